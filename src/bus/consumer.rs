@@ -1,0 +1,187 @@
+//! The reading end of a bus.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use super::drain::Drain;
+use super::overrun::{Overrun, Reject};
+use super::stats::Stats;
+use crate::ring::{Core, Reader};
+
+/// The one reading end of a [`Bus`](crate::Bus) or a [`Lane`](crate::Lane).
+///
+/// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What nobody has
+/// taken stays on the bus.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Bus;
+///
+/// static BUS: Bus<u8, 8> = Bus::new();
+/// let mut events = BUS.consumer().expect("main is the only consumer");
+///
+/// BUS.publish(1).unwrap();
+/// for event in events.drain() {
+///     BUS.publish(event + 1).unwrap(); // waits for the next drain
+/// }
+/// assert_eq!(events.backlog(), 1);
+/// ```
+#[must_use = "a consumer that is dropped is given back"]
+pub struct Consumer<'a, E, P: Overrun = Reject> {
+    pub(super) reader: Reader<'a, E>,
+    policy: PhantomData<fn() -> P>,
+}
+
+impl<'a, E, P: Overrun> Consumer<'a, E, P> {
+    pub(super) fn claim(core: Core<'a, E>) -> Option<Self> {
+        core.claim_consumer().then(|| Self { reader: Reader::new(core), policy: PhantomData })
+    }
+
+    /// Takes the events that are queued at this moment, oldest first.
+    ///
+    /// What is published from here on, also by the code between two events, waits for the next drain.
+    /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
+    /// is. Constant time, and so is each event; each publisher that was stopped halfway costs one
+    /// more step.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// static BUS: Bus<u8, 4> = Bus::new();
+    /// let mut events = BUS.consumer().unwrap();
+    /// BUS.publish_batch(&[1, 2, 3]).unwrap();
+    ///
+    /// assert!(events.drain().take(2).eq([1, 2]));
+    /// assert_eq!(events.backlog(), 1);
+    /// assert!(events.drain().eq([3]));
+    /// assert_eq!(events.drain().next(), None);
+    /// ```
+    #[inline]
+    pub fn drain(&mut self) -> Drain<'_, 'a, E, P> {
+        Drain::new(self)
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.stats().pending
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::of::<E, P>(self.reader.core())
+    }
+}
+
+impl<E, P: Overrun> Drop for Consumer<'_, E, P> {
+    fn drop(&mut self) {
+        self.reader.core().release_consumer();
+    }
+}
+
+impl<E, P: Overrun> fmt::Debug for Consumer<'_, E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// What a [`Dispatch`](crate::Dispatch) table can tick: a [`Consumer`], or a [`Bus`](crate::Bus) that
+/// nobody else can see.
+///
+/// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that a tick can take events from",
+    note = "a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`"
+)]
+pub trait Source: sealed::Take {}
+
+impl<E, P: Overrun> Source for Consumer<'_, E, P> {}
+
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Overrun> Source for crate::Bus<E, N, P> {}
+
+pub(crate) mod sealed {
+    use super::{Consumer, Core, Overrun, Stats};
+
+    /// What a tick does to a source.
+    pub trait Take {
+        /// What is taken.
+        type Event;
+
+        /// Hands the events of this moment to `each`, until it says to stop.
+        fn take_while(&mut self, each: impl FnMut(Counters<'_, Self::Event>, Self::Event) -> bool);
+
+        /// What waits, and the losses since this was last asked: dropped and refused.
+        fn account(&mut self) -> (usize, usize, usize);
+    }
+
+    /// The counters of a source, for what a tick finds out.
+    pub struct Counters<'a, E>(pub(super) Core<'a, E>);
+
+    impl<E> core::fmt::Debug for Counters<'_, E> {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("Counters")
+        }
+    }
+
+    impl<E> Counters<'_, E> {
+        /// One more event of which a handler failed.
+        #[cold]
+        pub(crate) fn failed(&self) {
+            self.0.count_failed();
+        }
+
+        /// One more event that nobody wanted.
+        #[cold]
+        pub(crate) fn unhandled(&self) {
+            self.0.count_unhandled();
+        }
+    }
+
+    fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
+        let lost = core.tell::<P>();
+        let (dropped, refused) = if P::REFUSES { (0, lost) } else { (lost, 0) };
+        (Stats::of::<E, P>(core).pending, dropped, refused)
+    }
+
+    impl<E, P: Overrun> Take for Consumer<'_, E, P> {
+        type Event = E;
+
+        #[inline]
+        fn take_while(&mut self, mut each: impl FnMut(Counters<'_, E>, E) -> bool) {
+            let core = self.reader.core();
+            for event in self.drain() {
+                if !each(Counters(core), event) {
+                    return;
+                }
+            }
+        }
+
+        fn account(&mut self) -> (usize, usize, usize) {
+            account::<E, P>(self.reader.core())
+        }
+    }
+
+    #[cfg(not(tickbus_loom))]
+    impl<E, const N: usize, P: Overrun> Take for crate::Bus<E, N, P> {
+        type Event = E;
+
+        #[inline]
+        fn take_while(&mut self, mut each: impl FnMut(Counters<'_, E>, E) -> bool) {
+            let mut drain = self.drain_mut();
+            while let Some(event) = drain.next() {
+                if !each(Counters(drain.core()), event) {
+                    return;
+                }
+            }
+        }
+
+        fn account(&mut self) -> (usize, usize, usize) {
+            account::<E, P>(self.ring.core())
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Handlers by kind: a table that is built while compiling.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use super::budget::{Budget, Report};
+use super::consumer::Source;
+use crate::Event;
+use crate::event::__private::check_subjects;
+use crate::subject::{check_pattern, matches};
+
+/// A function that reacts to an event. `R` says what it may answer: see [`Verdict`].
+pub type Handler<E, C, R = ()> = fn(&mut C, &E) -> R;
+
+/// A function that is told what a handler failed with.
+pub type ErrorHook<E, C, R> = fn(&mut C, &E, <R as sealed::Settle>::Error);
+
+/// Whether the handlers after this one see the event too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// They do.
+    #[default]
+    Continue,
+    /// They do not.
+    Stop,
+}
+
+/// What a handler may return: `()`, [`Flow`], `Result<(), X>` or `Result<Flow, X>`.
+///
+/// An `Err` is counted, goes to the [error hook](Dispatch::on_error) and does not keep the handlers
+/// after it from running.
+///
+/// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    note = "handlers of a table return `()`, `Flow`, `Result<(), X>` or `Result<Flow, X>`"
+)]
+pub trait Verdict: sealed::Settle {}
+
+impl Verdict for () {}
+impl Verdict for Flow {}
+impl<X> Verdict for Result<(), X> {}
+impl<X> Verdict for Result<Flow, X> {}
+
+mod sealed {
+    use super::{Flow, Infallible};
+
+    /// What a tick makes of an answer.
+    pub trait Settle {
+        /// What went wrong.
+        type Error;
+
+        /// The answer in its general form.
+        #[expect(clippy::missing_errors_doc, reason = "sealed, and the error is the handler's")]
+        fn settle(self) -> Result<Flow, Self::Error>;
+    }
+
+    impl Settle for () {
+        type Error = Infallible;
+
+        #[inline(always)]
+        fn settle(self) -> Result<Flow, Infallible> {
+            Ok(Flow::Continue)
+        }
+    }
+
+    impl Settle for Flow {
+        type Error = Infallible;
+
+        #[inline(always)]
+        fn settle(self) -> Result<Flow, Infallible> {
+            Ok(self)
+        }
+    }
+
+    impl<X> Settle for Result<(), X> {
+        type Error = X;
+
+        #[inline(always)]
+        fn settle(self) -> Result<Flow, X> {
+            self.map(|()| Flow::Continue)
+        }
+    }
+
+    impl<X> Settle for Result<Flow, X> {
+        type Error = X;
+
+        #[inline(always)]
+        fn settle(self) -> Self {
+            self
+        }
+    }
+}
+
+/// A table of handlers by kind of event, built while compiling and kept in read-only memory.
+///
+/// `E` is the event, `C` what the handlers work on, `K` is `{ E::KINDS }`, `R` what handlers
+/// [return](Verdict), and `H` how many handlers one kind may have.
+///
+/// A subscription names a subject or a pattern. Which kinds it covers is worked out while compiling;
+/// a tick looks up the kind and calls. For a closed set of events whose handlers all stand in one
+/// place, `match` is the table that the language has.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Budget, Bus, Dispatch, Event};
+///
+/// tickbus::events! {
+///     #[derive(Clone, Copy)]
+///     pub enum Input {
+///         #[subject = "input.button.pressed"] Pressed(u8),
+///         #[subject = "input.button.released"] Released(u8),
+///         #[subject = "input.tilt"] Tilt { x: i16 },
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct Game { buttons: usize, others: usize }
+///
+/// impl Game {
+///     fn button(&mut self, _: &Input) { self.buttons += 1; }
+///     fn other(&mut self, _: &Input) { self.others += 1; }
+/// }
+///
+/// static BUS: Bus<Input, 4> = Bus::new();
+/// static HANDLERS: Dispatch<Input, Game, { Input::KINDS }> =
+///     Dispatch::new().on("input.button.*", Game::button).otherwise(Game::other);
+///
+/// let mut game = Game::default();
+/// let mut events = BUS.consumer().unwrap();
+/// BUS.publish_batch(&[Input::Pressed(1), Input::Tilt { x: 3 }, Input::Released(1)]).unwrap();
+///
+/// let report = HANDLERS.tick(&mut game, &mut events, Budget::unlimited());
+/// assert_eq!((report.handled, report.left), (3, 0));
+/// assert_eq!((game.buttons, game.others), (2, 1));
+/// ```
+///
+/// A pattern that no event has does not compile:
+///
+/// ```compile_fail,E0080
+/// # use tickbus::{Dispatch, Event};
+/// # tickbus::events! { enum Input { #[subject = "input.tilt"] Tilt } }
+/// static HANDLERS: Dispatch<Input, (), { Input::KINDS }> =
+///     Dispatch::new().on("input.titl", |_, _| {});
+/// ```
+pub struct Dispatch<E, C, const K: usize, R: Verdict = (), const H: usize = 2> {
+    handlers: [[Option<Handler<E, C, R>>; H]; K],
+    otherwise: Option<Handler<E, C, R>>,
+    on_error: Option<ErrorHook<E, C, R>>,
+}
+
+impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, R, H> {
+    const VALID: () = {
+        assert!(
+            K == E::KINDS && E::KINDS == E::SUBJECTS.len(),
+            "the third parameter of a `Dispatch` must be `{{ E::KINDS }}` of its event `E`"
+        );
+        assert!(H > 0, "a `Dispatch` needs room for at least one handler a kind");
+        check_subjects(E::SUBJECTS);
+    };
+
+    /// A table without handlers.
+    #[must_use]
+    pub const fn new() -> Self {
+        const { Self::VALID };
+        Self { handlers: [[None; H]; K], otherwise: None, on_error: None }
+    }
+
+    /// Calls `handler` for every kind whose subject `pattern` matches.
+    ///
+    /// Several handlers of one kind are called in the order in which they were added.
+    ///
+    /// # Panics
+    ///
+    /// If the pattern is malformed or matches no subject of `E`, or if a kind has more than `H`
+    /// handlers. In a `static` or a `const` that is a compile error.
+    #[must_use]
+    pub const fn on(mut self, pattern: &str, handler: Handler<E, C, R>) -> Self {
+        if let Err(error) = check_pattern(pattern) {
+            panic!("{}", error.message());
+        }
+        let mut matched = false;
+        let mut kind = 0;
+        while kind < K {
+            if matches(pattern.as_bytes(), E::SUBJECTS[kind].as_bytes()) {
+                matched = true;
+                let mut place = 0;
+                while place < H && self.handlers[kind][place].is_some() {
+                    place += 1;
+                }
+                assert!(
+                    place < H,
+                    "a kind has more handlers than the table has room for: raise its last \
+                     parameter, as in `Dispatch<E, C, {{ E::KINDS }}, (), 4>`"
+                );
+                self.handlers[kind][place] = Some(handler);
+            }
+            kind += 1;
+        }
+        assert!(matched, "the pattern matches no subject of the event: compare it with `E::SUBJECTS`");
+        self
+    }
+
+    /// Calls `handler` for every kind that has none.
+    ///
+    /// # Panics
+    ///
+    /// If there is such a handler already. In a `static` or a `const` that is a compile error.
+    #[must_use]
+    pub const fn otherwise(mut self, handler: Handler<E, C, R>) -> Self {
+        assert!(self.otherwise.is_none(), "a table has one `otherwise`");
+        self.otherwise = Some(handler);
+        self
+    }
+
+    /// Calls `hook` with what a handler failed with.
+    ///
+    /// # Panics
+    ///
+    /// If there is a hook already. In a `static` or a `const` that is a compile error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Budget, Bus, Dispatch, Event};
+    ///
+    /// tickbus::events! { enum Order { #[subject = "order.buy"] Buy(u8) } }
+    ///
+    /// fn buy(money: &mut u8, Order::Buy(price): &Order) -> Result<(), &'static str> {
+    ///     *money = money.checked_sub(*price).ok_or("too dear")?;
+    ///     Ok(())
+    /// }
+    ///
+    /// static ORDERS: Dispatch<Order, u8, { Order::KINDS }, Result<(), &'static str>> =
+    ///     Dispatch::new().on("order.buy", buy).on_error(|_, _, why| eprintln!("{why}"));
+    ///
+    /// let mut bus: Bus<Order, 4> = Bus::new();
+    /// bus.publish_mut(Order::Buy(200)).unwrap();
+    /// bus.publish_mut(Order::Buy(2)).unwrap();
+    ///
+    /// let mut money = 10;
+    /// let report = ORDERS.tick(&mut money, &mut bus, Budget::unlimited());
+    /// assert_eq!((report.handled, report.failed, money), (2, 1, 8));
+    /// ```
+    #[must_use]
+    pub const fn on_error(mut self, hook: ErrorHook<E, C, R>) -> Self {
+        assert!(self.on_error.is_none(), "a table has one error hook");
+        self.on_error = Some(hook);
+        self
+    }
+
+    /// Takes what is queued and calls the handlers, within `budget`.
+    ///
+    /// The end is fixed when the tick begins: what handlers publish waits for the next tick, or for
+    /// the next [generation](Budget::generations) of this one. It is never handled by recursion. What
+    /// the budget leaves stays on the bus, in order.
+    ///
+    /// # Panics
+    ///
+    /// Only if a handler, the hook or the deadline does. The event being handled is consumed; the
+    /// rest stays on the bus.
+    pub fn tick<S, F>(&self, context: &mut C, events: &mut S, mut budget: Budget<F>) -> Report
+    where
+        S: Source<Event = E>,
+        F: FnMut() -> bool,
+    {
+        let mut report = Report::default();
+        let mut spent = false;
+        let mut until_asked = budget.every;
+        while !spent && report.generations < budget.generations {
+            let before = report.handled;
+            events.take_while(|counters, event| {
+                report.handled += 1;
+                let (wanted, failed) = self.route(context, &event);
+                if !wanted {
+                    report.unhandled += 1;
+                    counters.unhandled();
+                }
+                if failed {
+                    report.failed += 1;
+                    counters.failed();
+                }
+                until_asked -= 1;
+                if until_asked == 0 {
+                    until_asked = budget.every;
+                    spent = (budget.late)();
+                }
+                spent |= report.handled == budget.events;
+                !spent
+            });
+            if report.handled == before {
+                break;
+            }
+            report.generations += 1;
+        }
+        (report.left, report.dropped, report.refused) = events.account();
+        report
+    }
+
+    /// Calls the handlers of `event` now, without a bus. Returns whether there were any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Dispatch, Event};
+    ///
+    /// tickbus::events! { enum Input { #[subject = "a"] A, #[subject = "b"] B } }
+    /// static HANDLERS: Dispatch<Input, u8, { Input::KINDS }> = Dispatch::new().on("a", |n, _| *n += 1);
+    ///
+    /// let mut count = 0;
+    /// assert!(HANDLERS.call(&mut count, &Input::A));
+    /// assert!(!HANDLERS.call(&mut count, &Input::B));
+    /// assert_eq!(count, 1);
+    /// ```
+    pub fn call(&self, context: &mut C, event: &E) -> bool {
+        self.route(context, event).0
+    }
+
+    /// Whether anybody wanted the event, and whether anybody failed.
+    #[inline(always)]
+    fn route(&self, context: &mut C, event: &E) -> (bool, bool) {
+        let row = match self.handlers.get(event.kind()) {
+            Some(row) if row[0].is_some() => row.as_slice(),
+            _ => core::slice::from_ref(&self.otherwise),
+        };
+        let mut wanted = false;
+        let mut failed = false;
+        for handler in row {
+            let Some(handler) = handler else { break };
+            wanted = true;
+            match handler(context, event).settle() {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Stop) => break,
+                Err(error) => {
+                    failed = true;
+                    if let Some(hook) = self.on_error {
+                        hook(context, event, error);
+                    }
+                }
+            }
+        }
+        (wanted, failed)
+    }
+}
+
+impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Default for Dispatch<E, C, K, R, H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E, C, const K: usize, R: Verdict, const H: usize> fmt::Debug for Dispatch<E, C, K, R, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let handlers = self.handlers.iter().flatten().flatten().count();
+        f.debug_struct("Dispatch")
+            .field("kinds", &K)
+            .field("handlers", &handlers)
+            .finish_non_exhaustive()
+    }
+}

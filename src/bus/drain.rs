@@ -1,0 +1,174 @@
+//! The events of one moment, taken one by one.
+
+use core::fmt;
+use core::iter::FusedIterator;
+
+use super::consumer::Consumer;
+use super::overrun::Overrun;
+use crate::sync::Word;
+
+/// The events that were queued when [`Consumer::drain`] was called.
+///
+/// Dropping it leaves those not taken on the bus, unlike `Vec::drain`. On a
+/// [`DropOldest`](crate::DropOldest) bus, events may be displaced while they wait here.
+#[must_use = "a drain takes nothing until it is iterated over"]
+pub struct Drain<'c, 'a, E, P: Overrun> {
+    consumer: &'c mut Consumer<'a, E, P>,
+    end: Word,
+    late: bool,
+}
+
+impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
+    #[inline]
+    pub(super) fn new(consumer: &'c mut Consumer<'a, E, P>) -> Self {
+        let end = consumer.reader.freeze::<P>();
+        let late = consumer.reader.has_late();
+        Self { consumer, end, late }
+    }
+
+    /// The same events, until `stop` says so.
+    ///
+    /// `stop` is asked before each event is taken, so the event that ends it is not lost, as it would
+    /// be with `take_while`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// static BUS: Bus<u8, 4> = Bus::new();
+    /// let mut events = BUS.consumer().unwrap();
+    /// BUS.publish_batch(&[1, 2, 3]).unwrap();
+    ///
+    /// let mut time = 0..;
+    /// let late = || time.next() >= Some(2);
+    /// assert!(events.drain().until(late).eq([1, 2]));
+    /// assert!(events.drain().eq([3]));
+    /// ```
+    pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
+        Until { drain: Some(self), stop }
+    }
+}
+
+impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
+    type Item = E;
+
+    #[inline]
+    fn next(&mut self) -> Option<E> {
+        if self.late {
+            if let Some(event) = self.consumer.reader.take_late::<P>() {
+                return Some(event);
+            }
+            self.late = false;
+        }
+        self.consumer.reader.take::<P>(self.end)
+    }
+}
+
+impl<E, P: Overrun> FusedIterator for Drain<'_, '_, E, P> {}
+
+impl<E, P: Overrun> fmt::Debug for Drain<'_, '_, E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("stats", &self.consumer.stats()).finish_non_exhaustive()
+    }
+}
+
+/// A drain that ends when it is told to: [`Drain::until`].
+#[must_use = "a drain takes nothing until it is iterated over"]
+pub struct Until<D, S> {
+    drain: Option<D>,
+    stop: S,
+}
+
+impl<D: Iterator, S: FnMut() -> bool> Iterator for Until<D, S> {
+    type Item = D::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<D::Item> {
+        let drain = self.drain.as_mut()?;
+        if (self.stop)() {
+            self.drain = None;
+            return None;
+        }
+        drain.next()
+    }
+}
+
+impl<D: FusedIterator, S: FnMut() -> bool> FusedIterator for Until<D, S> {}
+
+impl<D: fmt::Debug, S> fmt::Debug for Until<D, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Until").field("drain", &self.drain).finish_non_exhaustive()
+    }
+}
+
+#[cfg(not(tickbus_loom))]
+pub use self::exclusive::DrainMut;
+
+#[cfg(not(tickbus_loom))]
+mod exclusive {
+    use core::fmt;
+    use core::iter::FusedIterator;
+    use core::marker::PhantomData;
+
+    use super::{Overrun, Until};
+    use crate::ring::{Core, Reader, Ring};
+    use crate::sync::Word;
+
+    /// The events that were queued when [`Bus::drain_mut`](crate::Bus::drain_mut) was called.
+    ///
+    /// Dropping it leaves those not taken on the bus, unlike `Vec::drain`.
+    #[must_use = "a drain takes nothing until it is iterated over"]
+    pub struct DrainMut<'a, E, const N: usize, P: Overrun> {
+        ring: &'a mut Ring<E, N>,
+        end: Word,
+        policy: PhantomData<fn() -> P>,
+    }
+
+    impl<'a, E, const N: usize, P: Overrun> DrainMut<'a, E, N, P> {
+        #[inline]
+        pub(in crate::bus) fn new(ring: &'a mut Ring<E, N>) -> Self {
+            let end = ring.freeze_mut::<P>();
+            Self { ring, end, policy: PhantomData }
+        }
+
+        pub(in crate::bus) fn core(&self) -> Core<'_, E> {
+            self.ring.core()
+        }
+
+        /// The same events, until `stop` says so: as [`Drain::until`](crate::Drain::until).
+        pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
+            Until { drain: Some(self), stop }
+        }
+
+        /// The next event where publishers were once stopped halfway.
+        #[cold]
+        fn next_irregular(&mut self) -> Option<E> {
+            let mut reader = Reader::new(self.ring.core());
+            reader.take_late::<P>().or_else(|| reader.take::<P>(self.end))
+        }
+    }
+
+    impl<E, const N: usize, P: Overrun> Iterator for DrainMut<'_, E, N, P> {
+        type Item = E;
+
+        #[inline]
+        fn next(&mut self) -> Option<E> {
+            if self.ring.irregular::<P>() {
+                return self.next_irregular();
+            }
+            match self.ring.take_mut(self.end) {
+                Ok(event) => event,
+                Err(()) => self.next_irregular(),
+            }
+        }
+    }
+
+    impl<E, const N: usize, P: Overrun> FusedIterator for DrainMut<'_, E, N, P> {}
+
+    impl<E, const N: usize, P: Overrun> fmt::Debug for DrainMut<'_, E, N, P> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("DrainMut").field("end", &self.end).finish_non_exhaustive()
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One declared publisher, one consumer.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use super::consumer::Consumer;
+use super::overrun::Reject;
+use super::stats::Stats;
+use crate::Full;
+use crate::ring::{Core, Ring};
+use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
+
+/// A bus for exactly one publisher: no read-modify-write when publishing.
+///
+/// The publisher claims the [`producer`](Self::producer) and the reader the
+/// [`consumer`](Self::consumer), which is the same [`Consumer`] that a [`Bus`](crate::Bus) has. A
+/// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Full, Lane};
+///
+/// static SAMPLES: Lane<u16, 2> = Lane::new();
+///
+/// let mut adc = SAMPLES.producer().expect("the interrupt is the only producer");
+/// let mut samples = SAMPLES.consumer().expect("main is the only consumer");
+/// assert!(SAMPLES.producer().is_none());
+///
+/// adc.publish(1)?;
+/// adc.publish(2)?;
+/// assert_eq!(adc.publish(3), Err(Full(3)));
+/// assert!(samples.drain().eq([1, 2]));
+/// # Ok::<(), Full<u16>>(())
+/// ```
+pub struct Lane<E, const N: usize> {
+    ring: Ring<E, N>,
+    claimed: AtomicWord,
+}
+
+impl<E, const N: usize> Lane<E, N> {
+    /// An empty lane.
+    #[cfg(not(tickbus_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ring: Ring::new(), claimed: AtomicWord::new(0) }
+    }
+
+    /// An empty lane.
+    #[cfg(tickbus_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self { ring: Ring::new(), claimed: AtomicWord::new(0) }
+    }
+
+    /// Claims the publishing end. `None` while another [`Producer`] is alive; dropping that gives it
+    /// back.
+    #[must_use]
+    pub fn producer(&self) -> Option<Producer<'_, E>> {
+        // Acquire: pairs with the Release in `Producer::drop`, so that the next producer goes on
+        // where the last one stopped.
+        self.claimed
+            .compare_exchange(0, 1, Acquire, Relaxed)
+            .is_ok()
+            .then(|| Producer { core: self.ring.core(), claimed: &self.claimed, here: PhantomData })
+    }
+
+    /// Claims the reading end. `None` while another [`Consumer`] is alive; dropping that gives it back.
+    #[must_use]
+    pub fn consumer(&self) -> Option<Consumer<'_, E>> {
+        Consumer::claim(self.ring.core())
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.stats().pending
+    }
+
+    /// Whether no event waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many events fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::of::<E, Reject>(self.ring.core())
+    }
+}
+
+impl<E, const N: usize> Default for Lane<E, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E, const N: usize> fmt::Debug for Lane<E, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("capacity", &N)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one publishing end of a [`Lane`].
+#[must_use = "a producer that is dropped is given back"]
+pub struct Producer<'a, E> {
+    core: Core<'a, E>,
+    claimed: &'a AtomicWord,
+    /// Publishing needs `&mut`, so that it may be sent to another thread but not shared.
+    here: PhantomData<&'a mut E>,
+}
+
+impl<E> Producer<'_, E> {
+    /// Publishes `event`. Never blocks, constant time.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the event back when all slots are taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Full, Lane};
+    ///
+    /// static LANE: Lane<u8, 2> = Lane::new();
+    /// let mut producer = LANE.producer().unwrap();
+    ///
+    /// assert_eq!(producer.publish_batch(&[1, 2]), Ok(()));
+    /// assert_eq!(producer.publish(3), Err(Full(3)));
+    /// ```
+    #[inline]
+    pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        self.core.publish_alone(event).map_err(|event| {
+            self.core.turn_away(1);
+            Full(event)
+        })
+    }
+
+    /// Publishes `events`, in order. The consumer sees all of them at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] has the events that found no room. The ones before are published.
+    #[inline]
+    pub fn publish_batch<'e>(&mut self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
+    where
+        E: Copy,
+    {
+        let rest = &events[self.core.publish_batch_alone(events)..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.core.turn_away(rest.len());
+        Err(Full(rest))
+    }
+}
+
+impl<E> Drop for Producer<'_, E> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `Lane::producer`.
+        self.claimed.store(0, Release);
+    }
+}
+
+impl<E> fmt::Debug for Producer<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("capacity", &self.core.capacity()).finish_non_exhaustive()
+    }
+}

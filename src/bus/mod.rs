@@ -1,0 +1,323 @@
+//! One consumer: [`Bus`] and [`Lane`], what is read from them, and what a full one does.
+
+mod budget;
+mod consumer;
+mod dispatch;
+mod drain;
+mod lane;
+mod overrun;
+mod stats;
+
+use core::fmt;
+use core::marker::PhantomData;
+
+pub use self::budget::{Budget, Report};
+pub use self::consumer::{Consumer, Source};
+pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
+#[cfg(not(tickbus_loom))]
+pub use self::drain::DrainMut;
+pub use self::drain::{Drain, Until};
+pub use self::lane::{Lane, Producer};
+pub use self::overrun::{DropNewest, DropOldest, Overrun, Reject};
+pub use self::stats::Stats;
+use crate::Full;
+use crate::ring::Ring;
+
+/// A bus: many publishers, one consumer, room for `N` events.
+///
+/// Anybody who can see it may [publish](Self::publish): threads, tasks, interrupt handlers, handlers
+/// of the bus itself. Nobody ever waits. One reader claims the [`consumer`](Self::consumer) and
+/// takes what is queued once per tick, by hand or through a [`Dispatch`] table.
+///
+/// `N` is a power of two and at least 2, and all `N` slots can be used. What a full bus does is the
+/// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
+///
+/// A new bus is all zeros, so a `static` one lies in `.bss`. It takes one word for each slot beside
+/// the event, and eleven words for itself. The capacity stops at 4096 on targets without 64-bit
+/// atomics.
+///
+/// # Interrupts
+///
+/// On targets with compare-and-swap no operation masks interrupts. On those without (Cortex-M0,
+/// RISC-V without the A extension) publishing needs one critical section of constant length,
+/// whatever `E` and `N`; taking from a bus that is not [`DropOldest`] needs none.
+///
+/// # Progress
+///
+/// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up
+/// its own event and the one slot for it: other publishers go on and the consumer takes what they
+/// have published. A consumer that is interrupted halfway holds up one slot. Publishing is lock-free:
+/// it starts over only when another publisher has got ahead. Taking is wait-free on [`Reject`] and
+/// [`DropNewest`], and lock-free on [`DropOldest`].
+///
+/// # Order
+///
+/// Events of one publisher are taken in the order of their publishing, and so are events of which one
+/// was published before the publishing of the other began. Between two that were under way at the
+/// same time the bus decides.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Bus, Full};
+///
+/// static BUS: Bus<u8, 2> = Bus::new();
+///
+/// BUS.publish(1)?;
+/// BUS.publish(2)?;
+/// assert_eq!(BUS.publish(3), Err(Full(3)));
+///
+/// let mut events = BUS.consumer().expect("nobody else has claimed it");
+/// assert!(BUS.consumer().is_none());
+/// assert!(events.drain().eq([1, 2]));
+/// # Ok::<(), Full<u8>>(())
+/// ```
+///
+/// ```compile_fail,E0080
+/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
+/// ```
+pub struct Bus<E, const N: usize, P: Overrun = Reject> {
+    ring: Ring<E, N>,
+    policy: PhantomData<fn() -> P>,
+}
+
+impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
+    /// An empty bus.
+    #[cfg(not(tickbus_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ring: Ring::new(), policy: PhantomData }
+    }
+
+    /// An empty bus.
+    #[cfg(tickbus_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self { ring: Ring::new(), policy: PhantomData }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        Self { ring: Ring::starting_before_wrap(back), policy: PhantomData }
+    }
+
+    /// Publishes `event`.
+    ///
+    /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, unless
+    /// publishers have been stopped halfway, which each cost one more step.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the event back when all `N` slots are taken: by events that wait, by publishers
+    /// in the middle of theirs, or by the event the consumer is just moving out. On a
+    /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if there
+    /// is none: every slot belongs to a publisher that was stopped halfway.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, DropOldest};
+    ///
+    /// static LATEST: Bus<u8, 2, DropOldest> = Bus::new();
+    ///
+    /// for event in 1..=3 {
+    ///     assert!(LATEST.publish(event).is_ok());
+    /// }
+    /// assert!(LATEST.consumer().unwrap().drain().eq([2, 3]));
+    /// ```
+    #[inline]
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        let core = self.ring.core();
+        match core.publish::<P>(event) {
+            Ok(displaced) => {
+                drop(displaced);
+                Ok(())
+            }
+            Err(event) => {
+                core.turn_away(1);
+                Err(Full(event))
+            }
+        }
+    }
+
+    /// Publishes `events`, in order.
+    ///
+    /// Costs one claim for each run of free slots instead of one for each event. Events of other
+    /// publishers may come in between, and a consumer may see the first ones before the last.
+    /// [`DropOldest`] publishes them one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] has the events that found no room. The ones before are published.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, Full};
+    ///
+    /// static BUS: Bus<u8, 4> = Bus::new();
+    ///
+    /// assert_eq!(BUS.publish_batch(&[1, 2, 3]), Ok(()));
+    /// assert_eq!(BUS.publish_batch(&[4, 5, 6]), Err(Full(&[5, 6][..])));
+    /// ```
+    #[inline]
+    pub fn publish_batch<'e>(&self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
+    where
+        E: Copy,
+    {
+        let core = self.ring.core();
+        let done = if P::EVICTS {
+            events.iter().take_while(|event| core.publish::<P>(**event).is_ok()).count()
+        } else {
+            core.publish_batch::<P>(events)
+        };
+        let rest = &events[done..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        core.turn_away(rest.len());
+        Err(Full(rest))
+    }
+
+    /// Claims the reading end. `None` while another [`Consumer`] is alive; dropping that gives it back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// static BUS: Bus<u8, 2> = Bus::new();
+    ///
+    /// let first = BUS.consumer();
+    /// assert!(first.is_some());
+    /// assert!(BUS.consumer().is_none());
+    /// drop(first);
+    /// assert!(BUS.consumer().is_some());
+    /// ```
+    #[must_use]
+    pub fn consumer(&self) -> Option<Consumer<'_, E, P>> {
+        Consumer::claim(self.ring.core())
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.stats().pending
+    }
+
+    /// Whether no event waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many events fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::of::<E, P>(self.ring.core())
+    }
+}
+
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
+    /// [`publish`](Self::publish) for the only one who can see the bus: no atomics, the cost of an
+    /// array.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish`](Self::publish).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, Full};
+    ///
+    /// let mut bus: Bus<u8, 2> = Bus::new();
+    /// bus.publish_mut(1)?;
+    /// bus.publish_mut(2)?;
+    /// assert_eq!(bus.publish_mut(3), Err(Full(3)));
+    /// assert!(bus.drain_mut().eq([1, 2]));
+    /// # Ok::<(), Full<u8>>(())
+    /// ```
+    #[inline]
+    pub fn publish_mut(&mut self, event: E) -> Result<(), Full<E>> {
+        match self.ring.publish_mut::<P>(event) {
+            Ok(displaced) => {
+                drop(displaced);
+                Ok(())
+            }
+            Err(event) => {
+                self.ring.core().turn_away(1);
+                Err(Full(event))
+            }
+        }
+    }
+
+    /// [`publish_batch`](Self::publish_batch) for the only one who can see the bus.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish_batch`](Self::publish_batch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, Full};
+    ///
+    /// let mut bus: Bus<u8, 2> = Bus::new();
+    /// assert_eq!(bus.publish_batch_mut(&[1, 2, 3]), Err(Full(&[3][..])));
+    /// ```
+    #[inline]
+    pub fn publish_batch_mut<'e>(&mut self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
+    where
+        E: Copy,
+    {
+        for (done, event) in events.iter().enumerate() {
+            if self.ring.publish_mut::<P>(*event).is_err() {
+                let rest = &events[done..];
+                self.ring.core().turn_away(rest.len());
+                return Err(Full(rest));
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Consumer::drain`] for the only one who can see the bus: no claim, no atomics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// let mut bus: Bus<u8, 4> = Bus::new();
+    /// bus.publish_batch_mut(&[1, 2, 3]).unwrap();
+    ///
+    /// assert!(bus.drain_mut().take(2).eq([1, 2])); // the rest stays
+    /// assert!(bus.drain_mut().eq([3]));
+    /// ```
+    #[inline]
+    pub fn drain_mut(&mut self) -> DrainMut<'_, E, N, P> {
+        DrainMut::new(&mut self.ring)
+    }
+}
+
+impl<E, const N: usize, P: Overrun> Default for Bus<E, N, P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E, const N: usize, P: Overrun> fmt::Debug for Bus<E, N, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("capacity", &N)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

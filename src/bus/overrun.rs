@@ -1,0 +1,75 @@
+//! What a full bus does with one event more: a type, chosen where the bus is declared.
+
+use crate::ring::Policy;
+
+/// What happens when an event is published to a full bus: [`Reject`], [`DropOldest`] or
+/// [`DropNewest`].
+///
+/// The policy is a type, so that a bus carries no code for those it does not use.
+///
+/// This trait is sealed.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Bus, DropNewest, DropOldest, Full};
+///
+/// let commands: Bus<u8, 2> = Bus::new(); // Reject
+/// let positions: Bus<u8, 2, DropOldest> = Bus::new();
+/// let samples: Bus<u8, 2, DropNewest> = Bus::new();
+/// for event in [1, 2] {
+///     commands.publish(event)?;
+///     positions.publish(event)?;
+///     samples.publish(event)?;
+/// }
+///
+/// assert_eq!(commands.publish(3), Err(Full(3))); // comes back: nothing is lost
+/// assert_eq!(positions.publish(3), Ok(())); // 1 is dropped
+/// assert_eq!(samples.publish(3), Err(Full(3))); // 3 is lost, says the bus
+///
+/// assert_eq!(commands.stats().dropped(), 0);
+/// assert_eq!(positions.stats().dropped_oldest, 1);
+/// assert_eq!(samples.stats().dropped_newest, 1);
+/// # Ok::<(), Full<u8>>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no overrun policy",
+    note = "a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy"
+)]
+pub trait Overrun: Policy {}
+
+/// The event comes back to the publisher in [`Full`](crate::Full), counted as refused. Nothing is
+/// lost; the caller decides. The default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reject;
+
+/// The oldest pending event is dropped and counted; the new one is last. For what is only worth
+/// something while it is fresh.
+///
+/// Publishing costs a second compare-and-swap, and taking an event two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropOldest;
+
+/// The new event is counted as dropped. It comes back in [`Full`](crate::Full) all the same, so that
+/// the caller can see it; to ignore that is this policy's use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropNewest;
+
+impl Overrun for Reject {}
+impl Overrun for DropOldest {}
+impl Overrun for DropNewest {}
+
+impl Policy for Reject {
+    const EVICTS: bool = false;
+    const REFUSES: bool = true;
+}
+
+impl Policy for DropOldest {
+    const EVICTS: bool = true;
+    const REFUSES: bool = false;
+}
+
+impl Policy for DropNewest {
+    const EVICTS: bool = false;
+    const REFUSES: bool = false;
+}

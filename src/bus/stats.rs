@@ -1,0 +1,78 @@
+//! What a bus has done so far, in numbers.
+
+use crate::ring::{Core, Policy};
+
+/// What has happened on a bus since it was made.
+///
+/// At every quiet moment, when no publish and no take is under way,
+/// `published == handled + dropped() + pending`. With publishers under way the numbers are off by no
+/// more than those. Reading them takes constant time and no lock, in an interrupt handler too; it may
+/// look at every slot of a [`DropOldest`](crate::DropOldest) bus on which a publisher was once
+/// stopped halfway for a whole lap.
+///
+/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Bus;
+///
+/// static BUS: Bus<u8, 2> = Bus::new();
+/// for event in 0..3 {
+///     let _ = BUS.publish(event);
+/// }
+///
+/// let stats = BUS.stats();
+/// assert_eq!((stats.published, stats.refused, stats.pending, stats.high_water), (2, 1, 2, 2));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Events the bus took responsibility for: all but the refused ones.
+    pub published: usize,
+    /// Events taken off the bus: by a drain or by a tick, with or without a handler, well or badly.
+    pub handled: usize,
+    /// Handled events of which a handler failed. Part of `handled`.
+    pub failed: usize,
+    /// Handled events for which a tick found neither a handler nor an `otherwise`. Part of `handled`.
+    pub unhandled: usize,
+    /// Events on the bus now.
+    pub pending: usize,
+    /// Events that came back because the bus was full ([`Reject`](crate::Reject)). Not part of
+    /// `published`: their publisher has them.
+    pub refused: usize,
+    /// Events dropped to make room for newer ones ([`DropOldest`](crate::DropOldest)).
+    pub dropped_oldest: usize,
+    /// Events dropped because there was no room for them ([`DropNewest`](crate::DropNewest), and
+    /// [`DropOldest`](crate::DropOldest) where every slot is held by a publisher that was stopped
+    /// halfway).
+    pub dropped_newest: usize,
+    /// The most events that a drain or a tick has found waiting, or that wait now; the capacity once
+    /// the bus has been full.
+    pub high_water: usize,
+}
+
+impl Stats {
+    pub(crate) fn of<E, P: Policy>(core: Core<'_, E>) -> Self {
+        let counts = core.counts::<P>();
+        let (refused, dropped_newest) =
+            if P::REFUSES { (counts.turned_away, 0) } else { (0, counts.turned_away) };
+        Self {
+            published: counts.accepted.wrapping_add(dropped_newest),
+            handled: counts.handled,
+            failed: counts.failed,
+            unhandled: counts.unhandled,
+            pending: counts.pending,
+            refused,
+            dropped_oldest: counts.displaced,
+            dropped_newest,
+            high_water: counts.high_water,
+        }
+    }
+
+    /// Events the bus has lost, for whatever reason. What it refused is not lost.
+    #[must_use]
+    pub const fn dropped(&self) -> usize {
+        self.dropped_oldest.wrapping_add(self.dropped_newest)
+    }
+}

@@ -1,0 +1,179 @@
+//! What can go wrong, one small type per failure.
+
+use core::error::Error;
+use core::fmt;
+
+/// The bus was full. The event comes back untouched.
+///
+/// Nothing happened to the events that were there before, and nothing keeps the one that came
+/// back: publish it again later, do without it, or hand it to somebody else.
+///
+/// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Bus, Full};
+///
+/// static BUS: Bus<u8, 2> = Bus::new();
+///
+/// assert_eq!(BUS.publish(1), Ok(()));
+/// assert_eq!(BUS.publish(2), Ok(()));
+///
+/// let Err(Full(event)) = BUS.publish(3) else { unreachable!("two slots, three events") };
+/// assert_eq!(event, 3);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Full<E>(pub E);
+
+impl<E> fmt::Debug for Full<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Full(..)")
+    }
+}
+
+impl<E> fmt::Display for Full<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("the bus is full")
+    }
+}
+
+impl<E> Error for Full<E> {}
+
+/// Why a text is not a [`Subject`](crate::Subject).
+///
+/// Emptiness and length are looked at first. After them, where several things are wrong, the
+/// leftmost is told.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{InvalidSubject, Subject};
+///
+/// assert_eq!(Subject::new("player..hit"), Err(InvalidSubject::DoubleDot));
+/// assert_eq!(Subject::new("player.*.hit"), Err(InvalidSubject::Wildcard));
+/// assert_eq!(Subject::new(".*"), Err(InvalidSubject::LeadingDot)); // the leftmost of two
+///
+/// assert_eq!(
+///     InvalidSubject::DoubleDot.to_string(),
+///     "the subject has two dots in a row: remove one, or name the segment between them",
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InvalidSubject {
+    /// There is no text at all.
+    Empty,
+    /// The text is longer than 1024 bytes.
+    TooLong,
+    /// The text starts with a dot, so its first segment is empty.
+    LeadingDot,
+    /// The text ends with a dot, so its last segment is empty.
+    TrailingDot,
+    /// Two dots follow each other, so the segment between them is empty.
+    DoubleDot,
+    /// The text has a `*` or a `>`, which only a [`Pattern`](crate::Pattern) may have.
+    Wildcard,
+}
+
+impl InvalidSubject {
+    /// The text of `Display`, for panics at compile time.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::Empty => "the subject is empty: name at least one segment, as in `input.tilt`",
+            Self::TooLong => "the subject is longer than 1024 bytes: shorten it",
+            Self::LeadingDot => {
+                "the subject starts with a dot: remove it, or name the segment before it"
+            }
+            Self::TrailingDot => {
+                "the subject ends with a dot: remove it, or name the segment after it"
+            }
+            Self::DoubleDot => {
+                "the subject has two dots in a row: remove one, or name the segment between them"
+            }
+            Self::Wildcard => {
+                "the subject has a wildcard, `*` or `>`: name the segment, or make it a pattern"
+            }
+        }
+    }
+}
+
+impl fmt::Display for InvalidSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.message())
+    }
+}
+
+impl Error for InvalidSubject {}
+
+/// Why a text is not a [`Pattern`](crate::Pattern).
+///
+/// Emptiness and length are looked at first. After them, where several things are wrong, the
+/// leftmost is told.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{InvalidPattern, Pattern};
+///
+/// assert_eq!(Pattern::new("player.7*"), Err(InvalidPattern::PartialWildcard));
+/// assert_eq!(Pattern::new("player.>.hit"), Err(InvalidPattern::RestNotLast));
+///
+/// assert_eq!(
+///     InvalidPattern::RestNotLast.to_string(),
+///     "the pattern goes on after `>`: make `>` the last segment, or use `*` for one segment",
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InvalidPattern {
+    /// There is no text at all.
+    Empty,
+    /// The text is longer than 1024 bytes.
+    TooLong,
+    /// The text starts with a dot, so its first segment is empty.
+    LeadingDot,
+    /// The text ends with a dot, so its last segment is empty.
+    TrailingDot,
+    /// Two dots follow each other, so the segment between them is empty.
+    DoubleDot,
+    /// A `*` or a `>` shares its segment with other text, as in `a*`.
+    PartialWildcard,
+    /// A `>` is followed by another segment, as in `a.>.b`.
+    RestNotLast,
+}
+
+impl InvalidPattern {
+    /// The text of `Display`, for panics at compile time.
+    pub(crate) const fn message(self) -> &'static str {
+        match self {
+            Self::Empty => "the pattern is empty: to match every subject, write `>`",
+            Self::TooLong => "the pattern is longer than 1024 bytes: shorten it",
+            Self::LeadingDot => {
+                "the pattern starts with a dot: remove it, or name the segment before it"
+            }
+            Self::TrailingDot => {
+                "the pattern ends with a dot: remove it, or write `.>` for everything below"
+            }
+            Self::DoubleDot => {
+                "the pattern has two dots in a row: remove one, or write `*` between them"
+            }
+            Self::PartialWildcard => {
+                "the pattern has a wildcard, `*` or `>`, that is not a whole segment: \
+                 give it a segment of its own, as in `a.*.b` or `a.>`"
+            }
+            Self::RestNotLast => {
+                "the pattern goes on after `>`: \
+                 make `>` the last segment, or use `*` for one segment"
+            }
+        }
+    }
+}
+
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.message())
+    }
+}
+
+impl Error for InvalidPattern {}

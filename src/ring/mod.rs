@@ -1,0 +1,478 @@
+//! Storage: the ring, its publishing side, its taking side. No handles, no policy by name. All
+//! `unsafe` of the core lives here.
+//!
+//! (module docs follow)
+
+mod exclusive;
+mod publish;
+mod take;
+
+use core::mem::MaybeUninit;
+
+use crate::sync::{
+    AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, UnsafeCell, Word,
+};
+
+pub(crate) use self::take::Reader;
+
+/// Low bit of a stamp: the slot holds an event.
+const WRITTEN: Word = 0b01;
+/// Second bit of a stamp: a publisher that was stopped in the middle lets others pass. Alone: it has
+/// not committed yet. With [`WRITTEN`]: it has, and only the consumer may touch the slot.
+const HELD: Word = 0b10;
+/// Low bit of the tail: the consumer holds one slot, named by [`State::consumer`].
+const HOLDING: Word = 0b01;
+
+/// [`State::consumer`]: nobody has claimed the consumer.
+const UNCLAIMED: Word = 0;
+/// [`State::consumer`]: claimed, holding nothing. Larger values name a slot: index + `SLOT`.
+const CLAIMED: Word = 1;
+const SLOT: Word = 2;
+
+/// How a ring meets an event for which it has no room.
+pub trait Policy {
+    /// It gives its oldest event for the new one.
+    const EVICTS: bool;
+    /// The event stays with its publisher, and is not lost.
+    const REFUSES: bool;
+}
+
+/// One place in the ring: an event and the stamp that says whose turn it is.
+struct Slot<E> {
+    stamp: AtomicWord,
+    cell: UnsafeCell<MaybeUninit<E>>,
+}
+
+/// Everything but the slots. All zero at the start, so that a static ring lies in `.bss`.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The next position to claim, and in the low bits the epoch of the consumer's holds.
+    tail: CachePadded<AtomicWord>,
+    /// The next position to take. Every occupied slot before it belongs to a late event.
+    head: CachePadded<AtomicWord>,
+    /// Whether the consumer is claimed, and which slot it holds while the tail says so.
+    consumer: AtomicWord,
+    /// How often `head` has crossed the middle or the end of its range: its higher digits.
+    turns: AtomicWord,
+    /// Events handled, less positions passed by `head`. Zero until something is passed over.
+    surplus: AtomicWord,
+    /// Positions that no event will ever have, because a late event was in the way.
+    pub(crate) voids: AtomicWord,
+    /// Events that found no room.
+    turned_away: AtomicWord,
+    failed: AtomicWord,
+    unhandled: AtomicWord,
+    high_water: AtomicWord,
+    /// Losses that a tick has reported already.
+    told: AtomicWord,
+}
+
+/// What the number of slots makes of words: which bits are the epoch, the index and the lap.
+///
+/// ```text
+/// tail     lap ........ | index | epoch        epoch: log2(N) + 2 bits, its low bit is HOLDING
+/// stamp    lap ........ | 0 ......... | HELD WRITTEN
+/// ```
+#[derive(Clone, Copy)]
+struct Shape {
+    shift: u32,
+    lap: Word,
+}
+
+impl Shape {
+    const fn of(slots: usize) -> Self {
+        let index_bits = slots.trailing_zeros();
+        let shift = index_bits + 2;
+        Self { shift, lap: Word::MAX << (shift + index_bits) }
+    }
+
+    /// One position.
+    #[inline(always)]
+    const fn unit(self) -> Word {
+        1 << self.shift
+    }
+
+    /// As many positions as there are slots.
+    #[inline(always)]
+    const fn span(self) -> Word {
+        self.lap & self.lap.wrapping_neg()
+    }
+
+    #[inline(always)]
+    const fn epoch(self) -> Word {
+        self.unit() - 1
+    }
+
+    #[inline(always)]
+    const fn position(self, tail: Word) -> Word {
+        tail & !self.epoch()
+    }
+
+    /// The stamp of a slot that waits for `position`, or has been claimed for it and not committed.
+    #[inline(always)]
+    const fn free(self, position: Word) -> Word {
+        position & self.lap
+    }
+
+    #[inline(always)]
+    const fn written(self, position: Word) -> Word {
+        self.free(position) | WRITTEN
+    }
+
+    #[inline(always)]
+    const fn count(self, positions: Word) -> usize {
+        (positions >> self.shift) as usize
+    }
+}
+
+/// Whether `a` comes before `b` on the circle of words.
+#[inline(always)]
+const fn before(a: Word, b: Word) -> bool {
+    (a.wrapping_sub(b) as SignedWord) < 0
+}
+
+/// The ring without its `N`: what handles borrow.
+pub(crate) struct Core<'a, E> {
+    state: &'a State,
+    slots: &'a [Slot<E>],
+    shape: Shape,
+}
+
+impl<E> Clone for Core<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Core<'_, E> {}
+
+impl<'a, E> Core<'a, E> {
+    #[inline(always)]
+    fn index(self, position: Word) -> usize {
+        (position >> self.shape.shift) as usize & (self.slots.len() - 1)
+    }
+
+    #[inline(always)]
+    fn slot(self, position: Word) -> &'a Slot<E> {
+        let index = self.index(position);
+        // SAFETY: the number of slots is a power of two, so `index`, masked with one less, is below it.
+        unsafe { self.slots.get_unchecked(index) }
+    }
+}
+
+/// A ring of `N` slots.
+pub(crate) struct Ring<E, const N: usize> {
+    state: State,
+    slots: [Slot<E>; N],
+}
+
+// SAFETY: publishing moves an `E` in and taking moves it out, possibly on another thread, hence
+// `E: Send`. No `&E` is ever shared between threads, so `E: Sync` is not needed.
+unsafe impl<E: Send, const N: usize> Sync for Ring<E, N> {}
+
+// SAFETY: a handle moves events of `E: Send` between threads and reaches the slots by the protocol
+// described above, which does not care on which thread each side runs.
+unsafe impl<E: Send> Send for Core<'_, E> {}
+
+// SAFETY: as for `Ring`; a shared `Core` gives access to nothing that a shared `Ring` does not.
+unsafe impl<E: Send> Sync for Core<'_, E> {}
+
+impl<E, const N: usize> Ring<E, N> {
+    const VALID: () = {
+        assert!(
+            N.is_power_of_two() && N >= 2,
+            "the capacity of a bus must be a power of two and at least 2"
+        );
+        assert!(
+            2 * N.trailing_zeros() + 8 <= Word::BITS,
+            "the capacity of a bus must be at most 4096 where the target has no 64-bit atomics"
+        );
+    };
+
+    #[cfg(not(tickbus_loom))]
+    pub(crate) const fn new() -> Self {
+        const { Self::VALID };
+        Self {
+            state: State::new(),
+            slots: [const {
+                Slot {
+                    stamp: AtomicWord::new(0),
+                    cell: UnsafeCell::new(MaybeUninit::uninit()),
+                }
+            }; N],
+        }
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(crate) fn new() -> Self {
+        const { Self::VALID };
+        Self {
+            state: State::default(),
+            slots: core::array::from_fn(|_| Slot {
+                stamp: AtomicWord::new(0),
+                cell: UnsafeCell::new(MaybeUninit::uninit()),
+            }),
+        }
+    }
+
+    /// An empty ring whose first position lies `back` positions before the end of the range.
+    #[cfg(test)]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        let mut ring = Self::new();
+        let shape = Shape::of(N);
+        let start = (back as Word * shape.unit()).wrapping_neg();
+        *ring.state.tail.0.get_mut() = start;
+        *ring.state.head.0.get_mut() = start;
+        // What was handled to get here is written off, so that all counts start at zero.
+        let turns = ring.state.turns_at(start);
+        *ring.state.turns.get_mut() = turns;
+        let passed = ring.state.positions_passed(shape) as Word;
+        *ring.state.surplus.get_mut() = passed.wrapping_neg();
+        *ring.state.voids.get_mut() = passed;
+        for back in 0..N {
+            let position = start.wrapping_add(back as Word * shape.unit());
+            let index = (position >> shape.shift) as usize & (N - 1);
+            *ring.slots[index].stamp.get_mut() = shape.free(position);
+        }
+        ring
+    }
+
+    #[inline(always)]
+    pub(crate) fn core(&self) -> Core<'_, E> {
+        Core { state: &self.state, slots: &self.slots, shape: const { Shape::of(N) } }
+    }
+}
+
+impl<E, const N: usize> Drop for Ring<E, N> {
+    fn drop(&mut self) {
+        /// Drops the events from `next` on, also when one of them panics.
+        struct Rest<'a, E> {
+            slots: &'a mut [Slot<E>],
+            next: usize,
+        }
+        impl<E> Rest<'_, E> {
+            fn run(&mut self) {
+                while let Some(slot) = self.slots.get_mut(self.next) {
+                    self.next += 1;
+                    if slot.stamp.load(Relaxed) & WRITTEN != 0 {
+                        slot.cell.with_mut(|event| {
+                            // SAFETY: the stamp says that the slot holds an event, and `&mut` that
+                            // nobody else is at it.
+                            let event = unsafe { &mut *event };
+                            // SAFETY: as above; `next` has moved on, so it is dropped once.
+                            unsafe { event.assume_init_drop() }
+                        });
+                    }
+                }
+            }
+        }
+        impl<E> Drop for Rest<'_, E> {
+            fn drop(&mut self) {
+                self.run();
+            }
+        }
+        if core::mem::needs_drop::<E>() {
+            Rest { slots: &mut self.slots, next: 0 }.run();
+        }
+    }
+}
+
+impl<E> Slot<E> {
+    /// Moves an event in.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the slot by the protocol of the module, and it holds no event.
+    #[inline(always)]
+    unsafe fn write(&self, event: E) {
+        self.cell.with_mut(|cell| {
+            // SAFETY: the caller owns the slot, so nobody else reads or writes the cell.
+            unsafe { cell.write(MaybeUninit::new(event)) }
+        });
+    }
+
+    /// Moves the event out.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the slot by the protocol of the module, it holds an event, and the caller
+    /// sees to it that the event is not read again.
+    #[inline(always)]
+    unsafe fn read(&self) -> E {
+        self.cell.with(|cell| {
+            // SAFETY: the caller owns the slot, so nobody writes the cell.
+            let event = unsafe { cell.read() };
+            // SAFETY: the caller says that the slot holds an event.
+            unsafe { event.assume_init() }
+        })
+    }
+}
+
+/// What has happened on a ring, as the bus tells it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) accepted: usize,
+    pub(crate) handled: usize,
+    pub(crate) pending: usize,
+    pub(crate) displaced: usize,
+    pub(crate) turned_away: usize,
+    pub(crate) failed: usize,
+    pub(crate) unhandled: usize,
+    pub(crate) high_water: usize,
+}
+
+impl State {
+    #[cfg(not(tickbus_loom))]
+    const fn new() -> Self {
+        Self {
+            tail: CachePadded(AtomicWord::new(0)),
+            head: CachePadded(AtomicWord::new(0)),
+            consumer: AtomicWord::new(0),
+            turns: AtomicWord::new(0),
+            surplus: AtomicWord::new(0),
+            voids: AtomicWord::new(0),
+            turned_away: AtomicWord::new(0),
+            failed: AtomicWord::new(0),
+            unhandled: AtomicWord::new(0),
+            high_water: AtomicWord::new(0),
+            told: AtomicWord::new(0),
+        }
+    }
+
+    /// `turns`, brought up to date with `head`: its low bit is the high bit of `head`. Exact as long
+    /// as it is called at least once in every half range of positions, and right whenever it is
+    /// read, even between the two stores.
+    fn turns_at(&self, head: Word) -> Word {
+        let turns = self.turns.load(Relaxed);
+        let half = head >> (Word::BITS - 1);
+        if turns & 1 == half { turns } else { turns.wrapping_add(1) }
+    }
+
+    /// How many positions `head` has passed since the start, not only since it last wrapped.
+    fn positions_passed(&self, shape: Shape) -> usize {
+        let head = self.head.0.load(Relaxed);
+        let low = shape.count(head << 1 >> 1);
+        let digits = Word::BITS - 1 - shape.shift;
+        let high = self.turns_at(head) as usize;
+        low.wrapping_add(high.checked_shl(digits).unwrap_or(0))
+    }
+
+    /// Adds on the consumer's side, where nobody else writes.
+    fn add(counter: &AtomicWord, by: Word) {
+        counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+}
+
+impl<E> Core<'_, E> {
+    /// What has happened so far. Exact at a quiet moment; with publishers under way, off by no more
+    /// than they are. Constant time, unless publishers have been stopped in the middle of a
+    /// displacing ring: then it looks at every slot.
+    pub(crate) fn counts<P: Policy>(self) -> Counts {
+        let state = self.state;
+        let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
+        let head = state.head.0.load(Acquire);
+        let passed = state.positions_passed(self.shape);
+        let tail = self.shape.position(state.tail.0.load(Acquire));
+        let ahead = self.shape.count(tail.wrapping_sub(head));
+        let accepted = passed.wrapping_add(ahead).wrapping_sub(word(&state.voids));
+        let handled = passed.wrapping_add(word(&state.surplus));
+        let kept = accepted.wrapping_sub(handled);
+        let pending = if !P::EVICTS {
+            kept
+        } else if word(&state.voids) == 0 {
+            ahead.min(self.slots.len())
+        } else {
+            self.slots.iter().filter(|slot| slot.stamp.load(Relaxed) & WRITTEN != 0).count()
+        };
+        let displaced = kept.wrapping_sub(pending);
+        let turned_away = word(&state.turned_away);
+        let high_water = if displaced != 0 || turned_away != 0 {
+            self.slots.len()
+        } else {
+            word(&state.high_water).max(pending)
+        };
+        Counts {
+            accepted,
+            handled,
+            pending,
+            displaced,
+            turned_away,
+            failed: word(&state.failed),
+            unhandled: word(&state.unhandled),
+            high_water,
+        }
+    }
+
+    pub(crate) fn capacity(self) -> usize {
+        self.slots.len()
+    }
+
+    /// Counts an event that found no room.
+    #[cold]
+    pub(crate) fn turn_away(self, events: usize) {
+        self.state.turned_away.fetch_add(events as Word, Relaxed);
+    }
+
+    pub(crate) fn count_failed(self) {
+        State::add(&self.state.failed, 1);
+    }
+
+    pub(crate) fn count_unhandled(self) {
+        State::add(&self.state.unhandled, 1);
+    }
+
+    /// The losses since this was last asked.
+    pub(crate) fn tell<P: Policy>(self) -> usize {
+        let counts = self.counts::<P>();
+        let lost = counts.displaced.wrapping_add(counts.turned_away) as Word;
+        let told = self.state.told.load(Relaxed);
+        self.state.told.store(lost, Relaxed);
+        lost.wrapping_sub(told) as usize
+    }
+
+    /// Claims the consumer. `false` while another is alive.
+    pub(crate) fn claim_consumer(self) -> bool {
+        // Acquire: pairs with the Release in `release_consumer`, so that what the last consumer
+        // wrote to its side of the state is seen.
+        self.state.consumer.compare_exchange(UNCLAIMED, CLAIMED, Acquire, Relaxed).is_ok()
+    }
+
+    pub(crate) fn release_consumer(self) {
+        self.state.consumer.store(UNCLAIMED, Release);
+    }
+
+    /// Takes hold of the slot at `index`, if the tail is still `tail`: from here on publishers go
+    /// around it, whatever its stamp says.
+    fn hold(self, index: usize, tail: Word) -> bool {
+        self.state.consumer.store(index as Word + SLOT, Relaxed);
+        // Release: pairs with the Acquire in `claim_slow`; the slot is named before the tail says
+        // so. Acquire: pairs with the Release of the claims; what they said before is seen.
+        self.state.tail.0.compare_exchange(tail, self.next_epoch(tail), AcqRel, Relaxed).is_ok()
+    }
+
+    /// Gives the held slot back, free for the next position of its index that nobody has passed.
+    fn let_go(self, slot: &Slot<E>, index: usize) {
+        let shape = self.shape;
+        loop {
+            let tail = self.state.tail.0.load(Relaxed);
+            let position = shape.position(tail);
+            let mut next = shape.free(position) | ((index as Word) << shape.shift);
+            if before(next, position) {
+                next = next.wrapping_add(shape.span());
+            }
+            // Release: pairs with the Acquire of the stamp in `publish`; the event is out of the
+            // slot before the next one goes in.
+            slot.stamp.store(shape.free(next), Release);
+            // Release: pairs with the Acquire of the tail in `claim_slow`; whoever sees that the
+            // hold is over sees the stamp above.
+            let free = self.next_epoch(tail);
+            if self.state.tail.0.compare_exchange(tail, free, Release, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn next_epoch(self, tail: Word) -> Word {
+        self.shape.position(tail) | (tail.wrapping_add(1) & self.shape.epoch())
+    }
+}

@@ -1,0 +1,12 @@
+//! A kind without a name is not an event.
+
+tickbus::events! {
+    enum Input {
+        #[subject = "input.tilt"]
+        Tilt,
+        /// Only a doc comment.
+        Pressed,
+    }
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+//! What is no event says how to become one.
+
+use tickbus::Event;
+
+fn subject(event: &impl Event) -> &'static str {
+    event.subject()
+}
+
+struct Tilt;
+
+fn main() {
+    subject(&Tilt);
+}
