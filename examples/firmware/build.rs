@@ -17,13 +17,17 @@ fn main() {
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let Some((_, board)) = BOARDS.iter().find(|(of, _)| *of == target) else {
         let known: Vec<&str> = BOARDS.iter().map(|(target, _)| *target).collect();
-        eprintln!("no board for the target {target}; build with --target and one of: {}", known.join(", "));
+        eprintln!(
+            "no board for the target {target}; build with --target and one of: {}",
+            known.join(", ")
+        );
         std::process::exit(1);
     };
 
     let source = format!("memory/{board}.x");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::copy(&source, out.join("memory.x")).unwrap_or_else(|error| panic!("cannot copy {source}: {error}"));
+    fs::copy(&source, out.join("memory.x"))
+        .unwrap_or_else(|error| panic!("cannot copy {source}: {error}"));
 
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={source}");

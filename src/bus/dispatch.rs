@@ -198,7 +198,10 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
             }
             kind += 1;
         }
-        assert!(matched, "the pattern matches no subject of the event: compare it with `E::SUBJECTS`");
+        assert!(
+            matched,
+            "the pattern matches no subject of the event: compare it with `E::SUBJECTS`"
+        );
         self
     }
 

@@ -15,15 +15,13 @@ use crate::sync::Word;
 pub struct Drain<'c, 'a, E, P: Overrun> {
     consumer: &'c mut Consumer<'a, E, P>,
     end: Word,
-    late: bool,
 }
 
 impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     #[inline]
     pub(super) fn new(consumer: &'c mut Consumer<'a, E, P>) -> Self {
         let end = consumer.reader.freeze::<P>();
-        let late = consumer.reader.has_late();
-        Self { consumer, end, late }
+        Self { consumer, end }
     }
 
     /// The same events, until `stop` says so.
@@ -55,13 +53,13 @@ impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
 
     #[inline]
     fn next(&mut self) -> Option<E> {
-        if self.late {
-            if let Some(event) = self.consumer.reader.take_late::<P>() {
-                return Some(event);
-            }
-            self.late = false;
+        let reader = &mut self.consumer.reader;
+        if reader.late_due()
+            && let Some(event) = reader.take_late::<P>()
+        {
+            return Some(event);
         }
-        self.consumer.reader.take::<P>(self.end)
+        reader.take::<P>(self.end)
     }
 }
 

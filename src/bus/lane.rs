@@ -59,10 +59,11 @@ impl<E, const N: usize> Lane<E, N> {
     pub fn producer(&self) -> Option<Producer<'_, E>> {
         // Acquire: pairs with the Release in `Producer::drop`, so that the next producer goes on
         // where the last one stopped.
-        self.claimed
-            .compare_exchange(0, 1, Acquire, Relaxed)
-            .is_ok()
-            .then(|| Producer { core: self.ring.core(), claimed: &self.claimed, here: PhantomData })
+        self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok().then(|| Producer {
+            core: self.ring.core(),
+            claimed: &self.claimed,
+            here: PhantomData,
+        })
     }
 
     /// Claims the reading end. `None` while another [`Consumer`] is alive; dropping that gives it back.

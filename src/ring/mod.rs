@@ -3,6 +3,7 @@
 //!
 //! (module docs follow)
 
+#[cfg(not(tickbus_loom))]
 mod exclusive;
 mod publish;
 mod take;
@@ -195,10 +196,7 @@ impl<E, const N: usize> Ring<E, N> {
         Self {
             state: State::new(),
             slots: [const {
-                Slot {
-                    stamp: AtomicWord::new(0),
-                    cell: UnsafeCell::new(MaybeUninit::uninit()),
-                }
+                Slot { stamp: AtomicWord::new(0), cell: UnsafeCell::new(MaybeUninit::uninit()) }
             }; N],
         }
     }

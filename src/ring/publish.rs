@@ -28,7 +28,10 @@ impl<E> Core<'_, E> {
     #[inline]
     pub(crate) fn publish<P: Policy>(self, event: E) -> Result<Option<E>, E> {
         let shape = self.shape;
-        let mut tail = self.state.tail.0.load(Relaxed);
+        // Acquire: pairs with the Release in `let_go`; an event that has been taken from this lap is
+        // not taken for one to displace. Without displacing, a stale stamp only leads to a closer look.
+        let seen = if P::EVICTS { Acquire } else { Relaxed };
+        let mut tail = self.state.tail.0.load(seen);
         loop {
             // Acquire: pairs with the Release in `Reader::take` and `let_go`; the old event is out
             // of the slot. When displacing, pairs with the Release in `commit`: it is in.
@@ -47,7 +50,7 @@ impl<E> Core<'_, E> {
                 tail,
                 tail.wrapping_add(shape.unit()),
                 Release,
-                Relaxed,
+                seen,
             ) {
                 Ok(_) => return Ok(self.fill::<P>(Claim { position: tail, stamp }, event)),
                 Err(now) => tail = now,
@@ -288,7 +291,12 @@ impl<E> Core<'_, E> {
                 } else {
                     false
                 };
-                if uncommitted && stamp.compare_exchange(found, HELD, Relaxed, Relaxed).is_err() {
+                // Where nobody displaces, the mark only keeps a word of 32 bits from coming round.
+                let needed = P::EVICTS || Word::BITS < 64;
+                if needed
+                    && uncommitted
+                    && stamp.compare_exchange(found, HELD, Relaxed, Relaxed).is_err()
+                {
                     return false;
                 }
             }

@@ -8,6 +8,8 @@ pub(crate) struct Reader<'a, E> {
     core: Core<'a, E>,
     /// The oldest position that was passed over and may have an event yet, if any.
     late: Option<Word>,
+    /// Whether this drain has yet to look for late events.
+    late_due: bool,
     /// [`State::voids`] when it was last looked at.
     seen: Word,
 }
@@ -17,7 +19,7 @@ impl<'a, E> Reader<'a, E> {
     pub(crate) fn new(core: Core<'a, E>) -> Self {
         // A consumer before this one may have passed over something: look at every slot once.
         let head = core.state.head.0.load(Relaxed);
-        Self { core, late: Some(head.wrapping_sub(core.shape.span())), seen: 0 }
+        Self { core, late: Some(head.wrapping_sub(core.shape.span())), late_due: true, seen: 0 }
     }
 
     #[inline(always)]
@@ -33,6 +35,15 @@ impl<'a, E> Reader<'a, E> {
         // Acquire: pairs with the Release of the claims; whatever was committed before one of
         // them began is seen.
         let end = shape.position(state.tail.0.load(Acquire));
+        if P::EVICTS {
+            self.catch_up(end);
+            let voids = state.voids.load(Relaxed);
+            if voids != self.seen {
+                self.seen = voids;
+                self.look_everywhere();
+            }
+        }
+        self.late_due = self.late.is_some();
         let head = state.head.0.load(Relaxed);
         let waiting = end.wrapping_sub(head) >> shape.shift;
         if waiting != 0 {
@@ -45,20 +56,37 @@ impl<'a, E> Reader<'a, E> {
                 state.turns.store(turns, Relaxed);
             }
         }
-        if P::EVICTS {
-            let voids = state.voids.load(Relaxed);
-            if voids != self.seen {
-                self.seen = voids;
-                self.late = Some(head.wrapping_sub(shape.span()));
-            }
-        }
         end
     }
 
-    /// Whether there may be late events.
+    /// Whether to ask [`take_late`](Self::take_late) before [`take`](Self::take).
     #[inline(always)]
-    pub(crate) fn has_late(&self) -> bool {
-        self.late.is_some()
+    pub(crate) fn late_due(&self) -> bool {
+        self.late_due
+    }
+
+    /// Skips what has been displaced up to `tail`, all but late events. Returns whether anything was.
+    fn catch_up(&mut self, tail: Word) -> bool {
+        let Core { state, shape, .. } = self.core;
+        let head = state.head.0.load(Relaxed);
+        let oldest = tail.wrapping_sub(shape.span());
+        let behind = before(head, oldest);
+        if behind {
+            let passed = oldest.wrapping_sub(head) >> shape.shift;
+            State::add(&state.surplus, passed.wrapping_neg());
+            state.head.0.store(oldest, Release);
+            if state.voids.load(Relaxed) != 0 {
+                self.look_everywhere();
+                self.late_due = true;
+            }
+        }
+        behind
+    }
+
+    /// Takes every slot for one that may have a late event.
+    fn look_everywhere(&mut self) {
+        let head = self.core.state.head.0.load(Relaxed);
+        self.late = Some(head.wrapping_sub(self.core.shape.span()));
     }
 
     /// The next event before `end`, in order. Late ones are not among them: see
@@ -66,7 +94,7 @@ impl<'a, E> Reader<'a, E> {
     #[inline]
     pub(crate) fn take<P: Policy>(&mut self, end: Word) -> Option<E> {
         if P::EVICTS {
-            return self.take_displaceable(end);
+            return self.take_displaceable::<P>(end);
         }
         let Core { state, shape, .. } = self.core;
         let mut head = state.head.0.load(Relaxed);
@@ -108,11 +136,15 @@ impl<'a, E> Reader<'a, E> {
         let mut late = self.late;
         let mut position = head;
         while position != next {
-            // Acquire: as in `take`; what has been committed by now is taken in its turn.
+            // Acquire: as in `take`.
             let stamp = self.core.slot(position).stamp.load(Acquire);
             if stamp == shape.written(position) {
+                // Committed by now, so taken in its turn. Again from the start: what is before it may
+                // be of the same batch.
                 next = position;
-                break;
+                position = head;
+                late = self.late;
+                continue;
             }
             if stamp == shape.free(position) {
                 late = late.or(Some(position));
@@ -133,38 +165,30 @@ impl<'a, E> Reader<'a, E> {
     pub(crate) fn take_late<P: Policy>(&mut self) -> Option<E> {
         let Core { state, shape, .. } = self.core;
         let head = state.head.0.load(Relaxed);
-        let from = self.late?;
+        let Some(from) = self.late else {
+            self.late_due = false;
+            return None;
+        };
         let from = if head.wrapping_sub(from) > shape.span() {
             head.wrapping_sub(shape.span())
         } else {
             from
         };
-        let mut oldest: Option<(Word, Word)> = None;
-        let mut unfinished = None;
-        let mut position = from;
-        while position != head {
-            // Acquire: as in `take`.
-            let stamp = self.core.slot(position).stamp.load(Acquire);
-            let free = shape.free(position);
-            // A stamp of the laps to come is none of a late event; all others are, however old.
-            let ahead = shape.free(stamp).wrapping_sub(free);
-            let late = stamp == HELD || ahead == 0 || ahead > shape.span().wrapping_mul(4);
-            if late {
-                let committed =
-                    if P::EVICTS { stamp & HELD != 0 && stamp & WRITTEN != 0 } else { stamp & WRITTEN != 0 };
-                if committed {
-                    if oldest.is_none_or(|(lap, _)| before(shape.free(stamp), lap)) {
-                        oldest = Some((shape.free(stamp), position));
-                    }
-                } else if stamp & WRITTEN == 0 {
-                    unfinished = unfinished.or(Some(position));
-                }
+        // The same look twice: the second sees what was committed before what the first has found,
+        // by the same publisher perhaps, and while the first was under way.
+        let mut found = None;
+        let position = loop {
+            let (oldest, unfinished) = self.look_for_late::<P>(from, head);
+            if oldest != found {
+                found = oldest;
+                continue;
             }
-            position = position.wrapping_add(shape.unit());
-        }
-        let Some((_, position)) = oldest else {
-            self.late = unfinished;
-            return None;
+            let Some((_, position)) = oldest else {
+                self.late = unfinished;
+                self.late_due = false;
+                return None;
+            };
+            break position;
         };
         let index = self.core.index(position);
         while !self.core.hold(index, state.tail.0.load(Relaxed)) {}
@@ -177,26 +201,56 @@ impl<'a, E> Reader<'a, E> {
         Some(event)
     }
 
+    /// The oldest committed late event between two positions less than a lap apart, as the lap of its
+    /// claim and a position of its slot, and the first slot that is not committed.
+    fn look_for_late<P: Policy>(
+        &self,
+        from: Word,
+        to: Word,
+    ) -> (Option<(Word, Word)>, Option<Word>) {
+        let shape = self.core.shape;
+        let mut oldest = None;
+        let mut unfinished = None;
+        let mut position = from;
+        while position != to {
+            // Acquire: as in `take`.
+            let stamp = self.core.slot(position).stamp.load(Acquire);
+            let lap = shape.free(stamp);
+            // A stamp of the laps to come is none of a late event; all others are, however old.
+            let ahead = lap.wrapping_sub(shape.free(position));
+            let late = stamp == HELD || ahead == 0 || ahead > shape.span().wrapping_mul(4);
+            let committed = if P::EVICTS {
+                stamp & (WRITTEN | HELD) == WRITTEN | HELD
+            } else {
+                stamp & WRITTEN != 0
+            };
+            if late && committed {
+                if oldest.is_none_or(|(old, _)| before(lap, old)) {
+                    oldest = Some((lap, position));
+                }
+            } else if late && stamp & WRITTEN == 0 {
+                unfinished = unfinished.or(Some(position));
+            }
+            position = position.wrapping_add(shape.unit());
+        }
+        (oldest, unfinished)
+    }
+
     /// [`take`](Self::take) from a ring whose publishers may displace the oldest event meanwhile.
-    fn take_displaceable(&mut self, end: Word) -> Option<E> {
+    fn take_displaceable<P: Policy>(&mut self, end: Word) -> Option<E> {
         let Core { state, shape, .. } = self.core;
         loop {
             // Acquire: as in `freeze`.
             let tail = state.tail.0.load(Acquire);
+            if self.catch_up(shape.position(tail)) && self.late_due {
+                if let Some(event) = self.take_late::<P>() {
+                    return Some(event);
+                }
+                continue;
+            }
             let head = state.head.0.load(Relaxed);
             if !before(head, end) {
                 return None;
-            }
-            let oldest = shape.position(tail).wrapping_sub(shape.span());
-            if before(head, oldest) {
-                // What lies between has been displaced, but for late events.
-                let passed = oldest.wrapping_sub(head) >> shape.shift;
-                State::add(&state.surplus, passed.wrapping_neg());
-                state.head.0.store(oldest, Release);
-                if state.voids.load(Relaxed) != 0 {
-                    self.late = Some(oldest.wrapping_sub(shape.span()));
-                }
-                continue;
             }
             let slot = self.core.slot(head);
             // Acquire: as in `take`.

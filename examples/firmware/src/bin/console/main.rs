@@ -90,6 +90,10 @@ static FLOOD_REFUSED: AtomicU32 = AtomicU32::new(0);
 
 /// The receive interrupt: publishes what the UART has.
 fn on_receive() {
+    if HELD.load(Ordering::Relaxed) != NOTHING_HELD {
+        // It was pending already when it was switched off.
+        return;
+    }
     while let Some(byte) = board::receive() {
         if BUS.publish(Event::Received(byte)).is_err() {
             HELD.store(byte.into(), Ordering::Relaxed);
@@ -123,6 +127,8 @@ fn resume_receiver() {
     if BUS.publish(Event::Received(byte)).is_ok() {
         HELD.store(NOTHING_HELD, Ordering::Relaxed);
         board::receive_interrupt(true);
+        // Not every UART tells of a byte that came while its interrupt was off.
+        critical_section::with(|_| on_receive());
     }
 }
 
@@ -301,10 +307,9 @@ impl Console {
 
     fn explain_mistake(&self, mistake: Mistake) {
         match mistake {
-            Mistake::Unknown => answer(format_args!(
-                "error: unknown command \"{}\", try help",
-                self.line.text()
-            )),
+            Mistake::Unknown => {
+                answer(format_args!("error: unknown command \"{}\", try help", self.line.text()))
+            }
             other => answer(format_args!("error: {other}")),
         }
         self.prompt();

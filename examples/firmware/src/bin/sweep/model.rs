@@ -1,5 +1,8 @@
 //! The sequential order: what a bus would do if operations never overlapped, and the search for an
 //! order of their steps that explains what was seen.
+//!
+//! To take an event has two steps, since its slot is in use until it has been moved out: on a bus that
+//! drops the oldest, a publisher that comes in between drops the one behind it.
 
 /// What happens to an event that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,6 +70,8 @@ struct Model {
     ends: [usize; LEVELS],
     /// How many steps of each context have been taken.
     taken: [usize; LEVELS],
+    /// Who is moving an event out, which keeps its slot until that is done.
+    holder: Option<usize>,
 }
 
 /// The rules that a search goes by.
@@ -79,13 +84,15 @@ pub struct Rules {
 }
 
 impl Model {
-    /// Takes the step, if the rules let it have the result that was seen.
-    fn step(&mut self, rules: Rules, level: usize, step: Step) -> bool {
-        let is_full = self.tail - self.head == rules.capacity;
+    /// Takes the step, if the rules let it have the result that was seen. `under_way` are operations
+    /// of other contexts that are not over.
+    fn step(&mut self, rules: Rules, level: usize, step: Step, under_way: usize) -> bool {
+        let held = usize::from(self.holder.is_some());
+        let is_full = self.tail - self.head + held == rules.capacity;
         match step {
             Step::Published(event) => {
                 if is_full {
-                    if rules.overrun != Overrun::DropOldest {
+                    if rules.overrun != Overrun::DropOldest || self.head == self.tail {
                         return false;
                     }
                     self.head += 1;
@@ -99,7 +106,11 @@ impl Model {
                 match rules.overrun {
                     Overrun::Reject => self.counts.refused += 1,
                     Overrun::DropNewest => self.counts.dropped += 1,
-                    Overrun::DropOldest => return false,
+                    // Only when each slot belongs to somebody who was stopped halfway.
+                    Overrun::DropOldest => {
+                        self.counts.dropped += 1;
+                        return under_way >= rules.capacity;
+                    }
                 }
                 is_full
             }
@@ -108,8 +119,13 @@ impl Model {
                 true
             }
             Step::Took(event) => {
+                if self.holder == Some(level) {
+                    self.holder = None;
+                    return true;
+                }
                 let is_next = self.head < self.end(level) && self.events[self.head] == event;
                 self.head += 1;
+                self.holder = Some(level);
                 is_next
             }
             Step::Ended => self.head >= self.end(level),
@@ -131,11 +147,16 @@ impl Model {
         for (level, log) in logs.iter().enumerate() {
             let Some(&step) = log.steps().get(self.taken[level]) else { continue };
             is_over = false;
+            let others = logs.iter().zip(self.taken).enumerate();
+            let under_way = others
+                .filter(|(other, (log, taken))| *other != level && *taken < log.length)
+                .count();
             let mut next = self;
-            next.taken[level] += 1;
-            if next.step(rules, level, step)
-                && next.is_explained_by_some_order(rules, logs, rest, counts)
-            {
+            let is_allowed = next.step(rules, level, step, under_way);
+            if next.holder != Some(level) {
+                next.taken[level] += 1;
+            }
+            if is_allowed && next.is_explained_by_some_order(rules, logs, rest, counts) {
                 return true;
             }
         }
@@ -159,6 +180,7 @@ pub fn is_explained(
         counts: Counts { dropped: 0, refused: 0 },
         ends: [0; LEVELS],
         taken: [0; LEVELS],
+        holder: None,
     };
     model.events[..before.len()].copy_from_slice(before);
     model.is_explained_by_some_order(rules, logs, rest, counts)

@@ -2,8 +2,7 @@
 
 use cortex_m::asm;
 use cortex_m::peripheral::scb::SystemHandler;
-use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m::peripheral::{NVIC, Peripherals, SCB, SYST};
+use cortex_m::peripheral::{NVIC, Peripherals, SCB};
 use cortex_m_rt::exception;
 
 /// Puts the flood interrupt below all others, so that they interrupt it as they interrupt `main`.
@@ -14,7 +13,8 @@ pub fn start_exceptions(core: &mut Peripherals) {
 
 /// Lets SysTick interrupt every `clocks` of the core.
 #[cfg(not(board = "microbit"))]
-pub fn start_systick(syst: &mut SYST, clocks: u32) {
+pub fn start_systick(syst: &mut cortex_m::peripheral::SYST, clocks: u32) {
+    use cortex_m::peripheral::syst::SystClkSource;
     syst.set_clock_source(SystClkSource::Core);
     syst.set_reload(clocks - 1);
     syst.clear_current();

@@ -1,0 +1,194 @@
+//! Finds the longest stretch of instructions for which an operation keeps interrupts waiting.
+//!
+//! An interrupt is made to land after every instruction of the operation in turn. Those that come while
+//! interrupts are masked all land on the same instruction: as many as do that is the length. On the bus
+//! it must not depend on the size of the event. A queue in a critical section stands beside it.
+#![no_std]
+#![no_main]
+
+use core::cell::RefCell;
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+use critical_section::Mutex;
+use heapless::Deque;
+use semihosting::println;
+use tickbus::{Budget, Bus, Dispatch, DropOldest, Event, Lane};
+use tickbus_firmware::interrupt::{self, Landing, Levels};
+use tickbus_firmware::{clock, host};
+
+/// The most that the bus may take: nothing where the core has compare-and-swap.
+const BOUND: u32 = if cfg!(target_has_atomic = "ptr") { 0 } else { 25 };
+
+const SLOTS: usize = 4;
+
+/// An event of so many words.
+#[derive(Clone, Copy)]
+struct Payload<const WORDS: usize>([u32; WORDS]);
+
+impl<const WORDS: usize> Event for Payload<WORDS> {
+    const SUBJECTS: &'static [&'static str] = &["payload"];
+
+    fn kind(&self) -> usize {
+        0
+    }
+}
+
+/// An operation, and what makes everything ready for it.
+struct Operation {
+    name: &'static str,
+    /// It is an operation of the bus, and bound.
+    is_bound: bool,
+    prepare: fn(),
+    run: fn(),
+}
+
+const OPERATIONS: usize = 10;
+
+macro_rules! operations {
+    ($function:ident, $words:literal) => {
+        fn $function() -> [Operation; OPERATIONS] {
+            const EVENT: Payload<$words> = Payload([7; $words]);
+            static REJECTING: Bus<Payload<$words>, SLOTS> = Bus::new();
+            static DISPLACING: Bus<Payload<$words>, SLOTS, DropOldest> = Bus::new();
+            static LANE: Lane<Payload<$words>, SLOTS> = Lane::new();
+            static TABLE: Dispatch<Payload<$words>, u32, 1> =
+                Dispatch::new().on("payload", |sum, event| *sum += event.0[0]);
+            static DEQUE: Mutex<RefCell<Deque<Payload<$words>, SLOTS>>> =
+                Mutex::new(RefCell::new(Deque::new()));
+
+            fn empty() {
+                REJECTING.consumer().expect("nobody else consumes").drain().for_each(drop);
+                DISPLACING.consumer().expect("nobody else consumes").drain().for_each(drop);
+                LANE.consumer().expect("nobody else consumes").drain().for_each(drop);
+                critical_section::with(|cs| DEQUE.borrow_ref_mut(cs).clear());
+            }
+
+            fn fill() {
+                empty();
+                for _ in 0..SLOTS {
+                    let mut producer = LANE.producer().expect("nobody else publishes");
+                    assert!(REJECTING.publish(EVENT).is_ok(), "no room in an empty bus");
+                    assert!(DISPLACING.publish(EVENT).is_ok(), "no room in an empty bus");
+                    assert!(producer.publish(EVENT).is_ok(), "no room in an empty lane");
+                    critical_section::with(|cs| {
+                        assert!(DEQUE.borrow_ref_mut(cs).push_back(EVENT).is_ok(), "no room");
+                    });
+                }
+            }
+
+            let bus = |name, prepare, run| Operation { name, is_bound: true, prepare, run };
+            let peer = |name, prepare, run| Operation { name, is_bound: false, prepare, run };
+            [
+                bus("publish", empty, || assert!(REJECTING.publish(EVENT).is_ok())),
+                bus("publish to a full bus", fill, || assert!(REJECTING.publish(EVENT).is_err())),
+                bus("drain", fill, || {
+                    let mut consumer = REJECTING.consumer().expect("nobody else consumes");
+                    assert_eq!(
+                        consumer.drain().map(|event| black_box(event).0[0]).sum::<u32>(),
+                        28
+                    );
+                }),
+                bus("tick", fill, || {
+                    let mut consumer = REJECTING.consumer().expect("nobody else consumes");
+                    let mut sum = 0;
+                    let _ = TABLE.tick(&mut sum, &mut consumer, Budget::unlimited());
+                    assert_eq!(sum, 28);
+                }),
+                bus("DropOldest: publish", empty, || assert!(DISPLACING.publish(EVENT).is_ok())),
+                bus("DropOldest: displace", fill, || assert!(DISPLACING.publish(EVENT).is_ok())),
+                bus("DropOldest: drain", fill, || {
+                    let mut consumer = DISPLACING.consumer().expect("nobody else consumes");
+                    assert_eq!(
+                        consumer.drain().map(|event| black_box(event).0[0]).sum::<u32>(),
+                        28
+                    );
+                }),
+                bus("Lane: publish, drain", empty, || {
+                    let mut producer = LANE.producer().expect("nobody else publishes");
+                    assert!(producer.publish(EVENT).is_ok());
+                    let mut consumer = LANE.consumer().expect("nobody else consumes");
+                    assert_eq!(consumer.drain().count(), 1);
+                }),
+                peer("Deque in a critical section: publish", empty, || {
+                    critical_section::with(|cs| {
+                        assert!(DEQUE.borrow_ref_mut(cs).push_back(EVENT).is_ok());
+                    });
+                }),
+                peer("Deque in a critical section: take", fill, || {
+                    let event = critical_section::with(|cs| DEQUE.borrow_ref_mut(cs).pop_front());
+                    assert_eq!(black_box(event).map(|event| event.0[0]), Some(7));
+                }),
+            ]
+        }
+    };
+}
+
+operations!(operations_of_4_bytes, 1);
+operations!(operations_of_16_bytes, 4);
+operations!(operations_of_64_bytes, 16);
+operations!(operations_of_256_bytes, 64);
+
+/// The most instructions for which the operation held off an interrupt.
+fn longest_masked(operation: &Operation) -> u32 {
+    let levels = Levels { main: operation.run, pendsv: None, systick: || () };
+    let mut longest = 0;
+    let mut length = 0;
+    let mut last = None;
+    for k in 1.. {
+        (operation.prepare)();
+        let (landing, _) = interrupt::run(levels, k, 1);
+        if landing == Landing::After {
+            break;
+        }
+        if last == Some(landing) {
+            length += 1;
+            longest = longest.max(length);
+        } else {
+            length = 0;
+            last = Some(landing);
+        }
+    }
+    longest
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let mut core = cortex_m::Peripherals::take().expect("main runs once");
+    clock::start(&mut core.SYST);
+    interrupt::start(&mut core.SCB);
+
+    let sizes = [
+        operations_of_4_bytes(),
+        operations_of_16_bytes(),
+        operations_of_64_bytes(),
+        operations_of_256_bytes(),
+    ];
+    println!("{:<40} {:>6} {:>6} {:>6} {:>6}", "longest masked, for bytes", 4, 16, 64, 256);
+    let mut failures = 0;
+    for index in 0..OPERATIONS {
+        let Operation { name, is_bound, .. } = sizes[0][index];
+        let masked = [0, 1, 2, 3].map(|size| longest_masked(&sizes[size][index]));
+        let [a, b, c, d] = masked;
+        let is_right = masked.iter().all(|length| *length <= BOUND && *length == a);
+        let verdict = match (is_bound, is_right) {
+            (true, true) => "",
+            (true, false) => "  WRONG",
+            (false, _) => "  (a peer)",
+        };
+        println!("{name:<40} {a:>6} {b:>6} {c:>6} {d:>6}{verdict}");
+        failures += u32::from(is_bound && !is_right);
+    }
+    if failures > 0 {
+        host::fail(format_args!(
+            "{failures} operations mask more than {BOUND} instructions, or not the same at all sizes"
+        ));
+    }
+    println!("no operation of the bus masks more than {BOUND}, whatever the event");
+    host::done()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    host::fail(info)
+}

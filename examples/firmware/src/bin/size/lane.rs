@@ -1,0 +1,33 @@
+//! Size report: the lane, for one producer, drained by hand through a table by hand.
+#![no_std]
+#![no_main]
+
+mod parts;
+
+use parts::{Context, Event, HANDLERS, SLOTS};
+use tickbus::{Event as _, Lane, Producer};
+
+static LANE: Lane<Event, SLOTS> = Lane::new();
+
+#[cortex_m_rt::exception]
+fn SysTick() {
+    static mut PRODUCER: Option<Producer<'static, Event>> = None;
+    if PRODUCER.is_none() {
+        *PRODUCER = LANE.producer();
+    }
+    if let Some(producer) = PRODUCER {
+        let _ = producer.publish(parts::read_input());
+    }
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let mut context = Context(0);
+    let Some(mut events) = LANE.consumer() else { cortex_m::asm::udf() };
+    loop {
+        for event in events.drain() {
+            HANDLERS[event.kind()](&mut context, &event);
+        }
+        cortex_m::asm::wfi();
+    }
+}

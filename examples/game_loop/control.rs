@@ -1,0 +1,45 @@
+//! What the producers may know of the game.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// The way back, from the game to the producers: state to look at, not events to handle.
+pub(crate) static CONTROL: Control = Control {
+    running: AtomicBool::new(true),
+    overload: AtomicBool::new(false),
+    level: AtomicU32::new(1),
+};
+
+/// See [`CONTROL`].
+///
+/// `Relaxed` throughout: each value stands for itself, none says that another one is ready.
+pub(crate) struct Control {
+    running: AtomicBool,
+    overload: AtomicBool,
+    level: AtomicU32,
+}
+
+impl Control {
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Relaxed)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.running.store(false, Relaxed);
+    }
+
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.overload.load(Relaxed)
+    }
+
+    pub(crate) fn toggle_overload(&self) {
+        self.overload.fetch_not(Relaxed);
+    }
+
+    pub(crate) fn set_level(&self, level: u32) {
+        self.level.store(level, Relaxed);
+    }
+
+    pub(crate) fn level(&self) -> u32 {
+        self.level.load(Relaxed)
+    }
+}

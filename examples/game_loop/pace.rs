@@ -1,0 +1,64 @@
+//! When the producing threads take their steps.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use crate::TICK;
+use crate::control::CONTROL;
+
+/// When a producing thread takes its next step.
+pub(crate) enum Pace {
+    /// By its own clock.
+    Clock,
+    /// When the main thread says so, which then waits until the step is done.
+    Lockstep { go: Receiver<()>, done: SyncSender<()> },
+}
+
+impl Pace {
+    /// Takes steps until the game is over.
+    pub(crate) fn run(self, mut step: impl FnMut()) {
+        match self {
+            Self::Clock => {
+                while CONTROL.is_running() {
+                    step();
+                    thread::sleep(TICK);
+                }
+            }
+            Self::Lockstep { go, done } => {
+                while go.recv().is_ok() {
+                    step();
+                    if done.send(()).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The main thread's end of every [`Pace::Lockstep`].
+///
+/// Threads that run one after the other, in a fixed order, always publish in the same order: this
+/// is all it takes to make a game with many producers repeatable. Dropping it ends the threads.
+#[derive(Default)]
+pub(crate) struct Conductor {
+    threads: Vec<(SyncSender<()>, Receiver<()>)>,
+}
+
+impl Conductor {
+    /// A pace for one more thread, which takes its steps after those that came before it.
+    pub(crate) fn pace(&mut self) -> Pace {
+        let (say_go, go) = sync_channel(0);
+        let (done, is_done) = sync_channel(0);
+        self.threads.push((say_go, is_done));
+        Pace::Lockstep { go, done }
+    }
+
+    /// Lets every thread take one step.
+    pub(crate) fn step(&self) {
+        for (say_go, is_done) in &self.threads {
+            let stepped = say_go.send(()).is_ok() && is_done.recv().is_ok();
+            assert!(stepped, "a producing thread has ended early");
+        }
+    }
+}

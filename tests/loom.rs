@@ -1,0 +1,597 @@
+//! Can it race? Every pair of ring operations under the model checker, each model with the exact set
+//! of outcomes it must have. Run with `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --test loom`.
+//!
+//! loom 0.7 forgets other threads' earlier loads when a thread loads an atomic before it stores it,
+//! as every ring does. So each model runs with the consumer spawned last and with the consumer
+//! spawned first, the main thread only joins, and a model that explores too little fails.
+#![cfg(tickbus_loom)]
+
+use core::fmt::Debug;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use loom::thread;
+use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Reject};
+
+/// Runs the model and demands exactly these outcomes, over at least so many executions.
+fn outcomes<T: Ord + Debug + Send + 'static>(
+    preemptions: usize,
+    least: usize,
+    expected: impl IntoIterator<Item = T>,
+    model: impl Fn() -> T + Send + Sync + 'static,
+) {
+    let found = Arc::new(Mutex::new(BTreeSet::new()));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 20_000;
+    builder.check({
+        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
+        move || {
+            let outcome = model();
+            runs.fetch_add(1, Ordering::Relaxed);
+            found.lock().unwrap().insert(outcome);
+        }
+    });
+    let runs = runs.load(Ordering::Relaxed);
+    println!("{runs} executions");
+    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
+    assert!(runs >= least, "only {runs} executions, the model explores too little");
+}
+
+/// A consumer that drains `times` times.
+fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<u32> {
+    let mut consumer = bus.consumer().unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..times {
+        taken.extend(consumer.drain());
+    }
+    taken
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// Spawns the tasks in this order or, if `reverse`, the other way round, and joins them.
+fn run(tasks: Vec<Task>, reverse: bool) {
+    let mut tasks = tasks;
+    if reverse {
+        tasks.reverse();
+    }
+    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// The law, at a quiet moment.
+fn conserved<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>) {
+    let stats = bus.stats();
+    assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
+}
+
+type Slot = Arc<Mutex<Vec<u32>>>;
+
+fn slot() -> (Slot, Slot) {
+    let slot = Slot::default();
+    (Arc::clone(&slot), slot)
+}
+
+fn put(slot: &Slot, taken: Vec<u32>) {
+    *slot.lock().unwrap() = taken;
+}
+
+fn get(slot: &Slot) -> Vec<u32> {
+    std::mem::take(&mut slot.lock().unwrap())
+}
+
+#[test]
+fn one_publisher_one_consumer() {
+    for reverse in [false, true] {
+        // What the consumer gets while the publisher is at it, and what is left.
+        let expected = (0..=2).map(|n| ((1..=n).collect(), (n + 1..=2).collect()));
+        outcomes(3, 10, expected, move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (b, c) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        b.publish(1).unwrap();
+                        b.publish(2).unwrap();
+                    }),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            let taken = get(&taken);
+            let rest = drain(&bus, 1);
+            conserved(&bus);
+            (taken, rest)
+        });
+    }
+}
+
+#[test]
+fn the_slot_of_a_taken_event_is_used_again() {
+    for reverse in [false, true] {
+        let expected = [(vec![1, 2], true, vec![]), (vec![1, 2], false, vec![3])];
+        outcomes(3, 10, expected, move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (out, taken) = slot();
+            let full = Arc::new(Mutex::new(false));
+            let (b, c, f) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&full));
+            run(
+                vec![
+                    Box::new(move || *f.lock().unwrap() = b.publish(3) == Err(Full(3))),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            let taken = get(&taken);
+            let rest = drain(&bus, 1);
+            conserved(&bus);
+            (taken, *full.lock().unwrap(), rest)
+        });
+    }
+}
+
+/// Two publishers of two events each on a ring of two slots, and a consumer that drains while they
+/// are at it. Whatever is said to be published arrives once, in its publisher's order; nobody is told
+/// "full" while a slot is free.
+#[test]
+fn two_publishers_and_a_consumer() {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(2, 500, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let bus = Arc::new(Bus::<u32, 2>::new());
+                let (out, taken) = slot();
+                let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+                run(
+                    vec![
+                        Box::new(move || a.publish(1).unwrap()),
+                        Box::new(move || b.publish(2).unwrap()),
+                        Box::new(move || put(&out, drain(&c, 2))),
+                    ],
+                    reverse,
+                );
+                let taken = get(&taken);
+                conserved(&bus);
+                let rest = drain(&bus, 1);
+                let mut all: Vec<_> = taken.iter().chain(&rest).copied().collect();
+                all.sort_unstable();
+                assert_eq!(all, [1, 2]);
+                seen.lock().unwrap().insert(taken);
+            }
+        });
+        let expected = [vec![], vec![1], vec![1, 2], vec![2], vec![2, 1]];
+        assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// An event whose publisher was stopped halfway is passed over, delivered later, and its slot serves
+/// again: room for all N while it is late, and after.
+#[test]
+fn a_late_event_is_delivered_and_its_slot_serves_again() {
+    for reverse in [false, true] {
+        outcomes(3, 500, [vec![1, 2], vec![2, 1]], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish(1).unwrap()),
+                    // Publishes and drains on one thread: what it has published must be there.
+                    Box::new(move || {
+                        b.publish(2).unwrap();
+                        let mut taken = drain(&b, 1);
+                        assert!(taken.contains(&2), "a false empty");
+                        // One slot at most is in the hands of the other.
+                        b.publish(3).expect("a false full");
+                        let more = drain(&b, 1);
+                        assert!(more.contains(&3), "a false empty");
+                        taken.extend(more);
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            let of_one: Vec<_> = all.iter().copied().filter(|event| *event != 3).collect();
+            assert!(all.contains(&3));
+            assert_eq!(all.len(), 3, "{all:?} {bus:?}");
+            // Both slots serve again, on every lap.
+            for _ in 0..3 {
+                bus.publish(4).unwrap();
+                bus.publish(5).unwrap();
+                assert_eq!(bus.publish(6), Err(Full(6)));
+                assert_eq!(drain(&bus, 1), [4, 5]);
+            }
+            conserved(&bus);
+            of_one
+        });
+    }
+}
+
+/// As above over more than one lap, with two publishers that may both be late, on the ring that they
+/// go around again and again.
+#[test]
+fn late_over_several_laps() {
+    for reverse in [false, true] {
+        outcomes(2, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        a.publish(1).unwrap();
+                    }),
+                    Box::new(move || {
+                        let mut consumer = b.consumer().unwrap();
+                        let mut taken = Vec::new();
+                        for event in 10..14 {
+                            b.publish(event).expect("a false full");
+                            let before = taken.len();
+                            taken.extend(consumer.drain());
+                            assert!(taken[before..].contains(&event), "a false empty");
+                        }
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            let rest: Vec<_> = all.iter().copied().filter(|event| *event != 1).collect();
+            assert_eq!((rest, all.len()), (vec![10, 11, 12, 13], 5));
+            for _ in 0..3 {
+                bus.publish(4).unwrap();
+                bus.publish(5).unwrap();
+                assert_eq!(bus.publish(6), Err(Full(6)));
+                assert_eq!(drain(&bus, 1), [4, 5]);
+            }
+        });
+    }
+}
+
+/// A publisher stays away for laps while others fill the ring without a drain in between.
+#[test]
+fn full_means_full_beside_a_stopped_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 200, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        let _ = a.publish(1);
+                    }),
+                    Box::new(move || {
+                        let mut taken = Vec::new();
+                        b.publish(10).expect("the other has one slot of two");
+                        // The other may have the second slot, or it may be free.
+                        if let Err(Full(event)) = b.publish(11) {
+                            taken.extend(drain(&b, 1));
+                            assert!(taken.contains(&10), "a false empty");
+                            b.publish(event).expect("a false full");
+                        }
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            let own: Vec<_> = all.iter().copied().filter(|event| *event != 1).collect();
+            assert_eq!(own, [10, 11]);
+        });
+    }
+}
+
+/// A displacing bus against its consumer: what is displaced is not taken, and the other way round.
+#[test]
+fn displacing_against_taking() {
+    for reverse in [false, true] {
+        let expected = [
+            // What was taken meanwhile, what was left, how many were dropped. The event that is just
+            // being taken has its slot until it is out: then the next one gives way.
+            (vec![], vec![3, 4], 2),
+            (vec![1], vec![3, 4], 1),
+            (vec![1], vec![4], 2),
+            (vec![1, 2], vec![3, 4], 0),
+            (vec![1, 2], vec![4], 1),
+            (vec![2], vec![3, 4], 1),
+            (vec![2], vec![4], 2),
+            (vec![2, 3], vec![4], 1),
+            (vec![3], vec![4], 2),
+            (vec![3, 4], vec![], 2),
+        ];
+        let expected: BTreeSet<_> = expected.into_iter().collect();
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(2, 500, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let bus = Arc::new(Bus::<u32, 2, DropOldest>::new());
+                bus.publish(1).unwrap();
+                bus.publish(2).unwrap();
+                let (out, taken) = slot();
+                let (b, c) = (Arc::clone(&bus), Arc::clone(&bus));
+                run(
+                    vec![
+                        Box::new(move || {
+                            b.publish(3).unwrap();
+                            b.publish(4).unwrap();
+                        }),
+                        Box::new(move || put(&out, drain(&c, 1))),
+                    ],
+                    reverse,
+                );
+                let taken = get(&taken);
+                conserved(&bus);
+                let rest = drain(&bus, 1);
+                let stats = bus.stats();
+                assert_eq!(stats.handled, taken.len() + rest.len());
+                assert!(rest.ends_with(&[4]) || taken.ends_with(&[4]), "the newest is last");
+                seen.lock().unwrap().insert((taken, rest, stats.dropped()));
+            }
+        });
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
+}
+
+/// Two displacing publishers on a full ring and a consumer.
+#[test]
+fn two_displacing_publishers_and_a_consumer() {
+    for reverse in [false, true] {
+        outcomes(1, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2, DropOldest>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (out, taken) = slot();
+            let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        let _ = a.publish(10);
+                    }),
+                    Box::new(move || {
+                        let _ = b.publish(20);
+                    }),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+            let taken = get(&taken);
+            let rest = drain(&bus, 1);
+            conserved(&bus);
+            let stats = bus.stats();
+            assert_eq!(stats.published, 4);
+            assert_eq!(stats.handled, taken.len() + rest.len());
+            let mut all: Vec<_> = taken.iter().chain(&rest).copied().collect();
+            assert!(all.iter().filter(|event| **event < 10).is_sorted());
+            let handled = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), handled, "a duplicate");
+            for _ in 0..3 {
+                bus.publish(4).unwrap();
+                bus.publish(5).unwrap();
+                bus.publish(6).unwrap();
+                assert_eq!(drain(&bus, 1), [5, 6]);
+            }
+        });
+    }
+}
+
+/// A displacing publisher that was stopped for laps: its event is late, and taken or counted.
+#[test]
+fn a_late_event_on_a_displacing_bus() {
+    for reverse in [false, true] {
+        outcomes(2, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2, DropOldest>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish(1).unwrap()),
+                    Box::new(move || {
+                        let mut taken = Vec::new();
+                        for event in 10..13 {
+                            b.publish(event).unwrap();
+                        }
+                        let mut consumer = b.consumer().unwrap();
+                        taken.extend(consumer.drain());
+                        b.publish(13).unwrap();
+                        taken.extend(consumer.drain());
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            assert_eq!(bus.stats().handled, all.len());
+            assert_eq!(bus.stats().published, 5);
+            assert!(all.iter().filter(|event| **event != 1).is_sorted());
+            // Three on two slots lose one, the stopped one's slot another, and its event a third.
+            assert!(bus.stats().dropped() <= 3, "{all:?} {bus:?}");
+            for _ in 0..3 {
+                bus.publish(4).unwrap();
+                bus.publish(5).unwrap();
+                bus.publish(6).unwrap();
+                assert_eq!(drain(&bus, 1), [5, 6]);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_lane() {
+    for reverse in [false, true] {
+        let expected = [
+            (vec![], vec![1, 2, 3]),
+            (vec![1], vec![2, 3]),
+            (vec![1, 2], vec![3]),
+            (vec![1, 2, 3], vec![]),
+        ];
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 10, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let lane = Arc::new(Lane::<u32, 2>::new());
+                let (out, taken) = slot();
+                let (p, c) = (Arc::clone(&lane), Arc::clone(&lane));
+                run(
+                    vec![
+                        Box::new(move || {
+                            let mut producer = p.producer().unwrap();
+                            producer.publish(1).unwrap();
+                            if producer.publish_batch(&[2, 3]) == Err(Full(&[3])) {
+                                let _ = producer.publish(3);
+                            }
+                        }),
+                        Box::new(move || {
+                            let mut consumer = c.consumer().unwrap();
+                            let mut taken: Vec<_> = consumer.drain().collect();
+                            taken.extend(consumer.drain());
+                            put(&out, taken);
+                        }),
+                    ],
+                    reverse,
+                );
+                let taken = get(&taken);
+                let mut consumer = lane.consumer().unwrap();
+                let rest: Vec<_> = consumer.drain().collect();
+                let all: Vec<_> = taken.iter().chain(&rest).copied().collect();
+                assert!(all == [1, 2] || all == [1, 2, 3], "{all:?}");
+                if all.len() == 3 {
+                    seen.lock().unwrap().insert((taken, rest));
+                }
+            }
+        });
+        let expected: BTreeSet<_> = expected.into_iter().skip(1).collect();
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_batch() {
+    for reverse in [false, true] {
+        outcomes(2, 50, [()], move || {
+            let bus = Arc::new(Bus::<u32, 4>::new());
+            let (out, taken) = slot();
+            let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish_batch(&[1, 2]).unwrap()),
+                    Box::new(move || b.publish(3).unwrap()),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            assert!(all.iter().filter(|event| **event < 3).is_sorted(), "{all:?}");
+            all.sort_unstable();
+            assert_eq!(all, [1, 2, 3]);
+        });
+    }
+}
+
+/// The consumer is handed from one thread to another: what the first has taken stays taken.
+#[test]
+fn the_consumer_changes_hands() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (first, one) = slot();
+            let (second, two) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            let take_one = |bus: &Bus<u32, 2>, out: &Slot| {
+                if let Some(mut consumer) = bus.consumer() {
+                    put(out, consumer.drain().take(1).collect());
+                }
+            };
+            run(
+                vec![
+                    Box::new(move || take_one(&a, &first)),
+                    Box::new(move || take_one(&b, &second)),
+                ],
+                reverse,
+            );
+            let mut all = get(&one);
+            all.extend(get(&two));
+            all.sort_unstable();
+            all.extend(drain(&bus, 1));
+            assert_eq!(all, [1, 2]);
+        });
+    }
+}
+
+/// The producer of a lane is handed from one thread to another.
+#[test]
+fn the_producer_changes_hands() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let lane = Arc::new(Lane::<u32, 2>::new());
+            let (a, b) = (Arc::clone(&lane), Arc::clone(&lane));
+            let publish = |lane: &Lane<u32, 2>, event| {
+                if let Some(mut producer) = lane.producer() {
+                    producer.publish(event).unwrap();
+                }
+            };
+            run(vec![Box::new(move || publish(&a, 1)), Box::new(move || publish(&b, 2))], reverse);
+            let mut consumer: Consumer<'_, _, Reject> = lane.consumer().unwrap();
+            let mut all: Vec<_> = consumer.drain().collect();
+            assert_eq!(all.len(), lane.stats().handled);
+            all.sort_unstable();
+            assert!(matches!(all[..], [1] | [2] | [1, 2]));
+        });
+    }
+}
+
+/// What a full `DropNewest` bus loses is what its publishers were told.
+#[test]
+fn losing_the_newest() {
+    for reverse in [false, true] {
+        outcomes(3, 50, [0, 1], move || {
+            let bus = Arc::new(Bus::<u32, 2, DropNewest>::new());
+            let lost = Arc::new(Mutex::new(0));
+            let (out, taken) = slot();
+            let (a, c, l) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&lost));
+            bus.publish(0).unwrap();
+            run(
+                vec![
+                    Box::new(move || {
+                        for event in [1, 2] {
+                            *l.lock().unwrap() += usize::from(a.publish(event).is_err());
+                        }
+                    }),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            let taken = get(&taken).len() + drain(&bus, 1).len();
+            let lost = *lost.lock().unwrap();
+            let stats = bus.stats();
+            assert_eq!((stats.published, stats.handled, stats.dropped()), (3, taken, lost));
+            lost
+        });
+    }
+}
