@@ -64,7 +64,8 @@ mod imp {
             self.0.store(value, order);
         }
 
-        #[inline]
+        // Never inlined, so that the critical section is the same code for every event and capacity.
+        #[inline(never)]
         pub(crate) fn compare_exchange(
             &self,
             current: Word,
@@ -96,7 +97,7 @@ mod imp {
             self.compare_exchange(current, new, success, failure)
         }
 
-        #[inline]
+        #[inline(never)]
         pub(crate) fn fetch_add(&self, value: Word, _order: Ordering) -> Word {
             critical_section::with(|_| {
                 let found = self.0.load(Ordering::Relaxed);

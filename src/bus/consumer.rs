@@ -67,7 +67,7 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     /// How many events wait.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.stats().pending
+        self.reader.pending::<P>()
     }
 
     /// What has happened so far.
@@ -105,64 +105,62 @@ impl<E, P: Overrun> Source for Consumer<'_, E, P> {}
 impl<E, const N: usize, P: Overrun> Source for crate::Bus<E, N, P> {}
 
 pub(crate) mod sealed {
-    use super::{Consumer, Core, Overrun, Stats};
+    use super::{Consumer, Core, Overrun};
+    use crate::ring::Span;
 
     /// What a tick does to a source.
     pub trait Take {
         /// What is taken.
         type Event;
 
-        /// Hands the events of this moment to `each`, until it says to stop.
-        fn take_while(&mut self, each: impl FnMut(Counters<'_, Self::Event>, Self::Event) -> bool);
+        /// Fixes what a pass may take: the events of this moment.
+        fn freeze(&mut self) -> Span;
+
+        /// The next event of them.
+        fn take(&mut self, span: &mut Span) -> Option<Self::Event>;
+
+        /// One more event of which a handler failed.
+        fn count_failed(&self);
+
+        /// One more event that nobody wanted.
+        fn count_unhandled(&self);
 
         /// What waits, and the losses since this was last asked: dropped and refused.
         fn account(&mut self) -> (usize, usize, usize);
     }
 
-    /// The counters of a source, for what a tick finds out.
-    pub struct Counters<'a, E>(pub(super) Core<'a, E>);
-
-    impl<E> core::fmt::Debug for Counters<'_, E> {
-        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            f.write_str("Counters")
-        }
-    }
-
-    impl<E> Counters<'_, E> {
-        /// One more event of which a handler failed.
-        #[cold]
-        pub(crate) fn failed(&self) {
-            self.0.count_failed();
-        }
-
-        /// One more event that nobody wanted.
-        #[cold]
-        pub(crate) fn unhandled(&self) {
-            self.0.count_unhandled();
-        }
-    }
-
-    fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
+    /// The losses since this was last asked: dropped and refused.
+    #[inline]
+    fn losses<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize) {
         let lost = core.tell::<P>();
-        let (dropped, refused) = if P::REFUSES { (0, lost) } else { (lost, 0) };
-        (Stats::of::<E, P>(core).pending, dropped, refused)
+        if P::REFUSES { (0, lost) } else { (lost, 0) }
     }
 
     impl<E, P: Overrun> Take for Consumer<'_, E, P> {
         type Event = E;
 
         #[inline]
-        fn take_while(&mut self, mut each: impl FnMut(Counters<'_, E>, E) -> bool) {
-            let core = self.reader.core();
-            for event in self.drain() {
-                if !each(Counters(core), event) {
-                    return;
-                }
-            }
+        fn freeze(&mut self) -> Span {
+            self.reader.freeze::<P>()
         }
 
+        #[inline]
+        fn take(&mut self, span: &mut Span) -> Option<E> {
+            self.reader.take::<P>(span)
+        }
+
+        fn count_failed(&self) {
+            self.reader.core().count_failed();
+        }
+
+        fn count_unhandled(&self) {
+            self.reader.core().count_unhandled();
+        }
+
+        #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
-            account::<E, P>(self.reader.core())
+            let (dropped, refused) = losses::<E, P>(self.reader.core());
+            (self.reader.pending::<P>(), dropped, refused)
         }
     }
 
@@ -171,17 +169,27 @@ pub(crate) mod sealed {
         type Event = E;
 
         #[inline]
-        fn take_while(&mut self, mut each: impl FnMut(Counters<'_, E>, E) -> bool) {
-            let mut drain = self.drain_mut();
-            while let Some(event) = drain.next() {
-                if !each(Counters(drain.core()), event) {
-                    return;
-                }
-            }
+        fn freeze(&mut self) -> Span {
+            self.ring.freeze_mut::<P>()
         }
 
+        #[inline]
+        fn take(&mut self, span: &mut Span) -> Option<E> {
+            self.ring.take_mut::<P>(span)
+        }
+
+        fn count_failed(&self) {
+            self.ring.core().count_failed();
+        }
+
+        fn count_unhandled(&self) {
+            self.ring.core().count_unhandled();
+        }
+
+        #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
-            account::<E, P>(self.ring.core())
+            let (dropped, refused) = losses::<E, P>(self.ring.core());
+            (self.ring.core().pending::<P>(), dropped, refused)
         }
     }
 }

@@ -269,33 +269,38 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         F: FnMut() -> bool,
     {
         let mut report = Report::default();
-        let mut spent = false;
         let mut until_asked = budget.every;
-        while !spent && report.generations < budget.generations {
-            let before = report.handled;
-            events.take_while(|counters, event| {
+        'generations: while report.generations < budget.generations {
+            let mut span = events.freeze();
+            let Some(mut event) = events.take(&mut span) else { break };
+            report.generations += 1;
+            loop {
                 report.handled += 1;
                 let (wanted, failed) = self.route(context, &event);
                 if !wanted {
                     report.unhandled += 1;
-                    counters.unhandled();
+                    events.count_unhandled();
                 }
                 if failed {
                     report.failed += 1;
-                    counters.failed();
+                    events.count_failed();
+                }
+                drop(event);
+                if report.handled == budget.events {
+                    break 'generations;
                 }
                 until_asked -= 1;
                 if until_asked == 0 {
                     until_asked = budget.every;
-                    spent = (budget.late)();
+                    if (budget.late)() {
+                        break 'generations;
+                    }
                 }
-                spent |= report.handled == budget.events;
-                !spent
-            });
-            if report.handled == before {
-                break;
+                match events.take(&mut span) {
+                    Some(next) => event = next,
+                    None => break,
+                }
             }
-            report.generations += 1;
         }
         (report.left, report.dropped, report.refused) = events.account();
         report

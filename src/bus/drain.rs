@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 
 use super::consumer::Consumer;
 use super::overrun::Overrun;
-use crate::sync::Word;
+use crate::ring::Span;
 
 /// The events that were queued when [`Consumer::drain`] was called.
 ///
@@ -14,14 +14,14 @@ use crate::sync::Word;
 #[must_use = "a drain takes nothing until it is iterated over"]
 pub struct Drain<'c, 'a, E, P: Overrun> {
     consumer: &'c mut Consumer<'a, E, P>,
-    end: Word,
+    span: Span,
 }
 
 impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     #[inline]
     pub(super) fn new(consumer: &'c mut Consumer<'a, E, P>) -> Self {
-        let end = consumer.reader.freeze::<P>();
-        Self { consumer, end }
+        let span = consumer.reader.freeze::<P>();
+        Self { consumer, span }
     }
 
     /// The same events, until `stop` says so.
@@ -53,13 +53,16 @@ impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
 
     #[inline]
     fn next(&mut self) -> Option<E> {
-        let reader = &mut self.consumer.reader;
-        if reader.late_due()
-            && let Some(event) = reader.take_late::<P>()
-        {
-            return Some(event);
-        }
-        reader.take::<P>(self.end)
+        self.consumer.reader.take::<P>(&mut self.span)
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
+        let mut folded = Some(init);
+        self.consumer.reader.take_all::<P>(&mut self.span, |event| {
+            folded = folded.take().map(|so_far| each(so_far, event));
+        });
+        folded.unwrap_or_else(|| unreachable!("put back after every event"))
     }
 }
 
@@ -110,8 +113,7 @@ mod exclusive {
     use core::marker::PhantomData;
 
     use super::{Overrun, Until};
-    use crate::ring::{Core, Reader, Ring};
-    use crate::sync::Word;
+    use crate::ring::{Ring, Span};
 
     /// The events that were queued when [`Bus::drain_mut`](crate::Bus::drain_mut) was called.
     ///
@@ -119,31 +121,20 @@ mod exclusive {
     #[must_use = "a drain takes nothing until it is iterated over"]
     pub struct DrainMut<'a, E, const N: usize, P: Overrun> {
         ring: &'a mut Ring<E, N>,
-        end: Word,
+        span: Span,
         policy: PhantomData<fn() -> P>,
     }
 
     impl<'a, E, const N: usize, P: Overrun> DrainMut<'a, E, N, P> {
         #[inline]
         pub(in crate::bus) fn new(ring: &'a mut Ring<E, N>) -> Self {
-            let end = ring.freeze_mut::<P>();
-            Self { ring, end, policy: PhantomData }
-        }
-
-        pub(in crate::bus) fn core(&self) -> Core<'_, E> {
-            self.ring.core()
+            let span = ring.freeze_mut::<P>();
+            Self { ring, span, policy: PhantomData }
         }
 
         /// The same events, until `stop` says so: as [`Drain::until`](crate::Drain::until).
         pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
             Until { drain: Some(self), stop }
-        }
-
-        /// The next event where publishers were once stopped halfway.
-        #[cold]
-        fn next_irregular(&mut self) -> Option<E> {
-            let mut reader = Reader::new(self.ring.core());
-            reader.take_late::<P>().or_else(|| reader.take::<P>(self.end))
         }
     }
 
@@ -152,13 +143,7 @@ mod exclusive {
 
         #[inline]
         fn next(&mut self) -> Option<E> {
-            if self.ring.irregular::<P>() {
-                return self.next_irregular();
-            }
-            match self.ring.take_mut(self.end) {
-                Ok(event) => event,
-                Err(()) => self.next_irregular(),
-            }
+            self.ring.take_mut::<P>(&mut self.span)
         }
     }
 
@@ -166,7 +151,8 @@ mod exclusive {
 
     impl<E, const N: usize, P: Overrun> fmt::Debug for DrainMut<'_, E, N, P> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_struct("DrainMut").field("end", &self.end).finish_non_exhaustive()
+            let waiting = self.ring.core().pending::<P>();
+            f.debug_struct("DrainMut").field("waiting", &waiting).finish_non_exhaustive()
         }
     }
 }

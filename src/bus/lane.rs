@@ -7,7 +7,7 @@ use super::consumer::Consumer;
 use super::overrun::Reject;
 use super::stats::Stats;
 use crate::Full;
-use crate::ring::{Core, Ring};
+use crate::ring::{Core, Ring, Shape};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 
 /// A bus for exactly one publisher: no read-modify-write when publishing.
@@ -59,8 +59,11 @@ impl<E, const N: usize> Lane<E, N> {
     pub fn producer(&self) -> Option<Producer<'_, E>> {
         // Acquire: pairs with the Release in `Producer::drop`, so that the next producer goes on
         // where the last one stopped.
-        self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok().then(|| Producer {
-            core: self.ring.core(),
+        let claimed = self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
+        let core = self.ring.core();
+        claimed.then(|| Producer {
+            core,
+            shape: core.shape(),
             claimed: &self.claimed,
             here: PhantomData,
         })
@@ -75,7 +78,7 @@ impl<E, const N: usize> Lane<E, N> {
     /// How many events wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.stats().pending
+        self.ring.core().pending::<Reject>()
     }
 
     /// Whether no event waits.
@@ -116,6 +119,7 @@ impl<E, const N: usize> fmt::Debug for Lane<E, N> {
 #[must_use = "a producer that is dropped is given back"]
 pub struct Producer<'a, E> {
     core: Core<'a, E>,
+    shape: Shape,
     claimed: &'a AtomicWord,
     /// Publishing needs `&mut`, so that it may be sent to another thread but not shared.
     here: PhantomData<&'a mut E>,
@@ -141,7 +145,7 @@ impl<E> Producer<'_, E> {
     /// ```
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
-        self.core.publish_alone(event).map_err(|event| {
+        self.core.publish_alone(self.shape, event).map_err(|event| {
             self.core.turn_away(1);
             Full(event)
         })
@@ -157,7 +161,7 @@ impl<E> Producer<'_, E> {
     where
         E: Copy,
     {
-        let rest = &events[self.core.publish_batch_alone(events)..];
+        let rest = &events[self.core.publish_batch_alone(self.shape, events)..];
         if rest.is_empty() {
             return Ok(());
         }

@@ -202,7 +202,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// How many events wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.stats().pending
+        self.ring.core().pending::<P>()
     }
 
     /// Whether no event waits.

@@ -1,6 +1,6 @@
 //! What `&mut` allows: the same steps on plain words.
 
-use super::{Policy, Ring, Shape, before};
+use super::{Policy, Reader, Ring, Shape, Span, WRITTEN, before};
 use crate::sync::Word;
 
 impl<E, const N: usize> Ring<E, N> {
@@ -22,10 +22,10 @@ impl<E, const N: usize> Ring<E, N> {
             // SAFETY: `&mut` makes the slot ours, and its stamp says that it is free.
             unsafe { slot.write(event) };
             *slot.stamp.get_mut() = shape.written(tail);
-            *self.state.tail.0.get_mut() = tail.wrapping_add(shape.unit());
+            *self.state.tail.0.get_mut() = tail.wrapping_add(shape.unit);
             return Ok(None);
         }
-        let previous = tail.wrapping_sub(shape.span());
+        let previous = tail.wrapping_sub(shape.span);
         if P::EVICTS && stamp == shape.written(previous) {
             // SAFETY: `&mut` makes the slot ours, and its stamp says that it holds an event, which
             // the next line replaces.
@@ -33,59 +33,79 @@ impl<E, const N: usize> Ring<E, N> {
             // SAFETY: as above; the event has been moved out.
             unsafe { slot.write(event) };
             *slot.stamp.get_mut() = shape.written(tail);
-            *self.state.tail.0.get_mut() = tail.wrapping_add(shape.unit());
+            *self.state.tail.0.get_mut() = tail.wrapping_add(shape.unit);
             return Ok(Some(displaced));
         }
         self.core().publish::<P>(event)
     }
 
-    /// The end of what is on the ring: the start of a drain.
+    /// What is on the ring: the start of a drain.
     #[inline]
-    pub(crate) fn freeze_mut<P: Policy>(&mut self) -> Word {
+    pub(crate) fn freeze_mut<P: Policy>(&mut self) -> Span {
         let shape = Self::SHAPE;
         let end = shape.position(*self.state.tail.0.get_mut());
-        let head = *self.state.head.0.get_mut();
-        let waiting = (end.wrapping_sub(head) >> shape.shift).min(N as Word);
-        let high_water = self.state.high_water.get_mut();
-        *high_water = waiting.max(*high_water);
-        *self.state.turns.get_mut() = self.state.turns_at(head);
-        if P::EVICTS {
-            let oldest = end.wrapping_sub(shape.span());
+        let mut head = *self.state.head.0.get_mut();
+        let voids = *self.state.voids.get_mut() | *self.state.passed_over.get_mut();
+        if P::EVICTS && voids == 0 {
+            let oldest = end.wrapping_sub(shape.span);
             if before(head, oldest) {
                 let passed = oldest.wrapping_sub(head) >> shape.shift;
                 let surplus = self.state.surplus.get_mut();
                 *surplus = surplus.wrapping_sub(passed);
+                head = oldest;
                 *self.state.head.0.get_mut() = oldest;
             }
         }
-        end
+        let waiting = end.wrapping_sub(head);
+        let high_water = self.state.high_water.get_mut();
+        if waiting > *high_water {
+            *high_water = waiting;
+        }
+        self.state.turn(head);
+        let late = (voids != 0 || !P::EVICTS && *self.state.surplus.get_mut() != 0)
+            && self.sees_late::<P>();
+        Span { end, stop: if late { head } else { end }, late }
     }
 
-    /// The next event before `end`, in order, if it is at the head. `Err`: something was passed
-    /// over or is in the way, which a [`Reader`](super::Reader) sorts out.
+    #[cold]
+    fn sees_late<P: Policy>(&self) -> bool {
+        Reader::new(self.core()).sees_late::<P>()
+    }
+
+    /// The next event, in order.
     #[inline]
-    pub(crate) fn take_mut(&mut self, end: Word) -> Result<Option<E>, ()> {
+    pub(crate) fn take_mut<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
         let shape = Self::SHAPE;
         let head = *self.state.head.0.get_mut();
-        if head == end {
-            return Ok(None);
+        if head == span.stop {
+            return if span.late || head != span.end {
+                self.take_irregular::<P>(span)
+            } else {
+                None
+            };
         }
         let slot = &mut self.slots[Self::index(head)];
-        if *slot.stamp.get_mut() != shape.written(head) {
-            return Err(());
+        let written = shape.written(head);
+        if *slot.stamp.get_mut() != written {
+            return self.take_irregular::<P>(span);
         }
         // SAFETY: `&mut` makes the slot ours, and its stamp says that it holds an event. The stamp
         // below makes this the last read of it.
         let event = unsafe { slot.read() };
-        *slot.stamp.get_mut() = shape.free(head).wrapping_add(shape.span());
-        *self.state.head.0.get_mut() = head.wrapping_add(shape.unit());
-        Ok(Some(event))
+        *slot.stamp.get_mut() = written.wrapping_add(shape.span - WRITTEN);
+        *self.state.head.0.get_mut() = head.wrapping_add(shape.unit);
+        Some(event)
     }
 
-    /// Whether an event may have been passed over, so that a [`Reader`](super::Reader) must look.
-    #[inline]
-    pub(crate) fn irregular<P: Policy>(&mut self) -> bool {
-        // What has been displaced counts as passed over too.
-        *self.state.voids.get_mut() != 0 || !P::EVICTS && *self.state.surplus.get_mut() != 0
+    /// The next event where publishers were once stopped halfway.
+    #[cold]
+    #[inline(never)]
+    fn take_irregular<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
+        let mut reader = Reader::new(self.core());
+        let mut all = reader.freeze::<P>();
+        let event = reader.take::<P>(&mut all);
+        span.late = event.is_some() && reader.sees_late::<P>();
+        span.stop = if span.late { *self.state.head.0.get_mut() } else { span.end };
+        event
     }
 }

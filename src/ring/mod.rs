@@ -14,7 +14,7 @@ use crate::sync::{
     AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, UnsafeCell, Word,
 };
 
-pub(crate) use self::take::Reader;
+pub(crate) use self::take::{Reader, Span};
 
 /// Low bit of a stamp: the slot holds an event.
 const WRITTEN: Word = 0b01;
@@ -59,10 +59,13 @@ pub(crate) struct State {
     surplus: AtomicWord,
     /// Positions that no event will ever have, because a late event was in the way.
     pub(crate) voids: AtomicWord,
+    /// Not zero once the consumer of a ring that displaces has passed over an uncommitted position.
+    passed_over: AtomicWord,
     /// Events that found no room.
     turned_away: AtomicWord,
     failed: AtomicWord,
     unhandled: AtomicWord,
+    /// The most positions that a drain has found before it.
     high_water: AtomicWord,
     /// Losses that a tick has reported already.
     told: AtomicWord,
@@ -75,44 +78,43 @@ pub(crate) struct State {
 /// stamp    lap ........ | 0 ......... | HELD WRITTEN
 /// ```
 #[derive(Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     shift: u32,
-    lap: Word,
+    /// One position.
+    unit: Word,
+    /// As many positions as there are slots: one lap.
+    span: Word,
 }
 
 impl Shape {
+    #[inline(always)]
     const fn of(slots: usize) -> Self {
         let index_bits = slots.trailing_zeros();
         let shift = index_bits + 2;
-        Self { shift, lap: Word::MAX << (shift + index_bits) }
+        Self { shift, unit: 1 << shift, span: 1 << (shift + index_bits) }
     }
 
-    /// One position.
+    /// The bits of a word that say which lap it is.
     #[inline(always)]
-    const fn unit(self) -> Word {
-        1 << self.shift
+    const fn lap(self) -> Word {
+        self.span.wrapping_neg()
     }
 
-    /// As many positions as there are slots.
-    #[inline(always)]
-    const fn span(self) -> Word {
-        self.lap & self.lap.wrapping_neg()
-    }
-
+    /// The bits of a tail that say how often the consumer has held a slot.
     #[inline(always)]
     const fn epoch(self) -> Word {
-        self.unit() - 1
+        self.unit - 1
     }
 
     #[inline(always)]
     const fn position(self, tail: Word) -> Word {
-        tail & !self.epoch()
+        tail & self.unit.wrapping_neg()
     }
 
     /// The stamp of a slot that waits for `position`, or has been claimed for it and not committed.
     #[inline(always)]
     const fn free(self, position: Word) -> Word {
-        position & self.lap
+        position & self.lap()
     }
 
     #[inline(always)]
@@ -136,7 +138,6 @@ const fn before(a: Word, b: Word) -> bool {
 pub(crate) struct Core<'a, E> {
     state: &'a State,
     slots: &'a [Slot<E>],
-    shape: Shape,
 }
 
 impl<E> Clone for Core<'_, E> {
@@ -148,14 +149,20 @@ impl<E> Clone for Core<'_, E> {
 impl<E> Copy for Core<'_, E> {}
 
 impl<'a, E> Core<'a, E> {
+    /// Known while compiling wherever the number of slots is.
     #[inline(always)]
-    fn index(self, position: Word) -> usize {
-        (position >> self.shape.shift) as usize & (self.slots.len() - 1)
+    pub(crate) fn shape(self) -> Shape {
+        Shape::of(self.slots.len())
     }
 
     #[inline(always)]
-    fn slot(self, position: Word) -> &'a Slot<E> {
-        let index = self.index(position);
+    fn index(self, shape: Shape, position: Word) -> usize {
+        (position >> shape.shift) as usize & (self.slots.len() - 1)
+    }
+
+    #[inline(always)]
+    fn slot(self, shape: Shape, position: Word) -> &'a Slot<E> {
+        let index = self.index(shape, position);
         // SAFETY: the number of slots is a power of two, so `index`, masked with one less, is below it.
         unsafe { self.slots.get_unchecked(index) }
     }
@@ -218,7 +225,7 @@ impl<E, const N: usize> Ring<E, N> {
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
         let mut ring = Self::new();
         let shape = Shape::of(N);
-        let start = (back as Word * shape.unit()).wrapping_neg();
+        let start = (back as Word * shape.unit).wrapping_neg();
         *ring.state.tail.0.get_mut() = start;
         *ring.state.head.0.get_mut() = start;
         // What was handled to get here is written off, so that all counts start at zero.
@@ -228,7 +235,7 @@ impl<E, const N: usize> Ring<E, N> {
         *ring.state.surplus.get_mut() = passed.wrapping_neg();
         *ring.state.voids.get_mut() = passed;
         for back in 0..N {
-            let position = start.wrapping_add(back as Word * shape.unit());
+            let position = start.wrapping_add(back as Word * shape.unit);
             let index = (position >> shape.shift) as usize & (N - 1);
             *ring.slots[index].stamp.get_mut() = shape.free(position);
         }
@@ -237,7 +244,7 @@ impl<E, const N: usize> Ring<E, N> {
 
     #[inline(always)]
     pub(crate) fn core(&self) -> Core<'_, E> {
-        Core { state: &self.state, slots: &self.slots, shape: const { Shape::of(N) } }
+        Core { state: &self.state, slots: &self.slots }
     }
 }
 
@@ -329,6 +336,7 @@ impl State {
             turns: AtomicWord::new(0),
             surplus: AtomicWord::new(0),
             voids: AtomicWord::new(0),
+            passed_over: AtomicWord::new(0),
             turned_away: AtomicWord::new(0),
             failed: AtomicWord::new(0),
             unhandled: AtomicWord::new(0),
@@ -340,10 +348,19 @@ impl State {
     /// `turns`, brought up to date with `head`: its low bit is the high bit of `head`. Exact as long
     /// as it is called at least once in every half range of positions, and right whenever it is
     /// read, even between the two stores.
+    #[inline]
     fn turns_at(&self, head: Word) -> Word {
         let turns = self.turns.load(Relaxed);
         let half = head >> (Word::BITS - 1);
         if turns & 1 == half { turns } else { turns.wrapping_add(1) }
+    }
+
+    /// Brings `turns` up to date. A word of 64 bits never turns.
+    #[inline(always)]
+    fn turn(&self, head: Word) {
+        if Word::BITS < 64 && self.turns.load(Relaxed) & 1 != head >> (Word::BITS - 1) {
+            Self::add(&self.turns, 1);
+        }
     }
 
     /// How many positions `head` has passed since the start, not only since it last wrapped.
@@ -362,32 +379,52 @@ impl State {
 }
 
 impl<E> Core<'_, E> {
-    /// What has happened so far. Exact at a quiet moment; with publishers under way, off by no more
-    /// than they are. Constant time, unless publishers have been stopped in the middle of a
-    /// displacing ring: then it looks at every slot.
+    /// How many events wait. Exact at a quiet moment; with publishers under way, off by no more than
+    /// they are. Constant time, unless a publisher has once been stopped in the middle on a ring that
+    /// displaces: then it looks at every slot.
+    #[inline]
+    pub(crate) fn pending<P: Policy>(self) -> usize {
+        self.pending_of::<P>(self.shape())
+    }
+
+    /// As `pending`, where the shape is at hand.
+    #[inline]
+    fn pending_of<P: Policy>(self, shape: Shape) -> usize {
+        let state = self.state;
+        let head = state.head.0.load(Acquire);
+        let tail = shape.position(state.tail.0.load(Acquire));
+        let ahead = shape.count(tail.wrapping_sub(head)) as Word;
+        let voids = state.voids.load(Relaxed);
+        if !P::EVICTS {
+            let passed_over = voids.wrapping_add(state.surplus.load(Relaxed));
+            ahead.wrapping_sub(passed_over) as usize
+        } else if voids == 0 && state.passed_over.load(Relaxed) == 0 {
+            (ahead as usize).min(self.slots.len())
+        } else {
+            self.slots.iter().filter(|slot| slot.stamp.load(Relaxed) & WRITTEN != 0).count()
+        }
+    }
+
+    /// What has happened so far. As exact, and as fast, as [`pending`](Self::pending).
     pub(crate) fn counts<P: Policy>(self) -> Counts {
         let state = self.state;
+        let shape = self.shape();
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
         let head = state.head.0.load(Acquire);
-        let passed = state.positions_passed(self.shape);
-        let tail = self.shape.position(state.tail.0.load(Acquire));
-        let ahead = self.shape.count(tail.wrapping_sub(head));
+        let passed = state.positions_passed(shape);
+        let tail = shape.position(state.tail.0.load(Acquire));
+        let ahead = shape.count(tail.wrapping_sub(head));
         let accepted = passed.wrapping_add(ahead).wrapping_sub(word(&state.voids));
         let handled = passed.wrapping_add(word(&state.surplus));
         let kept = accepted.wrapping_sub(handled);
-        let pending = if !P::EVICTS {
-            kept
-        } else if word(&state.voids) == 0 {
-            ahead.min(self.slots.len())
-        } else {
-            self.slots.iter().filter(|slot| slot.stamp.load(Relaxed) & WRITTEN != 0).count()
-        };
+        let pending = if P::EVICTS { self.pending::<P>() } else { kept };
         let displaced = kept.wrapping_sub(pending);
         let turned_away = word(&state.turned_away);
         let high_water = if displaced != 0 || turned_away != 0 {
             self.slots.len()
         } else {
-            word(&state.high_water).max(pending)
+            let most = shape.count(state.high_water.load(Relaxed)).min(self.slots.len());
+            most.max(pending)
         };
         Counts {
             accepted,
@@ -421,10 +458,11 @@ impl<E> Core<'_, E> {
 
     /// The losses since this was last asked.
     pub(crate) fn tell<P: Policy>(self) -> usize {
-        let counts = self.counts::<P>();
-        let lost = counts.displaced.wrapping_add(counts.turned_away) as Word;
-        let told = self.state.told.load(Relaxed);
-        self.state.told.store(lost, Relaxed);
+        let state = self.state;
+        let displaced = if P::EVICTS { self.counts::<P>().displaced as Word } else { 0 };
+        let lost = state.turned_away.load(Relaxed).wrapping_add(displaced);
+        let told = state.told.load(Relaxed);
+        state.told.store(lost, Relaxed);
         lost.wrapping_sub(told) as usize
     }
 
@@ -450,13 +488,13 @@ impl<E> Core<'_, E> {
 
     /// Gives the held slot back, free for the next position of its index that nobody has passed.
     fn let_go(self, slot: &Slot<E>, index: usize) {
-        let shape = self.shape;
+        let shape = self.shape();
         loop {
             let tail = self.state.tail.0.load(Relaxed);
             let position = shape.position(tail);
             let mut next = shape.free(position) | ((index as Word) << shape.shift);
             if before(next, position) {
-                next = next.wrapping_add(shape.span());
+                next = next.wrapping_add(shape.span);
             }
             // Release: pairs with the Acquire of the stamp in `publish`; the event is out of the
             // slot before the next one goes in.
@@ -471,6 +509,7 @@ impl<E> Core<'_, E> {
     }
 
     fn next_epoch(self, tail: Word) -> Word {
-        self.shape.position(tail) | (tail.wrapping_add(1) & self.shape.epoch())
+        let shape = self.shape();
+        shape.position(tail) | (tail.wrapping_add(1) & shape.epoch())
     }
 }

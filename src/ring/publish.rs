@@ -1,6 +1,6 @@
 //! The publishing side: claim a position, move the event in, commit.
 
-use super::{Core, HELD, HOLDING, Policy, SLOT, WRITTEN, before};
+use super::{Core, HELD, HOLDING, Policy, SLOT, Shape, WRITTEN, before};
 use crate::sync::{Acquire, Relaxed, Release, Word};
 
 /// A position that belongs to this publisher, and what the stamp of its slot was.
@@ -27,33 +27,24 @@ impl<E> Core<'_, E> {
     /// A ring must be used with the same policy throughout.
     #[inline]
     pub(crate) fn publish<P: Policy>(self, event: E) -> Result<Option<E>, E> {
-        let shape = self.shape;
+        let shape = self.shape();
         // Acquire: pairs with the Release in `let_go`; an event that has been taken from this lap is
         // not taken for one to displace. Without displacing, a stale stamp only leads to a closer look.
-        let seen = if P::EVICTS { Acquire } else { Relaxed };
-        let mut tail = self.state.tail.0.load(seen);
-        loop {
-            // Acquire: pairs with the Release in `Reader::take` and `let_go`; the old event is out
-            // of the slot. When displacing, pairs with the Release in `commit`: it is in.
-            let stamp = self.slot(tail).stamp.load(Acquire);
-            // While the consumer holds a slot the low bit of the tail is set and neither fits.
-            let free = stamp == tail & (shape.lap | HOLDING);
-            let full = P::EVICTS
-                && tail & HOLDING == 0
-                && stamp == shape.written(tail.wrapping_sub(shape.span()));
-            if !free && !full {
-                break;
-            }
-            // Release: pairs with the Acquire in `Reader::freeze`; a consumer that sees this
-            // claim sees every commit this publisher made, or heard of, before.
-            match self.state.tail.0.compare_exchange_weak(
-                tail,
-                tail.wrapping_add(shape.unit()),
-                Release,
-                seen,
-            ) {
-                Ok(_) => return Ok(self.fill::<P>(Claim { position: tail, stamp }, event)),
-                Err(now) => tail = now,
+        let tail = self.state.tail.0.load(if P::EVICTS { Acquire } else { Relaxed });
+        // Acquire: pairs with the Release in `Reader::take` and `let_go`; the old event is out of the
+        // slot. When displacing, pairs with the Release in `fill`: it is in.
+        let stamp = self.slot(shape, tail).stamp.load(Acquire);
+        // While the consumer holds a slot the low bit of the tail is set and neither fits.
+        let free = stamp == tail & (shape.lap() | HOLDING);
+        let full = P::EVICTS
+            && tail & HOLDING == 0
+            && stamp == shape.written(tail.wrapping_sub(shape.span));
+        if free || full {
+            let new = tail.wrapping_add(shape.unit);
+            // Release: pairs with the Acquire in `Reader::freeze`; a consumer that sees this claim
+            // sees every commit this publisher made, or heard of, before.
+            if self.state.tail.0.compare_exchange_weak(tail, new, Release, Relaxed).is_ok() {
+                return Ok(self.fill::<P>(Claim { position: tail, stamp }, event));
             }
         }
         match self.claim_slow::<P>() {
@@ -69,7 +60,7 @@ impl<E> Core<'_, E> {
     where
         E: Copy,
     {
-        let shape = self.shape;
+        let shape = self.shape();
         let mut rest = events;
         while let Some(&first) = rest.first() {
             let tail = self.state.tail.0.load(Relaxed);
@@ -81,14 +72,14 @@ impl<E> Core<'_, E> {
                 }
                 continue;
             }
-            let new = tail.wrapping_add(run as Word * shape.unit());
+            let new = tail.wrapping_add(run as Word * shape.unit);
             // Release: as in `publish`.
             if self.state.tail.0.compare_exchange(tail, new, Release, Relaxed).is_ok() {
                 let (now, later) = rest.split_at(run);
                 let mut position = tail;
                 for &event in now {
                     self.fill::<P>(Claim { position, stamp: 0 }, event);
-                    position = position.wrapping_add(shape.unit());
+                    position = position.wrapping_add(shape.unit);
                 }
                 rest = later;
             }
@@ -99,15 +90,16 @@ impl<E> Core<'_, E> {
     /// How many slots from the tail on wait for exactly the next positions, up to `most`.
     #[inline]
     fn free_run(self, tail: Word, most: usize) -> usize {
-        let shape = self.shape;
+        let shape = self.shape();
         let most = most.min(self.slots.len());
         let mut position = tail;
         for run in 0..most {
             // Acquire: as in `publish`.
-            if self.slot(position).stamp.load(Acquire) != position & (shape.lap | HOLDING) {
+            if self.slot(shape, position).stamp.load(Acquire) != position & (shape.lap() | HOLDING)
+            {
                 return run;
             }
-            position = position.wrapping_add(shape.unit());
+            position = position.wrapping_add(shape.unit);
         }
         most
     }
@@ -115,10 +107,9 @@ impl<E> Core<'_, E> {
     /// Puts `event` in where no other publisher exists. The position is claimed after the commit, so
     /// the consumer never sees one that is claimed and not committed.
     #[inline]
-    pub(crate) fn publish_alone(self, event: E) -> Result<(), E> {
-        let shape = self.shape;
+    pub(crate) fn publish_alone(self, shape: Shape, event: E) -> Result<(), E> {
         let tail = self.state.tail.0.load(Relaxed);
-        let slot = self.slot(tail);
+        let slot = self.slot(shape, tail);
         // Acquire: as in `publish`.
         if slot.stamp.load(Acquire) != shape.free(tail) {
             return Err(event);
@@ -128,21 +119,20 @@ impl<E> Core<'_, E> {
         slot.stamp.store(shape.written(tail), Relaxed);
         // Release: pairs with the Acquire in `Reader::freeze`; both the event and the stamp are
         // written before the tail passes them.
-        self.state.tail.0.store(tail.wrapping_add(shape.unit()), Release);
+        self.state.tail.0.store(tail.wrapping_add(shape.unit), Release);
         Ok(())
     }
 
     /// As many of `events` as fit, where no other publisher exists.
     #[inline]
-    pub(crate) fn publish_batch_alone(self, events: &[E]) -> usize
+    pub(crate) fn publish_batch_alone(self, shape: Shape, events: &[E]) -> usize
     where
         E: Copy,
     {
-        let shape = self.shape;
         let mut tail = self.state.tail.0.load(Relaxed);
         let mut done = 0;
         for &event in events {
-            let slot = self.slot(tail);
+            let slot = self.slot(shape, tail);
             // Acquire: as in `publish`.
             if slot.stamp.load(Acquire) != shape.free(tail) {
                 break;
@@ -150,7 +140,7 @@ impl<E> Core<'_, E> {
             // SAFETY: as in `publish_alone`.
             unsafe { slot.write(event) };
             slot.stamp.store(shape.written(tail), Relaxed);
-            tail = tail.wrapping_add(shape.unit());
+            tail = tail.wrapping_add(shape.unit);
             done += 1;
         }
         // Release: as in `publish_alone`.
@@ -161,8 +151,8 @@ impl<E> Core<'_, E> {
     /// Moves the event into the claimed slot and commits it. Returns what was in the slot.
     #[inline]
     fn fill<P: Policy>(self, claim: Claim, event: E) -> Option<E> {
-        let shape = self.shape;
-        let slot = self.slot(claim.position);
+        let shape = self.shape();
+        let slot = self.slot(shape, claim.position);
         let displaced = if P::EVICTS && claim.stamp & WRITTEN != 0 {
             // SAFETY: the claim made the slot ours with the event of a lap ago in it; the write below
             // replaces it, so it is read once.
@@ -191,7 +181,7 @@ impl<E> Core<'_, E> {
     #[cold]
     #[inline(never)]
     fn claim_slow<P: Policy>(self) -> Option<Claim> {
-        let shape = self.shape;
+        let shape = self.shape();
         loop {
             // The order of these loads makes "full" true of the moment `head` is loaded.
             // Acquire: pairs with the Release in `hold` and `let_go`.
@@ -228,20 +218,20 @@ impl<E> Core<'_, E> {
     }
 
     fn advance(self, tail: Word, to: Word) -> bool {
-        let shape = self.shape;
-        let new = to.wrapping_add(shape.unit()) | (tail & shape.epoch());
+        let shape = self.shape();
+        let new = to.wrapping_add(shape.unit) | (tail & shape.epoch());
         // Release: as in `publish`.
         self.state.tail.0.compare_exchange(tail, new, Release, Relaxed).is_ok()
     }
 
     /// The first position from `first` on that can be claimed, within one lap.
     fn find<P: Policy>(self, first: Word, head: Word, held: Option<usize>) -> Found {
-        let shape = self.shape;
+        let shape = self.shape();
         let mut position = first;
         for _ in 0..self.slots.len() {
-            if held != Some(self.index(position)) {
+            if held != Some(self.index(shape, position)) {
                 // Acquire: as in `publish`.
-                let stamp = self.slot(position).stamp.load(Acquire);
+                let stamp = self.slot(shape, position).stamp.load(Acquire);
                 let free = shape.free(position);
                 if stamp == free {
                     return Found::Room(Claim { position, stamp });
@@ -249,7 +239,7 @@ impl<E> Core<'_, E> {
                 if stamp != HELD && !before(shape.free(stamp), free) {
                     return Found::Stale;
                 }
-                let previous = position.wrapping_sub(shape.span());
+                let previous = position.wrapping_sub(shape.span);
                 if P::EVICTS {
                     if stamp == shape.written(previous) {
                         return Found::Room(Claim { position, stamp });
@@ -259,7 +249,7 @@ impl<E> Core<'_, E> {
                     return Found::Full { certain: position == first };
                 }
             }
-            position = position.wrapping_add(shape.unit());
+            position = position.wrapping_add(shape.unit);
         }
         Found::Full { certain: false }
     }
@@ -268,11 +258,11 @@ impl<E> Core<'_, E> {
     /// away no later lap mistakes them for free, and, when displacing, so that their commit knows.
     /// `false`: the slots are no longer what they were.
     fn mark_held<P: Policy>(self, first: Word, end: Word, held: Option<usize>) -> bool {
-        let shape = self.shape;
+        let shape = self.shape();
         let mut position = first;
         while position != end {
-            if held != Some(self.index(position)) {
-                let stamp = &self.slot(position).stamp;
+            if held != Some(self.index(shape, position)) {
+                let stamp = &self.slot(shape, position).stamp;
                 let found = stamp.load(Relaxed);
                 let lap = shape.free(found);
                 let uncommitted = if found & HELD != 0 {
@@ -284,7 +274,7 @@ impl<E> Core<'_, E> {
                     true
                 } else if P::EVICTS {
                     // Claimed over the event of a lap before: the claim is younger than the stamp.
-                    if !before(lap, shape.free(position.wrapping_sub(shape.span()))) {
+                    if !before(lap, shape.free(position.wrapping_sub(shape.span))) {
                         return false;
                     }
                     true
@@ -300,7 +290,7 @@ impl<E> Core<'_, E> {
                     return false;
                 }
             }
-            position = position.wrapping_add(shape.unit());
+            position = position.wrapping_add(shape.unit);
         }
         true
     }
