@@ -106,7 +106,7 @@ impl<E, const N: usize, P: Overrun> Source for crate::Bus<E, N, P> {}
 
 pub(crate) mod sealed {
     use super::{Consumer, Core, Overrun};
-    use crate::ring::Span;
+    use crate::ring::{Span, State};
 
     /// What a tick does to a source.
     pub trait Take {
@@ -116,14 +116,12 @@ pub(crate) mod sealed {
         /// Fixes what a pass may take: the events of this moment.
         fn freeze(&mut self) -> Span;
 
-        /// The next event of them.
-        fn take(&mut self, span: &mut Span) -> Option<Self::Event>;
-
-        /// One more event of which a handler failed.
-        fn count_failed(&self);
-
-        /// One more event that nobody wanted.
-        fn count_unhandled(&self);
+        /// Hands them to `each`, until it says to stop.
+        fn take_while(
+            &mut self,
+            span: &mut Span,
+            each: impl FnMut(&State, Self::Event) -> bool,
+        );
 
         /// What waits, and the losses since this was last asked: dropped and refused.
         fn account(&mut self) -> (usize, usize, usize);
@@ -145,16 +143,8 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn take(&mut self, span: &mut Span) -> Option<E> {
-            self.reader.take::<P>(span)
-        }
-
-        fn count_failed(&self) {
-            self.reader.core().count_failed();
-        }
-
-        fn count_unhandled(&self) {
-            self.reader.core().count_unhandled();
+        fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, E) -> bool) {
+            self.reader.take_while::<P>(span, each);
         }
 
         #[inline]
@@ -174,16 +164,8 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn take(&mut self, span: &mut Span) -> Option<E> {
-            self.ring.take_mut::<P>(span)
-        }
-
-        fn count_failed(&self) {
-            self.ring.core().count_failed();
-        }
-
-        fn count_unhandled(&self) {
-            self.ring.core().count_unhandled();
+        fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, E) -> bool) {
+            self.ring.take_while_mut::<P>(span, each);
         }
 
         #[inline]

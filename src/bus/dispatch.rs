@@ -269,38 +269,34 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         F: FnMut() -> bool,
     {
         let mut report = Report::default();
+        let mut spent = false;
         let mut until_asked = budget.every;
-        'generations: while report.generations < budget.generations {
+        while !spent && report.generations < budget.generations {
+            let before = report.handled;
             let mut span = events.freeze();
-            let Some(mut event) = events.take(&mut span) else { break };
-            report.generations += 1;
-            loop {
+            events.take_while(&mut span, |counters, event| {
                 report.handled += 1;
                 let (wanted, failed) = self.route(context, &event);
                 if !wanted {
                     report.unhandled += 1;
-                    events.count_unhandled();
+                    counters.count_unhandled();
                 }
                 if failed {
                     report.failed += 1;
-                    events.count_failed();
-                }
-                drop(event);
-                if report.handled == budget.events {
-                    break 'generations;
+                    counters.count_failed();
                 }
                 until_asked -= 1;
                 if until_asked == 0 {
                     until_asked = budget.every;
-                    if (budget.late)() {
-                        break 'generations;
-                    }
+                    spent = (budget.late)();
                 }
-                match events.take(&mut span) {
-                    Some(next) => event = next,
-                    None => break,
-                }
+                spent |= report.handled == budget.events;
+                !spent
+            });
+            if report.handled == before {
+                break;
             }
+            report.generations += 1;
         }
         (report.left, report.dropped, report.refused) = events.account();
         report

@@ -59,8 +59,9 @@ impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
     #[inline]
     fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
         let mut folded = Some(init);
-        self.consumer.reader.take_all::<P>(&mut self.span, |event| {
+        self.consumer.reader.take_while::<P>(&mut self.span, |_, event| {
             folded = folded.take().map(|so_far| each(so_far, event));
+            true
         });
         folded.unwrap_or_else(|| unreachable!("put back after every event"))
     }
@@ -144,6 +145,16 @@ mod exclusive {
         #[inline]
         fn next(&mut self) -> Option<E> {
             self.ring.take_mut::<P>(&mut self.span)
+        }
+
+        #[inline]
+        fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
+            let mut folded = Some(init);
+            self.ring.take_while_mut::<P>(&mut self.span, |_, event| {
+                folded = folded.take().map(|so_far| each(so_far, event));
+                true
+            });
+            folded.unwrap_or_else(|| unreachable!("put back after every event"))
         }
     }
 

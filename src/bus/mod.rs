@@ -253,7 +253,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
                 Ok(())
             }
             Err(event) => {
-                self.ring.core().turn_away(1);
+                self.ring.turn_away_mut(1);
                 Err(Full(event))
             }
         }
@@ -281,7 +281,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
         for (done, event) in events.iter().enumerate() {
             if self.ring.publish_mut::<P>(*event).is_err() {
                 let rest = &events[done..];
-                self.ring.core().turn_away(rest.len());
+                self.ring.turn_away_mut(rest.len());
                 return Err(Full(rest));
             }
         }

@@ -1,6 +1,6 @@
 //! What `&mut` allows: the same steps on plain words.
 
-use super::{Policy, Reader, Ring, Shape, Span, WRITTEN, before};
+use super::{Policy, Reader, Ring, Shape, Span, State, WRITTEN, before};
 use crate::sync::Word;
 
 impl<E, const N: usize> Ring<E, N> {
@@ -36,7 +36,11 @@ impl<E, const N: usize> Ring<E, N> {
             *self.state.tail.0.get_mut() = tail.wrapping_add(shape.unit);
             return Ok(Some(displaced));
         }
-        self.core().publish::<P>(event)
+        let core = self.core();
+        match core.claim_slow::<P>() {
+            Some(claim) => Ok(core.fill::<P>(claim, event)),
+            None => Err(event),
+        }
     }
 
     /// What is on the ring: the start of a drain.
@@ -70,6 +74,48 @@ impl<E, const N: usize> Ring<E, N> {
     #[cold]
     fn sees_late<P: Policy>(&self) -> bool {
         Reader::new(self.core()).sees_late::<P>()
+    }
+
+    /// Counts events that found no room.
+    pub(crate) fn turn_away_mut(&mut self, events: usize) {
+        let turned_away = self.state.turned_away.get_mut();
+        *turned_away = turned_away.wrapping_add(events as Word);
+    }
+
+    /// Hands the events to `each`, until it says to stop.
+    #[inline]
+    pub(crate) fn take_while_mut<P: Policy>(
+        &mut self,
+        span: &mut Span,
+        mut each: impl FnMut(&State, E) -> bool,
+    ) {
+        let shape = Self::SHAPE;
+        loop {
+            let mut head = *self.state.head.0.get_mut();
+            // Run by run: between two ends of the slots all stamps are of one lap.
+            'runs: while head != span.stop {
+                let start = Self::index(head);
+                let run = shape.count(span.stop.wrapping_sub(head)).min(N - start);
+                let written = shape.written(head);
+                for slot in &mut self.slots[start..start + run] {
+                    if *slot.stamp.get_mut() != written {
+                        break 'runs;
+                    }
+                    // SAFETY: as in `take_mut`.
+                    let event = unsafe { slot.read() };
+                    *slot.stamp.get_mut() = written.wrapping_add(shape.span - WRITTEN);
+                    head = head.wrapping_add(shape.unit);
+                    *self.state.head.0.get_mut() = head;
+                    if !each(&self.state, event) {
+                        return;
+                    }
+                }
+            }
+            let Some(event) = self.take_mut::<P>(span) else { return };
+            if !each(&self.state, event) {
+                return;
+            }
+        }
     }
 
     /// The next event, in order.

@@ -1,7 +1,97 @@
 //! Storage: the ring, its publishing side, its taking side. No handles, no policy by name. All
 //! `unsafe` of the core lives here.
 //!
-//! (module docs follow)
+//! # The ring
+//!
+//! Positions count up for ever and wrap; the slot of a position is its low bits. A slot has a *stamp*
+//! beside the event. This is the bounded queue of Dmitry Vyukov ("Bounded MPMC queue", 1024cores.net)
+//! with one consumer, and with two changes that let everybody pass a publisher or a consumer that was
+//! stopped in the middle:
+//!
+//! - the consumer passes over a position that is claimed and not committed, and takes its event later;
+//! - publishers go around a slot that such a position, or its late event, occupies.
+//!
+//! To publish: read the tail and the stamp of its slot; if the slot is free for just this position,
+//! claim it by one compare-and-swap that moves the tail; move the event in; commit by one store of the
+//! stamp. To take: if the stamp at the head says written, move the event out, store the stamp that
+//! frees the slot for the next lap, move the head. Where one publisher is declared, the tail moves by
+//! a store after the commit instead.
+//!
+//! ```text
+//!               claim (tail)            commit                  take
+//!  free for p ──────────────▶ free for p ────────▶ written at p ────────▶ free for p + N
+//!                              (tail > p)              │   ▲
+//!                                  │                   │   │ displace (tail), then commit
+//!                          go      │                   └───┘
+//!                          around  ▼      commit
+//!                                held ──────────────▶ written at p, held ──▶ free for q ≥ tail
+//! ```
+//!
+//! The last row is that of a ring that displaces, where only the consumer may touch a late event. On
+//! one that does not, late events are just written, and `held` merely keeps a 32-bit stamp from being
+//! taken for a free one after the tail has come round.
+//!
+//! # Why nothing goes wrong
+//!
+//! **Ownership.** The tail is only moved by compare-and-swap and each position is claimed at most once.
+//! A claim is made only of a slot whose stamp says free for that very position. Such a stamp is stored
+//! by the consumer alone, when the slot is empty, for a position that the tail has not reached; so when
+//! the tail is at the position and the stamp fits, nobody has the slot, and whoever moves the tail does.
+//! (The tail wraps after 2^(BITS - 2 - log2 N) positions; a publisher would have to sleep through
+//! exactly that many to be fooled.)
+//!
+//! **The consumer's frees.** The head is taken in order, so the slot of `p` is freed for `p + N` while
+//! the tail is at most there: no publisher goes around a slot that is still to be taken, since it
+//! says "full" instead. A late slot is different, for the tail may go around it at any moment. So the
+//! consumer first *holds* it: it names the slot and moves the low bits of the tail (the *epoch*) to an
+//! odd value, which makes every publisher look closer and go around that slot whatever its stamp says;
+//! it stores a stamp for the first position of the slot that the tail has not passed; and it ends the
+//! hold by moving the epoch on, which succeeds only if the tail still has not passed it. The epoch
+//! counts to 4 N, and no more than N + 1 holds fit between two claims, so a publisher that read the
+//! tail before a hold cannot claim after it.
+//!
+//! **Full.** A publisher says "full" at the first slot from the tail that has an event or an
+//! uncommitted claim of exactly a lap ago, at or after the head: then everything from there to the tail
+//! is occupied as well, and so are the slots it has gone around. It reads the tail, then the head, then
+//! the stamp, so this was true of the moment when it read the head. The consumer moves the head past
+//! uncommitted positions before it frees anything behind them, and past taken ones after it has freed
+//! them: an occupied slot behind the head is late, and never means "full".
+//!
+//! **Empty.** A drain ends at the tail it read first. A publish that returned before it began has its
+//! claim before that end and its stamp written; the consumer finds it at its position, or, if its
+//! position was passed over, among the late ones, which it looks through first. An event it passes
+//! over is of a publish that had not returned.
+//!
+//! **Order.** Positions are claimed in order. Of two events of which one was published before the
+//! publishing of the other began, the first is committed before the second is claimed; so a drain whose
+//! end is behind the second sees the first, and takes it before: as a late event, or at its position.
+//!
+//! **Displacing.** A publisher that finds the event of a lap ago at the tail claims position and event
+//! with the same compare-and-swap. The consumer takes each event under a hold, so a claim and a take of
+//! one event exclude each other. A commit is a compare-and-swap here: if somebody went around the slot
+//! in the meantime it finds `held`, and marks the event as the consumer's own. So a written stamp of an
+//! earlier lap that is not held always belongs to a claim under way, and a held one never does. While
+//! the consumer moves an event out, that event keeps its slot: on a full ring the one behind it gives
+//! way.
+//!
+//! # Progress
+//!
+//! Publishing is lock-free: a failed compare-and-swap means that another publish, or a take, got on.
+//! Taking is wait-free where nothing is displaced, else lock-free. Nobody waits for anybody. On targets
+//! without compare-and-swap that one step runs in a critical section of constant length.
+//!
+//! # Atomics
+//!
+//! | field | written by | read by | orderings, and what they pair |
+//! |---|---|---|---|
+//! | [`State::tail`] | claims; holds | all | claim Release → `freeze` Acquire: earlier commits; `let_go` Release → displacing claim, `claim_slow` Acquire: the stamp |
+//! | [`State::head`] | consumer | `claim_slow` | Release → Acquire: the stamps of what was taken, and that what was passed over is late |
+//! | `Slot::stamp` | owner of the slot | all | commit Release → `take_at` Acquire: the event is in; free Release → `publish` Acquire: it is out |
+//! | [`State::consumer`] | consumer | `claim_slow` | named Relaxed before the tail is moved with Release; a claim of the consumer Acquire ← Release of the last one |
+//! | counters | their owner | anybody | Relaxed: each is right by itself |
+//!
+//! `tests/loom.rs` has the models and `tests/mutants` weakens each ordering and removes each guard in
+//! turn: every one makes a model or a test fail.
 
 #[cfg(not(tickbus_loom))]
 mod exclusive;
@@ -45,8 +135,8 @@ struct Slot<E> {
 }
 
 /// Everything but the slots. All zero at the start, so that a static ring lies in `.bss`.
-#[derive(Default)]
-pub(crate) struct State {
+#[derive(Debug, Default)]
+pub struct State {
     /// The next position to claim, and in the low bits the epoch of the consumer's holds.
     tail: CachePadded<AtomicWord>,
     /// The next position to take. Every occupied slot before it belongs to a late event.
@@ -58,7 +148,7 @@ pub(crate) struct State {
     /// Events handled, less positions passed by `head`. Zero until something is passed over.
     surplus: AtomicWord,
     /// Positions that no event will ever have, because a late event was in the way.
-    pub(crate) voids: AtomicWord,
+    voids: AtomicWord,
     /// Not zero once the consumer of a ring that displaces has passed over an uncommitted position.
     passed_over: AtomicWord,
     /// Events that found no room.
@@ -372,6 +462,18 @@ impl State {
         low.wrapping_add(high.checked_shl(digits).unwrap_or(0))
     }
 
+    /// Counts a handled event of which a handler failed.
+    #[cold]
+    pub(crate) fn count_failed(&self) {
+        Self::add(&self.failed, 1);
+    }
+
+    /// Counts a handled event that nobody wanted.
+    #[cold]
+    pub(crate) fn count_unhandled(&self) {
+        Self::add(&self.unhandled, 1);
+    }
+
     /// Adds on the consumer's side, where nobody else writes.
     fn add(counter: &AtomicWord, by: Word) {
         counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
@@ -442,18 +544,10 @@ impl<E> Core<'_, E> {
         self.slots.len()
     }
 
-    /// Counts an event that found no room.
+    /// Counts events that found no room.
     #[cold]
     pub(crate) fn turn_away(self, events: usize) {
         self.state.turned_away.fetch_add(events as Word, Relaxed);
-    }
-
-    pub(crate) fn count_failed(self) {
-        State::add(&self.state.failed, 1);
-    }
-
-    pub(crate) fn count_unhandled(self) {
-        State::add(&self.state.unhandled, 1);
     }
 
     /// The losses since this was last asked.

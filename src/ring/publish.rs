@@ -4,7 +4,7 @@ use super::{Core, HELD, HOLDING, Policy, SLOT, Shape, WRITTEN, before};
 use crate::sync::{Acquire, Relaxed, Release, Word};
 
 /// A position that belongs to this publisher, and what the stamp of its slot was.
-struct Claim {
+pub(super) struct Claim {
     position: Word,
     stamp: Word,
 }
@@ -76,10 +76,12 @@ impl<E> Core<'_, E> {
             // Release: as in `publish`.
             if self.state.tail.0.compare_exchange(tail, new, Release, Relaxed).is_ok() {
                 let (now, later) = rest.split_at(run);
-                let mut position = tail;
-                for &event in now {
-                    self.fill::<P>(Claim { position, stamp: 0 }, event);
-                    position = position.wrapping_add(shape.unit);
+                let start = self.index(shape, tail);
+                for (slot, &event) in self.slots[start..start + run].iter().zip(now) {
+                    // SAFETY: the claim made the slot ours, and it was free.
+                    unsafe { slot.write(event) };
+                    // Release: as in `fill`.
+                    slot.stamp.store(shape.written(tail), Release);
                 }
                 rest = later;
             }
@@ -87,21 +89,15 @@ impl<E> Core<'_, E> {
         events.len() - rest.len()
     }
 
-    /// How many slots from the tail on wait for exactly the next positions, up to `most`.
+    /// How many slots from the tail on wait for exactly the next positions: up to `most`, and up to
+    /// the end of the slots, so that all stamps are of one lap.
     #[inline]
     fn free_run(self, tail: Word, most: usize) -> usize {
         let shape = self.shape();
-        let most = most.min(self.slots.len());
-        let mut position = tail;
-        for run in 0..most {
-            // Acquire: as in `publish`.
-            if self.slot(shape, position).stamp.load(Acquire) != position & (shape.lap() | HOLDING)
-            {
-                return run;
-            }
-            position = position.wrapping_add(shape.unit);
-        }
-        most
+        let free = tail & (shape.lap() | HOLDING);
+        let slots = &self.slots[self.index(shape, tail)..];
+        // Acquire: as in `publish`.
+        slots.iter().take(most).take_while(|slot| slot.stamp.load(Acquire) == free).count()
     }
 
     /// Puts `event` in where no other publisher exists. The position is claimed after the commit, so
@@ -150,7 +146,7 @@ impl<E> Core<'_, E> {
 
     /// Moves the event into the claimed slot and commits it. Returns what was in the slot.
     #[inline]
-    fn fill<P: Policy>(self, claim: Claim, event: E) -> Option<E> {
+    pub(super) fn fill<P: Policy>(self, claim: Claim, event: E) -> Option<E> {
         let shape = self.shape();
         let slot = self.slot(shape, claim.position);
         let displaced = if P::EVICTS && claim.stamp & WRITTEN != 0 {
@@ -180,7 +176,7 @@ impl<E> Core<'_, E> {
     /// the middle, or their late events, occupy. `None`: every slot is occupied.
     #[cold]
     #[inline(never)]
-    fn claim_slow<P: Policy>(self) -> Option<Claim> {
+    pub(super) fn claim_slow<P: Policy>(self) -> Option<Claim> {
         let shape = self.shape();
         loop {
             // The order of these loads makes "full" true of the moment `head` is loaded.

@@ -25,25 +25,20 @@ pub struct Span {
     pub(super) late: bool,
 }
 
-impl<E> Core<'_, E> {
-    /// The event of `head`, which is where the head is, if it is committed, on a ring that does not
-    /// displace.
+impl<E> Slot<E> {
+    /// The event that `written` says, if it is committed, on a ring that does not displace. Only for
+    /// the one reader.
     #[inline(always)]
-    fn take_at(self, shape: Shape, head: Word) -> Option<E> {
-        let slot = self.slot(shape, head);
-        let written = shape.written(head);
+    fn take(&self, written: Word, shape: Shape) -> Option<E> {
         // Acquire: pairs with the Release in `fill`; the event is in the slot.
-        if slot.stamp.load(Acquire) != written {
+        if self.stamp.load(Acquire) != written {
             return None;
         }
-        // SAFETY: the stamp says that the event of `head` is in the slot, and only this reader
-        // takes from a ring that does not displace. The stamp below makes it the last read.
-        let event = unsafe { slot.read() };
+        // SAFETY: the stamp says that the event is in the slot, and only the reader takes from a ring
+        // that does not displace. The stamp below makes it the last read.
+        let event = unsafe { self.read() };
         // Release: pairs with the Acquire of the stamp in `publish`; the event is out of the slot.
-        slot.stamp.store(written.wrapping_add(shape.span - WRITTEN), Release);
-        // Release: pairs with the Acquire of the head in `claim_slow`; a publisher that finds an
-        // occupied slot behind the head knows that it was not taken but passed over.
-        self.state.head.0.store(head.wrapping_add(shape.unit), Release);
+        self.stamp.store(written.wrapping_add(shape.span - WRITTEN), Release);
         Some(event)
     }
 }
@@ -115,33 +110,56 @@ impl<'a, E> Reader<'a, E> {
         if head == span.stop {
             return if head != span.end || span.late { self.take_slow::<P>(span) } else { None };
         }
-        match self.core.take_at(self.shape, head) {
+        match self.take_at(head) {
             Some(event) => Some(event),
             None => self.take_slow::<P>(span),
         }
     }
 
-    /// Hands the events to `each`.
+    /// The event of `head`, which is where the head is, if it is committed.
+    #[inline(always)]
+    fn take_at(&self, head: Word) -> Option<E> {
+        let shape = self.shape;
+        let event = self.slot(head).take(shape.written(head), shape)?;
+        // Release: pairs with the Acquire of the head in `claim_slow`; a publisher that finds an
+        // occupied slot behind the head knows that it was not taken but passed over.
+        self.core.state.head.0.store(head.wrapping_add(shape.unit), Release);
+        Some(event)
+    }
+
+    /// Hands the events to `each`, until it says to stop.
     #[inline]
-    pub(crate) fn take_all<P: Policy>(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
+    pub(crate) fn take_while<P: Policy>(
+        &mut self,
+        span: &mut Span,
+        mut each: impl FnMut(&State, E) -> bool,
+    ) {
+        let Self { core: Core { state, slots }, shape, .. } = *self;
         loop {
-            if !P::EVICTS {
-                let Self { core, shape, .. } = *self;
-                let stop = span.stop;
-                let mut head = self.head();
-                while head != stop
-                    && let Some(event) = core.take_at(shape, head)
-                {
+            let mut head = self.head();
+            // Run by run: between two ends of the slots all stamps are of one lap.
+            'runs: while !P::EVICTS && head != span.stop {
+                let start = self.core.index(shape, head);
+                let run = shape.count(span.stop.wrapping_sub(head)).min(slots.len() - start);
+                let written = shape.written(head);
+                for slot in &slots[start..start + run] {
+                    let Some(event) = slot.take(written, shape) else { break 'runs };
                     head = head.wrapping_add(shape.unit);
-                    each(event);
+                    // Release: as in `take_at`.
+                    state.head.0.store(head, Release);
+                    if !each(state, event) {
+                        return;
+                    }
                 }
             }
             let Some(event) = self.take::<P>(span) else { return };
-            each(event);
+            if !each(state, event) {
+                return;
+            }
         }
     }
 
-    /// The next event where [`take_at`](Core::take_at) has none: late events first, then what
+    /// The next event where [`take_at`](Self::take_at) has none: late events first, then what
     /// stands behind positions that are not committed.
     #[cold]
     #[inline(never)]
@@ -157,7 +175,7 @@ impl<'a, E> Reader<'a, E> {
         if !self.pass(span.end) {
             return None;
         }
-        self.core.take_at(self.shape, self.head())
+        self.take_at(self.head())
     }
 
     /// Passes over the positions from the head on that have no event, up to one that has. `false`:
