@@ -1,6 +1,83 @@
-//! An event bus for programs that run in ticks.
+//! An event bus for programs that run in ticks: firmware main loops, game frames, and the services
+//! around them.
+//!
+//! Events go in from anywhere (an interrupt, a thread, a handler); they come out once per tick, in a
+//! stated order, within a stated budget, and every loss is counted. No allocator, no operating
+//! system, no locks.
+//!
+//! # Example: firmware
+//!
+//! ```
+//! use tickbus::{Budget, Bus, Dispatch, Event};
+//!
+//! tickbus::events! {
+//!     #[derive(Clone, Copy, Debug)]
+//!     pub enum Input {
+//!         #[subject = "input.button"] Button { pressed: bool },
+//!         #[subject = "input.tilt"] Tilt(i16),
+//!     }
+//! }
+//!
+//! #[derive(Default)]
+//! struct Robot { armed: bool, lean: i16 }
+//!
+//! impl Robot {
+//!     fn button(&mut self, event: &Input) {
+//!         if let Input::Button { pressed } = event {
+//!             self.armed = *pressed;
+//!         }
+//!     }
+//!     fn tilt(&mut self, event: &Input) {
+//!         if let Input::Tilt(lean) = event {
+//!             self.lean = *lean;
+//!         }
+//!     }
+//! }
+//!
+//! static BUS: Bus<Input, 32> = Bus::new();
+//! static HANDLERS: Dispatch<Input, Robot, { Input::KINDS }> =
+//!     Dispatch::new().on("input.button", Robot::button).on("input.tilt", Robot::tilt);
+//!
+//! // In an interrupt handler, as in any thread:
+//! BUS.publish(Input::Button { pressed: true }).expect("there is room for 32");
+//!
+//! // In the main loop:
+//! let mut robot = Robot::default();
+//! let mut events = BUS.consumer().expect("main is the only consumer");
+//! let report = HANDLERS.tick(&mut robot, &mut events, Budget::events(16));
+//! assert!(robot.armed && report.handled == 1 && report.left == 0);
+//! ```
+//!
+//! # Which type
+//!
+//! | job | type |
+//! |---|---|
+//! | many publishers, one consumer | [`Bus`] |
+//! | one declared publisher, one consumer | [`Lane`] |
+//! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain_mut`] |
+//! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
+//! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
+//! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
+//! | names with wildcards | [`Subject`], [`Pattern`] |
+//!
+//! # Words
+//!
+//! An **event** has a **kind** (a number) and a **subject** (a name); [`events!`] gives an enum both.
+//! To **publish** is to put in, without ever waiting. To **drain** is to take what is queued at this
+//! moment; a **tick** drains through a table of **handlers** within a **budget**.
+//!
+//! # The law
+//!
+//! At every quiet moment, for every bus and policy, `published == handled + dropped() + pending`: see
+//! [`Stats`].
+//!
+//! # Crate features
+//!
+//! None is on by default, and with none the crate needs neither an allocator nor an operating system.
+//! `alloc` and `std` are reserved for the tiers to come and add nothing yet.
+//!
+//! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bus;
 mod error;
@@ -20,3 +97,8 @@ pub use error::{Full, InvalidPattern, InvalidSubject};
 pub use event::__private;
 pub use event::Event;
 pub use subject::{Pattern, Subject};
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -133,6 +133,12 @@ fn the_slot_of_a_taken_event_is_used_again() {
             let taken = get(&taken);
             let rest = drain(&bus, 1);
             conserved(&bus);
+            for _ in 0..3 {
+                bus.publish(4).unwrap();
+                bus.publish(5).unwrap();
+                assert_eq!(bus.publish(6), Err(Full(6)));
+                assert_eq!(drain(&bus, 1), [4, 5]);
+            }
             (taken, *full.lock().unwrap(), rest)
         });
     }
@@ -398,7 +404,7 @@ fn two_displacing_publishers_and_a_consumer() {
 #[test]
 fn a_late_event_on_a_displacing_bus() {
     for reverse in [false, true] {
-        outcomes(2, 500, [()], move || {
+        outcomes(if reverse { 1 } else { 2 }, 500, [()], move || {
             let bus = Arc::new(Bus::<u32, 2, DropOldest>::new());
             let (out, taken) = slot();
             let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
@@ -592,6 +598,142 @@ fn losing_the_newest() {
             let stats = bus.stats();
             assert_eq!((stats.published, stats.handled, stats.dropped()), (3, taken, lost));
             lost
+        });
+    }
+}
+
+/// A batch into slots that the consumer is just emptying.
+#[test]
+fn a_batch_in_used_slots() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish_batch(&[1, 2]).unwrap();
+            let (out, taken) = slot();
+            let accepted = Arc::new(Mutex::new(0));
+            let (b, c, a) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&accepted));
+            run(
+                vec![
+                    Box::new(move || {
+                        *a.lock().unwrap() = match b.publish_batch(&[3, 4]) {
+                            Ok(()) => 2,
+                            Err(Full(rest)) => 2 - rest.len(),
+                        };
+                    }),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            assert_eq!(all, [1, 2]);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            assert_eq!(all, [1, 2, 3, 4][..2 + *accepted.lock().unwrap()]);
+        });
+    }
+}
+
+/// Batches on a lane, into slots that the consumer is just emptying.
+#[test]
+fn a_lane_in_batches() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let lane = Arc::new(Lane::<u32, 2>::new());
+            lane.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+            let (out, taken) = slot();
+            let (p, c) = (Arc::clone(&lane), Arc::clone(&lane));
+            run(
+                vec![
+                    Box::new(move || {
+                        let _ = p.producer().unwrap().publish_batch(&[3, 4]);
+                    }),
+                    Box::new(move || {
+                        let mut consumer = c.consumer().unwrap();
+                        let mut taken: Vec<_> = consumer.drain().collect();
+                        taken.extend(consumer.drain());
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(lane.consumer().unwrap().drain());
+            assert!((2..=4).contains(&all.len()));
+            assert_eq!(all, [1, 2, 3, 4][..all.len()]);
+        });
+    }
+}
+
+/// One event taken at a time, by `next`, from a bus with a stopped publisher.
+#[test]
+fn two_takers() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (out, taken) = slot();
+            let (b, c) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        let _ = b.publish(3);
+                        let _ = b.publish(4);
+                    }),
+                    Box::new(move || {
+                        let mut consumer = c.consumer().unwrap();
+                        let mut taken = Vec::new();
+                        taken.extend(consumer.drain().next());
+                        taken.extend(consumer.drain().next());
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            assert_eq!(all, [1, 2]);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            assert!(all[2..].is_sorted());
+            for _ in 0..3 {
+                bus.publish(5).unwrap();
+                bus.publish(6).unwrap();
+                assert_eq!(bus.publish(7), Err(Full(7)));
+                assert_eq!(drain(&bus, 1), [5, 6]);
+            }
+        });
+    }
+}
+
+/// As `a_late_event_is_delivered_and_its_slot_serves_again`, in batches.
+#[test]
+fn a_late_event_beside_batches() {
+    for reverse in [false, true] {
+        outcomes(3, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish_batch(&[1]).unwrap()),
+                    Box::new(move || {
+                        b.publish_batch(&[2]).unwrap();
+                        let mut taken = drain(&b, 1);
+                        assert!(taken.contains(&2), "a false empty");
+                        b.publish_batch(&[3]).expect("a false full");
+                        let more = drain(&b, 1);
+                        assert!(more.contains(&3), "a false empty");
+                        taken.extend(more);
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            all.sort_unstable();
+            assert_eq!(all, [1, 2, 3]);
         });
     }
 }

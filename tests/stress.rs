@@ -2,7 +2,7 @@
 //! they are full most of the time: no loss without a count, no duplicate, order, nothing leaked.
 #![cfg(not(any(miri, tickbus_loom)))]
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::thread;
 
@@ -50,10 +50,35 @@ fn conserved(stats: Stats) {
     assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
 }
 
+/// Tells publishers, also by a panic, that nobody consumes any more.
+#[derive(Default)]
+struct Open(AtomicBool);
+
+impl Open {
+    fn until_dropped(&self) -> impl Drop {
+        struct Close<'a>(&'a AtomicBool);
+        impl Drop for Close<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        Close(&self.0)
+    }
+
+    fn check(&self) {
+        assert!(!self.0.load(Ordering::Relaxed), "nobody consumes any more");
+    }
+}
+
 /// Publishes until there is room. Returns how often there was none.
-fn insist<E>(mut event: E, mut publish: impl FnMut(E) -> Result<(), Full<E>>) -> usize {
+fn insist<E>(
+    mut event: E,
+    open: &Open,
+    mut publish: impl FnMut(E) -> Result<(), Full<E>>,
+) -> usize {
     let mut refusals = 0;
     while let Err(Full(back)) = publish(event) {
+        open.check();
         event = back;
         refusals += 1;
         thread::yield_now();
@@ -65,14 +90,16 @@ fn insist<E>(mut event: E, mut publish: impl FnMut(E) -> Result<(), Full<E>>) ->
 fn none_is_lost<const N: usize, const WORDS: usize>(publishers: usize, events: usize) {
     let bus: Bus<Message<WORDS>, N> = Bus::new();
     let tokens: Vec<_> = (0..publishers).map(|_| Arc::new(())).collect();
+    let open = Open::default();
     let refusals = thread::scope(|scope| {
-        let bus = &bus;
+        let (bus, open) = (&bus, &open);
+        let _until_the_end = open.until_dropped();
         let threads: Vec<_> = tokens
             .iter()
             .enumerate()
             .map(|(publisher, token)| {
                 let publish = move |number| {
-                    insist(Message::new(publisher, number, token), |event| bus.publish(event))
+                    insist(Message::new(publisher, number, token), open, |event| bus.publish(event))
                 };
                 scope.spawn(move || (0..events).map(publish).sum::<usize>())
             })
@@ -182,11 +209,14 @@ fn drop_newest_counts_every_loss_of_four_publishers() {
 fn a_lane_loses_nothing<const N: usize, const WORDS: usize>(events: usize) {
     let lane: Lane<Message<WORDS>, N> = Lane::new();
     let token = Arc::new(());
+    let open = Open::default();
     let refusals = thread::scope(|scope| {
+        let _until_the_end = open.until_dropped();
         let publisher = scope.spawn(|| {
             let mut producer = lane.producer().unwrap();
-            let mut publish =
-                |number| insist(Message::new(0, number, &token), |event| producer.publish(event));
+            let mut publish = |number| {
+                insist(Message::new(0, number, &token), &open, |event| producer.publish(event))
+            };
             (0..events).map(&mut publish).sum::<usize>()
         });
         let mut seen = Seen::new(1, false);
@@ -214,14 +244,17 @@ fn a_lane_loses_nothing_of_its_publisher() {
 fn batches_stay_in_order<P: Overrun, const N: usize>(publishers: usize, events: usize) {
     let bus: Bus<(usize, usize), N, P> = Bus::new();
     let running = AtomicUsize::new(publishers);
+    let open = Open::default();
     thread::scope(|scope| {
-        let (bus, running) = (&bus, &running);
+        let (bus, running, open) = (&bus, &running, &open);
+        let _until_the_end = open.until_dropped();
         for publisher in 0..publishers {
             scope.spawn(move || {
                 let all: Vec<_> = (0..events).map(|number| (publisher, number)).collect();
                 for batch in all.chunks(5) {
                     let mut rest = batch;
                     while let Err(Full(back)) = bus.publish_batch(rest) {
+                        open.check();
                         rest = back;
                         thread::yield_now();
                     }
@@ -373,15 +406,18 @@ fn a_drain_that_has_ended_stays_ended() {
     const LARGE: usize = 1 << 20;
     const EVENTS: usize = 200;
     static BUS: Bus<[u8; LARGE], 2> = Bus::new();
+    static OPEN: Open = Open(AtomicBool::new(false));
     let with_room = || thread::Builder::new().stack_size(32 * LARGE);
     let publisher = with_room().spawn(|| {
         for _ in 0..EVENTS {
             while BUS.publish([1; LARGE]).is_err() {
+                OPEN.check();
                 thread::yield_now();
             }
         }
     });
     let consumer = with_room().spawn(|| {
+        let _until_the_end = OPEN.until_dropped();
         let mut consumer = BUS.consumer().unwrap();
         let mut taken = 0;
         while taken < EVENTS {

@@ -117,11 +117,7 @@ pub(crate) mod sealed {
         fn freeze(&mut self) -> Span;
 
         /// Hands them to `each`, until it says to stop.
-        fn take_while(
-            &mut self,
-            span: &mut Span,
-            each: impl FnMut(&State, Self::Event) -> bool,
-        );
+        fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, Self::Event) -> bool);
 
         /// What waits, and the losses since this was last asked: dropped and refused.
         fn account(&mut self) -> (usize, usize, usize);

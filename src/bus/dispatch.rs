@@ -51,7 +51,6 @@ mod sealed {
         type Error;
 
         /// The answer in its general form.
-        #[expect(clippy::missing_errors_doc, reason = "sealed, and the error is the handler's")]
         fn settle(self) -> Result<Flow, Self::Error>;
     }
 

@@ -5,6 +5,8 @@ mod consumer;
 mod dispatch;
 mod drain;
 mod lane;
+#[cfg(test)]
+mod model;
 mod overrun;
 mod stats;
 

@@ -1,0 +1,908 @@
+//! One consumer, bus and lane: do they do what their pages say, to the event and to the count?
+#![cfg(not(tickbus_loom))]
+
+use core::cell::{Cell, RefCell};
+use core::fmt::{Debug, Display};
+use core::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use tickbus::{
+    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject, Stats,
+};
+
+// ---- Helpers -----------------------------------------------------------------------------------
+
+type Publish<E, const N: usize, P> = fn(&mut Bus<E, N, P>, E) -> Result<(), Full<E>>;
+type Drain<E, const N: usize, P> = fn(&mut Bus<E, N, P>) -> Vec<E>;
+
+/// Both ways to publish and both ways to drain: whatever holds for one must hold for each pair.
+fn ways<E, const N: usize, P: Overrun>() -> [(Publish<E, N, P>, Drain<E, N, P>); 4] {
+    let publish: [Publish<E, N, P>; 2] =
+        [|bus, event| bus.publish(event), |bus, event| bus.publish_mut(event)];
+    let drain: [Drain<E, N, P>; 2] =
+        [|bus| bus.consumer().unwrap().drain().collect(), |bus| bus.drain_mut().collect()];
+    [(publish[0], drain[0]), (publish[0], drain[1]), (publish[1], drain[0]), (publish[1], drain[1])]
+}
+
+#[track_caller]
+fn conserved(stats: Stats) {
+    assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
+    assert!(stats.pending <= stats.high_water, "{stats:?}");
+}
+
+/// Who was dropped, in this order.
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<u32>>>);
+
+impl Log {
+    fn event(&self, number: u32) -> Counted {
+        Counted { number, panics: false, log: self.clone() }
+    }
+
+    fn bomb(&self, number: u32) -> Counted {
+        Counted { number, panics: true, log: self.clone() }
+    }
+
+    /// The drops since this was last asked.
+    fn take(&self) -> Vec<u32> {
+        mem::take(&mut *self.0.borrow_mut())
+    }
+
+    /// The same where the order is nobody's business.
+    fn take_sorted(&self) -> Vec<u32> {
+        let mut dropped = self.take();
+        dropped.sort_unstable();
+        dropped
+    }
+}
+
+/// An event that writes down its drop, and may panic in it.
+struct Counted {
+    number: u32,
+    panics: bool,
+    log: Log,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.log.0.borrow_mut().push(self.number);
+        assert!(!self.panics, "a bomb");
+    }
+}
+
+fn panics<R>(action: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(action)).is_err()
+}
+
+fn filled<const N: usize, P: Overrun>(log: &Log, events: u32) -> Bus<Counted, N, P> {
+    let bus = Bus::new();
+    for number in 0..events {
+        assert!(bus.publish(log.event(number)).is_ok());
+    }
+    bus
+}
+
+// ---- Room --------------------------------------------------------------------------------------
+
+fn exactly_n_fit<const N: usize, P: Overrun>() {
+    for (publish, drain) in ways::<u32, N, P>() {
+        let mut bus = Bus::new();
+        assert_eq!((bus.capacity(), bus.len(), bus.is_empty()), (N, 0, true));
+        for lap in 0..3 {
+            for number in 0..N {
+                assert_eq!(publish(&mut bus, number as u32), Ok(()), "lap {lap}");
+                assert_eq!((bus.len(), bus.is_empty()), (number + 1, false));
+            }
+            assert!(drain(&mut bus).into_iter().eq(0..N as u32), "lap {lap}");
+            assert_eq!(bus.stats().dropped() + bus.stats().refused, 0);
+            conserved(bus.stats());
+        }
+    }
+}
+
+#[test]
+fn exactly_n_events_fit_whatever_the_policy() {
+    exactly_n_fit::<2, Reject>();
+    exactly_n_fit::<4, Reject>();
+    exactly_n_fit::<1024, Reject>();
+    exactly_n_fit::<2, DropOldest>();
+    exactly_n_fit::<4, DropOldest>();
+    exactly_n_fit::<1024, DropOldest>();
+    exactly_n_fit::<2, DropNewest>();
+    exactly_n_fit::<4, DropNewest>();
+    exactly_n_fit::<1024, DropNewest>();
+}
+
+fn a_full_one_rejects<const N: usize>() {
+    for (publish, drain) in ways::<u32, N, Reject>() {
+        let mut bus = Bus::new();
+        for number in 0..N as u32 {
+            publish(&mut bus, number).unwrap();
+        }
+        let before = bus.stats();
+        for refused in 1..=3 {
+            assert_eq!(publish(&mut bus, 777), Err(Full(777)));
+            assert_eq!(bus.stats(), with(before, |stats| stats.refused = refused));
+        }
+        assert!(drain(&mut bus).into_iter().eq(0..N as u32));
+        assert_eq!(publish(&mut bus, 1), Ok(()));
+        conserved(bus.stats());
+    }
+}
+
+/// The stats with a change.
+fn with(mut stats: Stats, change: impl FnOnce(&mut Stats)) -> Stats {
+    change(&mut stats);
+    stats
+}
+
+#[test]
+fn a_full_bus_rejects_without_a_side_effect() {
+    a_full_one_rejects::<2>();
+    a_full_one_rejects::<4>();
+    a_full_one_rejects::<1024>();
+}
+
+fn the_newest_survive<const N: usize>() {
+    for (publish, drain) in ways::<u32, N, DropOldest>() {
+        for surplus in [1, 2, N - 1, N, 2 * N + 1] {
+            let mut bus = Bus::new();
+            for number in 0..(N + surplus) as u32 {
+                assert_eq!(publish(&mut bus, number), Ok(()));
+            }
+            let stats = bus.stats();
+            assert_eq!(
+                (stats.published, stats.pending, stats.dropped_oldest, stats.dropped_newest),
+                (N + surplus, N, surplus, 0)
+            );
+            assert!(drain(&mut bus).into_iter().eq(surplus as u32..(N + surplus) as u32));
+            assert_eq!((bus.stats().handled, bus.stats().refused), (N, 0));
+            conserved(bus.stats());
+        }
+    }
+}
+
+#[test]
+fn drop_oldest_keeps_exactly_the_newest_n() {
+    the_newest_survive::<2>();
+    the_newest_survive::<4>();
+    the_newest_survive::<1024>();
+}
+
+fn the_first_survive<const N: usize>() {
+    for (publish, drain) in ways::<u32, N, DropNewest>() {
+        let mut bus = Bus::new();
+        let seen = (0..2 * N as u32).filter(|&number| publish(&mut bus, number).is_err());
+        assert!(seen.eq(N as u32..2 * N as u32), "the caller sees each loss");
+        let stats = bus.stats();
+        assert_eq!(
+            (stats.published, stats.pending, stats.dropped_newest, stats.dropped_oldest),
+            (2 * N, N, N, 0)
+        );
+        assert!(drain(&mut bus).into_iter().eq(0..N as u32));
+        assert_eq!(bus.stats().refused, 0);
+        conserved(bus.stats());
+    }
+}
+
+#[test]
+fn drop_newest_keeps_exactly_the_first_n() {
+    the_first_survive::<2>();
+    the_first_survive::<4>();
+    the_first_survive::<1024>();
+}
+
+fn a_full_lane<const N: usize>() {
+    let lane: Lane<u32, N> = Lane::default();
+    assert_eq!((lane.capacity(), lane.len(), lane.is_empty()), (N, 0, true));
+    let mut producer = lane.producer().unwrap();
+    let mut consumer = lane.consumer().unwrap();
+    for _ in 0..3 {
+        for number in 0..N as u32 {
+            assert_eq!(producer.publish(number), Ok(()));
+        }
+        let before = lane.stats();
+        assert_eq!(producer.publish(777), Err(Full(777)));
+        assert_eq!(lane.stats(), with(before, |stats| stats.refused += 1));
+        assert_eq!((lane.len(), lane.is_empty(), consumer.backlog()), (N, false, N));
+        assert!(consumer.drain().eq(0..N as u32));
+    }
+    assert_eq!(lane.stats().refused, 3);
+    conserved(lane.stats());
+}
+
+#[test]
+fn a_lane_holds_exactly_n_and_rejects() {
+    a_full_lane::<2>();
+    a_full_lane::<4>();
+    a_full_lane::<1024>();
+}
+
+// ---- Batches -----------------------------------------------------------------------------------
+
+fn batches<const N: usize, P: Overrun>(
+    publish: for<'e> fn(&mut Bus<u32, N, P>, &'e [u32]) -> Result<(), Full<&'e [u32]>>,
+    drop_oldest: bool,
+) {
+    let numbers: Vec<_> = (0..3 * N as u32).collect();
+    // Every start within the ring, so that batches wrap around.
+    for start in 0..N {
+        for waiting in 0..=N {
+            for length in [0, 1, 2, N - 1, N, N + 1, 2 * N + 1] {
+                let mut bus = Bus::new();
+                for _ in 0..start {
+                    bus.publish_mut(0).unwrap();
+                    bus.drain_mut().for_each(drop);
+                }
+                for _ in 0..waiting {
+                    bus.publish_mut(999).unwrap();
+                }
+                let batch = &numbers[..length];
+                let (room, result) = (N - waiting, publish(&mut bus, batch));
+                let all: Vec<_> =
+                    core::iter::repeat_n(999, waiting).chain(batch.iter().copied()).collect();
+                let kept = if drop_oldest {
+                    assert_eq!(result, Ok(()));
+                    &all[all.len().saturating_sub(N)..]
+                } else {
+                    let rest = &batch[room.min(length)..];
+                    assert_eq!(result, if rest.is_empty() { Ok(()) } else { Err(Full(rest)) });
+                    &all[..all.len().min(N)]
+                };
+                let stats = bus.stats();
+                let lost = all.len() - kept.len();
+                assert_eq!(stats.dropped() + stats.refused, lost, "{start} {waiting} {length}");
+                conserved(stats);
+                assert!(bus.drain_mut().eq(kept.iter().copied()), "{start} {waiting} {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_published_as_far_as_there_is_room() {
+    batches::<2, Reject>(|bus, batch| bus.publish_batch(batch), false);
+    batches::<8, Reject>(|bus, batch| bus.publish_batch(batch), false);
+    batches::<2, DropNewest>(|bus, batch| bus.publish_batch(batch), false);
+    batches::<8, DropNewest>(|bus, batch| bus.publish_batch(batch), false);
+    batches::<2, DropOldest>(|bus, batch| bus.publish_batch(batch), true);
+    batches::<8, DropOldest>(|bus, batch| bus.publish_batch(batch), true);
+}
+
+#[test]
+fn so_is_a_batch_on_an_exclusive_bus() {
+    batches::<2, Reject>(|bus, batch| bus.publish_batch_mut(batch), false);
+    batches::<8, Reject>(|bus, batch| bus.publish_batch_mut(batch), false);
+    batches::<2, DropNewest>(|bus, batch| bus.publish_batch_mut(batch), false);
+    batches::<8, DropNewest>(|bus, batch| bus.publish_batch_mut(batch), false);
+    batches::<2, DropOldest>(|bus, batch| bus.publish_batch_mut(batch), true);
+    batches::<8, DropOldest>(|bus, batch| bus.publish_batch_mut(batch), true);
+}
+
+#[test]
+fn so_is_a_batch_on_a_lane() {
+    let numbers: Vec<_> = (0..20).collect();
+    for start in 0..8 {
+        for waiting in 0..=8 {
+            for length in [0, 1, 7, 8, 9, 20] {
+                let lane: Lane<u32, 8> = Lane::new();
+                let (mut producer, mut consumer) =
+                    (lane.producer().unwrap(), lane.consumer().unwrap());
+                for _ in 0..start {
+                    producer.publish(0).unwrap();
+                    consumer.drain().for_each(drop);
+                }
+                for _ in 0..waiting {
+                    producer.publish(999).unwrap();
+                }
+                let batch = &numbers[..length];
+                let fit = length.min(8 - waiting);
+                let expected = if fit == length { Ok(()) } else { Err(Full(&batch[fit..])) };
+                assert_eq!(producer.publish_batch(batch), expected);
+                assert!(consumer.drain().skip(waiting).eq(batch[..fit].iter().copied()));
+                assert_eq!(lane.stats().refused, length - fit);
+                conserved(lane.stats());
+            }
+        }
+    }
+}
+
+// ---- Draining ----------------------------------------------------------------------------------
+
+fn what_comes_meanwhile_waits<P: Overrun>() {
+    let bus: Bus<u32, 8, P> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    bus.publish_batch(&[1, 2, 3]).unwrap();
+    let mut taken = Vec::new();
+    for event in consumer.drain() {
+        bus.publish(event + 10).unwrap();
+        taken.push(event);
+    }
+    assert_eq!(taken, [1, 2, 3]);
+    assert_eq!(consumer.backlog(), 3);
+    assert!(consumer.drain().eq([11, 12, 13]));
+    assert_eq!(consumer.drain().next(), None);
+    conserved(bus.stats());
+}
+
+#[test]
+fn a_drain_takes_exactly_the_events_of_its_moment() {
+    what_comes_meanwhile_waits::<Reject>();
+    what_comes_meanwhile_waits::<DropOldest>();
+    what_comes_meanwhile_waits::<DropNewest>();
+}
+
+#[test]
+fn the_moment_of_a_drain_is_that_of_the_call() {
+    let bus: Bus<u32, 8> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    bus.publish(1).unwrap();
+    let drain = consumer.drain();
+    bus.publish(2).unwrap();
+    assert!(drain.eq([1]));
+    assert!(consumer.drain().eq([2]));
+}
+
+#[test]
+fn a_displaced_event_is_not_drained_and_its_successor_waits() {
+    let bus: Bus<u32, 4, DropOldest> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    bus.publish_batch(&[1, 2, 3, 4]).unwrap();
+    let mut drain = consumer.drain();
+    assert_eq!(drain.next(), Some(1));
+    bus.publish_batch(&[5, 6, 7]).unwrap(); // 5 fits, 6 and 7 displace 2 and 3
+    assert!(drain.eq([4]));
+    assert!(consumer.drain().eq([5, 6, 7]));
+    assert_eq!(bus.stats().dropped_oldest, 2);
+    conserved(bus.stats());
+}
+
+#[test]
+fn a_drain_that_was_overtaken_is_empty() {
+    let bus: Bus<u32, 2, DropOldest> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    bus.publish_batch(&[1, 2]).unwrap();
+    let mut drain = consumer.drain();
+    bus.publish_batch(&[3, 4, 5]).unwrap();
+    assert_eq!(drain.next(), None);
+    assert_eq!(drain.next(), None);
+    assert!(consumer.drain().eq([4, 5]));
+    assert_eq!((bus.stats().handled, bus.stats().dropped_oldest), (2, 3));
+    conserved(bus.stats());
+}
+
+fn a_drain_dropped_early<P: Overrun>() {
+    let mut bus: Bus<u32, 8, P> = Bus::new();
+    bus.publish_batch(&[1, 2, 3, 4, 5, 6]).unwrap();
+    let mut consumer = bus.consumer().unwrap();
+    assert!(consumer.drain().take(2).eq([1, 2]));
+    drop(consumer.drain());
+    assert_eq!(consumer.drain().next(), Some(3));
+    assert_eq!(consumer.drain().fold(0, |sum, event| sum + event), 4 + 5 + 6);
+
+    drop(consumer);
+    bus.publish_batch(&[7, 8, 9]).unwrap();
+    assert!(bus.drain_mut().take(1).eq([7]));
+    drop(bus.drain_mut());
+    assert!(bus.consumer().unwrap().drain().eq([8, 9]));
+    conserved(bus.stats());
+}
+
+#[test]
+fn a_drain_that_is_dropped_early_leaves_the_rest_in_order() {
+    a_drain_dropped_early::<Reject>();
+    a_drain_dropped_early::<DropOldest>();
+    a_drain_dropped_early::<DropNewest>();
+}
+
+#[test]
+fn until_asks_before_it_takes() {
+    let mut bus: Bus<u32, 8> = Bus::new();
+    bus.publish_batch(&[1, 2, 3, 4]).unwrap();
+    let asked = Cell::new(0);
+    let late = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 2
+    };
+    let mut consumer = bus.consumer().unwrap();
+    let mut until = consumer.drain().until(late);
+    assert_eq!([until.next(), until.next(), until.next()], [Some(1), Some(2), None]);
+    assert_eq!((until.next(), asked.get()), (None, 3), "it stays ended and asks no more");
+    assert_eq!(consumer.backlog(), 2);
+    assert!(consumer.drain().until(|| true).eq([]));
+    drop(consumer);
+    assert!(bus.drain_mut().until(|| true).eq([]));
+    assert!(bus.drain_mut().until(|| false).eq([3, 4]));
+}
+
+#[test]
+fn a_drain_of_an_empty_bus_is_empty() {
+    let mut bus: Bus<u32, 2> = Bus::new();
+    assert_eq!(bus.consumer().unwrap().drain().next(), None);
+    assert_eq!(bus.drain_mut().next(), None);
+    assert_eq!(bus.stats(), Stats::default());
+}
+
+// ---- Claims ------------------------------------------------------------------------------------
+
+#[test]
+fn one_consumer_at_a_time() {
+    let bus: Bus<u32, 4, DropOldest> = Bus::new();
+    for number in 0..3 {
+        bus.publish(number).unwrap();
+        let mut consumer = bus.consumer().unwrap();
+        assert!(bus.consumer().is_none());
+        assert!(consumer.drain().eq([number]));
+        assert!(bus.consumer().is_none());
+    }
+    assert!(bus.consumer().is_some(), "given back");
+}
+
+#[test]
+fn one_consumer_and_one_producer_of_a_lane_at_a_time() {
+    let lane: Lane<u32, 4> = Lane::new();
+    for number in 0..6 {
+        let (mut producer, mut consumer) = (lane.producer().unwrap(), lane.consumer().unwrap());
+        assert!(lane.producer().is_none() && lane.consumer().is_none());
+        producer.publish(number).unwrap();
+        drop(producer);
+        lane.producer().unwrap().publish(number + 100).unwrap();
+        assert!(consumer.drain().eq([number, number + 100]));
+    }
+    conserved(lane.stats());
+}
+
+#[test]
+fn a_forgotten_consumer_keeps_its_claim_and_nothing_else() {
+    let log = Log::default();
+    let mut bus: Bus<Counted, 4> = filled(&log, 3);
+    mem::forget(bus.consumer());
+    assert!(bus.consumer().is_none());
+    assert_eq!(bus.drain_mut().next().map(|event| event.number), Some(0));
+    assert!(bus.publish(log.event(3)).is_ok());
+    assert_eq!(log.take(), [0]);
+    drop(bus);
+    assert_eq!(log.take_sorted(), [1, 2, 3]);
+}
+
+#[test]
+fn a_forgotten_producer_keeps_its_claim_and_nothing_else() {
+    let log = Log::default();
+    let lane: Lane<Counted, 4> = Lane::new();
+    let mut producer = lane.producer().unwrap();
+    assert!(producer.publish(log.event(0)).is_ok());
+    mem::forget(producer);
+    assert!(lane.producer().is_none());
+    assert_eq!(lane.consumer().unwrap().drain().count(), 1);
+    assert_eq!(log.take(), [0]);
+}
+
+// ---- Drops -------------------------------------------------------------------------------------
+
+fn each_is_dropped_once<const N: usize, P: Overrun>() {
+    for (publish, drain) in ways::<Counted, N, P>() {
+        let log = Log::default();
+        let mut bus: Bus<Counted, N, P> = Bus::new();
+        let mut back = Vec::new();
+        let mut last = 0;
+        for round in 0..4 * N as u32 {
+            let Err(Full(event)) = publish(&mut bus, log.event(round)) else { continue };
+            back.push(event);
+            last = round;
+        }
+        let displaced = log.take();
+        assert!(displaced.iter().copied().eq(0..displaced.len() as u32), "oldest first, at once");
+        assert_eq!(displaced.len(), bus.stats().dropped_oldest);
+        assert_eq!(back.len(), bus.stats().refused + bus.stats().dropped_newest);
+        assert!(back.last().is_none_or(|event| event.number == last));
+
+        let taken = drain(&mut bus);
+        assert_eq!((taken.len(), log.take()), (N, vec![]), "moved out, not dropped");
+        drop((taken, back));
+        let dropped = log.take_sorted();
+        assert!(dropped.into_iter().eq(displaced.len() as u32..4 * N as u32));
+        drop(bus);
+        assert_eq!(log.take(), []);
+    }
+}
+
+#[test]
+fn each_event_is_dropped_exactly_once() {
+    each_is_dropped_once::<2, Reject>();
+    each_is_dropped_once::<4, Reject>();
+    each_is_dropped_once::<1024, Reject>();
+    each_is_dropped_once::<2, DropOldest>();
+    each_is_dropped_once::<4, DropOldest>();
+    each_is_dropped_once::<1024, DropOldest>();
+    each_is_dropped_once::<2, DropNewest>();
+    each_is_dropped_once::<4, DropNewest>();
+    each_is_dropped_once::<1024, DropNewest>();
+}
+
+#[test]
+fn what_is_left_goes_down_with_the_bus() {
+    let log = Log::default();
+    for taken in 0..=4 {
+        let mut bus: Bus<Counted, 4> = filled(&log, 4);
+        bus.drain_mut().take(taken).for_each(drop);
+        for number in 0..taken as u32 {
+            assert!(bus.publish(log.event(10 + number)).is_ok());
+        }
+        log.take();
+        drop(bus);
+        let expected = (taken as u32..4).chain(10..10 + taken as u32);
+        assert!(log.take_sorted().into_iter().eq(expected), "{taken}");
+    }
+}
+
+#[test]
+fn what_is_left_goes_down_with_the_lane() {
+    let log = Log::default();
+    let lane: Lane<Counted, 4> = Lane::new();
+    let mut producer = lane.producer().unwrap();
+    for number in 0..4 {
+        assert!(producer.publish(log.event(number)).is_ok());
+    }
+    drop(producer.publish(log.event(4)));
+    assert_eq!(log.take(), [4]);
+    drop(producer);
+    lane.consumer().unwrap().drain().take(1).for_each(drop);
+    assert_eq!(log.take(), [0]);
+    drop(lane);
+    assert_eq!(log.take_sorted(), [1, 2, 3]);
+}
+
+fn forgotten_drains<P: Overrun>() {
+    let log = Log::default();
+    let mut bus: Bus<Counted, 4, P> = filled(&log, 4);
+    let mut consumer = bus.consumer().unwrap();
+    let mut drain = consumer.drain();
+    drop(drain.next());
+    mem::forget(drain);
+    assert_eq!((log.take(), consumer.backlog()), (vec![0], 3));
+    drop(consumer);
+
+    let mut drain = bus.drain_mut();
+    drop(drain.next());
+    mem::forget(drain);
+    assert_eq!((log.take(), bus.len()), (vec![1], 2));
+    assert_eq!(bus.consumer().unwrap().drain().next().map(|event| event.number), Some(2));
+    assert_eq!(log.take(), [2]);
+    conserved(bus.stats());
+    drop(bus);
+    assert_eq!(log.take(), [3]);
+}
+
+#[test]
+fn a_forgotten_drain_leaves_the_rest_on_the_bus() {
+    forgotten_drains::<Reject>();
+    forgotten_drains::<DropOldest>();
+    forgotten_drains::<DropNewest>();
+}
+
+// ---- Panics ------------------------------------------------------------------------------------
+
+#[test]
+fn a_displaced_event_that_panics_is_gone_and_the_new_one_is_there() {
+    for (publish, drain) in ways::<Counted, 2, DropOldest>() {
+        let log = Log::default();
+        let mut bus = Bus::new();
+        assert!(publish(&mut bus, log.bomb(0)).is_ok());
+        assert!(publish(&mut bus, log.event(1)).is_ok());
+        assert!(panics(|| publish(&mut bus, log.event(2))));
+        assert_eq!(log.take(), [0]);
+        assert_eq!((bus.len(), bus.stats().dropped_oldest), (2, 1));
+        conserved(bus.stats());
+        assert!(publish(&mut bus, log.event(3)).is_ok());
+        assert!(drain(&mut bus).iter().map(|event| event.number).eq([2, 3]));
+        assert_eq!(log.take(), [1, 2, 3]);
+        conserved(bus.stats());
+    }
+}
+
+#[test]
+fn when_one_event_panics_as_the_bus_is_dropped_the_others_are_dropped_all_the_same() {
+    for bomb in 0..4 {
+        let log = Log::default();
+        let bus: Bus<Counted, 4> = Bus::new();
+        for number in 0..4 {
+            let event = if number == bomb { log.bomb(number) } else { log.event(number) };
+            assert!(bus.publish(event).is_ok());
+        }
+        assert!(panics(|| drop(bus)), "the panic is passed on");
+        assert_eq!(log.take_sorted(), [0, 1, 2, 3], "bomb {bomb}");
+    }
+}
+
+fn a_drained_event_panics<P: Overrun>() {
+    for exclusive in [false, true] {
+        for internal in [false, true] {
+            let log = Log::default();
+            let mut bus: Bus<Counted, 4, P> = filled(&log, 1);
+            assert!(bus.publish(log.bomb(1)).is_ok());
+            assert!(bus.publish(log.event(2)).is_ok());
+            assert!(panics(|| match (exclusive, internal) {
+                (false, false) => {
+                    let mut consumer = bus.consumer().unwrap();
+                    for event in consumer.drain() {
+                        drop(event);
+                    }
+                }
+                (false, true) => bus.consumer().unwrap().drain().for_each(drop),
+                (true, false) => {
+                    for event in bus.drain_mut() {
+                        drop(event);
+                    }
+                }
+                (true, true) => bus.drain_mut().for_each(drop),
+            }));
+            assert_eq!(log.take(), [0, 1]);
+            assert_eq!((bus.stats().handled, bus.len()), (2, 1));
+            conserved(bus.stats());
+
+            assert!(bus.publish(log.event(3)).is_ok());
+            let rest: Vec<_> = bus.consumer().expect("given back").drain().collect();
+            assert!(rest.iter().map(|event| event.number).eq([2, 3]));
+            conserved(bus.stats());
+        }
+    }
+}
+
+#[test]
+fn a_panic_between_two_events_consumes_the_one_and_leaves_the_rest() {
+    a_drained_event_panics::<Reject>();
+    a_drained_event_panics::<DropOldest>();
+    a_drained_event_panics::<DropNewest>();
+}
+
+#[test]
+fn a_panic_in_until_takes_nothing() {
+    let mut bus: Bus<u32, 4> = Bus::new();
+    bus.publish_batch(&[1, 2]).unwrap();
+    assert!(panics(|| bus.consumer().unwrap().drain().until(|| panic!("no clock")).next()));
+    assert!(panics(|| bus.drain_mut().until(|| panic!("no clock")).next()));
+    assert!(bus.consumer().unwrap().drain().eq([1, 2]));
+}
+
+// ---- Stats -------------------------------------------------------------------------------------
+
+/// What stands in `Stats`, in the order of its fields, less what only a tick counts.
+fn numbers(stats: Stats) -> [usize; 7] {
+    conserved(stats);
+    assert_eq!((stats.failed, stats.unhandled), (0, 0));
+    [
+        stats.published,
+        stats.handled,
+        stats.pending,
+        stats.refused,
+        stats.dropped_oldest,
+        stats.dropped_newest,
+        stats.high_water,
+    ]
+}
+
+#[test]
+fn stats_of_rejecting_at_each_step() {
+    for (publish, drain) in ways::<u32, 2, Reject>() {
+        let mut bus = Bus::new();
+        assert_eq!(numbers(bus.stats()), [0; 7]);
+        publish(&mut bus, 1).unwrap();
+        assert_eq!(numbers(bus.stats()), [1, 0, 1, 0, 0, 0, 1]);
+        drain(&mut bus);
+        assert_eq!(numbers(bus.stats()), [1, 1, 0, 0, 0, 0, 1]);
+        publish(&mut bus, 2).unwrap();
+        publish(&mut bus, 3).unwrap();
+        assert_eq!(numbers(bus.stats()), [3, 1, 2, 0, 0, 0, 2]);
+        publish(&mut bus, 4).unwrap_err();
+        assert_eq!(numbers(bus.stats()), [3, 1, 2, 1, 0, 0, 2]);
+        drain(&mut bus);
+        assert_eq!(numbers(bus.stats()), [3, 3, 0, 1, 0, 0, 2]);
+    }
+}
+
+#[test]
+fn stats_of_dropping_the_oldest_at_each_step() {
+    for (publish, drain) in ways::<u32, 2, DropOldest>() {
+        let mut bus = Bus::new();
+        publish(&mut bus, 1).unwrap();
+        publish(&mut bus, 2).unwrap();
+        assert_eq!(numbers(bus.stats()), [2, 0, 2, 0, 0, 0, 2]);
+        publish(&mut bus, 3).unwrap();
+        assert_eq!(numbers(bus.stats()), [3, 0, 2, 0, 1, 0, 2]);
+        drain(&mut bus);
+        assert_eq!(numbers(bus.stats()), [3, 2, 0, 0, 1, 0, 2]);
+        publish(&mut bus, 4).unwrap();
+        assert_eq!(numbers(bus.stats()), [4, 2, 1, 0, 1, 0, 2]);
+    }
+}
+
+#[test]
+fn stats_of_dropping_the_newest_at_each_step() {
+    for (publish, drain) in ways::<u32, 2, DropNewest>() {
+        let mut bus = Bus::new();
+        publish(&mut bus, 1).unwrap();
+        publish(&mut bus, 2).unwrap();
+        publish(&mut bus, 3).unwrap_err();
+        assert_eq!(numbers(bus.stats()), [3, 0, 2, 0, 0, 1, 2]);
+        drain(&mut bus);
+        assert_eq!(numbers(bus.stats()), [3, 2, 0, 0, 0, 1, 2]);
+    }
+}
+
+fn never_falls<P: Overrun>() {
+    let bus: Bus<u32, 4, P> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    bus.publish_batch(&[1, 2]).unwrap();
+    let mut drain = consumer.drain();
+    drain.next();
+    bus.publish_batch(&[3, 4, 5]).unwrap();
+    assert_eq!(bus.stats().high_water, 4, "full now");
+    drain.next();
+    assert_eq!(bus.stats().high_water, 4, "was full once");
+    drop(drain);
+    consumer.drain().for_each(drop);
+    assert_eq!(bus.stats().high_water, 4, "was full once");
+}
+
+#[test]
+fn the_high_water_mark_never_falls() {
+    never_falls::<Reject>();
+    never_falls::<DropOldest>();
+    never_falls::<DropNewest>();
+}
+
+#[test]
+fn stats_are_the_same_from_every_side() {
+    let bus: Bus<u32, 4> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    bus.publish_batch(&[1, 2, 3]).unwrap();
+    consumer.drain().next();
+    assert_eq!(consumer.stats(), bus.stats());
+    assert_eq!((consumer.backlog(), bus.len()), (2, 2));
+}
+
+// ---- Kinds of events ---------------------------------------------------------------------------
+
+fn any_event<E: Clone + PartialEq + Debug, const N: usize, P: Overrun>(events: &[E]) {
+    for (publish, drain) in ways::<E, N, P>() {
+        let mut bus = Bus::new();
+        for _ in 0..3 {
+            for event in &events[..N] {
+                assert_eq!(publish(&mut bus, event.clone()), Ok(()));
+            }
+            assert_eq!(bus.len(), N);
+            assert_eq!(drain(&mut bus), &events[..N]);
+        }
+        assert_eq!(bus.stats().handled, 3 * N);
+        conserved(bus.stats());
+    }
+}
+
+#[test]
+fn events_without_a_size() {
+    any_event::<(), 4, Reject>(&[(); 4]);
+    any_event::<(), 4, DropOldest>(&[(); 4]);
+    let bus: Bus<(), 2> = Bus::new();
+    assert_eq!(bus.publish_batch(&[(); 3]), Err(Full(&[()][..])));
+}
+
+#[test]
+fn drops_of_events_without_a_size_are_counted() {
+    thread_local!(static DROPS: Cell<usize> = const { Cell::new(0) });
+    struct Nothing;
+    impl Drop for Nothing {
+        fn drop(&mut self) {
+            DROPS.set(DROPS.get() + 1);
+        }
+    }
+    let mut bus: Bus<Nothing, 4, DropOldest> = Bus::new();
+    for _ in 0..7 {
+        assert!(bus.publish(Nothing).is_ok());
+    }
+    assert_eq!(DROPS.get(), 3);
+    drop(bus.drain_mut().next());
+    assert_eq!(DROPS.get(), 4);
+    drop(bus);
+    assert_eq!(DROPS.get(), 7);
+}
+
+#[test]
+fn large_events() {
+    let events: Vec<_> = (0..4).map(|number| [number; 1024]).collect();
+    any_event::<[u8; 1024], 4, Reject>(&events);
+    any_event::<[u8; 1024], 4, DropOldest>(&events);
+    any_event::<[u8; 1024], 2, DropNewest>(&events);
+}
+
+#[test]
+fn events_with_a_large_alignment() {
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    #[repr(align(64))]
+    struct Line(u8);
+    let events: Vec<_> = (0..4).map(Line).collect();
+    any_event::<Line, 4, Reject>(&events);
+    any_event::<Line, 4, DropOldest>(&events);
+    assert_eq!(align_of::<Bus<Line, 4>>() % 64, 0);
+}
+
+#[test]
+fn events_that_borrow_or_cannot_be_sent() {
+    let text = String::from("borrowed");
+    let bus: Bus<(&str, Rc<()>), 2> = Bus::new();
+    bus.publish((&text, Rc::new(()))).unwrap();
+    assert_eq!(bus.consumer().unwrap().drain().next().unwrap().0, "borrowed");
+}
+
+// ---- Together ----------------------------------------------------------------------------------
+
+fn shared_and_exclusive_in_turn<const N: usize, P: Overrun>() {
+    let ways = ways::<u32, N, P>();
+    let mut bus = Bus::new();
+    let (mut published, mut taken) = (0, Vec::new());
+    for step in 0..50 * N {
+        let (publish, drain) = ways[step * 7 % 4];
+        publish(&mut bus, published).unwrap();
+        published += 1;
+        if step % N == N - 1 {
+            taken.extend(drain(&mut bus));
+            assert!(bus.is_empty());
+        }
+        conserved(bus.stats());
+    }
+    assert!(taken.into_iter().eq(0..published));
+}
+
+#[test]
+fn a_bus_may_be_shared_and_exclusive_in_turn() {
+    shared_and_exclusive_in_turn::<2, Reject>();
+    shared_and_exclusive_in_turn::<8, Reject>();
+    shared_and_exclusive_in_turn::<2, DropOldest>();
+    shared_and_exclusive_in_turn::<8, DropOldest>();
+    shared_and_exclusive_in_turn::<2, DropNewest>();
+    shared_and_exclusive_in_turn::<8, DropNewest>();
+}
+
+#[test]
+fn a_static_bus_and_a_static_lane_work() {
+    static BUS: Bus<u32, 4, DropOldest> = Bus::new();
+    static LANE: Lane<u32, 4> = Lane::new();
+    let mut events = BUS.consumer().unwrap();
+    BUS.publish_batch(&[1, 2, 3, 4, 5]).unwrap();
+    assert!(events.drain().eq([2, 3, 4, 5]));
+    LANE.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+    assert!(LANE.consumer().unwrap().drain().eq([1, 2]));
+}
+
+#[test]
+fn everything_can_be_printed_whatever_the_event() {
+    struct Mute;
+    impl Event for Mute {
+        const SUBJECTS: &'static [&'static str] = &["mute"];
+        fn kind(&self) -> usize {
+            0
+        }
+    }
+    #[track_caller]
+    fn prints(what: &impl Debug, name: &str) {
+        let text = format!("{what:?}");
+        assert!(text.starts_with(name), "{text}");
+    }
+    let table: Dispatch<Mute, Mute, 1> = Dispatch::default().on("mute", |_, _| {});
+    let mut bus: Bus<Mute, 2, DropNewest> = Bus::default();
+    let lane: Lane<Mute, 2> = Lane::default();
+    prints(&table, "Dispatch { kinds: 1, handlers: 1");
+    prints(&bus, "Bus { capacity: 2, stats: Stats { published: 0");
+    prints(&lane, "Lane { capacity: 2, stats: Stats");
+    prints(&lane.producer().unwrap(), "Producer { capacity: 2");
+    prints(&lane.consumer().unwrap(), "Consumer { stats: Stats");
+    prints(&bus.consumer().unwrap().drain(), "Drain { stats: Stats");
+    prints(&bus.consumer().unwrap().drain().until(|| true), "Until { drain: Some(Drain");
+    prints(&bus.drain_mut(), "DrainMut");
+    prints(&bus.drain_mut().until(|| true), "Until { drain: Some(DrainMut");
+    prints(&Budget::events(3), "Budget");
+    prints(&table.tick(&mut Mute, &mut bus, Budget::unlimited()), "Report { handled: 0");
+    prints(&Full(Mute), "Full(..)");
+    let says = |what: &dyn Display| what.to_string();
+    assert_eq!(says(&Full(Mute)), "the bus is full");
+}

@@ -1,0 +1,565 @@
+//! Tables and ticks: do they call whom they should, as often as they may, and say what they did?
+#![cfg(not(tickbus_loom))]
+
+use core::cell::Cell;
+use core::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tickbus::{
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Flow, Full, Lane, Overrun,
+    Report, Stats,
+};
+
+tickbus::events! {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Input {
+        #[subject = "input.button.pressed"] Pressed(u32),
+        #[subject = "input.button.released"] Released(u32),
+        #[subject = "input.tilt"] Tilt(u32),
+        #[subject = "tick"] Tick,
+    }
+}
+use Input::{Pressed, Released, Tick, Tilt};
+
+const KINDS: usize = Input::KINDS;
+
+/// What the handlers were called with: their name and the event.
+type Calls = Vec<(&'static str, Input)>;
+
+/// A table whose handlers write down that they were called.
+type Table<R = (), const H: usize = 2> = Dispatch<Input, Calls, KINDS, R, H>;
+
+fn names(calls: &Calls) -> Vec<&'static str> {
+    calls.iter().map(|(name, _)| *name).collect()
+}
+
+/// Ticks an exclusive bus that has these events.
+fn tick<R: tickbus::Verdict, const H: usize>(
+    table: &Table<R, H>,
+    events: &[Input],
+) -> (Calls, Report, Stats) {
+    let mut bus: Bus<Input, 64> = Bus::new();
+    bus.publish_batch_mut(events).unwrap();
+    let mut calls = Vec::new();
+    let report = table.tick(&mut calls, &mut bus, Budget::unlimited());
+    (calls, report, bus.stats())
+}
+
+#[track_caller]
+fn conserved(stats: Stats) {
+    assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
+}
+
+// ---- Routes ------------------------------------------------------------------------------------
+
+#[test]
+fn a_handler_sees_the_kinds_of_its_subject_and_no_others() {
+    static TABLE: Table = Table::new()
+        .on("input.tilt", |calls, &event| calls.push(("tilt", event)))
+        .on("tick", |calls, &event| calls.push(("tick", event)));
+    let (calls, report, _) = tick(&TABLE, &[Tilt(1), Tick, Pressed(2), Tilt(3)]);
+    assert_eq!(calls, [("tilt", Tilt(1)), ("tick", Tick), ("tilt", Tilt(3))]);
+    assert_eq!((report.handled, report.unhandled), (4, 1));
+}
+
+#[test]
+fn a_wildcard_is_one_segment_and_a_rest_is_all_that_follow() {
+    static TABLE: Table<(), 5> = Table::new()
+        .on(">", |calls, &event| calls.push((">", event)))
+        .on("*", |calls, &event| calls.push(("*", event)))
+        .on("input.*", |calls, &event| calls.push(("input.*", event)))
+        .on("input.>", |calls, &event| calls.push(("input.>", event)))
+        .on("*.button.*", |calls, &event| calls.push(("*.button.*", event)));
+    assert_eq!(names(&tick(&TABLE, &[Pressed(1)]).0), [">", "input.>", "*.button.*"]);
+    assert_eq!(names(&tick(&TABLE, &[Released(1)]).0), [">", "input.>", "*.button.*"]);
+    assert_eq!(names(&tick(&TABLE, &[Tilt(1)]).0), [">", "input.*", "input.>"]);
+    assert_eq!(names(&tick(&TABLE, &[Tick]).0), [">", "*"]);
+}
+
+#[test]
+fn several_handlers_are_called_in_the_order_of_their_registration() {
+    static TABLE: Table<(), 3> = Table::new()
+        .on("tick", |calls, &event| calls.push(("first", event)))
+        .on(">", |calls, &event| calls.push(("second", event)))
+        .on("tick", |calls, &event| calls.push(("third", event)));
+    let (calls, report, _) = tick(&TABLE, &[Tick, Tilt(1)]);
+    assert_eq!(names(&calls), ["first", "second", "third", "second"]);
+    assert_eq!(report.handled, 2, "events, not calls");
+}
+
+#[test]
+fn otherwise_gets_what_nobody_else_has() {
+    static TABLE: Table = Table::new()
+        .otherwise(|calls, &event| calls.push(("otherwise", event)))
+        .on("tick", |calls, &event| calls.push(("tick", event)));
+    let (calls, report, stats) = tick(&TABLE, &[Tick, Tilt(1), Pressed(2)]);
+    assert_eq!(calls, [("tick", Tick), ("otherwise", Tilt(1)), ("otherwise", Pressed(2))]);
+    assert_eq!((report.unhandled, stats.unhandled), (0, 0));
+}
+
+#[test]
+fn without_otherwise_it_is_consumed_and_counted_as_unhandled() {
+    static TABLE: Table = Table::new().on("tick", |calls, &event| calls.push(("tick", event)));
+    let (calls, report, stats) = tick(&TABLE, &[Tilt(1), Tick, Tilt(2)]);
+    assert_eq!(calls, [("tick", Tick)]);
+    assert_eq!((report.handled, report.unhandled, report.left), (3, 2, 0));
+    assert_eq!((stats.handled, stats.unhandled, stats.pending), (3, 2, 0));
+}
+
+#[test]
+fn a_table_without_handlers_consumes_everything() {
+    let (calls, report, stats) = tick(&Table::<()>::new(), &[Tilt(1), Tick]);
+    assert_eq!((calls.len(), report.handled, report.unhandled), (0, 2, 2));
+    conserved(stats);
+}
+
+#[test]
+fn call_needs_no_bus_and_says_whether_anybody_was_there() {
+    static TABLE: Table = Table::new().on("tick", |calls, &event| calls.push(("tick", event)));
+    let mut calls = Vec::new();
+    assert!(TABLE.call(&mut calls, &Tick));
+    assert!(!TABLE.call(&mut calls, &Tilt(1)));
+    assert_eq!(calls, [("tick", Tick)]);
+}
+
+/// An event whose kind is what it says, in the table or not.
+struct Level(usize);
+
+impl Event for Level {
+    const SUBJECTS: &'static [&'static str] = &["level.low", "level.high"];
+
+    fn kind(&self) -> usize {
+        self.0
+    }
+}
+
+#[test]
+fn a_kind_outside_the_table_goes_to_otherwise() {
+    type Levels = Dispatch<Level, Vec<(u8, usize)>, 2>;
+    static TABLE: Levels = Levels::new()
+        .on("level.*", |calls, level| calls.push((0, level.0)))
+        .otherwise(|calls, level| calls.push((1, level.0)));
+    let mut bus: Bus<Level, 4> = Bus::new();
+    for kind in [0, 1, 2, usize::MAX] {
+        assert!(bus.publish(Level(kind)).is_ok());
+    }
+    let mut calls = Vec::new();
+    let report = TABLE.tick(&mut calls, &mut bus, Budget::unlimited());
+    assert_eq!(calls, [(0, 0), (0, 1), (1, 2), (1, usize::MAX)]);
+    assert_eq!(report.unhandled, 0);
+}
+
+#[test]
+fn a_kind_outside_the_table_is_unhandled_without_otherwise() {
+    static TABLE: Dispatch<Level, u32, 2> = Dispatch::new().on("level.*", |calls, _| *calls += 1);
+    let mut bus: Bus<Level, 4> = Bus::new();
+    for kind in [2, usize::MAX] {
+        assert!(bus.publish(Level(kind)).is_ok());
+    }
+    let mut calls = 0;
+    let report = TABLE.tick(&mut calls, &mut bus, Budget::unlimited());
+    assert_eq!((report.handled, report.unhandled, calls), (2, 2, 0));
+    assert!(!TABLE.call(&mut calls, &Level(7)));
+}
+
+#[test]
+fn an_event_without_kinds_has_a_table() {
+    tickbus::events! { enum Never {} }
+    static TABLE: Dispatch<Never, (), 0> = Dispatch::new().otherwise(|(), _| {});
+    let mut bus: Bus<Never, 2> = Bus::new();
+    assert_eq!(TABLE.tick(&mut (), &mut bus, Budget::unlimited()), Report::default());
+}
+
+// ---- Answers of handlers -----------------------------------------------------------------------
+
+#[test]
+fn stop_keeps_the_handlers_after_it_from_running() {
+    static TABLE: Table<Flow, 3> = Table::new()
+        .on(">", |calls, &event| {
+            calls.push(("first", event));
+            Flow::Continue
+        })
+        .on(">", |calls, &event| {
+            calls.push(("second", event));
+            if event == Tick { Flow::Stop } else { Flow::Continue }
+        })
+        .on(">", |calls, &event| {
+            calls.push(("third", event));
+            Flow::Stop
+        });
+    let (calls, report, _) = tick(&TABLE, &[Tick, Tilt(1)]);
+    assert_eq!(names(&calls), ["first", "second", "first", "second", "third"]);
+    assert_eq!((report.handled, report.unhandled, report.failed), (2, 0, 0));
+}
+
+#[test]
+fn a_failure_goes_to_the_hook_and_the_handlers_after_it_run() {
+    static TABLE: Table<Result<(), &'static str>, 3> = Table::new()
+        .on("tick", |calls, &event| {
+            calls.push(("first", event));
+            Err("first failed")
+        })
+        .on("tick", |calls, &event| {
+            calls.push(("second", event));
+            Ok(())
+        })
+        .on("tick", |calls, &event| {
+            calls.push(("third", event));
+            Err("third failed")
+        })
+        .otherwise(|calls, &event| {
+            calls.push(("otherwise", event));
+            Err("otherwise failed")
+        })
+        .on_error(|calls, &event, why| calls.push((why, event)));
+    let (calls, report, stats) = tick(&TABLE, &[Tick, Tilt(1)]);
+    assert_eq!(
+        calls,
+        [
+            ("first", Tick),
+            ("first failed", Tick),
+            ("second", Tick),
+            ("third", Tick),
+            ("third failed", Tick),
+            ("otherwise", Tilt(1)),
+            ("otherwise failed", Tilt(1)),
+        ]
+    );
+    assert_eq!((report.handled, report.failed), (2, 2), "events, not failures");
+    assert_eq!((stats.handled, stats.failed, stats.unhandled), (2, 2, 0));
+}
+
+#[test]
+fn a_failure_is_counted_without_a_hook_too_and_the_batch_goes_on() {
+    static TABLE: Table<Result<Flow, u8>> = Table::new().on(">", |calls, &event| {
+        calls.push(("called", event));
+        match event {
+            Tick => Err(1),
+            _ => Ok(Flow::Stop),
+        }
+    });
+    let (calls, report, stats) = tick(&TABLE, &[Tick, Tilt(1), Tick]);
+    assert_eq!((calls.len(), report.handled, report.failed), (3, 3, 2));
+    assert_eq!((stats.handled, stats.failed), (3, 2));
+    conserved(stats);
+}
+
+#[test]
+fn stop_and_failure_of_one_type() {
+    static TABLE: Table<Result<Flow, Infallible>, 3> = Table::new()
+        .on("tick", |calls, &event| {
+            calls.push(("first", event));
+            Ok(Flow::Stop)
+        })
+        .on("tick", |calls, &event| {
+            calls.push(("second", event));
+            Ok(Flow::Continue)
+        });
+    let (calls, report, _) = tick(&TABLE, &[Tick]);
+    assert_eq!((names(&calls), report.failed), (vec!["first"], 0));
+}
+
+// ---- Budgets -----------------------------------------------------------------------------------
+
+static COUNT: Dispatch<Input, usize, KINDS> = Dispatch::new().on(">", |count, _| *count += 1);
+
+fn bus_of(events: usize) -> Bus<Input, 1024> {
+    let mut bus = Bus::new();
+    for number in 0..events {
+        bus.publish_mut(Tilt(number as u32)).unwrap();
+    }
+    bus
+}
+
+#[test]
+fn a_budget_of_events_leaves_the_rest_in_order() {
+    for (budget, handled) in [(0, 1), (1, 1), (2, 2), (9, 9), (10, 10), (11, 10), (usize::MAX, 10)]
+    {
+        let mut bus = bus_of(10);
+        let mut count = 0;
+        let report = COUNT.tick(&mut count, &mut bus, Budget::events(budget));
+        assert_eq!((report.handled, report.left, count), (handled, 10 - handled, handled));
+        assert!(bus.drain_mut().eq((handled as u32..10).map(Tilt)), "budget {budget}");
+    }
+}
+
+#[test]
+fn the_clock_is_asked_after_every_32nd_event() {
+    for (events, asked) in [(0, 0), (31, 0), (32, 1), (63, 1), (64, 2), (200, 6)] {
+        let mut bus = bus_of(events);
+        let times = Cell::new(0);
+        let clock = || {
+            times.set(times.get() + 1);
+            false
+        };
+        let report = COUNT.tick(&mut 0, &mut bus, Budget::unlimited().until(clock));
+        assert_eq!((report.handled, times.get()), (events, asked));
+    }
+}
+
+#[test]
+fn the_tick_ends_when_the_clock_says_so() {
+    for (end, handled) in [(1, 32), (2, 64), (6, 192), (7, 200)] {
+        let mut bus = bus_of(200);
+        let mut times = 0;
+        let clock = || {
+            times += 1;
+            times >= end
+        };
+        let report = COUNT.tick(&mut 0, &mut bus, Budget::unlimited().until(clock));
+        assert_eq!((report.handled, report.left), (handled, 200 - handled), "end {end}");
+    }
+}
+
+#[test]
+fn check_every_says_how_often_the_clock_is_asked() {
+    for (every, handled) in [(0, 1), (1, 1), (2, 2), (10, 10), (20, 20), (usize::MAX, 20)] {
+        let mut bus = bus_of(20);
+        let budget = Budget::unlimited().until(|| true).check_every(every);
+        assert_eq!(COUNT.tick(&mut 0, &mut bus, budget).handled, handled, "every {every}");
+    }
+}
+
+#[test]
+fn whichever_is_spent_first_ends_the_tick() {
+    let both = |events| Budget::events(events).until(|| true).check_every(4);
+    assert_eq!(COUNT.tick(&mut 0, &mut bus_of(20), both(3)).handled, 3);
+    assert_eq!(COUNT.tick(&mut 0, &mut bus_of(20), both(4)).handled, 4);
+    assert_eq!(COUNT.tick(&mut 0, &mut bus_of(20), both(5)).handled, 4);
+}
+
+// ---- Generations, and publishing from a handler ------------------------------------------------
+
+type Loop<'a, const N: usize, P> = (&'a Bus<Input, N, P>, Vec<u32>);
+
+/// Publishes the next number for each it sees.
+fn echo<const N: usize, P: Overrun>((bus, seen): &mut Loop<'_, N, P>, event: &Input) {
+    if let Tilt(number) = *event {
+        seen.push(number);
+        let _ = bus.publish(Tilt(number + 1));
+    }
+}
+
+#[test]
+fn what_a_handler_publishes_waits_for_the_next_tick() {
+    static BUS: Bus<Input, 8> = Bus::new();
+    static TABLE: Dispatch<Input, Loop<'static, 8, tickbus::Reject>, KINDS> =
+        Dispatch::new().on(">", echo);
+    let mut consumer = BUS.consumer().unwrap();
+    BUS.publish(Tilt(0)).unwrap();
+    let mut context = (&BUS, Vec::new());
+    for round in 0..5 {
+        let report = TABLE.tick(&mut context, &mut consumer, Budget::unlimited());
+        assert_eq!((report.handled, report.left, report.generations), (1, 1, 1));
+        assert_eq!(context.1.last(), Some(&round));
+    }
+}
+
+#[test]
+fn generations_bound_a_handler_that_publishes_forever() {
+    static TABLE: Dispatch<Input, Loop<'static, 8, tickbus::Reject>, KINDS> =
+        Dispatch::new().on(">", echo);
+    for (generations, handled) in [(0, 2), (1, 2), (2, 4), (3, 6), (100, 200)] {
+        let bus: &'static Bus<Input, 8> = Box::leak(Box::default());
+        bus.publish_batch(&[Tilt(0), Tilt(10)]).unwrap();
+        let mut consumer = bus.consumer().unwrap();
+        let budget = Budget::unlimited().generations(generations);
+        let report = TABLE.tick(&mut (bus, Vec::new()), &mut consumer, budget);
+        assert_eq!((report.handled, report.left), (handled, 2));
+        assert_eq!(report.generations, handled / 2);
+        conserved(bus.stats());
+    }
+}
+
+#[test]
+fn the_generations_end_when_nothing_is_left() {
+    let mut bus = bus_of(3);
+    let report = COUNT.tick(&mut 0, &mut bus, Budget::unlimited().generations(5));
+    assert_eq!((report.handled, report.generations), (3, 1));
+}
+
+#[test]
+fn a_budget_spans_the_generations() {
+    static TABLE: Dispatch<Input, Loop<'static, 8, tickbus::Reject>, KINDS> =
+        Dispatch::new().on(">", echo);
+    let bus: &'static Bus<Input, 8> = Box::leak(Box::default());
+    bus.publish_batch(&[Tilt(0), Tilt(10), Tilt(20)]).unwrap();
+    let mut consumer = bus.consumer().unwrap();
+    let mut context = (bus, Vec::new());
+    let report = TABLE.tick(&mut context, &mut consumer, Budget::events(5).generations(9));
+    assert_eq!((report.handled, report.left, report.generations), (5, 3, 2));
+    assert_eq!(context.1, [0, 10, 20, 1, 11]);
+
+    // And so does the clock: asked after the 4th, of which the last is of the second generation.
+    let budget = Budget::unlimited().generations(9).until(|| true).check_every(4);
+    let report = TABLE.tick(&mut context, &mut consumer, budget);
+    assert_eq!((report.handled, report.generations), (4, 2));
+    assert_eq!(context.1[5..], [21, 2, 12, 22]);
+}
+
+/// A handler that publishes two events for one, into a bus that is full.
+fn flood<P: Overrun>(expected: &[u32], refused: usize, dropped: usize) {
+    let bus: Bus<Input, 2, P> = Bus::new();
+    let mut consumer: Consumer<'_, Input, P> = bus.consumer().unwrap();
+    bus.publish_batch(&[Tilt(1), Tilt(2)]).unwrap();
+    let table = Dispatch::<Input, Loop<'_, 2, P>, KINDS>::new().on(">", |(bus, seen), &event| {
+        let Tilt(number) = event else { return };
+        seen.push(number);
+        let _ = bus.publish(Tilt(10 * number));
+        let _ = bus.publish(Tilt(10 * number + 1));
+    });
+    let mut context = (&bus, Vec::new());
+    let report = table.tick(&mut context, &mut consumer, Budget::unlimited());
+    let handled = context.1.len();
+    assert_eq!(report.handled, handled);
+    assert_eq!((report.left, report.refused, report.dropped), (2, refused, dropped));
+    conserved(bus.stats());
+    let rest = consumer.drain().map(|event| match event {
+        Tilt(number) => number,
+        other => unreachable!("{other:?}"),
+    });
+    assert!(context.1.into_iter().chain(rest).eq(expected.iter().copied()));
+}
+
+#[test]
+fn a_handler_may_publish_into_its_own_full_bus() {
+    // Each event leaves room for one of the two that it makes.
+    flood::<tickbus::Reject>(&[1, 2, 10, 20], 2, 0);
+    flood::<DropNewest>(&[1, 2, 10, 20], 0, 2);
+    // The second one displaces 2, which is then never handled.
+    flood::<DropOldest>(&[1, 10, 11], 0, 1);
+}
+
+// ---- Reports -----------------------------------------------------------------------------------
+
+#[test]
+fn a_report_has_what_was_refused_since_the_tick_before() {
+    let bus: Bus<Input, 4> = Bus::new();
+    let mut consumer = bus.consumer().unwrap();
+    assert_eq!(bus.publish_batch(&[Tick; 7]), Err(Full(&[Tick; 3][..])));
+    let mut tick = |budget| COUNT.tick(&mut 0, &mut consumer, Budget::events(budget));
+    let report = tick(1);
+    assert_eq!((report.handled, report.left), (1, 3));
+    assert_eq!((report.refused, report.dropped, report.generations), (3, 0, 1));
+    assert_eq!(tick(1).refused, 0);
+    bus.publish_batch(&[Tick; 5]).unwrap_err();
+    let report = tick(10);
+    assert_eq!((report.handled, report.left, report.refused), (4, 0, 3));
+    assert_eq!((bus.stats().refused, bus.stats().high_water), (6, 4));
+}
+
+#[test]
+fn a_report_has_what_was_dropped_since_the_tick_before() {
+    fn check<P: Overrun>() {
+        let mut bus: Bus<Input, 4, P> = Bus::new();
+        for _ in 0..7 {
+            let _ = bus.publish(Tick);
+        }
+        let report = COUNT.tick(&mut 0, &mut bus, Budget::events(1));
+        assert_eq!((report.handled, report.left), (1, 3));
+        assert_eq!((report.dropped, report.refused), (3, 0));
+        let report = COUNT.tick(&mut 0, &mut bus.consumer().unwrap(), Budget::events(1));
+        assert_eq!((report.dropped, report.left), (0, 2), "whoever ticks");
+        for _ in 0..4 {
+            let _ = bus.publish_mut(Tick);
+        }
+        assert_eq!(COUNT.tick(&mut 0, &mut bus, Budget::unlimited()).dropped, 2);
+        assert_eq!(bus.stats().dropped(), 5);
+        conserved(bus.stats());
+    }
+    check::<DropOldest>();
+    check::<DropNewest>();
+}
+
+// ---- Sources -----------------------------------------------------------------------------------
+
+#[test]
+fn a_tick_of_an_empty_source_does_nothing() {
+    let mut bus: Bus<Input, 2> = Bus::new();
+    let lane: Lane<Input, 2> = Lane::new();
+    let fine = || Budget::events(3).until(|| unreachable!("nothing to ask for")).generations(3);
+    assert_eq!(COUNT.tick(&mut 0, &mut bus, fine()), Report::default());
+    assert_eq!(COUNT.tick(&mut 0, &mut bus.consumer().unwrap(), fine()), Report::default());
+    assert_eq!(COUNT.tick(&mut 0, &mut lane.consumer().unwrap(), fine()), Report::default());
+    assert_eq!(bus.stats(), Stats::default());
+}
+
+#[test]
+fn an_exclusive_bus_and_a_lane_can_be_ticked() {
+    let mut bus: Bus<Input, 4, DropOldest> = Bus::new();
+    bus.publish_batch_mut(&[Tick; 6]).unwrap();
+    let mut count = 0;
+    let report = COUNT.tick(&mut count, &mut bus, Budget::events(3));
+    assert_eq!((report.handled, report.left, report.dropped, count), (3, 1, 2, 3));
+
+    let lane: Lane<Input, 4> = Lane::new();
+    let _ = lane.producer().unwrap().publish_batch(&[Tick; 6]);
+    let mut consumer = lane.consumer().unwrap();
+    let report = COUNT.tick(&mut count, &mut consumer, Budget::events(3));
+    assert_eq!((report.handled, report.left, report.refused, count), (3, 1, 2, 6));
+    let report = COUNT.tick(&mut count, &mut consumer, Budget::unlimited());
+    assert_eq!((report.handled, report.left, report.refused, count), (1, 0, 0, 7));
+    conserved(bus.stats());
+    conserved(lane.stats());
+}
+
+// ---- Panics ------------------------------------------------------------------------------------
+
+type Fragile = Dispatch<Input, Vec<u32>, KINDS, Result<(), ()>>;
+static FRAGILE: Fragile = Fragile::new()
+    .on("input.tilt", |seen, event| {
+        let Tilt(number) = *event else { return Ok(()) };
+        seen.push(number);
+        assert_ne!(number, 2, "a handler panics");
+        if number == 4 { Err(()) } else { Ok(()) }
+    })
+    .on_error(|_, _, ()| panic!("the hook panics"));
+
+/// Ticks until nothing is left, through panics.
+fn tick_on<S: tickbus::Source<Event = Input>>(source: &mut S, seen: &mut Vec<u32>) -> usize {
+    let mut panics = 0;
+    loop {
+        let tick = || FRAGILE.tick(seen, source, Budget::unlimited());
+        match catch_unwind(AssertUnwindSafe(tick)) {
+            Ok(_) => return panics,
+            Err(_) => panics += 1,
+        }
+    }
+}
+
+fn through_panics<P: Overrun>() {
+    let mut bus: Bus<Input, 8, P> = Bus::new();
+    for exclusive in [false, true] {
+        let before = bus.stats();
+        for number in 0..6 {
+            bus.publish(Tilt(number)).unwrap();
+        }
+        let mut seen = Vec::new();
+        let panics = if exclusive {
+            tick_on(&mut bus, &mut seen)
+        } else {
+            tick_on(&mut bus.consumer().unwrap(), &mut seen)
+        };
+        assert_eq!((panics, seen), (2, vec![0, 1, 2, 3, 4, 5]), "each exactly once");
+        let stats = bus.stats();
+        assert_eq!((stats.handled - before.handled, stats.pending), (6, 0));
+        conserved(stats);
+    }
+}
+
+#[test]
+fn an_event_whose_handler_or_hook_panics_is_consumed_and_the_rest_stays() {
+    through_panics::<tickbus::Reject>();
+    through_panics::<DropOldest>();
+    through_panics::<DropNewest>();
+}
+
+#[test]
+fn an_event_after_which_the_clock_panics_is_consumed_and_the_rest_stays() {
+    let mut bus = bus_of(3);
+    let mut count = 0;
+    let clock = || panic!("no clock");
+    let tick = || COUNT.tick(&mut count, &mut bus, Budget::unlimited().until(clock).check_every(2));
+    assert!(catch_unwind(AssertUnwindSafe(tick)).is_err());
+    assert_eq!((count, bus.stats().handled, bus.len()), (2, 2, 1));
+}
