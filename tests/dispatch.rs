@@ -3,7 +3,8 @@
 
 use core::cell::Cell;
 use core::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 use tickbus::{
     Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Flow, Full, Lane, Overrun,

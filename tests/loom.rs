@@ -737,3 +737,32 @@ fn a_late_event_beside_batches() {
         });
     }
 }
+
+/// A publisher whose first event is late goes on to a second, around the slot of the first.
+#[test]
+fn the_order_of_a_late_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 100, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        a.publish(1).unwrap();
+                        let _ = a.publish(3);
+                    }),
+                    Box::new(move || {
+                        let _ = b.publish(2);
+                        put(&out, drain(&b, 2));
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            assert!(all.iter().filter(|event| **event != 2).is_sorted(), "{all:?}");
+        });
+    }
+}

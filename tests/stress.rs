@@ -2,8 +2,10 @@
 //! they are full most of the time: no loss without a count, no duplicate, order, nothing leaked.
 #![cfg(not(any(miri, tickbus_loom)))]
 
+extern crate alloc;
+
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::thread;
 
 use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Reject, Stats};
@@ -180,30 +182,30 @@ fn reject_loses_nothing_of_four_publishers() {
 
 #[test]
 fn drop_oldest_counts_every_loss_of_two_publishers() {
-    each_loss_is_counted::<DropOldest, 2, 1>(2, 20_000);
-    each_loss_is_counted::<DropOldest, 4, 128>(2, 20_000);
-    each_loss_is_counted::<DropOldest, 64, 1>(2, 20_000);
+    each_loss_is_counted::<DropOldest, 2, 1>(2, 100_000);
+    each_loss_is_counted::<DropOldest, 4, 128>(2, 100_000);
+    each_loss_is_counted::<DropOldest, 64, 1>(2, 100_000);
 }
 
 #[test]
 fn drop_oldest_counts_every_loss_of_four_publishers() {
-    each_loss_is_counted::<DropOldest, 2, 128>(4, 10_000);
-    each_loss_is_counted::<DropOldest, 4, 1>(4, 10_000);
-    each_loss_is_counted::<DropOldest, 64, 128>(4, 10_000);
+    each_loss_is_counted::<DropOldest, 2, 128>(4, 50_000);
+    each_loss_is_counted::<DropOldest, 4, 1>(4, 50_000);
+    each_loss_is_counted::<DropOldest, 64, 128>(4, 50_000);
 }
 
 #[test]
 fn drop_newest_counts_every_loss_of_two_publishers() {
-    each_loss_is_counted::<DropNewest, 2, 1>(2, 20_000);
-    each_loss_is_counted::<DropNewest, 4, 128>(2, 20_000);
-    each_loss_is_counted::<DropNewest, 64, 1>(2, 20_000);
+    each_loss_is_counted::<DropNewest, 2, 1>(2, 100_000);
+    each_loss_is_counted::<DropNewest, 4, 128>(2, 100_000);
+    each_loss_is_counted::<DropNewest, 64, 1>(2, 100_000);
 }
 
 #[test]
 fn drop_newest_counts_every_loss_of_four_publishers() {
-    each_loss_is_counted::<DropNewest, 2, 128>(4, 10_000);
-    each_loss_is_counted::<DropNewest, 4, 1>(4, 10_000);
-    each_loss_is_counted::<DropNewest, 64, 128>(4, 10_000);
+    each_loss_is_counted::<DropNewest, 2, 128>(4, 50_000);
+    each_loss_is_counted::<DropNewest, 4, 1>(4, 50_000);
+    each_loss_is_counted::<DropNewest, 64, 128>(4, 50_000);
 }
 
 fn a_lane_loses_nothing<const N: usize, const WORDS: usize>(events: usize) {
@@ -404,7 +406,7 @@ fn both_ends_of_a_lane_move_between_threads() {
 fn a_drain_that_has_ended_stays_ended() {
     // Events so large that a publisher is seen in the middle of one.
     const LARGE: usize = 1 << 20;
-    const EVENTS: usize = 200;
+    const EVENTS: usize = 60;
     static BUS: Bus<[u8; LARGE], 2> = Bus::new();
     static OPEN: Open = Open(AtomicBool::new(false));
     let with_room = || thread::Builder::new().stack_size(32 * LARGE);

@@ -16,8 +16,6 @@ enum Found {
     Full {
         certain: bool,
     },
-    /// Others have moved the tail past these positions.
-    Stale,
 }
 
 impl<E> Core<'_, E> {
@@ -192,7 +190,7 @@ impl<E> Core<'_, E> {
                 Found::Full { certain } if certain || self.state.tail.0.load(Acquire) == tail => {
                     return None;
                 }
-                Found::Full { .. } | Found::Stale => continue,
+                Found::Full { .. } => continue,
             };
             if claim.position == first {
                 if self.advance(tail, claim.position) {
@@ -228,12 +226,8 @@ impl<E> Core<'_, E> {
             if held != Some(self.index(shape, position)) {
                 // Acquire: as in `publish`.
                 let stamp = self.slot(shape, position).stamp.load(Acquire);
-                let free = shape.free(position);
-                if stamp == free {
+                if stamp == shape.free(position) {
                     return Found::Room(Claim { position, stamp });
-                }
-                if stamp != HELD && !before(shape.free(stamp), free) {
-                    return Found::Stale;
                 }
                 let previous = position.wrapping_sub(shape.span);
                 if P::EVICTS {

@@ -170,7 +170,9 @@ fn main() -> ! {
         let Operation { name, is_bound, .. } = sizes[0][index];
         let masked = [0, 1, 2, 3].map(|size| longest_masked(&sizes[size][index]));
         let [a, b, c, d] = masked;
-        let is_right = masked.iter().all(|length| *length <= BOUND && *length == a);
+        // One more is the clock: where it is no whole number of ticks an instruction, two settings of
+        // it may land on the same instruction in a long operation.
+        let is_right = masked.iter().all(|length| *length <= BOUND && length.abs_diff(a) <= 1);
         let verdict = match (is_bound, is_right) {
             (true, true) => "",
             (true, false) => "  WRONG",
