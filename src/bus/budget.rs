@@ -1,5 +1,7 @@
 //! How much a tick may do, and what it did.
 
+use core::fmt;
+
 /// How much one [tick](crate::Dispatch::tick) may do: a number of events, a deadline, and how many
 /// generations of events.
 ///
@@ -15,7 +17,7 @@
 /// let budget = Budget::events(2048).until(late).generations(4);
 /// # drop(budget);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[must_use = "a budget does nothing until a tick is given it"]
 pub struct Budget<F = fn() -> bool> {
     pub(super) events: usize,
@@ -57,6 +59,16 @@ impl<F> Budget<F> {
     pub fn generations(mut self, count: usize) -> Self {
         self.generations = count.max(1);
         self
+    }
+}
+
+impl<F> fmt::Debug for Budget<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("events", &self.events)
+            .field("generations", &self.generations)
+            .field("check_every", &self.every)
+            .finish_non_exhaustive()
     }
 }
 

@@ -47,8 +47,8 @@ pub struct Stats {
     /// [`DropOldest`](crate::DropOldest) where every slot is held by a publisher that was stopped
     /// halfway).
     pub dropped_newest: usize,
-    /// The most events that a drain or a tick has found waiting, or that wait now; the capacity once
-    /// the bus has been full.
+    /// The most events that a drain, a tick or a reading of these numbers has found waiting; the
+    /// capacity once an event found no room.
     pub high_water: usize,
 }
 

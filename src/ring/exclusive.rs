@@ -147,10 +147,13 @@ impl<E, const N: usize> Ring<E, N> {
     #[cold]
     #[inline(never)]
     fn take_irregular<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
+        // The reader may hold slots, which a consumer that was forgotten has the claim for.
+        let claim = *self.state.consumer.get_mut();
         let mut reader = Reader::new(self.core());
         let mut all = reader.freeze::<P>();
         let event = reader.take::<P>(&mut all);
         span.late = event.is_some() && reader.sees_late::<P>();
+        *self.state.consumer.get_mut() = claim;
         span.stop = if span.late { *self.state.head.0.get_mut() } else { span.end };
         event
     }

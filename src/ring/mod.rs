@@ -155,7 +155,7 @@ pub struct State {
     turned_away: AtomicWord,
     failed: AtomicWord,
     unhandled: AtomicWord,
-    /// The most positions that a drain has found before it.
+    /// The most positions that a drain or a reading of the counts has found waiting.
     high_water: AtomicWord,
     /// Losses that a tick has reported already.
     told: AtomicWord,
@@ -445,6 +445,18 @@ impl State {
         if turns & 1 == half { turns } else { turns.wrapping_add(1) }
     }
 
+    /// Raises the high-water mark to so many positions. Anybody may.
+    #[cold]
+    fn raise_high_water(&self, positions: Word) {
+        let mut mark = self.high_water.load(Relaxed);
+        while positions > mark {
+            match self.high_water.compare_exchange(mark, positions, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(higher) => mark = higher,
+            }
+        }
+    }
+
     /// Brings `turns` up to date. A word of 64 bits never turns.
     #[inline(always)]
     fn turn(&self, head: Word) {
@@ -522,12 +534,9 @@ impl<E> Core<'_, E> {
         let pending = if P::EVICTS { self.pending::<P>() } else { kept };
         let displaced = kept.wrapping_sub(pending);
         let turned_away = word(&state.turned_away);
-        let high_water = if displaced != 0 || turned_away != 0 {
-            self.slots.len()
-        } else {
-            let most = shape.count(state.high_water.load(Relaxed)).min(self.slots.len());
-            most.max(pending)
-        };
+        let most = if displaced != 0 || turned_away != 0 { self.slots.len() } else { pending };
+        state.raise_high_water((most as Word) << shape.shift);
+        let high_water = shape.count(state.high_water.load(Relaxed)).min(self.slots.len());
         Counts {
             accepted,
             handled,

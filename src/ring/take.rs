@@ -93,7 +93,7 @@ impl<'a, E> Reader<'a, E> {
         let head = self.head();
         let waiting = end.wrapping_sub(head);
         if waiting > state.high_water.load(Relaxed) {
-            state.high_water.store(waiting, Relaxed);
+            state.raise_high_water(waiting);
         }
         state.turn(head);
         let late = self.late.is_some();
@@ -173,6 +173,8 @@ impl<'a, E> Reader<'a, E> {
             return self.take::<P>(span);
         }
         if !self.pass(span.end) {
+            // What is committed from here on is for the next drain.
+            (span.end, span.stop) = (self.head(), self.head());
             return None;
         }
         self.take_at(self.head())
@@ -336,6 +338,7 @@ impl<'a, E> Reader<'a, E> {
             // Acquire: as in `take_at`.
             if slot.stamp.load(Acquire) & !HELD != shape.written(head) {
                 if !self.pass_displaceable(span.end) {
+                    span.end = self.head();
                     return None;
                 }
                 continue;
