@@ -85,7 +85,7 @@
 //! | field | written by | read by | orderings, and what they pair |
 //! |---|---|---|---|
 //! | [`State::tail`] | claims; holds | all | claim Release → `freeze` Acquire: earlier commits; `let_go` Release → displacing claim, `claim_slow` Acquire: the stamp |
-//! | [`State::head`] | consumer | `claim_slow` | Release → Acquire: the stamps of what was taken, and that what was passed over is late |
+//! | [`State::head`] | consumer | `claim_slow` | Relaxed: a publisher that goes around a slot looks at it again after the Acquire of a stamp that was stored later |
 //! | `Slot::stamp` | owner of the slot | all | commit Release → `take_at` Acquire: the event is in; free Release → `publish` Acquire: it is out |
 //! | [`State::consumer`] | consumer | `claim_slow` | named Relaxed before the tail is moved with Release; a claim of the consumer Acquire ← Release of the last one |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
@@ -505,8 +505,8 @@ impl<E> Core<'_, E> {
     #[inline]
     fn pending_of<P: Policy>(self, shape: Shape) -> usize {
         let state = self.state;
-        let head = state.head.0.load(Acquire);
-        let tail = shape.position(state.tail.0.load(Acquire));
+        let head = state.head.0.load(Relaxed);
+        let tail = shape.position(state.tail.0.load(Relaxed));
         let ahead = shape.count(tail.wrapping_sub(head)) as Word;
         let voids = state.voids.load(Relaxed);
         if !P::EVICTS {
@@ -524,9 +524,9 @@ impl<E> Core<'_, E> {
         let state = self.state;
         let shape = self.shape();
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
-        let head = state.head.0.load(Acquire);
+        let head = state.head.0.load(Relaxed);
         let passed = state.positions_passed(shape);
-        let tail = shape.position(state.tail.0.load(Acquire));
+        let tail = shape.position(state.tail.0.load(Relaxed));
         let ahead = shape.count(tail.wrapping_sub(head));
         let accepted = passed.wrapping_add(ahead).wrapping_sub(word(&state.voids));
         let handled = passed.wrapping_add(word(&state.surplus));

@@ -177,11 +177,10 @@ impl<E> Core<'_, E> {
     pub(super) fn claim_slow<P: Policy>(self) -> Option<Claim> {
         let shape = self.shape();
         loop {
-            // The order of these loads makes "full" true of the moment `head` is loaded.
             // Acquire: pairs with the Release in `hold` and `let_go`.
             let tail = self.state.tail.0.load(Acquire);
-            // Acquire: pairs with the Release in `Reader::pass`; see there.
-            let head = self.state.head.0.load(Acquire);
+            // After the tail and before the stamps: "full" is true of this moment.
+            let head = self.state.head.0.load(Relaxed);
             let held = (tail & HOLDING != 0)
                 .then(|| self.state.consumer.load(Relaxed).wrapping_sub(SLOT) as usize);
             let first = shape.position(tail);

@@ -121,9 +121,9 @@ impl<'a, E> Reader<'a, E> {
     fn take_at(&self, head: Word) -> Option<E> {
         let shape = self.shape;
         let event = self.slot(head).take(shape.written(head), shape)?;
-        // Release: pairs with the Acquire of the head in `claim_slow`; a publisher that finds an
-        // occupied slot behind the head knows that it was not taken but passed over.
-        self.core.state.head.0.store(head.wrapping_add(shape.unit), Release);
+        // After the slot has been freed: an occupied slot behind the head was not taken but passed
+        // over. (A publisher that sees these two the other way round finds out in `mark_held`.)
+        self.core.state.head.0.store(head.wrapping_add(shape.unit), Relaxed);
         Some(event)
     }
 
@@ -143,10 +143,17 @@ impl<'a, E> Reader<'a, E> {
                 let run = shape.count(span.stop.wrapping_sub(head)).min(slots.len() - start);
                 let written = shape.written(head);
                 for slot in &slots[start..start + run] {
-                    let Some(event) = slot.take(written, shape) else { break 'runs };
+                    // As in `Slot::take`, but with no `Option` for the event to travel in.
+                    // Acquire: as there.
+                    if slot.stamp.load(Acquire) != written {
+                        break 'runs;
+                    }
+                    // SAFETY: as there.
+                    let event = unsafe { slot.read() };
+                    // Release: as there.
+                    slot.stamp.store(written.wrapping_add(shape.span - WRITTEN), Release);
                     head = head.wrapping_add(shape.unit);
-                    // Release: as in `take_at`.
-                    state.head.0.store(head, Release);
+                    state.head.0.store(head, Relaxed);
                     if !each(state, event) {
                         return;
                     }
@@ -222,8 +229,7 @@ impl<'a, E> Reader<'a, E> {
         let state = self.core.state;
         let passed = next.wrapping_sub(self.head()) >> self.shape.shift;
         State::add(&state.surplus, passed.wrapping_neg());
-        // Release: pairs with the Acquire of the head in `claim_slow`.
-        state.head.0.store(next, Release);
+        state.head.0.store(next, Relaxed);
     }
 
     /// Whether an event that was passed over has been committed by now.
@@ -324,8 +330,7 @@ impl<'a, E> Reader<'a, E> {
                 }
                 span.late = false;
             }
-            // Acquire: as in `freeze`.
-            let tail = core.state.tail.0.load(Acquire);
+            let tail = core.state.tail.0.load(Relaxed);
             if self.catch_up(shape.position(tail)) {
                 span.late = self.late.is_some();
                 continue;
@@ -352,7 +357,7 @@ impl<'a, E> Reader<'a, E> {
             // let go, which is after this last read.
             let event = unsafe { slot.read() };
             core.let_go(slot, index);
-            core.state.head.0.store(head.wrapping_add(shape.unit), Release);
+            core.state.head.0.store(head.wrapping_add(shape.unit), Relaxed);
             return Some(event);
         }
     }

@@ -1,4 +1,5 @@
 //! Two kinds of one enum cannot share a name: nobody could tell them apart by it.
+//~ two variants have this subject
 
 tickbus::events! {
     enum Input {

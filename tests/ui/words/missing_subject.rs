@@ -1,4 +1,5 @@
 //! A kind without a name is not an event.
+//~ has no subject
 
 tickbus::events! {
     enum Input {

@@ -1,4 +1,5 @@
 //! What is no event says how to become one.
+//~ is not an event
 
 use tickbus::Event;
 

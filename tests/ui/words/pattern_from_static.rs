@@ -1,4 +1,6 @@
 //! A constant that is no pattern does not compile.
+//~ the pattern goes on after `>`
+//~ that is not a whole segment
 
 use tickbus::Pattern;
 

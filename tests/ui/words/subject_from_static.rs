@@ -1,4 +1,5 @@
 //! A constant that is no subject does not compile.
+//~ the subject has two dots in a row
 
 use tickbus::Subject;
 

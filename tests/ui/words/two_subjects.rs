@@ -1,4 +1,5 @@
 //! A kind has one name, and it is a string.
+//~ has more than one subject
 
 tickbus::events! {
     enum Twice {

@@ -1,0 +1,247 @@
+//! Nothing allocates: a global allocator that counts sees none of it.
+#![cfg(not(tickbus_loom))]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::hint::black_box;
+use std::alloc::System;
+
+use tickbus::{
+    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Flow, Full, InvalidPattern, Lane,
+    Overrun, Pattern, Reject, Subject,
+};
+
+// ---- The counter -------------------------------------------------------------------------------
+
+thread_local! {
+    /// Calls of this thread alone: the harness allocates on others.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+impl Counting {
+    fn count() {
+        CALLS.set(CALLS.get() + 1);
+    }
+}
+
+// SAFETY: hands every call on to the allocator of the system, unchanged. Counting allocates nothing:
+// the counter is a constant without a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::count();
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::count();
+        // SAFETY: as above; `pointer` is from `System`, as all are.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::count();
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::count();
+        // SAFETY: as in `dealloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `action` calls the allocator.
+fn calls<R>(action: impl FnOnce() -> R) -> usize {
+    let before = CALLS.get();
+    black_box(action());
+    CALLS.get() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(calls(|| {}), 0);
+    assert_eq!(calls(|| Box::new(black_box(1_u8))), 2, "made and dropped");
+    assert_eq!(calls(|| vec![0_u8; black_box(9)]), 2, "zeroed and dropped");
+    assert!(calls(|| Vec::from([1_u8]).resize(black_box(99), 0)) >= 3, "grown");
+
+    // What the bus carries may allocate; that the bus drops it is seen.
+    let bus: Bus<Box<u8>, 2, DropOldest> = Bus::new();
+    assert_eq!(calls(|| (0..3).for_each(|event| bus.publish(Box::new(event)).unwrap())), 4);
+}
+
+// ---- Bus and lane ------------------------------------------------------------------------------
+
+/// Twice the room, so that every policy does all it can.
+const EVENTS: [u32; 16] = [7; 16];
+
+fn a_bus<P: Overrun>() {
+    let made = calls(|| {
+        let mut bus: Bus<u32, 8, P> = Bus::new();
+        for event in EVENTS {
+            let _ = bus.publish(event);
+        }
+        black_box((bus.len(), bus.is_empty(), bus.capacity(), bus.stats(), bus.stats().dropped()));
+
+        let mut consumer = bus.consumer().unwrap();
+        assert!(bus.consumer().is_none());
+        assert_eq!(consumer.drain().next(), Some(7));
+        assert_eq!(consumer.drain().until(|| false).count(), 7);
+        let _ = bus.publish_batch(&EVENTS);
+        black_box((consumer.backlog(), consumer.stats()));
+        assert_eq!(consumer.drain().sum::<u32>(), 7 * 8);
+        drop(consumer);
+
+        for event in EVENTS {
+            let _ = bus.publish_mut(event);
+        }
+        assert_eq!(bus.drain_mut().next(), Some(7));
+        assert_eq!(bus.drain_mut().until(|| false).count(), 7);
+        let _ = bus.publish_batch_mut(&EVENTS);
+        assert_eq!(bus.drain_mut().sum::<u32>(), 7 * 8);
+        let _ = bus.publish(1); // dropped with the bus
+    });
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn a_bus_does_not_allocate() {
+    a_bus::<Reject>();
+    a_bus::<DropOldest>();
+    a_bus::<DropNewest>();
+}
+
+#[test]
+fn what_a_full_bus_gives_back_does_not_allocate() {
+    let bus: Bus<u32, 2> = Bus::new();
+    bus.publish_batch(&[1, 2]).unwrap();
+    let made = calls(|| {
+        assert_eq!(bus.publish(3), Err(Full(3)));
+        assert_eq!(bus.publish_batch(&[3, 4]), Err(Full(&[3, 4][..])));
+    });
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn a_lane_does_not_allocate() {
+    let made = calls(|| {
+        let lane: Lane<u32, 8> = Lane::new();
+        let mut producer = lane.producer().unwrap();
+        let mut consumer = lane.consumer().unwrap();
+        for event in EVENTS {
+            let _ = producer.publish(event);
+        }
+        assert_eq!(consumer.drain().count(), 8);
+        assert_eq!(producer.publish_batch(&EVENTS), Err(Full(&EVENTS[8..])));
+        black_box((lane.len(), lane.stats(), consumer.backlog(), consumer.stats()));
+        assert_eq!(consumer.drain().until(|| false).next(), Some(7));
+    });
+    assert_eq!(made, 0);
+}
+
+// ---- Handlers ----------------------------------------------------------------------------------
+
+tickbus::events! {
+    #[derive(Clone, Copy)]
+    enum Input {
+        #[subject = "input.button"]
+        Button,
+        #[subject = "input.tilt"]
+        Tilt,
+        #[subject = "clock.tick"]
+        Tick,
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    buttons: usize,
+    inputs: usize,
+    others: usize,
+    errors: usize,
+}
+
+fn input(seen: &mut Seen, _: &Input) -> Result<Flow, ()> {
+    seen.inputs += 1;
+    if seen.inputs.is_multiple_of(2) { Err(()) } else { Ok(Flow::Continue) }
+}
+
+fn button(seen: &mut Seen, _: &Input) -> Result<Flow, ()> {
+    seen.buttons += 1;
+    Ok(Flow::Stop)
+}
+
+fn other(seen: &mut Seen, _: &Input) -> Result<Flow, ()> {
+    seen.others += 1;
+    Ok(Flow::Continue)
+}
+
+type Handlers = Dispatch<Input, Seen, { Input::KINDS }, Result<Flow, ()>>;
+
+const fn handlers() -> Handlers {
+    Dispatch::new()
+        .on("input.*", input)
+        .on("input.button", button)
+        .otherwise(other)
+        .on_error(|seen, _, ()| seen.errors += 1)
+}
+
+static HANDLERS: Handlers = handlers();
+
+fn a_tick<P: Overrun>() {
+    let made = calls(|| {
+        let mut seen = Seen::default();
+        let mut bus: Bus<Input, 4, P> = Bus::new();
+        let events = [Input::Button, Input::Tilt, Input::Tick, Input::Button];
+
+        bus.publish_batch(&events).unwrap();
+        let mut consumer = bus.consumer().unwrap();
+        let report = HANDLERS.tick(&mut seen, &mut consumer, Budget::events(3).until(|| false));
+        assert_eq!((report.handled, report.left), (3, 1));
+        let report = HANDLERS.tick(&mut seen, &mut consumer, Budget::unlimited().generations(2));
+        assert_eq!((report.handled, report.left), (1, 0));
+        drop(consumer);
+
+        bus.publish_batch_mut(&events).unwrap();
+        let report = HANDLERS.tick(&mut seen, &mut bus, Budget::unlimited());
+        assert_eq!((report.handled, report.left), (4, 0));
+        assert!(HANDLERS.call(&mut seen, &Input::Tick));
+        assert_eq!((seen.buttons, seen.inputs, seen.others, seen.errors), (4, 6, 3, 3));
+    });
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn a_tick_does_not_allocate() {
+    a_tick::<Reject>();
+    a_tick::<DropOldest>();
+    a_tick::<DropNewest>();
+}
+
+#[test]
+fn building_a_table_does_not_allocate() {
+    assert_eq!(calls(handlers), 0);
+}
+
+// ---- Words -------------------------------------------------------------------------------------
+
+#[test]
+fn words_do_not_allocate() {
+    let made = calls(|| {
+        let subject = Subject::new(black_box("player.7.hit")).unwrap();
+        for (pattern, matches) in [("player.*.hit", true), (">", true), ("player.*", false)] {
+            let pattern = Pattern::new(black_box(pattern)).unwrap();
+            assert_eq!(pattern.matches(subject), matches);
+        }
+        assert_eq!(Pattern::new(black_box("a.>.b")), Err(InvalidPattern::RestNotLast));
+        assert!(Subject::new(black_box("a..b")).is_err());
+        assert_eq!(black_box(Input::Tilt).subject(), "input.tilt");
+    });
+    assert_eq!(made, 0);
+}

@@ -1,0 +1,165 @@
+//! What must not compile does not, and the compiler says why.
+//!
+//! Each file below `tests/ui` is a program. The comments at its beginning have lines `//~ phrase`: it
+//! must fail to build, and all phrases must be in what the compiler says. A program with the one line
+//! `//~ compiles` must build.
+#![cfg(not(any(miri, tickbus_loom)))]
+
+use core::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// The phrase of a program that must build.
+const COMPILES: &str = "compiles";
+
+/// One program.
+struct Case {
+    /// The path below `tests/ui`, with dashes, without `.rs`.
+    name: String,
+    path: PathBuf,
+    phrases: Vec<String>,
+}
+
+impl Case {
+    fn new(root: &Path, path: &Path) -> Self {
+        let inside = path.strip_prefix(root).unwrap().with_extension("");
+        let parts: Vec<_> = inside.iter().map(|part| part.to_str().unwrap()).collect();
+        let phrases = phrases(&fs::read_to_string(path).unwrap());
+        Self { name: parts.join("-"), path: path.into(), phrases }
+    }
+
+    /// What is wrong, if anything, with how the build went.
+    fn fault(&self, built: bool, said: &str) -> Option<String> {
+        let fault = match self.phrases.as_slice() {
+            [] => "has no line `//~ phrase`".to_string(),
+            [only] if only == COMPILES => {
+                if built {
+                    return None;
+                }
+                "does not build".to_string()
+            }
+            _ if built => "builds".to_string(),
+            phrases => {
+                let missing: Vec<_> =
+                    phrases.iter().filter(|phrase| !said.contains(phrase.as_str())).collect();
+                if missing.is_empty() {
+                    return None;
+                }
+                format!("fails, but not with {missing:?}")
+            }
+        };
+        Some(format!("{}: {fault}\n{said}", self.name))
+    }
+}
+
+/// What the comments at the beginning of a program demand.
+fn phrases(text: &str) -> Vec<String> {
+    let comments = text.lines().take_while(|line| line.starts_with("//"));
+    comments.filter_map(|line| line.strip_prefix("//~")).map(|line| line.trim().into()).collect()
+}
+
+/// All programs below `folder`, sorted.
+fn programs(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(programs(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A package with a program for each case. Written anew in every run.
+fn package(cases: &[Case]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui");
+    fs::create_dir_all(&folder).unwrap();
+    let mut manifest = format!(
+        "[package]\nname = \"ui\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\n\
+         [dependencies]\ntickbus.path = '{}'\n\n[workspace]\n",
+        env!("CARGO_MANIFEST_DIR"),
+    );
+    for Case { name, path, .. } in cases {
+        let path = path.display();
+        write!(manifest, "\n[[bin]]\nname = \"{name}\"\npath = '{path}'\n").unwrap();
+    }
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    folder
+}
+
+/// Builds a program: whether it does, and what the compiler says. To check is not enough: constants
+/// of a generic type are worked out when its code is made.
+fn build(package: &Path, name: &str) -> (bool, String) {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--offline", "--color", "never", "--bin", name])
+        .arg("--target-dir")
+        .arg(package.join("target"))
+        .current_dir(package)
+        .output()
+        .unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn programs_fail_with_the_right_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join("ui");
+    let cases: Vec<_> = programs(&root).iter().map(|path| Case::new(&root, path)).collect();
+    let controls = cases.iter().filter(|case| case.phrases == [COMPILES]).count();
+    assert!(
+        controls > 0 && cases.len() > controls,
+        "{} programs, {controls} of them right",
+        cases.len()
+    );
+
+    let package = package(&cases);
+    let faults: Vec<_> = cases
+        .iter()
+        .filter_map(|case| {
+            let (built, said) = build(&package, &case.name);
+            case.fault(built, &said)
+        })
+        .collect();
+    assert!(
+        faults.is_empty(),
+        "{} of {} programs:\n\n{}",
+        faults.len(),
+        cases.len(),
+        faults.join("\n")
+    );
+}
+
+// ---- The runner itself: it must be able to fail -------------------------------------------------
+
+fn case(text: &str) -> Case {
+    Case { name: "case".into(), path: PathBuf::new(), phrases: phrases(text) }
+}
+
+#[test]
+fn phrases_stand_at_the_beginning() {
+    let text = "//! What it is about.\n//~ one\n//~ two words\n\n//~ too late\nfn main() {}\n";
+    assert_eq!(phrases(text), ["one", "two words"]);
+}
+
+#[test]
+fn a_program_that_fails_with_all_phrases_is_right() {
+    assert_eq!(case("//~ one\n//~ two").fault(false, "error: two of one"), None);
+    assert!(case("//~ one\n//~ two").fault(false, "error: one").is_some());
+    assert!(case("//~ one").fault(true, "warning: one").is_some());
+}
+
+#[test]
+fn a_program_that_compiles_must() {
+    assert_eq!(case("//~ compiles").fault(true, ""), None);
+    assert!(case("//~ compiles").fault(false, "error: never compiles").is_some());
+}
+
+#[test]
+fn a_program_demands_something() {
+    assert!(case("fn main() {}").fault(false, "error").is_some());
+    assert!(case("fn main() {}").fault(true, "").is_some());
+}

@@ -1,0 +1,12 @@
+//! While there is a consumer, nobody has the bus to himself.
+//~ E0502
+//~ cannot borrow `bus` as mutable because it is also borrowed as immutable
+
+use tickbus::Bus;
+
+fn main() {
+    let mut bus: Bus<u8, 2> = Bus::new();
+    let mut events = bus.consumer().unwrap();
+    bus.drain_mut().for_each(drop);
+    events.drain().for_each(drop);
+}

@@ -1,0 +1,15 @@
+//! The policies are those of the crate.
+//~ E0277
+//~ the trait bound `DropRandom:
+
+use tickbus::{Bus, Overrun};
+
+struct DropRandom;
+
+impl Overrun for DropRandom {}
+
+static BUS: Bus<u8, 2, DropRandom> = Bus::new();
+
+fn main() {
+    let _ = BUS.len();
+}

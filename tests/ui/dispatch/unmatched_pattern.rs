@@ -1,0 +1,22 @@
+//! A handler for nothing is a typo.
+//~ E0080
+//~ the pattern matches no subject of the event
+
+use tickbus::{Dispatch, Event};
+
+tickbus::events! {
+    enum Input {
+        #[subject = "input.button"]
+        Button,
+        #[subject = "input.tilt"]
+        Tilt,
+    }
+}
+
+static HANDLERS: Dispatch<Input, u8, { Input::KINDS }> =
+    Dispatch::new().on("input.titl", |_, _| {});
+
+fn main() {
+    let _ = HANDLERS.call(&mut 0, &Input::Tilt);
+    let _ = Input::Button;
+}
