@@ -45,7 +45,7 @@ fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<
     let mut consumer = bus.consumer().unwrap();
     let mut taken = Vec::new();
     for _ in 0..times {
-        taken.extend(consumer.drain());
+        consumer.drain().for_each(|event| taken.push(event));
     }
     taken
 }
@@ -689,15 +689,16 @@ fn two_takers() {
                     Box::new(move || {
                         let mut consumer = c.consumer().unwrap();
                         let mut taken = Vec::new();
-                        taken.extend(consumer.drain().next());
-                        taken.extend(consumer.drain().next());
+                        for _ in 0..3 {
+                            taken.extend(consumer.drain().next());
+                        }
                         put(&out, taken);
                     }),
                 ],
                 reverse,
             );
             let mut all = get(&taken);
-            assert_eq!(all, [1, 2]);
+            assert!(all.starts_with(&[1, 2]));
             all.extend(drain(&bus, 1));
             conserved(&bus);
             assert!(all[2..].is_sorted());

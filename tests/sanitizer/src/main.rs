@@ -52,25 +52,27 @@ extern "C" fn run(job: *mut c_void) -> *mut c_void {
 
 /// An event that knows its publisher and its number.
 trait Sample: Send + Sized {
-    /// How many of them are published at once.
+    /// The most that are published at once.
     const RUN: usize = 1;
 
     fn new(publisher: usize, number: usize) -> Self;
 
     fn read(&self) -> (usize, usize);
 
-    /// Publishes a run of events, or less if that says so. Returns how many found room.
+    /// Publishes up to `RUN` events. Returns how many found room.
     fn publish<const N: usize, P: Overrun>(
         bus: &Bus<Self, N, P>,
         publisher: usize,
         number: usize,
-        _count: usize,
+        count: usize,
     ) -> usize {
+        assert_eq!(count, 1);
         usize::from(bus.publish(Self::new(publisher, number)).is_ok())
     }
 
     /// The same on a lane.
-    fn publish_alone(producer: &mut Producer<'_, Self>, number: usize, _count: usize) -> usize {
+    fn publish_alone(producer: &mut Producer<'_, Self>, number: usize, count: usize) -> usize {
+        assert_eq!(count, 1);
         usize::from(producer.publish(Self::new(0, number)).is_ok())
     }
 }
@@ -214,11 +216,11 @@ fn consume<'a, E: Sample + 'a, P: Overrun>(
         };
         loop {
             seen.with(&mut consumer, Seen::take);
-            if hands_over || publishing.load(Relaxed) == 0 {
-                break;
-            }
             if consumer.backlog() == 0 {
                 thread::yield_now();
+            }
+            if hands_over || publishing.load(Relaxed) == 0 {
+                break;
             }
         }
     }
@@ -252,7 +254,7 @@ fn conserved(stats: Stats, handled: usize, published: usize) {
 
 // ---- Cases -------------------------------------------------------------------------------------
 
-/// Publishes all numbers. What finds no room comes again, or is lost. Returns how often there was none.
+/// Publishes all numbers, one and then a run in turns. What finds no room comes again, or is lost. Returns how often there was none.
 fn publish_all(
     events: usize,
     run: usize,
@@ -261,8 +263,10 @@ fn publish_all(
 ) -> usize {
     let mut number = 0;
     let mut left_out = 0;
+    let mut single = true;
     while number < events {
-        let count = run.min(events - number);
+        let count = if single { 1 } else { run.min(events - number) };
+        single = !single;
         let taken = publish(number, count);
         if taken < count {
             thread::yield_now();
@@ -318,7 +322,7 @@ fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     let mut publish = || {
         let mut producer = lane.producer().expect("the only one");
         left_out = publish_all(2 * events, E::RUN, true, |number, count| {
-            E::publish_alone(&mut producer, number, if number % 4 == 0 { 1 } else { count })
+            E::publish_alone(&mut producer, number, count)
         });
         publishing.fetch_sub(1, Relaxed);
     };
