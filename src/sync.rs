@@ -73,12 +73,11 @@ mod imp {
             _success: Ordering,
             _failure: Ordering,
         ) -> Result<Word, Word> {
-            // Entering and leaving a critical section orders memory like a lock, which is at least
-            // what the arguments ask for.
+            // The section keeps other sections out; the orderings are for loads outside of one.
             critical_section::with(|_| {
-                let found = self.0.load(Ordering::Relaxed);
+                let found = self.0.load(Ordering::Acquire);
                 if found == current {
-                    self.0.store(new, Ordering::Relaxed);
+                    self.0.store(new, Ordering::Release);
                     Ok(found)
                 } else {
                     Err(found)

@@ -230,7 +230,7 @@ fn a_late_event_is_delivered_and_its_slot_serves_again() {
 #[test]
 fn late_over_several_laps() {
     for reverse in [false, true] {
-        outcomes(2, 500, [()], move || {
+        outcomes(if reverse { 1 } else { 2 }, 500, [()], move || {
             let bus = Arc::new(Bus::<u32, 2>::new());
             let (out, taken) = slot();
             let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
@@ -396,12 +396,10 @@ fn two_displacing_publishers_and_a_consumer() {
             all.sort_unstable();
             all.dedup();
             assert_eq!(all.len(), handled, "a duplicate");
-            for _ in 0..3 {
-                bus.publish(4).unwrap();
-                bus.publish(5).unwrap();
-                bus.publish(6).unwrap();
-                assert_eq!(drain(&bus, 1), [5, 6]);
-            }
+            bus.publish(4).unwrap();
+            bus.publish(5).unwrap();
+            bus.publish(6).unwrap();
+            assert_eq!(drain(&bus, 1), [5, 6]);
         });
     }
 }

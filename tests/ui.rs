@@ -78,10 +78,19 @@ fn programs(folder: &Path) -> Vec<PathBuf> {
 fn package(cases: &[Case]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui");
     fs::create_dir_all(&folder).unwrap();
-    let mut manifest = format!(
+    // The crate under a manifest without its dependencies, none of which a host needs: so that this
+    // builds where nothing but what the tests need has ever been downloaded.
+    fs::create_dir_all(folder.join("tickbus")).unwrap();
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let tickbus = format!(
+        "[package]\nname = \"tickbus\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+         [lib]\npath = '{}'\n",
+        library.display(),
+    );
+    fs::write(folder.join("tickbus/Cargo.toml"), tickbus).unwrap();
+    let mut manifest = String::from(
         "[package]\nname = \"ui\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\n\
-         [dependencies]\ntickbus.path = '{}'\n\n[workspace]\n",
-        env!("CARGO_MANIFEST_DIR"),
+         [dependencies]\ntickbus.path = 'tickbus'\n\n[workspace]\n",
     );
     for Case { name, path, .. } in cases {
         let path = path.display();

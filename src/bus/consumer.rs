@@ -42,8 +42,8 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     ///
     /// What is published from here on, also by the code between two events, waits for the next drain.
     /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
-    /// is. Constant time, and so is each event; each publisher that was stopped halfway costs one
-    /// more step.
+    /// is. Constant time, and so is each event; as long as a publisher is stopped halfway, and for the
+    /// first drain of a consumer, it looks at every slot.
     ///
     /// # Examples
     ///

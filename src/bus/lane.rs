@@ -14,7 +14,8 @@ use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 ///
 /// The publisher claims the [`producer`](Self::producer) and the reader the
 /// [`consumer`](Self::consumer), which is the same [`Consumer`] that a [`Bus`](crate::Bus) has. A
-/// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target.
+/// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target, but for
+/// the count of what was refused.
 ///
 /// # Examples
 ///

@@ -35,22 +35,25 @@ use crate::ring::Ring;
 /// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
 ///
 /// A new bus is all zeros, so a `static` one lies in `.bss`. It takes one word for each slot beside
-/// the event, and eleven words for itself. The capacity stops at 4096 on targets without 64-bit
-/// atomics.
+/// the event, and twelve words for itself, which hosts pad to cache lines. The capacity stops at 1024
+/// on targets without 64-bit atomics.
 ///
 /// # Interrupts
 ///
 /// On targets with compare-and-swap no operation masks interrupts. On those without (Cortex-M0,
-/// RISC-V without the A extension) publishing needs one critical section of constant length,
-/// whatever `E` and `N`; taking from a bus that is not [`DropOldest`] needs none.
+/// RISC-V without the A extension) each compare-and-swap is a critical section of a few instructions,
+/// the same whatever `E` and `N`: one for a publish, none for a take; two each on a [`DropOldest`] bus;
+/// some more where a publisher was stopped halfway, and to count what was refused.
 ///
 /// # Progress
 ///
 /// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up
 /// its own event and the one slot for it: other publishers go on and the consumer takes what they
-/// have published. A consumer that is interrupted halfway holds up one slot. Publishing is lock-free:
-/// it starts over only when another publisher has got ahead. Taking is wait-free on [`Reject`] and
-/// [`DropNewest`], and lock-free on [`DropOldest`].
+/// have published. Once it has been passed, its slot may be out of use for up to one lap more: the bus
+/// then has room for one less. A consumer that is interrupted halfway holds up one slot. Publishing is
+/// lock-free: it starts over only when another publisher has got ahead. Taking is wait-free on
+/// [`Reject`] and [`DropNewest`] but for events that were passed over, and lock-free on
+/// [`DropOldest`].
 ///
 /// # Order
 ///
@@ -106,14 +109,15 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// Publishes `event`.
     ///
     /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, unless
-    /// publishers have been stopped halfway, which each cost one more step.
+    /// publishers have been stopped halfway, which each cost one more step at the slot they have.
     ///
     /// # Errors
     ///
     /// [`Full`] gives the event back when all `N` slots are taken: by events that wait, by publishers
     /// in the middle of theirs, or by the event the consumer is just moving out. On a
     /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if there
-    /// is none: every slot belongs to a publisher that was stopped halfway.
+    /// is none that can: every slot belongs to a publisher that was stopped halfway, or to the event
+    /// such a publisher has left, or to the one being moved out.
     ///
     /// # Examples
     ///

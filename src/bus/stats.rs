@@ -5,12 +5,14 @@ use crate::ring::{Core, Policy};
 /// What has happened on a bus since it was made.
 ///
 /// At every quiet moment, when no publish and no take is under way,
-/// `published == handled + dropped() + pending`. With publishers under way the numbers are off by no
-/// more than those. Reading them takes constant time and no lock, in an interrupt handler too; it may
-/// look at every slot of a [`DropOldest`](crate::DropOldest) bus on which a publisher was once
-/// stopped halfway for a whole lap.
+/// `published == handled + dropped() + pending`. An event whose publishing has begun counts as pending;
+/// while others are at work on the bus a reading is an estimate. Reading takes constant time and may
+/// be done in an interrupt handler; it looks at every slot of a [`DropOldest`](crate::DropOldest) bus
+/// on which a publisher was once stopped halfway.
 ///
-/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`.
+/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`. On targets
+/// without 64-bit atomics, a [`DropOldest`](crate::DropOldest) bus of `N` that is not drained for
+/// 2^29 / N² events loses count of what it dropped.
 ///
 /// # Examples
 ///
@@ -44,8 +46,7 @@ pub struct Stats {
     /// Events dropped to make room for newer ones ([`DropOldest`](crate::DropOldest)).
     pub dropped_oldest: usize,
     /// Events dropped because there was no room for them ([`DropNewest`](crate::DropNewest), and
-    /// [`DropOldest`](crate::DropOldest) where every slot is held by a publisher that was stopped
-    /// halfway).
+    /// [`DropOldest`](crate::DropOldest) where no event could give way).
     pub dropped_newest: usize,
     /// The most events that a drain, a tick or a reading of these numbers has found waiting; the
     /// capacity once an event found no room.
@@ -58,7 +59,11 @@ impl Stats {
         let (refused, dropped_newest) =
             if P::REFUSES { (counts.turned_away, 0) } else { (0, counts.turned_away) };
         Self {
-            published: counts.accepted.wrapping_add(dropped_newest),
+            published: counts
+                .handled
+                .wrapping_add(counts.pending)
+                .wrapping_add(counts.displaced)
+                .wrapping_add(dropped_newest),
             handled: counts.handled,
             failed: counts.failed,
             unhandled: counts.unhandled,

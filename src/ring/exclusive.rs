@@ -1,6 +1,6 @@
 //! What `&mut` allows: the same steps on plain words.
 
-use super::{Policy, Reader, Ring, Shape, Span, State, WRITTEN, before};
+use super::{Policy, Reader, Ring, Shape, Span, State, WRITTEN};
 use crate::sync::Word;
 
 impl<E, const N: usize> Ring<E, N> {
@@ -52,7 +52,7 @@ impl<E, const N: usize> Ring<E, N> {
         let voids = *self.state.voids.get_mut() | *self.state.passed_over.get_mut();
         if P::EVICTS && voids == 0 {
             let oldest = end.wrapping_sub(shape.span);
-            if before(head, oldest) {
+            if end.wrapping_sub(head) > shape.span {
                 let passed = oldest.wrapping_sub(head) >> shape.shift;
                 let surplus = self.state.surplus.get_mut();
                 *surplus = surplus.wrapping_sub(passed);

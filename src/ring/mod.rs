@@ -52,10 +52,13 @@
 //!
 //! **Full.** A publisher says "full" at the first slot from the tail that has an event or an
 //! uncommitted claim of exactly a lap ago, at or after the head: then everything from there to the tail
-//! is occupied as well, and so are the slots it has gone around. It reads the tail, then the head, then
-//! the stamp, so this was true of the moment when it read the head. The consumer moves the head past
-//! uncommitted positions before it frees anything behind them, and past taken ones after it has freed
-//! them: an occupied slot behind the head is late, and never means "full".
+//! is occupied as well. It reads the tail, then the head, then the stamp, so this was true of the
+//! moment when it read the head. The consumer moves the head past uncommitted positions before it
+//! frees anything behind them, and past taken ones after it has freed them: an occupied slot behind the
+//! head is late, and never means "full". The slots that the publisher has gone around are occupied
+//! too, with one exception: a late event that has been taken frees its slot for the next position that
+//! the tail has not passed, and if events wait in between, the slot is out of use until the tail comes
+//! round. A ring on which the tail has gone around a slot has room for one less for up to a lap.
 //!
 //! **Empty.** A drain ends at the tail it read first. A publish that returned before it began has its
 //! claim before that end and its stamp written; the consumer finds it at its position, or, if its
@@ -282,8 +285,8 @@ impl<E, const N: usize> Ring<E, N> {
             "the capacity of a bus must be a power of two and at least 2"
         );
         assert!(
-            2 * N.trailing_zeros() + 8 <= Word::BITS,
-            "the capacity of a bus must be at most 4096 where the target has no 64-bit atomics"
+            2 * N.trailing_zeros() + 12 <= Word::BITS,
+            "the capacity of a bus must be at most 1024 where the target has no 64-bit atomics"
         );
     };
 
@@ -321,7 +324,7 @@ impl<E, const N: usize> Ring<E, N> {
         // What was handled to get here is written off, so that all counts start at zero.
         let turns = ring.state.turns_at(start);
         *ring.state.turns.get_mut() = turns;
-        let passed = ring.state.positions_passed(shape) as Word;
+        let passed = ring.state.positions_passed(shape, start) as Word;
         *ring.state.surplus.get_mut() = passed.wrapping_neg();
         *ring.state.voids.get_mut() = passed;
         for back in 0..N {
@@ -406,7 +409,6 @@ impl<E> Slot<E> {
 /// What has happened on a ring, as the bus tells it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
-    pub(crate) accepted: usize,
     pub(crate) handled: usize,
     pub(crate) pending: usize,
     pub(crate) displaced: usize,
@@ -466,8 +468,7 @@ impl State {
     }
 
     /// How many positions `head` has passed since the start, not only since it last wrapped.
-    fn positions_passed(&self, shape: Shape) -> usize {
-        let head = self.head.0.load(Relaxed);
+    fn positions_passed(&self, shape: Shape, head: Word) -> usize {
         let low = shape.count(head << 1 >> 1);
         let digits = Word::BITS - 1 - shape.shift;
         let high = self.turns_at(head) as usize;
@@ -493,9 +494,22 @@ impl State {
 }
 
 impl<E> Core<'_, E> {
-    /// How many events wait. Exact at a quiet moment; with publishers under way, off by no more than
-    /// they are. Constant time, unless a publisher has once been stopped in the middle on a ring that
-    /// displaces: then it looks at every slot.
+    /// Where the head and the tail were at one moment. `None`: the consumer was too fast to tell.
+    fn ends(self, shape: Shape) -> Option<(Word, Word)> {
+        let state = self.state;
+        for _ in 0..8 {
+            // Acquire: the head is not seen before what the consumer saw of the tail.
+            let head = state.head.0.load(Acquire);
+            let tail = shape.position(state.tail.0.load(Acquire));
+            if state.head.0.load(Relaxed) == head {
+                return Some((head, tail));
+            }
+        }
+        None
+    }
+
+    /// How many events wait, with those that are being published. Constant time, unless a publisher
+    /// has once been stopped in the middle on a ring that displaces: then it looks at every slot.
     #[inline]
     pub(crate) fn pending<P: Policy>(self) -> usize {
         self.pending_of::<P>(self.shape())
@@ -504,19 +518,32 @@ impl<E> Core<'_, E> {
     /// As `pending`, where the shape is at hand.
     #[inline]
     fn pending_of<P: Policy>(self, shape: Shape) -> usize {
+        let head = self.state.head.0.load(Acquire);
+        let tail = shape.position(self.state.tail.0.load(Acquire));
+        self.pending_between::<P>(shape, head, tail)
+    }
+
+    #[inline]
+    fn pending_between<P: Policy>(self, shape: Shape, head: Word, tail: Word) -> usize {
         let state = self.state;
-        let head = state.head.0.load(Relaxed);
-        let tail = shape.position(state.tail.0.load(Relaxed));
-        let ahead = shape.count(tail.wrapping_sub(head)) as Word;
+        let ahead = tail.wrapping_sub(head) >> shape.shift;
         let voids = state.voids.load(Relaxed);
-        if !P::EVICTS {
+        let pending = if !P::EVICTS {
             let passed_over = voids.wrapping_add(state.surplus.load(Relaxed));
-            ahead.wrapping_sub(passed_over) as usize
+            ahead.wrapping_sub(passed_over)
         } else if voids == 0 && state.passed_over.load(Relaxed) == 0 {
-            (ahead as usize).min(self.slots.len())
+            ahead
         } else {
-            self.slots.iter().filter(|slot| slot.stamp.load(Relaxed) & WRITTEN != 0).count()
-        }
+            let is_free = |(index, slot): &(usize, &Slot<E>)| {
+                let stamp = slot.stamp.load(Relaxed);
+                let next = self.next_at(shape, *index, tail);
+                stamp & (WRITTEN | HELD) == 0 && !before(stamp, shape.free(next))
+            };
+            let free = self.slots.iter().enumerate().filter(is_free).count();
+            (self.slots.len() - free) as Word
+        };
+        // Less than none: the reading fell between two steps of a publisher.
+        if (pending as SignedWord) < 0 { 0 } else { (pending as usize).min(self.slots.len()) }
     }
 
     /// What has happened so far. As exact, and as fast, as [`pending`](Self::pending).
@@ -524,28 +551,32 @@ impl<E> Core<'_, E> {
         let state = self.state;
         let shape = self.shape();
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
-        let head = state.head.0.load(Relaxed);
-        let passed = state.positions_passed(shape);
-        let tail = shape.position(state.tail.0.load(Relaxed));
+        let ends = self.ends(shape);
+        let (head, tail) = ends.unwrap_or_else(|| {
+            let head = state.head.0.load(Acquire);
+            (head, head)
+        });
+        let passed = state.positions_passed(shape, head);
         let ahead = shape.count(tail.wrapping_sub(head));
         let accepted = passed.wrapping_add(ahead).wrapping_sub(word(&state.voids));
         let handled = passed.wrapping_add(word(&state.surplus));
         let kept = accepted.wrapping_sub(handled);
-        let pending = if P::EVICTS { self.pending::<P>() } else { kept };
-        let displaced = kept.wrapping_sub(pending);
+        let pending = self.pending_between::<P>(shape, head, tail);
+        let displaced =
+            if P::EVICTS && (kept as isize) > (pending as isize) { kept - pending } else { 0 };
         let turned_away = word(&state.turned_away);
-        let most = if displaced != 0 || turned_away != 0 { self.slots.len() } else { pending };
-        state.raise_high_water((most as Word) << shape.shift);
-        let high_water = shape.count(state.high_water.load(Relaxed)).min(self.slots.len());
+        if ends.is_some() {
+            let most = if displaced != 0 || turned_away != 0 { self.slots.len() } else { pending };
+            state.raise_high_water((most as Word) << shape.shift);
+        }
         Counts {
-            accepted,
             handled,
             pending,
             displaced,
             turned_away,
             failed: word(&state.failed),
             unhandled: word(&state.unhandled),
-            high_water,
+            high_water: shape.count(state.high_water.load(Relaxed)).min(self.slots.len()),
         }
     }
 
@@ -564,9 +595,13 @@ impl<E> Core<'_, E> {
         let state = self.state;
         let displaced = if P::EVICTS { self.counts::<P>().displaced as Word } else { 0 };
         let lost = state.turned_away.load(Relaxed).wrapping_add(displaced);
-        let told = state.told.load(Relaxed);
+        let news = lost.wrapping_sub(state.told.load(Relaxed));
+        // Less than none: a reading that fell between two steps of a publisher told too much before.
+        if (news as SignedWord) <= 0 {
+            return 0;
+        }
         state.told.store(lost, Relaxed);
-        lost.wrapping_sub(told) as usize
+        news as usize
     }
 
     /// Claims the consumer. `false` while another is alive.
@@ -594,11 +629,7 @@ impl<E> Core<'_, E> {
         let shape = self.shape();
         loop {
             let tail = self.state.tail.0.load(Relaxed);
-            let position = shape.position(tail);
-            let mut next = shape.free(position) | ((index as Word) << shape.shift);
-            if before(next, position) {
-                next = next.wrapping_add(shape.span);
-            }
+            let next = self.next_at(shape, index, shape.position(tail));
             // Release: pairs with the Acquire of the stamp in `publish`; the event is out of the
             // slot before the next one goes in.
             slot.stamp.store(shape.free(next), Release);
@@ -609,6 +640,12 @@ impl<E> Core<'_, E> {
                 return;
             }
         }
+    }
+
+    /// The first position of a slot from `position` on.
+    fn next_at(self, shape: Shape, index: usize, position: Word) -> Word {
+        let next = shape.free(position) | ((index as Word) << shape.shift);
+        if before(next, position) { next.wrapping_add(shape.span) } else { next }
     }
 
     fn next_epoch(self, tail: Word) -> Word {

@@ -270,8 +270,9 @@ impl<E> Core<'_, E> {
                 } else {
                     false
                 };
-                // Where nobody displaces, the mark only keeps a word of 32 bits from coming round.
-                let needed = P::EVICTS || Word::BITS < 64;
+                // Where nobody displaces, the mark only keeps a word of 32 bits from coming round. Without
+                // compare-and-swap it would not go with a commit by another core.
+                let needed = P::EVICTS || Word::BITS < 64 && cfg!(target_has_atomic = "ptr");
                 if needed
                     && uncommitted
                     && stamp.compare_exchange(found, HELD, Relaxed, Relaxed).is_err()

@@ -270,8 +270,8 @@ impl<'a, E> Reader<'a, E> {
         Some(event)
     }
 
-    /// The oldest committed late event, as the lap of its claim and a position of its slot, and the
-    /// first slot that may have one later.
+    /// The oldest committed late event, as the position of its claim and one of its slot, and the first
+    /// slot that may have one later.
     fn look_for_late<P: Policy>(&self, to: Word) -> (Option<(Word, Word)>, Option<Word>) {
         let shape = self.shape;
         let mut oldest = None;
@@ -284,16 +284,22 @@ impl<'a, E> Reader<'a, E> {
         while position != to {
             // Acquire: as in `take_at`.
             let stamp = self.slot(position).stamp.load(Acquire);
+            // A stamp of the laps to come is none of a late event, all others are. The head is no more
+            // than three laps behind such a stamp; where a word cannot wrap, however many they are.
+            let free = shape.free(position);
             let lap = shape.free(stamp);
-            // A stamp of the laps to come is none of a late event; all others are, however old.
-            let ahead = lap.wrapping_sub(shape.free(position));
-            let late = stamp == HELD || ahead == 0 || ahead > shape.span.wrapping_mul(4);
+            let late = if Word::BITS < 64 {
+                lap.wrapping_sub(free).wrapping_sub(1) >= 3 * shape.span
+            } else {
+                !before(free, lap)
+            };
             let committed = if P::EVICTS { WRITTEN | HELD } else { WRITTEN };
-            if late && stamp & committed == committed {
-                if oldest.is_none_or(|(old, _)| before(lap, old)) {
-                    oldest = Some((lap, position));
+            if (late || stamp == HELD) && stamp & committed == committed {
+                let claimed = lap | (position & (shape.span - 1));
+                if oldest.is_none_or(|(old, _)| before(claimed, old)) {
+                    oldest = Some((claimed, position));
                 }
-            } else if late && stamp & WRITTEN == 0 {
+            } else if (late || stamp == HELD) && stamp & WRITTEN == 0 {
                 unfinished = unfinished.or(Some(position));
             }
             position = position.wrapping_add(shape.unit);
@@ -303,10 +309,9 @@ impl<'a, E> Reader<'a, E> {
 
     /// Skips what has been displaced up to `tail`, all but late events. Returns whether it had to.
     fn catch_up(&mut self, tail: Word) -> bool {
-        let oldest = tail.wrapping_sub(self.shape.span);
-        let behind = before(self.head(), oldest);
+        let behind = tail.wrapping_sub(self.head()) > self.shape.span;
         if behind {
-            self.pass_to(oldest);
+            self.pass_to(tail.wrapping_sub(self.shape.span));
             let state = self.core.state;
             if state.voids.load(Relaxed) != 0 || state.passed_over.load(Relaxed) != 0 {
                 self.look_everywhere();
@@ -324,19 +329,23 @@ impl<'a, E> Reader<'a, E> {
     fn take_displaceable<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
         let Self { core, shape, .. } = *self;
         loop {
+            let tail = core.state.tail.0.load(Relaxed);
+            if self.catch_up(shape.position(tail)) {
+                span.late = self.late.is_some();
+            }
+            let head = self.head();
+            if before(span.end, head) {
+                // All that was to be taken has been displaced.
+                return None;
+            }
             if span.late {
                 if let Some(event) = self.take_late::<P>() {
                     return Some(event);
                 }
                 span.late = false;
-            }
-            let tail = core.state.tail.0.load(Relaxed);
-            if self.catch_up(shape.position(tail)) {
-                span.late = self.late.is_some();
                 continue;
             }
-            let head = self.head();
-            if !before(head, span.end) {
+            if head == span.end {
                 return None;
             }
             let slot = self.slot(head);
