@@ -35,7 +35,7 @@ use crate::ring::Ring;
 /// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
 ///
 /// A new bus is all zeros, so a `static` one lies in `.bss`. It takes one word for each slot beside
-/// the event, and twelve words for itself, which hosts pad to cache lines. The capacity stops at 1024
+/// the event, and thirteen words for itself, which hosts pad to cache lines. The capacity stops at 1024
 /// on targets without 64-bit atomics.
 ///
 /// # Interrupts
@@ -49,9 +49,8 @@ use crate::ring::Ring;
 ///
 /// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up
 /// its own event and the one slot for it: other publishers go on and the consumer takes what they
-/// have published. Once it has been passed, its slot may be out of use for up to one lap more: the bus
-/// then has room for one less. A consumer that is interrupted halfway holds up one slot. Publishing is
-/// lock-free: it starts over only when another publisher has got ahead. Taking is wait-free on
+/// have published. A consumer that is interrupted halfway holds up one slot. (On a [`DropOldest`] bus a
+/// slot that has been passed may stay out of use for up to one lap.) Publishing is lock-free: it starts over only when another publisher has got ahead. Taking is wait-free on
 /// [`Reject`] and [`DropNewest`] but for events that were passed over, and lock-free on
 /// [`DropOldest`].
 ///

@@ -67,13 +67,15 @@ impl<E, const N: usize> Ring<E, N> {
         }
         self.state.turn(head);
         let late = (voids != 0 || !P::EVICTS && *self.state.surplus.get_mut() != 0)
-            && self.sees_late::<P>();
+            && self.needs_reader::<P>();
         Span { end, stop: if late { head } else { end }, late }
     }
 
+    /// Whether the next event is one that only a [`Reader`] can take.
     #[cold]
-    fn sees_late<P: Policy>(&self) -> bool {
-        Reader::new(self.core()).sees_late::<P>()
+    fn needs_reader<P: Policy>(&self) -> bool {
+        let reader = Reader::new(self.core());
+        reader.sees_late::<P>() || !P::EVICTS && reader.frees_loosely(reader.head())
     }
 
     /// Counts events that found no room.
@@ -152,8 +154,8 @@ impl<E, const N: usize> Ring<E, N> {
         let mut reader = Reader::new(self.core());
         let mut all = reader.freeze::<P>();
         let event = reader.take::<P>(&mut all);
-        span.late = event.is_some() && reader.sees_late::<P>();
         *self.state.consumer.get_mut() = claim;
+        span.late = event.is_some() && self.needs_reader::<P>();
         span.stop = if span.late { *self.state.head.0.get_mut() } else { span.end };
         event
     }

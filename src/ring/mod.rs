@@ -55,10 +55,13 @@
 //! is occupied as well. It reads the tail, then the head, then the stamp, so this was true of the
 //! moment when it read the head. The consumer moves the head past uncommitted positions before it
 //! frees anything behind them, and past taken ones after it has freed them: an occupied slot behind the
-//! head is late, and never means "full". The slots that the publisher has gone around are occupied
-//! too, with one exception: a late event that has been taken frees its slot for the next position that
-//! the tail has not passed, and if events wait in between, the slot is out of use until the tail comes
-//! round. A ring on which the tail has gone around a slot has room for one less for up to a lap.
+//! head is late, and never means "full". The slots that the publisher has gone around are occupied too.
+//!
+//! A late event that has been taken may free its slot for a position behind those of events that still
+//! wait. Positions up to there are *loose*: a publisher may go around any of them, and the consumer
+//! frees a slot for one only while it holds the slot. A ring that displaces has no loose positions, for
+//! a written stamp that the tail has passed means a claim there: until the tail has come round, such a
+//! slot is out of use.
 //!
 //! **Empty.** A drain ends at the tail it read first. A publish that returned before it began has its
 //! claim before that end and its stamp written; the consumer finds it at its position, or, if its
@@ -91,6 +94,7 @@
 //! | [`State::head`] | consumer | `claim_slow` | Relaxed: a publisher that goes around a slot looks at it again after the Acquire of a stamp that was stored later |
 //! | `Slot::stamp` | owner of the slot | all | commit Release → `take_at` Acquire: the event is in; free Release → `publish` Acquire: it is out |
 //! | [`State::consumer`] | consumer | `claim_slow` | named Relaxed before the tail is moved with Release; a claim of the consumer Acquire ← Release of the last one |
+//! | [`State::loose`] | consumer | `claim_slow` | Release → Acquire: what was freed without a hold before |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
 //!
 //! `tests/loom.rs` has the models and `tests/mutants` weakens each ordering and removes each guard in
@@ -99,6 +103,8 @@
 #[cfg(not(tickbus_loom))]
 mod exclusive;
 mod publish;
+#[cfg(all(test, not(tickbus_loom)))]
+mod stopped;
 mod take;
 
 use core::mem::MaybeUninit;
@@ -152,6 +158,9 @@ pub struct State {
     surplus: AtomicWord,
     /// Positions that no event will ever have, because a late event was in the way.
     voids: AtomicWord,
+    /// On a ring that does not displace, publishers may go around any slot for a position before this,
+    /// and the consumer frees no slot for one of these without holding it.
+    loose: AtomicWord,
     /// Not zero once the consumer of a ring that displaces has passed over an uncommitted position.
     passed_over: AtomicWord,
     /// Events that found no room.
@@ -321,6 +330,7 @@ impl<E, const N: usize> Ring<E, N> {
         let start = (back as Word * shape.unit).wrapping_neg();
         *ring.state.tail.0.get_mut() = start;
         *ring.state.head.0.get_mut() = start;
+        *ring.state.loose.get_mut() = start;
         // What was handled to get here is written off, so that all counts start at zero.
         let turns = ring.state.turns_at(start);
         *ring.state.turns.get_mut() = turns;
@@ -428,6 +438,7 @@ impl State {
             turns: AtomicWord::new(0),
             surplus: AtomicWord::new(0),
             voids: AtomicWord::new(0),
+            loose: AtomicWord::new(0),
             passed_over: AtomicWord::new(0),
             turned_away: AtomicWord::new(0),
             failed: AtomicWord::new(0),
@@ -630,6 +641,15 @@ impl<E> Core<'_, E> {
         loop {
             let tail = self.state.tail.0.load(Relaxed);
             let next = self.next_at(shape, index, shape.position(tail));
+            // Where events wait in between, publishers must be able to go around those.
+            let head = self.state.head.0.load(Relaxed);
+            if before(head.wrapping_add(shape.span), next)
+                && before(self.state.loose.load(Relaxed), next)
+            {
+                // Release: pairs with the Acquire in `claim_slow`; what was freed without a hold before
+                // is seen.
+                self.state.loose.store(next, Release);
+            }
             // Release: pairs with the Acquire of the stamp in `publish`; the event is out of the
             // slot before the next one goes in.
             slot.stamp.store(shape.free(next), Release);

@@ -181,10 +181,12 @@ impl<E> Core<'_, E> {
             let tail = self.state.tail.0.load(Acquire);
             // After the tail and before the stamps: "full" is true of this moment.
             let head = self.state.head.0.load(Relaxed);
+            // Acquire: pairs with the Release in `let_go`; see there.
+            let loose = self.state.loose.load(Acquire);
             let held = (tail & HOLDING != 0)
                 .then(|| self.state.consumer.load(Relaxed).wrapping_sub(SLOT) as usize);
             let first = shape.position(tail);
-            let claim = match self.find::<P>(first, head, held) {
+            let claim = match self.find::<P>(first, head, loose, held) {
                 Found::Room(claim) => claim,
                 Found::Full { certain } if certain || self.state.tail.0.load(Acquire) == tail => {
                     return None;
@@ -218,7 +220,7 @@ impl<E> Core<'_, E> {
     }
 
     /// The first position from `first` on that can be claimed, within one lap.
-    fn find<P: Policy>(self, first: Word, head: Word, held: Option<usize>) -> Found {
+    fn find<P: Policy>(self, first: Word, head: Word, loose: Word, held: Option<usize>) -> Found {
         let shape = self.shape();
         let mut position = first;
         for _ in 0..self.slots.len() {
@@ -233,7 +235,10 @@ impl<E> Core<'_, E> {
                     if stamp == shape.written(previous) {
                         return Found::Room(Claim { position, stamp });
                     }
-                } else if stamp | WRITTEN == shape.written(previous) && !before(previous, head) {
+                } else if stamp | WRITTEN == shape.written(previous)
+                    && !before(previous, head)
+                    && !before(position, loose)
+                {
                     // No late event but one whose turn has not come: nothing after it is free either.
                     return Found::Full { certain: position == first };
                 }

@@ -60,7 +60,7 @@ impl<'a, E> Reader<'a, E> {
 
     /// Where the head is. Only this reader moves it.
     #[inline(always)]
-    fn head(&self) -> Word {
+    pub(super) fn head(&self) -> Word {
         self.core.state.head.0.load(Relaxed)
     }
 
@@ -97,7 +97,19 @@ impl<'a, E> Reader<'a, E> {
         }
         state.turn(head);
         let late = self.late.is_some();
-        Span { end, stop: if late { head } else { end }, late }
+        if Word::BITS < 64 && before(state.loose.load(Relaxed), head) {
+            // Lest it seem to lie ahead when the positions come round.
+            state.loose.store(head, Relaxed);
+        }
+        let plain = !late && !self.frees_loosely(head);
+        Span { end, stop: if plain { end } else { head }, late }
+    }
+
+    /// Whether the slot of `head` can only be freed while it is held.
+    #[inline]
+    pub(super) fn frees_loosely(&self, head: Word) -> bool {
+        let next = head.wrapping_add(self.shape.span);
+        before(next, self.core.state.loose.load(Relaxed))
     }
 
     /// The next event, in order.
@@ -176,15 +188,33 @@ impl<'a, E> Reader<'a, E> {
                 return Some(event);
             }
             span.late = false;
+        }
+        if self.head() == span.end {
             span.stop = span.end;
-            return self.take::<P>(span);
+            return None;
         }
         if !self.pass(span.end) {
             // What is committed from here on is for the next drain.
             (span.end, span.stop) = (self.head(), self.head());
             return None;
         }
-        self.take_at(self.head())
+        let Self { core, shape, .. } = *self;
+        let head = self.head();
+        let event = if self.frees_loosely(head) {
+            let (slot, index) = (self.slot(head), core.index(shape, head));
+            while !core.hold(index, core.state.tail.0.load(Relaxed)) {}
+            // SAFETY: `pass` has seen the stamp that says that the event of `head` is in the slot, and
+            // only this reader takes from a ring that does not displace.
+            let event = unsafe { slot.read() };
+            core.let_go(slot, index);
+            core.state.head.0.store(head.wrapping_add(shape.unit), Relaxed);
+            Some(event)
+        } else {
+            self.take_at(head)
+        };
+        let head = self.head();
+        span.stop = if self.frees_loosely(head) { head } else { span.end };
+        event
     }
 
     /// Passes over the positions from the head on that have no event, up to one that has. `false`:

@@ -1,0 +1,170 @@
+//! Publishers that are stopped between claim and commit while everybody else goes on, at random: what
+//! the ring promises must hold for every such history.
+
+extern crate std;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::vec::Vec;
+
+use super::{Policy, Reader, Ring};
+use crate::{DropOldest, Reject};
+
+/// A small generator of numbers: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+}
+
+/// An event that shows whether it is alive.
+type Counted = (usize, Rc<()>);
+
+/// What has been seen of the events, by number.
+#[derive(Default)]
+struct History {
+    published: Vec<usize>,
+    /// How many were published when the publishing of each began.
+    begun: BTreeMap<usize, usize>,
+    taken: Vec<usize>,
+    displaced: usize,
+    refused: usize,
+}
+
+impl History {
+    fn begin(&mut self) -> usize {
+        let event = self.begun.len();
+        self.begun.insert(event, self.published.len());
+        event
+    }
+
+    fn end(&mut self, event: usize, displaced: Option<Counted>) {
+        self.published.push(event);
+        self.displaced += usize::from(displaced.is_some());
+    }
+
+    /// Nothing is taken twice, and nothing before what had been published when its publishing began.
+    fn check_order(&self) {
+        let distinct: BTreeSet<_> = self.taken.iter().collect();
+        assert_eq!(distinct.len(), self.taken.len(), "taken twice");
+        let rank: BTreeMap<_, _> =
+            self.published.iter().enumerate().map(|(at, e)| (*e, at)).collect();
+        for (at, first) in self.taken.iter().enumerate() {
+            for second in &self.taken[at + 1..] {
+                assert!(rank[second] >= self.begun[first], "{first} before {second}");
+            }
+        }
+    }
+}
+
+fn drain<P: Policy>(core: super::Core<'_, Counted>, most: usize, history: &mut History) {
+    assert!(core.claim_consumer());
+    let mut reader = Reader::new(core);
+    let mut span = reader.freeze::<P>();
+    for _ in 0..most {
+        let Some((event, _)) = reader.take::<P>(&mut span) else { break };
+        history.taken.push(event);
+    }
+    core.release_consumer();
+}
+
+fn check_counts<P: Policy, const N: usize>(ring: &Ring<Counted, N>, alive: usize, seen: &History) {
+    let counts = ring.core().counts::<P>();
+    assert_eq!(counts.pending, alive);
+    assert_eq!(counts.handled, seen.taken.len());
+    assert_eq!(counts.displaced, seen.displaced);
+    assert_eq!(counts.turned_away, seen.refused);
+    assert_eq!(seen.published.len(), counts.handled + counts.displaced + counts.pending);
+}
+
+fn history<P: Policy, const N: usize>(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let token = Rc::new(());
+    let alive = || Rc::strong_count(&token) - 1;
+    let mut ring = Ring::<Counted, N>::new();
+    let mut seen = History::default();
+    for _ in 0..4 {
+        let core = ring.core();
+        let mut stopped = Vec::new();
+        for _ in 0..60 {
+            match random.below(10) {
+                0 | 1 if stopped.len() < 2 => {
+                    if let Some(claim) = core.claim_slow::<P>() {
+                        stopped.push((claim, seen.begin()));
+                    }
+                }
+                2 | 3 if !stopped.is_empty() => {
+                    let which = random.below(stopped.len() as u64) as usize;
+                    let (claim, event) = stopped.remove(which);
+                    let displaced = core.fill::<P>(claim, (event, Rc::clone(&token)));
+                    seen.end(event, displaced);
+                }
+                4..=7 => {
+                    let occupied = alive() + stopped.len();
+                    let event = seen.begin();
+                    if let Ok(displaced) = core.publish::<P>((event, Rc::clone(&token))) {
+                        seen.end(event, displaced);
+                    } else {
+                        core.turn_away(1);
+                        seen.refused += 1;
+                        // On a ring that displaces, a slot may be out of use.
+                        assert!(P::EVICTS || occupied == N, "a false full: {occupied} of {N}");
+                    }
+                }
+                8 => drain::<P>(core, usize::MAX, &mut seen),
+                _ => drain::<P>(core, random.below(3) as usize, &mut seen),
+            }
+        }
+        for (claim, event) in stopped {
+            let displaced = core.fill::<P>(claim, (event, Rc::clone(&token)));
+            seen.end(event, displaced);
+        }
+        check_counts::<P, N>(&ring, alive(), &seen);
+        for _ in 0..random.below(12) {
+            if random.below(2) == 0 {
+                let before = alive();
+                let event = seen.begin();
+                if let Ok(displaced) = ring.publish_mut::<P>((event, Rc::clone(&token))) {
+                    seen.end(event, displaced);
+                } else {
+                    ring.turn_away_mut(1);
+                    seen.refused += 1;
+                    assert!(P::EVICTS || before == N, "a false full: {before} of {N}");
+                }
+            } else {
+                let mut span = ring.freeze_mut::<P>();
+                for _ in 0..random.below(4) {
+                    let Some((event, _)) = ring.take_mut::<P>(&mut span) else { break };
+                    seen.taken.push(event);
+                }
+            }
+            check_counts::<P, N>(&ring, alive(), &seen);
+        }
+    }
+    drain::<P>(ring.core(), usize::MAX, &mut seen);
+    assert_eq!(alive(), 0, "a drain leaves nothing");
+    seen.check_order();
+}
+
+fn histories<P: Policy, const N: usize>() {
+    (1..1500).for_each(history::<P, N>);
+}
+
+#[test]
+fn rejecting() {
+    histories::<Reject, 2>();
+    histories::<Reject, 4>();
+    histories::<Reject, 8>();
+}
+
+#[test]
+fn displacing() {
+    histories::<DropOldest, 2>();
+    histories::<DropOldest, 4>();
+    histories::<DropOldest, 8>();
+}
