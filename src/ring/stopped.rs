@@ -1,11 +1,11 @@
 //! Publishers that are stopped between claim and commit while everybody else goes on, at random: what
 //! the ring promises must hold for every such history.
 
-extern crate std;
+extern crate alloc;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 use super::{Policy, Reader, Ring};
 use crate::{DropOldest, Reject};
