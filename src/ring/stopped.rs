@@ -8,7 +8,20 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::{Policy, Reader, Ring};
-use crate::{DropOldest, Reject};
+
+struct Rejecting;
+
+impl Policy for Rejecting {
+    const EVICTS: bool = false;
+    const REFUSES: bool = true;
+}
+
+struct Displacing;
+
+impl Policy for Displacing {
+    const EVICTS: bool = true;
+    const REFUSES: bool = false;
+}
 
 /// A small generator of numbers: xorshift.
 struct Random(u64);
@@ -157,14 +170,14 @@ fn histories<P: Policy, const N: usize>() {
 
 #[test]
 fn rejecting() {
-    histories::<Reject, 2>();
-    histories::<Reject, 4>();
-    histories::<Reject, 8>();
+    histories::<Rejecting, 2>();
+    histories::<Rejecting, 4>();
+    histories::<Rejecting, 8>();
 }
 
 #[test]
 fn displacing() {
-    histories::<DropOldest, 2>();
-    histories::<DropOldest, 4>();
-    histories::<DropOldest, 8>();
+    histories::<Displacing, 2>();
+    histories::<Displacing, 4>();
+    histories::<Displacing, 8>();
 }
