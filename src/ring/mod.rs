@@ -92,13 +92,14 @@
 //! |---|---|---|---|
 //! | [`State::tail`] | claims; holds | all | claim Release → `freeze` Acquire: earlier commits; `let_go` Release → displacing claim, `claim_slow` Acquire: the stamp |
 //! | [`State::head`] | consumer | `claim_slow` | Relaxed: a publisher that goes around a slot looks at it again after the Acquire of a stamp that was stored later |
-//! | `Slot::stamp` | owner of the slot | all | commit Release → `take_at` Acquire: the event is in; free Release → `publish` Acquire: it is out |
+//! | `Slot::stamp` | owner of the slot | all | commit Release → `Slot::take` Acquire: the event is in; free Release → `publish` Acquire: it is out |
 //! | [`State::consumer`] | consumer | `claim_slow` | named Relaxed before the tail is moved with Release; a claim of the consumer Acquire ← Release of the last one |
 //! | [`State::loose`] | consumer | `claim_slow` | Release → Acquire: what was freed without a hold before |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
 //!
-//! `tests/loom.rs` has the models and `tests/mutants` weakens each ordering and removes each guard in
-//! turn: every one makes a model or a test fail.
+//! `tests/loom.rs` has the models and `tests/mutants` weakens these orderings and removes the guards in
+//! turn: every one listed there makes a model fail. The loose positions have no model: `stopped.rs`
+//! tries them with publishers stopped at random.
 
 mod counts;
 #[cfg(not(tickbus_loom))]

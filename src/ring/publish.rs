@@ -29,7 +29,7 @@ impl<E> Core<'_, E> {
         // Acquire: pairs with the Release in `let_go`; an event that has been taken from this lap is
         // not taken for one to displace. Without displacing, a stale stamp only leads to a closer look.
         let tail = self.state.tail.0.load(if P::EVICTS { Acquire } else { Relaxed });
-        // Acquire: pairs with the Release in `Reader::take` and `let_go`; the old event is out of the
+        // Acquire: pairs with the Release in `Slot::take` and `let_go`; the old event is out of the
         // slot. When displacing, pairs with the Release in `fill`: it is in.
         let stamp = self.slot(shape, tail).stamp.load(Acquire);
         // While the consumer holds a slot the low bit of the tail is set and neither fits.
@@ -158,7 +158,7 @@ impl<E> Core<'_, E> {
         unsafe { slot.write(event) };
         let written = shape.written(claim.position);
         if !P::EVICTS {
-            // Release: pairs with the Acquire in `Reader::take`; the event is in before the stamp
+            // Release: pairs with the Acquire in `Slot::take`; the event is in before the stamp
             // says so.
             slot.stamp.store(written, Release);
         } else if slot.stamp.compare_exchange(claim.stamp, written, Release, Relaxed).is_err() {

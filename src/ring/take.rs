@@ -222,7 +222,7 @@ impl<'a, E> Reader<'a, E> {
     fn pass(&mut self, end: Word) -> bool {
         let (shape, head) = (self.shape, self.head());
         let mut next = head;
-        // Acquire: as in `take_at`.
+        // Acquire: as in `Slot::take`.
         while next != end && self.slot(next).stamp.load(Acquire) != shape.written(next) {
             next = next.wrapping_add(shape.unit);
         }
@@ -232,7 +232,7 @@ impl<'a, E> Reader<'a, E> {
         let mut late = self.late;
         let mut position = head;
         while position != next {
-            // Acquire: as in `take_at`.
+            // Acquire: as in `Slot::take`.
             let stamp = self.slot(position).stamp.load(Acquire);
             if stamp == shape.written(position) {
                 // Committed by now, so taken in its turn. Again from the start: what is before it may
@@ -312,7 +312,7 @@ impl<'a, E> Reader<'a, E> {
             Some(late) => late,
         };
         while position != to {
-            // Acquire: as in `take_at`.
+            // Acquire: as in `Slot::take`.
             let stamp = self.slot(position).stamp.load(Acquire);
             // A stamp of the laps to come is none of a late event, all others are. The head is no more
             // than three laps behind such a stamp; where a word cannot wrap, however many they are.
@@ -379,7 +379,7 @@ impl<'a, E> Reader<'a, E> {
                 return None;
             }
             let slot = self.slot(head);
-            // Acquire: as in `take_at`.
+            // Acquire: as in `Slot::take`.
             if slot.stamp.load(Acquire) & !HELD != shape.written(head) {
                 if !self.pass_displaceable(span.end) {
                     span.end = self.head();
@@ -410,7 +410,7 @@ impl<'a, E> Reader<'a, E> {
         let head = self.head();
         let has_event = |at: Word, stamp: Word| stamp & !HELD == shape.written(at);
         let mut next = head;
-        // Acquire: as in `take_at`.
+        // Acquire: as in `Slot::take`.
         while before(next, end) && !has_event(next, self.slot(next).stamp.load(Acquire)) {
             next = next.wrapping_add(shape.unit);
         }
@@ -421,7 +421,7 @@ impl<'a, E> Reader<'a, E> {
         let mut position = head;
         while position != next {
             let stamp = &self.slot(position).stamp;
-            // Acquire: as in `take_at`.
+            // Acquire: as in `Slot::take`.
             let found = stamp.load(Acquire);
             let over = shape.written(position.wrapping_sub(shape.span));
             if has_event(position, found) {
