@@ -4,7 +4,7 @@
 //! word; `--quick` runs fewer rounds, `--test` everything once, to see that it computes what the floor does.
 //!
 //! Each round runs every contender of a row once, in rotating order, so that what disturbs the machine
-//! disturbs all alike. Rows on one thread tell the median of the rounds. Rows with threads tell the 10th percentile,
+//! disturbs all alike. Rows on one thread tell the median of the rounds, those of Bevy the 25th percentile. Rows with threads tell the 10th percentile,
 //! for the threads are pinned and whoever else wants a core can only make a round slower.
 
 mod contenders;
@@ -45,6 +45,12 @@ const TARGETS: &[(&str, &str, f64)] = &[
     ("drop-oldest on a full ring, shared", "ArrayQueue::force_push", 0.7),
     ("drop-oldest on a full ring, shared", "embassy publish_immediate", 1.0),
     ("drain of an empty bus", "ArrayQueue", 0.5),
+    ("bevy, 4096 from any thread to Messages", "crossbeam idiom", 0.35),
+    ("bevy, 4096 to a frame slice", "MessageWriter::write", 0.35),
+    ("bevy, 4096 to one batch trigger", "commands.trigger", 0.03),
+    ("bevy, 4096 to an observer each", "commands.trigger", 0.9),
+    ("bevy, burst of 16384 to Messages", "crossbeam idiom", 0.4),
+    ("bevy, idle, each of 64", "message type", 1.5),
 ];
 
 /// How long one contender runs in one round.
@@ -62,7 +68,8 @@ fn main() {
     };
 
     let rows = rows();
-    for (row, peer, _) in TARGETS {
+    let built = |row: &str| cfg!(feature = "bevy") || !row.starts_with("bevy");
+    for (row, peer, _) in TARGETS.iter().filter(|(row, ..)| built(row)) {
         let known = |found: &Row| {
             found.name == *row && found.contenders.iter().any(|found| found.name == *peer)
         };
@@ -85,8 +92,13 @@ struct Rounds {
 
 /// The nanoseconds per event of each contender.
 fn measure(row: &mut Row, rounds: &Rounds) -> Vec<f64> {
-    let threads = row.elements != FRAME;
-    let (rounds, percentile) = if threads { (rounds.threads, 10) } else { (rounds.frames, 50) };
+    let bevy = row.name.starts_with("bevy");
+    let threads = row.elements != FRAME && !bevy;
+    let (rounds, percentile) = match (threads, bevy) {
+        (true, _) => (rounds.threads, 10),
+        (_, true) => (rounds.frames, 25),
+        _ => (rounds.frames, 50),
+    };
     let iterations: Vec<u64> = row
         .contenders
         .iter_mut()

@@ -79,6 +79,11 @@
 //! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(all(feature = "bevy", not(tickbus_loom)))]
+pub mod bevy;
 mod bus;
 mod error;
 mod event;

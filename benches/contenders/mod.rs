@@ -1,5 +1,7 @@
 //! What the benches compare: rows of contenders that do the same work, each checked against the same reference.
 
+#[cfg(feature = "bevy")]
+mod bevy;
 mod dispatch;
 mod publish;
 mod saturated;
@@ -39,6 +41,8 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(dispatch::rows());
     rows.extend(threads::rows());
     rows.extend(saturated::rows());
+    #[cfg(feature = "bevy")]
+    rows.extend(bevy::rows());
     rows
 }
 

@@ -1,0 +1,313 @@
+//! A bus in a Bevy app, beside what Bevy and its users have. Executors are single-threaded.
+
+use core::hint::black_box;
+use core::time::Duration;
+use std::time::Instant;
+
+use bevy_app::{App, PreUpdate, Update};
+use bevy_ecs::prelude::*;
+use tickbus::Bus;
+use tickbus::bevy::{BusDrained, BusFrame, EventBusAppExt, EventBusPlugin};
+
+use super::{Contender, Row, leak};
+
+/// The anchor's event: 16 bytes.
+#[derive(Clone, Copy, Message, Event)]
+struct Hit {
+    key: u64,
+    amount: f32,
+    by: u32,
+}
+
+impl Hit {
+    fn new(key: u64) -> Self {
+        let key = black_box(key);
+        Self { key, amount: 1.0, by: key as u32 }
+    }
+
+    fn fold(&self, sum: u64) -> u64 {
+        sum.rotate_left(5).wrapping_add(self.key ^ u64::from(self.by)) ^ u64::from(self.amount.to_bits())
+    }
+}
+
+#[derive(Resource, Default)]
+struct Sum(u64);
+
+const FRAME: u64 = 4096;
+const BURST: u64 = 16_384;
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            name: "bevy, 4096 from any thread to Messages",
+            elements: FRAME,
+            contenders: vec![
+                with_publish("tickbus", to_messages::<4096>(), FRAME),
+                with_publish("crossbeam idiom", crossbeam(), FRAME),
+                with_publish("MessageWriter::write, no queue", writer(), FRAME),
+            ],
+        },
+        Row {
+            name: "bevy, 4096 to a frame slice",
+            elements: FRAME,
+            contenders: vec![
+                without_publish("tickbus", to_frame(), FRAME),
+                without_publish("MessageWriter::write", writer(), FRAME),
+                without_publish("tickbus to Messages", to_messages::<4096>(), FRAME),
+            ],
+        },
+        Row {
+            name: "bevy, 4096 to one batch trigger",
+            elements: FRAME,
+            contenders: vec![
+                without_publish("tickbus", to_batch_trigger(), FRAME),
+                without_publish("commands.trigger", commands_trigger(), FRAME),
+            ],
+        },
+        Row {
+            name: "bevy, 4096 to an observer each",
+            elements: FRAME,
+            contenders: vec![
+                without_publish("tickbus", to_observer(), FRAME),
+                without_publish("commands.trigger", commands_trigger(), FRAME),
+            ],
+        },
+        Row {
+            name: "bevy, burst of 16384 to Messages",
+            elements: BURST,
+            contenders: vec![
+                without_publish("tickbus", to_messages::<16384>(), BURST),
+                without_publish("crossbeam idiom", crossbeam(), BURST),
+            ],
+        },
+        Row {
+            name: "bevy, idle, each of 64",
+            elements: 64,
+            contenders: vec![
+                idle("tickbus", |app| idle_buses(app)),
+                idle("message type", |app| idle_messages(app)),
+            ],
+        },
+        Row {
+            name: "bevy, idle, the only one",
+            elements: 1,
+            contenders: vec![
+                idle("tickbus", |app| idle_bus::<0>(app)),
+                idle("message type", |app| {
+                    app.add_message::<Idle<0>>();
+                }),
+                idle("drain system of the crossbeam idiom", idle_crossbeam),
+            ],
+        },
+    ]
+}
+
+/// An app, and what publishes to it.
+struct Setup {
+    app: App,
+    publish: Box<dyn FnMut(Hit)>,
+}
+
+/// One frame: the time of publishing, where it counts, and of the update.
+fn contender(name: &'static str, setup: Setup, events: u64, count_publish: bool) -> Contender {
+    let Setup { mut app, mut publish } = setup;
+    app.init_resource::<Sum>();
+    let expected = |salt: u64| (0..events).fold(0, |sum, key| Hit::new(key ^ salt).fold(sum));
+    let expected: Vec<u64> = (0..8).map(expected).collect();
+    let mut salt = 0;
+    // Buffers grow to their size.
+    for _ in 0..4 {
+        (0..events).for_each(|key| publish(Hit::new(key)));
+        app.update();
+    }
+    let run = Box::new(move |iterations| {
+        let mut time = Duration::ZERO;
+        for _ in 0..iterations {
+            app.world_mut().resource_mut::<Sum>().0 = 0;
+            let begin = Instant::now();
+            for key in 0..events {
+                publish(Hit::new(key ^ salt));
+            }
+            let published = Instant::now();
+            app.update();
+            let end = Instant::now();
+            time += end - if count_publish { begin } else { published };
+            let sum = app.world().resource::<Sum>().0;
+            assert_eq!(sum, expected[salt as usize], "{name} computed something else");
+            salt = (salt + 1) % 8;
+        }
+        time
+    });
+    Contender { name, run }
+}
+
+fn with_publish(name: &'static str, setup: Setup, events: u64) -> Contender {
+    contender(name, setup, events, true)
+}
+
+fn without_publish(name: &'static str, setup: Setup, events: u64) -> Contender {
+    contender(name, setup, events, false)
+}
+
+fn read_messages(mut hits: MessageReader<Hit>, mut sum: ResMut<Sum>) {
+    sum.0 = hits.read().fold(sum.0, |sum, hit| hit.fold(sum));
+}
+
+fn bus<const N: usize>() -> (App, &'static Bus<Hit, N>) {
+    let bus = leak(Bus::<Hit, N>::new());
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus));
+    (app, bus)
+}
+
+fn to_messages<const N: usize>() -> Setup {
+    let (mut app, bus) = bus::<N>();
+    app.add_bus_message::<Hit>().add_systems(Update, read_messages);
+    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+}
+
+fn to_frame() -> Setup {
+    let (mut app, bus) = bus::<4096>();
+    app.add_bus_frame::<Hit>().add_systems(
+        Update,
+        |mut hits: BusFrame<Hit>, mut sum: ResMut<Sum>| {
+            sum.0 = hits.read().iter().fold(sum.0, |sum, hit| hit.fold(sum));
+        },
+    );
+    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+}
+
+fn to_batch_trigger() -> Setup {
+    let (mut app, bus) = bus::<4096>();
+    app.add_observer(|hits: On<BusDrained<Hit>>, mut sum: ResMut<Sum>| {
+        sum.0 = hits.iter().fold(sum.0, |sum, hit| hit.fold(sum));
+    });
+    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+}
+
+fn observer(hit: On<Hit>, mut sum: ResMut<Sum>) {
+    sum.0 = hit.fold(sum.0);
+}
+
+fn to_observer() -> Setup {
+    let (mut app, bus) = bus::<4096>();
+    app.add_bus_event::<Hit>().add_observer(observer);
+    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+}
+
+/// What users write today: an unbounded channel, drained into messages in `PreUpdate`.
+fn crossbeam() -> Setup {
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    #[derive(Resource)]
+    struct Inbox(crossbeam_channel::Receiver<Hit>);
+    let mut app = App::new();
+    app.insert_resource(Inbox(receiver))
+        .add_message::<Hit>()
+        .add_systems(PreUpdate, |inbox: Res<Inbox>, mut hits: MessageWriter<Hit>| {
+            hits.write_batch(inbox.0.try_iter());
+        })
+        .add_systems(Update, read_messages);
+    Setup { app, publish: Box::new(move |hit| sender.send(hit).unwrap()) }
+}
+
+/// Events in a plain vector, so that the drain of a queue is no part of it.
+#[derive(Resource)]
+struct Staged(&'static std::sync::Mutex<Vec<Hit>>);
+
+fn staged() -> (App, Box<dyn FnMut(Hit)>) {
+    let hits: &std::sync::Mutex<Vec<Hit>> = leak(std::sync::Mutex::new(Vec::new()));
+    let mut app = App::new();
+    app.insert_resource(Staged(hits));
+    (app, Box::new(|hit| hits.lock().unwrap().push(hit)))
+}
+
+fn writer() -> Setup {
+    let (mut app, publish) = staged();
+    app.add_message::<Hit>()
+        .add_systems(PreUpdate, |staged: Res<Staged>, mut hits: MessageWriter<Hit>| {
+            for hit in staged.0.lock().unwrap().drain(..) {
+                hits.write(hit);
+            }
+        })
+        .add_systems(Update, read_messages);
+    Setup { app, publish }
+}
+
+fn commands_trigger() -> Setup {
+    let (mut app, publish) = staged();
+    app.add_systems(PreUpdate, |staged: Res<Staged>, mut commands: Commands| {
+        for hit in staged.0.lock().unwrap().drain(..) {
+            commands.trigger(hit);
+        }
+    })
+    .add_observer(observer);
+    Setup { app, publish }
+}
+
+/// What an update takes beyond that of an empty app.
+fn idle(name: &'static str, add: fn(&mut App)) -> Contender {
+    let mut empty = App::new();
+    let mut app = App::new();
+    add(&mut app);
+    let update = |app: &mut App, times: u64| {
+        let begin = Instant::now();
+        (0..times).for_each(|_| app.update());
+        begin.elapsed()
+    };
+    update(&mut app, 4);
+    let run = Box::new(move |iterations: u64| {
+        let without = update(&mut empty, iterations * 16);
+        let with = update(&mut app, iterations * 16);
+        with.saturating_sub(without).max(Duration::from_nanos(1)) / 16
+    });
+    Contender { name, run }
+}
+
+#[derive(Clone, Copy, Message)]
+struct Idle<const K: usize>;
+
+fn idle_bus<const K: usize>(app: &mut App) {
+    let bus = leak(Bus::<Idle<K>, 16>::new());
+    app.add_plugins(EventBusPlugin::new(bus)).add_bus_frame::<Idle<K>>();
+}
+
+fn idle_crossbeam(app: &mut App) {
+    #[derive(Resource)]
+    struct Inbox(crossbeam_channel::Receiver<Idle<0>>);
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    leak(sender);
+    app.insert_resource(Inbox(receiver)).add_message::<Idle<0>>().add_systems(
+        PreUpdate,
+        |inbox: Res<Inbox>, mut hits: MessageWriter<Idle<0>>| {
+            hits.write_batch(inbox.0.try_iter());
+        },
+    );
+}
+
+macro_rules! each_of_64 {
+    ($app:ident, $add:ident) => {
+        each_of_64!(@ $app, $add, 0 8 16 24 32 40 48 56)
+    };
+    (@ $app:ident, $add:ident, $($at:literal)*) => {$(
+        $add::<{ $at }>($app);
+        $add::<{ $at + 1 }>($app);
+        $add::<{ $at + 2 }>($app);
+        $add::<{ $at + 3 }>($app);
+        $add::<{ $at + 4 }>($app);
+        $add::<{ $at + 5 }>($app);
+        $add::<{ $at + 6 }>($app);
+        $add::<{ $at + 7 }>($app);
+    )*};
+}
+
+fn idle_buses(app: &mut App) {
+    each_of_64!(app, idle_bus);
+}
+
+fn idle_message<const K: usize>(app: &mut App) {
+    app.add_message::<Idle<K>>();
+}
+
+fn idle_messages(app: &mut App) {
+    each_of_64!(app, idle_message);
+}

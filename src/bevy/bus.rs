@@ -1,0 +1,230 @@
+//! A bus of any capacity and policy, and who publishes to it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::any::type_name;
+use core::fmt;
+
+use bevy_ecs::resource::Resource;
+use bevy_ecs::system::{Res, SystemParam};
+
+use crate::{Bus, Consumer, Full, Overrun, Stats};
+
+/// A bus without its capacity and its policy.
+pub(super) trait Publish<E>: Send + Sync {
+    fn publish(&self, event: E) -> Result<(), Full<E>>;
+    fn len(&self) -> usize;
+    fn capacity(&self) -> usize;
+    fn stats(&self) -> Stats;
+    fn claim(&'static self) -> Option<Box<dyn Read<E>>>;
+}
+
+/// The reading end of one.
+pub(super) trait Read<E>: Send + Sync {
+    /// Moves at most `limit` events, of those that wait at this moment.
+    fn read(&mut self, limit: usize, into: &mut Vec<E>);
+    fn backlog(&self) -> usize;
+    fn stats(&self) -> Stats;
+    /// Drops what waits, and says how many that were.
+    fn discard(&mut self) -> usize;
+}
+
+impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Publish<E> for Bus<E, N, P> {
+    fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.publish(event)
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
+
+    fn claim(&'static self) -> Option<Box<dyn Read<E>>> {
+        let consumer = self.consumer()?;
+        Some(Box::new(Reader::<E, N, P>(consumer)))
+    }
+}
+
+struct Reader<E: 'static, const N: usize, P: Overrun + 'static>(Consumer<'static, E, P>);
+
+impl<E: Send, const N: usize, P: Overrun> Read<E> for Reader<E, N, P> {
+    fn read(&mut self, limit: usize, into: &mut Vec<E>) {
+        let drain = self.0.drain();
+        if limit >= N {
+            // A drain has no more than the bus holds, and internal iteration is the fast one.
+            drain.for_each(|event| into.push(event));
+        } else {
+            into.extend(drain.take(limit));
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.0.backlog()
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    fn discard(&mut self) -> usize {
+        self.0.drain().count()
+    }
+}
+
+/// The buses of `E`, one for each lane: what an [`EventBusPlugin`](super::EventBusPlugin) was given.
+///
+/// A handle for code that does not name the `static`: clone it into a thread or a task.
+///
+/// # Examples
+///
+/// ```
+/// use bevy_app::App;
+/// use tickbus::Bus;
+/// use tickbus::bevy::{EventBus, EventBusPlugin};
+///
+/// static HITS: Bus<u32, 4> = Bus::new();
+/// let mut app = App::new();
+/// app.add_plugins(EventBusPlugin::new(&HITS));
+///
+/// let hits = app.world().resource::<EventBus<u32>>().clone();
+/// std::thread::spawn(move || hits.publish(7).unwrap()).join().unwrap();
+/// assert_eq!(HITS.len(), 1);
+/// ```
+#[derive(Resource)]
+pub struct EventBus<E: 'static> {
+    pub(super) lanes: Vec<&'static dyn Publish<E>>,
+}
+
+impl<E: 'static> EventBus<E> {
+    /// Publishes `event` on the first lane. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::publish`].
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.lanes[0].publish(event)
+    }
+
+    /// Publishes `event` on a lane, 0 being the first. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn publish_to(&self, lane: usize, event: E) -> Result<(), Full<E>> {
+        self.lanes[lane].publish(event)
+    }
+
+    /// How many events wait on all lanes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.len()).sum()
+    }
+
+    /// Whether no event waits on any lane.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What has happened on a lane so far.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[must_use]
+    pub fn stats(&self, lane: usize) -> Stats {
+        self.lanes[lane].stats()
+    }
+}
+
+impl<E: 'static> Clone for EventBus<E> {
+    fn clone(&self) -> Self {
+        Self { lanes: self.lanes.clone() }
+    }
+}
+
+impl<E: 'static> fmt::Debug for EventBus<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBus")
+            .field("event", &type_name::<E>())
+            .field("lanes", &self.lanes.len())
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Publishes from a system.
+///
+/// Access is shared, so that systems with the same publisher run in parallel, which those with the
+/// same `MessageWriter` do not. It does no more than the `static` does; a system that can name that
+/// may publish without this parameter. What a system publishes is delivered in the next frame.
+///
+/// # Examples
+///
+/// ```
+/// use bevy_app::{App, Update};
+/// use tickbus::Bus;
+/// use tickbus::bevy::{BusPublisher, EventBusPlugin};
+///
+/// static SHOTS: Bus<u32, 4> = Bus::new();
+///
+/// fn shoot(shots: BusPublisher<u32>) {
+///     if shots.publish(7).is_err() {
+///         println!("out of ammunition");
+///     }
+/// }
+/// # bevy_ecs::system::assert_is_system(shoot);
+///
+/// let mut app = App::new();
+/// app.add_plugins(EventBusPlugin::new(&SHOTS)).add_systems(Update, (shoot, shoot));
+/// app.update();
+/// assert_eq!(SHOTS.len(), 2);
+/// ```
+#[derive(SystemParam)]
+pub struct BusPublisher<'w, E: 'static> {
+    #[system_param(
+        validation_message = "no bus of this event was added: add an `EventBusPlugin` of it"
+    )]
+    bus: Res<'w, EventBus<E>>,
+}
+
+impl<E: 'static> BusPublisher<'_, E> {
+    /// Publishes `event` on the first lane. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::publish`].
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.bus.publish(event)
+    }
+
+    /// Publishes `event` on a lane, 0 being the first. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn publish_to(&self, lane: usize, event: E) -> Result<(), Full<E>> {
+        self.bus.publish_to(lane, event)
+    }
+}
+
+impl<E: 'static> fmt::Debug for BusPublisher<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusPublisher").field("bus", &*self.bus).finish()
+    }
+}

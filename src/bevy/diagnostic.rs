@@ -1,0 +1,74 @@
+//! The numbers of the drain as Bevy's diagnostics.
+
+use bevy_app::{App, Plugin};
+use bevy_diagnostic::{Diagnostic, DiagnosticPath, Diagnostics, RegisterDiagnostic};
+use bevy_ecs::schedule::IntoScheduleConfigs;
+use bevy_ecs::system::Res;
+
+use super::{EventBusDrain, EventBusStats, EventBusSystems};
+
+/// Passes what the drains of a frame did to Bevy's diagnostics: one measurement a frame and number.
+///
+/// Add it after the buses.
+///
+/// # Examples
+///
+/// ```
+/// use bevy_app::App;
+/// use bevy_diagnostic::{DiagnosticsPlugin, DiagnosticsStore};
+/// use tickbus::Bus;
+/// use tickbus::bevy::{EventBusDiagnosticsPlugin, EventBusPlugin};
+///
+/// static HITS: Bus<u32, 4> = Bus::new();
+/// let mut app = App::new();
+/// app.add_plugins((
+///     DiagnosticsPlugin,
+///     EventBusPlugin::new(&HITS),
+///     EventBusDiagnosticsPlugin,
+/// ));
+/// HITS.publish(7).unwrap();
+/// app.update();
+///
+/// let store = app.world().resource::<DiagnosticsStore>();
+/// let delivered = store.get(&EventBusDiagnosticsPlugin::DELIVERED).unwrap();
+/// assert_eq!(delivered.value(), Some(1.0));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventBusDiagnosticsPlugin;
+
+impl EventBusDiagnosticsPlugin {
+    /// Events delivered in a frame.
+    pub const DELIVERED: DiagnosticPath = DiagnosticPath::const_new("event_bus/delivered");
+    /// Events that wait at the end of a drain.
+    pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("event_bus/left");
+    /// Events lost in a frame: dropped, or given back by a full bus.
+    pub const LOST: DiagnosticPath = DiagnosticPath::const_new("event_bus/lost");
+    /// Events released later than in the step that covers them.
+    pub const LATE: DiagnosticPath = DiagnosticPath::const_new("event_bus/late");
+    /// How long the drain took, in microseconds.
+    pub const SPENT: DiagnosticPath = DiagnosticPath::const_new("event_bus/spent");
+}
+
+impl Plugin for EventBusDiagnosticsPlugin {
+    fn build(&self, app: &mut App) {
+        app.register_diagnostic(Diagnostic::new(Self::DELIVERED))
+            .register_diagnostic(Diagnostic::new(Self::LEFT))
+            .register_diagnostic(Diagnostic::new(Self::LOST))
+            .register_diagnostic(Diagnostic::new(Self::LATE))
+            .register_diagnostic(Diagnostic::new(Self::SPENT).with_suffix(" us"))
+            .add_systems(EventBusDrain, measure.in_set(EventBusSystems::Report));
+    }
+}
+
+fn measure(stats: Option<Res<EventBusStats>>, mut diagnostics: Diagnostics) {
+    let Some(stats) = stats else { return };
+    let frame = stats.frame();
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::DELIVERED, || frame.delivered as f64);
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LEFT, || stats.left() as f64);
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LOST, || {
+        frame.dropped.wrapping_add(frame.refused) as f64
+    });
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LATE, || frame.late as f64);
+    diagnostics
+        .add_measurement(&EventBusDiagnosticsPlugin::SPENT, || stats.spent.as_secs_f64() * 1e6);
+}

@@ -1,0 +1,596 @@
+//! The drain: from the buses of an app into its world, once a frame.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::any::{TypeId, type_name};
+use core::time::Duration;
+
+use bevy_ecs::message::Messages;
+use bevy_ecs::resource::Resource;
+use bevy_ecs::system::Res;
+use bevy_ecs::world::World;
+
+use super::bus::Read;
+use super::clock::{self, Clock};
+use super::frame::EventBusState;
+use super::route::{BusDrained, Routes, is_observed};
+use super::{BusOverrun, EventBusConfig, EventBusStats, LaneCounts, PausePolicy};
+use crate::Stats;
+
+/// Events between two looks at the clock.
+const BATCH: usize = 64;
+
+/// Lanes below the first have a right to this part of the budget each, when they have events.
+const SHARE: usize = 8;
+
+/// So that the first lane has a part of the budget as well.
+pub(super) const MAX_LANES: usize = SHARE;
+
+/// How many drains come after the last that found something: messages of a pause live two frames.
+const LINGER: u8 = 2;
+
+/// Every bus of an app.
+#[derive(Resource, Default)]
+pub(super) struct Buses {
+    pub(super) buses: Vec<Entry>,
+    /// Events that somebody wants delivered, and that nobody has looked for yet.
+    pub(super) wanted: Vec<(TypeId, &'static str)>,
+    /// Nobody but the drain ends the life of messages: the app has no main schedule.
+    pub(super) by_hand: bool,
+    /// Whether there are overruns to forget.
+    overrun: bool,
+}
+
+/// One bus, and what it is a bus of.
+pub(super) struct Entry {
+    pub(super) of: TypeId,
+    /// `None` while it is drained.
+    pub(super) bus: Option<Box<dyn Drained>>,
+}
+
+/// A bus without its event.
+pub(super) trait Drained: Send + Sync {
+    /// Whether a drain would find nothing and change nothing.
+    fn is_idle(&self) -> bool;
+
+    fn drain(&mut self, world: &mut World);
+
+    /// Delivers what the fixed step covers that ends at `end`.
+    #[cfg(feature = "bevy_time")]
+    fn release(&mut self, world: &mut World, end: Duration);
+
+    #[cfg(feature = "bevy_time")]
+    fn is_fixed(&self) -> bool;
+}
+
+/// Whether there is anything to drain: a condition, so that idle buses cost no more than a look.
+pub(super) fn any_work(buses: Res<Buses>) -> bool {
+    let idle = |entry: &Entry| entry.bus.as_ref().is_none_or(|bus| bus.is_idle());
+    buses.overrun || !buses.wanted.is_empty() || !buses.buses.iter().all(idle)
+}
+
+pub(super) fn drain_all(world: &mut World) {
+    let mut buses = world.resource_mut::<Buses>();
+    for (of, name) in core::mem::take(&mut buses.wanted) {
+        assert!(
+            buses.buses.iter().any(|entry| entry.of == of),
+            "events of `{name}` are to be delivered, but no bus carries them: add an \
+             `EventBusPlugin` with a bus of `{name}`"
+        );
+    }
+    if core::mem::take(&mut buses.overrun) {
+        let mut overruns = world.resource_mut::<Messages<BusOverrun>>();
+        overruns.update();
+        let any = !overruns.is_empty();
+        world.resource_mut::<Buses>().overrun = any;
+    }
+    let mut stats = world.resource_mut::<EventBusStats>();
+    stats.generations = 0;
+    stats.spent = Duration::ZERO;
+    for at in 0..world.resource::<Buses>().buses.len() {
+        with_bus(world, at, |bus, world| {
+            if !bus.is_idle() {
+                bus.drain(world);
+            }
+        });
+    }
+}
+
+/// Whether fixed steps have anything to do with a bus.
+#[cfg(feature = "bevy_time")]
+pub(super) fn any_fixed(buses: Res<Buses>) -> bool {
+    buses.buses.iter().any(|entry| entry.bus.as_ref().is_some_and(|bus| bus.is_fixed()))
+}
+
+#[cfg(feature = "bevy_time")]
+pub(super) fn release_all(world: &mut World) {
+    let end = clock::end_of_step(world);
+    for at in 0..world.resource::<Buses>().buses.len() {
+        with_bus(world, at, |bus, world| {
+            if bus.is_fixed() {
+                bus.release(world, end);
+            }
+        });
+    }
+}
+
+/// Takes a bus out of the world for as long as it works on the world, and puts it back also when an
+/// observer panics.
+pub(super) fn with_bus(
+    world: &mut World,
+    at: usize,
+    work: impl FnOnce(&mut dyn Drained, &mut World),
+) {
+    struct PutBack<'w> {
+        world: &'w mut World,
+        at: usize,
+        bus: Box<dyn Drained>,
+    }
+
+    impl Drop for PutBack<'_> {
+        fn drop(&mut self) {
+            let bus = core::mem::replace(&mut self.bus, Box::new(Nothing));
+            if let Some(mut buses) = self.world.get_resource_mut::<Buses>() {
+                buses.buses[self.at].bus = Some(bus);
+            }
+        }
+    }
+
+    let Some(bus) = world.resource_mut::<Buses>().buses[at].bus.take() else { return };
+    let mut out = PutBack { world, at, bus };
+    work(&mut *out.bus, out.world);
+}
+
+/// What stands in for a bus that goes back. Allocates nothing.
+struct Nothing;
+
+impl Drained for Nothing {
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    fn drain(&mut self, _: &mut World) {}
+
+    #[cfg(feature = "bevy_time")]
+    fn release(&mut self, _: &mut World, _: Duration) {}
+
+    #[cfg(feature = "bevy_time")]
+    fn is_fixed(&self) -> bool {
+        false
+    }
+}
+
+/// The kinds of an event.
+pub(super) struct Kinds<E> {
+    pub(super) subjects: &'static [&'static str],
+    pub(super) kind: fn(&E) -> usize,
+}
+
+/// How the events of a bus are told their fixed step.
+pub(super) struct Steps<E> {
+    /// The clock of the stamps, now.
+    pub(super) now: Clock,
+    /// The stamp.
+    pub(super) at: fn(&E) -> Duration,
+}
+
+/// One bus with its lanes and its ways into the world.
+pub(super) struct Work<E: Send + Sync + 'static> {
+    /// Its place in the configuration.
+    pub(super) index: usize,
+    /// The place of its first lane in the statistics.
+    pub(super) first_lane: usize,
+    pub(super) lanes: Vec<Lane<E>>,
+    pub(super) kinds: Option<Kinds<E>>,
+    pub(super) clock: Option<Clock>,
+    pub(super) steps: Option<Steps<E>>,
+    pub(super) routes: Routes<E>,
+    pub(super) batch: BusDrained<E>,
+    /// How many events of the batch the observers have been given.
+    pub(super) observed: usize,
+    /// Whether observers have been given the batch as a whole.
+    pub(super) announced: bool,
+    /// For how many frames a drain has to come, whether there are events or not: to end the frame
+    /// that was, and to count from zero.
+    pub(super) linger: u8,
+}
+
+/// One bus of several that carry the same event.
+pub(super) struct Lane<E> {
+    reader: Box<dyn Read<E>>,
+    capacity: usize,
+    /// The numbers of the bus when they were last looked at.
+    seen: Stats,
+    /// Taken and not delivered. Between two drains it is in the world.
+    backlog: VecDeque<E>,
+    /// What happened in this frame.
+    counts: LaneCounts,
+}
+
+impl<E> Lane<E> {
+    pub(super) fn new(reader: Box<dyn Read<E>>, capacity: usize) -> Self {
+        let seen = reader.stats();
+        Self { reader, capacity, seen, backlog: VecDeque::new(), counts: LaneCounts::default() }
+    }
+
+    fn waiting(&self) -> usize {
+        self.backlog.len() + self.reader.backlog()
+    }
+
+    /// Takes at most `limit` events, oldest first.
+    fn take(&mut self, limit: usize, into: &mut Vec<E>) -> usize {
+        let before = into.len();
+        let old = limit.min(self.backlog.len());
+        into.extend(self.backlog.drain(..old));
+        if limit > old {
+            self.reader.read(limit - old, into);
+        }
+        into.len() - before
+    }
+}
+
+/// What holds for one drain.
+struct Frame {
+    /// Which lanes may deliver.
+    open: [bool; MAX_LANES],
+    /// When the drain has to end.
+    end: Option<(Clock, Duration)>,
+}
+
+impl Frame {
+    fn is_late(&self) -> bool {
+        self.end.is_some_and(|(now, end)| now() >= end)
+    }
+}
+
+impl<E: Send + Sync + 'static> Drained for Work<E> {
+    fn is_idle(&self) -> bool {
+        // The backlog may have come back by a rollback.
+        self.linger == 0
+            && self.kinds.is_none()
+            && self.lanes.iter().all(|lane| lane.reader.backlog() == 0)
+    }
+
+    #[cfg(feature = "bevy_time")]
+    fn is_fixed(&self) -> bool {
+        self.steps.is_some()
+    }
+
+    fn drain(&mut self, world: &mut World) {
+        if let Some(routes) = world.remove_resource::<Routes<E>>() {
+            self.routes.append(routes);
+        }
+        let begin = self.clock.map(|now| (now, now()));
+        let config = world.resource::<EventBusConfig>();
+        let settings = &config.buses[self.index];
+        let (budget, generations) = (settings.budget, settings.generations.max(1));
+        let message_limit = settings.message_limit;
+        let paused = config.paused || clock::stands_still(world);
+        let mut frame = Frame { open: [true; MAX_LANES], end: None };
+        let mut discards = [false; MAX_LANES];
+        if paused {
+            for (at, policy) in settings.pause.iter().enumerate().take(MAX_LANES) {
+                frame.open[at] = *policy == PausePolicy::PassThrough;
+                discards[at] = *policy == PausePolicy::Drop;
+            }
+        }
+        if let (Some((now, begin)), Some(time)) = (begin, budget.time) {
+            frame.end = Some((now, begin.saturating_add(time)));
+        }
+
+        let passing = paused && frame.open[..self.lanes.len()].contains(&true);
+        if passing || world.resource::<Buses>().by_hand {
+            self.routes.slices.iter_mut().for_each(|route| route.age(world));
+        }
+        self.open_state(world, &discards);
+        // What the panic of an observer has interrupted.
+        let mut worked = usize::from(!self.batch.events.is_empty());
+        self.observe(world);
+        self.deliver(world);
+
+        let mut left = budget.events.max(1).min(self.room(world, message_limit));
+        if self.steps.is_some() {
+            self.hold(world, &frame, left);
+        } else {
+            for _ in 0..generations {
+                let taken = self.generation(world, &frame, left);
+                if taken == 0 {
+                    break;
+                }
+                worked += 1;
+                left -= taken;
+                self.deliver(world);
+                if frame.is_late() {
+                    break;
+                }
+            }
+        }
+        self.close(world, &frame);
+
+        let mut stats = world.resource_mut::<EventBusStats>();
+        stats.generations = stats.generations.max(worked);
+        if let Some((now, begin)) = begin {
+            stats.spent += now().saturating_sub(begin);
+        }
+    }
+
+    #[cfg(feature = "bevy_time")]
+    fn release(&mut self, world: &mut World, end: Duration) {
+        self.observe(world);
+        self.deliver(world);
+
+        let config = world.resource::<EventBusConfig>();
+        let stopped = config.paused.then(|| config.buses[self.index].pause.clone());
+        let mut delivered = [0; MAX_LANES];
+        let mut state = world.resource_mut::<EventBusState<E>>();
+        state.begin_frame();
+        for (at, kept) in state.lanes.iter_mut().enumerate() {
+            let policy = stopped.as_ref().and_then(|policies| policies.get(at));
+            if policy.is_some_and(|policy| *policy != PausePolicy::PassThrough) {
+                continue;
+            }
+            let before = self.batch.events.len();
+            let due = kept.held.extract_if(.., |(at, _)| *at < end);
+            self.batch.events.extend(due.map(|(_, event)| event));
+            delivered[at] = self.batch.events.len() - before;
+        }
+        if self.batch.events.is_empty() {
+            return;
+        }
+        self.linger = LINGER;
+        let mut stats = world.resource_mut::<EventBusStats>();
+        for (told, delivered) in stats.lanes[self.first_lane..].iter_mut().zip(delivered) {
+            if delivered > 0 {
+                told.count(LaneCounts { delivered, ..LaneCounts::default() });
+                told.left = told.left.saturating_sub(delivered);
+            }
+        }
+        self.observe(world);
+        self.deliver(world);
+    }
+}
+
+impl<E: Send + Sync + 'static> Work<E> {
+    /// Ends the frame before, brings the backlog here, and discards what a pause says.
+    fn open_state(&mut self, world: &mut World, discards: &[bool; MAX_LANES]) {
+        let mut state = world.resource_mut::<EventBusState<E>>();
+        if self.steps.is_none() {
+            state.begin_frame();
+        }
+        for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
+            if !kept.backlog.is_empty() {
+                core::mem::swap(&mut lane.backlog, &mut kept.backlog);
+            }
+            if discards[at] {
+                lane.counts.discarded = lane.backlog.len() + kept.held.len();
+                lane.backlog.clear();
+                kept.held.clear();
+                lane.counts.discarded += lane.reader.discard();
+            }
+        }
+    }
+
+    /// How many messages there is room for.
+    fn room(&self, world: &World, limit: usize) -> usize {
+        let waiting = self.routes.slices.iter().map(|route| route.waiting(world)).max();
+        waiting.map_or(usize::MAX, |waiting| limit.saturating_sub(waiting))
+    }
+
+    /// How many events each lane may deliver.
+    fn allot(&self, world: &mut World, frame: &Frame, budget: usize) -> [usize; MAX_LANES] {
+        let mut waiting = [0; MAX_LANES];
+        for (at, lane) in self.lanes.iter().enumerate() {
+            waiting[at] = if frame.open[at] { lane.waiting() } else { 0 };
+        }
+        if self.lanes.len() == 1 {
+            waiting[0] = waiting[0].min(budget);
+            return waiting;
+        }
+        let mut state = world.resource_mut::<EventBusState<E>>();
+        let mut credits = [0; MAX_LANES];
+        for (credit, kept) in credits.iter_mut().zip(&state.lanes) {
+            *credit = kept.credit;
+        }
+        let allowed = allot(budget, &waiting, &mut credits);
+        for (credit, kept) in credits.iter().zip(&mut state.lanes) {
+            kept.credit = *credit;
+        }
+        allowed
+    }
+
+    /// Takes a generation of events into the batch, and gives it to the observers.
+    fn generation(&mut self, world: &mut World, frame: &Frame, budget: usize) -> usize {
+        let mut allowed = self.allot(world, frame, budget);
+        let step = if frame.end.is_some() { BATCH } else { usize::MAX };
+        let mut sum = 0;
+        for at in 0..self.lanes.len() {
+            let mut first = true;
+            while allowed[at] > 0 && (first || !frame.is_late()) {
+                let lane = &mut self.lanes[at];
+                let taken = lane.take(allowed[at].min(step), &mut self.batch.events);
+                if taken == 0 {
+                    break; // displaced meanwhile
+                }
+                lane.counts.delivered += taken;
+                allowed[at] -= taken;
+                sum += taken;
+                first = false;
+                self.observe(world);
+            }
+        }
+        sum
+    }
+
+    /// Gives the observers what they have not seen of the batch.
+    fn observe(&mut self, world: &mut World) {
+        if self.routes.observers.iter().any(|observers| observers.is_observed(world)) {
+            while self.observed < self.batch.events.len() {
+                let event = &mut self.batch.events[self.observed];
+                self.observed += 1;
+                self.routes.observers.iter().for_each(|observers| observers.observe(world, event));
+            }
+        }
+        self.observed = self.batch.events.len();
+    }
+
+    /// Gives the batch to all who take slices, and leaves it empty.
+    fn deliver(&mut self, world: &mut World) {
+        if self.batch.events.is_empty() {
+            return;
+        }
+        if !core::mem::replace(&mut self.announced, true) && is_observed::<BusDrained<E>>(world) {
+            world.trigger_ref(&mut self.batch);
+            world.flush();
+        }
+        let frame = self.routes.frame || world.resource::<EventBusState<E>>().has_readers();
+        if let Some((last, others)) = self.routes.slices.split_last_mut() {
+            others.iter_mut().for_each(|route| route.deliver(world, &self.batch.events));
+            if frame {
+                last.deliver(world, &self.batch.events);
+            } else {
+                last.deliver_last(world, &mut self.batch.events);
+            }
+        }
+        if frame {
+            world.resource_mut::<EventBusState<E>>().extend_frame(&mut self.batch.events);
+        }
+        self.batch.events.clear();
+        self.observed = 0;
+        self.announced = false;
+    }
+
+    /// Takes what the budget allows, to be released in the fixed steps that cover it.
+    fn hold(&mut self, world: &mut World, frame: &Frame, budget: usize) {
+        let Some(steps) = &self.steps else { return };
+        let time = clock::fixed(world, type_name::<E>());
+        let now = (steps.now)();
+        let stamp = steps.at;
+        let allowed = self.allot(world, frame, budget);
+        let mut state = world.resource_mut::<EventBusState<E>>();
+        for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
+            let room = lane.capacity.saturating_sub(kept.held.len());
+            lane.take(allowed[at].min(room), &mut self.batch.events);
+            for event in self.batch.events.drain(..) {
+                let at = time.of(now.saturating_sub(stamp(&event)));
+                lane.counts.late += usize::from(at < time.begin);
+                kept.held.push((at, event));
+            }
+        }
+    }
+
+    /// Puts the backlog away and tells what was done and what is left.
+    fn close(&mut self, world: &mut World, frame: &Frame) {
+        let mut busy = false;
+        for at in 0..self.lanes.len() {
+            let lane = &mut self.lanes[at];
+            if self.kinds.is_some() && frame.open[at] {
+                let room = lane.capacity.saturating_sub(lane.backlog.len());
+                if room > 0 {
+                    lane.reader.read(room, &mut self.batch.events);
+                    lane.backlog.extend(self.batch.events.drain(..));
+                }
+            }
+            let now = lane.reader.stats();
+            let counts = LaneCounts {
+                dropped: now.dropped().wrapping_sub(lane.seen.dropped()),
+                refused: now.refused.wrapping_sub(lane.seen.refused),
+                ..core::mem::take(&mut lane.counts)
+            };
+            lane.seen = now;
+            let waiting = lane.backlog.len() + now.pending;
+            busy |= waiting > 0 || counts != LaneCounts::default();
+
+            let lost = counts.dropped.wrapping_add(counts.refused);
+            let left = if frame.open[at] { waiting } else { 0 };
+            let mut stats = world.resource_mut::<EventBusStats>();
+            let told = &mut stats.lanes[self.first_lane + at];
+            told.frame = LaneCounts::default();
+            told.count(counts);
+            told.left = waiting;
+            told.high_water = now.high_water;
+            let event = told.event;
+            told.left_by_kind.iter_mut().for_each(|count| *count = 0);
+            if let Some(kinds) = &self.kinds {
+                for waiting in &lane.backlog {
+                    if let Some(count) = told.left_by_kind.get_mut((kinds.kind)(waiting)) {
+                        *count += 1;
+                    }
+                }
+            }
+            if left > 0 || lost > 0 {
+                let overrun = BusOverrun { event, lane: at, subject: None, left, lost };
+                tell(world, overrun, self.kinds.as_ref().map(|kinds| kinds.subjects));
+            }
+            let mut state = world.resource_mut::<EventBusState<E>>();
+            let kept = &mut state.lanes[at];
+            if !lane.backlog.is_empty() {
+                core::mem::swap(&mut lane.backlog, &mut kept.backlog);
+            }
+            let held = kept.held.len();
+            world.resource_mut::<EventBusStats>().lanes[self.first_lane + at].left += held;
+        }
+        self.linger = if busy { LINGER } else { self.linger.saturating_sub(1) };
+    }
+}
+
+/// Writes an overrun, one for each kind where kinds are known.
+fn tell(world: &mut World, overrun: BusOverrun, subjects: Option<&'static [&'static str]>) {
+    world.resource_mut::<Buses>().overrun = true;
+    let stats = world.resource::<EventBusStats>();
+    let by_kind = stats
+        .lanes
+        .iter()
+        .find(|lane| (lane.event, lane.lane) == (overrun.event, overrun.lane))
+        .map(|lane| lane.left_by_kind.clone());
+    let mut overruns = world.resource_mut::<Messages<BusOverrun>>();
+    let Some((subjects, by_kind)) = subjects.zip(by_kind) else {
+        overruns.write(overrun);
+        return;
+    };
+    let mut unattributed = overrun.left;
+    for (subject, left) in subjects.iter().zip(by_kind).filter(|(_, left)| *left > 0) {
+        unattributed = unattributed.saturating_sub(left);
+        overruns.write(BusOverrun { subject: Some(subject), left, lost: 0, ..overrun });
+    }
+    // What the bus has beyond the backlog, and what it lost.
+    if unattributed > 0 || overrun.lost > 0 {
+        overruns.write(BusOverrun { left: unattributed, ..overrun });
+    }
+}
+
+/// Shares a budget out among lanes, the first being the highest.
+///
+/// A lane gets what the lanes above leave, and those below the first an eighth of the budget at
+/// least. What makes no whole event is kept as credit, in eighths, so that a budget of 1 reaches the
+/// lowest lane too. A lane that has nothing to deliver saves nothing.
+fn allot(
+    budget: usize,
+    waiting: &[usize; MAX_LANES],
+    credits: &mut [usize; MAX_LANES],
+) -> [usize; MAX_LANES] {
+    let all = waiting.iter().fold(0_usize, |sum, waiting| sum.saturating_add(*waiting));
+    if all <= budget {
+        *credits = [0; MAX_LANES];
+        return *waiting;
+    }
+    // `budget` is less than what waits, so far from the end of its range.
+    let mut owed = [0; MAX_LANES];
+    for at in 1..MAX_LANES {
+        credits[at] = match waiting[at] {
+            0 => 0,
+            _ => (credits[at] + budget).min(SHARE * budget),
+        };
+        owed[at] = (credits[at] / SHARE).min(waiting[at]);
+    }
+    let mut rest = budget;
+    let mut promised: usize = owed.iter().sum();
+    let mut allowed = [0; MAX_LANES];
+    for at in 0..MAX_LANES {
+        promised -= owed[at];
+        allowed[at] = waiting[at].min(rest.saturating_sub(promised).max(owed[at].min(rest)));
+        rest -= allowed[at];
+        credits[at] -= SHARE * owed[at].min(allowed[at]);
+    }
+    allowed
+}

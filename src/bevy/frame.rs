@@ -1,0 +1,251 @@
+//! The events of a frame as one slice, and the queues that a rollback has to restore.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem;
+use core::time::Duration;
+
+use bevy_ecs::resource::Resource;
+use bevy_ecs::system::{Local, Res, SystemParam};
+use bevy_ecs::world::{FromWorld, World};
+
+use crate::sync::{AtomicWord, Relaxed, Word};
+
+/// All that the plugin keeps of the bus of `E` from one frame to the next: the frame, the cursors of
+/// its readers, the backlog, the events that wait for their fixed step, and what lanes are owed.
+///
+/// Plain data. To roll an app back, clone this resource with the rest of the world and insert the
+/// clone again. Two things are not in it: what is still on the bus, and Bevy's own `Messages` with
+/// their readers; so a rollback publishes again what it runs again, and its systems read
+/// [`BusFrame`]s. Where a budget leaves events, add the bus
+/// [`by_kind`](super::EventBusPlugin::by_kind): then nothing stays on the bus over a frame.
+///
+/// # Examples
+///
+/// ```
+/// use bevy_app::App;
+/// use tickbus::Bus;
+/// use tickbus::bevy::{EventBusAppExt, EventBusPlugin, EventBusState};
+///
+/// static INPUTS: Bus<u32, 8> = Bus::new();
+/// let mut app = App::new();
+/// app.add_plugins(EventBusPlugin::new(&INPUTS)).add_bus_frame::<u32>();
+///
+/// INPUTS.publish(7).unwrap();
+/// app.update();
+/// let snapshot = app.world().resource::<EventBusState<u32>>().clone();
+/// app.update();
+/// assert!(app.world().resource::<EventBusState<u32>>().frame().is_empty());
+///
+/// app.insert_resource(snapshot);
+/// assert_eq!(app.world().resource::<EventBusState<u32>>().frame(), [7]);
+/// ```
+#[derive(Resource)]
+pub struct EventBusState<E: Send + Sync + 'static> {
+    frame: Vec<E>,
+    /// The number of the event after the last of the frame, counted over all frames; wraps.
+    end: Word,
+    /// The number of the first event that a reader has not seen, reader by reader. A reader writes
+    /// its own and no other, through a shared reference, so that readers run in parallel.
+    cursors: Vec<AtomicWord>,
+    pub(super) lanes: Vec<LaneState<E>>,
+}
+
+/// What one lane keeps.
+#[derive(Clone)]
+pub(super) struct LaneState<E> {
+    /// Taken off the bus, not delivered.
+    pub(super) backlog: VecDeque<E>,
+    /// Waiting for the fixed step that covers their time.
+    pub(super) held: Vec<(Duration, E)>,
+    /// What the lane is owed, in eighths of an event.
+    pub(super) credit: usize,
+}
+
+impl<E> Default for LaneState<E> {
+    fn default() -> Self {
+        Self { backlog: VecDeque::new(), held: Vec::new(), credit: 0 }
+    }
+}
+
+impl<E: Send + Sync + 'static> EventBusState<E> {
+    /// The events of this frame, or of this fixed step. Reading them here moves no cursor.
+    #[must_use]
+    pub fn frame(&self) -> &[E] {
+        &self.frame
+    }
+
+    /// How many events wait: in the backlog, and for their fixed step.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.backlog.len() + lane.held.len()).sum()
+    }
+
+    /// Ends the frame before.
+    pub(super) fn begin_frame(&mut self) {
+        self.frame.clear();
+    }
+
+    /// Adds a batch to the frame, and leaves an empty one.
+    pub(super) fn extend_frame(&mut self, batch: &mut Vec<E>) {
+        // Numbers wrap.
+        self.end = self.end.wrapping_add(batch.len() as Word);
+        if self.frame.is_empty() {
+            mem::swap(&mut self.frame, batch);
+        } else {
+            self.frame.append(batch);
+        }
+    }
+
+    /// Whether any system reads frames.
+    pub(super) fn has_readers(&self) -> bool {
+        !self.cursors.is_empty()
+    }
+
+    fn first(&self) -> Word {
+        self.end.wrapping_sub(self.frame.len() as Word)
+    }
+
+    /// The cursor of a new reader: it sees what is in the frame now.
+    fn claim(&mut self) -> usize {
+        let first = self.first();
+        self.cursors.push(AtomicWord::new(first));
+        self.cursors.len() - 1
+    }
+
+    /// How many events of earlier frames the reader has not seen.
+    fn missed(&self, reader: usize) -> Word {
+        // Relaxed: one system at a time writes a cursor, and the schedule orders its runs.
+        let cursor = self.cursors[reader].load(Relaxed);
+        let behind = self.end.wrapping_sub(cursor);
+        behind.saturating_sub(self.frame.len() as Word)
+    }
+
+    fn read(&self, reader: usize) -> &[E] {
+        let cursor = &self.cursors[reader];
+        let unread = self.end.wrapping_sub(cursor.load(Relaxed));
+        let unread = usize::try_from(unread).unwrap_or(usize::MAX).min(self.frame.len());
+        cursor.store(self.end, Relaxed);
+        &self.frame[self.frame.len() - unread..]
+    }
+}
+
+impl<E: Send + Sync + 'static> Default for EventBusState<E> {
+    fn default() -> Self {
+        Self { frame: Vec::new(), end: 0, cursors: Vec::new(), lanes: Vec::new() }
+    }
+}
+
+impl<E: Clone + Send + Sync + 'static> Clone for EventBusState<E> {
+    fn clone(&self) -> Self {
+        let cursors = self.cursors.iter().map(|cursor| AtomicWord::new(cursor.load(Relaxed)));
+        Self {
+            frame: self.frame.clone(),
+            end: self.end,
+            cursors: cursors.collect(),
+            lanes: self.lanes.clone(),
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> fmt::Debug for EventBusState<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBusState")
+            .field("frame", &self.frame.len())
+            .field("readers", &self.cursors.len())
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the events of a frame as one slice: the cheapest way into a system.
+///
+/// [`add_bus_frame`](super::EventBusAppExt::add_bus_frame) keeps frames from the start; without it,
+/// from the first drain after a system with this parameter was initialised. Each system sees each
+/// event once, whether it runs once a frame, in several fixed steps or in none. The slice stays until
+/// the next drain, for a bus [in fixed steps](super::EventBusPlugin::in_fixed_step) until the next
+/// step; a system that does not run in that time is told how many events it has missed.
+///
+/// Systems that read the same frame run in parallel. The cursor of a system is in
+/// [`EventBusState`], one word for each system that was ever initialised.
+///
+/// # Examples
+///
+/// ```
+/// use bevy_app::{App, Update};
+/// use bevy_ecs::prelude::*;
+/// use tickbus::Bus;
+/// use tickbus::bevy::{BusFrame, EventBusAppExt, EventBusPlugin};
+///
+/// static SAMPLES: Bus<u32, 64> = Bus::new();
+///
+/// #[derive(Resource, Default)]
+/// struct Loudness { sum: u32, missed: u64 }
+///
+/// fn loudness(mut samples: BusFrame<u32>, mut loudness: ResMut<Loudness>) {
+///     loudness.missed += samples.missed(); // before reading
+///     loudness.sum += samples.read().iter().sum::<u32>();
+/// }
+///
+/// let every_other_frame = |mut count: Local<u32>| {
+///     *count += 1;
+///     *count % 2 == 1
+/// };
+/// let mut app = App::new();
+/// app.add_plugins(EventBusPlugin::new(&SAMPLES))
+///     .add_bus_frame::<u32>()
+///     .init_resource::<Loudness>()
+///     .add_systems(Update, loudness.run_if(every_other_frame));
+///
+/// for sample in [1, 10, 100] {
+///     SAMPLES.publish(sample).unwrap();
+///     app.update();
+/// }
+/// let loudness = app.world().resource::<Loudness>();
+/// assert_eq!((loudness.sum, loudness.missed), (101, 1));
+/// ```
+#[derive(SystemParam)]
+pub struct BusFrame<'w, 's, E: Send + Sync + 'static> {
+    state: Res<'w, EventBusState<E>>,
+    reader: Local<'s, Reader<E>>,
+}
+
+impl<E: Send + Sync + 'static> BusFrame<'_, '_, E> {
+    /// The events of this frame that this system has not read yet.
+    pub fn read(&mut self) -> &[E] {
+        self.state.read(self.reader.index)
+    }
+
+    /// How many events went by since this system last [read](Self::read). 0 after reading.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        // A word has 64 bits at most.
+        #[cfg_attr(
+            target_has_atomic = "64",
+            expect(clippy::useless_conversion, reason = "32 bits elsewhere")
+        )]
+        u64::from(self.state.missed(self.reader.index))
+    }
+}
+
+impl<E: Send + Sync + 'static> fmt::Debug for BusFrame<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusFrame").field("missed", &self.missed()).finish_non_exhaustive()
+    }
+}
+
+/// Which cursor a system has. It never changes; what changes is in the resource.
+#[derive(Debug)]
+struct Reader<E> {
+    index: usize,
+    of: PhantomData<fn() -> E>,
+}
+
+impl<E: Send + Sync + 'static> FromWorld for Reader<E> {
+    fn from_world(world: &mut World) -> Self {
+        let index = world.get_resource_or_init::<EventBusState<E>>().claim();
+        Self { index, of: PhantomData }
+    }
+}
