@@ -26,7 +26,7 @@ impl Hit {
     }
 
     fn fold(&self, sum: u64) -> u64 {
-        sum.rotate_left(5).wrapping_add(self.key ^ u64::from(self.by)) ^ u64::from(self.amount.to_bits())
+        sum.wrapping_add(self.key ^ u64::from(self.by) ^ u64::from(self.amount.to_bits()))
     }
 }
 
@@ -105,7 +105,15 @@ pub(super) fn rows() -> Vec<Row> {
 /// An app, and what publishes to it.
 struct Setup {
     app: App,
-    publish: Box<dyn FnMut(Hit)>,
+    /// Publishes so many events with this salt.
+    publish: Box<dyn FnMut(u64, u64)>,
+}
+
+impl Setup {
+    fn new(app: App, mut publish: impl FnMut(Hit) + 'static) -> Self {
+        let publish = move |events, salt| (0..events).for_each(|key| publish(Hit::new(key ^ salt)));
+        Self { app, publish: Box::new(publish) }
+    }
 }
 
 /// One frame: the time of publishing, where it counts, and of the update.
@@ -117,7 +125,7 @@ fn contender(name: &'static str, setup: Setup, events: u64, count_publish: bool)
     let mut salt = 0;
     // Buffers grow to their size.
     for _ in 0..4 {
-        (0..events).for_each(|key| publish(Hit::new(key)));
+        publish(events, 0);
         app.update();
     }
     let run = Box::new(move |iterations| {
@@ -125,9 +133,7 @@ fn contender(name: &'static str, setup: Setup, events: u64, count_publish: bool)
         for _ in 0..iterations {
             app.world_mut().resource_mut::<Sum>().0 = 0;
             let begin = Instant::now();
-            for key in 0..events {
-                publish(Hit::new(key ^ salt));
-            }
+            publish(events, salt);
             let published = Instant::now();
             app.update();
             let end = Instant::now();
@@ -163,7 +169,7 @@ fn bus<const N: usize>() -> (App, &'static Bus<Hit, N>) {
 fn to_messages<const N: usize>() -> Setup {
     let (mut app, bus) = bus::<N>();
     app.add_bus_message::<Hit>().add_systems(Update, read_messages);
-    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+    Setup::new(app, |hit| bus.publish(hit).unwrap())
 }
 
 fn to_frame() -> Setup {
@@ -174,7 +180,7 @@ fn to_frame() -> Setup {
             sum.0 = hits.read().iter().fold(sum.0, |sum, hit| hit.fold(sum));
         },
     );
-    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+    Setup::new(app, |hit| bus.publish(hit).unwrap())
 }
 
 fn to_batch_trigger() -> Setup {
@@ -182,7 +188,7 @@ fn to_batch_trigger() -> Setup {
     app.add_observer(|hits: On<BusDrained<Hit>>, mut sum: ResMut<Sum>| {
         sum.0 = hits.iter().fold(sum.0, |sum, hit| hit.fold(sum));
     });
-    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+    Setup::new(app, |hit| bus.publish(hit).unwrap())
 }
 
 fn observer(hit: On<Hit>, mut sum: ResMut<Sum>) {
@@ -192,7 +198,7 @@ fn observer(hit: On<Hit>, mut sum: ResMut<Sum>) {
 fn to_observer() -> Setup {
     let (mut app, bus) = bus::<4096>();
     app.add_bus_event::<Hit>().add_observer(observer);
-    Setup { app, publish: Box::new(|hit| bus.publish(hit).unwrap()) }
+    Setup::new(app, |hit| bus.publish(hit).unwrap())
 }
 
 /// What users write today: an unbounded channel, drained into messages in `PreUpdate`.
@@ -207,18 +213,18 @@ fn crossbeam() -> Setup {
             hits.write_batch(inbox.0.try_iter());
         })
         .add_systems(Update, read_messages);
-    Setup { app, publish: Box::new(move |hit| sender.send(hit).unwrap()) }
+    Setup::new(app, move |hit| sender.send(hit).unwrap())
 }
 
 /// Events in a plain vector, so that the drain of a queue is no part of it.
 #[derive(Resource)]
 struct Staged(&'static std::sync::Mutex<Vec<Hit>>);
 
-fn staged() -> (App, Box<dyn FnMut(Hit)>) {
+fn staged() -> (App, impl FnMut(Hit) + 'static) {
     let hits: &std::sync::Mutex<Vec<Hit>> = leak(std::sync::Mutex::new(Vec::new()));
     let mut app = App::new();
     app.insert_resource(Staged(hits));
-    (app, Box::new(|hit| hits.lock().unwrap().push(hit)))
+    (app, |hit| hits.lock().unwrap().push(hit))
 }
 
 fn writer() -> Setup {
@@ -230,7 +236,7 @@ fn writer() -> Setup {
             }
         })
         .add_systems(Update, read_messages);
-    Setup { app, publish }
+    Setup::new(app, publish)
 }
 
 fn commands_trigger() -> Setup {
@@ -241,7 +247,7 @@ fn commands_trigger() -> Setup {
         }
     })
     .add_observer(observer);
-    Setup { app, publish }
+    Setup::new(app, publish)
 }
 
 /// What an update takes beyond that of an empty app.

@@ -8,15 +8,17 @@ use core::fmt;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, SystemParam};
 
+use super::drain::Pending;
 use crate::{Bus, Consumer, Full, Overrun, Stats};
 
 /// A bus without its capacity and its policy.
-pub(super) trait Publish<E>: Send + Sync {
+pub(super) trait Publish<E>: Pending {
     fn publish(&self, event: E) -> Result<(), Full<E>>;
     fn len(&self) -> usize;
     fn capacity(&self) -> usize;
     fn stats(&self) -> Stats;
     fn claim(&'static self) -> Option<Box<dyn Read<E>>>;
+    fn as_pending(&'static self) -> &'static dyn Pending;
 }
 
 /// The reading end of one.
@@ -49,6 +51,16 @@ impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Publish<E> for Bus
     fn claim(&'static self) -> Option<Box<dyn Read<E>>> {
         let consumer = self.consumer()?;
         Some(Box::new(Reader::<E, N, P>(consumer)))
+    }
+
+    fn as_pending(&'static self) -> &'static dyn Pending {
+        self
+    }
+}
+
+impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Pending for Bus<E, N, P> {
+    fn is_pending(&self) -> bool {
+        !self.is_empty()
     }
 }
 

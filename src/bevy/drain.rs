@@ -13,8 +13,8 @@ use bevy_ecs::world::World;
 
 use super::bus::Read;
 use super::clock::{self, Clock};
-use super::frame::EventBusState;
-use super::route::{BusDrained, Routes, is_observed};
+use super::frame::{EventBusState, FrameReaders};
+use super::route::{BusDrained, Observe, Routes, is_observed};
 use super::{BusOverrun, EventBusConfig, EventBusStats, LaneCounts, PausePolicy};
 use crate::Stats;
 
@@ -38,8 +38,17 @@ pub(super) struct Buses {
     pub(super) wanted: Vec<(TypeId, &'static str)>,
     /// Nobody but the drain ends the life of messages: the app has no main schedule.
     pub(super) by_hand: bool,
+    /// Every lane of every bus.
+    pub(super) lanes: Vec<&'static dyn Pending>,
+    /// Whether a drain has to come even if nothing is pending.
+    pub(super) busy: bool,
     /// Whether there are overruns to forget.
     overrun: bool,
+}
+
+/// Whether a lane has events. A trait of its own, because it knows no event.
+pub(super) trait Pending: Send + Sync {
+    fn is_pending(&self) -> bool;
 }
 
 /// One bus, and what it is a bus of.
@@ -66,8 +75,7 @@ pub(super) trait Drained: Send + Sync {
 
 /// Whether there is anything to drain: a condition, so that idle buses cost no more than a look.
 pub(super) fn any_work(buses: Res<Buses>) -> bool {
-    let idle = |entry: &Entry| entry.bus.as_ref().is_none_or(|bus| bus.is_idle());
-    buses.overrun || !buses.wanted.is_empty() || !buses.buses.iter().all(idle)
+    buses.busy || buses.lanes.iter().any(|lane| lane.is_pending())
 }
 
 pub(super) fn drain_all(world: &mut World) {
@@ -88,13 +96,17 @@ pub(super) fn drain_all(world: &mut World) {
     let mut stats = world.resource_mut::<EventBusStats>();
     stats.generations = 0;
     stats.spent = Duration::ZERO;
+    let mut busy = false;
     for at in 0..world.resource::<Buses>().buses.len() {
         with_bus(world, at, |bus, world| {
             if !bus.is_idle() {
                 bus.drain(world);
             }
+            busy |= !bus.is_idle();
         });
     }
+    let mut buses = world.resource_mut::<Buses>();
+    buses.busy = busy || buses.overrun;
 }
 
 /// Whether fixed steps have anything to do with a bus.
@@ -218,6 +230,11 @@ impl<E> Lane<E> {
         self.backlog.len() + self.reader.backlog()
     }
 
+    /// The most that can ever be taken at once.
+    fn most(&self) -> usize {
+        self.backlog.len() + self.capacity
+    }
+
     /// Takes at most `limit` events, oldest first.
     fn take(&mut self, limit: usize, into: &mut Vec<E>) -> usize {
         let before = into.len();
@@ -339,6 +356,7 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
             return;
         }
         self.linger = LINGER;
+        world.resource_mut::<Buses>().busy = true;
         let mut stats = world.resource_mut::<EventBusStats>();
         for (told, delivered) in stats.lanes[self.first_lane..].iter_mut().zip(delivered) {
             if delivered > 0 {
@@ -354,10 +372,12 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
 impl<E: Send + Sync + 'static> Work<E> {
     /// Ends the frame before, brings the backlog here, and discards what a pause says.
     fn open_state(&mut self, world: &mut World, discards: &[bool; MAX_LANES]) {
+        let readers = world.get_resource::<FrameReaders<E>>().map_or(0, |readers| readers.count);
         let mut state = world.resource_mut::<EventBusState<E>>();
         if self.steps.is_none() {
             state.begin_frame();
         }
+        state.make_cursors(readers);
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
             if !kept.backlog.is_empty() {
                 core::mem::swap(&mut lane.backlog, &mut kept.backlog);
@@ -380,8 +400,16 @@ impl<E: Send + Sync + 'static> Work<E> {
     /// How many events each lane may deliver.
     fn allot(&self, world: &mut World, frame: &Frame, budget: usize) -> [usize; MAX_LANES] {
         let mut waiting = [0; MAX_LANES];
-        for (at, lane) in self.lanes.iter().enumerate() {
-            waiting[at] = if frame.open[at] { lane.waiting() } else { 0 };
+        let mut most = 0_usize;
+        for (at, lane) in self.lanes.iter().enumerate().filter(|(at, _)| frame.open[*at]) {
+            waiting[at] = lane.waiting();
+            most = most.saturating_add(lane.most());
+        }
+        if most <= budget && frame.end.is_none() {
+            // Whatever is published meanwhile: a drain without a limit is the fast one.
+            for (waiting, lane) in waiting.iter_mut().zip(&self.lanes).filter(|(w, _)| **w > 0) {
+                *waiting = lane.most();
+            }
         }
         if self.lanes.len() == 1 {
             waiting[0] = waiting[0].min(budget);
@@ -413,7 +441,8 @@ impl<E: Send + Sync + 'static> Work<E> {
                     break; // displaced meanwhile
                 }
                 lane.counts.delivered += taken;
-                allowed[at] -= taken;
+                // Without a time to look at, one drain is all of this generation.
+                allowed[at] = if frame.end.is_some() { allowed[at] - taken } else { 0 };
                 sum += taken;
                 first = false;
                 self.observe(world);
@@ -424,14 +453,18 @@ impl<E: Send + Sync + 'static> Work<E> {
 
     /// Gives the observers what they have not seen of the batch.
     fn observe(&mut self, world: &mut World) {
-        if self.routes.observers.iter().any(|observers| observers.is_observed(world)) {
-            while self.observed < self.batch.events.len() {
-                let event = &mut self.batch.events[self.observed];
-                self.observed += 1;
+        let (events, seen) = (&mut self.batch.events, &mut self.observed);
+        let observed = |observers: &Box<dyn Observe<E>>| observers.is_observed(world);
+        if self.routes.observers.iter().any(observed) {
+            if let [only] = &self.routes.observers[..] {
+                only.observe_all(world, events, seen);
+            }
+            while let Some(event) = events.get_mut(*seen) {
+                *seen += 1;
                 self.routes.observers.iter().for_each(|observers| observers.observe(world, event));
             }
         }
-        self.observed = self.batch.events.len();
+        *seen = events.len();
     }
 
     /// Gives the batch to all who take slices, and leaves it empty.

@@ -108,27 +108,33 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         self.end.wrapping_sub(self.frame.len() as Word)
     }
 
-    /// The cursor of a new reader: it sees what is in the frame now.
-    fn claim(&mut self) -> usize {
-        let first = self.first();
-        self.cursors.push(AtomicWord::new(first));
-        self.cursors.len() - 1
+    /// Makes cursors for readers that have none: they see what is in the frame now. A state that was
+    /// saved before a reader was there has none for it.
+    pub(super) fn make_cursors(&mut self, readers: usize) {
+        while self.cursors.len() < readers {
+            let first = self.first();
+            self.cursors.push(AtomicWord::new(first));
+        }
+    }
+
+    /// How many of the events up to the end of the frame a reader has not seen.
+    fn behind(&self, reader: usize) -> Word {
+        // Relaxed: one system at a time writes a cursor, and the schedule orders its runs.
+        let cursor = self.cursors.get(reader).map(|cursor| cursor.load(Relaxed));
+        self.end.wrapping_sub(cursor.unwrap_or(self.first()))
     }
 
     /// How many events of earlier frames the reader has not seen.
     fn missed(&self, reader: usize) -> Word {
-        // Relaxed: one system at a time writes a cursor, and the schedule orders its runs.
-        let cursor = self.cursors[reader].load(Relaxed);
-        let behind = self.end.wrapping_sub(cursor);
-        behind.saturating_sub(self.frame.len() as Word)
+        self.behind(reader).saturating_sub(self.frame.len() as Word)
     }
 
     fn read(&self, reader: usize) -> &[E] {
-        let cursor = &self.cursors[reader];
-        let unread = self.end.wrapping_sub(cursor.load(Relaxed));
-        let unread = usize::try_from(unread).unwrap_or(usize::MAX).min(self.frame.len());
-        cursor.store(self.end, Relaxed);
-        &self.frame[self.frame.len() - unread..]
+        let unread = usize::try_from(self.behind(reader)).unwrap_or(usize::MAX);
+        if let Some(cursor) = self.cursors.get(reader) {
+            cursor.store(self.end, Relaxed);
+        }
+        &self.frame[self.frame.len() - unread.min(self.frame.len())..]
     }
 }
 
@@ -245,7 +251,23 @@ struct Reader<E> {
 
 impl<E: Send + Sync + 'static> FromWorld for Reader<E> {
     fn from_world(world: &mut World) -> Self {
-        let index = world.get_resource_or_init::<EventBusState<E>>().claim();
+        let mut readers = world.get_resource_or_init::<FrameReaders<E>>();
+        let index = readers.count;
+        readers.count += 1;
+        world.get_resource_or_init::<EventBusState<E>>().make_cursors(index + 1);
         Self { index, of: PhantomData }
+    }
+}
+
+/// How many readers there are. No part of the state: a rollback takes none away.
+#[derive(Resource)]
+pub(super) struct FrameReaders<E: 'static> {
+    pub(super) count: usize,
+    of: PhantomData<fn() -> E>,
+}
+
+impl<E: 'static> Default for FrameReaders<E> {
+    fn default() -> Self {
+        Self { count: 0, of: PhantomData }
     }
 }

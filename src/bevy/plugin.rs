@@ -312,7 +312,10 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
         }));
 
         let batch = Vec::with_capacity(capacity.min(self.budget.events));
-        world.resource_mut::<Buses>().buses.push(Entry {
+        let mut buses = world.resource_mut::<Buses>();
+        buses.busy |= self.kinds.is_some();
+        buses.lanes.extend(self.lanes.iter().map(|(bus, _)| bus.as_pending()));
+        buses.buses.push(Entry {
             of: TypeId::of::<E>(),
             bus: Some(Box::new(Work {
                 index,

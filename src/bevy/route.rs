@@ -288,7 +288,9 @@ impl<E: Send + Sync + 'static> Routes<E> {
 
 /// The routes that the bus of `E` will adopt.
 fn routes<E: Send + Sync + 'static>(world: &mut World) -> &mut Routes<E> {
-    world.get_resource_or_init::<Buses>().wanted.push((TypeId::of::<E>(), type_name::<E>()));
+    let mut buses = world.get_resource_or_init::<Buses>();
+    buses.busy = true;
+    buses.wanted.push((TypeId::of::<E>(), type_name::<E>()));
     world.get_resource_or_init::<Routes<E>>().into_inner()
 }
 
@@ -382,6 +384,15 @@ where
 /// Takes events one by one.
 pub(super) trait Observe<E>: Send + Sync {
     fn observe(&self, world: &mut World, event: &mut E);
+
+    /// The same for all events that have not been seen; each counts as seen before it is observed.
+    fn observe_all(&self, world: &mut World, events: &mut [E], seen: &mut usize) {
+        while let Some(event) = events.get_mut(*seen) {
+            *seen += 1;
+            self.observe(world, event);
+        }
+    }
+
     fn is_observed(&self, world: &World) -> bool;
 }
 

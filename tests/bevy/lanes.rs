@@ -1,0 +1,219 @@
+//! Lanes: who comes first, and that the last comes too.
+
+use core::time::Duration;
+
+use bevy_app::Update;
+use bevy_ecs::message::{MessageCursor, Messages};
+use tickbus::bevy::{BusOverrun, BusPublisher, EventBusAppExt, EventBusPlugin, FrameBudget};
+use tickbus::{Bus, Reject};
+
+use super::{Number, Seen, app, lane, leak, publish};
+
+type Lane = &'static Bus<Number, 1024>;
+
+fn two(budget: FrameBudget) -> (Lane, Lane, bevy_app::App) {
+    let (high, low) = (leak::<Number, 1024, Reject>(), leak::<Number, 1024, Reject>());
+    let app = app(EventBusPlugin::new(high).with_lane(low).with_budget(budget), Update);
+    (high, low, app)
+}
+
+#[test]
+fn a_frame_delivers_the_first_lane_first() {
+    let (high, low, mut app) = two(FrameBudget::unlimited());
+    publish(low, [10, 11]);
+    publish(high, [1, 2]);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1, 2, 10, 11]);
+}
+
+#[test]
+fn a_low_lane_has_an_eighth_of_the_budget() {
+    let (high, low, mut app) = two(FrameBudget::events(80));
+    publish(high, 0..1000);
+    publish(low, 1000..2000);
+    app.update();
+    let seen = Seen::take(&mut app);
+    assert_eq!(seen.len(), 80);
+    assert_eq!(seen.iter().filter(|number| **number >= 1000).count(), 10);
+    assert_eq!((lane(&app, 0).left, lane(&app, 1).left), (930, 990));
+}
+
+#[test]
+fn a_low_lane_takes_what_the_high_one_leaves() {
+    let (high, low, mut app) = two(FrameBudget::events(80));
+    publish(high, 0..20);
+    publish(low, 1000..2000);
+    app.update();
+    assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 1).frame.delivered), (20, 60));
+}
+
+/// An eighth of one event is an event in every eighth frame.
+#[test]
+fn a_budget_of_one_reaches_the_lowest_lane() {
+    let (high, low, mut app) = two(FrameBudget::events(1));
+    publish(high, 0..1000);
+    publish(low, 1000..1010);
+    let mut low_at = Vec::new();
+    for frame in 1..=40 {
+        app.update();
+        let seen = Seen::take(&mut app);
+        assert_eq!(seen.len(), 1);
+        if seen[0] >= 1000 {
+            low_at.push(frame);
+        }
+    }
+    assert_eq!(low_at, [8, 16, 24, 32, 40]);
+}
+
+/// A lane that had nothing to deliver has saved nothing.
+#[test]
+fn an_idle_lane_saves_no_credit() {
+    let (high, low, mut app) = two(FrameBudget::events(1));
+    publish(high, 0..1000);
+    for _ in 0..100 {
+        app.update();
+    }
+    Seen::take(&mut app);
+    publish(low, 1000..1100);
+    for _ in 0..7 {
+        app.update();
+    }
+    assert!(Seen::take(&mut app).iter().all(|number| *number < 1000));
+}
+
+#[test]
+fn no_lane_of_eight_starves() {
+    let lanes: Vec<Lane> = (0..8).map(|_| leak::<Number, 1024, Reject>()).collect();
+    let plugin =
+        lanes[1..].iter().fold(EventBusPlugin::new(lanes[0]), |p, lane| p.with_lane(*lane));
+    let mut app = app(plugin.with_budget(FrameBudget::events(1)), Update);
+    for (at, lane) in lanes.iter().enumerate() {
+        publish(lane, (0..1000).map(|number| number * 8 + at as u32));
+    }
+    for _ in 0..800 {
+        app.update();
+    }
+    let mut counts = [0; 8];
+    Seen::take(&mut app).iter().for_each(|number| counts[(number % 8) as usize] += 1);
+    assert_eq!(counts.iter().sum::<usize>(), 800);
+    // An eighth each, but for what is still owed.
+    assert!(counts.iter().all(|count| (90..=110).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn a_low_lane_gets_a_batch_however_late_it_is() {
+    let budget = FrameBudget::unlimited().and_time(Duration::ZERO);
+    let (high, low, mut app) = two(budget);
+    publish(high, 0..1000);
+    publish(low, 1000..2000);
+    app.update();
+    assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 1).frame.delivered), (64, 64));
+}
+
+#[test]
+fn a_publisher_chooses_its_lane() {
+    let (high, low, mut app) = two(FrameBudget::unlimited());
+    app.add_systems(Update, |bus: BusPublisher<Number>| {
+        bus.publish(Number(1)).unwrap();
+        bus.publish_to(1, Number(2)).unwrap();
+    });
+    app.update();
+    assert_eq!((high.len(), low.len()), (1, 1));
+}
+
+// ---- Who was left -------------------------------------------------------------------------------
+
+tickbus::events! {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Kind {
+        #[subject = "kind.a"] A,
+        #[subject = "kind.b"] B,
+        #[subject = "kind.c"] C,
+    }
+}
+
+#[test]
+fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
+    let (high, low) = (leak::<Kind, 16, Reject>(), leak::<Kind, 4, Reject>());
+    let mut app = bevy_app::App::new();
+    app.add_plugins(
+        EventBusPlugin::new(high).with_lane(low).with_budget(FrameBudget::events(2)).by_kind(),
+    )
+    .add_bus_frame::<Kind>();
+    let mut cursor = MessageCursor::<BusOverrun>::default();
+    let mut told = |app: &bevy_app::App| {
+        let overruns = app.world().resource::<Messages<BusOverrun>>();
+        cursor.read(overruns).copied().collect::<Vec<_>>()
+    };
+
+    for kind in [Kind::A, Kind::A, Kind::B, Kind::C, Kind::B] {
+        high.publish(kind).unwrap();
+    }
+    for _ in 0..6 {
+        let _ = low.publish(Kind::C); // four fit
+    }
+    app.update();
+    let event = core::any::type_name::<Kind>();
+    let overrun = |lane, subject, left, lost| BusOverrun { event, lane, subject, left, lost };
+    assert_eq!(
+        told(&app),
+        [
+            overrun(0, Some("kind.b"), 2, 0),
+            overrun(0, Some("kind.c"), 1, 0),
+            overrun(1, Some("kind.c"), 4, 0),
+            overrun(1, None, 0, 2),
+        ]
+    );
+    assert_eq!(lane(&app, 0).left_by_kind, [0, 2, 1]);
+    assert_eq!(lane(&app, 1).left_by_kind, [0, 0, 4]);
+
+    // The backlog comes first, in order, and the bus has room again.
+    assert!(high.is_empty() && low.is_empty());
+    high.publish(Kind::A).unwrap();
+    app.update();
+    let frame = app.world().resource::<tickbus::bevy::EventBusState<Kind>>().frame().to_vec();
+    assert_eq!(frame, [Kind::B, Kind::C]);
+    for _ in 0..4 {
+        app.update();
+    }
+    assert_eq!(lane(&app, 0).left_by_kind, [0, 0, 0]);
+    assert_eq!(super::stats(&app).left(), 0);
+    told(&app);
+    app.update();
+    assert_eq!(told(&app), []);
+}
+
+/// The backlog is bounded by the bus, and nothing is lost between the two.
+#[test]
+fn a_backlog_holds_as_much_as_the_bus() {
+    let bus = leak::<Kind, 8, Reject>();
+    let mut app = bevy_app::App::new();
+    app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(1)).by_kind())
+        .add_bus_frame::<Kind>();
+    let mut accepted = 0;
+    for _ in 0..100 {
+        for _ in 0..3 {
+            accepted += usize::from(bus.publish(Kind::A).is_ok());
+        }
+        app.update();
+        let left = lane(&app, 0).left;
+        assert!(left <= 16, "{left}");
+        assert_eq!(accepted, super::stats(&app).total().delivered + left);
+    }
+    assert_eq!(super::stats(&app).total().delivered, 100);
+    assert!(super::stats(&app).total().refused > 0);
+}
+
+#[test]
+fn an_overrun_without_kinds_is_one_message() {
+    let (high, _low, mut app) = two(FrameBudget::events(2));
+    publish(high, 0..5);
+    app.update();
+    let overruns: Vec<_> = app
+        .world()
+        .resource::<Messages<BusOverrun>>()
+        .iter_current_update_messages()
+        .map(|overrun| (overrun.lane, overrun.subject, overrun.left, overrun.lost))
+        .collect();
+    assert_eq!(overruns, [(0, None, 3, 0)]);
+}

@@ -1,0 +1,91 @@
+//! An observer that panics: its event is gone, everything else comes.
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use bevy_app::App;
+use bevy_ecs::message::Messages;
+use bevy_ecs::prelude::*;
+use tickbus::Reject;
+use tickbus::bevy::{BusDrained, EventBusAppExt, EventBusDrain, EventBusPlugin};
+
+use super::{Number, Seen, leak, publish};
+
+/// Runs the drain. Bevy itself loses a schedule that panics, so this one is kept outside.
+fn update(app: &mut App) -> bool {
+    let mut schedules = app.world_mut().resource_mut::<Schedules>();
+    let mut drain = schedules.remove(EventBusDrain).unwrap();
+    let quiet = catch_unwind(AssertUnwindSafe(|| drain.run(app.world_mut()))).is_ok();
+    if !quiet {
+        // Its executor takes what was running for done, until a run has ended well.
+        drain.run(app.world_mut());
+    }
+    app.add_schedule(drain);
+    quiet
+}
+
+#[test]
+fn a_panic_consumes_its_event_and_no_other() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_event::<Number>()
+        .add_bus_message::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(|number: On<Number>, mut seen: ResMut<Seen>| {
+            assert!(number.0 != 2, "a bomb");
+            seen.0.push(number.0);
+        });
+    publish(bus, 0..5);
+    assert!(!update(&mut app));
+    assert_eq!(Seen::take(&mut app), [0, 1]);
+    assert_eq!(app.world().resource::<Messages<Number>>().len(), 0);
+
+    publish(bus, [5]);
+    assert!(update(&mut app));
+    assert_eq!(Seen::take(&mut app), [3, 4, 5]);
+    // The messages are of another route: it gets every event once.
+    let messages = app.world().resource::<Messages<Number>>();
+    assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..6));
+    assert!(update(&mut app));
+    assert_eq!(bus.len(), 0);
+}
+
+#[test]
+fn a_panic_of_a_batch_observer_consumes_the_batch() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_message::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(|batch: On<BusDrained<Number>>, mut seen: ResMut<Seen>| {
+            assert!(batch[0].0 != 0, "a bomb");
+            seen.0.extend(batch.iter().map(|number| number.0));
+        });
+    publish(bus, 0..3);
+    assert!(!update(&mut app));
+    publish(bus, 3..5);
+    assert!(update(&mut app));
+    assert_eq!(Seen::take(&mut app), [3, 4]);
+    let messages = app.world().resource::<Messages<Number>>();
+    assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..5));
+}
+
+/// An observer cannot drain again: Bevy does not run a schedule within itself.
+#[test]
+fn there_is_no_drain_within_a_drain() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_event::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(|number: On<Number>, mut seen: ResMut<Seen>, mut commands: Commands| {
+            seen.0.push(number.0);
+            commands.queue(|world: &mut World| {
+                assert!(world.try_run_schedule(EventBusDrain).is_err());
+            });
+        });
+    publish(bus, 0..3);
+    assert!(update(&mut app));
+    assert_eq!(Seen::take(&mut app), [0, 1, 2]);
+}

@@ -1,0 +1,238 @@
+//! A pause, by hand and by Bevy's clock: memory stays, losses are counted.
+
+use bevy_app::{App, Update};
+use bevy_ecs::message::Messages;
+use bevy_ecs::prelude::*;
+use tickbus::bevy::{EventBusConfig, EventBusPlugin, EventBusState, FrameBudget, PausePolicy};
+use tickbus::{Bus, DropOldest, Overrun, Reject};
+
+use super::{Number, Seen, app, lane, leak, publish, stats};
+
+const FRAMES: u32 = 1000;
+const EVENTS: u32 = 100;
+
+/// Everything that could grow.
+fn memory(app: &App) -> usize {
+    let messages = app.world().resource::<Messages<Number>>().len();
+    let overruns = app.world().resource::<Messages<tickbus::bevy::BusOverrun>>().len();
+    messages + overruns + app.world().resource::<EventBusState<Number>>().queued()
+}
+
+/// 1000 paused frames of 100 events: how many were accepted, and the most memory it took.
+fn paused<P: Overrun>(app: &mut App, bus: &Bus<Number, 256, P>) -> (usize, usize) {
+    let mut accepted = 0;
+    let mut most = 0;
+    for frame in 0..FRAMES {
+        for event in 0..EVENTS {
+            accepted += usize::from(bus.publish(Number(frame * EVENTS + event)).is_ok());
+        }
+        app.update();
+        most = most.max(memory(app));
+    }
+    (accepted, most)
+}
+
+fn by_hand(app: &mut App, paused: bool) {
+    app.world_mut().resource_mut::<EventBusConfig>().paused = paused;
+}
+
+#[test]
+fn held_events_wait_on_the_bus_which_refuses_more() {
+    let bus = leak::<Number, 256, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    by_hand(&mut app, true);
+    let (accepted, most) = paused(&mut app, bus);
+    assert_eq!(accepted, 256);
+    assert!(most <= 2, "{most}"); // the overruns of two frames
+    assert_eq!(stats(&app).total().refused, (FRAMES * EVENTS) as usize - 256);
+    assert_eq!(stats(&app).total().delivered, 0);
+
+    by_hand(&mut app, false);
+    app.update();
+    assert_eq!(Seen::take(&mut app), (0..256).collect::<Vec<_>>());
+}
+
+#[test]
+fn held_events_give_way_where_the_bus_says_so() {
+    let bus = leak::<Number, 256, DropOldest>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    by_hand(&mut app, true);
+    let (accepted, most) = paused(&mut app, bus);
+    assert_eq!(accepted, (FRAMES * EVENTS) as usize);
+    assert!(most <= 2, "{most}");
+    assert_eq!(stats(&app).total().dropped, accepted - 256);
+
+    by_hand(&mut app, false);
+    app.update();
+    let all = FRAMES * EVENTS;
+    assert_eq!(Seen::take(&mut app), (all - 256..all).collect::<Vec<_>>());
+}
+
+#[test]
+fn dropped_events_are_counted_and_do_not_come_later() {
+    let bus = leak::<Number, 256, Reject>();
+    let mut app = app(EventBusPlugin::new(bus).with_pause(PausePolicy::Drop), Update);
+    by_hand(&mut app, true);
+    let (accepted, most) = paused(&mut app, bus);
+    assert_eq!((accepted, most), ((FRAMES * EVENTS) as usize, 0));
+    assert_eq!(stats(&app).total().discarded, accepted);
+
+    by_hand(&mut app, false);
+    publish(bus, [7]);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [7]);
+}
+
+#[test]
+fn lanes_pause_each_in_its_way() {
+    let lanes: [_; 3] = [(); 3].map(|()| leak::<Number, 8, Reject>());
+    let plugin = EventBusPlugin::new(lanes[0])
+        .with_pause(PausePolicy::PassThrough)
+        .with_lane(lanes[1])
+        .with_lane(lanes[2])
+        .with_pause(PausePolicy::Drop);
+    let mut app = app(plugin, Update);
+    by_hand(&mut app, true);
+    for (at, lane) in lanes.iter().enumerate() {
+        publish(lane, [at as u32]);
+    }
+    app.update();
+    assert_eq!(Seen::take(&mut app), [0]);
+    let left: Vec<_> = (0..3).map(|at| lane(&app, at).left).collect();
+    assert_eq!(left, [0, 1, 0]);
+    by_hand(&mut app, false);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1]);
+}
+
+/// What waits in a pause is not the budget's fault.
+#[test]
+fn a_pause_is_no_overrun() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(1)), Update);
+    by_hand(&mut app, true);
+    publish(bus, 0..8);
+    app.update();
+    assert_eq!(memory(&app), 0);
+    assert_eq!(lane(&app, 0).left, 8);
+}
+
+#[test]
+fn a_policy_changes_between_frames() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    by_hand(&mut app, true);
+    publish(bus, [1]);
+    app.update();
+    let mut config = app.world_mut().resource_mut::<EventBusConfig>();
+    config.bus_mut::<Number>().unwrap().pause[0] = PausePolicy::PassThrough;
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1]);
+}
+
+#[cfg(feature = "bevy_time")]
+mod by_the_clock {
+    use core::time::Duration;
+
+    use bevy_app::FixedUpdate;
+    use bevy_time::{Time, TimePlugin, TimeUpdateStrategy, Virtual};
+
+    use super::*;
+
+    fn timed(plugin: EventBusPlugin<Number>) -> App {
+        let mut app = app(plugin, Update);
+        app.add_plugins(TimePlugin)
+            .insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_millis(16)));
+        app.update();
+        app
+    }
+
+    fn pause(app: &mut App) {
+        app.world_mut().resource_mut::<Time<Virtual>>().pause();
+    }
+
+    fn resume(app: &mut App) {
+        app.world_mut().resource_mut::<Time<Virtual>>().unpause();
+    }
+
+    #[test]
+    fn held_events_wait_on_the_bus() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus));
+        pause(&mut app);
+        app.update();
+        let (accepted, most) = paused(&mut app, bus);
+        assert_eq!(accepted, 256);
+        assert!(most <= 2, "{most}");
+        resume(&mut app);
+        app.update();
+        assert_eq!(Seen::take(&mut app).len(), 256);
+    }
+
+    /// Where Bevy alone keeps every message of the pause.
+    #[test]
+    fn passing_events_are_read_and_their_messages_dropped() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough));
+        pause(&mut app);
+        app.update();
+        let (accepted, most) = paused(&mut app, bus);
+        assert_eq!(accepted, (FRAMES * EVENTS) as usize);
+        assert_eq!(most, 2 * EVENTS as usize);
+        assert_eq!(Seen::take(&mut app), (0..FRAMES * EVENTS).collect::<Vec<_>>());
+    }
+
+    /// What was delivered before the pause is there after it, for systems that did not run between.
+    #[test]
+    fn a_pause_that_holds_keeps_messages_for_fixed_update() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus));
+        #[derive(Resource, Default)]
+        struct Fixed(Vec<u32>);
+        app.init_resource::<Fixed>().add_systems(
+            FixedUpdate,
+            |mut numbers: MessageReader<Number>, mut fixed: ResMut<Fixed>| {
+                fixed.0.extend(numbers.read().map(|number| number.0));
+            },
+        );
+        app.insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_micros(1)));
+        publish(bus, [1]);
+        app.update(); // no step
+        pause(&mut app);
+        (0..10).for_each(|_| app.update());
+        resume(&mut app);
+        app.insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_millis(16)));
+        (0..3).for_each(|_| app.update());
+        assert_eq!(app.world().resource::<Fixed>().0, [1]);
+    }
+
+    #[test]
+    fn speed_zero_is_a_pause() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus));
+        app.world_mut().resource_mut::<Time<Virtual>>().set_relative_speed(0.0);
+        app.update();
+        publish(bus, [1]);
+        app.update();
+        assert_eq!(bus.len(), 1);
+    }
+
+    /// Steps that do not come, and no pause: the limit holds, and the bus decides.
+    #[test]
+    fn messages_that_nothing_drops_have_a_limit() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus).with_message_limit(1000));
+        app.insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_nanos(1)));
+        app.update();
+        let (_, most) = paused(&mut app, bus);
+        assert!((1000..=1002).contains(&most), "{most}");
+        assert_eq!(Seen::take(&mut app).len(), 1000);
+        assert!(stats(&app).total().refused > 0);
+
+        // A step comes, the messages go, and the bus is emptied.
+        app.insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_millis(16)));
+        (0..4).for_each(|_| app.update());
+        assert_eq!(Seen::take(&mut app).len(), 256);
+        assert!(bus.is_empty());
+    }
+}

@@ -1,0 +1,130 @@
+//! The numbers, the run conditions and the overruns.
+
+use bevy_app::{App, Update};
+use bevy_ecs::message::Messages;
+use bevy_ecs::prelude::*;
+use tickbus::bevy::{
+    BusOverrun, EventBusAppExt, EventBusPlugin, FrameBudget, bus_has_backlog, on_bus_overrun,
+};
+use tickbus::{DropNewest, DropOldest, Overrun, Reject};
+
+use super::{Number, Seen, app, lane, leak, publish, stats};
+
+/// Published and refused, delivered and dropped: nothing is unaccounted for.
+fn conserved<P: Overrun + 'static>() -> (usize, usize) {
+    let bus = leak::<Number, 8, P>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(5)))
+        .add_bus_frame::<Number>();
+    for round in 0..100 {
+        for number in 0..round % 13 {
+            let _ = bus.publish(Number(number));
+        }
+        app.update();
+        let (told, total) = (lane(&app, 0), stats(&app).total());
+        let now = bus.stats();
+        assert_eq!(now.published, total.delivered + total.dropped + told.left);
+        assert_eq!((total.dropped, total.refused), (now.dropped(), now.refused));
+        assert_eq!((told.left, told.high_water), (now.pending, now.high_water));
+    }
+    (stats(&app).total().dropped, stats(&app).total().refused)
+}
+
+#[test]
+fn every_event_is_accounted_for() {
+    assert!(matches!(conserved::<Reject>(), (0, 1..)));
+    assert!(matches!(conserved::<DropOldest>(), (1.., 0)));
+    assert!(matches!(conserved::<DropNewest>(), (1.., 0)));
+}
+
+#[test]
+fn an_idle_frame_counts_from_zero() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    publish(bus, 0..3);
+    app.update();
+    assert_eq!(stats(&app).frame().delivered, 3);
+    app.update();
+    assert_eq!(stats(&app).frame().delivered, 0);
+    assert_eq!(stats(&app).total().delivered, 3);
+    assert_eq!(stats(&app).generations, 0);
+}
+
+#[test]
+fn losses_before_the_app_are_not_its_own() {
+    let bus = leak::<Number, 2, Reject>();
+    for number in 0..5 {
+        let _ = bus.publish(Number(number));
+    }
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    app.update();
+    assert_eq!(stats(&app).total().refused, 0);
+}
+
+#[test]
+fn overruns_are_told_once_a_lane_and_frame_and_forgotten() {
+    let bus = leak::<Number, 4, DropOldest>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    publish(bus, 0..100);
+    app.update();
+    let overruns = app.world().resource::<Messages<BusOverrun>>();
+    let told: Vec<_> = overruns.iter_current_update_messages().map(|o| (o.left, o.lost)).collect();
+    assert_eq!(told, [(0, 96)]);
+    for _ in 0..3 {
+        app.update();
+    }
+    assert!(app.world().resource::<Messages<BusOverrun>>().is_empty());
+}
+
+#[test]
+fn run_conditions_tell_backlog_and_overrun() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
+    app.world_mut().resource_mut::<Seen>().0.clear();
+    app.add_systems(
+        bevy_app::PostUpdate,
+        (
+            (|mut seen: ResMut<Seen>| seen.0.push(1000)).run_if(bus_has_backlog::<Number>),
+            (|mut seen: ResMut<Seen>| seen.0.push(2000)).run_if(on_bus_overrun),
+        )
+            .chain(),
+    );
+    app.update();
+    assert_eq!(Seen::take(&mut app), []);
+    publish(bus, 0..3);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [0, 1, 1000, 2000]);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [2]);
+}
+
+/// Neither needs a plugin to be there.
+#[test]
+fn run_conditions_are_false_without_a_bus() {
+    let mut world = World::new();
+    let backlog = world.register_system(bus_has_backlog::<Number>);
+    assert!(!world.run_system(backlog).unwrap());
+    let overrun = world.register_system(on_bus_overrun);
+    assert!(!world.run_system(overrun).unwrap());
+}
+
+#[cfg(feature = "bevy_reflect")]
+#[test]
+fn the_numbers_and_the_settings_reflect() {
+    use bevy_reflect::{FromReflect, PartialReflect, Reflect};
+    use tickbus::bevy::{EventBusConfig, EventBusStats};
+
+    fn resource<T: Resource + Reflect + bevy_reflect::GetTypeRegistration>() {
+        let registration = T::get_type_registration();
+        assert!(registration.data::<ReflectResource>().is_some());
+    }
+    resource::<EventBusStats>();
+    resource::<EventBusConfig>();
+
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    publish(bus, 0..3);
+    app.update();
+    let dynamic = stats(&app).to_dynamic().unwrap();
+    assert_eq!(EventBusStats::from_reflect(&*dynamic).as_ref(), Some(stats(&app)));
+}
