@@ -2,6 +2,7 @@
 
 use core::hint::black_box;
 use core::time::Duration;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use bevy_app::{App, PreUpdate, Update};
@@ -44,7 +45,8 @@ pub(super) fn rows() -> Vec<Row> {
             contenders: vec![
                 with_publish("tickbus", to_messages::<4096>(), FRAME),
                 with_publish("crossbeam idiom", crossbeam(), FRAME),
-                with_publish("MessageWriter::write, no queue", writer(), FRAME),
+                with_publish("tickbus, published in batches of 64", batches(), FRAME),
+                with_publish("MessageWriter::write", writer(), FRAME),
             ],
         },
         Row {
@@ -172,6 +174,18 @@ fn to_messages<const N: usize>() -> Setup {
     Setup::new(app, |hit| bus.publish(hit).unwrap())
 }
 
+fn batches() -> Setup {
+    let (mut app, bus) = bus::<4096>();
+    app.add_bus_message::<Hit>().add_systems(Update, read_messages);
+    let publish = |events, salt| {
+        for first in (0..events).step_by(64) {
+            let batch: [Hit; 64] = core::array::from_fn(|at| Hit::new((first + at as u64) ^ salt));
+            bus.publish_batch(&batch).unwrap();
+        }
+    };
+    Setup { app, publish: Box::new(publish) }
+}
+
 fn to_frame() -> Setup {
     let (mut app, bus) = bus::<4096>();
     app.add_bus_frame::<Hit>().add_systems(
@@ -216,38 +230,48 @@ fn crossbeam() -> Setup {
     Setup::new(app, move |hit| sender.send(hit).unwrap())
 }
 
-/// Events in a plain vector, so that the drain of a queue is no part of it.
+/// How many events a system makes itself, and with which salt: no queue at all.
 #[derive(Resource)]
-struct Staged(&'static std::sync::Mutex<Vec<Hit>>);
+struct Made(&'static Mutex<(u64, u64)>);
 
-fn staged() -> (App, impl FnMut(Hit) + 'static) {
-    let hits: &std::sync::Mutex<Vec<Hit>> = leak(std::sync::Mutex::new(Vec::new()));
+impl Made {
+    fn hits(&self) -> impl Iterator<Item = Hit> {
+        let (events, salt) = core::mem::take(&mut *self.0.lock().unwrap());
+        (0..events).map(move |key| Hit::new(key ^ salt))
+    }
+}
+
+fn made() -> Setup {
+    let made: &Mutex<(u64, u64)> = leak(Mutex::default());
     let mut app = App::new();
-    app.insert_resource(Staged(hits));
-    (app, |hit| hits.lock().unwrap().push(hit))
+    app.insert_resource(Made(made));
+    let publish = |events, salt| *made.lock().unwrap() = (events, salt);
+    Setup { app, publish: Box::new(publish) }
 }
 
 fn writer() -> Setup {
-    let (mut app, publish) = staged();
-    app.add_message::<Hit>()
-        .add_systems(PreUpdate, |staged: Res<Staged>, mut hits: MessageWriter<Hit>| {
-            for hit in staged.0.lock().unwrap().drain(..) {
+    let mut setup = made();
+    setup
+        .app
+        .add_message::<Hit>()
+        .add_systems(PreUpdate, |made: Res<Made>, mut hits: MessageWriter<Hit>| {
+            for hit in made.hits() {
                 hits.write(hit);
             }
         })
         .add_systems(Update, read_messages);
-    Setup::new(app, publish)
+    setup
 }
 
 fn commands_trigger() -> Setup {
-    let (mut app, publish) = staged();
-    app.add_systems(PreUpdate, |staged: Res<Staged>, mut commands: Commands| {
-        for hit in staged.0.lock().unwrap().drain(..) {
-            commands.trigger(hit);
-        }
-    })
-    .add_observer(observer);
-    Setup::new(app, publish)
+    let mut setup = made();
+    setup
+        .app
+        .add_systems(PreUpdate, |made: Res<Made>, mut commands: Commands| {
+            made.hits().for_each(|hit| commands.trigger(hit));
+        })
+        .add_observer(observer);
+    setup
 }
 
 /// What an update takes beyond that of an empty app.

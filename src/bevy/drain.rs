@@ -338,15 +338,16 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         self.deliver(world);
 
         let config = world.resource::<EventBusConfig>();
-        let stopped = config.paused.then(|| config.buses[self.index].pause.clone());
+        let mut stopped = [false; MAX_LANES];
+        if config.paused {
+            for (stopped, policy) in stopped.iter_mut().zip(&config.buses[self.index].pause) {
+                *stopped = *policy != PausePolicy::PassThrough;
+            }
+        }
         let mut delivered = [0; MAX_LANES];
         let mut state = world.resource_mut::<EventBusState<E>>();
         state.begin_frame();
-        for (at, kept) in state.lanes.iter_mut().enumerate() {
-            let policy = stopped.as_ref().and_then(|policies| policies.get(at));
-            if policy.is_some_and(|policy| *policy != PausePolicy::PassThrough) {
-                continue;
-            }
+        for (at, kept) in state.lanes.iter_mut().enumerate().filter(|(at, _)| !stopped[*at]) {
             let before = self.batch.events.len();
             let due = kept.held.extract_if(.., |(at, _)| *at < end);
             self.batch.events.extend(due.map(|(_, event)| event));
@@ -553,7 +554,8 @@ impl<E: Send + Sync + 'static> Work<E> {
             }
             if left > 0 || lost > 0 {
                 let overrun = BusOverrun { event, lane: at, subject: None, left, lost };
-                tell(world, overrun, self.kinds.as_ref().map(|kinds| kinds.subjects));
+                let subjects = self.kinds.as_ref().map_or(&[][..], |kinds| kinds.subjects);
+                tell(world, overrun, self.first_lane + at, subjects);
             }
             let mut state = world.resource_mut::<EventBusState<E>>();
             let kept = &mut state.lanes[at];
@@ -567,28 +569,22 @@ impl<E: Send + Sync + 'static> Work<E> {
     }
 }
 
-/// Writes an overrun, one for each kind where kinds are known.
-fn tell(world: &mut World, overrun: BusOverrun, subjects: Option<&'static [&'static str]>) {
+/// Writes an overrun, one for each kind where kinds are known; `slot` is the lane's in the statistics.
+fn tell(world: &mut World, overrun: BusOverrun, slot: usize, subjects: &[&'static str]) {
     world.resource_mut::<Buses>().overrun = true;
-    let stats = world.resource::<EventBusStats>();
-    let by_kind = stats
-        .lanes
-        .iter()
-        .find(|lane| (lane.event, lane.lane) == (overrun.event, overrun.lane))
-        .map(|lane| lane.left_by_kind.clone());
-    let mut overruns = world.resource_mut::<Messages<BusOverrun>>();
-    let Some((subjects, by_kind)) = subjects.zip(by_kind) else {
-        overruns.write(overrun);
-        return;
-    };
     let mut unattributed = overrun.left;
-    for (subject, left) in subjects.iter().zip(by_kind).filter(|(_, left)| *left > 0) {
-        unattributed = unattributed.saturating_sub(left);
-        overruns.write(BusOverrun { subject: Some(subject), left, lost: 0, ..overrun });
+    for (kind, subject) in subjects.iter().enumerate() {
+        let left = world.resource::<EventBusStats>().lanes[slot].left_by_kind[kind];
+        if left > 0 {
+            unattributed = unattributed.saturating_sub(left);
+            let of_kind = BusOverrun { subject: Some(*subject), left, lost: 0, ..overrun };
+            world.resource_mut::<Messages<BusOverrun>>().write(of_kind);
+        }
     }
     // What the bus has beyond the backlog, and what it lost.
     if unattributed > 0 || overrun.lost > 0 {
-        overruns.write(BusOverrun { left: unattributed, ..overrun });
+        let rest = BusOverrun { left: unattributed, ..overrun };
+        world.resource_mut::<Messages<BusOverrun>>().write(rest);
     }
 }
 
@@ -626,4 +622,62 @@ fn allot(
         credits[at] -= SHARE * owed[at].min(allowed[at]);
     }
     allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_LANES, allot};
+
+    fn lanes<const K: usize>(values: [usize; K]) -> [usize; MAX_LANES] {
+        core::array::from_fn(|at| values.get(at).copied().unwrap_or(0))
+    }
+
+    fn share<const K: usize>(budget: usize, waiting: [usize; K]) -> [usize; MAX_LANES] {
+        allot(budget, &lanes(waiting), &mut [0; MAX_LANES])
+    }
+
+    #[test]
+    fn all_is_allowed_that_the_budget_covers() {
+        assert_eq!(share(10, [4, 6]), lanes([4, 6]));
+        assert_eq!(share(usize::MAX, [usize::MAX, 6]), lanes([usize::MAX, 6]));
+    }
+
+    #[test]
+    fn the_first_lane_leaves_an_eighth_to_each_lane_below() {
+        assert_eq!(share(80, [1000, 1000]), lanes([70, 10]));
+        assert_eq!(share(80, [1000, 1000, 1000]), lanes([60, 10, 10]));
+        assert_eq!(share(80, [1000, 3, 1000]), lanes([67, 3, 10]));
+        assert_eq!(share(80, [0, 1000, 1000]), lanes([0, 70, 10]));
+        assert_eq!(share(80, [1000; 8]), lanes([10; 8]));
+    }
+
+    /// For budgets and backlogs at random: never more than the budget or than what waits, all of the
+    /// budget where enough waits, and nobody waits for ever.
+    #[test]
+    fn shares_add_up_and_nobody_starves() {
+        let mut random = 1_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((random >> 33) % below) as usize
+        };
+        for _ in 0..2000 {
+            let budget = 1 + next(40);
+            let mut waiting: [usize; MAX_LANES] = core::array::from_fn(|_| next(3) * next(100));
+            let mut credits = [0; MAX_LANES];
+            let mut hungry = [0; MAX_LANES];
+            for _ in 0..64 {
+                let allowed = allot(budget, &waiting, &mut credits);
+                let (given, all) = (allowed.iter().sum::<usize>(), waiting.iter().sum::<usize>());
+                assert_eq!(given, budget.min(all));
+                for at in 0..MAX_LANES {
+                    assert!(allowed[at] <= waiting[at]);
+                    hungry[at] =
+                        if allowed[at] == 0 && waiting[at] > 0 { hungry[at] + 1 } else { 0 };
+                    assert!(hungry[at] <= 15, "lane {at}, {budget}, {waiting:?}, {credits:?}");
+                    waiting[at] += next(20) * 2;
+                    waiting[at] -= allowed[at];
+                }
+            }
+        }
+    }
 }
