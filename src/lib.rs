@@ -74,7 +74,13 @@
 //! # Crate features
 //!
 //! None is on by default, and with none the crate needs neither an allocator nor an operating system.
-//! `alloc` and `std` are reserved for the tiers to come and add nothing yet.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `alloc` | what needs a global allocator |
+//! | `std` | what needs an operating system |
+//! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
+//! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
 //!
 //! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]

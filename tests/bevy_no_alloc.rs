@@ -52,7 +52,8 @@ tickbus::events! {
 }
 
 #[derive(Message, Clone, Copy)]
-struct Headshot;
+#[expect(dead_code, reason = "nobody reads them")]
+struct Headshot(u32);
 
 #[derive(Resource, Default)]
 struct Count(usize);
@@ -110,7 +111,9 @@ fn messages_allocate_nothing() {
     static BUS: Bus<Hit, 64> = Bus::new();
     let mut app = app(EventBusPlugin::new(&BUS));
     app.add_bus_message::<Hit>()
-        .add_bus_message_for("hit.head", |_: &Hit| Some(Headshot))
+        .add_bus_message_for("hit.head", |hit| match hit {
+            Hit::Head(number) | Hit::Body(number) => Some(Headshot(*number)),
+        })
         .add_systems(Update, |mut hits: MessageReader<Hit>, mut count: ResMut<Count>| {
             count.0 += hits.read().count();
         });

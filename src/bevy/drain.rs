@@ -307,8 +307,10 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         self.deliver(world);
 
         let mut left = budget.events.max(1).min(self.room(world, message_limit));
+        // Whether anything but the end of the drain keeps events on the bus.
+        let mut spent = left == 0;
         if self.steps.is_some() {
-            self.hold(world, &frame, left);
+            spent |= self.hold(world, &frame, left);
         } else {
             for _ in 0..generations {
                 let taken = self.generation(world, &frame, left);
@@ -318,12 +320,13 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
                 worked += 1;
                 left -= taken;
                 self.deliver(world);
-                if frame.is_late() {
+                spent = left == 0 || frame.is_late();
+                if spent {
                     break;
                 }
             }
         }
-        self.close(world, &frame);
+        self.close(world, &frame, spent);
 
         let mut stats = world.resource_mut::<EventBusStats>();
         stats.generations = stats.generations.max(worked);
@@ -495,26 +498,29 @@ impl<E: Send + Sync + 'static> Work<E> {
     }
 
     /// Takes what the budget allows, to be released in the fixed steps that cover it.
-    fn hold(&mut self, world: &mut World, frame: &Frame, budget: usize) {
-        let Some(steps) = &self.steps else { return };
+    /// Whether it had to leave any.
+    fn hold(&mut self, world: &mut World, frame: &Frame, budget: usize) -> bool {
+        let Some(steps) = &self.steps else { return false };
         let time = clock::fixed(world, type_name::<E>());
         let now = (steps.now)();
         let stamp = steps.at;
         let allowed = self.allot(world, frame, budget);
+        let mut left = false;
         let mut state = world.resource_mut::<EventBusState<E>>();
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
-            let room = lane.capacity.saturating_sub(kept.held.len());
-            lane.take(allowed[at].min(room), &mut self.batch.events);
+            let room = lane.capacity.saturating_sub(kept.held.len()).min(allowed[at]);
+            left |= frame.open[at] && lane.take(room, &mut self.batch.events) >= room;
             for event in self.batch.events.drain(..) {
                 let at = time.of(now.saturating_sub(stamp(&event)));
                 lane.counts.late += usize::from(at < time.begin);
                 kept.held.push((at, event));
             }
         }
+        left
     }
 
     /// Puts the backlog away and tells what was done and what is left.
-    fn close(&mut self, world: &mut World, frame: &Frame) {
+    fn close(&mut self, world: &mut World, frame: &Frame, spent: bool) {
         let mut busy = false;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
@@ -536,7 +542,7 @@ impl<E: Send + Sync + 'static> Work<E> {
             busy |= waiting > 0 || counts != LaneCounts::default();
 
             let lost = counts.dropped.wrapping_add(counts.refused);
-            let left = if frame.open[at] { waiting } else { 0 };
+            let left = if spent && frame.open[at] { waiting } else { 0 };
             let mut stats = world.resource_mut::<EventBusStats>();
             let told = &mut stats.lanes[self.first_lane + at];
             told.frame = LaneCounts::default();

@@ -138,8 +138,8 @@ impl LaneStats {
 /// A lane could not keep up in this frame: the budget left events, or events were lost.
 ///
 /// At most one for each lane and kind and frame, however many events it is about. It can be read for
-/// two frames, paused or not. A pause that holds a lane back is no overrun; what gets lost meanwhile
-/// is.
+/// two frames, paused or not. A pause that holds a lane back is no overrun, and neither is what comes
+/// after the drain; what gets lost meanwhile is.
 ///
 /// # Examples
 ///

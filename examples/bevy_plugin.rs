@@ -1,0 +1,141 @@
+//! A bus in a Bevy app without a window: two threads publish, a budget holds, and every frame tells
+//! what it did.
+//!
+//! `cargo run --example bevy_plugin --features bevy,std`
+
+use core::time::Duration;
+use std::thread;
+use std::time::Instant;
+
+use bevy_app::{App, AppExit, Last, Update};
+use bevy_ecs::prelude::*;
+use tickbus::bevy::{
+    BusFrame, BusOverrun, EventBusAppExt, EventBusPlugin, EventBusStats, FrameBudget,
+};
+use tickbus::{Bus, DropOldest};
+
+tickbus::events! {
+    /// What the server sends.
+    #[derive(Clone, Copy, Debug)]
+    enum Remote {
+        #[subject = "player.hit"] Hit { damage: u32 },
+        #[subject = "player.healed"] Healed { by: u32 },
+        #[subject = "chat.said"] Said { letters: u32 },
+    }
+}
+
+/// How hard somebody hits, as systems know it.
+#[derive(Message, Clone, Copy, Debug)]
+struct Hit {
+    damage: u32,
+}
+
+/// A sample of the microphone. Only fresh ones are worth anything.
+#[derive(Clone, Copy, Debug)]
+struct Sample(u32);
+
+static REMOTE: Bus<Remote, 256> = Bus::new();
+static SAMPLES: Bus<Sample, 1024, DropOldest> = Bus::new();
+
+/// Events of the server. The burst in the middle is more than a frame may take.
+const EVENTS: u32 = 300;
+const FRAMES: u32 = 40;
+
+#[derive(Resource, Default)]
+struct Game {
+    frame: u32,
+    damage: u32,
+    samples: u64,
+    missed: u64,
+}
+
+fn main() {
+    let server = thread::spawn(|| {
+        let mut refused = 0;
+        for number in 0..EVENTS {
+            let event = match number % 3 {
+                0 => Remote::Hit { damage: 1 },
+                1 => Remote::Healed { by: 1 },
+                _ => Remote::Said { letters: number },
+            };
+            refused += u32::from(REMOTE.publish(event).is_err());
+            if !(50..200).contains(&number) {
+                thread::sleep(Duration::from_micros(500));
+            }
+        }
+        refused
+    });
+    let microphone = thread::spawn(|| {
+        let end = Instant::now() + Duration::from_millis(200);
+        let mut number = 0;
+        while Instant::now() < end {
+            let _ = SAMPLES.publish(Sample(number));
+            number += 1;
+            thread::sleep(Duration::from_micros(20));
+        }
+        number as usize
+    });
+
+    println!("frame  delivered  left  lost  spent");
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(&REMOTE).with_budget(FrameBudget::events(24)).by_kind())
+        .add_plugins(EventBusPlugin::new(&SAMPLES))
+        .add_bus_message_for("player.hit", |event| match event {
+            Remote::Hit { damage } => Some(Hit { damage: *damage }),
+            _ => None,
+        })
+        .add_bus_frame::<Sample>()
+        .init_resource::<Game>()
+        .add_systems(Update, (hurt, listen, complain))
+        .add_systems(Last, (report, end).chain());
+    while app.should_exit().is_none() {
+        app.update();
+        thread::sleep(Duration::from_millis(8));
+    }
+
+    let refused = server.join().unwrap();
+    let recorded = microphone.join().unwrap();
+    println!("{refused} refused, {recorded} samples recorded");
+    // Nothing is unaccounted for: neither what the server sent nor what the microphone did.
+    let stats = app.world().resource::<EventBusStats>();
+    let remote = stats.bus::<Remote>().next().unwrap();
+    assert_eq!(remote.total.delivered + remote.left, (EVENTS - refused) as usize);
+    let samples = stats.bus::<Sample>().next().unwrap();
+    assert_eq!(samples.total.delivered + samples.total.dropped + SAMPLES.len(), recorded);
+}
+
+fn hurt(mut hits: MessageReader<Hit>, mut game: ResMut<Game>) {
+    game.damage += hits.read().map(|hit| hit.damage).sum::<u32>();
+}
+
+fn listen(mut samples: BusFrame<Sample>, mut game: ResMut<Game>) {
+    game.missed += samples.missed();
+    game.samples += samples.read().iter().map(|Sample(level)| u64::from(*level)).count() as u64;
+}
+
+fn complain(mut overruns: MessageReader<BusOverrun>) {
+    for overrun in overruns.read() {
+        let what = overrun.subject.unwrap_or(overrun.event);
+        println!("       {what}: {} left, {} lost", overrun.left, overrun.lost);
+    }
+}
+
+fn report(stats: Res<EventBusStats>, mut game: ResMut<Game>) {
+    game.frame += 1;
+    let frame = stats.frame();
+    println!(
+        "{:5}  {:9}  {:4}  {:4}  {:?}",
+        game.frame,
+        frame.delivered,
+        stats.left(),
+        frame.dropped + frame.refused,
+        stats.spent
+    );
+}
+
+fn end(game: Res<Game>, mut exit: MessageWriter<AppExit>) {
+    if game.frame == FRAMES {
+        println!("{} damage, {} samples, {} missed", game.damage, game.samples, game.missed);
+        exit.write(AppExit::Success);
+    }
+}
