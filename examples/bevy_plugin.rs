@@ -20,14 +20,14 @@ tickbus::events! {
     enum Remote {
         #[subject = "player.hit"] Hit { damage: u32 },
         #[subject = "player.healed"] Healed { by: u32 },
-        #[subject = "chat.said"] Said { letters: u32 },
+        #[subject = "chat.said"] Said,
     }
 }
 
-/// How hard somebody hits, as systems know it.
+/// What the server says of the player's health, as systems know it.
 #[derive(Message, Clone, Copy, Debug)]
-struct Hit {
-    damage: u32,
+struct Health {
+    change: i32,
 }
 
 /// A sample of the microphone. Only fresh ones are worth anything.
@@ -44,9 +44,9 @@ const FRAMES: u32 = 40;
 #[derive(Resource, Default)]
 struct Game {
     frame: u32,
-    damage: u32,
-    samples: u64,
-    missed: u64,
+    health: i32,
+    samples: usize,
+    loudest: u32,
 }
 
 fn main() {
@@ -54,9 +54,9 @@ fn main() {
         let mut refused = 0;
         for number in 0..EVENTS {
             let event = match number % 3 {
-                0 => Remote::Hit { damage: 1 },
+                0 => Remote::Hit { damage: 2 },
                 1 => Remote::Healed { by: 1 },
-                _ => Remote::Said { letters: number },
+                _ => Remote::Said,
             };
             refused += u32::from(REMOTE.publish(event).is_err());
             if !(50..200).contains(&number) {
@@ -80,13 +80,14 @@ fn main() {
     let mut app = App::new();
     app.add_plugins(EventBusPlugin::new(&REMOTE).with_budget(FrameBudget::events(24)).by_kind())
         .add_plugins(EventBusPlugin::new(&SAMPLES))
-        .add_bus_message_for("player.hit", |event| match event {
-            Remote::Hit { damage } => Some(Hit { damage: *damage }),
-            _ => None,
+        .add_bus_message_for("player.*", |event| match *event {
+            Remote::Hit { damage } => Some(Health { change: -(damage as i32) }),
+            Remote::Healed { by } => Some(Health { change: by as i32 }),
+            Remote::Said => None,
         })
         .add_bus_frame::<Sample>()
         .init_resource::<Game>()
-        .add_systems(Update, (hurt, listen, complain))
+        .add_systems(Update, (live, listen, complain))
         .add_systems(Last, (report, end).chain());
     while app.should_exit().is_none() {
         app.update();
@@ -104,13 +105,16 @@ fn main() {
     assert_eq!(samples.total.delivered + samples.total.dropped + SAMPLES.len(), recorded);
 }
 
-fn hurt(mut hits: MessageReader<Hit>, mut game: ResMut<Game>) {
-    game.damage += hits.read().map(|hit| hit.damage).sum::<u32>();
+fn live(mut health: MessageReader<Health>, mut game: ResMut<Game>) {
+    game.health += health.read().map(|health| health.change).sum::<i32>();
 }
 
 fn listen(mut samples: BusFrame<Sample>, mut game: ResMut<Game>) {
-    game.missed += samples.missed();
-    game.samples += samples.read().iter().map(|Sample(level)| u64::from(*level)).count() as u64;
+    assert_eq!(samples.missed(), 0, "this system runs in every frame");
+    for Sample(level) in samples.read() {
+        game.samples += 1;
+        game.loudest = game.loudest.max(*level);
+    }
 }
 
 fn complain(mut overruns: MessageReader<BusOverrun>) {
@@ -135,7 +139,7 @@ fn report(stats: Res<EventBusStats>, mut game: ResMut<Game>) {
 
 fn end(game: Res<Game>, mut exit: MessageWriter<AppExit>) {
     if game.frame == FRAMES {
-        println!("{} damage, {} samples, {} missed", game.damage, game.samples, game.missed);
+        println!("health {}, {} samples, loudest {}", game.health, game.samples, game.loudest);
         exit.write(AppExit::Success);
     }
 }

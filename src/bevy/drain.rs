@@ -14,7 +14,7 @@ use bevy_ecs::world::World;
 use super::bus::Read;
 use super::clock::{self, Clock};
 use super::frame::{EventBusState, FrameReaders};
-use super::route::{BusDrained, Observe, Routes, is_observed};
+use super::route::{BusDrained, Routes, is_observed};
 use super::{BusOverrun, EventBusConfig, EventBusStats, LaneCounts, PausePolicy};
 use crate::Stats;
 
@@ -186,6 +186,23 @@ pub(super) struct Steps<E> {
     /// The stamp.
     pub(super) at: fn(&E) -> Duration,
 }
+
+// By hand, for a derive would ask the same of the event.
+impl<E> Clone for Kinds<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Kinds<E> {}
+
+impl<E> Clone for Steps<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Steps<E> {}
 
 /// One bus with its lanes and its ways into the world.
 pub(super) struct Work<E: Send + Sync + 'static> {
@@ -433,20 +450,20 @@ impl<E: Send + Sync + 'static> Work<E> {
 
     /// Takes a generation of events into the batch, and gives it to the observers.
     fn generation(&mut self, world: &mut World, frame: &Frame, budget: usize) -> usize {
-        let mut allowed = self.allot(world, frame, budget);
+        let allowed = self.allot(world, frame, budget);
         let step = if frame.end.is_some() { BATCH } else { usize::MAX };
         let mut sum = 0;
-        for at in 0..self.lanes.len() {
+        for (at, mut allowed) in allowed.into_iter().enumerate().take(self.lanes.len()) {
             let mut first = true;
-            while allowed[at] > 0 && (first || !frame.is_late()) {
+            while allowed > 0 && (first || !frame.is_late()) {
                 let lane = &mut self.lanes[at];
-                let taken = lane.take(allowed[at].min(step), &mut self.batch.events);
+                let taken = lane.take(allowed.min(step), &mut self.batch.events);
                 if taken == 0 {
                     break; // displaced meanwhile
                 }
                 lane.counts.delivered += taken;
                 // Without a time to look at, one drain is all of this generation.
-                allowed[at] = if frame.end.is_some() { allowed[at] - taken } else { 0 };
+                allowed = if frame.end.is_some() { allowed - taken } else { 0 };
                 sum += taken;
                 first = false;
                 self.observe(world);
@@ -458,8 +475,7 @@ impl<E: Send + Sync + 'static> Work<E> {
     /// Gives the observers what they have not seen of the batch.
     fn observe(&mut self, world: &mut World) {
         let (events, seen) = (&mut self.batch.events, &mut self.observed);
-        let observed = |observers: &Box<dyn Observe<E>>| observers.is_observed(world);
-        if self.routes.observers.iter().any(observed) {
+        if self.routes.observers.iter().any(|observers| observers.is_observed(world)) {
             if let [only] = &self.routes.observers[..] {
                 only.observe_all(world, events, seen);
             }

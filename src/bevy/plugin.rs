@@ -101,8 +101,8 @@ pub struct EventBusPlugin<E: 'static> {
     generations: usize,
     message_limit: Option<usize>,
     clock: Option<Clock>,
-    kinds: Option<(&'static [&'static str], fn(&E) -> usize)>,
-    steps: Option<(Clock, fn(&E) -> Duration)>,
+    kinds: Option<Kinds<E>>,
+    steps: Option<Steps<E>>,
 }
 
 impl<E: Send + Sync + 'static> EventBusPlugin<E> {
@@ -193,7 +193,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
     where
         E: Event,
     {
-        self.kinds = Some((E::SUBJECTS, E::kind));
+        self.kinds = Some(Kinds { subjects: E::SUBJECTS, kind: E::kind });
         self
     }
 
@@ -252,7 +252,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
     #[cfg(feature = "bevy_time")]
     #[must_use]
     pub fn in_fixed_step(mut self, now: fn() -> Duration, at: fn(&E) -> Duration) -> Self {
-        self.steps = Some((now, at));
+        self.steps = Some(Steps { now, at });
         self
     }
 }
@@ -301,7 +301,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
             pause: self.lanes.iter().map(|(_, pause)| *pause).collect(),
         });
 
-        let kinds = self.kinds.map_or(0, |(subjects, _)| subjects.len());
+        let kinds = self.kinds.map_or(0, |kinds| kinds.subjects.len());
         let mut stats = world.resource_mut::<EventBusStats>();
         let first_lane = stats.lanes.len();
         stats.lanes.extend((0..lanes.len()).map(|lane| LaneStats {
@@ -321,9 +321,9 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
                 index,
                 first_lane,
                 lanes,
-                kinds: self.kinds.map(|(subjects, kind)| Kinds { subjects, kind }),
+                kinds: self.kinds,
                 clock: self.clock,
-                steps: self.steps.map(|(now, at)| Steps { now, at }),
+                steps: self.steps,
                 routes: Routes::default(),
                 batch: BusDrained { events: batch },
                 observed: 0,
