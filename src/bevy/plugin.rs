@@ -184,7 +184,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
 
     /// Tells what a frame leaves by the kind of event, and keeps it where a rollback can restore it.
     ///
-    /// What the budget leaves moves to the backlog in [`EventBusState`](super::EventBusState), at most
+    /// What the budget leaves moves to the backlog in [`EventBusState`], at most
     /// as much as a bus holds, and is delivered before anything newer. So a bus whose policy drops the
     /// oldest event drops among those that came later than the backlog. Counting takes time in
     /// proportion to the backlog.

@@ -174,7 +174,7 @@ fn all_routes_of_one_event_get_all_events() {
     app.add_plugins(EventBusPlugin::new(bus))
         .add_bus_event::<Number>()
         .add_bus_message::<Number>()
-        .add_bus_message_with(|number: &Number| (number.0 % 2 == 0).then_some(Hit(number.0)))
+        .add_bus_message_with(|number: &Number| number.0.is_multiple_of(2).then_some(Hit(number.0)))
         .add_bus_frame::<Number>()
         .init_resource::<Seen>()
         .add_observer(|number: On<Number>, mut seen: ResMut<Seen>| seen.0.push(number.0))
@@ -217,12 +217,12 @@ fn commands_of_an_observer_are_applied_before_the_next_event() {
     assert_eq!(Seen::take(&mut app), [0, 1, 2]);
 
     let mut plain = App::new();
-    plain
-        .init_resource::<Seen>()
-        .add_observer(observe)
-        .add_systems(Update, |mut commands: Commands| {
-            (0..3).for_each(|number| commands.trigger(Number(number)))
-        });
+    plain.init_resource::<Seen>().add_observer(observe).add_systems(
+        Update,
+        |mut commands: Commands| {
+            (0..3).for_each(|number| commands.trigger(Number(number)));
+        },
+    );
     plain.update();
     assert_eq!(Seen::take(&mut plain), [0, 1, 2]);
 }
@@ -442,7 +442,7 @@ fn a_frame_is_gone_with_the_next_drain() {
 
 #[test]
 fn what_an_event_holds_is_dropped_once() {
-    use std::sync::Arc;
+    use alloc::sync::Arc;
     let value = Arc::new(());
     let bus = leak::<Arc<()>, 8, Reject>();
     let mut app = App::new();

@@ -154,8 +154,8 @@ fn a_budget_changes_between_frames() {
 
 /// A clock that moves by a millisecond whenever it is read, one for each test that counts.
 mod ticking {
+    use core::cell::Cell;
     use core::time::Duration;
-    use std::cell::Cell;
 
     thread_local! {
         static READ: Cell<u64> = const { Cell::new(0) };

@@ -1,7 +1,7 @@
 //! Stamped events in the fixed step that covers them.
 
+use core::cell::Cell;
 use core::time::Duration;
-use std::cell::Cell;
 
 use bevy_app::{App, FixedUpdate, Update};
 use bevy_ecs::message::Messages;

@@ -1,6 +1,8 @@
 //! The Bevy plugin: does it do what its pages say, frame by frame?
 #![cfg(all(feature = "bevy", feature = "std", not(tickbus_loom)))]
 
+extern crate alloc;
+
 mod apps;
 mod delivery;
 #[cfg(feature = "bevy_diagnostic")]

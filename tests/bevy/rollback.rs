@@ -1,7 +1,7 @@
 //! The plugin's state is plain data: run twice, or roll back and run again, and the hash is the same.
 
+use alloc::collections::VecDeque;
 use core::hash::{Hash, Hasher};
-use std::collections::VecDeque;
 use std::hash::DefaultHasher;
 
 use bevy_app::{App, Update};

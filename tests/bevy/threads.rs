@@ -6,6 +6,8 @@ use bevy_app::{App, PreUpdate, Update};
 use bevy_ecs::prelude::*;
 use core::future::Future;
 use core::pin::pin;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
 use tickbus::bevy::{EventBusAppExt, EventBusPlugin, FrameBudget};
 use tickbus::{Bus, DropOldest, Overrun, Reject};
@@ -45,13 +47,13 @@ fn stress<P: Overrun + 'static>(reader: impl bevy_ecs::schedule::ScheduleLabel) 
         .add_bus_message::<Sent>()
         .init_resource::<Next>()
         .add_systems(reader, check);
-    let stop: &'static std::sync::atomic::AtomicBool = Box::leak(Box::default());
+    let stop: &'static AtomicBool = Box::leak(Box::default());
     let producers: Vec<_> = (0..PRODUCERS)
         .map(|producer| {
             thread::spawn(move || {
                 let mut accepted = 0;
                 let mut number = 0;
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stop.load(Relaxed) {
                     accepted += usize::from(bus.publish(Sent { producer, number }).is_ok());
                     number += 1;
                     if number % 32 == 0 {
@@ -65,7 +67,7 @@ fn stress<P: Overrun + 'static>(reader: impl bevy_ecs::schedule::ScheduleLabel) 
     for _ in 0..FRAMES {
         app.update();
     }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Relaxed);
     let accepted: usize = producers.into_iter().map(|thread| thread.join().unwrap()).sum();
     (0..4).for_each(|_| app.update());
 
