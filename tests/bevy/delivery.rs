@@ -227,6 +227,25 @@ fn commands_of_an_observer_are_applied_before_the_next_event() {
     assert_eq!(Seen::take(&mut plain), [0, 1, 2]);
 }
 
+/// So are those of an observer of the batch, before the messages are there.
+#[test]
+fn commands_of_a_batch_observer_are_applied_before_the_messages() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_message::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(|_: On<BusDrained<Number>>, mut commands: Commands| {
+            commands.queue(|world: &mut World| {
+                let messages = world.resource::<Messages<Number>>().len() as u32;
+                world.resource_mut::<Seen>().0.push(messages);
+            });
+        });
+    publish(bus, 0..3);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [0]);
+}
+
 #[test]
 fn kinds_are_triggered_for_observers_of_their_own() {
     let bus = leak::<Game, 8, Reject>();
