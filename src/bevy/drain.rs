@@ -80,6 +80,7 @@ pub(super) fn any_work(buses: Res<Buses>) -> bool {
 
 pub(super) fn drain_all(world: &mut World) {
     let mut buses = world.resource_mut::<Buses>();
+    buses.busy = true; // until all has gone well
     for (of, name) in core::mem::take(&mut buses.wanted) {
         assert!(
             buses.buses.iter().any(|entry| entry.of == of),
@@ -211,6 +212,8 @@ pub(super) struct Work<E: Send + Sync + 'static> {
     /// The place of its first lane in the statistics.
     pub(super) first_lane: usize,
     pub(super) lanes: Vec<Lane<E>>,
+    /// Whether the rest moves to the backlog.
+    pub(super) keeps_backlog: bool,
     pub(super) kinds: Option<Kinds<E>>,
     pub(super) clock: Option<Clock>,
     pub(super) steps: Option<Steps<E>>,
@@ -280,9 +283,10 @@ impl Frame {
 
 impl<E: Send + Sync + 'static> Drained for Work<E> {
     fn is_idle(&self) -> bool {
-        // The backlog may have come back by a rollback.
+        // What a bus with a backlog keeps may have come back by a rollback.
         self.linger == 0
-            && self.kinds.is_none()
+            && !self.keeps_backlog
+            && self.batch.events.is_empty()
             && self.lanes.iter().all(|lane| lane.reader.backlog() == 0)
     }
 
@@ -335,7 +339,7 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
                     break;
                 }
                 worked += 1;
-                left -= taken;
+                left = left.saturating_sub(taken);
                 self.deliver(world);
                 spent = left == 0 || frame.is_late();
                 if spent {
@@ -404,7 +408,7 @@ impl<E: Send + Sync + 'static> Work<E> {
                 core::mem::swap(&mut lane.backlog, &mut kept.backlog);
             }
             if discards[at] {
-                lane.counts.discarded = lane.backlog.len() + kept.held.len();
+                lane.counts.discarded += lane.backlog.len() + kept.held.len();
                 lane.backlog.clear();
                 kept.held.clear();
                 lane.counts.discarded += lane.reader.discard();
@@ -463,12 +467,16 @@ impl<E: Send + Sync + 'static> Work<E> {
                 }
                 lane.counts.delivered += taken;
                 // Without a time to look at, one drain is all of this generation.
-                allowed = if frame.end.is_some() { allowed - taken } else { 0 };
+                allowed = if frame.end.is_some() { allowed.saturating_sub(taken) } else { 0 };
                 sum += taken;
                 first = false;
-                self.observe(world);
+                if frame.end.is_some() {
+                    self.observe(world);
+                }
             }
         }
+        // After all lanes are drained: what observers publish is of the next generation.
+        self.observe(world);
         sum
     }
 
@@ -540,7 +548,7 @@ impl<E: Send + Sync + 'static> Work<E> {
         let mut busy = false;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
-            if self.kinds.is_some() && frame.open[at] {
+            if self.keeps_backlog && frame.open[at] {
                 let room = lane.capacity.saturating_sub(lane.backlog.len());
                 if room > 0 {
                     lane.reader.read(room, &mut self.batch.events);
@@ -630,7 +638,8 @@ fn allot(
     for at in 1..MAX_LANES {
         credits[at] = match waiting[at] {
             0 => 0,
-            _ => (credits[at] + budget).min(SHARE * budget),
+            // What it had no use for is not saved up: one share a frame, and the fraction.
+            _ => (credits[at] + budget).min(budget + SHARE - 1),
         };
         owed[at] = (credits[at] / SHARE).min(waiting[at]);
     }

@@ -19,8 +19,8 @@ use crate::sync::{AtomicWord, Relaxed, Word};
 /// Plain data. To roll an app back, clone this resource with the rest of the world and insert the
 /// clone again. Two things are not in it: what is still on the bus, and Bevy's own `Messages` with
 /// their readers; so a rollback publishes again what it runs again, and its systems read
-/// [`BusFrame`]s. Where a budget leaves events, add the bus
-/// [`by_kind`](super::EventBusPlugin::by_kind): then nothing stays on the bus over a frame.
+/// [`BusFrame`]s. Add the bus [`with_backlog`](super::EventBusPlugin::with_backlog): then nothing stays
+/// on it over a frame, and a drain comes in every frame, so that what was restored ends when it should.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ use crate::sync::{AtomicWord, Relaxed, Word};
 ///
 /// static INPUTS: Bus<u32, 8> = Bus::new();
 /// let mut app = App::new();
-/// app.add_plugins(EventBusPlugin::new(&INPUTS)).add_bus_frame::<u32>();
+/// app.add_plugins(EventBusPlugin::new(&INPUTS).with_backlog()).add_bus_frame::<u32>();
 ///
 /// INPUTS.publish(7).unwrap();
 /// app.update();

@@ -101,6 +101,7 @@ pub struct EventBusPlugin<E: 'static> {
     generations: usize,
     message_limit: Option<usize>,
     clock: Option<Clock>,
+    keeps_backlog: bool,
     kinds: Option<Kinds<E>>,
     steps: Option<Steps<E>>,
 }
@@ -115,6 +116,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
             generations: 1,
             message_limit: None,
             clock: clock::of_the_system(),
+            keeps_backlog: false,
             kinds: None,
             steps: None,
         }
@@ -182,17 +184,28 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
         self
     }
 
-    /// Tells what a frame leaves by the kind of event, and keeps it where a rollback can restore it.
+    /// Keeps what a frame leaves in [`EventBusState`], where a rollback can restore it, instead of on
+    /// the bus.
     ///
-    /// What the budget leaves moves to the backlog in [`EventBusState`], at most
-    /// as much as a bus holds, and is delivered before anything newer. So a bus whose policy drops the
-    /// oldest event drops among those that came later than the backlog. Counting takes time in
-    /// proportion to the backlog.
+    /// The backlog takes at most as much as a bus holds, and is delivered before anything newer. So a
+    /// bus whose policy drops the oldest event drops among those that came later than the backlog. Such
+    /// a bus is drained in every frame, idle or not.
+    #[must_use]
+    pub fn with_backlog(mut self) -> Self {
+        self.keeps_backlog = true;
+        self
+    }
+
+    /// Tells what a frame leaves by the kind of event, in [`LaneStats`] and [`BusOverrun`].
+    ///
+    /// Includes [`with_backlog`](Self::with_backlog), for a bus does not show its events. Counting
+    /// takes time in proportion to the backlog.
     #[must_use]
     pub fn by_kind(mut self) -> Self
     where
         E: Event,
     {
+        self.keeps_backlog = true;
         self.kinds = Some(Kinds { subjects: E::SUBJECTS, kind: E::kind });
         self
     }
@@ -313,7 +326,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
 
         let batch = Vec::with_capacity(capacity.min(self.budget.events));
         let mut buses = world.resource_mut::<Buses>();
-        buses.busy |= self.kinds.is_some();
+        buses.busy |= self.keeps_backlog;
         buses.lanes.extend(self.lanes.iter().map(|(bus, _)| bus.as_pending()));
         buses.buses.push(Entry {
             of: TypeId::of::<E>(),
@@ -321,6 +334,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
                 index,
                 first_lane,
                 lanes,
+                keeps_backlog: self.keeps_backlog,
                 kinds: self.kinds,
                 clock: self.clock,
                 steps: self.steps,

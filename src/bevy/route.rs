@@ -65,11 +65,12 @@ pub trait EventBusAppExt: sealed::HasWorld {
     ///
     /// Events move into `Messages<E>` in one batch; they are cloned only where another message route
     /// or a frame wants them too. The messages live as long as Bevy's own. In a pause, which keeps
-    /// Bevy from dropping old ones, the plugin drops them after two frames.
+    /// Bevy from dropping old ones, the plugin drops them after two frames. Adding it again changes
+    /// nothing.
     fn add_bus_message<E: Message + Clone>(&mut self) -> &mut Self {
         let world = self.world_of_buses();
         register_message::<E>(world);
-        routes::<E>(world).slices.push(Box::new(Whole::<E> { current: 0, of: PhantomData }));
+        routes::<E>(world).add_slices(Box::new(Whole::<E> { current: 0, of: PhantomData }));
         self
     }
 
@@ -181,7 +182,7 @@ pub trait EventBusAppExt: sealed::HasWorld {
     where
         E: for<'a> Triggered<Trigger<'a>: Default>,
     {
-        routes::<E>(self.world_of_buses()).observers.push(Box::new(Observed));
+        routes::<E>(self.world_of_buses()).add_observers(Box::new(Observed));
         self
     }
 
@@ -279,10 +280,23 @@ impl<E: Send + Sync + 'static> Default for Routes<E> {
 }
 
 impl<E: Send + Sync + 'static> Routes<E> {
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.slices.append(&mut other.slices);
-        self.observers.append(&mut other.observers);
+    pub(super) fn append(&mut self, other: Self) {
+        other.slices.into_iter().for_each(|route| self.add_slices(route));
+        other.observers.into_iter().for_each(|route| self.add_observers(route));
         self.frame |= other.frame;
+    }
+
+    /// A route of the events as they are is there once, however often it is added.
+    fn add_slices(&mut self, route: Box<dyn Route<E>>) {
+        if !(route.is_plain() && self.slices.iter().any(|route| route.is_plain())) {
+            self.slices.push(route);
+        }
+    }
+
+    fn add_observers(&mut self, route: Box<dyn Observe<E>>) {
+        if !(route.is_plain() && self.observers.iter().any(|route| route.is_plain())) {
+            self.observers.push(route);
+        }
     }
 }
 
@@ -301,6 +315,11 @@ pub(super) trait Route<E>: Send + Sync {
     /// The same, where nobody needs the events afterwards.
     fn deliver_last(&mut self, world: &mut World, events: &mut Vec<E>) {
         self.deliver(world, events);
+    }
+
+    /// Whether it delivers the events as they are.
+    fn is_plain(&self) -> bool {
+        false
     }
 
     /// How many messages are there.
@@ -330,6 +349,10 @@ struct Whole<E> {
 }
 
 impl<E: Message + Clone> Route<E> for Whole<E> {
+    fn is_plain(&self) -> bool {
+        true
+    }
+
     fn deliver(&mut self, world: &mut World, events: &[E]) {
         let mut messages = world.resource_mut::<Messages<E>>();
         messages.write_batch(events.iter().cloned());
@@ -394,6 +417,11 @@ pub(super) trait Observe<E>: Send + Sync {
     }
 
     fn is_observed(&self, world: &World) -> bool;
+
+    /// Whether it delivers the events as they are.
+    fn is_plain(&self) -> bool {
+        false
+    }
 }
 
 /// Whether any observer would run.
@@ -416,6 +444,10 @@ impl<E: for<'a> Triggered<Trigger<'a>: Default>> Observe<E> for Observed {
 
     fn is_observed(&self, world: &World) -> bool {
         is_observed::<E>(world)
+    }
+
+    fn is_plain(&self) -> bool {
+        true
     }
 }
 

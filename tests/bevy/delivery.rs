@@ -124,6 +124,27 @@ fn the_order_of_the_lines_does_not_matter() {
     assert_eq!(all::<Number>(&app), [Number(1)]);
 }
 
+/// Two plugins of a game may each say that they want a message, as with Bevy's own.
+#[test]
+fn a_route_that_is_added_twice_delivers_once() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_message::<Number>()
+        .add_bus_message::<Number>()
+        .add_bus_event::<Number>()
+        .add_bus_event::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(|number: On<Number>, mut seen: ResMut<Seen>| seen.0.push(number.0));
+    publish(bus, [1]);
+    app.update();
+    assert_eq!((Seen::take(&mut app), all::<Number>(&app)), (vec![1], vec![Number(1)]));
+    app.add_bus_message::<Number>().add_bus_event::<Number>();
+    publish(bus, [2]);
+    app.update();
+    assert_eq!((Seen::take(&mut app), all::<Number>(&app)), (vec![2], vec![Number(2)]));
+}
+
 #[test]
 fn foreign_types_come_in_a_wrapper() {
     let bus = leak::<IpAddr, 4, Reject>();
@@ -246,6 +267,29 @@ fn commands_of_a_batch_observer_are_applied_before_the_messages() {
     assert_eq!(Seen::take(&mut app), [0]);
 }
 
+/// Several routes to observers go on event by event.
+#[test]
+fn observers_of_several_routes_keep_the_order_of_events() {
+    let bus = leak::<Game, 8, Reject>();
+    let mut app = App::new();
+    #[derive(Event)]
+    struct Fought(u32);
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_event_for("player.*", |event| match event {
+            Game::Moved(moved) => Some(*moved),
+            _ => None,
+        })
+        .add_bus_event_for("combat.*", |event| amounts(event).map(|hit| Fought(hit.0)))
+        .init_resource::<Seen>()
+        .add_observer(|moved: On<Moved>, mut seen: ResMut<Seen>| seen.0.push(moved.by))
+        .add_observer(|fought: On<Fought>, mut seen: ResMut<Seen>| seen.0.push(fought.0));
+    for event in [Game::Hit(Hit(1)), Game::Moved(Moved { by: 2 }), Game::Miss(Hit(3))] {
+        bus.publish(event).unwrap();
+    }
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1, 2, 3]);
+}
+
 #[test]
 fn kinds_are_triggered_for_observers_of_their_own() {
     let bus = leak::<Game, 8, Reject>();
@@ -333,6 +377,44 @@ fn what_an_observer_publishes_waits_for_the_next_frame() {
     assert!(app.world().resource::<Messages<tickbus::bevy::BusOverrun>>().is_empty());
     app.update();
     assert_eq!(Seen::take(&mut app), [2]);
+}
+
+/// Also where the clock is looked at between batches.
+#[test]
+fn a_time_budget_does_not_open_a_generation() {
+    use tickbus::bevy::FrameBudget;
+    let bus = leak::<Number, 8, Reject>();
+    let budget = FrameBudget::unlimited().and_time(core::time::Duration::from_secs(3600));
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus).with_budget(budget))
+        .add_bus_event::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(echo(bus));
+    publish(bus, [1]);
+    app.update();
+    assert_eq!((Seen::take(&mut app), bus.len()), (vec![1], 1));
+}
+
+/// However low the lane is that it publishes to.
+#[test]
+fn what_an_observer_publishes_to_a_lower_lane_waits_too() {
+    let (high, low) = (leak::<Number, 8, Reject>(), leak::<Number, 8, Reject>());
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(high).with_lane(low))
+        .add_bus_event::<Number>()
+        .init_resource::<Seen>()
+        .add_observer(|number: On<Number>, bus: BusPublisher<Number>, mut seen: ResMut<Seen>| {
+            seen.0.push(number.0);
+            if number.0 == 1 {
+                bus.publish_to(1, Number(3)).unwrap();
+            }
+        });
+    publish(high, [1]);
+    publish(low, [2]);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1, 2]);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [3]);
 }
 
 #[test]

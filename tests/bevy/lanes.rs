@@ -81,6 +81,21 @@ fn an_idle_lane_saves_no_credit() {
     assert!(Seen::take(&mut app).iter().all(|number| *number < 1000));
 }
 
+/// A lane that needs less than its share has not saved the rest.
+#[test]
+fn an_unused_share_is_not_saved() {
+    let (high, low, mut app) = two(FrameBudget::events(80));
+    for _ in 0..50 {
+        publish(high, (0..1000 - high.len() as u32).take(100));
+        publish(low, [1000]);
+        app.update();
+        assert_eq!(lane(&app, 1).frame.delivered, 1);
+    }
+    publish(low, 1000..2000);
+    app.update();
+    assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 1).frame.delivered), (70, 10));
+}
+
 #[test]
 fn no_lane_of_eight_starves() {
     let lanes: Vec<Lane> = (0..8).map(|_| leak::<Number, 1024, Reject>()).collect();

@@ -41,12 +41,12 @@ fn a_panic_consumes_its_event_and_no_other() {
     assert_eq!(Seen::take(&mut app), [0, 1]);
     assert_eq!(app.world().resource::<Messages<Number>>().len(), 0);
 
-    publish(bus, [5]);
+    // Nothing new has to come for it.
     assert!(update(&mut app));
-    assert_eq!(Seen::take(&mut app), [3, 4, 5]);
+    assert_eq!(Seen::take(&mut app), [3, 4]);
     // The messages are of another route: it gets every event once.
     let messages = app.world().resource::<Messages<Number>>();
-    assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..6));
+    assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..5));
     assert!(update(&mut app));
     assert_eq!(bus.len(), 0);
 }

@@ -206,6 +206,23 @@ mod by_the_clock {
         assert_eq!(app.world().resource::<Fixed>().0, [1]);
     }
 
+    /// The first frame of the pause, in which Bevy still drops the messages before the last.
+    #[test]
+    fn messages_live_for_two_frames_at_the_border_of_a_pause() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough));
+        app.update();
+        publish(bus, [1]);
+        app.update(); // with a fixed step
+        pause(&mut app);
+        let len = |app: &App| app.world().resource::<Messages<Number>>().len();
+        assert_eq!(len(&app), 1);
+        app.update();
+        assert_eq!(len(&app), 1);
+        app.update();
+        assert_eq!(len(&app), 0);
+    }
+
     #[test]
     fn speed_zero_is_a_pause() {
         let bus = leak::<Number, 256, Reject>();

@@ -167,3 +167,41 @@ fn a_rollback_without_the_state_of_the_bus_is_seen() {
     }
     assert!(differs);
 }
+
+/// A frame that was restored ends with the next drain, also where nothing new comes.
+#[test]
+fn a_restored_frame_ends_when_it_should() {
+    let bus = leak::<u32, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus).with_backlog()).add_bus_frame::<u32>();
+    bus.publish(7).unwrap();
+    app.update();
+    let saved = app.world().resource::<EventBusState<u32>>().clone();
+    (0..5).for_each(|_| app.update());
+    app.insert_resource(saved);
+    app.update();
+    assert_eq!(app.world().resource::<EventBusState<u32>>().frame(), []);
+}
+
+/// A state from before a system was there serves it all the same.
+#[test]
+fn a_state_older_than_its_readers_serves_them() {
+    #[derive(Resource, Default)]
+    struct Read(Vec<u32>);
+    let bus = leak::<u32, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus).with_backlog())
+        .add_bus_frame::<u32>()
+        .init_resource::<Read>()
+        .add_systems(Update, |mut frame: BusFrame<u32>, mut read: ResMut<Read>| {
+            assert_eq!(frame.missed(), 0);
+            read.0.extend(frame.read());
+        });
+    let saved = app.world().resource::<EventBusState<u32>>().clone();
+    for round in 0..3 {
+        bus.publish(round).unwrap();
+        app.update();
+        app.insert_resource(saved.clone());
+    }
+    assert_eq!(app.world().resource::<Read>().0, [0, 1, 2]);
+}
