@@ -85,6 +85,7 @@ mod event;
 mod ring;
 mod subject;
 mod sync;
+mod topic;
 
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
@@ -92,11 +93,15 @@ pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
     Overrun, Producer, Reject, Report, Source, Stats, Until, Verdict,
 };
-pub use error::{Full, InvalidPattern, InvalidSubject};
+pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers};
 #[doc(hidden)]
 pub use event::__private;
 pub use event::Event;
 pub use subject::{Pattern, Subject};
+pub use topic::{
+    Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber, SubscriberStats,
+    Topic, Unread, Watcher,
+};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -12,7 +12,7 @@
 #[cfg(tickbus_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::AtomicU64 as AtomicWord;
+    pub(crate) use loom::sync::atomic::{AtomicU64 as AtomicWord, fence};
     pub(crate) type Word = u64;
     pub(crate) type SignedWord = i64;
 }
@@ -133,6 +133,10 @@ mod cell {
 
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
+/// A part of an event that may be read while it is written. Loads and stores only: every target has
+/// them.
+#[cfg(not(tickbus_loom))]
+pub(crate) use core::sync::atomic::{AtomicUsize as AtomicPart, fence};
 pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 pub(crate) use imp::*;
 

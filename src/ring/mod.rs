@@ -101,9 +101,13 @@
 //! turn: every one listed there makes a model fail. The loose positions have no model: `stopped.rs`
 //! tries them with publishers stopped at random.
 
+pub(crate) mod broadcast;
 mod counts;
 #[cfg(not(tickbus_loom))]
 mod exclusive;
+pub(crate) mod gate;
+pub(crate) mod latest;
+mod parts;
 mod publish;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
