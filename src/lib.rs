@@ -100,7 +100,7 @@ pub use event::Event;
 pub use subject::{Pattern, Subject};
 pub use topic::{
     Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber, SubscriberStats,
-    Topic, Unread, Watcher,
+    Topic, TopicStats, Unread, Watcher,
 };
 
 /// The examples of the README, compiled and run.

@@ -50,7 +50,7 @@
 //!
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
-//! | `Ring::claims` | claims | Release → Acquire in `is_all_claimed`, `first_uncommitted`, `join` of a gate: the commits before; with the fences: the parts |
+//! | `Ring::claims` | claims | Release → Acquire in `is_all_claimed`, `committed`: the commits before; with the fences: the parts |
 //! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in; in `publish`: what is committed before |
 //! | `Ring::lost` | publishers | Relaxed: it is right by itself |
 //!
@@ -176,22 +176,10 @@ impl<'a, E: Copy> View<'a, E> {
         &slot.cell
     }
 
-    /// How many positions have been claimed: where what is published from now on begins.
+    /// How many positions have been claimed.
     #[inline(always)]
     pub(crate) fn claims(self) -> Word {
         self.0.claims.0.load(Relaxed)
-    }
-
-    /// As `claims`, and whoever claims from now on sees what was done before.
-    pub(super) fn claims_for_gate(self) -> Word {
-        // AcqRel: pairs with the Acquire load in `Gate::update`. Claims are read-modify-writes, so
-        // whoever reads a later number has this one in its past.
-        self.0.claims.0.fetch_add(0, AcqRel)
-    }
-
-    pub(super) fn claims_acquired(self) -> Word {
-        // Acquire: pairs with `claims_for_gate`.
-        self.0.claims.0.load(Acquire)
     }
 
     /// Events that no reader can get, because every slot belonged to a publisher under way.
@@ -222,7 +210,7 @@ impl<'a, E: Copy> View<'a, E> {
             // Acquire: pairs with the Release of two commits. The one of `entry`: the parts in the cell
             // are that event's, before we overwrite them. The one before: who sees our event sees it.
             // Release: makes the claim below pair with the Acquire in `is_all_claimed` and
-            // `first_uncommitted`.
+            // `committed`.
             fence(AcqRel);
             let cell = entry ^ position;
             if cell >= span {
@@ -253,7 +241,7 @@ impl<'a, E: Copy> View<'a, E> {
     #[inline(never)]
     fn commit_out_of_turn(self, cell: Word) {
         let span = self.span();
-        let mut position = self.first_uncommitted();
+        let mut position = self.committed();
         loop {
             let slot = self.at(position);
             // Acquire: as in `publish`.
@@ -270,9 +258,9 @@ impl<'a, E: Copy> View<'a, E> {
         }
     }
 
-    /// A position at which, or soon behind which, the first one that is not committed is. Only for
-    /// publishers under way, so there is one.
-    fn first_uncommitted(self) -> Word {
+    /// How many positions have been committed: where what is published from now on begins. (It may
+    /// begin before `claims`: behind a publisher that was stopped halfway.)
+    pub(crate) fn committed(self) -> Word {
         // Acquire: pairs with the Release of the claims; what is committed before `low` is seen.
         let mut low = self.0.claims.0.load(Acquire).wrapping_sub(self.span());
         let mut length = self.span();

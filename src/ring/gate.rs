@@ -5,16 +5,16 @@
 //!
 //! # Why no gating reader is overtaken
 //!
-//! Cursors only grow, and a reader that joins begins at the number of claims of that moment. So a gate
-//! that was no more than the number of claims and no more than any cursor stays a lower bound for ever,
+//! Cursors only grow, and a reader that joins begins at the number of commits of that moment. So a gate
+//! that was no more than the number of commits and no more than any cursor stays a lower bound for ever,
 //! and it does not matter in which order several publishers store theirs. What matters is a reader that
-//! joins while a publisher looks: either the publisher sees the reader's bit, or the number of claims it
-//! had read before is one that the reader reads too, or an earlier one. The reader sets its bit and then
-//! reads the number of claims by a read-modify-write; claims are read-modify-writes as well; so a
-//! publisher that read a later number, and reads the bits after it, sees the bit.
+//! joins while a publisher looks. The reader sets its bit and then reads the number of commits; the
+//! publisher reads the number of commits and then the bits; both reach the bits by a read-modify-write,
+//! so one of the two comes first, and the other sees what that one had done before: either the publisher
+//! sees the bit, or the reader sees every commit that the publisher had seen.
 
 use super::broadcast::{View, before};
-use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word};
+use crate::sync::{AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word};
 
 /// The most readers that can gate one topic: two bits for each fit into 32.
 const MOST: usize = 16;
@@ -105,11 +105,10 @@ impl<'a> GateView<'a> {
 
     /// Where the slowest gating reader is, and which one it is. Without any: where the next event goes.
     pub(crate) fn slowest<E: Copy>(self, ring: View<'_, E>) -> (Word, Option<usize>) {
-        // Before the places: see the module documentation.
-        let mut gate = ring.claims_acquired();
+        let mut gate = ring.committed();
         let mut slowest = None;
-        // Acquire: pairs with the Release in `Place::gate`; the cursor is set.
-        let places = self.0.places.load(Acquire);
+        // AcqRel: pairs with itself in `Place::gate`: see the module documentation.
+        let places = self.0.places.fetch_add(0, AcqRel);
         for (index, cursor) in self.0.cursors.iter().enumerate() {
             if places & gating(index) == 0 {
                 continue;
@@ -160,11 +159,10 @@ impl Place<'_> {
 
     /// From now on publishers wait for this reader. Returns where it begins.
     pub(crate) fn gate<E: Copy>(&self, ring: View<'_, E>) -> Word {
-        self.cursor().store(ring.claims(), Relaxed);
-        // Release: pairs with the Acquire in `slowest`; the cursor is set.
-        self.gate.0.places.fetch_add(gating(self.index), Release);
-        // Behind the bit: see the module documentation.
-        let start = ring.claims_for_gate();
+        self.cursor().store(ring.committed(), Relaxed);
+        // AcqRel: pairs with itself in `slowest`: see the module documentation.
+        self.gate.0.places.fetch_add(gating(self.index), AcqRel);
+        let start = ring.committed();
         self.advance(start);
         start
     }

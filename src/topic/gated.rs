@@ -78,7 +78,8 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     /// # Errors
     ///
     /// [`Full`] gives the event back, and nobody gets it, when a gating subscriber has `N` events unread,
-    /// or when all `N` slots belong to publishers that were stopped halfway.
+    /// or when all `N` slots belong to publishers that were stopped halfway. A subscriber that was
+    /// stopped halfway in subscribing counts from where it began.
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         self.publish_with_margin(event, 0)

@@ -60,6 +60,11 @@ impl<E: Copy> Latest<E> {
         Self { cells: Cells::new() }
     }
 
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(super) fn starting_before_wrap(back: usize) -> Self {
+        Self { cells: Cells::starting_before_wrap(back) }
+    }
+
     /// Replaces the value. Never blocks, never fails.
     #[inline]
     pub fn publish(&self, value: E) {

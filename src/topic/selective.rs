@@ -115,8 +115,9 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
     }
 
     fn read_with(&mut self, now: Option<u32>) -> Selected<'_, 'a, E, F> {
-        let end = self.subscriber.ring.claims();
+        let mut end = self.subscriber.ring.claims();
         if self.masked {
+            end = self.subscriber.ring.committed();
             self.skip_to(end);
         }
         Selected { selective: self, now, end }
@@ -151,10 +152,10 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
         let now = match place {
             Some(place) if masked => {
                 place.open();
-                ring.claims()
+                ring.committed()
             }
             Some(place) => place.gate(*ring),
-            None => ring.claims(),
+            None => ring.committed(),
         };
         self.skip_to(now);
     }

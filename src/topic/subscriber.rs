@@ -46,7 +46,7 @@ pub struct Subscriber<'a, E: Copy> {
 impl<'a, E: Copy> Subscriber<'a, E> {
     pub(super) fn lagging(ring: View<'a, E>) -> Self {
         let lost = ring.lost();
-        let start = ring.claims();
+        let start = ring.committed();
         Self { ring, cursor: start, start, lost, missed: 0, place: None }
     }
 
@@ -57,7 +57,8 @@ impl<'a, E: Copy> Subscriber<'a, E> {
 
     /// Reads what has been published up to this moment and not been read yet, oldest first.
     ///
-    /// What is published from here on, also by the code between two events, waits for the next call.
+    /// What is published from here on, also by the code between two events, waits for the next call (but
+    /// for as many events as publishers had been stopped halfway at this moment).
     /// Dropping the iterator early leaves the rest for later. Each step takes constant time.
     ///
     /// # Errors
