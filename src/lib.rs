@@ -99,8 +99,8 @@ pub use event::__private;
 pub use event::Event;
 pub use subject::{Pattern, Subject};
 pub use topic::{
-    Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber, SubscriberStats,
-    Topic, TopicStats, Unread, Watcher,
+    Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber,
+    SubscriberStats, Topic, TopicStats, Unread, Watcher,
 };
 
 /// The examples of the README, compiled and run.

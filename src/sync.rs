@@ -133,11 +133,11 @@ mod cell {
 
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
+pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 /// A part of an event that may be read while it is written. Loads and stores only: every target has
 /// them.
 #[cfg(not(tickbus_loom))]
 pub(crate) use core::sync::atomic::{AtomicUsize as AtomicPart, fence};
-pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 pub(crate) use imp::*;
 
 /// Keeps what the publishers write off the cache line of what the consumer writes. Pads nothing

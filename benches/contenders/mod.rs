@@ -1,6 +1,7 @@
 //! What the benches compare: rows of contenders that do the same work, each checked against the same reference.
 
 mod dispatch;
+mod fan_out;
 mod publish;
 mod saturated;
 mod threads;
@@ -37,6 +38,7 @@ pub(crate) struct Contender {
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = publish::rows();
     rows.extend(dispatch::rows());
+    rows.extend(fan_out::rows());
     rows.extend(threads::rows());
     rows.extend(saturated::rows());
     rows

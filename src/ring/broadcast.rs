@@ -59,7 +59,9 @@
 use core::mem::MaybeUninit;
 
 use super::parts::Parts;
-use crate::sync::{AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word, fence};
+use crate::sync::{
+    AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word, fence,
+};
 
 /// One place in the ring.
 #[repr(C)]
@@ -307,6 +309,40 @@ impl<'a, E: Copy> View<'a, E> {
         // SAFETY: the cell was committed with an event, and `position + N`, whose claim gives the cell
         // away, had not been claimed when the last part of the event was copied: it is whole.
         Some(unsafe { event.assume_init() })
+    }
+
+    /// Hands events from `position` on to `each`, with the position behind each one, as long as they are
+    /// committed, kept, and in the cell of their own slot, which they are unless a publisher was stopped
+    /// halfway since.
+    #[inline(always)]
+    pub(crate) fn read_run(self, position: Word, end: Word, mut each: impl FnMut(Word, E)) {
+        let span = self.span();
+        let mut position = position;
+        let mut claims = self.claims();
+        // Run by run: between two ends of the slots the entries of such events are all the same.
+        while before(position, end) {
+            let start = position & (span - 1);
+            let run = end.wrapping_sub(position).min(span - start);
+            let own = position.wrapping_add(span) & span.wrapping_neg();
+            for slot in &self.0.slots[start as usize..(start + run) as usize] {
+                // Acquire: as in `read`.
+                if slot.entry.load(Acquire) != own {
+                    return;
+                }
+                let event: MaybeUninit<E> = slot.cell.load();
+                // Acquire: as in `read`.
+                fence(Acquire);
+                if self.claims() != claims {
+                    claims = self.claims();
+                    if before(position.wrapping_add(span), claims) {
+                        return;
+                    }
+                }
+                position = position.wrapping_add(1);
+                // SAFETY: as in `read`.
+                each(position, unsafe { event.assume_init() });
+            }
+        }
     }
 
     /// How many events from `position` on have been overwritten: zero if it is not committed yet.

@@ -8,10 +8,10 @@
 //! costs an instruction. Miri and architectures without stable inline assembly copy as is; there
 //! padding is read as an integer, which the compilers for them do not take advantage of today.
 
-#[cfg(not(tickbus_loom))]
-pub(super) use self::native::Parts;
 #[cfg(tickbus_loom)]
 pub(super) use self::model::Parts;
+#[cfg(not(tickbus_loom))]
+pub(super) use self::native::Parts;
 
 #[cfg(not(tickbus_loom))]
 mod native {

@@ -67,10 +67,7 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
 
     #[cfg(all(test, not(tickbus_loom)))]
     pub(super) fn starting_before_wrap(back: usize) -> Self {
-        Self {
-            ring: Broadcast::starting_before_wrap(back),
-            gate: Gate::starting_before_wrap(back),
-        }
+        Self { ring: Broadcast::starting_before_wrap(back), gate: Gate::starting_before_wrap(back) }
     }
 
     /// Publishes `event` to every subscriber. Never blocks.

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-
 use crate::Lagged;
 use crate::ring::broadcast::{View, before};
 use crate::ring::gate::Place;
@@ -209,6 +208,25 @@ impl<E: Copy> Iterator for Unread<'_, '_, E> {
     #[inline]
     fn next(&mut self) -> Option<Result<E, Lagged>> {
         self.subscriber.next_before(self.end)
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Result<E, Lagged>) -> B>(self, init: B, mut each: F) -> B {
+        let Self { subscriber, end } = self;
+        let mut folded = Some(init);
+        let mut take = |found| folded = folded.take().map(|so_far| each(so_far, found));
+        loop {
+            let ring = subscriber.ring;
+            ring.read_run(subscriber.cursor, end, |next, event| {
+                subscriber.move_to(next);
+                take(Ok(event));
+            });
+            match subscriber.next_before(end) {
+                Some(found) => take(found),
+                None => break,
+            }
+        }
+        folded.unwrap_or_else(|| unreachable!("put back after every event"))
     }
 }
 
