@@ -8,9 +8,10 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, Drain, DrainMut, DropNewest, DropOldest, Flow, Full,
-    InvalidPattern, InvalidSubject, Lane, Overrun, Pattern, Producer, Reject, Report, Stats,
-    Subject, Until,
+    Budget, Bus, Changed, Consumer, Dispatch, Drain, DrainMut, DropNewest, DropOldest, Flow, Full,
+    GatedTopic, Gating, InvalidPattern, InvalidSubject, Lagged, Lane, Latest, Listeners, Overrun,
+    Pattern, Producer, Reject, Report, Selective, Stats, Subject, Subscriber, SubscriberStats,
+    TooManySubscribers, Topic, TopicStats, Unread, Until, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -51,6 +52,26 @@ fn what_is_given_back_goes_where_its_event_goes() {
     send_and_sync::<Full<u8>>();
 }
 
+/// Topics hand out copies, so what they carry need not be shared either.
+#[test]
+fn topics_go_where_their_events_go() {
+    /// May be sent and copied, and not shared.
+    #[derive(Clone, Copy)]
+    struct Sent(#[expect(dead_code, reason = "for its type")] *const u8);
+    // SAFETY: nobody follows the pointer.
+    unsafe impl Send for Sent {}
+
+    send_and_sync::<Topic<Sent, 2>>();
+    send_and_sync::<GatedTopic<Sent, 2, 1>>();
+    send_and_sync::<Latest<Sent>>();
+    send_and_sync::<Subscriber<'static, Sent>>();
+    send_and_sync::<Unread<'static, 'static, Sent>>();
+    send_and_sync::<Selective<'static, Sent>>();
+    send_and_sync::<Watcher<'static, Sent>>();
+    send::<Changed<Sent>>();
+    send_and_sync::<Listeners<Rc<u8>, Rc<u8>, 1>>();
+}
+
 /// A table holds functions only: neither the events nor what the handlers work on.
 #[test]
 fn a_table_is_shared_whatever_it_handles() {
@@ -63,6 +84,11 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<Budget>();
     send_and_sync::<Report>();
     send_and_sync::<Stats>();
+    send_and_sync::<SubscriberStats>();
+    send_and_sync::<TopicStats>();
+    send_and_sync::<Gating>();
+    send_and_sync::<Lagged>();
+    send_and_sync::<TooManySubscribers>();
     send_and_sync::<Reject>();
     send_and_sync::<DropOldest>();
     send_and_sync::<DropNewest>();

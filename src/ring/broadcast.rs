@@ -318,7 +318,6 @@ impl<'a, E: Copy> View<'a, E> {
     pub(crate) fn read_run(self, position: Word, end: Word, mut each: impl FnMut(Word, E)) {
         let span = self.span();
         let mut position = position;
-        let mut claims = self.claims();
         // Run by run: between two ends of the slots the entries of such events are all the same.
         while before(position, end) {
             let start = position & (span - 1);
@@ -332,11 +331,8 @@ impl<'a, E: Copy> View<'a, E> {
                 let event: MaybeUninit<E> = slot.cell.load();
                 // Acquire: as in `read`.
                 fence(Acquire);
-                if self.claims() != claims {
-                    claims = self.claims();
-                    if before(position.wrapping_add(span), claims) {
-                        return;
-                    }
+                if before(position.wrapping_add(span), self.claims()) {
+                    return;
                 }
                 position = position.wrapping_add(1);
                 // SAFETY: as in `read`.

@@ -159,7 +159,8 @@ impl<'a, E: Copy> Subscriber<'a, E> {
             // They have no position.
             self.start = self.start.wrapping_sub(missed);
         }
-        self.missed = self.missed.wrapping_add(missed as usize);
+        let missed = missed as usize;
+        self.missed = self.missed.wrapping_add(missed);
         (missed != 0).then_some(Lagged(missed as u64))
     }
 }
