@@ -51,7 +51,7 @@
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
 //! | `Ring::claims` | claims | Release → Acquire in `is_all_claimed`, `committed`: the commits before; with the fences: the parts |
-//! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in; in `publish`: what is committed before |
+//! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in |
 //! | `Ring::lost` | publishers | Relaxed: it is right by itself |
 //!
 //! `tests/loom_topic.rs` has the models, `tests/mutants/topics.list` what they notice.
@@ -209,8 +209,9 @@ impl<'a, E: Copy> View<'a, E> {
             let slot = self.at(position);
             let entry = slot.entry.load(Relaxed);
             let is_in_turn = self.at(previous).entry.load(Relaxed) ^ previous >= span;
-            // Acquire: pairs with the Release of two commits. The one of `entry`: the parts in the cell
-            // are that event's, before we overwrite them. The one before: who sees our event sees it.
+            // Acquire: pairs with the Release of the commit of `entry`; the parts in the cell are those of its
+            // event, before we overwrite them. And, on a gated topic, with the Release of the gate. (No
+            // model notices: loom orders stores as they were executed.)
             // Release: makes the claim below pair with the Acquire in `is_all_claimed` and
             // `committed`.
             fence(AcqRel);
