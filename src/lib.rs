@@ -58,6 +58,10 @@
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
+//! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
+//! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`] |
+//! | the newest value only | [`Latest`] |
+//! | handlers called by the publisher | [`Listeners`] |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //!
 //! # Words
@@ -69,7 +73,8 @@
 //! # The law
 //!
 //! At every quiet moment, for every bus and policy, `published == handled + dropped() + pending`: see
-//! [`Stats`].
+//! [`Stats`]. For every subscriber `published == read + missed + skipped + pending`: see
+//! [`SubscriberStats`].
 //!
 //! # Crate features
 //!

@@ -7,8 +7,8 @@ use core::hint::black_box;
 use std::alloc::System;
 
 use tickbus::{
-    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Flow, Full, InvalidPattern, Lane,
-    Overrun, Pattern, Reject, Subject,
+    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Flow, Full, GatedTopic, InvalidPattern,
+    Lane, Latest, Overrun, Pattern, Reject, Subject, Topic,
 };
 
 // ---- The counter -------------------------------------------------------------------------------
@@ -244,4 +244,27 @@ fn words_do_not_allocate() {
         assert_eq!(black_box(Input::Tilt).subject(), "input.tilt");
     });
     assert_eq!(made, 0);
+}
+
+// ---- Topics ------------------------------------------------------------------------------------
+
+#[test]
+fn topics_do_not_allocate() {
+    let all = || {
+        let topic: Topic<[u64; 9], 4> = Topic::new();
+        let mut subscriber = topic.subscribe();
+        let mut third = topic.subscribe().filter(|event| event[0] > 0).every_nth(3);
+        let gated: GatedTopic<u8, 4, 2> = GatedTopic::new();
+        let mut gating = gated.subscribe().unwrap();
+        let latest: Latest<[u64; 9]> = Latest::new();
+        let mut watcher = latest.watch();
+        for number in 0..20 {
+            topic.publish([number; 9]);
+            latest.publish([number; 9]);
+            let _ = gated.publish(number as u8);
+        }
+        let read = subscriber.read().count() + third.read().count() + gating.read().count();
+        (read, watcher.changed(), gated.gate())
+    };
+    assert_eq!(calls(all), 0);
 }

@@ -14,8 +14,8 @@ use core::array;
 
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pubsub::{ImmediatePublisher, PubSubChannel, Subscriber as PubSubSubscriber};
-use heapless::spsc;
 use embassy_sync::watch::{Receiver, Sender, Watch};
+use heapless::spsc;
 use semihosting::println;
 use tickbus::{Dispatch, Event as _, GatedTopic, Latest, Listeners, Subscriber, Topic, Watcher};
 use tickbus_firmware::clock;
@@ -100,13 +100,13 @@ impl<const S: usize> FanOut for Lagging<S> {
     }
 }
 
-static GATED: (GatedTopic<Event, SLOTS, 1>, GatedTopic<Event, SLOTS, 4>, GatedTopic<Event, SLOTS, 8>) =
-    (GatedTopic::new(), GatedTopic::new(), GatedTopic::new());
+static GATED: (
+    GatedTopic<Event, SLOTS, 1>,
+    GatedTopic<Event, SLOTS, 4>,
+    GatedTopic<Event, SLOTS, 8>,
+) = (GatedTopic::new(), GatedTopic::new(), GatedTopic::new());
 
-struct Gated<const S: usize>(
-    &'static GatedTopic<Event, SLOTS, S>,
-    [Subscriber<'static, Event>; S],
-);
+struct Gated<const S: usize>(&'static GatedTopic<Event, SLOTS, S>, [Subscriber<'static, Event>; S]);
 
 impl<const S: usize> Gated<S> {
     fn open(topic: &'static GatedTopic<Event, SLOTS, S>) -> Self {
@@ -298,13 +298,26 @@ fn listeners() {
 
 pub fn print() {
     println!();
-    println!("{:<38} {:>12} {:>16} {:>5} {:>5}", "fan-out", "publish to 8", "and read, to 1", "4", "8");
+    println!(
+        "{:<38} {:>12} {:>16} {:>5} {:>5}",
+        "fan-out", "publish to 8", "and read, to 1", "4", "8"
+    );
     let [one, four, eight] = &TOPICS;
-    row("tickbus Topic", Lagging::<1>::open(one), Lagging::<4>::open(four), Lagging::<8>::open(eight));
+    row(
+        "tickbus Topic",
+        Lagging::<1>::open(one),
+        Lagging::<4>::open(four),
+        Lagging::<8>::open(eight),
+    );
     let (one, four, eight) = &GATED;
     row("tickbus GatedTopic, all gate", Gated::open(one), Gated::open(four), Gated::open(eight));
     let (one, four, eight) = &CHANNELS;
-    row("embassy PubSub, publish_immediate", PubSub::open(one), PubSub::open(four), PubSub::open(eight));
+    row(
+        "embassy PubSub, publish_immediate",
+        PubSub::open(one),
+        PubSub::open(four),
+        PubSub::open(eight),
+    );
     row("heapless spsc each", queues!(1), queues!(4), queues!(8));
     println!();
     println!("{:<38} {:>7}", "latest value of 16 bytes", "changed");
