@@ -90,7 +90,7 @@ mod sync;
 pub use bus::DrainMut;
 pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
-    Overrun, Producer, Reject, Report, Source, Stats, Until, Verdict,
+    Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use error::{Full, InvalidPattern, InvalidSubject};
 #[doc(hidden)]

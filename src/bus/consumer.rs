@@ -67,7 +67,7 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     /// How many events wait.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.reader.pending::<P>()
+        self.reader.core().pending::<P>()
     }
 
     /// What has happened so far.
@@ -146,7 +146,7 @@ pub(crate) mod sealed {
         #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
             let (dropped, refused) = losses::<E, P>(self.reader.core());
-            (self.reader.pending::<P>(), dropped, refused)
+            (self.reader.core().pending::<P>(), dropped, refused)
         }
     }
 
@@ -156,12 +156,12 @@ pub(crate) mod sealed {
 
         #[inline]
         fn freeze(&mut self) -> Span {
-            self.ring.freeze_mut::<P>()
+            self.ring.freeze_mut()
         }
 
         #[inline]
         fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, E) -> bool) {
-            self.ring.take_while_mut::<P>(span, each);
+            self.ring.take_while_mut(span, each);
         }
 
         #[inline]

@@ -11,7 +11,6 @@ mod overrun;
 mod stats;
 
 use core::fmt;
-use core::marker::PhantomData;
 
 pub use self::budget::{Budget, Report};
 pub use self::consumer::{Consumer, Source};
@@ -19,7 +18,7 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(not(tickbus_loom))]
 pub use self::drain::DrainMut;
 pub use self::drain::{Drain, Until};
-pub use self::lane::{Lane, Producer};
+pub use self::lane::{Lane, Producer, Single};
 pub use self::overrun::{DropNewest, DropOldest, Overrun, Reject};
 pub use self::stats::Stats;
 use crate::Full;
@@ -81,8 +80,7 @@ use crate::ring::Ring;
 /// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
 /// ```
 pub struct Bus<E, const N: usize, P: Overrun = Reject> {
-    ring: Ring<E, N>,
-    policy: PhantomData<fn() -> P>,
+    ring: Ring<E, N, P>,
 }
 
 impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
@@ -90,19 +88,19 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Ring::new(), policy: PhantomData }
+        Self { ring: Ring::new() }
     }
 
     /// An empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Ring::new(), policy: PhantomData }
+        Self { ring: Ring::new() }
     }
 
     #[cfg(test)]
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Ring::starting_before_wrap(back), policy: PhantomData }
+        Self { ring: Ring::starting_before_wrap(back) }
     }
 
     /// Publishes `event`.
@@ -132,14 +130,13 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// ```
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        let core = self.ring.core();
-        match core.publish::<P>(event) {
+        match self.ring.publish(event) {
             Ok(displaced) => {
                 drop(displaced);
                 Ok(())
             }
             Err(event) => {
-                core.turn_away(1);
+                self.ring.core().turn_away(1);
                 Err(Full(event))
             }
         }
@@ -170,17 +167,16 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     where
         E: Copy,
     {
-        let core = self.ring.core();
         let done = if P::EVICTS {
-            events.iter().take_while(|event| core.publish::<P>(**event).is_ok()).count()
+            events.iter().take_while(|event| self.ring.publish(**event).is_ok()).count()
         } else {
-            core.publish_batch::<P>(events)
+            self.ring.publish_batch(events)
         };
         let rest = &events[done..];
         if rest.is_empty() {
             return Ok(());
         }
-        core.turn_away(rest.len());
+        self.ring.core().turn_away(rest.len());
         Err(Full(rest))
     }
 
@@ -252,7 +248,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// ```
     #[inline]
     pub fn publish_mut(&mut self, event: E) -> Result<(), Full<E>> {
-        match self.ring.publish_mut::<P>(event) {
+        match self.ring.publish_mut(event) {
             Ok(displaced) => {
                 drop(displaced);
                 Ok(())
@@ -284,7 +280,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
         E: Copy,
     {
         for (done, event) in events.iter().enumerate() {
-            if self.ring.publish_mut::<P>(*event).is_err() {
+            if self.ring.publish_mut(*event).is_err() {
                 let rest = &events[done..];
                 self.ring.turn_away_mut(rest.len());
                 return Err(Full(rest));

@@ -1,6 +1,6 @@
 //! What a full bus does with one event more: a type, chosen where the bus is declared.
 
-use crate::ring::Policy;
+use crate::ring::{Cell, Policy};
 
 /// What happens when an event is published to a full bus: [`Reject`], [`DropOldest`] or
 /// [`DropNewest`].
@@ -62,14 +62,20 @@ impl Overrun for DropNewest {}
 impl Policy for Reject {
     const EVICTS: bool = false;
     const REFUSES: bool = true;
+    const ALONE: bool = false;
+    type Spare<E> = [Cell<E>; 0];
 }
 
 impl Policy for DropOldest {
     const EVICTS: bool = true;
     const REFUSES: bool = false;
+    const ALONE: bool = false;
+    type Spare<E> = [Cell<E>; 1];
 }
 
 impl Policy for DropNewest {
     const EVICTS: bool = false;
     const REFUSES: bool = false;
+    const ALONE: bool = false;
+    type Spare<E> = [Cell<E>; 0];
 }
