@@ -144,6 +144,36 @@ fn the_slot_of_a_taken_event_is_used_again() {
     }
 }
 
+/// A publisher that learns from another one, not from the consumer, that there is room.
+#[test]
+fn the_room_that_another_found() {
+    for reverse in [false, true] {
+        outcomes(3, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (out, taken) = slot();
+            let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        let _ = a.publish(3);
+                    }),
+                    Box::new(move || {
+                        let _ = b.publish(4);
+                    }),
+                    Box::new(move || put(&out, drain(&c, 1))),
+                ],
+                reverse,
+            );
+            assert!(get(&taken).starts_with(&[1, 2]));
+            drain(&bus, 1);
+            conserved(&bus);
+            assert_eq!(bus.stats().published + bus.stats().refused, 4);
+        });
+    }
+}
+
 /// Two publishers of two events each on a ring of two slots, and a consumer that drains while they
 /// are at it. Whatever is said to be published arrives once, in its publisher's order; nobody is told
 /// "full" while a slot is free.

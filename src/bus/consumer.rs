@@ -123,11 +123,10 @@ pub(crate) mod sealed {
         fn account(&mut self) -> (usize, usize, usize);
     }
 
-    /// The losses since this was last asked: dropped and refused.
     #[inline]
-    fn losses<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize) {
-        let lost = core.tell::<P>();
-        if P::REFUSES { (0, lost) } else { (lost, 0) }
+    fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
+        let (waiting, lost) = core.account::<P>();
+        if P::REFUSES { (waiting, 0, lost) } else { (waiting, lost, 0) }
     }
 
     impl<E, P: Overrun> Take for Consumer<'_, E, P> {
@@ -145,8 +144,7 @@ pub(crate) mod sealed {
 
         #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
-            let (dropped, refused) = losses::<E, P>(self.reader.core());
-            (self.reader.core().pending::<P>(), dropped, refused)
+            account::<E, P>(self.reader.core())
         }
     }
 
@@ -166,8 +164,7 @@ pub(crate) mod sealed {
 
         #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
-            let (dropped, refused) = losses::<E, P>(self.ring.core());
-            (self.ring.core().pending::<P>(), dropped, refused)
+            account::<E, P>(self.ring.core())
         }
     }
 }

@@ -117,21 +117,21 @@ impl<E> Core<'_, E> {
         self.state.turned_away.fetch_add(events as Word, Relaxed);
     }
 
-    /// The losses since this was last asked.
+    /// How many events wait, and the losses since this was last asked.
     #[inline]
-    pub(crate) fn tell<P: Policy>(self) -> usize {
+    pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
         let state = self.state;
+        let (pending, displaced) = self.waiting::<P>();
         let mut lost = state.turned_away.load(Relaxed);
         if P::EVICTS {
-            let displaced = state.skipped.load(Relaxed).wrapping_add(self.waiting::<P>().1);
-            lost = lost.wrapping_add(displaced);
+            lost = lost.wrapping_add(state.skipped.load(Relaxed)).wrapping_add(displaced);
         }
         let news = lost.wrapping_sub(state.told.load(Relaxed));
         // Less than none: a reading that fell between two steps of a publisher told too much before.
         if news == 0 || (news as SignedWord) < 0 {
-            return 0;
+            return (pending as usize, 0);
         }
         state.told.store(lost, Relaxed);
-        news as usize
+        (pending as usize, news as usize)
     }
 }

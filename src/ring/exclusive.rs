@@ -13,7 +13,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let entry = self.entries[shape.index(tail)].get_mut();
         let displaces = P::EVICTS && shape.is_committed_a_lap_ago::<P>(*entry, tail);
         if P::EVICTS {
-            if !displaces && shape.age(*entry, tail) >= shape.phase() {
+            if !shape.is_claimable::<P>(*entry, tail) {
                 // A hint that is behind.
                 return self.publish(event);
             }

@@ -45,7 +45,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             // SAFETY: the claim is new.
             let displaced = unsafe { self.fill(claim, event) };
             let entry = self.core().entry(tail);
-            // Release: pairs with the Acquire in `first_younger` and in the takes; the event is in.
+            // Release: pairs with the Acquire in `first_younger`; the event is in.
             if entry.compare_exchange_weak(claimed, committed, Release, Relaxed).is_ok() {
                 // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
                 // committed.
@@ -72,20 +72,12 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             // Acquire: pairs with the Release in `take_displaceable`, the event that was in the cell is
             // out, or with that in `publish`, the event to displace is in.
             let found = entry.load(Acquire);
-            let displaces = shape.is_committed_a_lap_ago::<P>(found, tail);
-            let named = if displaces {
-                found.wrapping_add(shape.lap() - shape.committed::<P>())
-            } else if shape.age(found, tail) < shape.phase() {
-                found
-            } else {
+            if !shape.is_claimable::<P>(found, tail) {
                 return None;
-            };
-            let claimed = named.wrapping_add(shape.claimed());
-            // Release: pairs with the Acquire in `first_younger`; whoever walks over this claim sees the
-            // commits that were before it.
-            entry.compare_exchange_weak(found, claimed, Release, Relaxed).ok()?;
-            let claim = Claim::new(shape.cell::<P>(found, tail), displaces);
-            return Some((claim, claimed, named.wrapping_add(shape.committed::<P>())));
+            }
+            let (claim, claimed) = self.claim_entry(tail, found)?;
+            let committed = claimed.wrapping_add(shape.committed::<P>() - shape.claimed());
+            return Some((claim, claimed, committed));
         }
         let front = &self.state.front.0;
         // Acquire: pairs with the Release in `claim_next`, which hands on that of the head: the events
@@ -106,7 +98,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[inline(never)]
     pub(super) fn claim(&self) -> Option<Claim> {
         if P::EVICTS {
-            return self.claim_entry();
+            return self.claim_first();
         }
         let (_, _, [cell]) = self.claim_next::<1>(1)?;
         Some(Claim::new(cell, false))
@@ -151,28 +143,36 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
 
     /// Claims the first cell that is not claimed, on a ring that displaces.
     #[inline]
-    fn claim_entry(&self) -> Option<Claim> {
-        let core = self.core();
-        let shape = Self::SHAPE;
+    fn claim_first(&self) -> Option<Claim> {
         // Acquire: as in `publish`.
         let mut position = self.state.front.0.tail.load(Acquire);
         loop {
             let found;
-            (position, found) = core.first_younger(position, shape.claimed());
-            let displaces = shape.is_committed_a_lap_ago::<P>(found, position);
-            if !displaces && shape.age(found, position) >= shape.phase() {
+            (position, found) = self.core().first_younger(position, Self::SHAPE.claimed());
+            if !Self::SHAPE.is_claimable::<P>(found, position) {
                 // Of a lap ago and not committed.
                 return None;
             }
-            let cell = shape.cell::<P>(found, position);
-            let claimed = shape.naming(cell, position).wrapping_add(shape.claimed());
-            // Release: as in `claim_tail`.
-            if core.entry(position).compare_exchange_weak(found, claimed, Release, Relaxed).is_ok()
-            {
-                return Some(Claim::new(cell, displaces));
+            if let Some((claim, _)) = self.claim_entry(position, found) {
+                return Some(claim);
             }
             pause();
         }
+    }
+
+    /// Claims the cell that an entry names, on a ring that displaces, if the entry is still what was
+    /// found there. What it is then is the second word.
+    #[inline(always)]
+    fn claim_entry(&self, position: Word, found: Word) -> Option<(Claim, Word)> {
+        let shape = Self::SHAPE;
+        let displaces = shape.is_committed_a_lap_ago::<P>(found, position);
+        let age = if displaces { shape.lap() - shape.committed::<P>() } else { 0 };
+        let claimed = found.wrapping_add(age).wrapping_add(shape.claimed());
+        // Release: pairs with the Acquire in `first_younger`; whoever walks over this claim sees the
+        // commits that were before it.
+        let entry = self.core().entry(position);
+        entry.compare_exchange_weak(found, claimed, Release, Relaxed).ok()?;
+        Some((Claim::new(shape.cell::<P>(found, position), displaces), claimed))
     }
 
     /// Moves the event into the claimed cell. Returns what was in it.

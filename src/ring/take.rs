@@ -1,14 +1,15 @@
 //! The taking side: freeze an end, take what is before it.
 
 use super::{Core, Policy, State, before};
-use crate::sync::{Acquire, Relaxed, Release, Word};
+use crate::sync::{Relaxed, Release, Word};
 
 /// The one consumer's side of a ring.
 pub(crate) struct Reader<'a, E> {
     core: Core<'a, E>,
 }
 
-/// What one drain may take: the events before this position.
+/// What one drain may take: the events before this position. Whoever has one has seen the commits of
+/// them all, so the events themselves can be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub(super) end: Word,
@@ -62,8 +63,7 @@ impl<'a, E> Reader<'a, E> {
         let cell = if P::ALONE {
             shape.index(head)
         } else {
-            // Acquire: pairs with the Release of the commit; the event is in.
-            shape.cell::<P>(core.entry(head).load(Acquire), head)
+            shape.cell::<P>(core.entry(head).load(Relaxed), head)
         };
         // SAFETY: an entry named it, or it is an index.
         let cell = unsafe { core.cell(cell) };
@@ -112,8 +112,7 @@ impl<'a, E> Reader<'a, E> {
                 return None;
             }
             let entry = core.entry(head);
-            // Acquire: pairs with the Release of the commit; the event is in.
-            let found = entry.load(Acquire);
+            let found = entry.load(Relaxed);
             let age = shape.age(found, head);
             if age.wrapping_sub(shape.committed::<P>()) < shape.phase() {
                 let spare = &state.spare;
