@@ -72,9 +72,6 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             // Acquire: pairs with the Release in `take_displaceable`, the event that was in the cell is
             // out, or with that in `publish`, the event to displace is in.
             let found = entry.load(Acquire);
-            if !shape.is_claimable::<P>(found, tail) {
-                return None;
-            }
             let (claim, claimed) = self.claim_entry(tail, found)?;
             let committed = claimed.wrapping_add(shape.committed::<P>() - shape.claimed());
             return Some((claim, claimed, committed));
@@ -160,14 +157,19 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         }
     }
 
-    /// Claims the cell that an entry names, on a ring that displaces, if the entry is still what was
-    /// found there. What it is then is the second word.
+    /// Claims the cell that an entry names, on a ring that displaces, if a publisher may have it and the
+    /// entry is still what was found there. What it is then is the second word.
     #[inline(always)]
     fn claim_entry(&self, position: Word, found: Word) -> Option<(Claim, Word)> {
         let shape = Self::SHAPE;
-        let displaces = shape.is_committed_a_lap_ago::<P>(found, position);
-        let age = if displaces { shape.lap() - shape.committed::<P>() } else { 0 };
-        let claimed = found.wrapping_add(age).wrapping_add(shape.claimed());
+        let (named, displaces) = if shape.age(found, position) < shape.phase() {
+            (found, false)
+        } else if shape.is_committed_a_lap_ago::<P>(found, position) {
+            (found.wrapping_add(shape.lap() - shape.committed::<P>()), true)
+        } else {
+            return None;
+        };
+        let claimed = named.wrapping_add(shape.claimed());
         // Release: pairs with the Acquire in `first_younger`; whoever walks over this claim sees the
         // commits that were before it.
         let entry = self.core().entry(position);
