@@ -66,7 +66,7 @@ impl<E> Core<'_, E> {
         // Before the other end, which is never behind it.
         let head = self.head::<P>();
         let claimed = if P::EVICTS {
-            self.first_younger(front.tail.load(Acquire), self.shape().claimed()).0
+            self.first_younger::<P>(front.tail.load(Acquire), self.shape().claimed()).0
         } else if P::ALONE {
             front.tail.load(Relaxed)
         } else {

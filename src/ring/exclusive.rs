@@ -1,7 +1,7 @@
 //! What `&mut` allows: the same steps on plain words.
 
-use super::{Policy, Ring, Span, State};
-use crate::sync::Word;
+use super::{Policy, RUNS, Ring, Span, State};
+use crate::sync::{Relaxed, Word};
 
 impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// [`publish`](Self::publish) without atomics.
@@ -21,8 +21,12 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             return Err(event);
         }
         let cell = shape.cell::<P>(*entry, tail);
-        *entry = shape.naming(cell, tail).wrapping_add(shape.committed::<P>());
-        *front.alloc.get_mut() = tail.wrapping_add(1);
+        if P::EVICTS || !RUNS {
+            *entry = shape.naming(cell, tail).wrapping_add(shape.committed::<P>());
+        }
+        if !P::EVICTS {
+            *front.alloc.get_mut() = tail.wrapping_add(1);
+        }
         *front.tail.get_mut() = tail.wrapping_add(1);
         // SAFETY: an entry named it.
         let cell = unsafe { self.core().cell(cell) };
@@ -37,12 +41,9 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// What is on the ring: the start of a drain.
     #[inline]
     pub(crate) fn freeze_mut(&mut self) -> Span {
+        let end =
+            if P::EVICTS { self.core().end::<P>() } else { *self.state.front.0.alloc.get_mut() };
         let mut head = self.state.head_of_consumer::<P>();
-        let end = if P::EVICTS {
-            self.core().end::<P>(head)
-        } else {
-            *self.state.front.0.alloc.get_mut()
-        };
         if P::EVICTS {
             head = self.state.skip_displaced(head, end, Self::SHAPE.slots);
         }
@@ -63,9 +64,26 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         span: &mut Span,
         mut each: impl FnMut(&State, E) -> bool,
     ) {
-        while let Some(event) = self.take_mut(span)
-            && each(&self.state, event)
-        {}
+        if P::EVICTS {
+            while let Some(event) = self.take_mut(span)
+                && each(&self.state, event)
+            {}
+            return;
+        }
+        let shape = Self::SHAPE;
+        let Self { state, entries, cells } = self;
+        let mut head = state.taken.0.load(Relaxed);
+        while head != span.end {
+            let cell = shape.cell::<P>(entries[shape.index(head)].load(Relaxed), head);
+            // SAFETY: `&mut` makes the cell ours, what is before the end of a span is committed, and the
+            // head moves on, so this is the last read of it.
+            let event = unsafe { cells.cells[cell].read() };
+            head = head.wrapping_add(1);
+            state.taken.0.store(head, Relaxed);
+            if !each(state, event) {
+                return;
+            }
+        }
     }
 
     /// The next event, in order.

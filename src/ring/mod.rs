@@ -24,6 +24,9 @@
 //!   named the cell;
 //! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it.
 //!
+//! A batch claims several cells at once, and commits them by one compare-and-swap as a *run*, whose first
+//! entry says how long it is; if others are in the middle of a publish, one by one.
+//!
 //! A ring that displaces has no `alloc`: the state of an entry tells.
 //!
 //! ```text
@@ -75,7 +78,7 @@
 //!
 //! # Wrapping
 //!
-//! An entry has room for `2^(BITS - 3)` positions. Somebody who sleeps between reading a word and its
+//! An entry has room for `2^(BITS - 3)` positions, or a quarter of that where words have 64 bits. Somebody who sleeps between reading a word and its
 //! compare-and-swap is fooled if exactly a multiple of so many events was published meanwhile.
 //!
 //! # Atomics
@@ -109,6 +112,13 @@ use crate::sync::{
 };
 
 pub(crate) use self::take::{Reader, Span};
+
+/// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
+const LAP: u32 = if RUNS { 5 } else { 3 };
+
+/// Whether a batch is committed in one step. The entries in a run are not written, so they grow older
+/// with each lap: where words have 32 bits they could become so old that they seem new.
+const RUNS: bool = Word::BITS == 64;
 
 /// How a ring meets an event for which it has no room.
 pub trait Policy {
@@ -200,11 +210,13 @@ pub struct State {
 /// What the number of entries makes of a word.
 ///
 /// ```text
-/// entry    lap ........ | phase | cell ^ index      phase: 2 bits, cell: log2(N) + 1 bits
+/// entry    lap ........ | phase | cell ^ index      cell: log2(N) + 1 bits where events are displaced
+/// entry    lap ........ |   run | cell ^ index      cell: log2(N) bits elsewhere
 /// ```
 ///
 /// The lap and the phase are compared as the *age* of an entry: how far it is ahead of what the entry of
-/// a position is before anything has happened to it in that position's lap.
+/// a position is before anything has happened to it in that position's lap. A run is how many positions
+/// behind this one are committed with it: their entries only name their cells.
 #[derive(Clone, Copy)]
 struct Shape {
     /// How many entries.
@@ -221,7 +233,7 @@ impl Shape {
     /// From one lap to the next.
     #[inline(always)]
     const fn lap(self) -> Word {
-        8 * self.slots
+        self.slots << LAP
     }
 
     /// The age at which an entry is claimed. Only on a ring that displaces.
@@ -240,7 +252,7 @@ impl Shape {
     /// An entry of age zero for cell zero, but for the index.
     #[inline(always)]
     const fn base(self, position: Word) -> Word {
-        (position & self.slots.wrapping_neg()) << 3
+        (position & self.slots.wrapping_neg()) << LAP
     }
 
     #[inline(always)]
@@ -260,6 +272,24 @@ impl Shape {
     const fn is_claimable<P: Policy>(self, entry: Word, position: Word) -> bool {
         self.age(entry, position) < self.phase()
             || self.is_committed_a_lap_ago::<P>(entry, position)
+    }
+
+    /// How many positions are committed with the one that has an entry of this age. Only on a ring that
+    /// does not displace.
+    #[inline(always)]
+    const fn run(self, age: Word) -> Word {
+        (age & (self.lap() - 1)) / self.slots
+    }
+
+    /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
+    #[inline(always)]
+    const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
+        if RUNS {
+            self.naming(cell, position).wrapping_add(self.lap())
+        } else {
+            // The entry is just a lap old.
+            found.wrapping_add(self.lap())
+        }
     }
 
     #[inline(always)]
@@ -339,25 +369,34 @@ impl<'a, E> Core<'a, E> {
     /// The first position from `position` on whose entry is younger than `age`, and that entry.
     /// Everything before `position` must not be.
     #[inline(always)]
-    fn first_younger(self, position: Word, age: Word) -> (Word, Word) {
+    fn first_younger<P: Policy>(self, position: Word, age: Word) -> (Word, Word) {
         // Acquire: pairs with the Release of a claim, of a commit, or of a free.
         let entry = self.entry(position).load(Acquire);
         if before(self.shape().age(entry, position), age) {
             return (position, entry);
         }
-        self.next_younger(position, entry, age)
+        self.next_younger::<P>(position, entry, age)
     }
 
     /// As `first_younger`, where the entry at `position` is no younger.
     #[cold]
     #[inline(never)]
-    fn next_younger(self, mut position: Word, mut entry: Word, age: Word) -> (Word, Word) {
+    fn next_younger<P: Policy>(
+        self,
+        mut position: Word,
+        mut entry: Word,
+        age: Word,
+    ) -> (Word, Word) {
         let shape = self.shape();
         loop {
             // An entry of a later lap: the one of a lap before that is committed, and so is all before.
-            let laps = shape.age(entry, position) & shape.lap().wrapping_neg();
-            let ahead = if laps == 0 { 0 } else { (laps >> 3) - shape.slots };
+            let found = shape.age(entry, position);
+            let laps = found & shape.lap().wrapping_neg();
+            let ahead = if laps == 0 { 0 } else { (laps >> LAP) - shape.slots };
             position = position.wrapping_add(ahead).wrapping_add(1);
+            if !P::EVICTS {
+                position = position.wrapping_add(shape.run(found));
+            }
             // Acquire: as in `first_younger`.
             entry = self.entry(position).load(Acquire);
             if before(shape.age(entry, position), age) {
@@ -368,14 +407,13 @@ impl<'a, E> Core<'a, E> {
 
     /// Where the committed events end.
     #[inline]
-    fn end<P: Policy>(self, head: Word) -> Word {
+    fn end<P: Policy>(self) -> Word {
         // Acquire: pairs with the Release in `publish` and `commit`; all before is committed.
         let tail = self.state.front.0.tail.load(Acquire);
         if P::ALONE {
             return tail;
         }
-        let from = if before(tail, head) { head } else { tail };
-        self.first_younger(from, self.shape().committed::<P>()).0
+        self.first_younger::<P>(tail, self.shape().committed::<P>()).0
     }
 
     /// Claims the consumer. `false` while another is alive.

@@ -1,10 +1,10 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
-use super::{Core, Policy, Ring, Shape};
-use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word, pause};
+use super::{Core, LAP, Policy, RUNS, Ring, Shape, before};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, Word, pause};
 
 /// How many cells one claim of a batch takes.
-const RUN: usize = 8;
+const RUN: usize = 1 << LAP;
 
 /// A cell that belongs to this publisher.
 #[derive(Clone, Copy)]
@@ -86,8 +86,8 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         // Release: pairs with the Acquire in `claim_next`; whoever commits to this entry does so when it
         // has been read.
         front.alloc.compare_exchange_weak(tail, tail.wrapping_add(1), Release, Relaxed).ok()?;
-        let claim = Claim::new(shape.cell::<P>(found, tail), false);
-        Some((claim, found, found.wrapping_add(shape.committed::<P>())))
+        let cell = shape.cell::<P>(found, tail);
+        Some((Claim::new(cell, false), found, shape.commit(found, cell, tail)))
     }
 
     /// Claims a cell, beside others who are in the middle of a publish. `None`: all are taken.
@@ -145,7 +145,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let mut position = self.state.front.0.tail.load(Acquire);
         loop {
             let found;
-            (position, found) = self.core().first_younger(position, Self::SHAPE.claimed());
+            (position, found) = self.core().first_younger::<P>(position, Self::SHAPE.claimed());
             if !Self::SHAPE.is_claimable::<P>(found, position) {
                 // Of a lap ago and not committed.
                 return None;
@@ -205,7 +205,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let mut position = tail.load(Acquire);
         loop {
             let found;
-            (position, found) = core.first_younger(position, shape.committed::<P>());
+            (position, found) = core.first_younger::<P>(position, shape.committed::<P>());
             let named = shape.naming(claim.cell(), position);
             let committed = named.wrapping_add(shape.committed::<P>());
             // Release: as in `publish`.
@@ -246,33 +246,33 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     where
         E: Copy,
     {
-        let core = self.core();
-        let shape = Self::SHAPE;
-        let tail = &self.state.front.0.tail;
-        let mut position = first;
-        // Acquire: as in `publish`.
-        let mut next_is_ours = tail.load(Acquire) == first;
+        let cells = &cells[..events.len()];
         for (&event, &cell) in events.iter().zip(cells) {
-            let claim = Claim::new(cell, false);
             // SAFETY: one of the cells just claimed.
-            unsafe { self.fill(claim, event) };
-            let found = shape.naming(cell, position);
-            let committed = found.wrapping_add(shape.committed::<P>());
-            // Release: as in `publish`.
-            let commit = |entry: &AtomicWord| {
-                entry.compare_exchange(found, committed, Release, Relaxed).is_ok()
-            };
-            let done = next_is_ours && commit(core.entry(position));
-            position = position.wrapping_add(1);
-            if !done {
-                self.commit(claim);
-                next_is_ours = tail.load(Acquire) == position;
-            }
+            unsafe { self.fill(Claim::new(cell, false), event) };
         }
-        if next_is_ours {
+        let tail = &self.state.front.0.tail;
+        // Acquire: as in `publish`.
+        if RUNS && tail.load(Acquire) == first && self.commit_run(first, cells) {
             // Release: as in `publish`.
-            tail.store(position, Release);
+            tail.store(first.wrapping_add(cells.len() as Word), Release);
+        } else {
+            cells.iter().for_each(|&cell| self.commit(Claim::new(cell, false)));
         }
+    }
+
+    /// Commits cells at the positions whose entries name them, from `first` on. Everything before must
+    /// be committed. `false`: somebody else has committed there.
+    #[inline]
+    fn commit_run(&self, first: Word, cells: &[usize]) -> bool {
+        let shape = Self::SHAPE;
+        let entry = self.core().entry(first);
+        let found = entry.load(Relaxed);
+        let committed = shape.commit(found, cells[0], first);
+        let run = (cells.len() - 1) as Word * shape.slots;
+        // Release: as in `publish`.
+        before(shape.age(found, first), shape.lap())
+            && entry.compare_exchange(found, committed + run, Release, Relaxed).is_ok()
     }
 }
 

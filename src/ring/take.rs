@@ -31,8 +31,8 @@ impl<'a, E> Reader<'a, E> {
     #[inline]
     pub(crate) fn freeze<P: Policy>(&mut self) -> Span {
         let Core { state, .. } = self.core;
+        let end = self.core.end::<P>();
         let mut head = state.head_of_consumer::<P>();
-        let end = self.core.end::<P>(head);
         if P::EVICTS {
             head = state.skip_displaced(head, end, self.core.shape().slots);
         }
