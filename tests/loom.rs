@@ -209,8 +209,8 @@ fn two_publishers_and_a_consumer() {
     }
 }
 
-/// An event whose publisher was stopped halfway is passed over, delivered later, and its slot serves
-/// again: room for all N while it is late, and after.
+/// A publisher that was stopped halfway holds up nobody: what others publish is there at once, its own
+/// event comes later, and its slot serves again.
 #[test]
 fn a_late_event_is_delivered_and_its_slot_serves_again() {
     for reverse in [false, true] {
@@ -255,8 +255,7 @@ fn a_late_event_is_delivered_and_its_slot_serves_again() {
     }
 }
 
-/// As above over more than one lap, with two publishers that may both be late, on the ring that they
-/// go around again and again.
+/// As above over more than one lap.
 #[test]
 fn late_over_several_laps() {
     for reverse in [false, true] {
@@ -430,7 +429,7 @@ fn two_displacing_publishers_and_a_consumer() {
     }
 }
 
-/// A displacing publisher that was stopped for laps: its event is late, and taken or counted.
+/// A displacing publisher that was stopped for laps: its event comes late, and is taken or counted.
 #[test]
 fn a_late_event_on_a_displacing_bus() {
     for reverse in [false, true] {
@@ -769,7 +768,7 @@ fn a_late_event_beside_batches() {
     }
 }
 
-/// A publisher whose first event is late goes on to a second, around the slot of the first.
+/// A publisher whose first event was overtaken goes on to a second: its own order is kept.
 #[test]
 fn the_order_of_a_late_publisher() {
     for reverse in [false, true] {
@@ -798,7 +797,7 @@ fn the_order_of_a_late_publisher() {
     }
 }
 
-/// The consumer that has passed over an event is the one that takes it, once it is committed.
+/// An event that was not there yet is there in the next drain of the same consumer.
 #[test]
 fn the_same_consumer_takes_the_late_event() {
     outcomes(3, 10, [vec![1, 2], vec![2, 1]], || {

@@ -8,7 +8,8 @@ use super::overrun::{Overrun, Reject};
 use super::stats::Stats;
 use crate::ring::{Core, Reader};
 
-/// The one reading end of a [`Bus`](crate::Bus) or a [`Lane`](crate::Lane).
+/// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
+/// [`Single`](crate::Single).
 ///
 /// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What nobody has
 /// taken stays on the bus.
@@ -42,8 +43,7 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     ///
     /// What is published from here on, also by the code between two events, waits for the next drain.
     /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
-    /// is. Constant time, and so is each event; as long as a publisher is stopped halfway, and for the
-    /// first drain of a consumer, it looks at every slot.
+    /// is. Constant time, and so is each event.
     ///
     /// # Examples
     ///

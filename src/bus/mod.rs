@@ -34,30 +34,30 @@ use crate::ring::Ring;
 /// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
 ///
 /// A new bus is all zeros, so a `static` one lies in `.bss`. It takes one word for each slot beside
-/// the event, and thirteen words for itself, which hosts pad to cache lines. The capacity stops at 1024
-/// on targets without 64-bit atomics.
+/// the event, and twelve words for itself, which hosts pad to cache lines; a [`DropOldest`] bus takes
+/// one event more. The capacity stops at 1048576 on targets without 64-bit atomics.
 ///
 /// # Interrupts
 ///
 /// On targets with compare-and-swap no operation masks interrupts. On those without (Cortex-M0,
 /// RISC-V without the A extension) each compare-and-swap is a critical section of a few instructions,
-/// the same whatever `E` and `N`: one for a publish, none for a take; two each on a [`DropOldest`] bus;
-/// some more where a publisher was stopped halfway, and to count what was refused.
+/// the same whatever `E` and `N`: two for a publish, none for a take (one on a [`DropOldest`] bus), one
+/// to count what was refused.
 ///
 /// # Progress
 ///
 /// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up
 /// its own event and the one slot for it: other publishers go on and the consumer takes what they
-/// have published. A consumer that is interrupted halfway holds up one slot. (On a [`DropOldest`] bus a
-/// slot that has been passed may stay out of use for up to one lap.) Publishing is lock-free: it starts over only when another publisher has got ahead. Taking is wait-free on
-/// [`Reject`] and [`DropNewest`] but for events that were passed over, and lock-free on
+/// have published. A consumer that is interrupted halfway holds up the slot of the event it is moving
+/// out, and none on a [`DropOldest`] bus. Publishing is lock-free: it starts over only when another
+/// publisher has got ahead. Taking is wait-free on [`Reject`] and [`DropNewest`], and lock-free on
 /// [`DropOldest`].
 ///
 /// # Order
 ///
 /// Events of one publisher are taken in the order of their publishing, and so are events of which one
 /// was published before the publishing of the other began. Between two that were under way at the
-/// same time the bus decides.
+/// same time the bus decides: the one that ends first is first.
 ///
 /// # Examples
 ///
@@ -105,16 +105,15 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
 
     /// Publishes `event`.
     ///
-    /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, unless
-    /// publishers have been stopped halfway, which each cost one more step at the slot they have.
+    /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, and one
+    /// step more for each publish that is under way at the same time or, once, has ended out of turn.
     ///
     /// # Errors
     ///
     /// [`Full`] gives the event back when all `N` slots are taken: by events that wait, by publishers
     /// in the middle of theirs, or by the event the consumer is just moving out. On a
-    /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if there
-    /// is none that can: every slot belongs to a publisher that was stopped halfway, or to the event
-    /// such a publisher has left, or to the one being moved out.
+    /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if none
+    /// waits: all `N` slots belong to publishers in the middle of theirs.
     ///
     /// # Examples
     ///

@@ -46,7 +46,8 @@ pub struct Reject;
 /// The oldest pending event is dropped and counted; the new one is last. For what is only worth
 /// something while it is fresh.
 ///
-/// Publishing costs a second compare-and-swap, and taking an event two.
+/// Taking an event costs a compare-and-swap, and the bus has room for one event more, which nobody else
+/// can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropOldest;
 
