@@ -58,6 +58,10 @@
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
+//! | events for later: at, after, every | [`Timers`] |
+//! | keep events until everybody is ready, or while paused | [`Hold`] |
+//! | one question, several answers, a deadline | [`Requests`] |
+//! | put events off, or keep only the latest by key | [`Deferred`] |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //!
 //! # Words
@@ -80,11 +84,15 @@
 #![no_std]
 
 mod bus;
+mod defer;
 mod error;
 mod event;
+mod hold;
+mod request;
 mod ring;
 mod subject;
 mod sync;
+mod timer;
 
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
@@ -92,11 +100,15 @@ pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
+pub use defer::Deferred;
 pub use error::{Full, InvalidPattern, InvalidSubject};
 #[doc(hidden)]
 pub use event::__private;
 pub use event::Event;
+pub use hold::{Delivery, Hold, HoldConsumer};
+pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
 pub use subject::{Pattern, Subject};
+pub use timer::{Fired, TimerId, Timers, Unscheduled};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -1,0 +1,722 @@
+//! Events for later: [`Timers`].
+//!
+//! # The wheel
+//!
+//! A hierarchical timing wheel (Varghese and Lauck, 1987): 7 levels of 32 slots. A slot of level `l`
+//! stands for `32^l` ticks and has a list of timers. The level of a timer is that of the highest digit,
+//! to the base of 32, in which its deadline differs from the time of the wheel; the slot is that digit.
+//! When the time reaches a slot of a level above 0, its timers move down, in their order; what is in a
+//! slot of level 0 is due at exactly that tick.
+//!
+//! Two timers of one deadline are always in one list, since level and slot follow from the deadline
+//! alone, and lists are appended to and moved from front to back. So a list is in the order in which
+//! its timers were scheduled, and the wheel needs no sequence numbers to fire in (deadline, sequence)
+//! order.
+//!
+//! Deadlines are only compared within a block or by their distance from the time of the wheel, so the
+//! counter may wrap. On the highest level a lap of the counter has four slots, and a deadline is less than
+//! three of them ahead of the wheel: it is never taken for one of the lap before.
+//!
+//! # Why a wheel
+//!
+//! MEASUREMENT
+use core::error::Error;
+use core::fmt;
+use core::mem;
+
+use crate::Full;
+
+const BITS: u32 = 5;
+const SLOTS: usize = 1 << BITS;
+const LEVELS: usize = u32::BITS.div_ceil(BITS) as usize;
+
+/// The most ticks that a deadline may lie ahead.
+const FARTHEST: u32 = i32::MAX as u32;
+
+/// The most ticks that the wheel may be behind the clock. Together with `FARTHEST` less than three slots
+/// of the highest level, of which a lap has four.
+const FARTHEST_BEHIND: u32 = (1 << 30) - 1;
+
+/// The digit of a time at a level.
+#[inline(always)]
+const fn digit(time: u32, level: usize) -> u32 {
+    time >> (level as u32 * BITS) & (SLOTS as u32 - 1)
+}
+
+/// A node by its index.
+type Link = u16;
+
+/// An index.
+#[inline(always)]
+const fn at(link: Link) -> usize {
+    link as usize
+}
+
+/// Names a timer of one [`Timers`], to [cancel](Timers::cancel) it.
+///
+/// A number, not a guard: dropping it does nothing. Once the timer has fired or is cancelled it names
+/// none (until its place in the store has been used 2^32 times).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerId {
+    link: Link,
+    number: u32,
+}
+
+/// What a [tick](Timers::tick) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "a report tells what is due and has found no room"]
+#[non_exhaustive]
+pub struct Fired {
+    /// Events that the sink took.
+    pub fired: usize,
+    /// Timers that are due and wait, because the sink refused an event.
+    pub left: usize,
+}
+
+/// Why an event was not scheduled. It comes back untouched.
+///
+/// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unscheduled<E> {
+    /// All `N` timers are pending.
+    Full(E),
+    /// The delay or the period has more than `i32::MAX` ticks.
+    TooFar(E),
+}
+
+impl<E> Unscheduled<E> {
+    /// The event.
+    pub fn into_event(self) -> E {
+        match self {
+            Self::Full(event) | Self::TooFar(event) => event,
+        }
+    }
+}
+
+impl<E> fmt::Debug for Unscheduled<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Full(_) => "Full(..)",
+            Self::TooFar(_) => "TooFar(..)",
+        })
+    }
+}
+
+impl<E> fmt::Display for Unscheduled<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Full(_) => "all timers are pending",
+            Self::TooFar(_) => "the timer is more than `i32::MAX` ticks away",
+        })
+    }
+}
+
+impl<E> Error for Unscheduled<E> {}
+
+/// The event of a node. Not an `Option`, whose `None` need not be zero.
+#[repr(u8)]
+enum Place<E> {
+    Free,
+    Pending(E),
+}
+
+struct Node<E> {
+    event: Place<E>,
+    /// Zero: fires once.
+    period: u32,
+    /// The number of the timer, to tell it from the ones before and after it.
+    number: u32,
+}
+
+/// Events for later: room for `N` timers, which fire in the order of their deadlines, from the tick.
+///
+/// Schedule an event [at](Self::at) a moment, [after](Self::after) a delay or [every](Self::every)
+/// so many ticks; [`tick`](Self::tick) hands the events that are due to a sink, such as a
+/// [`Bus`](crate::Bus). Timers of one deadline fire in the order in which they were scheduled.
+///
+/// Time is whatever the caller counts: milliseconds, frames, timer interrupts. It is a `u32` that may
+/// wrap, moves only by [`tick`](Self::tick), and stands still while the store is
+/// [paused](Self::pause).
+///
+/// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. It
+/// takes 16 bytes for each timer beside the event and its tag, and about 500 for itself.
+///
+/// # Interrupts
+///
+/// A store belongs to the main loop: everything that changes it takes `&mut`. Interrupts and other
+/// threads set a timer by publishing the wish to a bus, which the main loop drains into
+/// [`after`](Self::after); what they learn of time they learn by the events that fire.
+///
+/// # Progress
+///
+/// Scheduling and cancelling take constant time, firing is constant for each event, and so is a tick
+/// at which nothing happens, however many timers are pending. A timer that was scheduled more than 32
+/// ticks ahead is moved on its way, at most 6 times, by the tick that comes within 32 ticks (32^2, ...)
+/// of it; one tick may move many.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Bus, Timers};
+///
+/// static BUS: Bus<&str, 2> = Bus::new();
+/// let mut events = BUS.consumer().unwrap();
+/// let mut timers: Timers<&str, 8> = Timers::new();
+///
+/// timers.after(2, "egg")?;
+/// timers.at(2, "toast")?;
+/// let tea = timers.every(2, "stir")?;
+///
+/// assert_eq!(timers.tick(1, |event| BUS.publish(event)).fired, 0);
+///
+/// // Three are due and the bus has room for two: the third stays due.
+/// let report = timers.tick(2, |event| BUS.publish(event));
+/// assert_eq!((report.fired, report.left), (2, 1));
+/// assert!(events.drain().eq(["egg", "toast"]));
+///
+/// // It is first at the next tick, which comes late: the one of tick 4 follows.
+/// assert_eq!(timers.tick(5, |event| BUS.publish(event)).fired, 2);
+/// assert!(events.drain().eq(["stir", "stir"]));
+///
+/// assert_eq!(timers.cancel(tea), Some("stir"));
+/// assert!(timers.is_empty());
+/// # Ok::<(), tickbus::Unscheduled<&str>>(())
+/// ```
+pub struct Timers<E, const N: usize> {
+    nodes: [Node<E>; N],
+    /// What the wheel needs of each node, apart from it and from each other: walking a list reads
+    /// `next` alone, which stays in the cache.
+    deadline: [u32; N],
+    /// The next of the list, of the last one the first. Of a free node, the next free one.
+    next: [Link; N],
+    /// The one before, unless this is the first of its list.
+    previous: [Link; N],
+    /// The last node of each list, where there is one. Its `next` is the first.
+    slots: [[Link; SLOTS]; LEVELS],
+    /// A bit for each slot that has a list.
+    occupied: [u32; LEVELS],
+    /// The node that was freed last, if `len < used`.
+    free: Link,
+    /// Nodes that were ever used: the first so many.
+    used: Link,
+    len: Link,
+    /// Timers that were ever scheduled.
+    scheduled: u32,
+    /// The time of the wheel: everything before has fired.
+    elapsed: u32,
+    /// The time that has passed. Ahead of the wheel while the sink refuses.
+    clock: u32,
+    /// What the caller's counter showed at `clock`. Differs from it by the time spent paused.
+    told: u32,
+    paused: bool,
+    /// `E::clone`, once there was a periodic timer.
+    clone: Option<fn(&E) -> E>,
+}
+
+impl<E, const N: usize> Timers<E, N> {
+    const VALID: () = assert!(N > 0 && N <= at(Link::MAX), "a store has 1 to 65,535 timers");
+
+    /// An empty store for a counter that starts at zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::starting_at(0)
+    }
+
+    /// An empty store for a counter that shows `now`.
+    #[must_use]
+    pub const fn starting_at(now: u32) -> Self {
+        const { Self::VALID };
+        Self {
+            nodes: [const { Node { event: Place::Free, period: 0, number: 0 } }; N],
+            deadline: [0; N],
+            next: [0; N],
+            previous: [0; N],
+            slots: [[0; SLOTS]; LEVELS],
+            occupied: [0; LEVELS],
+            free: 0,
+            used: 0,
+            len: 0,
+            scheduled: 0,
+            elapsed: now,
+            clock: now,
+            told: now,
+            paused: false,
+            clone: None,
+        }
+    }
+
+    /// Schedules `event` for the moment at which the counter shows `deadline`.
+    ///
+    /// A deadline that has passed counts as now: it fires at the next tick, after those that were due
+    /// before. It has passed if it is not among the `i32::MAX` ticks ahead of the last
+    /// [tick](Self::tick); so at a counter that has not been told yet, start
+    /// [there](Self::starting_at).
+    ///
+    /// # Errors
+    ///
+    /// [`Unscheduled::Full`] gives the event back when `N` timers are pending.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Timers;
+    ///
+    /// let mut timers: Timers<u8, 4> = Timers::starting_at(u32::MAX);
+    /// timers.at(1, 2)?; // after the counter has wrapped
+    /// timers.at(u32::MAX - 9, 1)?; // has passed
+    ///
+    /// let mut fired = vec![];
+    /// let mut sink = |event| Ok(fired.push(event));
+    /// assert_eq!(timers.tick(0, &mut sink).fired, 1);
+    /// assert_eq!(timers.tick(1, &mut sink).fired, 1);
+    /// assert_eq!(fired, [1, 2]);
+    /// # Ok::<(), tickbus::Unscheduled<u8>>(())
+    /// ```
+    #[inline]
+    pub fn at(&mut self, deadline: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+        let ahead = deadline.wrapping_sub(self.told);
+        self.schedule(if ahead > FARTHEST { 0 } else { ahead }, 0, event)
+    }
+
+    /// Schedules `event` for `delay` ticks after the last [tick](Self::tick).
+    ///
+    /// With a delay of 0 it fires at the next tick.
+    ///
+    /// # Errors
+    ///
+    /// [`Unscheduled`] gives the event back when `N` timers are pending, or if the delay has more than
+    /// `i32::MAX` ticks.
+    #[inline]
+    pub fn after(&mut self, delay: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+        self.schedule(delay, 0, event)
+    }
+
+    /// Schedules a copy of `event` for every `period` ticks, the first one `period` after the last
+    /// [tick](Self::tick), until it is [cancelled](Self::cancel).
+    ///
+    /// The times do not drift: a tick that comes late fires every copy it has missed, each in its place
+    /// among the others. A period of 0 counts as 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Unscheduled`] gives the event back when `N` timers are pending, or if the period has more than
+    /// `i32::MAX` ticks.
+    #[inline]
+    pub fn every(&mut self, period: u32, event: E) -> Result<TimerId, Unscheduled<E>>
+    where
+        E: Clone,
+    {
+        self.clone = Some(E::clone);
+        let period = period.max(1);
+        self.schedule(period, period, event)
+    }
+
+    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. No effect on
+    /// a store that is paused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Timers;
+    ///
+    /// let mut timers: Timers<&str, 4> = Timers::new();
+    /// timers.after(5, "spawn")?;
+    /// let _ = timers.tick(3, |_| Ok(()));
+    ///
+    /// timers.pause();
+    /// assert_eq!(timers.tick(1000, |_| Ok(())).fired, 0);
+    /// timers.resume(2000);
+    ///
+    /// assert_eq!(timers.tick(2001, |_| Ok(())).fired, 0); // two ticks were left
+    /// assert_eq!(timers.tick(2002, |_| Ok(())).fired, 1);
+    /// # Ok::<(), tickbus::Unscheduled<&str>>(())
+    /// ```
+    pub const fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Lets the time go on from where it stopped; the counter shows `now`. No effect on a store that is
+    /// not paused.
+    pub const fn resume(&mut self, now: u32) {
+        if self.paused {
+            self.paused = false;
+            self.told = now;
+        }
+    }
+
+    /// Whether the time stands still.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// How many timers are pending, due ones included.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        at(self.len)
+    }
+
+    /// Whether no timer is pending.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many timers fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    #[inline]
+    fn schedule(&mut self, ahead: u32, period: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+        if ahead > FARTHEST {
+            return Err(Unscheduled::TooFar(event));
+        }
+        let link = if self.len < self.used {
+            let link = self.free;
+            self.free = self.next[at(link)];
+            link
+        } else if usize::from(self.used) < N {
+            self.used += 1;
+            self.used - 1
+        } else {
+            return Err(Unscheduled::Full(event));
+        };
+        self.len += 1;
+        let deadline = self.clock.wrapping_add(ahead);
+        let number = self.scheduled;
+        self.scheduled = number.wrapping_add(1);
+        *self.node(link) = Node { event: Place::Pending(event), period, number };
+        self.append(link, deadline);
+        Ok(TimerId { link, number })
+    }
+
+    /// Takes a timer back, and its event. `None` if it has fired or was cancelled.
+    ///
+    /// What has been handed to the sink is out of reach: an event that waits on a bus comes all the
+    /// same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Timers;
+    ///
+    /// let mut timers: Timers<&str, 4> = Timers::new();
+    /// let timeout = timers.after(10, "timeout")?;
+    /// assert_eq!(timers.cancel(timeout), Some("timeout"));
+    /// assert_eq!(timers.cancel(timeout), None);
+    /// # Ok::<(), tickbus::Unscheduled<&str>>(())
+    /// ```
+    pub fn cancel(&mut self, timer: TimerId) -> Option<E> {
+        if !self.is_pending(timer) {
+            return None;
+        }
+        self.unlink(timer.link);
+        Some(self.release(timer.link))
+    }
+
+    /// Whether a timer is still to fire.
+    #[must_use]
+    pub fn is_pending(&self, timer: TimerId) -> bool {
+        self.nodes.get(usize::from(timer.link)).is_some_and(|node| {
+            node.number == timer.number && matches!(node.event, Place::Pending(_))
+        })
+    }
+
+    /// Tells the time and hands what is due to `sink`, in (deadline, sequence) order.
+    ///
+    /// A sink that has no room gives the event back in [`Full`]. Then the tick ends: that timer and
+    /// those after it stay due, are reported as left, and fire in the same order at the next tick that
+    /// finds room. Nothing is lost, and no timer overtakes another. To bound a tick, refuse what goes
+    /// beyond.
+    ///
+    /// Call it at least every `i32::MAX` ticks. A counter that goes back counts as one that stands
+    /// still, and the time never gets 2^30 ticks ahead of a timer that is refused. Counting those left looks at every timer, and is done only when the sink refuses.
+    ///
+    /// # Panics
+    ///
+    /// Only if the sink does, or `E::clone`. An event that the sink has been given is gone; everything
+    /// else stays due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Full, Timers};
+    ///
+    /// let mut timers: Timers<char, 4> = Timers::new();
+    /// for event in ['a', 'b', 'c'] {
+    ///     timers.after(1, event)?;
+    /// }
+    ///
+    /// let mut budget = 2;
+    /// let mut fired = String::new();
+    /// let report = timers.tick(1, |event| {
+    ///     if budget == 0 {
+    ///         return Err(Full(event));
+    ///     }
+    ///     budget -= 1;
+    ///     Ok(fired.push(event))
+    /// });
+    /// assert_eq!((report.fired, report.left, fired.as_str()), (2, 1, "ab"));
+    /// # Ok::<(), tickbus::Unscheduled<char>>(())
+    /// ```
+    #[inline]
+    pub fn tick(&mut self, now: u32, mut sink: impl FnMut(E) -> Result<(), Full<E>>) -> Fired {
+        let mut report = Fired::default();
+        let mut passed = now.wrapping_sub(self.told);
+        if passed <= FARTHEST {
+            self.told = now;
+        } else {
+            passed = 0;
+        }
+        if self.paused {
+            return report;
+        }
+        loop {
+            let step = passed.min(FARTHEST_BEHIND - self.clock.wrapping_sub(self.elapsed));
+            self.clock = self.clock.wrapping_add(step);
+            if !self.catch_up(&mut report.fired, &mut sink) {
+                report.left = self.due();
+                return report;
+            }
+            passed -= step;
+            if passed == 0 {
+                return report;
+            }
+        }
+    }
+
+    /// Turns the wheel to the clock. Whether the sink took all events.
+    #[inline]
+    fn catch_up(
+        &mut self,
+        fired: &mut usize,
+        sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
+    ) -> bool {
+        loop {
+            let last = self.clock ^ self.elapsed < SLOTS as u32;
+            let end = if last { digit(self.clock, 0) } else { SLOTS as u32 - 1 };
+            let due = self.occupied[0] & u32::MAX >> (u32::BITS - 1 - end);
+            if due != 0 {
+                let slot = due.trailing_zeros();
+                self.elapsed = self.elapsed & !(SLOTS as u32 - 1) | slot;
+                if !self.fire(slot as usize, fired, sink) {
+                    return false;
+                }
+            } else if last || !self.descend() {
+                self.elapsed = self.clock;
+                return true;
+            }
+        }
+    }
+
+    /// Moves on to the first slot of a level above 0, and its timers down. Whether the time has reached one.
+    fn descend(&mut self) -> bool {
+        let Some(level) = (1..LEVELS).find(|level| self.occupied[*level] != 0) else {
+            return false;
+        };
+        let shift = level as u32 * BITS;
+        let here = digit(self.elapsed, level);
+        let ahead = self.occupied[level].rotate_right(here).trailing_zeros();
+        let slot = (here + ahead) & (SLOTS as u32 - 1);
+        let above = u32::MAX.checked_shl(shift + BITS).unwrap_or(0);
+        let start = self.elapsed & above | slot << shift;
+        let reached = start.wrapping_sub(self.elapsed) <= self.clock.wrapping_sub(self.elapsed);
+        if reached {
+            self.elapsed = start;
+            self.cascade(level, slot as usize);
+        }
+        reached
+    }
+
+    /// Moves the timers of a slot that the time has reached to lower levels.
+    fn cascade(&mut self, level: usize, slot: usize) {
+        let last = self.slots[level][slot];
+        self.occupied[level] &= !(1 << slot);
+        let mut link = self.next[at(last)];
+        loop {
+            let (deadline, next) = (self.deadline[at(link)], self.next[at(link)]);
+            let (level, slot) =
+                if level == 1 { (0, digit(deadline, 0) as usize) } else { self.place(deadline) };
+            self.append_to(level, slot, link);
+            if link == last {
+                return;
+            }
+            link = next;
+        }
+    }
+
+    /// Fires the timers of a slot of level 0, until the sink refuses. Whether it took all.
+    ///
+    /// Before the sink is called the timer has left the list, in case the sink panics.
+    #[inline]
+    fn fire(
+        &mut self,
+        slot: usize,
+        fired: &mut usize,
+        sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
+    ) -> bool {
+        let last = self.slots[0][slot];
+        let mut link = self.next[at(last)];
+        loop {
+            let next = self.next[at(link)];
+            let period = self.node(link).period;
+            let again = if period == 0 { None } else { Some(self.copy(link)) };
+            if link == last {
+                self.occupied[0] &= !(1 << slot);
+            } else {
+                self.next[at(last)] = next;
+            }
+            let refused = if let Some(event) = again {
+                let deadline = self.elapsed;
+                let next = deadline.wrapping_add(period);
+                self.append(link, next);
+                sink(event).is_err() && {
+                    self.unlink(link);
+                    self.deadline[at(link)] = deadline;
+                    true
+                }
+            } else {
+                let event = self.release(link);
+                match sink(event) {
+                    Ok(()) => false,
+                    Err(Full(event)) => {
+                        self.restore(link, event);
+                        true
+                    }
+                }
+            };
+            if refused {
+                self.prepend(link, slot);
+                return false;
+            }
+            *fired += 1;
+            if link == last {
+                return true;
+            }
+            link = next;
+        }
+    }
+
+    /// The event of a periodic timer.
+    fn copy(&self, link: Link) -> E {
+        match (&self.nodes[usize::from(link)].event, self.clone) {
+            (Place::Pending(event), Some(clone)) => clone(event),
+            _ => unreachable!("a periodic timer has an event that can be cloned"),
+        }
+    }
+
+    /// How many timers are due.
+    fn due(&self) -> usize {
+        let lag = self.clock.wrapping_sub(self.elapsed);
+        let pending = |node: &Node<E>| matches!(node.event, Place::Pending(_));
+        let due = |deadline: &u32| deadline.wrapping_sub(self.elapsed) <= lag;
+        let nodes = self.nodes.iter().zip(&self.deadline).take(usize::from(self.used));
+        nodes.filter(|(node, deadline)| pending(node) && due(deadline)).count()
+    }
+
+    #[inline(always)]
+    fn node(&mut self, link: Link) -> &mut Node<E> {
+        &mut self.nodes[usize::from(link)]
+    }
+
+    /// The level and the slot of a deadline.
+    #[inline(always)]
+    fn place(&self, deadline: u32) -> (usize, usize) {
+        let differs = (deadline ^ self.elapsed) | 1;
+        let level = (differs.ilog2() / BITS) as usize;
+        (level, digit(deadline, level) as usize)
+    }
+
+    /// Makes a node the last of the list of its deadline.
+    #[inline(always)]
+    fn append(&mut self, link: Link, deadline: u32) {
+        let (level, slot) = self.place(deadline);
+        self.append_to(level, slot, link);
+        self.deadline[at(link)] = deadline;
+    }
+
+    #[inline(always)]
+    fn append_to(&mut self, level: usize, slot: usize, link: Link) {
+        let occupied = self.occupied[level] & 1 << slot != 0;
+        self.occupied[level] |= 1 << slot;
+        // Without a branch: what is alone in its list follows itself.
+        self.next[at(link)] = link;
+        let last = mem::replace(&mut self.slots[level][slot], link);
+        let previous = if occupied { last } else { link };
+        let next = mem::replace(&mut self.next[at(previous)], link);
+        self.next[at(link)] = next;
+        self.previous[at(link)] = previous;
+    }
+
+    /// Makes a node the first of a list of level 0.
+    fn prepend(&mut self, link: Link, slot: usize) {
+        if self.occupied[0] & 1 << slot == 0 {
+            self.occupied[0] |= 1 << slot;
+            self.slots[0][slot] = link;
+            self.next[at(link)] = link;
+        } else {
+            let last = self.slots[0][slot];
+            let first = mem::replace(&mut self.next[at(last)], link);
+            self.next[at(link)] = first;
+            self.previous[at(first)] = link;
+        }
+    }
+
+    /// Takes a node out of its list.
+    fn unlink(&mut self, link: Link) {
+        let deadline = self.deadline[at(link)];
+        let (next, previous) = (self.next[at(link)], self.previous[at(link)]);
+        let (level, slot) = self.place(deadline);
+        let last = self.slots[level][slot];
+        if next == link {
+            self.occupied[level] &= !(1 << slot);
+        } else if self.next[at(last)] == link {
+            self.next[at(last)] = next;
+        } else {
+            self.next[at(previous)] = next;
+            if link == last {
+                self.slots[level][slot] = previous;
+            } else {
+                self.previous[at(next)] = previous;
+            }
+        }
+    }
+
+    /// Frees a node that is in no list.
+    #[inline(always)]
+    fn release(&mut self, link: Link) -> E {
+        let free = mem::replace(&mut self.free, link);
+        self.len -= 1;
+        self.next[at(link)] = free;
+        match mem::replace(&mut self.node(link).event, Place::Free) {
+            Place::Pending(event) => event,
+            Place::Free => unreachable!("a free node in a list"),
+        }
+    }
+
+    /// Undoes `release`, which was the last thing that happened.
+    fn restore(&mut self, link: Link, event: E) {
+        self.node(link).event = Place::Pending(event);
+        self.free = self.next[at(link)];
+        self.len += 1;
+    }
+}
+
+impl<E, const N: usize> Default for Timers<E, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E, const N: usize> fmt::Debug for Timers<E, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers")
+            .field("capacity", &N)
+            .field("len", &self.len)
+            .field("paused", &self.paused)
+            .finish_non_exhaustive()
+    }
+}
