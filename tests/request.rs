@@ -326,6 +326,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+type Ended<const M: usize> =
+    core::result::Result<Answers<u8, (usize, Rc<()>), M>, Incomplete<u8, (usize, Rc<()>), M>>;
+
 struct Open {
     id: RequestId,
     expected: Vec<u8>,
@@ -340,14 +343,7 @@ impl Open {
         self.expected.iter().copied().filter(|of| !answered(of)).collect()
     }
 
-    fn check<const M: usize>(
-        &self,
-        found: core::result::Result<
-            Answers<u8, (usize, Rc<()>), M>,
-            Incomplete<u8, (usize, Rc<()>), M>,
-        >,
-        cancelled: bool,
-    ) {
+    fn check<const M: usize>(&self, found: Ended<M>, cancelled: bool) {
         let done = self.arrived.len() >= self.minimum;
         let answers = match found {
             Ok(answers) => {
