@@ -55,7 +55,7 @@ const fn at(link: Link) -> usize {
 /// Names a timer of one [`Timers`], to [cancel](Timers::cancel) it.
 ///
 /// A number, not a guard: dropping it does nothing. Once the timer has fired or is cancelled it names
-/// none (until its place in the store has been used 2^32 times).
+/// none (until 2^32 timers later). To another store it means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     link: Link,

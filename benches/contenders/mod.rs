@@ -4,6 +4,7 @@ mod dispatch;
 mod publish;
 mod saturated;
 mod threads;
+mod timers;
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(dispatch::rows());
     rows.extend(threads::rows());
     rows.extend(saturated::rows());
+    rows.extend(timers::rows());
     rows
 }
 
