@@ -2,11 +2,12 @@
 //!
 //! # The wheel
 //!
-//! A hierarchical timing wheel (Varghese and Lauck, 1987): 7 levels of 32 slots. A slot of level `l`
-//! stands for `32^l` ticks and has a list of timers. The level of a timer is that of the highest digit,
-//! to the base of 32, in which its deadline differs from the time of the wheel; the slot is that digit.
-//! When the time reaches a slot of a level above 0, its timers move down, in their order; what is in a
-//! slot of level 0 is due at exactly that tick.
+//! A hierarchical timing wheel (Varghese and Lauck, 1987). The lowest level has a slot for each tick of
+//! a block, about as many as the store has room for timers; each level above has 32 slots, which stand
+//! for as many ticks as all slots of the level below together. A slot has a list of timers. The level of a timer
+//! is that of the highest digit in which its deadline differs from the time of the wheel; its slot
+//! is that digit. When the time reaches a slot of a level above the lowest, its timers move down, in
+//! their order.
 //!
 //! Two timers of one deadline are always in one list, since level and slot follow from the deadline
 //! alone, and lists are appended to and moved from front to back. So a list is in the order in which
@@ -14,8 +15,8 @@
 //! order.
 //!
 //! Deadlines are only compared within a block or by their distance from the time of the wheel, so the
-//! counter may wrap. On the highest level a lap of the counter has four slots, and a deadline is less than
-//! three of them ahead of the wheel: it is never taken for one of the lap before.
+//! counter may wrap. On the highest level a lap of the counter has at least four slots, and a deadline is
+//! less than three of them ahead of the wheel: it is never taken for one of the lap before.
 //!
 //! # Why a wheel
 //!
@@ -26,8 +27,10 @@ use core::mem;
 
 use crate::Full;
 
+/// Bits of a time that tell the slot, on each level but the lowest.
 const BITS: u32 = 5;
 const SLOTS: usize = 1 << BITS;
+/// Levels above the lowest one.
 const LEVELS: usize = u32::BITS.div_ceil(BITS) as usize;
 
 /// The most ticks that a deadline may lie ahead.
@@ -36,12 +39,6 @@ const FARTHEST: u32 = i32::MAX as u32;
 /// The most ticks that the wheel may be behind the clock. Together with `FARTHEST` less than three slots
 /// of the highest level, of which a lap has four.
 const FARTHEST_BEHIND: u32 = (1 << 30) - 1;
-
-/// The digit of a time at a level.
-#[inline(always)]
-const fn digit(time: u32, level: usize) -> u32 {
-    time >> (level as u32 * BITS) & (SLOTS as u32 - 1)
-}
 
 /// A node by its index.
 type Link = u16;
@@ -140,7 +137,7 @@ struct Node<E> {
 /// [paused](Self::pause).
 ///
 /// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. It
-/// takes 16 bytes for each timer beside the event and its tag, and about 500 for itself.
+/// takes 18 bytes for each timer beside the event and its tag, and about 550 for itself.
 ///
 /// # Interrupts
 ///
@@ -151,9 +148,12 @@ struct Node<E> {
 /// # Progress
 ///
 /// Scheduling and cancelling take constant time, firing is constant for each event, and so is a tick
-/// at which nothing happens, however many timers are pending. A timer that was scheduled more than 32
-/// ticks ahead is moved on its way, at most 6 times, by the tick that comes within 32 ticks (32^2, ...)
-/// of it; one tick may move many.
+/// at which nothing happens, however many timers are pending. Two things come on top:
+///
+/// - A timer that was scheduled more than about `N` ticks ahead is moved on its way, at most 7 times, by
+///   the tick that comes near it. One tick may move many.
+/// - A tick that comes after a gap looks for what it has missed: at up to `N` / 32 slots for each timer
+///   that it finds.
 ///
 /// # Examples
 ///
@@ -192,8 +192,13 @@ pub struct Timers<E, const N: usize> {
     next: [Link; N],
     /// The one before, unless this is the first of its list.
     previous: [Link; N],
-    /// The last node of each list, where there is one. Its `next` is the first.
-    slots: [[Link; SLOTS]; LEVELS],
+    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that node is
+    /// the first one. There are `NEAR` of them; the rest is not used.
+    near: [Link; N],
+    /// A bit for each group of slots of the lowest level that may have lists.
+    near_groups: u32,
+    /// The lists of the levels above.
+    far: [[Link; SLOTS]; LEVELS],
     /// A bit for each slot that has a list.
     occupied: [u32; LEVELS],
     /// The node that was freed last, if `len < used`.
@@ -217,6 +222,36 @@ pub struct Timers<E, const N: usize> {
 impl<E, const N: usize> Timers<E, N> {
     const VALID: () = assert!(N > 0 && N <= at(Link::MAX), "a store has 1 to 65,535 timers");
 
+    /// Bits of a time that tell the slot on the lowest level: about as many slots as timers. But a lap
+    /// of the counter has at least four slots on the highest level.
+    const NEAR_BITS: u32 = {
+        let bits = N.ilog2();
+        if (u32::BITS - bits) % BITS == 1 { bits - 1 } else { bits }
+    };
+
+    const NEAR: u32 = 1 << Self::NEAR_BITS;
+
+    /// Slots of the lowest level that have one bit together: a power of two, as its logarithm.
+    const GROUP_BITS: u32 = Self::NEAR_BITS.saturating_sub(5);
+
+    /// The bits of a time that a level above the lowest leaves to those below.
+    #[inline(always)]
+    const fn shift(level: usize) -> u32 {
+        Self::NEAR_BITS + level as u32 * BITS
+    }
+
+    /// The slot of a time at a level above the lowest.
+    #[inline(always)]
+    const fn digit(time: u32, level: usize) -> usize {
+        let shift = Self::shift(level);
+        (time >> shift) as usize & (SLOTS - 1)
+    }
+
+    #[inline(always)]
+    const fn near_digit(time: u32) -> usize {
+        (time & (Self::NEAR - 1)) as usize
+    }
+
     /// An empty store for a counter that starts at zero.
     #[must_use]
     pub const fn new() -> Self {
@@ -232,7 +267,9 @@ impl<E, const N: usize> Timers<E, N> {
             deadline: [0; N],
             next: [0; N],
             previous: [0; N],
-            slots: [[0; SLOTS]; LEVELS],
+            near: [0; N],
+            near_groups: 0,
+            far: [[0; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
             free: 0,
             used: 0,
@@ -496,33 +533,46 @@ impl<E, const N: usize> Timers<E, N> {
         sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
     ) -> bool {
         loop {
-            let last = self.clock ^ self.elapsed < SLOTS as u32;
-            let end = if last { digit(self.clock, 0) } else { SLOTS as u32 - 1 };
-            let due = self.occupied[0] & u32::MAX >> (u32::BITS - 1 - end);
-            if due != 0 {
-                let slot = due.trailing_zeros();
-                self.elapsed = self.elapsed & !(SLOTS as u32 - 1) | slot;
-                if !self.fire(slot as usize, fired, sink) {
-                    return false;
+            let block = self.elapsed & !(Self::NEAR - 1);
+            let last = self.clock & !(Self::NEAR - 1) == block;
+            let end = if last { Self::near_digit(self.clock) } else { Self::NEAR as usize - 1 };
+            let mut slot = Self::near_digit(self.elapsed);
+            while slot <= end {
+                let group = slot >> Self::GROUP_BITS;
+                let behind = (group + 1) << Self::GROUP_BITS;
+                if self.near_groups & 1 << group == 0 {
+                    slot = behind;
+                    continue;
                 }
-            } else if last || !self.descend() {
+                if self.near[slot] != 0 {
+                    self.elapsed = block | slot as u32;
+                    if !self.fire(slot, fired, sink) {
+                        return false;
+                    }
+                }
+                slot += 1;
+                if slot == behind {
+                    self.near_groups &= !(1 << group);
+                }
+            }
+            if last || !self.descend() {
                 self.elapsed = self.clock;
                 return true;
             }
         }
     }
 
-    /// Moves on to the first slot of a level above 0, and its timers down. Whether the time has reached one.
+    /// Moves on to the first slot above the lowest level, and its timers down. Whether the time has
+    /// reached one.
     fn descend(&mut self) -> bool {
-        let Some(level) = (1..LEVELS).find(|level| self.occupied[*level] != 0) else {
+        let Some(level) = self.occupied.iter().position(|occupied| *occupied != 0) else {
             return false;
         };
-        let shift = level as u32 * BITS;
-        let here = digit(self.elapsed, level);
+        let here = Self::digit(self.elapsed, level) as u32;
         let ahead = self.occupied[level].rotate_right(here).trailing_zeros();
         let slot = (here + ahead) & (SLOTS as u32 - 1);
-        let above = u32::MAX.checked_shl(shift + BITS).unwrap_or(0);
-        let start = self.elapsed & above | slot << shift;
+        let above = u32::MAX.checked_shl(Self::shift(level + 1)).unwrap_or(0);
+        let start = self.elapsed & above | slot << Self::shift(level);
         let reached = start.wrapping_sub(self.elapsed) <= self.clock.wrapping_sub(self.elapsed);
         if reached {
             self.elapsed = start;
@@ -533,14 +583,12 @@ impl<E, const N: usize> Timers<E, N> {
 
     /// Moves the timers of a slot that the time has reached to lower levels.
     fn cascade(&mut self, level: usize, slot: usize) {
-        let last = self.slots[level][slot];
+        let last = mem::take(&mut self.far[level][slot]) - 1;
         self.occupied[level] &= !(1 << slot);
         let mut link = self.next[at(last)];
         loop {
             let (deadline, next) = (self.deadline[at(link)], self.next[at(link)]);
-            let (level, slot) =
-                if level == 1 { (0, digit(deadline, 0) as usize) } else { self.place(deadline) };
-            self.append_to(level, slot, link);
+            self.append(link, deadline);
             if link == last {
                 return;
             }
@@ -548,7 +596,7 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// Fires the timers of a slot of level 0, until the sink refuses. Whether it took all.
+    /// Fires the timers of a slot of the lowest level, until the sink refuses. Whether it took all.
     ///
     /// Before the sink is called the timer has left the list, in case the sink panics.
     #[inline]
@@ -558,14 +606,14 @@ impl<E, const N: usize> Timers<E, N> {
         fired: &mut usize,
         sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
     ) -> bool {
-        let last = self.slots[0][slot];
+        let last = self.near[slot] - 1;
         let mut link = self.next[at(last)];
         loop {
             let next = self.next[at(link)];
             let period = self.node(link).period;
             let again = if period == 0 { None } else { Some(self.copy(link)) };
             if link == last {
-                self.occupied[0] &= !(1 << slot);
+                self.near[slot] = 0;
             } else {
                 self.next[at(last)] = next;
             }
@@ -622,44 +670,56 @@ impl<E, const N: usize> Timers<E, N> {
         &mut self.nodes[usize::from(link)]
     }
 
-    /// The level and the slot of a deadline.
+    /// The level above the lowest at which a deadline differs from the time of the wheel, and its slot.
+    /// `None` if that is the lowest.
     #[inline(always)]
-    fn place(&self, deadline: u32) -> (usize, usize) {
-        let differs = (deadline ^ self.elapsed) | 1;
-        let level = (differs.ilog2() / BITS) as usize;
-        (level, digit(deadline, level) as usize)
+    fn far_place(&self, deadline: u32) -> Option<(usize, usize)> {
+        let differs = (deadline ^ self.elapsed) >> Self::NEAR_BITS;
+        let level = (differs.checked_ilog2()? / BITS) as usize;
+        Some((level, Self::digit(deadline, level)))
+    }
+
+    /// The list of a deadline.
+    #[inline(always)]
+    fn list(&mut self, deadline: u32) -> &mut Link {
+        match self.far_place(deadline) {
+            Some((level, slot)) => &mut self.far[level][slot],
+            None => &mut self.near[Self::near_digit(deadline)],
+        }
+    }
+
+    /// Says that a slot has a list.
+    #[inline(always)]
+    fn occupy(&mut self, deadline: u32) {
+        match self.far_place(deadline) {
+            Some((level, slot)) => self.occupied[level] |= 1 << slot,
+            None => self.near_groups |= 1 << (Self::near_digit(deadline) >> Self::GROUP_BITS),
+        }
     }
 
     /// Makes a node the last of the list of its deadline.
     #[inline(always)]
     fn append(&mut self, link: Link, deadline: u32) {
-        let (level, slot) = self.place(deadline);
-        self.append_to(level, slot, link);
-        self.deadline[at(link)] = deadline;
-    }
-
-    #[inline(always)]
-    fn append_to(&mut self, level: usize, slot: usize, link: Link) {
-        let occupied = self.occupied[level] & 1 << slot != 0;
-        self.occupied[level] |= 1 << slot;
+        self.occupy(deadline);
         // Without a branch: what is alone in its list follows itself.
         self.next[at(link)] = link;
-        let last = mem::replace(&mut self.slots[level][slot], link);
-        let previous = if occupied { last } else { link };
+        let last = mem::replace(self.list(deadline), link + 1);
+        let previous = if last == 0 { link } else { last - 1 };
         let next = mem::replace(&mut self.next[at(previous)], link);
         self.next[at(link)] = next;
         self.previous[at(link)] = previous;
+        self.deadline[at(link)] = deadline;
     }
 
-    /// Makes a node the first of a list of level 0.
+    /// Makes a node the first of a list of the lowest level.
     fn prepend(&mut self, link: Link, slot: usize) {
-        if self.occupied[0] & 1 << slot == 0 {
-            self.occupied[0] |= 1 << slot;
-            self.slots[0][slot] = link;
+        let last = self.near[slot];
+        if last == 0 {
+            self.near_groups |= 1 << (slot >> Self::GROUP_BITS);
+            self.near[slot] = link + 1;
             self.next[at(link)] = link;
         } else {
-            let last = self.slots[0][slot];
-            let first = mem::replace(&mut self.next[at(last)], link);
+            let first = mem::replace(&mut self.next[at(last - 1)], link);
             self.next[at(link)] = first;
             self.previous[at(first)] = link;
         }
@@ -669,16 +729,18 @@ impl<E, const N: usize> Timers<E, N> {
     fn unlink(&mut self, link: Link) {
         let deadline = self.deadline[at(link)];
         let (next, previous) = (self.next[at(link)], self.previous[at(link)]);
-        let (level, slot) = self.place(deadline);
-        let last = self.slots[level][slot];
+        let last = *self.list(deadline) - 1;
         if next == link {
-            self.occupied[level] &= !(1 << slot);
+            *self.list(deadline) = 0;
+            if let Some((level, slot)) = self.far_place(deadline) {
+                self.occupied[level] &= !(1 << slot);
+            }
         } else if self.next[at(last)] == link {
             self.next[at(last)] = next;
         } else {
             self.next[at(previous)] = next;
             if link == last {
-                self.slots[level][slot] = previous;
+                *self.list(deadline) = previous + 1;
             } else {
                 self.previous[at(next)] = previous;
             }

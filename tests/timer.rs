@@ -661,16 +661,27 @@ fn start() -> impl Strategy<Value = u32> {
     ]
 }
 
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, cases, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: 2000,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn timers_are_a_list_in_order(start in start(), steps in vec(step(), 1..80)) {
+        run::<1>(start, &steps);
         run::<5>(start, &steps);
         run::<64>(start, &steps);
+        run::<300>(start, &steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(100))]
+
+    #[test]
+    fn timers_with_room_for_many_are_a_list_in_order(start in start(), steps in vec(step(), 1..200)) {
+        run::<9000>(start, &steps);
     }
 }

@@ -1,11 +1,13 @@
 //! Schedule, fire and tick while 10,000 timers are pending.
 
+extern crate alloc;
+
+use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::cmp::Reverse;
 use core::hint::black_box;
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::rc::Rc;
 use std::time::Instant;
 
 use tickbus::Timers;
