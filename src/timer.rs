@@ -4,7 +4,7 @@
 //!
 //! A hierarchical timing wheel (Varghese and Lauck, 1987). The lowest level has a slot for each tick of
 //! a block, about as many as the store has room for timers; each level above has 32 slots, which stand
-//! for as many ticks as all slots of the level below together. A slot has a list of timers. The level of a timer
+//! for as many ticks each as all slots of the level below together. A slot has a list of timers. The level of a timer
 //! is that of the highest digit in which its deadline differs from the time of the wheel; its slot
 //! is that digit. When the time reaches a slot of a level above the lowest, its timers move down, in
 //! their order.
@@ -16,11 +16,22 @@
 //!
 //! Deadlines are only compared within a block or by their distance from the time of the wheel, so the
 //! counter may wrap. On the highest level a lap of the counter has at least four slots, and a deadline is
-//! less than three of them ahead of the wheel: it is never taken for one of the lap before.
+//! less than three quarters of a lap ahead of the wheel: it is never taken for one of the lap before.
 //!
 //! # Why a wheel
 //!
-//! MEASUREMENT
+//! 10,000 timers pending on a host, nanoseconds for each, beside the heap of the standard library and
+//! the least that fires in order: a `Vec` for each tick, which cannot cancel, allocates, and goes no further
+//! than one lap. `benches/contenders/timers.rs` has the code.
+//!
+//! | | this wheel | `BinaryHeap` | a `Vec` for each tick |
+//! |---|--:|--:|--:|
+//! | schedule, up to 1000 / 10,000 ticks ahead | 6.0 / 6.8 | 7.9 / 6.9 | 2.1 / 17.9 |
+//! | fire, of those | 4.4 / 14 | 72 / 65 | 0.9 / 4.2 |
+//! | tick with nothing due | 3.6 | 0.5 | 1.1 |
+//!
+//! A heap would need no slots, which take 450 bytes and two for each timer here.
+
 use core::error::Error;
 use core::fmt;
 use core::mem;
@@ -36,8 +47,8 @@ const LEVELS: usize = u32::BITS.div_ceil(BITS) as usize;
 /// The most ticks that a deadline may lie ahead.
 const FARTHEST: u32 = i32::MAX as u32;
 
-/// The most ticks that the wheel may be behind the clock. Together with `FARTHEST` less than three slots
-/// of the highest level, of which a lap has four.
+/// The most ticks that the wheel may be behind the clock. Together with `FARTHEST` less than three
+/// quarters of a lap of the counter.
 const FARTHEST_BEHIND: u32 = (1 << 30) - 1;
 
 /// A node by its index.
@@ -137,7 +148,7 @@ struct Node<E> {
 /// [paused](Self::pause).
 ///
 /// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. It
-/// takes 18 bytes for each timer beside the event and its tag, and about 550 for itself.
+/// takes 18 bytes for each timer beside the event and its tag, and about 500 for itself.
 ///
 /// # Interrupts
 ///
@@ -688,22 +699,28 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// Says that a slot has a list.
+    /// The list of a deadline, about to have a timer.
     #[inline(always)]
-    fn occupy(&mut self, deadline: u32) {
+    fn list_to_fill(&mut self, deadline: u32) -> &mut Link {
         match self.far_place(deadline) {
-            Some((level, slot)) => self.occupied[level] |= 1 << slot,
-            None => self.near_groups |= 1 << (Self::near_digit(deadline) >> Self::GROUP_BITS),
+            Some((level, slot)) => {
+                self.occupied[level] |= 1 << slot;
+                &mut self.far[level][slot]
+            }
+            None => {
+                let slot = Self::near_digit(deadline);
+                self.near_groups |= 1 << (slot >> Self::GROUP_BITS);
+                &mut self.near[slot]
+            }
         }
     }
 
     /// Makes a node the last of the list of its deadline.
     #[inline(always)]
     fn append(&mut self, link: Link, deadline: u32) {
-        self.occupy(deadline);
         // Without a branch: what is alone in its list follows itself.
         self.next[at(link)] = link;
-        let last = mem::replace(self.list(deadline), link + 1);
+        let last = mem::replace(self.list_to_fill(deadline), link + 1);
         let previous = if last == 0 { link } else { last - 1 };
         let next = mem::replace(&mut self.next[at(previous)], link);
         self.next[at(link)] = next;

@@ -337,10 +337,9 @@ fn what_is_refused_can_be_cancelled() {
 }
 
 /// The time of the caller may go on for ever; the timers' stops where order would be lost.
-#[test]
-fn a_sink_that_never_takes_loses_nothing_either() {
+fn a_sink_that_never_takes<const N: usize>() {
     for start in STARTS {
-        let mut timers: Timers<u32, 4> = Timers::starting_at(start);
+        let mut timers: Timers<u32, N> = Timers::starting_at(start);
         timers.after(1, 1).unwrap();
         timers.after(FARTHEST, 2).unwrap();
         let mut now = start;
@@ -348,18 +347,29 @@ fn a_sink_that_never_takes_loses_nothing_either() {
             now = now.wrapping_add(FARTHEST);
             let left = fired_within(&mut timers, now, 0).1.left;
             assert_eq!(left, 1, "round {round}");
-            if round == 3 {
-                timers.after(5, 3).unwrap();
-            }
         }
+        timers.after(5, 3).unwrap();
+        timers.after(FARTHEST, 4).unwrap();
         // The time has stood still since the first had been refused for 2^30 - 1 ticks.
-        assert_eq!(fired(&mut timers, now), [1]);
-        assert_eq!(fired(&mut timers, now.wrapping_add(4)), [0; 0]);
-        assert_eq!(fired(&mut timers, now.wrapping_add(5)), [3]);
+        let at = |ticks: u32| now.wrapping_add(ticks);
+        assert_eq!(fired(&mut timers, at(0)), [1], "{N}, start {start}");
+        assert_eq!(fired(&mut timers, at(4)), [0; 0]);
+        assert_eq!(fired(&mut timers, at(5)), [3]);
         let rest = FARTHEST - (1 << 30);
-        assert_eq!(fired(&mut timers, now.wrapping_add(rest - 1)), [0; 0]);
-        assert_eq!(fired(&mut timers, now.wrapping_add(rest)), [2]);
+        assert_eq!(fired(&mut timers, at(rest - 1)), [0; 0]);
+        assert_eq!(fired(&mut timers, at(rest)), [2]);
+        assert_eq!(fired(&mut timers, at(FARTHEST - 1)), [0; 0]);
+        assert_eq!(fired(&mut timers, at(FARTHEST)), [4]);
     }
+}
+
+#[test]
+fn a_sink_that_never_takes_loses_nothing_either() {
+    a_sink_that_never_takes::<4>();
+    a_sink_that_never_takes::<64>();
+    a_sink_that_never_takes::<100>();
+    a_sink_that_never_takes::<300>();
+    a_sink_that_never_takes::<2048>();
 }
 
 // ---- Pause -------------------------------------------------------------------------------------
