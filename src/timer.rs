@@ -4,10 +4,10 @@
 //!
 //! A hierarchical timing wheel (Varghese and Lauck, 1987). The lowest level has a slot for each tick of
 //! a block, about as many as the store has room for timers; each level above has 32 slots, which stand
-//! for as many ticks each as all slots of the level below together. A slot has a list of timers. The level of a timer
-//! is that of the highest digit in which its deadline differs from the time of the wheel; its slot
-//! is that digit. When the time reaches a slot of a level above the lowest, its timers move down, in
-//! their order.
+//! for as many ticks each as all slots of the level below together. A slot has a list of timers. The
+//! level of a timer is that of the highest digit in which its deadline differs from the time of the
+//! wheel; its slot is that digit. When the time reaches a slot of a level above the lowest, its timers
+//! move down, in their order.
 //!
 //! Two timers of one deadline are always in one list, since level and slot follow from the deadline
 //! alone, and lists are appended to and moved from front to back. So a list is in the order in which
