@@ -51,6 +51,10 @@ const TARGETS: &[(&str, &str, f64)] = &[
     ("drop-oldest on a full ring, shared", "ArrayQueue::force_push", 0.7),
     ("drop-oldest on a full ring, shared", "embassy publish_immediate", 1.0),
     ("drain of an empty bus", "ArrayQueue", 0.5),
+    ("10,000 timers up to 1000 ticks ahead: schedule", "BinaryHeap", 1.0),
+    ("10,000 timers up to 1000 ticks ahead: fire", "BinaryHeap", 0.3),
+    ("10,000 timers up to 10,000 ticks ahead: schedule", "BinaryHeap", 1.0),
+    ("10,000 timers up to 10,000 ticks ahead: fire", "BinaryHeap", 0.5),
 ];
 
 /// How long one contender runs in one round.

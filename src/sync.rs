@@ -145,3 +145,13 @@ pub(crate) use imp::*;
 #[derive(Debug, Default)]
 #[cfg_attr(target_has_atomic = "64", repr(align(128)))]
 pub(crate) struct CachePadded<T>(pub(crate) T);
+
+/// What a publisher does before it tries again: nothing, or on hosts, where the one who got ahead runs
+/// on another core, a pause of fixed length that lets go of the cache line. Waits for nobody.
+#[inline(always)]
+pub(crate) fn pause() {
+    #[cfg(all(not(tickbus_loom), target_has_atomic = "64"))]
+    for _ in 0..8 {
+        core::hint::spin_loop();
+    }
+}

@@ -8,10 +8,12 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Budget, Bus, Changed, Consumer, Dispatch, Drain, DrainMut, DropNewest, DropOldest, Flow, Full,
-    GatedTopic, Gating, InvalidPattern, InvalidSubject, Lagged, Lane, Latest, Listeners, Overrun,
-    Pattern, Producer, Reject, Report, Selective, Stats, Subject, Subscriber, SubscriberStats,
-    TooManySubscribers, Topic, TopicStats, Unread, Until, Watcher,
+    Answers, Budget, Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut,
+    DropNewest, DropOldest, Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored,
+    Incomplete, InvalidPattern, InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners,
+    Overrun, Pattern, Producer, Reject, Report, RequestId, Requests, Selective, Stats, Subject,
+    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, Topic, TopicStats, Unread,
+    Unscheduled, Until, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -37,6 +39,28 @@ fn what_holds_events_goes_where_they_go() {
     with::<DropNewest>();
     send_and_sync::<Lane<Event, 2>>();
     send_and_sync::<&'static Lane<Event, 2>>();
+}
+
+#[test]
+fn a_hold_is_shared_and_its_reader_too() {
+    send_and_sync::<Hold<Event, 2>>();
+    send_and_sync::<HoldConsumer<'static, Event>>();
+}
+
+/// What one owner keeps may be sent; whether it may be shared is the event's business.
+#[test]
+fn what_keeps_events_for_one_owner_moves() {
+    send::<Timers<Event, 2>>();
+    send::<Deferred<Event, 2>>();
+    send::<Requests<u8, Event, 2, 2>>();
+    send::<Answers<u8, Event, 2>>();
+    send::<Incomplete<u8, Event, 2>>();
+    send::<Ignored<Event>>();
+    send::<Unscheduled<Event>>();
+    send_and_sync::<Timers<u8, 2>>();
+    send_and_sync::<Deferred<u8, 2>>();
+    send_and_sync::<Requests<u8, u8, 2, 2>>();
+    send_and_sync::<(TimerId, Fired, RequestId, InvalidRequest, Delivery)>();
 }
 
 /// It may be sent; whether it may be shared as well is the event's business.

@@ -5,6 +5,7 @@ mod fan_out;
 mod publish;
 mod saturated;
 mod threads;
+mod timers;
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -41,6 +42,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(fan_out::rows());
     rows.extend(threads::rows());
     rows.extend(saturated::rows());
+    rows.extend(timers::rows());
     rows
 }
 
