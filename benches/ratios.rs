@@ -30,6 +30,12 @@ const TARGETS: &[(&str, &str, f64)] = &[
     ("frame of 1000 in 8 kinds, exclusive", "array + match", 1.4),
     ("frame of 1000 in 8 kinds, exclusive", "Bevy Messages x 8 with systems", 0.7),
     ("frame of 1000 in 8 kinds, shared", "ArrayQueue + match", 0.85),
+    ("fan-out to 1", "disruptor, single producer", 1.0),
+    ("fan-out to 1", "tokio broadcast", 0.15),
+    ("fan-out to 8", "disruptor, single producer", 1.0),
+    ("fan-out to 8", "tokio broadcast", 0.15),
+    ("fan-out to 64", "disruptor, single producer", 1.0),
+    ("fan-out to 64", "tokio broadcast", 0.15),
     ("threads, 1 to 1", "rtrb, read in chunks", 1.0),
     ("threads, 1 to 1", "rtrb", 1.0),
     ("threads, 1 to 1, in batches of 64", "rtrb, in chunks", 1.0),
@@ -51,6 +57,10 @@ const TARGETS: &[(&str, &str, f64)] = &[
     ("bevy, 4096 to an observer each", "commands.trigger", 0.9),
     ("bevy, burst of 16384 to Messages", "crossbeam idiom", 0.4),
     ("bevy, idle, each of 64", "message type", 1.5),
+    ("10,000 timers up to 1000 ticks ahead: schedule", "BinaryHeap", 1.0),
+    ("10,000 timers up to 1000 ticks ahead: fire", "BinaryHeap", 0.3),
+    ("10,000 timers up to 10,000 ticks ahead: schedule", "BinaryHeap", 1.0),
+    ("10,000 timers up to 10,000 ticks ahead: fire", "BinaryHeap", 0.5),
 ];
 
 /// How long one contender runs in one round.

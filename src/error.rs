@@ -40,6 +40,48 @@ impl<E> fmt::Display for Full<E> {
 
 impl<E> Error for Full<E> {}
 
+/// So many events were overwritten before this subscriber read them.
+///
+/// The subscriber goes on with the oldest event that is kept; the count is exact.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Lagged, Topic};
+///
+/// static TOPIC: Topic<u8, 2> = Topic::new();
+/// let mut subscriber = TOPIC.subscribe();
+/// for event in 1..=3 {
+///     TOPIC.publish(event);
+/// }
+/// assert_eq!(subscriber.read().next(), Some(Err(Lagged(1))));
+/// assert_eq!(subscriber.read().next(), Some(Ok(2)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lagged(pub u64);
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the subscriber missed {} events", self.0)
+    }
+}
+
+impl Error for Lagged {}
+
+/// Every place of a [`GatedTopic`](crate::GatedTopic) is taken by a subscriber that gates.
+///
+/// Drop one of them, give the topic more places, or subscribe without gating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TooManySubscribers;
+
+impl fmt::Display for TooManySubscribers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("every place for a gating subscriber is taken")
+    }
+}
+
+impl Error for TooManySubscribers {}
+
 /// Why a text is not a [`Subject`](crate::Subject).
 ///
 /// Emptiness and length are looked at first. After them, where several things are wrong, the

@@ -58,6 +58,14 @@
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
+//! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
+//! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`] |
+//! | the newest value only | [`Latest`] |
+//! | handlers called by the publisher | [`Listeners`] |
+//! | events for later: at, after, every | [`Timers`] |
+//! | keep events until everybody is ready, or while paused | [`Hold`] |
+//! | one question, several answers, a deadline | [`Requests`] |
+//! | put events off, or keep only the latest by key | [`Deferred`] |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //!
 //! # Words
@@ -69,7 +77,8 @@
 //! # The law
 //!
 //! At every quiet moment, for every bus and policy, `published == handled + dropped() + pending`: see
-//! [`Stats`].
+//! [`Stats`]. For every subscriber `published == read + missed + skipped + pending`: see
+//! [`SubscriberStats`].
 //!
 //! # Crate features
 //!
@@ -91,23 +100,36 @@ extern crate alloc;
 #[cfg(all(feature = "bevy", not(tickbus_loom)))]
 pub mod bevy;
 mod bus;
+mod defer;
 mod error;
 mod event;
+mod hold;
+mod request;
 mod ring;
 mod subject;
 mod sync;
+mod timer;
+mod topic;
 
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
 pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
-    Overrun, Producer, Reject, Report, Source, Stats, Until, Verdict,
+    Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
-pub use error::{Full, InvalidPattern, InvalidSubject};
+pub use defer::Deferred;
+pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers};
 #[doc(hidden)]
 pub use event::__private;
 pub use event::Event;
+pub use hold::{Delivery, Hold, HoldConsumer};
+pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
 pub use subject::{Pattern, Subject};
+pub use timer::{Fired, TimerId, Timers, Unscheduled};
+pub use topic::{
+    Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber,
+    SubscriberStats, Topic, TopicStats, Unread, Watcher,
+};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -12,7 +12,7 @@
 #[cfg(tickbus_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::AtomicU64 as AtomicWord;
+    pub(crate) use loom::sync::atomic::{AtomicU64 as AtomicWord, fence};
     pub(crate) type Word = u64;
     pub(crate) type SignedWord = i64;
 }
@@ -134,6 +134,10 @@ mod cell {
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
 pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+/// A part of an event that may be read while it is written. Loads and stores only: every target has
+/// them.
+#[cfg(not(tickbus_loom))]
+pub(crate) use core::sync::atomic::{AtomicUsize as AtomicPart, fence};
 pub(crate) use imp::*;
 
 /// Keeps what the publishers write off the cache line of what the consumer writes. Pads nothing
@@ -141,3 +145,13 @@ pub(crate) use imp::*;
 #[derive(Debug, Default)]
 #[cfg_attr(target_has_atomic = "64", repr(align(128)))]
 pub(crate) struct CachePadded<T>(pub(crate) T);
+
+/// What a publisher does before it tries again: nothing, or on hosts, where the one who got ahead runs
+/// on another core, a pause of fixed length that lets go of the cache line. Waits for nobody.
+#[inline(always)]
+pub(crate) fn pause() {
+    #[cfg(all(not(tickbus_loom), target_has_atomic = "64"))]
+    for _ in 0..8 {
+        core::hint::spin_loop();
+    }
+}

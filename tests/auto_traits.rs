@@ -8,9 +8,12 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, Drain, DrainMut, DropNewest, DropOldest, Flow, Full,
-    InvalidPattern, InvalidSubject, Lane, Overrun, Pattern, Producer, Reject, Report, Stats,
-    Subject, Until,
+    Answers, Budget, Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut,
+    DropNewest, DropOldest, Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored,
+    Incomplete, InvalidPattern, InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners,
+    Overrun, Pattern, Producer, Reject, Report, RequestId, Requests, Selective, Stats, Subject,
+    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, Topic, TopicStats, Unread,
+    Unscheduled, Until, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -38,6 +41,28 @@ fn what_holds_events_goes_where_they_go() {
     send_and_sync::<&'static Lane<Event, 2>>();
 }
 
+#[test]
+fn a_hold_is_shared_and_its_reader_too() {
+    send_and_sync::<Hold<Event, 2>>();
+    send_and_sync::<HoldConsumer<'static, Event>>();
+}
+
+/// What one owner keeps may be sent; whether it may be shared is the event's business.
+#[test]
+fn what_keeps_events_for_one_owner_moves() {
+    send::<Timers<Event, 2>>();
+    send::<Deferred<Event, 2>>();
+    send::<Requests<u8, Event, 2, 2>>();
+    send::<Answers<u8, Event, 2>>();
+    send::<Incomplete<u8, Event, 2>>();
+    send::<Ignored<Event>>();
+    send::<Unscheduled<Event>>();
+    send_and_sync::<Timers<u8, 2>>();
+    send_and_sync::<Deferred<u8, 2>>();
+    send_and_sync::<Requests<u8, u8, 2, 2>>();
+    send_and_sync::<(TimerId, Fired, RequestId, InvalidRequest, Delivery)>();
+}
+
 /// It may be sent; whether it may be shared as well is the event's business.
 #[test]
 fn a_producer_moves() {
@@ -49,6 +74,26 @@ fn a_producer_moves() {
 fn what_is_given_back_goes_where_its_event_goes() {
     send::<Full<Event>>();
     send_and_sync::<Full<u8>>();
+}
+
+/// Topics hand out copies, so what they carry need not be shared either.
+#[test]
+fn topics_go_where_their_events_go() {
+    /// May be sent and copied, and not shared.
+    #[derive(Clone, Copy)]
+    struct Sent(#[expect(dead_code, reason = "for its type")] *const u8);
+    // SAFETY: nobody follows the pointer.
+    unsafe impl Send for Sent {}
+
+    send_and_sync::<Topic<Sent, 2>>();
+    send_and_sync::<GatedTopic<Sent, 2, 1>>();
+    send_and_sync::<Latest<Sent>>();
+    send_and_sync::<Subscriber<'static, Sent>>();
+    send_and_sync::<Unread<'static, 'static, Sent>>();
+    send_and_sync::<Selective<'static, Sent>>();
+    send_and_sync::<Watcher<'static, Sent>>();
+    send::<Changed<Sent>>();
+    send_and_sync::<Listeners<Rc<u8>, Rc<u8>, 1>>();
 }
 
 /// A table holds functions only: neither the events nor what the handlers work on.
@@ -63,6 +108,11 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<Budget>();
     send_and_sync::<Report>();
     send_and_sync::<Stats>();
+    send_and_sync::<SubscriberStats>();
+    send_and_sync::<TopicStats>();
+    send_and_sync::<Gating>();
+    send_and_sync::<Lagged>();
+    send_and_sync::<TooManySubscribers>();
     send_and_sync::<Reject>();
     send_and_sync::<DropOldest>();
     send_and_sync::<DropNewest>();

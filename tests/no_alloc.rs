@@ -7,8 +7,9 @@ use core::hint::black_box;
 use std::alloc::System;
 
 use tickbus::{
-    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Flow, Full, InvalidPattern, Lane,
-    Overrun, Pattern, Reject, Subject,
+    Budget, Bus, Deferred, Dispatch, DropNewest, DropOldest, Event, Flow, Full, GatedTopic, Hold,
+    Incomplete, InvalidPattern, Lane, Latest, Overrun, Pattern, Reject, Requests, Subject, Timers,
+    Topic,
 };
 
 // ---- The counter -------------------------------------------------------------------------------
@@ -229,6 +230,83 @@ fn building_a_table_does_not_allocate() {
     assert_eq!(calls(handlers), 0);
 }
 
+// ---- Time, holding, asking ----------------------------------------------------------------------
+
+#[test]
+fn timers_do_not_allocate() {
+    let made = calls(|| {
+        let bus: Bus<u32, 2> = Bus::new();
+        let mut timers: Timers<u32, 8> = Timers::starting_at(u32::MAX - 9);
+        for event in 0..6 {
+            timers.after(event * 40, event).unwrap();
+        }
+        let periodic = timers.every(50, 6).unwrap();
+        timers.at(5, 7).unwrap();
+        assert!(timers.at(5, 8).is_err() && timers.after(u32::MAX, 8).is_err());
+        let mut consumer = bus.consumer().unwrap();
+        for now in 0..300 {
+            black_box(timers.tick(now, |event| bus.publish(event)).left);
+            timers.pause();
+            timers.resume(now);
+            black_box((timers.len(), timers.is_pending(periodic)));
+            if now % 7 == 0 {
+                black_box(consumer.drain().count());
+            }
+        }
+        assert_eq!(timers.cancel(periodic), Some(6));
+    });
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn a_hold_does_not_allocate() {
+    let made = calls(|| {
+        let hold: Hold<u32, 4> = Hold::new();
+        let mut events = hold.consumer().unwrap();
+        for event in EVENTS {
+            let _ = hold.publish(event);
+        }
+        assert_eq!(events.drain().count(), 0);
+        hold.start();
+        assert_eq!(events.live().unwrap().drain().count(), 4);
+        hold.pause();
+        let _ = hold.publish(1);
+        black_box((hold.stats(), hold.dropped_held(), hold.len(), events.backlog()));
+    });
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn requests_do_not_allocate() {
+    let made = calls(|| {
+        let mut requests: Requests<&str, u32, 2, 3> = Requests::new();
+        let first = requests.open(&["a", "b", "c", "a"], 2, 10).unwrap();
+        let second = requests.open(&["a"], 1, 10).unwrap();
+        assert!(requests.open(&["a"], 1, 10).is_err());
+        requests.answer(first, "b", 1).unwrap();
+        assert!(requests.answer(first, "b", 2).is_err());
+        requests.answer(first, "a", 3).unwrap();
+        requests.tick(1, |_, answers| assert_eq!(answers.unwrap().missing(), ["c"]));
+        assert!(matches!(requests.cancel(second), Some(Err(Incomplete::Cancelled(_)))));
+    });
+    assert_eq!(made, 0);
+}
+
+#[test]
+fn what_is_deferred_does_not_allocate() {
+    let made = calls(|| {
+        let mut deferred: Deferred<(u8, u32), 4> = Deferred::new();
+        for number in 0..20 {
+            let _ = deferred.defer((0, number));
+            deferred.next_step();
+            let merge = |waiting: &mut (u8, u32), event| *waiting = event;
+            let _ = deferred.coalesce((1, number), |event| event.0, merge);
+            black_box(deferred.recall());
+        }
+    });
+    assert_eq!(made, 0);
+}
+
 // ---- Words -------------------------------------------------------------------------------------
 
 #[test]
@@ -244,4 +322,27 @@ fn words_do_not_allocate() {
         assert_eq!(black_box(Input::Tilt).subject(), "input.tilt");
     });
     assert_eq!(made, 0);
+}
+
+// ---- Topics ------------------------------------------------------------------------------------
+
+#[test]
+fn topics_do_not_allocate() {
+    let all = || {
+        let topic: Topic<[u64; 9], 4> = Topic::new();
+        let mut subscriber = topic.subscribe();
+        let mut third = topic.subscribe().filter(|event| event[0] > 0).every_nth(3);
+        let gated: GatedTopic<u8, 4, 2> = GatedTopic::new();
+        let mut gating = gated.subscribe().unwrap();
+        let latest: Latest<[u64; 9]> = Latest::new();
+        let mut watcher = latest.watch();
+        for number in 0..20 {
+            topic.publish([number; 9]);
+            latest.publish([number; 9]);
+            let _ = gated.publish(number as u8);
+        }
+        let read = subscriber.read().count() + third.read().count() + gating.read().count();
+        (read, watcher.changed(), gated.gate())
+    };
+    assert_eq!(calls(all), 0);
 }

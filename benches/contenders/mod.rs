@@ -3,9 +3,11 @@
 #[cfg(feature = "bevy")]
 mod bevy;
 mod dispatch;
+mod fan_out;
 mod publish;
 mod saturated;
 mod threads;
+mod timers;
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -39,10 +41,12 @@ pub(crate) struct Contender {
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = publish::rows();
     rows.extend(dispatch::rows());
+    rows.extend(fan_out::rows());
     rows.extend(threads::rows());
     rows.extend(saturated::rows());
     #[cfg(feature = "bevy")]
     rows.extend(bevy::rows());
+    rows.extend(timers::rows());
     rows
 }
 

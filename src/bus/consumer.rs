@@ -8,7 +8,8 @@ use super::overrun::{Overrun, Reject};
 use super::stats::Stats;
 use crate::ring::{Core, Reader};
 
-/// The one reading end of a [`Bus`](crate::Bus) or a [`Lane`](crate::Lane).
+/// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
+/// [`Single`](crate::Single).
 ///
 /// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What nobody has
 /// taken stays on the bus.
@@ -42,8 +43,7 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     ///
     /// What is published from here on, also by the code between two events, waits for the next drain.
     /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
-    /// is. Constant time, and so is each event; as long as a publisher is stopped halfway, and for the
-    /// first drain of a consumer, it looks at every slot.
+    /// is. Constant time, and so is each event.
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     /// How many events wait.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.reader.pending::<P>()
+        self.reader.core().pending::<P>()
     }
 
     /// What has happened so far.
@@ -123,11 +123,10 @@ pub(crate) mod sealed {
         fn account(&mut self) -> (usize, usize, usize);
     }
 
-    /// The losses since this was last asked: dropped and refused.
     #[inline]
-    fn losses<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize) {
-        let lost = core.tell::<P>();
-        if P::REFUSES { (0, lost) } else { (lost, 0) }
+    fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
+        let (waiting, lost) = core.account::<P>();
+        if P::REFUSES { (waiting, 0, lost) } else { (waiting, lost, 0) }
     }
 
     impl<E, P: Overrun> Take for Consumer<'_, E, P> {
@@ -145,8 +144,7 @@ pub(crate) mod sealed {
 
         #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
-            let (dropped, refused) = losses::<E, P>(self.reader.core());
-            (self.reader.pending::<P>(), dropped, refused)
+            account::<E, P>(self.reader.core())
         }
     }
 
@@ -156,18 +154,17 @@ pub(crate) mod sealed {
 
         #[inline]
         fn freeze(&mut self) -> Span {
-            self.ring.freeze_mut::<P>()
+            self.ring.freeze_mut()
         }
 
         #[inline]
         fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, E) -> bool) {
-            self.ring.take_while_mut::<P>(span, each);
+            self.ring.take_while_mut(span, each);
         }
 
         #[inline]
         fn account(&mut self) -> (usize, usize, usize) {
-            let (dropped, refused) = losses::<E, P>(self.ring.core());
-            (self.ring.core().pending::<P>(), dropped, refused)
+            account::<E, P>(self.ring.core())
         }
     }
 }

@@ -323,27 +323,32 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// Whether anybody wanted the event, and whether anybody failed.
     #[inline(always)]
     fn route(&self, context: &mut C, event: &E) -> (bool, bool) {
-        let row = match self.handlers.get(event.kind()) {
-            Some(row) if row[0].is_some() => row.as_slice(),
-            _ => core::slice::from_ref(&self.otherwise),
+        let mut row = self.handlers.get(event.kind()).into_iter().flatten();
+        let Some(&Some(mut handler)) = row.next() else {
+            let Some(otherwise) = self.otherwise else { return (false, false) };
+            return (true, self.run(otherwise, context, event) == Err(()));
         };
-        let mut wanted = false;
         let mut failed = false;
-        for handler in row {
-            let Some(handler) = handler else { break };
-            wanted = true;
-            match handler(context, event).settle() {
+        loop {
+            match self.run(handler, context, event) {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Stop) => break,
-                Err(error) => {
-                    failed = true;
-                    if let Some(hook) = self.on_error {
-                        hook(context, event, error);
-                    }
-                }
+                Err(()) => failed = true,
             }
+            let Some(&Some(next)) = row.next() else { break };
+            handler = next;
         }
-        (wanted, failed)
+        (true, failed)
+    }
+
+    /// Calls one handler, and the hook if it fails.
+    #[inline(always)]
+    fn run(&self, handler: Handler<E, C, R>, context: &mut C, event: &E) -> Result<Flow, ()> {
+        handler(context, event).settle().map_err(|error| {
+            if let Some(hook) = self.on_error {
+                hook(context, event, error);
+            }
+        })
     }
 }
 

@@ -111,7 +111,6 @@ pub use self::exclusive::DrainMut;
 mod exclusive {
     use core::fmt;
     use core::iter::FusedIterator;
-    use core::marker::PhantomData;
 
     use super::{Overrun, Until};
     use crate::ring::{Ring, Span};
@@ -121,16 +120,15 @@ mod exclusive {
     /// Dropping it leaves those not taken on the bus, unlike `Vec::drain`.
     #[must_use = "a drain takes nothing until it is iterated over"]
     pub struct DrainMut<'a, E, const N: usize, P: Overrun> {
-        ring: &'a mut Ring<E, N>,
+        ring: &'a mut Ring<E, N, P>,
         span: Span,
-        policy: PhantomData<fn() -> P>,
     }
 
     impl<'a, E, const N: usize, P: Overrun> DrainMut<'a, E, N, P> {
         #[inline]
-        pub(in crate::bus) fn new(ring: &'a mut Ring<E, N>) -> Self {
-            let span = ring.freeze_mut::<P>();
-            Self { ring, span, policy: PhantomData }
+        pub(in crate::bus) fn new(ring: &'a mut Ring<E, N, P>) -> Self {
+            let span = ring.freeze_mut();
+            Self { ring, span }
         }
 
         /// The same events, until `stop` says so: as [`Drain::until`](crate::Drain::until).
@@ -144,13 +142,13 @@ mod exclusive {
 
         #[inline]
         fn next(&mut self) -> Option<E> {
-            self.ring.take_mut::<P>(&mut self.span)
+            self.ring.take_mut(&mut self.span)
         }
 
         #[inline]
         fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
             let mut folded = Some(init);
-            self.ring.take_while_mut::<P>(&mut self.span, |_, event| {
+            self.ring.take_while_mut(&mut self.span, |_, event| {
                 folded = folded.take().map(|so_far| each(so_far, event));
                 true
             });

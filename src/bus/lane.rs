@@ -4,10 +4,10 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::consumer::Consumer;
-use super::overrun::Reject;
+use super::overrun::Overrun;
 use super::stats::Stats;
 use crate::Full;
-use crate::ring::{Core, Ring, Shape};
+use crate::ring::{Cell, Core, Policy, Ring};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 
 /// A bus for exactly one publisher: no read-modify-write when publishing.
@@ -35,7 +35,7 @@ use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 /// # Ok::<(), Full<u16>>(())
 /// ```
 pub struct Lane<E, const N: usize> {
-    ring: Ring<E, N>,
+    ring: Ring<E, N, Single>,
     claimed: AtomicWord,
 }
 
@@ -62,24 +62,19 @@ impl<E, const N: usize> Lane<E, N> {
         // where the last one stopped.
         let claimed = self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
         let core = self.ring.core();
-        claimed.then(|| Producer {
-            core,
-            shape: core.shape(),
-            claimed: &self.claimed,
-            here: PhantomData,
-        })
+        claimed.then(|| Producer { core, claimed: &self.claimed, here: PhantomData })
     }
 
     /// Claims the reading end. `None` while another [`Consumer`] is alive; dropping that gives it back.
     #[must_use]
-    pub fn consumer(&self) -> Option<Consumer<'_, E>> {
+    pub fn consumer(&self) -> Option<Consumer<'_, E, Single>> {
         Consumer::claim(self.ring.core())
     }
 
     /// How many events wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ring.core().pending::<Reject>()
+        self.ring.core().pending::<Single>()
     }
 
     /// Whether no event waits.
@@ -97,7 +92,7 @@ impl<E, const N: usize> Lane<E, N> {
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::of::<E, Reject>(self.ring.core())
+        Stats::of::<E, Single>(self.ring.core())
     }
 }
 
@@ -116,11 +111,23 @@ impl<E, const N: usize> fmt::Debug for Lane<E, N> {
     }
 }
 
+/// The policy of a [`Lane`]: as [`Reject`](crate::Reject), with one publisher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Single;
+
+impl Overrun for Single {}
+
+impl Policy for Single {
+    const EVICTS: bool = false;
+    const REFUSES: bool = true;
+    const ALONE: bool = true;
+    type Spare<E> = [Cell<E>; 0];
+}
+
 /// The one publishing end of a [`Lane`].
 #[must_use = "a producer that is dropped is given back"]
 pub struct Producer<'a, E> {
     core: Core<'a, E>,
-    shape: Shape,
     claimed: &'a AtomicWord,
     /// Publishing needs `&mut`, so that it may be sent to another thread but not shared.
     here: PhantomData<&'a mut E>,
@@ -146,7 +153,7 @@ impl<E> Producer<'_, E> {
     /// ```
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
-        self.core.publish_alone(self.shape, event).map_err(|event| {
+        self.core.publish_alone(event).map_err(|event| {
             self.core.turn_away(1);
             Full(event)
         })
@@ -162,7 +169,7 @@ impl<E> Producer<'_, E> {
     where
         E: Copy,
     {
-        let rest = &events[self.core.publish_batch_alone(self.shape, events)..];
+        let rest = &events[self.core.publish_batch_alone(events)..];
         if rest.is_empty() {
             return Ok(());
         }

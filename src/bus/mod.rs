@@ -11,7 +11,6 @@ mod overrun;
 mod stats;
 
 use core::fmt;
-use core::marker::PhantomData;
 
 pub use self::budget::{Budget, Report};
 pub use self::consumer::{Consumer, Source};
@@ -19,7 +18,7 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(not(tickbus_loom))]
 pub use self::drain::DrainMut;
 pub use self::drain::{Drain, Until};
-pub use self::lane::{Lane, Producer};
+pub use self::lane::{Lane, Producer, Single};
 pub use self::overrun::{DropNewest, DropOldest, Overrun, Reject};
 pub use self::stats::Stats;
 use crate::Full;
@@ -35,30 +34,30 @@ use crate::ring::Ring;
 /// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
 ///
 /// A new bus is all zeros, so a `static` one lies in `.bss`. It takes one word for each slot beside
-/// the event, and thirteen words for itself, which hosts pad to cache lines. The capacity stops at 1024
-/// on targets without 64-bit atomics.
+/// the event, and twelve words for itself, which hosts pad to cache lines; a [`DropOldest`] bus takes
+/// one event more. The capacity stops at 1048576 on targets without 64-bit atomics.
 ///
 /// # Interrupts
 ///
 /// On targets with compare-and-swap no operation masks interrupts. On those without (Cortex-M0,
 /// RISC-V without the A extension) each compare-and-swap is a critical section of a few instructions,
-/// the same whatever `E` and `N`: one for a publish, none for a take; two each on a [`DropOldest`] bus;
-/// some more where a publisher was stopped halfway, and to count what was refused.
+/// the same whatever `E` and `N`: two for a publish, none for a take (one on a [`DropOldest`] bus), one
+/// to count what was refused.
 ///
 /// # Progress
 ///
 /// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up
 /// its own event and the one slot for it: other publishers go on and the consumer takes what they
-/// have published. A consumer that is interrupted halfway holds up one slot. (On a [`DropOldest`] bus a
-/// slot that has been passed may stay out of use for up to one lap.) Publishing is lock-free: it starts over only when another publisher has got ahead. Taking is wait-free on
-/// [`Reject`] and [`DropNewest`] but for events that were passed over, and lock-free on
+/// have published. A consumer that is interrupted halfway holds up the slot of the event it is moving
+/// out, and none on a [`DropOldest`] bus. Publishing is lock-free: it starts over only when another
+/// publisher has got ahead. Taking is wait-free on [`Reject`] and [`DropNewest`], and lock-free on
 /// [`DropOldest`].
 ///
 /// # Order
 ///
 /// Events of one publisher are taken in the order of their publishing, and so are events of which one
 /// was published before the publishing of the other began. Between two that were under way at the
-/// same time the bus decides.
+/// same time the bus decides: the one that ends first is first.
 ///
 /// # Examples
 ///
@@ -81,8 +80,7 @@ use crate::ring::Ring;
 /// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
 /// ```
 pub struct Bus<E, const N: usize, P: Overrun = Reject> {
-    ring: Ring<E, N>,
-    policy: PhantomData<fn() -> P>,
+    ring: Ring<E, N, P>,
 }
 
 impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
@@ -90,33 +88,32 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Ring::new(), policy: PhantomData }
+        Self { ring: Ring::new() }
     }
 
     /// An empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Ring::new(), policy: PhantomData }
+        Self { ring: Ring::new() }
     }
 
     #[cfg(test)]
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Ring::starting_before_wrap(back), policy: PhantomData }
+        Self { ring: Ring::starting_before_wrap(back) }
     }
 
     /// Publishes `event`.
     ///
-    /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, unless
-    /// publishers have been stopped halfway, which each cost one more step at the slot they have.
+    /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, and one
+    /// step more for each publish that is under way at the same time or, once, has ended out of turn.
     ///
     /// # Errors
     ///
     /// [`Full`] gives the event back when all `N` slots are taken: by events that wait, by publishers
     /// in the middle of theirs, or by the event the consumer is just moving out. On a
-    /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if there
-    /// is none that can: every slot belongs to a publisher that was stopped halfway, or to the event
-    /// such a publisher has left, or to the one being moved out.
+    /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if none
+    /// waits: all `N` slots belong to publishers in the middle of theirs.
     ///
     /// # Examples
     ///
@@ -132,14 +129,13 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// ```
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        let core = self.ring.core();
-        match core.publish::<P>(event) {
+        match self.ring.publish(event) {
             Ok(displaced) => {
                 drop(displaced);
                 Ok(())
             }
             Err(event) => {
-                core.turn_away(1);
+                self.ring.core().turn_away(1);
                 Err(Full(event))
             }
         }
@@ -170,17 +166,16 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     where
         E: Copy,
     {
-        let core = self.ring.core();
         let done = if P::EVICTS {
-            events.iter().take_while(|event| core.publish::<P>(**event).is_ok()).count()
+            events.iter().take_while(|event| self.ring.publish(**event).is_ok()).count()
         } else {
-            core.publish_batch::<P>(events)
+            self.ring.publish_batch(events)
         };
         let rest = &events[done..];
         if rest.is_empty() {
             return Ok(());
         }
-        core.turn_away(rest.len());
+        self.ring.core().turn_away(rest.len());
         Err(Full(rest))
     }
 
@@ -252,7 +247,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// ```
     #[inline]
     pub fn publish_mut(&mut self, event: E) -> Result<(), Full<E>> {
-        match self.ring.publish_mut::<P>(event) {
+        match self.ring.publish_mut(event) {
             Ok(displaced) => {
                 drop(displaced);
                 Ok(())
@@ -284,7 +279,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
         E: Copy,
     {
         for (done, event) in events.iter().enumerate() {
-            if self.ring.publish_mut::<P>(*event).is_err() {
+            if self.ring.publish_mut(*event).is_err() {
                 let rest = &events[done..];
                 self.ring.turn_away_mut(rest.len());
                 return Err(Full(rest));

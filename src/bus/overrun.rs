@@ -1,6 +1,6 @@
 //! What a full bus does with one event more: a type, chosen where the bus is declared.
 
-use crate::ring::Policy;
+use crate::ring::{Cell, Policy};
 
 /// What happens when an event is published to a full bus: [`Reject`], [`DropOldest`] or
 /// [`DropNewest`].
@@ -46,7 +46,8 @@ pub struct Reject;
 /// The oldest pending event is dropped and counted; the new one is last. For what is only worth
 /// something while it is fresh.
 ///
-/// Publishing costs a second compare-and-swap, and taking an event two.
+/// Taking an event costs a compare-and-swap, and the bus has room for one event more, which nobody else
+/// can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropOldest;
 
@@ -62,14 +63,20 @@ impl Overrun for DropNewest {}
 impl Policy for Reject {
     const EVICTS: bool = false;
     const REFUSES: bool = true;
+    const ALONE: bool = false;
+    type Spare<E> = [Cell<E>; 0];
 }
 
 impl Policy for DropOldest {
     const EVICTS: bool = true;
     const REFUSES: bool = false;
+    const ALONE: bool = false;
+    type Spare<E> = [Cell<E>; 1];
 }
 
 impl Policy for DropNewest {
     const EVICTS: bool = false;
     const REFUSES: bool = false;
+    const ALONE: bool = false;
+    type Spare<E> = [Cell<E>; 0];
 }

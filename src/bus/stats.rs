@@ -6,13 +6,10 @@ use crate::ring::{Core, Policy};
 ///
 /// At every quiet moment, when no publish and no take is under way,
 /// `published == handled + dropped() + pending`. An event whose publishing has begun counts as pending;
-/// while others are at work on the bus a reading is an estimate. Reading takes constant time and may
-/// be done in an interrupt handler; it looks at every slot of a [`DropOldest`](crate::DropOldest) bus
-/// on which a publisher was once stopped halfway.
+/// while others are at work on the bus a reading is an estimate. Reading takes constant time and may be
+/// done in an interrupt handler.
 ///
-/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`. On targets
-/// without 64-bit atomics, a [`DropOldest`](crate::DropOldest) bus of `N` that is not drained for
-/// 2^29 / N² events loses count of what it dropped.
+/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`.
 ///
 /// # Examples
 ///

@@ -3,107 +3,107 @@
 //!
 //! # The ring
 //!
-//! Positions count up for ever and wrap; the slot of a position is its low bits. A slot has a *stamp*
-//! beside the event. This is the bounded queue of Dmitry Vyukov ("Bounded MPMC queue", 1024cores.net)
-//! with one consumer, and with two changes that let everybody pass a publisher or a consumer that was
-//! stopped in the middle:
-//!
-//! - the consumer passes over a position that is claimed and not committed, and takes its event later;
-//! - publishers go around a slot that such a position, or its late event, occupies.
-//!
-//! To publish: read the tail and the stamp of its slot; if the slot is free for just this position,
-//! claim it by one compare-and-swap that moves the tail; move the event in; commit by one store of the
-//! stamp. To take: if the stamp at the head says written, move the event out, store the stamp that
-//! frees the slot for the next lap, move the head. Where one publisher is declared, the tail moves by
-//! a store after the commit instead.
+//! Positions count up for ever and wrap. A position has an *entry*, in a table of `N` words that is
+//! used round and round, and the entry names the *cell* in which the event of that position lies. To
+//! publish is to claim a cell, move the event in, and put the cell at the end of the queue. So the place
+//! in the queue is given out when the event is there, not before: whoever is stopped between the two
+//! steps has a cell, and no place in which others would have to wait for it.
 //!
 //! ```text
-//!               claim (tail)            commit                  take
-//!  free for p ──────────────▶ free for p ────────▶ written at p ────────▶ free for p + N
-//!                              (tail > p)              │   ▲
-//!                                  │                   │   │ displace (tail), then commit
-//!                          go      │                   └───┘
-//!                          around  ▼      commit
-//!                                held ──────────────▶ written at p, held ──▶ free for q ≥ tail
+//!  position   head            tail     alloc
+//!               │ committed     │ in work │ free cells, in the order of their freeing
+//!  entries  ... c2   c0   c3   (c1)      c4   c5 ...
 //! ```
 //!
-//! The last row is that of a ring that displaces, where only the consumer may touch a late event. On
-//! one that does not, late events are just written, and `held` merely keeps a 32-bit stamp from being
-//! taken for a free one after the tail has come round.
+//! A ring that refuses:
+//!
+//! - **claim**: if `alloc - head < N`, the entry at `alloc` names a cell that the consumer has emptied;
+//!   one compare-and-swap moves `alloc` on and makes it ours;
+//! - **commit**: one compare-and-swap writes our cell into the first entry that is not committed; then
+//!   `tail` is set behind it. If nobody else is in the middle of a publish, that is the very entry which
+//!   named the cell;
+//! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it.
+//!
+//! A batch claims several cells at once, and commits them by one compare-and-swap as a *run*, whose first
+//! entry says how long it is; if others are in the middle of a publish, one by one.
+//!
+//! A ring that displaces has no `alloc`: the state of an entry tells.
+//!
+//! ```text
+//!               claim                  commit                    take
+//!  free for p ──────────▶ claimed for p ──────▶ committed at p ──────▶ free for p + N
+//!                                                     │
+//!                                                     │ displace
+//!                                                     └───────────▶ claimed for p + N
+//! ```
+//!
+//! Each arrow is one compare-and-swap of the entry. The consumer has a spare cell and leaves it in the
+//! entry in exchange for the one with the event, so the position is free at once however long it takes
+//! to move the event out, and a displaced event is always the oldest.
+//!
+//! The two steps, claiming an index and queueing it when the payload is there, are those of index
+//! queues (Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019);
+//! putting a cell into the first open entry by compare-and-swap, with the end of the queue as a hint that
+//! others help along, is from Michael and Scott (PODC 1996) and Tsigas and Zhang (SPAA 2001). Since
+//! there is one consumer and as many entries as cells, the queue of full cells and that of free ones
+//! are the same table.
 //!
 //! # Why nothing goes wrong
 //!
-//! **Ownership.** The tail is only moved by compare-and-swap and each position is claimed at most once.
-//! A claim is made only of a slot whose stamp says free for that very position. Such a stamp is stored
-//! by the consumer alone, when the slot is empty, for a position that the tail has not reached; so when
-//! the tail is at the position and the stamp fits, nobody has the slot, and whoever moves the tail does.
-//! (The tail wraps after 2^(BITS - 2 - log2 N) positions; a publisher would have to sleep through
-//! exactly that many to be fooled.)
+//! **Commits are in order.** `tail` is a hint: everything before it is committed, and what is behind it
+//! may be too. It is only stored after the entry before it was committed, whose committer had found all
+//! before that one committed. A hint may go back when a publisher that was stopped before storing it
+//! goes on; an entry found at it then says by how many laps it is behind, and the walk from there is at
+//! most one lap.
 //!
-//! **The consumer's frees.** The head is taken in order, so the slot of `p` is freed for `p + N` while
-//! the tail is at most there: no publisher goes around a slot that is still to be taken, since it
-//! says "full" instead. A late slot is different, for the tail may go around it at any moment. So the
-//! consumer first *holds* it: it names the slot and moves the low bits of the tail (the *epoch*) to an
-//! odd value, which makes every publisher look closer and go around that slot whatever its stamp says;
-//! it stores a stamp for the first position of the slot that the tail has not passed; and it ends the
-//! hold by moving the epoch on, which succeeds only if the tail still has not passed it. The epoch
-//! counts to 4 N, and no more than N + 1 holds fit between two claims, so a publisher that read the
-//! tail before a hold cannot claim after it.
+//! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
+//! `p` overwrites the entry that named the free cell of `p`, which was claimed before: claims are never
+//! fewer than commits. On a ring that refuses, `alloc` can only be moved from `p` while nothing is
+//! committed at `p`, so the cell read from the entry before is the one that was claimed.
 //!
-//! **Full.** A publisher says "full" at the first slot from the tail that has an event or an
-//! uncommitted claim of exactly a lap ago, at or after the head: then everything from there to the tail
-//! is occupied as well. It reads the tail, then the head, then the stamp, so this was true of the
-//! moment when it read the head. The consumer moves the head past uncommitted positions before it
-//! frees anything behind them, and past taken ones after it has freed them: an occupied slot behind the
-//! head is late, and never means "full". The slots that the publisher has gone around are occupied too.
+//! **Full.** `alloc - head` is the number of cells that wait, are being written, or are just moved out.
+//! On a ring that displaces, a publish fails only when the entry of a lap ago is still not committed:
+//! then all `N` belong to publishers in the middle of theirs.
 //!
-//! A late event that has been taken may free its slot for a position behind those of events that still
-//! wait. Positions up to there are *loose*: a publisher may go around any of them, and the consumer
-//! frees a slot for one only while it holds the slot. A ring that displaces has no loose positions, for
-//! a written stamp that the tail has passed means a claim there: until the tail has come round, such a
-//! slot is out of use.
+//! **Empty.** A publish that has returned has committed, and so has everybody before it: a drain finds
+//! its event before the first entry that is not committed.
 //!
-//! **Empty.** A drain ends at the tail it read first. A publish that returned before it began has its
-//! claim before that end and its stamp written; the consumer finds it at its position, or, if its
-//! position was passed over, among the late ones, which it looks through first. An event it passes
-//! over is of a publish that had not returned.
-//!
-//! **Order.** Positions are claimed in order. Of two events of which one was published before the
-//! publishing of the other began, the first is committed before the second is claimed; so a drain whose
-//! end is behind the second sees the first, and takes it before: as a late event, or at its position.
-//!
-//! **Displacing.** A publisher that finds the event of a lap ago at the tail claims position and event
-//! with the same compare-and-swap. The consumer takes each event under a hold, so a claim and a take of
-//! one event exclude each other. A commit is a compare-and-swap here: if somebody went around the slot
-//! in the meantime it finds `held`, and marks the event as the consumer's own. So a written stamp of an
-//! earlier lap that is not held always belongs to a claim under way, and a held one never does. While
-//! the consumer moves an event out, that event keeps its slot: on a full ring the one behind it gives
-//! way.
+//! **Order** is the order of commits, for everybody.
 //!
 //! # Progress
 //!
 //! Publishing is lock-free: a failed compare-and-swap means that another publish, or a take, got on.
 //! Taking is wait-free where nothing is displaced, else lock-free. Nobody waits for anybody. On targets
-//! without compare-and-swap that one step runs in a critical section of constant length.
+//! without compare-and-swap that step runs in a critical section of constant length.
+//!
+//! # Wrapping
+//!
+//! An entry has room for `2^(BITS - 3)` positions, or a quarter of that where words have 64 bits. Somebody who sleeps between reading a word and its
+//! compare-and-swap is fooled if exactly a multiple of so many events was published meanwhile.
 //!
 //! # Atomics
 //!
 //! | field | written by | read by | orderings, and what they pair |
 //! |---|---|---|---|
-//! | [`State::tail`] | claims; holds | all | claim Release → `freeze` Acquire: earlier commits; `let_go` Release → displacing claim, `claim_slow` Acquire: the stamp |
-//! | [`State::head`] | consumer | `claim_slow` | Relaxed: a publisher that goes around a slot looks at it again after the Acquire of a stamp that was stored later |
-//! | `Slot::stamp` | owner of the slot | all | commit Release → `Slot::take` Acquire: the event is in; free Release → `publish` Acquire: it is out |
-//! | [`State::consumer`] | consumer | `claim_slow` | named Relaxed before the tail is moved with Release; a claim of the consumer Acquire ← Release of the last one |
-//! | [`State::loose`] | consumer | `claim_slow` | Release → Acquire: what was freed without a hold before |
+//! | [`Front::alloc`] | claims | claims, counts | claim Release → `claim` Acquire: the entry was read before another may commit there |
+//! | [`Front::tail`] | commits | all | Release → Acquire: everything before it is committed |
+//! | [`Front::room`] | `claim` | `publish` | Release → Acquire: hands on what `head` says |
+//! | [`State::taken`] | consumer | `claim` | Release → Acquire: the event is out of the cell |
+//! | entries | all | all | commit Release → `first_younger` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
+//! | [`State::consumer`] | consumer | consumer | Release → Acquire: what the last consumer did |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
 //!
 //! `tests/loom.rs` has the models and `tests/mutants` weakens these orderings and removes the guards in
-//! turn: every one listed there makes a model fail. The loose positions have no model: `stopped.rs`
-//! tries them with publishers stopped at random.
+//! turn: every one listed there makes a model fail. The pair on `alloc` is not among them: it keeps the
+//! load of an entry from being performed after the claim behind it, which loom never does.
 
+pub(crate) mod broadcast;
 mod counts;
 #[cfg(not(tickbus_loom))]
 mod exclusive;
+pub(crate) mod gate;
+pub(crate) mod latest;
+mod parts;
 mod publish;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
@@ -112,24 +112,17 @@ mod take;
 use core::mem::MaybeUninit;
 
 use crate::sync::{
-    AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, UnsafeCell, Word,
+    Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, UnsafeCell, Word,
 };
 
 pub(crate) use self::take::{Reader, Span};
 
-/// Low bit of a stamp: the slot holds an event.
-const WRITTEN: Word = 0b01;
-/// Second bit of a stamp: a publisher that was stopped in the middle lets others pass. Alone: it has
-/// not committed yet. With [`WRITTEN`]: it has, and only the consumer may touch the slot.
-const HELD: Word = 0b10;
-/// Low bit of the tail: the consumer holds one slot, named by [`State::consumer`].
-const HOLDING: Word = 0b01;
+/// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
+const LAP: u32 = if RUNS { 5 } else { 3 };
 
-/// [`State::consumer`]: nobody has claimed the consumer.
-const UNCLAIMED: Word = 0;
-/// [`State::consumer`]: claimed, holding nothing. Larger values name a slot: index + `SLOT`.
-const CLAIMED: Word = 1;
-const SLOT: Word = 2;
+/// Whether a batch is committed in one step. The entries in a run are not written, so they grow older
+/// with each lap: where words have 32 bits they could become so old that they seem new.
+const RUNS: bool = Word::BITS == 64;
 
 /// How a ring meets an event for which it has no room.
 pub trait Policy {
@@ -137,98 +130,189 @@ pub trait Policy {
     const EVICTS: bool;
     /// The event stays with its publisher, and is not lost.
     const REFUSES: bool;
+    /// There is one publisher for ever, so that places in the queue and cells never part.
+    const ALONE: bool;
+    /// Cells beside the `N`: one where it displaces, else none.
+    type Spare<E>: Spare;
 }
 
-/// One place in the ring: an event and the stamp that says whose turn it is.
-struct Slot<E> {
-    stamp: AtomicWord,
-    cell: UnsafeCell<MaybeUninit<E>>,
+/// No cell, or one.
+pub trait Spare {
+    /// How many.
+    const COUNT: usize;
+
+    /// Without an event.
+    #[cfg(not(tickbus_loom))]
+    const EMPTY: Self;
+
+    /// Without an event.
+    #[cfg(tickbus_loom)]
+    fn empty() -> Self;
 }
 
-/// Everything but the slots. All zero at the start, so that a static ring lies in `.bss`.
+/// Where an event lies.
+#[derive(Debug)]
+pub struct Cell<E>(UnsafeCell<MaybeUninit<E>>);
+
+impl<E> Spare for [Cell<E>; 0] {
+    const COUNT: usize = 0;
+
+    #[cfg(not(tickbus_loom))]
+    const EMPTY: Self = [];
+
+    #[cfg(tickbus_loom)]
+    fn empty() -> Self {
+        []
+    }
+}
+
+impl<E> Spare for [Cell<E>; 1] {
+    const COUNT: usize = 1;
+
+    #[cfg(not(tickbus_loom))]
+    const EMPTY: Self = [Cell(UnsafeCell::new(MaybeUninit::uninit()))];
+
+    #[cfg(tickbus_loom)]
+    fn empty() -> Self {
+        [Cell(UnsafeCell::new(MaybeUninit::uninit()))]
+    }
+}
+
+/// What publishers write.
+#[derive(Debug, Default)]
+struct Front {
+    /// The next position whose cell can be claimed. Not used on a ring that displaces.
+    alloc: AtomicWord,
+    /// A hint: everything before this position is committed.
+    tail: AtomicWord,
+    /// Where the head was when a publisher last looked, so that not each of them needs to.
+    room: AtomicWord,
+}
+
+/// Everything but the table and the cells. All zero at the start, so that a static ring lies in `.bss`.
 #[derive(Debug, Default)]
 pub struct State {
-    /// The next position to claim, and in the low bits the epoch of the consumer's holds.
-    tail: CachePadded<AtomicWord>,
-    /// The next position to take. Every occupied slot before it belongs to a late event.
-    head: CachePadded<AtomicWord>,
-    /// Whether the consumer is claimed, and which slot it holds while the tail says so.
+    front: CachePadded<Front>,
+    /// Events taken. The head is this and `skipped` together.
+    taken: CachePadded<AtomicWord>,
+    /// Positions that the consumer found displaced.
+    skipped: AtomicWord,
+    /// The consumer's spare cell, xor `N`, on a ring that displaces.
+    spare: AtomicWord,
+    /// Whether the consumer is claimed.
     consumer: AtomicWord,
-    /// How often `head` has crossed the middle or the end of its range: its higher digits.
-    turns: AtomicWord,
-    /// Events handled, less positions passed by `head`. Zero until something is passed over.
-    surplus: AtomicWord,
-    /// Positions that no event will ever have, because a late event was in the way.
-    voids: AtomicWord,
-    /// On a ring that does not displace, publishers may go around any slot for a position before this,
-    /// and the consumer frees no slot for one of these without holding it.
-    loose: AtomicWord,
-    /// Not zero once the consumer of a ring that displaces has passed over an uncommitted position.
-    passed_over: AtomicWord,
     /// Events that found no room.
     turned_away: AtomicWord,
     failed: AtomicWord,
     unhandled: AtomicWord,
-    /// The most positions that a drain or a reading of the counts has found waiting.
+    /// The most events that a drain or a reading of the counts has found waiting.
     high_water: AtomicWord,
     /// Losses that a tick has reported already.
     told: AtomicWord,
 }
 
-/// What the number of slots makes of words: which bits are the epoch, the index and the lap.
+/// What the number of entries makes of a word.
 ///
 /// ```text
-/// tail     lap ........ | index | epoch        epoch: log2(N) + 2 bits, its low bit is HOLDING
-/// stamp    lap ........ | 0 ......... | HELD WRITTEN
+/// entry    lap ........ | phase | cell ^ index      cell: log2(N) + 1 bits where events are displaced
+/// entry    lap ........ |   run | cell ^ index      cell: log2(N) bits elsewhere
 /// ```
+///
+/// The lap and the phase are compared as the *age* of an entry: how far it is ahead of what the entry of
+/// a position is before anything has happened to it in that position's lap. A run is how many positions
+/// behind this one are committed with it: their entries only name their cells.
 #[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    shift: u32,
-    /// One position.
-    unit: Word,
-    /// As many positions as there are slots: one lap.
-    span: Word,
+struct Shape {
+    /// How many entries.
+    slots: Word,
 }
 
 impl Shape {
+    /// From one phase to the next.
     #[inline(always)]
-    const fn of(slots: usize) -> Self {
-        let index_bits = slots.trailing_zeros();
-        let shift = index_bits + 2;
-        Self { shift, unit: 1 << shift, span: 1 << (shift + index_bits) }
+    const fn phase(self) -> Word {
+        2 * self.slots
     }
 
-    /// The bits of a word that say which lap it is.
+    /// From one lap to the next.
     #[inline(always)]
     const fn lap(self) -> Word {
-        self.span.wrapping_neg()
+        self.slots << LAP
     }
 
-    /// The bits of a tail that say how often the consumer has held a slot.
+    /// The age at which an entry is claimed. Only on a ring that displaces.
     #[inline(always)]
-    const fn epoch(self) -> Word {
-        self.unit - 1
+    const fn claimed(self) -> Word {
+        self.phase()
     }
 
+    /// The age at which an entry is committed. On a ring that does not displace this is the age at which
+    /// it is free for the next lap, too: there the head tells them apart.
     #[inline(always)]
-    const fn position(self, tail: Word) -> Word {
-        tail & self.unit.wrapping_neg()
+    const fn committed<P: Policy>(self) -> Word {
+        if P::EVICTS { 2 * self.phase() } else { self.lap() }
     }
 
-    /// The stamp of a slot that waits for `position`, or has been claimed for it and not committed.
+    /// An entry of age zero for cell zero, but for the index.
     #[inline(always)]
-    const fn free(self, position: Word) -> Word {
-        position & self.lap()
-    }
-
-    #[inline(always)]
-    const fn written(self, position: Word) -> Word {
-        self.free(position) | WRITTEN
+    const fn base(self, position: Word) -> Word {
+        (position & self.slots.wrapping_neg()) << LAP
     }
 
     #[inline(always)]
-    const fn count(self, positions: Word) -> usize {
-        (positions >> self.shift) as usize
+    const fn age(self, entry: Word, position: Word) -> Word {
+        entry.wrapping_sub(self.base(position))
+    }
+
+    /// On a ring that displaces: whether the oldest event is in the cell that the entry names.
+    #[inline(always)]
+    const fn is_committed_a_lap_ago<P: Policy>(self, entry: Word, position: Word) -> bool {
+        let since = self.lap() - self.committed::<P>();
+        self.age(entry, position).wrapping_add(since) < self.phase()
+    }
+
+    /// On a ring that displaces: whether the entry names a cell that a publisher may have.
+    #[inline(always)]
+    const fn is_claimable<P: Policy>(self, entry: Word, position: Word) -> bool {
+        self.age(entry, position) < self.phase()
+            || self.is_committed_a_lap_ago::<P>(entry, position)
+    }
+
+    /// How many positions are committed with the one that has an entry of this age. Only on a ring that
+    /// does not displace.
+    #[inline(always)]
+    const fn run(self, age: Word) -> Word {
+        (age & (self.lap() - 1)) / self.slots
+    }
+
+    /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
+    #[inline(always)]
+    const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
+        if RUNS {
+            self.naming(cell, position).wrapping_add(self.lap())
+        } else {
+            // The entry is just a lap old.
+            found.wrapping_add(self.lap())
+        }
+    }
+
+    #[inline(always)]
+    const fn index(self, position: Word) -> usize {
+        (position & (self.slots - 1)) as usize
+    }
+
+    /// The cell that an entry names.
+    #[inline(always)]
+    const fn cell<P: Policy>(self, entry: Word, position: Word) -> usize {
+        let index = position & (self.slots - 1);
+        let bits = if P::EVICTS { self.phase() - 1 } else { self.slots - 1 };
+        ((entry & bits) ^ index) as usize
+    }
+
+    /// An entry of age zero that names a cell.
+    #[inline(always)]
+    const fn naming(self, cell: usize, position: Word) -> Word {
+        self.base(position) + (cell as Word ^ (position & (self.slots - 1)))
     }
 }
 
@@ -241,7 +325,8 @@ const fn before(a: Word, b: Word) -> bool {
 /// The ring without its `N`: what handles borrow.
 pub(crate) struct Core<'a, E> {
     state: &'a State,
-    slots: &'a [Slot<E>],
+    entries: &'a [AtomicWord],
+    cells: &'a [Cell<E>],
 }
 
 impl<E> Clone for Core<'_, E> {
@@ -255,49 +340,135 @@ impl<E> Copy for Core<'_, E> {}
 impl<'a, E> Core<'a, E> {
     /// Known while compiling wherever the number of slots is.
     #[inline(always)]
-    pub(crate) fn shape(self) -> Shape {
-        Shape::of(self.slots.len())
+    fn shape(self) -> Shape {
+        Shape { slots: self.entries.len() as Word }
     }
 
     #[inline(always)]
-    fn index(self, shape: Shape, position: Word) -> usize {
-        (position >> shape.shift) as usize & (self.slots.len() - 1)
+    fn entry(self, position: Word) -> &'a AtomicWord {
+        let index = self.shape().index(position);
+        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
+        unsafe { self.entries.get_unchecked(index) }
     }
 
+    /// # Safety
+    ///
+    /// `cell` comes from an entry of this ring.
     #[inline(always)]
-    fn slot(self, shape: Shape, position: Word) -> &'a Slot<E> {
-        let index = self.index(shape, position);
-        // SAFETY: the number of slots is a power of two, so `index`, masked with one less, is below it.
-        unsafe { self.slots.get_unchecked(index) }
+    unsafe fn cell(self, cell: usize) -> &'a Cell<E> {
+        // SAFETY: entries name cells of the ring and nothing else: at the start each its own index, and
+        // what is written into one later is a cell that was read from another, or the spare.
+        unsafe { self.cells.get_unchecked(cell) }
+    }
+
+    /// The next position to take.
+    #[inline(always)]
+    fn head<P: Policy>(self) -> Word {
+        // Acquire: pairs with the Release in `take`; the events before are out of their cells, and what
+        // the consumer has seen of the other words is seen.
+        let taken = self.state.taken.0.load(Acquire);
+        if P::EVICTS { taken.wrapping_add(self.state.skipped.load(Relaxed)) } else { taken }
+    }
+
+    /// The first position from `position` on whose entry is younger than `age`, and that entry.
+    /// Everything before `position` must not be.
+    #[inline(always)]
+    fn first_younger<P: Policy>(self, position: Word, age: Word) -> (Word, Word) {
+        // Acquire: pairs with the Release of a claim, of a commit, or of a free.
+        let entry = self.entry(position).load(Acquire);
+        if before(self.shape().age(entry, position), age) {
+            return (position, entry);
+        }
+        self.next_younger::<P>(position, entry, age)
+    }
+
+    /// As `first_younger`, where the entry at `position` is no younger.
+    #[cold]
+    #[inline(never)]
+    fn next_younger<P: Policy>(
+        self,
+        mut position: Word,
+        mut entry: Word,
+        age: Word,
+    ) -> (Word, Word) {
+        let shape = self.shape();
+        loop {
+            // An entry of a later lap: the one of a lap before that is committed, and so is all before.
+            let found = shape.age(entry, position);
+            let laps = found & shape.lap().wrapping_neg();
+            let ahead = if laps == 0 { 0 } else { (laps >> LAP) - shape.slots };
+            position = position.wrapping_add(ahead).wrapping_add(1);
+            if !P::EVICTS {
+                position = position.wrapping_add(shape.run(found));
+            }
+            // Acquire: as in `first_younger`.
+            entry = self.entry(position).load(Acquire);
+            if before(shape.age(entry, position), age) {
+                return (position, entry);
+            }
+        }
+    }
+
+    /// Where the committed events end.
+    #[inline]
+    fn end<P: Policy>(self) -> Word {
+        // Acquire: pairs with the Release in `publish` and `commit`; all before is committed.
+        let tail = self.state.front.0.tail.load(Acquire);
+        if P::ALONE {
+            return tail;
+        }
+        self.first_younger::<P>(tail, self.shape().committed::<P>()).0
+    }
+
+    /// Claims the consumer. `false` while another is alive.
+    pub(crate) fn claim_consumer(self) -> bool {
+        // Acquire: pairs with the Release in `release_consumer`, so that what the last consumer
+        // wrote to its side of the state is seen.
+        self.state.consumer.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+    }
+
+    pub(crate) fn release_consumer(self) {
+        self.state.consumer.store(0, Release);
     }
 }
 
+/// The `N` cells, and behind them the spare if there is one.
+#[repr(C)]
+struct Cells<E, const N: usize, S> {
+    cells: [Cell<E>; N],
+    spare: S,
+}
+
 /// A ring of `N` slots.
-pub(crate) struct Ring<E, const N: usize> {
+pub(crate) struct Ring<E, const N: usize, P: Policy> {
     state: State,
-    slots: [Slot<E>; N],
+    entries: [AtomicWord; N],
+    cells: Cells<E, N, P::Spare<E>>,
 }
 
 // SAFETY: publishing moves an `E` in and taking moves it out, possibly on another thread, hence
 // `E: Send`. No `&E` is ever shared between threads, so `E: Sync` is not needed.
-unsafe impl<E: Send, const N: usize> Sync for Ring<E, N> {}
+unsafe impl<E: Send, const N: usize, P: Policy> Sync for Ring<E, N, P> {}
 
-// SAFETY: a handle moves events of `E: Send` between threads and reaches the slots by the protocol
+// SAFETY: as for `Sync`: what a ring owns is its events.
+unsafe impl<E: Send, const N: usize, P: Policy> Send for Ring<E, N, P> {}
+
+// SAFETY: a handle moves events of `E: Send` between threads and reaches the cells by the protocol
 // described above, which does not care on which thread each side runs.
 unsafe impl<E: Send> Send for Core<'_, E> {}
 
 // SAFETY: as for `Ring`; a shared `Core` gives access to nothing that a shared `Ring` does not.
 unsafe impl<E: Send> Sync for Core<'_, E> {}
 
-impl<E, const N: usize> Ring<E, N> {
+impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     const VALID: () = {
         assert!(
             N.is_power_of_two() && N >= 2,
             "the capacity of a bus must be a power of two and at least 2"
         );
         assert!(
-            2 * N.trailing_zeros() + 12 <= Word::BITS,
-            "the capacity of a bus must be at most 1024 where the target has no 64-bit atomics"
+            N.trailing_zeros() + 12 <= Word::BITS,
+            "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
         );
     };
 
@@ -306,9 +477,11 @@ impl<E, const N: usize> Ring<E, N> {
         const { Self::VALID };
         Self {
             state: State::new(),
-            slots: [const {
-                Slot { stamp: AtomicWord::new(0), cell: UnsafeCell::new(MaybeUninit::uninit()) }
-            }; N],
+            entries: [const { AtomicWord::new(0) }; N],
+            cells: Cells {
+                cells: [const { Cell(UnsafeCell::new(MaybeUninit::uninit())) }; N],
+                spare: <P::Spare<E>>::EMPTY,
+            },
         }
     }
 
@@ -317,86 +490,83 @@ impl<E, const N: usize> Ring<E, N> {
         const { Self::VALID };
         Self {
             state: State::default(),
-            slots: core::array::from_fn(|_| Slot {
-                stamp: AtomicWord::new(0),
-                cell: UnsafeCell::new(MaybeUninit::uninit()),
-            }),
+            entries: core::array::from_fn(|_| AtomicWord::new(0)),
+            cells: Cells {
+                cells: core::array::from_fn(|_| Cell(UnsafeCell::new(MaybeUninit::uninit()))),
+                spare: <P::Spare<E>>::empty(),
+            },
         }
     }
 
-    /// An empty ring whose first position lies `back` positions before the end of the range.
+    /// An empty ring whose first position lies `back` positions before the end of the range. That many
+    /// count as handled.
     #[cfg(test)]
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
         let mut ring = Self::new();
-        let shape = Shape::of(N);
-        let start = (back as Word * shape.unit).wrapping_neg();
-        *ring.state.tail.0.get_mut() = start;
-        *ring.state.head.0.get_mut() = start;
-        *ring.state.loose.get_mut() = start;
-        // What was handled to get here is written off, so that all counts start at zero.
-        let turns = ring.state.turns_at(start);
-        *ring.state.turns.get_mut() = turns;
-        let passed = ring.state.positions_passed(shape, start) as Word;
-        *ring.state.surplus.get_mut() = passed.wrapping_neg();
-        *ring.state.voids.get_mut() = passed;
-        for back in 0..N {
-            let position = start.wrapping_add(back as Word * shape.unit);
-            let index = (position >> shape.shift) as usize & (N - 1);
-            *ring.slots[index].stamp.get_mut() = shape.free(position);
+        let start = (back as Word).wrapping_neg();
+        let front = &mut ring.state.front.0;
+        for word in [&mut front.alloc, &mut front.tail, &mut front.room] {
+            *word.get_mut() = start;
+        }
+        *ring.state.taken.0.get_mut() = start;
+        let shape = Shape { slots: N as Word };
+        for next in 0..N {
+            let position = start.wrapping_add(next as Word);
+            let index = shape.index(position);
+            *ring.entries[index].get_mut() = shape.naming(index, position);
         }
         ring
     }
 
     #[inline(always)]
     pub(crate) fn core(&self) -> Core<'_, E> {
-        Core { state: &self.state, slots: &self.slots }
+        let cells = (&raw const self.cells).cast::<Cell<E>>();
+        // SAFETY: `Cells` has the C layout, so its `N` cells and those of the spare, of which there are
+        // `COUNT`, follow one another.
+        let cells = unsafe { core::slice::from_raw_parts(cells, N + <P::Spare<E>>::COUNT) };
+        Core { state: &self.state, entries: &self.entries, cells }
     }
 }
 
-impl<E, const N: usize> Drop for Ring<E, N> {
+impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
     fn drop(&mut self) {
-        /// Drops the events from `next` on, also when one of them panics.
-        struct Rest<'a, E> {
-            slots: &'a mut [Slot<E>],
-            next: usize,
+        /// Drops what is left, also when one of the events panics.
+        struct Rest<'a, E, P: Policy> {
+            reader: Reader<'a, E>,
+            span: Span,
+            policy: core::marker::PhantomData<P>,
         }
-        impl<E> Rest<'_, E> {
+        impl<E, P: Policy> Rest<'_, E, P> {
             fn run(&mut self) {
-                while let Some(slot) = self.slots.get_mut(self.next) {
-                    self.next += 1;
-                    if slot.stamp.load(Relaxed) & WRITTEN != 0 {
-                        slot.cell.with_mut(|event| {
-                            // SAFETY: the stamp says that the slot holds an event, and `&mut` that
-                            // nobody else is at it.
-                            let event = unsafe { &mut *event };
-                            // SAFETY: as above; `next` has moved on, so it is dropped once.
-                            unsafe { event.assume_init_drop() }
-                        });
-                    }
+                while let Some(event) = self.reader.take::<P>(&mut self.span) {
+                    drop(event);
                 }
             }
         }
-        impl<E> Drop for Rest<'_, E> {
+        impl<E, P: Policy> Drop for Rest<'_, E, P> {
             fn drop(&mut self) {
                 self.run();
             }
         }
         if core::mem::needs_drop::<E>() {
-            Rest { slots: &mut self.slots, next: 0 }.run();
+            let mut reader = Reader::new(self.core());
+            let span = reader.freeze::<P>();
+            let policy = core::marker::PhantomData::<P>;
+            Rest { reader, span, policy }.run();
         }
     }
 }
 
-impl<E> Slot<E> {
+impl<E> Cell<E> {
     /// Moves an event in.
     ///
     /// # Safety
     ///
-    /// The caller owns the slot by the protocol of the module, and it holds no event.
+    /// The caller owns the cell by the protocol of the module, and it holds no event.
     #[inline(always)]
     unsafe fn write(&self, event: E) {
-        self.cell.with_mut(|cell| {
-            // SAFETY: the caller owns the slot, so nobody else reads or writes the cell.
+        self.0.with_mut(|cell| {
+            // SAFETY: the caller owns the cell, so nobody else reads or writes it.
             unsafe { cell.write(MaybeUninit::new(event)) }
         });
     }
@@ -405,14 +575,14 @@ impl<E> Slot<E> {
     ///
     /// # Safety
     ///
-    /// The caller owns the slot by the protocol of the module, it holds an event, and the caller
+    /// The caller owns the cell by the protocol of the module, it holds an event, and the caller
     /// sees to it that the event is not read again.
     #[inline(always)]
     unsafe fn read(&self) -> E {
-        self.cell.with(|cell| {
-            // SAFETY: the caller owns the slot, so nobody writes the cell.
+        self.0.with(|cell| {
+            // SAFETY: the caller owns the cell, so nobody writes it.
             let event = unsafe { cell.read() };
-            // SAFETY: the caller says that the slot holds an event.
+            // SAFETY: the caller says that the cell holds an event.
             unsafe { event.assume_init() }
         })
     }
@@ -422,79 +592,20 @@ impl State {
     #[cfg(not(tickbus_loom))]
     const fn new() -> Self {
         Self {
-            tail: CachePadded(AtomicWord::new(0)),
-            head: CachePadded(AtomicWord::new(0)),
+            front: CachePadded(Front {
+                alloc: AtomicWord::new(0),
+                tail: AtomicWord::new(0),
+                room: AtomicWord::new(0),
+            }),
+            taken: CachePadded(AtomicWord::new(0)),
+            skipped: AtomicWord::new(0),
+            spare: AtomicWord::new(0),
             consumer: AtomicWord::new(0),
-            turns: AtomicWord::new(0),
-            surplus: AtomicWord::new(0),
-            voids: AtomicWord::new(0),
-            loose: AtomicWord::new(0),
-            passed_over: AtomicWord::new(0),
             turned_away: AtomicWord::new(0),
             failed: AtomicWord::new(0),
             unhandled: AtomicWord::new(0),
             high_water: AtomicWord::new(0),
             told: AtomicWord::new(0),
         }
-    }
-}
-
-impl<E> Core<'_, E> {
-    /// Claims the consumer. `false` while another is alive.
-    pub(crate) fn claim_consumer(self) -> bool {
-        // Acquire: pairs with the Release in `release_consumer`, so that what the last consumer
-        // wrote to its side of the state is seen.
-        self.state.consumer.compare_exchange(UNCLAIMED, CLAIMED, Acquire, Relaxed).is_ok()
-    }
-
-    pub(crate) fn release_consumer(self) {
-        self.state.consumer.store(UNCLAIMED, Release);
-    }
-
-    /// Takes hold of the slot at `index`, if the tail is still `tail`: from here on publishers go
-    /// around it, whatever its stamp says.
-    fn hold(self, index: usize, tail: Word) -> bool {
-        self.state.consumer.store(index as Word + SLOT, Relaxed);
-        // Release: pairs with the Acquire in `claim_slow`; the slot is named before the tail says
-        // so. Acquire: pairs with the Release of the claims; what they said before is seen.
-        self.state.tail.0.compare_exchange(tail, self.next_epoch(tail), AcqRel, Relaxed).is_ok()
-    }
-
-    /// Gives the held slot back, free for the next position of its index that nobody has passed.
-    fn let_go(self, slot: &Slot<E>, index: usize) {
-        let shape = self.shape();
-        loop {
-            let tail = self.state.tail.0.load(Relaxed);
-            let next = self.next_at(shape, index, shape.position(tail));
-            // Where events wait in between, publishers must be able to go around those.
-            let head = self.state.head.0.load(Relaxed);
-            if before(head.wrapping_add(shape.span), next)
-                && before(self.state.loose.load(Relaxed), next)
-            {
-                // Release: pairs with the Acquire in `claim_slow`; what was freed without a hold before
-                // is seen.
-                self.state.loose.store(next, Release);
-            }
-            // Release: pairs with the Acquire of the stamp in `publish`; the event is out of the
-            // slot before the next one goes in.
-            slot.stamp.store(shape.free(next), Release);
-            // Release: pairs with the Acquire of the tail in `claim_slow`; whoever sees that the
-            // hold is over sees the stamp above.
-            let free = self.next_epoch(tail);
-            if self.state.tail.0.compare_exchange(tail, free, Release, Relaxed).is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// The first position of a slot from `position` on.
-    fn next_at(self, shape: Shape, index: usize, position: Word) -> Word {
-        let next = shape.free(position) | ((index as Word) << shape.shift);
-        if before(next, position) { next.wrapping_add(shape.span) } else { next }
-    }
-
-    fn next_epoch(self, tail: Word) -> Word {
-        let shape = self.shape();
-        shape.position(tail) | (tail.wrapping_add(1) & shape.epoch())
     }
 }

@@ -1,292 +1,331 @@
-//! The publishing side: claim a position, move the event in, commit.
+//! The publishing side: claim a cell, move the event in, commit.
 
-use super::{Core, HELD, HOLDING, Policy, SLOT, Shape, WRITTEN, before};
-use crate::sync::{Acquire, Relaxed, Release, Word};
+use super::{Core, LAP, Policy, RUNS, Ring, Shape, before};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, Word, pause};
 
-/// A position that belongs to this publisher, and what the stamp of its slot was.
-pub(super) struct Claim {
-    position: Word,
-    stamp: Word,
-}
+/// How many cells one claim of a batch takes.
+const RUN: usize = 1 << LAP;
 
-/// What a look at one lap of slots found.
-enum Found {
-    Room(Claim),
-    /// Every slot is occupied, provided that the tail has not moved if this is not certain.
-    Full {
-        certain: bool,
-    },
-}
+/// A cell that belongs to this publisher.
+#[derive(Clone, Copy)]
+pub(super) struct Claim(usize);
 
-impl<E> Core<'_, E> {
-    /// Puts `event` in. `Ok` has the event it displaced, if any; `Err` gives it back when there is no
-    /// room.
-    ///
-    /// A ring must be used with the same policy throughout.
-    #[inline]
-    pub(crate) fn publish<P: Policy>(self, event: E) -> Result<Option<E>, E> {
-        let shape = self.shape();
-        // Acquire: pairs with the Release in `let_go`; an event that has been taken from this lap is
-        // not taken for one to displace. Without displacing, a stale stamp only leads to a closer look.
-        let tail = self.state.tail.0.load(if P::EVICTS { Acquire } else { Relaxed });
-        // Acquire: pairs with the Release in `Slot::take` and `let_go`; the old event is out of the
-        // slot. When displacing, pairs with the Release in `fill`: it is in.
-        let stamp = self.slot(shape, tail).stamp.load(Acquire);
-        // While the consumer holds a slot the low bit of the tail is set and neither fits.
-        let free = stamp == tail & (shape.lap() | HOLDING);
-        let full = P::EVICTS
-            && tail & HOLDING == 0
-            && stamp == shape.written(tail.wrapping_sub(shape.span));
-        if free || full {
-            let new = tail.wrapping_add(shape.unit);
-            // Release: pairs with the Acquire in `Reader::freeze`; a consumer that sees this claim
-            // sees every commit this publisher made, or heard of, before.
-            if self.state.tail.0.compare_exchange_weak(tail, new, Release, Relaxed).is_ok() {
-                return Ok(self.fill::<P>(Claim { position: tail, stamp }, event));
-            }
-        }
-        match self.claim_slow::<P>() {
-            Some(claim) => Ok(self.fill::<P>(claim, event)),
-            None => Err(event),
-        }
+impl Claim {
+    /// Set if the oldest event is still in the cell, and now this publisher's.
+    const DISPLACES: usize = 1 << (usize::BITS - 1);
+
+    #[inline(always)]
+    fn new(cell: usize, displaces: bool) -> Self {
+        Self(if displaces { cell | Self::DISPLACES } else { cell })
     }
 
-    /// Puts in as many of `events` as a run of free slots has room for, with one claim a run, and
-    /// returns how many that was.
+    #[inline(always)]
+    fn cell(self) -> usize {
+        self.0 & !Self::DISPLACES
+    }
+
+    #[inline(always)]
+    fn displaces(self) -> bool {
+        self.0 & Self::DISPLACES != 0
+    }
+}
+
+impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+    pub(super) const SHAPE: Shape = Shape { slots: N as Word };
+
+    /// Puts `event` in. `Ok` has the event it displaced, if any; `Err` gives it back when there is no
+    /// room.
     #[inline]
-    pub(crate) fn publish_batch<P: Policy>(self, events: &[E]) -> usize
-    where
-        E: Copy,
-    {
-        let shape = self.shape();
-        let mut rest = events;
-        while let Some(&first) = rest.first() {
-            let tail = self.state.tail.0.load(Relaxed);
-            let run = self.free_run(tail, rest.len());
-            if run == 0 {
-                match self.publish::<P>(first) {
-                    Ok(_) => rest = &rest[1..],
-                    Err(_) => break,
+    pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
+        // Where nobody else is in the middle of a publish, the place to commit to is known before.
+        let front = &self.state.front.0;
+        // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
+        let tail = front.tail.load(Acquire);
+        if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
+            // SAFETY: the claim is new.
+            let displaced = unsafe { self.fill(claim, event) };
+            let entry = self.core().entry(tail);
+            // Release: pairs with the Acquire in `first_younger`; the event is in.
+            if entry.compare_exchange_weak(claimed, committed, Release, Relaxed).is_ok() {
+                // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
+                // committed.
+                front.tail.store(tail.wrapping_add(1), Release);
+            } else {
+                self.commit(claim);
+            }
+            return Ok(displaced);
+        }
+        let Some(claim) = self.claim() else { return Err(event) };
+        // SAFETY: the claim is new.
+        let displaced = unsafe { self.fill(claim, event) };
+        self.commit(claim);
+        Ok(displaced)
+    }
+
+    /// Claims the cell that the entry at `tail` names, if nobody else is in the middle of a publish.
+    /// The entry is then the second word, and becomes the third by committing.
+    #[inline(always)]
+    fn claim_tail(&self, tail: Word) -> Option<(Claim, Word, Word)> {
+        let shape = Self::SHAPE;
+        let entry = self.core().entry(tail);
+        if P::EVICTS {
+            // Acquire: pairs with the Release in `take_displaceable`, the event that was in the cell is
+            // out, or with that in `publish`, the event to displace is in.
+            let found = entry.load(Acquire);
+            let (claim, claimed) = self.claim_entry(tail, found)?;
+            let committed = claimed.wrapping_add(shape.committed::<P>() - shape.claimed());
+            return Some((claim, claimed, committed));
+        }
+        let front = &self.state.front.0;
+        // Acquire: pairs with the Release in `claim_next`, which hands on that of the head: the events
+        // before are out of their cells.
+        if tail.wrapping_sub(front.room.load(Acquire)) >= shape.slots {
+            return None;
+        }
+        let found = entry.load(Relaxed);
+        // Release: pairs with the Acquire in `claim_next`; whoever commits to this entry does so when it
+        // has been read.
+        front.alloc.compare_exchange_weak(tail, tail.wrapping_add(1), Release, Relaxed).ok()?;
+        let cell = shape.cell::<P>(found, tail);
+        Some((Claim::new(cell, false), found, shape.commit(found, cell, tail)))
+    }
+
+    /// Claims a cell, beside others who are in the middle of a publish. `None`: all are taken.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn claim(&self) -> Option<Claim> {
+        if P::EVICTS {
+            return self.claim_first();
+        }
+        let (_, _, [cell]) = self.claim_next::<1>(1)?;
+        Some(Claim::new(cell, false))
+    }
+
+    /// Claims cells for up to `most` events on a ring that does not displace: the first position whose
+    /// entry named them, how many, and which. There are not more than `RUN`.
+    #[inline]
+    fn claim_next<const RUN: usize>(&self, most: usize) -> Option<(Word, usize, [usize; RUN])> {
+        let core = self.core();
+        let shape = Self::SHAPE;
+        let front = &self.state.front.0;
+        loop {
+            // Acquire: pairs with the Release of the claims; see there.
+            let alloc = front.alloc.load(Acquire);
+            let head = core.head::<P>();
+            // Release: pairs with the Acquire in `publish`.
+            front.room.store(head, Release);
+            let taken = alloc.wrapping_sub(head);
+            if taken >= shape.slots {
+                // The head may have been read long after `alloc`.
+                if front.alloc.load(Relaxed) == alloc {
+                    return None;
                 }
                 continue;
             }
-            let new = tail.wrapping_add(run as Word * shape.unit);
-            // Release: as in `publish`.
-            if self.state.tail.0.compare_exchange(tail, new, Release, Relaxed).is_ok() {
-                let (now, later) = rest.split_at(run);
-                let start = self.index(shape, tail);
-                for (slot, &event) in self.slots[start..start + run].iter().zip(now) {
-                    // SAFETY: the claim made the slot ours, and it was free.
-                    unsafe { slot.write(event) };
-                    // Release: as in `fill`.
-                    slot.stamp.store(shape.written(tail), Release);
-                }
-                rest = later;
+            let count = ((shape.slots - taken) as usize).min(most).min(RUN);
+            let mut cells = [0; RUN];
+            let mut next = alloc;
+            for cell in &mut cells[..count] {
+                *cell = shape.cell::<P>(core.entry(next).load(Relaxed), next);
+                next = next.wrapping_add(1);
             }
+            // Acquire and Release: pair with each other; whoever commits to one of these entries does so
+            // when they have been read.
+            if front.alloc.compare_exchange_weak(alloc, next, AcqRel, Relaxed).is_ok() {
+                return Some((alloc, count, cells));
+            }
+            pause();
+        }
+    }
+
+    /// Claims the first cell that is not claimed, on a ring that displaces.
+    #[inline]
+    fn claim_first(&self) -> Option<Claim> {
+        // Acquire: as in `publish`.
+        let mut position = self.state.front.0.tail.load(Acquire);
+        loop {
+            let found;
+            (position, found) = self.core().first_younger::<P>(position, Self::SHAPE.claimed());
+            if !Self::SHAPE.is_claimable::<P>(found, position) {
+                // Of a lap ago and not committed.
+                return None;
+            }
+            if let Some((claim, _)) = self.claim_entry(position, found) {
+                return Some(claim);
+            }
+            pause();
+        }
+    }
+
+    /// Claims the cell that an entry names, on a ring that displaces, if a publisher may have it and the
+    /// entry is still what was found there. What it is then is the second word.
+    #[inline(always)]
+    fn claim_entry(&self, position: Word, found: Word) -> Option<(Claim, Word)> {
+        let shape = Self::SHAPE;
+        let (named, displaces) = if shape.age(found, position) < shape.phase() {
+            (found, false)
+        } else if shape.is_committed_a_lap_ago::<P>(found, position) {
+            (found.wrapping_add(shape.lap() - shape.committed::<P>()), true)
+        } else {
+            return None;
+        };
+        let claimed = named.wrapping_add(shape.claimed());
+        // Release: pairs with the Acquire in `first_younger`; whoever walks over this claim sees the
+        // commits that were before it.
+        let entry = self.core().entry(position);
+        entry.compare_exchange_weak(found, claimed, Release, Relaxed).ok()?;
+        Some((Claim::new(shape.cell::<P>(found, position), displaces), claimed))
+    }
+
+    /// Moves the event into the claimed cell. Returns what was in it.
+    ///
+    /// # Safety
+    ///
+    /// Once for each claim.
+    #[inline(always)]
+    pub(super) unsafe fn fill(&self, claim: Claim, event: E) -> Option<E> {
+        // SAFETY: a claim has its cell from an entry.
+        let cell = unsafe { self.core().cell(claim.cell()) };
+        // SAFETY: the claim made the cell ours with the event in it; the write below replaces it, so it
+        // is read once.
+        let displaced = (P::EVICTS && claim.displaces()).then(|| unsafe { cell.read() });
+        // SAFETY: the claim made the cell ours, and what was in it has been moved out.
+        unsafe { cell.write(event) };
+        displaced
+    }
+
+    /// Puts the cell of a claim at the end of the queue.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn commit(&self, claim: Claim) {
+        let core = self.core();
+        let shape = Self::SHAPE;
+        let tail = &self.state.front.0.tail;
+        // Acquire: as in `publish`.
+        let mut position = tail.load(Acquire);
+        loop {
+            let found;
+            (position, found) = core.first_younger::<P>(position, shape.committed::<P>());
+            let named = shape.naming(claim.cell(), position);
+            let committed = named.wrapping_add(shape.committed::<P>());
+            // Release: as in `publish`.
+            if core
+                .entry(position)
+                .compare_exchange_weak(found, committed, Release, Relaxed)
+                .is_ok()
+            {
+                break;
+            }
+            pause();
+        }
+        // Release: as in `publish`.
+        tail.store(position.wrapping_add(1), Release);
+    }
+
+    /// Puts in as many of `events` as there is room for, with one claim for each [`RUN`] of them, and
+    /// returns how many that was. Not on a ring that displaces.
+    #[inline]
+    pub(crate) fn publish_batch(&self, events: &[E]) -> usize
+    where
+        E: Copy,
+    {
+        let mut rest = events;
+        while !rest.is_empty() {
+            let Some((first, count, cells)) = self.claim_next::<RUN>(rest.len()) else { break };
+            let (now, later) = rest.split_at(count);
+            self.put(now, first, &cells);
+            rest = later;
         }
         events.len() - rest.len()
     }
 
-    /// How many slots from the tail on wait for exactly the next positions: up to `most`, and up to
-    /// the end of the slots, so that all stamps are of one lap.
+    /// Moves `events` into the cells that were claimed for the positions from `first` on, and commits
+    /// them in order.
     #[inline]
-    fn free_run(self, tail: Word, most: usize) -> usize {
-        let shape = self.shape();
-        let free = tail & (shape.lap() | HOLDING);
-        let slots = &self.slots[self.index(shape, tail)..];
+    fn put(&self, events: &[E], first: Word, cells: &[usize])
+    where
+        E: Copy,
+    {
+        let cells = &cells[..events.len()];
+        for (&event, &cell) in events.iter().zip(cells) {
+            // SAFETY: one of the cells just claimed.
+            unsafe { self.fill(Claim::new(cell, false), event) };
+        }
+        let tail = &self.state.front.0.tail;
         // Acquire: as in `publish`.
-        slots.iter().take(most).take_while(|slot| slot.stamp.load(Acquire) == free).count()
+        if RUNS && tail.load(Acquire) == first && self.commit_run(first, cells) {
+            // Release: as in `publish`.
+            tail.store(first.wrapping_add(cells.len() as Word), Release);
+        } else {
+            cells.iter().for_each(|&cell| self.commit(Claim::new(cell, false)));
+        }
     }
 
-    /// Puts `event` in where no other publisher exists. The position is claimed after the commit, so
-    /// the consumer never sees one that is claimed and not committed.
+    /// Commits cells at the positions whose entries name them, from `first` on. Everything before must
+    /// be committed. `false`: somebody else has committed there.
     #[inline]
-    pub(crate) fn publish_alone(self, shape: Shape, event: E) -> Result<(), E> {
-        let tail = self.state.tail.0.load(Relaxed);
-        let slot = self.slot(shape, tail);
-        // Acquire: as in `publish`.
-        if slot.stamp.load(Acquire) != shape.free(tail) {
+    fn commit_run(&self, first: Word, cells: &[usize]) -> bool {
+        let shape = Self::SHAPE;
+        let entry = self.core().entry(first);
+        let found = entry.load(Relaxed);
+        let committed = shape.commit(found, cells[0], first);
+        let run = (cells.len() - 1) as Word * shape.slots;
+        // Release: as in `publish`.
+        before(shape.age(found, first), shape.lap())
+            && entry.compare_exchange(found, committed + run, Release, Relaxed).is_ok()
+    }
+}
+
+impl<E> Core<'_, E> {
+    /// Puts `event` in where no other publisher exists: no compare-and-swap, and no entries.
+    #[inline]
+    pub(crate) fn publish_alone(self, event: E) -> Result<(), E> {
+        let (tail, room) = self.room_alone(1);
+        if room == 0 {
             return Err(event);
         }
-        // SAFETY: the slot is free for the next position and there is no other publisher to claim it.
-        unsafe { slot.write(event) };
-        slot.stamp.store(shape.written(tail), Relaxed);
-        // Release: pairs with the Acquire in `Reader::freeze`; both the event and the stamp are
-        // written before the tail passes them.
-        self.state.tail.0.store(tail.wrapping_add(shape.unit), Release);
+        // SAFETY: an index, masked, is below the number of cells.
+        let cell = unsafe { self.cell(self.shape().index(tail)) };
+        // SAFETY: there is room, so the consumer has emptied the cell, and there is no other publisher.
+        unsafe { cell.write(event) };
+        // Release: pairs with the Acquire in `end`; the event is in.
+        self.state.front.0.tail.store(tail.wrapping_add(1), Release);
         Ok(())
     }
 
     /// As many of `events` as fit, where no other publisher exists.
     #[inline]
-    pub(crate) fn publish_batch_alone(self, shape: Shape, events: &[E]) -> usize
+    pub(crate) fn publish_batch_alone(self, events: &[E]) -> usize
     where
         E: Copy,
     {
-        let mut tail = self.state.tail.0.load(Relaxed);
-        let mut done = 0;
-        for &event in events {
-            let slot = self.slot(shape, tail);
-            // Acquire: as in `publish`.
-            if slot.stamp.load(Acquire) != shape.free(tail) {
-                break;
-            }
+        let (tail, room) = self.room_alone(events.len());
+        let count = events.len().min(room);
+        let (lap, wrapped) = self.cells.split_at(self.shape().index(tail));
+        for (cell, &event) in wrapped.iter().chain(lap).zip(&events[..count]) {
             // SAFETY: as in `publish_alone`.
-            unsafe { slot.write(event) };
-            slot.stamp.store(shape.written(tail), Relaxed);
-            tail = tail.wrapping_add(shape.unit);
-            done += 1;
+            unsafe { cell.write(event) };
         }
         // Release: as in `publish_alone`.
-        self.state.tail.0.store(tail, Release);
-        done
+        self.state.front.0.tail.store(tail.wrapping_add(count as Word), Release);
+        count
     }
 
-    /// Moves the event into the claimed slot and commits it. Returns what was in the slot.
+    /// The tail, and how many cells are free behind it at least, where no other publisher exists: of the
+    /// head it looks only if there are less than `wanted` since it last did.
     #[inline]
-    pub(super) fn fill<P: Policy>(self, claim: Claim, event: E) -> Option<E> {
+    fn room_alone(self, wanted: usize) -> (Word, usize) {
         let shape = self.shape();
-        let slot = self.slot(shape, claim.position);
-        let displaced = if P::EVICTS && claim.stamp & WRITTEN != 0 {
-            // SAFETY: the claim made the slot ours with the event of a lap ago in it; the write below
-            // replaces it, so it is read once.
-            Some(unsafe { slot.read() })
-        } else {
-            None
-        };
-        // SAFETY: the claim made the slot ours, and what was in it has been moved out.
-        unsafe { slot.write(event) };
-        let written = shape.written(claim.position);
-        if !P::EVICTS {
-            // Release: pairs with the Acquire in `Slot::take`; the event is in before the stamp
-            // says so.
-            slot.stamp.store(written, Release);
-        } else if slot.stamp.compare_exchange(claim.stamp, written, Release, Relaxed).is_err() {
-            // Somebody went around this slot in the meantime. From now on the event is for the
-            // consumer alone: no publisher may displace it, see the module documentation.
-            // Release: as above.
-            slot.stamp.store(written | HELD, Release);
+        let front = &self.state.front.0;
+        let tail = front.tail.load(Relaxed);
+        let free = |head: Word| shape.slots.wrapping_sub(tail.wrapping_sub(head)) as usize;
+        let room = free(front.room.load(Relaxed));
+        if room >= wanted {
+            return (tail, room);
         }
-        displaced
-    }
-
-    /// Claims the next position whose slot can be had, going around slots that publishers stopped in
-    /// the middle, or their late events, occupy. `None`: every slot is occupied.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn claim_slow<P: Policy>(self) -> Option<Claim> {
-        let shape = self.shape();
-        loop {
-            // Acquire: pairs with the Release in `hold` and `let_go`.
-            let tail = self.state.tail.0.load(Acquire);
-            // After the tail and before the stamps: "full" is true of this moment.
-            let head = self.state.head.0.load(Relaxed);
-            // Acquire: pairs with the Release in `let_go`; see there.
-            let loose = self.state.loose.load(Acquire);
-            let held = (tail & HOLDING != 0)
-                .then(|| self.state.consumer.load(Relaxed).wrapping_sub(SLOT) as usize);
-            let first = shape.position(tail);
-            let claim = match self.find::<P>(first, head, loose, held) {
-                Found::Room(claim) => claim,
-                Found::Full { certain } if certain || self.state.tail.0.load(Acquire) == tail => {
-                    return None;
-                }
-                Found::Full { .. } => continue,
-            };
-            if claim.position == first {
-                if self.advance(tail, claim.position) {
-                    return Some(claim);
-                }
-                continue;
-            }
-            if !self.mark_held::<P>(first, claim.position, held) {
-                continue;
-            }
-            let voids = claim.position.wrapping_sub(first) >> shape.shift;
-            // Before the claim, so that a consumer which sees the claim knows to look around.
-            self.state.voids.fetch_add(voids, Relaxed);
-            if self.advance(tail, claim.position) {
-                return Some(claim);
-            }
-            self.state.voids.fetch_add(voids.wrapping_neg(), Relaxed);
-        }
-    }
-
-    fn advance(self, tail: Word, to: Word) -> bool {
-        let shape = self.shape();
-        let new = to.wrapping_add(shape.unit) | (tail & shape.epoch());
-        // Release: as in `publish`.
-        self.state.tail.0.compare_exchange(tail, new, Release, Relaxed).is_ok()
-    }
-
-    /// The first position from `first` on that can be claimed, within one lap.
-    fn find<P: Policy>(self, first: Word, head: Word, loose: Word, held: Option<usize>) -> Found {
-        let shape = self.shape();
-        let mut position = first;
-        for _ in 0..self.slots.len() {
-            if held != Some(self.index(shape, position)) {
-                // Acquire: as in `publish`.
-                let stamp = self.slot(shape, position).stamp.load(Acquire);
-                if stamp == shape.free(position) {
-                    return Found::Room(Claim { position, stamp });
-                }
-                let previous = position.wrapping_sub(shape.span);
-                if P::EVICTS {
-                    if stamp == shape.written(previous) {
-                        return Found::Room(Claim { position, stamp });
-                    }
-                } else if stamp | WRITTEN == shape.written(previous)
-                    && !before(previous, head)
-                    && !before(position, loose)
-                {
-                    // No late event but one whose turn has not come: nothing after it is free either.
-                    return Found::Full { certain: position == first };
-                }
-            }
-            position = position.wrapping_add(shape.unit);
-        }
-        Found::Full { certain: false }
-    }
-
-    /// Marks the uncommitted slots between two positions, so that however long their publishers stay
-    /// away no later lap mistakes them for free, and, when displacing, so that their commit knows.
-    /// `false`: the slots are no longer what they were.
-    fn mark_held<P: Policy>(self, first: Word, end: Word, held: Option<usize>) -> bool {
-        let shape = self.shape();
-        let mut position = first;
-        while position != end {
-            if held != Some(self.index(shape, position)) {
-                let stamp = &self.slot(shape, position).stamp;
-                let found = stamp.load(Relaxed);
-                let lap = shape.free(found);
-                let uncommitted = if found & HELD != 0 {
-                    false
-                } else if found & WRITTEN == 0 {
-                    if !before(lap, shape.free(position)) {
-                        return false;
-                    }
-                    true
-                } else if P::EVICTS {
-                    // Claimed over the event of a lap before: the claim is younger than the stamp.
-                    if !before(lap, shape.free(position.wrapping_sub(shape.span))) {
-                        return false;
-                    }
-                    true
-                } else {
-                    false
-                };
-                // Where nobody displaces, the mark only keeps a word of 32 bits from coming round. Without
-                // compare-and-swap it would not go with a commit by another core.
-                let needed = P::EVICTS || Word::BITS < 64 && cfg!(target_has_atomic = "ptr");
-                if needed
-                    && uncommitted
-                    && stamp.compare_exchange(found, HELD, Relaxed, Relaxed).is_err()
-                {
-                    return false;
-                }
-            }
-            position = position.wrapping_add(shape.unit);
-        }
-        true
+        // Acquire: pairs with the Release of the takes; the events before are out of their cells.
+        let head = self.state.taken.0.load(Acquire);
+        front.room.store(head, Relaxed);
+        (tail, free(head))
     }
 }

@@ -172,7 +172,7 @@ fn main() -> ! {
         let [a, b, c, d] = masked;
         // One more is the clock: where it is no whole number of ticks an instruction, two settings of
         // it may land on the same instruction in a long operation.
-        let is_right = masked.iter().all(|length| *length <= BOUND && length.abs_diff(a) <= 1);
+        let is_right = a <= BOUND && masked.iter().all(|length| length.abs_diff(a) <= 1);
         let verdict = match (is_bound, is_right) {
             (true, true) => "",
             (true, false) => "  WRONG",

@@ -20,6 +20,7 @@ mod floors;
 mod peers;
 mod queue;
 mod tickbus_queues;
+mod topics;
 
 use core::fmt;
 use core::panic::PanicInfo;
@@ -160,6 +161,7 @@ fn main() -> ! {
     measure(peers::RticSync::open());
     #[cfg(target_has_atomic = "ptr")]
     measure(peers::Thingbuf::open());
+    topics::print();
     host::done()
 }
 

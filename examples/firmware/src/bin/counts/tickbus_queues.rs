@@ -1,6 +1,8 @@
 //! The bus, its policies and its exclusive side.
 
-use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer};
+use tickbus::{
+    Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer, Single,
+};
 
 use crate::event::{Context, Event, add, subtract};
 use crate::queue::{Queue, SLOTS};
@@ -77,7 +79,7 @@ impl Queue for Displacing {
     }
 }
 
-pub struct SingleProducer(Producer<'static, Event>, Consumer<'static, Event>);
+pub struct SingleProducer(Producer<'static, Event>, Consumer<'static, Event, Single>);
 
 impl SingleProducer {
     pub fn open() -> Self {

@@ -1,0 +1,360 @@
+//! Storage of topics: a ring that is written by many and read by many, each reader at its own place.
+//! Publishers overwrite; nobody waits for anybody.
+//!
+//! # The ring
+//!
+//! Positions count up for ever and wrap. A slot has a *cell*, which is room for an event, and an
+//! *entry*, which names a cell, not always the slot's own. The entry of the slot of position `p` is
+//! one word: `cell ^ (p + N)` once `p` is committed. As long as it says `cell ^ p`, the slot still has
+//! the event of `p - N`, or that has been given up for `p`; all zeros is the state at the start. To
+//! publish:
+//!
+//! 1. claim: read the number of claims, `p`, and the entry of its slot; one compare-and-swap of `p` to
+//!    `p + 1` makes the cell of the event of `p - N` ours;
+//! 2. copy the event into the cell;
+//! 3. commit: one compare-and-swap puts the cell into the entry of the *first position that is not
+//!    committed*, which is `p` unless somebody was stopped halfway.
+//!
+//! So a publisher that was stopped between claim and commit hides nobody: whoever comes after it commits
+//! at its position, and it commits, when it goes on, at the first free one behind. There are always as
+//! many claimed and uncommitted positions as there are publishers under way, and these positions are
+//! the last ones.
+//!
+//! To read position `c`: load the entry; if it says `cell ^ (c + N)`, copy the cell's event; the copy
+//! is good if after that no more than `c + N` positions are claimed, for only the claim of `c + N` gives
+//! the cell away. No reader writes anything that others read.
+//!
+//! # Why nothing goes wrong
+//!
+//! **Ownership.** `p` cannot be committed before it is claimed, so an entry that says `cell ^ p` while
+//! the number of claims is `p` does not change until somebody claims `p`, and only one does. Cells in
+//! entries of committed positions and cells of publishers under way are together all cells, each once.
+//! (The positions wrap after 2^BITS; a publisher would have to be stopped for exactly that many to be
+//! fooled.)
+//!
+//! **Room.** `p` is claimed only when `p - N` is committed. So at most N publishers are under way, and
+//! one more gets nothing: its event is counted as lost, and every reader is told. That takes N
+//! publishers that are all stopped halfway at the same moment.
+//!
+//! **Order.** Positions are committed in order without gaps. A publisher commits its next event after
+//! the one before, hence behind it.
+//!
+//! **No torn event.** The claim of `c + N` comes before the release fence, and that before the new
+//! event's parts; the old event's parts are loaded before the acquire fence, and that before the number
+//! of claims. If any part was new, the number is too.
+//!
+//! # Progress
+//!
+//! Publishing is lock-free: a compare-and-swap fails only if another publisher got on. Behind a stopped
+//! publisher it takes log2 N steps more to find the place. Reading an event is wait-free.
+//!
+//! | field | written by | orderings, and what they pair |
+//! |---|---|---|
+//! | `Ring::claims` | claims | Release → Acquire in `is_all_claimed`, `committed`: the commits before; with the fences: the parts |
+//! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in |
+//! | `Ring::lost` | publishers | Relaxed: it is right by itself |
+//!
+//! `tests/loom_topic.rs` has the models, `tests/mutants/topics.list` what they notice.
+
+use core::mem::MaybeUninit;
+
+use super::parts::Parts;
+use crate::sync::{
+    AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word, fence,
+};
+
+/// One place in the ring.
+#[repr(C)]
+struct Slot<E> {
+    /// Which cell has the event of this slot's position, and which lap that position is of.
+    entry: AtomicWord,
+    /// Room for an event: of the slot that names it.
+    cell: Parts<E>,
+}
+
+/// A ring; `S` is its slots, of which handles do not know the number.
+#[derive(Debug)]
+pub(crate) struct Ring<S: ?Sized> {
+    /// How many positions have been claimed.
+    claims: CachePadded<AtomicWord>,
+    /// Events that found every slot claimed by a publisher under way.
+    lost: AtomicWord,
+    slots: S,
+}
+
+/// A ring of `N` slots.
+pub(crate) struct Broadcast<E, const N: usize>(Ring<[Slot<E>; N]>);
+
+/// The ring without its `N`: what handles borrow.
+pub(crate) struct View<'a, E>(&'a Ring<[Slot<E>]>);
+
+// SAFETY: all access to a slot is atomic. Events are copied in on one thread and out on others, hence
+// `E: Send`; no `&E` is ever shared.
+unsafe impl<E: Copy + Send> Sync for Slot<E> {}
+
+impl<E> Clone for View<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for View<'_, E> {}
+
+/// Whether `a` comes before `b` on the circle of words.
+#[inline(always)]
+pub(crate) const fn before(a: Word, b: Word) -> bool {
+    (a.wrapping_sub(b) as SignedWord) < 0
+}
+
+impl<E: Copy, const N: usize> Broadcast<E, N> {
+    const VALID: () = assert!(
+        N.is_power_of_two() && N >= 2,
+        "the capacity of a topic must be a power of two and at least 2"
+    );
+
+    #[cfg(not(tickbus_loom))]
+    pub(crate) const fn new() -> Self {
+        const { Self::VALID };
+        Self(Ring {
+            claims: CachePadded(AtomicWord::new(0)),
+            lost: AtomicWord::new(0),
+            slots: [const { Slot { entry: AtomicWord::new(0), cell: Parts::new() } }; N],
+        })
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(crate) fn new() -> Self {
+        const { Self::VALID };
+        Self(Ring {
+            claims: CachePadded(AtomicWord::new(0)),
+            lost: AtomicWord::new(0),
+            slots: core::array::from_fn(|_| Slot { entry: AtomicWord::new(0), cell: Parts::new() }),
+        })
+    }
+
+    /// A ring whose first position lies `back` positions before the end of the range.
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        let mut ring = Self::new();
+        let start = (back as Word).wrapping_neg();
+        *ring.0.claims.0.get_mut() = start;
+        for (index, slot) in ring.0.slots.iter_mut().enumerate() {
+            let index = index as Word;
+            // The next position of this slot, with the slot's own cell.
+            let next = start.wrapping_add(index.wrapping_sub(start) & (N as Word - 1));
+            *slot.entry.get_mut() = index ^ next;
+        }
+        ring
+    }
+
+    #[inline(always)]
+    pub(crate) const fn view(&self) -> View<'_, E> {
+        View(&self.0)
+    }
+}
+
+impl<'a, E: Copy> View<'a, E> {
+    /// The number of slots.
+    #[inline(always)]
+    pub(crate) const fn span(self) -> Word {
+        self.0.slots.len() as Word
+    }
+
+    #[inline(always)]
+    fn at(self, index: Word) -> &'a Slot<E> {
+        let index = index as usize & (self.0.slots.len() - 1);
+        // SAFETY: the number of slots is a power of two, so `index`, masked with one less, is below it.
+        unsafe { self.0.slots.get_unchecked(index) }
+    }
+
+    /// # Panics
+    ///
+    /// Never: `index` is less than `span`, says the entry it is from.
+    #[inline(always)]
+    fn cell(self, index: Word) -> &'a Parts<E> {
+        debug_assert!(index < self.span());
+        // SAFETY: as the caller has checked, `index` is less than the number of slots.
+        let slot = unsafe { self.0.slots.get_unchecked(index as usize) };
+        &slot.cell
+    }
+
+    /// How many positions have been claimed.
+    #[inline(always)]
+    pub(crate) fn claims(self) -> Word {
+        self.0.claims.0.load(Relaxed)
+    }
+
+    /// Events that no reader can get, because every slot belonged to a publisher under way.
+    #[inline(always)]
+    pub(crate) fn lost(self) -> Word {
+        self.0.lost.load(Relaxed)
+    }
+
+    #[cold]
+    pub(crate) fn lose(self) {
+        self.0.lost.fetch_add(1, Relaxed);
+    }
+
+    /// Publishes, if `has_room` agrees to the position and a slot can be had.
+    #[inline]
+    pub(crate) fn publish(self, event: E, mut has_room: impl FnMut(Word) -> bool) -> bool {
+        let span = self.span();
+        let claims = &self.0.claims.0;
+        loop {
+            let position = claims.load(Relaxed);
+            if !has_room(position) {
+                return false;
+            }
+            let previous = position.wrapping_sub(1);
+            let slot = self.at(position);
+            let entry = slot.entry.load(Relaxed);
+            let is_in_turn = self.at(previous).entry.load(Relaxed) ^ previous >= span;
+            // Acquire: pairs with the Release of the commit of `entry`; the parts in the cell are those of its
+            // event, before we overwrite them. And, on a gated topic, with the Release of the gate. (No
+            // model notices: loom orders stores as they were executed.)
+            // Release: makes the claim below pair with the Acquire in `is_all_claimed` and
+            // `committed`.
+            fence(AcqRel);
+            let cell = entry ^ position;
+            if cell >= span {
+                if self.is_all_claimed() {
+                    return false;
+                }
+                continue;
+            }
+            let next = position.wrapping_add(1);
+            if claims.compare_exchange_weak(position, next, Relaxed, Relaxed).is_err() {
+                continue;
+            }
+            // Release: pairs with the Acquire fence in `read`; who sees a part of the event sees the
+            // claim.
+            fence(Release);
+            self.cell(cell).store(event);
+            let new = cell ^ position.wrapping_add(span);
+            // Release: pairs with the Acquire in `read`; the event is in the cell.
+            if !is_in_turn || slot.entry.compare_exchange(entry, new, Release, Relaxed).is_err() {
+                self.commit_out_of_turn(cell);
+            }
+            return true;
+        }
+    }
+
+    /// Commits `cell` at the first position that is not committed.
+    #[cold]
+    #[inline(never)]
+    fn commit_out_of_turn(self, cell: Word) {
+        let span = self.span();
+        let mut position = self.committed();
+        loop {
+            let slot = self.at(position);
+            // Acquire: as in `publish`.
+            let entry = slot.entry.load(Acquire);
+            if entry ^ position >= span {
+                position = position.wrapping_add(1);
+                continue;
+            }
+            let new = cell ^ position.wrapping_add(span);
+            // Release: as in `publish`.
+            if slot.entry.compare_exchange(entry, new, Release, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// How many positions have been committed: where what is published from now on begins. (It may
+    /// begin before `claims`: behind a publisher that was stopped halfway.)
+    pub(crate) fn committed(self) -> Word {
+        // Acquire: pairs with the Release of the claims; what is committed before `low` is seen.
+        let mut low = self.0.claims.0.load(Acquire).wrapping_sub(self.span());
+        let mut length = self.span();
+        while length > 0 {
+            let half = length / 2;
+            let middle = low.wrapping_add(half);
+            // Acquire: as in `publish`.
+            if self.at(middle).entry.load(Acquire) ^ middle < self.span() {
+                length = half;
+            } else {
+                low = middle.wrapping_add(1);
+                length -= half + 1;
+            }
+        }
+        low
+    }
+
+    /// Whether every slot belongs to a publisher under way.
+    #[cold]
+    #[inline(never)]
+    fn is_all_claimed(self) -> bool {
+        // Acquire: pairs with the Release of the claims; what the claimants had committed is seen.
+        let position = self.0.claims.0.load(Acquire);
+        let oldest = position.wrapping_sub(self.span());
+        self.at(position).entry.load(Acquire) ^ oldest < self.span()
+    }
+
+    /// The event of `position`, if it is committed and kept. Else `overwritten` knows more.
+    #[inline(always)]
+    pub(crate) fn read(self, position: Word) -> Option<E> {
+        let span = self.span();
+        let given_away = position.wrapping_add(span);
+        // Acquire: pairs with the Release of the commit; the event is in the cell.
+        let cell = self.at(position).entry.load(Acquire) ^ given_away;
+        if cell >= span {
+            return None;
+        }
+        let event: MaybeUninit<E> = self.cell(cell).load();
+        // Acquire: pairs with the Release fence in `publish`.
+        fence(Acquire);
+        if before(given_away, self.claims()) {
+            return None;
+        }
+        // SAFETY: the cell was committed with an event, and `position + N`, whose claim gives the cell
+        // away, had not been claimed when the last part of the event was copied: it is whole.
+        Some(unsafe { event.assume_init() })
+    }
+
+    /// Hands events from `position` on to `each`, with the position behind each one, as long as they are
+    /// committed, kept, and in the cell of their own slot, which they are unless a publisher was stopped
+    /// halfway since.
+    #[inline(always)]
+    pub(crate) fn read_run(self, position: Word, end: Word, mut each: impl FnMut(Word, E)) {
+        let span = self.span();
+        let mut position = position;
+        // Run by run: between two ends of the slots the entries of such events are all the same.
+        while before(position, end) {
+            let start = position & (span - 1);
+            let run = end.wrapping_sub(position).min(span - start);
+            let own = position.wrapping_add(span) & span.wrapping_neg();
+            for slot in &self.0.slots[start as usize..(start + run) as usize] {
+                // Acquire: as in `read`.
+                if slot.entry.load(Acquire) != own {
+                    return;
+                }
+                let event: MaybeUninit<E> = slot.cell.load();
+                // Acquire: as in `read`.
+                fence(Acquire);
+                if before(position.wrapping_add(span), self.claims()) {
+                    return;
+                }
+                position = position.wrapping_add(1);
+                // SAFETY: as in `read`.
+                each(position, unsafe { event.assume_init() });
+            }
+        }
+    }
+
+    /// How many events from `position` on have been overwritten: zero if it is not committed yet.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn overwritten(self, position: Word) -> Word {
+        let span = self.span();
+        // Acquire: as in `read`.
+        let entry = self.at(position).entry.load(Acquire);
+        // What the slot waits for; a lap before that was committed, hence claimed.
+        let next = (entry & span.wrapping_neg()) | (position & (span - 1));
+        let least = next.wrapping_sub(span).wrapping_add(1);
+        let claims = self.claims();
+        let claims = if before(claims, least) { least } else { claims };
+        let oldest = claims.wrapping_sub(span);
+        if before(position, oldest) { oldest.wrapping_sub(position) } else { 0 }
+    }
+}

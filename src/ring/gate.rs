@@ -1,0 +1,192 @@
+//! Storage of gated topics: where each gating reader is, and how far publishers may go.
+//!
+//! Publishers do not look at the readers. They compare with the *gate*, a position that no gating
+//! reader was behind when somebody last looked, and look at the readers only when that says "full".
+//!
+//! # Why no gating reader is overtaken
+//!
+//! Cursors only grow, and a reader that joins begins at the number of commits of that moment. So a gate
+//! that was no more than the number of commits and no more than any cursor stays a lower bound for ever,
+//! and it does not matter in which order several publishers store theirs. What matters is a reader that
+//! joins while a publisher looks. The reader sets its bit and then reads the number of commits; the
+//! publisher reads the number of commits and then the bits; both reach the bits by a read-modify-write,
+//! so one of the two comes first, and the other sees what that one had done before: either the publisher
+//! sees the bit, or the reader sees every commit that the publisher had seen.
+
+use super::broadcast::{View, before};
+use crate::sync::{AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word};
+
+/// The most readers that can gate one topic: two bits for each fit into 32.
+const MOST: usize = 16;
+
+/// A bit of [`Readers::places`]: this place gates. The bit `MOST` below says that it is taken.
+const fn gating(index: usize) -> Word {
+    taken(index) << MOST
+}
+
+const fn taken(index: usize) -> Word {
+    1 << index
+}
+
+/// Where gating readers are; `C` is their cursors, of which handles do not know the number.
+#[derive(Debug)]
+struct Readers<C: ?Sized> {
+    /// Publishers may claim positions less than N ahead of it.
+    gate: CachePadded<AtomicWord>,
+    /// Which places are taken, and which of these gate.
+    places: AtomicWord,
+    cursors: C,
+}
+
+/// Places for `S` gating readers.
+#[derive(Debug)]
+pub(crate) struct Gate<const S: usize>(Readers<[AtomicWord; S]>);
+
+impl<const S: usize> Gate<S> {
+    const VALID: () =
+        assert!(S >= 1 && S <= MOST, "a gated topic has places for 1 to 16 gating subscribers");
+
+    #[cfg(not(tickbus_loom))]
+    pub(crate) const fn new() -> Self {
+        const { Self::VALID };
+        Self(Readers {
+            gate: CachePadded(AtomicWord::new(0)),
+            places: AtomicWord::new(0),
+            cursors: [const { AtomicWord::new(0) }; S],
+        })
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(crate) fn new() -> Self {
+        const { Self::VALID };
+        Self(Readers {
+            gate: CachePadded(AtomicWord::new(0)),
+            places: AtomicWord::new(0),
+            cursors: core::array::from_fn(|_| AtomicWord::new(0)),
+        })
+    }
+
+    /// As [`Broadcast::starting_before_wrap`](super::broadcast::Broadcast::starting_before_wrap).
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        let mut gate = Self::new();
+        *gate.0.gate.0.get_mut() = (back as Word).wrapping_neg();
+        gate
+    }
+
+    #[inline(always)]
+    pub(crate) const fn view(&self) -> GateView<'_> {
+        GateView(&self.0)
+    }
+}
+
+/// The gate without its `S`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GateView<'a>(&'a Readers<[AtomicWord]>);
+
+impl<'a> GateView<'a> {
+    /// Whether `position` is less than `most` ahead of every gating reader.
+    #[inline(always)]
+    pub(crate) fn has_room<E: Copy>(self, ring: View<'_, E>, position: Word, most: Word) -> bool {
+        // Relaxed: the Acquire fence before the claim pairs with the Release in `update`; what readers have
+        // read up to there, they have copied.
+        let ahead = position.wrapping_sub(self.0.gate.0.load(Relaxed));
+        ahead < most || self.update(ring, position, most)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn update<E: Copy>(self, ring: View<'_, E>, position: Word, most: Word) -> bool {
+        let (gate, _) = self.slowest(ring);
+        // Release: pairs with the Acquire fence in `Broadcast::publish`.
+        self.0.gate.0.store(gate, Release);
+        (position.wrapping_sub(gate) as SignedWord) < most as SignedWord
+    }
+
+    /// Where the slowest gating reader is, and which one it is. Without any: where the next event goes.
+    pub(crate) fn slowest<E: Copy>(self, ring: View<'_, E>) -> (Word, Option<usize>) {
+        let mut gate = ring.committed();
+        let mut slowest = None;
+        // AcqRel: pairs with itself in `Place::gate`: see the module documentation.
+        let places = self.0.places.fetch_add(0, AcqRel);
+        for (index, cursor) in self.0.cursors.iter().enumerate() {
+            if places & gating(index) == 0 {
+                continue;
+            }
+            // Acquire: pairs with the Release in `Place::advance`.
+            let cursor = cursor.load(Acquire);
+            if slowest.is_none() || before(cursor, gate) {
+                slowest = Some(index);
+                if before(cursor, gate) {
+                    gate = cursor;
+                }
+            }
+        }
+        (gate, slowest)
+    }
+
+    /// Takes a place. `None`: there is no free one.
+    pub(crate) fn take_place(self) -> Option<Place<'a>> {
+        let mut places = self.0.places.load(Relaxed);
+        loop {
+            let index = (0..self.0.cursors.len()).find(|index| places & taken(*index) == 0)?;
+            let with = places | taken(index);
+            // Acquire: pairs with the Release in `Place::drop`; the last one has let go.
+            match self.0.places.compare_exchange(places, with, Acquire, Relaxed) {
+                Ok(_) => return Some(Place { gate: self, index }),
+                Err(found) => places = found,
+            }
+        }
+    }
+}
+
+/// One reader's place at the gate. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    gate: GateView<'a>,
+    index: usize,
+}
+
+impl Place<'_> {
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    fn cursor(&self) -> &AtomicWord {
+        &self.gate.0.cursors[self.index]
+    }
+
+    /// From now on publishers wait for this reader. Returns where it begins.
+    pub(crate) fn gate<E: Copy>(&self, ring: View<'_, E>) -> Word {
+        self.cursor().store(ring.committed(), Relaxed);
+        // AcqRel: pairs with itself in `slowest`: see the module documentation.
+        self.gate.0.places.fetch_add(gating(self.index), AcqRel);
+        let start = ring.committed();
+        self.advance(start);
+        start
+    }
+
+    /// From now on publishers do not look at this reader. Only after `gate`.
+    pub(crate) fn open(&self) {
+        self.gate.0.places.fetch_add(gating(self.index).wrapping_neg(), Relaxed);
+    }
+
+    /// The reader has copied what is before `cursor`.
+    #[inline(always)]
+    pub(crate) fn advance(&self, cursor: Word) {
+        if let Some(own) = self.gate.0.cursors.get(self.index) {
+            // Release: pairs with the Acquire in `slowest`; the event has been copied.
+            own.store(cursor, Release);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // Its own bits: nobody else changes them while the place is taken.
+        let bits = self.gate.0.places.load(Relaxed) & (taken(self.index) | gating(self.index));
+        // Release: pairs with the Acquire in `take_place`.
+        self.gate.0.places.fetch_add(bits.wrapping_neg(), Release);
+    }
+}

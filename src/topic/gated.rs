@@ -1,0 +1,177 @@
+//! A topic on which nothing is lost to those who gate.
+
+use core::fmt;
+
+use super::subscriber::Subscriber;
+use crate::ring::broadcast::Broadcast;
+use crate::ring::gate::Gate;
+use crate::sync::Word;
+use crate::{Full, TooManySubscribers};
+
+/// A topic whose publishers are told "full" rather than overtake a subscriber: many publishers, up to
+/// `S` subscribers that gate, any number that do not.
+///
+/// Each subscriber chooses. One from [`subscribe`](Self::subscribe) gates: while it has `N` events unread
+/// the topic is full. One from [`subscribe_lagging`](Self::subscribe_lagging) does not: it may be
+/// overtaken and is told, as on a [`Topic`](crate::Topic).
+///
+/// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one
+/// lies in `.bss`. Beside what a [`Topic`](crate::Topic) takes it has one word for each of the `S` places
+/// and two more.
+///
+/// # Interrupts, progress, order
+///
+/// As for [`Topic`](crate::Topic). A publisher looks at the subscribers, one after the other, only when
+/// the topic was full by what was known before: at most once in as many events as the slowest has read
+/// since, and each time it is full.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Full, GatedTopic, TooManySubscribers};
+///
+/// static ORDERS: GatedTopic<u32, 2, 1> = GatedTopic::new();
+///
+/// let mut ledger = ORDERS.subscribe()?;
+/// assert_eq!(ORDERS.subscribe().err(), Some(TooManySubscribers));
+///
+/// ORDERS.publish(1).unwrap();
+/// ORDERS.publish(2).unwrap();
+/// assert_eq!(ORDERS.publish(3), Err(Full(3)));
+/// assert_eq!(ORDERS.gate().map(|gate| (gate.subscriber, gate.backlog)), Some((0, 2)));
+///
+/// assert_eq!(ledger.read().next(), Some(Ok(1)));
+/// ORDERS.publish(3).unwrap();
+/// assert!(ledger.read().flatten().eq([2, 3]));
+/// # Ok::<(), TooManySubscribers>(())
+/// ```
+pub struct GatedTopic<E, const N: usize, const S: usize> {
+    ring: Broadcast<E, N>,
+    gate: Gate<S>,
+}
+
+impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
+    /// A topic without events.
+    #[cfg(not(tickbus_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ring: Broadcast::new(), gate: Gate::new() }
+    }
+
+    /// A topic without events.
+    #[cfg(tickbus_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self { ring: Broadcast::new(), gate: Gate::new() }
+    }
+
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(super) fn starting_before_wrap(back: usize) -> Self {
+        Self { ring: Broadcast::starting_before_wrap(back), gate: Gate::starting_before_wrap(back) }
+    }
+
+    /// Publishes `event` to every subscriber. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the event back, and nobody gets it, when a gating subscriber has `N` events unread,
+    /// or when all `N` slots belong to publishers that were stopped halfway. A subscriber that was
+    /// stopped halfway in subscribing counts from where it began.
+    #[inline]
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.publish_with_margin(event, 0)
+    }
+
+    /// Publishes `event` only if `margin` slots stay free after it: for events that must not take the
+    /// room of more important ones.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish`](Self::publish), but already when a gating subscriber has more than
+    /// `N - margin - 1` events unread; always, if `margin` is `N` or more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Full, GatedTopic};
+    ///
+    /// static LOG: GatedTopic<&str, 4, 1> = GatedTopic::new();
+    /// let mut flash = LOG.subscribe().unwrap();
+    ///
+    /// let telemetry = |text| LOG.publish_with_margin(text, 2);
+    /// assert_eq!(telemetry("20 °C"), Ok(()));
+    /// assert_eq!(telemetry("21 °C"), Ok(()));
+    /// assert_eq!(telemetry("22 °C"), Err(Full("22 °C")));
+    /// assert_eq!(LOG.publish("fire"), Ok(())); // an alarm has room
+    /// assert_eq!(flash.read().count(), 3);
+    /// ```
+    #[inline]
+    pub fn publish_with_margin(&self, event: E, margin: usize) -> Result<(), Full<E>> {
+        let ring = self.ring.view();
+        let gate = self.gate.view();
+        let most = (N as Word).saturating_sub(margin as Word);
+        if ring.publish(event, |position| gate.has_room(ring, position, most)) {
+            Ok(())
+        } else {
+            Err(Full(event))
+        }
+    }
+
+    /// A subscriber that gates. It gets every event that is published from here on.
+    ///
+    /// If its handle is never dropped and never read, the topic stays full: see [`gate`](Self::gate).
+    ///
+    /// # Errors
+    ///
+    /// [`TooManySubscribers`] while `S` others gate.
+    pub fn subscribe(&self) -> Result<Subscriber<'_, E>, TooManySubscribers> {
+        let place = self.gate.view().take_place().ok_or(TooManySubscribers)?;
+        Ok(Subscriber::gating(self.ring.view(), place))
+    }
+
+    /// A subscriber that does not gate: it may be overtaken, and is told.
+    pub fn subscribe_lagging(&self) -> Subscriber<'_, E> {
+        Subscriber::lagging(self.ring.view())
+    }
+
+    /// The slowest of the subscribers that gate, if there are any: who makes the topic full.
+    #[must_use]
+    pub fn gate(&self) -> Option<Gating> {
+        let ring = self.ring.view();
+        let (cursor, slowest) = self.gate.view().slowest(ring);
+        let subscriber = slowest?;
+        Some(Gating { subscriber, backlog: ring.claims().wrapping_sub(cursor) as usize })
+    }
+
+    /// How many events fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+}
+
+impl<E: Copy, const N: usize, const S: usize> Default for GatedTopic<E, N, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: Copy, const N: usize, const S: usize> fmt::Debug for GatedTopic<E, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatedTopic")
+            .field("capacity", &N)
+            .field("places", &S)
+            .field("gate", &self.gate())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A subscriber that gates, as [`GatedTopic::gate`] names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gating {
+    /// Its place, as [`Subscriber::place`] says it: a number less than `S`.
+    pub subscriber: usize,
+    /// How many events it has not read.
+    pub backlog: usize,
+}

@@ -1,0 +1,146 @@
+//! The newest value, for those who do not want every one.
+
+use core::fmt;
+
+use crate::ring::latest::Cells;
+use crate::sync::Word;
+
+/// The latest value of a kind: publishers replace it, readers find out whether it has changed.
+///
+/// Anybody may publish and read, in any thread or interrupt handler. Nobody ever waits, and nobody reads
+/// half a value, however large it is. For values of which every one counts there is
+/// [`Topic`](crate::Topic).
+///
+/// A new one is all zeros and has no value. It takes four cells for values, eight where the target has
+/// 64-bit atomics, and two words.
+///
+/// # Interrupts
+///
+/// As for [`Topic`](crate::Topic): where there is no compare-and-swap, a publish has two critical
+/// sections of constant length, whatever `E`.
+///
+/// # Progress
+///
+/// Publishing and reading are lock-free: they start over only when somebody else has published
+/// meanwhile. Three publishers, seven on 64 bits, may be stopped halfway at once. The value of one more is
+/// given up, as if one of those had replaced it at once, and counted by [`lost`](Self::lost).
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Changed, Latest};
+///
+/// static POSE: Latest<(f32, f32)> = Latest::new();
+/// assert_eq!(POSE.get(), None);
+///
+/// let mut arm = POSE.watch();
+/// POSE.publish((0.0, 1.0));
+/// POSE.publish((0.5, 1.0));
+///
+/// assert_eq!(arm.changed(), Some(Changed { value: (0.5, 1.0), skipped: 1 }));
+/// assert_eq!(arm.changed(), None);
+/// assert_eq!(POSE.get(), Some((0.5, 1.0)));
+/// ```
+pub struct Latest<E> {
+    cells: Cells<E>,
+}
+
+impl<E: Copy> Latest<E> {
+    /// Without a value.
+    #[cfg(not(tickbus_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { cells: Cells::new() }
+    }
+
+    /// Without a value.
+    #[cfg(tickbus_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self { cells: Cells::new() }
+    }
+
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(super) fn starting_before_wrap(back: usize) -> Self {
+        Self { cells: Cells::starting_before_wrap(back) }
+    }
+
+    /// Replaces the value. Never blocks, never fails.
+    #[inline]
+    pub fn publish(&self, value: E) {
+        self.cells.publish(value);
+    }
+
+    /// The newest value, if there has been one.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> Option<E> {
+        self.cells.read(None).map(|(value, _)| value)
+    }
+
+    /// A reader that tells changes. What has been published before is none.
+    pub fn watch(&self) -> Watcher<'_, E> {
+        Watcher { seen: self.cells.generation(), cells: &self.cells }
+    }
+
+    /// How many values were given up: see above. Wraps.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.cells.lost()
+    }
+}
+
+impl<E: Copy> Default for Latest<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> fmt::Debug for Latest<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Latest").finish_non_exhaustive()
+    }
+}
+
+/// A value that its watcher had not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed<E> {
+    /// The newest value.
+    pub value: E,
+    /// How many values were published and replaced since the watcher last looked.
+    pub skipped: usize,
+}
+
+/// One reader of a [`Latest`], which knows what it has seen.
+///
+/// On targets without 64-bit atomics it takes a value that comes exactly a multiple of 2^25
+/// publications after the last one it saw for the same, and counts what it skipped up to there.
+#[must_use = "a watcher does nothing by itself"]
+pub struct Watcher<'a, E> {
+    cells: &'a Cells<E>,
+    seen: Word,
+}
+
+impl<E: Copy> Watcher<'_, E> {
+    /// The newest value, if it came after the one this watcher last got.
+    #[inline]
+    pub fn changed(&mut self) -> Option<Changed<E>> {
+        let (value, generation) = self.cells.read(Some(self.seen))?;
+        let skipped = Cells::<E>::between(self.seen, generation) - 1;
+        self.seen = generation;
+        Some(Changed { value, skipped })
+    }
+
+    /// Whether [`changed`](Self::changed) has something. Does not copy it.
+    #[inline]
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.cells.generation() != self.seen
+    }
+}
+
+impl<E: Copy> fmt::Debug for Watcher<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("is_changed", &self.is_changed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! Fan-out: every subscriber reads every event, at its own cursor.
+//!
+//! | | publish | a subscriber that is N behind | what a subscriber costs a publisher |
+//! |---|---|---|---|
+//! | [`Topic`] | never fails | is told how much it missed | nothing |
+//! | [`GatedTopic`] | [`Full`](crate::Full) | gates, or is told: its choice | nothing, until the topic seems full |
+//! | [`Latest`] | never fails | reads the newest value | nothing |
+//! | [`Listeners`] | calls them | – | their handlers |
+//!
+//! Two types of topic and not one, because the gate costs a publisher something even where nobody gates:
+//! 44 instructions instead of 39 on a Cortex-M3, two words and one for each place, and an answer that has
+//! to be looked at. Where there is a gate, each subscriber chooses, which costs nothing more.
+
+mod gated;
+mod latest;
+mod listeners;
+#[cfg(test)]
+mod model;
+mod selective;
+mod subscriber;
+
+use core::fmt;
+
+pub use self::gated::{GatedTopic, Gating};
+pub use self::latest::{Changed, Latest, Watcher};
+pub use self::listeners::Listeners;
+pub use self::selective::{Selected, Selective};
+pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
+use crate::ring::broadcast::Broadcast;
+
+/// A topic: many publishers, any number of subscribers, the last `N` events.
+///
+/// Anybody who can see it may publish and subscribe: threads, tasks, interrupt handlers, whoever is just
+/// reading it. Publishing never waits and never fails, and costs the same whatever the number of
+/// subscribers; a subscriber that is more than `N` events behind is told how many it
+/// [missed](crate::Lagged) and goes on with the oldest one kept.
+///
+/// `N` is a power of two and at least 2. A new topic is all zeros, so a `static` one lies in `.bss`. It
+/// takes one word for each slot beside the event, and two for itself; a subscriber takes nothing on it.
+///
+/// # Interrupts
+///
+/// On targets with compare-and-swap no operation masks interrupts. On those without, a publish has two
+/// critical sections of a few instructions, the same whatever `E`, `N` and the number of subscribers;
+/// reading has none.
+///
+/// # Progress
+///
+/// A publisher that is interrupted halfway, at whatever instruction and for however long, keeps one
+/// slot to itself: others publish, readers read what they publish, and nobody waits. It takes `N`
+/// publishers that are all stopped halfway at the same moment to bring one more into trouble: its event
+/// is lost, [counted](TopicStats::lost), and every subscriber is told. Publishing is lock-free: it
+/// starts over only when another publisher has got ahead. Reading an event is wait-free.
+///
+/// # Order
+///
+/// Every subscriber sees the same order: that of one publisher's publishing, and of two events of which
+/// one was published before the publishing of the other began. Between two that were under way at the
+/// same time the topic decides.
+///
+/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events, or it loses
+/// count.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Lagged, Topic};
+///
+/// static DAMAGE: Topic<u32, 4> = Topic::new();
+///
+/// DAMAGE.publish(1); // nobody subscribes: that is fine
+/// let mut audio = DAMAGE.subscribe();
+/// let mut score = DAMAGE.subscribe();
+///
+/// DAMAGE.publish(2);
+/// assert!(audio.read().eq([Ok(2)]));
+/// for amount in 3..=6 {
+///     DAMAGE.publish(amount);
+/// }
+/// assert!(audio.read().flatten().eq(3..=6));
+/// assert!(score.read().eq([Err(Lagged(1)), Ok(3), Ok(4), Ok(5), Ok(6)]));
+/// ```
+///
+/// ```compile_fail,E0080
+/// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // no power of two
+/// ```
+pub struct Topic<E, const N: usize> {
+    ring: Broadcast<E, N>,
+}
+
+impl<E: Copy, const N: usize> Topic<E, N> {
+    /// A topic without events.
+    #[cfg(not(tickbus_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ring: Broadcast::new() }
+    }
+
+    /// A topic without events.
+    #[cfg(tickbus_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self { ring: Broadcast::new() }
+    }
+
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(super) fn starting_before_wrap(back: usize) -> Self {
+        Self { ring: Broadcast::starting_before_wrap(back) }
+    }
+
+    /// Publishes `event` to every subscriber. Never blocks, never fails; constant time, unless a
+    /// publisher has been stopped halfway.
+    #[inline]
+    pub fn publish(&self, event: E) {
+        let ring = self.ring.view();
+        if !ring.publish(event, |_| true) {
+            ring.lose();
+        }
+    }
+
+    /// A subscriber that sees what is published from here on. There may be any number.
+    pub fn subscribe(&self) -> Subscriber<'_, E> {
+        Subscriber::lagging(self.ring.view())
+    }
+
+    /// How many events are kept: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> TopicStats {
+        let ring = self.ring.view();
+        let lost = ring.lost() as usize;
+        TopicStats { published: (ring.claims() as usize).wrapping_add(lost), lost }
+    }
+}
+
+impl<E: Copy, const N: usize> Default for Topic<E, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: Copy, const N: usize> fmt::Debug for Topic<E, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("capacity", &N)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What has happened on a topic since it was made. The counters are as wide as a pointer and wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicStats {
+    /// Events published, the lost ones included.
+    pub published: usize,
+    /// Events that nobody could get, because `N` publishers had been stopped halfway.
+    pub lost: usize,
+}

@@ -1,0 +1,241 @@
+//! Any sequence of operations against a list of all events there ever were, also where positions cross
+//! the end of their range.
+#![cfg(not(tickbus_loom))]
+
+extern crate alloc;
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::collection::vec as list;
+use proptest::prelude::*;
+
+use super::{GatedTopic, Latest, Subscriber, Topic};
+use crate::Lagged;
+
+type Event = (u16, u64);
+
+fn event(number: usize) -> Event {
+    (number as u16, number as u64)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(usize),
+    PublishWithMargin(usize),
+    Subscribe,
+    SubscribeLagging,
+    /// Reads so many items at most, by `next`.
+    Read(usize, usize),
+    /// Reads all, by `for_each`.
+    ReadAll(usize),
+    Drop(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..12_usize).prop_map(Step::Publish),
+        1 => (0..6_usize).prop_map(Step::PublishWithMargin),
+        1 => Just(Step::Subscribe),
+        1 => Just(Step::SubscribeLagging),
+        3 => (0..4_usize, 0..8_usize).prop_map(|(which, most)| Step::Read(which, most)),
+        2 => (0..4_usize).prop_map(Step::ReadAll),
+        1 => (0..4_usize).prop_map(Step::Drop),
+    ]
+}
+
+/// A subscriber that keeps no more than it must.
+struct Model {
+    gates: bool,
+    /// The next event to read.
+    cursor: usize,
+    start: usize,
+    read: usize,
+    missed: usize,
+}
+
+impl Model {
+    fn new(gates: bool, published: usize) -> Self {
+        Self { gates, cursor: published, start: published, read: 0, missed: 0 }
+    }
+
+    /// What the next read finds, before the end of that read.
+    fn next(&mut self, published: usize, kept: usize, end: usize) -> Option<Result<Event, Lagged>> {
+        if self.cursor >= end {
+            return None;
+        }
+        let oldest = published.saturating_sub(kept);
+        if self.cursor < oldest {
+            let missed = oldest - self.cursor;
+            self.missed += missed;
+            self.cursor = oldest;
+            return Some(Err(Lagged(missed as u64)));
+        }
+        self.read += 1;
+        self.cursor += 1;
+        Some(Ok(event(self.cursor - 1)))
+    }
+}
+
+/// What both kinds of topic are asked.
+trait Fan {
+    const PLACES: usize;
+    fn publish(&self, event: Event, margin: usize) -> bool;
+    fn subscribe(&self, gates: bool) -> Option<Subscriber<'_, Event>>;
+}
+
+impl<const N: usize> Fan for Topic<Event, N> {
+    const PLACES: usize = 0;
+
+    fn publish(&self, event: Event, _: usize) -> bool {
+        Self::publish(self, event);
+        true
+    }
+
+    fn subscribe(&self, _: bool) -> Option<Subscriber<'_, Event>> {
+        Some(Self::subscribe(self))
+    }
+}
+
+impl<const N: usize, const S: usize> Fan for GatedTopic<Event, N, S> {
+    const PLACES: usize = S;
+
+    fn publish(&self, event: Event, margin: usize) -> bool {
+        self.publish_with_margin(event, margin).is_ok()
+    }
+
+    fn subscribe(&self, gates: bool) -> Option<Subscriber<'_, Event>> {
+        if gates { Self::subscribe(self).ok() } else { Some(self.subscribe_lagging()) }
+    }
+}
+
+fn check<F: Fan>(topic: &F, kept: usize, steps: &[Step]) {
+    let mut published = 0;
+    let mut readers: Vec<(Model, Subscriber<'_, Event>)> = vec![];
+    let room = |readers: &Vec<(Model, Subscriber<'_, Event>)>, published, margin| {
+        let gating = readers.iter().filter(|(model, _)| model.gates);
+        let behind = gating.map(|(model, _)| published - model.cursor).max().unwrap_or(0);
+        F::PLACES == 0 || behind + margin < kept
+    };
+    for step in steps {
+        let which = |which: usize| which % readers.len().max(1);
+        match *step {
+            Step::Publish(count) => {
+                for _ in 0..count {
+                    let taken = topic.publish(event(published), 0);
+                    assert_eq!(taken, room(&readers, published, 0));
+                    published += usize::from(taken);
+                }
+            }
+            Step::PublishWithMargin(margin) => {
+                let taken = topic.publish(event(published), margin);
+                assert_eq!(taken, room(&readers, published, margin));
+                published += usize::from(taken);
+            }
+            Step::Subscribe | Step::SubscribeLagging => {
+                let gates = F::PLACES > 0 && matches!(step, Step::Subscribe);
+                let gating = readers.iter().filter(|(model, _)| model.gates).count();
+                let subscriber = topic.subscribe(gates);
+                assert_eq!(subscriber.is_some(), !gates || gating < F::PLACES);
+                let model = Model::new(gates, published);
+                readers.extend(subscriber.map(|subscriber| (model, subscriber)));
+            }
+            Step::Read(reader, most) => {
+                let at = which(reader);
+                let Some((model, subscriber)) = readers.get_mut(at) else { continue };
+                let mut unread = subscriber.read();
+                for _ in 0..most {
+                    assert_eq!(unread.next(), model.next(published, kept, published));
+                }
+            }
+            Step::ReadAll(reader) => {
+                let at = which(reader);
+                let Some((model, subscriber)) = readers.get_mut(at) else { continue };
+                subscriber.read().for_each(|found| {
+                    assert_eq!(Some(found), model.next(published, kept, published));
+                });
+                assert_eq!(model.cursor, published);
+            }
+            Step::Drop(reader) => {
+                let at = which(reader);
+                if at < readers.len() {
+                    drop(readers.remove(at));
+                }
+            }
+        }
+        for (model, subscriber) in &readers {
+            let stats = subscriber.stats();
+            assert_eq!(stats.published, published - model.start);
+            assert_eq!((stats.read, stats.missed), (model.read, model.missed));
+            assert_eq!(stats.published, stats.read + stats.missed + stats.pending);
+            assert_eq!(subscriber.backlog(), (published - model.cursor).min(kept));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 512 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_topic_is_its_last_n_events(back in 0..40_usize, steps in list(step(), 0..60)) {
+        check(&Topic::<Event, 2>::starting_before_wrap(back), 2, &steps);
+        check(&Topic::<Event, 8>::starting_before_wrap(back), 8, &steps);
+        check(&Topic::<Event, 4>::new(), 4, &steps);
+    }
+
+    #[test]
+    fn a_gated_topic_is_its_last_n_events(back in 0..40_usize, steps in list(step(), 0..60)) {
+        check(&GatedTopic::<Event, 2, 1>::starting_before_wrap(back), 2, &steps);
+        check(&GatedTopic::<Event, 8, 3>::starting_before_wrap(back), 8, &steps);
+        check(&GatedTopic::<Event, 4, 2>::new(), 4, &steps);
+    }
+
+    #[test]
+    fn latest_is_the_last_value(
+        back in 0..30_usize,
+        steps in list((0..12_usize, any::<bool>()), 0..20),
+    ) {
+        let latest = Latest::<Event>::starting_before_wrap(back);
+        let mut watcher = latest.watch();
+        let mut published = 0;
+        let mut seen = 0;
+        for (count, look) in steps {
+            for _ in 0..count {
+                latest.publish(event(published));
+                published += 1;
+            }
+            prop_assert_eq!(latest.get(), published.checked_sub(1).map(event));
+            prop_assert_eq!(watcher.is_changed(), seen < published);
+            if look {
+                let changed = watcher.changed().map(|changed| (changed.value, changed.skipped));
+                let expected = (seen < published).then(|| (event(published - 1), published - seen - 1));
+                prop_assert_eq!(changed, expected);
+                seen = published;
+            }
+        }
+    }
+}
+
+/// Lag is exact where the positions wrap.
+#[test]
+fn lag_at_wraparound() {
+    for back in 0..20 {
+        for more in 0..20 {
+            let topic = Topic::<Event, 4>::starting_before_wrap(back);
+            let mut subscriber = topic.subscribe();
+            for number in 0..4 + more {
+                topic.publish(event(number));
+            }
+            let mut found: Vec<_> = subscriber.read().collect();
+            if more > 0 {
+                assert_eq!(found.remove(0), Err(Lagged(more as u64)), "{back} before the end");
+            }
+            let kept: Vec<_> = (more..more + 4).map(|number| Ok(event(number))).collect();
+            assert_eq!(found, kept);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A subscriber that does not want every event.
+
+use core::fmt;
+
+use super::subscriber::{Subscriber, SubscriberStats};
+use crate::Lagged;
+use crate::sync::Word;
+
+/// A [`Subscriber`] that reads some events and skips the others.
+///
+/// An event is first shown to the filter; of those that pass, [`every_nth`](Self::every_nth) is taken,
+/// beginning with the first; and of these none before
+/// [`min_interval`](Self::min_interval) has gone by since the last one read. What is skipped on purpose
+/// is not missed: [`stats`](Self::stats) counts it apart. Plain subscribers pay nothing for this.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Topic;
+///
+/// static SAMPLES: Topic<i32, 16> = Topic::new();
+/// let mut plot = SAMPLES.subscribe().filter(|sample| *sample > 0).every_nth(2);
+///
+/// for sample in [1, -1, 2, 3, -2, 4, 5] {
+///     SAMPLES.publish(sample);
+/// }
+/// assert!(plot.read().flatten().eq([1, 3, 5]));
+/// assert_eq!((plot.stats().read, plot.stats().skipped, plot.stats().missed), (3, 4, 0));
+/// ```
+#[must_use = "a subscriber that is dropped is unsubscribed"]
+pub struct Selective<'a, E: Copy, F = fn(&E) -> bool> {
+    subscriber: Subscriber<'a, E>,
+    wanted: F,
+    /// Take one in so many, and how many to skip until then.
+    nth: u32,
+    until_next: u32,
+    interval: u32,
+    /// When the last event was read.
+    last: Option<u32>,
+    masked: bool,
+    skipped: usize,
+}
+
+impl<'a, E: Copy> Subscriber<'a, E> {
+    /// Reads only events for which `wanted` says so.
+    ///
+    /// It is asked where the events are read, never by a publisher.
+    pub fn filter<F: FnMut(&E) -> bool>(self, wanted: F) -> Selective<'a, E, F> {
+        Selective {
+            subscriber: self,
+            wanted,
+            nth: 1,
+            until_next: 0,
+            interval: 0,
+            last: None,
+            masked: false,
+            skipped: 0,
+        }
+    }
+
+    /// Reads every event, but may be told otherwise.
+    pub fn selective(self) -> Selective<'a, E> {
+        self.filter(|_| true)
+    }
+}
+
+impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
+    /// Reads the first event, the one `n` after it, and so on. 0 and 1 mean every event.
+    pub fn every_nth(mut self, n: u32) -> Self {
+        self.nth = n.max(1);
+        self.until_next = 0;
+        self
+    }
+
+    /// Reads no event less than `interval` after the last one, in whatever unit
+    /// [`read_at`](Self::read_at) is told the time. The time is that of reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Topic;
+    ///
+    /// static POSE: Topic<u8, 8> = Topic::new();
+    /// let mut radio = POSE.subscribe().selective().min_interval(10);
+    ///
+    /// let mut sent = Vec::new();
+    /// for tick in 0..25 {
+    ///     POSE.publish(tick as u8);
+    ///     sent.extend(radio.read_at(tick).flatten());
+    /// }
+    /// assert_eq!(sent, [0, 10, 20]);
+    /// ```
+    pub fn min_interval(mut self, interval: u32) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Reads as [`Subscriber::read`] does, and leaves out what is not wanted. The interval does not
+    /// count.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Subscriber::read`]: an item is [`Lagged`] where events were overwritten.
+    pub fn read(&mut self) -> Selected<'_, 'a, E, F> {
+        self.read_with(None)
+    }
+
+    /// Reads at the time `now`, which may wrap.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub fn read_at(&mut self, now: u32) -> Selected<'_, 'a, E, F> {
+        self.read_with(Some(now))
+    }
+
+    fn read_with(&mut self, now: Option<u32>) -> Selected<'_, 'a, E, F> {
+        let mut end = self.subscriber.ring.claims();
+        if self.masked {
+            end = self.subscriber.ring.committed();
+            self.skip_to(end);
+        }
+        Selected { selective: self, now, end }
+    }
+
+    /// While masked, nothing is read: what has not been read yet and what is published meanwhile is
+    /// skipped. A subscriber that gates does not while it is masked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::GatedTopic;
+    ///
+    /// static LOG: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    /// let mut uplink = LOG.subscribe().unwrap().selective();
+    ///
+    /// uplink.set_masked(true);
+    /// for event in 0..9 {
+    ///     LOG.publish(event).unwrap();
+    /// }
+    /// uplink.set_masked(false);
+    /// LOG.publish(9).unwrap();
+    /// assert!(uplink.read().flatten().eq([9]));
+    /// assert_eq!(uplink.stats().skipped, 9);
+    /// ```
+    pub fn set_masked(&mut self, masked: bool) {
+        if masked == self.masked {
+            return;
+        }
+        self.masked = masked;
+        let Subscriber { ring, place, .. } = &self.subscriber;
+        let now = match place {
+            Some(place) if masked => {
+                place.open();
+                ring.committed()
+            }
+            Some(place) => place.gate(*ring),
+            None => ring.committed(),
+        };
+        self.skip_to(now);
+    }
+
+    /// Whether it is masked.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.masked
+    }
+
+    /// What has happened since the subscription.
+    #[must_use]
+    pub fn stats(&self) -> SubscriberStats {
+        let stats = self.subscriber.stats();
+        let read = stats.read.wrapping_sub(self.skipped);
+        SubscriberStats { read, skipped: self.skipped, ..stats }
+    }
+
+    fn skip_to(&mut self, position: Word) {
+        let skipped = position.wrapping_sub(self.subscriber.cursor);
+        self.subscriber.cursor = position;
+        self.skipped = self.skipped.wrapping_add(skipped as usize);
+    }
+
+    fn takes(&mut self, event: &E, now: Option<u32>) -> bool {
+        if !(self.wanted)(event) {
+            return false;
+        }
+        if self.until_next > 0 {
+            self.until_next -= 1;
+            return false;
+        }
+        self.until_next = self.nth - 1;
+        if let (Some(now), Some(last)) = (now, self.last)
+            && now.wrapping_sub(last) < self.interval
+        {
+            return false;
+        }
+        self.last = now.or(self.last);
+        true
+    }
+}
+
+impl<E: Copy, F> fmt::Debug for Selective<'_, E, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selective")
+            .field("subscriber", &self.subscriber)
+            .field("nth", &self.nth)
+            .field("interval", &self.interval)
+            .field("masked", &self.masked)
+            .field("skipped", &self.skipped)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The wanted ones of the events that a subscriber had not read: [`Selective::read`].
+#[must_use = "nothing is read until it is iterated over"]
+pub struct Selected<'s, 'a, E: Copy, F> {
+    selective: &'s mut Selective<'a, E, F>,
+    now: Option<u32>,
+    end: Word,
+}
+
+impl<E: Copy, F: FnMut(&E) -> bool> Iterator for Selected<'_, '_, E, F> {
+    type Item = Result<E, Lagged>;
+
+    fn next(&mut self) -> Option<Result<E, Lagged>> {
+        loop {
+            let found = self.selective.subscriber.next_before(self.end)?;
+            match found {
+                Ok(event) if !self.selective.takes(&event, self.now) => {
+                    self.selective.skipped = self.selective.skipped.wrapping_add(1);
+                }
+                found => return Some(found),
+            }
+        }
+    }
+}
+
+impl<E: Copy, F> fmt::Debug for Selected<'_, '_, E, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selected").field("selective", &self.selective).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+//! One of many readers.
+
+use core::fmt;
+
+use crate::Lagged;
+use crate::ring::broadcast::{View, before};
+use crate::ring::gate::Place;
+use crate::sync::Word;
+
+/// One reader of a [`Topic`](crate::Topic) or a [`GatedTopic`](crate::GatedTopic), with a cursor of its
+/// own.
+///
+/// It sees what is published from its subscription on. Dropping it ends that; whatever it had not read
+/// does not matter to anybody. It may be moved to another thread or into an interrupt handler.
+///
+/// # Examples
+///
+/// A subscriber that fell behind is told by how much, once, and goes on with the oldest event kept:
+///
+/// ```
+/// use tickbus::{Lagged, Topic};
+///
+/// static LEVELS: Topic<u8, 2> = Topic::new();
+/// let mut display = LEVELS.subscribe();
+///
+/// for level in 1..=5 {
+///     LEVELS.publish(level);
+/// }
+/// assert!(display.read().eq([Err(Lagged(3)), Ok(4), Ok(5)]));
+/// ```
+#[must_use = "a subscriber that is dropped is unsubscribed"]
+pub struct Subscriber<'a, E: Copy> {
+    pub(super) ring: View<'a, E>,
+    /// The next position to read.
+    pub(super) cursor: Word,
+    /// Where it began; later, if positions were skipped that do not count as published to it.
+    start: Word,
+    /// How many of the ring's lost events it knows of.
+    lost: Word,
+    missed: usize,
+    /// Its place at the gate, if it gates.
+    pub(super) place: Option<Place<'a>>,
+}
+
+impl<'a, E: Copy> Subscriber<'a, E> {
+    pub(super) fn lagging(ring: View<'a, E>) -> Self {
+        let lost = ring.lost();
+        let start = ring.committed();
+        Self { ring, cursor: start, start, lost, missed: 0, place: None }
+    }
+
+    pub(super) fn gating(ring: View<'a, E>, place: Place<'a>) -> Self {
+        let start = place.gate(ring);
+        Self { ring, cursor: start, start, lost: ring.lost(), missed: 0, place: Some(place) }
+    }
+
+    /// Reads what has been published up to this moment and not been read yet, oldest first.
+    ///
+    /// What is published from here on, also by the code between two events, waits for the next call (but
+    /// for as many events as publishers had been stopped halfway at this moment).
+    /// Dropping the iterator early leaves the rest for later. Each step takes constant time.
+    ///
+    /// # Errors
+    ///
+    /// An item is [`Lagged`] where events were overwritten before they were read; the next item is
+    /// then the oldest event kept. A gating subscriber never gets one. Who does not care writes
+    /// `read().flatten()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Topic;
+    ///
+    /// static DAMAGE: Topic<u32, 8> = Topic::new();
+    /// let mut audio = DAMAGE.subscribe();
+    /// let mut score = DAMAGE.subscribe();
+    ///
+    /// DAMAGE.publish(3);
+    /// DAMAGE.publish(4);
+    /// assert_eq!(score.read().flatten().sum::<u32>(), 7);
+    ///
+    /// assert_eq!(audio.read().next(), Some(Ok(3))); // the rest stays
+    /// assert_eq!(audio.read().next(), Some(Ok(4)));
+    /// assert_eq!(audio.read().next(), None);
+    /// ```
+    #[inline]
+    pub fn read(&mut self) -> Unread<'_, 'a, E> {
+        let end = self.ring.claims();
+        Unread { subscriber: self, end }
+    }
+
+    /// How many events wait to be read, less those that have been overwritten already.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        let ahead = self.ring.claims().wrapping_sub(self.cursor);
+        ahead.min(self.ring.span()) as usize
+    }
+
+    /// Its place, if it gates: the number by which [`GatedTopic::gate`](crate::GatedTopic::gate) names
+    /// it.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        self.place.as_ref().map(Place::index)
+    }
+
+    /// What has happened since the subscription.
+    #[must_use]
+    pub fn stats(&self) -> SubscriberStats {
+        let passed = self.cursor.wrapping_sub(self.start) as usize;
+        let ahead = self.ring.claims().wrapping_sub(self.cursor);
+        let untold = self.ring.lost().wrapping_sub(self.lost);
+        let pending = ahead.wrapping_add(untold) as usize;
+        SubscriberStats {
+            published: passed.wrapping_add(pending),
+            read: passed.wrapping_sub(self.missed),
+            missed: self.missed,
+            skipped: 0,
+            pending,
+        }
+    }
+
+    /// The next event before `end`, or what was missed.
+    #[inline(always)]
+    pub(super) fn next_before(&mut self, end: Word) -> Option<Result<E, Lagged>> {
+        let position = self.cursor;
+        if before(position, end)
+            && let Some(event) = self.ring.read(position)
+        {
+            self.move_to(position.wrapping_add(1));
+            return Some(Ok(event));
+        }
+        if !before(position, end) && self.ring.lost() == self.lost {
+            return None;
+        }
+        self.missed_before(end).map(Err)
+    }
+
+    #[inline(always)]
+    fn move_to(&mut self, position: Word) {
+        self.cursor = position;
+        if let Some(place) = &self.place {
+            place.advance(position);
+        }
+    }
+
+    /// Why there is no event: it was overwritten, it is lost, or there is none.
+    #[cold]
+    #[inline(never)]
+    fn missed_before(&mut self, end: Word) -> Option<Lagged> {
+        let mut missed = 0;
+        if before(self.cursor, end) {
+            missed = self.ring.overwritten(self.cursor);
+            self.move_to(self.cursor.wrapping_add(missed));
+        }
+        if missed == 0 {
+            let lost = self.ring.lost();
+            missed = lost.wrapping_sub(self.lost);
+            self.lost = lost;
+            // They have no position.
+            self.start = self.start.wrapping_sub(missed);
+        }
+        let missed = missed as usize;
+        self.missed = self.missed.wrapping_add(missed);
+        (missed != 0).then_some(Lagged(missed as u64))
+    }
+}
+
+impl<E: Copy> fmt::Debug for Subscriber<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("gates", &self.place.is_some())
+            .field("backlog", &self.backlog())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a subscriber has done so far, in numbers.
+///
+/// At every quiet moment `published == read + missed + skipped + pending`. The counters are as wide as a
+/// pointer and wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriberStats {
+    /// Events published since its subscription.
+    pub published: usize,
+    /// Events it has read.
+    pub read: usize,
+    /// Events it was told to have missed.
+    pub missed: usize,
+    /// Events it has skipped because they were not wanted: see [`Selective`](crate::Selective).
+    pub skipped: usize,
+    /// Events it has neither read nor skipped, nor been told about, some of which may be overwritten.
+    pub pending: usize,
+}
+
+/// The events that a subscriber had not read when [`Subscriber::read`] was called.
+///
+/// Dropping it leaves those not taken for the next call.
+#[must_use = "nothing is read until it is iterated over"]
+pub struct Unread<'s, 'a, E: Copy> {
+    subscriber: &'s mut Subscriber<'a, E>,
+    end: Word,
+}
+
+impl<E: Copy> Iterator for Unread<'_, '_, E> {
+    type Item = Result<E, Lagged>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<E, Lagged>> {
+        self.subscriber.next_before(self.end)
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Result<E, Lagged>) -> B>(self, init: B, mut each: F) -> B {
+        let Self { subscriber, end } = self;
+        let mut folded = Some(init);
+        let mut take = |found| folded = folded.take().map(|so_far| each(so_far, found));
+        loop {
+            let ring = subscriber.ring;
+            ring.read_run(subscriber.cursor, end, |next, event| {
+                subscriber.move_to(next);
+                take(Ok(event));
+            });
+            match subscriber.next_before(end) {
+                Some(found) => take(found),
+                None => break,
+            }
+        }
+        folded.unwrap_or_else(|| unreachable!("put back after every event"))
+    }
+}
+
+impl<E: Copy> fmt::Debug for Unread<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unread").field("subscriber", &self.subscriber).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,591 @@
+//! Can it race? Topics and latest values under the model checker, each model with the exact set of
+//! outcomes it must have. Run with
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --test loom_topic`.
+//!
+//! As in `loom.rs`, each model runs with its threads spawned in both orders, the main thread only
+//! joins, and a model that explores too little fails.
+#![cfg(tickbus_loom)]
+
+use core::fmt::Debug;
+use core::ops::Deref;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use loom::sync::atomic::AtomicBool;
+use loom::thread;
+use tickbus::{Full, GatedTopic, Lagged, Latest, Subscriber, Topic};
+
+/// Runs the model and demands exactly these outcomes, over at least so many executions.
+fn outcomes<T: Ord + Debug + Send + 'static>(
+    preemptions: usize,
+    least: usize,
+    expected: impl IntoIterator<Item = T>,
+    model: impl Fn() -> T + Send + Sync + 'static,
+) {
+    let found = Arc::new(Mutex::new(BTreeSet::new()));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 20_000;
+    builder.check({
+        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
+        move || {
+            let outcome = model();
+            runs.fetch_add(1, Ordering::Relaxed);
+            found.lock().unwrap().insert(outcome);
+        }
+    });
+    let runs = runs.load(Ordering::Relaxed);
+    println!("{runs} executions");
+    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
+    assert!(runs >= least, "only {runs} executions, the model explores too little");
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// Spawns the tasks in this order or, if `reverse`, the other way round, and joins them.
+fn run(tasks: Vec<Task>, reverse: bool) {
+    let mut tasks = tasks;
+    if reverse {
+        tasks.reverse();
+    }
+    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// What all threads of one execution reach, subscribers included.
+struct Shared<T: 'static>(Arc<T>);
+
+impl<T> Shared<T> {
+    fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+
+    fn reach(&self) -> &'static T {
+        // SAFETY: every thread is joined before the owner goes out of scope, and the main thread drops
+        // what borrows before that.
+        unsafe { &*Arc::as_ptr(&self.0) }
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Two words that must belong together.
+type Event = [u64; 2];
+
+fn event(number: u64) -> Event {
+    [number, !number]
+}
+
+#[track_caller]
+fn number(event: Event) -> u64 {
+    assert_eq!(event[1], !event[0], "torn");
+    event[0]
+}
+
+/// What a subscriber found: numbers of events, and how many were missed in between, negative.
+type Seen = Vec<i64>;
+
+fn found(item: Result<Event, Lagged>) -> i64 {
+    match item {
+        Ok(event) => number(event) as i64,
+        Err(Lagged(missed)) => -(missed as i64),
+    }
+}
+
+/// Item by item.
+fn read(subscriber: &mut Subscriber<'_, Event>) -> Seen {
+    let mut unread = subscriber.read();
+    core::iter::from_fn(|| unread.next()).map(found).collect()
+}
+
+/// All at once, which takes another way.
+fn read_all(subscriber: &mut Subscriber<'_, Event>) -> Seen {
+    let mut seen = Seen::new();
+    subscriber.read().for_each(|item| seen.push(found(item)));
+    seen
+}
+
+/// How many events a subscriber knows of.
+fn accounted(seen: &Seen) -> i64 {
+    seen.iter().map(|found| if *found < 0 { -found } else { 1 }).sum()
+}
+
+fn of(seen: &Seen, publisher: i64) -> Seen {
+    seen.iter().copied().filter(|found| *found > 0 && found / 10 == publisher).collect()
+}
+
+fn put<T>(slot: &Arc<Mutex<T>>) -> impl FnOnce(T) + Send + use<T>
+where
+    T: Send + 'static,
+{
+    let slot = Arc::clone(slot);
+    move |value| *slot.lock().unwrap() = value
+}
+
+fn take<T: Default>(slot: &Arc<Mutex<T>>) -> T {
+    std::mem::take(&mut slot.lock().unwrap())
+}
+
+/// The topic goes on as a new one would, on every lap: all cells are there, each once.
+fn still_works(topic: &Topic<Event, 2>) {
+    for lap in 0..3 {
+        let mut subscriber = topic.subscribe();
+        for number in [1000, 1001] {
+            topic.publish(event(number + lap));
+        }
+        let (first, second) = (1000 + lap as i64, 1001 + lap as i64);
+        assert_eq!(read(&mut subscriber), [first, second], "a slot is lost");
+        topic.publish(event(2000));
+        topic.publish(event(2001));
+        topic.publish(event(2002));
+        assert_eq!(read(&mut subscriber), [-1, 2001, 2002]);
+    }
+}
+
+#[test]
+fn one_publisher_laps_one_reader() {
+    for (reverse, read) in
+        [(false, read as fn(&mut _) -> _), (true, read), (false, read_all), (true, read_all)]
+    {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 50, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let topic = Shared::new(Topic::<Event, 2>::new());
+                let found = Arc::default();
+                let (t, put) = (topic.reach(), put(&found));
+                let mut subscriber = t.subscribe();
+                run(
+                    vec![
+                        Box::new(move || {
+                            for number in 1..=3 {
+                                t.publish(event(number));
+                            }
+                        }),
+                        Box::new(move || {
+                            let during = read(&mut subscriber);
+                            put((during, Some(subscriber)));
+                        }),
+                    ],
+                    reverse,
+                );
+                let (during, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+                let mut subscriber = subscriber.unwrap();
+                let after = read(&mut subscriber);
+                assert_eq!(accounted(&during) + accounted(&after), 3);
+                let stats = subscriber.stats();
+                assert_eq!((stats.published, stats.pending), (3, 0));
+                seen.lock().unwrap().insert((during, after));
+                drop(subscriber);
+                still_works(&topic);
+            }
+        });
+        let expected: [(Seen, Seen); 6] = [
+            (vec![], vec![-1, 2, 3]),
+            (vec![-1], vec![2, 3]),
+            (vec![-1, 2], vec![3]),
+            (vec![-1, 2, 3], vec![]),
+            (vec![1], vec![2, 3]),
+            (vec![1, 2], vec![3]),
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// Two publishers, of which each may be stopped in the middle of the other, and a reader meanwhile.
+#[test]
+fn two_publishers_and_a_reader() {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(2, 500, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let topic = Shared::new(Topic::<Event, 4>::new());
+                let found = Arc::default();
+                let (t, put) = (topic.reach(), put(&found));
+                let mut subscriber = t.subscribe();
+                run(
+                    vec![
+                        Box::new(move || {
+                            t.publish(event(10));
+                            t.publish(event(11));
+                        }),
+                        Box::new(move || t.publish(event(20))),
+                        Box::new(move || {
+                            let during = read(&mut subscriber);
+                            put((during, Some(subscriber)));
+                        }),
+                    ],
+                    reverse,
+                );
+                let (mut all, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+                let during = all.clone();
+                all.extend(read(&mut subscriber.unwrap()));
+                // Nothing is lapped on four slots: every event once, in the order of its publisher.
+                assert_eq!((of(&all, 1), of(&all, 2), all.len()), (vec![10, 11], vec![20], 3));
+                seen.lock().unwrap().insert(during);
+            }
+        });
+        let expected: [Seen; 9] = [
+            vec![],
+            vec![10],
+            vec![20],
+            vec![10, 11],
+            vec![10, 20],
+            vec![20, 10],
+            vec![10, 11, 20],
+            vec![10, 20, 11],
+            vec![20, 10, 11],
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// A publisher that was stopped halfway hides nobody: what another has published can be read at once.
+#[test]
+fn a_stopped_publisher_hides_nobody() {
+    for reverse in [false, true] {
+        let expected: [Seen; 3] = [vec![10, 20, 21], vec![20, 10, 21], vec![20, 21, 10]];
+        outcomes(3, 500, expected, move || {
+            let topic = Shared::new(Topic::<Event, 4>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            let mut subscriber = t.subscribe();
+            run(
+                vec![
+                    Box::new(move || t.publish(event(10))),
+                    Box::new(move || {
+                        let mut all = Seen::new();
+                        for number in [20, 21] {
+                            t.publish(event(number));
+                            let now = read(&mut subscriber);
+                            assert!(now.contains(&(number as i64)), "a false empty: {now:?}");
+                            all.extend(now);
+                        }
+                        put((all, Some(subscriber)));
+                    }),
+                ],
+                reverse,
+            );
+            let (mut all, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+            all.extend(read(&mut subscriber.unwrap()));
+            all
+        });
+    }
+}
+
+/// As above, for laps: the cell that the stopped publisher has is not used, all others are, and in the
+/// end every cell is there.
+#[test]
+fn a_stopped_publisher_keeps_one_slot() {
+    for reverse in [false, true] {
+        outcomes(if reverse { 2 } else { 3 }, 300, [()], move || {
+            let topic = Shared::new(Topic::<Event, 2>::new());
+            let t = topic.reach();
+            run(
+                vec![
+                    Box::new(move || t.publish(event(10))),
+                    Box::new(move || {
+                        let mut subscriber = t.subscribe();
+                        let mut accounts = 0;
+                        for number in 20..24 {
+                            t.publish(event(number));
+                            let now = read(&mut subscriber);
+                            assert!(now.contains(&(number as i64)), "a false empty: {now:?}");
+                            accounts += accounted(&now);
+                        }
+                        assert!((4..=5).contains(&accounts), "{accounts}");
+                    }),
+                ],
+                reverse,
+            );
+            assert_eq!((topic.stats().published, topic.stats().lost), (5, 0));
+            still_works(&topic);
+        });
+    }
+}
+
+/// Who finds all slots in the hands of publishers loses its event, and every reader is told.
+#[test]
+fn more_publishers_under_way_than_slots() {
+    for reverse in [false, true] {
+        outcomes(2, 500, [0, 1], move || {
+            let topic = Shared::new(Topic::<Event, 2>::new());
+            let t = topic.reach();
+            let mut subscriber = t.subscribe();
+            run(
+                vec![
+                    Box::new(move || t.publish(event(10))),
+                    Box::new(move || t.publish(event(20))),
+                    Box::new(move || t.publish(event(30))),
+                ],
+                reverse,
+            );
+            let all = read(&mut subscriber);
+            assert_eq!(accounted(&all), 3, "{all:?}");
+            assert_eq!(subscriber.stats().pending, 0);
+            drop(subscriber);
+            still_works(&topic);
+            topic.stats().lost
+        });
+    }
+}
+
+/// Whoever knows that an event has been published finds it, also if the one before it came from a
+/// publisher that it knows nothing of.
+#[test]
+fn who_sees_an_event_sees_those_before() {
+    for reverse in [false, true] {
+        outcomes(
+            3,
+            200,
+            [None, Some(vec![10, 20]), Some(vec![20]), Some(vec![20, 10])],
+            move || {
+                let topic = Shared::new(Topic::<Event, 4>::new());
+                let found = Arc::default();
+                let (t, put) = (topic.reach(), put(&found));
+                let told = Arc::new(AtomicBool::new(false));
+                let tell = Arc::clone(&told);
+                let mut subscriber = t.subscribe();
+                run(
+                    vec![
+                        Box::new(move || t.publish(event(10))),
+                        Box::new(move || {
+                            t.publish(event(20));
+                            tell.store(true, Ordering::Release);
+                        }),
+                        Box::new(move || {
+                            put(told.load(Ordering::Acquire).then(|| {
+                                let seen = read(&mut subscriber);
+                                assert!(seen.contains(&20), "a false empty: {seen:?}");
+                                seen
+                            }));
+                        }),
+                    ],
+                    reverse,
+                );
+                take::<Option<Seen>>(&found)
+            },
+        );
+    }
+}
+
+// ---- Gated -------------------------------------------------------------------------------------
+
+/// Nothing is lost to a subscriber that gates; "full" is told only while it has N unread.
+#[test]
+fn a_gating_reader_is_never_lapped() {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 100, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+                let found = Arc::default();
+                let full = Arc::default();
+                let (t, put, put_full) = (topic.reach(), put(&found), put(&full));
+                let mut subscriber = t.subscribe().unwrap();
+                run(
+                    vec![
+                        Box::new(move || {
+                            t.publish(event(1)).unwrap();
+                            t.publish(event(2)).unwrap();
+                            put_full(t.publish(event(3)) == Err(Full(event(3))));
+                        }),
+                        Box::new(move || {
+                            let during = read(&mut subscriber);
+                            put((during, Some(subscriber)));
+                        }),
+                    ],
+                    reverse,
+                );
+                let (during, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+                let mut subscriber = subscriber.unwrap();
+                let full = take(&full);
+                let mut all = during.clone();
+                all.extend(read(&mut subscriber));
+                assert_eq!(all, if full { vec![1, 2] } else { vec![1, 2, 3] });
+                // Whatever happened, there is room for two now, and for no more.
+                for number in [4, 5] {
+                    topic.publish(event(number)).expect("a false full");
+                }
+                assert_eq!(topic.publish(event(6)), Err(Full(event(6))));
+                assert_eq!(read(&mut subscriber), [4, 5]);
+                seen.lock().unwrap().insert((during.len(), full));
+            }
+        });
+        // How many it read while the other published, and whether the third found no room.
+        let expected = [(0, true), (1, false), (1, true), (2, false), (2, true)];
+        assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// A subscriber that begins to gate while others publish gets everything from then on.
+#[test]
+fn joining_while_others_publish() {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 300, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+                let found = Arc::default();
+                let published = Arc::default();
+                let (t, put, put_published) = (topic.reach(), put(&found), put(&published));
+                run(
+                    vec![
+                        Box::new(move || {
+                            let taken = |number: &u64| t.publish(event(*number)).is_ok();
+                            put_published((1..=4).take_while(taken).count() as i64);
+                        }),
+                        Box::new(move || put(Some(t.subscribe().unwrap()))),
+                    ],
+                    reverse,
+                );
+                let mut subscriber: Subscriber<'_, Event> = take(&found).unwrap();
+                let published = take(&published);
+                let all = read(&mut subscriber);
+                // Without a gap, up to the last.
+                let first = published + 1 - all.len() as i64;
+                assert_eq!(all, (first..=published).collect::<Vec<_>>(), "of {published}");
+                seen.lock().unwrap().insert((published, all.len()));
+            }
+        });
+        let found = seen.lock().unwrap().clone();
+        println!("{found:?}");
+        // How many were published and how many of them it got. "Full" at the third means that the reader
+        // had begun to join before the first.
+        let expected = [(2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2), (4, 0), (4, 1), (4, 2)];
+        assert_eq!(found, expected.into_iter().collect());
+    }
+}
+
+/// Two readers want the last place; and who leaves frees the gate.
+#[test]
+fn a_place_changes_hands() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [1, 2], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let t = topic.reach();
+            let got = Arc::new(AtomicUsize::new(0));
+            let join = |got: &Arc<AtomicUsize>| {
+                let got = Arc::clone(got);
+                move || {
+                    if let Ok(subscriber) = t.subscribe() {
+                        got.fetch_add(1, Ordering::Relaxed);
+                        assert!(t.gate().is_some());
+                        drop(subscriber);
+                    }
+                }
+            };
+            run(vec![Box::new(join(&got)), Box::new(join(&got))], reverse);
+            assert_eq!(topic.gate(), None);
+            for number in 0..5 {
+                topic.publish(event(number)).expect("nobody gates");
+            }
+            assert!(topic.subscribe().is_ok());
+            got.load(Ordering::Relaxed)
+        });
+    }
+}
+
+// ---- Latest ------------------------------------------------------------------------------------
+
+/// Two publishers and a watcher: never half a value, never an older one of the same publisher.
+#[test]
+fn latest_with_two_publishers_and_a_watcher() {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(2, 500, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let latest = Shared::new(Latest::<Event>::new());
+                let found = Arc::default();
+                let (l, put) = (latest.reach(), put(&found));
+                let mut watcher = l.watch();
+                run(
+                    vec![
+                        Box::new(move || {
+                            l.publish(event(10));
+                            l.publish(event(11));
+                        }),
+                        Box::new(move || l.publish(event(20))),
+                        Box::new(move || {
+                            let one = watcher.changed();
+                            put((
+                                one.map(|changed| (number(changed.value), changed.skipped)),
+                                Some(watcher),
+                            ));
+                        }),
+                    ],
+                    reverse,
+                );
+                let (first, watcher): (Option<(u64, usize)>, Option<tickbus::Watcher<'_, Event>>) =
+                    take(&found);
+                let mut watcher = watcher.unwrap();
+                let last = number(latest.get().unwrap());
+                assert!(last == 11 || last == 20, "an older value: {last}");
+                let told = first.map_or(0, |(_, skipped)| skipped + 1);
+                match watcher.changed() {
+                    Some(changed) => {
+                        assert_eq!(number(changed.value), last);
+                        assert_eq!(told + changed.skipped + 1, 3);
+                    }
+                    None => assert_eq!((told, first.map(|(value, _)| value)), (3, Some(last))),
+                }
+                assert_eq!((latest.lost(), watcher.changed()), (0, None));
+                seen.lock().unwrap().insert(first);
+            }
+        });
+        let expected = [
+            None,
+            Some((10, 0)),
+            Some((10, 1)),
+            Some((11, 1)),
+            Some((11, 2)),
+            Some((20, 0)),
+            Some((20, 1)),
+            Some((20, 2)),
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// A watcher that is overtaken again and again, while the cells are used again.
+#[test]
+fn latest_overtakes_its_watcher() {
+    for reverse in [false, true] {
+        let values = (0..=5).map(Some).collect::<Vec<_>>();
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(2, 50, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let latest = Shared::new(Latest::<Event>::new());
+                let l = latest.reach();
+                l.publish(event(0));
+                let found = Arc::default();
+                let put = put(&found);
+                run(
+                    vec![
+                        Box::new(move || (1..=5).for_each(|value| l.publish(event(value)))),
+                        Box::new(move || put(l.get().map(number))),
+                    ],
+                    reverse,
+                );
+                assert_eq!((latest.lost(), latest.get().map(number)), (0, Some(5)));
+                seen.lock().unwrap().insert(take(&found));
+            }
+        });
+        assert_eq!(*seen.lock().unwrap(), values.into_iter().collect());
+    }
+}

@@ -1,0 +1,529 @@
+//! Does fan-out do what its documentation says? Each contract, and what users of other systems complain
+//! about, is a test.
+#![cfg(not(tickbus_loom))]
+
+use std::sync::mpsc;
+use std::thread;
+
+use tickbus::{
+    Dispatch, Event as _, Full, GatedTopic, Lagged, Latest, Listeners, Subscriber,
+    TooManySubscribers, Topic,
+};
+
+fn all<E: Copy>(subscriber: &mut Subscriber<'_, E>) -> Vec<Result<E, Lagged>> {
+    subscriber.read().collect()
+}
+
+/// The law, at a quiet moment.
+#[track_caller]
+fn conserved<E: Copy>(subscriber: &Subscriber<'_, E>) {
+    let stats = subscriber.stats();
+    assert_eq!(stats.published, stats.read + stats.missed + stats.skipped + stats.pending);
+}
+
+// ---- Topic -------------------------------------------------------------------------------------
+
+#[test]
+fn every_subscriber_reads_every_event_in_one_order() {
+    let topic: Topic<u8, 8> = Topic::new();
+    let mut subscribers = [topic.subscribe(), topic.subscribe(), topic.subscribe()];
+    (1..=5).for_each(|event| topic.publish(event));
+    for subscriber in &mut subscribers {
+        assert_eq!(all(subscriber), [Ok(1), Ok(2), Ok(3), Ok(4), Ok(5)]);
+        assert_eq!(all(subscriber), []);
+        conserved(subscriber);
+    }
+}
+
+#[test]
+fn publishing_to_nobody_is_fine() {
+    let topic: Topic<u8, 2> = Topic::new();
+    (0..100).for_each(|event| topic.publish(event));
+    assert_eq!((topic.stats().published, topic.stats().lost), (100, 0));
+    assert_eq!(all(&mut topic.subscribe()), []);
+}
+
+#[test]
+fn a_reader_that_is_exactly_n_behind_misses_nothing() {
+    let topic: Topic<u8, 4> = Topic::new();
+    let mut subscriber = topic.subscribe();
+    (1..=4).for_each(|event| topic.publish(event));
+    assert_eq!(subscriber.backlog(), 4);
+    assert_eq!(all(&mut subscriber), [Ok(1), Ok(2), Ok(3), Ok(4)]);
+    assert_eq!(subscriber.stats().missed, 0);
+}
+
+#[test]
+fn a_reader_that_fell_behind_is_told_once_and_goes_on_with_the_oldest_kept() {
+    let topic: Topic<u32, 4> = Topic::new();
+    let mut subscriber = topic.subscribe();
+    (1..=1000).for_each(|event| topic.publish(event));
+    assert_eq!((subscriber.backlog(), subscriber.stats().pending), (4, 1000));
+    let expected = [Err(Lagged(996)), Ok(997), Ok(998), Ok(999), Ok(1000)];
+    assert_eq!(all(&mut subscriber), expected);
+    assert_eq!(all(&mut subscriber), []);
+    let stats = subscriber.stats();
+    assert_eq!((stats.published, stats.read, stats.missed, stats.pending), (1000, 4, 996, 0));
+}
+
+#[test]
+fn a_reader_that_never_reads_costs_the_others_nothing() {
+    let topic: Topic<u32, 4> = Topic::new();
+    let dead = topic.subscribe();
+    let mut alive = topic.subscribe();
+    for event in 0..1000 {
+        topic.publish(event);
+        assert_eq!(all(&mut alive), [Ok(event)]);
+    }
+    assert_eq!(dead.stats().pending, 1000);
+    core::mem::forget(dead);
+    topic.publish(1000);
+    assert_eq!(all(&mut alive), [Ok(1000)]);
+}
+
+#[test]
+fn a_subscriber_sees_what_is_published_from_then_on() {
+    let topic: Topic<u8, 4> = Topic::new();
+    topic.publish(1);
+    let mut subscriber = topic.subscribe();
+    topic.publish(2);
+    assert_eq!(all(&mut subscriber), [Ok(2)]);
+    assert_eq!(subscriber.stats().published, 1);
+}
+
+#[test]
+fn reading_may_stop_anywhere() {
+    let topic: Topic<u8, 4> = Topic::new();
+    let mut subscriber = topic.subscribe();
+    (1..=6).for_each(|event| topic.publish(event));
+    assert_eq!(subscriber.read().next(), Some(Err(Lagged(2))));
+    assert!(subscriber.read().take(2).eq([Ok(3), Ok(4)]));
+    conserved(&subscriber);
+    let mut sum = 0;
+    subscriber.read().for_each(|event| sum += event.unwrap());
+    assert_eq!(sum, 11);
+}
+
+#[test]
+fn a_publish_inside_a_handler_waits_for_the_next_read() {
+    let topic: Topic<u32, 8> = Topic::new();
+    let mut subscriber = topic.subscribe();
+    topic.publish(1);
+    for event in subscriber.read().flatten() {
+        topic.publish(event + 1);
+    }
+    assert_eq!(all(&mut subscriber), [Ok(2)]);
+    topic.publish(3);
+    subscriber.read().for_each(|event| topic.publish(event.unwrap() + 1));
+    assert_eq!(all(&mut subscriber), [Ok(4)]);
+}
+
+#[test]
+fn a_handler_that_publishes_more_than_fits_laps_its_own_reader() {
+    let topic: Topic<u32, 2> = Topic::new();
+    let mut subscriber = topic.subscribe();
+    topic.publish(1);
+    topic.publish(2);
+    let mut found = Vec::new();
+    for event in subscriber.read() {
+        found.push(event);
+        (0..3).for_each(|event| topic.publish(event));
+    }
+    // The second event was overwritten; the read ends where it was to end.
+    assert_eq!(found, [Ok(1), Err(Lagged(2))]);
+    assert_eq!(all(&mut subscriber), [Err(Lagged(3)), Ok(1), Ok(2)]);
+    conserved(&subscriber);
+}
+
+#[test]
+fn a_handler_that_panics_has_consumed_its_event() {
+    let topic: Topic<u8, 4> = Topic::new();
+    let mut subscriber = topic.subscribe();
+    topic.publish(1);
+    topic.publish(2);
+    let reading = core::panic::AssertUnwindSafe(|| {
+        subscriber.read().for_each(|event| assert_eq!(event, Ok(2), "a handler"));
+    });
+    assert!(std::panic::catch_unwind(reading).is_err());
+    assert_eq!(all(&mut subscriber), [Ok(2)]);
+}
+
+#[test]
+fn subscribers_go_to_other_threads() {
+    static TOPIC: Topic<u64, 16> = Topic::new();
+    let mut subscriber = TOPIC.subscribe();
+    let reader = thread::spawn(move || {
+        let mut sum = 0;
+        while sum < 55 {
+            sum += subscriber.read().map(Result::unwrap).sum::<u64>();
+            thread::yield_now();
+        }
+        sum
+    });
+    (1..=10).for_each(|event| TOPIC.publish(event));
+    assert_eq!(reader.join().unwrap(), 55);
+}
+
+/// Whatever an event is made of, every byte that means something arrives.
+#[test]
+fn events_of_all_shapes() {
+    fn arrives<E: Copy + PartialEq + core::fmt::Debug>(events: [E; 3]) {
+        let topic: Topic<E, 4> = Topic::new();
+        let gated: GatedTopic<E, 4, 1> = GatedTopic::new();
+        let latest: Latest<E> = Latest::new();
+        let mut subscriber = topic.subscribe();
+        let mut gating = gated.subscribe().unwrap();
+        let mut watcher = latest.watch();
+        for _ in 0..4 {
+            for event in events {
+                topic.publish(event);
+                gated.publish(event).unwrap();
+                latest.publish(event);
+                assert_eq!(watcher.changed().map(|changed| changed.value), Some(event));
+            }
+            assert_eq!(all(&mut subscriber), events.map(Ok));
+            assert_eq!(all(&mut gating), events.map(Ok));
+        }
+    }
+    #[repr(align(32))]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Aligned(u8);
+
+    arrives([(), (), ()]);
+    arrives([1_u8, 2, 3]);
+    arrives([[1_u8; 5], [2; 5], [3; 5]]);
+    arrives([[1_u64; 33], [2; 33], [3; 33]]);
+    arrives([Aligned(1), Aligned(2), Aligned(3)]);
+    #[cfg(not(miri))]
+    {
+        arrives([Some(1_u32), None, Some(3)]);
+        arrives([(1_u8, 2_u32), (3, 4), (5, 6)]);
+        arrives(["one", "two", "three"]);
+        arrives([Some(&1_u8), None, Some(&3)]);
+    }
+}
+
+// ---- GatedTopic --------------------------------------------------------------------------------
+
+#[test]
+fn a_gated_topic_is_full_when_the_slowest_has_n_unread() {
+    let topic: GatedTopic<u8, 4, 2> = GatedTopic::new();
+    let mut slow = topic.subscribe().unwrap();
+    let mut fast = topic.subscribe().unwrap();
+    for event in 1..=4 {
+        assert_eq!(topic.publish(event), Ok(()));
+        assert_eq!(all(&mut fast), [Ok(event)]);
+    }
+    assert_eq!(topic.publish(5), Err(Full(5)));
+    assert_eq!(slow.read().next(), Some(Ok(1)));
+    assert_eq!(topic.publish(5), Ok(()));
+    assert_eq!(topic.publish(6), Err(Full(6)));
+    assert_eq!(all(&mut slow), [Ok(2), Ok(3), Ok(4), Ok(5)]);
+    assert_eq!(all(&mut fast), [Ok(5)]);
+}
+
+#[test]
+fn nobody_gates_a_topic_without_subscribers() {
+    let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    for event in 0..100 {
+        assert_eq!(topic.publish(event), Ok(()));
+    }
+    assert_eq!(topic.gate(), None);
+}
+
+#[test]
+fn a_reader_that_never_reads_is_named_and_dropping_it_frees_the_gate() {
+    let topic: GatedTopic<u32, 4, 3> = GatedTopic::new();
+    let mut first = topic.subscribe().unwrap();
+    let dead = topic.subscribe().unwrap();
+    let mut third = topic.subscribe().unwrap();
+    for event in 0..4 {
+        topic.publish(event).unwrap();
+    }
+    assert_eq!((all(&mut first).len(), all(&mut third).len()), (4, 4));
+    assert_eq!(topic.publish(4), Err(Full(4)));
+
+    let gate = topic.gate().unwrap();
+    assert_eq!((Some(gate.subscriber), gate.backlog), (dead.place(), 4));
+    drop(dead);
+    for event in 4..8 {
+        assert_eq!(topic.publish(event), Ok(()));
+    }
+    assert_eq!((all(&mut first).len(), all(&mut third).len()), (4, 4));
+}
+
+#[test]
+fn a_forgotten_subscriber_keeps_its_gate() {
+    let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    core::mem::forget(topic.subscribe());
+    topic.publish(1).unwrap();
+    topic.publish(2).unwrap();
+    assert_eq!(topic.publish(3), Err(Full(3)));
+    assert_eq!(topic.gate().map(|gate| gate.backlog), Some(2));
+    assert_eq!(topic.subscribe().err(), Some(TooManySubscribers));
+}
+
+#[test]
+fn places_run_out_and_come_back() {
+    let topic: GatedTopic<u8, 2, 16> = GatedTopic::new();
+    for _ in 0..3 {
+        let all: Vec<_> = (0..16).map(|_| topic.subscribe().unwrap()).collect();
+        let places: Vec<_> = all.iter().map(|subscriber| subscriber.place().unwrap()).collect();
+        assert_eq!(places, (0..16).collect::<Vec<_>>());
+        assert_eq!(topic.subscribe().err(), Some(TooManySubscribers));
+        // Who does not gate needs no place.
+        assert_eq!(topic.subscribe_lagging().place(), None);
+    }
+    assert_eq!(topic.gate(), None);
+}
+
+#[test]
+fn each_subscriber_of_a_gated_topic_chooses() {
+    let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    let mut ledger = topic.subscribe().unwrap();
+    let mut display = topic.subscribe_lagging();
+    let mut read = Vec::new();
+    for event in 1..=5 {
+        topic.publish(event).unwrap();
+        read.extend(ledger.read());
+    }
+    assert_eq!(read, [Ok(1), Ok(2), Ok(3), Ok(4), Ok(5)]);
+    assert_eq!(all(&mut display), [Err(Lagged(3)), Ok(4), Ok(5)]);
+}
+
+#[test]
+fn reading_an_event_makes_room_before_its_handler_runs() {
+    let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    let mut subscriber = topic.subscribe().unwrap();
+    topic.publish(1).unwrap();
+    topic.publish(2).unwrap();
+    for event in subscriber.read().flatten() {
+        topic.publish(event + 10).expect("the event has been taken");
+    }
+    assert_eq!(all(&mut subscriber), [Ok(11), Ok(12)]);
+}
+
+#[test]
+fn telemetry_cannot_starve_alarms() {
+    let topic: GatedTopic<u8, 8, 1> = GatedTopic::new();
+    let mut subscriber = topic.subscribe().unwrap();
+    let taken = (0..100).filter(|event| topic.publish_with_margin(*event, 3).is_ok()).count();
+    assert_eq!(taken, 5);
+    for alarm in 200..203 {
+        assert_eq!(topic.publish(alarm), Ok(()));
+    }
+    assert_eq!(topic.publish(203), Err(Full(203)));
+    assert_eq!(subscriber.read().count(), 8);
+    assert_eq!(topic.publish_with_margin(1, 7), Ok(()));
+    assert_eq!(topic.publish_with_margin(1, 7), Err(Full(1)));
+    assert_eq!(subscriber.read().count(), 1);
+    for margin in [8, 9, usize::MAX] {
+        assert_eq!(topic.publish_with_margin(1, margin), Err(Full(1)));
+    }
+}
+
+// ---- Selective ---------------------------------------------------------------------------------
+
+#[test]
+fn what_is_skipped_on_purpose_is_not_lost() {
+    let topic: Topic<u32, 8> = Topic::new();
+    let mut even = topic.subscribe().filter(|event| event % 2 == 0);
+    (1..=12).for_each(|event| topic.publish(event));
+    let found: Vec<_> = even.read().collect();
+    assert_eq!(found, [Err(Lagged(4)), Ok(6), Ok(8), Ok(10), Ok(12)]);
+    let stats = even.stats();
+    assert_eq!((stats.read, stats.skipped, stats.missed, stats.published), (4, 4, 4, 12));
+}
+
+#[test]
+fn every_nth_counts_what_passes_the_filter() {
+    let topic: Topic<u32, 32> = Topic::new();
+    let mut third = topic.subscribe().filter(|event| *event > 5).every_nth(3);
+    let mut first = topic.subscribe().selective().every_nth(0);
+    (0..15).for_each(|event| topic.publish(event));
+    assert!(third.read().flatten().eq([6, 9, 12]));
+    (15..20).for_each(|event| topic.publish(event));
+    assert!(third.read().flatten().eq([15, 18]));
+    assert_eq!(third.stats().skipped, 15);
+    assert_eq!(first.read().count(), 20);
+}
+
+#[test]
+fn a_minimum_interval_holds_across_the_wrap_of_time() {
+    let topic: Topic<u32, 4> = Topic::new();
+    let mut subscriber = topic.subscribe().selective().min_interval(10);
+    let mut read = Vec::new();
+    for step in 0..30 {
+        let now = u32::MAX.wrapping_add(step).wrapping_sub(14);
+        topic.publish(step);
+        topic.publish(step);
+        read.extend(subscriber.read_at(now).flatten());
+    }
+    assert_eq!(read, [0, 10, 20]);
+    assert_eq!((subscriber.stats().read, subscriber.stats().skipped), (3, 57));
+    // Without a time there is no interval.
+    topic.publish(7);
+    topic.publish(8);
+    assert!(subscriber.read().flatten().eq([7, 8]));
+}
+
+#[test]
+fn a_masked_subscriber_neither_reads_nor_gates() {
+    let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    let mut subscriber = topic.subscribe().unwrap().selective();
+    topic.publish(0).unwrap();
+    subscriber.set_masked(true);
+    subscriber.set_masked(true);
+    for event in 1..=50 {
+        topic.publish(event).expect("nobody gates");
+    }
+    assert_eq!((topic.gate(), subscriber.read().count()), (None, 0));
+    // Its place is still its own.
+    assert_eq!(topic.subscribe().err(), Some(TooManySubscribers));
+    topic.publish(51).unwrap();
+    subscriber.set_masked(false);
+    assert!(!subscriber.is_masked());
+    topic.publish(52).unwrap();
+    topic.publish(53).unwrap();
+    assert_eq!(topic.publish(54), Err(Full(54)));
+    assert!(subscriber.read().flatten().eq([52, 53]));
+    let stats = subscriber.stats();
+    assert_eq!((stats.published, stats.read, stats.skipped, stats.missed), (54, 2, 52, 0));
+
+    subscriber.set_masked(true);
+    drop(subscriber);
+    assert!(topic.subscribe().is_ok());
+}
+
+#[test]
+fn a_filter_may_publish() {
+    let topic: Topic<u8, 8> = Topic::new();
+    let mut subscriber = topic.subscribe().filter(|event| {
+        if *event < 10 {
+            topic.publish(event + 10);
+        }
+        true
+    });
+    topic.publish(1);
+    assert!(subscriber.read().flatten().eq([1]));
+    assert!(subscriber.read().flatten().eq([11]));
+}
+
+// ---- Latest ------------------------------------------------------------------------------------
+
+#[test]
+fn latest_has_the_newest_value_and_says_how_many_were_skipped() {
+    let latest: Latest<[u64; 3]> = Latest::new();
+    let mut watcher = latest.watch();
+    assert_eq!((latest.get(), watcher.changed(), watcher.is_changed()), (None, None, false));
+    for value in 0..20 {
+        latest.publish([value; 3]);
+    }
+    assert!(watcher.is_changed());
+    let changed = watcher.changed().unwrap();
+    assert_eq!((changed.value, changed.skipped), ([19; 3], 19));
+    assert_eq!((watcher.changed(), latest.get()), (None, Some([19; 3])));
+    latest.publish([20; 3]);
+    assert_eq!(watcher.changed().map(|changed| changed.skipped), Some(0));
+    assert_eq!(latest.lost(), 0);
+}
+
+#[test]
+fn watchers_do_not_see_what_was_before_them_and_not_each_other() {
+    let latest: Latest<u8> = Latest::new();
+    latest.publish(1);
+    let mut first = latest.watch();
+    assert_eq!(first.changed(), None);
+    latest.publish(1); // the same value is news all the same
+    let mut second = latest.watch();
+    assert_eq!(first.changed().map(|changed| changed.value), Some(1));
+    assert_eq!(second.changed(), None);
+}
+
+// ---- Listeners ---------------------------------------------------------------------------------
+
+tickbus::events! {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Input {
+        #[subject = "input.button"] Button(u8),
+        #[subject = "input.tilt"] Tilt(i16),
+    }
+}
+
+type Log = Vec<&'static str>;
+
+#[test]
+fn listeners_are_called_in_order_before_publish_returns() {
+    static LISTENERS: Listeners<Input, Log, { Input::KINDS }> =
+        Listeners::new(Dispatch::new().on("input.*", |log: &mut Log, _| log.push("any")).on(
+            "input.tilt",
+            |log: &mut Log, _| {
+                log.push("tilt");
+            },
+        ));
+    let mut log = Log::new();
+    assert!(LISTENERS.call(&mut log, &Input::Tilt(1)));
+    assert!(LISTENERS.call(&mut log, &Input::Button(1)));
+    assert_eq!(log, ["any", "tilt", "any"]);
+}
+
+#[test]
+fn masked_listeners_are_not_called() {
+    let listeners: Listeners<Input, u32, { Input::KINDS }> =
+        Listeners::new(Dispatch::new().otherwise(|count: &mut u32, _| *count += 1));
+    let mut count = 0;
+    listeners.set_masked(true);
+    assert!(listeners.is_masked());
+    assert!(!listeners.call(&mut count, &Input::Tilt(1)));
+    listeners.set_masked(false);
+    assert!(listeners.call(&mut count, &Input::Tilt(1)));
+    assert_eq!(count, 1);
+}
+
+#[test]
+fn a_publish_inside_a_listener_may_call_it_again() {
+    static TOPIC: Topic<Input, 8> = Topic::new();
+    static LISTENERS: Listeners<Input, u8, { Input::KINDS }> =
+        Listeners::new(Dispatch::new().on("input.button", |depth: &mut u8, event| {
+            *depth += 1;
+            if let Input::Button(left @ 1..) = *event {
+                publish(depth, Input::Button(left - 1));
+            }
+        }));
+    fn publish(depth: &mut u8, event: Input) {
+        LISTENERS.call(depth, &event);
+        TOPIC.publish(event);
+    }
+    let mut subscriber = TOPIC.subscribe();
+    let mut depth = 0;
+    publish(&mut depth, Input::Button(2));
+    assert_eq!(depth, 3);
+    let inner_first = [Input::Button(0), Input::Button(1), Input::Button(2)];
+    assert!(subscriber.read().flatten().eq(inner_first));
+}
+
+#[test]
+fn a_listener_that_takes_long_holds_up_only_its_publisher() {
+    static TOPIC: Topic<Input, 8> = Topic::new();
+    type Wait = (mpsc::Sender<()>, mpsc::Receiver<()>);
+    static SLOW: Listeners<Input, Wait, { Input::KINDS }> =
+        Listeners::new(Dispatch::new().on("input.tilt", |(begun, go_on): &mut Wait, _| {
+            begun.send(()).unwrap();
+            go_on.recv().unwrap();
+        }));
+    let (begin, begun) = mpsc::channel();
+    let (release, go_on) = mpsc::channel();
+    let mut subscriber = TOPIC.subscribe();
+    let publisher = thread::spawn(move || {
+        SLOW.call(&mut (begin, go_on), &Input::Tilt(1));
+        TOPIC.publish(Input::Tilt(1));
+    });
+    begun.recv().unwrap();
+    // The listener runs. Others publish, call and read.
+    TOPIC.publish(Input::Button(1));
+    assert_eq!(all(&mut subscriber), [Ok(Input::Button(1))]);
+    assert!(!SLOW.is_masked());
+    release.send(()).unwrap();
+    publisher.join().unwrap();
+    assert_eq!(all(&mut subscriber), [Ok(Input::Tilt(1))]);
+}
