@@ -693,6 +693,62 @@ fn a_lane_in_batches() {
     }
 }
 
+/// What has been counted once is not taken back, and nothing is counted that never was.
+#[test]
+fn counts_beside_a_consumer() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || {
+                        let (before, after) = (a.stats(), a.stats());
+                        assert_eq!((before.published, after.published), (2, 2));
+                        assert!(before.handled <= after.handled, "{before:?} {after:?}");
+                    }),
+                    Box::new(move || drop(drain(&b, 1))),
+                ],
+                reverse,
+            );
+        });
+    }
+}
+
+/// As above on a bus that displaces, and with more and more events of which never two wait.
+#[test]
+fn counts_beside_all_work() {
+    fn check<P: Overrun + 'static>() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [()], move || {
+                let bus = Arc::new(Bus::<u32, 2, P>::new());
+                let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+                run(
+                    vec![
+                        Box::new(move || {
+                            for event in 0..2 {
+                                a.publish(event).unwrap();
+                                assert_eq!(drain(&a, 1), [event]);
+                            }
+                        }),
+                        Box::new(move || {
+                            let stats = b.stats();
+                            assert_eq!(stats.dropped(), 0, "{stats:?}");
+                            assert!(stats.high_water <= 1 && b.len() <= 2, "{stats:?}");
+                        }),
+                    ],
+                    reverse,
+                );
+                assert!(bus.stats().high_water <= 1);
+            });
+        }
+    }
+    check::<tickbus::Reject>();
+    check::<DropOldest>();
+}
+
 /// One event taken at a time, by `next`, from a bus with a stopped publisher.
 #[test]
 fn two_takers() {

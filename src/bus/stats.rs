@@ -6,10 +6,13 @@ use crate::ring::{Core, Policy};
 ///
 /// At every quiet moment, when no publish and no take is under way,
 /// `published == handled + dropped() + pending`. An event whose publishing has begun counts as pending;
-/// while others are at work on the bus a reading is an estimate. Reading takes constant time and may be
-/// done in an interrupt handler.
+/// while others are at work on the bus a reading is an estimate. (One that interrupts a take from a
+/// [`DropOldest`](crate::DropOldest) bus may show one drop that it takes back later.) Reading takes
+/// constant time and may be done in an interrupt handler.
 ///
-/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`.
+/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`. On targets
+/// without 64-bit atomics, a [`DropOldest`](crate::DropOldest) bus must be drained at least once in 2^32
+/// events, or their loss is not told.
 ///
 /// # Examples
 ///
@@ -56,11 +59,7 @@ impl Stats {
         let (refused, dropped_newest) =
             if P::REFUSES { (counts.turned_away, 0) } else { (0, counts.turned_away) };
         Self {
-            published: counts
-                .handled
-                .wrapping_add(counts.pending)
-                .wrapping_add(counts.displaced)
-                .wrapping_add(dropped_newest),
+            published: counts.accepted.wrapping_add(dropped_newest),
             handled: counts.handled,
             failed: counts.failed,
             unhandled: counts.unhandled,

@@ -6,6 +6,7 @@ use crate::sync::{Acquire, AtomicWord, Relaxed, SignedWord, Word};
 /// What has happened on a ring, as the bus tells it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
+    pub(crate) accepted: usize,
     pub(crate) handled: usize,
     pub(crate) pending: usize,
     pub(crate) displaced: usize,
@@ -56,50 +57,73 @@ impl State {
     }
 }
 
-impl<E> Core<'_, E> {
+/// Where the ends of a ring are.
+struct Ends {
+    taken: Word,
+    skipped: Word,
+    /// The first position that nobody has claimed.
+    claimed: Word,
+}
+
+impl Ends {
     /// How many events wait, with those that are being published, and how many were displaced that
     /// the consumer has not come by yet.
+    fn waiting(&self, slots: Word) -> (Word, Word) {
+        let waiting = self.claimed.wrapping_sub(self.head());
+        if waiting <= slots { (waiting, 0) } else { (slots, waiting - slots) }
+    }
+
+    fn head(&self) -> Word {
+        self.taken.wrapping_add(self.skipped)
+    }
+}
+
+impl<E> Core<'_, E> {
     #[inline]
-    fn waiting<P: Policy>(self) -> (Word, Word) {
+    fn ends<P: Policy>(self) -> Ends {
         let front = &self.state.front.0;
-        let slots = self.shape().slots;
-        // Before the other end, which is never behind it.
-        let head = self.head::<P>();
+        // The head before the other end, which is never behind it then.
+        // Acquire: pairs with the Release of the takes, and so do those of `head`.
+        let taken = self.state.taken.0.load(Acquire);
+        let skipped = if P::EVICTS { self.state.skipped.load(Acquire) } else { 0 };
+        // Acquire: pairs with the Release of the claims; a head that is looked at later is no older.
         let claimed = if P::EVICTS {
-            self.first_younger::<P>(front.tail.load(Acquire), self.shape().claimed()).0
+            let tail = front.tail.load(Acquire);
+            self.first_younger::<P>(tail, self.shape().claimed()).0
         } else if P::ALONE {
-            front.tail.load(Relaxed)
+            front.tail.load(Acquire)
         } else {
-            front.alloc.load(Relaxed)
+            front.alloc.load(Acquire)
         };
-        let waiting = claimed.wrapping_sub(head);
-        if !P::EVICTS || waiting <= slots {
-            return (waiting.min(slots), 0);
-        }
-        (slots, waiting - slots)
+        Ends { taken, skipped, claimed }
     }
 
     /// How many events wait, with those that are being published.
     #[inline]
     pub(crate) fn pending<P: Policy>(self) -> usize {
-        self.waiting::<P>().0 as usize
+        self.ends::<P>().waiting(self.shape().slots).0 as usize
     }
 
     /// What has happened so far.
     pub(crate) fn counts<P: Policy>(self) -> Counts {
         let state = self.state;
+        let slots = self.shape().slots;
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
-        let handled = word(&state.taken.0);
-        let (pending, displaced) = self.waiting::<P>();
-        let displaced =
-            if P::EVICTS { word(&state.skipped).wrapping_add(displaced as usize) } else { 0 };
+        let ends = self.ends::<P>();
+        let (pending, displaced) = ends.waiting(slots);
+        let displaced = if P::EVICTS { displaced.wrapping_add(ends.skipped) } else { 0 };
         let turned_away = word(&state.turned_away);
-        let full = displaced != 0 || turned_away != 0;
-        state.mark_waiting(if full { self.shape().slots } else { pending });
+        if displaced != 0 || turned_away != 0 {
+            state.mark_waiting(slots);
+        } else if self.head::<P>() == ends.head() {
+            // So many waited at the moment in between.
+            state.mark_waiting(pending);
+        }
         Counts {
-            handled,
+            accepted: ends.claimed as usize,
+            handled: ends.taken as usize,
             pending: pending as usize,
-            displaced,
+            displaced: displaced as usize,
             turned_away,
             failed: word(&state.failed),
             unhandled: word(&state.unhandled),
@@ -121,10 +145,11 @@ impl<E> Core<'_, E> {
     #[inline]
     pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
         let state = self.state;
-        let (pending, displaced) = self.waiting::<P>();
+        let ends = self.ends::<P>();
+        let (pending, displaced) = ends.waiting(self.shape().slots);
         let mut lost = state.turned_away.load(Relaxed);
         if P::EVICTS {
-            lost = lost.wrapping_add(state.skipped.load(Relaxed)).wrapping_add(displaced);
+            lost = lost.wrapping_add(ends.skipped).wrapping_add(displaced);
         }
         let news = lost.wrapping_sub(state.told.load(Relaxed));
         // Less than none: a reading that fell between two steps of a publisher told too much before.

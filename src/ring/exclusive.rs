@@ -46,6 +46,9 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let mut head = self.state.head_of_consumer::<P>();
         if P::EVICTS {
             head = self.state.skip_displaced(head, end, Self::SHAPE.slots);
+        } else {
+            // Lest it fall behind by all that a word can count.
+            *self.state.front.0.room.get_mut() = head;
         }
         self.state.mark_waiting(end.wrapping_sub(head));
         Span { end }

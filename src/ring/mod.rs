@@ -78,8 +78,10 @@
 //!
 //! # Wrapping
 //!
-//! An entry has room for `2^(BITS - 3)` positions, or a quarter of that where words have 64 bits. Somebody who sleeps between reading a word and its
-//! compare-and-swap is fooled if exactly a multiple of so many events was published meanwhile.
+//! Positions have all bits of a word, entries have room for `2^(BITS - 3)` of them, or a quarter of that
+//! where words have 64 bits, and the age of an entry is signed. So nobody may be stopped between two
+//! instructions of a publish while 2^(BITS - 4) other events are published: 2^28 where words have 32
+//! bits, which at a million events a second is four and a half minutes, and for ever where they have 64.
 //!
 //! # Atomics
 //!
@@ -88,7 +90,7 @@
 //! | [`Front::alloc`] | claims | claims, counts | claim Release → `claim` Acquire: the entry was read before another may commit there |
 //! | [`Front::tail`] | commits | all | Release → Acquire: everything before it is committed |
 //! | [`Front::room`] | `claim` | `publish` | Release → Acquire: hands on what `head` says |
-//! | [`State::taken`] | consumer | `claim` | Release → Acquire: the event is out of the cell |
+//! | [`State::taken`], [`State::skipped`] | consumer | `claim`, counts | Release → Acquire: the event is out of the cell; the claims of what was passed |
 //! | entries | all | all | commit Release → `first_younger` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
 //! | [`State::consumer`] | consumer | consumer | Release → Acquire: what the last consumer did |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
@@ -364,10 +366,10 @@ impl<'a, E> Core<'a, E> {
     /// The next position to take.
     #[inline(always)]
     fn head<P: Policy>(self) -> Word {
-        // Acquire: pairs with the Release in `take`; the events before are out of their cells, and what
+        // Acquire: pairs with the Release of the takes; the events before are out of their cells, and what
         // the consumer has seen of the other words is seen.
         let taken = self.state.taken.0.load(Acquire);
-        if P::EVICTS { taken.wrapping_add(self.state.skipped.load(Relaxed)) } else { taken }
+        if P::EVICTS { taken.wrapping_add(self.state.skipped.load(Acquire)) } else { taken }
     }
 
     /// The first position from `position` on whose entry is younger than `age`, and that entry.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::publish::Claim;
 use super::{Cell, Core, Policy, Reader, Ring};
+use crate::sync::Word;
 
 struct Rejecting;
 
@@ -201,4 +202,43 @@ fn displacing() {
     histories::<Displacing, 2>();
     histories::<Displacing, 4>();
     histories::<Displacing, 8>();
+}
+
+/// A ring that displaces, long after its last drain: what is left are the newest events.
+#[test]
+fn not_drained_for_half_the_range() {
+    let mut ring = Ring::<Counted, 4, Displacing>::new();
+    let token = Rc::new(());
+    *ring.state.taken.0.get_mut() = (1 << (Word::BITS - 1)) - 100;
+    let mut numbers = |ring: &mut Ring<Counted, 4, Displacing>, shared: bool| {
+        for number in 0..9 {
+            assert!(ring.publish((number, Rc::clone(&token))).is_ok());
+        }
+        let mut seen = History::default();
+        if shared {
+            drain::<Displacing>(ring.core(), usize::MAX, &mut seen);
+        } else {
+            let mut span = ring.freeze_mut();
+            seen.taken.extend(core::iter::from_fn(|| ring.take_mut(&mut span)).map(|(n, _)| n));
+        }
+        assert_eq!(Rc::strong_count(&token), 1, "nothing is dropped twice or kept");
+        seen.taken
+    };
+    assert_eq!(numbers(&mut ring, false), [5, 6, 7, 8]);
+    assert_eq!(numbers(&mut ring, true), [5, 6, 7, 8]);
+    *ring.state.taken.0.get_mut() -= (1 << (Word::BITS - 1)) - 100;
+    assert_eq!(numbers(&mut ring, true), [5, 6, 7, 8]);
+}
+
+/// What publishers were told of the head is brought up to date by exclusive drains too.
+#[test]
+fn the_room_of_another_age() {
+    let mut ring = Ring::<Counted, 4, Rejecting>::new();
+    let token = Rc::new(());
+    *ring.state.front.0.room.get_mut() = 2;
+    let _ = ring.freeze_mut();
+    for number in 0..4 {
+        assert!(ring.publish_mut((number, Rc::clone(&token))).is_ok());
+    }
+    assert!(ring.publish((4, Rc::clone(&token))).is_err(), "four is all there is room for");
 }

@@ -1,7 +1,7 @@
 //! The taking side: freeze an end, take what is before it.
 
-use super::{Core, Policy, State, before};
-use crate::sync::{Relaxed, Release, Word};
+use super::{Core, Policy, State};
+use crate::sync::{AtomicWord, Relaxed, Release, Word};
 
 /// The one consumer's side of a ring.
 pub(crate) struct Reader<'a, E> {
@@ -108,7 +108,7 @@ impl<'a, E> Reader<'a, E> {
         let shape = core.shape();
         loop {
             let head = state.head_of_consumer::<P>();
-            if !before(head, span.end) {
+            if head == span.end {
                 return None;
             }
             let entry = core.entry(head);
@@ -126,14 +126,14 @@ impl<'a, E> Reader<'a, E> {
                 }
                 let cell = shape.cell::<P>(found, head);
                 spare.store(cell as Word ^ shape.slots, Relaxed);
-                State::add(&state.taken.0, 1);
+                state.pass(&state.taken.0, 1);
                 // SAFETY: an entry named it.
                 let cell = unsafe { core.cell(cell) };
                 // SAFETY: the entry said that the event is in, and since it does not name the cell any
                 // more, the cell is ours: the spare. Its event is not read again.
                 return Some(unsafe { cell.read() });
             }
-            State::add(&state.skipped, 1);
+            state.pass(&state.skipped, 1);
         }
     }
 }
@@ -149,11 +149,19 @@ impl State {
     /// Moves the head over what has been displaced for certain, and returns it.
     #[inline]
     pub(super) fn skip_displaced(&self, head: Word, end: Word, slots: Word) -> Word {
-        let oldest = end.wrapping_sub(slots);
-        if !before(head, oldest) {
+        let waiting = end.wrapping_sub(head);
+        if waiting <= slots {
             return head;
         }
-        Self::add(&self.skipped, oldest.wrapping_sub(head));
-        oldest
+        self.pass(&self.skipped, waiting - slots);
+        end.wrapping_sub(slots)
+    }
+
+    /// Adds to a part of the head.
+    #[inline(always)]
+    fn pass(&self, part: &AtomicWord, by: Word) {
+        // Release: pairs with the Acquire in `ends` and `head`: whoever sees it sees the claims of the
+        // positions that it has passed.
+        part.store(part.load(Relaxed).wrapping_add(by), Release);
     }
 }
