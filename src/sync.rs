@@ -6,8 +6,8 @@
 //! | targets without (thumbv6m, riscv32imc) | `core`, plain loads and stores | in a critical section of constant length |
 //! | `--cfg tickbus_loom` | loom | loom |
 //!
-//! A *word* holds a position or a stamp. It has 64 bits where the target has 64-bit atomics and 32
-//! elsewhere.
+//! A *word* holds a position or an entry. It has 64 bits where the target has 64-bit atomics and 32
+//! elsewhere, and where `--cfg tickbus_narrow` tries on a host what microcontrollers do.
 
 #[cfg(tickbus_loom)]
 mod imp {
@@ -17,14 +17,18 @@ mod imp {
     pub(crate) type SignedWord = i64;
 }
 
-#[cfg(all(not(tickbus_loom), target_has_atomic = "64"))]
+#[cfg(all(not(tickbus_loom), target_has_atomic = "64", not(tickbus_narrow)))]
 mod imp {
     pub(crate) use core::sync::atomic::AtomicU64 as AtomicWord;
     pub(crate) type Word = u64;
     pub(crate) type SignedWord = i64;
 }
 
-#[cfg(all(not(tickbus_loom), not(target_has_atomic = "64"), target_has_atomic = "ptr"))]
+#[cfg(all(
+    not(tickbus_loom),
+    any(not(target_has_atomic = "64"), tickbus_narrow),
+    target_has_atomic = "ptr"
+))]
 mod imp {
     pub(crate) use core::sync::atomic::AtomicU32 as AtomicWord;
     pub(crate) type Word = u32;

@@ -68,13 +68,7 @@ struct Reader<E: 'static, const N: usize, P: Overrun + 'static>(Consumer<'static
 
 impl<E: Send, const N: usize, P: Overrun> Read<E> for Reader<E, N, P> {
     fn read(&mut self, limit: usize, into: &mut Vec<E>) {
-        let drain = self.0.drain();
-        if limit >= N {
-            // A drain has no more than the bus holds, and internal iteration is the fast one.
-            drain.for_each(|event| into.push(event));
-        } else {
-            into.extend(drain.take(limit));
-        }
+        self.0.drain().at_most(limit).for_each(|event| into.push(event));
     }
 
     fn backlog(&self) -> usize {

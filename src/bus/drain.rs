@@ -24,6 +24,28 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
         Self { consumer, span }
     }
 
+    /// The same events, but `most` at most: as `take`, without counting them one by one.
+    ///
+    /// On a [`DropOldest`](crate::DropOldest) bus those that are displaced meanwhile count as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// static BUS: Bus<u8, 4> = Bus::new();
+    /// let mut events = BUS.consumer().unwrap();
+    /// BUS.publish_batch(&[1, 2, 3]).unwrap();
+    ///
+    /// assert!(events.drain().at_most(2).eq([1, 2]));
+    /// assert!(events.drain().at_most(2).eq([3]));
+    /// ```
+    #[inline]
+    pub fn at_most(mut self, most: usize) -> Self {
+        self.consumer.reader.shorten::<P>(&mut self.span, most);
+        self
+    }
+
     /// The same events, until `stop` says so.
     ///
     /// `stop` is asked before each event is taken, so the event that ends it is not lost, as it would

@@ -16,6 +16,7 @@ use super::{
     Bus, Consumer, DropNewest, DropOldest, Lane, Overrun, Producer, Reject, Single, Stats,
 };
 use crate::Full;
+use crate::sync::Word;
 
 // ---- The model ---------------------------------------------------------------------------------
 
@@ -97,11 +98,16 @@ impl Model {
         let most = if stats.dropped() + stats.refused > 0 { self.capacity } else { self.found };
         assert!(most.max(stats.pending) <= stats.high_water, "{stats:?}");
         assert!(stats.high_water <= self.stats.high_water, "{stats:?}");
-        assert_eq!(Stats { high_water: 0, ..stats }, Stats { high_water: 0, ..self.stats });
-        assert_eq!(
-            stats.published,
-            stats.handled.wrapping_add(stats.dropped()).wrapping_add(stats.pending)
-        );
+        // Counts are as wide as a word of the ring.
+        let counted = |stats: &Stats| Stats {
+            published: stats.published as Word as usize,
+            handled: stats.handled as Word as usize,
+            high_water: 0,
+            ..*stats
+        };
+        assert_eq!(counted(&stats), counted(&self.stats));
+        let sum = stats.handled.wrapping_add(stats.dropped()).wrapping_add(stats.pending);
+        assert_eq!(stats.published as Word, sum as Word);
         let alive = Rc::strong_count(token) - 1;
         assert!(alive == 0 || alive == self.waiting.len(), "{alive} of {}", self.waiting.len());
     }
@@ -270,7 +276,7 @@ fn start() -> impl Strategy<Value = Start> {
 
 fn bus_at<E, const N: usize, P: Overrun>(start: Start) -> Bus<E, N, P> {
     // An entry has room for all but three bits of a position.
-    let half = 1_usize << (usize::BITS - 1 - 3);
+    let half = 1_usize << (Word::BITS - 1 - 3);
     match start {
         Start::Zero => Bus::new(),
         Start::BeforeTheEnd(back) => Bus::starting_before_wrap(back),

@@ -210,7 +210,7 @@ fn not_drained_for_half_the_range() {
     let mut ring = Ring::<Counted, 4, Displacing>::new();
     let token = Rc::new(());
     *ring.state.taken.0.get_mut() = (1 << (Word::BITS - 1)) - 100;
-    let mut numbers = |ring: &mut Ring<Counted, 4, Displacing>, shared: bool| {
+    let numbers = |ring: &mut Ring<Counted, 4, Displacing>, shared: bool| {
         for number in 0..9 {
             assert!(ring.publish((number, Rc::clone(&token))).is_ok());
         }

@@ -40,6 +40,15 @@ impl<'a, E> Reader<'a, E> {
         Span { end }
     }
 
+    /// Ends a span after so many positions, if it does not end before.
+    #[inline]
+    pub(crate) fn shorten<P: Policy>(&self, span: &mut Span, most: usize) {
+        let head = self.core.state.head_of_consumer::<P>();
+        if (span.end.wrapping_sub(head) as usize) > most {
+            span.end = head.wrapping_add(most as Word);
+        }
+    }
+
     /// The next event, in order.
     #[inline]
     pub(crate) fn take<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
