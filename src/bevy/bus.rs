@@ -50,7 +50,7 @@ impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Publish<E> for Bus
 
     fn claim(&'static self) -> Option<Box<dyn Read<E>>> {
         let consumer = self.consumer()?;
-        Some(Box::new(Reader::<E, N, P>(consumer)))
+        Some(Box::new(Reader(consumer)))
     }
 
     fn as_pending(&'static self) -> &'static dyn Pending {
@@ -64,9 +64,9 @@ impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Pending for Bus<E,
     }
 }
 
-struct Reader<E: 'static, const N: usize, P: Overrun + 'static>(Consumer<'static, E, P>);
+struct Reader<E: 'static, P: Overrun + 'static>(Consumer<'static, E, P>);
 
-impl<E: Send, const N: usize, P: Overrun> Read<E> for Reader<E, N, P> {
+impl<E: Send, P: Overrun> Read<E> for Reader<E, P> {
     fn read(&mut self, limit: usize, into: &mut Vec<E>) {
         self.0.drain().at_most(limit).for_each(|event| into.push(event));
     }
