@@ -101,6 +101,7 @@ mod counts;
 #[cfg(not(tickbus_loom))]
 mod exclusive;
 mod publish;
+mod ready;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
 mod take;
