@@ -57,6 +57,7 @@
 //! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain_mut`] |
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
+//! | await an event, or room for one | [`Awaited`], [`Waiters`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //!
@@ -85,6 +86,7 @@ mod event;
 mod ring;
 mod subject;
 mod sync;
+mod wait;
 
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
@@ -92,11 +94,14 @@ pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
-pub use error::{Full, InvalidPattern, InvalidSubject};
+pub use error::{Full, InvalidPattern, InvalidSubject, TooManyWaiters};
 #[doc(hidden)]
 pub use event::__private;
 pub use event::Event;
 pub use subject::{Pattern, Subject};
+pub use wait::{
+    Awaited, AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready, WaitUntil, Waiters,
+};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -12,7 +12,7 @@
 #[cfg(tickbus_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::AtomicU64 as AtomicWord;
+    pub(crate) use loom::sync::atomic::{AtomicU64 as AtomicWord, fence};
     pub(crate) type Word = u64;
     pub(crate) type SignedWord = i64;
 }
@@ -133,7 +133,9 @@ mod cell {
 
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
-pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+#[cfg(not(tickbus_loom))]
+pub(crate) use core::sync::atomic::fence;
 pub(crate) use imp::*;
 
 /// Keeps what the publishers write off the cache line of what the consumer writes. Pads nothing

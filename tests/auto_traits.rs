@@ -8,9 +8,10 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, Drain, DrainMut, DropNewest, DropOldest, Flow, Full,
-    InvalidPattern, InvalidSubject, Lane, Overrun, Pattern, Producer, Reject, Report, Stats,
-    Subject, Until,
+    Awaited, AwaitedConsumer, AwaitedDrain, Budget, Bus, Consumer, Dispatch, Drain, DrainMut,
+    DropNewest, DropOldest, Flow, Full, InvalidPattern, InvalidSubject, Lane, NextEvent, Overrun,
+    Pattern, Producer, PublishWait, Ready, Reject, Report, Stats, Subject, TooManyWaiters, Until,
+    WaitUntil, Waiters,
 };
 
 /// An event that may be sent and not shared.
@@ -27,6 +28,13 @@ fn with<P: Overrun + 'static>() {
     send_and_sync::<DrainMut<'static, Event, 2, P>>();
     send_and_sync::<Until<Drain<'static, 'static, Event, P>, fn() -> bool>>();
     send_and_sync::<Until<DrainMut<'static, Event, 2, P>, fn() -> bool>>();
+    send_and_sync::<Awaited<Bus<Event, 2, P>, 1>>();
+    send_and_sync::<AwaitedConsumer<'static, Event, P>>();
+    send_and_sync::<AwaitedDrain<'static, 'static, Event, P>>();
+    send_and_sync::<NextEvent<'static, 'static, Event, P>>();
+    send_and_sync::<Ready<'static, 'static, Event, P>>();
+    send::<PublishWait<'static, Event, 2, P>>();
+    send_and_sync::<PublishWait<'static, u8, 2, P>>();
 }
 
 #[test]
@@ -63,6 +71,9 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<Budget>();
     send_and_sync::<Report>();
     send_and_sync::<Stats>();
+    send_and_sync::<TooManyWaiters>();
+    send_and_sync::<Waiters<1>>();
+    send_and_sync::<WaitUntil<'static, fn() -> Option<u8>>>();
     send_and_sync::<Reject>();
     send_and_sync::<DropOldest>();
     send_and_sync::<DropNewest>();

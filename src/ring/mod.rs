@@ -105,6 +105,7 @@ mod ready;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
 mod take;
+pub(crate) mod waiter;
 
 use core::mem::MaybeUninit;
 
