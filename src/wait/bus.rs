@@ -257,7 +257,8 @@ impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
         match wait.poll(context, || ready(consumer)) {
             Poll::Ready(Ok(found)) => Poll::Ready(found),
             Poll::Ready(Err(_)) => {
-                // Publishers have all the places, while there is no event: so they have room.
+                // Publishers have all the places, and there is no event: so each has been stopped between
+                // taking its place and finding room. We may have stopped it, so we wait for none of them.
                 wait.table.wake();
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -362,7 +363,7 @@ impl<E, P: Overrun> fmt::Debug for NextEvent<'_, '_, E, P> {
 /// who wait for room when it has taken an event, before it hands it out.
 #[must_use = "a drain takes nothing until it is iterated over"]
 pub struct AwaitedDrain<'c, 'a, E, P: Overrun> {
-    table: Table<'a>,
+    table: &'a Table,
     drain: Drain<'c, 'a, E, P>,
 }
 

@@ -67,9 +67,7 @@ use crate::sync::{Acquire, AtomicWord, Relaxed, Release, SeqCst, Word, fence};
 /// static NOBODY: tickbus::Waiters<0> = tickbus::Waiters::new();
 /// ```
 pub struct Waiters<const W: usize> {
-    /// How many places are in use, or are about to be. At most `W`.
-    used: AtomicWord,
-    places: [Waiter; W],
+    table: Table<[Waiter; W]>,
 }
 
 impl<const W: usize> Waiters<W> {
@@ -78,14 +76,15 @@ impl<const W: usize> Waiters<W> {
     #[must_use]
     pub const fn new() -> Self {
         const { assert!(W > 0, "a table for waiters needs at least one place") };
-        Self { used: AtomicWord::new(0), places: [const { Waiter::new() }; W] }
+        Self { table: Table { used: AtomicWord::new(0), places: [const { Waiter::new() }; W] } }
     }
 
     /// A table in which nobody waits.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { used: AtomicWord::new(0), places: core::array::from_fn(|_| Waiter::new()) }
+        let places = core::array::from_fn(|_| Waiter::new());
+        Self { table: Table { used: AtomicWord::new(0), places } }
     }
 
     /// Wakes everybody who waits. Say so after the change that they wait for.
@@ -112,8 +111,8 @@ impl<const W: usize> Waiters<W> {
     }
 
     #[inline(always)]
-    fn table(&self) -> Table<'_> {
-        Table { used: &self.used, places: &self.places }
+    fn table(&self) -> &Table {
+        &self.table
     }
 }
 
@@ -125,7 +124,7 @@ impl<const W: usize> Default for Waiters<W> {
 
 impl<const W: usize> fmt::Debug for Waiters<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting = self.places.iter().filter(|place| place.is_armed()).count();
+        let waiting = self.table.places.iter().filter(|place| place.is_armed()).count();
         f.debug_struct("Waiters").field("places", &W).field("waiting", &waiting).finish()
     }
 }
@@ -222,10 +221,10 @@ impl<F> fmt::Debug for WaitUntil<'_, F> {
 }
 
 /// The places, however many.
-#[derive(Clone, Copy)]
-struct Table<'a> {
-    used: &'a AtomicWord,
-    places: &'a [Waiter],
+struct Table<P: ?Sized = [Waiter]> {
+    /// How many are in use, or are about to be. Never more than there are.
+    used: AtomicWord,
+    places: P,
 }
 
 /// Why there is no place.
@@ -236,9 +235,9 @@ enum NoPlace {
     Changing,
 }
 
-impl Table<'_> {
+impl Table {
     #[inline(always)]
-    fn wake(self) {
+    fn wake(&self) {
         // Store, then load, here and in `Wait::poll`, crosswise: a change here and `used` there, `used`
         // here and the change there. Of two SeqCst fences one is first, and what was stored before it is
         // seen behind the other: either we see that somebody waits, or he sees the change.
@@ -250,7 +249,7 @@ impl Table<'_> {
 
     #[cold]
     #[inline(never)]
-    fn wake_all(self) {
+    fn wake_all(&self) {
         /// Goes on with the others when a waker panics.
         struct Rest<'a> {
             used: &'a AtomicWord,
@@ -271,11 +270,11 @@ impl Table<'_> {
                 self.run();
             }
         }
-        Rest { used: self.used, places: self.places.iter() }.run();
+        Rest { used: &self.used, places: self.places.iter() }.run();
     }
 
     /// Finds a place for the waker.
-    fn arm(self, mut waker: Waker) -> Result<Place, NoPlace> {
+    fn arm(&self, mut waker: Waker) -> Result<Place, NoPlace> {
         let mut used = self.used.load(Relaxed);
         loop {
             let is_full = used as usize >= self.places.len();
@@ -304,10 +303,10 @@ impl Table<'_> {
         }
     }
 
-    fn disarm(self, place: Place) -> Option<Waker> {
+    fn disarm(&self, place: Place) -> Option<Waker> {
         let waker = self.places[place.index].take_as(place.ticket);
         if waker.is_some() {
-            leave(self.used);
+            leave(&self.used);
         }
         waker
     }
@@ -328,12 +327,12 @@ struct Place {
 
 /// One who waits: what every future here is made of.
 struct Wait<'a> {
-    table: Table<'a>,
+    table: &'a Table,
     place: Option<Place>,
 }
 
 impl<'a> Wait<'a> {
-    fn new(table: Table<'a>) -> Self {
+    fn new(table: &'a Table) -> Self {
         Self { table, place: None }
     }
 
