@@ -10,7 +10,7 @@ const TIERS: &[&[&str]] = &[
     &["subject", "event"],
     &["ring"],
     &["bus"],
-    &["defer", "hold", "request", "timer", "topic"],
+    &["defer", "hold", "request", "timer", "topic", "wait"],
     &["bevy"],
 ];
 

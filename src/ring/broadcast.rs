@@ -54,7 +54,7 @@
 //! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in |
 //! | `Ring::lost` | publishers | Relaxed: it is right by itself |
 //!
-//! `tests/loom_topic.rs` has the models, `tests/mutants/topics.list` what they notice.
+//! `tests/loom_topic.rs` has the models, `tests/mutants/topic.list` what they notice.
 
 use core::mem::MaybeUninit;
 
