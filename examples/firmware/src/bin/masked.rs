@@ -2,18 +2,22 @@
 //!
 //! An interrupt is made to land after every instruction of the operation in turn. Those that come while
 //! interrupts are masked all land on the same instruction: as many as do that is the length. On the bus
-//! it must not depend on the size of the event. A queue in a critical section stands beside it.
+//! and in fan-out it must not depend on the size of the event. A queue in a critical section stands beside
+//! them.
 #![no_std]
 #![no_main]
 
-use core::cell::RefCell;
+use core::cell::{RefCell, UnsafeCell};
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use critical_section::Mutex;
 use heapless::Deque;
 use semihosting::println;
-use tickbus::{Budget, Bus, Dispatch, DropOldest, Event, Lane};
+use tickbus::{
+    Budget, Bus, Dispatch, DropOldest, Event, GatedTopic, Lagged, Lane, Latest, Subscriber, Topic,
+    Watcher,
+};
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::{clock, host};
 
@@ -34,6 +38,34 @@ impl<const WORDS: usize> Event for Payload<WORDS> {
     }
 }
 
+/// A reader between two operations. No critical section guards it: that would be found.
+struct Held<T>(UnsafeCell<Option<T>>);
+
+// SAFETY: only `main` reaches it.
+unsafe impl<T: Send> Sync for Held<T> {}
+
+impl<T> Held<T> {
+    const fn new() -> Self {
+        Self(UnsafeCell::new(None))
+    }
+
+    fn set(&self, value: T) {
+        // SAFETY: only `main` comes here, and not while it is in `with`.
+        unsafe { *self.0.get() = Some(value) };
+    }
+
+    fn forget(&self) {
+        // SAFETY: as in `set`.
+        unsafe { *self.0.get() = None };
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: only `main` comes here, and `work` does not use this object.
+        let held = unsafe { &mut *self.0.get() };
+        work(held.as_mut().expect("set before"))
+    }
+}
+
 /// An operation, and what makes everything ready for it.
 struct Operation {
     name: &'static str,
@@ -43,7 +75,7 @@ struct Operation {
     run: fn(),
 }
 
-const OPERATIONS: usize = 10;
+const OPERATIONS: usize = 20;
 
 macro_rules! operations {
     ($function:ident, $words:literal) => {
@@ -54,6 +86,12 @@ macro_rules! operations {
             static LANE: Lane<Payload<$words>, SLOTS> = Lane::new();
             static TABLE: Dispatch<Payload<$words>, u32, 1> =
                 Dispatch::new().on("payload", |sum, event| *sum += event.0[0]);
+            static TOPIC: Topic<Payload<$words>, SLOTS> = Topic::new();
+            static GATED: GatedTopic<Payload<$words>, SLOTS, 1> = GatedTopic::new();
+            static LATEST: Latest<Payload<$words>> = Latest::new();
+            static LAGGING: Held<Subscriber<'static, Payload<$words>>> = Held::new();
+            static GATING: Held<Subscriber<'static, Payload<$words>>> = Held::new();
+            static WATCHER: Held<Watcher<'static, Payload<$words>>> = Held::new();
             static DEQUE: Mutex<RefCell<Deque<Payload<$words>, SLOTS>>> =
                 Mutex::new(RefCell::new(Deque::new()));
 
@@ -62,6 +100,31 @@ macro_rules! operations {
                 DISPLACING.consumer().expect("nobody else consumes").drain().for_each(drop);
                 LANE.consumer().expect("nobody else consumes").drain().for_each(drop);
                 critical_section::with(|cs| DEQUE.borrow_ref_mut(cs).clear());
+            }
+
+            fn subscribe() {
+                GATING.forget();
+                LAGGING.set(TOPIC.subscribe());
+                GATING.set(GATED.subscribe().expect("nobody else gates"));
+                WATCHER.set(LATEST.watch());
+            }
+
+            fn publish_to_readers() {
+                subscribe();
+                for _ in 0..SLOTS {
+                    TOPIC.publish(EVENT);
+                    assert!(GATED.publish(EVENT).is_ok(), "no room in an empty topic");
+                    LATEST.publish(EVENT);
+                }
+            }
+
+            fn publish_too_much() {
+                publish_to_readers();
+                TOPIC.publish(EVENT);
+            }
+
+            fn sum(reader: &mut Subscriber<'static, Payload<$words>>) -> u32 {
+                reader.read().flatten().map(|event| black_box(event).0[0]).sum()
             }
 
             fn fill() {
@@ -109,6 +172,31 @@ macro_rules! operations {
                     assert!(producer.publish(EVENT).is_ok());
                     let mut consumer = LANE.consumer().expect("nobody else consumes");
                     assert_eq!(consumer.drain().count(), 1);
+                }),
+                bus("Topic: publish", subscribe, || TOPIC.publish(EVENT)),
+                bus("Topic: read", publish_to_readers, || assert_eq!(LAGGING.with(sum), 28)),
+                bus("Topic: read, and be told", publish_too_much, || {
+                    LAGGING.with(|reader| {
+                        let mut unread = reader.read();
+                        assert!(matches!(unread.next(), Some(Err(Lagged(1)))));
+                        assert!(matches!(black_box(unread.next()), Some(Ok(_))));
+                    });
+                }),
+                bus("Topic: subscribe, drop", subscribe, || drop(black_box(TOPIC.subscribe()))),
+                bus("GatedTopic: publish", subscribe, || assert!(GATED.publish(EVENT).is_ok())),
+                bus("GatedTopic: publish to a full topic", publish_to_readers, || {
+                    assert!(GATED.publish(EVENT).is_err());
+                }),
+                bus("GatedTopic: read", publish_to_readers, || assert_eq!(GATING.with(sum), 28)),
+                bus("GatedTopic: drop, subscribe", subscribe, || {
+                    GATING.forget();
+                    GATING.set(GATED.subscribe().expect("nobody else gates"));
+                }),
+                bus("Latest: publish", subscribe, || LATEST.publish(EVENT)),
+                bus("Latest: changed, get", publish_to_readers, || {
+                    let changed = WATCHER.with(Watcher::changed);
+                    assert_eq!(black_box(changed).map(|changed| changed.skipped), Some(3));
+                    assert!(black_box(LATEST.get()).is_some());
                 }),
                 peer("Deque in a critical section: publish", empty, || {
                     critical_section::with(|cs| {
@@ -186,7 +274,7 @@ fn main() -> ! {
             "{failures} operations mask more than {BOUND} instructions, or not the same at all sizes"
         ));
     }
-    println!("no operation of the bus masks more than {BOUND}, whatever the event");
+    println!("no operation of the bus or of fan-out masks more than {BOUND}, whatever the event");
     host::done()
 }
 

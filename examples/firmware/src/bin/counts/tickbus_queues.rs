@@ -1,8 +1,6 @@
 //! The bus, its policies and its exclusive side.
 
-use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer, Single,
-};
+use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer, Single};
 
 use crate::event::{Context, Event, add, subtract};
 use crate::queue::{Queue, SLOTS};

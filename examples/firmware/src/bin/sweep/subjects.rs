@@ -69,20 +69,20 @@ impl Event {
 }
 
 /// No publisher's number.
-const TORN: u32 = 999_999;
+pub const TORN: u32 = 999_999;
 
 /// A static that is made new between two points.
-struct Renewable<T>(UnsafeCell<T>);
+pub struct Renewable<T>(UnsafeCell<T>);
 
 // SAFETY: `get` shares a `T: Sync`, and `renew` is called when nobody else is at it.
 unsafe impl<T: Sync> Sync for Renewable<T> {}
 
 impl<T> Renewable<T> {
-    const fn new(value: T) -> Self {
+    pub const fn new(value: T) -> Self {
         Self(UnsafeCell::new(value))
     }
 
-    fn get(&self) -> &T {
+    pub fn get(&self) -> &T {
         // SAFETY: `renew` is called when nobody holds what this returns.
         unsafe { &*self.0.get() }
     }
@@ -90,7 +90,7 @@ impl<T> Renewable<T> {
     /// # Safety
     ///
     /// Nobody holds a reference, and no interrupt is on its way that would take one.
-    unsafe fn renew(&self, value: T) {
+    pub unsafe fn renew(&self, value: T) {
         // SAFETY: the caller sees to it that nobody else is at it.
         unsafe { *self.0.get() = value };
     }
