@@ -6,9 +6,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
 use tickbus::{GatedTopic, Lagged, Latest, Subscriber, Topic, Watcher};
+use tickbus_firmware::renewable::Renewable;
 
 use super::model::{Promise, READERS, Rules, Step};
-use crate::subjects::{Renewable, TORN};
+use crate::subjects::TORN;
 
 /// An object of the sweep. There is one of each, and every context reaches it.
 pub trait Subject {
