@@ -41,6 +41,8 @@ fn log<const LEVEL: usize>(step: Step) {
 enum Operation {
     Publish,
     PublishTwice,
+    /// Publishes until every cell of a latest value has been used.
+    PublishRound,
     /// Reads with a reader that was there before, which gates where there is a gate.
     Read,
     /// The same by the other way of reading.
@@ -52,9 +54,10 @@ enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Publish,
         Self::PublishTwice,
+        Self::PublishRound,
         Self::Read,
         Self::ReadOtherwise,
         Self::ReadLagging,
@@ -62,7 +65,7 @@ impl Operation {
     ];
 
     fn publishes(self) -> bool {
-        matches!(self, Self::Publish | Self::PublishTwice)
+        matches!(self, Self::Publish | Self::PublishTwice | Self::PublishRound)
     }
 
     fn has_reader(self) -> bool {
@@ -70,13 +73,18 @@ impl Operation {
     }
 
     fn is_of<S: Subject>(self) -> bool {
-        self != Self::ReadLagging || is_gated::<S>()
+        match self {
+            Self::ReadLagging => is_gated::<S>(),
+            Self::PublishRound => S::RULES.promise == Promise::Latest,
+            _ => true,
+        }
     }
 
     fn of<S: Subject, const LEVEL: usize>(self) -> fn() {
         match self {
             Self::Publish => publish::<S, LEVEL>,
             Self::PublishTwice => publish_twice::<S, LEVEL>,
+            Self::PublishRound => publish_round::<S, LEVEL>,
             Self::Read => || with_reader::<S, LEVEL>(|reader| S::read(reader, log::<LEVEL>)),
             Self::ReadOtherwise | Self::ReadLagging => {
                 || with_reader::<S, LEVEL>(|reader| S::read_otherwise(reader, log::<LEVEL>))
@@ -103,6 +111,13 @@ fn publish<S: Subject, const LEVEL: usize>() {
 fn publish_twice<S: Subject, const LEVEL: usize>() {
     publish::<S, LEVEL>();
     publish_one::<S, LEVEL>(event(LEVEL, 2));
+}
+
+fn publish_round<S: Subject, const LEVEL: usize>() {
+    publish_twice::<S, LEVEL>();
+    for number in 3..=5 {
+        publish_one::<S, LEVEL>(event(LEVEL, number));
+    }
 }
 
 fn with_reader<S: Subject, const LEVEL: usize>(read: fn(&mut S::Reader)) {
@@ -246,7 +261,8 @@ fn point<S: Subject>(
     for number in 0..moved {
         publish(50 + number as u32);
     }
-    // At least one gates where that is possible; before a lagging reader it is the witness, from later on.
+    // At least one gates where that is possible, and half the time two, of which the witness is the
+    // slower one. Before a lagging reader the witness gates, from later on.
     let is_lagging = case.any(|operation| operation == Operation::ReadLagging);
     for (index, operation) in case.operations().into_iter().enumerate() {
         if operation.is_some_and(Operation::has_reader) {
@@ -254,7 +270,7 @@ fn point<S: Subject>(
         }
     }
     if !is_lagging {
-        subscribe(WITNESS, moved, !case.any(Operation::has_reader));
+        subscribe(WITNESS, moved, moved == 3 || !case.any(Operation::has_reader));
     }
     for number in 1..=fill {
         publish(number as u32);
