@@ -71,7 +71,7 @@ fn write(register: *mut u32, value: u32) {
 }
 
 fn reload(k: u32) -> u32 {
-    (k - 1) * clock::ticks_per_thousand() / 1000 + 1
+    (2 * k - 1) * clock::ticks_per_thousand() / 2000
 }
 
 fn stop() {

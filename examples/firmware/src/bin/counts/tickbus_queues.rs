@@ -1,7 +1,8 @@
 //! The bus, its policies and its exclusive side.
 
 use tickbus::{
-    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer, Single,
+    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane,
+    Producer, Single,
 };
 
 use crate::event::{Context, Event, add, subtract};

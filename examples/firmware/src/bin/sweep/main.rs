@@ -6,14 +6,17 @@
 #![no_std]
 #![no_main]
 
+mod fan_out;
 mod model;
 mod subjects;
 mod waits;
 
 use core::cell::RefCell;
 use core::fmt;
+use core::ops::AddAssign;
 use core::panic::PanicInfo;
 
+use cortex_m_rt::ExceptionFrame;
 use critical_section::Mutex;
 use heapless::Vec;
 use model::{Counts, LEVELS, Log, Rules, Step, is_explained};
@@ -239,6 +242,33 @@ struct Tries {
     failures: u32,
 }
 
+impl AddAssign for Tries {
+    fn add_assign(&mut self, more: Self) {
+        self.points += more.points;
+        self.landings += more.landings;
+        self.failures += more.failures;
+    }
+}
+
+impl Tries {
+    /// Says what came of it, and returns the failures.
+    #[must_use]
+    fn told(self, name: &str) -> u32 {
+        let Self { points, landings, failures } = self;
+        let verdict = if failures == 0 { "passed" } else { "FAILED" };
+        println!("{name:<28} {verdict}: {points} points, {landings} landings");
+        failures
+    }
+
+    /// Fails if it found nothing wrong with a broken object.
+    fn convict(self, name: &str) {
+        if self.failures == 0 {
+            host::fail(format_args!("{name}: the sweep did not convict it"));
+        }
+        println!("{name}: convicted in {} cases, as it must be", self.failures);
+    }
+}
+
 /// Sweeps one case over all fill levels. Stops at the first failure, and tells it if `is_told`.
 fn sweep<S: Subject>(case: Case, is_told: bool) -> Tries {
     let levels = Levels {
@@ -257,40 +287,55 @@ fn sweep<S: Subject>(case: Case, is_told: bool) -> Tries {
     let moves: &[usize] = if case.pendsv.is_none() { &[0, 3] } else { &[3] };
     for fill in fills {
         for &moved in moves {
-            let mut last = None;
-            for first in 1.. {
-                let mut landed = Landing::After;
-                for second in 1.. {
-                    let (one, two, seen) = point::<S>(levels, fill, moved, first, second);
-                    tries.points += 1;
-                    landed = one;
-                    if case.pendsv.is_some() && two.is_inside() && Some(two) != last {
-                        tries.landings += 1;
-                        last = Some(two);
-                    }
-                    if !seen.is_right::<S>() {
-                        tries.failures += 1;
-                        if is_told {
-                            println!(
-                                "{}: {case}: no sequential order explains this; interrupted after \
-                                 {first} and {second} instructions, at {one:x?} and {two:x?}:\n{seen}",
-                                S::NAME
-                            );
-                        }
-                        return tries;
-                    }
-                    if !two.is_inside() {
-                        break;
-                    }
+            tries += every_point(case.pendsv.is_some(), |first, second| {
+                let (one, two, seen) = point::<S>(levels, fill, moved, first, second);
+                let is_right = seen.is_right::<S>();
+                if !is_right && is_told {
+                    println!(
+                        "{}: {case}: no sequential order explains this; interrupted after \
+                         {first} and {second} instructions, at {one:x?} and {two:x?}:\n{seen}",
+                        S::NAME
+                    );
                 }
-                if !landed.is_inside() {
-                    break;
-                }
-                if case.pendsv.is_none() && Some(landed) != last {
-                    tries.landings += 1;
-                    last = Some(landed);
-                }
+                (one, two, is_right)
+            });
+            if tries.failures > 0 {
+                return tries;
             }
+        }
+    }
+    tries
+}
+
+/// Interrupts after every instruction: those of `main`, and if it `is_nested` those of PendSV, which
+/// interrupts each of them. `point` runs one and says whether it was right; the first that is not ends it.
+fn every_point(
+    is_nested: bool,
+    mut point: impl FnMut(u32, u32) -> (Landing, Landing, bool),
+) -> Tries {
+    let mut tries = Tries::default();
+    let mut last = None;
+    for first in 1.. {
+        let mut landed = Landing::After;
+        for second in 1.. {
+            let (one, two, is_right) = point(first, second);
+            tries.points += 1;
+            landed = one;
+            let landing = if is_nested { two } else { one };
+            if landing.is_inside() && Some(landing) != last {
+                tries.landings += 1;
+                last = Some(landing);
+            }
+            if !is_right {
+                tries.failures += 1;
+                return tries;
+            }
+            if !two.is_inside() {
+                break;
+            }
+        }
+        if !landed.is_inside() {
+            break;
         }
     }
     tries
@@ -325,9 +370,7 @@ fn sweep_all<S: Subject>(depth: Depth, is_told: bool) -> Tries {
                 tries.landings
             );
         }
-        total.points += tries.points;
-        total.landings += tries.landings;
-        total.failures += tries.failures;
+        total += tries;
     };
     for main in Operation::ALL {
         for systick in Operation::ALL {
@@ -353,19 +396,11 @@ fn sweep_all<S: Subject>(depth: Depth, is_told: bool) -> Tries {
 
 #[must_use]
 fn must_pass<S: Subject>(depth: Depth) -> u32 {
-    let total = sweep_all::<S>(depth, true);
-    let Tries { points, landings, failures } = total;
-    let verdict = if failures == 0 { "passed" } else { "FAILED" };
-    println!("{:<28} {verdict}: {points} points, {landings} landings", S::NAME);
-    failures
+    sweep_all::<S>(depth, true).told(S::NAME)
 }
 
 fn must_fail<S: Subject>() {
-    let total = sweep_all::<S>(Depth::Two, false);
-    if total.failures == 0 {
-        host::fail(format_args!("{}: the sweep did not convict it", S::NAME));
-    }
-    println!("{}: convicted in {} cases, as it must be", S::NAME, total.failures);
+    sweep_all::<S>(Depth::Two, false).convict(S::NAME);
 }
 
 #[cortex_m_rt::entry]
@@ -385,6 +420,7 @@ fn main() -> ! {
     failures += must_pass::<subjects::DropNewest4>(Depth::Two);
     failures += must_pass::<subjects::DropOldest2>(Depth::Three);
     failures += must_pass::<subjects::DropOldest4>(Depth::Two);
+    failures += fan_out::sweep_all();
     if failures > 0 {
         host::fail(format_args!(
             "{failures} cases have an outcome that no sequential order explains"
@@ -392,6 +428,11 @@ fn main() -> ! {
     }
     println!("sweep passed");
     host::done()
+}
+
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    host::fail(format_args!("a fault, perhaps for want of stack: {frame:x?}"))
 }
 
 #[panic_handler]

@@ -1,12 +1,13 @@
 //! What is swept: the bus with each policy and the lane, a queue that must pass for the checker's sake,
 //! and two broken ones that must not.
 
-use core::cell::{RefCell, UnsafeCell};
+use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
 use heapless::Deque;
 use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Event as _, Lane, Reject};
+use tickbus_firmware::renewable::Renewable;
 
 use crate::model::Overrun;
 
@@ -69,32 +70,7 @@ impl Event {
 }
 
 /// No publisher's number.
-const TORN: u32 = 999_999;
-
-/// A static that is made new between two points.
-struct Renewable<T>(UnsafeCell<T>);
-
-// SAFETY: `get` shares a `T: Sync`, and `renew` is called when nobody else is at it.
-unsafe impl<T: Sync> Sync for Renewable<T> {}
-
-impl<T> Renewable<T> {
-    const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    fn get(&self) -> &T {
-        // SAFETY: `renew` is called when nobody holds what this returns.
-        unsafe { &*self.0.get() }
-    }
-
-    /// # Safety
-    ///
-    /// Nobody holds a reference, and no interrupt is on its way that would take one.
-    unsafe fn renew(&self, value: T) {
-        // SAFETY: the caller sees to it that nobody else is at it.
-        unsafe { *self.0.get() = value };
-    }
-}
+pub const TORN: u32 = 999_999;
 
 macro_rules! bus_subject {
     ($subject:ident, $name:literal, $capacity:literal, $policy:ident) => {
