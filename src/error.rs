@@ -82,6 +82,35 @@ impl fmt::Display for TooManySubscribers {
 
 impl Error for TooManySubscribers {}
 
+/// All places of a [`Waiters`](crate::Waiters) table are taken: as many tasks wait as it has places.
+///
+/// # Examples
+///
+/// ```
+/// use core::task::{Context, Poll, Waker};
+/// use std::pin::pin;
+/// use tickbus::{TooManyWaiters, Waiters};
+///
+/// let waiters: Waiters<1> = Waiters::new();
+/// let never = || None::<()>;
+/// let mut first = pin!(waiters.wait_until(never));
+/// let mut second = pin!(waiters.wait_until(never));
+///
+/// let mut context = Context::from_waker(Waker::noop());
+/// assert_eq!(first.as_mut().poll(&mut context), Poll::Pending);
+/// assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(Err(TooManyWaiters)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyWaiters;
+
+impl fmt::Display for TooManyWaiters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("more tasks wait than there are places for wakers")
+    }
+}
+
+impl Error for TooManyWaiters {}
+
 /// Why a text is not a [`Subject`](crate::Subject).
 ///
 /// Emptiness and length are looked at first. After them, where several things are wrong, the

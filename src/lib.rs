@@ -57,6 +57,7 @@
 //! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain_mut`] |
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
+//! | await an event, or room for one | [`Awaited`], [`Waiters`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
 //! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`] |
@@ -99,6 +100,7 @@ mod subject;
 mod sync;
 mod timer;
 mod topic;
+mod wait;
 
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
@@ -107,7 +109,7 @@ pub use bus::{
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use defer::Deferred;
-pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers};
+pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters};
 #[doc(hidden)]
 pub use event::__private;
 pub use event::Event;
@@ -118,6 +120,10 @@ pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{
     Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber,
     SubscriberStats, Topic, TopicStats, Unread, Watcher,
+};
+pub use wait::{
+    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, NextEvent,
+    PublishWait, Ready, WaitUntil, Waiters,
 };
 
 /// The examples of the README, compiled and run.

@@ -133,7 +133,7 @@ mod cell {
 
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
-pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 /// A part of an event that may be read while it is written. Loads and stores only: every target has
 /// them.
 #[cfg(not(tickbus_loom))]

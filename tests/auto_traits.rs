@@ -8,12 +8,13 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Answers, Budget, Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut,
-    DropNewest, DropOldest, Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored,
-    Incomplete, InvalidPattern, InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners,
-    Overrun, Pattern, Producer, Reject, Report, RequestId, Requests, Selective, Stats, Subject,
-    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, Topic, TopicStats, Unread,
-    Unscheduled, Until, Watcher,
+    Answers, Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, Budget,
+    Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut, DropNewest, DropOldest,
+    Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern,
+    InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners, NextEvent, Overrun, Pattern,
+    Producer, PublishWait, Ready, Reject, Report, RequestId, Requests, Selective, Stats, Subject,
+    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, TooManyWaiters, Topic,
+    TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -30,6 +31,13 @@ fn with<P: Overrun + 'static>() {
     send_and_sync::<DrainMut<'static, Event, 2, P>>();
     send_and_sync::<Until<Drain<'static, 'static, Event, P>, fn() -> bool>>();
     send_and_sync::<Until<DrainMut<'static, Event, 2, P>, fn() -> bool>>();
+    send_and_sync::<Awaited<Bus<Event, 2, P>, 1>>();
+    send_and_sync::<AwaitedConsumer<'static, Event, P>>();
+    send_and_sync::<AwaitedDrain<'static, 'static, Event, P>>();
+    send_and_sync::<NextEvent<'static, 'static, Event, P>>();
+    send_and_sync::<Ready<'static, 'static, Event, P>>();
+    send::<PublishWait<'static, Event, 2, P>>();
+    send_and_sync::<PublishWait<'static, u8, 2, P>>();
 }
 
 #[test]
@@ -113,6 +121,14 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<Gating>();
     send_and_sync::<Lagged>();
     send_and_sync::<TooManySubscribers>();
+    send_and_sync::<TooManyWaiters>();
+    send_and_sync::<Awaited<Topic<u8, 2>, 1>>();
+    send_and_sync::<Awaited<GatedTopic<u8, 2, 1>, 1>>();
+    send_and_sync::<Awaited<Latest<u8>, 1>>();
+    send_and_sync::<AwaitedSubscriber<'static, u8>>();
+    send_and_sync::<AwaitedWatcher<'static, u8>>();
+    send_and_sync::<Waiters<1>>();
+    send_and_sync::<WaitUntil<'static, fn() -> Option<u8>>>();
     send_and_sync::<Reject>();
     send_and_sync::<DropOldest>();
     send_and_sync::<DropNewest>();

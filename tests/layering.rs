@@ -11,6 +11,7 @@ const TIERS: &[&[&str]] = &[
     &["ring"],
     &["bus"],
     &["defer", "hold", "request", "timer", "topic"],
+    &["wait"],
 ];
 
 /// Words that only one tier may say, and which one that is.

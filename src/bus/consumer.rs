@@ -64,6 +64,13 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
         Drain::new(self)
     }
 
+    /// Whether a drain would find an event. Unlike [`backlog`](Self::backlog), it does not count those
+    /// that are still being published.
+    #[inline]
+    pub(crate) fn has_event(&mut self) -> bool {
+        self.reader.has_event::<P>()
+    }
+
     /// How many events wait.
     #[must_use]
     pub fn backlog(&self) -> usize {

@@ -44,7 +44,7 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     /// assert!(events.drain().eq([3]));
     /// ```
     pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
-        Until { drain: Some(self), stop }
+        Until::new(self, stop)
     }
 }
 
@@ -80,6 +80,12 @@ impl<E, P: Overrun> fmt::Debug for Drain<'_, '_, E, P> {
 pub struct Until<D, S> {
     drain: Option<D>,
     stop: S,
+}
+
+impl<D, S> Until<D, S> {
+    pub(crate) fn new(drain: D, stop: S) -> Self {
+        Self { drain: Some(drain), stop }
+    }
 }
 
 impl<D: Iterator, S: FnMut() -> bool> Iterator for Until<D, S> {
@@ -133,7 +139,7 @@ mod exclusive {
 
         /// The same events, until `stop` says so: as [`Drain::until`](crate::Drain::until).
         pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
-            Until { drain: Some(self), stop }
+            Until::new(self, stop)
         }
     }
 

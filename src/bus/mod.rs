@@ -13,6 +13,7 @@ mod stats;
 use core::fmt;
 
 pub use self::budget::{Budget, Report};
+pub(crate) use self::consumer::sealed;
 pub use self::consumer::{Consumer, Source};
 pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(not(tickbus_loom))]
@@ -129,16 +130,27 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// ```
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        match self.ring.publish(event) {
+        match self.offer(event) {
             Ok(displaced) => {
                 drop(displaced);
                 Ok(())
             }
-            Err(event) => {
-                self.ring.core().turn_away(1);
-                Err(Full(event))
-            }
+            Err(event) => Err(self.turn_away(event)),
         }
+    }
+
+    /// [`publish`](Self::publish) that leaves to the caller what was displaced, and does not count what
+    /// was refused.
+    #[inline(always)]
+    pub(crate) fn offer(&self, event: E) -> Result<Option<E>, E> {
+        self.ring.publish(event)
+    }
+
+    /// Counts an event that found no room.
+    #[inline(always)]
+    pub(crate) fn turn_away(&self, event: E) -> Full<E> {
+        self.ring.core().turn_away(1);
+        Full(event)
     }
 
     /// Publishes `events`, in order.

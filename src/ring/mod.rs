@@ -105,9 +105,11 @@ pub(crate) mod gate;
 pub(crate) mod latest;
 mod parts;
 mod publish;
+mod ready;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
 mod take;
+pub(crate) mod waiter;
 
 use core::mem::MaybeUninit;
 

@@ -1,7 +1,7 @@
 //! The bus, its policies and its exclusive side.
 
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer, Single,
+    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane, Producer, Single,
 };
 
 use crate::event::{Context, Event, add, subtract};
@@ -11,6 +11,7 @@ static TABLE: Dispatch<Event, Context, { Event::KINDS }> =
     Dispatch::new().on("count.first", add).otherwise(subtract);
 
 static REJECTING: Bus<Event, SLOTS> = Bus::new();
+static AWAITED: Awaited<Bus<Event, SLOTS>, 4> = Awaited::new(Bus::new());
 static DISPLACING: Bus<Event, SLOTS, DropOldest> = Bus::new();
 static LANE: Lane<Event, SLOTS> = Lane::new();
 
@@ -28,6 +29,39 @@ impl Queue for Rejecting {
     #[inline(always)]
     fn publish(&mut self, event: Event) -> bool {
         REJECTING.publish(event).is_ok()
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Option<Event> {
+        self.0.drain().next()
+    }
+
+    #[inline(always)]
+    fn drain(&mut self, each: impl FnMut(Event)) {
+        self.0.drain().for_each(each);
+    }
+
+    #[inline(always)]
+    fn tick(&mut self, context: &mut Context) {
+        let _ = TABLE.tick(context, &mut self.0, Budget::unlimited());
+    }
+}
+
+/// With nobody waiting.
+pub struct NobodyWaits(AwaitedConsumer<'static, Event>);
+
+impl NobodyWaits {
+    pub fn open() -> Self {
+        Self(AWAITED.consumer().expect("opened once"))
+    }
+}
+
+impl Queue for NobodyWaits {
+    const NAME: &str = "tickbus Bus, awaited";
+
+    #[inline(always)]
+    fn publish(&mut self, event: Event) -> bool {
+        AWAITED.publish(event).is_ok()
     }
 
     #[inline(always)]

@@ -1,0 +1,240 @@
+//! Waits and wakes, each interrupted by the other after every instruction.
+//!
+//! Whoever was told to wait is woken, whatever interrupts what; a poll that interrupts a wake finds a
+//! place, and is not told to come again; and when all is over no place is taken.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+use semihosting::println;
+use tickbus::{Awaited, Bus, Waiters};
+use tickbus_firmware::interrupt::{self, Landing, Levels};
+
+/// One place for the task that is polled, and one for the other: a task, or a wake that is interrupted.
+static WAITERS: Waiters<2> = Waiters::new();
+static CHANGED: AtomicU32 = AtomicU32::new(0);
+static BUS: Awaited<Bus<u32, 2>, 2> = Awaited::new(Bus::new());
+
+/// What the last poll said.
+static SAID: AtomicU32 = AtomicU32::new(NOTHING);
+const NOTHING: u32 = 0;
+const WAIT: u32 = 1;
+const READY: u32 = 2;
+const TOO_MANY: u32 = 3;
+
+/// How often the task was woken, how often the other was, and how often one was told to come again.
+static WOKEN: AtomicU32 = AtomicU32::new(0);
+static OTHER_WOKEN: AtomicU32 = AtomicU32::new(0);
+static AGAIN: AtomicU32 = AtomicU32::new(0);
+
+fn add(counter: &AtomicU32) {
+    critical_section::with(|_| {
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    });
+}
+
+static WAKER: RawWakerVTable = RawWakerVTable::new(
+    |counter| RawWaker::new(counter, &WAKER),
+    |counter| {
+        // SAFETY: `polled` puts in pointers to statics.
+        add(unsafe { &*counter.cast::<AtomicU32>() });
+    },
+    |_| add(&AGAIN),
+    |_| (),
+);
+
+/// Polls once, with a waker that counts there.
+fn polled<F: Future + Unpin>(future: &mut F, counter: &'static AtomicU32) -> Poll<F::Output> {
+    let data = core::ptr::from_ref(counter).cast();
+    // SAFETY: the functions of the table do nothing with their data but count there, from any context.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(data, &WAKER)) };
+    Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
+fn say<T, E>(poll: Poll<Result<T, E>>) {
+    let said = match poll {
+        Poll::Pending => WAIT,
+        Poll::Ready(Ok(_)) => READY,
+        Poll::Ready(Err(_)) => TOO_MANY,
+    };
+    SAID.store(said, Ordering::Relaxed);
+}
+
+fn is_changed() -> Option<u32> {
+    Some(CHANGED.load(Ordering::Relaxed)).filter(|changed| *changed != 0)
+}
+
+fn wait() {
+    let mut wait = WAITERS.wait_until(is_changed);
+    say(polled(&mut wait, &WOKEN));
+    // It goes on waiting.
+    core::mem::forget(wait);
+}
+
+fn wait_and_give_up() {
+    let mut wait = WAITERS.wait_until(|| None::<()>);
+    let _ = polled(&mut wait, &AGAIN_IS_NO_FAULT);
+}
+
+/// Where wakes count that nobody needs.
+static AGAIN_IS_NO_FAULT: AtomicU32 = AtomicU32::new(0);
+
+fn other_waits() {
+    let mut wait = WAITERS.wait_until(is_changed);
+    assert!(polled(&mut wait, &OTHER_WOKEN).is_pending());
+    core::mem::forget(wait);
+}
+
+fn wake() {
+    CHANGED.store(1, Ordering::Relaxed);
+    WAITERS.wake();
+}
+
+fn next_event() {
+    let mut events = BUS.consumer().expect("one context consumes");
+    say(polled(&mut events.next_event(), &WOKEN).map(Ok::<_, ()>));
+}
+
+fn publish() {
+    assert!(BUS.publish(7).is_ok());
+}
+
+fn publish_wait() {
+    let mut publish = BUS.publish_wait(7);
+    say(polled(&mut publish, &WOKEN));
+    core::mem::forget(publish);
+}
+
+fn fill() {
+    assert!(BUS.publish_batch(&[1, 2]).is_ok());
+}
+
+fn take() {
+    let mut events = BUS.consumer().expect("one context consumes");
+    assert!(events.drain().next().is_some());
+}
+
+struct Case {
+    name: &'static str,
+    prepare: fn(),
+    main: fn(),
+    systick: fn(),
+    /// Whether the other waits, and is to be woken.
+    has_other: bool,
+}
+
+const CASES: [Case; 7] = [
+    Case { name: "wait / wake", prepare: || (), main: wait, systick: wake, has_other: false },
+    Case { name: "wake / wait", prepare: || (), main: wake, systick: wait, has_other: false },
+    Case {
+        name: "wait, one waits / wake",
+        prepare: other_waits,
+        main: wait,
+        systick: wake,
+        has_other: true,
+    },
+    Case {
+        name: "wake, one waits / wait",
+        prepare: other_waits,
+        main: wake,
+        systick: wait,
+        has_other: true,
+    },
+    Case {
+        name: "give up, one waits / wake",
+        prepare: other_waits,
+        main: wait_and_give_up,
+        systick: wake,
+        has_other: true,
+    },
+    Case {
+        name: "wake, one waits / give up",
+        prepare: other_waits,
+        main: wake,
+        systick: wait_and_give_up,
+        has_other: true,
+    },
+    Case {
+        name: "publish_wait / take",
+        prepare: fill,
+        main: publish_wait,
+        systick: take,
+        has_other: false,
+    },
+];
+
+/// What is wrong when both are over.
+fn fault(case: &Case) -> Option<&'static str> {
+    let woken = WOKEN.load(Ordering::Relaxed);
+    match SAID.load(Ordering::Relaxed) {
+        WAIT if woken == 0 => return Some("told to wait, and not woken"),
+        TOO_MANY => return Some("told that too many wait"),
+        _ => {}
+    }
+    if case.has_other && OTHER_WOKEN.load(Ordering::Relaxed) != 1 {
+        return Some("the other is not woken once");
+    }
+    if AGAIN.load(Ordering::Relaxed) != 0 {
+        return Some("told to come again");
+    }
+    WAITERS.wake();
+    let mut waits = [(); 2].map(|()| WAITERS.wait_until(|| None::<()>));
+    let free = waits.iter_mut().all(|wait| polled(wait, &AGAIN_IS_NO_FAULT).is_pending());
+    (!free || AGAIN.load(Ordering::Relaxed) != 0).then_some("a place is taken for ever")
+}
+
+/// How many points fail.
+#[must_use]
+pub fn must_pass() -> u32 {
+    let mut failures = 0;
+    for case in &CASES {
+        let mut points = 0;
+        for k in 1.. {
+            WAITERS.wake();
+            BUS.consumer().expect("nobody consumes").drain().for_each(drop);
+            for counter in [&CHANGED, &SAID, &WOKEN, &OTHER_WOKEN, &AGAIN] {
+                counter.store(0, Ordering::Relaxed);
+            }
+            (case.prepare)();
+            let levels = Levels { main: case.main, pendsv: None, systick: case.systick };
+            let (landing, _) = interrupt::run(levels, k, 1);
+            if landing == Landing::After {
+                break;
+            }
+            points += 1;
+            if let Some(fault) = fault(case) {
+                println!("{}: {fault} at instruction {k}, {landing:?}", case.name);
+                failures += 1;
+            }
+        }
+        println!("{:<28} {:<40} {points:>7} points", "waits", case.name);
+    }
+    failures
+}
+
+/// The consumer's futures may not be forgotten, so its cases end in a publish.
+#[must_use]
+pub fn consumer_must_pass() -> u32 {
+    let mut failures = 0;
+    let mut points = 0;
+    for k in 1.. {
+        BUS.consumer().expect("nobody consumes").drain().for_each(drop);
+        SAID.store(NOTHING, Ordering::Relaxed);
+        let levels = Levels { main: next_event, pendsv: None, systick: publish };
+        let (landing, _) = interrupt::run(levels, k, 1);
+        if landing == Landing::After {
+            break;
+        }
+        points += 1;
+        // What was published is taken, or is there for the next poll.
+        let said = SAID.load(Ordering::Relaxed);
+        if (said == READY) != BUS.is_empty() || said == TOO_MANY {
+            println!("next_event / publish: the event is lost at instruction {k}");
+            failures += 1;
+        }
+    }
+    println!("{:<28} {:<40} {points:>7} points", "waits", "next_event / publish");
+    failures
+}

@@ -1,0 +1,92 @@
+//! A place for the waker of somebody who waits.
+
+use core::task::Waker;
+
+use crate::sync::{Acquire, AtomicWord, Relaxed, Release, UnsafeCell, Word};
+
+/// One place. It serves for one wait: whoever takes the waker out frees it, and whoever goes on waiting
+/// arms another. So nobody ever needs a place that somebody else is in the middle of.
+///
+/// ```text
+///           arm             arm                  take
+///  free ──────────▶ busy ──────────▶ armed ──────────▶ busy ──────────▶ free, next round
+/// ```
+///
+/// Only who has made a place busy touches the waker, and a place is busy for a few instructions, none of
+/// them the waker's own.
+pub(crate) struct Waiter {
+    /// The state, and above it the round: how often the place has been freed. The round keeps a place
+    /// that was freed and armed by others from being taken for one's own; a wait would have to last
+    /// for 2^30 rounds of its place, and exactly that many, to be mistaken.
+    state: AtomicWord,
+    waker: UnsafeCell<Option<Waker>>,
+}
+
+/// What an armed place is recognized by: its state word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(Word);
+
+const FREE: Word = 0;
+const BUSY: Word = 1;
+const ARMED: Word = 2;
+const STATE: Word = 3;
+const ROUND: Word = 4;
+
+// SAFETY: the waker is touched only by who has made the place busy, one at a time, and `Waker` is `Send`.
+unsafe impl Sync for Waiter {}
+
+impl Waiter {
+    #[cfg(not(tickbus_loom))]
+    pub(crate) const fn new() -> Self {
+        Self { state: AtomicWord::new(FREE), waker: UnsafeCell::new(None) }
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(crate) fn new() -> Self {
+        Self { state: AtomicWord::new(FREE), waker: UnsafeCell::new(None) }
+    }
+
+    /// Puts the waker in, or gives it back if the place is not free.
+    #[inline]
+    pub(crate) fn arm(&self, waker: Waker) -> Result<Ticket, Waker> {
+        let found = self.state.load(Relaxed);
+        // Acquire: pairs with the Release that frees the place in `take_as`; the last waker is out.
+        if found & STATE != FREE
+            || self.state.compare_exchange(found, found | BUSY, Acquire, Relaxed).is_err()
+        {
+            return Err(waker);
+        }
+        // SAFETY: we have made the place busy, so nobody else touches the waker. There is none to drop.
+        self.waker.with_mut(|place| unsafe { place.write(Some(waker)) });
+        // Release: pairs with the Acquire in `take_as`; the waker is in.
+        self.state.store(found | ARMED, Release);
+        Ok(Ticket(found | ARMED))
+    }
+
+    /// Whether somebody waits here.
+    #[inline]
+    pub(crate) fn is_armed(&self) -> bool {
+        self.state.load(Relaxed) & STATE == ARMED
+    }
+
+    /// Takes the waker of whoever waits here.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Waker> {
+        let found = self.state.load(Relaxed);
+        if found & STATE == ARMED { self.take_as(Ticket(found)) } else { None }
+    }
+
+    /// Takes the waker if the place is still armed as it was when it gave this ticket.
+    #[inline]
+    pub(crate) fn take_as(&self, Ticket(armed): Ticket) -> Option<Waker> {
+        // Acquire: pairs with the Release in `arm`; the waker is in.
+        if self.state.compare_exchange(armed, armed ^ ARMED ^ BUSY, Acquire, Relaxed).is_err() {
+            return None;
+        }
+        // SAFETY: we have made the place busy, so nobody else touches the waker.
+        let waker = self.waker.with_mut(|place| unsafe { place.replace(None) });
+        // Release: pairs with the Acquire in `arm`; the waker is out.
+        self.state.store((armed ^ ARMED).wrapping_add(ROUND), Release);
+        waker
+    }
+}

@@ -1,0 +1,403 @@
+//! A bus that can be awaited.
+
+use core::fmt;
+use core::future::Future;
+use core::iter::FusedIterator;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use super::{Awaited, Table, Wait};
+use crate::bus::sealed::Take;
+use crate::ring::{Span, State};
+use crate::{Bus, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
+
+impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
+    /// [`Bus::publish`]: never waits. Wakes the consumer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the event is published.
+    #[inline]
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        match self.inner.offer(event) {
+            Ok(displaced) => {
+                self.waiters.wake();
+                drop(displaced);
+                Ok(())
+            }
+            Err(event) => Err(self.inner.turn_away(event)),
+        }
+    }
+
+    /// [`Bus::publish_batch`]: never waits. Wakes the consumer once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::publish_batch`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn publish_batch<'e>(&self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
+    where
+        E: Copy,
+    {
+        let done = self.inner.publish_batch(events);
+        self.waiters.wake();
+        done
+    }
+
+    /// Publishes `event`, and waits for room if there is none. Room wins: a first poll that finds room
+    /// publishes, whatever else has happened.
+    ///
+    /// The future has the event until it is done; dropping it drops the event, which then leaves no
+    /// trace on the bus and in its counts. [`PublishWait::into_event`] gets it back. Who waits keeps no
+    /// place in a queue: when there is room, the first to come gets it, also before those who wait.
+    ///
+    /// Any policy may wait: a [`DropNewest`](crate::DropNewest) bus drops nothing that waits for room, and
+    /// a [`DropOldest`](crate::DropOldest) bus, which makes room, hardly ever lets anybody wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the event back if it would have to wait and `W` others do. It does not count as
+    /// refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::task::{Context, Poll, Waker};
+    /// use std::pin::pin;
+    /// use tickbus::{Awaited, Bus};
+    ///
+    /// static BUS: Awaited<Bus<u8, 2>, 2> = Awaited::new(Bus::new());
+    /// BUS.publish_batch(&[1, 2]).unwrap();
+    ///
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// let mut third = BUS.publish_wait(3);
+    /// assert_eq!(pin!(&mut third).poll(&mut context), Poll::Pending);
+    /// assert_eq!(third.into_event(), Some(3)); // enough of waiting
+    /// assert_eq!(BUS.stats().refused, 0);
+    /// ```
+    pub fn publish_wait(&self, event: E) -> PublishWait<'_, E, N, P> {
+        let wait = Wait::new(self.waiters.table());
+        PublishWait { bus: &self.inner, event: Some(event), wait }
+    }
+
+    /// Claims the reading end: [`Bus::consumer`].
+    #[must_use]
+    pub fn consumer(&self) -> Option<AwaitedConsumer<'_, E, P>> {
+        let wait = Wait::new(self.waiters.table());
+        self.inner.consumer().map(|consumer| AwaitedConsumer { consumer, wait })
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Whether no event waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+
+    /// How many events fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+/// A publish that waits for room: [`Awaited::publish_wait`].
+#[must_use = "a future does nothing until it is polled"]
+pub struct PublishWait<'a, E, const N: usize, P: Overrun = Reject> {
+    bus: &'a Bus<E, N, P>,
+    event: Option<E>,
+    wait: Wait<'a>,
+}
+
+impl<E, const N: usize, P: Overrun> PublishWait<'_, E, N, P> {
+    /// Waits no longer. The event, if it has not been published or given back.
+    #[must_use]
+    pub fn into_event(self) -> Option<E> {
+        self.event
+    }
+}
+
+/// The event is never pinned.
+impl<E, const N: usize, P: Overrun> Unpin for PublishWait<'_, E, N, P> {}
+
+impl<E, const N: usize, P: Overrun> Future for PublishWait<'_, E, N, P> {
+    type Output = Result<(), Full<E>>;
+
+    /// # Panics
+    ///
+    /// If it was done before.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { bus, event, wait } = self.get_mut();
+        let offer = || {
+            let offered = event.take().expect("a future is not polled when it is done");
+            match bus.offer(offered) {
+                Ok(displaced) => Some(displaced),
+                Err(back) => {
+                    *event = Some(back);
+                    None
+                }
+            }
+        };
+        match wait.poll(context, offer) {
+            Poll::Ready(Ok(displaced)) => {
+                wait.table.wake();
+                drop(displaced);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Full(
+                event.take().unwrap_or_else(|| unreachable!("it found no room")),
+            ))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<E, const N: usize, P: Overrun> fmt::Debug for PublishWait<'_, E, N, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishWait")
+            .field("is_done", &self.event.is_none())
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one reading end of a bus that can be awaited: a [`Consumer`] that wakes those who wait for room.
+///
+/// It goes into a [`Dispatch`](crate::Dispatch) table as a `Consumer` does.
+///
+/// # Examples
+///
+/// A task that ticks whenever there is something to do:
+///
+/// ```no_run
+/// use tickbus::{Awaited, Budget, Bus, Dispatch, Event};
+///
+/// tickbus::events! {
+///     pub enum Input { #[subject = "input.key"] Key(char) }
+/// }
+///
+/// static BUS: Awaited<Bus<Input, 64>, 2> = Awaited::new(Bus::new());
+/// static HANDLERS: Dispatch<Input, String, { Input::KINDS }> =
+///     Dispatch::new().on("input.key", |text, Input::Key(key)| text.push(*key));
+///
+/// async fn typist() {
+///     let mut text = String::new();
+///     let mut events = BUS.consumer().expect("this task is the only consumer");
+///     loop {
+///         events.ready().await;
+///         let report = HANDLERS.tick(&mut text, &mut events, Budget::events(16));
+/// #       let _ = report;
+///     }
+/// }
+/// # drop(typist());
+/// ```
+#[must_use = "a consumer that is dropped is given back"]
+pub struct AwaitedConsumer<'a, E, P: Overrun = Reject> {
+    consumer: Consumer<'a, E, P>,
+    /// Its place is kept here and not in the futures, lest one that is forgotten keeps it.
+    wait: Wait<'a>,
+}
+
+impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
+    /// Waits until events can be drained. Takes none, so it may be dropped at any time.
+    ///
+    /// On a [`DropOldest`](crate::DropOldest) bus they may be displaced before the drain begins.
+    pub fn ready(&mut self) -> Ready<'_, 'a, E, P> {
+        Ready { consumer: self }
+    }
+
+    /// Waits for the next event and takes it. Dropping the future before it is done takes none.
+    pub fn next_event(&mut self) -> NextEvent<'_, 'a, E, P> {
+        NextEvent { consumer: self }
+    }
+
+    /// [`Consumer::drain`]: never waits. Wakes those who wait for room, event by event.
+    #[inline]
+    pub fn drain(&mut self) -> AwaitedDrain<'_, 'a, E, P> {
+        AwaitedDrain { table: self.wait.table, drain: self.consumer.drain() }
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.consumer.backlog()
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.consumer.stats()
+    }
+
+    fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut ready: impl FnMut(&mut Consumer<'a, E, P>) -> Option<T>,
+    ) -> Poll<T> {
+        let Self { consumer, wait } = self;
+        match wait.poll(context, || ready(consumer)) {
+            Poll::Ready(Ok(found)) => Poll::Ready(found),
+            Poll::Ready(Err(_)) => {
+                // Publishers have all the places, and there is no event: so each has been stopped between
+                // taking its place and finding room. We may have stopped it, so we wait for none of them.
+                wait.table.wake();
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<E, P: Overrun> Source for AwaitedConsumer<'_, E, P> {}
+
+impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
+    type Event = E;
+
+    #[inline]
+    fn freeze(&mut self) -> Span {
+        self.consumer.freeze()
+    }
+
+    #[inline]
+    fn take_while(&mut self, span: &mut Span, mut each: impl FnMut(&State, E) -> bool) {
+        let table = self.wait.table;
+        self.consumer.take_while(span, |state, event| {
+            table.wake();
+            each(state, event)
+        });
+    }
+
+    #[inline]
+    fn account(&mut self) -> (usize, usize, usize) {
+        self.consumer.account()
+    }
+}
+
+impl<E, P: Overrun> fmt::Debug for AwaitedConsumer<'_, E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedConsumer")
+            .field("consumer", &self.consumer)
+            .field("wait", &self.wait)
+            .finish()
+    }
+}
+
+/// A wait for events: [`AwaitedConsumer::ready`].
+#[must_use = "a future does nothing until it is polled"]
+pub struct Ready<'c, 'a, E, P: Overrun> {
+    consumer: &'c mut AwaitedConsumer<'a, E, P>,
+}
+
+impl<E, P: Overrun> Future for Ready<'_, '_, E, P> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().consumer.poll(context, |consumer| consumer.has_event().then_some(()))
+    }
+}
+
+impl<E, P: Overrun> Drop for Ready<'_, '_, E, P> {
+    fn drop(&mut self) {
+        self.consumer.wait.end();
+    }
+}
+
+impl<E, P: Overrun> fmt::Debug for Ready<'_, '_, E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("consumer", &self.consumer).finish()
+    }
+}
+
+/// A wait for one event: [`AwaitedConsumer::next_event`].
+#[must_use = "a future does nothing until it is polled"]
+pub struct NextEvent<'c, 'a, E, P: Overrun> {
+    consumer: &'c mut AwaitedConsumer<'a, E, P>,
+}
+
+impl<E, P: Overrun> Future for NextEvent<'_, '_, E, P> {
+    type Output = E;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<E> {
+        let consumer = &mut *self.get_mut().consumer;
+        let next = consumer.poll(context, |consumer| consumer.drain().next());
+        if next.is_ready() {
+            consumer.wait.table.wake();
+        }
+        next
+    }
+}
+
+impl<E, P: Overrun> Drop for NextEvent<'_, '_, E, P> {
+    fn drop(&mut self) {
+        self.consumer.wait.end();
+    }
+}
+
+impl<E, P: Overrun> fmt::Debug for NextEvent<'_, '_, E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NextEvent").field("consumer", &self.consumer).finish()
+    }
+}
+
+/// The events that were queued when [`AwaitedConsumer::drain`] was called: a [`Drain`] that wakes those
+/// who wait for room when it has taken an event, before it hands it out.
+#[must_use = "a drain takes nothing until it is iterated over"]
+pub struct AwaitedDrain<'c, 'a, E, P: Overrun> {
+    table: &'a Table,
+    drain: Drain<'c, 'a, E, P>,
+}
+
+impl<E, P: Overrun> AwaitedDrain<'_, '_, E, P> {
+    /// The same events, until `stop` says so: as [`Drain::until`].
+    pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
+        Until::new(self, stop)
+    }
+}
+
+impl<E, P: Overrun> Iterator for AwaitedDrain<'_, '_, E, P> {
+    type Item = E;
+
+    #[inline]
+    fn next(&mut self) -> Option<E> {
+        let event = self.drain.next()?;
+        self.table.wake();
+        Some(event)
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, E) -> B>(self, init: B, mut each: F) -> B {
+        let Self { table, drain } = self;
+        drain.fold(init, |so_far, event| {
+            table.wake();
+            each(so_far, event)
+        })
+    }
+}
+
+impl<E, P: Overrun> FusedIterator for AwaitedDrain<'_, '_, E, P> {}
+
+impl<E, P: Overrun> fmt::Debug for AwaitedDrain<'_, '_, E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedDrain").field("drain", &self.drain).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,390 @@
+//! Can a wake-up be lost? Those who wait against those who wake, under the model checker. Run with
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --test loom_wait`.
+//!
+//! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
+//! spawned in both orders, as in `loom.rs`.
+#![cfg(tickbus_loom)]
+
+use core::fmt::Debug;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use loom::sync::atomic::AtomicUsize as Shared;
+use loom::thread;
+use tickbus::{Awaited, Bus, Full, TooManyWaiters, Waiters};
+
+/// Runs the model and demands exactly these outcomes, over at least so many executions.
+fn outcomes<T: Ord + Debug + Send + 'static>(
+    preemptions: usize,
+    least: usize,
+    expected: impl IntoIterator<Item = T>,
+    model: impl Fn() -> T + Send + Sync + 'static,
+) {
+    let found = Arc::new(Mutex::new(BTreeSet::new()));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 20_000;
+    builder.check({
+        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
+        move || {
+            let outcome = model();
+            runs.fetch_add(1, Ordering::Relaxed);
+            found.lock().unwrap().insert(outcome);
+        }
+    });
+    let runs = runs.load(Ordering::Relaxed);
+    println!("{runs} executions");
+    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
+    assert!(runs >= least, "only {runs} executions, the model explores too little");
+}
+
+type Task<T> = Box<dyn FnOnce() -> T + Send>;
+
+/// Spawns the tasks in this order or, if `reverse`, the other way round. What they return, in this order.
+fn run<T: 'static>(tasks: Vec<Task<T>>, reverse: bool) -> Vec<T> {
+    let mut tasks = tasks;
+    if reverse {
+        tasks.reverse();
+    }
+    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
+    let mut results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    if reverse {
+        results.reverse();
+    }
+    results
+}
+
+/// Runs a future on this thread of the model, which blocks while it waits. It lets others run in between:
+/// who found a place changing hands is polled again at once, and again, until the place has changed.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loom::future::block_on(poll_fn(|context| {
+        let poll = future.as_mut().poll(context);
+        if poll.is_pending() {
+            thread::yield_now();
+        }
+        poll
+    }))
+}
+
+/// Polls once, with a waker that nobody listens to.
+fn once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A flag that is raised with no ordering of its own: the table must do.
+fn raised(flag: &Shared) -> Option<usize> {
+    Some(flag.load(Ordering::Relaxed)).filter(|value| *value != 0)
+}
+
+#[test]
+fn a_change_and_a_wake() {
+    for reverse in [false, true] {
+        outcomes(4, 4, [vec![1, 0]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<1>::new()));
+            let (waits, wakes) = (Arc::clone(&shared), shared);
+            run(
+                vec![
+                    Box::new(move || {
+                        block_on(waits.1.wait_until(|| raised(&waits.0)))
+                            .expect("one place, one waits")
+                    }),
+                    Box::new(move || {
+                        wakes.0.store(1, Ordering::Relaxed);
+                        wakes.1.wake();
+                        0
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+#[test]
+fn two_wait_and_one_wakes() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![1, 1, 0]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<2>::new()));
+            let waits = || -> Task<usize> {
+                let shared = Arc::clone(&shared);
+                Box::new(move || {
+                    block_on(shared.1.wait_until(|| raised(&shared.0)))
+                        .expect("two places, two wait")
+                })
+            };
+            let wakes = Arc::clone(&shared);
+            let wake: Task<usize> = Box::new(move || {
+                wakes.0.store(1, Ordering::Relaxed);
+                wakes.1.wake();
+                0
+            });
+            run(vec![waits(), waits(), wake], reverse)
+        });
+    }
+}
+
+/// Two wakes take the waker of one: one of them gets it, and either will do, since each comes after the
+/// change it announces.
+#[test]
+fn one_waits_for_both_of_two() {
+    for reverse in [false, true] {
+        outcomes(3, 100, [vec![2, 0, 0]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<2>::new()));
+            let wakes = || -> Task<usize> {
+                let shared = Arc::clone(&shared);
+                Box::new(move || {
+                    shared.0.fetch_add(1, Ordering::Relaxed);
+                    shared.1.wake();
+                    0
+                })
+            };
+            let waits = Arc::clone(&shared);
+            let wait: Task<usize> = Box::new(move || {
+                let both = || raised(&waits.0).filter(|count| *count == 2);
+                block_on(waits.1.wait_until(both)).expect("one waits")
+            });
+            run(vec![wait, wakes(), wakes()], reverse)
+        });
+    }
+}
+
+/// One is woken and goes away without looking. The other is woken all the same.
+#[test]
+fn a_cancelled_wait_takes_nothing_from_others() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![1, 0, 0]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<2>::new()));
+            let (waits, wakes) = (Arc::clone(&shared), Arc::clone(&shared));
+            let cancels = Arc::clone(&shared);
+            run(
+                vec![
+                    Box::new(move || block_on(waits.1.wait_until(|| raised(&waits.0))).unwrap()),
+                    Box::new(move || {
+                        let mut wait = cancels.1.wait_until(|| None::<()>);
+                        assert!(once(Pin::new(&mut wait)).is_pending());
+                        drop(wait);
+                        0
+                    }),
+                    Box::new(move || {
+                        wakes.0.store(1, Ordering::Relaxed);
+                        wakes.1.wake();
+                        0
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// The place of one who gave up, taken by another while a wake is at it: his waker is not touched by
+/// those who mean the first.
+#[test]
+fn a_place_changes_hands() {
+    for reverse in [false, true] {
+        outcomes(3, 100, [vec![1, 0]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<1>::new()));
+            let (waits, wakes) = (Arc::clone(&shared), shared);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut first = waits.1.wait_until(|| None::<()>);
+                        let _ = once(Pin::new(&mut first));
+                        // Still held by the first, or freed by the wake, or just being freed.
+                        let mut second = pin!(waits.1.wait_until(|| raised(&waits.0)));
+                        drop(first);
+                        block_on(second.as_mut()).expect("the first is gone")
+                    }),
+                    Box::new(move || {
+                        wakes.1.wake();
+                        wakes.0.store(1, Ordering::Relaxed);
+                        wakes.1.wake();
+                        0
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// The ticket of a wait that was ended by a wake does not fit the wait of another at the same place.
+#[test]
+fn a_stale_ticket() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![1, 0, 0]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<1>::new()));
+            let mut stale = Box::pin({
+                let shared = Arc::clone(&shared);
+                async move { shared.1.wait_until(|| None::<()>).await }
+            });
+            assert!(once(stale.as_mut()).is_pending());
+            shared.1.wake();
+            let (waits, wakes) = (Arc::clone(&shared), shared);
+            run(
+                vec![
+                    Box::new(move || block_on(waits.1.wait_until(|| raised(&waits.0))).unwrap()),
+                    Box::new(move || {
+                        drop(stale);
+                        0
+                    }),
+                    Box::new(move || {
+                        wakes.0.store(1, Ordering::Relaxed);
+                        wakes.1.wake();
+                        0
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// With as many places as there are tasks, nobody is ever told that there are too few.
+#[test]
+fn never_too_many_where_there_are_enough() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![true, true]], move || {
+            let shared = Arc::new(Waiters::<2>::new());
+            let comes_and_goes = || -> Task<bool> {
+                let shared = Arc::clone(&shared);
+                Box::new(move || {
+                    (0..2).all(|_| {
+                        let mut wait = shared.wait_until(|| None::<()>);
+                        let first = once(Pin::new(&mut wait));
+                        let second = once(Pin::new(&mut wait));
+                        first != Poll::Ready(Err(TooManyWaiters))
+                            && second != Poll::Ready(Err(TooManyWaiters))
+                    })
+                })
+            };
+            run(vec![comes_and_goes(), comes_and_goes()], reverse)
+        });
+    }
+}
+
+#[test]
+fn a_consumer_waits_for_a_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let (reads, publishes) = (Arc::clone(&bus), bus);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        let first = block_on(events.next_event());
+                        block_on(events.ready());
+                        let second = events.drain().next().expect("it said so");
+                        vec![first, second]
+                    }),
+                    Box::new(move || {
+                        publishes.publish(1).unwrap();
+                        publishes.publish(2).unwrap();
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+#[test]
+fn a_publisher_waits_for_a_consumer() {
+    for reverse in [false, true] {
+        let expected = [vec![vec![], vec![1, 2], vec![3]], vec![vec![], vec![1], vec![2, 3]]];
+        // The second drain begins when the publisher is done.
+        let all = move |outcome: Vec<Vec<u32>>| outcome.concat();
+        let expected: Vec<Vec<u32>> = expected.into_iter().map(all).collect();
+        outcomes(3, 20, expected, move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            bus.publish_batch(&[1, 2]).unwrap();
+            let (drains, publishes) = (Arc::clone(&bus), Arc::clone(&bus));
+            let mut taken = run(
+                vec![
+                    Box::new(move || {
+                        block_on(publishes.publish_wait(3)).expect("there is a place");
+                        vec![]
+                    }),
+                    Box::new(move || drains.consumer().unwrap().drain().take(1).collect()),
+                ],
+                reverse,
+            );
+            taken.push(bus.consumer().unwrap().drain().collect());
+            assert_eq!(bus.stats().refused, 0);
+            taken.concat()
+        });
+    }
+}
+
+/// Both sides wait: a bus of two, and four events.
+#[test]
+fn both_sides_wait() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![vec![1, 2, 3, 4], vec![]]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 2>::new(Bus::new()));
+            let (reads, publishes) = (Arc::clone(&bus), bus);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        block_on(async {
+                            let mut taken = Vec::new();
+                            while taken.len() < 4 {
+                                events.ready().await;
+                                taken.extend(events.drain());
+                            }
+                            taken
+                        })
+                    }),
+                    Box::new(move || {
+                        block_on(async {
+                            for event in 1..=4 {
+                                publishes.publish_wait(event).await.expect("there are two places");
+                            }
+                        });
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// One place for two, which is one too few. The publisher may be told so; the consumer never is, and
+/// neither is left behind.
+#[test]
+fn a_consumer_gets_a_place_before_publishers() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![vec![1, 2, 3], vec![]]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            bus.publish_batch(&[1, 2]).unwrap();
+            let (reads, publishes) = (Arc::clone(&bus), bus);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        (0..3).map(|_| block_on(events.next_event())).collect()
+                    }),
+                    Box::new(move || {
+                        let mut event = 3;
+                        while let Err(Full(back)) = block_on(publishes.publish_wait(event)) {
+                            event = back;
+                            thread::yield_now();
+                        }
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
