@@ -214,6 +214,31 @@ fn a_place_changes_hands() {
     }
 }
 
+/// Polled without having been woken, in the middle of being woken: the place just freed is taken again
+/// before it has been counted as free.
+#[test]
+fn a_place_is_taken_again_at_once() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![true, true]], move || {
+            let shared = Arc::new(Waiters::<2>::new());
+            let (waits, wakes) = (Arc::clone(&shared), shared);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut wait = waits.wait_until(|| None::<()>);
+                        (0..2).all(|_| once(Pin::new(&mut wait)).is_pending())
+                    }),
+                    Box::new(move || {
+                        wakes.wake();
+                        true
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
 /// The ticket of a wait that was ended by a wake does not fit the wait of another at the same place.
 #[test]
 fn a_stale_ticket() {
@@ -339,7 +364,7 @@ fn both_sides_wait() {
                             let mut taken = Vec::new();
                             while taken.len() < 4 {
                                 events.ready().await;
-                                taken.extend(events.drain());
+                                events.drain().for_each(|event| taken.push(event));
                             }
                             taken
                         })
