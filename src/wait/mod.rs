@@ -131,9 +131,14 @@ impl<const W: usize> fmt::Debug for Waiters<W> {
     }
 }
 
-/// Something and the tasks that wait for it: a [`Bus`](crate::Bus) whose consumer, and whose publishers
-/// when it is full, can be awaited; a [`Topic`](crate::Topic), a [`GatedTopic`](crate::GatedTopic) or a
-/// [`Latest`](crate::Latest) whose readers can.
+/// Something and the tasks that wait for it.
+///
+/// | inside | who can wait |
+/// |---|---|
+/// | [`Bus`](crate::Bus) | its consumer; publishers when it is full |
+/// | [`Topic`](crate::Topic) | subscribers |
+/// | [`GatedTopic`](crate::GatedTopic) | subscribers; publishers when a gate is shut |
+/// | [`Latest`](crate::Latest) | watchers |
 ///
 /// It has the methods of what is inside, with those that wait beside them, and wakes whoever has to be.
 /// `W` is the number of places for tasks that wait at the same time, the consumer's included: see
