@@ -133,7 +133,8 @@ pub use topic::{
     SubscriberStats, Topic, TopicStats, Unread, Watcher,
 };
 pub use wait::{
-    Awaited, AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready, WaitUntil, Waiters,
+    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, NextEvent,
+    PublishWait, Ready, WaitUntil, Waiters,
 };
 
 /// The examples of the README, compiled and run.

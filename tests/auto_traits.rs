@@ -8,13 +8,13 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Answers, Awaited, AwaitedConsumer, AwaitedDrain, Budget, Bus, Changed, Consumer, Deferred,
-    Delivery, Dispatch, Drain, DrainMut, DropNewest, DropOldest, Fired, Flow, Full, GatedTopic,
-    Gating, Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern, InvalidRequest,
-    InvalidSubject, Lagged, Lane, Latest, Listeners, NextEvent, Overrun, Pattern, Producer,
-    PublishWait, Ready, Reject, Report, RequestId, Requests, Selective, Stats, Subject, Subscriber,
-    SubscriberStats, TimerId, Timers, TooManySubscribers, TooManyWaiters, Topic, TopicStats,
-    Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
+    Answers, Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, Budget,
+    Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut, DropNewest, DropOldest,
+    Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern,
+    InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners, NextEvent, Overrun, Pattern,
+    Producer, PublishWait, Ready, Reject, Report, RequestId, Requests, Selective, Stats, Subject,
+    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, TooManyWaiters, Topic,
+    TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -122,6 +122,11 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<Lagged>();
     send_and_sync::<TooManySubscribers>();
     send_and_sync::<TooManyWaiters>();
+    send_and_sync::<Awaited<Topic<u8, 2>, 1>>();
+    send_and_sync::<Awaited<GatedTopic<u8, 2, 1>, 1>>();
+    send_and_sync::<Awaited<Latest<u8>, 1>>();
+    send_and_sync::<AwaitedSubscriber<'static, u8>>();
+    send_and_sync::<AwaitedWatcher<'static, u8>>();
     send_and_sync::<Waiters<1>>();
     send_and_sync::<WaitUntil<'static, fn() -> Option<u8>>>();
     send_and_sync::<Reject>();

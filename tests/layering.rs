@@ -10,7 +10,8 @@ const TIERS: &[&[&str]] = &[
     &["subject", "event"],
     &["ring"],
     &["bus"],
-    &["defer", "hold", "request", "timer", "topic", "wait"],
+    &["defer", "hold", "request", "timer", "topic"],
+    &["wait"],
     &["bevy"],
 ];
 

@@ -19,8 +19,8 @@ use std::sync::Mutex;
 use std::thread::{self, Thread};
 
 use tickbus::{
-    Awaited, Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Overrun, TooManyWaiters,
-    Waiters,
+    Awaited, AwaitedSubscriber, Budget, Bus, Changed, Dispatch, DropNewest, DropOldest, Event,
+    Full, GatedTopic, Lagged, Latest, Overrun, TooManyWaiters, Topic, Waiters,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -686,6 +686,105 @@ fn a_waker_whose_clone_panics_costs_no_place() {
     assert!(catch_unwind(AssertUnwindSafe(|| poll_with(&bomb, &mut wait))).is_err());
     let task = Task::new();
     assert!(task.poll(&mut waiters.wait_until(|| None::<()>)).is_pending());
+}
+
+// ---- Topics and latest values -------------------------------------------------------------------
+
+#[test]
+fn a_publish_wakes_every_subscriber_that_waits() {
+    let topic: Awaited<Topic<u32, 4>, 3> = Awaited::default();
+    let mut subscribers = [(); 3].map(|()| topic.subscribe());
+    let tasks = [(); 3].map(|()| Task::new());
+    let mut waits = subscribers.each_mut().map(|subscriber| Box::pin(subscriber.next_event()));
+    for (task, wait) in tasks.iter().zip(&mut waits) {
+        assert!(task.poll(wait).is_pending());
+    }
+    topic.publish(7);
+    for (task, wait) in tasks.iter().zip(&mut waits) {
+        assert_eq!(task.woken(), 1);
+        assert_eq!(task.poll(wait), Poll::Ready(Ok(Ok(7))));
+    }
+}
+
+#[test]
+fn a_subscriber_that_was_overtaken_is_told_when_it_wakes() {
+    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let mut subscriber = topic.subscribe();
+    let task = Task::new();
+    assert!(task.poll(&mut Box::pin(subscriber.next_event())).is_pending());
+    assert_eq!(task.held(), 0, "cancelled");
+    for event in 1..=3 {
+        topic.publish(event);
+    }
+    assert_eq!(block_on(subscriber.next_event()), Ok(Err(Lagged(1))));
+    assert!(subscriber.read().eq([Ok(2), Ok(3)]));
+}
+
+#[test]
+fn a_subscriber_that_finds_no_place_is_told() {
+    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let (mut first, mut second) = (topic.subscribe(), topic.subscribe());
+    let task = Task::new();
+    let mut waits = Box::pin(first.next_event());
+    assert!(task.poll(&mut waits).is_pending());
+    let told = task.poll(&mut Box::pin(second.next_event()));
+    assert_eq!(told, Poll::Ready(Err(TooManyWaiters)));
+}
+
+/// By every way to make room: reading, awaiting, and dropping the gate.
+#[test]
+fn a_publisher_waits_for_the_slowest_gate() {
+    type Gated = Awaited<GatedTopic<u32, 2, 1>, 2>;
+    let ways: [fn(AwaitedSubscriber<'_, u32>); 3] = [
+        |mut gate| assert_eq!(gate.read().next(), Some(Ok(1))),
+        |mut gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
+        |gate| drop(gate),
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let topic = Gated::default();
+        let gate = topic.subscribe().unwrap();
+        topic.publish(1).unwrap();
+        topic.publish(2).unwrap();
+        let task = Task::new();
+        let mut waits = Box::pin(topic.publish_wait(3));
+        assert!(task.poll(&mut waits).is_pending());
+        way(gate);
+        assert_eq!(task.woken(), 1, "way {number}");
+        assert_eq!(task.poll(&mut waits), Poll::Ready(Ok(())), "way {number}");
+    }
+}
+
+#[test]
+fn a_reader_of_a_gated_topic_is_woken_by_both_ways_to_publish() {
+    let topic: Awaited<GatedTopic<u32, 2, 1>, 2> = Awaited::default();
+    let mut gate = topic.subscribe().unwrap();
+    for event in [1, 2] {
+        let task = Task::new();
+        let mut wait = Box::pin(gate.next_event());
+        assert!(task.poll(&mut wait).is_pending());
+        match event {
+            1 => topic.publish(event).unwrap(),
+            _ => block_on(topic.publish_wait(event)).unwrap(),
+        }
+        assert_eq!(task.woken(), 1);
+        assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(Ok(event))));
+    }
+}
+
+#[test]
+fn a_watcher_waits_for_a_change_and_sees_the_newest() {
+    let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+    latest.publish(1);
+    let mut watcher = latest.watch();
+    let task = Task::new();
+    let mut wait = Box::pin(watcher.next_change());
+    assert!(task.poll(&mut wait).is_pending(), "what came before is no change");
+    latest.publish(2);
+    latest.publish(3);
+    assert_eq!(task.woken(), 1);
+    assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(Changed { value: 3, skipped: 1 })));
+    drop(wait);
+    assert_eq!(watcher.changed(), None);
 }
 
 // ---- Threads and runtimes -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! Waiting, for tasks of any async runtime: [`Waiters`], and what has them: [`Awaited`].
 
 mod bus;
+mod topic;
 
 use core::fmt;
 use core::future::Future;
@@ -9,6 +10,7 @@ use core::slice;
 use core::task::{Context, Poll, Waker};
 
 pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready};
+pub use self::topic::{AwaitedSubscriber, AwaitedWatcher};
 use crate::TooManyWaiters;
 use crate::ring::waiter::{Ticket, Waiter};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, SeqCst, Word, fence};
@@ -107,7 +109,7 @@ impl<const W: usize> Waiters<W> {
     ///
     /// [`TooManyWaiters`] if it would have to wait and `W` others do.
     pub fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
-        WaitUntil { wait: Wait::new(self.table()), ready }
+        self.table().wait_until(ready)
     }
 
     #[inline(always)]
@@ -129,8 +131,14 @@ impl<const W: usize> fmt::Debug for Waiters<W> {
     }
 }
 
-/// Something and the tasks that wait for it: a [`Bus`](crate::Bus) whose consumer, and whose publishers
-/// when it is full, can be awaited.
+/// Something and the tasks that wait for it.
+///
+/// | inside | who can wait |
+/// |---|---|
+/// | [`Bus`](crate::Bus) | its consumer; publishers when it is full |
+/// | [`Topic`](crate::Topic) | subscribers |
+/// | [`GatedTopic`](crate::GatedTopic) | subscribers; publishers when a gate is shut |
+/// | [`Latest`](crate::Latest) | watchers |
 ///
 /// It has the methods of what is inside, with those that wait beside them, and wakes whoever has to be.
 /// `W` is the number of places for tasks that wait at the same time, the consumer's included: see
@@ -236,6 +244,10 @@ enum NoPlace {
 }
 
 impl Table {
+    fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
+        WaitUntil { wait: Wait::new(self), ready }
+    }
+
     #[inline(always)]
     fn wake(&self) {
         // Store, then load, here and in `Wait::poll`, crosswise: a change here and `used` there, `used`

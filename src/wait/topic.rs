@@ -1,0 +1,203 @@
+//! Topics and latest values that can be awaited.
+
+use core::fmt;
+
+use super::{Awaited, Table};
+use crate::{
+    Changed, Full, GatedTopic, Lagged, Latest, Subscriber, TooManySubscribers, TooManyWaiters,
+    Topic, Watcher,
+};
+
+impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
+    /// [`Topic::publish`]: never waits, never fails. Wakes the subscribers that wait.
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the event is published.
+    #[inline]
+    pub fn publish(&self, event: E) {
+        self.inner.publish(event);
+        self.waiters.wake();
+    }
+
+    /// [`Topic::subscribe`]. There may be any number of subscribers; `W` may wait at the same time.
+    pub fn subscribe(&self) -> AwaitedSubscriber<'_, E> {
+        AwaitedSubscriber::new(self.inner.subscribe(), self.waiters.table())
+    }
+}
+
+impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic<E, N, S>, W> {
+    /// [`GatedTopic::publish`]: never waits. Wakes the subscribers that wait.
+    ///
+    /// # Errors
+    ///
+    /// As for [`GatedTopic::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the event is published.
+    #[inline]
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.inner.publish(event)?;
+        self.waiters.wake();
+        Ok(())
+    }
+
+    /// Publishes `event`, and waits while a gating subscriber has `N` events unread: until it reads one,
+    /// or is dropped. To drop the future is to publish nothing. Room wins.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the event back if it would have to wait and `W` others do.
+    pub async fn publish_wait(&self, event: E) -> Result<(), Full<E>> {
+        let offer = || self.inner.publish(event).ok();
+        self.waiters.wait_until(offer).await.map_err(|TooManyWaiters| Full(event))?;
+        self.waiters.wake();
+        Ok(())
+    }
+
+    /// [`GatedTopic::subscribe`]. To read, and to drop it, wakes publishers that wait for room.
+    ///
+    /// # Errors
+    ///
+    /// As for [`GatedTopic::subscribe`].
+    pub fn subscribe(&self) -> Result<AwaitedSubscriber<'_, E>, TooManySubscribers> {
+        Ok(AwaitedSubscriber::new(self.inner.subscribe()?, self.waiters.table()))
+    }
+
+    /// [`GatedTopic::subscribe_lagging`].
+    pub fn subscribe_lagging(&self) -> AwaitedSubscriber<'_, E> {
+        AwaitedSubscriber::new(self.inner.subscribe_lagging(), self.waiters.table())
+    }
+}
+
+/// A [`Subscriber`] that can be awaited.
+///
+/// # Examples
+///
+/// ```
+/// use core::task::{Context, Poll, Waker};
+/// use std::pin::pin;
+/// use tickbus::{Awaited, Lagged, Topic};
+///
+/// static DAMAGE: Awaited<Topic<u32, 2>, 2> = Awaited::new(Topic::new());
+/// let mut audio = DAMAGE.subscribe();
+/// let mut context = Context::from_waker(Waker::noop()); // an executor has a better one
+///
+/// assert_eq!(pin!(audio.next_event()).poll(&mut context), Poll::Pending);
+/// for amount in 1..=3 {
+///     DAMAGE.publish(amount); // the first wakes the task
+/// }
+/// assert_eq!(pin!(audio.next_event()).poll(&mut context), Poll::Ready(Ok(Err(Lagged(1)))));
+/// assert!(audio.read().eq([Ok(2), Ok(3)]));
+/// ```
+#[must_use = "a subscriber that is dropped is unsubscribed"]
+pub struct AwaitedSubscriber<'a, E: Copy> {
+    // The order of the drops: first the gate opens, then publishers are woken.
+    subscriber: Subscriber<'a, E>,
+    publishers: WakeOnDrop<'a>,
+}
+
+impl<'a, E: Copy> AwaitedSubscriber<'a, E> {
+    fn new(subscriber: Subscriber<'a, E>, table: &'a Table) -> Self {
+        Self { subscriber, publishers: WakeOnDrop { table } }
+    }
+
+    /// Waits for the next event and reads it, or learns how many were missed. To drop the future before
+    /// it is done reads nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyWaiters`] if it would have to wait and as many others do as there are places.
+    pub async fn next_event(&mut self) -> Result<Result<E, Lagged>, TooManyWaiters> {
+        let Self { subscriber, publishers: WakeOnDrop { table } } = self;
+        let event = table.wait_until(|| subscriber.read().next()).await;
+        table.wake();
+        event
+    }
+
+    /// [`Subscriber::read`]: never waits. Wakes publishers that wait for room, event by event.
+    pub fn read(&mut self) -> impl Iterator<Item = Result<E, Lagged>> {
+        let Self { subscriber, publishers: WakeOnDrop { table } } = self;
+        subscriber.read().inspect(|_| table.wake())
+    }
+
+    /// [`Subscriber::backlog`].
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.subscriber.backlog()
+    }
+}
+
+impl<E: Copy> fmt::Debug for AwaitedSubscriber<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedSubscriber")
+            .field("subscriber", &self.subscriber)
+            .finish_non_exhaustive()
+    }
+}
+
+struct WakeOnDrop<'a> {
+    table: &'a Table,
+}
+
+impl Drop for WakeOnDrop<'_> {
+    fn drop(&mut self) {
+        self.table.wake();
+    }
+}
+
+impl<E: Copy, const W: usize> Awaited<Latest<E>, W> {
+    /// [`Latest::publish`]: never waits, never fails. Wakes the watchers that wait.
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the value is published.
+    #[inline]
+    pub fn publish(&self, value: E) {
+        self.inner.publish(value);
+        self.waiters.wake();
+    }
+
+    /// [`Latest::get`].
+    #[must_use]
+    pub fn get(&self) -> Option<E> {
+        self.inner.get()
+    }
+
+    /// [`Latest::watch`]. There may be any number of watchers; `W` may wait at the same time.
+    pub fn watch(&self) -> AwaitedWatcher<'_, E> {
+        AwaitedWatcher { watcher: self.inner.watch(), table: self.waiters.table() }
+    }
+}
+
+/// A [`Watcher`] that can be awaited.
+#[must_use = "a watcher does nothing by itself"]
+pub struct AwaitedWatcher<'a, E> {
+    watcher: Watcher<'a, E>,
+    table: &'a Table,
+}
+
+impl<E: Copy> AwaitedWatcher<'_, E> {
+    /// Waits for a value that this watcher has not seen. To drop the future before it is done sees none.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyWaiters`] if it would have to wait and as many others do as there are places.
+    pub async fn next_change(&mut self) -> Result<Changed<E>, TooManyWaiters> {
+        let Self { watcher, table } = self;
+        table.wait_until(|| watcher.changed()).await
+    }
+
+    /// [`Watcher::changed`]: never waits.
+    #[inline]
+    pub fn changed(&mut self) -> Option<Changed<E>> {
+        self.watcher.changed()
+    }
+}
+
+impl<E: Copy> fmt::Debug for AwaitedWatcher<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedWatcher").field("watcher", &self.watcher).finish_non_exhaustive()
+    }
+}
