@@ -78,13 +78,14 @@ fn programs(folder: &Path) -> Vec<PathBuf> {
 fn package(cases: &[Case]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui");
     fs::create_dir_all(&folder).unwrap();
-    // The crate under a manifest without its dependencies, none of which a host needs: so that this
-    // builds where nothing but what the tests need has ever been downloaded.
+    // The crate under a manifest with no dependencies but those that it always has: so that this builds
+    // where nothing but what the tests need has ever been downloaded.
     fs::create_dir_all(folder.join("tickbus")).unwrap();
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let tickbus = format!(
         "[package]\nname = \"tickbus\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         [lib]\npath = '{}'\n",
+         [lib]\npath = '{}'\n\n\
+         [dependencies]\nheapless = {{ version = \"0.9\", default-features = false }}\n",
         library.display(),
     );
     fs::write(folder.join("tickbus/Cargo.toml"), tickbus).unwrap();
