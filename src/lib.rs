@@ -74,12 +74,25 @@
 //! # Crate features
 //!
 //! None is on by default, and with none the crate needs neither an allocator nor an operating system.
-//! `alloc` and `std` are reserved for the tiers to come and add nothing yet.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's |
+//! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` |
+//! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
+//! | `opentelemetry` | `std`, and new envelopes name the current span |
 //!
 //! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
 mod bus;
+#[cfg(feature = "alloc")]
+mod envelope;
 mod error;
 mod event;
 mod ring;
@@ -92,6 +105,12 @@ pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
+#[cfg(all(feature = "std", feature = "json"))]
+pub use envelope::InvalidEnvelope;
+#[cfg(feature = "json")]
+pub use envelope::{DecodeError, InvalidPayload};
+#[cfg(feature = "alloc")]
+pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
 pub use error::{Full, InvalidPattern, InvalidSubject};
 #[doc(hidden)]
 pub use event::__private;

@@ -58,6 +58,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Wraps a text that has passed its check before.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn checked(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The text.
     ///
     /// # Examples
