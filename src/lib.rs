@@ -97,6 +97,8 @@ mod error;
 mod event;
 mod ring;
 mod subject;
+#[cfg(feature = "std")]
+mod subject_bus;
 mod sync;
 
 #[cfg(not(tickbus_loom))]
@@ -116,6 +118,12 @@ pub use error::{Full, InvalidPattern, InvalidSubject};
 pub use event::__private;
 pub use event::Event;
 pub use subject::{Pattern, Subject};
+#[cfg(feature = "std")]
+pub use subject_bus::{
+    Cancel, DropReason, EventBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
+    SubjectBus, SubjectBusBuilder, SubjectBusStats, Subscribe, SubscribeError, Subscription,
+    SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait, WhenFull,
+};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

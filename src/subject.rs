@@ -210,6 +210,12 @@ impl<'a> Pattern<'a> {
         }
     }
 
+    /// Wraps a text that has passed its check before.
+    #[cfg(feature = "std")]
+    pub(crate) const fn checked(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The text.
     ///
     /// # Examples

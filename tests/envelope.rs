@@ -1,8 +1,11 @@
 //! Envelopes: do they hold, write and read what their page says, to the byte?
 #![cfg(all(feature = "std", feature = "json", not(tickbus_loom)))]
 
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
 use core::error::Error;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::thread;
 
 use proptest::collection::{btree_map, vec};

@@ -5,8 +5,14 @@ use std::fs;
 use std::path::Path;
 
 /// The modules of the crate, lowest first. Those of one row are of one rank.
-const TIERS: &[&[&str]] =
-    &[&["error", "sync"], &["subject", "event"], &["ring"], &["bus"], &["envelope"]];
+const TIERS: &[&[&str]] = &[
+    &["error", "sync"],
+    &["subject", "event"],
+    &["ring"],
+    &["bus"],
+    &["envelope"],
+    &["subject_bus"],
+];
 
 /// Words that only one tier may say, and which one that is.
 const RESERVED: &[(&str, &str)] =

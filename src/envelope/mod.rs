@@ -279,6 +279,12 @@ impl Envelope {
         }
     }
 
+    /// Whether a bus has nothing to fill in.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_stamped(&self) -> bool {
+        !self.id.is_empty() && self.time.is_some()
+    }
+
     /// The text of the payload.
     fn text(&self) -> Option<&str> {
         #[cfg(feature = "json")]
