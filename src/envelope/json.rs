@@ -177,7 +177,7 @@ impl Envelope {
 struct Written<'a> {
     id: &'a str,
     subject: &'a str,
-    time: WrittenTime,
+    time: Timestamp,
     #[serde(skip_serializing_if = "str::is_empty")]
     source: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -190,23 +190,12 @@ struct Written<'a> {
     payload: Option<&'a RawValue>,
 }
 
-struct WrittenTime(Option<Timestamp>);
-
-impl Serialize for WrittenTime {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Some(time) => time.serialize(serializer),
-            None => serializer.serialize_str(Timestamp::NONE),
-        }
-    }
-}
-
 impl Serialize for Envelope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Written {
             id: &self.id,
             subject: &self.subject,
-            time: WrittenTime(self.time),
+            time: self.time.unwrap_or(Timestamp::NONE),
             source: &self.source,
             trace_id: &self.trace_id,
             span_id: &self.span_id,
@@ -244,12 +233,8 @@ fn read_payload<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<RawValu
 }
 
 fn read_time<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Timestamp>, D::Error> {
-    let text: Cow<'de, str> = Deserialize::deserialize(json)?;
-    if text == Timestamp::NONE {
-        Ok(None)
-    } else {
-        text.parse().map(Some).map_err(D::Error::custom)
-    }
+    let time = json.deserialize_str(FromText)?;
+    Ok((time != Timestamp::NONE).then_some(time))
 }
 
 impl<'de> Deserialize<'de> for Envelope {
@@ -289,14 +274,27 @@ impl<'de> Visitor<'de> for FromObject {
 /// As text, in the form of `Display`.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        let text: Cow<'de, str> = Deserialize::deserialize(json)?;
-        text.parse().map_err(D::Error::custom)
+        json.deserialize_str(FromText)
+    }
+}
+
+struct FromText;
+
+impl Visitor<'_> for FromText {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time of RFC 3339")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

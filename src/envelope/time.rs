@@ -31,9 +31,9 @@ pub struct Timestamp(jiff::Timestamp);
 const FIRST: i128 = -62_167_219_200 * 1_000_000_000;
 
 impl Timestamp {
-    /// The time that stands for "none" in JSON.
+    /// The time that stands for "none" in JSON: 0001-01-01T00:00:00Z.
     #[cfg(feature = "json")]
-    pub(super) const NONE: &str = "0001-01-01T00:00:00Z";
+    pub(super) const NONE: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
 
     /// The time so many nanoseconds after 1970-01-01T00:00:00Z; before it, if negative. Leap seconds
     /// do not count.
@@ -63,6 +63,14 @@ impl Timestamp {
         self.0.as_nanosecond()
     }
 
+    /// The text of `Display`, without the machinery of formatting.
+    pub(super) fn text(self) -> Text {
+        let mut text = Text { bytes: [0; _], len: 0 };
+        // It fails only where the text does, which has room for every time in range.
+        let _ = jiff::fmt::temporal::DateTimePrinter::new().print_timestamp(&self.0, &mut text);
+        text
+    }
+
     /// The time of now, by the clock of the system. That clock may be set back.
     #[cfg(feature = "std")]
     #[must_use]
@@ -74,6 +82,28 @@ impl Timestamp {
         };
         // A clock beyond the years 0000 to 9999 says nothing about now.
         Self::from_unix_nanos(nanos).unwrap_or(Self(jiff::Timestamp::UNIX_EPOCH))
+    }
+}
+
+/// The text of a time.
+pub(super) struct Text {
+    bytes: [u8; "9999-12-30T22:00:00.999999999Z".len()],
+    len: usize,
+}
+
+impl Text {
+    pub(super) fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl jiff::fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> Result<(), jiff::Error> {
+        let room = self.bytes.get_mut(self.len..self.len + part.len());
+        let room = room.ok_or_else(|| jiff::Error::from_args(format_args!("no room")))?;
+        room.copy_from_slice(part.as_bytes());
+        self.len += part.len();
+        Ok(())
     }
 }
 
@@ -119,7 +149,7 @@ impl FromStr for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        f.pad(self.text().as_str())
     }
 }
 

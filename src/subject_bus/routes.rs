@@ -87,14 +87,19 @@ impl Routes {
                 }
             }
         }
-        let queues: Arc<[_]> = self.ask(subject).into();
-        if let Some(slot) = free {
-            // Lost to another publisher? Then that one's answer is there, and this one serves once.
-            let _ = slot.set(Entry { subject: subject.as_str().into(), queues: queues.clone() });
-        } else if cache.misses.fetch_add(1, Relaxed) == self.slots as Word {
-            self.forget(); // full of subjects that nobody asks for any more
+        let queues = self.ask(subject);
+        let Some(slot) = free else {
+            if cache.misses.fetch_add(1, Relaxed) == PATIENCE * self.slots as Word {
+                self.forget(); // full of subjects that nobody asks for any more
+            }
+            return f(&queues);
+        };
+        let entry = Entry { subject: subject.as_str().into(), queues: queues.into() };
+        match slot.set(entry) {
+            Ok(()) => f(slot.get().map_or(&[], |entry| &entry.queues)),
+            // Another publisher was faster. Its answer stays there; this one serves once.
+            Err(entry) => f(&entry.queues),
         }
-        f(&queues)
     }
 
     fn ask(&self, subject: Subject<'_>) -> Vec<Arc<Queue>> {
@@ -111,6 +116,10 @@ impl fmt::Debug for Routes {
 /// How many slots a subject may be in.
 const WAYS: usize = 4;
 
+/// How often the slots of a cache are missed before they are given to other subjects: often enough that
+/// subjects which never repeat pay little for the cache.
+const PATIENCE: Word = 8;
+
 /// Answers that were given. A slot is written once; a full cache is replaced as a whole.
 #[derive(Default)]
 struct Cache {
@@ -121,7 +130,7 @@ struct Cache {
 
 struct Entry {
     subject: Box<str>,
-    queues: Arc<[Arc<Queue>]>,
+    queues: Box<[Arc<Queue>]>,
 }
 
 #[derive(Default)]
