@@ -86,15 +86,17 @@ fn measure(row: &mut Row, rounds: usize) {
 
 /// How many times fill a slice; warms the contender up.
 fn fill(work: &mut Work, rounds: usize) -> u64 {
+    if rounds == 1 {
+        return 1;
+    }
     let mut times = 1;
-    while rounds > 1 {
+    loop {
         let elapsed = work(times);
         if elapsed >= SLICE {
             return (times as f64 * SLICE.div_duration_f64(elapsed)).ceil() as u64;
         }
         times *= 2;
     }
-    times
 }
 
 fn rows() -> Vec<Row> {
@@ -161,8 +163,8 @@ fn route_repeated(size: usize) -> Row {
 /// A tree of segments as one writes it down: no lock, no sharing, numbers instead of subscriptions.
 #[derive(Default)]
 struct Trie {
-    named: HashMap<Box<str>, Trie, foldhash::fast::RandomState>,
-    any: Option<Box<Trie>>,
+    named: HashMap<Box<str>, Self, foldhash::fast::RandomState>,
+    any: Option<Box<Self>>,
     here: Vec<usize>,
     rest: Vec<usize>,
 }

@@ -362,3 +362,17 @@ impl fmt::Debug for Queue {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Subscription;
+    use super::*;
+
+    /// What a subscription takes beyond its buffer, its pattern and its filter; the index adds less than
+    /// 100 bytes per pattern.
+    #[test]
+    fn a_subscription_is_small() {
+        let counts = 2 * size_of::<usize>(); // of the `Arc`
+        assert!(counts + size_of::<Queue>() + size_of::<Subscription>() <= 400);
+    }
+}
