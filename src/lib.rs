@@ -87,8 +87,10 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `alloc` | what needs a global allocator |
-//! | `std` | what needs an operating system |
+//! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's |
+//! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` |
+//! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
+//! | `opentelemetry` | `std`, and new envelopes name the current span |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
 //!
@@ -97,17 +99,23 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 #[cfg(all(feature = "bevy", not(tickbus_loom)))]
 pub mod bevy;
 mod bus;
 mod defer;
+#[cfg(feature = "alloc")]
+mod envelope;
 mod error;
 mod event;
 mod hold;
 mod request;
 mod ring;
 mod subject;
+#[cfg(feature = "std")]
+mod subject_bus;
 mod sync;
 mod timer;
 mod topic;
@@ -120,6 +128,12 @@ pub use bus::{
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use defer::Deferred;
+#[cfg(all(feature = "std", feature = "json"))]
+pub use envelope::InvalidEnvelope;
+#[cfg(feature = "json")]
+pub use envelope::{DecodeError, InvalidPayload};
+#[cfg(feature = "alloc")]
+pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
 pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters};
 #[doc(hidden)]
 pub use event::__private;
@@ -127,6 +141,12 @@ pub use event::Event;
 pub use hold::{Delivery, Hold, HoldConsumer};
 pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
 pub use subject::{Pattern, Subject};
+#[cfg(feature = "std")]
+pub use subject_bus::{
+    Cancel, DropReason, EventBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
+    SubjectBus, SubjectBusBuilder, SubjectBusStats, Subscribe, SubscribeError, Subscription,
+    SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait, WhenFull,
+};
 pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{
     Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber,

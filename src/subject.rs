@@ -58,6 +58,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Wraps a text that has passed its check before.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn checked(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The text.
     ///
     /// # Examples
@@ -202,6 +208,12 @@ impl<'a> Pattern<'a> {
             Ok(()) => Ok(Self(text)),
             Err(invalid) => Err(invalid),
         }
+    }
+
+    /// Wraps a text that has passed its check before.
+    #[cfg(feature = "std")]
+    pub(crate) const fn checked(text: &'a str) -> Self {
+        Self(text)
     }
 
     /// The text.

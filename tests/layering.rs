@@ -12,6 +12,8 @@ const TIERS: &[&[&str]] = &[
     &["bus"],
     &["defer", "hold", "request", "timer", "topic"],
     &["wait"],
+    &["envelope"],
+    &["subject_bus"],
     &["bevy"],
 ];
 

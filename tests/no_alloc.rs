@@ -346,3 +346,37 @@ fn topics_do_not_allocate() {
     };
     assert_eq!(calls(all), 0);
 }
+
+// ---- The subject bus ---------------------------------------------------------------------------
+
+/// Beyond the envelope, which is made before: what is published on a subject that was published
+/// before, received, dropped or displaced allocates nothing.
+#[cfg(feature = "std")]
+#[test]
+fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
+    extern crate alloc;
+    use alloc::sync::Arc;
+    use tickbus::{Envelope, SubjectBus, WhenFull};
+
+    let bus = SubjectBus::new();
+    let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block];
+    let open = |policy| {
+        let subscription = bus.subscribe("player.*.hit").unwrap().capacity(8);
+        subscription.filter(|envelope| envelope.source().is_empty()).overrun(policy).open()
+    };
+    let subscriptions = policies.map(open);
+    let envelope = Arc::new(Envelope::new("player.7.hit").unwrap());
+    bus.publish(envelope.clone()).unwrap(); // now the route is known
+
+    let made = calls(|| {
+        for _ in 0..20 {
+            bus.try_publish(envelope.clone()).unwrap();
+        }
+        for subscription in &subscriptions {
+            assert_eq!(subscription.drain().count(), 8);
+            assert!(subscription.try_recv().is_err());
+        }
+    });
+    assert_eq!(made, 0);
+    assert!(calls(|| bus.publish(Envelope::new("player.8.hit").unwrap())) > 0, "they are counted");
+}

@@ -180,7 +180,7 @@ fn a_restored_frame_ends_when_it_should() {
     (0..5).for_each(|_| app.update());
     app.insert_resource(saved);
     app.update();
-    assert_eq!(app.world().resource::<EventBusState<u32>>().frame(), []);
+    assert_eq!(app.world().resource::<EventBusState<u32>>().frame(), [0; 0]);
 }
 
 /// A state from before a system was there serves it all the same.

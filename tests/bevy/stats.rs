@@ -90,7 +90,7 @@ fn run_conditions_tell_backlog_and_overrun() {
             .chain(),
     );
     app.update();
-    assert_eq!(Seen::take(&mut app), []);
+    assert_eq!(Seen::take(&mut app), [0; 0]);
     publish(bus, 0..3);
     app.update();
     assert_eq!(Seen::take(&mut app), [0, 1, 1000, 2000]);

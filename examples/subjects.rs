@@ -1,0 +1,140 @@
+//! Routes envelopes, one JSON object per line of the standard input, to subscriptions by pattern.
+//!
+//! ```sh
+//! cargo run --example subjects --features std,json -- 'player.*.hit' 'chat.>' < envelopes.jsonl
+//! ```
+//!
+//! Each argument opens a subscription; without arguments, `>` gets everything. Every tick, here every
+//! 16 lines, each subscription prints what it got. `--capacity N` and `--when-full drop_newest` (or
+//! `drop_oldest`) set what a subscription holds between two ticks and what it drops. A line that is no
+//! envelope is told on the standard error with its number, and the program goes on; it ends with a
+//! summary, and with the exit status 1 if there was such a line.
+
+use core::error::Error;
+use std::env;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use tickbus::{Envelope, SubjectBus, Subscription, WhenFull};
+
+/// How many lines make a tick.
+const TICK: usize = 16;
+
+struct Options {
+    capacity: usize,
+    when_full: WhenFull,
+    patterns: Vec<String>,
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self { capacity: 0, when_full: WhenFull::DropNewest, patterns: vec![] };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
+            match &*argument {
+                "--capacity" => {
+                    let value = value()?;
+                    let capacity = value.parse();
+                    options.capacity = capacity.map_err(|_| format!("`{value}` is no capacity"))?;
+                }
+                "--when-full" => {
+                    options.when_full = match &*value()? {
+                        "drop_newest" => WhenFull::DropNewest,
+                        "drop_oldest" => WhenFull::DropOldest,
+                        // The program receives on the thread that publishes.
+                        other => {
+                            return Err(format!("`{other}`: drop_newest or drop_oldest").into());
+                        }
+                    }
+                }
+                other if other.starts_with("--") => {
+                    return Err(format!("`{other}` is no option").into());
+                }
+                _ => options.patterns.push(argument),
+            }
+        }
+        if options.patterns.is_empty() {
+            options.patterns.push(">".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        // Whoever reads has had enough, as `head` does.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("subjects: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says how many lines were no envelopes.
+fn run() -> Result<usize, Box<dyn Error>> {
+    let options = Options::read(env::args().skip(1))?;
+    let bus = SubjectBus::new();
+    let mut subscriptions = Vec::new();
+    for pattern in &options.patterns {
+        let subscription =
+            bus.subscribe(pattern).map_err(|error| format!("`{pattern}`: {error}"))?;
+        subscriptions
+            .push(subscription.capacity(options.capacity).overrun(options.when_full).open());
+    }
+
+    let mut output = io::stdout().lock();
+    let (mut bad, mut lines, mut unmatched) = (0, 0, 0);
+    let mut line = Vec::new();
+    let mut input = io::stdin().lock();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        lines += 1;
+        if !line.trim_ascii().is_empty() {
+            match Envelope::from_json(&line) {
+                Ok(envelope) => {
+                    let published = bus.publish(envelope)?;
+                    unmatched += usize::from(published.delivered + published.dropped == 0);
+                }
+                Err(error) => {
+                    bad += 1;
+                    eprintln!("line {lines}: {error}");
+                }
+            }
+        }
+        line.clear();
+        if lines % TICK == 0 {
+            print(&mut output, &subscriptions)?;
+        }
+    }
+    bus.close();
+    print(&mut output, &subscriptions)?;
+    for subscription in &subscriptions {
+        let stats = subscription.stats();
+        let (pattern, got, dropped) = (subscription.pattern(), stats.received, stats.dropped());
+        writeln!(output, "{pattern}: got {got}, dropped {dropped}")?;
+    }
+    let published = bus.stats().published;
+    writeln!(output, "{lines} lines: {published} published, {unmatched} for nobody, {bad} bad")?;
+    output.flush()?;
+    Ok(bad)
+}
+
+fn print(output: &mut impl Write, subscriptions: &[Subscription]) -> io::Result<()> {
+    for subscription in subscriptions {
+        for envelope in subscription.drain() {
+            if subscription.missed() > 0 {
+                writeln!(output, "{}: missed {}", subscription.pattern(), subscription.missed())?;
+            }
+            let payload = envelope.payload().unwrap_or("without payload");
+            writeln!(output, "{}: {} {payload}", subscription.pattern(), envelope.subject())?;
+        }
+    }
+    Ok(())
+}

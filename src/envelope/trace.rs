@@ -1,0 +1,155 @@
+//! The header by which traces cross services.
+
+use core::error::Error;
+use core::fmt;
+use core::str::FromStr;
+
+/// The value of the header `traceparent` of the W3C's Trace Context: a trace, the span that sends, and
+/// flags.
+///
+/// Reads versions 00 to fe (what later versions append is ignored) and writes version 00. Digits are
+/// lower case; neither id is all zero.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{InvalidTraceParent, TraceParent};
+///
+/// let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// let parent: TraceParent = text.parse()?;
+/// assert_eq!(parent.span_id(), 0x00f0_67aa_0ba9_02b7);
+/// assert_eq!(parent.flags() & TraceParent::SAMPLED, 1);
+/// assert_eq!(parent.to_string(), text);
+///
+/// let no_trace = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
+/// assert_eq!(no_trace.parse::<TraceParent>(), Err(InvalidTraceParent));
+/// # Ok::<(), InvalidTraceParent>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceParent {
+    trace_id: u128,
+    span_id: u64,
+    flags: u8,
+}
+
+impl TraceParent {
+    /// The flag that says that the sender records this trace.
+    pub const SAMPLED: u8 = 1;
+
+    /// A trace and a span in it; `None` if one of them is 0, which is no id. The flags are 0.
+    #[must_use]
+    pub const fn new(trace_id: u128, span_id: u64) -> Option<Self> {
+        if trace_id == 0 || span_id == 0 {
+            return None;
+        }
+        Some(Self { trace_id, span_id, flags: 0 })
+    }
+
+    /// The same trace and span with these flags.
+    #[must_use]
+    pub const fn with_flags(self, flags: u8) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// The id of the trace.
+    #[must_use]
+    pub const fn trace_id(self) -> u128 {
+        self.trace_id
+    }
+
+    /// The id of the span.
+    #[must_use]
+    pub const fn span_id(self) -> u64 {
+        self.span_id
+    }
+
+    /// The flags, of which [`SAMPLED`](Self::SAMPLED) is one.
+    #[must_use]
+    pub const fn flags(self) -> u8 {
+        self.flags
+    }
+
+    /// The ids by their texts: 32 and 16 lower-case hexadecimal digits, not all zero.
+    pub(super) fn from_ids(trace_id: &str, span_id: &str) -> Option<Self> {
+        if (trace_id.len(), span_id.len()) != (32, 16) {
+            return None;
+        }
+        let (trace_id, span_id) = (digits(trace_id.as_bytes())?, digits(span_id.as_bytes())?);
+        Self::new(trace_id, u64::try_from(span_id).ok()?)
+    }
+
+    /// The texts of the ids.
+    pub(super) fn ids(self) -> (alloc::string::String, alloc::string::String) {
+        (alloc::format!("{:032x}", self.trace_id), alloc::format!("{:016x}", self.span_id))
+    }
+}
+
+/// The number that up to 32 lower-case hexadecimal digits make.
+fn digits(text: &[u8]) -> Option<u128> {
+    text.iter().try_fold(0, |number, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(digit))
+    })
+}
+
+impl FromStr for TraceParent {
+    type Err = InvalidTraceParent;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
+        let parse = || {
+            let (head, more) = text.as_bytes().split_at_checked(55)?;
+            let field = |from: usize, to: usize| {
+                let ends = to == head.len() || head[to] == b'-';
+                ends.then(|| digits(&head[from..to])).flatten()
+            };
+            let version = field(0, 2)?;
+            let ends = more.is_empty() || version > 0 && more[0] == b'-';
+            if version == 0xff || !ends {
+                return None;
+            }
+            let (trace_id, span_id) = (field(3, 35)?, u64::try_from(field(36, 52)?).ok()?);
+            let flags = u8::try_from(field(53, 55)?).ok()?;
+            Some(Self::new(trace_id, span_id)?.with_flags(flags))
+        };
+        parse().ok_or(InvalidTraceParent)
+    }
+}
+
+impl fmt::Display for TraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
+    }
+}
+
+/// The text is no [`TraceParent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidTraceParent;
+
+impl fmt::Display for InvalidTraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(
+            "not a `traceparent`: version, trace id, span id and flags, as in \
+               `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`",
+        )
+    }
+}
+
+impl Error for InvalidTraceParent {}
+
+/// The span that this thread is in.
+#[cfg(feature = "opentelemetry")]
+pub(super) fn current() -> Option<TraceParent> {
+    use opentelemetry::trace::TraceContextExt;
+
+    let context = opentelemetry::Context::current();
+    let span = context.span();
+    let ids = span.span_context();
+    TraceParent::new(
+        u128::from_be_bytes(ids.trace_id().to_bytes()),
+        u64::from_be_bytes(ids.span_id().to_bytes()),
+    )
+}

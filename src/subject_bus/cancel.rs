@@ -1,0 +1,199 @@
+//! Giving up a wait from outside.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Ends what waits for it, once and for all: publishers, and subscriptions that were opened with it.
+///
+/// Clones are the same signal. Cancelling wakes everybody; cancelling again does nothing.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Cancel, SubjectBus};
+///
+/// let bus = SubjectBus::new();
+/// let shutdown = Cancel::new();
+/// let hits = bus.subscribe("player.*.hit")?.until(&shutdown).open();
+///
+/// shutdown.cancel();
+/// assert!(shutdown.is_cancelled() && hits.is_closed());
+/// # Ok::<(), tickbus::SubscribeError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    cancelled: bool,
+    next: u64,
+    /// What to run. Code of this crate alone: wakes a thread, closes a subscription.
+    actions: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+}
+
+impl Cancel {
+    /// Nothing is cancelled yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends what waits for it, and what will.
+    pub fn cancel(&self) {
+        let mut state = self.state();
+        state.cancelled = true;
+        let actions = core::mem::take(&mut state.actions);
+        drop(state);
+        actions.into_values().for_each(|action| action());
+    }
+
+    /// Whether it was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+
+    /// Runs `action` when this is cancelled, at once if it is, unless the registration is dropped
+    /// before.
+    pub(super) fn on_cancel(&self, action: impl FnOnce() + Send + 'static) -> Registration {
+        let mut state = self.state();
+        let key = state.next;
+        state.next += 1;
+        if state.cancelled {
+            drop(state);
+            action();
+        } else {
+            state.actions.insert(key, Box::new(action));
+        }
+        Registration { cancel: self.clone(), key }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&self.is_cancelled()).finish()
+    }
+}
+
+/// Takes its action back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Registration {
+    cancel: Cancel,
+    key: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let action = self.cancel.state().actions.remove(&self.key);
+        drop(action); // after the lock
+    }
+}
+
+/// How long a publisher waits for subscriptions that are full and say
+/// [`Block`](crate::WhenFull::Block).
+///
+/// Room wins: where there is room, neither a deadline in the past nor a cancellation keeps an envelope
+/// out.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tickbus::{Cancel, Envelope, PublishError, SubjectBus, Wait, WhenFull};
+///
+/// let bus = SubjectBus::new();
+/// let orders = bus.subscribe("order.*")?.capacity(1).overrun(WhenFull::Block).open();
+/// bus.publish(Envelope::new("order.1")?)?;
+///
+/// let brief = Wait::forever().timeout(Duration::from_millis(5));
+/// let error = bus.publish_wait(Envelope::new("order.2")?, brief).unwrap_err();
+/// assert!(matches!(error, PublishError::TimedOut(_)));
+///
+/// let shutdown = Cancel::new();
+/// shutdown.cancel();
+/// let wait = Wait::forever().until(&shutdown);
+/// let error = bus.publish_wait(Envelope::new("order.3")?, wait).unwrap_err();
+/// assert!(matches!(error, PublishError::Cancelled(_)));
+///
+/// assert_eq!(orders.recv().unwrap().subject().as_str(), "order.1");
+/// bus.publish_wait(Envelope::new("order.4")?, wait)?; // room wins
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Wait<'a> {
+    deadline: Option<Instant>,
+    cancel: Option<&'a Cancel>,
+    never: bool,
+}
+
+/// Why a wait is over without what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GaveUp {
+    TimedOut,
+    Cancelled,
+}
+
+impl<'a> Wait<'a> {
+    /// Until there is room, or the subscription or the bus ends. The default.
+    pub const fn forever() -> Self {
+        Self { deadline: None, cancel: None, never: false }
+    }
+
+    /// Not at all: an envelope for which there is no room is dropped.
+    pub const fn never() -> Self {
+        Self { deadline: None, cancel: None, never: true }
+    }
+
+    /// At most so long from now. A timeout beyond what the clock can tell is none.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { deadline: Instant::now().checked_add(timeout), ..self }
+    }
+
+    /// At most until then.
+    pub const fn deadline(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// At most until `cancel` is cancelled.
+    pub const fn until(self, cancel: &'a Cancel) -> Self {
+        Self { cancel: Some(cancel), ..self }
+    }
+
+    /// Whether there is any waiting.
+    pub(super) const fn waits(&self) -> bool {
+        !self.never
+    }
+
+    /// Wakes this thread on cancellation, as long as the registration lives.
+    pub(super) fn wake_on_cancel(&self) -> Option<Registration> {
+        let thread = std::thread::current();
+        self.cancel.map(|cancel| cancel.on_cancel(move || thread.unpark()))
+    }
+
+    /// Parks this thread until somebody unparks it, or the wait is over. May return early.
+    pub(super) fn park(&self) -> Result<(), GaveUp> {
+        if self.cancel.is_some_and(Cancel::is_cancelled) {
+            return Err(GaveUp::Cancelled);
+        }
+        let Some(deadline) = self.deadline else {
+            std::thread::park();
+            return Ok(());
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(GaveUp::TimedOut);
+        }
+        std::thread::park_timeout(left);
+        Ok(())
+    }
+}

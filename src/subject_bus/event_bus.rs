@@ -1,0 +1,124 @@
+//! What a bus of envelopes is, whoever carries them.
+
+use alloc::sync::{Arc, Weak};
+
+use super::cancel::Wait;
+use super::subscription::{SubscribeError, Subscription, SubscriptionOptions};
+use super::{PublishError, Published, SubjectBus};
+use crate::envelope::Envelope;
+use crate::subject::Pattern;
+
+/// A bus of envelopes behind a reference: [`SubjectBus`], [`NoopBus`], or what carries envelopes to
+/// other processes.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Envelope, EventBus, NoopBus, SubjectBus, SubscriptionOptions};
+///
+/// fn start(bus: &dyn EventBus) -> Result<(), Box<dyn core::error::Error>> {
+///     bus.publish(Envelope::new("game.started")?.into())?;
+///     Ok(())
+/// }
+///
+/// let bus = SubjectBus::new();
+/// let pattern = "game.>".try_into()?;
+/// let seen = EventBus::subscribe(&bus, pattern, SubscriptionOptions::new())?;
+/// start(&bus)?;
+/// start(&NoopBus)?;
+/// assert_eq!(seen.drain().count(), 1);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub trait EventBus: Send + Sync {
+    /// Delivers `envelope` to all subscriptions that match, and waits as long as `wait` says for those
+    /// that want it.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed, or the wait is over.
+    fn publish_wait(
+        &self,
+        envelope: Arc<Envelope>,
+        wait: Wait<'_>,
+    ) -> Result<Published, PublishError>;
+
+    /// The same, and waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed, or is while this waits.
+    fn publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
+        self.publish_wait(envelope, Wait::forever())
+    }
+
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed.
+    fn subscribe(
+        &self,
+        pattern: Pattern<'_>,
+        options: SubscriptionOptions,
+    ) -> Result<Subscription, SubscribeError>;
+
+    /// Ends the bus and its subscriptions. Again, it does nothing.
+    fn close(&self);
+
+    /// Whether the bus is closed.
+    fn is_closed(&self) -> bool;
+}
+
+impl EventBus for SubjectBus {
+    fn publish_wait(
+        &self,
+        envelope: Arc<Envelope>,
+        wait: Wait<'_>,
+    ) -> Result<Published, PublishError> {
+        Self::publish_wait(self, envelope, wait)
+    }
+
+    fn subscribe(
+        &self,
+        pattern: Pattern<'_>,
+        options: SubscriptionOptions,
+    ) -> Result<Subscription, SubscribeError> {
+        let subscription = self.shared.open(pattern, options);
+        if self.is_closed() { Err(SubscribeError::Closed) } else { Ok(subscription) }
+    }
+
+    fn close(&self) {
+        Self::close(self);
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+}
+
+/// A bus that accepts everything and delivers nothing. Its subscriptions have already ended; it cannot
+/// be closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoopBus;
+
+impl EventBus for NoopBus {
+    fn publish_wait(&self, _: Arc<Envelope>, _: Wait<'_>) -> Result<Published, PublishError> {
+        Ok(Published::default())
+    }
+
+    fn subscribe(
+        &self,
+        pattern: Pattern<'_>,
+        options: SubscriptionOptions,
+    ) -> Result<Subscription, SubscribeError> {
+        let subscription = options.open(0, pattern, &Weak::new());
+        subscription.close();
+        Ok(subscription)
+    }
+
+    fn close(&self) {}
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+}

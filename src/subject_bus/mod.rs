@@ -1,0 +1,636 @@
+//! Envelopes by subject, to whoever subscribed to a pattern that matches.
+
+mod cancel;
+mod event_bus;
+mod observer;
+mod queue;
+mod routes;
+mod subscription;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::error::Error;
+use core::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+
+use crate::envelope::Envelope;
+use crate::subject::{Pattern, Subject};
+use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Word};
+use cancel::GaveUp;
+use queue::{Offer, Queue, Ticket, Waited};
+use routes::Routes;
+
+pub use cancel::{Cancel, Wait};
+pub use event_bus::{EventBus, NoopBus};
+pub use observer::{DropReason, Observer, Recipient, WhenFull};
+pub use subscription::{
+    RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionIter,
+    SubscriptionOptions, SubscriptionStats,
+};
+
+/// How many answers the cache of routes keeps where nobody says otherwise.
+const ROUTE_CACHE: usize = 1024;
+
+/// Delivers envelopes to the subscriptions whose pattern matches their subject.
+///
+/// Any number of threads publish and receive. Each subscription has a buffer of its own and says what
+/// happens when it is full ([`WhenFull`]), so one that does not read costs the others nothing, unless
+/// it said [`Block`](WhenFull::Block). Envelopes are shared and never change; nothing is copied per
+/// subscription.
+///
+/// # Guarantees
+///
+/// - When a publish returns, every subscription that matches has the envelope in its buffer, or the
+///   loss was counted, and the observers know which.
+/// - For each publisher and subscription, the order is that of publishing.
+/// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
+///   `delivered == received + dropped_oldest + abandoned + pending`.
+/// - No lock is held while a filter, an observer, or a destructor of theirs runs; they may use the bus.
+///
+/// A publisher that receives on the same thread must not wait for itself: where a subscription says
+/// `Block`, it takes [`try_publish`](Self::try_publish), or [`publish_wait`](Self::publish_wait) with a
+/// timeout.
+///
+/// # Cost
+///
+/// A publish on a subject that was published before looks the subscriptions up by one hash, without a
+/// lock, and then takes one short lock per subscription. It allocates nothing, unless a publisher has
+/// to wait. Opening and ending a subscription forgets what is known of subjects. See
+/// [`SubjectBusBuilder::route_cache`].
+///
+/// Dropping the bus closes it.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Envelope, SubjectBus, WhenFull};
+///
+/// let bus = SubjectBus::new();
+/// let hits = bus.subscribe("player.*.hit")?.capacity(256).overrun(WhenFull::DropOldest).open();
+/// let all = bus.subscribe("player.>")?.filter(|envelope| envelope.source() != "bot").open();
+///
+/// bus.publish(Envelope::new("player.7.hit")?)?;
+/// bus.publish(Envelope::new("player.7.hit")?.with_source("bot"))?;
+/// bus.publish(Envelope::new("player")?)?; // `>` is one segment or more: nobody matches, which is fine
+///
+/// assert_eq!((hits.drain().count(), all.drain().count()), (2, 1));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct SubjectBus {
+    shared: Arc<Shared>,
+}
+
+/// How a [`SubjectBus`] is made when the defaults will not do.
+#[must_use]
+pub struct SubjectBusBuilder {
+    route_cache: usize,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl SubjectBusBuilder {
+    /// For how many subjects the bus remembers which subscriptions match; 1024 by default, rounded up
+    /// to a power of two, at most 2^24, and 0 to remember nothing.
+    ///
+    /// It changes what a publish costs, never where it goes. What is remembered is forgotten when a
+    /// subscription is opened or ends, and when too many new subjects find no place.
+    pub const fn route_cache(mut self, subjects: usize) -> Self {
+        self.route_cache = subjects;
+        self
+    }
+
+    /// Adds an observer. Several are called in the order in which they were added.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Makes the bus.
+    #[must_use]
+    pub fn build(self) -> SubjectBus {
+        SubjectBus {
+            shared: Arc::new_cyclic(|weak| Shared {
+                routes: Routes::new(self.route_cache),
+                observers: self.observers.into(),
+                gate: AtomicWord::new(0),
+                published: AtomicWord::new(0),
+                closed: AtomicWord::new(0),
+                registry: Mutex::default(),
+                weak: weak.clone(),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for SubjectBusBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubjectBusBuilder")
+            .field("route_cache", &self.route_cache)
+            .field("observers", &self.observers.len())
+            .finish()
+    }
+}
+
+impl SubjectBus {
+    /// A bus without subscriptions and observers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A bus with other settings.
+    pub const fn builder() -> SubjectBusBuilder {
+        SubjectBusBuilder { route_cache: ROUTE_CACHE, observers: Vec::new() }
+    }
+
+    /// Starts a subscription to `pattern`; [`open`](Subscribe::open) opens it.
+    ///
+    /// # Errors
+    ///
+    /// If `pattern` is no [`Pattern`], or the bus is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{InvalidPattern, SubjectBus, SubscribeError};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let error = bus.subscribe("player.7*").unwrap_err();
+    /// assert_eq!(error, SubscribeError::InvalidPattern(InvalidPattern::PartialWildcard));
+    ///
+    /// let hits = bus.subscribe("player.*.hit")?.open();
+    /// assert_eq!(hits.capacity(), 64); // the default
+    ///
+    /// bus.close();
+    /// assert_eq!(bus.subscribe(">").unwrap_err(), SubscribeError::Closed);
+    /// # Ok::<(), SubscribeError>(())
+    /// ```
+    pub fn subscribe<'a>(&'a self, pattern: &'a str) -> Result<Subscribe<'a>, SubscribeError> {
+        let pattern = Pattern::new(pattern)?;
+        if self.is_closed() {
+            return Err(SubscribeError::Closed);
+        }
+        Ok(Subscribe::new(&self.shared, pattern))
+    }
+
+    /// Delivers `envelope` to all subscriptions that match, after filling in its id and time where they
+    /// are missing.
+    ///
+    /// Waits only for subscriptions that are full and say [`Block`](WhenFull::Block), as long as it
+    /// takes; the others have the envelope before the waiting begins.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed, or is closed while this waits. The error has the envelope.
+    pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
+        self.publish_wait(envelope, Wait::forever())
+    }
+
+    /// The same without waiting: a full subscription that says [`Block`](WhenFull::Block) drops the
+    /// envelope.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed. The error has the envelope.
+    pub fn try_publish(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+    ) -> Result<Published, PublishError> {
+        self.publish_wait(envelope, Wait::never())
+    }
+
+    /// The same, waiting as long as `wait` says.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed, or is closed while this waits; if the wait is over before all
+    /// subscriptions had room. Those that had, have the envelope; the others dropped it.
+    pub fn publish_wait(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+        wait: Wait<'_>,
+    ) -> Result<Published, PublishError> {
+        self.shared.publish(envelope.into(), &wait)
+    }
+
+    /// How many subscriptions match `subject`, filters aside. For building an envelope only when
+    /// somebody listens.
+    #[must_use]
+    pub fn matching(&self, subject: Subject<'_>) -> usize {
+        self.shared.routes.with(subject, <[_]>::len)
+    }
+
+    /// Ends the bus: nobody publishes or subscribes any more, publishers that wait for room are sent
+    /// away, publishers under way finish, and the subscriptions end; what is queued can still be
+    /// received.
+    ///
+    /// When it returns, nothing is delivered and no observer is called any more. Called by a filter or
+    /// an observer, it does not wait for publishers under way. Again, it does nothing.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether the bus is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// How many envelopes all subscriptions there ever were have lost for want of room.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.stats().deliveries.dropped()
+    }
+
+    /// The numbers of the bus. Looks at each subscription.
+    #[must_use]
+    pub fn stats(&self) -> SubjectBusStats {
+        self.shared.stats()
+    }
+
+    /// The subscriptions whose handle is alive, in the order in which they were opened.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscriptionInfo> {
+        self.shared.queues().iter().map(|queue| SubscriptionInfo::of(queue)).collect()
+    }
+
+    /// The patterns that open subscriptions subscribed to, sorted, each with how many did.
+    #[must_use]
+    pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
+        let mut patterns = BTreeMap::new();
+        for queue in self.shared.queues().iter().filter(|queue| !queue.is_closed()) {
+            *patterns.entry(queue.pattern().as_str().into()).or_default() += 1;
+        }
+        patterns
+    }
+}
+
+impl Default for SubjectBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SubjectBus {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for SubjectBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubjectBus")
+            .field("closed", &self.is_closed())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a published envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// Subscriptions that have it in their buffer.
+    pub delivered: usize,
+    /// Subscriptions that had no room for it.
+    pub dropped: usize,
+    /// Subscriptions that matched and ended before they had it.
+    pub closed: usize,
+}
+
+/// Why an envelope was not published, or not to everybody. All have the envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The bus was closed; or it was closed while this publish waited, and subscriptions that had room
+    /// have the envelope.
+    Closed(Arc<Envelope>),
+    /// The deadline passed before every subscription had room.
+    TimedOut(Arc<Envelope>),
+    /// The wait was cancelled before every subscription had room.
+    Cancelled(Arc<Envelope>),
+}
+
+impl PublishError {
+    /// The envelope.
+    #[must_use]
+    pub fn into_envelope(self) -> Arc<Envelope> {
+        match self {
+            Self::Closed(envelope) | Self::TimedOut(envelope) | Self::Cancelled(envelope) => {
+                envelope
+            }
+        }
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (envelope, what) = match self {
+            Self::Closed(envelope) => (envelope, "the bus is closed"),
+            Self::TimedOut(envelope) => (envelope, "a subscription had no room in time"),
+            Self::Cancelled(envelope) => (envelope, "cancelled before every subscription had room"),
+        };
+        write!(f, "`{}`: {what}", envelope.subject())
+    }
+}
+
+impl Error for PublishError {}
+
+/// What has happened on a subject bus since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SubjectBusStats {
+    /// Publishes that found the bus open, whoever matched. Wraps.
+    pub published: u64,
+    /// Envelopes that a subscription matched, but ended before it had them.
+    pub closed: u64,
+    /// Subscriptions whose handle is alive.
+    pub subscriptions: u64,
+    /// The sums over all subscriptions there ever were; of the high-water marks, the highest.
+    pub deliveries: SubscriptionStats,
+}
+
+/// The gate: how many publishers are under way, times two, and whether the bus is closed.
+const CLOSED: Word = 1;
+const PUBLISHER: Word = 2;
+
+struct Shared {
+    routes: Routes,
+    observers: Box<[Arc<dyn Observer>]>,
+    gate: AtomicWord,
+    published: AtomicWord,
+    closed: AtomicWord,
+    registry: Mutex<Registry>,
+    weak: Weak<Self>,
+}
+
+#[derive(Default)]
+struct Registry {
+    closed: bool,
+    next: u64,
+    queues: BTreeMap<u64, Arc<Queue>>,
+    /// The sums over the subscriptions that are gone.
+    retired: SubscriptionStats,
+    /// Who waits in `close` for publishers under way.
+    closers: Vec<Thread>,
+}
+
+std::thread_local! {
+    /// How many filters and observers this thread is inside of, on whatever bus.
+    static INSIDE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A word is as wide as the atomics of the target.
+fn wide(word: impl Into<u64>) -> u64 {
+    word.into()
+}
+
+/// Runs a filter or an observer.
+fn outside<R>(f: impl FnOnce() -> R) -> R {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.set(INSIDE.get() - 1);
+        }
+    }
+    INSIDE.set(INSIDE.get() + 1);
+    let _leave = Leave;
+    f()
+}
+
+/// A publisher under way.
+struct UnderWay<'a>(&'a Shared);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// A publisher's place in a full subscription; given up if the publisher unwinds.
+struct Place<'a> {
+    queue: &'a Queue,
+    ticket: Arc<Ticket>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue.withdraw(&self.ticket);
+    }
+}
+
+impl Shared {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queues(&self) -> Vec<Arc<Queue>> {
+        self.registry().queues.values().cloned().collect()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.gate.load(Acquire) & CLOSED != 0 // partner: `close`
+    }
+
+    /// Opens a subscription; on a closed bus, one that has ended.
+    fn open(&self, pattern: Pattern<'_>, options: SubscriptionOptions) -> Subscription {
+        let id = {
+            let mut registry = self.registry();
+            registry.next += 1;
+            registry.next
+        };
+        let subscription = options.open(id, pattern, &self.weak);
+        let queue = subscription.queue();
+        let mut registry = self.registry();
+        let open = !registry.closed;
+        if open {
+            registry.queues.insert(id, queue.clone());
+        }
+        drop(registry);
+        if !open {
+            queue.close();
+        } else if !queue.is_closed() {
+            self.routes.insert(queue);
+            if queue.is_closed() {
+                self.routes.remove(queue); // cancelled meanwhile, before it had a route
+            }
+        }
+        subscription
+    }
+
+    fn unroute(&self, queue: &Queue) {
+        self.routes.remove(queue);
+    }
+
+    fn retire(&self, queue: &Queue, stats: SubscriptionStats) {
+        let mut registry = self.registry();
+        let removed = registry.queues.remove(&queue.id);
+        if removed.is_some() {
+            registry.retired.add(&stats);
+        }
+        drop(registry);
+        drop(removed); // after the lock
+    }
+
+    fn enter(&self) -> Option<UnderWay<'_>> {
+        // Partner: `close`, which waits until those it did not turn away have left.
+        let gate = self.gate.fetch_add(PUBLISHER, AcqRel);
+        let under_way = UnderWay(self);
+        (gate & CLOSED == 0).then_some(under_way)
+    }
+
+    fn leave(&self) {
+        // Partner: the load in `close`, which must see all that this publisher did.
+        let gate = self.gate.fetch_sub(PUBLISHER, AcqRel);
+        if gate == PUBLISHER | CLOSED {
+            self.registry().closers.iter().for_each(Thread::unpark);
+        }
+    }
+
+    fn close(&self) {
+        self.gate.fetch_or(CLOSED, AcqRel); // partner: `enter`
+        let queues: Vec<_> = {
+            let mut registry = self.registry();
+            registry.closed = true;
+            registry.queues.values().cloned().collect()
+        };
+        queues.iter().for_each(|queue| queue.refuse_waiting());
+        // Inside of a filter or an observer this thread would wait for itself.
+        if INSIDE.get() == 0 {
+            self.wait_for_publishers();
+        }
+        queues.iter().for_each(|queue| queue.close());
+    }
+
+    fn wait_for_publishers(&self) {
+        let me = std::thread::current();
+        self.registry().closers.push(me.clone());
+        while self.gate.load(Acquire) != CLOSED {
+            std::thread::park(); // partner: `leave`, after it lowered the count
+        }
+        let mut registry = self.registry();
+        let at = registry.closers.iter().position(|closer| closer.id() == me.id());
+        at.map(|at| registry.closers.swap_remove(at));
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>, wait: &Wait<'_>) -> Result<Published, PublishError> {
+        let Some(_under_way) = self.enter() else { return Err(PublishError::Closed(envelope)) };
+        self.published.fetch_add(1, Relaxed);
+        let mut envelope = envelope;
+        if !envelope.is_stamped() {
+            Arc::make_mut(&mut envelope).stamp();
+        }
+        self.observe(|observer| observer.on_publish(&envelope));
+        let (published, gave_up) = self.routes.with(envelope.subject(), |queues| {
+            let mut published = Published::default();
+            let mut places = Vec::new();
+            for queue in queues {
+                let wanted = |filter: &queue::Predicate| outside(|| filter(&envelope));
+                if !queue.predicate.as_ref().is_none_or(wanted) {
+                    continue;
+                }
+                match queue.offer(&envelope, wait.waits()) {
+                    Offer::Waits(ticket) => places.push(Place { queue, ticket }),
+                    offer => self.told(queue, &envelope, offer, &mut published),
+                }
+            }
+            let gave_up = self.wait_for_room(places, &envelope, wait, &mut published);
+            (published, gave_up)
+        });
+        match gave_up {
+            // Sent away by the bus, not by the subscriber.
+            _ if published.closed > 0 && self.is_closed() => Err(PublishError::Closed(envelope)),
+            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(envelope)),
+            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(envelope)),
+            None => Ok(published),
+        }
+    }
+
+    /// Waits at each place in turn. The first reason to give up is the reason; after it, each place
+    /// still gets its room if it is there.
+    fn wait_for_room(
+        &self,
+        places: Vec<Place<'_>>,
+        envelope: &Arc<Envelope>,
+        wait: &Wait<'_>,
+        published: &mut Published,
+    ) -> Option<GaveUp> {
+        if places.is_empty() {
+            return None;
+        }
+        let _woken = wait.wake_on_cancel();
+        let mut gave_up = None;
+        for place in places {
+            let offer = match place.queue.wait(&place.ticket, wait) {
+                Waited::Delivered => Offer::Delivered,
+                Waited::Closed => Offer::Closed,
+                Waited::GaveUp(reason) => {
+                    gave_up.get_or_insert(reason);
+                    Offer::Dropped
+                }
+            };
+            self.told(place.queue, envelope, offer, published);
+        }
+        gave_up
+    }
+
+    /// Counts what became of an envelope at one subscription, and tells the observers.
+    fn told(
+        &self,
+        queue: &Queue,
+        envelope: &Arc<Envelope>,
+        offer: Offer,
+        published: &mut Published,
+    ) {
+        let dropped = |envelope, reason| {
+            self.observe(|observer| observer.on_drop(envelope, queue.recipient(), reason));
+        };
+        match offer {
+            Offer::Dropped => {
+                published.dropped += 1;
+                dropped(envelope, DropReason::BufferFull);
+            }
+            Offer::Closed => {
+                published.closed += 1;
+                self.closed.fetch_add(1, Relaxed);
+                dropped(envelope, DropReason::Closed);
+            }
+            offer => {
+                published.delivered += 1;
+                if let Offer::Displaced(oldest) = &offer {
+                    dropped(oldest, DropReason::BufferFull);
+                }
+                self.observe(|observer| observer.on_deliver(envelope, queue.recipient()));
+            }
+        }
+    }
+
+    fn observe(&self, f: impl Fn(&dyn Observer)) {
+        for observer in &self.observers {
+            outside(|| f(&**observer));
+        }
+    }
+
+    fn stats(&self) -> SubjectBusStats {
+        let registry = self.registry();
+        let mut deliveries = registry.retired;
+        registry.queues.values().for_each(|queue| deliveries.add(&queue.stats()));
+        let subscriptions = registry.queues.len() as u64;
+        drop(registry);
+        SubjectBusStats {
+            published: wide(self.published.load(Relaxed)),
+            closed: wide(self.closed.load(Relaxed)),
+            subscriptions,
+            deliveries,
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,482 @@
+//! The receiving end: how it is opened, and the handle.
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use core::error::Error;
+use core::fmt;
+use core::iter::FusedIterator;
+use core::time::Duration;
+use std::time::Instant;
+
+use super::Shared;
+use super::cancel::{Cancel, Registration};
+use super::observer::WhenFull;
+use super::queue::{Predicate, Queue};
+use crate::envelope::Envelope;
+use crate::error::InvalidPattern;
+use crate::subject::Pattern;
+
+/// How many envelopes wait for a subscription that does not say otherwise.
+const CAPACITY: usize = 64;
+
+/// What a subscription is like: what [`Subscribe`] sets one by one, as a value.
+#[derive(Default)]
+#[must_use]
+pub struct SubscriptionOptions {
+    capacity: usize,
+    when_full: WhenFull,
+    predicate: Option<Predicate>,
+    cancel: Option<Cancel>,
+}
+
+impl SubscriptionOptions {
+    /// 64 envelopes, [`WhenFull::DropNewest`], no filter.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many envelopes may wait; 0 for the default, which is 64.
+    pub fn capacity(self, capacity: usize) -> Self {
+        Self { capacity, ..self }
+    }
+
+    /// What happens to an envelope for which there is no room.
+    pub fn overrun(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
+    }
+
+    /// Takes only envelopes for which `filter` is true: see [`Subscribe::filter`].
+    pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
+        Self { predicate: Some(Box::new(filter)), ..self }
+    }
+
+    /// Closes the subscription when `cancel` is cancelled.
+    pub fn until(self, cancel: &Cancel) -> Self {
+        Self { cancel: Some(cancel.clone()), ..self }
+    }
+
+    pub(super) fn open(self, id: u64, pattern: Pattern<'_>, bus: &Weak<Shared>) -> Subscription {
+        let capacity = if self.capacity == 0 { CAPACITY } else { self.capacity };
+        let queue = Queue::new(id, pattern, capacity, self.when_full, self.predicate);
+        let mut subscription =
+            Subscription { queue: Arc::new(queue), bus: bus.clone(), _cancelled: None };
+        if let Some(cancel) = self.cancel {
+            let (queue, bus) = (Arc::downgrade(&subscription.queue), bus.clone());
+            subscription._cancelled = Some(cancel.on_cancel(move || {
+                if let Some(queue) = queue.upgrade() {
+                    close(&queue, &bus);
+                }
+            }));
+        }
+        subscription
+    }
+}
+
+impl fmt::Debug for SubscriptionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionOptions")
+            .field("capacity", &self.capacity)
+            .field("when_full", &self.when_full)
+            .field("filter", &self.predicate.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A subscription that is about to be opened.
+#[derive(Debug)]
+#[must_use = "nothing is subscribed before `open`"]
+pub struct Subscribe<'a> {
+    bus: &'a Arc<Shared>,
+    pattern: Pattern<'a>,
+    options: SubscriptionOptions,
+}
+
+impl<'a> Subscribe<'a> {
+    pub(super) fn new(bus: &'a Arc<Shared>, pattern: Pattern<'a>) -> Self {
+        Self { bus, pattern, options: SubscriptionOptions::new() }
+    }
+
+    /// How many envelopes may wait; 0 for the default, which is 64.
+    pub fn capacity(self, capacity: usize) -> Self {
+        Self { options: self.options.capacity(capacity), ..self }
+    }
+
+    /// What happens to an envelope for which there is no room. [`WhenFull::DropNewest`] by default.
+    pub fn overrun(self, when_full: WhenFull) -> Self {
+        Self { options: self.options.overrun(when_full), ..self }
+    }
+
+    /// Takes only envelopes for which `filter` is true.
+    ///
+    /// It is asked after the pattern, for every publish, on the publisher's thread and outside of all
+    /// locks, so it may use the bus. What it turns away is not lost: no observer hears of it. A panic in
+    /// it goes on to the publisher; whoever was to get the envelope after that does not, and the bus
+    /// stays usable.
+    pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
+        Self { options: self.options.filter(filter), ..self }
+    }
+
+    /// Closes the subscription when `cancel` is cancelled.
+    pub fn until(self, cancel: &Cancel) -> Self {
+        Self { options: self.options.until(cancel), ..self }
+    }
+
+    /// Opens it: it gets what is published from now on.
+    ///
+    /// If the bus was closed since [`subscribe`](super::SubjectBus::subscribe), the subscription has
+    /// already ended.
+    #[must_use = "dropping a subscription ends it"]
+    pub fn open(self) -> Subscription {
+        self.bus.open(self.pattern, self.options)
+    }
+}
+
+/// What a subscriber gets: the envelopes that match its pattern, in the order in which each publisher
+/// published them.
+///
+/// It is a queue: each envelope is received once. Several threads may receive from one subscription,
+/// and each envelope goes to one of them.
+///
+/// It ends by [`close`](Self::close), by the [`Cancel`] it was opened with, or with its bus. What is
+/// queued then can still be received; after that comes the end. Dropping the handle ends it at once,
+/// and what is queued is counted as abandoned. Every way of ending sends the publishers that wait for
+/// room away.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Envelope, RecvError, SubjectBus};
+///
+/// let bus = SubjectBus::new();
+/// let hits = bus.subscribe("player.*.hit")?.capacity(2).open();
+/// for player in 1..=4 {
+///     bus.publish(Envelope::new(&format!("player.{player}.hit"))?)?;
+/// }
+/// hits.close();
+///
+/// assert_eq!(hits.dropped(), 2); // two slots, four envelopes
+/// assert_eq!(hits.recv().unwrap().subject().as_str(), "player.1.hit");
+/// assert_eq!(hits.try_recv().unwrap().subject().as_str(), "player.2.hit");
+/// assert_eq!(hits.try_recv(), Err(RecvError::Closed));
+/// assert_eq!(hits.recv(), None); // the end, as often as it is asked for
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping a subscription ends it"]
+pub struct Subscription {
+    queue: Arc<Queue>,
+    bus: Weak<Shared>,
+    _cancelled: Option<Registration>,
+}
+
+impl Subscription {
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// Its number, unique on its bus.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.queue.id
+    }
+
+    /// What it subscribed to.
+    #[must_use]
+    pub fn pattern(&self) -> Pattern<'_> {
+        self.queue.pattern()
+    }
+
+    /// How many envelopes may wait.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.queue.capacity
+    }
+
+    /// What happens to an envelope for which there is no room.
+    #[must_use]
+    pub fn when_full(&self) -> WhenFull {
+        self.queue.when_full
+    }
+
+    /// The next envelope. Waits for one; `None` is the end.
+    #[must_use]
+    pub fn recv(&self) -> Option<Arc<Envelope>> {
+        self.queue.recv(None).ok()
+    }
+
+    /// The next envelope. Waits for one, but not longer than `timeout`; a timeout beyond what the clock
+    /// can tell is none.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if none came in time, [`RecvError::Closed`] at the end.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Envelope>, RecvError> {
+        self.queue.recv(Instant::now().checked_add(timeout))
+    }
+
+    /// The next envelope, if there is one now. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] if there is none now, [`RecvError::Closed`] at the end.
+    pub fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
+        self.queue.try_recv()
+    }
+
+    /// The envelopes that are queued at this moment, and no later ones. Never waits; what is not taken
+    /// stays queued. For use in a tick.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let ticks = bus.subscribe("tick.*")?.open();
+    /// bus.publish(Envelope::new("tick.1")?)?;
+    ///
+    /// let mut handled = 0;
+    /// for _ in ticks.drain() {
+    ///     handled += 1;
+    ///     bus.publish(Envelope::new("tick.2")?)?; // waits for the next drain
+    /// }
+    /// assert_eq!(handled, 1);
+    /// assert_eq!(ticks.drain().count(), 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
+        Drain { queue: &self.queue, left: self.queue.stats().pending }
+    }
+
+    /// The envelopes as they come, to the end. Waits for each.
+    pub fn iter(&self) -> SubscriptionIter<'_> {
+        SubscriptionIter(self)
+    }
+
+    /// How many envelopes were dropped right before the one that was received last: the size of the
+    /// hole in front of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus, WhenFull};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(WhenFull::DropOldest).open();
+    /// for lap in 1..=5 {
+    ///     bus.publish(Envelope::new(&format!("lap.{lap}"))?)?;
+    /// }
+    ///
+    /// assert_eq!(laps.recv().unwrap().subject().as_str(), "lap.4");
+    /// assert_eq!(laps.missed(), 3); // 1, 2 and 3
+    /// assert_eq!(laps.recv().unwrap().subject().as_str(), "lap.5");
+    /// assert_eq!(laps.missed(), 0);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.queue.missed()
+    }
+
+    /// How many envelopes this subscription lost for want of room, since it was opened.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.stats().dropped()
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub fn stats(&self) -> SubscriptionStats {
+        self.queue.stats()
+    }
+
+    /// Ends it: nothing new comes in, what is queued can still be received. Again, it does nothing.
+    pub fn close(&self) {
+        close(&self.queue, &self.bus);
+    }
+
+    /// Whether it has ended. There may be envelopes left to receive.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+}
+
+fn close(queue: &Arc<Queue>, bus: &Weak<Shared>) {
+    queue.close();
+    if let Some(bus) = bus.upgrade() {
+        bus.unroute(queue);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let stats = self.queue.abandon();
+        if let Some(bus) = self.bus.upgrade() {
+            bus.unroute(&self.queue);
+            bus.retire(&self.queue, stats);
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Subscription {
+    type Item = Arc<Envelope>;
+    type IntoIter = SubscriptionIter<'a>;
+
+    fn into_iter(self) -> SubscriptionIter<'a> {
+        self.iter()
+    }
+}
+
+/// The envelopes of a subscription as they come: see [`Subscription::iter`].
+#[derive(Debug)]
+#[must_use = "nothing is received before it is asked for"]
+pub struct SubscriptionIter<'a>(&'a Subscription);
+
+impl Iterator for SubscriptionIter<'_> {
+    type Item = Arc<Envelope>;
+
+    fn next(&mut self) -> Option<Arc<Envelope>> {
+        self.0.recv()
+    }
+}
+
+impl FusedIterator for SubscriptionIter<'_> {}
+
+#[derive(Debug)]
+struct Drain<'a> {
+    queue: &'a Queue,
+    left: u64,
+}
+
+impl Iterator for Drain<'_> {
+    type Item = Arc<Envelope>;
+
+    fn next(&mut self) -> Option<Arc<Envelope>> {
+        self.left = self.left.checked_sub(1)?;
+        self.queue.try_recv().ok()
+    }
+}
+
+/// What happened at one subscription.
+///
+/// At every quiet moment `delivered == received + dropped_oldest + abandoned + pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SubscriptionStats {
+    /// Envelopes that were put into the buffer.
+    pub delivered: u64,
+    /// Envelopes that were received.
+    pub received: u64,
+    /// Envelopes that were not put into the buffer because it was full.
+    pub dropped_newest: u64,
+    /// Envelopes that were taken from the buffer to make room for newer ones.
+    pub dropped_oldest: u64,
+    /// Envelopes that were in the buffer when the handle was dropped.
+    pub abandoned: u64,
+    /// Envelopes in the buffer now.
+    pub pending: u64,
+    /// Publishers that wait for room now. Their envelopes are counted nowhere yet.
+    pub waiting: u64,
+    /// The most that were ever in the buffer.
+    pub high_water: u64,
+}
+
+impl SubscriptionStats {
+    /// Losses for want of room.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped_newest + self.dropped_oldest
+    }
+
+    /// Adds the numbers of another one.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.received += other.received;
+        self.dropped_newest += other.dropped_newest;
+        self.dropped_oldest += other.dropped_oldest;
+        self.abandoned += other.abandoned;
+        self.pending += other.pending;
+        self.waiting += other.waiting;
+        self.high_water = self.high_water.max(other.high_water);
+    }
+}
+
+/// One subscription of a bus, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SubscriptionInfo {
+    /// Its number, unique on its bus.
+    pub id: u64,
+    /// The text of its pattern.
+    pub pattern: Box<str>,
+    /// How many envelopes may wait.
+    pub capacity: usize,
+    /// What happens to an envelope for which there is no room.
+    pub when_full: WhenFull,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// Its numbers.
+    pub stats: SubscriptionStats,
+}
+
+impl SubscriptionInfo {
+    pub(super) fn of(queue: &Queue) -> Self {
+        Self {
+            id: queue.id,
+            pattern: queue.pattern().as_str().into(),
+            capacity: queue.capacity,
+            when_full: queue.when_full,
+            closed: queue.is_closed(),
+            stats: queue.stats(),
+        }
+    }
+}
+
+/// Why there is no envelope to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// There is none now, or none came in time. There may be later.
+    Empty,
+    /// The subscription has ended, and everything was received.
+    Closed,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Empty => "no envelope is there",
+            Self::Closed => "the subscription has ended",
+        })
+    }
+}
+
+impl Error for RecvError {}
+
+/// Why there is no subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// The text is no pattern.
+    InvalidPattern(InvalidPattern),
+    /// The bus is closed.
+    Closed,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidPattern(invalid) => fmt::Display::fmt(invalid, f),
+            Self::Closed => f.pad("the bus is closed"),
+        }
+    }
+}
+
+impl Error for SubscribeError {}
+
+impl From<InvalidPattern> for SubscribeError {
+    fn from(invalid: InvalidPattern) -> Self {
+        Self::InvalidPattern(invalid)
+    }
+}
