@@ -993,6 +993,35 @@ fn close_waits_for_publishers_under_way() {
     assert_eq!(drained(&subscription), [1]);
 }
 
+/// A publisher that was under way when the bus closed finds a full subscription only after that, when
+/// nobody will come to wake it.
+#[test]
+fn b14_a_publisher_under_way_does_not_begin_to_wait_on_a_bus_that_is_closing() {
+    struct Late(OnceLock<Weak<SubjectBus>>);
+    impl Observer for Late {
+        fn on_publish(&self, envelope: &Arc<Envelope>) {
+            let bus = self.0.get().and_then(Weak::upgrade).unwrap();
+            if number(envelope) == 2 {
+                eventually(|| bus.is_closed());
+                thread::sleep(Duration::from_millis(50)); // the waiting ones are sent away meanwhile
+            }
+        }
+    }
+    let late = Arc::new(Late(OnceLock::new()));
+    let bus = Arc::new(SubjectBus::builder().observer(late.clone()).build());
+    late.0.set(Arc::downgrade(&bus)).unwrap();
+    let subscription = open(&bus, 1, WhenFull::Block);
+    bus.publish(numbered(1)).unwrap();
+    let publisher = watched({
+        let bus = bus.clone();
+        move || bus.publish(numbered(2))
+    });
+    eventually(|| bus.stats().published == 2);
+    watched(move || bus.close()).join();
+    assert!(matches!(publisher.join(), Err(PublishError::Closed(_))));
+    assert_eq!(drained(&subscription), [1]);
+}
+
 #[test]
 fn b11_close_from_an_observer_or_a_filter_does_not_wait_for_itself() {
     struct Closer(OnceLock<Weak<SubjectBus>>);
