@@ -993,6 +993,35 @@ fn close_waits_for_publishers_under_way() {
     assert_eq!(drained(&subscription), [1]);
 }
 
+/// A publisher that was under way when the bus closed finds a full subscription only after that, when
+/// nobody will come to wake it.
+#[test]
+fn b14_a_publisher_under_way_does_not_begin_to_wait_on_a_bus_that_is_closing() {
+    struct Late(OnceLock<Weak<SubjectBus>>);
+    impl Observer for Late {
+        fn on_publish(&self, envelope: &Arc<Envelope>) {
+            let bus = self.0.get().and_then(Weak::upgrade).unwrap();
+            if number(envelope) == 2 {
+                eventually(|| bus.is_closed());
+                thread::sleep(Duration::from_millis(50)); // the waiting ones are sent away meanwhile
+            }
+        }
+    }
+    let late = Arc::new(Late(OnceLock::new()));
+    let bus = Arc::new(SubjectBus::builder().observer(late.clone()).build());
+    late.0.set(Arc::downgrade(&bus)).unwrap();
+    let subscription = open(&bus, 1, WhenFull::Block);
+    bus.publish(numbered(1)).unwrap();
+    let publisher = watched({
+        let bus = bus.clone();
+        move || bus.publish(numbered(2))
+    });
+    eventually(|| bus.stats().published == 2);
+    watched(move || bus.close()).join();
+    assert!(matches!(publisher.join(), Err(PublishError::Closed(_))));
+    assert_eq!(drained(&subscription), [1]);
+}
+
 #[test]
 fn b11_close_from_an_observer_or_a_filter_does_not_wait_for_itself() {
     struct Closer(OnceLock<Weak<SubjectBus>>);
@@ -1147,8 +1176,10 @@ fn a_drain_is_what_is_queued_at_its_beginning_and_leaves_what_is_not_taken() {
     let mut drain = subscription.drain();
     assert_eq!(drain.next().map(|it| number(&it)), Some(1));
     bus.publish(numbered(5)).unwrap();
-    assert_eq!(drain.map(|it| number(&it)).take(2).collect::<Vec<_>>(), [2, 3]);
-    assert_eq!(drained(&subscription), [4, 5]);
+    assert_eq!(drain.map(|it| number(&it)).collect::<Vec<_>>(), [2, 3, 4]);
+    publish(&bus, 6..=7);
+    assert_eq!(subscription.drain().map(|it| number(&it)).take(2).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(drained(&subscription), [7]);
     assert!(drained(&subscription).is_empty());
 }
 

@@ -197,3 +197,19 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Cancel;
+
+    /// A signal that lives as long as the program keeps nothing of what came and went.
+    #[test]
+    fn a_registration_that_is_gone_leaves_nothing_behind() {
+        let cancel = Cancel::new();
+        let registrations = [(); 3].map(|()| cancel.on_cancel(|| unreachable!("taken back")));
+        assert_eq!(cancel.state().actions.len(), 3);
+        drop(registrations);
+        assert!(cancel.state().actions.is_empty());
+        cancel.cancel();
+    }
+}

@@ -365,8 +365,8 @@ impl fmt::Debug for Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Subscription;
-    use super::*;
+    use super::Queue;
+    use crate::subject_bus::Subscription;
 
     /// What a subscription takes beyond its buffer, its pattern and its filter; the index adds less than
     /// 100 bytes per pattern.
