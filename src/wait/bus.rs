@@ -6,7 +6,7 @@ use core::iter::FusedIterator;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use super::{Awaited, Table, Wait};
+use super::{Awaited, Table, Waiting};
 use crate::bus::sealed::Take;
 use crate::ring::{Span, State};
 use crate::{Bus, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
@@ -84,14 +84,14 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     /// assert_eq!(BUS.stats().refused, 0);
     /// ```
     pub fn publish_wait(&self, event: E) -> PublishWait<'_, E, N, P> {
-        let wait = Wait::new(self.waiters.table());
+        let wait = Waiting::new(self.waiters.table());
         PublishWait { bus: &self.inner, event: Some(event), wait }
     }
 
     /// Claims the reading end: [`Bus::consumer`].
     #[must_use]
     pub fn consumer(&self) -> Option<AwaitedConsumer<'_, E, P>> {
-        let wait = Wait::new(self.waiters.table());
+        let wait = Waiting::new(self.waiters.table());
         self.inner.consumer().map(|consumer| AwaitedConsumer { consumer, wait })
     }
 
@@ -125,7 +125,7 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
 pub struct PublishWait<'a, E, const N: usize, P: Overrun = Reject> {
     bus: &'a Bus<E, N, P>,
     event: Option<E>,
-    wait: Wait<'a>,
+    wait: Waiting<'a>,
 }
 
 impl<E, const N: usize, P: Overrun> PublishWait<'_, E, N, P> {
@@ -214,7 +214,7 @@ impl<E, const N: usize, P: Overrun> fmt::Debug for PublishWait<'_, E, N, P> {
 pub struct AwaitedConsumer<'a, E, P: Overrun = Reject> {
     consumer: Consumer<'a, E, P>,
     /// Its place is kept here and not in the futures, lest one that is forgotten keeps it.
-    wait: Wait<'a>,
+    wait: Waiting<'a>,
 }
 
 impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {

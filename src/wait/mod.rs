@@ -206,7 +206,7 @@ impl<T: fmt::Debug, const W: usize> fmt::Debug for Awaited<T, W> {
 /// A wait until something is there: [`Waiters::wait_until`].
 #[must_use = "a future does nothing until it is polled"]
 pub struct WaitUntil<'a, F> {
-    wait: Wait<'a>,
+    wait: Waiting<'a>,
     ready: F,
 }
 
@@ -245,12 +245,12 @@ enum NoPlace {
 
 impl Table {
     fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
-        WaitUntil { wait: Wait::new(self), ready }
+        WaitUntil { wait: Waiting::new(self), ready }
     }
 
     #[inline(always)]
     fn wake(&self) {
-        // Store, then load, here and in `Wait::poll`, crosswise: a change here and `used` there, `used`
+        // Store, then load, here and in `Waiting::poll`, crosswise: a change here and `used` there, `used`
         // here and the change there. Of two SeqCst fences one is first, and what was stored before it is
         // seen behind the other: either we see that somebody waits, or he sees the change.
         fence(SeqCst);
@@ -338,12 +338,12 @@ struct Place {
 }
 
 /// One who waits: what every future here is made of.
-struct Wait<'a> {
+struct Waiting<'a> {
     table: &'a Table,
     place: Option<Place>,
 }
 
-impl<'a> Wait<'a> {
+impl<'a> Waiting<'a> {
     fn new(table: &'a Table) -> Self {
         Self { table, place: None }
     }
@@ -384,14 +384,14 @@ impl<'a> Wait<'a> {
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl fmt::Debug for Wait<'_> {
+impl fmt::Debug for Waiting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Waiting").field("place", &self.place).finish_non_exhaustive()
     }
 }
