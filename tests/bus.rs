@@ -910,3 +910,19 @@ fn everything_can_be_printed_whatever_the_event() {
     let says = |what: &dyn Display| what.to_string();
     assert_eq!(says(&Full(Mute)), "the bus is full");
 }
+
+#[test]
+fn a_drain_of_at_most_so_many_leaves_the_rest() {
+    fn check<P: Overrun>() {
+        let bus: Bus<u8, 4, P> = Bus::new();
+        let mut events = bus.consumer().unwrap();
+        for event in 0..3 {
+            assert!(bus.publish(event).is_ok());
+        }
+        assert_eq!(events.drain().at_most(0).next(), None);
+        assert!(events.drain().at_most(2).eq([0, 1]));
+        assert!(events.drain().at_most(usize::MAX).eq([2]));
+    }
+    check::<Reject>();
+    check::<DropOldest>();
+}
