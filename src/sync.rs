@@ -46,7 +46,7 @@ mod imp {
     /// most one comparison and a store: constant length, whatever the event and the capacity.
     #[derive(Debug, Default)]
     #[repr(transparent)]
-    pub(crate) struct AtomicWord(AtomicU32);
+    pub struct AtomicWord(AtomicU32);
 
     impl AtomicWord {
         pub(crate) const fn new(value: Word) -> Self {
@@ -101,6 +101,17 @@ mod imp {
         }
 
         #[inline(never)]
+        pub(crate) fn fetch_max(&self, value: Word, _order: Ordering) -> Word {
+            critical_section::with(|_| {
+                let found = self.0.load(Ordering::Relaxed);
+                if found < value {
+                    self.0.store(value, Ordering::Relaxed);
+                }
+                found
+            })
+        }
+
+        #[inline(never)]
         pub(crate) fn fetch_add(&self, value: Word, _order: Ordering) -> Word {
             critical_section::with(|_| {
                 let found = self.0.load(Ordering::Relaxed);
@@ -144,11 +155,33 @@ pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release,
 pub(crate) use core::sync::atomic::{AtomicUsize as AtomicPart, fence};
 pub(crate) use imp::*;
 
+/// Whether the steps of a ring run in critical sections: the target has no compare-and-swap, or
+/// `--cfg tickbus_sections` tries on a host how that goes.
+pub(crate) const SECTIONS: bool =
+    cfg!(any(tickbus_sections, not(any(target_has_atomic = "ptr", tickbus_loom))));
+
+/// Runs `step` while nobody else runs one. Only where there are [`SECTIONS`].
+#[inline(always)]
+pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
+    #[cfg(all(not(tickbus_loom), any(tickbus_sections, not(target_has_atomic = "ptr"))))]
+    return critical_section::with(|_| step());
+    #[cfg(all(tickbus_loom, tickbus_sections))]
+    {
+        loom::lazy_static! {
+            static ref SECTION: loom::sync::Mutex<()> = loom::sync::Mutex::new(());
+        }
+        let _section = SECTION.lock();
+        step()
+    }
+    #[cfg(not(any(tickbus_sections, not(any(target_has_atomic = "ptr", tickbus_loom)))))]
+    step()
+}
+
 /// Keeps what the publishers write off the cache line of what the consumer writes. Pads nothing
 /// where the word has 32 bits: a microcontroller has no such lines and no RAM to spare.
 #[derive(Debug, Default)]
 #[cfg_attr(target_has_atomic = "64", repr(align(128)))]
-pub(crate) struct CachePadded<T>(pub(crate) T);
+pub(crate) struct CachePadded<T: ?Sized>(pub(crate) T);
 
 /// What a publisher does before it tries again: nothing, or on hosts, where the one who got ahead runs
 /// on another core, a pause of fixed length that lets go of the cache line. Waits for nobody.

@@ -23,6 +23,8 @@ pub struct Budget<F = fn() -> bool> {
     pub(super) events: usize,
     pub(super) generations: usize,
     pub(super) every: usize,
+    /// Whether there is anybody to ask.
+    pub(super) is_timed: bool,
     pub(super) late: F,
 }
 
@@ -30,7 +32,7 @@ impl Budget {
     /// At most `count` events, and at least one.
     pub const fn events(count: usize) -> Self {
         let events = if count == 0 { 1 } else { count };
-        Self { events, generations: 1, every: 32, late: || false }
+        Self { events, generations: 1, every: 32, is_timed: false, late: || false }
     }
 
     /// All that is queued when the tick begins.
@@ -44,7 +46,7 @@ impl<F> Budget<F> {
     /// an event.
     pub fn until<G: FnMut() -> bool>(self, late: G) -> Budget<G> {
         let Self { events, generations, every, .. } = self;
-        Budget { events, generations, every, late }
+        Budget { events, generations, every, is_timed: true, late }
     }
 
     /// Asks after every `events` events instead, where handlers are slow. 0 is taken as 1.

@@ -123,8 +123,13 @@ pub(crate) mod sealed {
         /// Fixes what a pass may take: the events of this moment.
         fn freeze(&mut self) -> Span;
 
-        /// Hands them to `each`, until it says to stop.
-        fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, Self::Event) -> bool);
+        /// Hands as many of them to `each`, or all there are. Returns how many that was.
+        fn take_most(
+            &mut self,
+            span: &mut Span,
+            most: usize,
+            each: impl FnMut(&State, Self::Event),
+        ) -> usize;
 
         /// What waits, and the losses since this was last asked: dropped and refused.
         fn account(&mut self) -> (usize, usize, usize);
@@ -145,8 +150,13 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, E) -> bool) {
-            self.reader.take_while::<P>(span, each);
+        fn take_most(
+            &mut self,
+            span: &mut Span,
+            most: usize,
+            each: impl FnMut(&State, E),
+        ) -> usize {
+            self.reader.take_most::<P>(span, most, each)
         }
 
         #[inline]
@@ -165,8 +175,13 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn take_while(&mut self, span: &mut Span, each: impl FnMut(&State, E) -> bool) {
-            self.ring.take_while_mut(span, each);
+        fn take_most(
+            &mut self,
+            span: &mut Span,
+            most: usize,
+            each: impl FnMut(&State, E),
+        ) -> usize {
+            self.ring.take_most_mut(span, most, each)
         }
 
         #[inline]

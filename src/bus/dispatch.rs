@@ -7,6 +7,7 @@ use super::budget::{Budget, Report};
 use super::consumer::Source;
 use crate::Event;
 use crate::event::__private::check_subjects;
+use crate::ring::State;
 use crate::subject::{check_pattern, matches};
 
 /// A function that reacts to an event. `R` says what it may answer: see [`Verdict`].
@@ -268,13 +269,11 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         F: FnMut() -> bool,
     {
         let mut report = Report::default();
-        let mut spent = false;
         let mut until_asked = budget.every;
-        while !spent && report.generations < budget.generations {
-            let before = report.handled;
-            let mut span = events.freeze();
-            events.take_while(&mut span, |counters, event| {
-                report.handled += 1;
+        let mut is_late = false;
+        while !is_late && report.generations < budget.generations {
+            let room = budget.events - report.handled;
+            let mut each = |counters: &State, event| {
                 let (wanted, failed) = self.route(context, &event);
                 if !wanted {
                     report.unhandled += 1;
@@ -284,17 +283,31 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
                     report.failed += 1;
                     counters.count_failed();
                 }
-                until_asked -= 1;
-                if until_asked == 0 {
-                    until_asked = budget.every;
-                    spent = (budget.late)();
+            };
+            let mut span = events.freeze();
+            let mut handled = 0;
+            if budget.is_timed {
+                // As many at a time as need no question.
+                loop {
+                    let most = until_asked.min(room - handled);
+                    let taken = events.take_most(&mut span, most, &mut each);
+                    handled += taken;
+                    until_asked -= taken;
+                    if until_asked == 0 {
+                        until_asked = budget.every;
+                        is_late = (budget.late)();
+                    }
+                    if is_late || taken < most || handled == room {
+                        break;
+                    }
                 }
-                spent |= report.handled == budget.events;
-                !spent
-            });
-            if report.handled == before {
+            } else {
+                handled = events.take_most(&mut span, room, each);
+            }
+            if handled == 0 {
                 break;
             }
+            report.handled += handled;
             report.generations += 1;
         }
         (report.left, report.dropped, report.refused) = events.account();

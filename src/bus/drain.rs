@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 
 use super::consumer::Consumer;
 use super::overrun::Overrun;
-use crate::ring::Span;
+use crate::ring::{Reader, Span};
 
 /// The events that were queued when [`Consumer::drain`] was called.
 ///
@@ -42,7 +42,7 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     /// ```
     #[inline]
     pub fn at_most(mut self, most: usize) -> Self {
-        self.consumer.reader.shorten::<P>(&mut self.span, most);
+        Reader::<E>::shorten(&mut self.span, most);
         self
     }
 
@@ -81,9 +81,8 @@ impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
     #[inline]
     fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
         let mut folded = Some(init);
-        self.consumer.reader.take_while::<P>(&mut self.span, |_, event| {
+        self.consumer.reader.take_most::<P>(&mut self.span, usize::MAX, |_, event| {
             folded = folded.take().map(|so_far| each(so_far, event));
-            true
         });
         folded.unwrap_or_else(|| unreachable!("put back after every event"))
     }
@@ -176,9 +175,8 @@ mod exclusive {
         #[inline]
         fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
             let mut folded = Some(init);
-            self.ring.take_while_mut(&mut self.span, |_, event| {
+            self.ring.take_most_mut(&mut self.span, usize::MAX, |_, event| {
                 folded = folded.take().map(|so_far| each(so_far, event));
-                true
             });
             folded.unwrap_or_else(|| unreachable!("put back after every event"))
         }

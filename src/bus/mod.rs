@@ -41,9 +41,9 @@ use crate::ring::Ring;
 /// # Interrupts
 ///
 /// On targets with compare-and-swap no operation masks interrupts. On those without (Cortex-M0,
-/// RISC-V without the A extension) each compare-and-swap is a critical section of a few instructions,
-/// the same whatever `E` and `N`: two for a publish, none for a take (one on a [`DropOldest`] bus), one
-/// to count what was refused.
+/// RISC-V without the A extension) there are critical sections of at most 20 instructions, the same
+/// whatever `E` and `N`, and never around the move of an event: two for a publish, none for a take (one
+/// on a [`DropOldest`] bus), one to count what was refused, one to read the counts.
 ///
 /// # Progress
 ///
@@ -157,7 +157,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     ///
     /// Costs one claim for each run of free slots instead of one for each event. Events of other
     /// publishers may come in between, and a consumer may see the first ones before the last.
-    /// [`DropOldest`] publishes them one by one.
+    /// [`DropOldest`] publishes them one by one, and so do targets without compare-and-swap.
     ///
     /// # Errors
     ///
@@ -178,12 +178,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     where
         E: Copy,
     {
-        let done = if P::EVICTS {
-            events.iter().take_while(|event| self.ring.publish(**event).is_ok()).count()
-        } else {
-            self.ring.publish_batch(events)
-        };
-        let rest = &events[done..];
+        let rest = &events[self.ring.publish_batch(events)..];
         if rest.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What has happened on a ring, counted where it costs least: most of it follows from the positions.
 
 use super::{Core, Policy, State};
-use crate::sync::{Acquire, AtomicWord, Relaxed, SignedWord, Word};
+use crate::sync::{Acquire, AtomicWord, Relaxed, SECTIONS, SignedWord, Word, section};
 
 /// What has happened on a ring, as the bus tells it.
 #[derive(Clone, Copy, Default)]
@@ -21,13 +21,7 @@ impl State {
     #[cold]
     #[inline(never)]
     fn raise_high_water(&self, events: Word) {
-        let mut mark = self.high_water.load(Relaxed);
-        while events > mark {
-            match self.high_water.compare_exchange(mark, events, Relaxed, Relaxed) {
-                Ok(_) => return,
-                Err(higher) => mark = higher,
-            }
-        }
+        self.high_water.fetch_max(events, Relaxed);
     }
 
     /// Takes note of how many events wait.
@@ -81,6 +75,9 @@ impl Ends {
 impl<E> Core<'_, E> {
     #[inline]
     fn ends<P: Policy>(self) -> Ends {
+        if SECTIONS && !P::ALONE {
+            return section(|| self.ends_of_consumer::<P>());
+        }
         let front = &self.state.front.0;
         // The head before the other end, which is never behind it then.
         // Acquire: pairs with the Release of the takes, and so do those of `head`.
@@ -88,12 +85,36 @@ impl<E> Core<'_, E> {
         let skipped = if P::EVICTS { self.state.skipped.load(Acquire) } else { 0 };
         // Acquire: pairs with the Release of the claims; a head that is looked at later is no older.
         let claimed = if P::EVICTS {
-            let tail = front.tail.load(Acquire);
-            self.first_younger::<P>(tail, self.shape().claimed()).0
+            self.first_unclaimed::<P>()
         } else if P::ALONE {
             front.tail.load(Acquire)
         } else {
             front.alloc.load(Acquire)
+        };
+        Ends { taken, skipped, claimed }
+    }
+
+    /// The first position that nobody has claimed, on a ring that displaces.
+    #[inline]
+    fn first_unclaimed<P: Policy>(self) -> Word {
+        // Acquire: as in `end`.
+        let tail = self.state.front.0.tail.load(Acquire);
+        self.first_younger::<P>(tail, self.shape().claimed()).0
+    }
+
+    /// [`ends`](Self::ends) for the consumer, or in a section.
+    #[inline]
+    fn ends_of_consumer<P: Policy>(self) -> Ends {
+        let front = &self.state.front.0;
+        let taken = self.state.taken.0.load(Relaxed);
+        let skipped = if P::EVICTS { self.state.skipped.load(Relaxed) } else { 0 };
+        // Relaxed: it has seen the commit of every event before the head, and with it the claim.
+        let claimed = if P::EVICTS && !SECTIONS {
+            self.first_unclaimed::<P>()
+        } else if P::ALONE {
+            front.tail.load(Relaxed)
+        } else {
+            front.alloc.load(Relaxed)
         };
         Ends { taken, skipped, claimed }
     }
@@ -132,7 +153,7 @@ impl<E> Core<'_, E> {
     }
 
     pub(crate) fn capacity(self) -> usize {
-        self.entries.len()
+        self.state.entries.0.len()
     }
 
     /// Counts events that found no room.
@@ -141,11 +162,11 @@ impl<E> Core<'_, E> {
         self.state.turned_away.fetch_add(events as Word, Relaxed);
     }
 
-    /// How many events wait, and the losses since this was last asked.
+    /// How many events wait, and the losses since this was last asked. Only for the consumer.
     #[inline]
     pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
         let state = self.state;
-        let ends = self.ends::<P>();
+        let ends = self.ends_of_consumer::<P>();
         let (pending, displaced) = ends.waiting(self.shape().slots);
         let mut lost = state.turned_away.load(Relaxed);
         if P::EVICTS {

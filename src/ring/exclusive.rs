@@ -1,16 +1,27 @@
 //! What `&mut` allows: the same steps on plain words.
 
+use super::publish::Claim;
 use super::{Policy, RUNS, Ring, Span, State};
-use crate::sync::{Relaxed, Word};
+use crate::sync::{Relaxed, SECTIONS, Word};
 
 impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// [`publish`](Self::publish) without atomics.
     #[inline]
     pub(crate) fn publish_mut(&mut self, event: E) -> Result<Option<E>, E> {
+        if SECTIONS {
+            let state = self.state();
+            let claim =
+                if P::EVICTS { state.claim_step::<true>() } else { state.claim_step::<false>() };
+            let Some((cell, waiting)) = claim else { return Err(event) };
+            state.commit_step(cell);
+            let claim = Claim::new(cell, P::EVICTS && waiting >= Self::SHAPE.slots);
+            // SAFETY: the claim is new.
+            return Ok(unsafe { self.fill(claim, event) });
+        }
         let shape = Self::SHAPE;
         let front = &mut self.state.front.0;
         let tail = if P::EVICTS { *front.tail.get_mut() } else { *front.alloc.get_mut() };
-        let entry = self.entries[shape.index(tail)].get_mut();
+        let entry = self.state.entries.0[shape.index(tail)].get_mut();
         let displaces = P::EVICTS && shape.is_committed_a_lap_ago::<P>(*entry, tail);
         if P::EVICTS {
             if !shape.is_claimable::<P>(*entry, tail) {
@@ -43,15 +54,17 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     pub(crate) fn freeze_mut(&mut self) -> Span {
         let end =
             if P::EVICTS { self.core().end::<P>() } else { *self.state.front.0.alloc.get_mut() };
-        let mut head = self.state.head_of_consumer::<P>();
+        let mut head = self.state().head_of_consumer::<P>();
         if P::EVICTS {
-            head = self.state.skip_displaced(head, end, Self::SHAPE.slots);
+            if !SECTIONS {
+                head = self.state().skip_displaced(head, end, Self::SHAPE.slots);
+            }
         } else {
             // Lest it fall behind by all that a word can count.
             *self.state.front.0.room.get_mut() = head;
         }
-        self.state.mark_waiting(end.wrapping_sub(head));
-        Span { end }
+        self.state().mark_waiting(end.wrapping_sub(head));
+        Span { head, end }
     }
 
     /// Counts events that found no room.
@@ -60,44 +73,60 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         *turned_away = turned_away.wrapping_add(events as Word);
     }
 
-    /// Hands the events to `each`, until it says to stop.
+    /// Hands as many events to `each`, or all there are. Returns how many that was.
     #[inline]
-    pub(crate) fn take_while_mut(
+    pub(crate) fn take_most_mut(
         &mut self,
         span: &mut Span,
-        mut each: impl FnMut(&State, E) -> bool,
-    ) {
+        most: usize,
+        mut each: impl FnMut(&State, E),
+    ) -> usize {
         if P::EVICTS {
-            while let Some(event) = self.take_mut(span)
-                && each(&self.state, event)
-            {}
-            return;
+            let mut count = 0;
+            while count < most
+                && let Some(event) = self.take_mut(span)
+            {
+                count += 1;
+                each(self.state(), event);
+            }
+            return count;
         }
         let shape = Self::SHAPE;
-        let Self { state, entries, cells } = self;
-        let mut head = state.taken.0.load(Relaxed);
-        while head != span.end {
-            let cell = shape.cell::<P>(entries[shape.index(head)].load(Relaxed), head);
+        let Self { state, cells } = self;
+        let state: &State = state;
+        let count = most.min(span.end.wrapping_sub(span.head) as usize);
+        let mut head = span.head;
+        span.head = head.wrapping_add(count as Word);
+        while head != span.head {
+            let cell = shape.cell::<P>(state.entries.0[shape.index(head)].load(Relaxed), head);
             // SAFETY: `&mut` makes the cell ours, what is before the end of a span is committed, and the
             // head moves on, so this is the last read of it.
             let event = unsafe { cells.cells[cell].read() };
             head = head.wrapping_add(1);
             state.taken.0.store(head, Relaxed);
-            if !each(state, event) {
-                return;
-            }
+            each(state, event);
         }
+        count
     }
 
     /// The next event, in order.
     #[inline]
     pub(crate) fn take_mut(&mut self, span: &mut Span) -> Option<E> {
+        if P::EVICTS && SECTIONS {
+            let state = self.state();
+            let cell = state.keep(state.exchange_step(state.spare.load(Relaxed), span.end)?);
+            // SAFETY: an entry named it.
+            let cell = unsafe { self.core().cell(cell) };
+            // SAFETY: it is the spare now, and its event is not read again.
+            return Some(unsafe { cell.read() });
+        }
         let shape = Self::SHAPE;
-        let head = self.state.head_of_consumer::<P>();
-        if head == span.end {
+        let Span { head, end } = *span;
+        if head == end {
             return None;
         }
-        let entry = self.entries[shape.index(head)].get_mut();
+        span.head = head.wrapping_add(1);
+        let entry = self.state.entries.0[shape.index(head)].get_mut();
         let cell = shape.cell::<P>(*entry, head);
         if P::EVICTS {
             *entry = shape.naming(cell, head.wrapping_add(shape.slots));

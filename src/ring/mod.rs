@@ -73,8 +73,14 @@
 //! # Progress
 //!
 //! Publishing is lock-free: a failed compare-and-swap means that another publish, or a take, got on.
-//! Taking is wait-free where nothing is displaced, else lock-free. Nobody waits for anybody. On targets
-//! without compare-and-swap that step runs in a critical section of constant length.
+//! Taking is wait-free where nothing is displaced, else lock-free. Nobody waits for anybody.
+//!
+//! # Without compare-and-swap
+//!
+//! There, claim and commit are a critical section each, and so is the exchange of the spare cell on a ring
+//! that displaces: see `section.rs`. The event is moved in and out outside of them, so their length does
+//! not depend on it, nor on `N`; whoever is stopped between claim and commit holds up nobody there
+//! either. `--cfg tickbus_sections` builds this on a host, for the tests and the models.
 //!
 //! # Wrapping
 //!
@@ -82,6 +88,7 @@
 //! where words have 64 bits, and the age of an entry is signed. So nobody may be stopped between two
 //! instructions of a publish while 2^(BITS - 4) other events are published: 2^28 where words have 32
 //! bits, which at a million events a second is four and a half minutes, and for ever where they have 64.
+//! Where there is no compare-and-swap there is no such limit.
 //!
 //! # Atomics
 //!
@@ -94,6 +101,8 @@
 //! | entries | all | all | commit Release → `first_younger` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
 //! | [`State::consumer`] | consumer | consumer | Release → Acquire: what the last consumer did |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
+//!
+//! Those of `section.rs` are named there.
 //!
 //! `tests/loom.rs` has the models and `tests/mutants` weakens these orderings and removes the guards in
 //! turn: every one listed there makes a model fail. The pair on `alloc` is not among them: it keeps the
@@ -108,15 +117,18 @@ pub(crate) mod latest;
 mod parts;
 mod publish;
 mod ready;
+mod section;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
 mod take;
 pub(crate) mod waiter;
 
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 
 use crate::sync::{
-    Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, UnsafeCell, Word,
+    Acquire, AtomicWord, CachePadded, Relaxed, Release, SECTIONS, SignedWord, UnsafeCell, Word,
 };
 
 pub(crate) use self::take::{Reader, Span};
@@ -184,6 +196,7 @@ impl<E> Spare for [Cell<E>; 1] {
 
 /// What publishers write.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Front {
     /// The next position whose cell can be claimed. Not used on a ring that displaces.
     alloc: AtomicWord,
@@ -193,9 +206,11 @@ struct Front {
     room: AtomicWord,
 }
 
-/// Everything but the table and the cells. All zero at the start, so that a static ring lies in `.bss`.
-#[derive(Debug, Default)]
-pub struct State {
+/// Everything but the cells; `T` is the table of entries, of which handles do not know the length. All
+/// zero at the start, so that a static ring lies in `.bss`.
+#[derive(Debug)]
+#[repr(C)]
+pub struct State<T: ?Sized = [AtomicWord]> {
     front: CachePadded<Front>,
     /// Events taken. The head is this and `skipped` together.
     taken: CachePadded<AtomicWord>,
@@ -213,6 +228,7 @@ pub struct State {
     high_water: AtomicWord,
     /// Losses that a tick has reported already.
     told: AtomicWord,
+    entries: CachePadded<T>,
 }
 
 /// What the number of entries makes of a word.
@@ -260,7 +276,7 @@ impl Shape {
     /// An entry of age zero for cell zero, but for the index.
     #[inline(always)]
     const fn base(self, position: Word) -> Word {
-        (position & self.slots.wrapping_neg()) << LAP
+        if SECTIONS { 0 } else { (position & self.slots.wrapping_neg()) << LAP }
     }
 
     #[inline(always)]
@@ -329,8 +345,10 @@ const fn before(a: Word, b: Word) -> bool {
 /// The ring without its `N`: what handles borrow.
 pub(crate) struct Core<'a, E> {
     state: &'a State,
-    entries: &'a [AtomicWord],
-    cells: &'a [Cell<E>],
+    /// As many as there are entries, and the spare.
+    cells: NonNull<Cell<E>>,
+    /// The cells are borrowed.
+    borrowed: PhantomData<&'a [Cell<E>]>,
 }
 
 impl<E> Clone for Core<'_, E> {
@@ -345,14 +363,14 @@ impl<'a, E> Core<'a, E> {
     /// Known while compiling wherever the number of slots is.
     #[inline(always)]
     fn shape(self) -> Shape {
-        Shape { slots: self.entries.len() as Word }
+        Shape { slots: self.state.entries.0.len() as Word }
     }
 
     #[inline(always)]
     fn entry(self, position: Word) -> &'a AtomicWord {
         let index = self.shape().index(position);
         // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
-        unsafe { self.entries.get_unchecked(index) }
+        unsafe { self.state.entries.0.get_unchecked(index) }
     }
 
     /// # Safety
@@ -362,7 +380,17 @@ impl<'a, E> Core<'a, E> {
     unsafe fn cell(self, cell: usize) -> &'a Cell<E> {
         // SAFETY: entries name cells of the ring and nothing else: at the start each its own index, and
         // what is written into one later is a cell that was read from another, or the spare.
-        unsafe { self.cells.get_unchecked(cell) }
+        let cell = unsafe { self.cells.add(cell) };
+        // SAFETY: the ring is borrowed for as long as the cell.
+        unsafe { cell.as_ref() }
+    }
+
+    /// The cells, without a spare.
+    #[inline(always)]
+    fn cells(self) -> &'a [Cell<E>] {
+        let cells = NonNull::slice_from_raw_parts(self.cells, self.shape().slots as usize);
+        // SAFETY: there are as many cells as entries, one behind the other, borrowed for `'a`.
+        unsafe { cells.as_ref() }
     }
 
     /// The next position to take.
@@ -418,7 +446,7 @@ impl<'a, E> Core<'a, E> {
     fn end<P: Policy>(self) -> Word {
         // Acquire: pairs with the Release in `publish` and `commit`; all before is committed.
         let tail = self.state.front.0.tail.load(Acquire);
-        if P::ALONE {
+        if P::ALONE || SECTIONS {
             return tail;
         }
         self.first_younger::<P>(tail, self.shape().committed::<P>()).0
@@ -443,10 +471,10 @@ struct Cells<E, const N: usize, S> {
     spare: S,
 }
 
-/// A ring of `N` slots.
+/// A ring of `N` slots. What every step reads comes first, where small cores reach it in one instruction.
+#[repr(C)]
 pub(crate) struct Ring<E, const N: usize, P: Policy> {
-    state: State,
-    entries: [AtomicWord; N],
+    state: State<[AtomicWord; N]>,
     cells: Cells<E, N, P::Spare<E>>,
 }
 
@@ -480,8 +508,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     pub(crate) const fn new() -> Self {
         const { Self::VALID };
         Self {
-            state: State::new(),
-            entries: [const { AtomicWord::new(0) }; N],
+            state: State::new([const { AtomicWord::new(0) }; N]),
             cells: Cells {
                 cells: [const { Cell(UnsafeCell::new(MaybeUninit::uninit())) }; N],
                 spare: <P::Spare<E>>::EMPTY,
@@ -493,8 +520,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     pub(crate) fn new() -> Self {
         const { Self::VALID };
         Self {
-            state: State::default(),
-            entries: core::array::from_fn(|_| AtomicWord::new(0)),
+            state: State::new(core::array::from_fn(|_| AtomicWord::new(0))),
             cells: Cells {
                 cells: core::array::from_fn(|_| Cell(UnsafeCell::new(MaybeUninit::uninit()))),
                 spare: <P::Spare<E>>::empty(),
@@ -517,18 +543,22 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         for next in 0..N {
             let position = start.wrapping_add(next as Word);
             let index = shape.index(position);
-            *ring.entries[index].get_mut() = shape.naming(index, position);
+            *ring.state.entries.0[index].get_mut() = shape.naming(index, position);
         }
         ring
     }
 
+    /// Without its `N`.
+    #[inline(always)]
+    fn state(&self) -> &State {
+        &self.state
+    }
+
     #[inline(always)]
     pub(crate) fn core(&self) -> Core<'_, E> {
-        let cells = (&raw const self.cells).cast::<Cell<E>>();
-        // SAFETY: `Cells` has the C layout, so its `N` cells and those of the spare, of which there are
-        // `COUNT`, follow one another.
-        let cells = unsafe { core::slice::from_raw_parts(cells, N + <P::Spare<E>>::COUNT) };
-        Core { state: &self.state, entries: &self.entries, cells }
+        // `Cells` has the C layout, so its `N` cells and those of the spare follow one another.
+        let cells = NonNull::from(&self.cells).cast::<Cell<E>>();
+        Core { state: &self.state, cells, borrowed: PhantomData }
     }
 }
 
@@ -538,7 +568,7 @@ impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
         struct Rest<'a, E, P: Policy> {
             reader: Reader<'a, E>,
             span: Span,
-            policy: core::marker::PhantomData<P>,
+            policy: PhantomData<P>,
         }
         impl<E, P: Policy> Rest<'_, E, P> {
             fn run(&mut self) {
@@ -555,7 +585,7 @@ impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
         if core::mem::needs_drop::<E>() {
             let mut reader = Reader::new(self.core());
             let span = reader.freeze::<P>();
-            let policy = core::marker::PhantomData::<P>;
+            let policy = PhantomData::<P>;
             Rest { reader, span, policy }.run();
         }
     }
@@ -592,9 +622,9 @@ impl<E> Cell<E> {
     }
 }
 
-impl State {
+impl<T> State<T> {
     #[cfg(not(tickbus_loom))]
-    const fn new() -> Self {
+    const fn new(entries: T) -> Self {
         Self {
             front: CachePadded(Front {
                 alloc: AtomicWord::new(0),
@@ -610,6 +640,24 @@ impl State {
             unhandled: AtomicWord::new(0),
             high_water: AtomicWord::new(0),
             told: AtomicWord::new(0),
+            entries: CachePadded(entries),
+        }
+    }
+
+    #[cfg(tickbus_loom)]
+    fn new(entries: T) -> Self {
+        Self {
+            front: CachePadded::default(),
+            taken: CachePadded::default(),
+            skipped: AtomicWord::default(),
+            spare: AtomicWord::default(),
+            consumer: AtomicWord::default(),
+            turned_away: AtomicWord::default(),
+            failed: AtomicWord::default(),
+            unhandled: AtomicWord::default(),
+            high_water: AtomicWord::default(),
+            told: AtomicWord::default(),
+            entries: CachePadded(entries),
         }
     }
 }

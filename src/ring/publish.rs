@@ -1,7 +1,7 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
 use super::{Core, LAP, Policy, RUNS, Ring, Shape, before};
-use crate::sync::{AcqRel, Acquire, Relaxed, Release, Word, pause};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release, SECTIONS, Word, pause};
 
 /// How many cells one claim of a batch takes.
 const RUN: usize = 1 << LAP;
@@ -15,13 +15,13 @@ impl Claim {
     const DISPLACES: usize = 1 << (usize::BITS - 1);
 
     #[inline(always)]
-    fn new(cell: usize, displaces: bool) -> Self {
+    pub(super) fn new(cell: usize, displaces: bool) -> Self {
         Self(if displaces { cell | Self::DISPLACES } else { cell })
     }
 
     #[inline(always)]
-    fn cell(self) -> usize {
-        self.0 & !Self::DISPLACES
+    pub(super) fn cell<P: Policy>(self) -> usize {
+        if P::EVICTS { self.0 & !Self::DISPLACES } else { self.0 }
     }
 
     #[inline(always)]
@@ -37,6 +37,14 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// room.
     #[inline]
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
+        if SECTIONS {
+            let claim = self.state().claim_of::<P>();
+            let Some(claim) = claim else { return Err(event) };
+            // SAFETY: the claim is new.
+            let displaced = unsafe { self.fill(claim, event) };
+            self.state().commit(claim.cell::<P>());
+            return Ok(displaced);
+        }
         // Where nobody else is in the middle of a publish, the place to commit to is known before.
         let front = &self.state.front.0;
         // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
@@ -94,6 +102,9 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn claim(&self) -> Option<Claim> {
+        if SECTIONS {
+            return self.state().claim_of::<P>();
+        }
         if P::EVICTS {
             return self.claim_first();
         }
@@ -185,7 +196,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[inline(always)]
     pub(super) unsafe fn fill(&self, claim: Claim, event: E) -> Option<E> {
         // SAFETY: a claim has its cell from an entry.
-        let cell = unsafe { self.core().cell(claim.cell()) };
+        let cell = unsafe { self.core().cell(claim.cell::<P>()) };
         // SAFETY: the claim made the cell ours with the event in it; the write below replaces it, so it
         // is read once.
         let displaced = (P::EVICTS && claim.displaces()).then(|| unsafe { cell.read() });
@@ -198,6 +209,9 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn commit(&self, claim: Claim) {
+        if SECTIONS {
+            return self.state().commit(claim.cell::<P>());
+        }
         let core = self.core();
         let shape = Self::SHAPE;
         let tail = &self.state.front.0.tail;
@@ -206,7 +220,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         loop {
             let found;
             (position, found) = core.first_younger::<P>(position, shape.committed::<P>());
-            let named = shape.naming(claim.cell(), position);
+            let named = shape.naming(claim.cell::<P>(), position);
             let committed = named.wrapping_add(shape.committed::<P>());
             // Release: as in `publish`.
             if core
@@ -222,13 +236,16 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         tail.store(position.wrapping_add(1), Release);
     }
 
-    /// Puts in as many of `events` as there is room for, with one claim for each [`RUN`] of them, and
-    /// returns how many that was. Not on a ring that displaces.
+    /// Puts in as many of `events` as there is room for, with one claim for each [`RUN`] of them where
+    /// nothing is displaced, and returns how many that was.
     #[inline]
     pub(crate) fn publish_batch(&self, events: &[E]) -> usize
     where
         E: Copy,
     {
+        if P::EVICTS || SECTIONS {
+            return events.iter().take_while(|event| self.publish(**event).is_ok()).count();
+        }
         let mut rest = events;
         while !rest.is_empty() {
             let Some((first, count, cells)) = self.claim_next::<RUN>(rest.len()) else { break };
@@ -301,7 +318,7 @@ impl<E> Core<'_, E> {
     {
         let (tail, room) = self.room_alone(events.len());
         let count = events.len().min(room);
-        let (lap, wrapped) = self.cells.split_at(self.shape().index(tail));
+        let (lap, wrapped) = self.cells().split_at(self.shape().index(tail));
         for (cell, &event) in wrapped.iter().chain(lap).zip(&events[..count]) {
             // SAFETY: as in `publish_alone`.
             unsafe { cell.write(event) };

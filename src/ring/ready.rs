@@ -8,6 +8,6 @@ impl<E> Reader<'_, E> {
     #[inline]
     pub(crate) fn has_event<P: Policy>(&mut self) -> bool {
         let span = self.freeze::<P>();
-        self.core().state.head_of_consumer::<P>() != span.end
+        span.head != span.end
     }
 }

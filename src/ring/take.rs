@@ -1,17 +1,19 @@
 //! The taking side: freeze an end, take what is before it.
 
 use super::{Core, Policy, State};
-use crate::sync::{AtomicWord, Relaxed, Release, Word};
+use crate::sync::{AtomicWord, Relaxed, Release, SECTIONS, Word};
 
 /// The one consumer's side of a ring.
 pub(crate) struct Reader<'a, E> {
     core: Core<'a, E>,
 }
 
-/// What one drain may take: the events before this position. Whoever has one has seen the commits of
-/// them all, so the events themselves can be read.
-#[derive(Clone, Copy, Debug)]
+/// What one drain may take: the events before `end`. Whoever has one has seen the commits of them all, so
+/// the events themselves can be read.
+#[derive(Debug)]
 pub struct Span {
+    /// The head, as long as nothing is displaced.
+    pub(super) head: Word,
     pub(super) end: Word,
 }
 
@@ -31,21 +33,23 @@ impl<'a, E> Reader<'a, E> {
     #[inline]
     pub(crate) fn freeze<P: Policy>(&mut self) -> Span {
         let Core { state, .. } = self.core;
-        let end = self.core.end::<P>();
+        let slots = self.core.shape().slots;
         let mut head = state.head_of_consumer::<P>();
-        if P::EVICTS {
-            head = state.skip_displaced(head, end, self.core.shape().slots);
+        let end = self.core.end::<P>();
+        if P::EVICTS && !SECTIONS {
+            head = state.skip_displaced(head, end, slots);
         }
-        state.mark_waiting(end.wrapping_sub(head));
-        Span { end }
+        let waiting = end.wrapping_sub(head);
+        // Publishers may have moved the head meanwhile.
+        state.mark_waiting(if P::EVICTS && SECTIONS { waiting.min(slots) } else { waiting });
+        Span { head, end }
     }
 
     /// Ends a span after so many positions, if it does not end before.
     #[inline]
-    pub(crate) fn shorten<P: Policy>(&self, span: &mut Span, most: usize) {
-        let head = self.core.state.head_of_consumer::<P>();
-        if (span.end.wrapping_sub(head) as usize) > most {
-            span.end = head.wrapping_add(most as Word);
+    pub(crate) fn shorten(span: &mut Span, most: usize) {
+        if (span.end.wrapping_sub(span.head) as usize) > most {
+            span.end = span.head.wrapping_add(most as Word);
         }
     }
 
@@ -55,9 +59,13 @@ impl<'a, E> Reader<'a, E> {
         if P::EVICTS {
             return self.take_displaceable::<P>(span);
         }
-        let head = self.core.state.taken.0.load(Relaxed);
-        // SAFETY: the entry is before the end of the span.
-        (head != span.end).then(|| unsafe { self.take_at::<P>(head) })
+        let Span { head, end } = *span;
+        if head == end {
+            return None;
+        }
+        span.head = head.wrapping_add(1);
+        // SAFETY: nobody else moves the head, and the entry is before the end of the span.
+        Some(unsafe { self.take_at::<P>(head) })
     }
 
     /// Takes the event of the head.
@@ -84,36 +92,48 @@ impl<'a, E> Reader<'a, E> {
         event
     }
 
-    /// Hands the events to `each`, until it says to stop.
+    /// Hands as many events to `each`, or all there are. Returns how many that was.
     #[inline]
-    pub(crate) fn take_while<P: Policy>(
+    pub(crate) fn take_most<P: Policy>(
         &mut self,
         span: &mut Span,
-        mut each: impl FnMut(&State, E) -> bool,
-    ) {
+        most: usize,
+        mut each: impl FnMut(&State, E),
+    ) -> usize {
         let Core { state, .. } = self.core;
         if P::EVICTS {
-            while let Some(event) = self.take_displaceable::<P>(span)
-                && each(state, event)
-            {}
-            return;
-        }
-        let mut head = state.taken.0.load(Relaxed);
-        while head != span.end {
-            // SAFETY: as in `take`; nobody else moves the head, and `each` cannot reach this reader.
-            let event = unsafe { self.take_at::<P>(head) };
-            head = head.wrapping_add(1);
-            if !each(state, event) {
-                return;
+            let mut count = 0;
+            while count < most
+                && let Some(event) = self.take_displaceable::<P>(span)
+            {
+                count += 1;
+                each(state, event);
             }
+            return count;
         }
+        let count = most.min(span.end.wrapping_sub(span.head) as usize);
+        let end = span.head.wrapping_add(count as Word);
+        while span.head != end {
+            // SAFETY: as in `take`; `each` cannot reach this reader.
+            let event = unsafe { self.take_at::<P>(span.head) };
+            span.head = span.head.wrapping_add(1);
+            each(state, event);
+        }
+        count
     }
 
     /// The next event where publishers may displace it.
     #[inline]
-    fn take_displaceable<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
+    fn take_displaceable<P: Policy>(&mut self, span: &Span) -> Option<E> {
         let Self { core } = self;
         let Core { state, .. } = *core;
+        if SECTIONS {
+            let cell = state.exchange(span.end)?;
+            // SAFETY: an entry named it.
+            let cell = unsafe { core.cell(cell) };
+            // SAFETY: as below.
+            return Some(unsafe { cell.read() });
+        }
         let shape = core.shape();
         loop {
             let head = state.head_of_consumer::<P>();

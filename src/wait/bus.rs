@@ -279,12 +279,17 @@ impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
     }
 
     #[inline]
-    fn take_while(&mut self, span: &mut Span, mut each: impl FnMut(&State, E) -> bool) {
+    fn take_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        mut each: impl FnMut(&State, E),
+    ) -> usize {
         let table = self.wait.table;
-        self.consumer.take_while(span, |state, event| {
+        self.consumer.take_most(span, most, |state, event| {
             table.wake();
-            each(state, event)
-        });
+            each(state, event);
+        })
     }
 
     #[inline]

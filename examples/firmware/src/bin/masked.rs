@@ -23,7 +23,7 @@ use tickbus_firmware::renewable::Renewable;
 use tickbus_firmware::{clock, host};
 
 /// The most that the bus may take: nothing where the core has compare-and-swap.
-const BOUND: u32 = if cfg!(target_has_atomic = "ptr") { 0 } else { 12 };
+const BOUND: u32 = if cfg!(target_has_atomic = "ptr") { 0 } else { 20 };
 
 const SLOTS: usize = 4;
 
