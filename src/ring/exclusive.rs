@@ -22,20 +22,25 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let front = &mut self.state.front.0;
         let tail = if P::EVICTS { *front.tail.get_mut() } else { *front.alloc.get_mut() };
         let entry = self.state.entries.0[shape.index(tail)].get_mut();
-        let displaces = P::EVICTS && shape.is_committed_a_lap_ago::<P>(*entry, tail);
+        let cell = shape.cell::<P>(*entry, tail);
+        let mut displaces = false;
         if P::EVICTS {
-            if !shape.is_claimable::<P>(*entry, tail) {
+            displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
+            if displaces {
+                *entry = entry.wrapping_add(shape.lap());
+            } else if shape.age(*entry, tail) < shape.phase() {
+                *entry = entry.wrapping_add(shape.committed::<P>());
+            } else {
                 // A hint that is behind.
                 return self.publish(event);
             }
-        } else if tail.wrapping_sub(*self.state.taken.0.get_mut()) >= shape.slots {
-            return Err(event);
-        }
-        let cell = shape.cell::<P>(*entry, tail);
-        if P::EVICTS || !RUNS {
-            *entry = shape.naming(cell, tail).wrapping_add(shape.committed::<P>());
-        }
-        if !P::EVICTS {
+        } else {
+            if tail.wrapping_sub(*self.state.taken.0.get_mut()) >= shape.slots {
+                return Err(event);
+            }
+            if !RUNS {
+                *entry = shape.naming(cell, tail).wrapping_add(shape.lap());
+            }
             *front.alloc.get_mut() = tail.wrapping_add(1);
         }
         *front.tail.get_mut() = tail.wrapping_add(1);
