@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 
 use super::publish::Claim;
 use super::{Cell, Core, Policy, Reader, Ring};
-use crate::sync::Word;
 
 struct Rejecting;
 
@@ -208,6 +207,8 @@ fn displacing() {
 #[cfg(not(tickbus_sections))]
 #[test]
 fn not_drained_for_half_the_range() {
+    use crate::sync::Word;
+
     let mut ring = Ring::<Counted, 4, Displacing>::new();
     let token = Rc::new(());
     *ring.state.taken.0.get_mut() = (1 << (Word::BITS - 1)) - 100;

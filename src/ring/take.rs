@@ -1,6 +1,6 @@
 //! The taking side: freeze an end, take what is before it.
 
-use super::{Core, Policy, State};
+use super::{Core, Policy, State, before};
 use crate::sync::{AtomicWord, Relaxed, Release, SECTIONS, Word};
 
 /// The one consumer's side of a ring.
@@ -33,15 +33,15 @@ impl<'a, E> Reader<'a, E> {
     #[inline]
     pub(crate) fn freeze<P: Policy>(&mut self) -> Span {
         let Core { state, .. } = self.core;
-        let slots = self.core.shape().slots;
-        let mut head = state.head_of_consumer::<P>();
         let end = self.core.end::<P>();
+        let mut head = state.head_of_consumer::<P>();
         if P::EVICTS && !SECTIONS {
-            head = state.skip_displaced(head, end, slots);
+            head = state.skip_displaced(head, end, self.core.shape().slots);
+        } else if P::EVICTS && before(end, head) {
+            // Publishers have moved it meanwhile.
+            head = end;
         }
-        let waiting = end.wrapping_sub(head);
-        // Publishers may have moved the head meanwhile.
-        state.mark_waiting(if P::EVICTS && SECTIONS { waiting.min(slots) } else { waiting });
+        state.mark_waiting(end.wrapping_sub(head));
         Span { head, end }
     }
 
