@@ -128,10 +128,8 @@ pub use bus::{
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use defer::Deferred;
-#[cfg(all(feature = "std", feature = "json"))]
-pub use envelope::InvalidEnvelope;
 #[cfg(feature = "json")]
-pub use envelope::{DecodeError, InvalidPayload};
+pub use envelope::{DecodeError, EventError, InvalidEnvelope, InvalidPayload};
 #[cfg(feature = "alloc")]
 pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
 pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters};

@@ -1,5 +1,7 @@
 //! An event that travels: its subject, who sent it and when, and its payload as JSON.
 
+#[cfg(feature = "json")]
+mod event;
 mod headers;
 #[cfg(feature = "json")]
 mod json;
@@ -12,11 +14,11 @@ use core::fmt;
 use crate::error::InvalidSubject;
 use crate::subject::Subject;
 
-pub use headers::Headers;
-#[cfg(all(feature = "std", feature = "json"))]
-pub use json::InvalidEnvelope;
 #[cfg(feature = "json")]
-pub use json::{DecodeError, InvalidPayload};
+pub use event::EventError;
+pub use headers::Headers;
+#[cfg(feature = "json")]
+pub use json::{DecodeError, InvalidEnvelope, InvalidPayload};
 pub use time::{InvalidTime, Timestamp};
 pub use trace::{InvalidTraceParent, TraceParent};
 
