@@ -67,6 +67,7 @@
 //! | keep events until everybody is ready, or while paused | [`Hold`] |
 //! | one question, several answers, a deadline | [`Requests`] |
 //! | put events off, or keep only the latest by key | [`Deferred`] |
+//! | events as envelopes to other processes, and back (`std`) | `BridgeOut`, `BridgeIn` |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //!
 //! # Words
@@ -104,6 +105,8 @@ extern crate std;
 
 #[cfg(all(feature = "bevy", not(tickbus_loom)))]
 pub mod bevy;
+#[cfg(feature = "std")]
+mod bridge;
 mod bus;
 mod defer;
 #[cfg(feature = "alloc")]
@@ -121,6 +124,8 @@ mod timer;
 mod topic;
 mod wait;
 
+#[cfg(feature = "std")]
+pub use bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
 pub use bus::{

@@ -1,9 +1,11 @@
 //! Events of the program as envelopes: does each come back as what it was, and nothing as what it is not?
 #![cfg(all(feature = "std", feature = "json", not(tickbus_loom)))]
 
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
 use core::fmt::Debug;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;

@@ -14,6 +14,7 @@ const TIERS: &[&[&str]] = &[
     &["wait"],
     &["envelope"],
     &["subject_bus"],
+    &["bridge"],
     &["bevy"],
 ];
 
