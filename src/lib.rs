@@ -69,6 +69,7 @@
 //! | put events off, or keep only the latest by key | [`Deferred`] |
 //! | events as envelopes to other processes, and back (`std`) | `BridgeOut`, `BridgeIn` |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
+//! | wildcards as other buses write them | [`GlobPattern`], [`PrefixPattern`] |
 //!
 //! # Words
 //!
@@ -109,6 +110,7 @@ pub mod bevy;
 mod bridge;
 mod bus;
 mod defer;
+mod dialect;
 #[cfg(feature = "alloc")]
 mod envelope;
 mod error;
@@ -133,6 +135,7 @@ pub use bus::{
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use defer::Deferred;
+pub use dialect::{GlobPattern, PrefixPattern};
 #[cfg(feature = "json")]
 pub use envelope::{DecodeError, EventError, InvalidEnvelope, InvalidPayload};
 #[cfg(feature = "alloc")]
