@@ -137,7 +137,7 @@ pub use bus::{
 pub use defer::Deferred;
 pub use dialect::{GlobPattern, PrefixPattern};
 #[cfg(feature = "json")]
-pub use envelope::{DecodeError, EventError, InvalidEnvelope, InvalidPayload};
+pub use envelope::{DecodeError, EventError, InvalidCloudEvent, InvalidEnvelope, InvalidPayload};
 #[cfg(feature = "alloc")]
 pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
 pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters};

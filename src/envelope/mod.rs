@@ -1,6 +1,8 @@
 //! An event that travels: its subject, who sent it and when, and its payload as JSON.
 
 #[cfg(feature = "json")]
+mod cloud_event;
+#[cfg(feature = "json")]
 mod event;
 mod headers;
 #[cfg(feature = "json")]
@@ -14,6 +16,8 @@ use core::fmt;
 use crate::error::InvalidSubject;
 use crate::subject::Subject;
 
+#[cfg(feature = "json")]
+pub use cloud_event::InvalidCloudEvent;
 #[cfg(feature = "json")]
 pub use event::EventError;
 pub use headers::Headers;
