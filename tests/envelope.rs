@@ -381,6 +381,9 @@ fn a_bad_time_is_refused() {
 fn invalid_utf_8_is_refused() {
     assert!(Envelope::from_json(b"{\"subject\":\"a\xff\"}").is_err());
     assert!(Envelope::from_json(b"{\"subject\":\"a\",\"payload\":\"\xff\"}").is_err());
+    // In members that nobody looks into as well.
+    let error = Envelope::from_json(b"{\"subject\":\"a\",\n\"x\":[\"\xff\"]}").unwrap_err();
+    assert_eq!(error.to_string(), "invalid UTF-8 after 22 bytes");
 }
 
 #[test]

@@ -168,7 +168,14 @@ impl Envelope {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn from_json<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json.as_ref())
+        // The parser does not look at the texts of members that it ignores.
+        match core::str::from_utf8(json.as_ref()) {
+            Ok(json) => serde_json::from_str(json),
+            Err(error) => {
+                let valid = error.valid_up_to();
+                Err(serde_json::Error::custom(format_args!("invalid UTF-8 after {valid} bytes")))
+            }
+        }
     }
 }
 
