@@ -134,6 +134,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         }
     }
 
+    println!("{}", service.info());
     println!(
         "out: {} of {} crossed, {} lost, {} left",
         out.forwarded, arena.said, out.dropped, out.left

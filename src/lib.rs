@@ -150,8 +150,9 @@ pub use subject::{Pattern, Subject};
 #[cfg(feature = "std")]
 pub use subject_bus::{
     Cancel, DropReason, EventBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
-    SubjectBus, SubjectBusBuilder, SubjectBusStats, Subscribe, SubscribeError, Subscription,
-    SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait, WhenFull,
+    SubjectBus, SubjectBusBuilder, SubjectBusInfo, SubjectBusStats, Subscribe, SubscribeError,
+    Subscription, SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait,
+    WhenFull,
 };
 pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{

@@ -51,7 +51,7 @@ fuzz_target!(|text: &str| {
     }
     // What ends leaves the routes of the others, from either side.
     let Some(subject) = subject else { return };
-    if text.len() % 2 == 0 {
+    if text.len().is_multiple_of(2) {
         open.reverse();
     }
     while open.pop().is_some() {
