@@ -526,6 +526,18 @@ fn a_new_envelope_names_the_current_span_both_ids_or_none() {
     }
 }
 
+#[cfg(feature = "opentelemetry")]
+#[test]
+fn a_received_span_can_be_the_parent() {
+    use opentelemetry::trace::{SpanContext, TraceContextExt};
+
+    let parent = TraceParent::new(0xab, 0xcd).unwrap().with_flags(TraceParent::SAMPLED);
+    let span = SpanContext::from(parent);
+    assert!(span.is_valid() && span.is_remote() && span.is_sampled());
+    let _in = opentelemetry::Context::new().with_remote_span_context(span).attach();
+    assert_eq!(Envelope::new("a").unwrap().trace_parent(), Some(parent.with_flags(0)));
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_traceparent_or_refused(text in "[0-9a-f-]{0,60}") {

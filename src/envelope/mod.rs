@@ -101,7 +101,7 @@ impl Envelope {
     ///
     /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under the
     /// feature `opentelemetry` the trace and span ids are those of the current span, where there is
-    /// one; both or none.
+    /// one; both or none. With the crate `tracing-opentelemetry` that is the current span of `tracing`.
     ///
     /// # Errors
     ///
