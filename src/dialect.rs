@@ -1,6 +1,6 @@
 //! Patterns as other buses write them.
 //!
-//! | | [`Pattern`](crate::Pattern) | [`GlobPattern`] | [`PrefixPattern`] |
+//! | | [`Pattern`] | [`GlobPattern`] | [`PrefixPattern`] |
 //! |---|---|---|---|
 //! | everything | `>` | `*` | `*` |
 //! | exactly one segment | `*` | `*`, but not alone | – |

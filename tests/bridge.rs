@@ -518,3 +518,11 @@ proptest! {
         prop_assert!(got.is_sorted() && got.iter().all(|number| number % bad > 1));
     }
 }
+
+#[test]
+fn a_bridge_goes_to_other_threads() {
+    fn check<T: Send + core::fmt::Debug>() {}
+    check::<BridgeOut<'static>>();
+    check::<BridgeIn<core::cell::Cell<u32>>>();
+    check::<Bridged<InvalidSubject>>();
+}
