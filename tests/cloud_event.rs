@@ -305,8 +305,6 @@ fn a_header_that_can_be_no_attribute_is_told() {
         "nodeid",
         "actorid",
         "graphid",
-        "traceid",
-        "spanid",
     ] {
         let error = bare().header(key, "x").to_cloud_event().unwrap_err();
         assert_eq!(error, InvalidCloudEvent::Header(key.into()));
@@ -354,12 +352,16 @@ fn the_span_is_the_extension_for_distributed_tracing() {
 }
 
 #[test]
-fn ids_of_another_form_are_kept() {
-    let json = r#"{"id":"7","subject":"a.b","source":"/a","trace_id":"t 1","span_id":"9"}"#;
-    let envelope = Envelope::from_json(json).unwrap();
-    let event = written(&envelope);
-    assert_eq!((&event["traceid"], &event["spanid"]), (&"t 1".into(), &"9".into()));
-    assert_eq!(read(&envelope.to_cloud_event().unwrap()), envelope);
+fn ids_of_another_form_are_told() {
+    for ids in [r#""trace_id":"t 1","span_id":"9""#, r#""trace_id":"t""#, r#""span_id":"s""#] {
+        let json = format!(r#"{{"id":"7","subject":"a.b","source":"/a",{ids}}}"#);
+        let envelope = Envelope::from_json(&json).unwrap();
+        assert_eq!(envelope.to_cloud_event(), Err(InvalidCloudEvent::Trace));
+    }
+    // As extensions they are headers like others.
+    let envelope = read(&event(&format!(r#","traceid":"t","traceparent":"{PLAIN}""#)));
+    assert_eq!(envelope.headers().get("traceid"), "t");
+    assert_eq!(written(&envelope)["traceid"], "t");
 }
 
 #[test]

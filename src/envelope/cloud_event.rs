@@ -24,8 +24,7 @@ const RENAMED: [(&str, &str); 4] = [
 ];
 
 /// Attributes that come from something else than a header.
-const TAKEN: [&str; 8] =
-    ["specversion", "id", "source", "type", "time", "data", "traceid", "spanid"];
+const TAKEN: [&str; 6] = ["specversion", "id", "source", "type", "time", "data"];
 
 /// Attributes that are texts, whatever others may be.
 const TEXTS: [&str; 8] =
@@ -44,7 +43,7 @@ const TRACE_PARENT: &str = "traceparent";
 /// | [`id`](Self::id), [`source`](Self::source) | `id`, `source`, both required |
 /// | [`subject`](Self::subject) | `type`, required |
 /// | [`time`](Self::time) | `time` |
-/// | [`trace_parent`](Self::trace_parent) | `traceparent`; ids of another form are `traceid` and `spanid` |
+/// | [`trace_parent`](Self::trace_parent) | `traceparent` |
 /// | the headers `run_id`, `node_id`, `actor_id`, `graph_id` | `runid`, `nodeid`, `actorid`, `graphid` |
 /// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
 /// | [`payload`](Self::payload) | `data` |
@@ -111,13 +110,11 @@ impl Envelope {
             Some(parent) if !parent.is_span_of(written) => {
                 attributes.push((TRACE_PARENT, parent.to_string().into()));
             }
-            parent => {
-                let ids = [("traceid", &*self.trace_id), ("spanid", &*self.span_id)];
-                let ids = ids.into_iter().filter(|_| parent.is_none());
-                let all = ids.chain([(TRACE_PARENT, written)]);
-                let some = all.filter(|(_, text)| !text.is_empty());
-                attributes.extend(some.map(|(name, text)| (name, text.into())));
+            None if !(self.trace_id.is_empty() && self.span_id.is_empty()) => {
+                return Err(InvalidCloudEvent::Trace);
             }
+            _ if written.is_empty() => {}
+            _ => attributes.push((TRACE_PARENT, written.into())),
         }
         let content_type = self.headers.get(CONTENT_TYPE);
         if !is_json(content_type) && self.text().is_some_and(|data| !data.starts_with('"')) {
@@ -246,7 +243,7 @@ impl<'de> Visitor<'de> for FromObject {
         let mut take = |name: &str| attributes.take(name).unwrap_or_default();
         let (version, time) = (take("specversion"), take("time"));
         let (id, source, subject) = (take("id"), take("source"), take("type"));
-        let (mut trace_id, mut span_id) = (take("traceid"), take("spanid"));
+        let (mut trace_id, mut span_id) = <(Box<str>, Box<str>)>::default();
         let required =
             [("specversion", &version), ("id", &id), ("source", &source), ("type", &subject)];
         if let Some((name, _)) = required.iter().find(|(_, text)| text.is_empty()) {
@@ -355,6 +352,8 @@ pub enum InvalidCloudEvent {
     Missing(&'static str),
     /// Its source is no URI reference, as one with spaces.
     Source(Box<str>),
+    /// Its trace and span ids are not both there in the form of the W3C.
+    Trace,
     /// It has a header with this key: other than lower-case letters and digits, or a name that means
     /// something else.
     Header(Box<str>),
@@ -374,6 +373,10 @@ impl fmt::Display for InvalidCloudEvent {
                 f,
                 "the source `{source}` is no URI reference: write it as in `/arena/1`, \
                  with `%20` for a space"
+            ),
+            Self::Trace => f.pad(
+                "the trace and span ids are not both in the form of the W3C, \
+                 as `traceparent` must have them",
             ),
             Self::Header(key) => write!(
                 f,
