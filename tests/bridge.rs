@@ -172,6 +172,25 @@ fn what_a_topic_overwrote_is_told_once() {
     assert_eq!(numbers(&all), [3, 4, 8, 9, 10, 11]);
 }
 
+#[test]
+fn what_a_topic_overwrites_meanwhile_is_told_as_well() {
+    let service = SubjectBus::new();
+    let topic: Topic<u32, 4> = Topic::new();
+    let mut reader = topic.subscribe();
+    let mut bridge = BridgeOut::new(&service, "here");
+    (0..6).for_each(|number| topic.publish(number));
+    let slow = |number: &u32| {
+        if *number == 3 {
+            (6..10).for_each(|number| topic.publish(number));
+        }
+        encode(number)
+    };
+    let mut reports = vec![bridge.pump(&mut reader, Budget::unlimited(), slow)];
+    assert_eq!((reports[0].forwarded, reports[0].dropped, reports[0].left), (2, 4, 4));
+    reports.push(bridge.pump(&mut reader, Budget::unlimited(), slow));
+    assert_eq!(sum(&reports), 10);
+}
+
 /// A gate, a lane and a bus that nobody shares are pumped in the same way.
 #[test]
 fn every_source_is_pumped() {
