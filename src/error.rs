@@ -212,6 +212,11 @@ pub enum InvalidPattern {
     PartialWildcard,
     /// A `>` is followed by another segment, as in `a.>.b`.
     RestNotLast,
+    /// A `*` is not at the end of a [`PrefixPattern`](crate::PrefixPattern), as in `a.*.b`.
+    WildcardNotLast,
+    /// A `>` is in a [`GlobPattern`](crate::GlobPattern) or a [`PrefixPattern`](crate::PrefixPattern),
+    /// where it would match nothing.
+    NotInDialect,
 }
 
 impl InvalidPattern {
@@ -236,6 +241,14 @@ impl InvalidPattern {
             Self::RestNotLast => {
                 "the pattern goes on after `>`: \
                  make `>` the last segment, or use `*` for one segment"
+            }
+            Self::WildcardNotLast => {
+                "the pattern goes on after `*`: \
+                 make `*` the last byte, where it stands for whatever follows"
+            }
+            Self::NotInDialect => {
+                "the pattern has a `>`, which is no wildcard here: \
+                 use `*`, or make it a `Pattern`"
             }
         }
     }

@@ -67,7 +67,9 @@
 //! | keep events until everybody is ready, or while paused | [`Hold`] |
 //! | one question, several answers, a deadline | [`Requests`] |
 //! | put events off, or keep only the latest by key | [`Deferred`] |
+//! | events as envelopes to other processes, and back (`std`) | `BridgeOut`, `BridgeIn` |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
+//! | wildcards as other buses write them | [`GlobPattern`], [`PrefixPattern`] |
 //!
 //! # Words
 //!
@@ -104,8 +106,11 @@ extern crate std;
 
 #[cfg(all(feature = "bevy", not(tickbus_loom)))]
 pub mod bevy;
+#[cfg(feature = "std")]
+mod bridge;
 mod bus;
 mod defer;
+mod dialect;
 #[cfg(feature = "alloc")]
 mod envelope;
 mod error;
@@ -121,6 +126,8 @@ mod timer;
 mod topic;
 mod wait;
 
+#[cfg(feature = "std")]
+pub use bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;
 pub use bus::{
@@ -128,10 +135,9 @@ pub use bus::{
     Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use defer::Deferred;
-#[cfg(all(feature = "std", feature = "json"))]
-pub use envelope::InvalidEnvelope;
+pub use dialect::{GlobPattern, PrefixPattern};
 #[cfg(feature = "json")]
-pub use envelope::{DecodeError, InvalidPayload};
+pub use envelope::{DecodeError, EventError, InvalidCloudEvent, InvalidEnvelope, InvalidPayload};
 #[cfg(feature = "alloc")]
 pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
 pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters};
@@ -144,8 +150,9 @@ pub use subject::{Pattern, Subject};
 #[cfg(feature = "std")]
 pub use subject_bus::{
     Cancel, DropReason, EventBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
-    SubjectBus, SubjectBusBuilder, SubjectBusStats, Subscribe, SubscribeError, Subscription,
-    SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait, WhenFull,
+    SubjectBus, SubjectBusBuilder, SubjectBusInfo, SubjectBusStats, Subscribe, SubscribeError,
+    Subscription, SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait,
+    WhenFull,
 };
 pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::error::{InvalidPattern, InvalidSubject};
 
 /// The longest subject and the longest pattern, in bytes.
-const MAX_LEN: usize = 1024;
+pub(crate) const MAX_LEN: usize = 1024;
 
 /// The name of an event: segments with dots between them, as in `player.7.hit`.
 ///
@@ -165,6 +165,9 @@ impl<'a> TryFrom<&'a str> for Subject<'a> {
 /// A wildcard never stands for nothing, and is always a whole segment. `>` alone matches every
 /// subject. A pattern has 1 to 1024 bytes, and no empty segment.
 ///
+/// For patterns as other buses write them there are [`GlobPattern`](crate::GlobPattern) and
+/// [`PrefixPattern`](crate::PrefixPattern), where `*` alone is everything.
+///
 /// # Examples
 ///
 /// ```
@@ -211,7 +214,6 @@ impl<'a> Pattern<'a> {
     }
 
     /// Wraps a text that has passed its check before.
-    #[cfg(feature = "std")]
     pub(crate) const fn checked(text: &'a str) -> Self {
         Self(text)
     }

@@ -358,6 +358,9 @@ fn a_bad_time_is_refused() {
         "2026-08-01T12:30:00.1234567891Z",
         "2026-08-01T12:30:00+0200",
         "2026-08-01T12:30:00+02",
+        "2026-08-01T12:30:00+24:00",
+        "2026-08-01T12:30:00-25:59",
+        "2026-08-01T12:30:00+02:60",
         "2026-08-01T12:30:00Z[UTC]",
         "2026-08-01T12:30:00ZZ",
         "2026-13-01T12:30:00Z",
@@ -381,6 +384,9 @@ fn a_bad_time_is_refused() {
 fn invalid_utf_8_is_refused() {
     assert!(Envelope::from_json(b"{\"subject\":\"a\xff\"}").is_err());
     assert!(Envelope::from_json(b"{\"subject\":\"a\",\"payload\":\"\xff\"}").is_err());
+    // In members that nobody looks into as well.
+    let error = Envelope::from_json(b"{\"subject\":\"a\",\n\"x\":[\"\xff\"]}").unwrap_err();
+    assert_eq!(error.to_string(), "invalid UTF-8 after 22 bytes");
 }
 
 #[test]
@@ -521,6 +527,18 @@ fn a_new_envelope_names_the_current_span_both_ids_or_none() {
         let inside = Envelope::new("a").unwrap();
         assert_eq!((inside.trace_id(), inside.span_id()), ("", ""));
     }
+}
+
+#[cfg(feature = "opentelemetry")]
+#[test]
+fn a_received_span_can_be_the_parent() {
+    use opentelemetry::trace::{SpanContext, TraceContextExt};
+
+    let parent = TraceParent::new(0xab, 0xcd).unwrap().with_flags(TraceParent::SAMPLED);
+    let span = SpanContext::from(parent);
+    assert!(span.is_valid() && span.is_remote() && span.is_sampled());
+    let _in = opentelemetry::Context::new().with_remote_span_context(span).attach();
+    assert_eq!(Envelope::new("a").unwrap().trace_parent(), Some(parent.with_flags(0)));
 }
 
 proptest! {

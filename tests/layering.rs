@@ -7,13 +7,14 @@ use std::path::Path;
 /// The modules of the crate, lowest first. Those of one row are of one rank.
 const TIERS: &[&[&str]] = &[
     &["error", "sync"],
-    &["subject", "event"],
+    &["dialect", "subject", "event"],
     &["ring"],
     &["bus"],
     &["defer", "hold", "request", "timer", "topic"],
     &["wait"],
     &["envelope"],
     &["subject_bus"],
+    &["bridge"],
     &["bevy"],
 ];
 

@@ -1409,6 +1409,34 @@ fn subscriptions_and_patterns_can_be_listed() {
 }
 
 #[test]
+fn a_whole_bus_can_be_printed_and_serialised() {
+    let bus = SubjectBus::new();
+    let nobody = "0 published, 0 subscriptions, 0 delivered, 0 dropped";
+    assert_eq!(bus.info().to_string().lines().next(), Some(nobody));
+    let wide =
+        bus.subscribe("grün.*.und.lang").unwrap().capacity(1).overrun(WhenFull::Block).open();
+    bus.try_publish(event("grün.a.und.lang")).unwrap();
+    bus.try_publish(event("grün.b.und.lang")).unwrap();
+    bus.close();
+    let info = bus.info();
+    assert_eq!(
+        info.to_string(),
+        "2 published, 1 subscriptions, 1 delivered, 1 dropped, closed\n\
+         id  pattern          when full    received  dropped  queued  most\n \
+         1  grün.*.und.lang  block               0        1     1/1     1  closed\n"
+    );
+    assert_eq!((info.stats, info.subscriptions), (bus.stats(), bus.subscriptions()));
+    #[cfg(feature = "json")]
+    {
+        let json = serde_json::to_value(bus.info()).unwrap();
+        assert_eq!((&json["closed"], &json["stats"]["published"]), (&true.into(), &2.into()));
+        assert_eq!(json["subscriptions"][0]["stats"]["dropped_newest"], 1);
+    }
+    drop(wide);
+    assert_eq!(bus.info().subscriptions, []);
+}
+
+#[test]
 fn the_no_op_bus_accepts_everything_and_delivers_nothing() {
     let bus: &dyn EventBus = &NoopBus;
     let options = SubscriptionOptions::new();

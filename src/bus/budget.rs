@@ -64,6 +64,14 @@ impl<F> Budget<F> {
     }
 }
 
+#[cfg(feature = "std")]
+impl<F: FnMut() -> bool> Budget<F> {
+    /// Whether there may be another event after `done` of them.
+    pub(crate) fn goes_on(&mut self, done: usize) -> bool {
+        done < self.events && !(done.is_multiple_of(self.every) && (self.late)())
+    }
+}
+
 impl<F> fmt::Debug for Budget<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")

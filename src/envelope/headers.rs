@@ -61,6 +61,24 @@ impl Headers {
         self.0.remove(key).is_some()
     }
 
+    /// Whether there is a value under `key`, be it empty.
+    #[cfg(feature = "json")]
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The value under `key`, taken away.
+    #[cfg(feature = "json")]
+    pub(super) fn take(&mut self, key: &str) -> Option<Box<str>> {
+        self.0.remove(key)
+    }
+
+    /// Takes away what is empty.
+    #[cfg(feature = "json")]
+    pub(super) fn retain_non_empty(&mut self) {
+        self.0.retain(|_, value| !value.is_empty());
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

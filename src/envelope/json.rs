@@ -12,7 +12,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Envelope, Headers, Timestamp};
-#[cfg(feature = "std")]
 use crate::error::InvalidSubject;
 use crate::subject::Subject;
 
@@ -169,7 +168,14 @@ impl Envelope {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn from_json<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json.as_ref())
+        // The parser does not look at the texts of members that it ignores.
+        match core::str::from_utf8(json.as_ref()) {
+            Ok(json) => serde_json::from_str(json),
+            Err(error) => {
+                let valid = error.valid_up_to();
+                Err(serde_json::Error::custom(format_args!("invalid UTF-8 after {valid} bytes")))
+            }
+        }
     }
 }
 
@@ -299,7 +305,6 @@ impl Visitor<'_> for FromText {
 }
 
 /// Why there is no envelope: the subject is none, or the payload is none.
-#[cfg(feature = "std")]
 #[derive(Debug)]
 pub enum InvalidEnvelope {
     /// The text, and why it is not a subject.
@@ -308,7 +313,6 @@ pub enum InvalidEnvelope {
     Payload(InvalidPayload),
 }
 
-#[cfg(feature = "std")]
 impl fmt::Display for InvalidEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -318,7 +322,6 @@ impl fmt::Display for InvalidEnvelope {
     }
 }
 
-#[cfg(feature = "std")]
 impl Error for InvalidEnvelope {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -331,8 +334,8 @@ impl Error for InvalidEnvelope {
 /// What was to be the payload of an envelope is no JSON.
 #[derive(Debug)]
 pub struct InvalidPayload {
-    subject: Box<str>,
-    error: serde_json::Error,
+    pub(super) subject: Box<str>,
+    pub(super) error: serde_json::Error,
 }
 
 impl fmt::Display for InvalidPayload {
@@ -350,8 +353,8 @@ impl Error for InvalidPayload {
 /// The payload of an envelope is not of the type that was asked for.
 #[derive(Debug)]
 pub struct DecodeError {
-    subject: Box<str>,
-    error: serde_json::Error,
+    pub(super) subject: Box<str>,
+    pub(super) error: serde_json::Error,
 }
 
 impl DecodeError {

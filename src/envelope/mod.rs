@@ -1,5 +1,9 @@
 //! An event that travels: its subject, who sent it and when, and its payload as JSON.
 
+#[cfg(feature = "json")]
+mod cloud_event;
+#[cfg(feature = "json")]
+mod event;
 mod headers;
 #[cfg(feature = "json")]
 mod json;
@@ -12,11 +16,13 @@ use core::fmt;
 use crate::error::InvalidSubject;
 use crate::subject::Subject;
 
-pub use headers::Headers;
-#[cfg(all(feature = "std", feature = "json"))]
-pub use json::InvalidEnvelope;
 #[cfg(feature = "json")]
-pub use json::{DecodeError, InvalidPayload};
+pub use cloud_event::InvalidCloudEvent;
+#[cfg(feature = "json")]
+pub use event::EventError;
+pub use headers::Headers;
+#[cfg(feature = "json")]
+pub use json::{DecodeError, InvalidEnvelope, InvalidPayload};
 pub use time::{InvalidTime, Timestamp};
 pub use trace::{InvalidTraceParent, TraceParent};
 
@@ -95,7 +101,7 @@ impl Envelope {
     ///
     /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under the
     /// feature `opentelemetry` the trace and span ids are those of the current span, where there is
-    /// one; both or none.
+    /// one; both or none. With the crate `tracing-opentelemetry` that is the current span of `tracing`.
     ///
     /// # Errors
     ///

@@ -132,7 +132,9 @@ fn is_rfc_3339(text: &str) -> bool {
         }
         rest => rest,
     };
-    form(time, b"0000-00-00T00:00:00") && (matches!(offset, b"Z" | b"z") || form(offset, b"+00:00"))
+    // The parser below has offsets of more than a day.
+    let is_offset = || form(offset, b"+00:00") && &offset[1..3] < b"24";
+    form(time, b"0000-00-00T00:00:00") && (matches!(offset, b"Z" | b"z") || is_offset())
 }
 
 impl FromStr for Timestamp {

@@ -140,7 +140,45 @@ impl fmt::Display for InvalidTraceParent {
 
 impl Error for InvalidTraceParent {}
 
-/// The span that this thread is in.
+/// The span of another process, to be the parent of spans of this one.
+///
+/// # Examples
+///
+/// What is done for an envelope belongs to the trace of its sender. With the crate
+/// `tracing-opentelemetry`, `set_parent` of a span takes the same context.
+///
+/// ```
+/// use opentelemetry::Context;
+/// use opentelemetry::trace::TraceContextExt;
+/// use tickbus::{Envelope, TraceParent};
+///
+/// let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse()?;
+/// let received = Envelope::new("order.paid")?.with_trace_parent(parent);
+///
+/// if let Some(parent) = received.trace_parent() {
+///     // An envelope keeps no flags: whether this process records the trace is for it to say.
+///     let parent = parent.with_flags(TraceParent::SAMPLED);
+///     let _in = Context::current().with_remote_span_context(parent.into()).attach();
+///     let answer = Envelope::new("order.shipped")?; // names the current span
+///     assert_eq!(answer.trace_id(), received.trace_id());
+/// }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[cfg(feature = "opentelemetry")]
+impl From<TraceParent> for opentelemetry::trace::SpanContext {
+    fn from(parent: TraceParent) -> Self {
+        let (trace_id, span_id) = (parent.trace_id.into(), parent.span_id.into());
+        Self::new(
+            trace_id,
+            span_id,
+            opentelemetry::TraceFlags::new(parent.flags),
+            true,
+            opentelemetry::trace::TraceState::default(),
+        )
+    }
+}
+
+/// The span that this thread is in. The crate `tracing-opentelemetry` keeps it that of `tracing`.
 #[cfg(feature = "opentelemetry")]
 pub(super) fn current() -> Option<TraceParent> {
     use opentelemetry::trace::TraceContextExt;

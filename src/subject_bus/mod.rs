@@ -2,6 +2,7 @@
 
 mod cancel;
 mod event_bus;
+mod info;
 mod observer;
 mod queue;
 mod routes;
@@ -26,6 +27,7 @@ use routes::Routes;
 
 pub use cancel::{Cancel, Wait};
 pub use event_bus::{EventBus, NoopBus};
+pub use info::SubjectBusInfo;
 pub use observer::{DropReason, Observer, Recipient, WhenFull};
 pub use subscription::{
     RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionIter,

@@ -1,0 +1,386 @@
+//! Between the buses of one program and a bus of envelopes: [`BridgeOut`] and [`BridgeIn`], pumped from the
+//! tick.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::bus::sealed::Take;
+use crate::{
+    Budget, Envelope, EventBus, Full, Lagged, PublishError, Source, Subscriber, Subscription, Wait,
+};
+
+/// Takes events off a bus or a topic and publishes them as envelopes.
+///
+/// It never waits: a subscription that is full drops the envelope, also one that says
+/// [`WhenFull::Block`](crate::WhenFull::Block). What the budget does not cover, and everything while the bus
+/// of envelopes is closed, stays where it is, in order, and that bus or topic does what it does when it is
+/// full.
+///
+/// # Both ways
+///
+/// What a bridge sends comes back to a [`BridgeIn`] whose pattern matches it. Its subscription has to turn
+/// it away, by the source that this bridge gives every envelope without one. What came in must not go out
+/// again: let it in by another bus or topic than the one that is sent.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use tickbus::{BridgeIn, BridgeOut, Budget, Bus, Envelope, SubjectBus, Topic};
+///
+/// tickbus::events! {
+///     #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+///     enum Game {
+///         #[subject = "game.scored"] Scored { by: u32 },
+///         #[subject = "game.ended"]  Ended,
+///     }
+/// }
+///
+/// static HERE: Topic<Game, 16> = Topic::new(); // what happens in this process
+/// static THERE: Bus<Game, 16> = Bus::new(); // what happens in others
+///
+/// let service = SubjectBus::new();
+/// let others = service.subscribe("game.*")?.filter(|sent| sent.source() != "arena-1").open();
+/// let mut outward = BridgeOut::new(&service, "arena-1");
+/// let mut inward = BridgeIn::new(others);
+///
+/// let mut here = HERE.subscribe();
+/// HERE.publish(Game::Scored { by: 7 });
+/// service.publish(Envelope::event(&Game::Ended)?.with_source("arena-2"))?;
+///
+/// // In the tick:
+/// let sent = outward.pump(&mut here, Budget::events(64), Envelope::event);
+/// let came = inward.pump(Budget::events(64), |found| found.decode_event(), |event| THERE.publish(event));
+/// assert_eq!((sent.forwarded, sent.left), (1, 0));
+/// assert_eq!((came.forwarded, came.left), (1, 0)); // not its own
+/// assert!(THERE.consumer().unwrap().drain().eq([Game::Ended]));
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct BridgeOut<'a> {
+    bus: &'a dyn EventBus,
+    source: Box<str>,
+}
+
+impl<'a> BridgeOut<'a> {
+    /// A bridge to `bus`, by whom all envelopes without a [source](Envelope::source) are from `source`.
+    pub fn new(bus: &'a dyn EventBus, source: impl Into<Box<str>>) -> Self {
+        Self { bus, source: source.into() }
+    }
+
+    /// Takes what is queued at `from` at this moment, within `budget`, makes an envelope of each event and
+    /// publishes it.
+    ///
+    /// The budget is used as by a tick, but for its generations: what is published meanwhile waits for the
+    /// next pump. An event that `encode` fails on is lost and counted; the others go on. If `encode`
+    /// panics, its event is lost, and the rest stays.
+    ///
+    /// # Examples
+    ///
+    /// An event of another crate's type, from a bus of six of which two are lost:
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use core::time::Duration;
+    /// use tickbus::{BridgeOut, Budget, Bus, DropOldest, Envelope, SubjectBus};
+    ///
+    /// static SPIKES: Bus<Duration, 4, DropOldest> = Bus::new();
+    ///
+    /// let service = SubjectBus::new();
+    /// let mut spikes = SPIKES.consumer().expect("the only one");
+    /// let mut bridge = BridgeOut::new(&service, "arena-1");
+    /// for millis in 20..26 {
+    ///     SPIKES.publish(Duration::from_millis(millis)).expect("there is always room");
+    /// }
+    ///
+    /// let encode = |spike: &Duration| Envelope::json("lag.spike", &spike.as_millis());
+    /// let report = bridge.pump(&mut spikes, Budget::events(3), encode);
+    /// assert_eq!((report.forwarded, report.dropped, report.left), (3, 2, 1));
+    /// # }
+    /// ```
+    pub fn pump<S: Outgoing, X>(
+        &mut self,
+        from: &mut S,
+        mut budget: Budget<impl FnMut() -> bool>,
+        mut encode: impl FnMut(&S::Event) -> Result<Envelope, X>,
+    ) -> Bridged<X> {
+        let mut report = Bridged::default();
+        if !self.bus.is_closed() {
+            let mut taken = 0;
+            let lost = from.hand_over(|event| {
+                match encode(&event) {
+                    Ok(envelope) => self.publish(envelope, &mut report),
+                    Err(error) => report.fail(error),
+                }
+                taken += 1;
+                report.closed == 0 && budget.goes_on(taken)
+            });
+            report.dropped = lost;
+        }
+        let (left, dropped, refused) = from.account();
+        report.left = left;
+        report.dropped += dropped;
+        report.refused = refused;
+        report
+    }
+
+    fn publish<X>(&self, envelope: Envelope, report: &mut Bridged<X>) {
+        let envelope = if envelope.source().is_empty() {
+            envelope.with_source(&*self.source)
+        } else {
+            envelope
+        };
+        match self.bus.publish_wait(envelope.into(), Wait::never()) {
+            Ok(published) => {
+                report.forwarded += 1;
+                report.undelivered += published.dropped + published.closed;
+            }
+            Err(PublishError::Closed(_)) => report.closed += 1,
+            // A broker behind the bus: whoever had no room has lost it.
+            Err(PublishError::TimedOut(_) | PublishError::Cancelled(_)) => {
+                report.forwarded += 1;
+                report.undelivered += 1;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for BridgeOut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeOut").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Takes envelopes off a subscription and publishes the events in them on a bus or a topic.
+///
+/// It never waits, and loses nothing for want of room: an event that comes back in [`Full`] is kept and
+/// goes first in the next pump. The rest waits in the subscription, which does what its
+/// [`WhenFull`](crate::WhenFull) says when it is full in turn. An event that is kept when the bridge is
+/// dropped is lost, unless [`into_parts`](Self::into_parts) takes it out.
+///
+/// See [`BridgeOut`] for the way out and for both together.
+pub struct BridgeIn<E> {
+    subscription: Subscription,
+    /// Came back from a full bus.
+    kept: Option<E>,
+    /// How many losses of the subscription were reported.
+    told: u64,
+}
+
+impl<E> BridgeIn<E> {
+    /// A bridge from `subscription`.
+    #[must_use]
+    pub const fn new(subscription: Subscription) -> Self {
+        Self { subscription, kept: None, told: 0 }
+    }
+
+    /// Takes what is queued at this moment, within `budget`, makes an event of each envelope and hands it
+    /// to `publish`.
+    ///
+    /// When `publish` gives an event back in [`Full`], the pump is over. To have an event dropped instead,
+    /// take it: `|event| { let _ = BUS.publish(event); Ok(()) }`. The budget is used as by
+    /// [`BridgeOut::pump`]. An envelope that `decode` fails on is lost and counted; the others go on. If
+    /// `decode` or `publish` panics, that event is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use tickbus::{BridgeIn, Budget, Bus, Envelope, SubjectBus};
+    ///
+    /// static LEVELS: Bus<u32, 2> = Bus::new();
+    ///
+    /// let service = SubjectBus::new();
+    /// let mut bridge = BridgeIn::new(service.subscribe("tank.level")?.open());
+    /// for level in ["7", "8", "low", "9"] {
+    ///     service.publish(Envelope::new("tank.level")?.with_payload(level)?)?;
+    /// }
+    ///
+    /// let decode = |found: &Envelope| found.decode::<&str>().unwrap().unwrap().parse();
+    /// let report = bridge.pump(Budget::unlimited(), decode, |level| LEVELS.publish(level));
+    /// assert_eq!((report.forwarded, report.failed, report.left), (2, 1, 1)); // 9 waits for room
+    /// assert_eq!(report.error.unwrap().to_string(), "invalid digit found in string");
+    ///
+    /// assert!(LEVELS.consumer().unwrap().drain().eq([7, 8]));
+    /// let report = bridge.pump(Budget::unlimited(), decode, |level| LEVELS.publish(level));
+    /// assert_eq!((report.forwarded, report.left), (1, 0));
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn pump<X>(
+        &mut self,
+        mut budget: Budget<impl FnMut() -> bool>,
+        mut decode: impl FnMut(&Envelope) -> Result<E, X>,
+        mut publish: impl FnMut(E) -> Result<(), Full<E>>,
+    ) -> Bridged<X> {
+        let mut report = Bridged::default();
+        let mut taken = 0;
+        let kept = self.kept.take().map(Ok);
+        let mut found = kept.into_iter().chain(self.subscription.drain().map(Err));
+        while taken == 0 || budget.goes_on(taken) {
+            let event = match found.next() {
+                None => break,
+                Some(Ok(kept)) => kept,
+                Some(Err(envelope)) => match decode(&envelope) {
+                    Ok(event) => event,
+                    Err(error) => {
+                        report.fail(error);
+                        taken += 1;
+                        continue;
+                    }
+                },
+            };
+            match publish(event) {
+                Ok(()) => report.forwarded += 1,
+                Err(Full(event)) => {
+                    self.kept = Some(event);
+                    break;
+                }
+            }
+            taken += 1;
+        }
+        drop(found);
+        let stats = self.subscription.stats();
+        let dropped = stats.dropped();
+        report.dropped = (dropped - self.told) as usize;
+        self.told = dropped;
+        report.left = stats.pending as usize + usize::from(self.kept.is_some());
+        report
+    }
+
+    /// Where the envelopes come from: its numbers, and whether it has ended.
+    pub const fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// The subscription, and the event that came back from a full bus, if there is one.
+    pub fn into_parts(self) -> (Subscription, Option<E>) {
+        (self.subscription, self.kept)
+    }
+}
+
+impl<E> fmt::Debug for BridgeIn<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeIn")
+            .field("subscription", &self.subscription)
+            .field("keeps_one", &self.kept.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one pump of a bridge did.
+///
+/// Nothing gets lost silently. Summed over all pumps there were, what was to cross is
+/// `forwarded + failed + closed + dropped`, and the `left` of the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a report tells what the pump left undone and what was lost"]
+#[non_exhaustive]
+pub struct Bridged<X> {
+    /// Events that are on the other side.
+    pub forwarded: usize,
+    /// Events that wait on this side: on the bus, in the topic (where some may be overwritten already), in
+    /// the subscription, or kept by the bridge.
+    pub left: usize,
+    /// Events lost because they could not be made into an envelope, or back.
+    pub failed: usize,
+    /// The first reason for that in this pump.
+    pub error: Option<X>,
+    /// Events lost because the bus of envelopes was closed after they had been taken: one at most, for a
+    /// closed bus is sent nothing.
+    pub closed: usize,
+    /// Events lost for want of room on this side, before the bridge came to them: since the last pump, or
+    /// since the bus, the topic's subscriber or the subscription was made.
+    pub dropped: usize,
+    /// Events that a full bus on this side gave back to its publishers, since the last pump. They have
+    /// them; not part of the sum.
+    pub refused: usize,
+    /// Subscriptions on the other side that had no room for an envelope, or ended. Others have it; not
+    /// part of the sum.
+    pub undelivered: usize,
+}
+
+impl<X> Bridged<X> {
+    fn fail(&mut self, error: X) {
+        self.failed += 1;
+        self.error.get_or_insert(error);
+    }
+}
+
+impl<X> Default for Bridged<X> {
+    fn default() -> Self {
+        Self {
+            forwarded: 0,
+            left: 0,
+            failed: 0,
+            error: None,
+            closed: 0,
+            dropped: 0,
+            refused: 0,
+            undelivered: 0,
+        }
+    }
+}
+
+/// What a [`BridgeOut`] can take events from: whatever a tick can, a [`Consumer`](crate::Consumer) above
+/// all, and the [`Subscriber`] of a topic.
+///
+/// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that a bridge can take events from",
+    note = "a bridge takes a `Consumer`, as `BUS.consumer()` gives it, \
+            or a `Subscriber`, as `TOPIC.subscribe()` does"
+)]
+pub trait Outgoing: sealed::Outgoing {}
+
+impl<S: Source> Outgoing for S {}
+impl<E: Copy> Outgoing for Subscriber<'_, E> {}
+
+mod sealed {
+    use super::{Lagged, Source, Subscriber, Take};
+
+    pub trait Outgoing {
+        type Event;
+
+        /// Hands the events of this moment to `each`, until it says to stop. Gives the number of those
+        /// that were found lost meanwhile.
+        fn hand_over(&mut self, each: impl FnMut(Self::Event) -> bool) -> usize;
+
+        /// What waits, and the losses since this was last asked: dropped and refused.
+        fn account(&mut self) -> (usize, usize, usize);
+    }
+
+    impl<S: Source> Outgoing for S {
+        type Event = <S as Take>::Event;
+
+        fn hand_over(&mut self, mut each: impl FnMut(Self::Event) -> bool) -> usize {
+            let mut span = self.freeze();
+            let mut goes_on = true;
+            while goes_on && self.take_most(&mut span, 1, |_, event| goes_on = each(event)) == 1 {}
+            0 // `account` has them
+        }
+
+        fn account(&mut self) -> (usize, usize, usize) {
+            Take::account(self)
+        }
+    }
+
+    impl<E: Copy> Outgoing for Subscriber<'_, E> {
+        type Event = E;
+
+        fn hand_over(&mut self, mut each: impl FnMut(E) -> bool) -> usize {
+            let mut missed = 0;
+            for found in self.read() {
+                match found {
+                    Ok(event) if each(event) => {}
+                    Ok(_) => break,
+                    Err(Lagged(count)) => missed += count as usize,
+                }
+            }
+            missed
+        }
+
+        fn account(&mut self) -> (usize, usize, usize) {
+            (self.stats().pending, 0, 0)
+        }
+    }
+}

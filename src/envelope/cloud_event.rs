@@ -1,0 +1,396 @@
+//! Envelopes as `CloudEvents` 1.0, and back.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{Envelope, Headers, TraceParent};
+use crate::subject::Subject;
+
+/// Headers whose keys no attribute can have, and the attributes that stand for them.
+const RENAMED: [(&str, &str); 4] = [
+    (Headers::RUN_ID, "runid"),
+    (Headers::NODE_ID, "nodeid"),
+    (Headers::ACTOR_ID, "actorid"),
+    (Headers::GRAPH_ID, "graphid"),
+];
+
+/// Attributes that come from something else than a header.
+const TAKEN: [&str; 6] = ["specversion", "id", "source", "type", "time", "data"];
+
+/// Attributes that are texts, whatever others may be.
+const TEXTS: [&str; 8] =
+    ["specversion", "id", "source", "type", "time", "subject", "dataschema", CONTENT_TYPE];
+
+const CONTENT_TYPE: &str = "datacontenttype";
+const TRACE_PARENT: &str = "traceparent";
+
+/// # `CloudEvents`
+///
+/// An envelope is also a [CloudEvent](https://cloudevents.io) 1.0, in the structured JSON format
+/// (`application/cloudevents+json`):
+///
+/// | envelope | attribute |
+/// |---|---|
+/// | [`id`](Self::id), [`source`](Self::source) | `id`, `source`, both required |
+/// | [`subject`](Self::subject) | `type`, required |
+/// | [`time`](Self::time) | `time` |
+/// | [`trace_parent`](Self::trace_parent) | `traceparent` |
+/// | the headers `run_id`, `node_id`, `actor_id`, `graph_id` | `runid`, `nodeid`, `actorid`, `graphid` |
+/// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
+/// | [`payload`](Self::payload) | `data` |
+///
+/// An attribute that is a number or a boolean is its text as a header, and written as a text. One that is
+/// empty or `null` is none.
+impl Envelope {
+    /// The envelope as a `CloudEvent`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCloudEvent`] says what of the envelope has no place in one. Nothing is left out silently
+    /// but headers that are empty, and a header `traceparent` of another span than the envelope's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, Headers, InvalidCloudEvent};
+    ///
+    /// let hit = Envelope::unstamped("player.7.hit")?
+    ///     .with_id("17")
+    ///     .with_source("/arena/1")
+    ///     .header(Headers::RUN_ID, "r3")
+    ///     .with_payload(&12)?;
+    /// assert_eq!(
+    ///     hit.to_cloud_event()?,
+    ///     r#"{"specversion":"1.0","id":"17","source":"/arena/1","type":"player.7.hit","runid":"r3","data":12}"#,
+    /// );
+    ///
+    /// let hit = hit.header("Match", "42");
+    /// let error = hit.to_cloud_event().unwrap_err();
+    /// assert_eq!(error, InvalidCloudEvent::Header("Match".into())); // lower-case letters and digits only
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn to_cloud_event(&self) -> Result<String, InvalidCloudEvent> {
+        for (name, text) in [("id", &self.id), ("source", &self.source)] {
+            if text.is_empty() {
+                return Err(InvalidCloudEvent::Missing(name));
+            }
+        }
+        if !is_uri_reference(&self.source) {
+            return Err(InvalidCloudEvent::Source(self.source.clone()));
+        }
+        let mut attributes = Vec::new();
+        for (key, value) in self.headers.iter().filter(|(_, value)| !value.is_empty()) {
+            if key == TRACE_PARENT {
+                continue;
+            }
+            let renamed = RENAMED.iter().find(|(header, _)| *header == key);
+            let free = || {
+                is_name(key)
+                    && !TAKEN.contains(&key)
+                    && RENAMED.iter().all(|(_, attribute)| *attribute != key)
+            };
+            let name = match renamed {
+                Some((_, attribute)) => *attribute,
+                None if free() => key,
+                None => return Err(InvalidCloudEvent::Header(key.into())),
+            };
+            attributes.push((name, Cow::Borrowed(value)));
+        }
+        let written = self.headers.get(TRACE_PARENT);
+        match self.trace_parent() {
+            Some(parent) if !parent.is_span_of(written) => {
+                attributes.push((TRACE_PARENT, parent.to_string().into()));
+            }
+            None if !(self.trace_id.is_empty() && self.span_id.is_empty()) => {
+                return Err(InvalidCloudEvent::Trace);
+            }
+            _ if written.is_empty() => {}
+            _ => attributes.push((TRACE_PARENT, written.into())),
+        }
+        let content_type = self.headers.get(CONTENT_TYPE);
+        if !is_json(content_type) && self.text().is_some_and(|data| !data.starts_with('"')) {
+            return Err(InvalidCloudEvent::Data(content_type.into()));
+        }
+        let texts = [("id", &*self.id), ("type", &*self.subject)].into_iter();
+        let mut texts = texts.chain(attributes.iter().map(|(name, text)| (*name, &**text)));
+        if let Some((name, _)) = texts.find(|(_, text)| !is_text(text)) {
+            return Err(InvalidCloudEvent::Character(name.into()));
+        }
+        let event = Written { envelope: self, attributes: &attributes };
+        // Texts and checked JSON: neither can fail.
+        Ok(serde_json::to_string(&event).unwrap_or_default())
+    }
+
+    /// Reads an envelope from a `CloudEvent`: one JSON object, in UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no JSON, or the JSON no `CloudEvent` of version 1.0: `id`, `source` or `type` is
+    /// missing or empty, an attribute is there twice, has a name or a type that it must not have, `time` is
+    /// none, or `data` is no text where `datacontenttype` says that it is not JSON. If the `type` is not a
+    /// [`Subject`]. If the data is binary (`data_base64`): a payload is JSON. The error says in which line
+    /// and column.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Envelope;
+    ///
+    /// let opened = Envelope::from_cloud_event(r#"{
+    ///     "specversion": "1.0",
+    ///     "type": "com.github.pull_request.opened",
+    ///     "source": "https://github.com/cloudevents/spec/pull",
+    ///     "subject": "123",
+    ///     "id": "A234-1234-1234",
+    ///     "priority": 5,
+    ///     "data": {"draft": false}
+    /// }"#)?;
+    /// assert_eq!(opened.subject().as_str(), "com.github.pull_request.opened");
+    /// assert_eq!((opened.headers().get("subject"), opened.headers().get("priority")), ("123", "5"));
+    /// assert_eq!(opened.payload(), Some(r#"{"draft": false}"#));
+    ///
+    /// let error = Envelope::from_cloud_event(r#"{"specversion": "1.0", "type": "a", "id": "7"}"#);
+    /// assert!(error.unwrap_err().to_string().starts_with("the attribute `source` is missing"));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn from_cloud_event<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json.as_ref()).map(|Read(envelope)| envelope)
+    }
+}
+
+struct Written<'a> {
+    envelope: &'a Envelope,
+    attributes: &'a [(&'a str, Cow<'a, str>)],
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { envelope, attributes } = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("specversion", "1.0")?;
+        map.serialize_entry("id", &envelope.id)?;
+        map.serialize_entry("source", &envelope.source)?;
+        map.serialize_entry("type", &envelope.subject)?;
+        if let Some(time) = envelope.time {
+            map.serialize_entry("time", &time)?;
+        }
+        for (name, text) in *attributes {
+            map.serialize_entry(name, text)?;
+        }
+        if let Some(data) = &envelope.payload {
+            map.serialize_entry("data", data)?;
+        }
+        map.end()
+    }
+}
+
+struct Read(Envelope);
+
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_map(FromObject)
+    }
+}
+
+struct FromObject;
+
+impl<'de> Visitor<'de> for FromObject {
+    type Value = Read;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a CloudEvent")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Read, A::Error> {
+        // Every attribute at first, under its own name.
+        let mut attributes = Headers::new();
+        let mut data = None;
+        while let Some(name) = members.next_key::<Box<str>>()? {
+            if *name == *"data_base64" {
+                return Err(A::Error::custom(
+                    "`data_base64`: binary data has no place in an envelope, whose payload is JSON",
+                ));
+            }
+            if *name == *"data" {
+                let value: Box<RawValue> = members.next_value()?;
+                if data.replace(value).is_some() {
+                    return Err(A::Error::duplicate_field("data"));
+                }
+                continue;
+            }
+            if !is_name(&name) {
+                let why = "an attribute has lower-case letters and digits in its name, no others";
+                return Err(A::Error::custom(format_args!("`{name}`: {why}")));
+            }
+            let value = attribute(&name, members.next_value()?)
+                .map_err(|why| A::Error::custom(format_args!("the attribute `{name}` {why}")))?;
+            if attributes.contains(&name) {
+                let error = format_args!("the attribute `{name}` is there twice");
+                return Err(A::Error::custom(error));
+            }
+            attributes.insert(name, value);
+        }
+
+        let mut take = |name: &str| attributes.take(name).unwrap_or_default();
+        let (version, time) = (take("specversion"), take("time"));
+        let (id, source, subject) = (take("id"), take("source"), take("type"));
+        let (mut trace_id, mut span_id) = <(Box<str>, Box<str>)>::default();
+        let required =
+            [("specversion", &version), ("id", &id), ("source", &source), ("type", &subject)];
+        if let Some((name, _)) = required.iter().find(|(_, text)| text.is_empty()) {
+            return Err(A::Error::custom(format_args!("the attribute `{name}` is missing")));
+        }
+        if *version != *"1.0" {
+            return Err(A::Error::custom(format_args!("`specversion` is `{version}`, not `1.0`")));
+        }
+        if let Err(invalid) = Subject::new(&subject) {
+            return Err(A::Error::custom(format_args!("`{subject}`: {invalid}")));
+        }
+        let time = if time.is_empty() {
+            None
+        } else {
+            let time = time.parse();
+            Some(time.map_err(|why| A::Error::custom(format_args!("`time`: {why}")))?)
+        };
+        if let Ok(parent) = attributes.get(TRACE_PARENT).parse::<TraceParent>() {
+            let plain = parent.with_flags(0);
+            // Flags and later versions have no other place than the header.
+            if *plain.to_string() == *attributes.get(TRACE_PARENT) {
+                attributes.remove(TRACE_PARENT);
+            }
+            let (trace, span) = plain.ids();
+            (trace_id, span_id) = (trace.into(), span.into());
+        }
+        let content_type = attributes.get(CONTENT_TYPE);
+        let is_text = |data: &RawValue| data.get().starts_with('"');
+        if !is_json(content_type) && !data.as_deref().is_none_or(is_text) {
+            let error = InvalidCloudEvent::Data(content_type.into());
+            return Err(A::Error::custom(error));
+        }
+        for (header, attribute) in RENAMED {
+            if let Some(value) = attributes.take(attribute) {
+                attributes.insert(header, value);
+            }
+        }
+        attributes.retain_non_empty();
+        let headers = attributes;
+        let payload = data;
+        Ok(Read(Envelope { id, subject, time, source, trace_id, span_id, headers, payload }))
+    }
+}
+
+/// The text of an attribute's value.
+fn attribute(name: &str, value: &RawValue) -> Result<Box<str>, &'static str> {
+    let text = value.get();
+    match text.as_bytes() {
+        [b'"', ..] => serde_json::from_str(text).map_err(|_| "is no text in Unicode"),
+        b"null" => Ok(Box::default()),
+        [b'{' | b'[', ..] => Err("is an object or an array, which no attribute is"),
+        _ if TEXTS.contains(&name) => Err("is no text"),
+        _ if text.contains(['.', 'e', 'E']) && !matches!(text, "true" | "false") => {
+            Err("is a number that is no integer")
+        }
+        _ => Ok(text.into()),
+    }
+}
+
+/// Whether an attribute can have this name.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// Whether a String of `CloudEvents` can have these characters.
+fn is_text(text: &str) -> bool {
+    let is_none = |c: char| matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    !text.chars().any(|c| c.is_control() || is_none(c))
+}
+
+/// Whether the characters are those of a URI reference of RFC 3986. Their order is not looked at.
+fn is_uri_reference(text: &str) -> bool {
+    let mut parts = text.split('%');
+    let plain = |part: &str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(&byte))
+    };
+    let escaped = |part: &str| {
+        part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()) && plain(part)
+    };
+    parts.next().is_some_and(plain) && parts.all(escaped)
+}
+
+/// Whether data of this content type is JSON; without one, it is.
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let Some((_, subtype)) = media_type.split_once('/') else { return media_type.is_empty() };
+    let ending = subtype.rsplit('+').next().unwrap_or_default();
+    ending.eq_ignore_ascii_case("json")
+}
+
+impl TraceParent {
+    /// Whether `text` names this span, whatever else it says.
+    fn is_span_of(self, text: &str) -> bool {
+        text.parse().is_ok_and(|other: Self| {
+            (other.trace_id(), other.span_id()) == (self.trace_id(), self.span_id())
+        })
+    }
+}
+
+/// Why an envelope is no `CloudEvent`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidCloudEvent {
+    /// It has no `id` or no `source`, whichever this is.
+    Missing(&'static str),
+    /// Its source is no URI reference, as one with spaces.
+    Source(Box<str>),
+    /// Its trace and span ids are not both there in the form of the W3C.
+    Trace,
+    /// It has a header with this key: other than lower-case letters and digits, or a name that means
+    /// something else.
+    Header(Box<str>),
+    /// The attribute of this name would have control characters or non-characters in it.
+    Character(Box<str>),
+    /// Its payload is no text, but its header `datacontenttype` is this, which is not JSON.
+    Data(Box<str>),
+}
+
+impl fmt::Display for InvalidCloudEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => {
+                write!(f, "the envelope has no {name}, which a CloudEvent must have")
+            }
+            Self::Source(source) => write!(
+                f,
+                "the source `{source}` is no URI reference: write it as in `/arena/1`, \
+                 with `%20` for a space"
+            ),
+            Self::Trace => f.pad(
+                "the trace and span ids are not both in the form of the W3C, \
+                 as `traceparent` must have them",
+            ),
+            Self::Header(key) => write!(
+                f,
+                "the header `{key}` can be no attribute of a CloudEvent: it has other characters \
+                 than lower-case letters and digits, or a name that means something else"
+            ),
+            Self::Character(name) => {
+                write!(f, "the attribute `{name}` has a control character in it")
+            }
+            Self::Data(content_type) => {
+                write!(f, "the data is no text, and `{content_type}` is not JSON")
+            }
+        }
+    }
+}
+
+impl Error for InvalidCloudEvent {}
