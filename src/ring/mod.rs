@@ -325,7 +325,11 @@ impl Shape {
     #[inline(always)]
     const fn cell<P: Policy>(self, entry: Word, position: Word) -> usize {
         let index = position & (self.slots - 1);
-        let bits = if P::EVICTS { self.phase() - 1 } else { self.slots - 1 };
+        let bits = match (SECTIONS, P::EVICTS) {
+            (true, _) => Word::MAX,
+            (_, true) => self.phase() - 1,
+            _ => self.slots - 1,
+        };
         ((entry & bits) ^ index) as usize
     }
 
