@@ -159,3 +159,76 @@ pub(crate) fn pause() {
         core::hint::spin_loop();
     }
 }
+
+/// What several change, one after the other. No user code runs under it, so one that is poisoned is as
+/// good as any.
+#[cfg(feature = "std")]
+#[derive(Debug, Default)]
+pub(crate) struct Lock<T>(host::Mutex<T>);
+
+#[cfg(feature = "std")]
+impl<T> Lock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(host::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> host::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Threads that sleep.
+#[cfg(feature = "std")]
+pub(crate) mod host {
+    use alloc::sync::Arc;
+    use alloc::task::Wake;
+    use core::task::Waker;
+
+    #[cfg(tickbus_loom)]
+    pub(crate) use loom::{
+        sync::{Mutex, MutexGuard},
+        thread::{Thread, current, park},
+    };
+    #[cfg(not(tickbus_loom))]
+    pub(crate) use std::{
+        sync::{Mutex, MutexGuard},
+        thread::{Thread, current, park, park_timeout},
+    };
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    fn unpark_this_thread() -> Waker {
+        Arc::new(Unpark(current())).into()
+    }
+
+    /// Wakes this thread from [`park`].
+    pub(crate) fn this_thread() -> Waker {
+        #[cfg(not(tickbus_loom))]
+        {
+            std::thread_local! {
+                static WAKER: Waker = unpark_this_thread();
+            }
+            // A thread that is ending may have none any more.
+            WAKER.try_with(Waker::clone).unwrap_or_else(|_| unpark_this_thread())
+        }
+        #[cfg(tickbus_loom)]
+        unpark_this_thread() // the model's threads share what is local to a thread
+    }
+
+    /// A model knows no time: there, no wait ends by itself.
+    #[cfg(tickbus_loom)]
+    pub(crate) fn park_timeout(_: core::time::Duration) {
+        park();
+    }
+}

@@ -3,26 +3,22 @@
 mod cancel;
 mod event_bus;
 mod observer;
+mod publish;
 mod queue;
 mod routes;
+mod shared;
 mod subscription;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::error::Error;
 use core::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
 
 use crate::envelope::Envelope;
 use crate::subject::{Pattern, Subject};
-use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Word};
-use cancel::GaveUp;
-use queue::{Offer, Queue, Ticket, Waited};
-use routes::Routes;
+use shared::Shared;
 
 pub use cancel::{Cancel, Wait};
 pub use event_bus::{EventBus, NoopBus};
@@ -82,6 +78,7 @@ const ROUTE_CACHE: usize = 1024;
 /// ```
 pub struct SubjectBus {
     shared: Arc<Shared>,
+    observers: Box<[Arc<dyn Observer>]>,
 }
 
 /// How a [`SubjectBus`] is made when the defaults will not do.
@@ -112,15 +109,8 @@ impl SubjectBusBuilder {
     #[must_use]
     pub fn build(self) -> SubjectBus {
         SubjectBus {
-            shared: Arc::new_cyclic(|weak| Shared {
-                routes: Routes::new(self.route_cache),
-                observers: self.observers.into(),
-                gate: AtomicWord::new(0),
-                published: AtomicWord::new(0),
-                closed: AtomicWord::new(0),
-                registry: Mutex::default(),
-                weak: weak.clone(),
-            }),
+            shared: Arc::new(Shared::new(self.route_cache)),
+            observers: self.observers.into(),
         }
     }
 }
@@ -213,14 +203,14 @@ impl SubjectBus {
         envelope: impl Into<Arc<Envelope>>,
         wait: Wait<'_>,
     ) -> Result<Published, PublishError> {
-        self.shared.publish(envelope.into(), &wait)
+        self.deliver(envelope.into(), &wait)
     }
 
     /// How many subscriptions match `subject`, filters aside. For building an envelope only when
     /// somebody listens.
     #[must_use]
     pub fn matching(&self, subject: Subject<'_>) -> usize {
-        self.shared.routes.with(subject, <[_]>::len)
+        self.shared.matching(subject)
     }
 
     /// Ends the bus: nobody publishes or subscribes any more, publishers that wait for room are sent
@@ -254,15 +244,15 @@ impl SubjectBus {
     /// The subscriptions whose handle is alive, in the order in which they were opened.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<SubscriptionInfo> {
-        self.shared.queues().iter().map(|queue| SubscriptionInfo::of(queue)).collect()
+        self.shared.subscriptions()
     }
 
     /// The patterns that open subscriptions subscribed to, sorted, each with how many did.
     #[must_use]
     pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
         let mut patterns = BTreeMap::new();
-        for queue in self.shared.queues().iter().filter(|queue| !queue.is_closed()) {
-            *patterns.entry(queue.pattern().as_str().into()).or_default() += 1;
+        for open in self.subscriptions().into_iter().filter(|subscription| !subscription.closed) {
+            *patterns.entry(open.pattern).or_default() += 1;
         }
         patterns
     }
@@ -351,286 +341,4 @@ pub struct SubjectBusStats {
     pub subscriptions: u64,
     /// The sums over all subscriptions there ever were; of the high-water marks, the highest.
     pub deliveries: SubscriptionStats,
-}
-
-/// The gate: how many publishers are under way, times two, and whether the bus is closed.
-const CLOSED: Word = 1;
-const PUBLISHER: Word = 2;
-
-struct Shared {
-    routes: Routes,
-    observers: Box<[Arc<dyn Observer>]>,
-    gate: AtomicWord,
-    published: AtomicWord,
-    closed: AtomicWord,
-    registry: Mutex<Registry>,
-    weak: Weak<Self>,
-}
-
-#[derive(Default)]
-struct Registry {
-    closed: bool,
-    next: u64,
-    queues: BTreeMap<u64, Arc<Queue>>,
-    /// The sums over the subscriptions that are gone.
-    retired: SubscriptionStats,
-    /// Who waits in `close` for publishers under way.
-    closers: Vec<Thread>,
-}
-
-std::thread_local! {
-    /// How many filters and observers this thread is inside of, on whatever bus.
-    static INSIDE: Cell<usize> = const { Cell::new(0) };
-}
-
-/// A word is as wide as the atomics of the target.
-fn wide(word: impl Into<u64>) -> u64 {
-    word.into()
-}
-
-/// Runs a filter or an observer.
-fn outside<R>(f: impl FnOnce() -> R) -> R {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            INSIDE.set(INSIDE.get() - 1);
-        }
-    }
-    INSIDE.set(INSIDE.get() + 1);
-    let _leave = Leave;
-    f()
-}
-
-/// A publisher under way.
-struct UnderWay<'a>(&'a Shared);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-/// A publisher's place in a full subscription; given up if the publisher unwinds.
-struct Place<'a> {
-    queue: &'a Queue,
-    ticket: Arc<Ticket>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.queue.withdraw(&self.ticket);
-    }
-}
-
-impl Shared {
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn queues(&self) -> Vec<Arc<Queue>> {
-        self.registry().queues.values().cloned().collect()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.gate.load(Acquire) & CLOSED != 0 // partner: `close`
-    }
-
-    /// Opens a subscription; on a closed bus, one that has ended.
-    fn open(&self, pattern: Pattern<'_>, options: SubscriptionOptions) -> Subscription {
-        let id = {
-            let mut registry = self.registry();
-            registry.next += 1;
-            registry.next
-        };
-        let subscription = options.open(id, pattern, &self.weak);
-        let queue = subscription.queue();
-        let mut registry = self.registry();
-        let open = !registry.closed;
-        if open {
-            registry.queues.insert(id, queue.clone());
-        }
-        drop(registry);
-        if !open {
-            queue.close();
-        } else if !queue.is_closed() {
-            self.routes.insert(queue);
-            if queue.is_closed() {
-                self.routes.remove(queue); // cancelled meanwhile, before it had a route
-            }
-        }
-        subscription
-    }
-
-    fn unroute(&self, queue: &Queue) {
-        self.routes.remove(queue);
-    }
-
-    fn retire(&self, queue: &Queue, stats: SubscriptionStats) {
-        let mut registry = self.registry();
-        let removed = registry.queues.remove(&queue.id);
-        if removed.is_some() {
-            registry.retired.add(&stats);
-        }
-        drop(registry);
-        drop(removed); // after the lock
-    }
-
-    fn enter(&self) -> Option<UnderWay<'_>> {
-        // Partner: `close`, which waits until those it did not turn away have left.
-        let gate = self.gate.fetch_add(PUBLISHER, AcqRel);
-        let under_way = UnderWay(self);
-        (gate & CLOSED == 0).then_some(under_way)
-    }
-
-    fn leave(&self) {
-        // Partner: the load in `close`, which must see all that this publisher did.
-        let gate = self.gate.fetch_sub(PUBLISHER, AcqRel);
-        if gate == PUBLISHER | CLOSED {
-            self.registry().closers.iter().for_each(Thread::unpark);
-        }
-    }
-
-    fn close(&self) {
-        self.gate.fetch_or(CLOSED, AcqRel); // partner: `enter`
-        let queues: Vec<_> = {
-            let mut registry = self.registry();
-            registry.closed = true;
-            registry.queues.values().cloned().collect()
-        };
-        queues.iter().for_each(|queue| queue.refuse_waiting());
-        // Inside of a filter or an observer this thread would wait for itself.
-        if INSIDE.get() == 0 {
-            self.wait_for_publishers();
-        }
-        queues.iter().for_each(|queue| queue.close());
-    }
-
-    fn wait_for_publishers(&self) {
-        let me = std::thread::current();
-        self.registry().closers.push(me.clone());
-        while self.gate.load(Acquire) != CLOSED {
-            std::thread::park(); // partner: `leave`, after it lowered the count
-        }
-        let mut registry = self.registry();
-        let at = registry.closers.iter().position(|closer| closer.id() == me.id());
-        at.map(|at| registry.closers.swap_remove(at));
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>, wait: &Wait<'_>) -> Result<Published, PublishError> {
-        let Some(_under_way) = self.enter() else { return Err(PublishError::Closed(envelope)) };
-        self.published.fetch_add(1, Relaxed);
-        let mut envelope = envelope;
-        if !envelope.is_stamped() {
-            Arc::make_mut(&mut envelope).stamp();
-        }
-        self.observe(|observer| observer.on_publish(&envelope));
-        let (published, gave_up) = self.routes.with(envelope.subject(), |queues| {
-            let mut published = Published::default();
-            let mut places = Vec::new();
-            for queue in queues {
-                let wanted = |filter: &queue::Predicate| outside(|| filter(&envelope));
-                if !queue.predicate.as_ref().is_none_or(wanted) {
-                    continue;
-                }
-                match queue.offer(&envelope, wait.waits()) {
-                    Offer::Waits(ticket) => places.push(Place { queue, ticket }),
-                    offer => self.told(queue, &envelope, offer, &mut published),
-                }
-            }
-            let gave_up = self.wait_for_room(places, &envelope, wait, &mut published);
-            (published, gave_up)
-        });
-        match gave_up {
-            // Sent away by the bus, not by the subscriber.
-            _ if published.closed > 0 && self.is_closed() => Err(PublishError::Closed(envelope)),
-            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(envelope)),
-            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(envelope)),
-            None => Ok(published),
-        }
-    }
-
-    /// Waits at each place in turn. The first reason to give up is the reason; after it, each place
-    /// still gets its room if it is there.
-    fn wait_for_room(
-        &self,
-        places: Vec<Place<'_>>,
-        envelope: &Arc<Envelope>,
-        wait: &Wait<'_>,
-        published: &mut Published,
-    ) -> Option<GaveUp> {
-        if places.is_empty() {
-            return None;
-        }
-        let _woken = wait.wake_on_cancel();
-        let mut gave_up = None;
-        for place in places {
-            let offer = match place.queue.wait(&place.ticket, wait) {
-                Waited::Delivered => Offer::Delivered,
-                Waited::Closed => Offer::Closed,
-                Waited::GaveUp(reason) => {
-                    gave_up.get_or_insert(reason);
-                    Offer::Dropped
-                }
-            };
-            self.told(place.queue, envelope, offer, published);
-        }
-        gave_up
-    }
-
-    /// Counts what became of an envelope at one subscription, and tells the observers.
-    fn told(
-        &self,
-        queue: &Queue,
-        envelope: &Arc<Envelope>,
-        offer: Offer,
-        published: &mut Published,
-    ) {
-        let dropped = |envelope, reason| {
-            self.observe(|observer| observer.on_drop(envelope, queue.recipient(), reason));
-        };
-        match offer {
-            Offer::Dropped => {
-                published.dropped += 1;
-                dropped(envelope, DropReason::BufferFull);
-            }
-            Offer::Closed => {
-                published.closed += 1;
-                self.closed.fetch_add(1, Relaxed);
-                dropped(envelope, DropReason::Closed);
-            }
-            offer => {
-                published.delivered += 1;
-                if let Offer::Displaced(oldest) = &offer {
-                    dropped(oldest, DropReason::BufferFull);
-                }
-                self.observe(|observer| observer.on_deliver(envelope, queue.recipient()));
-            }
-        }
-    }
-
-    fn observe(&self, f: impl Fn(&dyn Observer)) {
-        for observer in &self.observers {
-            outside(|| f(&**observer));
-        }
-    }
-
-    fn stats(&self) -> SubjectBusStats {
-        let registry = self.registry();
-        let mut deliveries = registry.retired;
-        registry.queues.values().for_each(|queue| deliveries.add(&queue.stats()));
-        let subscriptions = registry.queues.len() as u64;
-        drop(registry);
-        SubjectBusStats {
-            published: wide(self.published.load(Relaxed)),
-            closed: wide(self.closed.load(Relaxed)),
-            subscriptions,
-            deliveries,
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
 }

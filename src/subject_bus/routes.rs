@@ -1,251 +1,389 @@
 //! Which subscriptions match a subject.
 //!
-//! An **index** behind a lock knows all subscriptions: those without wildcards in a map, those with in a
-//! tree with a node per segment. A **cache** in front of it, read without a lock, knows the answers to
-//! the subjects asked for last. Every change of the index is followed by a new, empty cache; an answer
-//! is put into the cache that was there before the index was asked, so no cache holds an answer older
-//! than itself.
+//! A **tree** with a node per segment knows all patterns; a **cache** in front of it knows the answers
+//! for the subjects asked for so far. Every change of the tree empties the cache. All of this lies under
+//! the lock of the bus.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::BuildHasher;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use core::hash::{BuildHasher, Hasher};
 
-use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use slab::Slab;
 
-use super::queue::Queue;
 use crate::subject::{Pattern, Subject};
-use crate::sync::{AtomicWord, Relaxed, Word};
 
-type Map<V> = HashMap<Box<str>, V, RandomState>;
-
-pub(super) struct Routes {
-    index: Mutex<Index>,
-    cache: ArcSwap<Cache>,
-    hasher: RandomState,
-    /// Slots of a cache: a power of two, or 0 for none.
-    slots: usize,
+/// A subscription, as routes name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    /// Unique on the bus, and rising in the order of opening.
+    pub(super) id: u64,
+    /// Where its queue is, as long as it has this id.
+    pub(super) key: u32,
+    /// Whether it has a filter.
+    pub(super) filtered: bool,
 }
 
+/// Who matches a subject, in the order in which they were opened.
+pub(super) struct Route<'a> {
+    pub(super) targets: &'a [Target],
+    cached: Option<&'a Arc<[Target]>>,
+}
+
+impl Route<'_> {
+    /// The same, to be kept. Allocates where the cache does not know the answer.
+    pub(super) fn keep(&self) -> Arc<[Target]> {
+        self.cached.map_or_else(|| self.targets.into(), Arc::clone)
+    }
+}
+
+pub(super) struct Routes {
+    tree: Tree,
+    cache: Cache,
+    hasher: RandomState,
+    /// How many answers the cache keeps.
+    size: usize,
+    /// How many answers found no place in it since it was full.
+    misses: usize,
+    /// The answer for a subject that is not in the cache.
+    found: Vec<Target>,
+}
+
+/// Answers that were given.
+pub(super) type Cache = HashTable<Answer>;
+
+pub(super) struct Answer {
+    subject: Box<str>,
+    targets: Arc<[Target]>,
+}
+
+/// How often the answers of a full cache are missed, for each of them, before they make room for others:
+/// often enough that subjects which never repeat pay little for the cache.
+const PATIENCE: usize = 32;
+
 impl Routes {
-    /// `size` answers are kept, rounded up to a power of two; 0 for none.
+    /// `size` answers are kept.
     pub(super) fn new(size: usize) -> Self {
-        let slots = if size == 0 { 0 } else { size.clamp(WAYS, 1 << 24).next_power_of_two() };
         Self {
-            index: Mutex::default(),
-            cache: ArcSwap::from_pointee(Cache::default()),
+            tree: Tree::default(),
+            cache: Cache::new(),
             hasher: RandomState::default(),
-            slots,
+            size,
+            misses: 0,
+            found: Vec::new(),
         }
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn insert(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
+        self.tree.insert(pattern.as_str().as_bytes(), target);
+        self.forget()
     }
 
-    pub(super) fn insert(&self, queue: &Arc<Queue>) {
-        self.index().insert(queue);
-        self.forget();
-    }
-
-    pub(super) fn remove(&self, queue: &Queue) {
-        let removed = self.index().remove(queue.pattern(), queue.id);
-        if removed.is_some() {
-            self.forget();
+    /// Does nothing where the subscription is not in the tree.
+    pub(super) fn remove(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
+        if self.tree.remove(ROOT, pattern.as_str().as_bytes(), target.id) {
+            return self.forget();
         }
-        drop(removed); // after the lock: it may hold the last reference to a predicate
+        Cache::new()
     }
 
-    /// From here on, nobody finds an answer of before.
-    fn forget(&self) {
-        self.cache.store(Arc::default());
+    /// Forgets the answers. They are given back, to be dropped after the lock.
+    #[must_use]
+    fn forget(&mut self) -> Cache {
+        self.misses = 0;
+        core::mem::take(&mut self.cache)
     }
 
-    /// Calls `f` with the subscriptions that match, in the order in which they were opened. No lock is
-    /// held meanwhile.
-    pub(super) fn with<R>(&self, subject: Subject<'_>, f: impl FnOnce(&[Arc<Queue>]) -> R) -> R {
-        if self.slots == 0 {
-            return f(&self.ask(subject));
+    #[inline]
+    pub(super) fn find(&mut self, subject: Subject<'_>) -> Route<'_> {
+        let text = subject.as_str();
+        if self.size == 0 {
+            return Self::search(&self.tree, &mut self.found, text);
         }
-        let cache = self.cache.load();
-        let slots = cache.slots.get_or_init(|| (0..self.slots).map(|_| OnceLock::new()).collect());
-        let hash = self.hasher.hash_one(subject.as_str().as_bytes());
-        let mut free = None;
-        for way in 0..WAYS {
-            // The low bits choose; what the hash has more of is not needed.
-            let slot = &slots[(hash as usize).wrapping_add(way) & (self.slots - 1)];
-            match slot.get() {
-                Some(entry) if *entry.subject == *subject.as_str() => return f(&entry.queues),
-                Some(_) => {}
-                None => {
-                    free = Some(slot);
-                    break;
-                }
-            }
-        }
-        let queues = self.ask(subject);
-        let Some(slot) = free else {
-            if cache.misses.fetch_add(1, Relaxed) == PATIENCE * self.slots as Word {
-                self.forget(); // full of subjects that nobody asks for any more
-            }
-            return f(&queues);
+        let hash = self.hasher.hash_one(text.as_bytes());
+        let absent = match self.cache.find_entry(hash, |answer| *answer.subject == *text) {
+            Ok(found) => return found.into_mut().route(),
+            Err(absent) => absent,
         };
-        let entry = Entry { subject: subject.as_str().into(), queues: queues.into() };
-        match slot.set(entry) {
-            Ok(()) => f(slot.get().map_or(&[], |entry| &entry.queues)),
-            // Another publisher was faster. Its answer stays there; this one serves once.
-            Err(entry) => f(&entry.queues),
+        let cache = absent.into_table();
+        let route = Self::search(&self.tree, &mut self.found, text);
+        if cache.len() >= self.size {
+            self.misses += 1;
+            if self.misses / PATIENCE >= self.size {
+                self.misses = 0;
+                cache.clear();
+            }
+            return route;
         }
+        let answer = Answer { subject: text.into(), targets: route.targets.into() };
+        let rehash = |answer: &Answer| self.hasher.hash_one(answer.subject.as_bytes());
+        cache.insert_unique(hash, answer, rehash).into_mut().route()
     }
 
-    fn ask(&self, subject: Subject<'_>) -> Vec<Arc<Queue>> {
-        self.index().find(subject)
+    fn search<'a>(tree: &Tree, found: &'a mut Vec<Target>, text: &str) -> Route<'a> {
+        found.clear();
+        tree.find(ROOT, text.as_bytes(), found);
+        if found.len() > 1 {
+            found.sort_unstable(); // by id
+        }
+        Route { targets: found, cached: None }
+    }
+}
+
+impl Answer {
+    fn route(&self) -> Route<'_> {
+        Route { targets: &self.targets, cached: Some(&self.targets) }
     }
 }
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Routes").field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("Routes").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
-/// How many slots a subject may be in.
-const WAYS: usize = 4;
-
-/// How often the slots of a cache are missed before they are given to other subjects: often enough that
-/// subjects which never repeat pay little for the cache.
-const PATIENCE: Word = 8;
-
-/// Answers that were given. A slot is written once; a full cache is replaced as a whole.
-#[derive(Default)]
-struct Cache {
-    slots: OnceLock<Box<[OnceLock<Entry>]>>,
-    /// How many answers found no place.
-    misses: AtomicWord,
+/// The patterns: a node per row of segments that one of them begins with.
+struct Tree {
+    nodes: Slab<Node>,
+    /// From a node by the text of a segment to the next node, for all nodes in one table.
+    edges: HashTable<Edge>,
+    hasher: RandomState,
 }
 
-struct Entry {
-    subject: Box<str>,
-    queues: Box<[Arc<Queue>]>,
-}
+/// The key of the node that stands for no segment.
+const ROOT: u32 = 0;
 
-#[derive(Default)]
-struct Index {
-    exact: Map<Vec<Arc<Queue>>>,
-    wild: Node,
-}
-
-/// The place in the tree that a row of segments leads to.
 #[derive(Default)]
 struct Node {
-    named: Map<Self>,
-    /// Behind `*`.
-    any: Option<Box<Self>>,
+    /// How many edges lead on from here.
+    named: u32,
+    /// The node behind `*`; [`ROOT`], which is behind nothing, for none.
+    any: u32,
     /// Patterns that end here.
-    here: Vec<Arc<Queue>>,
+    here: Vec<Target>,
     /// Patterns that end here with `>`.
-    rest: Vec<Arc<Queue>>,
+    rest: Vec<Target>,
 }
 
-impl Index {
-    fn insert(&mut self, queue: &Arc<Queue>) {
-        let pattern = queue.pattern().as_str();
-        if !is_wild(pattern) {
-            self.exact.entry(pattern.into()).or_default().push(queue.clone());
-            return;
+impl Node {
+    const fn is_empty(&self) -> bool {
+        self.named == 0 && self.any == ROOT && self.here.is_empty() && self.rest.is_empty()
+    }
+}
+
+struct Edge {
+    from: u32,
+    to: u32,
+    /// The word of the segment.
+    word: u64,
+    text: Box<[u8]>,
+}
+
+impl Edge {
+    #[inline]
+    fn is(&self, from: u32, segment: Segment<'_>) -> bool {
+        (self.from, self.word, self.text.len()) == (from, segment.word, segment.text.len())
+            && self.text.get(8..) == segment.text.get(8..)
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::default());
+        Self { nodes, edges: HashTable::new(), hasher: RandomState::default() }
+    }
+}
+
+impl Tree {
+    #[inline]
+    fn hash(hasher: &RandomState, from: u32, segment: Segment<'_>) -> u64 {
+        let mut hasher = hasher.build_hasher();
+        hasher.write_u64(segment.word);
+        hasher.write_u32(from);
+        if let Some(more @ [_, ..]) = segment.text.get(8..) {
+            hasher.write(more);
         }
-        let mut node = &mut self.wild;
-        for segment in pattern.split('.') {
-            node = match segment {
-                ">" => return node.rest.push(queue.clone()),
-                "*" => node.any.get_or_insert_default(),
-                name => node.named.entry(name.into()).or_default(),
-            };
-        }
-        node.here.push(queue.clone());
+        hasher.finish()
     }
 
-    /// Takes the subscription out, and what of the tree only it needed.
-    fn remove(&mut self, pattern: Pattern<'_>, id: u64) -> Option<Arc<Queue>> {
-        let pattern = pattern.as_str();
-        if is_wild(pattern) {
-            return self.wild.remove(Some(pattern), id);
+    #[inline]
+    fn edge(&self, from: u32, segment: Segment<'_>) -> Option<&Edge> {
+        self.edges.find(Self::hash(&self.hasher, from, segment), |edge| edge.is(from, segment))
+    }
+
+    /// The node behind `segment`, made where there is none.
+    fn extend(&mut self, from: u32, segment: Segment<'_>) -> u32 {
+        if let Some(edge) = self.edge(from, segment) {
+            return edge.to;
         }
-        let queues = self.exact.get_mut(pattern)?;
-        let removed = take(queues, id);
-        if queues.is_empty() {
-            self.exact.remove(pattern);
+        let to = key(self.nodes.insert(Node::default()));
+        let edge = Edge { from, to, word: segment.word, text: segment.text.into() };
+        let hasher = &self.hasher;
+        let rehash = |edge: &Edge| {
+            Self::hash(hasher, edge.from, Segment { word: edge.word, text: &edge.text })
+        };
+        self.edges.insert_unique(Self::hash(hasher, from, segment), edge, rehash);
+        self.nodes[from as usize].named += 1;
+        to
+    }
+
+    fn insert(&mut self, mut pattern: &[u8], target: Target) {
+        let mut node = ROOT;
+        while !pattern.is_empty() {
+            let (segment, more) = split(pattern);
+            node = match segment.text {
+                b">" => return self.nodes[node as usize].rest.push(target),
+                b"*" => match self.nodes[node as usize].any {
+                    ROOT => {
+                        let any = key(self.nodes.insert(Node::default()));
+                        self.nodes[node as usize].any = any;
+                        any
+                    }
+                    any => any,
+                },
+                _ => self.extend(node, segment),
+            };
+            pattern = more;
+        }
+        self.nodes[node as usize].here.push(target);
+    }
+
+    /// Takes the target out, and the nodes that only it needed. Whether it was there. At most one level
+    /// per segment, of which a pattern has 512.
+    fn remove(&mut self, from: u32, pattern: &[u8], id: u64) -> bool {
+        let node = &mut self.nodes[from as usize];
+        if pattern.is_empty() {
+            return take(&mut node.here, id);
+        }
+        let (segment, more) = split(pattern);
+        let to = match segment.text {
+            b">" => return take(&mut node.rest, id),
+            b"*" => node.any,
+            _ => self.edge(from, segment).map_or(ROOT, |edge| edge.to),
+        };
+        let removed = to != ROOT && self.remove(to, more, id);
+        if removed && self.nodes[to as usize].is_empty() {
+            self.nodes.remove(to as usize);
+            let node = &mut self.nodes[from as usize];
+            if segment.text == b"*" {
+                node.any = ROOT;
+            } else {
+                node.named -= 1;
+                let hash = Self::hash(&self.hasher, from, segment);
+                if let Ok(edge) = self.edges.find_entry(hash, |edge| edge.is(from, segment)) {
+                    edge.remove();
+                }
+            }
         }
         removed
     }
 
-    fn find(&self, subject: Subject<'_>) -> Vec<Arc<Queue>> {
-        let mut found = self.exact.get(subject.as_str()).cloned().unwrap_or_default();
-        self.wild.find(Some(subject.as_str()), &mut found);
-        found.sort_unstable_by_key(|queue| queue.id);
-        found
-    }
-}
-
-impl Node {
     /// At most one level per segment, of which a subject has 512.
-    fn find(&self, segments: Option<&str>, found: &mut Vec<Arc<Queue>>) {
-        let Some(segments) = segments else {
-            found.extend_from_slice(&self.here);
-            return;
-        };
-        found.extend_from_slice(&self.rest);
-        let (first, more) = split(segments);
-        if let Some(node) = self.named.get(first) {
-            node.find(more, found);
-        }
-        if let Some(node) = &self.any {
-            node.find(more, found);
-        }
-    }
-
-    fn remove(&mut self, segments: Option<&str>, id: u64) -> Option<Arc<Queue>> {
-        let Some(segments) = segments else { return take(&mut self.here, id) };
-        let (first, more) = split(segments);
-        match first {
-            ">" => take(&mut self.rest, id),
-            "*" => {
-                let node = self.any.as_mut()?;
-                let removed = node.remove(more, id);
-                if node.is_empty() {
-                    self.any = None;
-                }
-                removed
+    fn find(&self, mut node: u32, mut subject: &[u8], found: &mut Vec<Target>) {
+        loop {
+            let here = &self.nodes[node as usize];
+            if subject.is_empty() {
+                return found.extend_from_slice(&here.here);
             }
-            name => {
-                let node = self.named.get_mut(name)?;
-                let removed = node.remove(more, id);
-                if node.is_empty() {
-                    self.named.remove(name);
+            found.extend_from_slice(&here.rest);
+            if here.named == 0 && here.any == ROOT {
+                return;
+            }
+            let (segment, more) = split(subject);
+            let named = if here.named == 0 { None } else { self.edge(node, segment) };
+            node = match named.map(|edge| edge.to) {
+                Some(named) => {
+                    if here.any != ROOT {
+                        self.find(here.any, more, found);
+                    }
+                    named
                 }
-                removed
+                None if here.any != ROOT => here.any,
+                None => return,
+            };
+            subject = more;
+        }
+    }
+}
+
+/// As many keys as this are not handed out: each stands for some 100 bytes.
+pub(super) fn key(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than 2^32 subscriptions and segments")
+}
+
+fn take(targets: &mut Vec<Target>, id: u64) -> bool {
+    let at = targets.iter().position(|target| target.id == id);
+    at.map(|at| targets.remove(at)).is_some()
+}
+
+/// The text between two dots.
+#[derive(Clone, Copy)]
+struct Segment<'a> {
+    /// The first eight bytes, with zeros behind a shorter text: with the length, all of most segments.
+    word: u64,
+    text: &'a [u8],
+}
+
+/// The first segment, and what comes after its dot. `text` is not empty.
+#[inline]
+fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const DOTS: u64 = ONES * b'.' as u64;
+    let word = match text.first_chunk() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    // The lowest bit that is left tells the first byte that is a dot; those above it may lie.
+    let zeros = word ^ DOTS;
+    let dots = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
+    let (len, word) = if dots != 0 {
+        let bits = dots.trailing_zeros() - 7;
+        (bits as usize / 8, word & ((1 << bits) - 1))
+    } else {
+        let more = text.get(8..).unwrap_or_default();
+        let len = more.iter().position(|byte| *byte == b'.');
+        (len.map_or(text.len(), |len| 8 + len), word)
+    };
+    (Segment { word, text: &text[..len] }, text.get(len + 1..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_text_is_split_at_its_dots_wherever_they_are() {
+        for first in 1..20 {
+            for second in 0..20 {
+                let text = format!(
+                    "{}.{}",
+                    "ä-/0".repeat(5)[..]
+                        .chars()
+                        .cycle()
+                        .take(first)
+                        .collect::<alloc::string::String>(),
+                    "x".repeat(second)
+                );
+                let text = text.trim_end_matches('.');
+                let mut rest = text.as_bytes();
+                let mut segments = Vec::new();
+                while !rest.is_empty() {
+                    let (segment, more) = split(rest);
+                    let mut word = [0; 8];
+                    let len = segment.text.len().min(8);
+                    word[..len].copy_from_slice(&segment.text[..len]);
+                    assert_eq!(segment.word, u64::from_le_bytes(word), "{text}");
+                    segments.push(segment.text);
+                    rest = more;
+                }
+                assert!(segments.into_iter().eq(text.split('.').map(str::as_bytes)), "{text}");
             }
         }
     }
-
-    fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
-    }
-}
-
-fn is_wild(pattern: &str) -> bool {
-    pattern.bytes().any(|byte| matches!(byte, b'*' | b'>'))
-}
-
-fn split(segments: &str) -> (&str, Option<&str>) {
-    segments.split_once('.').map_or((segments, None), |(first, more)| (first, Some(more)))
-}
-
-fn take(queues: &mut Vec<Arc<Queue>>, id: u64) -> Option<Arc<Queue>> {
-    let at = queues.iter().position(|queue| queue.id == id)?;
-    Some(queues.remove(at))
 }

@@ -1,20 +1,24 @@
 //! The receiving end: how it is opened, and the handle.
 
 use alloc::boxed::Box;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 use core::iter::FusedIterator;
+use core::task::Waker;
 use core::time::Duration;
 use std::time::Instant;
 
-use super::Shared;
 use super::cancel::{Cancel, Registration};
 use super::observer::WhenFull;
-use super::queue::{Predicate, Queue};
+use super::queue::{About, End, Pending, Predicate, Queue};
+use super::routes::Target;
+use super::shared::Shared;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
+use crate::sync::host::{park, park_timeout, this_thread};
+use crate::sync::{AtomicWord, Relaxed, Word};
 
 /// How many envelopes wait for a subscription that does not say otherwise.
 const CAPACITY: usize = 64;
@@ -55,20 +59,23 @@ impl SubscriptionOptions {
         Self { cancel: Some(cancel.clone()), ..self }
     }
 
-    pub(super) fn open(self, id: u64, pattern: Pattern<'_>, bus: &Weak<Shared>) -> Subscription {
-        let capacity = if self.capacity == 0 { CAPACITY } else { self.capacity };
-        let queue = Queue::new(id, pattern, capacity, self.when_full, self.predicate);
-        let mut subscription =
-            Subscription { queue: Arc::new(queue), bus: bus.clone(), _cancelled: None };
-        if let Some(cancel) = self.cancel {
-            let (queue, bus) = (Arc::downgrade(&subscription.queue), bus.clone());
-            subscription._cancelled = Some(cancel.on_cancel(move || {
-                if let Some(queue) = queue.upgrade() {
-                    close(&queue, &bus);
+    /// Opens a subscription; on a closed bus, or if it is cancelled already, one that has ended.
+    pub(super) fn open(self, pattern: Pattern<'_>, bus: &Arc<Shared>) -> Subscription {
+        let Self { capacity, when_full, predicate, cancel } = self;
+        let capacity = if capacity == 0 { CAPACITY } else { capacity };
+        let ended = cancel.as_ref().is_some_and(Cancel::is_cancelled);
+        let about = |id| About::new(id, pattern, capacity, when_full, predicate);
+        let (about, target) = bus.insert(about, ended);
+        let cancelled = cancel.map(|cancel| {
+            let (bus, about) = (Arc::downgrade(bus), Arc::downgrade(&about));
+            cancel.on_cancel(move || {
+                if let (Some(bus), Some(about)) = (bus.upgrade(), about.upgrade()) {
+                    bus.end(&about, target);
                 }
-            }));
-        }
-        subscription
+            })
+        });
+        let missed = AtomicWord::new(0);
+        Subscription { bus: bus.clone(), about, target, missed, _cancelled: cancelled }
     }
 }
 
@@ -127,7 +134,7 @@ impl<'a> Subscribe<'a> {
     /// already ended.
     #[must_use = "dropping a subscription ends it"]
     pub fn open(self) -> Subscription {
-        self.bus.open(self.pattern, self.options)
+        self.options.open(self.pattern, self.bus)
     }
 }
 
@@ -161,47 +168,45 @@ impl<'a> Subscribe<'a> {
 /// assert_eq!(hits.recv(), None); // the end, as often as it is asked for
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Debug)]
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
-    queue: Arc<Queue>,
-    bus: Weak<Shared>,
+    bus: Arc<Shared>,
+    about: Arc<About>,
+    target: Target,
+    /// How many were dropped right before the one that was received last.
+    missed: AtomicWord,
     _cancelled: Option<Registration>,
 }
 
 impl Subscription {
-    pub(super) fn queue(&self) -> &Arc<Queue> {
-        &self.queue
-    }
-
     /// Its number, unique on its bus.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.queue.id
+        self.about.id
     }
 
     /// What it subscribed to.
     #[must_use]
     pub fn pattern(&self) -> Pattern<'_> {
-        self.queue.pattern()
+        self.about.pattern()
     }
 
     /// How many envelopes may wait.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.queue.capacity
+        self.about.capacity
     }
 
     /// What happens to an envelope for which there is no room.
     #[must_use]
     pub fn when_full(&self) -> WhenFull {
-        self.queue.when_full
+        self.about.when_full
     }
 
     /// The next envelope. Waits for one; `None` is the end.
     #[must_use]
     pub fn recv(&self) -> Option<Arc<Envelope>> {
-        self.queue.recv(None).ok()
+        self.wait(None).ok()
     }
 
     /// The next envelope. Waits for one, but not longer than `timeout`; a timeout beyond what the clock
@@ -211,7 +216,7 @@ impl Subscription {
     ///
     /// [`RecvError::Empty`] if none came in time, [`RecvError::Closed`] at the end.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Envelope>, RecvError> {
-        self.queue.recv(Instant::now().checked_add(timeout))
+        self.wait(Instant::now().checked_add(timeout))
     }
 
     /// The next envelope, if there is one now. Never waits.
@@ -220,7 +225,54 @@ impl Subscription {
     ///
     /// [`RecvError::Empty`] if there is none now, [`RecvError::Closed`] at the end.
     pub fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
-        self.queue.try_recv()
+        match self.bus.take(self.target) {
+            Ok(taken) => Ok(self.received(taken)),
+            Err(true) => Err(RecvError::Closed),
+            Err(false) => Err(RecvError::Empty),
+        }
+    }
+
+    fn received(&self, taken: Pending) -> Arc<Envelope> {
+        self.missed.store(taken.missed as Word, Relaxed);
+        taken.envelope
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<Arc<Envelope>, RecvError> {
+        let mut id = None;
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let mut state = self.bus.state.lock();
+            let Some(queue) = self.target.queue(&mut state.queues) else {
+                return Err(RecvError::Closed);
+            };
+            let taken = queue.take();
+            let over = if taken.is_some() {
+                None
+            } else if queue.end == End::Closed {
+                Some(RecvError::Closed)
+            } else {
+                left.is_some_and(|left| left.is_zero()).then_some(RecvError::Empty)
+            };
+            if taken.is_none() && over.is_none() {
+                let old = queue.sleep(&mut id, this_thread());
+                drop(state);
+                drop(old);
+                left.map_or_else(park, park_timeout);
+                continue;
+            }
+            let forgotten = queue.forget(id);
+            drop(state);
+            if let Some((receiver, true)) = forgotten {
+                receiver.wake();
+            }
+            let Some((taken, publisher)) = taken else {
+                return Err(over.unwrap_or(RecvError::Empty));
+            };
+            if let Some(publisher) = publisher {
+                publisher.wake();
+            }
+            return Ok(self.received(taken));
+        }
     }
 
     /// The envelopes that are queued at this moment, and no later ones. Never waits; what is not taken
@@ -245,7 +297,7 @@ impl Subscription {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
-        Drain { queue: &self.queue, left: self.queue.stats().pending }
+        Drain::new(self)
     }
 
     /// The envelopes as they come, to the end. Waits for each.
@@ -275,7 +327,7 @@ impl Subscription {
     /// ```
     #[must_use]
     pub fn missed(&self) -> u64 {
-        self.queue.missed()
+        u64::from(self.missed.load(Relaxed))
     }
 
     /// How many envelopes this subscription lost for want of room, since it was opened.
@@ -287,35 +339,39 @@ impl Subscription {
     /// Its numbers.
     #[must_use]
     pub fn stats(&self) -> SubscriptionStats {
-        self.queue.stats()
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).map(|queue| queue.stats()).unwrap_or_default()
     }
 
     /// Ends it: nothing new comes in, what is queued can still be received. Again, it does nothing.
     pub fn close(&self) {
-        close(&self.queue, &self.bus);
+        self.bus.end(&self.about, self.target);
     }
 
     /// Whether it has ended. There may be envelopes left to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
-    }
-}
-
-fn close(queue: &Arc<Queue>, bus: &Weak<Shared>) {
-    queue.close();
-    if let Some(bus) = bus.upgrade() {
-        bus.unroute(queue);
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).is_none_or(|queue| queue.end == End::Closed)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let stats = self.queue.abandon();
-        if let Some(bus) = self.bus.upgrade() {
-            bus.unroute(&self.queue);
-            bus.retire(&self.queue, stats);
-        }
+        self.bus.remove(&self.about, self.target);
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id())
+            .field("pattern", &self.pattern().as_str())
+            .field("capacity", &self.capacity())
+            .field("when_full", &self.when_full())
+            .field("closed", &self.is_closed())
+            .field("stats", &self.stats())
+            .finish()
     }
 }
 
@@ -343,18 +399,80 @@ impl Iterator for SubscriptionIter<'_> {
 
 impl FusedIterator for SubscriptionIter<'_> {}
 
-#[derive(Debug)]
+/// How many envelopes a drain takes under one lock.
+const BATCH: usize = 32;
+
+/// See [`Subscription::drain`].
 struct Drain<'a> {
-    queue: &'a Queue,
-    left: u64,
+    subscription: &'a Subscription,
+    /// Taken, and not handed out yet.
+    batch: heapless::Deque<Pending, BATCH>,
+    /// How many to take after these.
+    left: usize,
+}
+
+impl<'a> Drain<'a> {
+    fn new(subscription: &'a Subscription) -> Self {
+        let mut state = subscription.bus.state.lock();
+        let left = subscription.target.queue(&mut state.queues).map_or(0, |queue| queue.len());
+        drop(state);
+        Self { subscription, batch: heapless::Deque::new(), left }
+    }
+
+    fn refill(&mut self) {
+        // One by one where a publisher may wait, so that each makes room for one.
+        let most = if self.subscription.when_full() == WhenFull::Block { 1 } else { BATCH };
+        let mut publisher = None;
+        let mut state = self.subscription.bus.state.lock();
+        let Some(queue) = self.subscription.target.queue(&mut state.queues) else { return };
+        for _ in 0..self.left.min(most) {
+            let Some((taken, ticket)) = queue.take() else {
+                self.left = 0; // others receive, too
+                break;
+            };
+            publisher = ticket;
+            self.left -= 1;
+            let _ = self.batch.push_back(taken); // has room for a batch
+        }
+        drop(state);
+        if let Some(publisher) = publisher {
+            publisher.wake();
+        }
+    }
 }
 
 impl Iterator for Drain<'_> {
     type Item = Arc<Envelope>;
 
+    #[inline]
     fn next(&mut self) -> Option<Arc<Envelope>> {
-        self.left = self.left.checked_sub(1)?;
-        self.queue.try_recv().ok()
+        if self.batch.is_empty() && self.left > 0 {
+            self.refill();
+        }
+        self.batch.pop_front().map(|taken| self.subscription.received(taken))
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let mut wake = heapless::Vec::<_, BATCH>::new();
+        let mut state = self.subscription.bus.state.lock();
+        if let Some(queue) = self.subscription.target.queue(&mut state.queues) {
+            while let Some(taken) = self.batch.pop_back() {
+                let _ = wake.push(queue.put_back(taken)); // has room for a batch
+            }
+        }
+        drop(state);
+        wake.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Drain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("left", &(self.batch.len() + self.left)).finish()
     }
 }
 
@@ -425,11 +543,11 @@ pub struct SubscriptionInfo {
 impl SubscriptionInfo {
     pub(super) fn of(queue: &Queue) -> Self {
         Self {
-            id: queue.id,
-            pattern: queue.pattern().as_str().into(),
-            capacity: queue.capacity,
-            when_full: queue.when_full,
-            closed: queue.is_closed(),
+            id: queue.about.id,
+            pattern: queue.about.pattern().as_str().into(),
+            capacity: queue.about.capacity,
+            when_full: queue.about.when_full,
+            closed: queue.end == End::Closed,
             stats: queue.stats(),
         }
     }
