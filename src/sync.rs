@@ -160,6 +160,10 @@ pub(crate) fn pause() {
     }
 }
 
+/// A number that belongs to the program, also under the model checker, whose atomics belong to a model.
+#[cfg(feature = "std")]
+pub(crate) use core::sync::atomic::AtomicUsize as StaticNumber;
+
 /// What several change, one after the other. No user code runs under it, so one that is poisoned is as
 /// good as any.
 #[cfg(feature = "std")]

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod event_bus;
+mod memo;
 mod observer;
 mod publish;
 mod queue;

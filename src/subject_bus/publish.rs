@@ -20,7 +20,7 @@ use crate::envelope::Envelope;
 use crate::sync::host::this_thread;
 
 /// How many deliveries are made under one lock.
-pub(super) const RUN: usize = 32;
+pub(super) const RUN: usize = 8;
 
 /// What a run leaves to be done after the lock.
 #[derive(Default)]
@@ -31,8 +31,11 @@ struct After {
 }
 
 impl After {
-    fn run(self) {
-        self.wake.into_iter().for_each(Waker::wake);
+    #[inline]
+    fn run(&mut self) {
+        while let Some(receiver) = self.wake.pop() {
+            receiver.wake();
+        }
     }
 }
 
@@ -69,12 +72,12 @@ impl Place<'_> {
             if let Some(settled) = self.ticket.settled() {
                 return Ok(settled);
             }
-            if let Err(gave_up) = wait.park() {
-                if self.withdraw() {
-                    return Err(gave_up);
-                }
-                // It was settled under the lock, so the next look says how.
+            if let Err(gave_up) = wait.park()
+                && self.withdraw()
+            {
+                return Err(gave_up);
             }
+            // If it was settled, that was under the lock, and the next look says how.
         }
     }
 }
@@ -108,7 +111,8 @@ fn run(
     after: &mut After,
     published: &mut Published,
 ) -> usize {
-    for (at, target) in targets.iter().take(RUN).enumerate() {
+    let most = targets.len().min(RUN);
+    for (at, target) in targets[..most].iter().enumerate() {
         if target.filtered {
             return at;
         }
@@ -116,7 +120,7 @@ fn run(
         let displaced = match queue.room() {
             Room::Yes => None,
             Room::Displaced(oldest) => Some(oldest),
-            Room::Full if may_wait && queue.about.when_full == WhenFull::Block => return at,
+            Room::Full if may_wait && queue.when_full == WhenFull::Block => return at,
             Room::Full => {
                 queue.refuse();
                 published.dropped += 1;
@@ -136,10 +140,18 @@ fn run(
         }
         published.delivered += 1;
     }
-    targets.len().min(RUN)
+    most
+}
+
+/// With an id and a time. Copied where others have it.
+#[cold]
+fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
+    Arc::make_mut(&mut envelope).stamp();
+    envelope
 }
 
 impl SubjectBus {
+    #[inline]
     pub(super) fn deliver(
         &self,
         mut envelope: Arc<Envelope>,
@@ -149,7 +161,7 @@ impl SubjectBus {
             if self.is_closed() {
                 return Err(PublishError::Closed(envelope));
             }
-            Arc::make_mut(&mut envelope).stamp();
+            envelope = stamped(envelope);
         }
         let mut state = self.shared.state.lock();
         if state.closed {
@@ -190,6 +202,7 @@ impl SubjectBus {
     }
 
     /// Delivers to these, with the lock released where it must be.
+    #[cold]
     fn deliver_rest(
         &self,
         envelope: Arc<Envelope>,

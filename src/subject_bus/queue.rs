@@ -59,6 +59,10 @@ impl About {
 
 pub(super) struct Queue {
     pub(super) about: Arc<About>,
+    // What a publish needs of `about`, at hand.
+    pub(super) id: u64,
+    pub(super) when_full: WhenFull,
+    capacity: usize,
     pub(super) end: End,
     pending: VecDeque<Pending>,
     /// Not empty only while `pending` is full and `end` is `Open`.
@@ -151,6 +155,9 @@ impl Queue {
                 End::Closed => 0,
                 _ => about.capacity.min(RESERVED),
             }),
+            id: about.id,
+            when_full: about.when_full,
+            capacity: about.capacity,
             about,
             end,
             waiting: VecDeque::new(),
@@ -167,10 +174,10 @@ impl Queue {
         if self.end == End::Closed {
             return Room::Closed;
         }
-        if self.pending.len() < self.about.capacity {
+        if self.pending.len() < self.capacity {
             return Room::Yes;
         }
-        match self.about.when_full {
+        match self.when_full {
             WhenFull::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
             WhenFull::DropNewest | WhenFull::Block => Room::Full,
         }

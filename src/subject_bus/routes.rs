@@ -30,7 +30,7 @@ pub(super) struct Target {
 /// Who matches a subject, in the order in which they were opened.
 pub(super) struct Route<'a> {
     pub(super) targets: &'a [Target],
-    cached: Option<&'a Arc<[Target]>>,
+    pub(super) cached: Option<&'a Arc<[Target]>>,
 }
 
 impl Route<'_> {
@@ -48,6 +48,8 @@ pub(super) struct Routes {
     size: usize,
     /// How many answers found no place in it since it was full.
     misses: usize,
+    /// How many searches there were since it had an answer.
+    losing: u32,
     /// The answer for a subject that is not in the cache.
     found: Vec<Target>,
 }
@@ -62,7 +64,12 @@ pub(super) struct Answer {
 
 /// How often the answers of a full cache are missed, for each of them, before they make room for others:
 /// often enough that subjects which never repeat pay little for the cache.
-const PATIENCE: usize = 32;
+const PATIENCE: usize = 8;
+
+/// How many misses in a row make the cache not worth a look, and how many searches go by without one
+/// then.
+const LOSING: u32 = 64;
+const UNSEEN: u32 = 16;
 
 impl Routes {
     /// `size` answers are kept.
@@ -73,6 +80,7 @@ impl Routes {
             hasher: RandomState::default(),
             size,
             misses: 0,
+            losing: 0,
             found: Vec::new(),
         }
     }
@@ -93,34 +101,51 @@ impl Routes {
     /// Forgets the answers. They are given back, to be dropped after the lock.
     #[must_use]
     fn forget(&mut self) -> Cache {
-        self.misses = 0;
+        (self.misses, self.losing) = (0, 0);
         core::mem::take(&mut self.cache)
     }
 
     #[inline]
     pub(super) fn find(&mut self, subject: Subject<'_>) -> Route<'_> {
         let text = subject.as_str();
-        if self.size == 0 {
+        if self.size == 0 || self.losing >= LOSING && !self.losing.is_multiple_of(UNSEEN) {
+            self.losing = self.losing.wrapping_add(1);
             return Self::search(&self.tree, &mut self.found, text);
         }
-        let hash = self.hasher.hash_one(text.as_bytes());
-        let absent = match self.cache.find_entry(hash, |answer| *answer.subject == *text) {
-            Ok(found) => return found.into_mut().route(),
-            Err(absent) => absent,
-        };
-        let cache = absent.into_table();
-        let route = Self::search(&self.tree, &mut self.found, text);
-        if cache.len() >= self.size {
-            self.misses += 1;
-            if self.misses / PATIENCE >= self.size {
-                self.misses = 0;
-                cache.clear();
+        let hash = hash(&self.hasher, text);
+        match self.cache.find_entry(hash, |answer| *answer.subject == *text) {
+            Ok(found) => {
+                self.losing = 0;
+                found.into_mut().route()
             }
-            return route;
+            Err(absent) => {
+                self.losing = self.losing.wrapping_add(1);
+                let route = Self::search(&self.tree, &mut self.found, text);
+                let cache = absent.into_table();
+                if cache.len() < self.size {
+                    return Self::remember(cache, &self.hasher, hash, text, route.targets);
+                }
+                self.misses += 1;
+                if self.misses / PATIENCE >= self.size {
+                    self.misses = 0;
+                    cache.clear();
+                }
+                route
+            }
         }
-        let answer = Answer { subject: text.into(), targets: route.targets.into() };
-        let rehash = |answer: &Answer| self.hasher.hash_one(answer.subject.as_bytes());
-        cache.insert_unique(hash, answer, rehash).into_mut().route()
+    }
+
+    #[cold]
+    fn remember<'a>(
+        cache: &'a mut Cache,
+        hasher: &RandomState,
+        hash_: u64,
+        text: &str,
+        targets: &[Target],
+    ) -> Route<'a> {
+        let answer = Answer { subject: text.into(), targets: targets.into() };
+        let rehash = |answer: &Answer| hash(hasher, &answer.subject);
+        cache.insert_unique(hash_, answer, rehash).into_mut().route()
     }
 
     fn search<'a>(tree: &Tree, found: &'a mut Vec<Target>, text: &str) -> Route<'a> {
@@ -131,6 +156,13 @@ impl Routes {
         }
         Route { targets: found, cached: None }
     }
+}
+
+#[inline]
+pub(super) fn hash(hasher: &impl BuildHasher, subject: &str) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(subject.as_bytes());
+    hasher.finish()
 }
 
 impl Answer {

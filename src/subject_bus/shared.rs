@@ -14,15 +14,18 @@ use core::task::Waker;
 use slab::Slab;
 
 use super::SubjectBusStats;
+use super::memo::{new_stamp, recall, remember};
 use super::queue::{About, End, Pending, Queue, Sent};
 use super::routes::{Routes, Target, key};
 use super::subscription::{SubscriptionInfo, SubscriptionStats};
 use crate::subject::Subject;
-use crate::sync::Lock;
 use crate::sync::host::{park, this_thread};
+use crate::sync::{AtomicPart, Lock, Relaxed};
 
 pub(super) struct Shared {
     pub(super) state: Lock<State>,
+    /// New at each change of the routes. It orders nothing: it says whether what a thread knows is old.
+    stamp: AtomicPart,
 }
 
 pub(super) struct State {
@@ -64,7 +67,7 @@ impl Target {
     /// Its queue, if the handle is alive.
     #[inline]
     pub(super) fn queue(self, queues: &mut Slab<Queue>) -> Option<&mut Queue> {
-        queues.get_mut(self.key as usize).filter(|queue| queue.about.id == self.id)
+        queues.get_mut(self.key as usize).filter(|queue| queue.id == self.id)
     }
 }
 
@@ -90,6 +93,7 @@ impl Shared {
                 last_id: 0,
                 retired: SubscriptionStats::default(),
             }),
+            stamp: AtomicPart::new(new_stamp()),
         }
     }
 
@@ -110,6 +114,7 @@ impl Shared {
         let queue = Queue::new(about.clone(), if ended { End::Closed } else { End::Open });
         let target = about.target(key(state.queues.insert(queue)));
         let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
+        self.stamp.store(new_stamp(), Relaxed);
         drop(state);
         drop(stale);
         (about, target)
@@ -120,6 +125,7 @@ impl Shared {
         let mut state = self.state.lock();
         let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
         let stale = state.routes.remove(about.pattern(), target);
+        self.stamp.store(new_stamp(), Relaxed);
         drop(state);
         drop(stale);
         if let Some(sent) = sent {
@@ -181,7 +187,18 @@ impl Shared {
     }
 
     pub(super) fn matching(&self, subject: Subject<'_>) -> usize {
-        self.state.lock().routes.find(subject).targets.len()
+        if let Some(matching) = recall(self.stamp.load(Relaxed), subject) {
+            return matching;
+        }
+        let mut state = self.state.lock();
+        let route = state.routes.find(subject);
+        let (matching, repeats) = (route.targets.len(), route.cached.is_some());
+        let stamp = self.stamp.load(Relaxed);
+        drop(state);
+        if repeats {
+            remember(stamp, subject, matching);
+        }
+        matching
     }
 
     /// Takes the oldest envelope, and lets the first publisher that waits put its own in.

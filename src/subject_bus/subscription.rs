@@ -18,7 +18,7 @@ use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
 use crate::sync::host::{park, park_timeout, this_thread};
-use crate::sync::{AtomicWord, Relaxed, Word};
+use crate::sync::{AtomicPart, Relaxed};
 
 /// How many envelopes wait for a subscription that does not say otherwise.
 const CAPACITY: usize = 64;
@@ -74,7 +74,7 @@ impl SubscriptionOptions {
                 }
             })
         });
-        let missed = AtomicWord::new(0);
+        let missed = AtomicPart::new(0);
         Subscription { bus: bus.clone(), about, target, missed, _cancelled: cancelled }
     }
 }
@@ -174,7 +174,7 @@ pub struct Subscription {
     about: Arc<About>,
     target: Target,
     /// How many were dropped right before the one that was received last.
-    missed: AtomicWord,
+    missed: AtomicPart,
     _cancelled: Option<Registration>,
 }
 
@@ -233,7 +233,7 @@ impl Subscription {
     }
 
     fn received(&self, taken: Pending) -> Arc<Envelope> {
-        self.missed.store(taken.missed as Word, Relaxed);
+        self.missed.store(usize::try_from(taken.missed).unwrap_or(usize::MAX), Relaxed);
         taken.envelope
     }
 
@@ -327,7 +327,7 @@ impl Subscription {
     /// ```
     #[must_use]
     pub fn missed(&self) -> u64 {
-        u64::from(self.missed.load(Relaxed))
+        self.missed.load(Relaxed) as u64
     }
 
     /// How many envelopes this subscription lost for want of room, since it was opened.
