@@ -143,9 +143,10 @@ pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Reque
 pub use subject::{Pattern, Subject};
 #[cfg(feature = "std")]
 pub use subject_bus::{
-    Cancel, DropReason, EventBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
-    SubjectBus, SubjectBusBuilder, SubjectBusStats, Subscribe, SubscribeError, Subscription,
-    SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait, WhenFull,
+    Cancel, DropReason, EventBus, HandlerStats, NoopBus, Observer, PublishError, Published,
+    Recipient, RecvError, SubjectBus, SubjectBusBuilder, SubjectBusStats, SubjectHandlers,
+    Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionIter,
+    SubscriptionOptions, SubscriptionStats, SubscriptionStream, Wait, WhenFull,
 };
 pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{

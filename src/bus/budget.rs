@@ -20,10 +20,10 @@ use core::fmt;
 #[derive(Clone, Copy)]
 #[must_use = "a budget does nothing until a tick is given it"]
 pub struct Budget<F = fn() -> bool> {
-    pub(super) events: usize,
-    pub(super) generations: usize,
-    pub(super) every: usize,
-    pub(super) late: F,
+    pub(crate) events: usize,
+    pub(crate) generations: usize,
+    pub(crate) every: usize,
+    pub(crate) late: F,
 }
 
 impl Budget {

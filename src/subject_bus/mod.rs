@@ -2,12 +2,14 @@
 
 mod cancel;
 mod event_bus;
+mod handlers;
 mod memo;
 mod observer;
 mod publish;
 mod queue;
 mod routes;
 mod shared;
+mod stream;
 mod subscription;
 
 use alloc::boxed::Box;
@@ -23,7 +25,9 @@ use shared::Shared;
 
 pub use cancel::{Cancel, Wait};
 pub use event_bus::{EventBus, NoopBus};
+pub use handlers::{HandlerStats, SubjectHandlers};
 pub use observer::{DropReason, Observer, Recipient, WhenFull};
+pub use stream::SubscriptionStream;
 pub use subscription::{
     RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionIter,
     SubscriptionOptions, SubscriptionStats,

@@ -5,15 +5,16 @@ use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 use core::iter::FusedIterator;
-use core::task::Waker;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
 use super::cancel::{Cancel, Registration};
 use super::observer::WhenFull;
-use super::queue::{About, End, Pending, Predicate, Queue};
+use super::queue::{About, End, Pending, Predicate, Queue, ReceiverId};
 use super::routes::Target;
 use super::shared::Shared;
+use super::stream::SubscriptionStream;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
@@ -238,45 +239,83 @@ impl Subscription {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<Arc<Envelope>, RecvError> {
-        let mut id = None;
+        let mut waits = None;
         loop {
+            if let Poll::Ready(received) = self.poll(&mut waits, this_thread) {
+                return received.ok_or(RecvError::Closed);
+            }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let mut state = self.bus.state.lock();
-            let Some(queue) = self.target.queue(&mut state.queues) else {
-                return Err(RecvError::Closed);
-            };
-            let taken = queue.take();
-            let over = if taken.is_some() {
-                None
-            } else if queue.end == End::Closed {
-                Some(RecvError::Closed)
-            } else {
-                left.is_some_and(|left| left.is_zero()).then_some(RecvError::Empty)
-            };
-            if taken.is_none() && over.is_none() {
-                let old = queue.sleep(&mut id, this_thread());
-                drop(state);
-                drop(old);
-                left.map_or_else(park, park_timeout);
-                continue;
+            match left {
+                None => park(),
+                Some(left) if left.is_zero() => {
+                    self.forget(waits);
+                    return Err(RecvError::Empty);
+                }
+                Some(left) => park_timeout(left),
             }
-            let forgotten = queue.forget(id);
-            drop(state);
-            if let Some((receiver, true)) = forgotten {
-                receiver.wake();
-            }
-            let Some((taken, publisher)) = taken else {
-                return Err(over.unwrap_or(RecvError::Empty));
-            };
-            if let Some(publisher) = publisher {
-                publisher.wake();
-            }
-            return Ok(self.received(taken));
         }
     }
 
+    /// Takes the oldest envelope. Where there is none, `waker` is told of the next one; `waits` is who
+    /// waits, for the next call and for [`forget`](Self::forget).
+    pub(super) fn poll(
+        &self,
+        waits: &mut Option<ReceiverId>,
+        waker: impl Fn() -> Waker,
+    ) -> Poll<Option<Arc<Envelope>>> {
+        let mut ready = None; // made before the lock, for it may be a user's
+        loop {
+            let mut state = self.bus.state.lock();
+            let Some(queue) = self.target.queue(&mut state.queues) else {
+                return Poll::Ready(None);
+            };
+            if let Some((taken, publisher)) = queue.take() {
+                let forgotten = queue.forget(waits.take());
+                drop(state);
+                pass_on(forgotten);
+                if let Some(publisher) = publisher {
+                    publisher.wake();
+                }
+                return Poll::Ready(Some(self.received(taken)));
+            }
+            if queue.end == End::Closed {
+                return Poll::Ready(None);
+            }
+            if let Some(waker) = ready.take() {
+                let old = queue.sleep(waits, waker);
+                drop(state);
+                drop(old); // after the lock
+                return Poll::Pending;
+            }
+            drop(state);
+            ready = Some(waker());
+        }
+    }
+
+    /// A receiver that waits goes away.
+    pub(super) fn forget(&self, waits: Option<ReceiverId>) {
+        if waits.is_none() {
+            return;
+        }
+        let mut state = self.bus.state.lock();
+        let queue = self.target.queue(&mut state.queues);
+        let forgotten = queue.and_then(|queue| queue.forget(waits));
+        drop(state);
+        pass_on(forgotten);
+    }
+
+    /// How many are queued now.
+    pub(super) fn queued(&self) -> usize {
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).map_or(0, |queue| queue.len())
+    }
+
     /// The envelopes that are queued at this moment, and no later ones. Never waits; what is not taken
-    /// stays queued. For use in a tick.
+    /// stays queued, in order. For use in a tick.
+    ///
+    /// It takes up to 32 under one lock, one under [`WhenFull::Block`]. They make room at once, and others
+    /// who receive meanwhile get what comes after them. What is dropped unused goes back to the front,
+    /// for the moment in spite of the capacity.
     ///
     /// # Examples
     ///
@@ -298,6 +337,38 @@ impl Subscription {
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
         Drain::new(self)
+    }
+
+    /// The envelopes as they come, to the end, for a task that awaits them. Tasks and threads may
+    /// receive from one subscription at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     use std::task::{Context, Poll, Waker};
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #         Poll::Ready(output) => output,
+    /// #         Poll::Pending => unreachable!("all is there"),
+    /// #     }
+    /// # }
+    /// let bus = SubjectBus::new();
+    /// let laps = bus.subscribe("lap.*")?.open();
+    /// bus.publish(Envelope::new("lap.1")?)?;
+    /// bus.close();
+    ///
+    /// block_on(async {
+    ///     let mut stream = laps.stream();
+    ///     assert_eq!(stream.recv().await.unwrap().subject().as_str(), "lap.1");
+    ///     assert_eq!(stream.recv().await, None); // the end
+    /// });
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub const fn stream(&self) -> SubscriptionStream<'_> {
+        SubscriptionStream::new(self)
     }
 
     /// The envelopes as they come, to the end. Waits for each.
@@ -353,6 +424,13 @@ impl Subscription {
     pub fn is_closed(&self) -> bool {
         let mut state = self.bus.state.lock();
         self.target.queue(&mut state.queues).is_none_or(|queue| queue.end == End::Closed)
+    }
+}
+
+/// After the lock: wakes the receiver that is to look in place of one that went away.
+fn pass_on(forgotten: Option<(Waker, bool)>) {
+    if let Some((receiver, true)) = forgotten {
+        receiver.wake();
     }
 }
 
@@ -413,10 +491,7 @@ struct Drain<'a> {
 
 impl<'a> Drain<'a> {
     fn new(subscription: &'a Subscription) -> Self {
-        let mut state = subscription.bus.state.lock();
-        let left = subscription.target.queue(&mut state.queues).map_or(0, |queue| queue.len());
-        drop(state);
-        Self { subscription, batch: heapless::Deque::new(), left }
+        Self { subscription, batch: heapless::Deque::new(), left: subscription.queued() }
     }
 
     fn refill(&mut self) {
