@@ -160,9 +160,9 @@ pub(crate) fn pause() {
     }
 }
 
-/// A number that belongs to the program, also under the model checker, whose atomics belong to a model.
+/// A number that orders nothing, and is none of the model checker's business.
 #[cfg(feature = "std")]
-pub(crate) use core::sync::atomic::AtomicUsize as StaticNumber;
+pub(crate) use core::sync::atomic::AtomicUsize as PlainNumber;
 
 /// What several change, one after the other. No user code runs under it, so one that is poisoned is as
 /// good as any.
@@ -192,7 +192,7 @@ pub(crate) mod host {
     #[cfg(tickbus_loom)]
     pub(crate) use loom::{
         sync::{Mutex, MutexGuard},
-        thread::{Thread, current, park},
+        thread::{Thread, current},
     };
     #[cfg(not(tickbus_loom))]
     pub(crate) use std::{
@@ -228,6 +228,14 @@ pub(crate) mod host {
         }
         #[cfg(tickbus_loom)]
         unpark_this_thread() // the model's threads share what is local to a thread
+    }
+
+    /// loom 0.7 takes a parked thread for one that waits for the lock it had last, and a release of that
+    /// lock for its wake-up. So the last thing this thread does is something else.
+    #[cfg(tickbus_loom)]
+    pub(crate) fn park() {
+        loom::sync::atomic::AtomicUsize::new(0).load(super::Relaxed);
+        loom::thread::park();
     }
 
     /// A model knows no time: there, no wait ends by itself.

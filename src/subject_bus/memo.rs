@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 
 use super::routes::hash;
 use crate::subject::Subject;
-use crate::sync::{Relaxed, StaticNumber};
+use crate::sync::{PlainNumber, Relaxed};
 
 /// How many subjects a thread remembers.
 const SIZE: usize = 64;
@@ -33,7 +33,7 @@ fn slot(subject: Subject<'_>) -> usize {
 
 /// A stamp that no bus had before.
 pub(super) fn new_stamp() -> usize {
-    static LAST: StaticNumber = StaticNumber::new(0);
+    static LAST: PlainNumber = PlainNumber::new(0);
     LAST.fetch_add(1, Relaxed) + 1
 }
 

@@ -8,13 +8,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use slab::Slab;
-
 use super::cancel::{GaveUp, Wait};
 use super::observer::{DropReason, Observer, WhenFull};
-use super::queue::{About, Queue, Room, Settled, Ticket};
+use super::queue::{About, Room, Settled, Ticket};
 use super::routes::Target;
-use super::shared::{Shared, State, outside};
+use super::shared::{Queues, Shared, State, outside};
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::sync::host::this_thread;
@@ -104,7 +102,7 @@ enum Offer {
 /// is told whether it is for the last target.
 #[inline]
 fn run(
-    queues: &mut Slab<Queue>,
+    queues: &mut Queues,
     targets: &[Target],
     mut give: impl FnMut(bool) -> Option<Arc<Envelope>>,
     may_wait: bool,

@@ -16,7 +16,7 @@ use super::routes::Target;
 use super::subscription::SubscriptionStats;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
-use crate::sync::{Acquire, AtomicWord, Release, Word};
+use crate::sync::{AtomicWord, Relaxed, Word};
 
 pub(super) type Predicate = Box<dyn Fn(&Envelope) -> bool + Send + Sync>;
 
@@ -53,7 +53,7 @@ impl About {
     }
 
     pub(super) const fn target(&self, key: u32) -> Target {
-        Target { id: self.id, key, filtered: self.predicate.is_some() }
+        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
     }
 }
 
@@ -65,14 +65,25 @@ pub(super) struct Queue {
     capacity: usize,
     pub(super) end: End,
     pending: VecDeque<Pending>,
-    /// Not empty only while `pending` is full and `end` is `Open`.
-    waiting: VecDeque<Waiting>,
-    /// Not empty only while `pending` is empty and `end` is not `Closed`.
-    receivers: VecDeque<(ReceiverId, Waker)>,
-    next_receiver: ReceiverId,
+    /// Made when somebody waits for the first time.
+    asleep: Option<Box<Asleep>>,
     /// How many were dropped since the last one in `pending`, or since the last one received.
     gap: u64,
-    stats: SubscriptionStats,
+    // As in `SubscriptionStats`.
+    delivered: u64,
+    received: u64,
+    dropped_newest: u64,
+    dropped_oldest: u64,
+    high_water: usize,
+}
+
+#[derive(Default)]
+struct Asleep {
+    /// Not empty only while the buffer is full and the queue is open.
+    publishers: VecDeque<Waiting>,
+    /// Not empty only while the buffer is empty and the queue is not closed.
+    receivers: VecDeque<(ReceiverId, Waker)>,
+    last_receiver: ReceiverId,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,9 +129,10 @@ impl Ticket {
         Self { publisher, outcome: AtomicWord::new(WAITING) }
     }
 
-    /// Under the lock of the bus; [`wake`](Self::wake) follows after it.
+    /// Under the lock of the bus; [`wake`](Self::wake) follows after it. The publisher takes that lock once
+    /// more before it returns, so what it waited for is before that.
     fn settle(&self, outcome: Word) {
-        self.outcome.store(outcome, Release); // partner: `settled`
+        self.outcome.store(outcome, Relaxed);
     }
 
     pub(super) fn wake(&self) {
@@ -128,8 +140,7 @@ impl Ticket {
     }
 
     pub(super) fn settled(&self) -> Option<Settled> {
-        // Partner: `settle`.
-        match self.outcome.load(Acquire) {
+        match self.outcome.load(Relaxed) {
             DELIVERED => Some(Settled::Delivered),
             CLOSED => Some(Settled::Closed),
             _ => None,
@@ -160,11 +171,13 @@ impl Queue {
             capacity: about.capacity,
             about,
             end,
-            waiting: VecDeque::new(),
-            receivers: VecDeque::new(),
-            next_receiver: 0,
+            asleep: None,
             gap: 0,
-            stats: SubscriptionStats::default(),
+            delivered: 0,
+            received: 0,
+            dropped_newest: 0,
+            dropped_oldest: 0,
+            high_water: 0,
         }
     }
 
@@ -187,22 +200,19 @@ impl Queue {
     #[inline]
     pub(super) fn put(&mut self, envelope: Arc<Envelope>) -> Option<Waker> {
         self.pending.push_back(Pending { envelope, missed: core::mem::take(&mut self.gap) });
-        self.stats.delivered += 1;
-        self.stats.high_water = self.stats.high_water.max(self.pending.len() as u64);
+        self.delivered += 1;
+        self.high_water = self.high_water.max(self.pending.len());
         self.next_to_wake()
     }
 
     #[inline]
     fn next_to_wake(&mut self) -> Option<Waker> {
-        if self.receivers.is_empty() {
-            return None;
-        }
-        self.receivers.pop_front().map(|(_, waker)| waker)
+        self.asleep.as_mut()?.receivers.pop_front().map(|(_, waker)| waker)
     }
 
     /// Counts an envelope for which there was no room.
     pub(super) const fn refuse(&mut self) {
-        self.stats.dropped_newest += 1;
+        self.dropped_newest += 1;
         self.gap += 1;
     }
 
@@ -210,7 +220,8 @@ impl Queue {
     pub(super) fn wait(&mut self, envelope: Arc<Envelope>, ticket: Arc<Ticket>) -> bool {
         let open = self.end == End::Open;
         if open {
-            self.waiting.push_back(Waiting { envelope, ticket });
+            let publishers = &mut self.asleep.get_or_insert_default().publishers;
+            publishers.push_back(Waiting { envelope, ticket });
         }
         open
     }
@@ -218,8 +229,9 @@ impl Queue {
     /// Takes the envelope of `ticket` back, counted as dropped. `None` if its case is settled.
     pub(super) fn withdraw(&mut self, ticket: &Arc<Ticket>) -> Option<Arc<Envelope>> {
         let mine = |waiting: &Waiting| Arc::ptr_eq(&waiting.ticket, ticket);
-        let at = self.waiting.iter().position(mine)?;
-        let waiting = self.waiting.remove(at)?;
+        let publishers = &mut self.asleep.as_mut()?.publishers;
+        let at = publishers.iter().position(mine)?;
+        let waiting = publishers.remove(at)?;
         self.refuse();
         Some(waiting.envelope)
     }
@@ -229,7 +241,7 @@ impl Queue {
         let oldest = self.pending.pop_front()?;
         let gap = self.pending.front_mut().map_or(&mut self.gap, |next| &mut next.missed);
         *gap += oldest.missed + 1;
-        self.stats.dropped_oldest += 1;
+        self.dropped_oldest += 1;
         Some(oldest.envelope)
     }
 
@@ -237,11 +249,9 @@ impl Queue {
     #[inline]
     pub(super) fn take(&mut self) -> Option<(Pending, Option<Arc<Ticket>>)> {
         let taken = self.pending.pop_front()?;
-        self.stats.received += 1;
-        if self.waiting.is_empty() {
-            return Some((taken, None));
-        }
-        let ticket = self.waiting.pop_front().map(|first| {
+        self.received += 1;
+        let first = self.asleep.as_mut().and_then(|asleep| asleep.publishers.pop_front());
+        let ticket = first.map(|first| {
             self.put(first.envelope); // nobody waits to receive: the buffer was not empty
             first.ticket.settle(DELIVERED);
             first.ticket
@@ -252,7 +262,7 @@ impl Queue {
     /// Puts what was taken back in front, in spite of the capacity. Gives the receiver to wake.
     pub(super) fn put_back(&mut self, taken: Pending) -> Option<Waker> {
         self.pending.push_front(taken);
-        self.stats.received -= 1;
+        self.received -= 1;
         self.next_to_wake()
     }
 
@@ -263,15 +273,16 @@ impl Queue {
     /// Registers a receiver, or what wakes it from now on. The buffer is empty. Gives what woke it so
     /// far, to be dropped after the lock.
     pub(super) fn sleep(&mut self, id: &mut Option<ReceiverId>, waker: Waker) -> Option<Waker> {
-        let registered = self.receivers.iter_mut().find(|(receiver, _)| Some(*receiver) == *id);
+        let asleep = self.asleep.get_or_insert_default();
+        let registered = asleep.receivers.iter_mut().find(|(receiver, _)| Some(*receiver) == *id);
         if let Some((_, old)) = registered {
             return Some(core::mem::replace(old, waker));
         }
         let id = *id.get_or_insert_with(|| {
-            self.next_receiver = self.next_receiver.wrapping_add(1);
-            self.next_receiver
+            asleep.last_receiver = asleep.last_receiver.wrapping_add(1);
+            asleep.last_receiver
         });
-        self.receivers.push_back((id, waker));
+        asleep.receivers.push_back((id, waker));
         None
     }
 
@@ -279,8 +290,9 @@ impl Queue {
     /// envelope that is still there, another one that is to be woken for it, and `true`.
     pub(super) fn forget(&mut self, id: Option<ReceiverId>) -> Option<(Waker, bool)> {
         let id = id?;
-        match self.receivers.iter().position(|(receiver, _)| *receiver == id) {
-            Some(at) => self.receivers.remove(at).map(|(_, waker)| (waker, false)),
+        let receivers = &mut self.asleep.as_mut()?.receivers;
+        match receivers.iter().position(|(receiver, _)| *receiver == id) {
+            Some(at) => receivers.remove(at).map(|(_, waker)| (waker, false)),
             None if self.pending.is_empty() => None,
             None => self.next_to_wake().map(|waker| (waker, true)),
         }
@@ -291,23 +303,33 @@ impl Queue {
         if self.end != End::Closed {
             self.end = end;
         }
-        let publishers = core::mem::take(&mut self.waiting);
+        let Some(asleep) = &mut self.asleep else { return Sent::default() };
+        let publishers = core::mem::take(&mut asleep.publishers);
         publishers.iter().for_each(|waiting| waiting.ticket.settle(CLOSED));
         let receivers = match self.end {
-            End::Closed => core::mem::take(&mut self.receivers),
+            End::Closed => core::mem::take(&mut asleep.receivers),
             _ => VecDeque::new(),
         };
         Sent { publishers, receivers }
     }
 
-    /// The numbers of one whose handle is gone.
-    pub(super) fn final_stats(&self) -> SubscriptionStats {
-        SubscriptionStats { abandoned: self.pending.len() as u64, ..self.stats }
+    pub(super) fn stats(&self) -> SubscriptionStats {
+        let waiting = self.asleep.as_ref().map_or(0, |asleep| asleep.publishers.len());
+        SubscriptionStats {
+            delivered: self.delivered,
+            received: self.received,
+            dropped_newest: self.dropped_newest,
+            dropped_oldest: self.dropped_oldest,
+            abandoned: 0,
+            pending: self.pending.len() as u64,
+            waiting: waiting as u64,
+            high_water: self.high_water as u64,
+        }
     }
 
-    pub(super) fn stats(&self) -> SubscriptionStats {
-        let (pending, waiting) = (self.pending.len() as u64, self.waiting.len() as u64);
-        SubscriptionStats { pending, waiting, ..self.stats }
+    /// The numbers of one whose handle is gone: what is pending is abandoned.
+    pub(super) fn final_stats(&self) -> SubscriptionStats {
+        SubscriptionStats { abandoned: self.pending.len() as u64, pending: 0, ..self.stats() }
     }
 }
 

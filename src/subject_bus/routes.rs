@@ -25,6 +25,8 @@ pub(super) struct Target {
     pub(super) key: u32,
     /// Whether it has a filter.
     pub(super) filtered: bool,
+    /// Whether its pattern ends with `>`.
+    pub(super) rest: bool,
 }
 
 /// Who matches a subject, in the order in which they were opened.
@@ -92,7 +94,7 @@ impl Routes {
 
     /// Does nothing where the subscription is not in the tree.
     pub(super) fn remove(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
-        if self.tree.remove(ROOT, pattern.as_str().as_bytes(), target.id) {
+        if self.tree.remove(pattern.as_str().as_bytes(), target.id) {
             return self.forget();
         }
         Cache::new()
@@ -180,8 +182,8 @@ impl fmt::Debug for Routes {
 /// The patterns: a node per row of segments that one of them begins with.
 struct Tree {
     nodes: Slab<Node>,
-    /// From a node by the text of a segment to the next node, for all nodes in one table.
-    edges: HashTable<Edge>,
+    /// Which nodes there are, by the node before and the text of the segment between.
+    edges: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -190,35 +192,33 @@ const ROOT: u32 = 0;
 
 #[derive(Default)]
 struct Node {
-    /// How many edges lead on from here.
-    named: u32,
+    /// The node before.
+    from: u32,
     /// The node behind `*`; [`ROOT`], which is behind nothing, for none.
     any: u32,
-    /// Patterns that end here.
-    here: Vec<Target>,
-    /// Patterns that end here with `>`.
-    rest: Vec<Target>,
+    /// How many nodes come after, the one behind `*` aside.
+    named: u32,
+    // The segment between the node before and this one.
+    len: u16,
+    word: u64,
+    more: Box<[u8]>,
+    /// Patterns that end here, `>` aside.
+    ends: Vec<Target>,
 }
 
 impl Node {
-    const fn is_empty(&self) -> bool {
-        self.named == 0 && self.any == ROOT && self.here.is_empty() && self.rest.is_empty()
+    fn new(from: u32, segment: Segment<'_>) -> Self {
+        let Segment { word, len, more } = segment;
+        // A pattern has 1024 bytes at most.
+        Self { from, word, len: len as u16, more: more.into(), ..Self::default() }
     }
-}
 
-struct Edge {
-    from: u32,
-    to: u32,
-    /// The word of the segment.
-    word: u64,
-    text: Box<[u8]>,
-}
+    const fn segment(&self) -> Segment<'_> {
+        Segment { word: self.word, len: self.len as usize, more: &self.more }
+    }
 
-impl Edge {
-    #[inline]
-    fn is(&self, from: u32, segment: Segment<'_>) -> bool {
-        (self.from, self.word, self.text.len()) == (from, segment.word, segment.text.len())
-            && self.text.get(8..) == segment.text.get(8..)
+    const fn is_empty(&self) -> bool {
+        self.named == 0 && self.any == ROOT && self.ends.is_empty()
     }
 }
 
@@ -236,98 +236,117 @@ impl Tree {
         let mut hasher = hasher.build_hasher();
         hasher.write_u64(segment.word);
         hasher.write_u32(from);
-        if let Some(more @ [_, ..]) = segment.text.get(8..) {
-            hasher.write(more);
+        if !segment.more.is_empty() {
+            hasher.write(segment.more);
         }
         hasher.finish()
     }
 
+    /// The node behind a segment.
     #[inline]
-    fn edge(&self, from: u32, segment: Segment<'_>) -> Option<&Edge> {
-        self.edges.find(Self::hash(&self.hasher, from, segment), |edge| edge.is(from, segment))
+    fn next(&self, from: u32, segment: Segment<'_>) -> Option<u32> {
+        let is = |to: &u32| {
+            let node = &self.nodes[*to as usize];
+            node.from == from && node.segment() == segment
+        };
+        self.edges.find(Self::hash(&self.hasher, from, segment), is).copied()
     }
 
-    /// The node behind `segment`, made where there is none.
+    /// The same, made where there is none.
     fn extend(&mut self, from: u32, segment: Segment<'_>) -> u32 {
-        if let Some(edge) = self.edge(from, segment) {
-            return edge.to;
+        if let Some(to) = self.next(from, segment) {
+            return to;
         }
-        let to = key(self.nodes.insert(Node::default()));
-        let edge = Edge { from, to, word: segment.word, text: segment.text.into() };
-        let hasher = &self.hasher;
-        let rehash = |edge: &Edge| {
-            Self::hash(hasher, edge.from, Segment { word: edge.word, text: &edge.text })
+        let to = self.add(Node::new(from, segment));
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        let rehash = |to: &u32| {
+            let node = &nodes[*to as usize];
+            Self::hash(hasher, node.from, node.segment())
         };
-        self.edges.insert_unique(Self::hash(hasher, from, segment), edge, rehash);
+        self.edges.insert_unique(Self::hash(hasher, from, segment), to, rehash);
         self.nodes[from as usize].named += 1;
         to
+    }
+
+    fn add(&mut self, node: Node) -> u32 {
+        grow(&mut self.nodes);
+        key(self.nodes.insert(node))
+    }
+
+    fn push(&mut self, node: u32, target: Target) {
+        let ends = &mut self.nodes[node as usize].ends;
+        if ends.is_empty() {
+            ends.reserve_exact(1); // most patterns are subscribed to once
+        }
+        ends.push(target);
     }
 
     fn insert(&mut self, mut pattern: &[u8], target: Target) {
         let mut node = ROOT;
         while !pattern.is_empty() {
             let (segment, more) = split(pattern);
-            node = match segment.text {
-                b">" => return self.nodes[node as usize].rest.push(target),
-                b"*" => match self.nodes[node as usize].any {
-                    ROOT => {
-                        let any = key(self.nodes.insert(Node::default()));
-                        self.nodes[node as usize].any = any;
-                        any
-                    }
-                    any => any,
-                },
+            node = match (segment.is(b'>'), segment.is(b'*'), self.nodes[node as usize].any) {
+                (true, ..) => return self.push(node, Target { rest: true, ..target }),
+                (_, true, ROOT) => {
+                    let any = self.add(Node { from: node, ..Node::default() });
+                    self.nodes[node as usize].any = any;
+                    any
+                }
+                (_, true, any) => any,
                 _ => self.extend(node, segment),
             };
             pattern = more;
         }
-        self.nodes[node as usize].here.push(target);
+        self.push(node, target);
     }
 
-    /// Takes the target out, and the nodes that only it needed. Whether it was there. At most one level
-    /// per segment, of which a pattern has 512.
-    fn remove(&mut self, from: u32, pattern: &[u8], id: u64) -> bool {
-        let node = &mut self.nodes[from as usize];
-        if pattern.is_empty() {
-            return take(&mut node.here, id);
+    /// Takes the target out, and the nodes that only it needed. Whether it was there.
+    fn remove(&mut self, mut pattern: &[u8], id: u64) -> bool {
+        let mut at = ROOT;
+        while !pattern.is_empty() {
+            let (segment, more) = split(pattern);
+            at = match (segment.is(b'>'), segment.is(b'*')) {
+                (true, _) => break,
+                (_, true) => self.nodes[at as usize].any,
+                _ => self.next(at, segment).unwrap_or(ROOT),
+            };
+            if at == ROOT {
+                return false;
+            }
+            pattern = more;
         }
-        let (segment, more) = split(pattern);
-        let to = match segment.text {
-            b">" => return take(&mut node.rest, id),
-            b"*" => node.any,
-            _ => self.edge(from, segment).map_or(ROOT, |edge| edge.to),
-        };
-        let removed = to != ROOT && self.remove(to, more, id);
-        if removed && self.nodes[to as usize].is_empty() {
-            self.nodes.remove(to as usize);
-            let node = &mut self.nodes[from as usize];
-            if segment.text == b"*" {
-                node.any = ROOT;
+        let ends = &mut self.nodes[at as usize].ends;
+        let Some(end) = ends.iter().position(|target| target.id == id) else { return false };
+        ends.remove(end);
+        while at != ROOT && self.nodes[at as usize].is_empty() {
+            let node = self.nodes.remove(at as usize);
+            let before = &mut self.nodes[node.from as usize];
+            if before.any == at {
+                before.any = ROOT;
             } else {
-                node.named -= 1;
-                let hash = Self::hash(&self.hasher, from, segment);
-                if let Ok(edge) = self.edges.find_entry(hash, |edge| edge.is(from, segment)) {
+                before.named -= 1;
+                let hash = Self::hash(&self.hasher, node.from, node.segment());
+                if let Ok(edge) = self.edges.find_entry(hash, |to| *to == at) {
                     edge.remove();
                 }
             }
+            at = node.from;
         }
-        removed
+        true
     }
 
     /// At most one level per segment, of which a subject has 512.
     fn find(&self, mut node: u32, mut subject: &[u8], found: &mut Vec<Target>) {
         loop {
             let here = &self.nodes[node as usize];
-            if subject.is_empty() {
-                return found.extend_from_slice(&here.here);
-            }
-            found.extend_from_slice(&here.rest);
-            if here.named == 0 && here.any == ROOT {
+            let over = subject.is_empty();
+            found.extend(here.ends.iter().filter(|target| target.rest != over));
+            if over || here.named == 0 && here.any == ROOT {
                 return;
             }
             let (segment, more) = split(subject);
-            let named = if here.named == 0 { None } else { self.edge(node, segment) };
-            node = match named.map(|edge| edge.to) {
+            let named = if here.named == 0 { None } else { self.next(node, segment) };
+            node = match named {
                 Some(named) => {
                     if here.any != ROOT {
                         self.find(here.any, more, found);
@@ -347,17 +366,30 @@ pub(super) fn key(index: usize) -> u32 {
     u32::try_from(index).expect("fewer than 2^32 subscriptions and segments")
 }
 
-fn take(targets: &mut Vec<Target>, id: u64) -> bool {
-    let at = targets.iter().position(|target| target.id == id);
-    at.map(|at| targets.remove(at)).is_some()
+/// Makes room for one more, and by a quarter where there is none: a table twice as large as it need be
+/// is most of what a subscription takes.
+pub(super) fn grow<T>(slab: &mut Slab<T>) {
+    if slab.len() == slab.capacity() {
+        slab.reserve_exact(slab.len() / 4 + 4);
+    }
 }
 
 /// The text between two dots.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Segment<'a> {
     /// The first eight bytes, with zeros behind a shorter text: with the length, all of most segments.
     word: u64,
-    text: &'a [u8],
+    len: usize,
+    /// What comes after the first eight bytes.
+    more: &'a [u8],
+}
+
+impl Segment<'_> {
+    /// Whether it is this wildcard. No other segment of a pattern has the byte.
+    #[inline]
+    const fn is(&self, wildcard: u8) -> bool {
+        self.word == wildcard as u64
+    }
 }
 
 /// The first segment, and what comes after its dot. `text` is not empty.
@@ -380,7 +412,8 @@ fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
         let len = more.iter().position(|byte| *byte == b'.');
         (len.map_or(text.len(), |len| 8 + len), word)
     };
-    (Segment { word, text: &text[..len] }, text.get(len + 1..).unwrap_or_default())
+    let more = text.get(8..len).unwrap_or_default();
+    (Segment { word, len, more }, text.get(len + 1..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -407,11 +440,11 @@ mod tests {
                 let mut segments = Vec::new();
                 while !rest.is_empty() {
                     let (segment, more) = split(rest);
-                    let mut word = [0; 8];
-                    let len = segment.text.len().min(8);
-                    word[..len].copy_from_slice(&segment.text[..len]);
-                    assert_eq!(segment.word, u64::from_le_bytes(word), "{text}");
-                    segments.push(segment.text);
+                    let mut bytes = segment.word.to_le_bytes().to_vec();
+                    assert!(bytes.iter().skip(segment.len).all(|byte| *byte == 0), "{text}");
+                    bytes.truncate(segment.len);
+                    bytes.extend_from_slice(segment.more);
+                    segments.push(bytes);
                     rest = more;
                 }
                 assert!(segments.into_iter().eq(text.split('.').map(str::as_bytes)), "{text}");

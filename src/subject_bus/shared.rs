@@ -5,6 +5,7 @@
 //! most [`RUN`](super::publish::RUN) queues; never while code of a user runs, wakers and destructors
 //! included.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -16,17 +17,20 @@ use slab::Slab;
 use super::SubjectBusStats;
 use super::memo::{new_stamp, recall, remember};
 use super::queue::{About, End, Pending, Queue, Sent};
-use super::routes::{Routes, Target, key};
+use super::routes::{Routes, Target, grow, key};
 use super::subscription::{SubscriptionInfo, SubscriptionStats};
 use crate::subject::Subject;
 use crate::sync::host::{park, this_thread};
-use crate::sync::{AtomicPart, Lock, Relaxed};
+use crate::sync::{Lock, PlainNumber, Relaxed};
 
 pub(super) struct Shared {
     pub(super) state: Lock<State>,
     /// New at each change of the routes. It orders nothing: it says whether what a thread knows is old.
-    stamp: AtomicPart,
+    stamp: PlainNumber,
 }
+
+/// Boxed, so that more of them do not move those that are there.
+pub(super) type Queues = Slab<Box<Queue>>;
 
 pub(super) struct State {
     pub(super) closed: bool,
@@ -39,7 +43,7 @@ pub(super) struct State {
     pub(super) too_late: u64,
     pub(super) routes: Routes,
     /// One for each handle.
-    pub(super) queues: Slab<Queue>,
+    pub(super) queues: Queues,
     last_id: u64,
     /// The sums over the handles that are gone.
     retired: SubscriptionStats,
@@ -66,8 +70,11 @@ pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
 impl Target {
     /// Its queue, if the handle is alive.
     #[inline]
-    pub(super) fn queue(self, queues: &mut Slab<Queue>) -> Option<&mut Queue> {
-        queues.get_mut(self.key as usize).filter(|queue| queue.id == self.id)
+    pub(super) fn queue(self, queues: &mut Queues) -> Option<&mut Queue> {
+        queues
+            .get_mut(self.key as usize)
+            .map(|queue| &mut **queue)
+            .filter(|queue| queue.id == self.id)
     }
 }
 
@@ -93,7 +100,7 @@ impl Shared {
                 last_id: 0,
                 retired: SubscriptionStats::default(),
             }),
-            stamp: AtomicPart::new(new_stamp()),
+            stamp: PlainNumber::new(new_stamp()),
         }
     }
 
@@ -112,6 +119,8 @@ impl Shared {
         let about = Arc::new(about(state.last_id));
         let ended = ended || state.closed;
         let queue = Queue::new(about.clone(), if ended { End::Closed } else { End::Open });
+        let queue = Box::new(queue);
+        grow(&mut state.queues);
         let target = about.target(key(state.queues.insert(queue)));
         let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
         self.stamp.store(new_stamp(), Relaxed);

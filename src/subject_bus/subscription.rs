@@ -19,7 +19,7 @@ use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
 use crate::sync::host::{park, park_timeout, this_thread};
-use crate::sync::{AtomicPart, Relaxed};
+use crate::sync::{PlainNumber, Relaxed};
 
 /// How many envelopes wait for a subscription that does not say otherwise.
 const CAPACITY: usize = 64;
@@ -75,7 +75,7 @@ impl SubscriptionOptions {
                 }
             })
         });
-        let missed = AtomicPart::new(0);
+        let missed = PlainNumber::new(0);
         Subscription { bus: bus.clone(), about, target, missed, _cancelled: cancelled }
     }
 }
@@ -175,7 +175,7 @@ pub struct Subscription {
     about: Arc<About>,
     target: Target,
     /// How many were dropped right before the one that was received last.
-    missed: AtomicPart,
+    missed: PlainNumber,
     _cancelled: Option<Registration>,
 }
 
