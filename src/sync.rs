@@ -193,11 +193,13 @@ pub(crate) mod host {
     pub(crate) use loom::{
         sync::{Mutex, MutexGuard},
         thread::{Thread, current},
+        thread_local,
     };
     #[cfg(not(tickbus_loom))]
     pub(crate) use std::{
         sync::{Mutex, MutexGuard},
         thread::{Thread, current, park, park_timeout},
+        thread_local,
     };
 
     struct Unpark(Thread);

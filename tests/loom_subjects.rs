@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
 use tickbus::{
-    Cancel, Envelope, PublishError, RecvError, SubjectBus, Subscription, Timestamp, Wait, WhenFull,
+    Cancel, Envelope, Observer, PublishError, Recipient, RecvError, SubjectBus, Subscription,
+    Timestamp, Wait, WhenFull,
 };
 
 /// Runs the model and demands exactly these outcomes, over at least so many executions.
@@ -344,6 +345,37 @@ fn a_receiver_that_goes_away_passes_its_wake_up_on() {
                 }),
             ];
             run(tasks, reverse).swap_remove(0)
+        });
+    }
+}
+
+/// When `close` returns, nothing is delivered and no observer is called any more.
+#[test]
+fn close_waits_for_a_publisher_under_way() {
+    struct Late(Arc<Shared>);
+    impl Observer for Late {
+        fn on_deliver(&self, _: &Arc<Envelope>, _: Recipient<'_>) {
+            assert_eq!(self.0.load(Ordering::Relaxed), 0, "closed");
+        }
+    }
+    for reverse in [false, true] {
+        let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
+        outcomes(10, expected.map(str::to_owned), move || {
+            let closed = Arc::new(Shared::new(0));
+            let bus = SubjectBus::builder().route_cache(0).observer(Arc::new(Late(closed.clone())));
+            let bus = Arc::new(bus.build());
+            let subscription = open(&bus);
+            let (publishing, closing) = (bus.clone(), bus);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || published(&publishing, "1", Wait::forever())),
+                Box::new(move || {
+                    closing.close();
+                    closed.store(1, Ordering::Relaxed);
+                    String::new()
+                }),
+            ];
+            let results = run(tasks, reverse);
+            format!("{}; left {}", results[0], ids(&subscription))
         });
     }
 }

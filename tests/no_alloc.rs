@@ -388,7 +388,9 @@ fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
 
 #[cfg(feature = "std")]
 mod subjects {
-    use std::sync::Arc;
+    extern crate alloc;
+
+    use alloc::sync::Arc;
 
     use tickbus::{
         DropReason, Envelope, Observer, Recipient, Subject, SubjectBus, Subscription, Wait,

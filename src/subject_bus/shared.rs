@@ -20,7 +20,7 @@ use super::queue::{About, End, Pending, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
 use super::subscription::{SubscriptionInfo, SubscriptionStats};
 use crate::subject::Subject;
-use crate::sync::host::{park, this_thread};
+use crate::sync::host::{park, this_thread, thread_local};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
 pub(super) struct Shared {
@@ -49,9 +49,9 @@ pub(super) struct State {
     retired: SubscriptionStats,
 }
 
-std::thread_local! {
+thread_local! {
     /// How many filters and observers this thread is inside of, on whatever bus.
-    static INSIDE: Cell<usize> = const { Cell::new(0) };
+    static INSIDE: Cell<usize> = Cell::default();
 }
 
 /// Runs a filter or an observer.
@@ -59,10 +59,10 @@ pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
-            INSIDE.set(INSIDE.get() - 1);
+            INSIDE.with(|inside| inside.set(inside.get() - 1));
         }
     }
-    INSIDE.set(INSIDE.get() + 1);
+    INSIDE.with(|inside| inside.set(inside.get() + 1));
     let _leave = Leave;
     f()
 }
@@ -161,7 +161,7 @@ impl Shared {
         drop(state);
         sent.into_iter().for_each(Sent::wake);
         // Inside of a filter or an observer this thread would wait for itself.
-        if INSIDE.get() == 0 {
+        if INSIDE.with(Cell::get) == 0 {
             self.wait_for_publishers();
         }
         let mut state = self.state.lock();
