@@ -270,20 +270,21 @@ fn receiving(
     for reverse in [false, true] {
         let other = other.clone();
         outcomes(least, expected.iter().map(|it| (*it).to_owned()), move || {
-            let bus = SubjectBus::builder().route_cache(0).build();
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = Arc::new(open(&bus));
-            let (receiver, other) = (subscription.clone(), other.clone());
+            let (receiver, other, its_bus) = (subscription.clone(), other.clone(), bus.clone());
             let tasks: Vec<Task<String>> = vec![
                 Box::new(move || {
                     receiver.recv().map_or("the end".to_owned(), |it| it.id().to_owned())
                 }),
                 Box::new(move || {
-                    other(&bus, &subscription);
-                    drop(bus); // the end, if it is not there yet
+                    other(&its_bus, &subscription);
                     String::new()
                 }),
             ];
-            run(tasks, reverse).swap_remove(0)
+            let got = run(tasks, reverse).swap_remove(0);
+            drop(bus); // not before: its end would wake the receiver
+            got
         });
     }
 }
@@ -299,23 +300,27 @@ fn closing_wakes_a_parked_receiver() {
     receiving(4, &["the end"], |bus, _| bus.close());
 }
 
+/// With room for both, and with a publisher that waits for room: the second one moves in with a receive.
 #[test]
 fn each_of_two_parked_receivers_gets_one() {
-    for reverse in [false, true] {
+    for (reverse, capacity) in [(false, 2), (true, 2), (false, 1), (true, 1)] {
         let expected = ["1 2", "2 1"];
         outcomes(10, expected.map(str::to_owned), move || {
-            let bus = SubjectBus::builder().route_cache(0).build();
-            let subscription = Arc::new(bus.subscribe("n").unwrap().capacity(2).open());
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = bus.subscribe("n").unwrap().capacity(capacity);
+            let subscription = Arc::new(subscription.overrun(WhenFull::Block).open());
             let receiver = || {
                 let subscription = subscription.clone();
                 Box::new(move || subscription.recv().unwrap().id().to_owned()) as Task<_>
             };
+            let publishing = bus.clone();
             let publisher = Box::new(move || {
-                bus.publish(event("1")).unwrap();
-                bus.publish(event("2")).unwrap();
+                publishing.publish(event("1")).unwrap();
+                publishing.publish(event("2")).unwrap();
                 String::new()
             }) as Task<_>;
             let results = run(vec![receiver(), receiver(), publisher], reverse);
+            drop(bus); // not before: its end would wake them
             results[..2].join(" ")
         });
     }
@@ -328,7 +333,7 @@ fn a_receiver_that_goes_away_passes_its_wake_up_on() {
         outcomes(10, ["1".to_owned()], move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = Arc::new(open(&bus));
-            let (leaving, again) = (subscription.clone(), bus.clone());
+            let (leaving, again, kept) = (subscription.clone(), bus.clone(), bus.clone());
             let tasks: Vec<Task<String>> = vec![
                 Box::new(move || subscription.recv().unwrap().id().to_owned()),
                 Box::new(move || {
@@ -344,7 +349,9 @@ fn a_receiver_that_goes_away_passes_its_wake_up_on() {
                     String::new()
                 }),
             ];
-            run(tasks, reverse).swap_remove(0)
+            let got = run(tasks, reverse).swap_remove(0);
+            drop(kept); // not before: its end would wake the receiver
+            got
         });
     }
 }

@@ -110,7 +110,11 @@ impl<C> SubjectHandlers<C> {
     /// back; the first, where subscriptions of several buses have it.
     pub fn off(&mut self, id: u64) -> Option<Subscription> {
         let at = self.entries.iter().position(|entry| entry.subscription.id() == id)?;
-        Some(self.entries.remove(at).subscription)
+        let entry = self.entries.remove(at);
+        if at < self.next {
+            self.next -= 1; // the same one's turn
+        }
+        Some(entry.subscription)
     }
 
     /// Calls the handlers with what is queued for them, within `budget`.

@@ -3,8 +3,9 @@
 //!
 //! Two invariants. A publisher waits in the queue **with** its envelope, and only while the buffer is
 //! full; whoever takes an envelope out moves the first waiting one in, so that one receive frees exactly
-//! one and the order is kept. A receiver waits only while the buffer is empty; each envelope that comes in
-//! wakes one, and a receiver that was woken and goes away without looking passes that on.
+//! one and the order is kept. A receiver goes to sleep only while the buffer is empty; each envelope that
+//! comes in, by whatever way, wakes one, and a receiver that was woken and goes away without looking
+//! passes that on.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -81,7 +82,7 @@ pub(super) struct Queue {
 struct Asleep {
     /// Not empty only while the buffer is full and the queue is open.
     publishers: VecDeque<Waiting>,
-    /// Not empty only while the buffer is empty and the queue is not closed.
+    /// Who went to sleep while the buffer was empty, and was not woken since.
     receivers: VecDeque<(ReceiverId, Waker)>,
     last_receiver: ReceiverId,
 }
@@ -98,6 +99,28 @@ pub(super) struct Pending {
     pub(super) envelope: Arc<Envelope>,
     /// How many were dropped right before it.
     pub(super) missed: u64,
+}
+
+/// What a receive takes, and who is to be woken for it after the lock.
+pub(super) struct Taken {
+    pub(super) it: Pending,
+    /// Whose envelope moved in.
+    publisher: Option<Arc<Ticket>>,
+    /// For which it moved in.
+    receiver: Option<Waker>,
+}
+
+impl Taken {
+    #[inline]
+    pub(super) fn wake(self) -> Pending {
+        if let Some(publisher) = self.publisher {
+            publisher.wake();
+        }
+        if let Some(receiver) = self.receiver {
+            receiver.wake();
+        }
+        self.it
+    }
 }
 
 struct Waiting {
@@ -245,18 +268,18 @@ impl Queue {
         Some(oldest.envelope)
     }
 
-    /// Takes the oldest, and lets the first publisher that waits put its own in; that one is to be woken.
+    /// Takes the oldest, and lets the first publisher that waits put its own in.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<(Pending, Option<Arc<Ticket>>)> {
-        let taken = self.pending.pop_front()?;
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        let it = self.pending.pop_front()?;
         self.received += 1;
         let first = self.asleep.as_mut().and_then(|asleep| asleep.publishers.pop_front());
-        let ticket = first.map(|first| {
-            self.put(first.envelope); // nobody waits to receive: the buffer was not empty
-            first.ticket.settle(DELIVERED);
-            first.ticket
-        });
-        Some((taken, ticket))
+        let Some(first) = first else {
+            return Some(Taken { it, publisher: None, receiver: None });
+        };
+        let receiver = self.put(first.envelope);
+        first.ticket.settle(DELIVERED);
+        Some(Taken { it, publisher: Some(first.ticket), receiver })
     }
 
     /// Puts what was taken back in front, in spite of the capacity. Gives the receiver to wake.
@@ -286,13 +309,19 @@ impl Queue {
         None
     }
 
-    /// A receiver goes away. Gives its waker, to be dropped after the lock; or, if it was woken for an
-    /// envelope that is still there, another one that is to be woken for it, and `true`.
-    pub(super) fn forget(&mut self, id: Option<ReceiverId>) -> Option<(Waker, bool)> {
+    /// A receiver does not wait any more. Gives what was to wake it, to be dropped after the lock.
+    pub(super) fn awake(&mut self, id: Option<ReceiverId>) -> Option<Waker> {
         let id = id?;
         let receivers = &mut self.asleep.as_mut()?.receivers;
-        match receivers.iter().position(|(receiver, _)| *receiver == id) {
-            Some(at) => receivers.remove(at).map(|(_, waker)| (waker, false)),
+        let at = receivers.iter().position(|(receiver, _)| *receiver == id)?;
+        receivers.remove(at).map(|(_, waker)| waker)
+    }
+
+    /// A receiver goes away without another look. If it was woken for an envelope that is still there,
+    /// this gives another one that is to be woken for it, and `true`.
+    pub(super) fn forget(&mut self, id: Option<ReceiverId>) -> Option<(Waker, bool)> {
+        match self.awake(id) {
+            Some(waker) => Some((waker, false)),
             None if self.pending.is_empty() => None,
             None => self.next_to_wake().map(|waker| (waker, true)),
         }

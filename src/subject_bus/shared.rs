@@ -214,12 +214,9 @@ impl Shared {
     pub(super) fn take(&self, target: Target) -> Result<Pending, bool> {
         let mut state = self.state.lock();
         let Some(queue) = target.queue(&mut state.queues) else { return Err(true) };
-        let Some((taken, ticket)) = queue.take() else { return Err(queue.end == End::Closed) };
+        let Some(taken) = queue.take() else { return Err(queue.end == End::Closed) };
         drop(state);
-        if let Some(ticket) = ticket {
-            ticket.wake();
-        }
-        Ok(taken)
+        Ok(taken.wake())
     }
 
     pub(super) fn subscriptions(&self) -> Vec<SubscriptionInfo> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::cancel::{Cancel, Registration};
 use super::observer::WhenFull;
-use super::queue::{About, End, Pending, Predicate, Queue, ReceiverId};
+use super::queue::{About, End, Pending, Predicate, Queue, ReceiverId, Taken};
 use super::routes::Target;
 use super::shared::Shared;
 use super::stream::SubscriptionStream;
@@ -269,14 +269,11 @@ impl Subscription {
             let Some(queue) = self.target.queue(&mut state.queues) else {
                 return Poll::Ready(None);
             };
-            if let Some((taken, publisher)) = queue.take() {
-                let forgotten = queue.forget(waits.take());
+            if let Some(taken) = queue.take() {
+                let waker = queue.awake(waits.take());
                 drop(state);
-                pass_on(forgotten);
-                if let Some(publisher) = publisher {
-                    publisher.wake();
-                }
-                return Poll::Ready(Some(self.received(taken)));
+                drop(waker); // after the lock
+                return Poll::Ready(Some(self.received(taken.wake())));
             }
             if queue.end == End::Closed {
                 return Poll::Ready(None);
@@ -301,7 +298,9 @@ impl Subscription {
         let queue = self.target.queue(&mut state.queues);
         let forgotten = queue.and_then(|queue| queue.forget(waits));
         drop(state);
-        pass_on(forgotten);
+        if let Some((receiver, true)) = forgotten {
+            receiver.wake();
+        }
     }
 
     /// How many are queued now.
@@ -427,13 +426,6 @@ impl Subscription {
     }
 }
 
-/// After the lock: wakes the receiver that is to look in place of one that went away.
-fn pass_on(forgotten: Option<(Waker, bool)>) {
-    if let Some((receiver, true)) = forgotten {
-        receiver.wake();
-    }
-}
-
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.bus.remove(&self.about, self.target);
@@ -495,23 +487,23 @@ impl<'a> Drain<'a> {
     }
 
     fn refill(&mut self) {
-        // One by one where a publisher may wait, so that each makes room for one.
-        let most = if self.subscription.when_full() == WhenFull::Block { 1 } else { BATCH };
-        let mut publisher = None;
         let mut state = self.subscription.bus.state.lock();
         let Some(queue) = self.subscription.target.queue(&mut state.queues) else { return };
-        for _ in 0..self.left.min(most) {
-            let Some((taken, ticket)) = queue.take() else {
+        if queue.when_full == WhenFull::Block {
+            // One by one where a publisher may wait, so that each makes room for one.
+            let taken = queue.take();
+            drop(state);
+            self.left = if taken.is_some() { self.left - 1 } else { 0 };
+            self.batch.extend(taken.map(Taken::wake));
+            return;
+        }
+        for _ in 0..self.left.min(BATCH) {
+            let Some(taken) = queue.take() else {
                 self.left = 0; // others receive, too
                 break;
             };
-            publisher = ticket;
             self.left -= 1;
-            let _ = self.batch.push_back(taken); // has room for a batch
-        }
-        drop(state);
-        if let Some(publisher) = publisher {
-            publisher.wake();
+            let _ = self.batch.push_back(taken.it); // has room for a batch, and nobody waits with it
         }
     }
 }
