@@ -193,7 +193,11 @@ impl Envelope {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn from_json<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json.as_ref())
+        match core::str::from_utf8(json.as_ref()) {
+            // Looked through once, and not once more for each text in it.
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(json.as_ref()), // says where
+        }
     }
 }
 
