@@ -3,8 +3,6 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
-#[cfg(feature = "std")]
-use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 
@@ -148,30 +146,8 @@ impl Envelope {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        #[cfg(feature = "std")]
-        let json = {
-            let mut json = Vec::with_capacity(self.json_len());
-            serde_json::to_writer(&mut json, self)
-                .map(|()| String::from_utf8(json).unwrap_or_default())
-        };
-        #[cfg(not(feature = "std"))]
-        let json = serde_json::to_string(self);
-        // Texts, maps of texts and checked JSON: none of them can fail, and all are UTF-8.
-        json.unwrap_or_default()
-    }
-
-    /// How long the JSON is, and some more; what has to be escaped aside.
-    #[cfg(feature = "std")]
-    fn json_len(&self) -> usize {
-        const NAMES_AND_TIME: usize = 160;
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(key, value)| key.len() + value.len() + r#""":"","#.len())
-            .sum();
-        let texts = [&self.id, &self.subject, &self.source, &self.trace_id, &self.span_id];
-        let texts: usize = texts.map(|text| text.len()).iter().sum();
-        NAMES_AND_TIME + headers + texts + self.text().map_or(0, str::len)
+        // Texts, maps of texts and checked JSON: none of them can fail.
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Reads an envelope from one JSON object, in UTF-8. See [`Envelope`] for what is refused.

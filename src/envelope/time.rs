@@ -72,22 +72,25 @@ impl Timestamp {
     pub(super) fn text(self) -> Text {
         let time = Offset::UTC.to_datetime(self.0);
         let mut bytes = *b"0000-00-00T00:00:00.000000000Z";
-        let mut put = |at: usize, len: usize, mut number: u32| {
-            for byte in bytes[at..at + len].iter_mut().rev() {
-                *byte = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
+        let mut two = |at: usize, number: u8| {
+            bytes[at] = b'0' + number / 10;
+            bytes[at + 1] = b'0' + number % 10;
         };
-        put(0, 4, time.year().unsigned_abs().into()); // not negative: see `FIRST`
-        put(5, 2, time.month().unsigned_abs().into());
-        put(8, 2, time.day().unsigned_abs().into());
-        put(11, 2, time.hour().unsigned_abs().into());
-        put(14, 2, time.minute().unsigned_abs().into());
-        put(17, 2, time.second().unsigned_abs().into());
-        let nanos = time.subsec_nanosecond().unsigned_abs();
+        let year = time.year().unsigned_abs(); // not negative: see `FIRST`
+        two(0, (year / 100) as u8);
+        two(2, (year % 100) as u8);
+        two(5, time.month().unsigned_abs());
+        two(8, time.day().unsigned_abs());
+        two(11, time.hour().unsigned_abs());
+        two(14, time.minute().unsigned_abs());
+        two(17, time.second().unsigned_abs());
+        let mut nanos = time.subsec_nanosecond().unsigned_abs();
         let mut end = "0000-00-00T00:00:00".len();
         if nanos > 0 {
-            put(end + 1, 9, nanos);
+            for byte in bytes[end + 1..end + 10].iter_mut().rev() {
+                *byte = b'0' + (nanos % 10) as u8;
+                nanos /= 10;
+            }
             end += 10;
             while bytes[end - 1] == b'0' {
                 end -= 1;
