@@ -88,7 +88,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's |
-//! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` |
+//! | `std` | `alloc`, ids and times of new envelopes, `SubjectBus` and `SubjectHandlers` |
 //! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
