@@ -161,7 +161,7 @@ pub(crate) fn pause() {
 }
 
 /// A number that orders nothing, and is none of the model checker's business.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub(crate) use core::sync::atomic::AtomicUsize as PlainNumber;
 
 /// What several change, one after the other. No user code runs under it, so one that is poisoned is as
@@ -179,6 +179,30 @@ impl<T> Lock<T> {
     #[inline]
     pub(crate) fn lock(&self) -> host::MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The same without threads. Not `Sync`.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+#[derive(Debug, Default)]
+pub(crate) struct Lock<T>(core::cell::RefCell<T>);
+
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+impl<T> Lock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(core::cell::RefCell::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> core::cell::RefMut<'_, T> {
+        self.0.borrow_mut()
+    }
+}
+
+/// The one thread there is never sleeps.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+pub(crate) mod host {
+    pub(crate) fn this_thread() -> core::task::Waker {
+        core::task::Waker::noop().clone()
     }
 }
 

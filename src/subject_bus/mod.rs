@@ -1,8 +1,17 @@
 //! Envelopes by subject, to whoever subscribed to a pattern that matches.
 
+#[cfg(feature = "std")]
 mod cancel;
+#[cfg(not(feature = "std"))]
+#[path = "no_waits.rs"]
+mod cancel;
+#[cfg(feature = "std")]
 mod event_bus;
 mod handlers;
+#[cfg(feature = "std")]
+mod memo;
+#[cfg(not(feature = "std"))]
+#[path = "no_memo.rs"]
 mod memo;
 mod observer;
 mod publish;
@@ -21,22 +30,32 @@ use core::fmt;
 
 use crate::envelope::Envelope;
 use crate::subject::{Pattern, Subject};
+#[cfg(not(feature = "std"))]
+use cancel::Wait;
 use shared::Shared;
 
+#[cfg(feature = "std")]
 pub use cancel::{Cancel, Wait};
+#[cfg(feature = "std")]
 pub use event_bus::{EventBus, NoopBus};
 pub use handlers::{HandlerStats, SubjectHandlers};
 pub use observer::{DropReason, Observer, Recipient, WhenFull};
 pub use stream::SubscriptionStream;
+#[cfg(feature = "std")]
+pub use subscription::SubscriptionIter;
 pub use subscription::{
-    RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionIter,
-    SubscriptionOptions, SubscriptionStats,
+    RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionOptions,
+    SubscriptionStats,
 };
 
 /// How many answers the cache of routes keeps where nobody says otherwise.
 const ROUTE_CACHE: usize = 1024;
 
 /// Delivers envelopes to the subscriptions whose pattern matches their subject.
+///
+/// Under the feature `std`, it is for threads; with `alloc` alone, for the one main loop of a program
+/// without an operating system: nobody waits there, and the bus can neither be sent to interrupt handlers
+/// nor be shared with them.
 ///
 /// Any number of threads publish and receive. Each subscription has a buffer of its own and says what
 /// happens when it is full ([`WhenFull`]), so one that does not read costs the others nothing, unless
@@ -119,6 +138,10 @@ impl SubjectBusBuilder {
 
     /// Makes the bus.
     #[must_use]
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::arc_with_non_send_sync, reason = "it is both where there are threads")
+    )]
     pub fn build(self) -> SubjectBus {
         SubjectBus {
             shared: Arc::new(Shared::new(self.route_cache)),
@@ -182,13 +205,17 @@ impl SubjectBus {
     /// are missing.
     ///
     /// Waits only for subscriptions that are full and say [`Block`](WhenFull::Block), as long as it
-    /// takes; the others have the envelope before the waiting begins.
+    /// takes; the others have the envelope before the waiting begins. Without the feature `std` it does
+    /// not wait: it is [`try_publish`](Self::try_publish).
     ///
     /// # Errors
     ///
     /// If the bus is closed, or is closed while this waits. The error has the envelope.
     pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
-        self.publish_wait(envelope, Wait::forever())
+        #[cfg(feature = "std")]
+        return self.publish_wait(envelope, Wait::forever());
+        #[cfg(not(feature = "std"))]
+        self.try_publish(envelope)
     }
 
     /// The same without waiting: a full subscription that says [`Block`](WhenFull::Block) drops the
@@ -201,7 +228,7 @@ impl SubjectBus {
         &self,
         envelope: impl Into<Arc<Envelope>>,
     ) -> Result<Published, PublishError> {
-        self.publish_wait(envelope, Wait::never())
+        self.deliver(envelope.into(), &Wait::never())
     }
 
     /// The same, waiting as long as `wait` says.
@@ -210,6 +237,7 @@ impl SubjectBus {
     ///
     /// If the bus is closed, or is closed while this waits; if the wait is over before all
     /// subscriptions had room. Those that had, have the envelope; the others dropped it.
+    #[cfg(feature = "std")]
     pub fn publish_wait(
         &self,
         envelope: impl Into<Arc<Envelope>>,

@@ -142,6 +142,7 @@ fn run(
 }
 
 /// With an id and a time. Copied where others have it.
+#[cfg(feature = "std")]
 #[cold]
 fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
     Arc::make_mut(&mut envelope).stamp();
@@ -152,15 +153,15 @@ impl SubjectBus {
     #[inline]
     pub(super) fn deliver(
         &self,
-        mut envelope: Arc<Envelope>,
+        envelope: Arc<Envelope>,
         wait: &Wait<'_>,
     ) -> Result<Published, PublishError> {
-        if !envelope.is_stamped() {
-            if self.is_closed() {
-                return Err(PublishError::Closed(envelope));
-            }
-            envelope = stamped(envelope);
-        }
+        #[cfg(feature = "std")] // without, id and time are the publisher's
+        let envelope = match envelope.is_stamped() {
+            true => envelope,
+            false if self.is_closed() => return Err(PublishError::Closed(envelope)),
+            false => stamped(envelope),
+        };
         let mut state = self.shared.state.lock();
         if state.closed {
             drop(state);

@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(feature = "std")]
 use core::cell::Cell;
 use core::fmt;
 use core::task::Waker;
@@ -20,6 +21,7 @@ use super::queue::{About, End, Pending, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
 use super::subscription::{SubscriptionInfo, SubscriptionStats};
 use crate::subject::Subject;
+#[cfg(feature = "std")]
 use crate::sync::host::{park, this_thread, thread_local};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
@@ -49,12 +51,14 @@ pub(super) struct State {
     retired: SubscriptionStats,
 }
 
+#[cfg(feature = "std")]
 thread_local! {
     /// How many filters and observers this thread is inside of, on whatever bus.
     static INSIDE: Cell<usize> = Cell::default();
 }
 
 /// Runs a filter or an observer.
+#[cfg(feature = "std")]
 pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
     struct Leave;
     impl Drop for Leave {
@@ -64,6 +68,12 @@ pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
     }
     INSIDE.with(|inside| inside.set(inside.get() + 1));
     let _leave = Leave;
+    f()
+}
+
+/// Runs a filter or an observer.
+#[cfg(not(feature = "std"))]
+pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
@@ -160,7 +170,9 @@ impl Shared {
         let sent = state.advance(End::Closing);
         drop(state);
         sent.into_iter().for_each(Sent::wake);
-        // Inside of a filter or an observer this thread would wait for itself.
+        // Inside of a filter or an observer this thread would wait for itself. Without threads, whoever
+        // is under way is.
+        #[cfg(feature = "std")]
         if INSIDE.with(Cell::get) == 0 {
             self.wait_for_publishers();
         }
@@ -170,6 +182,7 @@ impl Shared {
         sent.into_iter().for_each(Sent::wake);
     }
 
+    #[cfg(feature = "std")]
     fn wait_for_publishers(&self) {
         loop {
             let mut state = self.state.lock();

@@ -4,11 +4,15 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
+#[cfg(feature = "std")]
 use core::iter::FusedIterator;
 use core::task::{Poll, Waker};
+#[cfg(feature = "std")]
 use core::time::Duration;
+#[cfg(feature = "std")]
 use std::time::Instant;
 
+#[cfg(feature = "std")]
 use super::cancel::{Cancel, Registration};
 use super::observer::WhenFull;
 use super::queue::{About, End, Pending, Predicate, Queue, ReceiverId, Taken};
@@ -18,6 +22,7 @@ use super::stream::SubscriptionStream;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
+#[cfg(feature = "std")]
 use crate::sync::host::{park, park_timeout, this_thread};
 use crate::sync::{PlainNumber, Relaxed};
 
@@ -31,6 +36,7 @@ pub struct SubscriptionOptions {
     capacity: usize,
     when_full: WhenFull,
     predicate: Option<Predicate>,
+    #[cfg(feature = "std")]
     cancel: Option<Cancel>,
 }
 
@@ -56,17 +62,24 @@ impl SubscriptionOptions {
     }
 
     /// Closes the subscription when `cancel` is cancelled.
+    #[cfg(feature = "std")]
     pub fn until(self, cancel: &Cancel) -> Self {
         Self { cancel: Some(cancel.clone()), ..self }
     }
 
     /// Opens a subscription; on a closed bus, or if it is cancelled already, one that has ended.
     pub(super) fn open(self, pattern: Pattern<'_>, bus: &Arc<Shared>) -> Subscription {
-        let Self { capacity, when_full, predicate, cancel } = self;
+        let Self { capacity, when_full, predicate, .. } = self;
         let capacity = if capacity == 0 { CAPACITY } else { capacity };
+        #[cfg(feature = "std")]
+        let cancel = self.cancel;
+        #[cfg(feature = "std")]
         let ended = cancel.as_ref().is_some_and(Cancel::is_cancelled);
+        #[cfg(not(feature = "std"))]
+        let ended = false;
         let about = |id| About::new(id, pattern, capacity, when_full, predicate);
         let (about, target) = bus.insert(about, ended);
+        #[cfg(feature = "std")]
         let cancelled = cancel.map(|cancel| {
             let (bus, about) = (Arc::downgrade(bus), Arc::downgrade(&about));
             cancel.on_cancel(move || {
@@ -76,7 +89,14 @@ impl SubscriptionOptions {
             })
         });
         let missed = PlainNumber::new(0);
-        Subscription { bus: bus.clone(), about, target, missed, _cancelled: cancelled }
+        Subscription {
+            bus: bus.clone(),
+            about,
+            target,
+            missed,
+            #[cfg(feature = "std")]
+            _cancelled: cancelled,
+        }
     }
 }
 
@@ -125,6 +145,7 @@ impl<'a> Subscribe<'a> {
     }
 
     /// Closes the subscription when `cancel` is cancelled.
+    #[cfg(feature = "std")]
     pub fn until(self, cancel: &Cancel) -> Self {
         Self { options: self.options.until(cancel), ..self }
     }
@@ -176,6 +197,7 @@ pub struct Subscription {
     target: Target,
     /// How many were dropped right before the one that was received last.
     missed: PlainNumber,
+    #[cfg(feature = "std")]
     _cancelled: Option<Registration>,
 }
 
@@ -206,6 +228,7 @@ impl Subscription {
 
     /// The next envelope. Waits for one; `None` is the end.
     #[must_use]
+    #[cfg(feature = "std")]
     pub fn recv(&self) -> Option<Arc<Envelope>> {
         self.wait(None).ok()
     }
@@ -216,6 +239,7 @@ impl Subscription {
     /// # Errors
     ///
     /// [`RecvError::Empty`] if none came in time, [`RecvError::Closed`] at the end.
+    #[cfg(feature = "std")]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Envelope>, RecvError> {
         self.wait(Instant::now().checked_add(timeout))
     }
@@ -238,6 +262,7 @@ impl Subscription {
         taken.envelope
     }
 
+    #[cfg(feature = "std")]
     fn wait(&self, deadline: Option<Instant>) -> Result<Arc<Envelope>, RecvError> {
         let mut waits = None;
         loop {
@@ -371,6 +396,7 @@ impl Subscription {
     }
 
     /// The envelopes as they come, to the end. Waits for each.
+    #[cfg(feature = "std")]
     pub fn iter(&self) -> SubscriptionIter<'_> {
         SubscriptionIter(self)
     }
@@ -445,6 +471,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
+#[cfg(feature = "std")]
 impl<'a> IntoIterator for &'a Subscription {
     type Item = Arc<Envelope>;
     type IntoIter = SubscriptionIter<'a>;
@@ -455,10 +482,12 @@ impl<'a> IntoIterator for &'a Subscription {
 }
 
 /// The envelopes of a subscription as they come: see [`Subscription::iter`].
+#[cfg(feature = "std")]
 #[derive(Debug)]
 #[must_use = "nothing is received before it is asked for"]
 pub struct SubscriptionIter<'a>(&'a Subscription);
 
+#[cfg(feature = "std")]
 impl Iterator for SubscriptionIter<'_> {
     type Item = Arc<Envelope>;
 
@@ -467,6 +496,7 @@ impl Iterator for SubscriptionIter<'_> {
     }
 }
 
+#[cfg(feature = "std")]
 impl FusedIterator for SubscriptionIter<'_> {}
 
 /// How many envelopes a drain takes under one lock.
