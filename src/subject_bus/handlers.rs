@@ -31,6 +31,7 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Budget, Envelope, SubjectBus, SubjectHandlers};
 ///
 /// #[derive(Default)]
@@ -51,6 +52,7 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 /// let report = handlers.tick(&mut game, Budget::events(100));
 /// assert_eq!((report.handled, report.failed, report.left), (3, 1, 0));
 /// assert_eq!((game.hits, game.seen), (1, 2));
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct SubjectHandlers<C> {

@@ -72,7 +72,7 @@ const ROUTE_CACHE: usize = 1024;
 /// - No lock is held while a filter, an observer, or a destructor of theirs runs; they may use the bus.
 ///
 /// A publisher that receives on the same thread must not wait for itself: where a subscription says
-/// `Block`, it takes [`try_publish`](Self::try_publish), or [`publish_wait`](Self::publish_wait) with a
+/// `Block`, it takes [`try_publish`](Self::try_publish), or `publish_wait` with a
 /// timeout.
 ///
 /// # Cost
@@ -94,6 +94,7 @@ const ROUTE_CACHE: usize = 1024;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, SubjectBus, WhenFull};
 ///
 /// let bus = SubjectBus::new();
@@ -105,6 +106,7 @@ const ROUTE_CACHE: usize = 1024;
 /// bus.publish(Envelope::new("player")?)?; // `>` is one segment or more: nobody matches, which is fine
 ///
 /// assert_eq!((hits.drain().count(), all.drain().count()), (2, 1));
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct SubjectBus {

@@ -166,7 +166,7 @@ impl<'a> Subscribe<'a> {
 /// It is a queue: each envelope is received once. Several threads may receive from one subscription,
 /// and each envelope goes to one of them.
 ///
-/// It ends by [`close`](Self::close), by the [`Cancel`] it was opened with, or with its bus. What is
+/// It ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its bus. What is
 /// queued then can still be received; after that comes the end. Dropping the handle ends it at once,
 /// and what is queued is counted as abandoned. Every way of ending sends the publishers that wait for
 /// room away.
@@ -174,6 +174,7 @@ impl<'a> Subscribe<'a> {
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, RecvError, SubjectBus};
 ///
 /// let bus = SubjectBus::new();
@@ -188,6 +189,7 @@ impl<'a> Subscribe<'a> {
 /// assert_eq!(hits.try_recv().unwrap().subject().as_str(), "player.2.hit");
 /// assert_eq!(hits.try_recv(), Err(RecvError::Closed));
 /// assert_eq!(hits.recv(), None); // the end, as often as it is asked for
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[must_use = "dropping a subscription ends it"]
@@ -344,6 +346,7 @@ impl Subscription {
     /// # Examples
     ///
     /// ```
+    /// # #[cfg(feature = "std")] {
     /// use tickbus::{Envelope, SubjectBus};
     ///
     /// let bus = SubjectBus::new();
@@ -357,6 +360,7 @@ impl Subscription {
     /// }
     /// assert_eq!(handled, 1);
     /// assert_eq!(ticks.drain().count(), 1);
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
@@ -369,6 +373,7 @@ impl Subscription {
     /// # Examples
     ///
     /// ```
+    /// # #[cfg(feature = "std")] {
     /// use tickbus::{Envelope, SubjectBus};
     ///
     /// # fn block_on<F: Future>(future: F) -> F::Output {
@@ -389,6 +394,7 @@ impl Subscription {
     ///     assert_eq!(stream.recv().await.unwrap().subject().as_str(), "lap.1");
     ///     assert_eq!(stream.recv().await, None); // the end
     /// });
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub const fn stream(&self) -> SubscriptionStream<'_> {
@@ -407,6 +413,7 @@ impl Subscription {
     /// # Examples
     ///
     /// ```
+    /// # #[cfg(feature = "std")] {
     /// use tickbus::{Envelope, SubjectBus, WhenFull};
     ///
     /// let bus = SubjectBus::new();
@@ -419,6 +426,7 @@ impl Subscription {
     /// assert_eq!(laps.missed(), 3); // 1, 2 and 3
     /// assert_eq!(laps.recv().unwrap().subject().as_str(), "lap.5");
     /// assert_eq!(laps.missed(), 0);
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
