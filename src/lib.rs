@@ -89,8 +89,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's |
-//! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` |
+//! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's. Where there is compare-and-swap, `SubjectBus` for one thread |
+//! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` for threads |
 //! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
@@ -119,7 +119,7 @@ mod hold;
 mod request;
 mod ring;
 mod subject;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 mod subject_bus;
 mod sync;
 mod timer;
@@ -148,10 +148,12 @@ pub use hold::{Delivery, Hold, HoldConsumer};
 pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
 pub use subject::{Pattern, Subject};
 #[cfg(feature = "std")]
+pub use subject_bus::{Cancel, EventBus, NoopBus, SubscriptionIter, Wait};
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use subject_bus::{
-    Cancel, DropReason, EventBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
-    SubjectBus, SubjectBusBuilder, SubjectBusInfo, SubjectBusStats, Subscribe, SubscribeError,
-    Subscription, SubscriptionInfo, SubscriptionIter, SubscriptionOptions, SubscriptionStats, Wait,
+    DropReason, HandlerStats, Observer, PublishError, Published, Recipient, RecvError, SubjectBus,
+    SubjectBusBuilder, SubjectBusInfo, SubjectBusStats, SubjectHandlers, Subscribe, SubscribeError,
+    Subscription, SubscriptionInfo, SubscriptionOptions, SubscriptionStats, SubscriptionStream,
     WhenFull,
 };
 pub use timer::{Fired, TimerId, Timers, Unscheduled};

@@ -192,3 +192,114 @@ pub(crate) fn pause() {
         core::hint::spin_loop();
     }
 }
+
+/// A number that orders nothing, and is none of the model checker's business.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub(crate) use core::sync::atomic::AtomicUsize as PlainNumber;
+
+/// What several change, one after the other. No user code runs under it, so one that is poisoned is as
+/// good as any.
+#[cfg(feature = "std")]
+#[derive(Debug, Default)]
+pub(crate) struct Lock<T>(host::Mutex<T>);
+
+#[cfg(feature = "std")]
+impl<T> Lock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(host::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> host::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The same without threads. Not `Sync`.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+#[derive(Debug, Default)]
+pub(crate) struct Lock<T>(core::cell::RefCell<T>);
+
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+impl<T> Lock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(core::cell::RefCell::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> core::cell::RefMut<'_, T> {
+        self.0.borrow_mut()
+    }
+}
+
+/// The one thread there is never sleeps.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+pub(crate) mod host {
+    pub(crate) fn this_thread() -> core::task::Waker {
+        core::task::Waker::noop().clone()
+    }
+}
+
+/// Threads that sleep.
+#[cfg(feature = "std")]
+pub(crate) mod host {
+    use alloc::sync::Arc;
+    use alloc::task::Wake;
+    use core::task::Waker;
+
+    #[cfg(tickbus_loom)]
+    pub(crate) use loom::{
+        sync::{Mutex, MutexGuard},
+        thread::{Thread, current},
+        thread_local,
+    };
+    #[cfg(not(tickbus_loom))]
+    pub(crate) use std::{
+        sync::{Mutex, MutexGuard},
+        thread::{Thread, current, park, park_timeout},
+        thread_local,
+    };
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    fn unpark_this_thread() -> Waker {
+        Arc::new(Unpark(current())).into()
+    }
+
+    /// Wakes this thread from [`park`].
+    pub(crate) fn this_thread() -> Waker {
+        #[cfg(not(tickbus_loom))]
+        {
+            std::thread_local! {
+                static WAKER: Waker = unpark_this_thread();
+            }
+            // A thread that is ending may have none any more.
+            WAKER.try_with(Waker::clone).unwrap_or_else(|_| unpark_this_thread())
+        }
+        #[cfg(tickbus_loom)]
+        unpark_this_thread() // the model's threads share what is local to a thread
+    }
+
+    /// loom 0.7 takes a parked thread for one that waits for the lock it had last, and a release of that
+    /// lock for its wake-up. So the last thing this thread does is something else.
+    #[cfg(tickbus_loom)]
+    pub(crate) fn park() {
+        loom::sync::atomic::AtomicUsize::new(0).load(super::Relaxed);
+        loom::thread::park();
+    }
+
+    /// A model knows no time: there, no wait ends by itself.
+    #[cfg(tickbus_loom)]
+    pub(crate) fn park_timeout(_: core::time::Duration) {
+        park();
+    }
+}

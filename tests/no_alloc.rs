@@ -17,13 +17,16 @@ use tickbus::{
 thread_local! {
     /// Calls of this thread alone: the harness allocates on others.
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    /// What it has taken, less what it has given back.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
 
 impl Counting {
-    fn count() {
+    fn count(taken: usize, given: usize) {
         CALLS.set(CALLS.get() + 1);
+        BYTES.set(BYTES.get().wrapping_add(taken).wrapping_sub(given));
     }
 }
 
@@ -31,25 +34,25 @@ impl Counting {
 // the counter is a constant without a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::count();
+        Self::count(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        Self::count();
+        Self::count(0, layout.size());
         // SAFETY: as above; `pointer` is from `System`, as all are.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::count();
+        Self::count(layout.size(), 0);
         // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::count();
+        Self::count(size, layout.size());
         // SAFETY: as in `dealloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -379,4 +382,109 @@ fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
     });
     assert_eq!(made, 0);
     assert!(calls(|| bus.publish(Envelope::new("player.8.hit").unwrap())) > 0, "they are counted");
+}
+
+// ---- Subjects: what allocates, and when ----------------------------------------------------------
+
+#[cfg(feature = "std")]
+mod subjects {
+    extern crate alloc;
+
+    use alloc::sync::Arc;
+
+    use tickbus::{
+        DropReason, Envelope, Observer, Recipient, Subject, SubjectBus, Subscription, Wait,
+        WhenFull,
+    };
+
+    use super::{BYTES, calls};
+
+    fn envelope(subject: &str) -> Arc<Envelope> {
+        Arc::new(Envelope::new(subject).unwrap())
+    }
+
+    /// Publishes and receives once, so that the subject is known; then no call of the allocator.
+    #[track_caller]
+    fn allocates_nothing(bus: &SubjectBus, all: &[Subscription]) {
+        let sent = envelope("player.7.hit");
+        let go = |times| {
+            for _ in 0..times {
+                bus.publish_wait(sent.clone(), Wait::never()).unwrap();
+            }
+            for one in all {
+                for _ in one.drain().take(2) {}
+                while one.try_recv().is_ok() {}
+            }
+            bus.matching(sent.subject())
+        };
+        go(100);
+        assert_eq!(calls(|| go(100)), 0);
+    }
+
+    #[test]
+    fn a_publish_on_a_known_subject() {
+        for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+            // Within one lock, and with more matches than one lock is held for.
+            for subscriptions in [1, 8, 40] {
+                let bus = SubjectBus::new();
+                let open = |n: usize| {
+                    let pattern = ["player.*.hit", "player.>", "player.7.hit"][n % 3];
+                    bus.subscribe(pattern).unwrap().capacity(64).overrun(when_full).open()
+                };
+                let all: Vec<_> = (0..subscriptions).map(open).collect();
+                allocates_nothing(&bus, &all);
+            }
+        }
+    }
+
+    #[test]
+    fn a_publish_on_a_known_subject_through_filters_and_observers() {
+        struct Watch;
+        impl Observer for Watch {
+            fn on_drop(&self, _: &Arc<Envelope>, to: Recipient<'_>, reason: DropReason) {
+                assert_eq!((to.pattern.as_str(), reason), (">", DropReason::BufferFull));
+            }
+        }
+        for observer in [None, Some(Arc::new(Watch))] {
+            let mut builder = SubjectBus::builder();
+            if let Some(observer) = observer {
+                builder = builder.observer(observer);
+            }
+            let bus = builder.build();
+            let filtered = bus.subscribe(">").unwrap().filter(|it| it.source().is_empty());
+            let all = [filtered.open(), bus.subscribe(">").unwrap().open()];
+            allocates_nothing(&bus, &all);
+        }
+    }
+
+    #[test]
+    fn looking_for_who_matches() {
+        let bus = SubjectBus::builder().route_cache(0).build();
+        let _all = bus.subscribe("player.*.hit").unwrap().open();
+        let subject = Subject::from_static("player.7.hit");
+        assert_eq!(bus.matching(subject), 1);
+        assert_eq!(calls(|| bus.matching(subject)), 0);
+    }
+
+    /// As `SubjectBus` says: everything but the slots and the text of the pattern.
+    #[test]
+    fn a_subscription_takes_at_most_512_bytes_beyond_its_buffer() {
+        const SLOT: usize = 16;
+        for (count, capacity) in [(1_000, 1), (1_000, 64), (1_500, 8), (5_000, 8)] {
+            let bus = SubjectBus::new();
+            let mut all = Vec::with_capacity(count);
+            let patterns: Vec<_> = (0..count).map(|n| format!("player.{n}.hit")).collect();
+            let before = BYTES.get();
+            for pattern in &patterns {
+                all.push(bus.subscribe(pattern).unwrap().capacity(capacity).open());
+            }
+            let taken = BYTES.get() - before;
+            let buffers = count * capacity * SLOT;
+            let texts: usize = patterns.iter().map(String::len).sum();
+            let handles = count * size_of::<Subscription>();
+            let each = (taken + handles - buffers - texts) / count;
+            println!("{count} of {capacity}: {each} bytes each");
+            assert!(each <= 512, "{each} bytes");
+        }
+    }
 }

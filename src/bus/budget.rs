@@ -20,12 +20,12 @@ use core::fmt;
 #[derive(Clone, Copy)]
 #[must_use = "a budget does nothing until a tick is given it"]
 pub struct Budget<F = fn() -> bool> {
-    pub(super) events: usize,
-    pub(super) generations: usize,
-    pub(super) every: usize,
+    pub(crate) events: usize,
+    pub(crate) generations: usize,
+    pub(crate) every: usize,
     /// Whether there is anybody to ask.
-    pub(super) is_timed: bool,
-    pub(super) late: F,
+    pub(crate) is_timed: bool,
+    pub(crate) late: F,
 }
 
 impl Budget {

@@ -4,6 +4,9 @@ use core::error::Error;
 use core::fmt;
 use core::str::FromStr;
 
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
 /// A point in time, to the nanosecond, in UTC.
 ///
 /// It prints as RFC 3339 with up to nine digits of the second, without trailing zeros, and a `Z`. It
@@ -27,8 +30,8 @@ use core::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
-/// 0000-01-01T00:00:00Z in nanoseconds since 1970.
-const FIRST: i128 = -62_167_219_200 * 1_000_000_000;
+/// 0000-01-01T00:00:00Z.
+const FIRST: jiff::Timestamp = jiff::Timestamp::constant(-62_167_219_200, 0);
 
 impl Timestamp {
     /// The time that stands for "none" in JSON: 0001-01-01T00:00:00Z.
@@ -51,10 +54,12 @@ impl Timestamp {
     /// assert!(Timestamp::from_unix_nanos(i128::MAX).is_err());
     /// ```
     pub fn from_unix_nanos(nanos: i128) -> Result<Self, InvalidTime> {
-        if nanos < FIRST {
-            return Err(InvalidTime);
-        }
-        jiff::Timestamp::from_nanosecond(nanos).map(Self).map_err(|_| InvalidTime)
+        let time = jiff::Timestamp::from_nanosecond(nanos).map_err(|_| InvalidTime)?;
+        Self::checked(time).ok_or(InvalidTime)
+    }
+
+    fn checked(time: jiff::Timestamp) -> Option<Self> {
+        (time >= FIRST).then_some(Self(time))
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z; negative before it.
@@ -65,10 +70,34 @@ impl Timestamp {
 
     /// The text of `Display`, without the machinery of formatting.
     pub(super) fn text(self) -> Text {
-        let mut text = Text { bytes: [0; _], len: 0 };
-        // It fails only where the text does, which has room for every time in range.
-        let _ = jiff::fmt::temporal::DateTimePrinter::new().print_timestamp(&self.0, &mut text);
-        text
+        let time = Offset::UTC.to_datetime(self.0);
+        let mut bytes = *b"0000-00-00T00:00:00.000000000Z";
+        let mut two = |at: usize, number: u8| {
+            bytes[at] = b'0' + number / 10;
+            bytes[at + 1] = b'0' + number % 10;
+        };
+        let year = time.year().unsigned_abs(); // not negative: see `FIRST`
+        two(0, (year / 100) as u8);
+        two(2, (year % 100) as u8);
+        two(5, time.month().unsigned_abs());
+        two(8, time.day().unsigned_abs());
+        two(11, time.hour().unsigned_abs());
+        two(14, time.minute().unsigned_abs());
+        two(17, time.second().unsigned_abs());
+        let mut nanos = time.subsec_nanosecond().unsigned_abs();
+        let mut end = "0000-00-00T00:00:00".len();
+        if nanos > 0 {
+            for byte in bytes[end + 1..end + 10].iter_mut().rev() {
+                *byte = b'0' + (nanos % 10) as u8;
+                nanos /= 10;
+            }
+            end += 10;
+            while bytes[end - 1] == b'0' {
+                end -= 1;
+            }
+        }
+        bytes[end] = b'Z';
+        Text { bytes, len: end + 1 }
     }
 
     /// The time of now, by the clock of the system. That clock may be set back.
@@ -97,55 +126,56 @@ impl Text {
     }
 }
 
-impl jiff::fmt::Write for Text {
-    fn write_str(&mut self, part: &str) -> Result<(), jiff::Error> {
-        let room = self.bytes.get_mut(self.len..self.len + part.len());
-        let room = room.ok_or_else(|| jiff::Error::from_args(format_args!("no room")))?;
-        room.copy_from_slice(part.as_bytes());
-        self.len += part.len();
-        Ok(())
-    }
+/// The number that the digits make.
+#[inline]
+fn digits(text: &[u8]) -> Option<i32> {
+    text.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + i32::from(byte - b'0'))
+    })
 }
 
-/// Whether the text has the form of RFC 3339; its numbers are not looked at. The parser below takes
-/// many more forms.
-fn is_rfc_3339(text: &str) -> bool {
-    let form = |text: &[u8], form: &[u8]| {
-        text.len() == form.len()
-            && text.iter().zip(form).all(|(byte, form)| match form {
-                b'0' => byte.is_ascii_digit(),
-                b'T' => matches!(byte, b'T' | b't'),
-                b'+' => matches!(byte, b'+' | b'-'),
-                form => byte == form,
-            })
-    };
-    let Some((time, rest)) = text.as_bytes().split_at_checked("0000-00-00T00:00:00".len()) else {
-        return false;
-    };
-    let offset = match rest {
+/// Looks at the form; the ranges of the numbers are the calendar's to know.
+fn parse(text: &[u8]) -> Option<jiff::Timestamp> {
+    let (time, rest) = text.split_first_chunk::<{ "0000-00-00T00:00:00".len() }>()?;
+    let dividers = [time[4], time[7], time[10].to_ascii_uppercase(), time[13], time[16]];
+    if dividers != *b"--T::" {
+        return None;
+    }
+    let year = i16::try_from(digits(&time[..4])?).ok()?;
+    let two = |at: usize| i8::try_from(digits(&time[at..at + 2])?).ok();
+    let (nanos, offset) = match rest {
         [b'.', fraction @ ..] => {
-            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if !(1..=9).contains(&digits) {
-                return false;
-            }
-            &fraction[digits..]
+            let len = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (fraction, offset) = fraction.split_at(len);
+            let power = 9_u32.checked_sub(u32::try_from(len).ok()?)?;
+            let nanos = digits(fraction)? * 10_i32.pow(power);
+            (if len == 0 { None } else { Some(nanos) }?, offset)
         }
-        rest => rest,
+        offset => (0, offset),
     };
-    // The parser below has offsets of more than a day.
-    let is_offset = || form(offset, b"+00:00") && &offset[1..3] < b"24";
-    form(time, b"0000-00-00T00:00:00") && (matches!(offset, b"Z" | b"z") || is_offset())
+    let offset = match offset {
+        b"Z" | b"z" => Offset::UTC,
+        [sign @ (b'+' | b'-'), hours @ .., b':', minute1, minute2] if hours.len() == 2 => {
+            let minutes = digits(&[*minute1, *minute2]).filter(|minutes| *minutes < 60)?;
+            let hours = digits(hours).filter(|hours| *hours < 24)?;
+            let seconds = (hours * 60 + minutes) * 60;
+            Offset::from_seconds(if *sign == b'+' { seconds } else { -seconds }).ok()?
+        }
+        _ => return None,
+    };
+    let second = match two(17)? {
+        60 => 59, // a leap second
+        second => second,
+    };
+    let time = DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, second, nanos).ok()?;
+    offset.to_timestamp(time).ok()
 }
 
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        if !is_rfc_3339(text) {
-            return Err(InvalidTime);
-        }
-        let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
-        Self::from_unix_nanos(time.as_nanosecond())
+        parse(text.as_bytes()).and_then(Self::checked).ok_or(InvalidTime)
     }
 }
 
@@ -175,3 +205,18 @@ impl fmt::Display for InvalidTime {
 }
 
 impl Error for InvalidTime {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What has the form is what the calendar's own parser makes of it.
+        #[test]
+        fn a_text_is_the_time_that_the_calendar_says(
+            text in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?([Zz]|[+-][0-2][0-9]:[0-6][0-9])",
+        ) {
+            prop_assert_eq!(super::parse(text.as_bytes()), text.parse().ok(), "{}", text);
+        }
+    }
+}

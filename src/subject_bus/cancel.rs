@@ -5,8 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use crate::sync::Lock;
+use crate::sync::host::{park, park_timeout, this_thread};
 
 /// Ends what waits for it, once and for all: publishers, and subscriptions that were opened with it.
 ///
@@ -26,7 +28,7 @@ use std::time::Instant;
 /// # Ok::<(), tickbus::SubscribeError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Cancel(Arc<Mutex<State>>);
+pub struct Cancel(Arc<Lock<State>>);
 
 #[derive(Default)]
 struct State {
@@ -45,7 +47,7 @@ impl Cancel {
 
     /// Ends what waits for it, and what will.
     pub fn cancel(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.cancelled = true;
         let actions = core::mem::take(&mut state.actions);
         drop(state);
@@ -55,13 +57,13 @@ impl Cancel {
     /// Whether it was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.state().cancelled
+        self.0.lock().cancelled
     }
 
     /// Runs `action` when this is cancelled, at once if it is, unless the registration is dropped
     /// before.
     pub(super) fn on_cancel(&self, action: impl FnOnce() + Send + 'static) -> Registration {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let key = state.next;
         state.next += 1;
         if state.cancelled {
@@ -71,10 +73,6 @@ impl Cancel {
             state.actions.insert(key, Box::new(action));
         }
         Registration { cancel: self.clone(), key }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,7 +91,7 @@ pub(super) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let action = self.cancel.state().actions.remove(&self.key);
+        let action = self.cancel.0.lock().actions.remove(&self.key);
         drop(action); // after the lock
     }
 }
@@ -176,8 +174,10 @@ impl<'a> Wait<'a> {
 
     /// Wakes this thread on cancellation, as long as the registration lives.
     pub(super) fn wake_on_cancel(&self) -> Option<Registration> {
-        let thread = std::thread::current();
-        self.cancel.map(|cancel| cancel.on_cancel(move || thread.unpark()))
+        self.cancel.map(|cancel| {
+            let thread = this_thread();
+            cancel.on_cancel(move || thread.wake())
+        })
     }
 
     /// Parks this thread until somebody unparks it, or the wait is over. May return early.
@@ -186,14 +186,14 @@ impl<'a> Wait<'a> {
             return Err(GaveUp::Cancelled);
         }
         let Some(deadline) = self.deadline else {
-            std::thread::park();
+            park();
             return Ok(());
         };
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(GaveUp::TimedOut);
         }
-        std::thread::park_timeout(left);
+        park_timeout(left);
         Ok(())
     }
 }
@@ -207,9 +207,9 @@ mod tests {
     fn a_registration_that_is_gone_leaves_nothing_behind() {
         let cancel = Cancel::new();
         let registrations = [(); 3].map(|()| cancel.on_cancel(|| unreachable!("taken back")));
-        assert_eq!(cancel.state().actions.len(), 3);
+        assert_eq!(cancel.0.lock().actions.len(), 3);
         drop(registrations);
-        assert!(cancel.state().actions.is_empty());
+        assert!(cancel.0.lock().actions.is_empty());
         cancel.cancel();
     }
 }

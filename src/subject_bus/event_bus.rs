@@ -1,8 +1,9 @@
 //! What a bus of envelopes is, whoever carries them.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 
 use super::cancel::Wait;
+use super::shared::Shared;
 use super::subscription::{SubscribeError, Subscription, SubscriptionOptions};
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
@@ -83,7 +84,7 @@ impl EventBus for SubjectBus {
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError> {
-        let subscription = self.shared.open(pattern, options);
+        let subscription = options.open(pattern, &self.shared);
         if self.is_closed() { Err(SubscribeError::Closed) } else { Ok(subscription) }
     }
 
@@ -111,9 +112,9 @@ impl EventBus for NoopBus {
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError> {
-        let subscription = options.open(0, pattern, &Weak::new());
-        subscription.close();
-        Ok(subscription)
+        let nobody = Arc::new(Shared::new(0));
+        nobody.close();
+        Ok(options.open(pattern, &nobody))
     }
 
     fn close(&self) {}

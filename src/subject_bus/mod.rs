@@ -1,43 +1,63 @@
 //! Envelopes by subject, to whoever subscribed to a pattern that matches.
 
+#[cfg(feature = "std")]
 mod cancel;
+#[cfg(not(feature = "std"))]
+#[path = "no_waits.rs"]
+mod cancel;
+#[cfg(feature = "std")]
 mod event_bus;
+mod handlers;
 mod info;
+#[cfg(feature = "std")]
+mod memo;
+#[cfg(not(feature = "std"))]
+#[path = "no_memo.rs"]
+mod memo;
 mod observer;
+mod publish;
 mod queue;
 mod routes;
+mod shared;
+mod stream;
 mod subscription;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::error::Error;
 use core::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
 
 use crate::envelope::Envelope;
 use crate::subject::{Pattern, Subject};
-use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Word};
-use cancel::GaveUp;
-use queue::{Offer, Queue, Ticket, Waited};
-use routes::Routes;
+#[cfg(not(feature = "std"))]
+use cancel::Wait;
+use shared::Shared;
 
+#[cfg(feature = "std")]
 pub use cancel::{Cancel, Wait};
+#[cfg(feature = "std")]
 pub use event_bus::{EventBus, NoopBus};
+pub use handlers::{HandlerStats, SubjectHandlers};
 pub use info::SubjectBusInfo;
 pub use observer::{DropReason, Observer, Recipient, WhenFull};
+pub use stream::SubscriptionStream;
+#[cfg(feature = "std")]
+pub use subscription::SubscriptionIter;
 pub use subscription::{
-    RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionIter,
-    SubscriptionOptions, SubscriptionStats,
+    RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionOptions,
+    SubscriptionStats,
 };
 
 /// How many answers the cache of routes keeps where nobody says otherwise.
 const ROUTE_CACHE: usize = 1024;
 
 /// Delivers envelopes to the subscriptions whose pattern matches their subject.
+///
+/// Under the feature `std`, it is for threads; with `alloc` alone, for the one main loop of a program
+/// without an operating system: nobody waits there, and the bus can neither be sent to interrupt handlers
+/// nor be shared with them.
 ///
 /// Any number of threads publish and receive. Each subscription has a buffer of its own and says what
 /// happens when it is full ([`WhenFull`]), so one that does not read costs the others nothing, unless
@@ -54,21 +74,29 @@ const ROUTE_CACHE: usize = 1024;
 /// - No lock is held while a filter, an observer, or a destructor of theirs runs; they may use the bus.
 ///
 /// A publisher that receives on the same thread must not wait for itself: where a subscription says
-/// `Block`, it takes [`try_publish`](Self::try_publish), or [`publish_wait`](Self::publish_wait) with a
+/// `Block`, it takes [`try_publish`](Self::try_publish), or `publish_wait` with a
 /// timeout.
 ///
 /// # Cost
 ///
-/// A publish on a subject that was published before looks the subscriptions up by one hash, without a
-/// lock, and then takes one short lock per subscription. It allocates nothing, unless a publisher has
-/// to wait. Opening and ending a subscription forgets what is known of subjects. See
-/// [`SubjectBusBuilder::route_cache`].
+/// A bus has one lock. A publish takes it once, finds the subscriptions by one hash if its subject was
+/// published before, else by a search through the segments, and puts the envelope into their buffers. It
+/// takes it again for every further 8 that match, for each that has a filter, and where there are
+/// observers. A receive takes it once, a [`drain`](Subscription::drain) once for 32.
+///
+/// A publish on a known subject allocates nothing, unless its publisher has to wait. Opening and ending a
+/// subscription forgets what is known of subjects: see [`SubjectBusBuilder::route_cache`].
+///
+/// A subscription takes at most 512 bytes beyond the 16 of each slot of its buffer, its filter, and the
+/// text of its pattern, as long as its pattern has at most two segments that no other has; some 100 for
+/// each further one.
 ///
 /// Dropping the bus closes it.
 ///
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, SubjectBus, WhenFull};
 ///
 /// let bus = SubjectBus::new();
@@ -80,10 +108,12 @@ const ROUTE_CACHE: usize = 1024;
 /// bus.publish(Envelope::new("player")?)?; // `>` is one segment or more: nobody matches, which is fine
 ///
 /// assert_eq!((hits.drain().count(), all.drain().count()), (2, 1));
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct SubjectBus {
     shared: Arc<Shared>,
+    observers: Box<[Arc<dyn Observer>]>,
 }
 
 /// How a [`SubjectBus`] is made when the defaults will not do.
@@ -94,8 +124,8 @@ pub struct SubjectBusBuilder {
 }
 
 impl SubjectBusBuilder {
-    /// For how many subjects the bus remembers which subscriptions match; 1024 by default, rounded up
-    /// to a power of two, at most 2^24, and 0 to remember nothing.
+    /// For how many subjects the bus remembers which subscriptions match; 1024 by default, and 0 to
+    /// remember nothing. Each takes its text, and 16 bytes for each subscription that matches.
     ///
     /// It changes what a publish costs, never where it goes. What is remembered is forgotten when a
     /// subscription is opened or ends, and when too many new subjects find no place.
@@ -112,17 +142,14 @@ impl SubjectBusBuilder {
 
     /// Makes the bus.
     #[must_use]
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::arc_with_non_send_sync, reason = "it is both where there are threads")
+    )]
     pub fn build(self) -> SubjectBus {
         SubjectBus {
-            shared: Arc::new_cyclic(|weak| Shared {
-                routes: Routes::new(self.route_cache),
-                observers: self.observers.into(),
-                gate: AtomicWord::new(0),
-                published: AtomicWord::new(0),
-                closed: AtomicWord::new(0),
-                registry: Mutex::default(),
-                weak: weak.clone(),
-            }),
+            shared: Arc::new(Shared::new(self.route_cache)),
+            observers: self.observers.into(),
         }
     }
 }
@@ -182,13 +209,17 @@ impl SubjectBus {
     /// are missing.
     ///
     /// Waits only for subscriptions that are full and say [`Block`](WhenFull::Block), as long as it
-    /// takes; the others have the envelope before the waiting begins.
+    /// takes; the others have the envelope before the waiting begins. Without the feature `std` it does
+    /// not wait: it is [`try_publish`](Self::try_publish).
     ///
     /// # Errors
     ///
     /// If the bus is closed, or is closed while this waits. The error has the envelope.
     pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
-        self.publish_wait(envelope, Wait::forever())
+        #[cfg(feature = "std")]
+        return self.publish_wait(envelope, Wait::forever());
+        #[cfg(not(feature = "std"))]
+        self.try_publish(envelope)
     }
 
     /// The same without waiting: a full subscription that says [`Block`](WhenFull::Block) drops the
@@ -201,7 +232,7 @@ impl SubjectBus {
         &self,
         envelope: impl Into<Arc<Envelope>>,
     ) -> Result<Published, PublishError> {
-        self.publish_wait(envelope, Wait::never())
+        self.deliver(envelope.into(), &Wait::never())
     }
 
     /// The same, waiting as long as `wait` says.
@@ -210,19 +241,23 @@ impl SubjectBus {
     ///
     /// If the bus is closed, or is closed while this waits; if the wait is over before all
     /// subscriptions had room. Those that had, have the envelope; the others dropped it.
+    #[cfg(feature = "std")]
     pub fn publish_wait(
         &self,
         envelope: impl Into<Arc<Envelope>>,
         wait: Wait<'_>,
     ) -> Result<Published, PublishError> {
-        self.shared.publish(envelope.into(), &wait)
+        self.deliver(envelope.into(), &wait)
     }
 
     /// How many subscriptions match `subject`, filters aside. For building an envelope only when
     /// somebody listens.
+    ///
+    /// A thread remembers the answer for some 64 subjects until a subscription is opened or ends, and
+    /// takes no lock for those.
     #[must_use]
     pub fn matching(&self, subject: Subject<'_>) -> usize {
-        self.shared.routes.with(subject, <[_]>::len)
+        self.shared.matching(subject)
     }
 
     /// Ends the bus: nobody publishes or subscribes any more, publishers that wait for room are sent
@@ -256,15 +291,15 @@ impl SubjectBus {
     /// The subscriptions whose handle is alive, in the order in which they were opened.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<SubscriptionInfo> {
-        self.shared.queues().iter().map(|queue| SubscriptionInfo::of(queue)).collect()
+        self.shared.subscriptions()
     }
 
     /// The patterns that open subscriptions subscribed to, sorted, each with how many did.
     #[must_use]
     pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
         let mut patterns = BTreeMap::new();
-        for queue in self.shared.queues().iter().filter(|queue| !queue.is_closed()) {
-            *patterns.entry(queue.pattern().as_str().into()).or_default() += 1;
+        for open in self.subscriptions().into_iter().filter(|subscription| !subscription.closed) {
+            *patterns.entry(open.pattern).or_default() += 1;
         }
         patterns
     }
@@ -353,286 +388,4 @@ pub struct SubjectBusStats {
     pub subscriptions: u64,
     /// The sums over all subscriptions there ever were; of the high-water marks, the highest.
     pub deliveries: SubscriptionStats,
-}
-
-/// The gate: how many publishers are under way, times two, and whether the bus is closed.
-const CLOSED: Word = 1;
-const PUBLISHER: Word = 2;
-
-struct Shared {
-    routes: Routes,
-    observers: Box<[Arc<dyn Observer>]>,
-    gate: AtomicWord,
-    published: AtomicWord,
-    closed: AtomicWord,
-    registry: Mutex<Registry>,
-    weak: Weak<Self>,
-}
-
-#[derive(Default)]
-struct Registry {
-    closed: bool,
-    next: u64,
-    queues: BTreeMap<u64, Arc<Queue>>,
-    /// The sums over the subscriptions that are gone.
-    retired: SubscriptionStats,
-    /// Who waits in `close` for publishers under way.
-    closers: Vec<Thread>,
-}
-
-std::thread_local! {
-    /// How many filters and observers this thread is inside of, on whatever bus.
-    static INSIDE: Cell<usize> = const { Cell::new(0) };
-}
-
-/// A word is as wide as the atomics of the target.
-fn wide(word: impl Into<u64>) -> u64 {
-    word.into()
-}
-
-/// Runs a filter or an observer.
-fn outside<R>(f: impl FnOnce() -> R) -> R {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            INSIDE.set(INSIDE.get() - 1);
-        }
-    }
-    INSIDE.set(INSIDE.get() + 1);
-    let _leave = Leave;
-    f()
-}
-
-/// A publisher under way.
-struct UnderWay<'a>(&'a Shared);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.leave();
-    }
-}
-
-/// A publisher's place in a full subscription; given up if the publisher unwinds.
-struct Place<'a> {
-    queue: &'a Queue,
-    ticket: Arc<Ticket>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.queue.withdraw(&self.ticket);
-    }
-}
-
-impl Shared {
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn queues(&self) -> Vec<Arc<Queue>> {
-        self.registry().queues.values().cloned().collect()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.gate.load(Acquire) & CLOSED != 0 // partner: `close`
-    }
-
-    /// Opens a subscription; on a closed bus, one that has ended.
-    fn open(&self, pattern: Pattern<'_>, options: SubscriptionOptions) -> Subscription {
-        let id = {
-            let mut registry = self.registry();
-            registry.next += 1;
-            registry.next
-        };
-        let subscription = options.open(id, pattern, &self.weak);
-        let queue = subscription.queue();
-        let mut registry = self.registry();
-        let open = !registry.closed;
-        if open {
-            registry.queues.insert(id, queue.clone());
-        }
-        drop(registry);
-        if !open {
-            queue.close();
-        } else if !queue.is_closed() {
-            self.routes.insert(queue);
-            if queue.is_closed() {
-                self.routes.remove(queue); // cancelled meanwhile, before it had a route
-            }
-        }
-        subscription
-    }
-
-    fn unroute(&self, queue: &Queue) {
-        self.routes.remove(queue);
-    }
-
-    fn retire(&self, queue: &Queue, stats: SubscriptionStats) {
-        let mut registry = self.registry();
-        let removed = registry.queues.remove(&queue.id);
-        if removed.is_some() {
-            registry.retired.add(&stats);
-        }
-        drop(registry);
-        drop(removed); // after the lock
-    }
-
-    fn enter(&self) -> Option<UnderWay<'_>> {
-        // Partner: `close`, which waits until those it did not turn away have left.
-        let gate = self.gate.fetch_add(PUBLISHER, AcqRel);
-        let under_way = UnderWay(self);
-        (gate & CLOSED == 0).then_some(under_way)
-    }
-
-    fn leave(&self) {
-        // Partner: the load in `close`, which must see all that this publisher did.
-        let gate = self.gate.fetch_sub(PUBLISHER, AcqRel);
-        if gate == PUBLISHER | CLOSED {
-            self.registry().closers.iter().for_each(Thread::unpark);
-        }
-    }
-
-    fn close(&self) {
-        self.gate.fetch_or(CLOSED, AcqRel); // partner: `enter`
-        let queues: Vec<_> = {
-            let mut registry = self.registry();
-            registry.closed = true;
-            registry.queues.values().cloned().collect()
-        };
-        queues.iter().for_each(|queue| queue.refuse_waiting());
-        // Inside of a filter or an observer this thread would wait for itself.
-        if INSIDE.get() == 0 {
-            self.wait_for_publishers();
-        }
-        queues.iter().for_each(|queue| queue.close());
-    }
-
-    fn wait_for_publishers(&self) {
-        let me = std::thread::current();
-        self.registry().closers.push(me.clone());
-        while self.gate.load(Acquire) != CLOSED {
-            std::thread::park(); // partner: `leave`, after it lowered the count
-        }
-        let mut registry = self.registry();
-        let at = registry.closers.iter().position(|closer| closer.id() == me.id());
-        at.map(|at| registry.closers.swap_remove(at));
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>, wait: &Wait<'_>) -> Result<Published, PublishError> {
-        let Some(_under_way) = self.enter() else { return Err(PublishError::Closed(envelope)) };
-        self.published.fetch_add(1, Relaxed);
-        let mut envelope = envelope;
-        if !envelope.is_stamped() {
-            Arc::make_mut(&mut envelope).stamp();
-        }
-        self.observe(|observer| observer.on_publish(&envelope));
-        let (published, gave_up) = self.routes.with(envelope.subject(), |queues| {
-            let mut published = Published::default();
-            let mut places = Vec::new();
-            for queue in queues {
-                let wanted = |filter: &queue::Predicate| outside(|| filter(&envelope));
-                if !queue.predicate.as_ref().is_none_or(wanted) {
-                    continue;
-                }
-                match queue.offer(&envelope, wait.waits()) {
-                    Offer::Waits(ticket) => places.push(Place { queue, ticket }),
-                    offer => self.told(queue, &envelope, offer, &mut published),
-                }
-            }
-            let gave_up = self.wait_for_room(places, &envelope, wait, &mut published);
-            (published, gave_up)
-        });
-        match gave_up {
-            // Sent away by the bus, not by the subscriber.
-            _ if published.closed > 0 && self.is_closed() => Err(PublishError::Closed(envelope)),
-            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(envelope)),
-            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(envelope)),
-            None => Ok(published),
-        }
-    }
-
-    /// Waits at each place in turn. The first reason to give up is the reason; after it, each place
-    /// still gets its room if it is there.
-    fn wait_for_room(
-        &self,
-        places: Vec<Place<'_>>,
-        envelope: &Arc<Envelope>,
-        wait: &Wait<'_>,
-        published: &mut Published,
-    ) -> Option<GaveUp> {
-        if places.is_empty() {
-            return None;
-        }
-        let _woken = wait.wake_on_cancel();
-        let mut gave_up = None;
-        for place in places {
-            let offer = match place.queue.wait(&place.ticket, wait) {
-                Waited::Delivered => Offer::Delivered,
-                Waited::Closed => Offer::Closed,
-                Waited::GaveUp(reason) => {
-                    gave_up.get_or_insert(reason);
-                    Offer::Dropped
-                }
-            };
-            self.told(place.queue, envelope, offer, published);
-        }
-        gave_up
-    }
-
-    /// Counts what became of an envelope at one subscription, and tells the observers.
-    fn told(
-        &self,
-        queue: &Queue,
-        envelope: &Arc<Envelope>,
-        offer: Offer,
-        published: &mut Published,
-    ) {
-        let dropped = |envelope, reason| {
-            self.observe(|observer| observer.on_drop(envelope, queue.recipient(), reason));
-        };
-        match offer {
-            Offer::Dropped => {
-                published.dropped += 1;
-                dropped(envelope, DropReason::BufferFull);
-            }
-            Offer::Closed => {
-                published.closed += 1;
-                self.closed.fetch_add(1, Relaxed);
-                dropped(envelope, DropReason::Closed);
-            }
-            offer => {
-                published.delivered += 1;
-                if let Offer::Displaced(oldest) = &offer {
-                    dropped(oldest, DropReason::BufferFull);
-                }
-                self.observe(|observer| observer.on_deliver(envelope, queue.recipient()));
-            }
-        }
-    }
-
-    fn observe(&self, f: impl Fn(&dyn Observer)) {
-        for observer in &self.observers {
-            outside(|| f(&**observer));
-        }
-    }
-
-    fn stats(&self) -> SubjectBusStats {
-        let registry = self.registry();
-        let mut deliveries = registry.retired;
-        registry.queues.values().for_each(|queue| deliveries.add(&queue.stats()));
-        let subscriptions = registry.queues.len() as u64;
-        drop(registry);
-        SubjectBusStats {
-            published: wide(self.published.load(Relaxed)),
-            closed: wide(self.closed.load(Relaxed)),
-            subscriptions,
-            deliveries,
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
 }

@@ -11,6 +11,7 @@ use crate::subject::Pattern;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, SubjectBus, WhenFull};
 ///
 /// let bus = SubjectBus::new();
@@ -22,6 +23,7 @@ use crate::subject::Pattern;
 ///
 /// assert_eq!((first.recv().unwrap().subject().as_str(), first.dropped()), ("lap.1", 2));
 /// assert_eq!((last.recv().unwrap().subject().as_str(), last.dropped()), ("lap.3", 2));
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,7 +35,7 @@ pub enum WhenFull {
     /// Drops the oldest envelope that waits; the new one is last.
     DropOldest,
     /// The publisher waits for room. One that receives on the same thread waits for ever: see
-    /// [`Wait`](crate::Wait).
+    /// `Wait`.
     Block,
 }
 
@@ -107,6 +109,7 @@ pub struct Recipient<'a> {
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use std::sync::{Arc, Mutex};
 /// use tickbus::{DropReason, Envelope, Observer, Recipient, SubjectBus};
 ///
@@ -127,6 +130,7 @@ pub struct Recipient<'a> {
 /// bus.publish(Envelope::new("lap.2")?)?;
 ///
 /// assert_eq!(*losses.0.lock().unwrap(), ["lap.* lap.2 buffer_full"]);
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub trait Observer: Send + Sync {

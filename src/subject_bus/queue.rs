@@ -1,118 +1,40 @@
-//! What is kept for one subscription: the envelopes that wait for it, and the publishers that wait for
-//! room.
+//! What is kept for one subscription: the envelopes that wait for it, the publishers that wait for room,
+//! and the receivers that wait for an envelope. All of it lies under the lock of the bus.
 //!
-//! The invariant that makes "one receive frees exactly one, order kept" hold: a publisher waits in the
-//! queue **with** its envelope, and only while the buffer is full. Whoever takes an envelope out moves
-//! the first waiting one in, under the same lock; nobody can get between.
+//! Two invariants. A publisher waits in the queue **with** its envelope, and only while the buffer is
+//! full; whoever takes an envelope out moves the first waiting one in, so that one receive frees exactly
+//! one and the order is kept. A receiver goes to sleep only while the buffer is empty; each envelope that
+//! comes in, by whatever way, wakes one, and a receiver that was woken and goes away without looking
+//! passes that on.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
-use std::time::Instant;
+use core::task::Waker;
 
-use super::cancel::{GaveUp, Wait};
 use super::observer::{Recipient, WhenFull};
-use super::subscription::{RecvError, SubscriptionStats};
+use super::routes::Target;
+use super::subscription::SubscriptionStats;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
-use crate::sync::{Acquire, AtomicWord, Release, Word};
+use crate::sync::{AtomicWord, Relaxed, Word};
 
 pub(super) type Predicate = Box<dyn Fn(&Envelope) -> bool + Send + Sync>;
 
 /// How many slots a buffer has from the start, at most; it grows to its capacity beyond.
 const RESERVED: usize = 1024;
 
-pub(super) struct Queue {
+/// What never changes of a subscription.
+pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
     pub(super) predicate: Option<Predicate>,
     /// Has passed the check of `Pattern`.
     pattern: Box<str>,
-    state: Mutex<State>,
-    readable: Condvar,
 }
 
-struct State {
-    pending: VecDeque<Pending>,
-    /// Not empty only while `pending` is full and `end` is `Open`.
-    waiting: VecDeque<Waiting>,
-    end: End,
-    /// How many receivers sleep on `readable`.
-    receivers: usize,
-    /// How many were dropped since the last one in `pending`, or since the last one received.
-    gap: u64,
-    /// How many were dropped right before the last one received.
-    missed: u64,
-    stats: SubscriptionStats,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Open,
-    /// No publisher waits here any more; envelopes for which there is room still come in.
-    Closing,
-    Closed,
-}
-
-struct Pending {
-    envelope: Arc<Envelope>,
-    /// How many were dropped right before it.
-    missed: u64,
-}
-
-struct Waiting {
-    envelope: Arc<Envelope>,
-    ticket: Arc<Ticket>,
-}
-
-/// What a waiting publisher looks at.
-pub(super) struct Ticket {
-    thread: Thread,
-    outcome: AtomicWord,
-}
-
-const WAITING: Word = 0;
-const DELIVERED: Word = 1;
-const CLOSED: Word = 2;
-
-impl Ticket {
-    fn new() -> Self {
-        Self { thread: std::thread::current(), outcome: AtomicWord::new(WAITING) }
-    }
-
-    fn settle(&self, outcome: Word) {
-        self.outcome.store(outcome, Release); // partner: `outcome`
-        self.thread.unpark();
-    }
-
-    fn outcome(&self) -> Word {
-        self.outcome.load(Acquire) // partner: `settle`
-    }
-}
-
-/// What became of an envelope that was offered.
-pub(super) enum Offer {
-    Delivered,
-    /// Delivered, and the oldest had to go.
-    Displaced(Arc<Envelope>),
-    Dropped,
-    Closed,
-    /// The publisher waits; see [`Queue::wait`].
-    Waits(Arc<Ticket>),
-}
-
-/// What became of an envelope that was waited with.
-pub(super) enum Waited {
-    Delivered,
-    Closed,
-    GaveUp(GaveUp),
-}
-
-impl Queue {
+impl About {
     pub(super) fn new(
         id: u64,
         pattern: Pattern<'_>,
@@ -120,24 +42,7 @@ impl Queue {
         when_full: WhenFull,
         predicate: Option<Predicate>,
     ) -> Self {
-        let state = State {
-            pending: VecDeque::with_capacity(capacity.min(RESERVED)),
-            waiting: VecDeque::new(),
-            end: End::Open,
-            receivers: 0,
-            gap: 0,
-            missed: 0,
-            stats: SubscriptionStats::default(),
-        };
-        Self {
-            id,
-            capacity,
-            when_full,
-            predicate,
-            pattern: pattern.as_str().into(),
-            state: Mutex::new(state),
-            readable: Condvar::new(),
-        }
+        Self { id, capacity, when_full, predicate, pattern: pattern.as_str().into() }
     }
 
     pub(super) fn pattern(&self) -> Pattern<'_> {
@@ -148,185 +53,210 @@ impl Queue {
         Recipient { id: self.id, pattern: self.pattern(), when_full: self.when_full }
     }
 
-    // No user code runs under this lock, so a poisoned one is as good as any.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts `envelope` in, if there is room or the policy makes some.
-    pub(super) fn offer(&self, envelope: &Arc<Envelope>, may_wait: bool) -> Offer {
-        let mut state = self.state();
-        if state.end == End::Closed {
-            return Offer::Closed;
-        }
-        let displaced = if state.pending.len() < self.capacity {
-            None
-        } else {
-            match self.when_full {
-                WhenFull::DropOldest => state.displace(),
-                WhenFull::Block if may_wait => {
-                    if state.end == End::Closing {
-                        return Offer::Closed;
-                    }
-                    let ticket = Arc::new(Ticket::new());
-                    let waiting = Waiting { envelope: envelope.clone(), ticket: ticket.clone() };
-                    state.waiting.push_back(waiting);
-                    return Offer::Waits(ticket);
-                }
-                WhenFull::DropNewest | WhenFull::Block => {
-                    state.stats.dropped_newest += 1;
-                    state.gap += 1;
-                    return Offer::Dropped;
-                }
-            }
-        };
-        state.put(envelope.clone());
-        let sleeps = state.receivers > 0;
-        drop(state);
-        if sleeps {
-            self.readable.notify_one();
-        }
-        displaced.map_or(Offer::Delivered, Offer::Displaced)
-    }
-
-    /// Parks until the envelope of `ticket` is in, or cannot get in any more.
-    pub(super) fn wait(&self, ticket: &Arc<Ticket>, wait: &Wait<'_>) -> Waited {
-        loop {
-            match ticket.outcome() {
-                DELIVERED => return Waited::Delivered,
-                CLOSED => return Waited::Closed,
-                _ => {}
-            }
-            if let Err(gave_up) = wait.park() {
-                if self.withdraw(ticket) {
-                    return Waited::GaveUp(gave_up);
-                }
-                std::thread::yield_now(); // whoever settles it is about to say how
-            }
-        }
-    }
-
-    /// Takes the envelope of `ticket` back, counted as dropped. `false` if its case is settled.
-    pub(super) fn withdraw(&self, ticket: &Arc<Ticket>) -> bool {
-        let mut state = self.state();
-        let mine = |waiting: &Waiting| Arc::ptr_eq(&waiting.ticket, ticket);
-        let Some(at) = state.waiting.iter().position(mine) else { return false };
-        let waiting = state.waiting.remove(at);
-        state.stats.dropped_newest += 1;
-        state.gap += 1;
-        drop(state);
-        drop(waiting); // after the lock
-        true
-    }
-
-    /// Takes the oldest envelope, and lets the first publisher that waits put its own in.
-    pub(super) fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
-        let mut state = self.state();
-        let taken = state.take();
-        let end = state.end;
-        drop(state);
-        Self::finish(taken).ok_or(if end == End::Closed {
-            RecvError::Closed
-        } else {
-            RecvError::Empty
-        })
-    }
-
-    /// The same, and waits for one, at most until `deadline`.
-    pub(super) fn recv(&self, deadline: Option<Instant>) -> Result<Arc<Envelope>, RecvError> {
-        let mut state = self.state();
-        loop {
-            let taken = state.take();
-            if taken.is_some() {
-                drop(state);
-                return Self::finish(taken).ok_or(RecvError::Empty);
-            }
-            if state.end == End::Closed {
-                return Err(RecvError::Closed);
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(RecvError::Empty);
-            }
-            state.receivers += 1;
-            state = match left {
-                None => self.readable.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => {
-                    let woken = self.readable.wait_timeout(state, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-            state.receivers -= 1;
-        }
-    }
-
-    /// Wakes the publisher whose envelope moved in.
-    fn finish(taken: Option<(Arc<Envelope>, Option<Arc<Ticket>>)>) -> Option<Arc<Envelope>> {
-        let (envelope, ticket) = taken?;
-        if let Some(ticket) = ticket {
-            ticket.settle(DELIVERED);
-        }
-        Some(envelope)
-    }
-
-    /// Sends the waiting publishers away, and lets none wait any more.
-    pub(super) fn refuse_waiting(&self) {
-        self.advance(End::Closing);
-    }
-
-    /// Ends the stream. What is in stays readable.
-    pub(super) fn close(&self) {
-        self.advance(End::Closed);
-    }
-
-    fn advance(&self, end: End) {
-        let mut state = self.state();
-        if state.end != End::Closed {
-            state.end = end;
-        }
-        let waiting = core::mem::take(&mut state.waiting);
-        let sleeps = state.receivers > 0;
-        drop(state);
-        for waiting in &waiting {
-            waiting.ticket.settle(CLOSED);
-        }
-        if sleeps {
-            self.readable.notify_all();
-        }
-    }
-
-    /// Ends the stream and drops what is in, counted. Gives the final numbers.
-    pub(super) fn abandon(&self) -> SubscriptionStats {
-        self.close();
-        let mut state = self.state();
-        let pending = core::mem::take(&mut state.pending);
-        state.stats.abandoned += pending.len() as u64;
-        let stats = state.stats;
-        drop(state);
-        drop(pending); // after the lock
-        stats
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.state().end == End::Closed
-    }
-
-    pub(super) fn missed(&self) -> u64 {
-        self.state().missed
-    }
-
-    pub(super) fn stats(&self) -> SubscriptionStats {
-        let state = self.state();
-        let pending = state.pending.len() as u64;
-        SubscriptionStats { pending, waiting: state.waiting.len() as u64, ..state.stats }
+    pub(super) const fn target(&self, key: u32) -> Target {
+        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
     }
 }
 
-impl State {
-    fn put(&mut self, envelope: Arc<Envelope>) {
+pub(super) struct Queue {
+    pub(super) about: Arc<About>,
+    // What a publish needs of `about`, at hand.
+    pub(super) id: u64,
+    pub(super) when_full: WhenFull,
+    capacity: usize,
+    pub(super) end: End,
+    pending: VecDeque<Pending>,
+    /// Made when somebody waits for the first time.
+    asleep: Option<Box<Asleep>>,
+    /// How many were dropped since the last one in `pending`, or since the last one received.
+    gap: u64,
+    // As in `SubscriptionStats`.
+    delivered: u64,
+    received: u64,
+    dropped_newest: u64,
+    dropped_oldest: u64,
+    high_water: usize,
+}
+
+#[derive(Default)]
+struct Asleep {
+    /// Not empty only while the buffer is full and the queue is open.
+    publishers: VecDeque<Waiting>,
+    /// Who went to sleep while the buffer was empty, and was not woken since.
+    receivers: VecDeque<(ReceiverId, Waker)>,
+    last_receiver: ReceiverId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Open,
+    /// No publisher waits here any more; envelopes for which there is room still come in.
+    Closing,
+    Closed,
+}
+
+pub(super) struct Pending {
+    pub(super) envelope: Arc<Envelope>,
+    /// How many were dropped right before it.
+    pub(super) missed: u64,
+}
+
+/// What a receive takes, and who is to be woken for it after the lock.
+pub(super) struct Taken {
+    pub(super) it: Pending,
+    /// Whose envelope moved in.
+    publisher: Option<Arc<Ticket>>,
+    /// For which it moved in.
+    receiver: Option<Waker>,
+}
+
+impl Taken {
+    #[inline]
+    pub(super) fn wake(self) -> Pending {
+        if let Some(publisher) = self.publisher {
+            publisher.wake();
+        }
+        if let Some(receiver) = self.receiver {
+            receiver.wake();
+        }
+        self.it
+    }
+}
+
+struct Waiting {
+    envelope: Arc<Envelope>,
+    ticket: Arc<Ticket>,
+}
+
+/// A receiver that waits, told from the others of its queue.
+pub(super) type ReceiverId = u32;
+
+/// What a waiting publisher looks at.
+pub(super) struct Ticket {
+    publisher: Waker,
+    outcome: AtomicWord,
+}
+
+const WAITING: Word = 0;
+const DELIVERED: Word = 1;
+const CLOSED: Word = 2;
+
+/// What became of an envelope that was waited with.
+pub(super) enum Settled {
+    Delivered,
+    Closed,
+}
+
+impl Ticket {
+    pub(super) fn new(publisher: Waker) -> Self {
+        Self { publisher, outcome: AtomicWord::new(WAITING) }
+    }
+
+    /// Under the lock of the bus; [`wake`](Self::wake) follows after it. The publisher takes that lock once
+    /// more before it returns, so what it waited for is before that.
+    fn settle(&self, outcome: Word) {
+        self.outcome.store(outcome, Relaxed);
+    }
+
+    pub(super) fn wake(&self) {
+        self.publisher.wake_by_ref();
+    }
+
+    pub(super) fn settled(&self) -> Option<Settled> {
+        match self.outcome.load(Relaxed) {
+            DELIVERED => Some(Settled::Delivered),
+            CLOSED => Some(Settled::Closed),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an envelope may come in.
+pub(super) enum Room {
+    /// It may, and must.
+    Yes,
+    /// The same, and this one had to go.
+    Displaced(Arc<Envelope>),
+    /// It may not. Nothing is counted yet.
+    Full,
+    Closed,
+}
+
+impl Queue {
+    pub(super) fn new(about: Arc<About>, end: End) -> Self {
+        Self {
+            pending: VecDeque::with_capacity(match end {
+                End::Closed => 0,
+                _ => about.capacity.min(RESERVED),
+            }),
+            id: about.id,
+            when_full: about.when_full,
+            capacity: about.capacity,
+            about,
+            end,
+            asleep: None,
+            gap: 0,
+            delivered: 0,
+            received: 0,
+            dropped_newest: 0,
+            dropped_oldest: 0,
+            high_water: 0,
+        }
+    }
+
+    /// Makes room for one envelope, if the policy can.
+    #[inline]
+    pub(super) fn room(&mut self) -> Room {
+        if self.end == End::Closed {
+            return Room::Closed;
+        }
+        if self.pending.len() < self.capacity {
+            return Room::Yes;
+        }
+        match self.when_full {
+            WhenFull::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
+            WhenFull::DropNewest | WhenFull::Block => Room::Full,
+        }
+    }
+
+    /// Puts it last. There is room. Gives the receiver to wake.
+    #[inline]
+    pub(super) fn put(&mut self, envelope: Arc<Envelope>) -> Option<Waker> {
         self.pending.push_back(Pending { envelope, missed: core::mem::take(&mut self.gap) });
-        self.stats.delivered += 1;
-        self.stats.high_water = self.stats.high_water.max(self.pending.len() as u64);
+        self.delivered += 1;
+        self.high_water = self.high_water.max(self.pending.len());
+        self.next_to_wake()
+    }
+
+    #[inline]
+    fn next_to_wake(&mut self) -> Option<Waker> {
+        self.asleep.as_mut()?.receivers.pop_front().map(|(_, waker)| waker)
+    }
+
+    /// Counts an envelope for which there was no room.
+    pub(super) const fn refuse(&mut self) {
+        self.dropped_newest += 1;
+        self.gap += 1;
+    }
+
+    /// Lets a publisher wait with its envelope. The buffer is full. `false` if the bus is about to close.
+    pub(super) fn wait(&mut self, envelope: Arc<Envelope>, ticket: Arc<Ticket>) -> bool {
+        let open = self.end == End::Open;
+        if open {
+            let publishers = &mut self.asleep.get_or_insert_default().publishers;
+            publishers.push_back(Waiting { envelope, ticket });
+        }
+        open
+    }
+
+    /// Takes the envelope of `ticket` back, counted as dropped. `None` if its case is settled.
+    pub(super) fn withdraw(&mut self, ticket: &Arc<Ticket>) -> Option<Arc<Envelope>> {
+        let mine = |waiting: &Waiting| Arc::ptr_eq(&waiting.ticket, ticket);
+        let publishers = &mut self.asleep.as_mut()?.publishers;
+        let at = publishers.iter().position(mine)?;
+        let waiting = publishers.remove(at)?;
+        self.refuse();
+        Some(waiting.envelope)
     }
 
     /// Drops the oldest; the gap it leaves is before the one that is now first.
@@ -334,45 +264,115 @@ impl State {
         let oldest = self.pending.pop_front()?;
         let gap = self.pending.front_mut().map_or(&mut self.gap, |next| &mut next.missed);
         *gap += oldest.missed + 1;
-        self.stats.dropped_oldest += 1;
+        self.dropped_oldest += 1;
         Some(oldest.envelope)
     }
 
-    fn take(&mut self) -> Option<(Arc<Envelope>, Option<Arc<Ticket>>)> {
-        let taken = self.pending.pop_front()?;
-        self.missed = taken.missed;
-        self.stats.received += 1;
-        let ticket = self.waiting.pop_front().map(|first| {
-            self.put(first.envelope);
-            first.ticket
+    /// Takes the oldest, and lets the first publisher that waits put its own in.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        let it = self.pending.pop_front()?;
+        self.received += 1;
+        let first = self.asleep.as_mut().and_then(|asleep| asleep.publishers.pop_front());
+        let Some(first) = first else {
+            return Some(Taken { it, publisher: None, receiver: None });
+        };
+        let receiver = self.put(first.envelope);
+        first.ticket.settle(DELIVERED);
+        Some(Taken { it, publisher: Some(first.ticket), receiver })
+    }
+
+    /// Puts what was taken back in front, in spite of the capacity. Gives the receiver to wake.
+    pub(super) fn put_back(&mut self, taken: Pending) -> Option<Waker> {
+        self.pending.push_front(taken);
+        self.received -= 1;
+        self.next_to_wake()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Registers a receiver, or what wakes it from now on. The buffer is empty. Gives what woke it so
+    /// far, to be dropped after the lock.
+    pub(super) fn sleep(&mut self, id: &mut Option<ReceiverId>, waker: Waker) -> Option<Waker> {
+        let asleep = self.asleep.get_or_insert_default();
+        let registered = asleep.receivers.iter_mut().find(|(receiver, _)| Some(*receiver) == *id);
+        if let Some((_, old)) = registered {
+            return Some(core::mem::replace(old, waker));
+        }
+        let id = *id.get_or_insert_with(|| {
+            asleep.last_receiver = asleep.last_receiver.wrapping_add(1);
+            asleep.last_receiver
         });
-        Some((taken.envelope, ticket))
+        asleep.receivers.push_back((id, waker));
+        None
+    }
+
+    /// A receiver does not wait any more. Gives what was to wake it, to be dropped after the lock.
+    pub(super) fn awake(&mut self, id: Option<ReceiverId>) -> Option<Waker> {
+        let id = id?;
+        let receivers = &mut self.asleep.as_mut()?.receivers;
+        let at = receivers.iter().position(|(receiver, _)| *receiver == id)?;
+        receivers.remove(at).map(|(_, waker)| waker)
+    }
+
+    /// A receiver goes away without another look. If it was woken for an envelope that is still there,
+    /// this gives another one that is to be woken for it, and `true`.
+    pub(super) fn forget(&mut self, id: Option<ReceiverId>) -> Option<(Waker, bool)> {
+        match self.awake(id) {
+            Some(waker) => Some((waker, false)),
+            None if self.pending.is_empty() => None,
+            None => self.next_to_wake().map(|waker| (waker, true)),
+        }
+    }
+
+    /// Goes on to `end`. Gives who is to be woken.
+    pub(super) fn advance(&mut self, end: End) -> Sent {
+        if self.end != End::Closed {
+            self.end = end;
+        }
+        let Some(asleep) = &mut self.asleep else { return Sent::default() };
+        let publishers = core::mem::take(&mut asleep.publishers);
+        publishers.iter().for_each(|waiting| waiting.ticket.settle(CLOSED));
+        let receivers = match self.end {
+            End::Closed => core::mem::take(&mut asleep.receivers),
+            _ => VecDeque::new(),
+        };
+        Sent { publishers, receivers }
+    }
+
+    pub(super) fn stats(&self) -> SubscriptionStats {
+        let waiting = self.asleep.as_ref().map_or(0, |asleep| asleep.publishers.len());
+        SubscriptionStats {
+            delivered: self.delivered,
+            received: self.received,
+            dropped_newest: self.dropped_newest,
+            dropped_oldest: self.dropped_oldest,
+            abandoned: 0,
+            pending: self.pending.len() as u64,
+            waiting: waiting as u64,
+            high_water: self.high_water as u64,
+        }
+    }
+
+    /// The numbers of one whose handle is gone: what is pending is abandoned.
+    pub(super) fn final_stats(&self) -> SubscriptionStats {
+        SubscriptionStats { abandoned: self.pending.len() as u64, pending: 0, ..self.stats() }
     }
 }
 
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription")
-            .field("id", &self.id)
-            .field("pattern", &self.pattern)
-            .field("capacity", &self.capacity)
-            .field("when_full", &self.when_full)
-            .field("closed", &self.is_closed())
-            .field("stats", &self.stats())
-            .finish()
-    }
+/// Who was sent away; to be woken after the lock.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Sent {
+    publishers: VecDeque<Waiting>,
+    receivers: VecDeque<(ReceiverId, Waker)>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Queue;
-    use crate::subject_bus::Subscription;
-
-    /// What a subscription takes beyond its buffer, its pattern and its filter; the index adds less than
-    /// 100 bytes per pattern.
-    #[test]
-    fn a_subscription_is_small() {
-        let counts = 2 * size_of::<usize>(); // of the `Arc`
-        assert!(counts + size_of::<Queue>() + size_of::<Subscription>() <= 400);
+impl Sent {
+    pub(super) fn wake(self) {
+        self.publishers.iter().for_each(|waiting| waiting.ticket.wake());
+        self.receivers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }

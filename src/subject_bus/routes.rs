@@ -1,251 +1,464 @@
 //! Which subscriptions match a subject.
 //!
-//! An **index** behind a lock knows all subscriptions: those without wildcards in a map, those with in a
-//! tree with a node per segment. A **cache** in front of it, read without a lock, knows the answers to
-//! the subjects asked for last. Every change of the index is followed by a new, empty cache; an answer
-//! is put into the cache that was there before the index was asked, so no cache holds an answer older
-//! than itself.
+//! A **tree** with a node per segment knows all patterns; a **cache** in front of it knows the answers
+//! for the subjects asked for so far. Every change of the tree empties the cache. All of this lies under
+//! the lock of the bus.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::BuildHasher;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use core::hash::{BuildHasher, Hasher};
 
-use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use slab::Slab;
 
-use super::queue::Queue;
 use crate::subject::{Pattern, Subject};
-use crate::sync::{AtomicWord, Relaxed, Word};
 
-type Map<V> = HashMap<Box<str>, V, RandomState>;
-
-pub(super) struct Routes {
-    index: Mutex<Index>,
-    cache: ArcSwap<Cache>,
-    hasher: RandomState,
-    /// Slots of a cache: a power of two, or 0 for none.
-    slots: usize,
+/// A subscription, as routes name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    /// Unique on the bus, and rising in the order of opening.
+    pub(super) id: u64,
+    /// Where its queue is, as long as it has this id.
+    pub(super) key: u32,
+    /// Whether it has a filter.
+    pub(super) filtered: bool,
+    /// Whether its pattern ends with `>`.
+    pub(super) rest: bool,
 }
 
+/// Who matches a subject, in the order in which they were opened.
+pub(super) struct Route<'a> {
+    pub(super) targets: &'a [Target],
+    pub(super) cached: Option<&'a Arc<[Target]>>,
+}
+
+impl Route<'_> {
+    /// The same, to be kept. Allocates where the cache does not know the answer.
+    pub(super) fn keep(&self) -> Arc<[Target]> {
+        self.cached.map_or_else(|| self.targets.into(), Arc::clone)
+    }
+}
+
+pub(super) struct Routes {
+    tree: Tree,
+    cache: Cache,
+    hasher: RandomState,
+    /// How many answers the cache keeps.
+    size: usize,
+    /// How many answers found no place in it since it was full.
+    misses: usize,
+    /// How many searches there were since it had an answer.
+    losing: u32,
+    /// The answer for a subject that is not in the cache.
+    found: Vec<Target>,
+}
+
+/// Answers that were given.
+pub(super) type Cache = HashTable<Answer>;
+
+pub(super) struct Answer {
+    subject: Box<str>,
+    targets: Arc<[Target]>,
+}
+
+/// How often the answers of a full cache are missed, for each of them, before they make room for others:
+/// often enough that subjects which never repeat pay little for the cache.
+const PATIENCE: usize = 8;
+
+/// How many misses in a row make the cache not worth a look, and how many searches go by without one
+/// then.
+const LOSING: u32 = 64;
+const UNSEEN: u32 = 16;
+
 impl Routes {
-    /// `size` answers are kept, rounded up to a power of two; 0 for none.
+    /// `size` answers are kept.
     pub(super) fn new(size: usize) -> Self {
-        let slots = if size == 0 { 0 } else { size.clamp(WAYS, 1 << 24).next_power_of_two() };
         Self {
-            index: Mutex::default(),
-            cache: ArcSwap::from_pointee(Cache::default()),
+            tree: Tree::default(),
+            cache: Cache::new(),
             hasher: RandomState::default(),
-            slots,
+            size,
+            misses: 0,
+            losing: 0,
+            found: Vec::new(),
         }
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn insert(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
+        self.tree.insert(pattern.as_str().as_bytes(), target);
+        self.forget()
     }
 
-    pub(super) fn insert(&self, queue: &Arc<Queue>) {
-        self.index().insert(queue);
-        self.forget();
-    }
-
-    pub(super) fn remove(&self, queue: &Queue) {
-        let removed = self.index().remove(queue.pattern(), queue.id);
-        if removed.is_some() {
-            self.forget();
+    /// Does nothing where the subscription is not in the tree.
+    pub(super) fn remove(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
+        if self.tree.remove(pattern.as_str().as_bytes(), target.id) {
+            return self.forget();
         }
-        drop(removed); // after the lock: it may hold the last reference to a predicate
+        Cache::new()
     }
 
-    /// From here on, nobody finds an answer of before.
-    fn forget(&self) {
-        self.cache.store(Arc::default());
+    /// Forgets the answers. They are given back, to be dropped after the lock.
+    #[must_use]
+    fn forget(&mut self) -> Cache {
+        (self.misses, self.losing) = (0, 0);
+        core::mem::take(&mut self.cache)
     }
 
-    /// Calls `f` with the subscriptions that match, in the order in which they were opened. No lock is
-    /// held meanwhile.
-    pub(super) fn with<R>(&self, subject: Subject<'_>, f: impl FnOnce(&[Arc<Queue>]) -> R) -> R {
-        if self.slots == 0 {
-            return f(&self.ask(subject));
+    #[inline]
+    pub(super) fn find(&mut self, subject: Subject<'_>) -> Route<'_> {
+        let text = subject.as_str();
+        if self.size == 0 || self.losing >= LOSING && !self.losing.is_multiple_of(UNSEEN) {
+            self.losing = self.losing.wrapping_add(1);
+            return Self::search(&self.tree, &mut self.found, text);
         }
-        let cache = self.cache.load();
-        let slots = cache.slots.get_or_init(|| (0..self.slots).map(|_| OnceLock::new()).collect());
-        let hash = self.hasher.hash_one(subject.as_str().as_bytes());
-        let mut free = None;
-        for way in 0..WAYS {
-            // The low bits choose; what the hash has more of is not needed.
-            let slot = &slots[(hash as usize).wrapping_add(way) & (self.slots - 1)];
-            match slot.get() {
-                Some(entry) if *entry.subject == *subject.as_str() => return f(&entry.queues),
-                Some(_) => {}
-                None => {
-                    free = Some(slot);
-                    break;
+        let hash = hash(&self.hasher, text);
+        match self.cache.find_entry(hash, |answer| *answer.subject == *text) {
+            Ok(found) => {
+                self.losing = 0;
+                found.into_mut().route()
+            }
+            Err(absent) => {
+                self.losing = self.losing.wrapping_add(1);
+                let route = Self::search(&self.tree, &mut self.found, text);
+                let cache = absent.into_table();
+                if cache.len() < self.size {
+                    return Self::remember(cache, &self.hasher, hash, text, route.targets);
                 }
+                self.misses += 1;
+                if self.misses / PATIENCE >= self.size {
+                    self.misses = 0;
+                    cache.clear();
+                }
+                route
             }
-        }
-        let queues = self.ask(subject);
-        let Some(slot) = free else {
-            if cache.misses.fetch_add(1, Relaxed) == PATIENCE * self.slots as Word {
-                self.forget(); // full of subjects that nobody asks for any more
-            }
-            return f(&queues);
-        };
-        let entry = Entry { subject: subject.as_str().into(), queues: queues.into() };
-        match slot.set(entry) {
-            Ok(()) => f(slot.get().map_or(&[], |entry| &entry.queues)),
-            // Another publisher was faster. Its answer stays there; this one serves once.
-            Err(entry) => f(&entry.queues),
         }
     }
 
-    fn ask(&self, subject: Subject<'_>) -> Vec<Arc<Queue>> {
-        self.index().find(subject)
+    #[cold]
+    fn remember<'a>(
+        cache: &'a mut Cache,
+        hasher: &RandomState,
+        hash_: u64,
+        text: &str,
+        targets: &[Target],
+    ) -> Route<'a> {
+        let answer = Answer { subject: text.into(), targets: targets.into() };
+        let rehash = |answer: &Answer| hash(hasher, &answer.subject);
+        cache.insert_unique(hash_, answer, rehash).into_mut().route()
+    }
+
+    fn search<'a>(tree: &Tree, found: &'a mut Vec<Target>, text: &str) -> Route<'a> {
+        found.clear();
+        tree.find(ROOT, text.as_bytes(), found);
+        if found.len() > 1 {
+            found.sort_unstable(); // by id
+        }
+        Route { targets: found, cached: None }
+    }
+}
+
+#[inline]
+pub(super) fn hash(hasher: &impl BuildHasher, subject: &str) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(subject.as_bytes());
+    hasher.finish()
+}
+
+impl Answer {
+    fn route(&self) -> Route<'_> {
+        Route { targets: &self.targets, cached: Some(&self.targets) }
     }
 }
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Routes").field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("Routes").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
-/// How many slots a subject may be in.
-const WAYS: usize = 4;
-
-/// How often the slots of a cache are missed before they are given to other subjects: often enough that
-/// subjects which never repeat pay little for the cache.
-const PATIENCE: Word = 8;
-
-/// Answers that were given. A slot is written once; a full cache is replaced as a whole.
-#[derive(Default)]
-struct Cache {
-    slots: OnceLock<Box<[OnceLock<Entry>]>>,
-    /// How many answers found no place.
-    misses: AtomicWord,
+/// The patterns: a node per row of segments that one of them begins with.
+struct Tree {
+    nodes: Slab<Node>,
+    /// Which nodes there are, by the node before and the text of the segment between.
+    edges: HashTable<u32>,
+    hasher: RandomState,
 }
 
-struct Entry {
-    subject: Box<str>,
-    queues: Box<[Arc<Queue>]>,
-}
+/// The key of the node that stands for no segment.
+const ROOT: u32 = 0;
 
-#[derive(Default)]
-struct Index {
-    exact: Map<Vec<Arc<Queue>>>,
-    wild: Node,
-}
-
-/// The place in the tree that a row of segments leads to.
 #[derive(Default)]
 struct Node {
-    named: Map<Self>,
-    /// Behind `*`.
-    any: Option<Box<Self>>,
-    /// Patterns that end here.
-    here: Vec<Arc<Queue>>,
-    /// Patterns that end here with `>`.
-    rest: Vec<Arc<Queue>>,
-}
-
-impl Index {
-    fn insert(&mut self, queue: &Arc<Queue>) {
-        let pattern = queue.pattern().as_str();
-        if !is_wild(pattern) {
-            self.exact.entry(pattern.into()).or_default().push(queue.clone());
-            return;
-        }
-        let mut node = &mut self.wild;
-        for segment in pattern.split('.') {
-            node = match segment {
-                ">" => return node.rest.push(queue.clone()),
-                "*" => node.any.get_or_insert_default(),
-                name => node.named.entry(name.into()).or_default(),
-            };
-        }
-        node.here.push(queue.clone());
-    }
-
-    /// Takes the subscription out, and what of the tree only it needed.
-    fn remove(&mut self, pattern: Pattern<'_>, id: u64) -> Option<Arc<Queue>> {
-        let pattern = pattern.as_str();
-        if is_wild(pattern) {
-            return self.wild.remove(Some(pattern), id);
-        }
-        let queues = self.exact.get_mut(pattern)?;
-        let removed = take(queues, id);
-        if queues.is_empty() {
-            self.exact.remove(pattern);
-        }
-        removed
-    }
-
-    fn find(&self, subject: Subject<'_>) -> Vec<Arc<Queue>> {
-        let mut found = self.exact.get(subject.as_str()).cloned().unwrap_or_default();
-        self.wild.find(Some(subject.as_str()), &mut found);
-        found.sort_unstable_by_key(|queue| queue.id);
-        found
-    }
+    /// The node before.
+    from: u32,
+    /// The node behind `*`; [`ROOT`], which is behind nothing, for none.
+    any: u32,
+    /// How many nodes come after, the one behind `*` aside.
+    named: u32,
+    // The segment between the node before and this one.
+    len: u16,
+    word: u64,
+    more: Box<[u8]>,
+    /// Patterns that end here, `>` aside.
+    ends: Vec<Target>,
 }
 
 impl Node {
-    /// At most one level per segment, of which a subject has 512.
-    fn find(&self, segments: Option<&str>, found: &mut Vec<Arc<Queue>>) {
-        let Some(segments) = segments else {
-            found.extend_from_slice(&self.here);
-            return;
+    fn new(from: u32, segment: Segment<'_>) -> Self {
+        let Segment { word, len, more } = segment;
+        // A pattern has 1024 bytes at most.
+        Self { from, word, len: len as u16, more: more.into(), ..Self::default() }
+    }
+
+    const fn segment(&self) -> Segment<'_> {
+        Segment { word: self.word, len: self.len as usize, more: &self.more }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.named == 0 && self.any == ROOT && self.ends.is_empty()
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::default());
+        Self { nodes, edges: HashTable::new(), hasher: RandomState::default() }
+    }
+}
+
+impl Tree {
+    #[inline]
+    fn hash(hasher: &RandomState, from: u32, segment: Segment<'_>) -> u64 {
+        let mut hasher = hasher.build_hasher();
+        hasher.write_u64(segment.word);
+        hasher.write_u32(from);
+        if !segment.more.is_empty() {
+            hasher.write(segment.more);
+        }
+        hasher.finish()
+    }
+
+    /// The node behind a segment.
+    #[inline]
+    fn next(&self, from: u32, segment: Segment<'_>) -> Option<u32> {
+        let is = |to: &u32| {
+            let node = &self.nodes[*to as usize];
+            node.from == from && node.segment() == segment
         };
-        found.extend_from_slice(&self.rest);
-        let (first, more) = split(segments);
-        if let Some(node) = self.named.get(first) {
-            node.find(more, found);
-        }
-        if let Some(node) = &self.any {
-            node.find(more, found);
-        }
+        self.edges.find(Self::hash(&self.hasher, from, segment), is).copied()
     }
 
-    fn remove(&mut self, segments: Option<&str>, id: u64) -> Option<Arc<Queue>> {
-        let Some(segments) = segments else { return take(&mut self.here, id) };
-        let (first, more) = split(segments);
-        match first {
-            ">" => take(&mut self.rest, id),
-            "*" => {
-                let node = self.any.as_mut()?;
-                let removed = node.remove(more, id);
-                if node.is_empty() {
-                    self.any = None;
+    /// The same, made where there is none.
+    fn extend(&mut self, from: u32, segment: Segment<'_>) -> u32 {
+        if let Some(to) = self.next(from, segment) {
+            return to;
+        }
+        let to = self.add(Node::new(from, segment));
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        let rehash = |to: &u32| {
+            let node = &nodes[*to as usize];
+            Self::hash(hasher, node.from, node.segment())
+        };
+        self.edges.insert_unique(Self::hash(hasher, from, segment), to, rehash);
+        self.nodes[from as usize].named += 1;
+        to
+    }
+
+    fn add(&mut self, node: Node) -> u32 {
+        grow(&mut self.nodes);
+        key(self.nodes.insert(node))
+    }
+
+    fn push(&mut self, node: u32, target: Target) {
+        let ends = &mut self.nodes[node as usize].ends;
+        if ends.is_empty() {
+            ends.reserve_exact(1); // most patterns are subscribed to once
+        }
+        ends.push(target);
+    }
+
+    fn insert(&mut self, mut pattern: &[u8], target: Target) {
+        let mut node = ROOT;
+        while !pattern.is_empty() {
+            let (segment, more) = split(pattern);
+            node = match (segment.is(b'>'), segment.is(b'*'), self.nodes[node as usize].any) {
+                (true, ..) => return self.push(node, Target { rest: true, ..target }),
+                (_, true, ROOT) => {
+                    let any = self.add(Node { from: node, ..Node::default() });
+                    self.nodes[node as usize].any = any;
+                    any
                 }
-                removed
+                (_, true, any) => any,
+                _ => self.extend(node, segment),
+            };
+            pattern = more;
+        }
+        self.push(node, target);
+    }
+
+    /// Takes the target out, and the nodes that only it needed. Whether it was there.
+    fn remove(&mut self, mut pattern: &[u8], id: u64) -> bool {
+        let mut at = ROOT;
+        while !pattern.is_empty() {
+            let (segment, more) = split(pattern);
+            at = match (segment.is(b'>'), segment.is(b'*')) {
+                (true, _) => break,
+                (_, true) => self.nodes[at as usize].any,
+                _ => self.next(at, segment).unwrap_or(ROOT),
+            };
+            if at == ROOT {
+                return false;
             }
-            name => {
-                let node = self.named.get_mut(name)?;
-                let removed = node.remove(more, id);
-                if node.is_empty() {
-                    self.named.remove(name);
+            pattern = more;
+        }
+        let ends = &mut self.nodes[at as usize].ends;
+        let Some(end) = ends.iter().position(|target| target.id == id) else { return false };
+        ends.remove(end);
+        while at != ROOT && self.nodes[at as usize].is_empty() {
+            let node = self.nodes.remove(at as usize);
+            let before = &mut self.nodes[node.from as usize];
+            if before.any == at {
+                before.any = ROOT;
+            } else {
+                before.named -= 1;
+                let hash = Self::hash(&self.hasher, node.from, node.segment());
+                if let Ok(edge) = self.edges.find_entry(hash, |to| *to == at) {
+                    edge.remove();
                 }
-                removed
+            }
+            at = node.from;
+        }
+        true
+    }
+
+    /// At most one level per segment, of which a subject has 512.
+    fn find(&self, mut node: u32, mut subject: &[u8], found: &mut Vec<Target>) {
+        loop {
+            let here = &self.nodes[node as usize];
+            let over = subject.is_empty();
+            found.extend(here.ends.iter().filter(|target| target.rest != over));
+            if over || here.named == 0 && here.any == ROOT {
+                return;
+            }
+            let (segment, more) = split(subject);
+            let named = if here.named == 0 { None } else { self.next(node, segment) };
+            node = match named {
+                Some(named) => {
+                    if here.any != ROOT {
+                        self.find(here.any, more, found);
+                    }
+                    named
+                }
+                None if here.any != ROOT => here.any,
+                None => return,
+            };
+            subject = more;
+        }
+    }
+}
+
+/// As many keys as this are not handed out: each stands for some 100 bytes.
+pub(super) fn key(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than 2^32 subscriptions and segments")
+}
+
+/// Makes room for one more, and by a quarter where there is none: a table twice as large as it need be
+/// is most of what a subscription takes.
+pub(super) fn grow<T>(slab: &mut Slab<T>) {
+    if slab.len() == slab.capacity() {
+        slab.reserve_exact(slab.len() / 4 + 4);
+    }
+}
+
+/// The text between two dots.
+#[derive(Clone, Copy)]
+struct Segment<'a> {
+    /// The first eight bytes, with zeros behind a shorter text: with the length, all of most segments.
+    word: u64,
+    len: usize,
+    /// What comes after the first eight bytes.
+    more: &'a [u8],
+}
+
+/// Short ones by their words alone: a call that compares no bytes costs more than all the rest.
+impl PartialEq for Segment<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+            && self.len == other.len
+            && (self.len <= size_of::<u64>() || self.more == other.more)
+    }
+}
+
+impl Segment<'_> {
+    /// Whether it is this wildcard. No other segment of a pattern has the byte.
+    #[inline]
+    const fn is(&self, wildcard: u8) -> bool {
+        self.word == wildcard as u64
+    }
+}
+
+/// The first segment, and what comes after its dot. `text` is not empty.
+#[inline]
+fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const DOTS: u64 = ONES * b'.' as u64;
+    let word = match text.first_chunk() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    // The lowest bit that is left tells the first byte that is a dot; those above it may lie.
+    let zeros = word ^ DOTS;
+    let dots = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
+    let (len, word) = if dots != 0 {
+        let bits = dots.trailing_zeros() - 7;
+        (bits as usize / 8, word & ((1 << bits) - 1))
+    } else {
+        let more = text.get(8..).unwrap_or_default();
+        let len = more.iter().position(|byte| *byte == b'.');
+        (len.map_or(text.len(), |len| 8 + len), word)
+    };
+    let more = text.get(8..len).unwrap_or_default();
+    (Segment { word, len, more }, text.get(len + 1..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_text_is_split_at_its_dots_wherever_they_are() {
+        for first in 1..20 {
+            for second in 0..20 {
+                let text = format!(
+                    "{}.{}",
+                    "ä-/0".repeat(5)[..]
+                        .chars()
+                        .cycle()
+                        .take(first)
+                        .collect::<alloc::string::String>(),
+                    "x".repeat(second)
+                );
+                let text = text.trim_end_matches('.');
+                let mut rest = text.as_bytes();
+                let mut segments = Vec::new();
+                while !rest.is_empty() {
+                    let (segment, more) = split(rest);
+                    let mut bytes = segment.word.to_le_bytes().to_vec();
+                    assert!(bytes.iter().skip(segment.len).all(|byte| *byte == 0), "{text}");
+                    bytes.truncate(segment.len);
+                    bytes.extend_from_slice(segment.more);
+                    segments.push(bytes);
+                    rest = more;
+                }
+                assert!(segments.into_iter().eq(text.split('.').map(str::as_bytes)), "{text}");
             }
         }
     }
-
-    fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
-    }
-}
-
-fn is_wild(pattern: &str) -> bool {
-    pattern.bytes().any(|byte| matches!(byte, b'*' | b'>'))
-}
-
-fn split(segments: &str) -> (&str, Option<&str>) {
-    segments.split_once('.').map_or((segments, None), |(first, more)| (first, Some(more)))
-}
-
-fn take(queues: &mut Vec<Arc<Queue>>, id: u64) -> Option<Arc<Queue>> {
-    let at = queues.iter().position(|queue| queue.id == id)?;
-    Some(queues.remove(at))
 }

@@ -1,20 +1,30 @@
 //! The receiving end: how it is opened, and the handle.
 
 use alloc::boxed::Box;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
+#[cfg(feature = "std")]
 use core::iter::FusedIterator;
+use core::task::{Poll, Waker};
+#[cfg(feature = "std")]
 use core::time::Duration;
+#[cfg(feature = "std")]
 use std::time::Instant;
 
-use super::Shared;
+#[cfg(feature = "std")]
 use super::cancel::{Cancel, Registration};
 use super::observer::WhenFull;
-use super::queue::{Predicate, Queue};
+use super::queue::{About, End, Pending, Predicate, Queue, ReceiverId, Taken};
+use super::routes::Target;
+use super::shared::Shared;
+use super::stream::SubscriptionStream;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
+#[cfg(feature = "std")]
+use crate::sync::host::{park, park_timeout, this_thread};
+use crate::sync::{PlainNumber, Relaxed};
 
 /// How many envelopes wait for a subscription that does not say otherwise.
 const CAPACITY: usize = 64;
@@ -26,6 +36,7 @@ pub struct SubscriptionOptions {
     capacity: usize,
     when_full: WhenFull,
     predicate: Option<Predicate>,
+    #[cfg(feature = "std")]
     cancel: Option<Cancel>,
 }
 
@@ -51,24 +62,41 @@ impl SubscriptionOptions {
     }
 
     /// Closes the subscription when `cancel` is cancelled.
+    #[cfg(feature = "std")]
     pub fn until(self, cancel: &Cancel) -> Self {
         Self { cancel: Some(cancel.clone()), ..self }
     }
 
-    pub(super) fn open(self, id: u64, pattern: Pattern<'_>, bus: &Weak<Shared>) -> Subscription {
-        let capacity = if self.capacity == 0 { CAPACITY } else { self.capacity };
-        let queue = Queue::new(id, pattern, capacity, self.when_full, self.predicate);
-        let mut subscription =
-            Subscription { queue: Arc::new(queue), bus: bus.clone(), _cancelled: None };
-        if let Some(cancel) = self.cancel {
-            let (queue, bus) = (Arc::downgrade(&subscription.queue), bus.clone());
-            subscription._cancelled = Some(cancel.on_cancel(move || {
-                if let Some(queue) = queue.upgrade() {
-                    close(&queue, &bus);
+    /// Opens a subscription; on a closed bus, or if it is cancelled already, one that has ended.
+    pub(super) fn open(self, pattern: Pattern<'_>, bus: &Arc<Shared>) -> Subscription {
+        let Self { capacity, when_full, predicate, .. } = self;
+        let capacity = if capacity == 0 { CAPACITY } else { capacity };
+        #[cfg(feature = "std")]
+        let cancel = self.cancel;
+        #[cfg(feature = "std")]
+        let ended = cancel.as_ref().is_some_and(Cancel::is_cancelled);
+        #[cfg(not(feature = "std"))]
+        let ended = false;
+        let about = |id| About::new(id, pattern, capacity, when_full, predicate);
+        let (about, target) = bus.insert(about, ended);
+        #[cfg(feature = "std")]
+        let cancelled = cancel.map(|cancel| {
+            let (bus, about) = (Arc::downgrade(bus), Arc::downgrade(&about));
+            cancel.on_cancel(move || {
+                if let (Some(bus), Some(about)) = (bus.upgrade(), about.upgrade()) {
+                    bus.end(&about, target);
                 }
-            }));
+            })
+        });
+        let missed = PlainNumber::new(0);
+        Subscription {
+            bus: bus.clone(),
+            about,
+            target,
+            missed,
+            #[cfg(feature = "std")]
+            _cancelled: cancelled,
         }
-        subscription
     }
 }
 
@@ -117,6 +145,7 @@ impl<'a> Subscribe<'a> {
     }
 
     /// Closes the subscription when `cancel` is cancelled.
+    #[cfg(feature = "std")]
     pub fn until(self, cancel: &Cancel) -> Self {
         Self { options: self.options.until(cancel), ..self }
     }
@@ -127,7 +156,7 @@ impl<'a> Subscribe<'a> {
     /// already ended.
     #[must_use = "dropping a subscription ends it"]
     pub fn open(self) -> Subscription {
-        self.bus.open(self.pattern, self.options)
+        self.options.open(self.pattern, self.bus)
     }
 }
 
@@ -137,7 +166,7 @@ impl<'a> Subscribe<'a> {
 /// It is a queue: each envelope is received once. Several threads may receive from one subscription,
 /// and each envelope goes to one of them.
 ///
-/// It ends by [`close`](Self::close), by the [`Cancel`] it was opened with, or with its bus. What is
+/// It ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its bus. What is
 /// queued then can still be received; after that comes the end. Dropping the handle ends it at once,
 /// and what is queued is counted as abandoned. Every way of ending sends the publishers that wait for
 /// room away.
@@ -145,6 +174,7 @@ impl<'a> Subscribe<'a> {
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, RecvError, SubjectBus};
 ///
 /// let bus = SubjectBus::new();
@@ -159,49 +189,50 @@ impl<'a> Subscribe<'a> {
 /// assert_eq!(hits.try_recv().unwrap().subject().as_str(), "player.2.hit");
 /// assert_eq!(hits.try_recv(), Err(RecvError::Closed));
 /// assert_eq!(hits.recv(), None); // the end, as often as it is asked for
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Debug)]
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
-    queue: Arc<Queue>,
-    bus: Weak<Shared>,
+    bus: Arc<Shared>,
+    about: Arc<About>,
+    target: Target,
+    /// How many were dropped right before the one that was received last.
+    missed: PlainNumber,
+    #[cfg(feature = "std")]
     _cancelled: Option<Registration>,
 }
 
 impl Subscription {
-    pub(super) fn queue(&self) -> &Arc<Queue> {
-        &self.queue
-    }
-
     /// Its number, unique on its bus.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.queue.id
+        self.about.id
     }
 
     /// What it subscribed to.
     #[must_use]
     pub fn pattern(&self) -> Pattern<'_> {
-        self.queue.pattern()
+        self.about.pattern()
     }
 
     /// How many envelopes may wait.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.queue.capacity
+        self.about.capacity
     }
 
     /// What happens to an envelope for which there is no room.
     #[must_use]
     pub fn when_full(&self) -> WhenFull {
-        self.queue.when_full
+        self.about.when_full
     }
 
     /// The next envelope. Waits for one; `None` is the end.
     #[must_use]
+    #[cfg(feature = "std")]
     pub fn recv(&self) -> Option<Arc<Envelope>> {
-        self.queue.recv(None).ok()
+        self.wait(None).ok()
     }
 
     /// The next envelope. Waits for one, but not longer than `timeout`; a timeout beyond what the clock
@@ -210,8 +241,9 @@ impl Subscription {
     /// # Errors
     ///
     /// [`RecvError::Empty`] if none came in time, [`RecvError::Closed`] at the end.
+    #[cfg(feature = "std")]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Envelope>, RecvError> {
-        self.queue.recv(Instant::now().checked_add(timeout))
+        self.wait(Instant::now().checked_add(timeout))
     }
 
     /// The next envelope, if there is one now. Never waits.
@@ -220,15 +252,101 @@ impl Subscription {
     ///
     /// [`RecvError::Empty`] if there is none now, [`RecvError::Closed`] at the end.
     pub fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
-        self.queue.try_recv()
+        match self.bus.take(self.target) {
+            Ok(taken) => Ok(self.received(taken)),
+            Err(true) => Err(RecvError::Closed),
+            Err(false) => Err(RecvError::Empty),
+        }
+    }
+
+    fn received(&self, taken: Pending) -> Arc<Envelope> {
+        self.missed.store(usize::try_from(taken.missed).unwrap_or(usize::MAX), Relaxed);
+        taken.envelope
+    }
+
+    #[cfg(feature = "std")]
+    fn wait(&self, deadline: Option<Instant>) -> Result<Arc<Envelope>, RecvError> {
+        let mut waits = None;
+        loop {
+            if let Poll::Ready(received) = self.poll(&mut waits, this_thread) {
+                return received.ok_or(RecvError::Closed);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match left {
+                None => park(),
+                Some(left) if left.is_zero() => {
+                    self.forget(waits);
+                    return Err(RecvError::Empty);
+                }
+                Some(left) => park_timeout(left),
+            }
+        }
+    }
+
+    /// Takes the oldest envelope. Where there is none, `waker` is told of the next one; `waits` is who
+    /// waits, for the next call and for [`forget`](Self::forget).
+    pub(super) fn poll(
+        &self,
+        waits: &mut Option<ReceiverId>,
+        waker: impl Fn() -> Waker,
+    ) -> Poll<Option<Arc<Envelope>>> {
+        let mut ready = None; // made before the lock, for it may be a user's
+        loop {
+            let mut state = self.bus.state.lock();
+            let Some(queue) = self.target.queue(&mut state.queues) else {
+                return Poll::Ready(None);
+            };
+            if let Some(taken) = queue.take() {
+                let waker = queue.awake(waits.take());
+                drop(state);
+                drop(waker); // after the lock
+                return Poll::Ready(Some(self.received(taken.wake())));
+            }
+            if queue.end == End::Closed {
+                return Poll::Ready(None);
+            }
+            if let Some(waker) = ready.take() {
+                let old = queue.sleep(waits, waker);
+                drop(state);
+                drop(old); // after the lock
+                return Poll::Pending;
+            }
+            drop(state);
+            ready = Some(waker());
+        }
+    }
+
+    /// A receiver that waits goes away.
+    pub(super) fn forget(&self, waits: Option<ReceiverId>) {
+        if waits.is_none() {
+            return;
+        }
+        let mut state = self.bus.state.lock();
+        let queue = self.target.queue(&mut state.queues);
+        let forgotten = queue.and_then(|queue| queue.forget(waits));
+        drop(state);
+        if let Some((receiver, true)) = forgotten {
+            receiver.wake();
+        }
+    }
+
+    /// How many are queued now.
+    pub(super) fn queued(&self) -> usize {
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).map_or(0, |queue| queue.len())
     }
 
     /// The envelopes that are queued at this moment, and no later ones. Never waits; what is not taken
-    /// stays queued. For use in a tick.
+    /// stays queued, in order. For use in a tick.
+    ///
+    /// It takes up to 32 under one lock, one under [`WhenFull::Block`]. They make room at once, and others
+    /// who receive meanwhile get what comes after them. What is dropped unused goes back to the front,
+    /// for the moment in spite of the capacity.
     ///
     /// # Examples
     ///
     /// ```
+    /// # #[cfg(feature = "std")] {
     /// use tickbus::{Envelope, SubjectBus};
     ///
     /// let bus = SubjectBus::new();
@@ -242,13 +360,49 @@ impl Subscription {
     /// }
     /// assert_eq!(handled, 1);
     /// assert_eq!(ticks.drain().count(), 1);
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
-        Drain { queue: &self.queue, left: self.queue.stats().pending }
+        Drain::new(self)
+    }
+
+    /// The envelopes as they come, to the end, for a task that awaits them. Tasks and threads may
+    /// receive from one subscription at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     use std::task::{Context, Poll, Waker};
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #         Poll::Ready(output) => output,
+    /// #         Poll::Pending => unreachable!("all is there"),
+    /// #     }
+    /// # }
+    /// let bus = SubjectBus::new();
+    /// let laps = bus.subscribe("lap.*")?.open();
+    /// bus.publish(Envelope::new("lap.1")?)?;
+    /// bus.close();
+    ///
+    /// block_on(async {
+    ///     let mut stream = laps.stream();
+    ///     assert_eq!(stream.recv().await.unwrap().subject().as_str(), "lap.1");
+    ///     assert_eq!(stream.recv().await, None); // the end
+    /// });
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub const fn stream(&self) -> SubscriptionStream<'_> {
+        SubscriptionStream::new(self)
     }
 
     /// The envelopes as they come, to the end. Waits for each.
+    #[cfg(feature = "std")]
     pub fn iter(&self) -> SubscriptionIter<'_> {
         SubscriptionIter(self)
     }
@@ -259,6 +413,7 @@ impl Subscription {
     /// # Examples
     ///
     /// ```
+    /// # #[cfg(feature = "std")] {
     /// use tickbus::{Envelope, SubjectBus, WhenFull};
     ///
     /// let bus = SubjectBus::new();
@@ -271,11 +426,12 @@ impl Subscription {
     /// assert_eq!(laps.missed(), 3); // 1, 2 and 3
     /// assert_eq!(laps.recv().unwrap().subject().as_str(), "lap.5");
     /// assert_eq!(laps.missed(), 0);
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
     pub fn missed(&self) -> u64 {
-        self.queue.missed()
+        self.missed.load(Relaxed) as u64
     }
 
     /// How many envelopes this subscription lost for want of room, since it was opened.
@@ -287,38 +443,43 @@ impl Subscription {
     /// Its numbers.
     #[must_use]
     pub fn stats(&self) -> SubscriptionStats {
-        self.queue.stats()
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).map(|queue| queue.stats()).unwrap_or_default()
     }
 
     /// Ends it: nothing new comes in, what is queued can still be received. Again, it does nothing.
     pub fn close(&self) {
-        close(&self.queue, &self.bus);
+        self.bus.end(&self.about, self.target);
     }
 
     /// Whether it has ended. There may be envelopes left to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
-    }
-}
-
-fn close(queue: &Arc<Queue>, bus: &Weak<Shared>) {
-    queue.close();
-    if let Some(bus) = bus.upgrade() {
-        bus.unroute(queue);
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).is_none_or(|queue| queue.end == End::Closed)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let stats = self.queue.abandon();
-        if let Some(bus) = self.bus.upgrade() {
-            bus.unroute(&self.queue);
-            bus.retire(&self.queue, stats);
-        }
+        self.bus.remove(&self.about, self.target);
     }
 }
 
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id())
+            .field("pattern", &self.pattern().as_str())
+            .field("capacity", &self.capacity())
+            .field("when_full", &self.when_full())
+            .field("closed", &self.is_closed())
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+#[cfg(feature = "std")]
 impl<'a> IntoIterator for &'a Subscription {
     type Item = Arc<Envelope>;
     type IntoIter = SubscriptionIter<'a>;
@@ -329,10 +490,12 @@ impl<'a> IntoIterator for &'a Subscription {
 }
 
 /// The envelopes of a subscription as they come: see [`Subscription::iter`].
+#[cfg(feature = "std")]
 #[derive(Debug)]
 #[must_use = "nothing is received before it is asked for"]
 pub struct SubscriptionIter<'a>(&'a Subscription);
 
+#[cfg(feature = "std")]
 impl Iterator for SubscriptionIter<'_> {
     type Item = Arc<Envelope>;
 
@@ -341,20 +504,80 @@ impl Iterator for SubscriptionIter<'_> {
     }
 }
 
+#[cfg(feature = "std")]
 impl FusedIterator for SubscriptionIter<'_> {}
 
-#[derive(Debug)]
+/// How many envelopes a drain takes under one lock.
+const BATCH: usize = 32;
+
+/// See [`Subscription::drain`].
 struct Drain<'a> {
-    queue: &'a Queue,
-    left: u64,
+    subscription: &'a Subscription,
+    /// Taken, and not handed out yet.
+    batch: heapless::Deque<Pending, BATCH>,
+    /// How many to take after these.
+    left: usize,
+}
+
+impl<'a> Drain<'a> {
+    fn new(subscription: &'a Subscription) -> Self {
+        Self { subscription, batch: heapless::Deque::new(), left: subscription.queued() }
+    }
+
+    fn refill(&mut self) {
+        let mut state = self.subscription.bus.state.lock();
+        let Some(queue) = self.subscription.target.queue(&mut state.queues) else { return };
+        if queue.when_full == WhenFull::Block {
+            // One by one where a publisher may wait, so that each makes room for one.
+            let taken = queue.take();
+            drop(state);
+            self.left = if taken.is_some() { self.left - 1 } else { 0 };
+            self.batch.extend(taken.map(Taken::wake));
+            return;
+        }
+        for _ in 0..self.left.min(BATCH) {
+            let Some(taken) = queue.take() else {
+                self.left = 0; // others receive, too
+                break;
+            };
+            self.left -= 1;
+            let _ = self.batch.push_back(taken.it); // has room for a batch, and nobody waits with it
+        }
+    }
 }
 
 impl Iterator for Drain<'_> {
     type Item = Arc<Envelope>;
 
+    #[inline]
     fn next(&mut self) -> Option<Arc<Envelope>> {
-        self.left = self.left.checked_sub(1)?;
-        self.queue.try_recv().ok()
+        if self.batch.is_empty() && self.left > 0 {
+            self.refill();
+        }
+        self.batch.pop_front().map(|taken| self.subscription.received(taken))
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let mut wake = heapless::Vec::<_, BATCH>::new();
+        let mut state = self.subscription.bus.state.lock();
+        if let Some(queue) = self.subscription.target.queue(&mut state.queues) {
+            while let Some(taken) = self.batch.pop_back() {
+                let _ = wake.push(queue.put_back(taken)); // has room for a batch
+            }
+        }
+        drop(state);
+        wake.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Drain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("left", &(self.batch.len() + self.left)).finish()
     }
 }
 
@@ -425,11 +648,11 @@ pub struct SubscriptionInfo {
 impl SubscriptionInfo {
     pub(super) fn of(queue: &Queue) -> Self {
         Self {
-            id: queue.id,
-            pattern: queue.pattern().as_str().into(),
-            capacity: queue.capacity,
-            when_full: queue.when_full,
-            closed: queue.is_closed(),
+            id: queue.about.id,
+            pattern: queue.about.pattern().as_str().into(),
+            capacity: queue.about.capacity,
+            when_full: queue.about.when_full,
+            closed: queue.end == End::Closed,
             stats: queue.stats(),
         }
     }

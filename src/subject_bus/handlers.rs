@@ -1,0 +1,212 @@
+//! Handlers by pattern, called by a tick.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+#[cfg(feature = "std")]
+use core::panic::AssertUnwindSafe;
+#[cfg(feature = "std")]
+use std::panic::catch_unwind;
+
+use super::subscription::Subscription;
+use crate::bus::{Budget, Report, Verdict};
+use crate::envelope::Envelope;
+
+/// What a handler does with an envelope. Whether it went well.
+type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
+
+/// Handlers of envelopes, each with a subscription of its own, called when the owner ticks.
+///
+/// Publishers only fill the buffers of the subscriptions; the handlers run in [`tick`](Self::tick), on the
+/// thread that ticks, one after the other, and get `&mut C`. They may publish, also to themselves: that
+/// waits for the next tick, or the next [generation](Budget::generations) of this one.
+///
+/// Each handler gets its envelopes in the order of its subscription. Between two handlers there is no
+/// order; those who need one subscribe once, to a wider pattern, and tell the envelopes apart.
+///
+/// A handler that fails or panics is counted, the envelope is consumed, and the tick goes on. A panic is
+/// caught (under the feature `std`), so what the handler left behind in `C` is for `C` to make sense of.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use tickbus::{Budget, Envelope, SubjectBus, SubjectHandlers};
+///
+/// #[derive(Default)]
+/// struct Game { hits: usize, seen: usize }
+///
+/// let bus = SubjectBus::new();
+/// let mut handlers = SubjectHandlers::new();
+/// handlers.on(bus.subscribe("player.*.hit")?.open(), |game: &mut Game, _| game.hits += 1);
+/// handlers.on(bus.subscribe("player.>")?.capacity(256).open(), |game: &mut Game, envelope| {
+///     game.seen += 1;
+///     if envelope.subject().as_str().ends_with("left") { Err("a player left") } else { Ok(()) }
+/// });
+///
+/// bus.publish(Envelope::new("player.7.hit")?)?;
+/// bus.publish(Envelope::new("player.7.left")?)?;
+///
+/// let mut game = Game::default();
+/// let report = handlers.tick(&mut game, Budget::events(100));
+/// assert_eq!((report.handled, report.failed, report.left), (3, 1, 0));
+/// assert_eq!((game.hits, game.seen), (1, 2));
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct SubjectHandlers<C> {
+    entries: Vec<Entry<C>>,
+    /// Whose turn it is: after the one at which the budget ended the last time.
+    next: usize,
+}
+
+struct Entry<C> {
+    subscription: Subscription,
+    call: Call<C>,
+    /// How many it handles in this generation.
+    frozen: usize,
+    /// How many its subscription had lost when the last tick ended.
+    lost: u64,
+    stats: HandlerStats,
+}
+
+/// What `call` says; `None` if it panics, on hosts.
+fn contained(call: impl FnOnce() -> bool) -> Option<bool> {
+    #[cfg(feature = "std")]
+    return catch_unwind(AssertUnwindSafe(call)).ok();
+    #[cfg(not(feature = "std"))]
+    Some(call())
+}
+
+/// What a handler has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct HandlerStats {
+    /// Envelopes it was called with.
+    pub handled: u64,
+    /// Those with which it failed or panicked. Part of `handled`.
+    pub failed: u64,
+    /// Those with which it panicked. Part of `failed`.
+    pub panicked: u64,
+}
+
+impl<C> SubjectHandlers<C> {
+    /// No handlers.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { entries: Vec::new(), next: 0 }
+    }
+
+    /// Adds a handler for what `subscription` gets.
+    ///
+    /// It may return `()` or a `Result`; of an error it is counted that there was one. The
+    /// [`Flow`](crate::Flow) that a handler of a [`Dispatch`](crate::Dispatch) may return means nothing
+    /// here: no handler stands behind another.
+    pub fn on<R: Verdict>(
+        &mut self,
+        subscription: Subscription,
+        mut handler: impl FnMut(&mut C, &Arc<Envelope>) -> R + Send + 'static,
+    ) {
+        self.entries.push(Entry {
+            lost: subscription.dropped(),
+            subscription,
+            call: Box::new(move |context, envelope| handler(context, envelope).settle().is_ok()),
+            frozen: 0,
+            stats: HandlerStats::default(),
+        });
+    }
+
+    /// Removes the handler whose subscription has this [id](Subscription::id), and gives the subscription
+    /// back; the first, where subscriptions of several buses have it.
+    pub fn off(&mut self, id: u64) -> Option<Subscription> {
+        let at = self.entries.iter().position(|entry| entry.subscription.id() == id)?;
+        let entry = self.entries.remove(at);
+        if at < self.next {
+            self.next -= 1; // the same one's turn
+        }
+        Some(entry.subscription)
+    }
+
+    /// Calls the handlers with what is queued for them, within `budget`.
+    ///
+    /// The end is fixed when the tick begins. The handlers take turns in the order in which they were
+    /// added; where the budget ends with one, the next tick begins with the next, so none starves. What
+    /// the budget leaves stays in the subscriptions, in order.
+    ///
+    /// The report tells as `dropped` what the subscriptions have lost since the tick before; nothing is
+    /// `unhandled` or `refused` here. One lock for every 32 envelopes, and a few for each handler.
+    ///
+    /// # Panics
+    ///
+    /// Only if the deadline of the budget does.
+    pub fn tick<F: FnMut() -> bool>(&mut self, context: &mut C, mut budget: Budget<F>) -> Report {
+        let mut report = Report::default();
+        let mut until_asked = budget.every;
+        let mut spent = false;
+        while !spent && report.generations < budget.generations {
+            let before = report.handled;
+            for entry in &mut self.entries {
+                entry.frozen = entry.subscription.queued();
+            }
+            let first = self.next;
+            for turn in 0..self.entries.len() {
+                if spent {
+                    break;
+                }
+                let at = (first + turn) % self.entries.len();
+                let Entry { subscription, call, frozen, stats, .. } = &mut self.entries[at];
+                for envelope in subscription.drain().take(*frozen) {
+                    report.handled += 1;
+                    stats.handled += 1;
+                    let well = contained(|| call(context, &envelope));
+                    if well != Some(true) {
+                        report.failed += 1;
+                        stats.failed += 1;
+                        stats.panicked += u64::from(well.is_none());
+                    }
+                    until_asked -= 1;
+                    if until_asked == 0 {
+                        until_asked = budget.every;
+                        spent = (budget.late)();
+                    }
+                    spent |= report.handled == budget.events;
+                    if spent {
+                        self.next = at + 1;
+                        break;
+                    }
+                }
+            }
+            if report.handled == before {
+                break;
+            }
+            report.generations += 1;
+        }
+        for entry in &mut self.entries {
+            let stats = entry.subscription.stats();
+            report.left += usize::try_from(stats.pending).unwrap_or(usize::MAX);
+            let lost = stats.dropped() - entry.lost;
+            report.dropped += usize::try_from(lost).unwrap_or(usize::MAX);
+            entry.lost = stats.dropped();
+        }
+        report
+    }
+
+    /// The subscriptions, in the order in which they were added, each with what its handler did.
+    pub fn iter(&self) -> impl Iterator<Item = (&Subscription, HandlerStats)> {
+        self.entries.iter().map(|entry| (&entry.subscription, entry.stats))
+    }
+}
+
+impl<C> Default for SubjectHandlers<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C> fmt::Debug for SubjectHandlers<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,260 @@
+//! What a bus and its subscriptions share: one lock, and all that changes under it.
+//!
+//! One lock for all of a bus, so that a publish is one lock whoever many match, counts without atomics,
+//! and is over for `close` when the lock is. It is held for a search, and for what one envelope does to at
+//! most [`RUN`](super::publish::RUN) queues; never while code of a user runs, wakers and destructors
+//! included.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use core::cell::Cell;
+use core::fmt;
+use core::task::Waker;
+
+use slab::Slab;
+
+use super::SubjectBusStats;
+use super::memo::{new_stamp, recall, remember};
+use super::queue::{About, End, Pending, Queue, Sent};
+use super::routes::{Routes, Target, grow, key};
+use super::subscription::{SubscriptionInfo, SubscriptionStats};
+use crate::subject::Subject;
+#[cfg(feature = "std")]
+use crate::sync::host::{park, this_thread, thread_local};
+use crate::sync::{Lock, PlainNumber, Relaxed};
+
+pub(super) struct Shared {
+    pub(super) state: Lock<State>,
+    /// New at each change of the routes. It orders nothing: it says whether what a thread knows is old.
+    stamp: PlainNumber,
+}
+
+/// Boxed, so that more of them do not move those that are there.
+pub(super) type Queues = Slab<Box<Queue>>;
+
+pub(super) struct State {
+    pub(super) closed: bool,
+    /// Publishers that let go of the lock before they are done: `close` waits for them.
+    pub(super) under_way: usize,
+    /// Who waits in `close`.
+    pub(super) closers: Vec<Waker>,
+    pub(super) published: u64,
+    /// Envelopes that came too late for a subscription.
+    pub(super) too_late: u64,
+    pub(super) routes: Routes,
+    /// One for each handle.
+    pub(super) queues: Queues,
+    last_id: u64,
+    /// The sums over the handles that are gone.
+    retired: SubscriptionStats,
+}
+
+#[cfg(feature = "std")]
+thread_local! {
+    /// How many filters and observers this thread is inside of, on whatever bus.
+    static INSIDE: Cell<usize> = Cell::default();
+}
+
+/// Runs a filter or an observer.
+#[cfg(feature = "std")]
+pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.with(|inside| inside.set(inside.get() - 1));
+        }
+    }
+    INSIDE.with(|inside| inside.set(inside.get() + 1));
+    let _leave = Leave;
+    f()
+}
+
+/// Runs a filter or an observer.
+#[cfg(not(feature = "std"))]
+pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+impl Target {
+    /// Its queue, if the handle is alive.
+    #[inline]
+    pub(super) fn queue(self, queues: &mut Queues) -> Option<&mut Queue> {
+        queues
+            .get_mut(self.key as usize)
+            .map(|queue| &mut **queue)
+            .filter(|queue| queue.id == self.id)
+    }
+}
+
+impl State {
+    /// Goes on to `end` in every queue.
+    fn advance(&mut self, end: End) -> Vec<Sent> {
+        self.queues.iter_mut().map(|(_, queue)| queue.advance(end)).collect()
+    }
+}
+
+impl Shared {
+    /// `cache` is how many subjects the routes are kept for.
+    pub(super) fn new(cache: usize) -> Self {
+        Self {
+            state: Lock::new(State {
+                closed: false,
+                under_way: 0,
+                closers: Vec::new(),
+                published: 0,
+                too_late: 0,
+                routes: Routes::new(cache),
+                queues: Slab::new(),
+                last_id: 0,
+                retired: SubscriptionStats::default(),
+            }),
+            stamp: PlainNumber::new(new_stamp()),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Adds a subscription; one that has ended, if it must or the bus is closed.
+    pub(super) fn insert(
+        &self,
+        about: impl FnOnce(u64) -> About,
+        ended: bool,
+    ) -> (Arc<About>, Target) {
+        let mut state = self.state.lock();
+        state.last_id += 1;
+        let about = Arc::new(about(state.last_id));
+        let ended = ended || state.closed;
+        let queue = Queue::new(about.clone(), if ended { End::Closed } else { End::Open });
+        let queue = Box::new(queue);
+        grow(&mut state.queues);
+        let target = about.target(key(state.queues.insert(queue)));
+        let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
+        self.stamp.store(new_stamp(), Relaxed);
+        drop(state);
+        drop(stale);
+        (about, target)
+    }
+
+    /// Ends a subscription. What is queued stays.
+    pub(super) fn end(&self, about: &About, target: Target) {
+        let mut state = self.state.lock();
+        let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
+        let stale = state.routes.remove(about.pattern(), target);
+        self.stamp.store(new_stamp(), Relaxed);
+        drop(state);
+        drop(stale);
+        if let Some(sent) = sent {
+            sent.wake();
+        }
+    }
+
+    /// Takes a subscription out.
+    pub(super) fn remove(&self, about: &About, target: Target) {
+        self.end(about, target);
+        let mut state = self.state.lock();
+        let queue = state.queues.try_remove(target.key as usize);
+        if let Some(queue) = &queue {
+            state.retired.add(&queue.final_stats());
+        }
+        drop(state);
+        drop(queue); // after the lock
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true; // no publisher and no subscription comes any more
+        let sent = state.advance(End::Closing);
+        drop(state);
+        sent.into_iter().for_each(Sent::wake);
+        // Inside of a filter or an observer this thread would wait for itself. Without threads, whoever
+        // is under way is.
+        #[cfg(feature = "std")]
+        if INSIDE.with(Cell::get) == 0 {
+            self.wait_for_publishers();
+        }
+        let mut state = self.state.lock();
+        let sent = state.advance(End::Closed);
+        drop(state);
+        sent.into_iter().for_each(Sent::wake);
+    }
+
+    #[cfg(feature = "std")]
+    fn wait_for_publishers(&self) {
+        loop {
+            let mut state = self.state.lock();
+            if state.under_way == 0 {
+                return;
+            }
+            let me = this_thread();
+            if !state.closers.iter().any(|closer| closer.will_wake(&me)) {
+                state.closers.push(me);
+            }
+            drop(state);
+            park();
+        }
+    }
+
+    /// A publisher that was counted as under way is done.
+    pub(super) fn leave(&self) {
+        let mut state = self.state.lock();
+        state.under_way -= 1;
+        let last = state.under_way == 0;
+        let closers = if last { core::mem::take(&mut state.closers) } else { Vec::new() };
+        drop(state);
+        closers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn matching(&self, subject: Subject<'_>) -> usize {
+        if let Some(matching) = recall(self.stamp.load(Relaxed), subject) {
+            return matching;
+        }
+        let mut state = self.state.lock();
+        let route = state.routes.find(subject);
+        let (matching, repeats) = (route.targets.len(), route.cached.is_some());
+        let stamp = self.stamp.load(Relaxed);
+        drop(state);
+        if repeats {
+            remember(stamp, subject, matching);
+        }
+        matching
+    }
+
+    /// Takes the oldest envelope, and lets the first publisher that waits put its own in.
+    pub(super) fn take(&self, target: Target) -> Result<Pending, bool> {
+        let mut state = self.state.lock();
+        let Some(queue) = target.queue(&mut state.queues) else { return Err(true) };
+        let Some(taken) = queue.take() else { return Err(queue.end == End::Closed) };
+        drop(state);
+        Ok(taken.wake())
+    }
+
+    pub(super) fn subscriptions(&self) -> Vec<SubscriptionInfo> {
+        let state = self.state.lock();
+        let mut all: Vec<_> = state.queues.iter().map(|(_, it)| SubscriptionInfo::of(it)).collect();
+        drop(state);
+        all.sort_unstable_by_key(|subscription| subscription.id);
+        all
+    }
+
+    pub(super) fn stats(&self) -> SubjectBusStats {
+        let state = self.state.lock();
+        let mut deliveries = state.retired;
+        state.queues.iter().for_each(|(_, queue)| deliveries.add(&queue.stats()));
+        SubjectBusStats {
+            published: state.published,
+            closed: state.too_late,
+            subscriptions: state.queues.len() as u64,
+            deliveries,
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,412 @@
+//! Can a publisher, a receiver or a closer of the subject bus sleep for ever? Close, park and wake under
+//! the model checker. Run with
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --features std --test loom_subjects`.
+//!
+//! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
+//! spawned in both orders, as in `loom.rs`.
+#![cfg(all(tickbus_loom, feature = "std"))]
+
+use core::fmt::Debug;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use loom::sync::atomic::AtomicUsize as Shared;
+use loom::thread;
+use tickbus::{
+    Cancel, Envelope, Observer, PublishError, Recipient, RecvError, SubjectBus, Subscription,
+    Timestamp, Wait, WhenFull,
+};
+
+/// Runs the model and demands exactly these outcomes, over at least so many executions.
+fn outcomes<T: Ord + Debug + Send + 'static>(
+    least: usize,
+    expected: impl IntoIterator<Item = T>,
+    model: impl Fn() -> T + Send + Sync + 'static,
+) {
+    let found = Arc::new(Mutex::new(BTreeSet::new()));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.max_branches = 20_000;
+    builder.check({
+        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
+        move || {
+            let outcome = model();
+            runs.fetch_add(1, Ordering::Relaxed);
+            found.lock().unwrap().insert(outcome);
+        }
+    });
+    let runs = runs.load(Ordering::Relaxed);
+    println!("{runs} executions");
+    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
+    assert!(runs >= least, "only {runs} executions, the model explores too little");
+}
+
+type Task<T> = Box<dyn FnOnce() -> T + Send>;
+
+/// Spawns the tasks in this order or, if `reverse`, the other way round. What they return, in this order.
+fn run<T: 'static>(tasks: Vec<Task<T>>, reverse: bool) -> Vec<T> {
+    let mut tasks = tasks;
+    if reverse {
+        tasks.reverse();
+    }
+    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
+    let mut results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    if reverse {
+        results.reverse();
+    }
+    results
+}
+
+/// With everything set that a bus would fill in: no clock and no randomness in a model.
+fn event(id: &str) -> Envelope {
+    let time = Timestamp::from_unix_nanos(0).unwrap();
+    Envelope::unstamped("n").unwrap().with_id(id).with_time(time)
+}
+
+fn open(bus: &SubjectBus) -> Subscription {
+    bus.subscribe("n").unwrap().capacity(1).overrun(WhenFull::Block).open()
+}
+
+/// A bus, and a subscription that blocks and is full of `1`.
+fn blocked() -> (Arc<SubjectBus>, Subscription) {
+    let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+    let subscription = open(&bus);
+    bus.publish(event("1")).unwrap();
+    (bus, subscription)
+}
+
+fn ids(subscription: &Subscription) -> String {
+    subscription.drain().map(|envelope| envelope.id().to_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// What became of a publish of `id`, which waits as long as it takes.
+fn published(bus: &SubjectBus, id: &str, wait: Wait<'_>) -> String {
+    match bus.publish_wait(event(id), wait) {
+        Ok(it) => format!("{} delivered, {} closed", it.delivered, it.closed),
+        Err(PublishError::Closed(_)) => "bus closed".to_owned(),
+        Err(PublishError::Cancelled(_)) => "cancelled".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What a role saw, and the subscription if it still has it.
+type Seen = (String, Option<Subscription>);
+
+/// A publisher that is parked, or about to be, against whoever is to wake it: what each saw.
+fn parked(
+    least: usize,
+    expected: &[&str],
+    other: impl Fn(Arc<SubjectBus>, Subscription) -> Seen + Clone + Send + Sync + 'static,
+) {
+    for reverse in [false, true] {
+        let other = other.clone();
+        outcomes(least, expected.iter().map(|it| (*it).to_owned()), move || {
+            let (bus, subscription) = blocked();
+            let publisher = {
+                let bus = bus.clone();
+                Box::new(move || (published(&bus, "2", Wait::forever()), None)) as Task<Seen>
+            };
+            let (other, its_bus) = (other.clone(), bus.clone());
+            let other = Box::new(move || other(its_bus, subscription)) as Task<_>;
+            let mut results = run(vec![publisher, other], reverse);
+            let (saw, subscription) = results.pop().unwrap();
+            let left = subscription.map(|it| ids(&it)).unwrap_or_default();
+            let stats = bus.stats().deliveries;
+            let accounted = stats.received + stats.dropped_oldest + stats.abandoned + stats.pending;
+            assert_eq!((stats.delivered, stats.waiting), (accounted, 0), "{stats:?}");
+            format!("{}; {saw}; left {left}", results[0].0)
+        });
+    }
+}
+
+#[test]
+fn a_receive_wakes_a_parked_publisher() {
+    parked(
+        10,
+        &["1 delivered, 0 closed; 1; left 2", "1 delivered, 0 closed; 1 2; left "],
+        |_, it| {
+            let mut got = it.recv().unwrap().id().to_owned();
+            if let Ok(second) = it.try_recv() {
+                got = format!("{got} {}", second.id());
+            }
+            (got, Some(it))
+        },
+    );
+}
+
+#[test]
+fn closing_the_subscription_wakes_a_parked_publisher() {
+    // Closed before the publish looked: nobody matched.
+    let expected =
+        ["0 delivered, 0 closed; closed; left 1", "0 delivered, 1 closed; closed; left 1"];
+    parked(10, &expected, |_, it| {
+        it.close();
+        ("closed".to_owned(), Some(it))
+    });
+}
+
+#[test]
+fn dropping_the_subscription_wakes_a_parked_publisher() {
+    let expected =
+        ["0 delivered, 0 closed; dropped; left ", "0 delivered, 1 closed; dropped; left "];
+    parked(10, &expected, |_, it| {
+        drop(it);
+        ("dropped".to_owned(), None)
+    });
+}
+
+/// The closer must not sleep for ever either: it waits for the publisher that it sends away.
+#[test]
+fn closing_the_bus_wakes_a_parked_publisher_and_waits_for_it() {
+    parked(10, &["bus closed; closed; left 1"], |bus, it| {
+        bus.close();
+        assert!(it.is_closed());
+        ("closed".to_owned(), Some(it))
+    });
+}
+
+#[test]
+fn two_closers_and_a_parked_publisher_all_come_back() {
+    for reverse in [false, true] {
+        outcomes(10, ["bus closed".to_owned()], move || {
+            let (bus, _subscription) = blocked();
+            let (first, second, third) = (bus.clone(), bus.clone(), bus);
+            let close = |bus: Arc<SubjectBus>| {
+                Box::new(move || {
+                    bus.close();
+                    String::new()
+                }) as Task<_>
+            };
+            let publisher =
+                Box::new(move || published(&first, "2", Wait::forever())) as Task<String>;
+            run(vec![publisher, close(second), close(third)], reverse).swap_remove(0)
+        });
+    }
+}
+
+#[test]
+fn a_cancel_wakes_a_parked_publisher() {
+    for reverse in [false, true] {
+        let expected = ["cancelled; left 1".to_owned()];
+        outcomes(10, expected, move || {
+            let (bus, subscription) = blocked();
+            let cancel = Cancel::new();
+            let publisher = {
+                let cancel = cancel.clone();
+                Box::new(move || published(&bus, "2", Wait::forever().until(&cancel))) as Task<_>
+            };
+            let canceller = Box::new(move || {
+                cancel.cancel();
+                String::new()
+            }) as Task<_>;
+            let results = run(vec![publisher, canceller], reverse);
+            format!("{}; left {}", results[0], ids(&subscription))
+        });
+    }
+}
+
+/// Room and a cancellation at the same time: the envelope is in, or given back; never both, never
+/// neither.
+#[test]
+fn a_receive_against_a_cancel() {
+    for reverse in [false, true] {
+        let expected = ["1 delivered, 0 closed; left 2", "cancelled; left "];
+        outcomes(10, expected.map(str::to_owned), move || {
+            let (bus, subscription) = blocked();
+            let subscription = Arc::new(subscription);
+            let cancel = Cancel::new();
+            let (cancelled, receiving) = (cancel.clone(), subscription.clone());
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || published(&bus, "2", Wait::forever().until(&cancelled))),
+                Box::new(move || receiving.recv().unwrap().id().to_owned()),
+                Box::new(move || {
+                    cancel.cancel();
+                    String::new()
+                }),
+            ];
+            let results = run(tasks, reverse);
+            assert_eq!(results[1], "1");
+            format!("{}; left {}", results[0], ids(&subscription))
+        });
+    }
+}
+
+/// What a receiver did before it made room, the publisher sees when it comes back from waiting.
+#[test]
+fn a_wait_that_is_over_is_after_the_receive() {
+    for reverse in [false, true] {
+        outcomes(10, ["ok".to_owned()], move || {
+            let (bus, subscription) = blocked();
+            let done = Arc::new(Shared::new(0));
+            let seen = done.clone();
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    bus.publish(event("2")).unwrap();
+                    assert_eq!(seen.load(Ordering::Relaxed), 1);
+                    "ok".to_owned()
+                }),
+                Box::new(move || {
+                    done.store(1, Ordering::Relaxed);
+                    drop(subscription.recv());
+                    assert_eq!(subscription.recv().unwrap().id(), "2");
+                    String::new()
+                }),
+            ];
+            run(tasks, reverse).swap_remove(0)
+        });
+    }
+}
+
+/// A receiver that is parked, or about to be.
+fn receiving(
+    least: usize,
+    expected: &[&str],
+    other: impl Fn(&SubjectBus, &Subscription) + Clone + Send + Sync + 'static,
+) {
+    for reverse in [false, true] {
+        let other = other.clone();
+        outcomes(least, expected.iter().map(|it| (*it).to_owned()), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = Arc::new(open(&bus));
+            let (receiver, other, its_bus) = (subscription.clone(), other.clone(), bus.clone());
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    receiver.recv().map_or("the end".to_owned(), |it| it.id().to_owned())
+                }),
+                Box::new(move || {
+                    other(&its_bus, &subscription);
+                    String::new()
+                }),
+            ];
+            let got = run(tasks, reverse).swap_remove(0);
+            drop(bus); // not before: its end would wake the receiver
+            got
+        });
+    }
+}
+
+#[test]
+fn a_publish_wakes_a_parked_receiver() {
+    receiving(4, &["1"], |bus, _| drop(bus.publish(event("1"))));
+}
+
+#[test]
+fn closing_wakes_a_parked_receiver() {
+    receiving(4, &["the end"], |_, subscription| subscription.close());
+    receiving(4, &["the end"], |bus, _| bus.close());
+}
+
+/// With room for both, and with a publisher that waits for room: the second one moves in with a receive.
+#[test]
+fn each_of_two_parked_receivers_gets_one() {
+    for (reverse, capacity) in [(false, 2), (true, 2), (false, 1), (true, 1)] {
+        let expected = ["1 2", "2 1"];
+        outcomes(10, expected.map(str::to_owned), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = bus.subscribe("n").unwrap().capacity(capacity);
+            let subscription = Arc::new(subscription.overrun(WhenFull::Block).open());
+            let receiver = || {
+                let subscription = subscription.clone();
+                Box::new(move || subscription.recv().unwrap().id().to_owned()) as Task<_>
+            };
+            let publishing = bus.clone();
+            let publisher = Box::new(move || {
+                publishing.publish(event("1")).unwrap();
+                publishing.publish(event("2")).unwrap();
+                String::new()
+            }) as Task<_>;
+            let results = run(vec![receiver(), receiver(), publisher], reverse);
+            drop(bus); // not before: its end would wake them
+            results[..2].join(" ")
+        });
+    }
+}
+
+/// A task that was woken for an envelope and is dropped before it looks leaves it to the other one.
+#[test]
+fn a_receiver_that_goes_away_passes_its_wake_up_on() {
+    for reverse in [false, true] {
+        outcomes(10, ["1".to_owned()], move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = Arc::new(open(&bus));
+            let (leaving, again, kept) = (subscription.clone(), bus.clone(), bus.clone());
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || subscription.recv().unwrap().id().to_owned()),
+                Box::new(move || {
+                    let mut stream = leaving.stream();
+                    let recv = pin!(stream.recv());
+                    if let Poll::Ready(it) = recv.poll(&mut Context::from_waker(Waker::noop())) {
+                        again.publish(it.unwrap()).unwrap(); // it was faster than the other
+                    }
+                    String::new()
+                }),
+                Box::new(move || {
+                    bus.publish(event("1")).unwrap();
+                    String::new()
+                }),
+            ];
+            let got = run(tasks, reverse).swap_remove(0);
+            drop(kept); // not before: its end would wake the receiver
+            got
+        });
+    }
+}
+
+/// When `close` returns, nothing is delivered and no observer is called any more.
+#[test]
+fn close_waits_for_a_publisher_under_way() {
+    struct Late(Arc<Shared>);
+    impl Observer for Late {
+        fn on_deliver(&self, _: &Arc<Envelope>, _: Recipient<'_>) {
+            assert_eq!(self.0.load(Ordering::Relaxed), 0, "closed");
+        }
+    }
+    for reverse in [false, true] {
+        let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
+        outcomes(10, expected.map(str::to_owned), move || {
+            let closed = Arc::new(Shared::new(0));
+            let bus = SubjectBus::builder().route_cache(0).observer(Arc::new(Late(closed.clone())));
+            let bus = Arc::new(bus.build());
+            let subscription = open(&bus);
+            let (publishing, closing) = (bus.clone(), bus);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || published(&publishing, "1", Wait::forever())),
+                Box::new(move || {
+                    closing.close();
+                    closed.store(1, Ordering::Relaxed);
+                    String::new()
+                }),
+            ];
+            let results = run(tasks, reverse);
+            format!("{}; left {}", results[0], ids(&subscription))
+        });
+    }
+}
+
+#[test]
+fn a_publish_against_the_close_of_the_bus_is_in_or_refused() {
+    for reverse in [false, true] {
+        let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
+        outcomes(4, expected.map(str::to_owned), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = open(&bus);
+            let (publishing, closing) = (bus.clone(), bus);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || published(&publishing, "1", Wait::forever())),
+                Box::new(move || {
+                    closing.close();
+                    String::new()
+                }),
+            ];
+            let results = run(tasks, reverse);
+            assert!(subscription.is_closed());
+            let left = ids(&subscription);
+            assert_eq!(subscription.try_recv(), Err(RecvError::Closed));
+            format!("{}; left {left}", results[0])
+        });
+    }
+}

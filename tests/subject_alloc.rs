@@ -1,0 +1,113 @@
+//! The subject bus with an allocator and without `std`, as a main loop has it. Run with
+//! `cargo test --features alloc --test subject_alloc`; under `std` there is nothing here.
+#![cfg(all(feature = "alloc", not(feature = "std"), not(tickbus_loom)))]
+
+extern crate alloc;
+
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use core::cell::RefCell;
+use core::pin::pin;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::task::{Context, Poll, Waker};
+
+use tickbus::{
+    Budget, DropReason, Envelope, Observer, PublishError, Recipient, RecvError, SubjectBus,
+    SubjectHandlers, Subscription, WhenFull,
+};
+
+fn envelope(subject: &str, id: &str) -> Envelope {
+    Envelope::unstamped(subject).unwrap().with_id(id)
+}
+
+fn ids(subscription: &Subscription) -> String {
+    subscription.drain().map(|envelope| envelope.id().to_owned()).collect()
+}
+
+#[test]
+fn each_policy_keeps_what_it_says_and_nobody_waits() {
+    for (when_full, kept) in
+        [(WhenFull::DropNewest, "12"), (WhenFull::DropOldest, "34"), (WhenFull::Block, "12")]
+    {
+        let bus = SubjectBus::new();
+        let one = bus.subscribe("a.*").unwrap().capacity(2).overrun(when_full).open();
+        for id in ["1", "2", "3", "4"] {
+            let published = bus.publish(envelope("a.b", id)).unwrap();
+            assert_eq!(published.delivered + published.dropped, 1);
+        }
+        assert_eq!((ids(&one).as_str(), one.dropped()), (kept, 2));
+        let it = bus.stats().deliveries;
+        assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending);
+    }
+}
+
+#[test]
+fn an_envelope_is_published_as_it_is() {
+    let bus = SubjectBus::new();
+    let one = bus.subscribe(">").unwrap().open();
+    bus.publish(Envelope::unstamped("a").unwrap()).unwrap();
+    let got = one.try_recv().unwrap();
+    assert_eq!((got.id(), got.time()), ("", None), "id and time are the publisher's");
+}
+
+#[test]
+fn filters_and_observers_are_asked_and_told() {
+    #[derive(Default)]
+    struct Seen(AtomicUsize);
+    impl Observer for Seen {
+        fn on_drop(&self, _: &Arc<Envelope>, _: Recipient<'_>, reason: DropReason) {
+            assert_eq!(reason, DropReason::BufferFull);
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+    let seen = Arc::new(Seen::default());
+    let bus = SubjectBus::builder().observer(seen.clone()).build();
+    let one = bus.subscribe("a").unwrap().capacity(1).filter(|it| it.id() != "no").open();
+    for id in ["1", "no", "2"] {
+        bus.publish(envelope("a", id)).unwrap();
+    }
+    assert_eq!((ids(&one).as_str(), seen.0.load(Relaxed)), ("1", 1));
+}
+
+#[test]
+fn close_ends_the_bus_and_what_is_queued_stays() {
+    let bus = SubjectBus::new();
+    let one = bus.subscribe("a").unwrap().open();
+    bus.publish(envelope("a", "1")).unwrap();
+    bus.close();
+    bus.close();
+    assert!(matches!(bus.publish(envelope("a", "2")), Err(PublishError::Closed(_))));
+    assert_eq!(one.try_recv().unwrap().id(), "1");
+    assert_eq!(one.try_recv(), Err(RecvError::Closed));
+}
+
+#[test]
+fn a_task_awaits_and_a_tick_handles() {
+    let bus = Rc::new(SubjectBus::new());
+    let one = bus.subscribe("a").unwrap().open();
+    let mut stream = one.stream();
+    {
+        let mut next = pin!(stream.recv());
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
+        bus.publish(envelope("a", "1")).unwrap();
+        let Poll::Ready(Some(got)) = next.poll(&mut context) else { panic!("it is there") };
+        assert_eq!(got.id(), "1");
+    }
+    drop(stream);
+
+    let mut handlers = SubjectHandlers::new();
+    handlers.on(one, |log: &mut RefCell<String>, it| match it.id() {
+        "bad" => Err("bad"),
+        id => {
+            log.get_mut().push_str(id);
+            Ok(())
+        }
+    });
+    for id in ["1", "bad", "2"] {
+        bus.publish(envelope("a", id)).unwrap();
+    }
+    let mut log = RefCell::default();
+    let report = handlers.tick(&mut log, Budget::unlimited());
+    assert_eq!((report.handled, report.failed, log.into_inner().as_str()), (3, 1, "12"));
+}

@@ -1,0 +1,482 @@
+//! The receiving ends of the subject bus beside a plain receive: drains that stop early, streams for
+//! tasks, handlers in a tick. Every step that may wait has a watchdog.
+#![cfg(all(feature = "std", not(tickbus_loom)))]
+
+extern crate alloc;
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+
+use futures_core::Stream;
+use tickbus::{
+    Budget, Envelope, HandlerStats, SubjectBus, SubjectHandlers, Subscription, Wait, WhenFull,
+};
+
+fn numbered(n: usize) -> Envelope {
+    Envelope::unstamped("n").unwrap().with_source(n.to_string())
+}
+
+fn number(envelope: &Envelope) -> usize {
+    envelope.source().parse().unwrap()
+}
+
+fn open(bus: &SubjectBus, capacity: usize, when_full: WhenFull) -> Subscription {
+    bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
+}
+
+fn publish(bus: &SubjectBus, numbers: impl IntoIterator<Item = usize>) {
+    for n in numbers {
+        bus.publish_wait(numbered(n), Wait::never()).unwrap();
+    }
+}
+
+fn publish_waiting(bus: &SubjectBus, n: usize) {
+    bus.publish(numbered(n)).unwrap();
+}
+
+fn drained(subscription: &Subscription) -> Vec<usize> {
+    subscription.drain().map(|envelope| number(&envelope)).collect()
+}
+
+#[track_caller]
+fn conserved(bus: &SubjectBus) {
+    let it = bus.stats().deliveries;
+    assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
+}
+
+// ---- Drains ------------------------------------------------------------------------------------
+
+#[test]
+fn a_drain_that_stops_early_leaves_the_rest_in_order_and_counted() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+        let bus = SubjectBus::new();
+        let subscription = open(&bus, 100, when_full);
+        publish(&bus, 0..100);
+        for turn in 0..10 {
+            let got: Vec<_> = subscription.drain().take(7).map(|it| number(&it)).collect();
+            assert_eq!(got, (turn * 7..turn * 7 + 7).collect::<Vec<_>>());
+            let stats = subscription.stats();
+            assert_eq!(
+                (stats.received, stats.pending),
+                (turn as u64 * 7 + 7, 93 - turn as u64 * 7)
+            );
+            conserved(&bus);
+        }
+        publish(&bus, 100..110);
+        assert_eq!(drained(&subscription), (70..110).collect::<Vec<_>>());
+        conserved(&bus);
+    }
+}
+
+/// What went back is more than the capacity says, for the moment; nothing of it is lost, and nothing more
+/// comes in.
+#[test]
+fn what_a_drain_puts_back_is_not_lost_to_what_came_meanwhile() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 4, WhenFull::DropNewest);
+    publish(&bus, 0..4);
+    let mut drain = subscription.drain();
+    assert_eq!(drain.next().as_deref().map(number), Some(0));
+    publish(&bus, 4..9); // four find room
+    drop(drain);
+    publish(&bus, 9..10);
+    assert_eq!(subscription.dropped(), 2);
+    assert_eq!(drained(&subscription), [1, 2, 3, 4, 5, 6, 7]);
+    conserved(&bus);
+}
+
+#[test]
+fn a_drain_tells_of_each_hole() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 2, WhenFull::DropOldest);
+    publish(&bus, 0..5);
+    let missed: Vec<_> =
+        subscription.drain().map(|it| (number(&it), subscription.missed())).collect();
+    assert_eq!(missed, [(3, 3), (4, 0)]);
+}
+
+#[test]
+fn a_drain_wakes_the_publishers_that_it_makes_room_for() {
+    let bus = Arc::new(SubjectBus::new());
+    let subscription = open(&bus, 1, WhenFull::Block);
+    publish(&bus, 0..1);
+    let (done, all) = mpsc::channel();
+    for n in 1..4 {
+        let (bus, done) = (bus.clone(), done.clone());
+        thread::spawn(move || done.send(bus.publish(numbered(n)).unwrap().delivered));
+    }
+    let mut got = 0;
+    while got < 4 {
+        got += subscription.drain().count();
+        thread::yield_now();
+    }
+    for _ in 1..4 {
+        assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(1));
+    }
+    conserved(&bus);
+}
+
+// ---- Streams -----------------------------------------------------------------------------------
+
+/// Counts its wake-ups, and uses the bus in them.
+struct Bell {
+    bus: Arc<SubjectBus>,
+    rung: AtomicUsize,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.fetch_add(1, SeqCst);
+        let _ = self.bus.stats(); // not under the lock of the bus
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        let _ = self.bus.stats(); // nor is this
+    }
+}
+
+fn bell(bus: &Arc<SubjectBus>) -> (Arc<Bell>, Waker) {
+    let bell = Arc::new(Bell { bus: bus.clone(), rung: AtomicUsize::new(0) });
+    (bell.clone(), bell.into())
+}
+
+fn poll(
+    stream: &mut (impl Stream<Item = Arc<Envelope>> + Unpin),
+    by: &Waker,
+) -> Poll<Option<usize>> {
+    let polled = Pin::new(stream).poll_next(&mut Context::from_waker(by));
+    polled.map(|envelope| envelope.map(|envelope| number(&envelope)))
+}
+
+fn subject_bus() -> (Arc<SubjectBus>, Subscription) {
+    let bus = Arc::new(SubjectBus::new());
+    let subscription = open(&bus, 8, WhenFull::DropNewest);
+    (bus, subscription)
+}
+
+#[test]
+fn a_stream_gives_what_is_queued_then_waits_then_ends() {
+    let (bus, subscription) = subject_bus();
+    let (bell, waker) = bell(&bus);
+    let mut stream = subscription.stream();
+    publish(&bus, 1..3);
+    assert_eq!(stream.size_hint(), (2, None));
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(1)));
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(2)));
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+    assert_eq!(bell.rung.load(SeqCst), 0);
+
+    publish(&bus, 3..5);
+    assert_eq!(bell.rung.load(SeqCst), 1, "once for one who waits, however many come");
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(3)));
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(4)));
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+
+    publish(&bus, 5..6);
+    bus.close();
+    assert_eq!(bell.rung.load(SeqCst), 2);
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(5)), "queued events stay readable");
+    for _ in 0..3 {
+        assert_eq!(poll(&mut stream, &waker), Poll::Ready(None));
+    }
+    conserved(&bus);
+}
+
+#[test]
+fn closing_wakes_every_stream() {
+    for close_bus in [false, true] {
+        let (bus, subscription) = subject_bus();
+        let bells = [(); 3].map(|()| bell(&bus));
+        let mut streams = [(); 3].map(|()| subscription.stream());
+        for (stream, (_, waker)) in streams.iter_mut().zip(&bells) {
+            assert_eq!(poll(stream, waker), Poll::Pending);
+        }
+        if close_bus {
+            bus.close();
+        } else {
+            subscription.close();
+        }
+        for (stream, (bell, waker)) in streams.iter_mut().zip(&bells) {
+            assert_eq!(bell.rung.load(SeqCst), 1);
+            assert_eq!(poll(stream, waker), Poll::Ready(None));
+        }
+    }
+}
+
+#[test]
+fn the_waker_that_was_given_last_is_woken() {
+    let (bus, subscription) = subject_bus();
+    let ((old, old_waker), (new, new_waker)) = (bell(&bus), bell(&bus));
+    let mut stream = subscription.stream();
+    assert_eq!(poll(&mut stream, &old_waker), Poll::Pending);
+    assert_eq!(poll(&mut stream, &new_waker), Poll::Pending);
+    drop(old_waker);
+    assert_eq!(Arc::strong_count(&old), 1, "the bus has let go of it");
+    publish(&bus, 1..2);
+    assert_eq!((old.rung.load(SeqCst), new.rung.load(SeqCst)), (0, 1));
+}
+
+#[test]
+fn each_envelope_wakes_one_who_waits() {
+    let (bus, subscription) = subject_bus();
+    let bells = [(); 3].map(|()| bell(&bus));
+    let mut streams = [(); 3].map(|()| subscription.stream());
+    for (stream, (_, waker)) in streams.iter_mut().zip(&bells) {
+        assert_eq!(poll(stream, waker), Poll::Pending);
+    }
+    let rung = || bells.each_ref().map(|(bell, _)| bell.rung.load(SeqCst));
+    publish(&bus, 1..2);
+    assert_eq!(rung(), [1, 0, 0]);
+    publish(&bus, 2..3);
+    assert_eq!(rung(), [1, 1, 0]);
+}
+
+#[test]
+fn a_stream_that_goes_away_leaves_nothing_and_passes_its_wake_up_on() {
+    let (bus, subscription) = subject_bus();
+    let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
+    let mut leaving = subscription.stream();
+    let mut staying = subscription.stream();
+    assert_eq!(poll(&mut leaving, &first_waker), Poll::Pending);
+    drop(leaving);
+    drop(first_waker);
+    assert_eq!(Arc::strong_count(&first), 1, "nothing is left of it");
+
+    let (first, first_waker) = bell(&bus);
+    let mut leaving = subscription.stream();
+    assert_eq!(poll(&mut leaving, &first_waker), Poll::Pending);
+    assert_eq!(poll(&mut staying, &second_waker), Poll::Pending);
+    publish(&bus, 1..2);
+    assert_eq!((first.rung.load(SeqCst), second.rung.load(SeqCst)), (1, 0));
+    drop(leaving); // it was woken, and never looks
+    assert_eq!(second.rung.load(SeqCst), 1);
+    assert_eq!(poll(&mut staying, &second_waker), Poll::Ready(Some(1)));
+}
+
+#[test]
+fn what_a_drain_puts_back_wakes_one_who_waits() {
+    let (bus, subscription) = subject_bus();
+    let (bell, waker) = bell(&bus);
+    publish(&bus, 1..4);
+    let mut drain = subscription.drain();
+    assert!(drain.next().is_some());
+    let mut stream = subscription.stream();
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending, "the drain has it");
+    drop(drain);
+    assert_eq!(bell.rung.load(SeqCst), 1);
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(2)));
+}
+
+/// Runs a future on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Arc::new(Unpark(thread::current())).into();
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn tasks_and_threads_share_a_subscription_and_lose_nothing() {
+    const EACH: usize = 2000;
+    let bus = Arc::new(SubjectBus::new());
+    let subscription = Arc::new(open(&bus, 3, WhenFull::Block));
+    let (done, all) = mpsc::channel();
+    for receiver in 0..4 {
+        let (subscription, done) = (subscription.clone(), done.clone());
+        thread::spawn(move || {
+            let mut got = Vec::new();
+            if receiver % 2 == 0 {
+                got.extend(subscription.iter().map(|it| number(&it)));
+            } else {
+                block_on(async {
+                    let mut stream = subscription.stream();
+                    while let Some(envelope) = stream.recv().await {
+                        got.push(number(&envelope));
+                    }
+                });
+            }
+            done.send(got)
+        });
+    }
+    let publishers: Vec<_> = (0..2)
+        .map(|which| {
+            let bus = bus.clone();
+            thread::spawn(move || {
+                (0..EACH).for_each(|n| publish_waiting(&bus, which * EACH + n));
+            })
+        })
+        .collect();
+    publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+    bus.close();
+    let mut got = Vec::new();
+    for _ in 0..4 {
+        got.extend(all.recv_timeout(Duration::from_secs(60)).expect("a receiver hangs"));
+    }
+    got.sort_unstable();
+    assert_eq!(got, (0..2 * EACH).collect::<Vec<_>>());
+    conserved(&bus);
+}
+
+// ---- Handlers ----------------------------------------------------------------------------------
+
+type Log = Vec<(char, usize)>;
+
+fn logging(handlers: &mut SubjectHandlers<Log>, subscription: Subscription, name: char) {
+    handlers.on(subscription, move |log: &mut Log, it| log.push((name, number(it))));
+}
+
+fn totals(handlers: &SubjectHandlers<Log>) -> Vec<(u64, u64, u64)> {
+    let each = |it: HandlerStats| (it.handled, it.failed, it.panicked);
+    handlers.iter().map(|(_, stats)| each(stats)).collect()
+}
+
+#[test]
+fn each_handler_gets_its_envelopes_in_order() {
+    let bus = SubjectBus::new();
+    let mut handlers = SubjectHandlers::new();
+    logging(&mut handlers, bus.subscribe("n").unwrap().open(), 'a');
+    logging(&mut handlers, bus.subscribe(">").unwrap().open(), 'b');
+    logging(&mut handlers, bus.subscribe("m").unwrap().open(), 'c');
+    publish(&bus, 0..3);
+    let mut log = Log::new();
+    let report = handlers.tick(&mut log, Budget::unlimited());
+    assert_eq!((report.handled, report.failed, report.left, report.generations), (6, 0, 0, 1));
+    assert_eq!(log, [('a', 0), ('a', 1), ('a', 2), ('b', 0), ('b', 1), ('b', 2)]);
+    assert_eq!(totals(&handlers), [(3, 0, 0), (3, 0, 0), (0, 0, 0)]);
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).handled, 0);
+}
+
+#[test]
+fn a_tick_freezes_its_end_and_counts_generations() {
+    for (generations, handled) in [(1, 1), (3, 3), (10, 5)] {
+        let bus = Arc::new(SubjectBus::new());
+        let mut handlers = SubjectHandlers::new();
+        let echo = bus.clone();
+        handlers.on(open(&bus, 8, WhenFull::DropNewest), move |_: &mut (), it| {
+            if number(it) < 4 {
+                publish(&echo, [number(it) + 1]);
+            }
+        });
+        publish(&bus, [0]);
+        let report = handlers.tick(&mut (), Budget::unlimited().generations(generations));
+        assert_eq!((report.handled, report.generations), (handled, handled));
+        assert_eq!(report.left, usize::from(handled < 5));
+    }
+}
+
+#[test]
+fn what_the_budget_leaves_stays_in_order_and_no_handler_starves() {
+    let bus = SubjectBus::new();
+    let mut handlers = SubjectHandlers::new();
+    for name in ['a', 'b'] {
+        logging(&mut handlers, open(&bus, 100, WhenFull::DropNewest), name);
+    }
+    publish(&bus, 0..50);
+    let mut log = Log::new();
+    for turn in 1..=10 {
+        let report = handlers.tick(&mut log, Budget::events(7));
+        assert_eq!((report.handled, report.left), (7, 100 - turn * 7));
+    }
+    assert!(log.chunks(7).map(|tick| tick[0].0).eq("ababababab".chars()));
+    for name in ['a', 'b'] {
+        let own: Vec<_> = log.iter().filter(|it| it.0 == name).map(|it| it.1).collect();
+        assert_eq!(own, (0..35).collect::<Vec<_>>());
+    }
+    let report = handlers.tick(&mut log, Budget::events(0));
+    assert_eq!(report.handled, 1, "a bus moves on however small the budget");
+    let mut asked = 0;
+    let late = || {
+        asked += 1;
+        asked == 2
+    };
+    let report = handlers.tick(&mut log, Budget::unlimited().until(late).check_every(3));
+    assert_eq!(report.handled, 6);
+    conserved(&bus);
+}
+
+#[test]
+fn b16_a_handler_that_fails_or_panics_is_counted_and_the_tick_goes_on() {
+    let bus = SubjectBus::new();
+    let mut handlers = SubjectHandlers::new();
+    handlers.on(open(&bus, 8, WhenFull::DropNewest), |log: &mut Log, it| match number(it) {
+        1 => panic!("one"),
+        2 => Err("two"),
+        n => {
+            log.push(('a', n));
+            Ok(())
+        }
+    });
+    logging(&mut handlers, open(&bus, 8, WhenFull::DropNewest), 'b');
+    publish(&bus, 0..4);
+    let mut log = Log::new();
+    let report = handlers.tick(&mut log, Budget::unlimited());
+    assert_eq!((report.handled, report.failed, report.left), (8, 2, 0));
+    assert_eq!(log, [('a', 0), ('a', 3), ('b', 0), ('b', 1), ('b', 2), ('b', 3)]);
+    assert_eq!(totals(&handlers), [(4, 2, 1), (4, 0, 0)]);
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).handled, 0, "never delivered again");
+    conserved(&bus);
+}
+
+#[test]
+fn the_report_tells_what_was_lost_since_the_tick_before() {
+    let bus = SubjectBus::new();
+    let mut handlers = SubjectHandlers::new();
+    let subscription = open(&bus, 2, WhenFull::DropOldest);
+    publish(&bus, 0..3); // lost before it was a handler's
+    logging(&mut handlers, subscription, 'a');
+    publish(&bus, 3..6);
+    let mut log = Log::new();
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 3);
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 0);
+    publish(&bus, 6..9);
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 1);
+}
+
+#[test]
+fn a_handler_can_be_taken_off_and_outlives_its_bus() {
+    let bus = SubjectBus::new();
+    let mut handlers = SubjectHandlers::new();
+    for name in ['a', 'b', 'c'] {
+        logging(&mut handlers, open(&bus, 8, WhenFull::DropNewest), name);
+    }
+    publish(&bus, 0..2);
+    let mut log = Log::new();
+    let _ = handlers.tick(&mut log, Budget::events(5)); // it ends with the last one
+    let id = handlers.iter().nth(2).unwrap().0.id();
+    let off = handlers.off(id).unwrap();
+    assert_eq!(drained(&off), [1]);
+    assert!(handlers.off(id).is_none());
+    publish(&bus, 2..3);
+    drop(bus);
+    log.clear();
+    let report = handlers.tick(&mut log, Budget::unlimited());
+    assert_eq!((report.handled, report.left), (2, 0));
+    assert_eq!(log, [('a', 2), ('b', 2)], "what is queued is handled after the end");
+    assert!(handlers.iter().all(|(subscription, _)| subscription.is_closed()));
+}
+
+#[test]
+fn no_handlers_have_nothing_to_do() {
+    let mut handlers = SubjectHandlers::default();
+    assert_eq!(handlers.tick(&mut (), Budget::unlimited()), Default::default());
+    assert_eq!(format!("{handlers:?}"), "{}");
+}
