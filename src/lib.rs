@@ -149,8 +149,8 @@ pub use subject_bus::{
 };
 pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{
-    Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber,
-    SubscriberStats, Topic, TopicStats, Unread, Watcher,
+    Changed, Feed, GatedTopic, Gating, Latest, Listeners, Many, Publisher, Publishers, Selected,
+    Selective, Subscriber, SubscriberStats, Topic, TopicStats, Unread, Watcher,
 };
 pub use wait::{
     Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, NextEvent,

@@ -13,7 +13,7 @@
 //! so one of the two comes first, and the other sees what that one had done before: either the publisher
 //! sees the bit, or the reader sees every commit that the publisher had seen.
 
-use super::broadcast::{View, before};
+use super::broadcast::{Shelf, View, before};
 use crate::sync::{AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word};
 
 /// The most readers that can gate one topic: two bits for each fit into 32.
@@ -158,7 +158,7 @@ impl Place<'_> {
     }
 
     /// From now on publishers wait for this reader. Returns where it begins.
-    pub(crate) fn gate<E: Copy>(&self, ring: View<'_, E>) -> Word {
+    pub(crate) fn gate<E>(&self, ring: &(impl Shelf<E> + ?Sized)) -> Word {
         self.cursor().store(ring.committed(), Relaxed);
         // AcqRel: pairs with itself in `slowest`: see the module documentation.
         self.gate.0.places.fetch_add(gating(self.index), AcqRel);
