@@ -5,8 +5,8 @@ use core::cell::Cell;
 use std::thread;
 
 use tickbus::{
-    Awaited, Budget, Bus, Dispatch, DropOldest, Event, Flow, GatedTopic, Lane, Latest, Pattern,
-    Subject, Topic, Waiters,
+    Awaited, Budget, Bus, Dispatch, DropOldest, Event, Feed, Flow, GatedTopic, Lane, Latest,
+    Pattern, Subject, Topic, Waiters,
 };
 
 tickbus::events! {
@@ -27,6 +27,7 @@ static SHARED: Bus<Cell<u8>, 2> = Bus::new();
 static LANE: Lane<u8, 2> = Lane::new();
 static TOPIC: Topic<u8, 2> = Topic::new();
 static GATED: GatedTopic<u8, 2, 16> = GatedTopic::new();
+static FEED: Feed<u8, 2> = Feed::new();
 static LATEST: Latest<u8> = Latest::new();
 static AWAITED: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
 static AWAITED_TOPIC: Awaited<Topic<u8, 2>, 1> = Awaited::new(Topic::new());
@@ -56,7 +57,10 @@ fn main() {
     TOPIC.publish(1);
     LATEST.publish(1);
     let _ = GATED.publish(1);
+    let (mut publisher, mut reader) = (FEED.publisher().unwrap(), FEED.subscribe());
     thread::scope(|scope| {
+        scope.spawn(move || publisher.publish(1));
+        scope.spawn(move || reader.read().count());
         scope.spawn(move || (subscriber.read().count(), watcher.changed()));
         scope.spawn(move || gating.filter(|event| event % 2 == 1).read().count());
     });
