@@ -5,7 +5,9 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
-use tickbus::{GatedTopic, Lagged, Latest, Selective, Subscriber, Topic, Watcher};
+use tickbus::{
+    Feed, GatedTopic, Lagged, Latest, Publishers, Selective, Single, Subscriber, Topic, Watcher,
+};
 use tickbus_firmware::renewable::Renewable;
 
 use super::model::{MARGIN, Promise, READERS, Rules, Step};
@@ -35,6 +37,8 @@ pub trait Subject {
     fn read_otherwise(reader: &mut Self::Reader, saw: impl FnMut(Step)) {
         Self::read(reader, saw);
     }
+    /// Whether only one context may publish.
+    const HAS_ONE_PUBLISHER: bool = false;
     /// Whether `mask` does something.
     const CAN_MASK: bool = false;
     /// Masks the reader, reads, and unmasks it.
@@ -90,7 +94,7 @@ fn step(item: Result<Event, Lagged>) -> Step {
 }
 
 /// Event by event.
-fn read(reader: &mut TopicReader, mut saw: impl FnMut(Step)) {
+fn read<P: Publishers>(reader: &mut Subscriber<'static, Event, P>, mut saw: impl FnMut(Step)) {
     let mut unread = reader.read();
     saw(Step::Opened);
     while let Some(item) = unread.next() {
@@ -100,14 +104,14 @@ fn read(reader: &mut TopicReader, mut saw: impl FnMut(Step)) {
 }
 
 /// In runs.
-fn read_runs(reader: &mut TopicReader, mut saw: impl FnMut(Step)) {
+fn read_runs<P: Publishers>(reader: &mut Subscriber<'static, Event, P>, mut saw: impl FnMut(Step)) {
     let unread = reader.read();
     saw(Step::Opened);
     unread.for_each(|item| saw(step(item)));
     saw(Step::Ended);
 }
 
-fn is_conserved(reader: &TopicReader) -> bool {
+fn is_conserved<P: Publishers>(reader: &Subscriber<'static, Event, P>) -> bool {
     let stats = reader.stats();
     stats.pending == 0 && reader.backlog() == 0 && stats.published == stats.read + stats.missed
 }
@@ -167,6 +171,52 @@ macro_rules! topic_subject {
 
 topic_subject!(Topic2, "Topic<_, 2>", 2);
 topic_subject!(Topic4, "Topic<_, 4>", 4);
+
+/// One publisher, whichever context it is in.
+pub struct Feed2;
+
+static FEED: Renewable<Feed<Event, 2>> = Renewable::new(Feed::new());
+
+type FeedReader = Subscriber<'static, Event, Single>;
+
+impl Subject for Feed2 {
+    const NAME: &str = "Feed<_, 2>";
+    const RULES: Rules = Rules { capacity: 2, promise: Promise::Lagging };
+    type Reader = FeedReader;
+    const HAS_ONE_PUBLISHER: bool = true;
+
+    fn rebuild() {
+        // SAFETY: the sweep rebuilds between two points, with its clock stopped and without readers.
+        unsafe { FEED.renew(Feed::new()) };
+    }
+
+    fn publish(event: u32) -> bool {
+        FEED.get().publisher().expect("no other context publishes").publish(Event::new(event));
+        true
+    }
+
+    fn subscribe(_gates: bool) -> Option<FeedReader> {
+        Some(FEED.get().subscribe())
+    }
+
+    readers!(FeedReader);
+
+    fn read(reader: &mut FeedReader, saw: impl FnMut(Step)) {
+        read(reader, saw);
+    }
+
+    fn read_otherwise(reader: &mut FeedReader, saw: impl FnMut(Step)) {
+        read_runs(reader, saw);
+    }
+
+    fn counts(published: usize) -> bool {
+        FEED.get().stats().published == published
+    }
+
+    fn is_conserved(reader: &FeedReader) -> bool {
+        is_conserved(reader)
+    }
+}
 
 /// One that may be masked.
 type MaskedReader = Selective<'static, Event>;
