@@ -19,20 +19,24 @@ pub(super) fn rows() -> Vec<Row> {
             contenders.extend([gated(8), embassy::<8>()]);
         }),
         row("fan-out to 64", 64, |_| {}),
+        single("fan-out to 1, single producer", 1),
+        single("fan-out to 8, single producer", 8),
+        single("fan-out to 64, single producer", 64),
     ]
 }
 
+/// Anybody may publish.
 fn row(name: &'static str, readers: usize, extend: impl FnOnce(&mut Vec<Contender>)) -> Row {
-    let mut contenders = vec![
-        topic(readers),
-        feed(readers),
-        slices(readers),
-        disruptor_single(readers),
-        disruptor_multi(readers),
-        bevy(readers),
-        tokio(readers),
-    ];
+    let mut contenders =
+        vec![topic(readers), disruptor_multi(readers), bevy(readers), tokio(readers)];
     extend(&mut contenders);
+    Row { name, elements: FRAME, contenders }
+}
+
+/// One may, which is declared.
+fn single(name: &'static str, readers: usize) -> Row {
+    let contenders =
+        vec![feed(readers), disruptor_single(readers), slices(readers), topic(readers)];
     Row { name, elements: FRAME, contenders }
 }
 

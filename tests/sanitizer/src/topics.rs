@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{hint, thread};
 
-use tickbus::{GatedTopic, Lagged, Latest, Subscriber, Topic, Watcher};
+use tickbus::{Feed, GatedTopic, Lagged, Latest, Publishers, Single, Subscriber, Topic, Watcher};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;
 
 /// Reads what there is, one event and then all of them.
-fn read(seen: &mut Follower<'_>, subscriber: &mut Subscriber<'_, Pair>) {
+fn read<P: Publishers>(seen: &mut Follower<'_>, subscriber: &mut Subscriber<'_, Pair, P>) {
     let before = seen.known();
     let mut see = |found| match found {
         Ok(event) => seen.see(event),
@@ -58,6 +58,43 @@ fn a_topic<const N: usize>(events: usize) {
     together(&mut [&mut first, &mut second, &mut reads, &mut reads_too, &mut comes]);
     let stats = topic.stats();
     assert_eq!((stats.published, stats.lost), (2 * events, 0), "{stats:?}");
+}
+
+/// One publisher at a time, which is one of two threads; two readers.
+fn a_feed<const N: usize>(events: usize) {
+    let feed: Feed<Pair, N> = Feed::new();
+    // One set of notes for both: the claim of the publisher is what guards it, and `number`.
+    let notes = Notes::new(1, 2 * events);
+    let number = AtomicUsize::new(0);
+
+    let publish = || {
+        loop {
+            let Some(mut publisher) = feed.publisher() else {
+                thread::yield_now();
+                continue;
+            };
+            for _ in 0..64 {
+                let next = number.load(Relaxed);
+                if next == 2 * events {
+                    return;
+                }
+                number.store(next + 1, Relaxed);
+                publisher.publish(notes.write(0, next));
+            }
+        }
+    };
+    let follow = |subscriber: &mut Subscriber<'_, Pair, Single>| {
+        let mut seen = Follower::new(&notes);
+        while seen.known() < 2 * events {
+            read(&mut seen, subscriber);
+        }
+        seen.is_at_the_end([2 * events, 0]);
+    };
+    let (mut first, mut second) = (publish, publish);
+    let (mut here, mut there) = (feed.subscribe(), feed.subscribe());
+    let (mut reads, mut reads_too) = (|| follow(&mut here), || follow(&mut there));
+    together(&mut [&mut first, &mut second, &mut reads, &mut reads_too]);
+    assert_eq!(feed.stats().published, 2 * events);
 }
 
 /// Two publishers, a reader that gates, one that comes and goes, and one that does not gate.
@@ -182,6 +219,8 @@ pub(crate) fn run(events: usize) -> usize {
     a_topic::<2>(events);
     a_topic::<4>(events);
     a_topic::<64>(events);
+    a_feed::<2>(events);
+    a_feed::<64>(events);
     a_gated_topic::<2>(events);
     a_gated_topic::<4>(events);
     a_gated_topic::<64>(events);
@@ -190,5 +229,5 @@ pub(crate) fn run(events: usize) -> usize {
         a_gate_that_guards::<64>(2 * events, stays);
     }
     a_latest_value(events);
-    11
+    13
 }
