@@ -611,6 +611,27 @@ fn joining_while_others_publish() {
     }
 }
 
+/// A subscriber that joins has nothing unread, so it does not make the topic full.
+#[test]
+fn joining_fills_no_topic() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [()], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let t = topic.reach();
+            for number in [1, 2] {
+                t.publish(event(number)).unwrap();
+            }
+            run(
+                vec![
+                    Box::new(move || core::mem::forget(t.subscribe().unwrap())),
+                    Box::new(move || t.publish(event(3)).expect("a false full")),
+                ],
+                reverse,
+            );
+        });
+    }
+}
+
 /// Two readers want the last place; and who leaves frees the gate.
 #[test]
 fn a_place_changes_hands() {
@@ -640,12 +661,17 @@ fn a_place_changes_hands() {
     }
 }
 
-/// What a reader has done with an event before it moves on, comes before what a publisher does that found
-/// room behind it: also a publisher that did not look for itself, but at what another one had found.
+/// What a reader has done with an event before it moves on, or leaves, comes before what a publisher does
+/// that found room behind it: also a publisher that did not look for itself, but at what another one had
+/// found, whatever became of that one.
 #[test]
 fn a_gate_orders_what_its_reader_did() {
-    for reverse in [false, true] {
-        outcomes(2, 100, [(2, false), (3, false), (4, false), (4, true)], move || {
+    for (reverse, leaves) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut expected = vec![(2, false), (3, false), (4, false), (4, true)];
+        if leaves {
+            expected.push((5, true));
+        }
+        outcomes(2, 100, expected, move || {
             let topic = Shared::new((GatedTopic::<Event, 2, 1>::new(), Work::new()));
             let told = Arc::default();
             let (t, put) = (topic.reach(), put(&told));
@@ -657,19 +683,25 @@ fn a_gate_orders_what_its_reader_did() {
                     Box::new(move || {
                         assert_eq!(subscriber.read().next().map(found), Some(1));
                         t.1.write();
-                        assert_eq!(subscriber.read().next().map(found), Some(2));
+                        if !leaves {
+                            assert_eq!(subscriber.read().next().map(found), Some(2));
+                            core::mem::forget(subscriber);
+                        }
                     }),
                     Box::new(move || {
                         let _ = t.0.publish(event(3));
                     }),
                     Box::new(move || {
-                        // The fourth event finds room only behind the second one.
-                        let is_fourth = t.0.stats().published == 3;
-                        let is_published = t.0.publish(event(4)).is_ok();
-                        if is_fourth && is_published {
-                            assert_eq!(t.1.read(), 1);
-                        }
-                        put(is_fourth && is_published);
+                        let publish = |number| {
+                            // The fourth event finds room only behind the second one.
+                            let is_fourth = t.0.stats().published >= 3;
+                            let is_published = t.0.publish(event(number)).is_ok();
+                            if is_fourth && is_published {
+                                assert_eq!(t.1.read(), 1);
+                            }
+                            is_fourth && is_published
+                        };
+                        put(publish(4) | publish(5));
                     }),
                 ],
                 reverse,

@@ -448,10 +448,11 @@ impl<'a, E: Copy> View<'a, E> {
     #[cold]
     #[inline(never)]
     fn is_all_claimed(self) -> bool {
-        // Acquire: pairs with the Release of the claims; what the claimants had committed is seen.
+        // Acquire: pairs with the Release of the claims; what the claimants had committed is seen, also by a
+        // relaxed load.
         let position = self.0.claims.0.load(Acquire);
         let oldest = position.wrapping_sub(self.span());
-        self.at(position).entry.load(Acquire) ^ oldest < self.span()
+        self.at(position).entry.load(Relaxed) ^ oldest < self.span()
     }
 
     /// The event of `position`, if it is committed and kept. Else `overwritten` knows more.
@@ -505,8 +506,7 @@ impl<'a, E: Copy> View<'a, E> {
     #[inline(never)]
     pub(crate) fn overwritten(self, position: Word) -> Word {
         let span = self.span();
-        // Acquire: as in `read`.
-        let entry = self.at(position).entry.load(Acquire);
+        let entry = self.at(position).entry.load(Relaxed);
         // What the slot waits for; a lap before that was committed, hence claimed.
         let next = (entry & span.wrapping_neg()) | (position & (span - 1));
         let least = next.wrapping_sub(span).wrapping_add(1);

@@ -131,8 +131,8 @@ impl<'a> GateView<'a> {
         loop {
             let index = (0..self.0.cursors.len()).find(|index| places & taken(*index) == 0)?;
             let with = places | taken(index);
-            // Acquire: pairs with the Release in `Place::drop`; the last one has let go.
-            match self.0.places.compare_exchange(places, with, Acquire, Relaxed) {
+            // Relaxed: what the last one has done is acquired in `Place::gate`.
+            match self.0.places.compare_exchange(places, with, Relaxed, Relaxed) {
                 Ok(_) => return Some(Place { gate: self, index }),
                 Err(found) => places = found,
             }
@@ -186,7 +186,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         // Its own bits: nobody else changes them while the place is taken.
         let bits = self.gate.0.places.load(Relaxed) & (taken(self.index) | gating(self.index));
-        // Release: pairs with the Acquire in `take_place`.
+        // Release: pairs with the AcqRel in `slowest` and `Place::gate`; we have let go.
         self.gate.0.places.fetch_add(bits.wrapping_neg(), Release);
     }
 }
