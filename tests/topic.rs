@@ -452,7 +452,7 @@ fn a_handler_of_a_feed_that_panics_has_consumed_its_event() {
     let mut publisher = feed.publisher().unwrap();
     let mut subscriber = feed.subscribe();
     (0..10).for_each(|event| publisher.publish(event));
-    let read = std::panic::AssertUnwindSafe(|| {
+    let read = core::panic::AssertUnwindSafe(|| {
         subscriber.read().flatten().for_each(|event| assert!(event < 5, "enough"));
     });
     assert!(std::panic::catch_unwind(read).is_err());

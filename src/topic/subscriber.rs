@@ -199,7 +199,9 @@ pub struct SubscriberStats {
 
 /// The events that a subscriber had not read when [`Subscriber::read`] was called.
 ///
-/// Dropping it leaves those not taken for the next call.
+/// Dropping it leaves those not taken for the next call. `for_each`, `fold` and their like cost less than
+/// `next`: they copy a few events before they hand out the first, so an event that is overwritten meanwhile
+/// may still come.
 #[must_use = "nothing is read until it is iterated over"]
 pub struct Unread<'s, 'a, E: Copy, P: Publishers = Many> {
     subscriber: &'s mut Subscriber<'a, E, P>,

@@ -19,8 +19,8 @@ use critical_section::Mutex;
 use heapless::Deque;
 use semihosting::println;
 use tickbus::{
-    Awaited, AwaitedConsumer, Budget, Bus, Dispatch, DropOldest, Event, GatedTopic, Lagged, Lane,
-    Latest, Subscriber, Topic, Watcher,
+    Awaited, AwaitedConsumer, Budget, Bus, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged,
+    Lane, Latest, Publisher, Subscriber, Topic, Watcher,
 };
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
@@ -87,7 +87,7 @@ struct Operation {
     run: fn(),
 }
 
-const OPERATIONS: usize = 26;
+const OPERATIONS: usize = 27;
 
 macro_rules! operations {
     ($function:ident, $words:literal) => {
@@ -102,6 +102,8 @@ macro_rules! operations {
             static TOPIC: Renewable<Topic<Payload<$words>, SLOTS>> = Renewable::new(Topic::new());
             static GATED: Renewable<GatedTopic<Payload<$words>, SLOTS, 1>> =
                 Renewable::new(GatedTopic::new());
+            static FEED: Renewable<Feed<Payload<$words>, SLOTS>> = Renewable::new(Feed::new());
+            static PUBLISHER: Held<Publisher<'static, Payload<$words>>> = Held::new();
             static LATEST: Renewable<Latest<Payload<$words>>> = Renewable::new(Latest::new());
             static LAGGING: Held<Subscriber<'static, Payload<$words>>> = Held::new();
             static GATING: Held<Subscriber<'static, Payload<$words>>> = Held::new();
@@ -117,6 +119,7 @@ macro_rules! operations {
                 GATING.forget();
                 WATCHER.forget();
                 CONSUMER.forget();
+                PUBLISHER.forget();
                 // SAFETY: the clock stands, and there are no handles.
                 unsafe {
                     REJECTING.renew(Bus::new());
@@ -124,6 +127,7 @@ macro_rules! operations {
                     LANE.renew(Lane::new());
                     TOPIC.renew(Topic::new());
                     GATED.renew(GatedTopic::new());
+                    FEED.renew(Feed::new());
                     LATEST.renew(Latest::new());
                     AWAITED.renew(Awaited::new(Bus::new()));
                 }
@@ -134,6 +138,7 @@ macro_rules! operations {
                 empty();
                 LAGGING.set(TOPIC.get().subscribe());
                 GATING.set(GATED.get().subscribe().expect("nobody else gates"));
+                PUBLISHER.set(FEED.get().publisher().expect("nobody else publishes"));
                 WATCHER.set(LATEST.get().watch());
             }
 
@@ -263,6 +268,11 @@ macro_rules! operations {
                 bus("GatedTopic: drop, subscribe", subscribe, || {
                     GATING.forget();
                     GATING.set(GATED.get().subscribe().expect("nobody else gates"));
+                }),
+                bus("Feed: publish, subscribe, read", subscribe, || {
+                    let mut reader = FEED.get().subscribe();
+                    PUBLISHER.with(|publisher| publisher.publish(EVENT));
+                    assert_eq!(reader.read().flatten().map(|event| event.0[0]).sum::<u32>(), 7);
                 }),
                 bus("Latest: publish", subscribe, || LATEST.get().publish(EVENT)),
                 bus("Latest: changed, get", publish_to_readers, || {
