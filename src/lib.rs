@@ -60,6 +60,7 @@
 //! | await an event, or room for one | [`Awaited`], [`Waiters`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
+//! | the same from one declared publisher: overtaken and told | [`Feed`] |
 //! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`] |
 //! | the newest value only | [`Latest`] |
 //! | handlers called by the publisher | [`Listeners`] |
@@ -158,8 +159,8 @@ pub use subject_bus::{
 };
 pub use timer::{Fired, TimerId, Timers, Unscheduled};
 pub use topic::{
-    Changed, GatedTopic, Gating, Latest, Listeners, Selected, Selective, Subscriber,
-    SubscriberStats, Topic, TopicStats, Unread, Watcher,
+    Changed, Feed, GatedTopic, Gating, Latest, Listeners, Many, Publisher, Publishers, Selected,
+    Selective, Subscriber, SubscriberStats, Topic, TopicStats, Unread, Watcher,
 };
 pub use wait::{
     Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, NextEvent,

@@ -214,7 +214,6 @@ impl<'a> Pattern<'a> {
     }
 
     /// Wraps a text that has passed its check before.
-    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
     pub(crate) const fn checked(text: &'a str) -> Self {
         Self(text)
     }

@@ -10,11 +10,12 @@ use core::cell::Cell;
 use tickbus::{
     Answers, Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, Budget,
     Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut, DropNewest, DropOldest,
-    Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern,
-    InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners, NextEvent, Overrun, Pattern,
-    Producer, PublishWait, Ready, Reject, Report, RequestId, Requests, Selective, Stats, Subject,
-    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, TooManyWaiters, Topic,
-    TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
+    Feed, Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored, Incomplete,
+    InvalidPattern, InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners, Many,
+    NextEvent, Overrun, Pattern, Producer, PublishWait, Publisher, Ready, Reject, Report,
+    RequestId, Requests, Selective, Single, Stats, Subject, Subscriber, SubscriberStats, TimerId,
+    Timers, TooManySubscribers, TooManyWaiters, Topic, TopicStats, Unread, Unscheduled, Until,
+    WaitUntil, Waiters, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -96,6 +97,12 @@ fn topics_go_where_their_events_go() {
     send_and_sync::<Topic<Sent, 2>>();
     send_and_sync::<GatedTopic<Sent, 2, 1>>();
     send_and_sync::<Latest<Sent>>();
+    send_and_sync::<Feed<Sent, 2>>();
+    send::<Publisher<'static, Sent>>();
+    send_and_sync::<Publisher<'static, u8>>();
+    send_and_sync::<(Many, Single)>();
+    send_and_sync::<Subscriber<'static, Sent, Single>>();
+    send_and_sync::<Unread<'static, 'static, Sent, Single>>();
     send_and_sync::<Subscriber<'static, Sent>>();
     send_and_sync::<Unread<'static, 'static, Sent>>();
     send_and_sync::<Selective<'static, Sent>>();

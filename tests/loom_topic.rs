@@ -12,9 +12,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
-use tickbus::{Full, GatedTopic, Lagged, Latest, Subscriber, Topic};
+use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Publishers, Single, Subscriber, Topic};
 
 /// Runs the model and demands exactly these outcomes, over at least so many executions.
 fn outcomes<T: Ord + Debug + Send + 'static>(
@@ -103,13 +104,13 @@ fn found(item: Result<Event, Lagged>) -> i64 {
 }
 
 /// Item by item.
-fn read(subscriber: &mut Subscriber<'_, Event>) -> Seen {
+fn read<P: Publishers>(subscriber: &mut Subscriber<'_, Event, P>) -> Seen {
     let mut unread = subscriber.read();
     core::iter::from_fn(|| unread.next()).map(found).collect()
 }
 
 /// All at once, which takes another way.
-fn read_all(subscriber: &mut Subscriber<'_, Event>) -> Seen {
+fn read_all<P: Publishers>(subscriber: &mut Subscriber<'_, Event, P>) -> Seen {
     let mut seen = Seen::new();
     subscriber.read().for_each(|item| seen.push(found(item)));
     seen
@@ -380,6 +381,146 @@ fn who_sees_an_event_sees_those_before() {
     }
 }
 
+// ---- Feed --------------------------------------------------------------------------------------
+
+/// What one thread does after another, for no other reason than what is modelled: loom tells if the two
+/// are not ordered.
+struct Work(UnsafeCell<u32>);
+
+// SAFETY: loom looks after it.
+unsafe impl Sync for Work {}
+
+impl Work {
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    fn write(&self) {
+        // SAFETY: loom fails the model if anybody else is at it.
+        self.0.with_mut(|work| unsafe { *work += 1 });
+    }
+
+    fn read(&self) -> u32 {
+        // SAFETY: loom fails the model if anybody writes meanwhile.
+        self.0.with(|work| unsafe { *work })
+    }
+}
+
+/// A publisher laps a reader, which reads in both ways.
+#[test]
+fn the_publisher_of_a_feed_laps_a_reader() {
+    type Way = fn(&mut Subscriber<'_, Event, Single>) -> Seen;
+    let ways = [(false, read as Way, false), (true, read, false)];
+    let ways = ways.into_iter().chain([(false, read_all as Way, true), (true, read_all, true)]);
+    for (reverse, way, is_ahead) in ways {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 50, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let feed = Shared::new(Feed::<Event, 2>::new());
+                let found = Arc::default();
+                let (f, put) = (feed.reach(), put(&found));
+                let mut subscriber = f.subscribe();
+                run(
+                    vec![
+                        Box::new(move || {
+                            let mut publisher = f.publisher().unwrap();
+                            (1..=4).for_each(|number| publisher.publish(event(number)));
+                        }),
+                        Box::new(move || {
+                            let during = way(&mut subscriber);
+                            put((during, Some(subscriber)));
+                        }),
+                    ],
+                    reverse,
+                );
+                let (during, subscriber): (Seen, Option<Subscriber<'_, Event, Single>>) =
+                    take(&found);
+                let mut subscriber = subscriber.unwrap();
+                let after = read(&mut subscriber);
+                assert_eq!(accounted(&during) + accounted(&after), 4);
+                let stats = subscriber.stats();
+                assert_eq!((stats.published, stats.pending), (4, 0));
+                seen.lock().unwrap().insert(during);
+            }
+        });
+        let found = seen.lock().unwrap().clone();
+        println!("{found:?}");
+        // Up to what was published when it began to read; in between it is overtaken.
+        let mut expected = BTreeSet::from([
+            vec![],
+            vec![1],
+            vec![1, 2],
+            vec![-1],
+            vec![-1, 2],
+            vec![-1, 2, 3],
+            vec![-1, -1],
+            vec![-1, -1, 3],
+            vec![-2],
+            vec![-2, 3],
+            vec![-2, 3, 4],
+        ]);
+        // Two that are copied together are overtaken together.
+        if !is_ahead {
+            expected.insert(vec![1, -1]);
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+/// Whoever reads an event finds what was done before it was published.
+#[test]
+fn a_feed_orders_what_its_publisher_did() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [0, 1], move || {
+            let feed = Shared::new((Feed::<Event, 2>::new(), Work::new()));
+            let found = Arc::default();
+            let (f, put) = (feed.reach(), put(&found));
+            let mut subscriber = f.0.subscribe();
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut publisher = f.0.publisher().unwrap();
+                        f.1.write();
+                        publisher.publish(event(1));
+                    }),
+                    Box::new(move || {
+                        let is_there = !read(&mut subscriber).is_empty();
+                        put(if is_there { f.1.read() } else { 0 });
+                    }),
+                ],
+                reverse,
+            );
+            take(&found)
+        });
+    }
+}
+
+/// Two want to publish: one after the other, or only one.
+#[test]
+fn the_publisher_of_a_feed_changes_hands() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [1, 2], move || {
+            let feed = Shared::new((Feed::<Event, 4>::new(), Work::new()));
+            let f = feed.reach();
+            let mut subscriber = f.0.subscribe();
+            let publish = |number: u64| {
+                move || {
+                    if let Some(mut publisher) = f.0.publisher() {
+                        f.1.write();
+                        publisher.publish(event(number));
+                    }
+                }
+            };
+            run(vec![Box::new(publish(1)), Box::new(publish(2))], reverse);
+            let seen = read(&mut subscriber);
+            assert_eq!(f.0.stats().published, seen.len(), "{seen:?}");
+            assert_eq!(f.1.read() as usize, seen.len());
+            seen.len()
+        });
+    }
+}
+
 // ---- Gated -------------------------------------------------------------------------------------
 
 /// Nothing is lost to a subscriber that gates; "full" is told only while it has N unread.
@@ -501,6 +642,27 @@ fn joining_while_one_is_stopped() {
     }
 }
 
+/// A subscriber that joins has nothing unread, so it does not make the topic full.
+#[test]
+fn joining_fills_no_topic() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [()], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let t = topic.reach();
+            for number in [1, 2] {
+                t.publish(event(number)).unwrap();
+            }
+            run(
+                vec![
+                    Box::new(move || core::mem::forget(t.subscribe().unwrap())),
+                    Box::new(move || t.publish(event(3)).expect("a false full")),
+                ],
+                reverse,
+            );
+        });
+    }
+}
+
 /// Two readers want the last place; and who leaves frees the gate.
 #[test]
 fn a_place_changes_hands() {
@@ -526,6 +688,75 @@ fn a_place_changes_hands() {
             }
             assert!(topic.subscribe().is_ok());
             got.load(Ordering::Relaxed)
+        });
+    }
+}
+
+/// What a reader has done with an event before it moves on, or leaves, comes before what a publisher does
+/// that found room behind it: also a publisher that did not look for itself, but at what another one had
+/// found, whatever became of that one.
+#[test]
+fn a_gate_orders_what_its_reader_did() {
+    for (reverse, leaves) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut expected = vec![(2, false), (3, false), (4, false), (4, true)];
+        if leaves {
+            expected.push((5, true));
+        }
+        outcomes(2, 100, expected, move || {
+            let topic = Shared::new((GatedTopic::<Event, 2, 1>::new(), Work::new()));
+            let told = Arc::default();
+            let (t, put) = (topic.reach(), put(&told));
+            let mut subscriber = t.0.subscribe().unwrap();
+            t.0.publish(event(1)).unwrap();
+            t.0.publish(event(2)).unwrap();
+            run(
+                vec![
+                    Box::new(move || {
+                        assert_eq!(subscriber.read().next().map(found), Some(1));
+                        t.1.write();
+                        if !leaves {
+                            assert_eq!(subscriber.read().next().map(found), Some(2));
+                            core::mem::forget(subscriber);
+                        }
+                    }),
+                    Box::new(move || {
+                        let _ = t.0.publish(event(3));
+                    }),
+                    Box::new(move || {
+                        let publish = |number| {
+                            // The fourth event finds room only behind the second one.
+                            let is_fourth = t.0.stats().published >= 3;
+                            let is_published = t.0.publish(event(number)).is_ok();
+                            if is_fourth && is_published {
+                                assert_eq!(t.1.read(), 1);
+                            }
+                            is_fourth && is_published
+                        };
+                        put(publish(4) | publish(5));
+                    }),
+                ],
+                reverse,
+            );
+            (t.0.stats().published, take(&told))
+        });
+    }
+}
+
+/// Who gets a place comes after all that was done by the one who had it before.
+#[test]
+fn a_place_orders_those_who_have_it() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [1, 2], move || {
+            let topic = Shared::new((GatedTopic::<Event, 2, 1>::new(), Work::new()));
+            let t = topic.reach();
+            let join = || {
+                if let Ok(subscriber) = t.0.subscribe() {
+                    t.1.write();
+                    drop(subscriber);
+                }
+            };
+            run(vec![Box::new(join), Box::new(join)], reverse);
+            t.1.read()
         });
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
-use tickbus::{Awaited, Bus, Full, TooManyWaiters, Waiters};
+use tickbus::{Awaited, Bus, Full, GatedTopic, Latest, TooManyWaiters, Topic, Waiters};
 
 /// Runs the model and demands exactly these outcomes, over at least so many executions.
 fn outcomes<T: Ord + Debug + Send + 'static>(
@@ -405,6 +405,172 @@ fn a_consumer_gets_a_place_before_publishers() {
                             event = back;
                             thread::yield_now();
                         }
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+// ---- Topics and latest values ------------------------------------------------------------------
+
+/// What all threads of one execution reach.
+struct Reached<T: 'static>(Arc<T>);
+
+impl<T> Reached<T> {
+    fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+
+    fn get(&self) -> &'static T {
+        // SAFETY: all threads are joined before the owner goes out of scope, and each drops what borrows
+        // before it ends.
+        unsafe { &*Arc::as_ptr(&self.0) }
+    }
+}
+
+#[test]
+fn a_subscriber_waits_for_a_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![vec![Ok(1), Ok(2)], vec![]]], move || {
+            let owner = Reached::new(Awaited::<Topic<u64, 2>, 1>::new(Topic::new()));
+            let topic = owner.get();
+            let mut subscriber = topic.subscribe();
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut next = || block_on(subscriber.next_event()).expect("a place");
+                        vec![next(), next()]
+                    }),
+                    Box::new(move || {
+                        topic.publish(1);
+                        topic.publish(2);
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// Two subscribers, of which one gives up: the other is woken all the same.
+#[test]
+fn subscribers_wait_for_a_publisher() {
+    for reverse in [false, true] {
+        outcomes(1, 100, [vec![Some(Ok(1)), None, None]], move || {
+            let owner = Reached::new(Awaited::<Topic<u64, 2>, 2>::new(Topic::new()));
+            let topic = owner.get();
+            let (mut waits, mut gives_up) = (topic.subscribe(), topic.subscribe());
+            run(
+                vec![
+                    Box::new(move || Some(block_on(waits.next_event()).expect("a place"))),
+                    Box::new(move || {
+                        let _ = once(pin!(gives_up.next_event()));
+                        None
+                    }),
+                    Box::new(move || {
+                        topic.publish(1);
+                        None
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// A publisher waits for a gate, which is opened by reading in either way, or by leaving; and a reader
+/// that waits is woken by a publisher that had waited.
+#[test]
+fn a_publisher_waits_for_a_gate() {
+    type Subscriber = tickbus::AwaitedSubscriber<'static, u64>;
+    let ways: [(fn(Subscriber) -> Vec<u64>, &[u64]); 3] = [
+        (
+            |mut subscriber| {
+                let next = |_| block_on(subscriber.next_event()).expect("a place").unwrap();
+                (0..3).map(next).collect()
+            },
+            &[1, 2, 3],
+        ),
+        (|mut subscriber| subscriber.read().flatten().take(1).collect(), &[1]),
+        (
+            |subscriber| {
+                drop(subscriber);
+                vec![]
+            },
+            &[],
+        ),
+    ];
+    for reverse in [false, true] {
+        for (way, read) in ways {
+            outcomes(2, 20, [vec![vec![], read.to_vec()]], move || {
+                let owner =
+                    Reached::new(Awaited::<GatedTopic<u64, 2, 1>, 2>::new(GatedTopic::new()));
+                let topic = owner.get();
+                let subscriber = topic.subscribe().unwrap();
+                topic.publish(1).unwrap();
+                topic.publish(2).unwrap();
+                run(
+                    vec![
+                        Box::new(move || {
+                            block_on(topic.publish_wait(3)).expect("there is a place");
+                            vec![]
+                        }),
+                        Box::new(move || way(subscriber)),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+}
+
+/// A reader that waits at a gate is woken by a plain publish.
+#[test]
+fn a_gating_subscriber_waits_for_a_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 4, [vec![1, 0]], move || {
+            let owner = Reached::new(Awaited::<GatedTopic<u64, 2, 1>, 1>::new(GatedTopic::new()));
+            let topic = owner.get();
+            let mut subscriber = topic.subscribe().unwrap();
+            run(
+                vec![
+                    Box::new(move || block_on(subscriber.next_event()).expect("a place").unwrap()),
+                    Box::new(move || {
+                        topic.publish(1).unwrap();
+                        0
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+#[test]
+fn a_watcher_waits_for_a_change() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![vec![1, 2], vec![]], vec![vec![2], vec![]]], move || {
+            let owner = Reached::new(Awaited::<Latest<u64>, 1>::new(Latest::new()));
+            let latest = owner.get();
+            let mut watcher = latest.watch();
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut seen = vec![];
+                        while seen.last() != Some(&2) {
+                            let changed = block_on(watcher.next_change()).expect("a place");
+                            assert_eq!(changed.skipped + seen.len() + 1, changed.value as usize);
+                            seen.push(changed.value);
+                        }
+                        seen
+                    }),
+                    Box::new(move || {
+                        latest.publish(1);
+                        latest.publish(2);
                         vec![]
                     }),
                 ],

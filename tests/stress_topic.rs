@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tickbus::{Full, GatedTopic, Lagged, Latest, Subscriber, Topic};
+use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Publishers, Subscriber, Topic};
 
 /// An event that knows where it comes from, and shows it when it is torn.
 #[derive(Clone, Copy)]
@@ -53,9 +53,9 @@ impl Seen {
     }
 
     /// Reads until every event of the run is accounted for.
-    fn follow<const WORDS: usize>(
+    fn follow<const WORDS: usize, P: Publishers>(
         mut self,
-        mut subscriber: Subscriber<'_, Message<WORDS>>,
+        mut subscriber: Subscriber<'_, Message<WORDS>, P>,
         events: usize,
     ) -> Self {
         while self.read + self.missed < events {
@@ -106,6 +106,31 @@ fn everything_is_read_or_told_as_missed() {
 #[test]
 fn more_publishers_than_slots() {
     lagging::<2, 60>(8, 2, 5_000);
+}
+
+fn fed<const N: usize, const WORDS: usize>(readers: usize, events: usize) {
+    let feed: Feed<Message<WORDS>, N> = Feed::new();
+    thread::scope(|scope| {
+        for _ in 0..readers {
+            let subscriber = feed.subscribe();
+            scope.spawn(move || Seen::new(1).follow(subscriber, events));
+        }
+        let feed = &feed;
+        scope.spawn(move || {
+            let mut publisher = feed.publisher().expect("the only one");
+            (0..events).for_each(|number| publisher.publish(Message::new(0, number)));
+        });
+    });
+    assert_eq!(feed.stats().published, events);
+}
+
+#[test]
+fn everything_of_a_feed_is_read_or_told_as_missed() {
+    fed::<2, 2>(2, 100_000);
+    fed::<4, 1>(1, 100_000);
+    fed::<8, 40>(3, 50_000);
+    fed::<64, 2>(4, 100_000);
+    fed::<1024, 5>(2, 200_000);
 }
 
 fn gating<const N: usize, const WORDS: usize>(publishers: usize, each: usize) {

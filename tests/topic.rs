@@ -6,17 +6,17 @@ use std::sync::mpsc;
 use std::thread;
 
 use tickbus::{
-    Dispatch, Event as _, Full, GatedTopic, Lagged, Latest, Listeners, Subscriber,
-    TooManySubscribers, Topic,
+    Dispatch, Event as _, Feed, Full, GatedTopic, Lagged, Latest, Listeners, Publishers,
+    Subscriber, TooManySubscribers, Topic,
 };
 
-fn all<E: Copy>(subscriber: &mut Subscriber<'_, E>) -> Vec<Result<E, Lagged>> {
+fn all<E: Copy, P: Publishers>(subscriber: &mut Subscriber<'_, E, P>) -> Vec<Result<E, Lagged>> {
     subscriber.read().collect()
 }
 
 /// The law, at a quiet moment.
 #[track_caller]
-fn conserved<E: Copy>(subscriber: &Subscriber<'_, E>) {
+fn conserved<E: Copy, P: Publishers>(subscriber: &Subscriber<'_, E, P>) {
     let stats = subscriber.stats();
     assert_eq!(stats.published, stats.read + stats.missed + stats.skipped + stats.pending);
 }
@@ -407,6 +407,135 @@ fn a_filter_may_publish() {
     topic.publish(1);
     assert!(subscriber.read().flatten().eq([1]));
     assert!(subscriber.read().flatten().eq([11]));
+}
+
+// ---- Feed --------------------------------------------------------------------------------------
+
+#[test]
+fn a_feed_has_one_publisher_at_a_time() {
+    let feed: Feed<u8, 4> = Feed::new();
+    let mut subscriber = feed.subscribe();
+    let mut first = feed.publisher().unwrap();
+    assert!(feed.publisher().is_none());
+    first.publish(1);
+    drop(first);
+
+    let mut second = feed.publisher().expect("it has been given back");
+    second.publish(2);
+    assert_eq!(all(&mut subscriber), [Ok(1), Ok(2)]);
+    assert_eq!((feed.stats().published, feed.stats().lost, feed.stats().refused), (2, 0, 0));
+    conserved(&subscriber);
+}
+
+#[test]
+fn a_reader_of_a_feed_is_told_what_it_missed() {
+    let feed: Feed<u32, 8> = Feed::new();
+    let mut publisher = feed.publisher().unwrap();
+    let (mut slow, mut exact) = (feed.subscribe(), feed.subscribe());
+    (0..8).for_each(|event| publisher.publish(event));
+    assert!(exact.read().flatten().eq(0..8));
+    publisher.publish(8);
+    assert_eq!(slow.backlog(), 8);
+    assert_eq!(slow.read().next(), Some(Err(Lagged(1))));
+    assert!(slow.read().flatten().eq(1..9));
+    assert_eq!(all(&mut exact), [Ok(8)]);
+    assert_eq!((slow.stats().read, slow.stats().missed, slow.stats().pending), (8, 1, 0));
+    conserved(&slow);
+    conserved(&exact);
+}
+
+/// In runs a reader copies some events before it hands out the first: a handler that panics has consumed
+/// its own, and none of those behind it.
+#[test]
+fn a_handler_of_a_feed_that_panics_has_consumed_its_event() {
+    let feed: Feed<u32, 16> = Feed::new();
+    let mut publisher = feed.publisher().unwrap();
+    let mut subscriber = feed.subscribe();
+    (0..10).for_each(|event| publisher.publish(event));
+    let read = core::panic::AssertUnwindSafe(|| {
+        subscriber.read().flatten().for_each(|event| assert!(event < 5, "enough"));
+    });
+    assert!(std::panic::catch_unwind(read).is_err());
+    assert!(subscriber.read().flatten().eq(6..10));
+    conserved(&subscriber);
+}
+
+/// Overwritten while it reads: what has been copied is handed out, what has not is told.
+#[test]
+fn a_handler_that_publishes_to_its_feed_laps_its_own_reader() {
+    let feed: Feed<u32, 8> = Feed::new();
+    let mut publisher = feed.publisher().unwrap();
+    let mut subscriber = feed.subscribe();
+    (0..8).for_each(|event| publisher.publish(event));
+    let mut seen = vec![];
+    let mut missed = 0;
+    subscriber.read().for_each(|found| match found {
+        Ok(event) => {
+            if event == 0 {
+                (8..16).for_each(|event| publisher.publish(event));
+            }
+            seen.push(event);
+        }
+        Err(Lagged(more)) => missed += more,
+    });
+    assert!(seen.is_sorted() && seen[0] == 0);
+    assert_eq!(seen.len() as u64 + missed, 8, "what came meanwhile waits: {seen:?}");
+    assert!(subscriber.read().flatten().eq(8..16));
+    conserved(&subscriber);
+}
+
+#[test]
+fn a_subscriber_of_a_feed_may_be_selective() {
+    let feed: Feed<u32, 8> = Feed::new();
+    let mut publisher = feed.publisher().unwrap();
+    let mut odd = feed.subscribe().filter(|event| event % 2 == 1);
+    (0..6).for_each(|event| publisher.publish(event));
+    assert!(odd.read().flatten().eq([1, 3, 5]));
+    odd.set_masked(true);
+    publisher.publish(7);
+    odd.set_masked(false);
+    publisher.publish(9);
+    assert!(odd.read().flatten().eq([9]));
+    assert_eq!((odd.stats().read, odd.stats().skipped), (4, 4));
+}
+
+/// Large events are copied one by one.
+#[test]
+fn events_of_all_sizes_arrive_by_a_feed() {
+    fn arrive<const WORDS: usize>() {
+        let feed: Feed<[usize; WORDS], 4> = Feed::new();
+        let mut publisher = feed.publisher().unwrap();
+        let mut subscriber = feed.subscribe();
+        for number in 0..9 {
+            publisher.publish([number; WORDS]);
+            assert!(subscriber.read().flatten().eq([[number; WORDS]]));
+        }
+        (0..4).for_each(|number| publisher.publish([number; WORDS]));
+        let mut seen = vec![];
+        subscriber.read().for_each(|event| seen.push(event.unwrap()));
+        assert!(seen.iter().copied().eq((0..4).map(|number| [number; WORDS])));
+    }
+    arrive::<0>();
+    arrive::<1>();
+    arrive::<7>();
+    arrive::<15>();
+    arrive::<16>();
+    arrive::<100>();
+}
+
+#[test]
+fn a_gated_topic_counts_what_it_gives_back() {
+    let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
+    let mut subscriber = topic.subscribe().unwrap();
+    for event in 1..=5 {
+        assert_eq!(topic.publish(event).is_ok(), event <= 2);
+    }
+    assert!(topic.publish_with_margin(6, 1).is_err());
+    let stats = topic.stats();
+    assert_eq!((stats.published, stats.refused, stats.lost), (2, 4, 0));
+    assert_eq!(all(&mut subscriber), [Ok(1), Ok(2)]);
+    assert!(topic.publish(7).is_ok());
+    assert_eq!((topic.stats().published, topic.stats().refused), (3, 4));
 }
 
 // ---- Latest ------------------------------------------------------------------------------------

@@ -85,7 +85,8 @@ fn package(cases: &[Case]) -> PathBuf {
     let tickbus = format!(
         "[package]\nname = \"tickbus\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
          [lib]\npath = '{}'\n\n\
-         [dependencies]\nheapless = {{ version = \"0.9\", default-features = false }}\n",
+         [dependencies]\nheapless = {{ version = \"0.9\", default-features = false }}\n\n\
+         [lints.rust]\nunexpected_cfgs = \"allow\"\n",
         library.display(),
     );
     fs::write(folder.join("tickbus/Cargo.toml"), tickbus).unwrap();

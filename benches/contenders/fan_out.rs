@@ -5,7 +5,7 @@ use bevy_ecs::message::{Message, MessageCursor, Messages};
 use disruptor::{BusySpin, EventPoller, Producer};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pubsub::{PubSubChannel, WaitResult};
-use tickbus::{GatedTopic, Topic};
+use tickbus::{Feed, GatedTopic, Topic};
 use tokio::sync::broadcast;
 
 use super::{CAPACITY, Contender, FRAME, Row, Sample, Sums, frames, leak, sums};
@@ -19,19 +19,24 @@ pub(super) fn rows() -> Vec<Row> {
             contenders.extend([gated(8), embassy::<8>()]);
         }),
         row("fan-out to 64", 64, |_| {}),
+        single("fan-out to 1, single producer", 1),
+        single("fan-out to 8, single producer", 8),
+        single("fan-out to 64, single producer", 64),
     ]
 }
 
+/// Anybody may publish.
 fn row(name: &'static str, readers: usize, extend: impl FnOnce(&mut Vec<Contender>)) -> Row {
-    let mut contenders = vec![
-        topic(readers),
-        slices(readers),
-        disruptor_single(readers),
-        disruptor_multi(readers),
-        bevy(readers),
-        tokio(readers),
-    ];
+    let mut contenders =
+        vec![topic(readers), disruptor_multi(readers), bevy(readers), tokio(readers)];
     extend(&mut contenders);
+    Row { name, elements: FRAME, contenders }
+}
+
+/// One may, which is declared.
+fn single(name: &'static str, readers: usize) -> Row {
+    let contenders =
+        vec![feed(readers), disruptor_single(readers), slices(readers), topic(readers)];
     Row { name, elements: FRAME, contenders }
 }
 
@@ -68,6 +73,19 @@ fn topic(readers: usize) -> Contender {
         (0..readers).map(|_| topic.subscribe()).collect(),
         |(), event| topic.publish(event),
         |(), subscriber| {
+            subscriber.read().fold(0, |sum, event| event.map_or(0, |event| event.fold(sum)))
+        },
+    )
+}
+
+fn feed(readers: usize) -> Contender {
+    let feed = leak(Feed::<Sample, CAPACITY>::new());
+    fan_out(
+        "tickbus Feed",
+        feed.publisher().expect("the only one"),
+        (0..readers).map(|_| feed.subscribe()).collect(),
+        |publisher, event| publisher.publish(event),
+        |_, subscriber| {
             subscriber.read().fold(0, |sum, event| event.map_or(0, |event| event.fold(sum)))
         },
     )

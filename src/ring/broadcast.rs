@@ -56,6 +56,8 @@
 //!
 //! `tests/loom_topic.rs` has the models, `tests/mutants/topic.list` what they notice.
 
+pub(crate) mod alone;
+
 use core::mem::MaybeUninit;
 
 use super::parts::Parts;
@@ -63,9 +65,122 @@ use crate::sync::{
     AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word, fence,
 };
 
+/// What a subscriber reads: a ring without its `N`.
+pub trait Shelf<E> {
+    /// The number of slots.
+    fn span(&self) -> Word;
+
+    /// How many positions belong to publishers, or did.
+    fn claims(&self) -> Word;
+
+    /// Where to stop reading.
+    fn end(&self) -> Word;
+
+    /// How many positions have been committed: where what is published from now on begins.
+    fn committed(&self) -> Word;
+
+    /// Events without a position, which no reader can get.
+    fn lost(&self) -> Word;
+
+    /// The event of a position before `end`, if it is there. Else `overwritten` knows more.
+    fn read(&self, position: Word) -> Option<E>;
+
+    /// Hands events from `position` on to `each`, with the position behind each one, as long as that is
+    /// easy.
+    fn read_run(&self, position: Word, end: Word, each: impl FnMut(Word, E));
+
+    /// How many events from `position` on have been overwritten: zero if it is not committed yet.
+    fn overwritten(&self, position: Word) -> Word;
+}
+
+/// How many events are copied before the first of them is handed out, at most: where a core works on
+/// several things at once that hides the look at whether they are whole.
+const AHEAD: usize = match Word::BITS {
+    _ if cfg!(tickbus_loom) => 2,
+    64 => 4,
+    _ => 1,
+};
+
+/// Events of so many bytes are copied one by one.
+const LARGE: usize = 128;
+
+/// Hands events of slots that follow each other to `each`, the first of which is of position `first`, with
+/// the position behind each one. Ends with the first that `copy` does not give, or that is not kept; says
+/// whether there was none.
+///
+/// # Safety
+///
+/// `copy` must give events, but for those that have been given away meanwhile; if `is_kept(p)` is true
+/// afterwards, none from position `p` on had been.
+#[inline(always)]
+unsafe fn hand_out<E: Copy, S>(
+    slots: &[S],
+    first: Word,
+    copy: impl Fn(&S) -> Option<MaybeUninit<E>>,
+    is_kept: impl Fn(Word) -> bool,
+    each: impl FnMut(Word, E),
+) -> bool {
+    if size_of::<E>() < LARGE {
+        // SAFETY: the caller's.
+        unsafe { hand_out_ahead::<_, _, AHEAD>(slots, first, copy, is_kept, each) }
+    } else {
+        // SAFETY: the caller's.
+        unsafe { hand_out_ahead::<_, _, 1>(slots, first, copy, is_kept, each) }
+    }
+}
+
+/// `hand_out`, with so many copied ahead.
+///
+/// # Safety
+///
+/// As for `hand_out`.
+#[inline(always)]
+unsafe fn hand_out_ahead<E: Copy, S, const AHEAD: usize>(
+    slots: &[S],
+    first: Word,
+    copy: impl Fn(&S) -> Option<MaybeUninit<E>>,
+    is_kept: impl Fn(Word) -> bool,
+    mut each: impl FnMut(Word, E),
+) -> bool {
+    let mut position = first;
+    let mut each_of = |copies: &[MaybeUninit<E>]| {
+        // Acquire: pairs with the Release fence of the publisher; who has seen a part of a newer event sees
+        // that the older one is not kept.
+        fence(Acquire);
+        let is_kept = is_kept(position);
+        if is_kept {
+            for event in copies {
+                position = position.wrapping_add(1);
+                // SAFETY: it was not given away, nor were those behind it, so it is an event.
+                each(position, unsafe { event.assume_init() });
+            }
+        }
+        is_kept
+    };
+    let (chunks, rest) = slots.as_chunks::<AHEAD>();
+    for chunk in chunks {
+        let mut copies = [const { MaybeUninit::uninit() }; AHEAD];
+        for (place, slot) in copies.iter_mut().zip(chunk) {
+            let Some(event) = copy(slot) else { return false };
+            *place = event;
+        }
+        if !each_of(&copies) {
+            return false;
+        }
+    }
+    rest.iter().all(|slot| copy(slot).is_some_and(|event| each_of(&[event])))
+}
+
+/// What a topic is made of, by how many publish.
+pub trait Kind {
+    /// What its subscribers read.
+    type Ring<E: Copy>: Shelf<E> + ?Sized;
+}
+
 /// One place in the ring.
+#[derive(Debug)]
 #[repr(C)]
-struct Slot<E> {
+pub struct Slot<E> {
     /// Which cell has the event of this slot's position, and which lap that position is of.
     entry: AtomicWord,
     /// Room for an event: of the slot that names it.
@@ -74,7 +189,7 @@ struct Slot<E> {
 
 /// A ring; `S` is its slots, of which handles do not know the number.
 #[derive(Debug)]
-pub(crate) struct Ring<S: ?Sized> {
+pub struct Ring<S: ?Sized> {
     /// How many positions have been claimed.
     claims: CachePadded<AtomicWord>,
     /// Events that found every slot claimed by a publisher under way.
@@ -153,7 +268,55 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
     }
 }
 
+impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
+    #[inline(always)]
+    fn span(&self) -> Word {
+        View(self).span()
+    }
+
+    #[inline(always)]
+    fn claims(&self) -> Word {
+        View(self).claims()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> Word {
+        View(self).claims()
+    }
+
+    #[inline]
+    fn committed(&self) -> Word {
+        View(self).committed()
+    }
+
+    #[inline(always)]
+    fn lost(&self) -> Word {
+        View(self).lost()
+    }
+
+    #[inline(always)]
+    fn read(&self, position: Word) -> Option<E> {
+        View(self).read(position)
+    }
+
+    #[inline(always)]
+    fn read_run(&self, position: Word, end: Word, each: impl FnMut(Word, E)) {
+        View(self).read_run(position, end, each);
+    }
+
+    #[inline]
+    fn overwritten(&self, position: Word) -> Word {
+        View(self).overwritten(position)
+    }
+}
+
 impl<'a, E: Copy> View<'a, E> {
+    /// What subscribers keep.
+    #[inline(always)]
+    pub(crate) const fn shelf(self) -> &'a Ring<[Slot<E>]> {
+        self.0
+    }
+
     /// The number of slots.
     #[inline(always)]
     pub(crate) const fn span(self) -> Word {
@@ -285,10 +448,11 @@ impl<'a, E: Copy> View<'a, E> {
     #[cold]
     #[inline(never)]
     fn is_all_claimed(self) -> bool {
-        // Acquire: pairs with the Release of the claims; what the claimants had committed is seen.
+        // Acquire: pairs with the Release of the claims; what the claimants had committed is seen, also by a
+        // relaxed load.
         let position = self.0.claims.0.load(Acquire);
         let oldest = position.wrapping_sub(self.span());
-        self.at(position).entry.load(Acquire) ^ oldest < self.span()
+        self.at(position).entry.load(Relaxed) ^ oldest < self.span()
     }
 
     /// The event of `position`, if it is committed and kept. Else `overwritten` knows more.
@@ -324,21 +488,16 @@ impl<'a, E: Copy> View<'a, E> {
             let start = position & (span - 1);
             let run = end.wrapping_sub(position).min(span - start);
             let own = position.wrapping_add(span) & span.wrapping_neg();
-            for slot in &self.0.slots[start as usize..(start + run) as usize] {
-                // Acquire: as in `read`.
-                if slot.entry.load(Acquire) != own {
-                    return;
-                }
-                let event: MaybeUninit<E> = slot.cell.load();
-                // Acquire: as in `read`.
-                fence(Acquire);
-                if before(position.wrapping_add(span), self.claims()) {
-                    return;
-                }
-                position = position.wrapping_add(1);
-                // SAFETY: as in `read`.
-                each(position, unsafe { event.assume_init() });
+            let slots = &self.0.slots[start as usize..(start + run) as usize];
+            // Acquire: as in `read`.
+            let copy = |slot: &Slot<E>| (slot.entry.load(Acquire) == own).then(|| slot.cell.load());
+            let is_kept = |first: Word| !before(first.wrapping_add(span), self.claims());
+            // SAFETY: an entry with the slot's own cell, of this lap, names an event, and `claims` says when it is
+            // given away: as in `read`, and those behind it are given away later.
+            if !unsafe { hand_out(slots, position, copy, is_kept, &mut each) } {
+                return;
             }
+            position = position.wrapping_add(run);
         }
     }
 
@@ -347,8 +506,7 @@ impl<'a, E: Copy> View<'a, E> {
     #[inline(never)]
     pub(crate) fn overwritten(self, position: Word) -> Word {
         let span = self.span();
-        // Acquire: as in `read`.
-        let entry = self.at(position).entry.load(Acquire);
+        let entry = self.at(position).entry.load(Relaxed);
         // What the slot waits for; a lap before that was committed, hence claimed.
         let next = (entry & span.wrapping_neg()) | (position & (span - 1));
         let least = next.wrapping_sub(span).wrapping_add(1);

@@ -13,7 +13,7 @@
 //! so one of the two comes first, and the other sees what that one had done before: either the publisher
 //! sees the bit, or the reader sees every commit that the publisher had seen.
 
-use super::broadcast::{View, before};
+use super::broadcast::{Shelf, View, before};
 use crate::sync::{AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word};
 
 /// The most readers that can gate one topic: two bits for each fit into 32.
@@ -131,8 +131,8 @@ impl<'a> GateView<'a> {
         loop {
             let index = (0..self.0.cursors.len()).find(|index| places & taken(*index) == 0)?;
             let with = places | taken(index);
-            // Acquire: pairs with the Release in `Place::drop`; the last one has let go.
-            match self.0.places.compare_exchange(places, with, Acquire, Relaxed) {
+            // Relaxed: what the last one has done is acquired in `Place::gate`.
+            match self.0.places.compare_exchange(places, with, Relaxed, Relaxed) {
                 Ok(_) => return Some(Place { gate: self, index }),
                 Err(found) => places = found,
             }
@@ -158,7 +158,7 @@ impl Place<'_> {
     }
 
     /// From now on publishers wait for this reader. Returns where it begins.
-    pub(crate) fn gate<E: Copy>(&self, ring: View<'_, E>) -> Word {
+    pub(crate) fn gate<E>(&self, ring: &(impl Shelf<E> + ?Sized)) -> Word {
         self.cursor().store(ring.committed(), Relaxed);
         // AcqRel: pairs with itself in `slowest`: see the module documentation.
         self.gate.0.places.fetch_add(gating(self.index), AcqRel);
@@ -186,7 +186,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         // Its own bits: nobody else changes them while the place is taken.
         let bits = self.gate.0.places.load(Relaxed) & (taken(self.index) | gating(self.index));
-        // Release: pairs with the Acquire in `take_place`.
+        // Release: pairs with the AcqRel in `slowest` and `Place::gate`; we have let go.
         self.gate.0.places.fetch_add(bits.wrapping_neg(), Release);
     }
 }

@@ -27,13 +27,25 @@ const NEWEST: Word = CELLS as Word - 1;
 const PUBLISHED: Word = (CELLS as Word) << CELLS;
 /// The low bit of the generation.
 const NEXT: Word = PUBLISHED << 1;
-/// The bits of the generation.
-const GENERATION: Word = NEXT.wrapping_neg();
+
+/// Whether two states are of one generation, whoever is under way.
+#[inline(always)]
+const fn is_one_generation(a: Word, b: Word) -> bool {
+    a ^ b < NEXT
+}
 
 /// The bit that says that a publisher has the cell.
 #[inline(always)]
 const fn busy(index: Word) -> Word {
     (CELLS as Word) << index
+}
+
+/// A cell that is a publisher's, and the state before and after it became that.
+#[derive(Clone, Copy)]
+struct Claim {
+    index: Word,
+    free: Word,
+    claimed: Word,
 }
 
 /// The newest of many values.
@@ -77,30 +89,31 @@ impl<E: Copy> Cells<E> {
 
     #[inline(always)]
     fn cell(&self, index: Word) -> &Parts<E> {
-        &self.cells[(index & NEWEST) as usize]
+        debug_assert!(index <= NEWEST);
+        // SAFETY: whoever asks has taken the bits of `NEWEST`, so `index` is less than `CELLS`.
+        unsafe { self.cells.get_unchecked(index as usize) }
     }
 
     #[inline]
     pub(crate) fn publish(&self, event: E) {
         let state = self.state.load(Relaxed);
-        let next = state.wrapping_add(1) & NEWEST;
-        let claimed = state | busy(next);
-        let index = if state & busy(next) == 0
-            && self.state.compare_exchange(state, claimed, Relaxed, Relaxed).is_ok()
-        {
-            next
-        } else {
+        let index = state.wrapping_add(1) & NEWEST;
+        // If a publisher has that cell, this is not the state.
+        let (free, claimed) = (state & !busy(index), state | busy(index));
+        let mut claim = Claim { index, free, claimed };
+        if self.state.compare_exchange_weak(free, claimed, Relaxed, Relaxed).is_err() {
             let Some(index) = self.claim() else { return self.lose() };
-            index
-        };
+            // A state that has a claim in it is not zero, so this commits late.
+            claim = Claim { index, free: 0, claimed: 0 };
+        }
         // Acquire: pairs with the Release of `commit`; the parts are those of an older event before we
         // overwrite them. Release: pairs with the Acquire fence in `read`; who sees a part of ours sees
         // that the cell was not the newest any more.
         fence(AcqRel);
-        self.cell(index).store(event);
+        self.cell(claim.index).store(event);
         // As if nobody had come in between.
-        if !self.commit(claimed, index) {
-            while !self.commit(self.state.load(Relaxed), index) {}
+        if !self.commit(claim) {
+            self.commit_late(claim.index);
         }
     }
 
@@ -108,24 +121,34 @@ impl<E: Copy> Cells<E> {
     #[cold]
     #[inline(never)]
     fn claim(&self) -> Option<Word> {
-        let mut state = self.state.load(Relaxed);
+        let mut free = self.state.load(Relaxed);
         loop {
-            let mut others = (1..CELLS as Word).map(|ahead| state.wrapping_add(ahead) & NEWEST);
-            let index = others.find(|index| state & busy(*index) == 0)?;
-            match self.state.compare_exchange(state, state | busy(index), Relaxed, Relaxed) {
+            let mut others = (1..CELLS as Word).map(|ahead| free.wrapping_add(ahead) & NEWEST);
+            let index = others.find(|index| free & busy(*index) == 0)?;
+            match self.state.compare_exchange(free, free | busy(index), Relaxed, Relaxed) {
                 Ok(_) => return Some(index),
-                Err(found) => state = found,
+                Err(found) => free = found,
             }
         }
     }
 
-    /// Makes the cell the newest, if that is the state.
+    /// Makes the cell the newest, if nothing has changed since it was claimed.
     #[inline(always)]
-    fn commit(&self, state: Word, index: Word) -> bool {
-        let kept = state & !(PUBLISHED | busy(index) | NEWEST);
-        let new = kept.wrapping_add(NEXT | PUBLISHED | index);
+    fn commit(&self, Claim { index, free, claimed }: Claim) -> bool {
+        let new = (free & !(PUBLISHED | NEWEST)).wrapping_add(NEXT | PUBLISHED | index);
         // Release: pairs with the Acquire in `read`; the event is in the cell.
-        self.state.compare_exchange(state, new, Release, Relaxed).is_ok()
+        self.state.compare_exchange_weak(claimed, new, Release, Relaxed).is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn commit_late(&self, index: Word) {
+        loop {
+            let claimed = self.state.load(Relaxed);
+            if self.commit(Claim { index, free: claimed & !busy(index), claimed }) {
+                return;
+            }
+        }
     }
 
     #[cold]
@@ -137,40 +160,45 @@ impl<E: Copy> Cells<E> {
         self.lost.load(Relaxed) as usize
     }
 
-    /// Which generation the newest value is of.
+    /// A state, of the generation of the newest value.
     #[inline(always)]
-    pub(crate) fn generation(&self) -> Word {
-        self.state.load(Relaxed) & GENERATION
+    pub(crate) fn state(&self) -> Word {
+        self.state.load(Relaxed)
     }
 
-    /// How many generations came after `from`, up to `to`.
+    /// Whether the newest value is of another generation than that state.
+    #[inline(always)]
+    pub(crate) fn is_newer_than(&self, seen: Word) -> bool {
+        !is_one_generation(self.state(), seen)
+    }
+
+    /// How many generations came after that of the state `from`, up to that of `to`.
     #[inline(always)]
     pub(crate) fn between(from: Word, to: Word) -> usize {
-        (to.wrapping_sub(from) / NEXT) as usize
+        ((to / NEXT).wrapping_sub(from / NEXT) & (Word::MAX / NEXT)) as usize
     }
 
-    /// The newest value and its generation, unless that is `seen`.
+    /// The newest value and a state of its generation, unless that is the one of `seen`.
     #[inline]
     pub(crate) fn read(&self, seen: Option<Word>) -> Option<(E, Word)> {
         loop {
-            // Acquire: pairs with the Release in `publish`; the event is in the cell.
+            // Acquire: pairs with the Release in `commit`; the event is in the cell.
             let state = self.state.load(Acquire);
-            let generation = state & GENERATION;
             let is_news = match seen {
                 // That there is another generation means that there is a value.
-                Some(seen) => seen != generation,
+                Some(seen) => !is_one_generation(seen, state),
                 None => state & PUBLISHED != 0,
             };
             if !is_news {
                 return None;
             }
-            let event: MaybeUninit<E> = self.cell(state).load();
+            let event: MaybeUninit<E> = self.cell(state & NEWEST).load();
             // Acquire: pairs with the Release fence in `publish`.
             fence(Acquire);
-            if self.generation() == generation {
+            if !self.is_newer_than(state) {
                 // SAFETY: there was a generation before, so the cell was committed with an event; it was
                 // still the newest, so nobody's to write, when the last part had been copied: it is whole.
-                return Some((unsafe { event.assume_init() }, generation));
+                return Some((unsafe { event.assume_init() }, state));
             }
         }
     }

@@ -20,6 +20,7 @@ mod native {
     use crate::sync::{AtomicPart, Relaxed, UnsafeCell};
 
     /// Room for an `E`, aligned and rounded up to whole parts.
+    #[derive(Debug)]
     #[repr(C)]
     struct Rounded<E> {
         align: [usize; 0],
@@ -35,6 +36,7 @@ mod native {
     }
 
     /// Room for one event.
+    #[derive(Debug)]
     pub(in crate::ring) struct Parts<E>(UnsafeCell<Rounded<E>>);
 
     impl<E: Copy> Parts<E> {
@@ -173,6 +175,7 @@ mod model {
     use crate::sync::{AtomicWord, Relaxed, Word};
 
     /// Room for one event whose size is a whole number of words.
+    #[derive(Debug)]
     pub(in crate::ring) struct Parts<E>(Box<[AtomicWord]>, PhantomData<E>);
 
     impl<E: Copy> Parts<E> {

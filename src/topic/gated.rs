@@ -2,10 +2,11 @@
 
 use core::fmt;
 
+use super::TopicStats;
 use super::subscriber::Subscriber;
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
-use crate::sync::Word;
+use crate::sync::{AtomicWord, Relaxed, Word};
 use crate::{Full, TooManySubscribers};
 
 /// A topic whose publishers are told "full" rather than overtake a subscriber: many publishers, up to
@@ -17,7 +18,7 @@ use crate::{Full, TooManySubscribers};
 ///
 /// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one
 /// lies in `.bss`. Beside what a [`Topic`](crate::Topic) takes it has one word for each of the `S` places
-/// and two more.
+/// and three more.
 ///
 /// # Interrupts, progress, order
 ///
@@ -38,6 +39,7 @@ use crate::{Full, TooManySubscribers};
 /// ORDERS.publish(1).unwrap();
 /// ORDERS.publish(2).unwrap();
 /// assert_eq!(ORDERS.publish(3), Err(Full(3)));
+/// assert_eq!((ORDERS.stats().published, ORDERS.stats().refused), (2, 1));
 /// assert_eq!(ORDERS.gate().map(|gate| (gate.subscriber, gate.backlog)), Some((0, 2)));
 ///
 /// assert_eq!(ledger.read().next(), Some(Ok(1)));
@@ -48,6 +50,8 @@ use crate::{Full, TooManySubscribers};
 pub struct GatedTopic<E, const N: usize, const S: usize> {
     ring: Broadcast<E, N>,
     gate: Gate<S>,
+    /// Events that were given back.
+    refused: AtomicWord,
 }
 
 impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
@@ -55,26 +59,30 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Broadcast::new(), gate: Gate::new() }
+        Self { ring: Broadcast::new(), gate: Gate::new(), refused: AtomicWord::new(0) }
     }
 
     /// A topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Broadcast::new(), gate: Gate::new() }
+        Self { ring: Broadcast::new(), gate: Gate::new(), refused: AtomicWord::new(0) }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
     pub(super) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Broadcast::starting_before_wrap(back), gate: Gate::starting_before_wrap(back) }
+        Self {
+            ring: Broadcast::starting_before_wrap(back),
+            gate: Gate::starting_before_wrap(back),
+            refused: AtomicWord::new(0),
+        }
     }
 
     /// Publishes `event` to every subscriber. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back, and nobody gets it, when a gating subscriber has `N` events unread,
+    /// [`Full`] gives the event back, counted as [refused](TopicStats::refused), and nobody gets it, when a gating subscriber has `N` events unread,
     /// or when all `N` slots belong to publishers that were stopped halfway. A subscriber that was
     /// stopped halfway in subscribing counts from where it began.
     #[inline]
@@ -107,14 +115,22 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     /// ```
     #[inline]
     pub fn publish_with_margin(&self, event: E, margin: usize) -> Result<(), Full<E>> {
+        if self.offer(event, margin) { Ok(()) } else { Err(self.turn_away(event)) }
+    }
+
+    /// Publishes if there is room, and counts nothing if there is none.
+    #[inline]
+    pub(crate) fn offer(&self, event: E, margin: usize) -> bool {
         let ring = self.ring.view();
         let gate = self.gate.view();
         let most = (N as Word).saturating_sub(margin as Word);
-        if ring.publish(event, |position| gate.has_room(ring, position, most)) {
-            Ok(())
-        } else {
-            Err(Full(event))
-        }
+        ring.publish(event, |position| gate.has_room(ring, position, most))
+    }
+
+    #[cold]
+    fn turn_away(&self, event: E) -> Full<E> {
+        self.refused.fetch_add(1, Relaxed);
+        Full(event)
     }
 
     /// A subscriber that gates. It gets every event that is published from here on.
@@ -126,12 +142,12 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     /// [`TooManySubscribers`] while `S` others gate.
     pub fn subscribe(&self) -> Result<Subscriber<'_, E>, TooManySubscribers> {
         let place = self.gate.view().take_place().ok_or(TooManySubscribers)?;
-        Ok(Subscriber::gating(self.ring.view(), place))
+        Ok(Subscriber::gating(self.ring.view().shelf(), place))
     }
 
     /// A subscriber that does not gate: it may be overtaken, and is told.
     pub fn subscribe_lagging(&self) -> Subscriber<'_, E> {
-        Subscriber::lagging(self.ring.view())
+        Subscriber::lagging(self.ring.view().shelf())
     }
 
     /// The slowest of the subscribers that gate, if there are any: who makes the topic full.
@@ -141,6 +157,16 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
         let (cursor, slowest) = self.gate.view().slowest(ring);
         let subscriber = slowest?;
         Some(Gating { subscriber, backlog: ring.claims().wrapping_sub(cursor) as usize })
+    }
+
+    /// What has happened so far. Nothing is ever lost.
+    #[must_use]
+    pub fn stats(&self) -> TopicStats {
+        TopicStats {
+            published: self.ring.view().claims() as usize,
+            refused: self.refused.load(Relaxed) as usize,
+            ..TopicStats::default()
+        }
     }
 
     /// How many events fit: `N`.
@@ -162,6 +188,7 @@ impl<E: Copy, const N: usize, const S: usize> fmt::Debug for GatedTopic<E, N, S>
             .field("capacity", &N)
             .field("places", &S)
             .field("gate", &self.gate())
+            .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }

@@ -80,7 +80,7 @@ impl<E: Copy> Latest<E> {
 
     /// A reader that tells changes. What has been published before is none.
     pub fn watch(&self) -> Watcher<'_, E> {
-        Watcher { seen: self.cells.generation(), cells: &self.cells }
+        Watcher { seen: self.cells.state(), cells: &self.cells }
     }
 
     /// How many values were given up: see above. Wraps.
@@ -118,6 +118,7 @@ pub struct Changed<E> {
 #[must_use = "a watcher does nothing by itself"]
 pub struct Watcher<'a, E> {
     cells: &'a Cells<E>,
+    /// A state of the generation that it saw last.
     seen: Word,
 }
 
@@ -125,9 +126,9 @@ impl<E: Copy> Watcher<'_, E> {
     /// The newest value, if it came after the one this watcher last got.
     #[inline]
     pub fn changed(&mut self) -> Option<Changed<E>> {
-        let (value, generation) = self.cells.read(Some(self.seen))?;
-        let skipped = Cells::<E>::between(self.seen, generation) - 1;
-        self.seen = generation;
+        let (value, state) = self.cells.read(Some(self.seen))?;
+        let skipped = Cells::<E>::between(self.seen, state) - 1;
+        self.seen = state;
         Some(Changed { value, skipped })
     }
 
@@ -135,7 +136,7 @@ impl<E: Copy> Watcher<'_, E> {
     #[inline]
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        self.cells.generation() != self.seen
+        self.cells.is_newer_than(self.seen)
     }
 }
 

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use proptest::collection::vec as list;
 use proptest::prelude::*;
 
-use super::{GatedTopic, Latest, Subscriber, Topic};
-use crate::Lagged;
+use super::{Feed, GatedTopic, Latest, Many, Publishers, Subscriber, Topic, TopicStats};
+use crate::{Lagged, Single};
 
 type Event = (u16, u64);
 
@@ -77,15 +77,18 @@ impl Model {
     }
 }
 
-/// What both kinds of topic are asked.
+/// What all kinds of topic are asked.
 trait Fan {
     const PLACES: usize;
+    type By: Publishers;
     fn publish(&self, event: Event, margin: usize) -> bool;
-    fn subscribe(&self, gates: bool) -> Option<Subscriber<'_, Event>>;
+    fn subscribe(&self, gates: bool) -> Option<Subscriber<'_, Event, Self::By>>;
+    fn stats(&self) -> TopicStats;
 }
 
 impl<const N: usize> Fan for Topic<Event, N> {
     const PLACES: usize = 0;
+    type By = Many;
 
     fn publish(&self, event: Event, _: usize) -> bool {
         Self::publish(self, event);
@@ -95,10 +98,33 @@ impl<const N: usize> Fan for Topic<Event, N> {
     fn subscribe(&self, _: bool) -> Option<Subscriber<'_, Event>> {
         Some(Self::subscribe(self))
     }
+
+    fn stats(&self) -> TopicStats {
+        self.stats()
+    }
+}
+
+impl<const N: usize> Fan for Feed<Event, N> {
+    const PLACES: usize = 0;
+    type By = Single;
+
+    fn publish(&self, event: Event, _: usize) -> bool {
+        self.publisher().expect("there is no other").publish(event);
+        true
+    }
+
+    fn subscribe(&self, _: bool) -> Option<Subscriber<'_, Event, Single>> {
+        Some(Self::subscribe(self))
+    }
+
+    fn stats(&self) -> TopicStats {
+        self.stats()
+    }
 }
 
 impl<const N: usize, const S: usize> Fan for GatedTopic<Event, N, S> {
     const PLACES: usize = S;
+    type By = Many;
 
     fn publish(&self, event: Event, margin: usize) -> bool {
         self.publish_with_margin(event, margin).is_ok()
@@ -107,12 +133,17 @@ impl<const N: usize, const S: usize> Fan for GatedTopic<Event, N, S> {
     fn subscribe(&self, gates: bool) -> Option<Subscriber<'_, Event>> {
         if gates { Self::subscribe(self).ok() } else { Some(self.subscribe_lagging()) }
     }
+
+    fn stats(&self) -> TopicStats {
+        self.stats()
+    }
 }
 
 fn check<F: Fan>(topic: &F, kept: usize, steps: &[Step]) {
-    let mut published = 0;
-    let mut readers: Vec<(Model, Subscriber<'_, Event>)> = vec![];
-    let room = |readers: &Vec<(Model, Subscriber<'_, Event>)>, published, margin| {
+    let (mut published, mut refused) = (0, 0);
+    let before = topic.stats();
+    let mut readers: Vec<(Model, Subscriber<'_, Event, F::By>)> = vec![];
+    let room = |readers: &Vec<(Model, Subscriber<'_, Event, F::By>)>, published, margin| {
         let gating = readers.iter().filter(|(model, _)| model.gates);
         let behind = gating.map(|(model, _)| published - model.cursor).max().unwrap_or(0);
         F::PLACES == 0 || behind + margin < kept
@@ -125,12 +156,14 @@ fn check<F: Fan>(topic: &F, kept: usize, steps: &[Step]) {
                     let taken = topic.publish(event(published), 0);
                     assert_eq!(taken, room(&readers, published, 0));
                     published += usize::from(taken);
+                    refused += usize::from(!taken);
                 }
             }
             Step::PublishWithMargin(margin) => {
                 let taken = topic.publish(event(published), margin);
                 assert_eq!(taken, room(&readers, published, margin));
                 published += usize::from(taken);
+                refused += usize::from(!taken);
             }
             Step::Subscribe | Step::SubscribeLagging => {
                 let gates = F::PLACES > 0 && matches!(step, Step::Subscribe);
@@ -163,6 +196,10 @@ fn check<F: Fan>(topic: &F, kept: usize, steps: &[Step]) {
                 }
             }
         }
+        let stats = topic.stats();
+        // It may have wrapped at 32 bits.
+        assert_eq!(stats.published.wrapping_sub(before.published) as u32, published as u32);
+        assert_eq!((stats.refused, stats.lost), (refused, 0));
         for (model, subscriber) in &readers {
             let stats = subscriber.stats();
             assert_eq!(stats.published, published - model.start);
@@ -195,6 +232,13 @@ proptest! {
     }
 
     #[test]
+    fn a_feed_is_its_last_n_events(back in 0..40_usize, steps in list(step(), 0..60)) {
+        check(&Feed::<Event, 2>::starting_before_wrap(back), 2, &steps);
+        check(&Feed::<Event, 8>::starting_before_wrap(back), 8, &steps);
+        check(&Feed::<Event, 16>::new(), 16, &steps);
+    }
+
+    #[test]
     fn latest_is_the_last_value(
         back in 0..30_usize,
         steps in list((0..12_usize, any::<bool>()), 0..20),
@@ -223,19 +267,22 @@ proptest! {
 /// Lag is exact where the positions wrap.
 #[test]
 fn lag_at_wraparound() {
+    fn check<F: Fan>(topic: &F, back: usize, more: usize) {
+        let mut subscriber = topic.subscribe(false).unwrap();
+        for number in 0..4 + more {
+            topic.publish(event(number), 0);
+        }
+        let mut found: Vec<_> = subscriber.read().collect();
+        if more > 0 {
+            assert_eq!(found.remove(0), Err(Lagged(more as u64)), "{back} before the end");
+        }
+        let kept: Vec<_> = (more..more + 4).map(|number| Ok(event(number))).collect();
+        assert_eq!(found, kept);
+    }
     for back in 0..20 {
         for more in 0..20 {
-            let topic = Topic::<Event, 4>::starting_before_wrap(back);
-            let mut subscriber = topic.subscribe();
-            for number in 0..4 + more {
-                topic.publish(event(number));
-            }
-            let mut found: Vec<_> = subscriber.read().collect();
-            if more > 0 {
-                assert_eq!(found.remove(0), Err(Lagged(more as u64)), "{back} before the end");
-            }
-            let kept: Vec<_> = (more..more + 4).map(|number| Ok(event(number))).collect();
-            assert_eq!(found, kept);
+            check(&Topic::<Event, 4>::starting_before_wrap(back), back, more);
+            check(&Feed::<Event, 4>::starting_before_wrap(back), back, more);
         }
     }
 }

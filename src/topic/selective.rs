@@ -3,7 +3,9 @@
 use core::fmt;
 
 use super::subscriber::{Subscriber, SubscriberStats};
+use super::{Many, Publishers};
 use crate::Lagged;
+use crate::ring::broadcast::Shelf;
 use crate::sync::Word;
 
 /// A [`Subscriber`] that reads some events and skips the others.
@@ -28,8 +30,8 @@ use crate::sync::Word;
 /// assert_eq!((plot.stats().read, plot.stats().skipped, plot.stats().missed), (3, 4, 0));
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
-pub struct Selective<'a, E: Copy, F = fn(&E) -> bool> {
-    subscriber: Subscriber<'a, E>,
+pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many> {
+    subscriber: Subscriber<'a, E, P>,
     wanted: F,
     /// Take one in so many, and how many to skip until then.
     nth: u32,
@@ -41,11 +43,11 @@ pub struct Selective<'a, E: Copy, F = fn(&E) -> bool> {
     skipped: usize,
 }
 
-impl<'a, E: Copy> Subscriber<'a, E> {
+impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     /// Reads only events for which `wanted` says so.
     ///
     /// It is asked where the events are read, never by a publisher.
-    pub fn filter<F: FnMut(&E) -> bool>(self, wanted: F) -> Selective<'a, E, F> {
+    pub fn filter<F: FnMut(&E) -> bool>(self, wanted: F) -> Selective<'a, E, F, P> {
         Selective {
             subscriber: self,
             wanted,
@@ -59,12 +61,12 @@ impl<'a, E: Copy> Subscriber<'a, E> {
     }
 
     /// Reads every event, but may be told otherwise.
-    pub fn selective(self) -> Selective<'a, E> {
+    pub fn selective(self) -> Selective<'a, E, fn(&E) -> bool, P> {
         self.filter(|_| true)
     }
 }
 
-impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
+impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     /// Reads the first event, the one `n` after it, and so on. 0 and 1 mean every event.
     pub fn every_nth(mut self, n: u32) -> Self {
         self.nth = n.max(1);
@@ -101,7 +103,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
     /// # Errors
     ///
     /// As for [`Subscriber::read`]: an item is [`Lagged`] where events were overwritten.
-    pub fn read(&mut self) -> Selected<'_, 'a, E, F> {
+    pub fn read(&mut self) -> Selected<'_, 'a, E, F, P> {
         self.read_with(None)
     }
 
@@ -110,12 +112,12 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
     /// # Errors
     ///
     /// As for [`read`](Self::read).
-    pub fn read_at(&mut self, now: u32) -> Selected<'_, 'a, E, F> {
+    pub fn read_at(&mut self, now: u32) -> Selected<'_, 'a, E, F, P> {
         self.read_with(Some(now))
     }
 
-    fn read_with(&mut self, now: Option<u32>) -> Selected<'_, 'a, E, F> {
-        let mut end = self.subscriber.ring.claims();
+    fn read_with(&mut self, now: Option<u32>) -> Selected<'_, 'a, E, F, P> {
+        let mut end = self.subscriber.ring.end();
         if self.masked {
             end = self.subscriber.ring.committed();
             self.skip_to(end);
@@ -154,7 +156,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
                 place.open();
                 ring.committed()
             }
-            Some(place) => place.gate(*ring),
+            Some(place) => place.gate::<E>(*ring),
             None => ring.committed(),
         };
         self.skip_to(now);
@@ -199,7 +201,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool> Selective<'a, E, F> {
     }
 }
 
-impl<E: Copy, F> fmt::Debug for Selective<'_, E, F> {
+impl<E: Copy, F, P: Publishers> fmt::Debug for Selective<'_, E, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selective")
             .field("subscriber", &self.subscriber)
@@ -213,13 +215,13 @@ impl<E: Copy, F> fmt::Debug for Selective<'_, E, F> {
 
 /// The wanted ones of the events that a subscriber had not read: [`Selective::read`].
 #[must_use = "nothing is read until it is iterated over"]
-pub struct Selected<'s, 'a, E: Copy, F> {
-    selective: &'s mut Selective<'a, E, F>,
+pub struct Selected<'s, 'a, E: Copy, F, P: Publishers = Many> {
+    selective: &'s mut Selective<'a, E, F, P>,
     now: Option<u32>,
     end: Word,
 }
 
-impl<E: Copy, F: FnMut(&E) -> bool> Iterator for Selected<'_, '_, E, F> {
+impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers> Iterator for Selected<'_, '_, E, F, P> {
     type Item = Result<E, Lagged>;
 
     fn next(&mut self) -> Option<Result<E, Lagged>> {
@@ -235,7 +237,7 @@ impl<E: Copy, F: FnMut(&E) -> bool> Iterator for Selected<'_, '_, E, F> {
     }
 }
 
-impl<E: Copy, F> fmt::Debug for Selected<'_, '_, E, F> {
+impl<E: Copy, F, P: Publishers> fmt::Debug for Selected<'_, '_, E, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selected").field("selective", &self.selective).finish_non_exhaustive()
     }

@@ -2,13 +2,14 @@
 
 use core::fmt;
 
+use super::{Many, Publishers};
 use crate::Lagged;
-use crate::ring::broadcast::{View, before};
+use crate::ring::broadcast::{Kind, Shelf, before};
 use crate::ring::gate::Place;
 use crate::sync::Word;
 
-/// One reader of a [`Topic`](crate::Topic) or a [`GatedTopic`](crate::GatedTopic), with a cursor of its
-/// own.
+/// One reader of a [`Topic`](crate::Topic), a [`GatedTopic`](crate::GatedTopic) or a
+/// [`Feed`](crate::Feed), with a cursor of its own.
 ///
 /// It sees what is published from its subscription on. Dropping it ends that; whatever it had not read
 /// does not matter to anybody. It may be moved to another thread or into an interrupt handler.
@@ -29,8 +30,8 @@ use crate::sync::Word;
 /// assert!(display.read().eq([Err(Lagged(3)), Ok(4), Ok(5)]));
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
-pub struct Subscriber<'a, E: Copy> {
-    pub(super) ring: View<'a, E>,
+pub struct Subscriber<'a, E: Copy, P: Publishers = Many> {
+    pub(super) ring: &'a P::Ring<E>,
     /// The next position to read.
     pub(super) cursor: Word,
     /// Where it began; later, if positions were skipped that do not count as published to it.
@@ -43,15 +44,17 @@ pub struct Subscriber<'a, E: Copy> {
 }
 
 impl<'a, E: Copy> Subscriber<'a, E> {
-    pub(super) fn lagging(ring: View<'a, E>) -> Self {
+    pub(super) fn gating(ring: &'a <Many as Kind>::Ring<E>, place: Place<'a>) -> Self {
+        let start = place.gate(ring);
+        Self { ring, cursor: start, start, lost: ring.lost(), missed: 0, place: Some(place) }
+    }
+}
+
+impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
+    pub(super) fn lagging(ring: &'a P::Ring<E>) -> Self {
         let lost = ring.lost();
         let start = ring.committed();
         Self { ring, cursor: start, start, lost, missed: 0, place: None }
-    }
-
-    pub(super) fn gating(ring: View<'a, E>, place: Place<'a>) -> Self {
-        let start = place.gate(ring);
-        Self { ring, cursor: start, start, lost: ring.lost(), missed: 0, place: Some(place) }
     }
 
     /// Reads what has been published up to this moment and not been read yet, oldest first.
@@ -84,8 +87,8 @@ impl<'a, E: Copy> Subscriber<'a, E> {
     /// assert_eq!(audio.read().next(), None);
     /// ```
     #[inline]
-    pub fn read(&mut self) -> Unread<'_, 'a, E> {
-        let end = self.ring.claims();
+    pub fn read(&mut self) -> Unread<'_, 'a, E, P> {
+        let end = self.ring.end();
         Unread { subscriber: self, end }
     }
 
@@ -165,7 +168,7 @@ impl<'a, E: Copy> Subscriber<'a, E> {
     }
 }
 
-impl<E: Copy> fmt::Debug for Subscriber<'_, E> {
+impl<E: Copy, P: Publishers> fmt::Debug for Subscriber<'_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscriber")
             .field("gates", &self.place.is_some())
@@ -196,14 +199,16 @@ pub struct SubscriberStats {
 
 /// The events that a subscriber had not read when [`Subscriber::read`] was called.
 ///
-/// Dropping it leaves those not taken for the next call.
+/// Dropping it leaves those not taken for the next call. `for_each`, `fold` and their like cost less than
+/// `next`: they copy a few events before they hand out the first, so an event that is overwritten meanwhile
+/// may still come.
 #[must_use = "nothing is read until it is iterated over"]
-pub struct Unread<'s, 'a, E: Copy> {
-    subscriber: &'s mut Subscriber<'a, E>,
+pub struct Unread<'s, 'a, E: Copy, P: Publishers = Many> {
+    subscriber: &'s mut Subscriber<'a, E, P>,
     end: Word,
 }
 
-impl<E: Copy> Iterator for Unread<'_, '_, E> {
+impl<E: Copy, P: Publishers> Iterator for Unread<'_, '_, E, P> {
     type Item = Result<E, Lagged>;
 
     #[inline]
@@ -231,7 +236,7 @@ impl<E: Copy> Iterator for Unread<'_, '_, E> {
     }
 }
 
-impl<E: Copy> fmt::Debug for Unread<'_, '_, E> {
+impl<E: Copy, P: Publishers> fmt::Debug for Unread<'_, '_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unread").field("subscriber", &self.subscriber).finish_non_exhaustive()
     }

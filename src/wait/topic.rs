@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::{Awaited, Table};
 use crate::{
-    Changed, Full, GatedTopic, Lagged, Latest, Subscriber, TooManySubscribers, TooManyWaiters,
-    Topic, Watcher,
+    Changed, Full, GatedTopic, Lagged, Latest, Many, Publishers, Subscriber, TooManySubscribers,
+    TooManyWaiters, Topic, TopicStats, Watcher,
 };
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
@@ -48,12 +48,19 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back if it would have to wait and `W` others do.
+    /// [`Full`] gives the event back if it would have to wait and `W` others do. It does not count as
+    /// refused.
     pub async fn publish_wait(&self, event: E) -> Result<(), Full<E>> {
-        let offer = || self.inner.publish(event).ok();
+        let offer = || self.inner.offer(event, 0).then_some(());
         self.waiters.wait_until(offer).await.map_err(|TooManyWaiters| Full(event))?;
         self.waiters.wake();
         Ok(())
+    }
+
+    /// [`GatedTopic::stats`].
+    #[must_use]
+    pub fn stats(&self) -> TopicStats {
+        self.inner.stats()
     }
 
     /// [`GatedTopic::subscribe`]. To read, and to drop it, wakes publishers that wait for room.
@@ -92,14 +99,14 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
 /// assert!(audio.read().eq([Ok(2), Ok(3)]));
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
-pub struct AwaitedSubscriber<'a, E: Copy> {
+pub struct AwaitedSubscriber<'a, E: Copy, P: Publishers = Many> {
     // The order of the drops: first the gate opens, then publishers are woken.
-    subscriber: Subscriber<'a, E>,
+    subscriber: Subscriber<'a, E, P>,
     publishers: WakeOnDrop<'a>,
 }
 
-impl<'a, E: Copy> AwaitedSubscriber<'a, E> {
-    fn new(subscriber: Subscriber<'a, E>, table: &'a Table) -> Self {
+impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
+    fn new(subscriber: Subscriber<'a, E, P>, table: &'a Table) -> Self {
         Self { subscriber, publishers: WakeOnDrop { table } }
     }
 
@@ -129,7 +136,7 @@ impl<'a, E: Copy> AwaitedSubscriber<'a, E> {
     }
 }
 
-impl<E: Copy> fmt::Debug for AwaitedSubscriber<'_, E> {
+impl<E: Copy, P: Publishers> fmt::Debug for AwaitedSubscriber<'_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwaitedSubscriber")
             .field("subscriber", &self.subscriber)

@@ -4,7 +4,10 @@
 use core::cell::Cell;
 use std::thread;
 
-use tickbus::{Budget, Bus, Dispatch, DropOldest, Event, Flow, Lane, Pattern, Subject};
+use tickbus::{
+    Awaited, Budget, Bus, Dispatch, DropOldest, Event, Feed, Flow, GatedTopic, Lane, Latest,
+    Pattern, Subject, Topic, Waiters,
+};
 
 tickbus::events! {
     #[derive(Clone, Copy)]
@@ -22,6 +25,13 @@ const INPUTS: Pattern = Pattern::from_static("input.*");
 static BUS: Bus<Input, 2, DropOldest> = Bus::new();
 static SHARED: Bus<Cell<u8>, 2> = Bus::new();
 static LANE: Lane<u8, 2> = Lane::new();
+static TOPIC: Topic<u8, 2> = Topic::new();
+static GATED: GatedTopic<u8, 2, 16> = GatedTopic::new();
+static FEED: Feed<u8, 2> = Feed::new();
+static LATEST: Latest<u8> = Latest::new();
+static AWAITED: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
+static AWAITED_TOPIC: Awaited<Topic<u8, 2>, 1> = Awaited::new(Topic::new());
+static WAITERS: Waiters<1> = Waiters::new();
 static HANDLERS: Dispatch<Input, u8, { Input::KINDS }, Flow> = Dispatch::new()
     .on("input.*", |count, _| {
         *count += 1;
@@ -42,7 +52,29 @@ fn main() {
     if let Some(mut producer) = LANE.producer() {
         let _ = producer.publish(1);
     }
+    let (mut subscriber, gating) = (TOPIC.subscribe(), GATED.subscribe().unwrap());
+    let mut watcher = LATEST.watch();
+    TOPIC.publish(1);
+    LATEST.publish(1);
+    let _ = GATED.publish(1);
+    let (mut publisher, mut reader) = (FEED.publisher().unwrap(), FEED.subscribe());
+    thread::scope(|scope| {
+        scope.spawn(move || publisher.publish(1));
+        scope.spawn(move || reader.read().count());
+        scope.spawn(move || (subscriber.read().count(), watcher.changed()));
+        scope.spawn(move || gating.filter(|event| event % 2 == 1).read().count());
+    });
+    spawn(AWAITED.publish_wait(1));
+    spawn(WAITERS.wait_until(|| Some(())));
+    spawn(async {
+        AWAITED_TOPIC.subscribe().next_event().await.is_ok()
+            && AWAITED.consumer().unwrap().next_event().await == 1
+    });
     thread::scope(|scope| {
         scope.spawn(|| SHARED.publish(Cell::new(1)).is_ok());
     });
+}
+
+fn spawn(task: impl Future + Send) {
+    drop(task);
 }

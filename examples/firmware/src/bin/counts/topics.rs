@@ -17,7 +17,10 @@ use embassy_sync::pubsub::{ImmediatePublisher, PubSubChannel, Subscriber as PubS
 use embassy_sync::watch::{Receiver, Sender, Watch};
 use heapless::spsc;
 use semihosting::println;
-use tickbus::{Dispatch, Event as _, GatedTopic, Latest, Listeners, Subscriber, Topic, Watcher};
+use tickbus::{
+    Dispatch, Event as _, Feed, GatedTopic, Latest, Listeners, Publisher, Single, Subscriber,
+    Topic, Watcher,
+};
 use tickbus_firmware::clock;
 
 use crate::event::{Context, Event, add};
@@ -89,6 +92,29 @@ impl<const S: usize> Lagging<S> {
 }
 
 impl<const S: usize> FanOut for Lagging<S> {
+    #[inline(always)]
+    fn publish(&mut self, event: Event) {
+        self.0.publish(event);
+    }
+
+    #[inline(always)]
+    fn read<const READERS: usize>(&mut self) -> [Option<Event>; READERS] {
+        array::from_fn(|index| self.1[index].read().next().and_then(Result::ok))
+    }
+}
+
+static FEEDS: [Feed<Event, SLOTS>; 3] = [const { Feed::new() }; 3];
+
+struct Fed<const S: usize>(Publisher<'static, Event>, [Subscriber<'static, Event, Single>; S]);
+
+impl<const S: usize> Fed<S> {
+    fn open(feed: &'static Feed<Event, SLOTS>) -> Self {
+        let publisher = feed.publisher().expect("opened once");
+        Self(publisher, array::from_fn(|_| feed.subscribe()))
+    }
+}
+
+impl<const S: usize> FanOut for Fed<S> {
     #[inline(always)]
     fn publish(&mut self, event: Event) {
         self.0.publish(event);
@@ -309,6 +335,8 @@ pub fn print() {
         Lagging::<4>::open(four),
         Lagging::<8>::open(eight),
     );
+    let [one, four, eight] = &FEEDS;
+    row("tickbus Feed", Fed::<1>::open(one), Fed::<4>::open(four), Fed::<8>::open(eight));
     let (one, four, eight) = &GATED;
     row("tickbus GatedTopic, all gate", Gated::open(one), Gated::open(four), Gated::open(eight));
     let (one, four, eight) = &CHANNELS;

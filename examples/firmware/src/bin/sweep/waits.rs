@@ -9,8 +9,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use semihosting::println;
-use tickbus::{Awaited, Bus, Waiters};
+use tickbus::{Awaited, Bus, Full, Waiters};
 use tickbus_firmware::interrupt::{self, Landing, Levels};
+use tickbus_firmware::renewable::Renewable;
 
 /// One place for the task that is polled, and one for the other: a task, or a wake that is interrupted.
 static WAITERS: Waiters<2> = Waiters::new();
@@ -236,5 +237,93 @@ pub fn consumer_must_pass() -> u32 {
         }
     }
     println!("{:<28} {:<40} {points:>7} points", "waits", "next_event / publish");
+    failures
+}
+
+/// One place, one publisher too many: it was stopped when it had the place, and has not found yet that
+/// there is room.
+static NARROW: Renewable<Awaited<Bus<u32, 2>, 1>> = Renewable::new(Awaited::new(Bus::new()));
+
+/// The waker of a publisher that is overtaken while it goes to wait: between its first look, which finds no
+/// room, and its place, somebody takes everything.
+static OVERTAKEN: RawWakerVTable = RawWakerVTable::new(
+    |counter| {
+        NARROW.get().consumer().expect("nobody else consumes").drain().for_each(drop);
+        RawWaker::new(counter, &OVERTAKEN)
+    },
+    |_| (),
+    |_| (),
+    |_| (),
+);
+
+fn publish_overtaken() {
+    let mut publish = NARROW.get().publish_wait(7);
+    // SAFETY: the functions of the table do nothing with their data.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(core::ptr::null(), &OVERTAKEN)) };
+    match Pin::new(&mut publish).poll(&mut Context::from_waker(&waker)) {
+        Poll::Ready(Ok(())) => CHANGED.store(1, Ordering::Relaxed),
+        // The consumer had come before, waits at the one place, and is told nothing.
+        Poll::Ready(Err(Full(7))) => {}
+        other => panic!("a publisher that has room says {other:?}"),
+    }
+}
+
+/// How often the consumer is polled at most.
+const POLLS: u32 = 4;
+
+/// The consumer comes in an interrupt, and is polled as long as it is told to come again.
+fn come_again() {
+    let Some(mut events) = NARROW.get().consumer() else { return };
+    for _ in 0..POLLS {
+        let told = AGAIN.load(Ordering::Relaxed);
+        let mut next = events.next_event();
+        say(polled(&mut next, &WOKEN).map(Ok::<_, ()>));
+        if SAID.load(Ordering::Relaxed) == READY {
+            return;
+        }
+        // It goes on waiting.
+        core::mem::forget(next);
+        if AGAIN.load(Ordering::Relaxed) == told {
+            core::mem::forget(events);
+            return;
+        }
+    }
+    SAID.store(NOTHING, Ordering::Relaxed);
+}
+
+/// A consumer that finds all places taken by publishers, and no event, takes the places away and comes
+/// again: then it waits, and whoever it has interrupted goes on and wakes it.
+#[must_use]
+pub fn consumer_without_place_must_pass() -> u32 {
+    let mut failures = 0;
+    let (mut points, mut edges) = (0, 0);
+    for k in 1.. {
+        // SAFETY: the clock stands, and what had borrowed it is over or forgotten.
+        unsafe { NARROW.renew(Awaited::new(Bus::new())) };
+        for counter in [&CHANGED, &SAID, &WOKEN, &AGAIN] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        assert!(NARROW.get().publish_batch(&[1, 2]).is_ok());
+        let levels = Levels { main: publish_overtaken, pendsv: None, systick: come_again };
+        let (landing, _) = interrupt::run(levels, k, 1);
+        if landing == Landing::After {
+            break;
+        }
+        points += 1;
+        let waits = SAID.load(Ordering::Relaxed) == WAIT;
+        if waits && is_changed().is_some() && WOKEN.load(Ordering::Relaxed) == 0 {
+            println!("publish_wait / next_event: not woken, at instruction {k}, {landing:?}");
+            failures += 1;
+        }
+        edges += u32::from(waits && AGAIN.load(Ordering::Relaxed) == 1);
+    }
+    if edges == 0 {
+        println!("publish_wait / next_event: nobody waited after having been told to come again");
+        failures += 1;
+    }
+    println!(
+        "{:<28} {:<40} {points:>7} points {edges:>7} times told to come again",
+        "waits", "publish_wait, no place / next_event"
+    );
     failures
 }

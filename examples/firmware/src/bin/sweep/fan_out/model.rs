@@ -30,6 +30,9 @@ pub enum Step {
     Published(u32),
     /// "Full".
     Refused(u32),
+    /// The same by those who leave `MARGIN` slots free.
+    PublishedWithMargin(u32),
+    RefusedWithMargin(u32),
     Subscribed,
     /// "Too many subscribers".
     NoPlace,
@@ -46,7 +49,13 @@ pub enum Step {
     Unchanged,
     /// The newest value, if there is one.
     Newest(Option<u32>),
+    /// Skips everything, and does not gate.
+    Masked,
+    Unmasked,
 }
+
+/// What those leave free who publish with a margin.
+pub const MARGIN: u8 = 1;
 
 const STEPS: usize = 14;
 
@@ -98,13 +107,17 @@ pub struct Reader {
     lost: u8,
     /// Where it gates.
     gate: Option<u8>,
+    is_masked: bool,
+    /// Whether it gates, but for the time that it is masked.
+    has_place: bool,
 }
 
 impl Reader {
-    pub const NONE: Self = Self { next: 0, end: 0, lost: 0, gate: None };
+    pub const NONE: Self =
+        Self { next: 0, end: 0, lost: 0, gate: None, is_masked: false, has_place: false };
 
     pub fn subscribed(at: u8, gates: bool) -> Self {
-        Self { next: at, gate: gates.then_some(at), ..Self::NONE }
+        Self { next: at, gate: gates.then_some(at), has_place: gates, ..Self::NONE }
     }
 }
 
@@ -161,9 +174,9 @@ impl Model {
         self.claims - self.committed
     }
 
-    fn is_held_up(&self) -> bool {
+    fn is_held_up(&self, margin: u8) -> bool {
         let gates = self.readers.iter().filter_map(|reader| reader.gate);
-        gates.min().is_some_and(|gate| self.claims - gate >= self.rules.capacity)
+        gates.min().is_some_and(|gate| self.claims - gate >= self.rules.capacity - margin)
     }
 
     fn commit(&mut self, event: u32) {
@@ -189,19 +202,51 @@ impl Model {
                 self.lost += 1;
                 true
             }
-            (Step::Published(_), _, 0) => {
-                if is_all_claimed || self.is_held_up() {
+            (Step::Published(_) | Step::PublishedWithMargin(_), _, 0) => {
+                let margin = if matches!(step, Step::Published(_)) { 0 } else { MARGIN };
+                if is_all_claimed || self.is_held_up(margin) {
                     return Taken::Not;
                 }
                 self.claims += 1;
                 return Taken::Part;
             }
-            (Step::Published(event), _, _) => {
+            (Step::Published(event) | Step::PublishedWithMargin(event), _, _) => {
                 self.commit(event);
                 true
             }
-            (Step::Refused(_), Promise::Gated(_), _) => is_all_claimed || self.is_held_up(),
-            (Step::Refused(_), _, _) => false,
+            (Step::Refused(_), Promise::Gated(_), _) => is_all_claimed || self.is_held_up(0),
+            (Step::RefusedWithMargin(_), Promise::Gated(_), _) => {
+                is_all_claimed || self.is_held_up(MARGIN)
+            }
+            (Step::Refused(_) | Step::RefusedWithMargin(_), _, _) => false,
+
+            (Step::Masked, _, 0) => {
+                reader.gate = None;
+                return Taken::Part;
+            }
+            (Step::Masked, _, _) => {
+                reader.next = self.committed;
+                reader.is_masked = true;
+                true
+            }
+            // As in subscribing.
+            (Step::Unmasked, _, 0 | 1) if reader.has_place => {
+                if part == 0 {
+                    reader.gate = Some(self.committed);
+                } else {
+                    reader.next = self.committed;
+                }
+                return Taken::Part;
+            }
+            (Step::Unmasked, _, _) => {
+                if reader.has_place {
+                    reader.gate = Some(reader.next);
+                } else {
+                    reader.next = self.committed;
+                }
+                reader.is_masked = false;
+                true
+            }
 
             (Step::Subscribed, Promise::Gated(places), 0) => {
                 if self.places == places {
@@ -238,6 +283,11 @@ impl Model {
                 true
             }
 
+            (Step::Opened, _, _) if reader.is_masked => {
+                reader.next = self.committed;
+                reader.end = self.committed;
+                true
+            }
             (Step::Opened, _, _) => {
                 reader.end = self.claims;
                 true

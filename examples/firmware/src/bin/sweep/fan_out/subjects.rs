@@ -5,10 +5,12 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
-use tickbus::{GatedTopic, Lagged, Latest, Subscriber, Topic, Watcher};
+use tickbus::{
+    Feed, GatedTopic, Lagged, Latest, Publishers, Selective, Single, Subscriber, Topic, Watcher,
+};
 use tickbus_firmware::renewable::Renewable;
 
-use super::model::{Promise, READERS, Rules, Step};
+use super::model::{MARGIN, Promise, READERS, Rules, Step};
 use crate::subjects::TORN;
 
 /// An object of the sweep. There is one of each, and every context reaches it.
@@ -21,6 +23,10 @@ pub trait Subject {
     fn rebuild();
     /// True if it took the event.
     fn publish(event: u32) -> bool;
+    /// The same, if `MARGIN` slots stay free. Where there is a gate.
+    fn publish_with_margin(event: u32) -> bool {
+        Self::publish(event)
+    }
     /// A reader, which gates if the subject has a gate and it is asked to.
     fn subscribe(gates: bool) -> Option<Self::Reader>;
     /// The readers of the contexts and the witness.
@@ -31,6 +37,12 @@ pub trait Subject {
     fn read_otherwise(reader: &mut Self::Reader, saw: impl FnMut(Step)) {
         Self::read(reader, saw);
     }
+    /// Whether only one context may publish.
+    const HAS_ONE_PUBLISHER: bool = false;
+    /// Whether `mask` does something.
+    const CAN_MASK: bool = false;
+    /// Masks the reader, reads, and unmasks it.
+    fn mask(_reader: &mut Self::Reader, _saw: impl FnMut(Step)) {}
     /// How many events are lost.
     fn lost() -> usize {
         0
@@ -82,7 +94,7 @@ fn step(item: Result<Event, Lagged>) -> Step {
 }
 
 /// Event by event.
-fn read(reader: &mut TopicReader, mut saw: impl FnMut(Step)) {
+fn read<P: Publishers>(reader: &mut Subscriber<'static, Event, P>, mut saw: impl FnMut(Step)) {
     let mut unread = reader.read();
     saw(Step::Opened);
     while let Some(item) = unread.next() {
@@ -92,14 +104,14 @@ fn read(reader: &mut TopicReader, mut saw: impl FnMut(Step)) {
 }
 
 /// In runs.
-fn read_runs(reader: &mut TopicReader, mut saw: impl FnMut(Step)) {
+fn read_runs<P: Publishers>(reader: &mut Subscriber<'static, Event, P>, mut saw: impl FnMut(Step)) {
     let unread = reader.read();
     saw(Step::Opened);
     unread.for_each(|item| saw(step(item)));
     saw(Step::Ended);
 }
 
-fn is_conserved(reader: &TopicReader) -> bool {
+fn is_conserved<P: Publishers>(reader: &Subscriber<'static, Event, P>) -> bool {
     let stats = reader.stats();
     stats.pending == 0 && reader.backlog() == 0 && stats.published == stats.read + stats.missed
 }
@@ -160,8 +172,115 @@ macro_rules! topic_subject {
 topic_subject!(Topic2, "Topic<_, 2>", 2);
 topic_subject!(Topic4, "Topic<_, 4>", 4);
 
+/// One publisher, whichever context it is in.
+pub struct Feed2;
+
+static FEED: Renewable<Feed<Event, 2>> = Renewable::new(Feed::new());
+
+type FeedReader = Subscriber<'static, Event, Single>;
+
+impl Subject for Feed2 {
+    const NAME: &str = "Feed<_, 2>";
+    const RULES: Rules = Rules { capacity: 2, promise: Promise::Lagging };
+    type Reader = FeedReader;
+    const HAS_ONE_PUBLISHER: bool = true;
+
+    fn rebuild() {
+        // SAFETY: the sweep rebuilds between two points, with its clock stopped and without readers.
+        unsafe { FEED.renew(Feed::new()) };
+    }
+
+    fn publish(event: u32) -> bool {
+        FEED.get().publisher().expect("no other context publishes").publish(Event::new(event));
+        true
+    }
+
+    fn subscribe(_gates: bool) -> Option<FeedReader> {
+        Some(FEED.get().subscribe())
+    }
+
+    readers!(FeedReader);
+
+    fn read(reader: &mut FeedReader, saw: impl FnMut(Step)) {
+        read(reader, saw);
+    }
+
+    fn read_otherwise(reader: &mut FeedReader, saw: impl FnMut(Step)) {
+        read_runs(reader, saw);
+    }
+
+    fn counts(published: usize) -> bool {
+        FEED.get().stats().published == published
+    }
+
+    fn is_conserved(reader: &FeedReader) -> bool {
+        is_conserved(reader)
+    }
+}
+
+/// One that may be masked.
+type MaskedReader = Selective<'static, Event>;
+
+/// How the readers of a gated topic read.
+trait Gatable: Sized + Send {
+    fn new(subscriber: TopicReader) -> Self;
+    fn read(&mut self, saw: impl FnMut(Step));
+    fn read_otherwise(&mut self, saw: impl FnMut(Step));
+    fn is_conserved(&self) -> bool;
+    fn mask(&mut self, _saw: impl FnMut(Step)) {}
+}
+
+impl Gatable for TopicReader {
+    fn new(subscriber: TopicReader) -> Self {
+        subscriber
+    }
+
+    fn read(&mut self, saw: impl FnMut(Step)) {
+        read(self, saw);
+    }
+
+    fn read_otherwise(&mut self, saw: impl FnMut(Step)) {
+        read_runs(self, saw);
+    }
+
+    fn is_conserved(&self) -> bool {
+        is_conserved(self)
+    }
+}
+
+impl Gatable for MaskedReader {
+    fn new(subscriber: TopicReader) -> Self {
+        subscriber.selective()
+    }
+
+    fn read(&mut self, mut saw: impl FnMut(Step)) {
+        let selected = Selective::read(self);
+        saw(Step::Opened);
+        selected.for_each(|item| saw(step(item)));
+        saw(Step::Ended);
+    }
+
+    fn read_otherwise(&mut self, saw: impl FnMut(Step)) {
+        Gatable::read(self, saw);
+    }
+
+    fn is_conserved(&self) -> bool {
+        let stats = self.stats();
+        let known = stats.read + stats.missed + stats.skipped;
+        stats.pending == 0 && stats.published == known
+    }
+
+    fn mask(&mut self, mut saw: impl FnMut(Step)) {
+        self.set_masked(true);
+        saw(Step::Masked);
+        Gatable::read(self, &mut saw);
+        self.set_masked(false);
+        saw(Step::Unmasked);
+    }
+}
+
 macro_rules! gated_subject {
-    ($subject:ident, $name:literal, $capacity:literal, $places:literal) => {
+    ($subject:ident, $name:literal, $capacity:literal, $places:literal, $reader:ty, $masks:literal) => {
         pub struct $subject;
 
         const _: () = {
@@ -172,7 +291,8 @@ macro_rules! gated_subject {
                 const NAME: &str = $name;
                 const RULES: Rules =
                     Rules { capacity: $capacity, promise: Promise::Gated($places) };
-                type Reader = TopicReader;
+                const CAN_MASK: bool = $masks;
+                type Reader = $reader;
 
                 fn rebuild() {
                     // SAFETY: the sweep rebuilds between two points, with its clock stopped and
@@ -184,31 +304,45 @@ macro_rules! gated_subject {
                     TOPIC.get().publish(Event::new(event)).is_ok()
                 }
 
-                fn subscribe(gates: bool) -> Option<TopicReader> {
+                fn publish_with_margin(event: u32) -> bool {
+                    let margin = usize::from(MARGIN);
+                    TOPIC.get().publish_with_margin(Event::new(event), margin).is_ok()
+                }
+
+                fn subscribe(gates: bool) -> Option<$reader> {
                     let topic = TOPIC.get();
-                    if gates { topic.subscribe().ok() } else { Some(topic.subscribe_lagging()) }
+                    let subscriber = if gates {
+                        topic.subscribe().ok()
+                    } else {
+                        Some(topic.subscribe_lagging())
+                    };
+                    subscriber.map(Gatable::new)
                 }
 
-                readers!(TopicReader);
+                readers!($reader);
 
-                fn read(reader: &mut TopicReader, saw: impl FnMut(Step)) {
-                    read(reader, saw);
+                fn read(reader: &mut $reader, saw: impl FnMut(Step)) {
+                    Gatable::read(reader, saw);
                 }
 
-                fn read_otherwise(reader: &mut TopicReader, saw: impl FnMut(Step)) {
-                    read_runs(reader, saw);
+                fn read_otherwise(reader: &mut $reader, saw: impl FnMut(Step)) {
+                    reader.read_otherwise(saw);
                 }
 
-                fn is_conserved(reader: &TopicReader) -> bool {
-                    is_conserved(reader)
+                fn mask(reader: &mut $reader, saw: impl FnMut(Step)) {
+                    reader.mask(saw);
+                }
+
+                fn is_conserved(reader: &$reader) -> bool {
+                    Gatable::is_conserved(reader)
                 }
             }
         };
     };
 }
 
-gated_subject!(Gated2, "GatedTopic<_, 2, 2>", 2, 2);
-gated_subject!(Gated4, "GatedTopic<_, 4, 2>", 4, 2);
+gated_subject!(Gated2, "GatedTopic<_, 2, 2>", 2, 2, TopicReader, false);
+gated_subject!(Gated4, "GatedTopic<_, 4, 2>, selective", 4, 2, MaskedReader, true);
 
 /// Read by watchers, or otherwise without.
 pub struct LatestValue;

@@ -1,0 +1,223 @@
+//! The ring of a topic with one publisher: what claims and commits is one and the same, so an event
+//! has its own slot and nothing says which.
+//!
+//! Position `p` lies in slot `p % N`. To publish: say that `p` is being written, which gives the event of
+//! `p - N` away; copy the event in; say that `p` is published. No compare-and-swap, and nothing to go
+//! wrong halfway: what comes after a stopped publisher is its own.
+//!
+//! To read positions from `c` on, of those that are published: copy as many as are wanted; the copies
+//! are good if after that no position beyond `c + N` is being written, for only that gives `c` away.
+//!
+//! | field | written by | orderings, and what they pair |
+//! |---|---|---|
+//! | `Ring::writing` | the publisher | with the fences: the parts |
+//! | `Ring::published` | the publisher | Release → Acquire in `end`: the events are in; `publisher` |
+//! | `Ring::claimed` | publishers | Release → Acquire: the next one goes on where the last one stopped |
+
+use core::mem::MaybeUninit;
+
+use super::{Shelf, before, hand_out};
+use crate::ring::parts::Parts;
+use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word, fence};
+
+/// One event, and nothing else.
+#[derive(Debug)]
+pub struct Slot<E>(Parts<E>);
+
+/// What the publisher writes, and readers look at together.
+#[derive(Debug)]
+struct Ends {
+    /// Positions that are published or being written.
+    writing: AtomicWord,
+    /// Positions that are published.
+    published: AtomicWord,
+}
+
+/// A ring; `S` is its slots, of which handles do not know the number.
+#[derive(Debug)]
+pub struct Ring<S: ?Sized> {
+    ends: CachePadded<Ends>,
+    /// Whether there is a publisher.
+    claimed: AtomicWord,
+    slots: S,
+}
+
+/// A ring of `N` slots.
+pub(crate) struct Alone<E, const N: usize>(Ring<[Slot<E>; N]>);
+
+// SAFETY: all access to a slot is atomic. Events are copied in on one thread and out on others, hence
+// `E: Send`; no `&E` is ever shared.
+unsafe impl<E: Copy + Send> Sync for Slot<E> {}
+
+impl<E: Copy, const N: usize> Alone<E, N> {
+    const VALID: () = assert!(
+        N.is_power_of_two() && N >= 2,
+        "the capacity of a feed must be a power of two and at least 2"
+    );
+
+    #[cfg(not(tickbus_loom))]
+    pub(crate) const fn new() -> Self {
+        const { Self::VALID };
+        Self(Ring {
+            ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
+            claimed: AtomicWord::new(0),
+            slots: [const { Slot(Parts::new()) }; N],
+        })
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(crate) fn new() -> Self {
+        const { Self::VALID };
+        Self(Ring {
+            ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
+            claimed: AtomicWord::new(0),
+            slots: core::array::from_fn(|_| Slot(Parts::new())),
+        })
+    }
+
+    /// A ring whose first position lies `back` positions before the end of the range.
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        let mut ring = Self::new();
+        let start = (back as Word).wrapping_neg();
+        *ring.0.ends.0.writing.get_mut() = start;
+        *ring.0.ends.0.published.get_mut() = start;
+        ring
+    }
+
+    #[inline(always)]
+    pub(crate) const fn ring(&self) -> &Ring<[Slot<E>]> {
+        &self.0
+    }
+}
+
+impl<E: Copy> Ring<[Slot<E>]> {
+    #[inline(always)]
+    fn writing(&self) -> Word {
+        self.ends.0.writing.load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn published(&self) -> Word {
+        // Acquire: pairs with the Release in `Writer::publish`; the events are in.
+        self.ends.0.published.load(Acquire)
+    }
+
+    #[inline(always)]
+    fn slot(&self, position: Word) -> &Parts<E> {
+        let index = position as usize & (self.slots.len() - 1);
+        // SAFETY: the number of slots is a power of two, so `index`, masked with one less, is below it.
+        let slot = unsafe { self.slots.get_unchecked(index) };
+        &slot.0
+    }
+
+    /// How many events have been published.
+    pub(crate) fn count(&self) -> Word {
+        self.ends.0.published.load(Relaxed)
+    }
+
+    /// The right to publish, if nobody has it.
+    pub(crate) fn writer(&self) -> Option<Writer<'_, E>> {
+        // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
+        self.claimed.compare_exchange(0, 1, Acquire, Relaxed).ok()?;
+        Some(Writer { ring: self })
+    }
+}
+
+/// The one who publishes.
+pub(crate) struct Writer<'a, E: Copy> {
+    ring: &'a Ring<[Slot<E>]>,
+}
+
+impl<E: Copy> Writer<'_, E> {
+    #[inline]
+    pub(crate) fn publish(&mut self, event: E) {
+        let Ends { writing, published } = &self.ring.ends.0;
+        let position = published.load(Relaxed);
+        let next = position.wrapping_add(1);
+        writing.store(next, Relaxed);
+        // Release: pairs with the Acquire fence in `read`; who sees a part of the event sees that it is
+        // being written.
+        fence(Release);
+        self.ring.slot(position).store(event);
+        // Release: pairs with the Acquire in `published`; the event is in.
+        published.store(next, Release);
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.ring.slots.len()
+    }
+}
+
+impl<E: Copy> Drop for Writer<'_, E> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `Ring::writer`.
+        self.ring.claimed.store(0, Release);
+    }
+}
+
+impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
+    #[inline(always)]
+    fn span(&self) -> Word {
+        self.slots.len() as Word
+    }
+
+    #[inline(always)]
+    fn claims(&self) -> Word {
+        self.writing()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> Word {
+        self.published()
+    }
+
+    #[inline(always)]
+    fn committed(&self) -> Word {
+        self.published()
+    }
+
+    #[inline(always)]
+    fn lost(&self) -> Word {
+        0
+    }
+
+    #[inline(always)]
+    fn read(&self, position: Word) -> Option<E> {
+        let event: MaybeUninit<E> = self.slot(position).load();
+        // Acquire: pairs with the Release fence in `Writer::publish`.
+        fence(Acquire);
+        if before(position.wrapping_add(self.span()), self.writing()) {
+            return None;
+        }
+        // SAFETY: the position is published, says the caller, and the next one in its slot had not begun to
+        // be written when the last part was copied: the event is whole.
+        Some(unsafe { event.assume_init() })
+    }
+
+    #[inline(always)]
+    fn read_run(&self, position: Word, end: Word, mut each: impl FnMut(Word, E)) {
+        let span = self.span();
+        let mut position = position;
+        while before(position, end) {
+            let start = position & (span - 1);
+            let run = end.wrapping_sub(position).min(span - start);
+            let slots = &self.slots[start as usize..(start + run) as usize];
+            let is_kept = |first: Word| !before(first.wrapping_add(span), self.writing());
+            // SAFETY: up to `end` all is published, and `writing` says what is given away: as in `read`, and
+            // what is behind it is given away later.
+            if !unsafe { hand_out(slots, position, |slot| Some(slot.0.load()), is_kept, &mut each) }
+            {
+                return;
+            }
+            position = position.wrapping_add(run);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn overwritten(&self, position: Word) -> Word {
+        let oldest = self.writing().wrapping_sub(self.span());
+        if before(position, oldest) { oldest.wrapping_sub(position) } else { 0 }
+    }
+}

@@ -1,0 +1,136 @@
+//! A topic with one declared publisher.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use super::{Subscriber, TopicStats};
+use crate::Single;
+use crate::ring::broadcast::alone::{Alone, Writer};
+
+/// A topic for exactly one publisher: no read-modify-write when publishing, and less to look at when
+/// reading.
+///
+/// What a [`Lane`](crate::Lane) is to a [`Bus`](crate::Bus). The publisher claims the
+/// [`publisher`](Self::publisher); there may be any number of subscribers, which are those of a
+/// [`Topic`](crate::Topic): one that is more than `N` events behind is told how many it
+/// [missed](crate::Lagged) and goes on with the oldest one kept.
+///
+/// `N` is a power of two and at least 2. A new feed is all zeros, so a `static` one lies in `.bss`. It
+/// takes three words beside its events; a subscriber takes nothing on it.
+///
+/// # Interrupts, progress
+///
+/// Publishing is wait-free, never fails and masks no interrupts on any target; only to claim the
+/// publisher is a compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
+/// the oldest one kept, and nobody waits. Reading an event is wait-free.
+///
+/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events, or it loses
+/// count.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Feed, Lagged};
+///
+/// static SAMPLES: Feed<u16, 2> = Feed::new();
+///
+/// let mut adc = SAMPLES.publisher().expect("the interrupt is the only publisher");
+/// assert!(SAMPLES.publisher().is_none());
+///
+/// let mut plot = SAMPLES.subscribe();
+/// let mut log = SAMPLES.subscribe();
+/// adc.publish(1);
+/// assert!(plot.read().eq([Ok(1)]));
+/// adc.publish(2);
+/// adc.publish(3);
+/// assert!(plot.read().flatten().eq([2, 3]));
+/// assert!(log.read().eq([Err(Lagged(1)), Ok(2), Ok(3)]));
+/// ```
+pub struct Feed<E, const N: usize> {
+    ring: Alone<E, N>,
+}
+
+impl<E: Copy, const N: usize> Feed<E, N> {
+    /// A feed without events.
+    #[cfg(not(tickbus_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ring: Alone::new() }
+    }
+
+    /// A feed without events.
+    #[cfg(tickbus_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self { ring: Alone::new() }
+    }
+
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(super) fn starting_before_wrap(back: usize) -> Self {
+        Self { ring: Alone::starting_before_wrap(back) }
+    }
+
+    /// Claims the publishing end. `None` while another [`Publisher`] is alive; dropping that gives it
+    /// back.
+    #[must_use]
+    pub fn publisher(&self) -> Option<Publisher<'_, E>> {
+        let writer = self.ring.ring().writer()?;
+        Some(Publisher { writer, here: PhantomData })
+    }
+
+    /// A subscriber that sees what is published from here on. There may be any number.
+    pub fn subscribe(&self) -> Subscriber<'_, E, Single> {
+        Subscriber::lagging(self.ring.ring())
+    }
+
+    /// How many events are kept: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// What has happened so far. Nothing is lost or refused.
+    #[must_use]
+    pub fn stats(&self) -> TopicStats {
+        TopicStats { published: self.ring.ring().count() as usize, ..TopicStats::default() }
+    }
+}
+
+impl<E: Copy, const N: usize> Default for Feed<E, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: Copy, const N: usize> fmt::Debug for Feed<E, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("capacity", &N)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one publishing end of a [`Feed`].
+#[must_use = "a publisher that is dropped is given back"]
+pub struct Publisher<'a, E: Copy> {
+    writer: Writer<'a, E>,
+    /// Publishing needs `&mut`, so that it may be sent to another thread but not shared.
+    here: PhantomData<&'a mut E>,
+}
+
+impl<E: Copy> Publisher<'_, E> {
+    /// Publishes `event` to every subscriber. Never blocks, never fails; constant time.
+    #[inline]
+    pub fn publish(&mut self, event: E) {
+        self.writer.publish(event);
+    }
+}
+
+impl<E: Copy> fmt::Debug for Publisher<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("capacity", &self.writer.capacity())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,10 @@
+//! The gate knows its subscribers by two bits each.
+//~ places for 1 to 16 gating subscribers
+//~ E0080
+
+use tickbus::GatedTopic;
+
+fn main() {
+    let topic: GatedTopic<u8, 2, 17> = GatedTopic::new();
+    let _ = topic.publish(1);
+}

@@ -1,0 +1,11 @@
+//! What can be awaited is stated.
+//~ E0599
+//~ no method named `publish` found for struct `Awaited<Vec<u8>, 1>`
+//~ `Awaited<Bus<E, N, P>, W>`
+
+use tickbus::Awaited;
+
+fn main() {
+    let list: Awaited<Vec<u8>, 1> = Awaited::new(Vec::new());
+    list.publish(1);
+}

@@ -1,0 +1,13 @@
+//! A publish that waits borrows its bus.
+//~ E0597
+//~ `bus` does not live long enough
+
+use tickbus::{Awaited, Bus};
+
+fn main() {
+    let publish = {
+        let bus: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
+        bus.publish_wait(1)
+    };
+    let _ = publish.into_event();
+}
