@@ -7,41 +7,14 @@
 //! spawned first, the main thread only joins, and a model that explores too little fails.
 #![cfg(tickbus_loom)]
 
-use core::fmt::Debug;
+mod models;
+
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use loom::thread;
+use models::{Task, outcomes, run};
 use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Single};
-
-/// Runs the model and demands exactly these outcomes, over at least so many executions.
-fn outcomes<T: Ord + Debug + Send + 'static>(
-    preemptions: usize,
-    least: usize,
-    expected: impl IntoIterator<Item = T>,
-    model: impl Fn() -> T + Send + Sync + 'static,
-) {
-    let found = Arc::new(Mutex::new(BTreeSet::new()));
-    let runs = Arc::new(AtomicUsize::new(0));
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
-    builder.check({
-        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
-        move || {
-            let outcome = model();
-            runs.fetch_add(1, Ordering::Relaxed);
-            found.lock().unwrap().insert(outcome);
-        }
-    });
-    let runs = runs.load(Ordering::Relaxed);
-    println!("{runs} executions");
-    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
-    // A section is one step.
-    let least = if cfg!(tickbus_sections) { least / 20 } else { least };
-    assert!(runs >= least, "only {runs} executions, the model explores too little");
-}
 
 /// A consumer that drains `times` times.
 fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<u32> {
@@ -51,20 +24,6 @@ fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<
         consumer.drain().for_each(|event| taken.push(event));
     }
     taken
-}
-
-type Task = Box<dyn FnOnce() + Send>;
-
-/// Spawns the tasks in this order or, if `reverse`, the other way round, and joins them.
-fn run(tasks: Vec<Task>, reverse: bool) {
-    let mut tasks = tasks;
-    if reverse {
-        tasks.reverse();
-    }
-    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
-    for thread in threads {
-        thread.join().unwrap();
-    }
 }
 
 /// The law, at a quiet moment.

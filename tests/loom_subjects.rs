@@ -6,60 +6,19 @@
 //! spawned in both orders, as in `loom.rs`.
 #![cfg(all(tickbus_loom, feature = "std"))]
 
-use core::fmt::Debug;
+mod models;
+
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use loom::sync::atomic::AtomicUsize as Shared;
-use loom::thread;
+use models::{Task, outcomes, run};
 use tickbus::{
     Cancel, Envelope, Observer, PublishError, Recipient, RecvError, SubjectBus, Subscription,
     Timestamp, Wait, WhenFull,
 };
-
-/// Runs the model and demands exactly these outcomes, over at least so many executions.
-fn outcomes<T: Ord + Debug + Send + 'static>(
-    least: usize,
-    expected: impl IntoIterator<Item = T>,
-    model: impl Fn() -> T + Send + Sync + 'static,
-) {
-    let found = Arc::new(Mutex::new(BTreeSet::new()));
-    let runs = Arc::new(AtomicUsize::new(0));
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.max_branches = 20_000;
-    builder.check({
-        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
-        move || {
-            let outcome = model();
-            runs.fetch_add(1, Ordering::Relaxed);
-            found.lock().unwrap().insert(outcome);
-        }
-    });
-    let runs = runs.load(Ordering::Relaxed);
-    println!("{runs} executions");
-    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
-    assert!(runs >= least, "only {runs} executions, the model explores too little");
-}
-
-type Task<T> = Box<dyn FnOnce() -> T + Send>;
-
-/// Spawns the tasks in this order or, if `reverse`, the other way round. What they return, in this order.
-fn run<T: 'static>(tasks: Vec<Task<T>>, reverse: bool) -> Vec<T> {
-    let mut tasks = tasks;
-    if reverse {
-        tasks.reverse();
-    }
-    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
-    let mut results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    if reverse {
-        results.reverse();
-    }
-    results
-}
 
 /// With everything set that a bus would fill in: no clock and no randomness in a model.
 fn event(id: &str) -> Envelope {
@@ -104,7 +63,7 @@ fn parked(
 ) {
     for reverse in [false, true] {
         let other = other.clone();
-        outcomes(least, expected.iter().map(|it| (*it).to_owned()), move || {
+        outcomes(3, least, expected.iter().map(|it| (*it).to_owned()), move || {
             let (bus, subscription) = blocked();
             let publisher = {
                 let bus = bus.clone();
@@ -172,7 +131,7 @@ fn closing_the_bus_wakes_a_parked_publisher_and_waits_for_it() {
 #[test]
 fn two_closers_and_a_parked_publisher_all_come_back() {
     for reverse in [false, true] {
-        outcomes(10, ["bus closed".to_owned()], move || {
+        outcomes(3, 10, ["bus closed".to_owned()], move || {
             let (bus, _subscription) = blocked();
             let (first, second, third) = (bus.clone(), bus.clone(), bus);
             let close = |bus: Arc<SubjectBus>| {
@@ -192,7 +151,7 @@ fn two_closers_and_a_parked_publisher_all_come_back() {
 fn a_cancel_wakes_a_parked_publisher() {
     for reverse in [false, true] {
         let expected = ["cancelled; left 1".to_owned()];
-        outcomes(10, expected, move || {
+        outcomes(3, 10, expected, move || {
             let (bus, subscription) = blocked();
             let cancel = Cancel::new();
             let publisher = {
@@ -215,7 +174,7 @@ fn a_cancel_wakes_a_parked_publisher() {
 fn a_receive_against_a_cancel() {
     for reverse in [false, true] {
         let expected = ["1 delivered, 0 closed; left 2", "cancelled; left "];
-        outcomes(10, expected.map(str::to_owned), move || {
+        outcomes(3, 10, expected.map(str::to_owned), move || {
             let (bus, subscription) = blocked();
             let subscription = Arc::new(subscription);
             let cancel = Cancel::new();
@@ -239,7 +198,7 @@ fn a_receive_against_a_cancel() {
 #[test]
 fn a_wait_that_is_over_is_after_the_receive() {
     for reverse in [false, true] {
-        outcomes(10, ["ok".to_owned()], move || {
+        outcomes(3, 10, ["ok".to_owned()], move || {
             let (bus, subscription) = blocked();
             let done = Arc::new(Shared::new(0));
             let seen = done.clone();
@@ -269,7 +228,7 @@ fn receiving(
 ) {
     for reverse in [false, true] {
         let other = other.clone();
-        outcomes(least, expected.iter().map(|it| (*it).to_owned()), move || {
+        outcomes(3, least, expected.iter().map(|it| (*it).to_owned()), move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = Arc::new(open(&bus));
             let (receiver, other, its_bus) = (subscription.clone(), other.clone(), bus.clone());
@@ -305,7 +264,7 @@ fn closing_wakes_a_parked_receiver() {
 fn each_of_two_parked_receivers_gets_one() {
     for (reverse, capacity) in [(false, 2), (true, 2), (false, 1), (true, 1)] {
         let expected = ["1 2", "2 1"];
-        outcomes(10, expected.map(str::to_owned), move || {
+        outcomes(3, 10, expected.map(str::to_owned), move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = bus.subscribe("n").unwrap().capacity(capacity);
             let subscription = Arc::new(subscription.overrun(WhenFull::Block).open());
@@ -330,7 +289,7 @@ fn each_of_two_parked_receivers_gets_one() {
 #[test]
 fn a_receiver_that_goes_away_passes_its_wake_up_on() {
     for reverse in [false, true] {
-        outcomes(10, ["1".to_owned()], move || {
+        outcomes(3, 10, ["1".to_owned()], move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = Arc::new(open(&bus));
             let (leaving, again, kept) = (subscription.clone(), bus.clone(), bus.clone());
@@ -367,7 +326,7 @@ fn close_waits_for_a_publisher_under_way() {
     }
     for reverse in [false, true] {
         let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
-        outcomes(10, expected.map(str::to_owned), move || {
+        outcomes(3, 10, expected.map(str::to_owned), move || {
             let closed = Arc::new(Shared::new(0));
             let bus = SubjectBus::builder().route_cache(0).observer(Arc::new(Late(closed.clone())));
             let bus = Arc::new(bus.build());
@@ -391,7 +350,7 @@ fn close_waits_for_a_publisher_under_way() {
 fn a_publish_against_the_close_of_the_bus_is_in_or_refused() {
     for reverse in [false, true] {
         let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
-        outcomes(4, expected.map(str::to_owned), move || {
+        outcomes(3, 4, expected.map(str::to_owned), move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = open(&bus);
             let (publishing, closing) = (bus.clone(), bus);

@@ -6,7 +6,8 @@
 //! joins, and a model that explores too little fails.
 #![cfg(tickbus_loom)]
 
-use core::fmt::Debug;
+mod models;
+
 use core::ops::Deref;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,48 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicBool;
-use loom::thread;
+use models::{outcomes, run};
 use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Publishers, Single, Subscriber, Topic};
-
-/// Runs the model and demands exactly these outcomes, over at least so many executions.
-fn outcomes<T: Ord + Debug + Send + 'static>(
-    preemptions: usize,
-    least: usize,
-    expected: impl IntoIterator<Item = T>,
-    model: impl Fn() -> T + Send + Sync + 'static,
-) {
-    let found = Arc::new(Mutex::new(BTreeSet::new()));
-    let runs = Arc::new(AtomicUsize::new(0));
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
-    builder.check({
-        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
-        move || {
-            let outcome = model();
-            runs.fetch_add(1, Ordering::Relaxed);
-            found.lock().unwrap().insert(outcome);
-        }
-    });
-    let runs = runs.load(Ordering::Relaxed);
-    println!("{runs} executions");
-    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
-    assert!(runs >= least, "only {runs} executions, the model explores too little");
-}
-
-type Task = Box<dyn FnOnce() + Send>;
-
-/// Spawns the tasks in this order or, if `reverse`, the other way round, and joins them.
-fn run(tasks: Vec<Task>, reverse: bool) {
-    let mut tasks = tasks;
-    if reverse {
-        tasks.reverse();
-    }
-    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
-    for thread in threads {
-        thread.join().unwrap();
-    }
-}
 
 /// What all threads of one execution reach, subscribers included.
 struct Shared<T: 'static>(Arc<T>);

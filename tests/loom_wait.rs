@@ -5,59 +5,18 @@
 //! spawned in both orders, as in `loom.rs`.
 #![cfg(tickbus_loom)]
 
-use core::fmt::Debug;
+mod models;
+
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
+use models::{Task, outcomes, run};
 use tickbus::{Awaited, Bus, Full, GatedTopic, Latest, TooManyWaiters, Topic, Waiters};
-
-/// Runs the model and demands exactly these outcomes, over at least so many executions.
-fn outcomes<T: Ord + Debug + Send + 'static>(
-    preemptions: usize,
-    least: usize,
-    expected: impl IntoIterator<Item = T>,
-    model: impl Fn() -> T + Send + Sync + 'static,
-) {
-    let found = Arc::new(Mutex::new(BTreeSet::new()));
-    let runs = Arc::new(AtomicUsize::new(0));
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
-    builder.check({
-        let (found, runs) = (Arc::clone(&found), Arc::clone(&runs));
-        move || {
-            let outcome = model();
-            runs.fetch_add(1, Ordering::Relaxed);
-            found.lock().unwrap().insert(outcome);
-        }
-    });
-    let runs = runs.load(Ordering::Relaxed);
-    println!("{runs} executions");
-    assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
-    assert!(runs >= least, "only {runs} executions, the model explores too little");
-}
-
-type Task<T> = Box<dyn FnOnce() -> T + Send>;
-
-/// Spawns the tasks in this order or, if `reverse`, the other way round. What they return, in this order.
-fn run<T: 'static>(tasks: Vec<Task<T>>, reverse: bool) -> Vec<T> {
-    let mut tasks = tasks;
-    if reverse {
-        tasks.reverse();
-    }
-    let threads: Vec<_> = tasks.into_iter().map(thread::spawn).collect();
-    let mut results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    if reverse {
-        results.reverse();
-    }
-    results
-}
 
 /// Runs a future on this thread of the model, which blocks while it waits. It lets others run in between:
 /// who found a place changing hands is polled again at once, and again, until the place has changed.
