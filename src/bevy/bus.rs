@@ -68,7 +68,7 @@ struct Reader<E: 'static, P: Overrun + 'static>(Consumer<'static, E, P>);
 
 impl<E: Send, P: Overrun> Read<E> for Reader<E, P> {
     fn read(&mut self, limit: usize, into: &mut Vec<E>) {
-        self.0.drain().at_most(limit).for_each(|event| into.push(event));
+        self.0.drain().at_most(limit).append_to(into);
     }
 
     fn backlog(&self) -> usize {
