@@ -5,8 +5,9 @@ use core::time::Duration;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use bevy_app::{App, PreUpdate, Update};
+use bevy_app::{App, First, MainScheduleOrder, PreUpdate, Update};
 use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{ScheduleLabel, SingleThreadedExecutor};
 use tickbus::Bus;
 use tickbus::bevy::{BusDrained, BusFrame, EventBusAppExt, EventBusPlugin};
 
@@ -96,6 +97,7 @@ pub(super) fn rows() -> Vec<Row> {
                     app.add_message::<Idle<0>>();
                 }),
                 idle("drain system of the crossbeam idiom", idle_crossbeam),
+                idle("schedule without a system", idle_schedule),
             ],
         },
     ]
@@ -315,6 +317,16 @@ fn idle_crossbeam(app: &mut App) {
             hits.write_batch(inbox.0.try_iter());
         },
     );
+}
+
+/// What a place of its own in the frame costs, whatever is done there.
+fn idle_schedule(app: &mut App) {
+    #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+    struct Empty;
+    let mut schedule = Schedule::new(Empty);
+    schedule.set_executor(SingleThreadedExecutor::new());
+    app.add_schedule(schedule);
+    app.world_mut().resource_mut::<MainScheduleOrder>().insert_after(First, Empty);
 }
 
 macro_rules! each_of_64 {

@@ -89,7 +89,9 @@
 //! | `bevy_diagnostic` | the numbers as Bevy diagnostics |
 //! | `bevy_reflect` | `Reflect` for [`EventBusStats`] and [`EventBusConfig`], for remote inspectors |
 
+mod app_ext;
 mod bus;
+mod buses;
 mod clock;
 mod config;
 #[cfg(feature = "bevy_diagnostic")]
@@ -98,15 +100,17 @@ mod drain;
 mod frame;
 mod plugin;
 mod route;
+mod share;
 mod stats;
 
-pub use self::bus::{BusPublisher, EventBus};
+pub use self::app_ext::EventBusAppExt;
+pub use self::bus::{AnyBus, BusPublisher, EventBus};
 pub use self::config::{BusConfig, EventBusConfig, FrameBudget, PausePolicy};
 #[cfg(feature = "bevy_diagnostic")]
 pub use self::diagnostic::EventBusDiagnosticsPlugin;
 pub use self::frame::{BusFrame, EventBusState};
 pub use self::plugin::{EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusSystems};
-pub use self::route::{BusDrained, BusMessage, EventBusAppExt};
+pub use self::route::{BusDrained, BusMessage};
 pub use self::stats::{
     BusOverrun, EventBusStats, LaneCounts, LaneStats, bus_has_backlog, on_bus_overrun,
 };
