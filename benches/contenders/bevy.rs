@@ -35,6 +35,8 @@ impl Hit {
 #[derive(Resource, Default)]
 struct Sum(u64);
 
+/// What the frame itself costs shows best with few.
+const FEW: u64 = 16;
 const FRAME: u64 = 4096;
 const BURST: u64 = 16_384;
 
@@ -48,6 +50,15 @@ pub(super) fn rows() -> Vec<Row> {
                 with_publish("crossbeam idiom", crossbeam(), FRAME),
                 with_publish("tickbus, published in batches of 64", batches(), FRAME),
                 with_publish("MessageWriter::write", writer(), FRAME),
+            ],
+        },
+        Row {
+            name: "bevy, 16 from any thread to Messages",
+            elements: FEW,
+            contenders: vec![
+                with_publish("tickbus", to_messages::<4096>(), FEW),
+                with_publish("crossbeam idiom", crossbeam(), FEW),
+                with_publish("MessageWriter::write", writer(), FEW),
             ],
         },
         Row {

@@ -7,7 +7,6 @@ use core::time::Duration;
 
 use bevy_ecs::message::Messages;
 use bevy_ecs::resource::Resource;
-use bevy_ecs::system::Res;
 use bevy_ecs::world::World;
 
 use super::bus::sealed::Pending;
@@ -53,12 +52,18 @@ pub(super) trait Drained: Send + Sync {
     fn is_fixed(&self) -> bool;
 }
 
-/// Whether there is anything to drain: a condition, so that idle buses cost no more than a look.
-pub(super) fn any_work(buses: Res<Buses>) -> bool {
-    buses.busy || buses.lanes.iter().any(|lane| lane.is_pending())
+impl Buses {
+    /// Whether there is anything to drain.
+    fn any_work(&self) -> bool {
+        self.busy || self.lanes.iter().any(|lane| lane.is_pending())
+    }
 }
 
 pub(super) fn drain_all(world: &mut World) {
+    // Here and not as a run condition, which would be a second system.
+    if !world.resource::<Buses>().any_work() {
+        return;
+    }
     let mut buses = world.resource_mut::<Buses>();
     buses.busy = true; // until all has gone well
     for (of, name) in core::mem::take(&mut buses.wanted) {
@@ -90,21 +95,14 @@ pub(super) fn drain_all(world: &mut World) {
     buses.busy = busy || buses.overrun;
 }
 
-/// Whether fixed steps have anything to do with a bus.
-#[cfg(feature = "bevy_time")]
-pub(super) fn any_fixed(buses: Res<Buses>) -> bool {
-    buses.buses.iter().any(|entry| entry.bus.as_ref().is_some_and(|bus| bus.is_fixed()))
-}
-
 #[cfg(feature = "bevy_time")]
 pub(super) fn release_all(world: &mut World) {
     let end = clock::end_of_step(world);
     for at in 0..world.resource::<Buses>().buses.len() {
-        with_bus(world, at, |bus, world| {
-            if bus.is_fixed() {
-                bus.release(world, end);
-            }
-        });
+        let bus = world.resource::<Buses>().buses[at].bus.as_ref();
+        if bus.is_some_and(|bus| bus.is_fixed()) {
+            with_bus(world, at, |bus, world| bus.release(world, end));
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use bevy_ecs::world::World;
 
 use super::bus::AnyBus;
 use super::bus::sealed::Publish;
-use super::buses::{Buses, Entry, any_work, drain_all};
+use super::buses::{Buses, Entry, drain_all};
 use super::clock::{self, Clock};
 use super::drain::{Kinds, Lane, Steps, Work};
 use super::frame::LaneState;
@@ -362,7 +362,7 @@ fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
     world.init_resource::<Messages<BusOverrun>>();
 
     let mut drain = single_threaded(EventBusDrain);
-    drain.add_systems(drain_all.in_set(EventBusSystems::Drain).run_if(any_work));
+    drain.add_systems(drain_all.in_set(EventBusSystems::Drain));
     world.add_schedule(drain);
 
     if let Some(mut order) = world.get_resource_mut::<MainScheduleOrder>() {
@@ -380,11 +380,11 @@ fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
 
 #[cfg(feature = "bevy_time")]
 fn set_up_fixed(world: &mut World) {
-    use super::buses::{any_fixed, release_all};
+    use super::buses::release_all;
     use bevy_app::{FixedFirst, FixedMainScheduleOrder};
 
     let mut release = single_threaded(EventBusFixedDrain);
-    release.add_systems(release_all.in_set(EventBusSystems::Drain).run_if(any_fixed));
+    release.add_systems(release_all.in_set(EventBusSystems::Drain));
     world.add_schedule(release);
     if let Some(mut order) = world.get_resource_mut::<FixedMainScheduleOrder>() {
         let first = order.labels.iter().position(|label| *label == FixedFirst.intern());
