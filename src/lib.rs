@@ -100,7 +100,7 @@
 //! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(feature = "alloc", tickbus_loom))]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;

@@ -19,13 +19,28 @@ use tickbus::{
 type Publish<E, const N: usize, P> = fn(&mut Bus<E, N, P>, E) -> Result<(), Full<E>>;
 type Drain<E, const N: usize, P> = fn(&mut Bus<E, N, P>) -> Vec<E>;
 
-/// Both ways to publish and both ways to drain: whatever holds for one must hold for each pair.
-fn ways<E, const N: usize, P: Overrun>() -> [(Publish<E, N, P>, Drain<E, N, P>); 4] {
+/// Both ways to publish and all ways to drain: whatever holds for one must hold for each pair.
+fn ways<E, const N: usize, P: Overrun>() -> Vec<(Publish<E, N, P>, Drain<E, N, P>)> {
     let publish: [Publish<E, N, P>; 2] =
         [|bus, event| bus.publish(event), |bus, event| bus.publish_mut(event)];
-    let drain: [Drain<E, N, P>; 2] =
-        [|bus| bus.consumer().unwrap().drain().collect(), |bus| bus.drain_mut().collect()];
-    [(publish[0], drain[0]), (publish[0], drain[1]), (publish[1], drain[0]), (publish[1], drain[1])]
+    let drain: &[Drain<E, N, P>] = &[
+        |bus| bus.consumer().unwrap().drain().collect(),
+        |bus| bus.drain_mut().collect(),
+        #[cfg(feature = "alloc")]
+        |bus| {
+            let mut events = Vec::new();
+            assert_eq!(bus.consumer().unwrap().drain().append_to(&mut events), events.len());
+            events
+        },
+        #[cfg(feature = "alloc")]
+        |bus| {
+            let mut events = Vec::new();
+            assert_eq!(bus.drain_mut().append_to(&mut events), events.len());
+            events
+        },
+    ];
+    let pairs = publish.iter().flat_map(|publish| drain.iter().map(|drain| (*publish, *drain)));
+    pairs.collect()
 }
 
 #[track_caller]
@@ -925,4 +940,52 @@ fn a_drain_of_at_most_so_many_leaves_the_rest() {
     }
     check::<Reject>();
     check::<DropOldest>();
+}
+
+/// Moved by the chunk, at whatever place of a ring and whoever published them.
+#[cfg(feature = "alloc")]
+#[test]
+fn events_move_into_a_vector_behind_those_that_are_there() {
+    fn check<P: Overrun>() {
+        for first in 0..256_u32 {
+            let bus: Bus<u32, 256, P> = Bus::new();
+            let mut consumer = bus.consumer().unwrap();
+            for event in 0..first {
+                assert!(bus.publish(event).is_ok());
+            }
+            assert_eq!(consumer.drain().count(), first as usize);
+            assert_eq!(bus.publish_batch(&Vec::from_iter(0..200)), Ok(()));
+            for event in 200..256 {
+                assert!(bus.publish(event).is_ok());
+            }
+            let mut events = vec![1000];
+            assert_eq!(
+                consumer.drain().at_most(first as usize).append_to(&mut events),
+                first as usize
+            );
+            assert_eq!(consumer.drain().append_to(&mut events), 256 - first as usize);
+            assert!(events.into_iter().eq([1000].into_iter().chain(0..256)));
+            assert_eq!(consumer.drain().append_to(&mut Vec::new()), 0);
+            let stats = bus.stats();
+            assert_eq!((stats.handled, stats.pending), (256 + first as usize, 0));
+            conserved(stats);
+        }
+    }
+    check::<Reject>();
+    check::<DropOldest>();
+    check::<DropNewest>();
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn events_in_a_vector_are_its_own() {
+    let log = Log::default();
+    let bus: Bus<Counted, 4> = filled(&log, 3);
+    let mut events = Vec::new();
+    assert_eq!(bus.consumer().unwrap().drain().at_most(2).append_to(&mut events), 2);
+    assert_eq!(log.take(), [0; 0]);
+    drop(events);
+    assert_eq!(log.take(), [0, 1]);
+    drop(bus);
+    assert_eq!(log.take(), [2]);
 }

@@ -26,6 +26,14 @@ fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<
     taken
 }
 
+/// As `drain`, once and by the chunk.
+fn append<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>) -> Vec<u32> {
+    let mut taken = Vec::new();
+    let count = bus.consumer().unwrap().drain().append_to(&mut taken);
+    assert_eq!(count, taken.len());
+    taken
+}
+
 /// The law, at a quiet moment.
 fn conserved<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>) {
     let stats = bus.stats();
@@ -880,4 +888,101 @@ fn the_same_consumer_takes_the_late_event() {
         all.extend(consumer.drain());
         all
     });
+}
+
+/// The slots of a chunk are free when its events are out, and not before.
+#[test]
+fn the_slots_of_a_chunk_are_used_again() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [0, 1, 2], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(1).unwrap();
+            bus.publish(2).unwrap();
+            let (out, taken) = slot();
+            let (b, c) = (Arc::clone(&bus), Arc::clone(&bus));
+            let accepted = Arc::new(Mutex::new(0));
+            let a = Arc::clone(&accepted);
+            run(
+                vec![
+                    Box::new(move || {
+                        let accepted = [3, 4].map(|event| b.publish(event).is_ok());
+                        *a.lock().unwrap() = accepted.into_iter().filter(|taken| *taken).count();
+                    }),
+                    Box::new(move || put(&out, append(&c))),
+                ],
+                reverse,
+            );
+            assert_eq!(get(&taken), [1, 2]);
+            let accepted = *accepted.lock().unwrap();
+            assert_eq!(append(&bus).len(), accepted);
+            conserved(&bus);
+            accepted
+        });
+    }
+}
+
+/// Publishers that overtake one another swap their cells for ever: a chunk finds the events all the same,
+/// also where it begins in the middle of a lap.
+#[test]
+fn a_chunk_of_swapped_cells() {
+    for reverse in [false, true] {
+        outcomes(2, 500, [vec![1, 2], vec![2, 1]], move || {
+            let bus = Arc::new(Bus::<u32, 4>::new());
+            bus.publish(0).unwrap();
+            assert_eq!(append(&bus), [0]);
+            let (out, taken) = slot();
+            let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish(1).unwrap()),
+                    Box::new(move || b.publish(2).unwrap()),
+                    Box::new(move || put(&out, append(&c))),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            all.extend(append(&bus));
+            conserved(&bus);
+            for lap in 0..3 {
+                for event in 0..4 {
+                    bus.publish(10 * lap + event).unwrap();
+                }
+                assert_eq!(append(&bus), [0, 1, 2, 3].map(|event| 10 * lap + event));
+            }
+            all
+        });
+    }
+}
+
+/// A lane by the chunk, into whose slots its producer publishes again: they are free all at once.
+#[test]
+fn a_lane_by_the_chunk() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [2, 4], move || {
+            let lane = Arc::new(Lane::<u32, 2>::new());
+            lane.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+            let (out, taken) = slot();
+            let (p, c) = (Arc::clone(&lane), Arc::clone(&lane));
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut producer = p.producer().unwrap();
+                        if producer.publish(3).is_ok() {
+                            let _ = producer.publish(4);
+                        }
+                    }),
+                    Box::new(move || {
+                        let mut taken = Vec::new();
+                        c.consumer().unwrap().drain().append_to(&mut taken);
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            lane.consumer().unwrap().drain().append_to(&mut all);
+            assert_eq!(all, [1, 2, 3, 4][..all.len()]);
+            all.len()
+        });
+    }
 }

@@ -5,8 +5,9 @@ use core::time::Duration;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use bevy_app::{App, PreUpdate, Update};
+use bevy_app::{App, First, MainScheduleOrder, PreUpdate, Update};
 use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{ScheduleLabel, SingleThreadedExecutor};
 use tickbus::Bus;
 use tickbus::bevy::{BusDrained, BusFrame, EventBusAppExt, EventBusPlugin};
 
@@ -34,6 +35,8 @@ impl Hit {
 #[derive(Resource, Default)]
 struct Sum(u64);
 
+/// What the frame itself costs shows best with few.
+const FEW: u64 = 16;
 const FRAME: u64 = 4096;
 const BURST: u64 = 16_384;
 
@@ -47,6 +50,15 @@ pub(super) fn rows() -> Vec<Row> {
                 with_publish("crossbeam idiom", crossbeam(), FRAME),
                 with_publish("tickbus, published in batches of 64", batches(), FRAME),
                 with_publish("MessageWriter::write", writer(), FRAME),
+            ],
+        },
+        Row {
+            name: "bevy, 16 from any thread to Messages",
+            elements: FEW,
+            contenders: vec![
+                with_publish("tickbus", to_messages::<4096>(), FEW),
+                with_publish("crossbeam idiom", crossbeam(), FEW),
+                with_publish("MessageWriter::write", writer(), FEW),
             ],
         },
         Row {
@@ -96,6 +108,7 @@ pub(super) fn rows() -> Vec<Row> {
                     app.add_message::<Idle<0>>();
                 }),
                 idle("drain system of the crossbeam idiom", idle_crossbeam),
+                idle("schedule without a system", idle_schedule),
             ],
         },
     ]
@@ -315,6 +328,16 @@ fn idle_crossbeam(app: &mut App) {
             hits.write_batch(inbox.0.try_iter());
         },
     );
+}
+
+/// What a place of its own in the frame costs, whatever is done there.
+fn idle_schedule(app: &mut App) {
+    #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+    struct Empty;
+    let mut schedule = Schedule::new(Empty);
+    schedule.set_executor(SingleThreadedExecutor::new());
+    app.add_schedule(schedule);
+    app.world_mut().resource_mut::<MainScheduleOrder>().insert_after(First, Empty);
 }
 
 macro_rules! each_of_64 {

@@ -8,79 +8,133 @@ use core::fmt;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, SystemParam};
 
-use super::drain::Pending;
-use crate::{Bus, Consumer, Full, Overrun, Stats};
+use crate::{Awaited, AwaitedConsumer, Bus, Consumer, Full, Overrun, Stats};
 
-/// A bus without its capacity and its policy.
-pub(super) trait Publish<E>: Pending {
-    fn publish(&self, event: E) -> Result<(), Full<E>>;
-    fn len(&self) -> usize;
-    fn capacity(&self) -> usize;
-    fn stats(&self) -> Stats;
-    fn claim(&'static self) -> Option<Box<dyn Read<E>>>;
-    fn as_pending(&'static self) -> &'static dyn Pending;
-}
+/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or one that can be
+/// [`Awaited`], so that tasks wait until a frame makes room. Who waits is woken as well when the app is
+/// dropped, and goes on waiting unless he gives up.
+///
+/// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no bus of `{E}` that a plugin can drain",
+    note = "a plugin drains a `static` `Bus` or `Awaited<Bus>`; a `tickbus::Lane` has one publisher, and a \
+            Bevy app has many"
+)]
+pub trait AnyBus<E>: Publish<E> {}
 
-/// The reading end of one.
-pub(super) trait Read<E>: Send + Sync {
-    /// Moves at most `limit` events, of those that wait at this moment.
-    fn read(&mut self, limit: usize, into: &mut Vec<E>);
-    fn backlog(&self) -> usize;
-    fn stats(&self) -> Stats;
-    /// Drops what waits, and says how many that were.
-    fn discard(&mut self) -> usize;
-}
+pub(super) mod sealed {
+    use super::{Box, Full, Stats, Vec};
 
-impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Publish<E> for Bus<E, N, P> {
-    fn publish(&self, event: E) -> Result<(), Full<E>> {
-        self.publish(event)
+    /// A bus without its capacity and its policy.
+    pub trait Publish<E>: Pending {
+        fn publish(&self, event: E) -> Result<(), Full<E>>;
+        fn len(&self) -> usize;
+        fn capacity(&self) -> usize;
+        fn stats(&self) -> Stats;
+        fn claim(&'static self) -> Option<Box<dyn Read<E>>>;
+        fn as_pending(&'static self) -> &'static dyn Pending;
     }
 
-    fn len(&self) -> usize {
-        self.len()
+    /// Whether a bus has events. A trait of its own, because it knows no event.
+    pub trait Pending: Send + Sync {
+        fn is_pending(&self) -> bool;
     }
 
-    fn capacity(&self) -> usize {
-        N
-    }
-
-    fn stats(&self) -> Stats {
-        self.stats()
-    }
-
-    fn claim(&'static self) -> Option<Box<dyn Read<E>>> {
-        let consumer = self.consumer()?;
-        Some(Box::new(Reader(consumer)))
-    }
-
-    fn as_pending(&'static self) -> &'static dyn Pending {
-        self
+    /// The reading end of a bus.
+    pub trait Read<E>: Send + Sync {
+        /// Moves at most `limit` events, of those that wait at this moment.
+        fn read(&mut self, limit: usize, into: &mut Vec<E>);
+        fn backlog(&self) -> usize;
+        fn stats(&self) -> Stats;
+        /// Drops what waits, when `each` has seen it.
+        fn discard(&mut self, each: &mut dyn FnMut(&E));
     }
 }
 
-impl<E: Send + 'static, const N: usize, P: Overrun + 'static> Pending for Bus<E, N, P> {
-    fn is_pending(&self) -> bool {
-        !self.is_empty()
-    }
+use sealed::{Pending, Publish, Read};
+
+macro_rules! any_bus {
+    ($bus:ty, $reader:ident, $($W:ident)?) => {
+        impl<E, const N: usize, P $(, const $W: usize)?> AnyBus<E> for $bus
+        where
+            E: Send + 'static,
+            P: Overrun + 'static,
+        {
+        }
+
+        impl<E, const N: usize, P $(, const $W: usize)?> Publish<E> for $bus
+        where
+            E: Send + 'static,
+            P: Overrun + 'static,
+        {
+            fn publish(&self, event: E) -> Result<(), Full<E>> {
+                self.publish(event)
+            }
+
+            fn len(&self) -> usize {
+                self.len()
+            }
+
+            fn capacity(&self) -> usize {
+                N
+            }
+
+            fn stats(&self) -> Stats {
+                self.stats()
+            }
+
+            fn claim(&'static self) -> Option<Box<dyn Read<E>>> {
+                let consumer = self.consumer()?;
+                Some(Box::new($reader(consumer)))
+            }
+
+            fn as_pending(&'static self) -> &'static dyn Pending {
+                self
+            }
+        }
+
+        impl<E, const N: usize, P $(, const $W: usize)?> Pending for $bus
+        where
+            E: Send + 'static,
+            P: Overrun + 'static,
+        {
+            fn is_pending(&self) -> bool {
+                !self.is_empty()
+            }
+        }
+
+        impl<E: Send, P: Overrun> Read<E> for $reader<E, P> {
+            fn read(&mut self, limit: usize, into: &mut Vec<E>) {
+                self.0.drain().at_most(limit).append_to(into);
+            }
+
+            fn backlog(&self) -> usize {
+                self.0.backlog()
+            }
+
+            fn stats(&self) -> Stats {
+                self.0.stats()
+            }
+
+            fn discard(&mut self, each: &mut dyn FnMut(&E)) {
+                self.0.drain().for_each(|event| each(&event));
+            }
+        }
+    };
 }
 
 struct Reader<E: 'static, P: Overrun + 'static>(Consumer<'static, E, P>);
 
-impl<E: Send, P: Overrun> Read<E> for Reader<E, P> {
-    fn read(&mut self, limit: usize, into: &mut Vec<E>) {
-        self.0.drain().at_most(limit).for_each(|event| into.push(event));
-    }
+any_bus!(Bus<E, N, P>, Reader,);
 
-    fn backlog(&self) -> usize {
-        self.0.backlog()
-    }
+struct AwaitedReader<E: 'static, P: Overrun + 'static>(AwaitedConsumer<'static, E, P>);
 
-    fn stats(&self) -> Stats {
-        self.0.stats()
-    }
+any_bus!(Awaited<Bus<E, N, P>, W>, AwaitedReader, W);
 
-    fn discard(&mut self) -> usize {
-        self.0.drain().count()
+/// With the app: nobody makes room now for those who wait for it, and they may want to know.
+impl<E, P: Overrun> Drop for AwaitedReader<E, P> {
+    fn drop(&mut self) {
+        self.0.wake();
     }
 }
 

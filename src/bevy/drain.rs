@@ -1,178 +1,29 @@
-//! The drain: from the buses of an app into its world, once a frame.
+//! The drain: from the lanes of a bus into the world, once a frame.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec;
 use alloc::vec::Vec;
-use core::any::{TypeId, type_name};
+use core::any::type_name;
 use core::time::Duration;
 
 use bevy_ecs::message::Messages;
-use bevy_ecs::resource::Resource;
-use bevy_ecs::system::Res;
 use bevy_ecs::world::World;
 
-use super::bus::Read;
+use super::bus::sealed::Read;
+use super::buses::{Buses, Drained};
 use super::clock::{self, Clock};
-use super::frame::{EventBusState, FrameReaders};
+use super::frame::{EventBusState, FrameReaders, LaneState};
 use super::route::{BusDrained, Routes, is_observed};
+use super::share::{MAX_LANES, allot};
 use super::{BusOverrun, EventBusConfig, EventBusStats, LaneCounts, PausePolicy};
 use crate::Stats;
 
 /// Events between two looks at the clock.
 const BATCH: usize = 64;
 
-/// Lanes below the first have a right to this part of the budget each, when they have events.
-const SHARE: usize = 8;
-
-/// So that the first lane has a part of the budget as well.
-pub(super) const MAX_LANES: usize = SHARE;
-
 /// How many drains come after the last that found something: messages of a pause live two frames.
 const LINGER: u8 = 2;
-
-/// Every bus of an app.
-#[derive(Resource, Default)]
-pub(super) struct Buses {
-    pub(super) buses: Vec<Entry>,
-    /// Events that somebody wants delivered, and that nobody has looked for yet.
-    pub(super) wanted: Vec<(TypeId, &'static str)>,
-    /// Nobody but the drain ends the life of messages: the app has no main schedule.
-    pub(super) by_hand: bool,
-    /// Every lane of every bus.
-    pub(super) lanes: Vec<&'static dyn Pending>,
-    /// Whether a drain has to come even if nothing is pending.
-    pub(super) busy: bool,
-    /// Whether there are overruns to forget.
-    overrun: bool,
-}
-
-/// Whether a lane has events. A trait of its own, because it knows no event.
-pub(super) trait Pending: Send + Sync {
-    fn is_pending(&self) -> bool;
-}
-
-/// One bus, and what it is a bus of.
-pub(super) struct Entry {
-    pub(super) of: TypeId,
-    /// `None` while it is drained.
-    pub(super) bus: Option<Box<dyn Drained>>,
-}
-
-/// A bus without its event.
-pub(super) trait Drained: Send + Sync {
-    /// Whether a drain would find nothing and change nothing.
-    fn is_idle(&self) -> bool;
-
-    fn drain(&mut self, world: &mut World);
-
-    /// Delivers what the fixed step covers that ends at `end`.
-    #[cfg(feature = "bevy_time")]
-    fn release(&mut self, world: &mut World, end: Duration);
-
-    #[cfg(feature = "bevy_time")]
-    fn is_fixed(&self) -> bool;
-}
-
-/// Whether there is anything to drain: a condition, so that idle buses cost no more than a look.
-pub(super) fn any_work(buses: Res<Buses>) -> bool {
-    buses.busy || buses.lanes.iter().any(|lane| lane.is_pending())
-}
-
-pub(super) fn drain_all(world: &mut World) {
-    let mut buses = world.resource_mut::<Buses>();
-    buses.busy = true; // until all has gone well
-    for (of, name) in core::mem::take(&mut buses.wanted) {
-        assert!(
-            buses.buses.iter().any(|entry| entry.of == of),
-            "events of `{name}` are to be delivered, but no bus carries them: add an \
-             `EventBusPlugin` with a bus of `{name}`"
-        );
-    }
-    if core::mem::take(&mut buses.overrun) {
-        let mut overruns = world.resource_mut::<Messages<BusOverrun>>();
-        overruns.update();
-        let any = !overruns.is_empty();
-        world.resource_mut::<Buses>().overrun = any;
-    }
-    let mut stats = world.resource_mut::<EventBusStats>();
-    stats.generations = 0;
-    stats.spent = Duration::ZERO;
-    let mut busy = false;
-    for at in 0..world.resource::<Buses>().buses.len() {
-        with_bus(world, at, |bus, world| {
-            if !bus.is_idle() {
-                bus.drain(world);
-            }
-            busy |= !bus.is_idle();
-        });
-    }
-    let mut buses = world.resource_mut::<Buses>();
-    buses.busy = busy || buses.overrun;
-}
-
-/// Whether fixed steps have anything to do with a bus.
-#[cfg(feature = "bevy_time")]
-pub(super) fn any_fixed(buses: Res<Buses>) -> bool {
-    buses.buses.iter().any(|entry| entry.bus.as_ref().is_some_and(|bus| bus.is_fixed()))
-}
-
-#[cfg(feature = "bevy_time")]
-pub(super) fn release_all(world: &mut World) {
-    let end = clock::end_of_step(world);
-    for at in 0..world.resource::<Buses>().buses.len() {
-        with_bus(world, at, |bus, world| {
-            if bus.is_fixed() {
-                bus.release(world, end);
-            }
-        });
-    }
-}
-
-/// Takes a bus out of the world for as long as it works on the world, and puts it back also when an
-/// observer panics.
-pub(super) fn with_bus(
-    world: &mut World,
-    at: usize,
-    work: impl FnOnce(&mut dyn Drained, &mut World),
-) {
-    struct PutBack<'w> {
-        world: &'w mut World,
-        at: usize,
-        bus: Box<dyn Drained>,
-    }
-
-    impl Drop for PutBack<'_> {
-        fn drop(&mut self) {
-            let bus = core::mem::replace(&mut self.bus, Box::new(Nothing));
-            if let Some(mut buses) = self.world.get_resource_mut::<Buses>() {
-                buses.buses[self.at].bus = Some(bus);
-            }
-        }
-    }
-
-    let Some(bus) = world.resource_mut::<Buses>().buses[at].bus.take() else { return };
-    let mut out = PutBack { world, at, bus };
-    work(&mut *out.bus, out.world);
-}
-
-/// What stands in for a bus that goes back. Allocates nothing.
-struct Nothing;
-
-impl Drained for Nothing {
-    fn is_idle(&self) -> bool {
-        true
-    }
-
-    fn drain(&mut self, _: &mut World) {}
-
-    #[cfg(feature = "bevy_time")]
-    fn release(&mut self, _: &mut World, _: Duration) {}
-
-    #[cfg(feature = "bevy_time")]
-    fn is_fixed(&self) -> bool {
-        false
-    }
-}
 
 /// The kinds of an event.
 pub(super) struct Kinds<E> {
@@ -238,12 +89,30 @@ pub(super) struct Lane<E> {
     backlog: VecDeque<E>,
     /// What happened in this frame.
     counts: LaneCounts,
+    /// How many of each kind were discarded in this frame, where kinds are known.
+    discarded: Vec<usize>,
 }
 
 impl<E> Lane<E> {
-    pub(super) fn new(reader: Box<dyn Read<E>>, capacity: usize) -> Self {
+    pub(super) fn new(reader: Box<dyn Read<E>>, capacity: usize, kinds: usize) -> Self {
         let seen = reader.stats();
-        Self { reader, capacity, seen, backlog: VecDeque::new(), counts: LaneCounts::default() }
+        let (backlog, counts) = (VecDeque::new(), LaneCounts::default());
+        Self { reader, capacity, seen, backlog, counts, discarded: vec![0; kinds] }
+    }
+
+    /// Drops all that waits.
+    fn discard(&mut self, kept: &mut LaneState<E>, kinds: Option<Kinds<E>>) {
+        let Self { counts, discarded, .. } = self;
+        let mut each = |event: &E| {
+            counts.discarded += 1;
+            let kind = kinds.map(|kinds| (kinds.kind)(event));
+            if let Some(of_kind) = kind.and_then(|kind| discarded.get_mut(kind)) {
+                *of_kind += 1;
+            }
+        };
+        self.backlog.drain(..).for_each(|event| each(&event));
+        kept.held.drain(..).for_each(|(_, event)| each(&event));
+        self.reader.discard(&mut each);
     }
 
     fn waiting(&self) -> usize {
@@ -370,7 +239,7 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         }
         let mut delivered = [0; MAX_LANES];
         let mut state = world.resource_mut::<EventBusState<E>>();
-        state.begin_frame();
+        state.begin_frame(&mut self.batch.events);
         for (at, kept) in state.lanes.iter_mut().enumerate().filter(|(at, _)| !stopped[*at]) {
             let before = self.batch.events.len();
             let due = kept.held.extract_if(.., |(at, _)| *at < end);
@@ -400,7 +269,7 @@ impl<E: Send + Sync + 'static> Work<E> {
         let readers = world.get_resource::<FrameReaders<E>>().map_or(0, |readers| readers.count);
         let mut state = world.resource_mut::<EventBusState<E>>();
         if self.steps.is_none() {
-            state.begin_frame();
+            state.begin_frame(&mut self.batch.events);
         }
         state.make_cursors(readers);
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
@@ -408,10 +277,7 @@ impl<E: Send + Sync + 'static> Work<E> {
                 core::mem::swap(&mut lane.backlog, &mut kept.backlog);
             }
             if discards[at] {
-                lane.counts.discarded += lane.backlog.len() + kept.held.len();
-                lane.backlog.clear();
-                kept.held.clear();
-                lane.counts.discarded += lane.reader.discard();
+                lane.discard(kept, self.kinds);
             }
         }
     }
@@ -575,6 +441,9 @@ impl<E: Send + Sync + 'static> Work<E> {
             told.high_water = now.high_water;
             let event = told.event;
             told.left_by_kind.iter_mut().for_each(|count| *count = 0);
+            for (told, count) in told.discarded_by_kind.iter_mut().zip(&mut lane.discarded) {
+                *told = core::mem::take(count);
+            }
             if let Some(kinds) = &self.kinds {
                 for waiting in &lane.backlog {
                     if let Some(count) = told.left_by_kind.get_mut((kinds.kind)(waiting)) {
@@ -615,100 +484,5 @@ fn tell(world: &mut World, overrun: BusOverrun, slot: usize, subjects: &[&'stati
     if unattributed > 0 || overrun.lost > 0 {
         let rest = BusOverrun { left: unattributed, ..overrun };
         world.resource_mut::<Messages<BusOverrun>>().write(rest);
-    }
-}
-
-/// Shares a budget out among lanes, the first being the highest.
-///
-/// A lane gets what the lanes above leave, and those below the first an eighth of the budget at
-/// least. What makes no whole event is kept as credit, in eighths, so that a budget of 1 reaches the
-/// lowest lane too. A lane that has nothing to deliver saves nothing.
-fn allot(
-    budget: usize,
-    waiting: &[usize; MAX_LANES],
-    credits: &mut [usize; MAX_LANES],
-) -> [usize; MAX_LANES] {
-    let all = waiting.iter().fold(0_usize, |sum, waiting| sum.saturating_add(*waiting));
-    if all <= budget {
-        *credits = [0; MAX_LANES];
-        return *waiting;
-    }
-    // `budget` is less than what waits, so far from the end of its range.
-    let mut owed = [0; MAX_LANES];
-    for at in 1..MAX_LANES {
-        credits[at] = match waiting[at] {
-            0 => 0,
-            // What it had no use for is not saved up: one share a frame, and the fraction.
-            _ => (credits[at] + budget).min(budget + SHARE - 1),
-        };
-        owed[at] = (credits[at] / SHARE).min(waiting[at]);
-    }
-    let mut rest = budget;
-    let mut promised: usize = owed.iter().sum();
-    let mut allowed = [0; MAX_LANES];
-    for at in 0..MAX_LANES {
-        promised -= owed[at];
-        allowed[at] = waiting[at].min(rest.saturating_sub(promised).max(owed[at].min(rest)));
-        rest -= allowed[at];
-        credits[at] -= SHARE * owed[at].min(allowed[at]);
-    }
-    allowed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MAX_LANES, allot};
-
-    fn lanes<const K: usize>(values: [usize; K]) -> [usize; MAX_LANES] {
-        core::array::from_fn(|at| values.get(at).copied().unwrap_or(0))
-    }
-
-    fn share<const K: usize>(budget: usize, waiting: [usize; K]) -> [usize; MAX_LANES] {
-        allot(budget, &lanes(waiting), &mut [0; MAX_LANES])
-    }
-
-    #[test]
-    fn all_is_allowed_that_the_budget_covers() {
-        assert_eq!(share(10, [4, 6]), lanes([4, 6]));
-        assert_eq!(share(usize::MAX, [usize::MAX, 6]), lanes([usize::MAX, 6]));
-    }
-
-    #[test]
-    fn the_first_lane_leaves_an_eighth_to_each_lane_below() {
-        assert_eq!(share(80, [1000, 1000]), lanes([70, 10]));
-        assert_eq!(share(80, [1000, 1000, 1000]), lanes([60, 10, 10]));
-        assert_eq!(share(80, [1000, 3, 1000]), lanes([67, 3, 10]));
-        assert_eq!(share(80, [0, 1000, 1000]), lanes([0, 70, 10]));
-        assert_eq!(share(80, [1000; 8]), lanes([10; 8]));
-    }
-
-    /// For budgets and backlogs at random: never more than the budget or than what waits, all of the
-    /// budget where enough waits, and nobody waits for ever.
-    #[test]
-    fn shares_add_up_and_nobody_starves() {
-        let mut random = 1_u64;
-        let mut next = |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            ((random >> 33) % below) as usize
-        };
-        for _ in 0..2000 {
-            let budget = 1 + next(40);
-            let mut waiting: [usize; MAX_LANES] = core::array::from_fn(|_| next(3) * next(100));
-            let mut credits = [0; MAX_LANES];
-            let mut hungry = [0; MAX_LANES];
-            for _ in 0..64 {
-                let allowed = allot(budget, &waiting, &mut credits);
-                let (given, all) = (allowed.iter().sum::<usize>(), waiting.iter().sum::<usize>());
-                assert_eq!(given, budget.min(all));
-                for at in 0..MAX_LANES {
-                    assert!(allowed[at] <= waiting[at]);
-                    hungry[at] =
-                        if allowed[at] == 0 && waiting[at] > 0 { hungry[at] + 1 } else { 0 };
-                    assert!(hungry[at] <= 15, "lane {at}, {budget}, {waiting:?}, {credits:?}");
-                    waiting[at] += next(20) * 2;
-                    waiting[at] -= allowed[at];
-                }
-            }
-        }
     }
 }

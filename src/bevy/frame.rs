@@ -83,9 +83,12 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         self.lanes.iter().map(|lane| lane.backlog.len() + lane.held.len()).sum()
     }
 
-    /// Ends the frame before.
-    pub(super) fn begin_frame(&mut self) {
+    /// Ends the frame before, and leaves its buffer to an empty batch, so that there is one for both.
+    pub(super) fn begin_frame(&mut self, batch: &mut Vec<E>) {
         self.frame.clear();
+        if batch.is_empty() && self.frame.capacity() > batch.capacity() {
+            mem::swap(&mut self.frame, batch);
+        }
     }
 
     /// Adds a batch to the frame, and leaves an empty one.

@@ -53,6 +53,7 @@
 //! | `crossbeam_channel::bounded`, `try_send` | the same | `Full` gives the event back as `TrySendError::Full` does; capacity is a power of two |
 //! | `receiver.try_iter().take(n)` | [`FrameBudget::events`] | lower lanes get their share, and what is left is told |
 //! | `bevy_crossbeam_event`: `add_crossbeam_event::<E>()`, `Res<CrossbeamEventSender<E>>` | [`add_bus_event`](EventBusAppExt::add_bus_event), [`BusPublisher<E>`](BusPublisher) or the `static` | observers run before `PreUpdate`, each with the commands of the one before applied; nothing is triggered while nobody observes |
+//! | `async_channel::bounded`, `send(event).await` | an [`Awaited<Bus>`](crate::Awaited) in the plugin, [`publish_wait`](crate::Awaited::publish_wait) | who waits for room is woken by the frame that makes it |
 //! | plain `MessageWriter<E>` | [`BusPublisher<E>`](BusPublisher) | systems publish in parallel; events come in the next frame, not in this one |
 //! | plain `MessageReader<E>` | the same `MessageReader<E>` | nothing |
 //! | `MessageReader<E>` of thousands of events | [`BusFrame<E>`](BusFrame) | a slice; [`missed`](BusFrame::missed) tells what Bevy does not |
@@ -76,7 +77,9 @@
 //! # Loss
 //!
 //! For each lane, `published == delivered + discarded + dropped + left` holds at every quiet moment
-//! since the app has the bus: see [`LaneStats`]. A panic of an observer consumes its event; Bevy itself
+//! since the app has the bus: see [`LaneStats`]. What the budget leaves and what a pause discards is known
+//! [by kind](EventBusPlugin::by_kind); what a bus drops or refuses has gone before the plugin sees it, and is
+//! known by lane. A panic of an observer consumes its event; Bevy itself
 //! does not run on after it.
 //!
 //! # Features
@@ -89,7 +92,9 @@
 //! | `bevy_diagnostic` | the numbers as Bevy diagnostics |
 //! | `bevy_reflect` | `Reflect` for [`EventBusStats`] and [`EventBusConfig`], for remote inspectors |
 
+mod app_ext;
 mod bus;
+mod buses;
 mod clock;
 mod config;
 #[cfg(feature = "bevy_diagnostic")]
@@ -98,15 +103,17 @@ mod drain;
 mod frame;
 mod plugin;
 mod route;
+mod share;
 mod stats;
 
-pub use self::bus::{BusPublisher, EventBus};
+pub use self::app_ext::EventBusAppExt;
+pub use self::bus::{AnyBus, BusPublisher, EventBus};
 pub use self::config::{BusConfig, EventBusConfig, FrameBudget, PausePolicy};
 #[cfg(feature = "bevy_diagnostic")]
 pub use self::diagnostic::EventBusDiagnosticsPlugin;
 pub use self::frame::{BusFrame, EventBusState};
 pub use self::plugin::{EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusSystems};
-pub use self::route::{BusDrained, BusMessage, EventBusAppExt};
+pub use self::route::{BusDrained, BusMessage};
 pub use self::stats::{
     BusOverrun, EventBusStats, LaneCounts, LaneStats, bus_has_backlog, on_bus_overrun,
 };

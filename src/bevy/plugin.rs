@@ -15,16 +15,19 @@ use bevy_ecs::schedule::{
 };
 use bevy_ecs::world::World;
 
-use super::bus::Publish;
+use super::bus::AnyBus;
+use super::bus::sealed::Publish;
+use super::buses::{Buses, Entry, drain_all};
 use super::clock::{self, Clock};
-use super::drain::{Buses, Entry, Kinds, Lane, MAX_LANES, Steps, Work, any_work, drain_all};
+use super::drain::{Kinds, Lane, Steps, Work};
 use super::frame::LaneState;
 use super::route::{BusDrained, Routes};
+use super::share::MAX_LANES;
 use super::{
     BusConfig, BusOverrun, EventBus, EventBusConfig, EventBusState, EventBusStats, FrameBudget,
     LaneStats, PausePolicy,
 };
-use crate::{Bus, Event, Overrun};
+use crate::Event;
 
 /// The schedule that drains the buses of an app.
 ///
@@ -107,9 +110,10 @@ pub struct EventBusPlugin<E: 'static> {
 }
 
 impl<E: Send + Sync + 'static> EventBusPlugin<E> {
-    /// Drains `bus`.
+    /// Drains `bus`: a [`Bus`](crate::Bus) of any capacity and policy, or an
+    /// [`Awaited`](crate::Awaited) one, whose publishers may wait until a frame makes room.
     #[must_use]
-    pub fn new<const N: usize, P: Overrun + 'static>(bus: &'static Bus<E, N, P>) -> Self {
+    pub fn new(bus: &'static impl AnyBus<E>) -> Self {
         Self {
             lanes: vec![(bus, PausePolicy::Hold)],
             budget: FrameBudget::unlimited(),
@@ -132,10 +136,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
     ///
     /// If there are eight lanes already.
     #[must_use]
-    pub fn with_lane<const N: usize, P: Overrun + 'static>(
-        mut self,
-        bus: &'static Bus<E, N, P>,
-    ) -> Self {
+    pub fn with_lane(mut self, bus: &'static impl AnyBus<E>) -> Self {
         assert!(self.lanes.len() < MAX_LANES, "an event has at most {MAX_LANES} lanes");
         self.lanes.push((bus, PausePolicy::Hold));
         self
@@ -285,6 +286,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
             "the app has a bus of `{name}` already: add the second one to the same plugin by \
              `with_lane`, or give it an event type of its own"
         );
+        let kinds = self.kinds.map_or(0, |kinds| kinds.subjects.len());
         let capacity: usize = self.lanes.iter().map(|(lane, _)| lane.capacity()).sum();
         let lanes: Vec<_> = self
             .lanes
@@ -296,7 +298,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
                          to two lanes, or somebody else called `consumer()`"
                     )
                 });
-                Lane::new(reader, bus.capacity())
+                Lane::new(reader, bus.capacity(), kinds)
             })
             .collect();
 
@@ -314,13 +316,13 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
             pause: self.lanes.iter().map(|(_, pause)| *pause).collect(),
         });
 
-        let kinds = self.kinds.map_or(0, |kinds| kinds.subjects.len());
         let mut stats = world.resource_mut::<EventBusStats>();
         let first_lane = stats.lanes.len();
         stats.lanes.extend((0..lanes.len()).map(|lane| LaneStats {
             event: name,
             lane,
             left_by_kind: vec![0; kinds],
+            discarded_by_kind: vec![0; kinds],
             ..LaneStats::default()
         }));
 
@@ -360,7 +362,7 @@ fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
     world.init_resource::<Messages<BusOverrun>>();
 
     let mut drain = single_threaded(EventBusDrain);
-    drain.add_systems(drain_all.in_set(EventBusSystems::Drain).run_if(any_work));
+    drain.add_systems(drain_all.in_set(EventBusSystems::Drain));
     world.add_schedule(drain);
 
     if let Some(mut order) = world.get_resource_mut::<MainScheduleOrder>() {
@@ -378,11 +380,11 @@ fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
 
 #[cfg(feature = "bevy_time")]
 fn set_up_fixed(world: &mut World) {
-    use super::drain::{any_fixed, release_all};
+    use super::buses::release_all;
     use bevy_app::{FixedFirst, FixedMainScheduleOrder};
 
     let mut release = single_threaded(EventBusFixedDrain);
-    release.add_systems(release_all.in_set(EventBusSystems::Drain).run_if(any_fixed));
+    release.add_systems(release_all.in_set(EventBusSystems::Drain));
     world.add_schedule(release);
     if let Some(mut order) = world.get_resource_mut::<FixedMainScheduleOrder>() {
         let first = order.labels.iter().position(|label| *label == FixedFirst.intern());

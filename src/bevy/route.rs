@@ -2,268 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::any::{TypeId, type_name};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-use bevy_app::{App, SubApp};
 use bevy_ecs::event::Event as Triggered;
-use bevy_ecs::message::{Message, MessageRegistry, Messages};
+use bevy_ecs::message::{Message, Messages};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
-
-use super::drain::Buses;
-use crate::{Event, Pattern, Subject};
-
-/// What a bus delivers to, each a line of an app. The order of these lines and that of the plugins
-/// does not matter.
-///
-/// For each event the observers come first, then [`BusDrained`], then messages and frames.
-///
-/// | line | who reads | cost |
-/// |---|---|---|
-/// | [`add_bus_frame`](Self::add_bus_frame) | [`BusFrame`](super::BusFrame), a slice | least |
-/// | an observer of [`BusDrained`] | itself, a slice; no line needed | least |
-/// | [`add_bus_message`](Self::add_bus_message) | `MessageReader` | less than `MessageWriter::write` |
-/// | [`add_bus_event`](Self::add_bus_event) | observers, one call an event | some thirty times a message |
-///
-/// # Examples
-///
-/// ```
-/// use bevy_app::{App, Update};
-/// use bevy_ecs::prelude::*;
-/// use tickbus::Bus;
-/// use tickbus::bevy::{EventBusAppExt, EventBusPlugin};
-///
-/// #[derive(Message, Clone, Copy)]
-/// struct Hit { damage: u32 }
-///
-/// #[derive(Resource)]
-/// struct Health(u32);
-///
-/// static HITS: Bus<Hit, 256> = Bus::new();
-///
-/// fn hurt(mut hits: MessageReader<Hit>, mut health: ResMut<Health>) {
-///     for hit in hits.read() {
-///         health.0 -= hit.damage;
-///     }
-/// }
-///
-/// let mut app = App::new();
-/// app.add_plugins(EventBusPlugin::new(&HITS))
-///     .add_bus_message::<Hit>()
-///     .insert_resource(Health(100))
-///     .add_systems(Update, hurt);
-///
-/// std::thread::spawn(|| HITS.publish(Hit { damage: 30 })).join().unwrap().unwrap();
-/// app.update();
-/// assert_eq!(app.world().resource::<Health>().0, 70);
-/// ```
-pub trait EventBusAppExt: sealed::HasWorld {
-    /// Delivers every `E` as a Bevy message.
-    ///
-    /// Events move into `Messages<E>` in one batch; they are cloned only where another message route
-    /// or a frame wants them too. The messages live as long as Bevy's own. In a pause, which keeps
-    /// Bevy from dropping old ones, the plugin drops them after two frames. Adding it again changes
-    /// nothing.
-    fn add_bus_message<E: Message + Clone>(&mut self) -> &mut Self {
-        let world = self.world_of_buses();
-        register_message::<E>(world);
-        routes::<E>(world).add_slices(Box::new(Whole::<E> { current: 0, of: PhantomData }));
-        self
-    }
-
-    /// Delivers every `E` as a [`BusMessage<E>`]: for types of other crates, which cannot be made a
-    /// `Message`.
-    fn add_foreign_bus_message<E: Clone + Send + Sync + 'static>(&mut self) -> &mut Self {
-        self.add_bus_message_with(|event: &E| Some(BusMessage(event.clone())))
-    }
-
-    /// Delivers what `pick` makes of an `E` as a Bevy message. `None` makes no message.
-    fn add_bus_message_with<E, M>(
-        &mut self,
-        pick: impl Fn(&E) -> Option<M> + Send + Sync + 'static,
-    ) -> &mut Self
-    where
-        E: Send + Sync + 'static,
-        M: Message,
-    {
-        let world = self.world_of_buses();
-        register_message::<M>(world);
-        routes::<E>(world).slices.push(Box::new(Picked { pick, current: 0, of: PhantomData }));
-        self
-    }
-
-    /// Delivers the kinds of `E` whose subject `pattern` matches as a message type of their own.
-    ///
-    /// Other kinds cost one look into a table.
-    ///
-    /// # Panics
-    ///
-    /// If the pattern is malformed or matches no subject of `E`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bevy_app::App;
-    /// use bevy_ecs::message::{Message, Messages};
-    /// use tickbus::Bus;
-    /// use tickbus::bevy::{EventBusAppExt, EventBusPlugin};
-    ///
-    /// #[derive(Message, Clone, Copy)]
-    /// struct Hit(u32);
-    ///
-    /// tickbus::events! {
-    ///     enum Combat {
-    ///         #[subject = "combat.hit"] Hit(Hit),
-    ///         #[subject = "combat.miss"] Miss,
-    ///     }
-    /// }
-    /// static COMBAT: Bus<Combat, 16> = Bus::new();
-    ///
-    /// let mut app = App::new();
-    /// app.add_plugins(EventBusPlugin::new(&COMBAT)).add_bus_message_for(
-    ///     "combat.hit",
-    ///     |event| match event {
-    ///         Combat::Hit(hit) => Some(*hit),
-    ///         _ => None,
-    ///     },
-    /// );
-    /// COMBAT.publish(Combat::Miss).ok();
-    /// COMBAT.publish(Combat::Hit(Hit(3))).ok();
-    /// app.update();
-    /// assert_eq!(app.world().resource::<Messages<Hit>>().len(), 1);
-    /// ```
-    fn add_bus_message_for<E, M>(
-        &mut self,
-        pattern: &str,
-        pick: impl Fn(&E) -> Option<M> + Send + Sync + 'static,
-    ) -> &mut Self
-    where
-        E: Event + Send + Sync + 'static,
-        M: Message,
-    {
-        let kinds = kinds_of::<E>(pattern);
-        self.add_bus_message_with(move |event: &E| covered(&kinds, event).then(|| pick(event))?)
-    }
-
-    /// Triggers every `E` for Bevy's observers, and applies their commands before the next, as
-    /// `Commands::trigger` would.
-    ///
-    /// Nothing is triggered while nobody observes `E`. Observers of one event run in no particular
-    /// order: that is Bevy's. An observer that publishes an `E` does not recurse: see
-    /// [`with_generations`](super::EventBusPlugin::with_generations).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bevy_app::App;
-    /// use bevy_ecs::prelude::*;
-    /// use tickbus::Bus;
-    /// use tickbus::bevy::{EventBusAppExt, EventBusPlugin};
-    ///
-    /// #[derive(Event)]
-    /// struct Boom;
-    /// #[derive(Component)]
-    /// struct Crater;
-    ///
-    /// static BOOMS: Bus<Boom, 16> = Bus::new();
-    /// let mut app = App::new();
-    /// app.add_plugins(EventBusPlugin::new(&BOOMS))
-    ///     .add_bus_event::<Boom>()
-    ///     .add_observer(|_: On<Boom>, mut commands: Commands| { commands.spawn(Crater); });
-    ///
-    /// BOOMS.publish(Boom).unwrap();
-    /// app.update();
-    /// assert_eq!(app.world_mut().query::<&Crater>().iter(app.world()).count(), 1);
-    /// ```
-    fn add_bus_event<E>(&mut self) -> &mut Self
-    where
-        E: for<'a> Triggered<Trigger<'a>: Default>,
-    {
-        routes::<E>(self.world_of_buses()).add_observers(Box::new(Observed));
-        self
-    }
-
-    /// Triggers what `pick` makes of the kinds of `E` whose subject `pattern` matches, as
-    /// [`add_bus_event`](Self::add_bus_event) does.
-    ///
-    /// # Panics
-    ///
-    /// If the pattern is malformed or matches no subject of `E`.
-    fn add_bus_event_for<E, T>(
-        &mut self,
-        pattern: &str,
-        pick: impl Fn(&E) -> Option<T> + Send + Sync + 'static,
-    ) -> &mut Self
-    where
-        E: Event + Send + Sync + 'static,
-        T: for<'a> Triggered<Trigger<'a>: Default>,
-    {
-        let kinds = kinds_of::<E>(pattern);
-        let pick = move |event: &E| covered(&kinds, event).then(|| pick(event))?;
-        routes::<E>(self.world_of_buses())
-            .observers
-            .push(Box::new(PickedObserved { pick, of: PhantomData }));
-        self
-    }
-
-    /// Keeps the events of each frame for [`BusFrame`](super::BusFrame).
-    fn add_bus_frame<E: Send + Sync + 'static>(&mut self) -> &mut Self {
-        routes::<E>(self.world_of_buses()).frame = true;
-        self
-    }
-}
-
-impl EventBusAppExt for App {}
-impl EventBusAppExt for SubApp {}
-
-mod sealed {
-    use super::{App, SubApp, World};
-
-    pub trait HasWorld {
-        fn world_of_buses(&mut self) -> &mut World;
-    }
-
-    impl HasWorld for App {
-        fn world_of_buses(&mut self) -> &mut World {
-            self.world_mut()
-        }
-    }
-
-    impl HasWorld for SubApp {
-        fn world_of_buses(&mut self) -> &mut World {
-            self.world_mut()
-        }
-    }
-}
-
-/// As `App::add_message` does it.
-fn register_message<M: Message>(world: &mut World) {
-    if !world.contains_resource::<Messages<M>>() {
-        MessageRegistry::register_message::<M>(world);
-    }
-}
-
-/// Which kinds a pattern covers.
-#[track_caller]
-fn kinds_of<E: Event>(pattern: &str) -> Vec<bool> {
-    let parsed = Pattern::new(pattern).unwrap_or_else(|error| panic!("`{pattern}`: {error}"));
-    let matches = |subject| Subject::new(subject).is_ok_and(|subject| parsed.matches(subject));
-    let kinds: Vec<bool> = E::SUBJECTS.iter().map(|subject| matches(*subject)).collect();
-    assert!(
-        kinds.contains(&true),
-        "`{pattern}` matches no subject of `{}`, which has {:?}",
-        type_name::<E>(),
-        E::SUBJECTS
-    );
-    kinds
-}
-
-fn covered<E: Event>(kinds: &[bool], event: &E) -> bool {
-    kinds.get(event.kind()).is_some_and(|covered| *covered)
-}
 
 /// The ways of one event, on their way to its bus.
 #[derive(Resource)]
@@ -287,25 +33,17 @@ impl<E: Send + Sync + 'static> Routes<E> {
     }
 
     /// A route of the events as they are is there once, however often it is added.
-    fn add_slices(&mut self, route: Box<dyn Route<E>>) {
+    pub(super) fn add_slices(&mut self, route: Box<dyn Route<E>>) {
         if !(route.is_plain() && self.slices.iter().any(|route| route.is_plain())) {
             self.slices.push(route);
         }
     }
 
-    fn add_observers(&mut self, route: Box<dyn Observe<E>>) {
+    pub(super) fn add_observers(&mut self, route: Box<dyn Observe<E>>) {
         if !(route.is_plain() && self.observers.iter().any(|route| route.is_plain())) {
             self.observers.push(route);
         }
     }
-}
-
-/// The routes that the bus of `E` will adopt.
-fn routes<E: Send + Sync + 'static>(world: &mut World) -> &mut Routes<E> {
-    let mut buses = world.get_resource_or_init::<Buses>();
-    buses.busy = true;
-    buses.wanted.push((TypeId::of::<E>(), type_name::<E>()));
-    world.get_resource_or_init::<Routes<E>>().into_inner()
 }
 
 /// Takes events by the slice.
@@ -343,9 +81,16 @@ fn waiting<M: Message>(world: &World) -> usize {
     world.get_resource::<Messages<M>>().map_or(0, Messages::len)
 }
 
-struct Whole<E> {
+/// Every event as a message.
+pub(super) struct Whole<E> {
     current: usize,
     of: PhantomData<fn() -> E>,
+}
+
+impl<E> Whole<E> {
+    pub(super) fn new() -> Self {
+        Self { current: 0, of: PhantomData }
+    }
 }
 
 impl<E: Message + Clone> Route<E> for Whole<E> {
@@ -374,10 +119,17 @@ impl<E: Message + Clone> Route<E> for Whole<E> {
     }
 }
 
-struct Picked<E, M, F> {
+/// What is made of an event as a message.
+pub(super) struct Picked<E, M, F> {
     pick: F,
     current: usize,
     of: PhantomData<fn(&E) -> M>,
+}
+
+impl<E, M, F> Picked<E, M, F> {
+    pub(super) fn new(pick: F) -> Self {
+        Self { pick, current: 0, of: PhantomData }
+    }
 }
 
 impl<E, M, F> Route<E> for Picked<E, M, F>
@@ -434,7 +186,8 @@ pub(super) fn is_observed<T: Triggered>(world: &World) -> bool {
     })
 }
 
-struct Observed;
+/// Every event for observers.
+pub(super) struct Observed;
 
 impl<E: for<'a> Triggered<Trigger<'a>: Default>> Observe<E> for Observed {
     fn observe(&self, world: &mut World, event: &mut E) {
@@ -451,9 +204,16 @@ impl<E: for<'a> Triggered<Trigger<'a>: Default>> Observe<E> for Observed {
     }
 }
 
-struct PickedObserved<E, T, F> {
+/// What is made of an event for observers.
+pub(super) struct PickedObserved<E, T, F> {
     pick: F,
     of: PhantomData<fn(&E) -> T>,
+}
+
+impl<E, T, F> PickedObserved<E, T, F> {
+    pub(super) fn new(pick: F) -> Self {
+        Self { pick, of: PhantomData }
+    }
 }
 
 impl<E, T, F> Observe<E> for PickedObserved<E, T, F>
@@ -474,7 +234,7 @@ where
 }
 
 /// An event of a type that is no `Message`: what
-/// [`add_foreign_bus_message`](EventBusAppExt::add_foreign_bus_message) delivers.
+/// [`add_foreign_bus_message`](super::EventBusAppExt::add_foreign_bus_message) delivers.
 ///
 /// # Examples
 ///

@@ -61,6 +61,9 @@ pub struct LaneStats {
     /// `left` by kind, for a bus that was added [`by_kind`](super::EventBusPlugin::by_kind); otherwise
     /// empty. The index is the kind. Counted where the drain leaves something.
     pub left_by_kind: Vec<usize>,
+    /// `frame.discarded` by kind, likewise. What a bus drops or gives back is of no known kind, for it
+    /// has gone before anybody takes it.
+    pub discarded_by_kind: Vec<usize>,
 }
 
 /// What the drain of this frame did, lane by lane. Written once per frame and bus, and not at all

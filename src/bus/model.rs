@@ -207,6 +207,9 @@ enum Shared {
     Drain(usize, usize),
     /// Takes all, by internal iteration; while each is looked at, so many are published.
     DrainAll(usize),
+    /// Takes at most so many at once, behind one that is there.
+    #[cfg(feature = "alloc")]
+    Append(usize),
     ForgetDrain,
     Reclaim,
     /// Takes none.
@@ -219,6 +222,8 @@ enum Exclusive {
     Batch(usize),
     Drain(usize),
     DrainAll,
+    #[cfg(feature = "alloc")]
+    Append,
     ForgetDrain,
 }
 
@@ -234,10 +239,18 @@ fn shared() -> impl Strategy<Value = Shared> {
         3 => (0..12_usize).prop_map(Shared::Batch),
         4 => (0..6_usize, 0..3_usize).prop_map(|(take, publish)| Shared::Drain(take, publish)),
         3 => (0..3_usize).prop_map(Shared::DrainAll),
+        3 => append(),
         1 => Just(Shared::ForgetDrain),
         1 => Just(Shared::Reclaim),
         1 => Just(Shared::Nothing),
     ]
+}
+
+fn append() -> impl Strategy<Value = Shared> {
+    #[cfg(feature = "alloc")]
+    return (0..12_usize).prop_map(Shared::Append);
+    #[cfg(not(feature = "alloc"))]
+    Just(Shared::DrainAll(0))
 }
 
 fn exclusive() -> impl Strategy<Value = Exclusive> {
@@ -246,8 +259,16 @@ fn exclusive() -> impl Strategy<Value = Exclusive> {
         3 => (0..12_usize).prop_map(Exclusive::Batch),
         4 => (0..6_usize).prop_map(Exclusive::Drain),
         2 => Just(Exclusive::DrainAll),
+        2 => append_mut(),
         1 => Just(Exclusive::ForgetDrain),
     ]
+}
+
+fn append_mut() -> impl Strategy<Value = Exclusive> {
+    #[cfg(feature = "alloc")]
+    return Just(Exclusive::Append);
+    #[cfg(not(feature = "alloc"))]
+    Just(Exclusive::DrainAll)
 }
 
 fn phases() -> impl Strategy<Value = Vec<Phase>> {
@@ -316,6 +337,13 @@ fn run_shared<E: Sample, const N: usize, P: Overrun>(
                 });
                 assert_eq!(model.take(last), None);
             }
+            #[cfg(feature = "alloc")]
+            Shared::Append(most) => {
+                let last = model.freeze();
+                let mut events = Vec::from([E::new(u32::MAX, token)]);
+                let taken = consumer.drain().at_most(most).append_to(&mut events);
+                check_appended(events, taken, most, model, last);
+            }
             Shared::ForgetDrain => {
                 let last = model.freeze();
                 let mut drain = consumer.drain();
@@ -333,6 +361,23 @@ fn run_shared<E: Sample, const N: usize, P: Overrun>(
         model.check(bus.stats(), token);
         assert_eq!((bus.len(), bus.is_empty()), (model.waiting.len(), model.waiting.is_empty()));
     }
+}
+
+/// What was moved behind another event: at most so many, in order, and none that the model would not take.
+#[cfg(feature = "alloc")]
+fn check_appended<E: Sample>(
+    events: Vec<E>,
+    taken: usize,
+    most: usize,
+    model: &mut Model,
+    last: Option<u32>,
+) {
+    let mut numbers = events.iter().map(Sample::number);
+    assert_eq!((numbers.next(), numbers.len()), (Some(u32::MAX), taken));
+    for number in numbers {
+        assert_eq!(Some(number), model.take(last));
+    }
+    assert!(taken == most || (taken < most && model.take(last).is_none()));
 }
 
 fn publish<E: Sample, const N: usize, P: Overrun>(
@@ -382,6 +427,13 @@ fn run_exclusive<E: Sample, const N: usize, P: Overrun>(
                 bus.drain_mut()
                     .for_each(|event| assert_eq!(Some(event.number()), model.take(last)));
                 assert_eq!(model.take(last), None);
+            }
+            #[cfg(feature = "alloc")]
+            Exclusive::Append => {
+                let last = model.freeze();
+                let mut events = Vec::from([E::new(u32::MAX, token)]);
+                let taken = bus.drain_mut().append_to(&mut events);
+                check_appended(events, taken, usize::MAX, model, last);
             }
             Exclusive::ForgetDrain => {
                 let last = model.freeze();
@@ -447,6 +499,13 @@ fn run_lane<E: Sample, const N: usize>(operations: Vec<Shared>) {
                     (0..between).for_each(|_| publish(&mut producer, &mut model));
                 });
                 assert_eq!(model.take(last), None);
+            }
+            #[cfg(feature = "alloc")]
+            Shared::Append(most) => {
+                let last = model.freeze();
+                let mut events = Vec::from([E::new(u32::MAX, &token)]);
+                let taken = consumer.drain().at_most(most).append_to(&mut events);
+                check_appended(events, taken, most, &mut model, last);
             }
             Shared::ForgetDrain => {
                 let last = model.freeze();

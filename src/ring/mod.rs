@@ -22,7 +22,8 @@
 //! - **commit**: one compare-and-swap writes our cell into the first entry that is not committed; then
 //!   `tail` is set behind it. If nobody else is in the middle of a publish, that is the very entry which
 //!   named the cell;
-//! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it.
+//! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it. Into a vector,
+//!   up to 64 of them at a time.
 //!
 //! A batch claims several cells at once, and commits them by one compare-and-swap as a *run*, whose first
 //! entry says how long it is; if others are in the middle of a publish, one by one.
@@ -109,6 +110,8 @@
 //! load of an entry from being performed after the claim behind it, which loom never does.
 
 pub(crate) mod broadcast;
+#[cfg(any(feature = "alloc", tickbus_loom))]
+mod bulk;
 mod counts;
 #[cfg(not(tickbus_loom))]
 mod exclusive;
@@ -168,6 +171,7 @@ pub trait Spare {
 
 /// Where an event lies.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Cell<E>(UnsafeCell<MaybeUninit<E>>);
 
 impl<E> Spare for [Cell<E>; 0] {

@@ -103,6 +103,20 @@ fn drain<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History)
     core.release_consumer();
 }
 
+/// As `drain` of all, by the chunk.
+#[cfg(feature = "alloc")]
+fn append<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History) {
+    assert!(core.claim_consumer());
+    let mut reader = Reader::new(core);
+    let mut span = reader.freeze::<P>();
+    Reader::<Counted>::shorten(&mut span, most);
+    let mut events = Vec::new();
+    let count = reader.append::<P>(&mut span, &mut events);
+    assert_eq!(count, events.len());
+    history.taken.extend(events.into_iter().map(|(event, _)| event));
+    core.release_consumer();
+}
+
 fn check_counts<P: Policy, const N: usize>(
     ring: &Ring<Counted, N, P>,
     alive: usize,
@@ -150,6 +164,12 @@ fn history<P: Policy, const N: usize>(seed: u64) {
                         assert_eq!(most, N, "a false full");
                     }
                 }
+                #[cfg(feature = "alloc")]
+                8 if random.below(2) == 0 => append::<P>(core, usize::MAX, &mut seen),
+                #[cfg(feature = "alloc")]
+                9 if random.below(2) == 0 => {
+                    append::<P>(core, random.below(3) as usize, &mut seen);
+                }
                 8 => drain::<P>(core, usize::MAX, &mut seen),
                 _ => drain::<P>(core, random.below(3) as usize, &mut seen),
             }
@@ -180,6 +200,9 @@ fn history<P: Policy, const N: usize>(seed: u64) {
             check_counts::<P, N>(&ring, alive(), &seen);
         }
     }
+    #[cfg(feature = "alloc")]
+    append::<P>(ring.core(), usize::MAX, &mut seen);
+    #[cfg(not(feature = "alloc"))]
     drain::<P>(ring.core(), usize::MAX, &mut seen);
     assert_eq!(alive(), 0, "a drain leaves nothing");
     seen.check_order();

@@ -1,5 +1,7 @@
 //! A bus that can be awaited.
 
+#[cfg(any(feature = "alloc", tickbus_loom))]
+use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::iter::FusedIterator;
@@ -248,6 +250,12 @@ impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
         self.consumer.stats()
     }
 
+    /// Wakes those who wait for room, though there is none.
+    #[cfg(all(feature = "bevy", not(tickbus_loom)))]
+    pub(crate) fn wake(&self) {
+        self.wait.table.wake();
+    }
+
     fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -373,9 +381,29 @@ pub struct AwaitedDrain<'c, 'a, E, P: Overrun> {
 }
 
 impl<E, P: Overrun> AwaitedDrain<'_, '_, E, P> {
+    /// The same events, but `most` at most: as [`Drain::at_most`].
+    #[inline]
+    pub fn at_most(self, most: usize) -> Self {
+        Self { drain: self.drain.at_most(most), ..self }
+    }
+
     /// The same events, until `stop` says so: as [`Drain::until`].
     pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
         Until::new(self, stop)
+    }
+
+    /// Moves all events to the end of `events`: as [`Drain::append_to`]. Wakes those who wait for room
+    /// when all have moved.
+    ///
+    /// # Panics
+    ///
+    /// As `Vec::reserve`; no event is taken then. If the waker of a task does; all are taken then.
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    #[inline]
+    pub fn append_to(self, events: &mut Vec<E>) -> usize {
+        let count = self.drain.append_to(events);
+        self.table.wake();
+        count
     }
 }
 

@@ -175,9 +175,5 @@ fn only_the_sub_crates_of_bevy_are_used() {
     let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let umbrella = |line: &str| line.starts_with("bevy = {") || line.starts_with("bevy = \"");
     assert!(!manifest.lines().any(umbrella));
-    assert!(
-        manifest.contains(
-            "bevy_ecs = { version = \"0.20\", default-features = false, optional = true }"
-        )
-    );
+    assert!(manifest.contains("bevy_ecs = { version = \"0.20\", default-features = false, "));
 }

@@ -4,7 +4,10 @@ use core::time::Duration;
 
 use bevy_app::Update;
 use bevy_ecs::message::{MessageCursor, Messages};
-use tickbus::bevy::{BusOverrun, BusPublisher, EventBusAppExt, EventBusPlugin, FrameBudget};
+use tickbus::bevy::{
+    BusOverrun, BusPublisher, EventBusAppExt, EventBusConfig, EventBusPlugin, FrameBudget,
+    PausePolicy,
+};
 use tickbus::{Bus, Reject};
 
 use super::{Number, Seen, app, lane, leak, publish};
@@ -231,4 +234,25 @@ fn an_overrun_without_kinds_is_one_message() {
         .map(|overrun| (overrun.lane, overrun.subject, overrun.left, overrun.lost))
         .collect();
     assert_eq!(overruns, [(0, None, 3, 0)]);
+}
+
+#[test]
+fn what_a_pause_discards_is_told_by_kind() {
+    let bus = leak::<Kind, 16, Reject>();
+    let mut app = bevy_app::App::new();
+    let plugin = EventBusPlugin::new(bus).with_pause(PausePolicy::Drop).by_kind();
+    app.add_plugins(plugin.with_budget(FrameBudget::events(1)));
+    for kind in [Kind::C, Kind::A, Kind::C] {
+        bus.publish(kind).unwrap();
+    }
+    app.update();
+    app.world_mut().resource_mut::<EventBusConfig>().paused = true;
+    bus.publish(Kind::C).unwrap();
+    app.update();
+    // Two of the backlog, and the one on the bus.
+    assert_eq!(lane(&app, 0).discarded_by_kind, [1, 0, 2]);
+    assert_eq!(lane(&app, 0).frame.discarded, 3);
+    app.update();
+    assert_eq!(lane(&app, 0).discarded_by_kind, [0, 0, 0]);
+    assert_eq!(lane(&app, 0).total.discarded, 3);
 }

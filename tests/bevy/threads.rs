@@ -1,16 +1,18 @@
 //! Publishing threads and tasks against the frame border.
 
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use std::thread;
 
 use bevy_app::{App, PreUpdate, Update};
 use bevy_ecs::prelude::*;
 use core::future::Future;
 use core::pin::pin;
-use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 use core::task::{Context, Poll, Waker};
 use tickbus::bevy::{EventBusAppExt, EventBusPlugin, FrameBudget};
-use tickbus::{Bus, DropOldest, Overrun, Reject};
+use tickbus::{Awaited, Bus, DropOldest, Overrun, PublishWait, Reject};
 
 use super::{Number, Seen, app, leak, stats};
 
@@ -116,4 +118,50 @@ fn a_task_publishes_through_the_same_static() {
         assert_eq!(Seen::take(&mut app).len(), 1);
     }
     assert_eq!(frames, 3);
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A full awaited bus with a task that waits for room, and the bell of the task.
+fn waiting() -> (&'static Waited, App, PublishWait<'static, Number, 2>, Arc<Bell>) {
+    let bus: &'static Waited = Box::leak(Box::new(Awaited::new(Bus::new())));
+    let app = app(EventBusPlugin::new(bus), Update);
+    bus.publish_batch(&[Number(1), Number(2)]).unwrap();
+    let bell = Arc::new(Bell::default());
+    let mut third = bus.publish_wait(Number(3));
+    let waker = Waker::from(Arc::clone(&bell));
+    assert!(pin!(&mut third).poll(&mut Context::from_waker(&waker)).is_pending());
+    (bus, app, third, bell)
+}
+
+type Waited = Awaited<Bus<Number, 2>, 2>;
+
+#[test]
+fn a_task_waits_until_a_frame_makes_room() {
+    let (bus, mut app, third, bell) = waiting();
+    app.update();
+    assert_eq!((Seen::take(&mut app), bell.0.load(Relaxed)), (vec![1, 2], 1));
+    let done = pin!(third).poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(done, Poll::Ready(Ok(())));
+    app.update();
+    assert_eq!((Seen::take(&mut app), bus.stats().refused), (vec![3], 0));
+}
+
+#[test]
+fn who_waits_for_room_is_woken_when_the_app_is_dropped() {
+    let (bus, app, third, bell) = waiting();
+    drop(app);
+    assert_eq!(bell.0.load(Relaxed), 1);
+    assert_eq!(third.into_event(), Some(Number(3)), "nobody makes room now");
+    let mut next = super::app(EventBusPlugin::new(bus), Update);
+    next.update();
+    assert_eq!(Seen::take(&mut next), [1, 2]);
 }

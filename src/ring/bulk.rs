@@ -1,0 +1,99 @@
+//! The taking side by the chunk: events move into a vector, and the head moves on once for many.
+//!
+//! As long as no two publishers were under way at the same time, every entry names the cell of its own
+//! index, and the events of a chunk lie in order: they move at once. Cells that were swapped stay so; a
+//! chunk with any of them moves event by event. Where publishers displace, each event is taken by itself.
+
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+
+use super::{Cell, Core, Policy, Reader, Span};
+use crate::sync::{Relaxed, Release, Word};
+
+/// How many events move out before their cells are free for publishers.
+const CHUNK: usize = 64;
+
+impl<E> Reader<'_, E> {
+    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    #[inline]
+    pub(crate) fn append<P: Policy>(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        let core = self.core();
+        let before = into.len();
+        let count = span.end.wrapping_sub(span.head) as usize;
+        // Before the first event moves, for this may panic.
+        into.reserve(count.min(core.capacity()));
+        if P::EVICTS {
+            while let Some(event) = self.take::<P>(span) {
+                into.push(event);
+            }
+            return into.len() - before;
+        }
+        let mut places = into.spare_capacity_mut();
+        while span.head != span.end {
+            let lap = core.capacity() - core.shape().index(span.head);
+            let left = span.end.wrapping_sub(span.head) as usize;
+            let (chunk, others) = places.split_at_mut(left.min(lap).min(CHUNK));
+            places = others;
+            // SAFETY: the chunk ends with its span and with its lap, and nobody else moves the head.
+            unsafe { core.move_out::<P>(span.head, chunk) };
+            span.head = span.head.wrapping_add(chunk.len() as Word);
+            // Release: pairs with the Acquire in `head` and `room_alone`; the events are out.
+            core.state.taken.0.store(span.head, Release);
+        }
+        // SAFETY: the vector had room for `count` more, and the chunks have filled as many.
+        unsafe { into.set_len(before + count) };
+        count
+    }
+}
+
+impl<E> Core<'_, E> {
+    /// Moves the events from `head` on, one for each place.
+    ///
+    /// # Safety
+    ///
+    /// `head` is the head of a ring that does not displace. As many positions as there are places are
+    /// before the end of a span and of the same lap, and the caller moves the head over them.
+    #[inline]
+    unsafe fn move_out<P: Policy>(self, head: Word, places: &mut [MaybeUninit<E>]) {
+        let shape = self.shape();
+        let first = shape.index(head);
+        let cells = &self.cells()[first..first + places.len()];
+        let entries = &self.state.entries.0[first..first + places.len()];
+        let names = entries.iter().fold(0, |names, entry| names | entry.load(Relaxed));
+        if P::ALONE || names & (shape.slots - 1) == 0 {
+            // SAFETY: everything before the end of a span is committed, nobody displaces it, and moving
+            // the head makes this the last read.
+            unsafe { move_all(cells, places) };
+            return;
+        }
+        for (at, (entry, place)) in entries.iter().zip(places).enumerate() {
+            let cell = shape.cell::<P>(entry.load(Relaxed), head.wrapping_add(at as Word));
+            // SAFETY: an entry named it.
+            let cell = unsafe { self.cell(cell) };
+            // SAFETY: as above.
+            place.write(unsafe { cell.read() });
+        }
+    }
+}
+
+/// Moves the event of each cell to its place.
+///
+/// # Safety
+///
+/// As for [`Cell::read`], for each of the cells. There are as many places.
+#[cfg(not(tickbus_loom))]
+#[inline(always)]
+unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
+    let source = cells.as_ptr().cast::<MaybeUninit<E>>();
+    // SAFETY: a cell is an event and nothing else, the caller owns them all, and nobody else has the
+    // places.
+    unsafe { source.copy_to_nonoverlapping(places.as_mut_ptr(), places.len()) };
+}
+
+#[cfg(tickbus_loom)]
+unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
+    for (cell, place) in cells.iter().zip(places) {
+        // SAFETY: says the caller.
+        place.write(unsafe { cell.read() });
+    }
+}
