@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::publish::Claim;
 use super::{Cell, Core, Policy, Reader, Ring};
+#[cfg(not(tickbus_sections))]
 use crate::sync::Word;
 
 struct Rejecting;
