@@ -197,7 +197,8 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
         self
     }
 
-    /// Tells what a frame leaves by the kind of event, in [`LaneStats`] and [`BusOverrun`].
+    /// Tells what a frame leaves, and what a pause discards, by the kind of event: in [`LaneStats`] and
+    /// [`BusOverrun`].
     ///
     /// Includes [`with_backlog`](Self::with_backlog), for a bus does not show its events. Counting
     /// takes time in proportion to the backlog.

@@ -47,12 +47,12 @@ use crate::ring::Ring;
 ///
 /// # Progress
 ///
-/// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up
-/// its own event and the one slot for it: other publishers go on and the consumer takes what they
-/// have published. A consumer that is interrupted halfway holds up the slot of the event it is moving
-/// out, and none on a [`DropOldest`] bus. Publishing is lock-free: it starts over only when another
-/// publisher has got ahead. Taking is wait-free on [`Reject`] and [`DropNewest`], and lock-free on
-/// [`DropOldest`].
+/// A publisher that is interrupted halfway, at whatever instruction and for however long, holds up its
+/// own event and the one slot for it: other publishers go on and the consumer takes what they have
+/// published. A consumer that is interrupted halfway holds up the slot of the event it is moving out,
+/// or of the up to 64 that `Drain::append_to` moves at once, and none on a [`DropOldest`] bus.
+/// Publishing is lock-free: it starts over only when another publisher has got ahead. Taking is
+/// wait-free on [`Reject`] and [`DropNewest`], and lock-free on [`DropOldest`].
 ///
 /// # Order
 ///
@@ -112,7 +112,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// # Errors
     ///
     /// [`Full`] gives the event back when all `N` slots are taken: by events that wait, by publishers
-    /// in the middle of theirs, or by the event the consumer is just moving out. On a
+    /// in the middle of theirs, or by what the consumer is just moving out. On a
     /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if none
     /// waits: all `N` slots belong to publishers in the middle of theirs.
     ///
