@@ -85,7 +85,7 @@
 //!
 //! # Wrapping
 //!
-//! Positions have all bits of a word, entries have room for `2^(BITS - 3)` of them, or a quarter of that
+//! Positions have all bits of a word, entries have room for `2^(BITS - 3)` of them, or an eighth of that
 //! where words have 64 bits, and the age of an entry is signed. So nobody may be stopped between two
 //! instructions of a publish while 2^(BITS - 4) other events are published: 2^28 where words have 32
 //! bits, which at a million events a second is four and a half minutes, and for ever where they have 64.
@@ -137,7 +137,7 @@ use crate::sync::{
 pub(crate) use self::take::{Reader, Span};
 
 /// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
-const LAP: u32 = if RUNS { 5 } else { 3 };
+const LAP: u32 = if RUNS { 6 } else { 3 };
 
 /// Whether a batch is committed in one step. The entries in a run are not written, so they grow older
 /// with each lap: where words have 32 bits they could become so old that they seem new.
