@@ -308,6 +308,35 @@ fn a_publisher_waits_for_a_consumer() {
     }
 }
 
+/// The same where the consumer takes all at once.
+#[test]
+fn a_publisher_waits_for_a_chunk() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![1, 2, 3]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            bus.publish_batch(&[1, 2]).unwrap();
+            let (drains, publishes) = (Arc::clone(&bus), Arc::clone(&bus));
+            let append = |bus: &Awaited<Bus<u32, 2>, 1>| {
+                let mut taken = Vec::new();
+                bus.consumer().unwrap().drain().append_to(&mut taken);
+                taken
+            };
+            let mut taken = run(
+                vec![
+                    Box::new(move || {
+                        block_on(publishes.publish_wait(3)).expect("there is a place");
+                        vec![]
+                    }),
+                    Box::new(move || append(&drains)),
+                ],
+                reverse,
+            );
+            taken.push(append(&bus));
+            taken.concat()
+        });
+    }
+}
+
 /// Both sides wait: a bus of two, and four events.
 #[test]
 fn both_sides_wait() {

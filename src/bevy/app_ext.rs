@@ -16,12 +16,12 @@ use crate::{Event, Pattern, Subject};
 /// What a bus delivers to, each a line of an app. The order of these lines and that of the plugins
 /// does not matter.
 ///
-/// For each event the observers come first, then [`BusDrained`], then messages and frames.
+/// For each event the observers come first, then [`BusDrained`](super::BusDrained), then messages and frames.
 ///
 /// | line | who reads | cost |
 /// |---|---|---|
 /// | [`add_bus_frame`](Self::add_bus_frame) | [`BusFrame`](super::BusFrame), a slice | least |
-/// | an observer of [`BusDrained`] | itself, a slice; no line needed | least |
+/// | an observer of [`BusDrained`](super::BusDrained) | itself, a slice; no line needed | least |
 /// | [`add_bus_message`](Self::add_bus_message) | `MessageReader` | less than `MessageWriter::write` |
 /// | [`add_bus_event`](Self::add_bus_event) | observers, one call an event | some thirty times a message |
 ///

@@ -10,9 +10,10 @@ use bevy_ecs::system::{Res, SystemParam};
 
 use crate::{Awaited, AwaitedConsumer, Bus, Consumer, Full, Overrun, Stats};
 
-/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or one that can be
-/// [`Awaited`], so that tasks wait until a frame makes room. Who waits is woken as well when the app is
-/// dropped, and goes on waiting unless he gives up.
+/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or an [`Awaited`] one.
+///
+/// Tasks may wait on an awaited one until a frame makes room. They are woken when the app is dropped, too,
+/// and go on waiting unless they give up.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
