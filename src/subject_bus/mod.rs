@@ -9,11 +9,6 @@ mod cancel;
 mod event_bus;
 mod handlers;
 mod info;
-#[cfg(feature = "std")]
-mod memo;
-#[cfg(not(feature = "std"))]
-#[path = "no_memo.rs"]
-mod memo;
 mod observer;
 mod publish;
 mod queue;
@@ -251,10 +246,7 @@ impl SubjectBus {
     }
 
     /// How many subscriptions match `subject`, filters aside. For building an envelope only when
-    /// somebody listens.
-    ///
-    /// A thread remembers the answer for some 64 subjects until a subscription is opened or ends, and
-    /// takes no lock for those.
+    /// somebody listens. Takes the lock of the bus for a search.
     #[must_use]
     pub fn matching(&self, subject: Subject<'_>) -> usize {
         self.shared.matching(subject)

@@ -16,19 +16,16 @@ use core::task::Waker;
 use slab::Slab;
 
 use super::SubjectBusStats;
-use super::memo::{new_stamp, recall, remember};
 use super::queue::{About, End, Pending, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
 use super::subscription::{SubscriptionInfo, SubscriptionStats};
 use crate::subject::Subject;
 #[cfg(feature = "std")]
 use crate::sync::host::{park, this_thread, thread_local};
-use crate::sync::{Lock, PlainNumber, Relaxed};
+use crate::sync::Lock;
 
 pub(super) struct Shared {
     pub(super) state: Lock<State>,
-    /// New at each change of the routes. It orders nothing: it says whether what a thread knows is old.
-    stamp: PlainNumber,
 }
 
 /// Boxed, so that more of them do not move those that are there.
@@ -110,7 +107,6 @@ impl Shared {
                 last_id: 0,
                 retired: SubscriptionStats::default(),
             }),
-            stamp: PlainNumber::new(new_stamp()),
         }
     }
 
@@ -133,7 +129,6 @@ impl Shared {
         grow(&mut state.queues);
         let target = about.target(key(state.queues.insert(queue)));
         let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
-        self.stamp.store(new_stamp(), Relaxed);
         drop(state);
         drop(stale);
         (about, target)
@@ -144,7 +139,6 @@ impl Shared {
         let mut state = self.state.lock();
         let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
         let stale = state.routes.remove(about.pattern(), target);
-        self.stamp.store(new_stamp(), Relaxed);
         drop(state);
         drop(stale);
         if let Some(sent) = sent {
@@ -209,18 +203,7 @@ impl Shared {
     }
 
     pub(super) fn matching(&self, subject: Subject<'_>) -> usize {
-        if let Some(matching) = recall(self.stamp.load(Relaxed), subject) {
-            return matching;
-        }
-        let mut state = self.state.lock();
-        let route = state.routes.find(subject);
-        let (matching, repeats) = (route.targets.len(), route.cached.is_some());
-        let stamp = self.stamp.load(Relaxed);
-        drop(state);
-        if repeats {
-            remember(stamp, subject, matching);
-        }
-        matching
+        self.state.lock().routes.find(subject).targets.len()
     }
 
     /// Takes the oldest envelope, and lets the first publisher that waits put its own in.
