@@ -20,9 +20,9 @@ use super::queue::{About, End, Pending, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
 use super::subscription::{SubscriptionInfo, SubscriptionStats};
 use crate::subject::Subject;
+use crate::sync::Lock;
 #[cfg(feature = "std")]
 use crate::sync::host::{park, this_thread, thread_local};
-use crate::sync::Lock;
 
 pub(super) struct Shared {
     pub(super) state: Lock<State>,
