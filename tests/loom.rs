@@ -1,5 +1,5 @@
 //! Can it race? Every pair of ring operations under the model checker, each model with the exact set
-//! of outcomes it must have. Run with `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --test loom`;
+//! of outcomes it must have. Run with `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom`;
 //! with `--cfg tickbus_sections` as well it tries the ring of targets without compare-and-swap.
 //!
 //! loom 0.7 forgets other threads' earlier loads when a thread loads an atomic before it stores it,

@@ -1,6 +1,6 @@
 //! Can a publisher, a receiver or a closer of the subject bus sleep for ever? Close, park and wake under
 //! the model checker. Run with
-//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --features std --test loom_subjects`.
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --features std --test loom_subjects`.
 //!
 //! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.

@@ -1,6 +1,6 @@
 //! Can it race? Topics and latest values under the model checker, each model with the exact set of
 //! outcomes it must have. Run with
-//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --test loom_topic`.
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_topic`.
 //!
 //! As in `loom.rs`, each model runs with its threads spawned in both orders, the main thread only
 //! joins, and a model that explores too little fails.

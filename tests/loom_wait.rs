@@ -1,5 +1,5 @@
 //! Can a wake-up be lost? Those who wait against those who wake, under the model checker. Run with
-//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --release --test loom_wait`.
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_wait`.
 //!
 //! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
