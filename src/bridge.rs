@@ -108,7 +108,7 @@ impl<'a> BridgeOut<'a> {
         if !self.bus.is_closed() {
             let mut taken = 0;
             let lost = from.hand_over(|event| {
-                match encode(&event) {
+                match encode(event) {
                     Ok(envelope) => self.publish(envelope, &mut report),
                     Err(error) => report.fail(error),
                 }
@@ -341,9 +341,9 @@ mod sealed {
     pub trait Outgoing {
         type Event;
 
-        /// Hands the events of this moment to `each`, until it says to stop. Gives the number of those
+        /// Takes the events of this moment and shows them to `each`, until it says to stop. Gives the number of those
         /// that were found lost meanwhile.
-        fn hand_over(&mut self, each: impl FnMut(Self::Event) -> bool) -> usize;
+        fn hand_over(&mut self, each: impl FnMut(&Self::Event) -> bool) -> usize;
 
         /// What waits, and the losses since this was last asked: dropped and refused.
         fn account(&mut self) -> (usize, usize, usize);
@@ -352,10 +352,10 @@ mod sealed {
     impl<S: Source> Outgoing for S {
         type Event = <S as Take>::Event;
 
-        fn hand_over(&mut self, mut each: impl FnMut(Self::Event) -> bool) -> usize {
+        fn hand_over(&mut self, mut each: impl FnMut(&Self::Event) -> bool) -> usize {
             let mut span = self.freeze();
             let mut goes_on = true;
-            while goes_on && self.take_most(&mut span, 1, |_, event| goes_on = each(event)) == 1 {}
+            while goes_on && self.show_most(&mut span, 1, |_, event| goes_on = each(event)) == 1 {}
             0 // `account` has them
         }
 
@@ -367,11 +367,11 @@ mod sealed {
     impl<E: Copy> Outgoing for Subscriber<'_, E> {
         type Event = E;
 
-        fn hand_over(&mut self, mut each: impl FnMut(E) -> bool) -> usize {
+        fn hand_over(&mut self, mut each: impl FnMut(&E) -> bool) -> usize {
             let mut missed = 0;
             for found in self.read() {
                 match found {
-                    Ok(event) if each(event) => {}
+                    Ok(event) if each(&event) => {}
                     Ok(_) => break,
                     Err(Lagged(count)) => missed += count as usize,
                 }

@@ -123,12 +123,12 @@ pub(crate) mod sealed {
         /// Fixes what a pass may take: the events of this moment.
         fn freeze(&mut self) -> Span;
 
-        /// Hands as many of them to `each`, or all there are. Returns how many that was.
-        fn take_most(
+        /// Takes as many of them, or all there are, and shows each to `each`. Returns how many that was.
+        fn show_most(
             &mut self,
             span: &mut Span,
             most: usize,
-            each: impl FnMut(&State, Self::Event),
+            each: impl FnMut(&State, &Self::Event),
         ) -> usize;
 
         /// What waits, and the losses since this was last asked: dropped and refused.
@@ -150,13 +150,13 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn take_most(
+        fn show_most(
             &mut self,
             span: &mut Span,
             most: usize,
-            each: impl FnMut(&State, E),
+            each: impl FnMut(&State, &E),
         ) -> usize {
-            self.reader.take_most::<P>(span, most, each)
+            self.reader.show_most::<P>(span, most, each)
         }
 
         #[inline]
@@ -175,13 +175,13 @@ pub(crate) mod sealed {
         }
 
         #[inline]
-        fn take_most(
+        fn show_most(
             &mut self,
             span: &mut Span,
             most: usize,
-            each: impl FnMut(&State, E),
+            each: impl FnMut(&State, &E),
         ) -> usize {
-            self.ring.take_most_mut(span, most, each)
+            self.ring.show_most_mut(span, most, each)
         }
 
         #[inline]

@@ -273,8 +273,8 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         let mut is_late = false;
         while !is_late && report.generations < budget.generations {
             let room = budget.events - report.handled;
-            let mut each = |counters: &State, event| {
-                let (wanted, failed) = self.route(context, &event);
+            let mut each = |counters: &State, event: &E| {
+                let (wanted, failed) = self.route(context, event);
                 if !wanted {
                     report.unhandled += 1;
                     counters.count_unhandled();
@@ -290,7 +290,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
                 // As many at a time as need no question.
                 loop {
                     let most = until_asked.min(room - handled);
-                    let taken = events.take_most(&mut span, most, &mut each);
+                    let taken = events.show_most(&mut span, most, &mut each);
                     handled += taken;
                     until_asked -= taken;
                     if until_asked == 0 {
@@ -302,7 +302,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
                     }
                 }
             } else {
-                handled = events.take_most(&mut span, room, each);
+                handled = events.show_most(&mut span, room, each);
             }
             if handled == 0 {
                 break;

@@ -114,7 +114,7 @@ impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
     #[inline]
     fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
         let mut folded = Some(init);
-        self.consumer.reader.take_most::<P>(&mut self.span, usize::MAX, |_, event| {
+        self.consumer.reader.take_most::<P>(&mut self.span, usize::MAX, |event| {
             folded = folded.take().map(|so_far| each(so_far, event));
         });
         folded.unwrap_or_else(|| unreachable!("put back after every event"))
@@ -221,7 +221,7 @@ mod exclusive {
         #[inline]
         fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
             let mut folded = Some(init);
-            self.ring.take_most_mut(&mut self.span, usize::MAX, |_, event| {
+            self.ring.take_all_mut(&mut self.span, |event| {
                 folded = folded.take().map(|so_far| each(so_far, event));
             });
             folded.unwrap_or_else(|| unreachable!("put back after every event"))

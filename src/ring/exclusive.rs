@@ -1,8 +1,50 @@
 //! What `&mut` allows: the same steps on plain words.
 
+use core::ops::Deref;
+
 use super::publish::Claim;
-use super::{Policy, RUNS, Ring, Span, State};
+use super::{Cell, Policy, RUNS, Ring, Span, State, before};
 use crate::sync::{Relaxed, SECTIONS, Word};
+
+/// An event that is looked at in its cell, and dropped there.
+struct Shown<'a, E>(&'a Cell<E>);
+
+impl<'a, E> Shown<'a, E> {
+    /// # Safety
+    ///
+    /// The caller owns the cell for `'a`, it holds an event, and the caller sees to it that the event is
+    /// not read again.
+    #[inline(always)]
+    unsafe fn new(cell: &'a Cell<E>) -> Self {
+        Self(cell)
+    }
+}
+
+impl<E> Deref for Shown<'_, E> {
+    type Target = E;
+
+    #[inline(always)]
+    fn deref(&self) -> &E {
+        self.0.0.with(|cell| {
+            // SAFETY: a cell is never null, and nobody writes to this one while it is owned.
+            let cell = unsafe { &*cell };
+            // SAFETY: `new` says that the cell holds an event.
+            unsafe { cell.assume_init_ref() }
+        })
+    }
+}
+
+impl<E> Drop for Shown<'_, E> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.0.with_mut(|cell| {
+            // SAFETY: a cell is never null, and `&mut self` says that nobody looks at this one.
+            let cell = unsafe { &mut *cell };
+            // SAFETY: `new` says that the cell holds an event, and that nobody reads it after this.
+            unsafe { cell.assume_init_drop() }
+        });
+    }
+}
 
 impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// [`publish`](Self::publish) without atomics.
@@ -20,24 +62,29 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         }
         let shape = Self::SHAPE;
         let front = &mut self.state.front.0;
-        let tail = if P::EVICTS { *front.tail.get_mut() } else { *front.alloc.get_mut() };
-        let entry = self.state.entries.0[shape.index(tail)].get_mut();
-        let cell = shape.cell::<P>(*entry, tail);
+        let entries = &mut self.state.entries.0;
+        let mut tail = if P::EVICTS { *front.tail.get_mut() } else { *front.alloc.get_mut() };
+        let mut entry = entries[shape.index(tail)].get_mut();
         let mut displaces = false;
+        let cell;
         if P::EVICTS {
-            displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
-            if displaces {
-                *entry = entry.wrapping_add(shape.lap());
-            } else if shape.age(*entry, tail) < shape.phase() {
-                *entry = entry.wrapping_add(shape.committed::<P>());
-            } else {
-                // A hint that is behind.
-                return self.publish(event);
+            loop {
+                displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
+                if displaces || before(shape.age(*entry, tail), shape.committed::<P>()) {
+                    break;
+                }
+                // The hint was behind.
+                tail = shape.next(*entry, tail);
+                entry = entries[shape.index(tail)].get_mut();
             }
+            cell = shape.cell::<P>(*entry, tail);
+            // Nobody is in the middle of a publish, so what is not committed is free.
+            *entry = shape.naming(cell, tail).wrapping_add(shape.committed::<P>());
         } else {
             if tail.wrapping_sub(*self.state.taken.0.get_mut()) >= shape.slots {
                 return Err(event);
             }
+            cell = shape.cell::<P>(*entry, tail);
             if !RUNS {
                 *entry = shape.naming(cell, tail).wrapping_add(shape.lap());
             }
@@ -78,13 +125,29 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         *turned_away = turned_away.wrapping_add(events as Word);
     }
 
-    /// Hands as many events to `each`, or all there are. Returns how many that was.
+    /// Hands all events to `each`.
     #[inline]
-    pub(crate) fn take_most_mut(
+    pub(crate) fn take_all_mut(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
+        if P::EVICTS {
+            while let Some(event) = self.take_mut(span) {
+                each(event);
+            }
+            return;
+        }
+        let this = &*self;
+        while span.head != span.end {
+            // SAFETY: `&mut` makes the cell ours, and this is the last read of it.
+            each(unsafe { this.pass(span).read() });
+        }
+    }
+
+    /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
+    #[inline]
+    pub(crate) fn show_most_mut(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&State, E),
+        mut each: impl FnMut(&State, &E),
     ) -> usize {
         if P::EVICTS {
             let mut count = 0;
@@ -92,26 +155,30 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
                 && let Some(event) = self.take_mut(span)
             {
                 count += 1;
-                each(self.state(), event);
+                each(self.state(), &event);
             }
             return count;
         }
-        let shape = Self::SHAPE;
-        let Self { state, cells } = self;
-        let state: &State = state;
         let count = most.min(span.end.wrapping_sub(span.head) as usize);
-        let mut head = span.head;
-        span.head = head.wrapping_add(count as Word);
-        while head != span.head {
-            let cell = shape.cell::<P>(state.entries.0[shape.index(head)].load(Relaxed), head);
-            // SAFETY: `&mut` makes the cell ours, what is before the end of a span is committed, and the
-            // head moves on, so this is the last read of it.
-            let event = unsafe { cells.cells[cell].read() };
-            head = head.wrapping_add(1);
-            state.taken.0.store(head, Relaxed);
-            each(state, event);
+        let end = span.head.wrapping_add(count as Word);
+        let this = &*self;
+        while span.head != end {
+            // SAFETY: `&mut` makes the cell ours until the event is dropped, and nobody reads it again.
+            let event = unsafe { Shown::new(this.pass(span)) };
+            each(this.state(), &event);
         }
         count
+    }
+
+    /// Moves the head over an event, and says where it lies. Only on a ring that does not displace, and for
+    /// those who have it for themselves.
+    #[inline(always)]
+    fn pass(&self, span: &mut Span) -> &Cell<E> {
+        let head = span.head;
+        span.head = head.wrapping_add(1);
+        self.state.taken.0.store(span.head, Relaxed);
+        let entry = self.state.entries.0[Self::SHAPE.index(head)].load(Relaxed);
+        &self.cells.cells[Self::SHAPE.cell::<P>(entry, head)]
     }
 
     /// The next event, in order.

@@ -309,6 +309,15 @@ impl Shape {
         (age & (self.lap() - 1)) / self.slots
     }
 
+    /// Where to go on from a position whose entry is committed, or of a later lap: then the one of a lap
+    /// before that was committed, and so was all before.
+    #[inline(always)]
+    const fn next(self, entry: Word, position: Word) -> Word {
+        let laps = self.age(entry, position) & self.lap().wrapping_neg();
+        let ahead = if laps == 0 { 0 } else { (laps >> LAP) - self.slots };
+        position.wrapping_add(ahead).wrapping_add(1)
+    }
+
     /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
     #[inline(always)]
     const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
@@ -433,11 +442,8 @@ impl<'a, E> Core<'a, E> {
     ) -> (Word, Word) {
         let shape = self.shape();
         loop {
-            // An entry of a later lap: the one of a lap before that is committed, and so is all before.
             let found = shape.age(entry, position);
-            let laps = found & shape.lap().wrapping_neg();
-            let ahead = if laps == 0 { 0 } else { (laps >> LAP) - shape.slots };
-            position = position.wrapping_add(ahead).wrapping_add(1);
+            position = shape.next(entry, position);
             if !P::EVICTS {
                 position = position.wrapping_add(shape.run(found));
             }

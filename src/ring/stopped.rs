@@ -267,3 +267,29 @@ fn the_room_of_another_age() {
     }
     assert!(ring.publish((4, Rc::clone(&token))).is_err(), "four is all there is room for");
 }
+
+/// A hint that a publisher stopped before it stored it, and stored when others had gone on.
+#[cfg(not(tickbus_sections))]
+#[test]
+fn a_hint_that_is_behind() {
+    for (behind, exclusive) in (0..12).flat_map(|behind| [(behind, true), (behind, false)]) {
+        let mut ring = Ring::<Counted, 4, Displacing>::new();
+        let token = Rc::new(());
+        let event = |number| (number, Rc::clone(&token));
+        for number in 0..12 {
+            assert!(ring.publish(event(number)).is_ok());
+        }
+        *ring.state.front.0.tail.get_mut() -= behind;
+        for number in 12..15 {
+            let published = if exclusive {
+                ring.publish_mut(event(number))
+            } else {
+                ring.publish(event(number))
+            };
+            assert_eq!(published.map(|oldest| oldest.map(|(n, _)| n)), Ok(Some(number - 4)));
+        }
+        let mut seen = History::default();
+        drain::<Displacing>(ring.core(), usize::MAX, &mut seen);
+        assert_eq!(seen.taken, [11, 12, 13, 14]);
+    }
+}

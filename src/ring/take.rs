@@ -98,16 +98,15 @@ impl<'a, E> Reader<'a, E> {
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&State, E),
+        mut each: impl FnMut(E),
     ) -> usize {
-        let Core { state, .. } = self.core;
         if P::EVICTS {
             let mut count = 0;
             while count < most
                 && let Some(event) = self.take_displaceable::<P>(span)
             {
                 count += 1;
-                each(state, event);
+                each(event);
             }
             return count;
         }
@@ -117,9 +116,21 @@ impl<'a, E> Reader<'a, E> {
             // SAFETY: as in `take`; `each` cannot reach this reader.
             let event = unsafe { self.take_at::<P>(span.head) };
             span.head = span.head.wrapping_add(1);
-            each(state, event);
+            each(event);
         }
         count
+    }
+
+    /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
+    #[inline]
+    pub(crate) fn show_most<P: Policy>(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        mut each: impl FnMut(&State, &E),
+    ) -> usize {
+        let Core { state, .. } = self.core;
+        self.take_most::<P>(span, most, |event| each(state, &event))
     }
 
     /// The next event where publishers may displace it.

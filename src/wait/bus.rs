@@ -287,14 +287,14 @@ impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
     }
 
     #[inline]
-    fn take_most(
+    fn show_most(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&State, E),
+        mut each: impl FnMut(&State, &E),
     ) -> usize {
         let table = self.wait.table;
-        self.consumer.take_most(span, most, |state, event| {
+        self.consumer.show_most(span, most, |state, event| {
             table.wake();
             each(state, event);
         })
