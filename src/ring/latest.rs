@@ -48,7 +48,8 @@ struct Claim {
     claimed: Word,
 }
 
-/// The newest of many values.
+/// The newest of many values. In this order small cores reach each part of a cell in one instruction.
+#[repr(C)]
 pub(crate) struct Cells<E> {
     state: AtomicWord,
     /// Events that found no free cell.
