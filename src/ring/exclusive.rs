@@ -186,7 +186,8 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     pub(crate) fn take_mut(&mut self, span: &mut Span) -> Option<E> {
         if P::EVICTS && SECTIONS {
             let state = self.state();
-            let cell = state.keep(state.exchange_step(state.spare.load(Relaxed), span.end)?);
+            let left = state.spare.load(Relaxed).wrapping_add(Self::SHAPE.slots);
+            let cell = state.keep(state.exchange_step(left, span.end)?);
             // SAFETY: an entry named it.
             let cell = unsafe { self.core().cell(cell) };
             // SAFETY: it is the spare now, and its event is not read again.

@@ -220,7 +220,7 @@ pub struct State<T: ?Sized = [AtomicWord]> {
     taken: CachePadded<AtomicWord>,
     /// Positions that the consumer found displaced.
     skipped: AtomicWord,
-    /// The consumer's spare cell, xor `N`, on a ring that displaces.
+    /// The consumer's spare cell, less `N`, on a ring that displaces.
     spare: AtomicWord,
     /// Whether the consumer is claimed.
     consumer: AtomicWord,

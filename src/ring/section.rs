@@ -34,7 +34,7 @@ impl State {
     /// displaces. `None`: nothing waits before `end`.
     #[inline(never)]
     pub(super) fn exchange(&self, end: Word) -> Option<usize> {
-        let left = self.spare.load(Relaxed);
+        let left = self.spare.load(Relaxed).wrapping_add(self.entries.0.len() as Word);
         let oldest = section(|| self.exchange_step(left, end))?;
         Some(self.keep(oldest))
     }
@@ -74,7 +74,7 @@ impl State {
     }
 
     /// [`exchange`](Self::exchange), where nobody can come in between, but for the consumer's own part:
-    /// both cells are given as the spare is kept.
+    /// it leaves one cell, and gets another.
     #[inline(always)]
     pub(super) fn exchange_step(&self, left: Word, end: Word) -> Option<Word> {
         let taken = self.taken.0.load(Relaxed);
@@ -82,19 +82,18 @@ impl State {
         if !before(head, end) {
             return None;
         }
-        let (entry, index) = self.entry(head);
-        let kept = index ^ self.entries.0.len() as Word;
-        let oldest = entry.load(Relaxed) ^ kept;
-        entry.store(left ^ kept, Relaxed);
         self.taken.0.store(taken.wrapping_add(1), Relaxed);
-        Some(oldest)
+        let (entry, index) = self.entry(head);
+        let oldest = entry.load(Relaxed);
+        entry.store(left ^ index, Relaxed);
+        Some(oldest ^ index)
     }
 
     /// Makes a cell the spare one.
     #[inline(always)]
     pub(super) fn keep(&self, cell: Word) -> usize {
-        self.spare.store(cell, Relaxed);
-        (cell ^ self.entries.0.len() as Word) as usize
+        self.spare.store(cell.wrapping_sub(self.entries.0.len() as Word), Relaxed);
+        cell as usize
     }
 
     /// The entry with this index, and the index.

@@ -156,7 +156,7 @@ impl<'a, E> Reader<'a, E> {
             let age = shape.age(found, head);
             if age.wrapping_sub(shape.committed::<P>()) < shape.phase() {
                 let spare = &state.spare;
-                let left = (spare.load(Relaxed) ^ shape.slots) as usize;
+                let left = spare.load(Relaxed).wrapping_add(shape.slots) as usize;
                 let free = shape.naming(left, head.wrapping_add(shape.slots));
                 // Release: pairs with the Acquire in `publish` and `first_younger`; the event that was
                 // in the spare is out.
@@ -165,7 +165,7 @@ impl<'a, E> Reader<'a, E> {
                     continue;
                 }
                 let cell = shape.cell::<P>(found, head);
-                spare.store(cell as Word ^ shape.slots, Relaxed);
+                spare.store((cell as Word).wrapping_sub(shape.slots), Relaxed);
                 state.pass(&state.taken.0, 1);
                 // SAFETY: an entry named it.
                 let cell = unsafe { core.cell(cell) };
