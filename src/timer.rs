@@ -124,17 +124,24 @@ impl<E> Error for Unscheduled<E> {}
 
 /// The event of a node. Not an `Option`, whose `None` need not be zero.
 #[repr(u8)]
-enum Place<E> {
+enum Content<E> {
     Free,
     Pending(E),
 }
 
 struct Node<E> {
-    event: Place<E>,
+    event: Content<E>,
     /// Zero: fires once.
     period: u32,
     /// The number of the timer, to tell it from the ones before and after it.
     number: u32,
+}
+
+/// Where a node is in the wheel.
+struct Place {
+    deadline: u32,
+    /// The one before in its list, unless this is the first.
+    previous: Link,
 }
 
 /// Events for later: room for `N` timers, which fire in the order of their deadlines, from the tick.
@@ -196,13 +203,11 @@ struct Node<E> {
 /// ```
 pub struct Timers<E, const N: usize> {
     nodes: [Node<E>; N],
-    /// What the wheel needs of each node, apart from it and from each other: walking a list reads
-    /// `next` alone, which stays in the cache.
-    deadline: [u32; N],
+    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which stays in
+    /// the cache.
+    place: [Place; N],
     /// The next of the list, of the last one the first. Of a free node, the next free one.
     next: [Link; N],
-    /// The one before, unless this is the first of its list.
-    previous: [Link; N],
     /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that node is
     /// the first one. There are `NEAR` of them; the rest is not used.
     near: [Link; N],
@@ -274,10 +279,9 @@ impl<E, const N: usize> Timers<E, N> {
     pub const fn starting_at(now: u32) -> Self {
         const { Self::VALID };
         Self {
-            nodes: [const { Node { event: Place::Free, period: 0, number: 0 } }; N],
-            deadline: [0; N],
+            nodes: [const { Node { event: Content::Free, period: 0, number: 0 } }; N],
+            place: [const { Place { deadline: 0, previous: 0 } }; N],
             next: [0; N],
-            previous: [0; N],
             near: [0; N],
             near_groups: 0,
             far: [[0; SLOTS]; LEVELS],
@@ -436,7 +440,7 @@ impl<E, const N: usize> Timers<E, N> {
         let deadline = self.clock.wrapping_add(ahead);
         let number = self.scheduled;
         self.scheduled = number.wrapping_add(1);
-        *self.node(link) = Node { event: Place::Pending(event), period, number };
+        *self.node(link) = Node { event: Content::Pending(event), period, number };
         self.append(link, deadline);
         Ok(TimerId { link, number })
     }
@@ -469,7 +473,7 @@ impl<E, const N: usize> Timers<E, N> {
     #[must_use]
     pub fn is_pending(&self, timer: TimerId) -> bool {
         self.nodes.get(usize::from(timer.link)).is_some_and(|node| {
-            node.number == timer.number && matches!(node.event, Place::Pending(_))
+            node.number == timer.number && matches!(node.event, Content::Pending(_))
         })
     }
 
@@ -598,7 +602,7 @@ impl<E, const N: usize> Timers<E, N> {
         self.occupied[level] &= !(1 << slot);
         let mut link = self.next[at(last)];
         loop {
-            let (deadline, next) = (self.deadline[at(link)], self.next[at(link)]);
+            let (deadline, next) = (self.place[at(link)].deadline, self.next[at(link)]);
             self.append(link, deadline);
             if link == last {
                 return;
@@ -634,7 +638,7 @@ impl<E, const N: usize> Timers<E, N> {
                 self.append(link, next);
                 sink(event).is_err() && {
                     self.unlink(link);
-                    self.deadline[at(link)] = deadline;
+                    self.place[at(link)].deadline = deadline;
                     true
                 }
             } else {
@@ -662,7 +666,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// The event of a periodic timer.
     fn copy(&self, link: Link) -> E {
         match (&self.nodes[usize::from(link)].event, self.clone) {
-            (Place::Pending(event), Some(clone)) => clone(event),
+            (Content::Pending(event), Some(clone)) => clone(event),
             _ => unreachable!("a periodic timer has an event that can be cloned"),
         }
     }
@@ -670,10 +674,10 @@ impl<E, const N: usize> Timers<E, N> {
     /// How many timers are due.
     fn due(&self) -> usize {
         let lag = self.clock.wrapping_sub(self.elapsed);
-        let pending = |node: &Node<E>| matches!(node.event, Place::Pending(_));
-        let due = |deadline: &u32| deadline.wrapping_sub(self.elapsed) <= lag;
-        let nodes = self.nodes.iter().zip(&self.deadline).take(usize::from(self.used));
-        nodes.filter(|(node, deadline)| pending(node) && due(deadline)).count()
+        let pending = |node: &Node<E>| matches!(node.event, Content::Pending(_));
+        let due = |place: &Place| place.deadline.wrapping_sub(self.elapsed) <= lag;
+        let nodes = self.nodes.iter().zip(&self.place).take(usize::from(self.used));
+        nodes.filter(|(node, place)| pending(node) && due(place)).count()
     }
 
     #[inline(always)]
@@ -724,8 +728,7 @@ impl<E, const N: usize> Timers<E, N> {
         let previous = if last == 0 { link } else { last - 1 };
         let next = mem::replace(&mut self.next[at(previous)], link);
         self.next[at(link)] = next;
-        self.previous[at(link)] = previous;
-        self.deadline[at(link)] = deadline;
+        self.place[at(link)] = Place { deadline, previous };
     }
 
     /// Makes a node the first of a list of the lowest level.
@@ -738,14 +741,14 @@ impl<E, const N: usize> Timers<E, N> {
         } else {
             let first = mem::replace(&mut self.next[at(last - 1)], link);
             self.next[at(link)] = first;
-            self.previous[at(first)] = link;
+            self.place[at(first)].previous = link;
         }
     }
 
     /// Takes a node out of its list.
     fn unlink(&mut self, link: Link) {
-        let deadline = self.deadline[at(link)];
-        let (next, previous) = (self.next[at(link)], self.previous[at(link)]);
+        let deadline = self.place[at(link)].deadline;
+        let (next, previous) = (self.next[at(link)], self.place[at(link)].previous);
         let last = *self.list(deadline) - 1;
         if next == link {
             *self.list(deadline) = 0;
@@ -759,7 +762,7 @@ impl<E, const N: usize> Timers<E, N> {
             if link == last {
                 *self.list(deadline) = previous + 1;
             } else {
-                self.previous[at(next)] = previous;
+                self.place[at(next)].previous = previous;
             }
         }
     }
@@ -770,15 +773,15 @@ impl<E, const N: usize> Timers<E, N> {
         let free = mem::replace(&mut self.free, link);
         self.len -= 1;
         self.next[at(link)] = free;
-        match mem::replace(&mut self.node(link).event, Place::Free) {
-            Place::Pending(event) => event,
-            Place::Free => unreachable!("a free node in a list"),
+        match mem::replace(&mut self.node(link).event, Content::Free) {
+            Content::Pending(event) => event,
+            Content::Free => unreachable!("a free node in a list"),
         }
     }
 
     /// Undoes `release`, which was the last thing that happened.
     fn restore(&mut self, link: Link, event: E) {
-        self.node(link).event = Place::Pending(event);
+        self.node(link).event = Content::Pending(event);
         self.free = self.next[at(link)];
         self.len += 1;
     }
