@@ -11,6 +11,7 @@ use core::hint::black_box;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::env;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,7 @@ fn route_repeated(size: usize) -> Row {
     let sip: HashMap<Box<str>, Arc<[usize]>> =
         fold.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     let subject = Subject::from_static(SUBJECT);
+    let shared = Mutex::new(fold.clone());
     Row {
         name: format!("route a repeated subject, {size} subscriptions"),
         contenders: vec![
@@ -146,13 +148,22 @@ fn route_repeated(size: usize) -> Row {
                     black_box(&held);
                 }),
             ),
+            // Both may be asked from any thread.
             (
-                "HashMap, foldhash",
+                "HashMap in a Mutex, foldhash",
+                Some(1.3),
+                work(move |_| {
+                    let routes = shared.lock().expect("nobody panics");
+                    assert_eq!(routes[black_box(SUBJECT)].len(), 1);
+                }),
+            ),
+            (
+                "HashMap of one thread, foldhash",
                 Some(1.3),
                 work(move |_| assert_eq!(fold[black_box(SUBJECT)].len(), 1)),
             ),
             (
-                "HashMap, SipHash",
+                "HashMap of one thread, SipHash",
                 Some(1.0),
                 work(move |_| assert_eq!(sip[black_box(SUBJECT)].len(), 1)),
             ),
