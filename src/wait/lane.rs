@@ -47,9 +47,9 @@ impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
 /// The one publishing end of a lane that can be awaited: a [`Producer`] that wakes the consumer, and that
 /// can wait for room.
 ///
-/// Two places are enough for both ends, and one where only the consumer waits. To wake costs a fence, a
-/// load and a branch when nobody waits: where a fence is as dear as a read-modify-write, as on x86, little
-/// is left of what a lane saves.
+/// Two places are enough for both ends, and one where only the consumer waits. A publish stays wait-free
+/// when nobody waits, and costs a fence, a load and a branch more; on x86 the fence costs more than
+/// the rest.
 ///
 /// # Examples
 ///
