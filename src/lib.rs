@@ -163,8 +163,8 @@ pub use topic::{
     Selective, Subscriber, SubscriberStats, Topic, TopicStats, Unread, Watcher,
 };
 pub use wait::{
-    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, NextEvent,
-    PublishWait, Ready, WaitUntil, Waiters,
+    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedProducer, AwaitedPublisher, AwaitedSubscriber,
+    AwaitedWatcher, NextEvent, PublishWait, Ready, WaitUntil, Waiters,
 };
 
 /// The examples of the README, compiled and run.

@@ -8,14 +8,14 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 
 use tickbus::{
-    Answers, Awaited, AwaitedConsumer, AwaitedDrain, AwaitedSubscriber, AwaitedWatcher, Budget,
-    Bus, Changed, Consumer, Deferred, Delivery, Dispatch, Drain, DrainMut, DropNewest, DropOldest,
-    Feed, Fired, Flow, Full, GatedTopic, Gating, Hold, HoldConsumer, Ignored, Incomplete,
-    InvalidPattern, InvalidRequest, InvalidSubject, Lagged, Lane, Latest, Listeners, Many,
-    NextEvent, Overrun, Pattern, Producer, PublishWait, Publisher, Ready, Reject, Report,
-    RequestId, Requests, Selective, Single, Stats, Subject, Subscriber, SubscriberStats, TimerId,
-    Timers, TooManySubscribers, TooManyWaiters, Topic, TopicStats, Unread, Unscheduled, Until,
-    WaitUntil, Waiters, Watcher,
+    Answers, Awaited, AwaitedConsumer, AwaitedDrain, AwaitedProducer, AwaitedPublisher,
+    AwaitedSubscriber, AwaitedWatcher, Budget, Bus, Changed, Consumer, Deferred, Delivery,
+    Dispatch, Drain, DrainMut, DropNewest, DropOldest, Feed, Fired, Flow, Full, GatedTopic, Gating,
+    Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern, InvalidRequest, InvalidSubject,
+    Lagged, Lane, Latest, Listeners, Many, NextEvent, Overrun, Pattern, Producer, PublishWait,
+    Publisher, Ready, Reject, Report, RequestId, Requests, Selective, Single, Stats, Subject,
+    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, TooManyWaiters, Topic,
+    TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -37,8 +37,8 @@ fn with<P: Overrun + 'static>() {
     send_and_sync::<AwaitedDrain<'static, 'static, Event, P>>();
     send_and_sync::<NextEvent<'static, 'static, Event, P>>();
     send_and_sync::<Ready<'static, 'static, Event, P>>();
-    send::<PublishWait<'static, Event, 2, P>>();
-    send_and_sync::<PublishWait<'static, u8, 2, P>>();
+    send::<PublishWait<'static, Event, &'static Bus<Event, 2, P>>>();
+    send_and_sync::<PublishWait<'static, u8, &'static Bus<u8, 2, P>>>();
 }
 
 #[test]
@@ -77,6 +77,10 @@ fn what_keeps_events_for_one_owner_moves() {
 fn a_producer_moves() {
     send::<Producer<'static, Event>>();
     send_and_sync::<Producer<'static, u8>>();
+    send_and_sync::<Awaited<Lane<Event, 2>, 1>>();
+    send::<AwaitedProducer<'static, Event>>();
+    send_and_sync::<AwaitedProducer<'static, u8>>();
+    send::<PublishWait<'static, Event, &'static mut Producer<'static, Event>>>();
 }
 
 #[test]
@@ -130,6 +134,8 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<TooManySubscribers>();
     send_and_sync::<TooManyWaiters>();
     send_and_sync::<Awaited<Topic<u8, 2>, 1>>();
+    send_and_sync::<Awaited<Feed<u8, 2>, 1>>();
+    send_and_sync::<AwaitedPublisher<'static, u8>>();
     send_and_sync::<Awaited<GatedTopic<u8, 2, 1>, 1>>();
     send_and_sync::<Awaited<Latest<u8>, 1>>();
     send_and_sync::<AwaitedSubscriber<'static, u8>>();

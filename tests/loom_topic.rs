@@ -342,6 +342,35 @@ fn who_sees_an_event_sees_those_before() {
     }
 }
 
+/// Whoever subscribes while another goes round the ring finds what it publishes after that, or is told
+/// that it was overtaken: it does not begin behind a position that is still to be committed.
+#[test]
+fn joining_while_another_laps() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [None, Some(0), Some(1)], move || {
+            let topic = Shared::new(Topic::<Event, 2>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            run(
+                vec![
+                    Box::new(move || (10..13).for_each(|number| t.publish(event(number)))),
+                    Box::new(move || {
+                        let mut subscriber = t.subscribe();
+                        t.publish(event(20));
+                        put(read(&mut subscriber));
+                    }),
+                ],
+                reverse,
+            );
+            let found: Seen = take(&found);
+            let is_overtaken = found.iter().any(|found| *found < 0);
+            assert!(is_overtaken || found.contains(&20), "a false empty: {found:?}");
+            // How many events it got before its own.
+            found.iter().filter(|found| **found > 0).position(|found| *found == 20)
+        });
+    }
+}
+
 // ---- Feed --------------------------------------------------------------------------------------
 
 /// What one thread does after another, for no other reason than what is modelled: loom tells if the two
@@ -699,6 +728,38 @@ fn a_gate_orders_what_its_reader_did() {
                 reverse,
             );
             (t.0.stats().published, take(&told))
+        });
+    }
+}
+
+/// Who is told by the gate how far its reader is comes after what that has done so far.
+#[test]
+fn a_gate_tells_what_its_reader_did() {
+    for reverse in [false, true] {
+        outcomes(3, 4, [0, 1], move || {
+            let topic = Shared::new((GatedTopic::<Event, 2, 1>::new(), Work::new()));
+            let told = Arc::default();
+            let (t, put) = (topic.reach(), put(&told));
+            let mut subscriber = t.0.subscribe().unwrap();
+            t.0.publish(event(1)).unwrap();
+            run(
+                vec![
+                    Box::new(move || {
+                        t.1.write();
+                        assert_eq!(read(&mut subscriber), [1]);
+                        core::mem::forget(subscriber);
+                    }),
+                    Box::new(move || {
+                        let backlog = t.0.gate().unwrap().backlog;
+                        if backlog == 0 {
+                            assert_eq!(t.1.read(), 1);
+                        }
+                        put(backlog);
+                    }),
+                ],
+                reverse,
+            );
+            take::<usize>(&told)
         });
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
 use models::{Task, outcomes, run};
-use tickbus::{Awaited, Bus, Full, GatedTopic, Latest, TooManyWaiters, Topic, Waiters};
+use tickbus::{Awaited, Bus, Feed, Full, GatedTopic, Lane, Latest, TooManyWaiters, Topic, Waiters};
 
 /// Runs a future on this thread of the model, which blocks while it waits. It lets others run in between:
 /// who found a place changing hands is polled again at once, and again, until the place has changed.
@@ -402,6 +402,67 @@ fn a_consumer_gets_a_place_before_publishers() {
     }
 }
 
+// ---- Lanes -------------------------------------------------------------------------------------
+
+/// What is published one by one, and at once.
+#[test]
+fn a_consumer_waits_for_a_producer() {
+    type Way = fn(tickbus::AwaitedProducer<'_, u32>);
+    let ways: [Way; 2] = [
+        |mut producer| [1, 2].into_iter().for_each(|event| producer.publish(event).unwrap()),
+        |mut producer| producer.publish_batch(&[1, 2]).unwrap(),
+    ];
+    for (reverse, way) in [false, true].into_iter().flat_map(|each| ways.map(|way| (each, way))) {
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
+            let lane = Arc::new(Awaited::<Lane<u32, 2>, 1>::new(Lane::new()));
+            let (reads, publishes) = (Arc::clone(&lane), lane);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        let first = block_on(events.next_event());
+                        block_on(events.ready());
+                        let second = events.drain().next().expect("it said so");
+                        vec![first, second]
+                    }),
+                    Box::new(move || {
+                        way(publishes.producer().unwrap());
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// Both ends wait for the other, on a lane of two.
+#[test]
+fn both_ends_of_a_lane_wait() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![vec![1, 2, 3, 4], vec![]]], move || {
+            let lane = Arc::new(Awaited::<Lane<u32, 2>, 2>::new(Lane::new()));
+            let (reads, publishes) = (Arc::clone(&lane), lane);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        (0..4).map(|_| block_on(events.next_event())).collect()
+                    }),
+                    Box::new(move || {
+                        let mut producer = publishes.producer().unwrap();
+                        for event in 1..=4 {
+                            block_on(producer.publish_wait(event)).expect("there are two places");
+                        }
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
 // ---- Topics and latest values ------------------------------------------------------------------
 
 /// What all threads of one execution reach.
@@ -435,6 +496,32 @@ fn a_subscriber_waits_for_a_publisher() {
                     Box::new(move || {
                         topic.publish(1);
                         topic.publish(2);
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+#[test]
+fn a_subscriber_waits_for_the_publisher_of_a_feed() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![vec![Ok(1), Ok(2)], vec![]]], move || {
+            let owner = Reached::new(Awaited::<Feed<u64, 2>, 1>::new(Feed::new()));
+            let feed = owner.get();
+            let mut subscriber = feed.subscribe();
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut next = || block_on(subscriber.next_event()).expect("a place");
+                        vec![next(), next()]
+                    }),
+                    Box::new(move || {
+                        let mut publisher = feed.publisher().unwrap();
+                        publisher.publish(1);
+                        publisher.publish(2);
                         vec![]
                     }),
                 ],

@@ -19,8 +19,9 @@ use std::sync::Mutex;
 use std::thread::{self, Thread};
 
 use tickbus::{
-    Awaited, AwaitedSubscriber, Budget, Bus, Changed, Dispatch, DropNewest, DropOldest, Event,
-    Full, GatedTopic, Lagged, Latest, Overrun, TooManyWaiters, Topic, Waiters,
+    Awaited, AwaitedConsumer, AwaitedProducer, AwaitedSubscriber, Budget, Bus, Changed, Dispatch,
+    DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun, Single,
+    TooManyWaiters, Topic, Waiters,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -698,6 +699,88 @@ fn a_waker_whose_clone_panics_costs_no_place() {
     assert!(task.poll(&mut waiters.wait_until(|| None::<()>)).is_pending());
 }
 
+// ---- Lanes --------------------------------------------------------------------------------------
+
+type Path<const W: usize> = Awaited<Lane<u32, 2>, W>;
+
+#[test]
+fn every_way_to_publish_wakes_the_consumer_of_a_lane_once() {
+    let ways: [fn(&mut AwaitedProducer<'_, u32>); 3] = [
+        |producer| producer.publish(1).unwrap(),
+        |producer| producer.publish_batch(&[1]).unwrap(),
+        |producer| block_on(producer.publish_wait(1)).unwrap(),
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let lane = Path::<2>::default();
+        let (mut producer, mut events) = (lane.producer().unwrap(), lane.consumer().unwrap());
+        let task = Task::new();
+        let mut next = events.next_event();
+        assert_eq!(task.poll(&mut next), Poll::Pending, "way {number}");
+        way(&mut producer);
+        way(&mut producer);
+        assert_eq!(task.woken(), 1, "way {number}");
+        assert_eq!(task.poll(&mut next), Poll::Ready(1), "way {number}");
+    }
+}
+
+#[test]
+fn every_way_to_take_wakes_the_producer_of_a_lane() {
+    let ways: [fn(AwaitedConsumer<'_, u32, Single>); 4] = [
+        |mut events| assert_eq!(block_on(events.next_event()), 1),
+        |mut events| assert_eq!(events.drain().next(), Some(1)),
+        |mut events| events.drain().for_each(drop),
+        |mut events| {
+            block_on(events.ready());
+            assert_eq!(events.drain().at_most(1).count(), 1);
+        },
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let lane = Path::<2>::default();
+        let mut producer = lane.producer().unwrap();
+        producer.publish_batch(&[1, 2]).unwrap();
+        let task = Task::new();
+        let mut third = producer.publish_wait(3);
+        assert_eq!(task.poll(&mut third), Poll::Pending, "way {number}");
+        way(lane.consumer().unwrap());
+        assert_eq!(task.woken(), 1, "way {number}");
+        assert_eq!(task.poll(&mut third), Poll::Ready(Ok(())), "way {number}");
+        assert_eq!(task.held(), 0, "way {number}");
+    }
+}
+
+#[test]
+fn a_producer_that_gave_up_has_left_no_trace() {
+    let lane = Path::<1>::default();
+    let mut producer = lane.producer().unwrap();
+    producer.publish_batch(&[1, 2]).unwrap();
+    let task = Task::new();
+    let mut third = producer.publish_wait(3);
+    assert_eq!(task.poll(&mut third), Poll::Pending);
+    assert_eq!(third.into_event(), Some(3));
+    assert_eq!(task.held(), 0);
+    let stats = lane.stats();
+    assert_eq!((stats.published, stats.refused, lane.len()), (2, 0, 2));
+    assert_eq!(producer.publish(4), Err(Full(4)), "this one counts");
+    assert_eq!(lane.stats().refused, 1);
+    assert!(lane.consumer().unwrap().drain().eq([1, 2]));
+    assert!(lane.is_empty());
+}
+
+#[test]
+fn a_producer_that_finds_no_place_gets_its_event_back() {
+    let lane = Path::<1>::default();
+    let mut producer = lane.producer().unwrap();
+    producer.publish_batch(&[1, 2]).unwrap();
+    let task = Task::new();
+    let mut forgotten = producer.publish_wait(3);
+    assert_eq!(task.poll(&mut forgotten), Poll::Pending);
+    mem::forget(forgotten);
+    assert_eq!(task.poll(&mut producer.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(lane.stats().refused, 0);
+    assert!(lane.consumer().unwrap().drain().eq([1, 2]));
+    assert_eq!(task.poll(&mut producer.publish_wait(4)), Poll::Ready(Ok(())));
+}
+
 // ---- Topics and latest values -------------------------------------------------------------------
 
 #[test]
@@ -713,6 +796,31 @@ fn a_publish_wakes_every_subscriber_that_waits() {
     for (task, wait) in tasks.iter().zip(&mut waits) {
         assert_eq!(task.woken(), 1);
         assert_eq!(task.poll(wait), Poll::Ready(Ok(Ok(7))));
+    }
+}
+
+#[test]
+fn the_publisher_of_a_feed_wakes_every_subscriber_that_waits() {
+    let feed: Awaited<Feed<u32, 2>, 2> = Awaited::default();
+    let mut publisher = feed.publisher().unwrap();
+    assert!(feed.publisher().is_none(), "it is claimed");
+    let mut subscribers = [(); 2].map(|()| feed.subscribe());
+    let tasks = [(); 2].map(|()| Task::new());
+    {
+        let mut waits = subscribers.each_mut().map(|subscriber| Box::pin(subscriber.next_event()));
+        for (task, wait) in tasks.iter().zip(&mut waits) {
+            assert!(task.poll(wait).is_pending());
+        }
+        publisher.publish(7);
+        for (task, wait) in tasks.iter().zip(&mut waits) {
+            assert_eq!(task.woken(), 1);
+            assert_eq!(task.poll(wait), Poll::Ready(Ok(Ok(7))));
+        }
+    }
+    (8..=10).for_each(|event| publisher.publish(event));
+    for subscriber in &mut subscribers {
+        assert_eq!(block_on(subscriber.next_event()), Ok(Err(Lagged(1))));
+        assert!(subscriber.read().eq([Ok(9), Ok(10)]));
     }
 }
 
@@ -829,6 +937,29 @@ fn block_on_carries_everything_across_threads_in_order() {
     assert_eq!(next, [EVENTS; 3]);
     let stats = BUS.stats();
     assert_eq!((stats.published, stats.refused), (3 * EVENTS as usize, 0));
+}
+
+#[test]
+fn a_lane_carries_everything_across_threads_in_order() {
+    const EVENTS: u32 = if cfg!(miri) { 50 } else { 20_000 };
+    static LANE: Awaited<Lane<u32, 4>, 2> = Awaited::new(Lane::new());
+    let publisher = thread::spawn(|| {
+        let mut producer = LANE.producer().unwrap();
+        block_on(async {
+            for number in 0..EVENTS {
+                producer.publish_wait(number).await.expect("2 places, 2 tasks");
+            }
+        });
+    });
+    let mut events = LANE.consumer().unwrap();
+    block_on(async {
+        for number in 0..EVENTS {
+            assert_eq!(events.next_event().await, number);
+        }
+    });
+    publisher.join().unwrap();
+    let stats = LANE.stats();
+    assert_eq!((stats.published, stats.refused), (EVENTS as usize, 0));
 }
 
 /// Publishers that give up at random, beside one that does not.

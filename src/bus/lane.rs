@@ -153,10 +153,16 @@ impl<E> Producer<'_, E> {
     /// ```
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
-        self.core.publish_alone(event).map_err(|event| {
+        self.offer(event).map_err(|event| {
             self.core.turn_away(1);
             Full(event)
         })
+    }
+
+    /// [`publish`](Self::publish) that does not count what was refused.
+    #[inline(always)]
+    pub(crate) fn offer(&mut self, event: E) -> Result<(), E> {
+        self.core.publish_alone(event)
     }
 
     /// Publishes `events`, in order. The consumer sees all of them at once.

@@ -51,7 +51,7 @@
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
 //! | `Ring::claims` | claims | Release → Acquire in `is_all_claimed`, `committed`: the commits before; with the fences: the parts |
-//! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in |
+//! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in; in `committed`: the commits before |
 //! | `Ring::lost` | publishers | Relaxed: it is right by itself |
 //!
 //! `tests/loom_topic.rs` has the models, `tests/mutants/topic.list` what they notice.
@@ -410,8 +410,9 @@ impl<'a, E: Copy> View<'a, E> {
         let mut position = self.committed();
         loop {
             let slot = self.at(position);
-            // Acquire: as in `publish`.
-            let entry = slot.entry.load(Acquire);
+            // Relaxed: whoever sees our commit sees the entries, too, that we have seen committed before it. And
+            // the cell of one that is not committed is somebody else's.
+            let entry = slot.entry.load(Relaxed);
             if entry ^ position >= span {
                 position = position.wrapping_add(1);
                 continue;

@@ -85,16 +85,14 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     /// assert_eq!(third.into_event(), Some(3)); // enough of waiting
     /// assert_eq!(BUS.stats().refused, 0);
     /// ```
-    pub fn publish_wait(&self, event: E) -> PublishWait<'_, E, N, P> {
-        let wait = Waiting::new(self.waiters.table());
-        PublishWait { bus: &self.inner, event: Some(event), wait }
+    pub fn publish_wait(&self, event: E) -> PublishWait<'_, E, &Bus<E, N, P>> {
+        PublishWait::new(&self.inner, event, self.waiters.table())
     }
 
     /// Claims the reading end: [`Bus::consumer`].
     #[must_use]
     pub fn consumer(&self) -> Option<AwaitedConsumer<'_, E, P>> {
-        let wait = Waiting::new(self.waiters.table());
-        self.inner.consumer().map(|consumer| AwaitedConsumer { consumer, wait })
+        Some(AwaitedConsumer::new(self.inner.consumer()?, self.waiters.table()))
     }
 
     /// How many events wait.
@@ -122,15 +120,34 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     }
 }
 
-/// A publish that waits for room: [`Awaited::publish_wait`].
+/// Where an event may be offered that has to wait if there is no room.
+pub trait Offer<E> {
+    /// Publishes the event, and gives what was displaced; or gives it back, and counts nothing.
+    fn offer(&mut self, event: E) -> Result<Option<E>, E>;
+}
+
+impl<E, const N: usize, P: Overrun> Offer<E> for &Bus<E, N, P> {
+    #[inline(always)]
+    fn offer(&mut self, event: E) -> Result<Option<E>, E> {
+        Bus::offer(self, event)
+    }
+}
+
+/// A publish to `T` that waits for room: [`Awaited::publish_wait`], [`AwaitedProducer::publish_wait`].
+///
+/// [`AwaitedProducer::publish_wait`]: crate::AwaitedProducer::publish_wait
 #[must_use = "a future does nothing until it is polled"]
-pub struct PublishWait<'a, E, const N: usize, P: Overrun = Reject> {
-    bus: &'a Bus<E, N, P>,
+pub struct PublishWait<'a, E, T> {
+    to: T,
     event: Option<E>,
     wait: Waiting<'a>,
 }
 
-impl<E, const N: usize, P: Overrun> PublishWait<'_, E, N, P> {
+impl<'a, E, T> PublishWait<'a, E, T> {
+    pub(super) fn new(to: T, event: E, table: &'a Table) -> Self {
+        Self { to, event: Some(event), wait: Waiting::new(table) }
+    }
+
     /// Waits no longer. The event, if it has not been published or given back.
     #[must_use]
     pub fn into_event(self) -> Option<E> {
@@ -139,19 +156,19 @@ impl<E, const N: usize, P: Overrun> PublishWait<'_, E, N, P> {
 }
 
 /// The event is never pinned.
-impl<E, const N: usize, P: Overrun> Unpin for PublishWait<'_, E, N, P> {}
+impl<E, T> Unpin for PublishWait<'_, E, T> {}
 
-impl<E, const N: usize, P: Overrun> Future for PublishWait<'_, E, N, P> {
+impl<E, T: Offer<E>> Future for PublishWait<'_, E, T> {
     type Output = Result<(), Full<E>>;
 
     /// # Panics
     ///
     /// If it was done before.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { bus, event, wait } = self.get_mut();
+        let Self { to, event, wait } = self.get_mut();
         let offer = || {
             let offered = event.take().expect("a future is not polled when it is done");
-            match bus.offer(offered) {
+            match to.offer(offered) {
                 Ok(displaced) => Some(displaced),
                 Err(back) => {
                     *event = Some(back);
@@ -173,7 +190,7 @@ impl<E, const N: usize, P: Overrun> Future for PublishWait<'_, E, N, P> {
     }
 }
 
-impl<E, const N: usize, P: Overrun> fmt::Debug for PublishWait<'_, E, N, P> {
+impl<E, T> fmt::Debug for PublishWait<'_, E, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PublishWait")
             .field("is_done", &self.event.is_none())
@@ -182,7 +199,8 @@ impl<E, const N: usize, P: Overrun> fmt::Debug for PublishWait<'_, E, N, P> {
     }
 }
 
-/// The one reading end of a bus that can be awaited: a [`Consumer`] that wakes those who wait for room.
+/// The one reading end of a bus or lane that can be awaited: a [`Consumer`] that wakes those who wait for
+/// room.
 ///
 /// It goes into a [`Dispatch`](crate::Dispatch) table as a `Consumer` does.
 ///
@@ -220,6 +238,10 @@ pub struct AwaitedConsumer<'a, E, P: Overrun = Reject> {
 }
 
 impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
+    pub(super) fn new(consumer: Consumer<'a, E, P>, table: &'a Table) -> Self {
+        Self { consumer, wait: Waiting::new(table) }
+    }
+
     /// Waits until events can be drained. Takes none, so it may be dropped at any time.
     ///
     /// On a [`DropOldest`](crate::DropOldest) bus they may be displaced before the drain begins.

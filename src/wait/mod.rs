@@ -1,6 +1,7 @@
 //! Waiting, for tasks of any async runtime: [`Waiters`], and what has them: [`Awaited`].
 
 mod bus;
+mod lane;
 mod topic;
 
 use core::fmt;
@@ -10,7 +11,8 @@ use core::slice;
 use core::task::{Context, Poll, Waker};
 
 pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready};
-pub use self::topic::{AwaitedSubscriber, AwaitedWatcher};
+pub use self::lane::AwaitedProducer;
+pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
 use crate::TooManyWaiters;
 use crate::ring::waiter::{Ticket, Waiter};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, SeqCst, Word, fence};
@@ -136,7 +138,8 @@ impl<const W: usize> fmt::Debug for Waiters<W> {
 /// | inside | who can wait |
 /// |---|---|
 /// | [`Bus`](crate::Bus) | its consumer; publishers when it is full |
-/// | [`Topic`](crate::Topic) | subscribers |
+/// | [`Lane`](crate::Lane) | its consumer; its producer when it is full |
+/// | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers |
 /// | [`GatedTopic`](crate::GatedTopic) | subscribers; publishers when a gate is shut |
 /// | [`Latest`](crate::Latest) | watchers |
 ///

@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::{Awaited, Table};
 use crate::{
-    Changed, Full, GatedTopic, Lagged, Latest, Many, Publishers, Subscriber, TooManySubscribers,
-    TooManyWaiters, Topic, TopicStats, Watcher,
+    Changed, Feed, Full, GatedTopic, Lagged, Latest, Many, Publisher, Publishers, Single,
+    Subscriber, TooManySubscribers, TooManyWaiters, Topic, TopicStats, Watcher,
 };
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
@@ -23,6 +23,67 @@ impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
     /// [`Topic::subscribe`]. There may be any number of subscribers; `W` may wait at the same time.
     pub fn subscribe(&self) -> AwaitedSubscriber<'_, E> {
         AwaitedSubscriber::new(self.inner.subscribe(), self.waiters.table())
+    }
+}
+
+impl<E: Copy, const N: usize, const W: usize> Awaited<Feed<E, N>, W> {
+    /// Claims the publishing end: [`Feed::publisher`].
+    #[must_use]
+    pub fn publisher(&self) -> Option<AwaitedPublisher<'_, E>> {
+        Some(AwaitedPublisher { publisher: self.inner.publisher()?, table: self.waiters.table() })
+    }
+
+    /// [`Feed::subscribe`]. There may be any number of subscribers; `W` may wait at the same time.
+    pub fn subscribe(&self) -> AwaitedSubscriber<'_, E, Single> {
+        AwaitedSubscriber::new(self.inner.subscribe(), self.waiters.table())
+    }
+}
+
+/// The one publishing end of a feed that can be awaited: a [`Publisher`] that wakes subscribers.
+///
+/// # Examples
+///
+/// ```
+/// use core::task::{Context, Poll, Waker};
+/// use std::pin::pin;
+/// use tickbus::{Awaited, Feed, Lagged};
+///
+/// static SAMPLES: Awaited<Feed<u16, 2>, 2> = Awaited::new(Feed::new());
+/// let mut adc = SAMPLES.publisher().expect("this is the only publisher");
+/// let mut plot = SAMPLES.subscribe();
+/// let mut context = Context::from_waker(Waker::noop()); // an executor has a better one
+///
+/// assert_eq!(pin!(plot.next_event()).poll(&mut context), Poll::Pending);
+/// for sample in 1..=3 {
+///     adc.publish(sample); // the first wakes the task
+/// }
+/// assert_eq!(pin!(plot.next_event()).poll(&mut context), Poll::Ready(Ok(Err(Lagged(1)))));
+/// assert!(plot.read().eq([Ok(2), Ok(3)]));
+/// ```
+#[must_use = "a publisher that is dropped is given back"]
+pub struct AwaitedPublisher<'a, E: Copy> {
+    publisher: Publisher<'a, E>,
+    table: &'a Table,
+}
+
+impl<E: Copy> AwaitedPublisher<'_, E> {
+    /// [`Publisher::publish`]: never waits, never fails. Wakes the subscribers that wait.
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the event is published.
+    #[inline]
+    pub fn publish(&mut self, event: E) {
+        self.publisher.publish(event);
+        self.table.wake();
+    }
+}
+
+impl<E: Copy> fmt::Debug for AwaitedPublisher<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedPublisher")
+            .field("publisher", &self.publisher)
+            .finish_non_exhaustive()
     }
 }
 

@@ -131,7 +131,8 @@ impl Wake for Bell {
 }
 
 /// A full awaited bus with a task that waits for room, and the bell of the task.
-fn waiting() -> (&'static Waited, App, PublishWait<'static, Number, 2>, Arc<Bell>) {
+fn waiting()
+-> (&'static Waited, App, PublishWait<'static, Number, &'static Bus<Number, 2>>, Arc<Bell>) {
     let bus: &'static Waited = Box::leak(Box::new(Awaited::new(Bus::new())));
     let app = app(EventBusPlugin::new(bus), Update);
     bus.publish_batch(&[Number(1), Number(2)]).unwrap();

@@ -1,0 +1,145 @@
+//! A lane that can be awaited.
+
+use core::fmt;
+
+use super::bus::Offer;
+use super::{Awaited, AwaitedConsumer, PublishWait, Table};
+use crate::{Full, Lane, Producer, Single, Stats};
+
+impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
+    /// Claims the publishing end: [`Lane::producer`].
+    #[must_use]
+    pub fn producer(&self) -> Option<AwaitedProducer<'_, E>> {
+        Some(AwaitedProducer { producer: self.inner.producer()?, table: self.waiters.table() })
+    }
+
+    /// Claims the reading end: [`Lane::consumer`].
+    #[must_use]
+    pub fn consumer(&self) -> Option<AwaitedConsumer<'_, E, Single>> {
+        Some(AwaitedConsumer::new(self.inner.consumer()?, self.waiters.table()))
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Whether no event waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+
+    /// How many events fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+/// The one publishing end of a lane that can be awaited: a [`Producer`] that wakes the consumer, and that
+/// can wait for room.
+///
+/// Two places are enough for both ends, and one where only the consumer waits. A publish stays wait-free
+/// when nobody waits, and costs a fence, a load and a branch more; on x86 the fence costs more than
+/// the rest.
+///
+/// # Examples
+///
+/// ```
+/// use core::task::{Context, Poll, Waker};
+/// use std::pin::pin;
+/// use tickbus::{Awaited, Full, Lane};
+///
+/// static SAMPLES: Awaited<Lane<u16, 2>, 2> = Awaited::new(Lane::new());
+/// let mut adc = SAMPLES.producer().expect("this is the only producer");
+/// let mut samples = SAMPLES.consumer().expect("this task is the only consumer");
+/// let mut context = Context::from_waker(Waker::noop()); // an executor has a better one
+///
+/// assert_eq!(pin!(samples.next_event()).poll(&mut context), Poll::Pending);
+/// adc.publish(1)?; // this wakes the task
+/// assert_eq!(pin!(samples.next_event()).poll(&mut context), Poll::Ready(1));
+///
+/// adc.publish_batch(&[2, 3]).unwrap();
+/// assert_eq!(adc.publish(4), Err(Full(4))); // this never waits,
+/// let mut waiting = pin!(adc.publish_wait(4)); // and this does
+/// assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
+/// assert!(samples.drain().eq([2, 3])); // this wakes the producer
+/// assert_eq!(waiting.poll(&mut context), Poll::Ready(Ok(())));
+/// # Ok::<(), Full<u16>>(())
+/// ```
+#[must_use = "a producer that is dropped is given back"]
+pub struct AwaitedProducer<'a, E> {
+    producer: Producer<'a, E>,
+    table: &'a Table,
+}
+
+impl<'a, E> AwaitedProducer<'a, E> {
+    /// [`Producer::publish`]: never waits. Wakes the consumer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Producer::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If the waker of the consumer does, when the event is published.
+    #[inline]
+    pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        self.producer.publish(event)?;
+        self.table.wake();
+        Ok(())
+    }
+
+    /// [`Producer::publish_batch`]: never waits. Wakes the consumer once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Producer::publish_batch`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn publish_batch<'e>(&mut self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
+    where
+        E: Copy,
+    {
+        let done = self.producer.publish_batch(events);
+        self.table.wake();
+        done
+    }
+
+    /// Publishes `event`, and waits for room if there is none.
+    ///
+    /// The future has the event until it is done; dropping it drops the event, which then leaves no
+    /// trace on the lane and in its counts. [`PublishWait::into_event`] gets it back.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] gives the event back if it would have to wait and `W` others do. It does not count as
+    /// refused.
+    pub fn publish_wait(&mut self, event: E) -> PublishWait<'_, E, &mut Producer<'a, E>> {
+        PublishWait::new(&mut self.producer, event, self.table)
+    }
+}
+
+impl<E> Offer<E> for &mut Producer<'_, E> {
+    #[inline(always)]
+    fn offer(&mut self, event: E) -> Result<Option<E>, E> {
+        Producer::offer(self, event).map(|()| None)
+    }
+}
+
+impl<E> fmt::Debug for AwaitedProducer<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwaitedProducer").field("producer", &self.producer).finish_non_exhaustive()
+    }
+}
