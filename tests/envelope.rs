@@ -286,6 +286,14 @@ fn id_subject_and_time_are_always_written() {
 }
 
 #[test]
+fn the_time_that_stands_for_none_is_none() {
+    let zero = "0001-01-01T00:00:00Z".parse().unwrap();
+    let envelope = Envelope::unstamped("a").unwrap().with_time(zero);
+    assert_eq!(envelope.time(), None);
+    assert_eq!(read(&envelope.to_json()), envelope);
+}
+
+#[test]
 fn texts_are_escaped() {
     let envelope = bare("a\n.\u{1}\"\\").with_source("\u{7f}é\u{2028}");
     assert!(envelope.to_json().contains(r#""subject":"a\n.\u0001\"\\""#));

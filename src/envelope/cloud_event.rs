@@ -12,7 +12,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Envelope, Headers, TraceParent};
+use super::{Envelope, Headers, Timestamp, TraceParent};
 use crate::subject::Subject;
 
 /// Headers whose keys no attribute can have, and the attributes that stand for them.
@@ -259,7 +259,8 @@ impl<'de> Visitor<'de> for FromObject {
             None
         } else {
             let time = time.parse();
-            Some(time.map_err(|why| A::Error::custom(format_args!("`time`: {why}")))?)
+            let time = time.map_err(|why| A::Error::custom(format_args!("`time`: {why}")))?;
+            Some(time).filter(|time| *time != Timestamp::NONE)
         };
         if let Ok(parent) = attributes.get(TRACE_PARENT).parse::<TraceParent>() {
             let plain = parent.with_flags(0);

@@ -251,10 +251,10 @@ impl Envelope {
         self
     }
 
-    /// Sets the time.
+    /// Sets the time. 0001-01-01T00:00:00Z is none, as in JSON.
     #[must_use]
-    pub const fn with_time(mut self, time: Timestamp) -> Self {
-        self.time = Some(time);
+    pub fn with_time(mut self, time: Timestamp) -> Self {
+        self.time = (time != Timestamp::NONE).then_some(time);
         self
     }
 

@@ -35,7 +35,6 @@ const FIRST: jiff::Timestamp = jiff::Timestamp::constant(-62_167_219_200, 0);
 
 impl Timestamp {
     /// The time that stands for "none" in JSON: 0001-01-01T00:00:00Z.
-    #[cfg(feature = "json")]
     pub(super) const NONE: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
 
     /// The time so many nanoseconds after 1970-01-01T00:00:00Z; before it, if negative. Leap seconds
