@@ -236,19 +236,42 @@ fn never_too_many_where_there_are_enough() {
     for reverse in [false, true] {
         outcomes(2, 100, [vec![true, true]], move || {
             let shared = Arc::new(Waiters::<2>::new());
-            let comes_and_goes = || -> Task<bool> {
+            let comes_and_goes = |polls: usize| -> Task<bool> {
                 let shared = Arc::clone(&shared);
                 Box::new(move || {
                     (0..2).all(|_| {
                         let mut wait = shared.wait_until(|| None::<()>);
-                        let first = once(Pin::new(&mut wait));
-                        let second = once(Pin::new(&mut wait));
-                        first != Poll::Ready(Err(TooManyWaiters))
-                            && second != Poll::Ready(Err(TooManyWaiters))
+                        (0..polls).all(|_| once(Pin::new(&mut wait)).is_pending())
                     })
                 })
             };
-            run(vec![comes_and_goes(), comes_and_goes()], reverse)
+            run(vec![comes_and_goes(2), comes_and_goes(1)], reverse)
+        });
+    }
+}
+
+/// The same while somebody wakes one of them, which is polled in the middle of that: it is not counted
+/// for two.
+#[test]
+fn never_too_many_while_one_is_woken() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [vec![true, true, true]], move || {
+            let shared = Arc::new(Waiters::<2>::new());
+            let polls = |times: usize| -> Task<bool> {
+                let shared = Arc::clone(&shared);
+                Box::new(move || {
+                    let mut wait = shared.wait_until(|| None::<()>);
+                    let is_pending = (0..times).all(|_| once(Pin::new(&mut wait)).is_pending());
+                    core::mem::forget(wait);
+                    is_pending
+                })
+            };
+            let wakes = Arc::clone(&shared);
+            let wake: Task<bool> = Box::new(move || {
+                wakes.wake();
+                true
+            });
+            run(vec![polls(2), polls(1), wake], reverse)
         });
     }
 }

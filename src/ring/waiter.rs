@@ -90,3 +90,18 @@ impl Waiter {
         waker
     }
 }
+
+/// Whether there was a moment at which somebody waited at each place. One who has been at two of them
+/// does not count twice.
+pub(crate) fn are_all_armed(places: &[Waiter]) -> bool {
+    // What says "armed" only grows, with the rounds: where the sums are equal, so are the words.
+    let sum = || {
+        places.iter().try_fold(0, |sum: Word, place| {
+            // Acquire: pairs with the Release in `arm`; whoever is here has seen that he is no longer at the
+            // place before, so we see that, too, when we look again.
+            let found = place.state.load(Acquire);
+            (found & STATE == ARMED).then(|| sum.wrapping_add(found))
+        })
+    };
+    sum().is_some_and(|first| sum() == Some(first))
+}

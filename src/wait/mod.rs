@@ -14,7 +14,7 @@ pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready
 pub use self::lane::AwaitedProducer;
 pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
 use crate::TooManyWaiters;
-use crate::ring::waiter::{Ticket, Waiter};
+use crate::ring::waiter::{Ticket, Waiter, are_all_armed};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, SeqCst, Word, fence};
 
 /// Places for the wakers of up to `W` tasks that wait for something to change.
@@ -295,10 +295,9 @@ impl Table {
             let is_full = used as usize >= self.places.len();
             let next = if is_full { used } else { used.wrapping_add(1) };
             // By comparing and swapping also when it is full, so that it is full now and not a while ago.
-            // Acquire: pairs with the Release in `leave`; whoever is not counted has freed his place.
-            match self.used.compare_exchange(used, next, Acquire, Relaxed) {
+            match self.used.compare_exchange(used, next, Relaxed, Relaxed) {
                 Ok(_) if is_full => {
-                    let is_taken = self.places.iter().all(Waiter::is_armed);
+                    let is_taken = are_all_armed(&self.places);
                     return Err(if is_taken { NoPlace::Taken } else { NoPlace::Changing });
                 }
                 Ok(_) => break,
@@ -313,7 +312,7 @@ impl Table {
                     Err(back) => waker = back,
                 }
             }
-            // Acquire: as above. The next look sees what was freed before this.
+            // Acquire: pairs with the Release in `leave`; the next look sees what was freed before this.
             self.used.fetch_add(0, Acquire);
         }
     }
