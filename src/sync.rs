@@ -183,13 +183,17 @@ pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
 #[cfg_attr(target_has_atomic = "64", repr(align(128)))]
 pub(crate) struct CachePadded<T: ?Sized>(pub(crate) T);
 
-/// What a publisher does before it tries again: nothing, or on hosts, where the one who got ahead runs
-/// on another core, a pause of fixed length that lets go of the cache line. Waits for nobody.
+/// Whether others run on other cores, at a distance of cache lines that are worth a pause.
+pub(crate) const PAUSES: bool = cfg!(all(not(tickbus_loom), target_has_atomic = "64"));
+
+/// What a publisher does before it tries again, where that is of use: so many hints to the core that lets
+/// go of the cache line. Waits for nobody.
 #[inline(always)]
-pub(crate) fn pause() {
-    #[cfg(all(not(tickbus_loom), target_has_atomic = "64"))]
-    for _ in 0..8 {
-        core::hint::spin_loop();
+pub(crate) fn pause(hints: u32) {
+    if PAUSES {
+        for _ in 0..hints {
+            core::hint::spin_loop();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
 use super::{Core, LAP, Policy, RUNS, Ring, Shape, before};
-use crate::sync::{AcqRel, Acquire, Relaxed, Release, SECTIONS, Word, pause};
+use crate::sync::{AcqRel, Acquire, PAUSES, Relaxed, Release, SECTIONS, Word, pause};
 
 /// How many cells one claim of a batch takes.
 const RUN: usize = 1 << LAP;
@@ -45,29 +45,50 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             self.state().commit(claim.cell::<P>());
             return Ok(displaced);
         }
-        // Where nobody else is in the middle of a publish, the place to commit to is known before.
         let front = &self.state.front.0;
-        // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
-        let tail = front.tail.load(Acquire);
-        if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
-            // SAFETY: the claim is new.
-            let displaced = unsafe { self.fill(claim, event) };
-            let entry = self.core().entry(tail);
-            // Release: pairs with the Acquire in `first_younger`; the event is in.
-            if entry.compare_exchange_weak(claimed, committed, Release, Relaxed).is_ok() {
-                // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
-                // committed.
-                front.tail.store(tail.wrapping_add(1), Release);
-            } else {
-                self.commit(claim);
+        let mut pauses = 0;
+        loop {
+            // Where nobody else is in the middle of a publish, the place to commit to is known before.
+            // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
+            let tail = front.tail.load(Acquire);
+            if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
+                // SAFETY: the claim is new.
+                let displaced = unsafe { self.fill(claim, event) };
+                let entry = self.core().entry(tail);
+                // Release: pairs with the Acquire in `first_younger`; the event is in.
+                if entry.compare_exchange_weak(claimed, committed, Release, Relaxed).is_ok() {
+                    // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
+                    // committed.
+                    front.tail.store(tail.wrapping_add(1), Release);
+                } else {
+                    self.commit(claim);
+                }
+                return Ok(displaced);
             }
-            return Ok(displaced);
+            if !PAUSES || !self.let_others_finish(tail, &mut pauses) {
+                break;
+            }
         }
         let Some(claim) = self.claim() else { return Err(event) };
         // SAFETY: the claim is new.
         let displaced = unsafe { self.fill(claim, event) };
         self.commit(claim);
         Ok(displaced)
+    }
+
+    /// Pauses once, lest two who publish all the time get into each other's way. Whether another try is
+    /// of use: not if there is no room, if nobody has got on meanwhile, or after three of these.
+    #[cold]
+    #[inline(never)]
+    fn let_others_finish(&self, tail: Word, pauses: &mut u32) -> bool {
+        let front = &self.state.front.0;
+        let room = front.room.load(Relaxed);
+        if *pauses == 3 || !P::EVICTS && tail.wrapping_sub(room) >= Self::SHAPE.slots {
+            return false;
+        }
+        *pauses += 1;
+        pause(32 << *pauses);
+        front.tail.load(Relaxed) != tail
     }
 
     /// Claims the cell that the entry at `tail` names, if nobody else is in the middle of a publish.
@@ -145,7 +166,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             if front.alloc.compare_exchange_weak(alloc, next, AcqRel, Relaxed).is_ok() {
                 return Some((alloc, count, cells));
             }
-            pause();
+            pause(8);
         }
     }
 
@@ -164,7 +185,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             if let Some((claim, _)) = self.claim_entry(position, found) {
                 return Some(claim);
             }
-            pause();
+            pause(8);
         }
     }
 
@@ -230,7 +251,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             {
                 break;
             }
-            pause();
+            pause(8);
         }
         // Release: as in `publish`.
         tail.store(position.wrapping_add(1), Release);
