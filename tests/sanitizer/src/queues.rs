@@ -115,13 +115,19 @@ impl Seen {
     /// Takes some, in one of the ways there are.
     fn take<E: Sample, P: Overrun>(&mut self, consumer: &mut Consumer<'_, E, P>) {
         self.turn += 1;
-        match self.turn % 4 {
+        match self.turn % 5 {
             0 => consumer.drain().take(1).for_each(|event| self.check(&event)),
             1 => consumer.drain().for_each(|event| self.check(&event)),
             2 => {
                 for event in consumer.drain() {
                     self.check(&event);
                 }
+            }
+            3 => {
+                let mut events = Vec::new();
+                let count = consumer.drain().at_most(70).append_to(&mut events);
+                assert_eq!(count, events.len());
+                events.iter().for_each(|event| self.check(event));
             }
             _ => {
                 let mut left = 2;
