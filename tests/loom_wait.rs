@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
 use models::{Task, outcomes, run};
-use tickbus::{Awaited, Bus, Feed, Full, GatedTopic, Lane, Latest, TooManyWaiters, Topic, Waiters};
+use tickbus::{Awaited, Bus, Feed, Full, GatedTopic, Lane, Latest, Topic, Waiters};
 
 /// Runs a future on this thread of the model, which blocks while it waits. It lets others run in between:
 /// who found a place changing hands is polled again at once, and again, until the place has changed.

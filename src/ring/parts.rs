@@ -188,7 +188,9 @@ mod model {
         pub(in crate::ring) fn store(&self, event: E) {
             for (index, part) in self.0.iter().enumerate() {
                 // SAFETY: the models' events are arrays of words.
-                let word = unsafe { (&raw const event).cast::<Word>().add(index).read_unaligned() };
+                let word = unsafe { (&raw const event).cast::<Word>().add(index) };
+                // SAFETY: the same.
+                let word = unsafe { word.read_unaligned() };
                 part.store(word, Relaxed);
             }
         }
@@ -198,7 +200,9 @@ mod model {
             for (index, part) in self.0.iter().enumerate() {
                 let place = event.as_mut_ptr().cast::<Word>();
                 // SAFETY: there are as many parts as words in an `E`.
-                unsafe { place.add(index).write_unaligned(part.load(Relaxed)) };
+                let place = unsafe { place.add(index) };
+                // SAFETY: the same.
+                unsafe { place.write_unaligned(part.load(Relaxed)) };
             }
             event
         }

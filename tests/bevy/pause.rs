@@ -2,6 +2,7 @@
 
 use bevy_app::{App, Update};
 use bevy_ecs::message::Messages;
+#[cfg(feature = "bevy_time")]
 use bevy_ecs::prelude::*;
 use tickbus::bevy::{EventBusConfig, EventBusPlugin, EventBusState, FrameBudget, PausePolicy};
 use tickbus::{Bus, DropOldest, Overrun, Reject};
