@@ -148,6 +148,7 @@ mod cell {
 
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
+use core::sync::atomic::Ordering;
 pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 /// A part of an event that may be read while it is written. Loads and stores only: every target has
 /// them.
@@ -176,6 +177,14 @@ pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
     #[cfg(not(any(tickbus_sections, not(any(target_has_atomic = "ptr", tickbus_loom)))))]
     step()
 }
+
+/// Whether an exchange orders what comes after it for nothing: on x86, where each is a fence of the machine.
+/// The model checker does not know such exchanges: there, and elsewhere, a fence follows where it is needed.
+pub(crate) const EXCHANGES_ARE_FENCES: bool =
+    cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), not(tickbus_loom))) && !SECTIONS;
+
+/// The ordering of an exchange that commits an event: `Release`, and `SeqCst` where that costs nothing.
+pub(crate) const COMMIT: Ordering = if EXCHANGES_ARE_FENCES { SeqCst } else { Release };
 
 /// Keeps what the publishers write off the cache line of what the consumer writes. Pads nothing
 /// where the word has 32 bits: a microcontroller has no such lines and no RAM to spare.

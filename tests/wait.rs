@@ -14,8 +14,9 @@ use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::panic::catch_unwind;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::thread::{self, Thread};
 
 use tickbus::{
@@ -937,6 +938,40 @@ fn block_on_carries_everything_across_threads_in_order() {
     assert_eq!(next, [EVENTS; 3]);
     let stats = BUS.stats();
     assert_eq!((stats.published, stats.refused), (3 * EVENTS as usize, 0));
+}
+
+/// Each answer is published just when the other side goes to sleep, or just before.
+#[test]
+fn nobody_sleeps_through_a_publish() {
+    const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
+    type Ball = Awaited<Bus<u32, 4>, 1>;
+    static PING: [Ball; 2] = [const { Awaited::new(Bus::new()) }; 2];
+    static PONG: Ball = Awaited::new(Bus::new());
+    let (done, over) = mpsc::channel();
+    for side in &PING {
+        let done = done.clone();
+        thread::spawn(move || {
+            let mut balls = side.consumer().unwrap();
+            for round in 0..ROUNDS {
+                assert_eq!(block_on(balls.next_event()), round);
+                PONG.publish(round).expect("one of each side");
+            }
+            done.send(()).unwrap();
+        });
+    }
+    thread::spawn(move || {
+        let mut balls = PONG.consumer().unwrap();
+        for round in 0..ROUNDS {
+            PING.iter().for_each(|side| side.publish(round).expect("it is empty"));
+            for _ in &PING {
+                assert_eq!(block_on(balls.next_event()), round);
+            }
+        }
+        done.send(()).unwrap();
+    });
+    for _ in 0..3 {
+        over.recv_timeout(Duration::from_secs(60)).expect("somebody sleeps, or has panicked");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
 use super::{Core, LAP, Policy, RUNS, Ring, Shape, before};
-use crate::sync::{AcqRel, Acquire, PAUSES, Relaxed, Release, SECTIONS, Word, pause};
+use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, SECTIONS, Word, pause};
 
 /// How many cells one claim of a batch takes.
 const RUN: usize = 1 << LAP;
@@ -55,8 +55,8 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
                 // SAFETY: the claim is new.
                 let displaced = unsafe { self.fill(claim, event) };
                 let entry = self.core().entry(tail);
-                // Release: pairs with the Acquire in `first_younger`; the event is in.
-                if entry.compare_exchange_weak(claimed, committed, Release, Relaxed).is_ok() {
+                // Release: pairs with the Acquire in `first_younger`; the event is in. Or more: see `COMMIT`.
+                if entry.compare_exchange_weak(claimed, committed, COMMIT, Relaxed).is_ok() {
                     // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
                     // committed.
                     front.tail.store(tail.wrapping_add(1), Release);
@@ -244,10 +244,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             let named = shape.naming(claim.cell::<P>(), position);
             let committed = named.wrapping_add(shape.committed::<P>());
             // Release: as in `publish`.
-            if core
-                .entry(position)
-                .compare_exchange_weak(found, committed, Release, Relaxed)
-                .is_ok()
+            if core.entry(position).compare_exchange_weak(found, committed, COMMIT, Relaxed).is_ok()
             {
                 break;
             }
@@ -310,7 +307,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let run = (cells.len() - 1) as Word * shape.slots;
         // Release: as in `publish`.
         before(shape.age(found, first), shape.lap())
-            && entry.compare_exchange(found, committed + run, Release, Relaxed).is_ok()
+            && entry.compare_exchange(found, committed + run, COMMIT, Relaxed).is_ok()
     }
 }
 

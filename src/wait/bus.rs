@@ -27,7 +27,7 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         match self.inner.offer(event) {
             Ok(displaced) => {
-                self.waiters.wake();
+                self.waiters.table().wake_after_commit();
                 drop(displaced);
                 Ok(())
             }
@@ -50,7 +50,7 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
         E: Copy,
     {
         let done = self.inner.publish_batch(events);
-        self.waiters.wake();
+        self.waiters.table().wake_after_commit();
         done
     }
 

@@ -15,7 +15,9 @@ pub use self::lane::AwaitedProducer;
 pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
 use crate::TooManyWaiters;
 use crate::ring::waiter::{Ticket, Waiter, are_all_armed};
-use crate::sync::{Acquire, AtomicWord, Relaxed, Release, SeqCst, Word, fence};
+use crate::sync::{
+    Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,
+};
 
 /// Places for the wakers of up to `W` tasks that wait for something to change.
 ///
@@ -258,6 +260,19 @@ impl Table {
         // seen behind the other: either we see that somebody waits, or he sees the change.
         fence(SeqCst);
         if self.used.load(Relaxed) != 0 {
+            self.wake_all();
+        }
+    }
+
+    /// The same after a publish to a bus, which has ended with a committing exchange.
+    #[inline(always)]
+    fn wake_after_commit(&self) {
+        if !EXCHANGES_ARE_FENCES {
+            return self.wake();
+        }
+        // SeqCst, as the exchange: if this is before `used` there, the exchange is before the fence there,
+        // and who waits sees the entry behind it.
+        if self.used.load(SeqCst) != 0 {
             self.wake_all();
         }
     }
