@@ -14,7 +14,8 @@ use crate::ring::{Span, State};
 use crate::{Bus, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
 
 impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
-    /// [`Bus::publish`]: never waits. Wakes the consumer.
+    /// [`Bus::publish`]: never waits. Wakes the consumer. When nobody waits it costs a load and a branch
+    /// more, and a fence but on x86, where a publish is one.
     ///
     /// # Errors
     ///
