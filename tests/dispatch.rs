@@ -1,6 +1,9 @@
 //! Tables and ticks: do they call whom they should, as often as they may, and say what they did?
 #![cfg(not(tickbus_loom))]
 
+extern crate alloc;
+
+use alloc::sync::Arc;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::panic::AssertUnwindSafe;
@@ -553,6 +556,55 @@ fn an_event_whose_handler_or_hook_panics_is_consumed_and_the_rest_stays() {
     through_panics::<tickbus::Reject>();
     through_panics::<DropOldest>();
     through_panics::<DropNewest>();
+}
+
+/// An event that counts how many of it are alive.
+#[derive(Debug)]
+struct Alive(Arc<()>);
+
+impl Event for Alive {
+    const KINDS: usize = 1;
+    const SUBJECTS: &'static [&'static str] = &["alive"];
+
+    fn kind(&self) -> usize {
+        0
+    }
+}
+
+static NOTING: Dispatch<Alive, Vec<usize>, { Alive::KINDS }> =
+    Dispatch::new().on("alive", |seen, Alive(token)| {
+        seen.push(Arc::strong_count(token));
+        assert_ne!(seen.len(), 2, "a handler panics");
+    });
+
+fn each_is_dropped_once<P: Overrun>() {
+    let mut bus: Bus<Alive, 4, P> = Bus::new();
+    for exclusive in [false, true] {
+        let token = Arc::new(());
+        for _ in 0..4 {
+            bus.publish(Alive(token.clone())).unwrap();
+        }
+        let mut seen = Vec::new();
+        for panics in [true, false] {
+            let tick = || {
+                if exclusive {
+                    NOTING.tick(&mut seen, &mut bus, Budget::unlimited())
+                } else {
+                    NOTING.tick(&mut seen, &mut bus.consumer().unwrap(), Budget::unlimited())
+                }
+            };
+            assert_eq!(catch_unwind(AssertUnwindSafe(tick)).is_err(), panics);
+        }
+        assert_eq!(seen, [5, 4, 3, 2], "each is alive while it is handled, and no longer");
+        assert_eq!(Arc::strong_count(&token), 1);
+    }
+}
+
+#[test]
+fn an_event_is_dropped_once_when_it_has_been_handled_or_its_handler_panics() {
+    each_is_dropped_once::<tickbus::Reject>();
+    each_is_dropped_once::<DropOldest>();
+    each_is_dropped_once::<DropNewest>();
 }
 
 #[test]
