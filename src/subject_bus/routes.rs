@@ -243,7 +243,7 @@ impl Tree {
     }
 
     /// The node behind a segment.
-    #[inline]
+    #[inline(always)]
     fn next(&self, from: u32, segment: Segment<'_>) -> Option<u32> {
         let is = |to: &u32| {
             let node = &self.nodes[*to as usize];
@@ -414,16 +414,17 @@ fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
     // The lowest bit that is left tells the first byte that is a dot; those above it may lie.
     let zeros = word ^ DOTS;
     let dots = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
-    let (len, word) = if dots != 0 {
+    if dots != 0 {
         let bits = dots.trailing_zeros() - 7;
-        (bits as usize / 8, word & ((1 << bits) - 1))
-    } else {
-        let more = text.get(8..).unwrap_or_default();
-        let len = more.iter().position(|byte| *byte == b'.');
-        (len.map_or(text.len(), |len| 8 + len), word)
-    };
-    let more = text.get(8..len).unwrap_or_default();
-    (Segment { word, len, more }, text.get(len + 1..).unwrap_or_default())
+        let len = bits as usize / 8;
+        let segment = Segment { word: word & ((1 << bits) - 1), len, more: &[] };
+        return (segment, text.get(len + 1..).unwrap_or_default());
+    }
+    let more = text.get(8..).unwrap_or_default();
+    match more.iter().position(|byte| *byte == b'.') {
+        Some(dot) => (Segment { word, len: 8 + dot, more: &more[..dot] }, &more[dot + 1..]),
+        None => (Segment { word, len: text.len(), more }, &[]),
+    }
 }
 
 #[cfg(test)]
