@@ -5,9 +5,12 @@
 extern crate alloc;
 
 use alloc::sync::{Arc, Weak};
+use alloc::task::Wake;
 use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use core::task::Context;
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -15,6 +18,7 @@ use std::sync::{Barrier, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -1048,6 +1052,52 @@ fn b11_close_from_an_observer_or_a_filter_does_not_wait_for_itself() {
         assert!(matches!(bus.publish(numbered(1)), Err(PublishError::Closed(_))));
         assert_eq!(subscription.recv(), None);
         bus.close(); // and from outside: the count of publishers is what it was
+    })
+    .join();
+}
+
+/// The last handle goes while its filter runs, so the publisher is the one who drops the filter.
+#[test]
+fn b11_close_from_the_destructor_of_a_filter_does_not_wait_for_itself() {
+    struct Last(Weak<SubjectBus>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.upgrade().unwrap().close();
+        }
+    }
+    watched(|| {
+        let bus = Arc::new(SubjectBus::new());
+        let handle = Arc::new(Mutex::new(None));
+        let (last, own) = (Last(Arc::downgrade(&bus)), handle.clone());
+        let filter =
+            move |_: &Envelope| last.0.strong_count() > 0 && own.lock().unwrap().take().is_none();
+        *handle.lock().unwrap() = Some(bus.subscribe("n").unwrap().filter(filter).open());
+        assert_eq!(bus.publish(numbered(1)), Ok(Published::default()));
+        assert!(bus.is_closed());
+        bus.close(); // and from outside: the count of publishers is what it was
+    })
+    .join();
+}
+
+#[test]
+fn b11_close_from_a_waker_does_not_wait_for_its_publisher() {
+    struct Closer(Weak<SubjectBus>);
+    impl Wake for Closer {
+        fn wake(self: Arc<Self>) {
+            self.0.upgrade().unwrap().close();
+        }
+    }
+    watched(|| {
+        let bus = Arc::new(SubjectBus::new());
+        let first = bus.subscribe("n").unwrap().open();
+        let _filtered = bus.subscribe("n").unwrap().filter(|_| true).open(); // so the publish goes on after
+        let mut stream = first.stream();
+        let waker = Arc::new(Closer(Arc::downgrade(&bus))).into();
+        let polled = Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        assert!(matches!(bus.publish(numbered(1)), Err(PublishError::Closed(_))));
+        assert_eq!(drained(&first), [1]);
+        bus.close();
     })
     .join();
 }

@@ -256,8 +256,9 @@ impl SubjectBus {
     /// away, publishers under way finish, and the subscriptions end; what is queued can still be
     /// received.
     ///
-    /// When it returns, nothing is delivered and no observer is called any more. Called by a filter or
-    /// an observer, it does not wait for publishers under way. Again, it does nothing.
+    /// When it returns, nothing is delivered and no observer is called any more. Called by what a publish
+    /// calls, as a filter, an observer or a waker, it does not wait for publishers under way. Again, it
+    /// does nothing.
     pub fn close(&self) {
         self.shared.close();
     }

@@ -12,7 +12,7 @@ use super::cancel::{GaveUp, Wait};
 use super::observer::{DropReason, Observer, WhenFull};
 use super::queue::{About, Room, Settled, Ticket};
 use super::routes::Target;
-use super::shared::{Queues, Shared, State, outside};
+use super::shared::{Queues, Shared, State, UnderWay};
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::sync::host::this_thread;
@@ -34,15 +34,6 @@ impl After {
         while let Some(receiver) = self.wake.pop() {
             receiver.wake();
         }
-    }
-}
-
-/// A publisher that let go of the lock.
-struct UnderWay<'a>(&'a Shared);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.leave();
     }
 }
 
@@ -172,7 +163,7 @@ impl SubjectBus {
         if !self.observers.is_empty() {
             state.under_way += 1;
             drop(state);
-            let _under_way = UnderWay(&self.shared);
+            let _under_way = UnderWay::new(&self.shared);
             self.observe(|observer| observer.on_publish(&envelope));
             let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
             return self.deliver_rest(envelope, &targets, published, wait);
@@ -192,7 +183,7 @@ impl SubjectBus {
         let targets = route.keep();
         *under_way += 1;
         drop(state);
-        let _under_way = UnderWay(&self.shared);
+        let _under_way = UnderWay::new(&self.shared);
         after.run();
         match envelope {
             Some(envelope) => self.deliver_rest(envelope, &targets[done..], published, wait),
@@ -252,7 +243,7 @@ impl SubjectBus {
         let about = target.queue(&mut state.queues)?.about.clone();
         if let Some(filter) = &about.predicate {
             drop(state);
-            if !outside(|| filter(envelope)) {
+            if !filter(envelope) {
                 return None;
             }
             state = self.shared.state.lock();
@@ -353,7 +344,7 @@ impl SubjectBus {
 
     fn observe(&self, f: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
-            outside(|| f(&**observer));
+            f(&**observer);
         }
     }
 }

@@ -50,28 +50,29 @@ pub(super) struct State {
 
 #[cfg(feature = "std")]
 thread_local! {
-    /// How many filters and observers this thread is inside of, on whatever bus.
-    static INSIDE: Cell<usize> = Cell::default();
+    /// How many publishes of this thread are under way, on whatever bus.
+    static UNDER_WAY: Cell<usize> = Cell::default();
 }
 
-/// Runs a filter or an observer.
-#[cfg(feature = "std")]
-pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            INSIDE.with(|inside| inside.set(inside.get() - 1));
-        }
+/// A publisher that lets go of the lock before it is done. All that it calls of a user's (filters,
+/// observers, wakers, and their destructors) it calls meanwhile.
+pub(super) struct UnderWay<'a>(&'a Shared);
+
+impl<'a> UnderWay<'a> {
+    /// One that is counted in `State::under_way`.
+    pub(super) fn new(bus: &'a Shared) -> Self {
+        #[cfg(feature = "std")]
+        UNDER_WAY.with(|count| count.set(count.get() + 1));
+        Self(bus)
     }
-    INSIDE.with(|inside| inside.set(inside.get() + 1));
-    let _leave = Leave;
-    f()
 }
 
-/// Runs a filter or an observer.
-#[cfg(not(feature = "std"))]
-pub(super) fn outside<R>(f: impl FnOnce() -> R) -> R {
-    f()
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        #[cfg(feature = "std")]
+        UNDER_WAY.with(|count| count.set(count.get() - 1));
+        self.0.leave();
+    }
 }
 
 impl Target {
@@ -164,10 +165,10 @@ impl Shared {
         let sent = state.advance(End::Closing);
         drop(state);
         sent.into_iter().for_each(Sent::wake);
-        // Inside of a filter or an observer this thread would wait for itself. Without threads, whoever
-        // is under way is.
+        // Called by what a publisher calls, this thread would wait for itself. Without threads, whoever is
+        // under way is.
         #[cfg(feature = "std")]
-        if INSIDE.with(Cell::get) == 0 {
+        if UNDER_WAY.with(Cell::get) == 0 {
             self.wait_for_publishers();
         }
         let mut state = self.state.lock();
@@ -193,7 +194,7 @@ impl Shared {
     }
 
     /// A publisher that was counted as under way is done.
-    pub(super) fn leave(&self) {
+    fn leave(&self) {
         let mut state = self.state.lock();
         state.under_way -= 1;
         let last = state.under_way == 0;
