@@ -92,6 +92,48 @@ fn what_a_drain_puts_back_is_not_lost_to_what_came_meanwhile() {
 }
 
 #[test]
+fn what_a_drain_puts_back_counts_for_the_high_water_mark() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 4, WhenFull::DropNewest);
+    publish(&bus, 0..4);
+    let mut drain = subscription.drain();
+    assert!(drain.next().is_some());
+    publish(&bus, 4..8);
+    drop(drain);
+    assert_eq!((subscription.stats().pending, subscription.stats().high_water), (7, 7));
+}
+
+/// What gave way to newer ones is not made up for by them, neither before the first look nor between two
+/// batches.
+#[test]
+fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_way() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 2, WhenFull::DropOldest);
+    publish(&bus, 0..2);
+    let drain = subscription.drain();
+    publish(&bus, 2..3);
+    assert_eq!(drain.map(|it| number(&it)).collect::<Vec<_>>(), [1]);
+    assert_eq!((drained(&subscription), subscription.missed()), (vec![2], 0));
+
+    let subscription = open(&bus, 40, WhenFull::DropOldest);
+    publish(&bus, 0..40);
+    let mut got = Vec::new();
+    for envelope in subscription.drain() {
+        got.push(number(&envelope));
+        publish(&bus, [100 + number(&envelope)]);
+    }
+    assert_eq!(got, (0..40).collect::<Vec<_>>(), "32 of them made room");
+    let mut got = Vec::new();
+    for envelope in subscription.drain() {
+        got.push(number(&envelope));
+        publish(&bus, [200, 201]);
+    }
+    assert_eq!(got, (100..132).collect::<Vec<_>>(), "8 gave way");
+    assert_eq!(subscription.stats().pending, 40);
+    conserved(&bus);
+}
+
+#[test]
 fn a_drain_tells_of_each_hole() {
     let bus = SubjectBus::new();
     let subscription = open(&bus, 2, WhenFull::DropOldest);
@@ -381,6 +423,23 @@ fn a_tick_freezes_its_end_and_counts_generations() {
         assert_eq!((report.handled, report.generations), (handled, handled));
         assert_eq!(report.left, usize::from(handled < 5));
     }
+}
+
+/// Also where it takes the place of what was there when the tick began.
+#[test]
+fn what_a_handler_publishes_to_a_full_one_waits_for_the_next_tick() {
+    let bus = Arc::new(SubjectBus::new());
+    let mut handlers = SubjectHandlers::new();
+    let (first, again) = (bus.subscribe("first").unwrap().open(), bus.clone());
+    handlers.on(first, move |_: &mut Log, _| publish(&again, [2]));
+    logging(&mut handlers, open(&bus, 1, WhenFull::DropOldest), 'b');
+    publish(&bus, [1]);
+    bus.publish(Envelope::unstamped("first").unwrap()).unwrap();
+    let mut log = Log::new();
+    let report = handlers.tick(&mut log, Budget::unlimited());
+    assert_eq!((report.handled, report.dropped, report.left, log.len()), (1, 1, 1, 0));
+    let report = handlers.tick(&mut log, Budget::unlimited());
+    assert_eq!((report.handled, report.left, &*log), (1, 0, &[('b', 2)][..]));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 #[cfg(feature = "std")]
 use core::panic::AssertUnwindSafe;
 #[cfg(feature = "std")]
@@ -64,8 +65,8 @@ pub struct SubjectHandlers<C> {
 struct Entry<C> {
     subscription: Subscription,
     call: Call<C>,
-    /// How many it handles in this generation.
-    frozen: usize,
+    /// Which it handles in this generation.
+    frozen: Range<u64>,
     /// How many its subscription had lost when the last tick ended.
     lost: u64,
     stats: HandlerStats,
@@ -113,7 +114,7 @@ impl<C> SubjectHandlers<C> {
             lost: subscription.dropped(),
             subscription,
             call: Box::new(move |context, envelope| handler(context, envelope).settle().is_ok()),
-            frozen: 0,
+            frozen: 0..0,
             stats: HandlerStats::default(),
         });
     }
@@ -157,7 +158,7 @@ impl<C> SubjectHandlers<C> {
                 }
                 let at = (first + turn) % self.entries.len();
                 let Entry { subscription, call, frozen, stats, .. } = &mut self.entries[at];
-                for envelope in subscription.drain().take(*frozen) {
+                for envelope in subscription.drain_of(frozen.clone()) {
                     report.handled += 1;
                     stats.handled += 1;
                     let well = contained(|| call(context, &envelope));

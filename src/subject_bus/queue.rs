@@ -10,6 +10,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::ops::Range;
 use core::task::Waker;
 
 use super::observer::{Recipient, WhenFull};
@@ -286,11 +287,14 @@ impl Queue {
     pub(super) fn put_back(&mut self, taken: Pending) -> Option<Waker> {
         self.pending.push_front(taken);
         self.received -= 1;
+        self.high_water = self.high_water.max(self.pending.len());
         self.next_to_wake()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.pending.len()
+    /// Which envelopes wait, counted from the first that ever came in.
+    pub(super) fn queued(&self) -> Range<u64> {
+        let first = self.received + self.dropped_oldest;
+        first..first + self.pending.len() as u64
     }
 
     /// Registers a receiver, or what wakes it from now on. The buffer is empty. Gives what woke it so

@@ -6,6 +6,7 @@ use core::error::Error;
 use core::fmt;
 #[cfg(feature = "std")]
 use core::iter::FusedIterator;
+use core::ops::Range;
 use core::task::{Poll, Waker};
 #[cfg(feature = "std")]
 use core::time::Duration;
@@ -330,10 +331,10 @@ impl Subscription {
         }
     }
 
-    /// How many are queued now.
-    pub(super) fn queued(&self) -> usize {
+    /// Which are queued now: what [`drain_of`](Self::drain_of) takes.
+    pub(super) fn queued(&self) -> Range<u64> {
         let mut state = self.bus.state.lock();
-        self.target.queue(&mut state.queues).map_or(0, |queue| queue.len())
+        self.target.queue(&mut state.queues).map_or(0..0, |queue| queue.queued())
     }
 
     /// The envelopes that are queued at this moment, and no later ones. Never waits; what is not taken
@@ -341,7 +342,8 @@ impl Subscription {
     ///
     /// It takes up to 32 under one lock, one under [`WhenFull::Block`]. They make room at once, and others
     /// who receive meanwhile get what comes after them. What is dropped unused goes back to the front,
-    /// for the moment in spite of the capacity.
+    /// for the moment in spite of the capacity. Under [`WhenFull::DropOldest`], what gave way to newer
+    /// ones before it was taken is lost; the newer ones wait for the next drain.
     ///
     /// # Examples
     ///
@@ -364,7 +366,12 @@ impl Subscription {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
-        Drain::new(self)
+        self.drain_of(self.queued())
+    }
+
+    /// The same for those that were queued some time ago.
+    pub(super) const fn drain_of(&self, queued: Range<u64>) -> Drain<'_> {
+        Drain { subscription: self, batch: heapless::Deque::new(), left: queued }
     }
 
     /// The envelopes as they come, to the end, for a task that awaits them. Tasks and threads may
@@ -511,38 +518,39 @@ impl FusedIterator for SubscriptionIter<'_> {}
 const BATCH: usize = 32;
 
 /// See [`Subscription::drain`].
-struct Drain<'a> {
+pub(super) struct Drain<'a> {
     subscription: &'a Subscription,
     /// Taken, and not handed out yet.
     batch: heapless::Deque<Pending, BATCH>,
-    /// How many to take after these.
-    left: usize,
+    /// Which to take after these, as [`Queue::queued`] counts them.
+    left: Range<u64>,
 }
 
-impl<'a> Drain<'a> {
-    fn new(subscription: &'a Subscription) -> Self {
-        Self { subscription, batch: heapless::Deque::new(), left: subscription.queued() }
-    }
-
+impl Drain<'_> {
     fn refill(&mut self) {
         let mut state = self.subscription.bus.state.lock();
         let Some(queue) = self.subscription.target.queue(&mut state.queues) else { return };
+        // Some were received by others, or gave way, since the last look.
+        self.left.start = queue.queued().start;
+        if self.left.is_empty() {
+            return;
+        }
         if queue.when_full == WhenFull::Block {
             // One by one where a publisher may wait, so that each makes room for one.
             let taken = queue.take();
+            self.left.start += 1;
             drop(state);
-            self.left = if taken.is_some() { self.left - 1 } else { 0 };
             self.batch.extend(taken.map(Taken::wake));
             return;
         }
-        for _ in 0..self.left.min(BATCH) {
-            let Some(taken) = queue.take() else {
-                self.left = 0; // others receive, too
-                break;
-            };
-            self.left -= 1;
+        for taken in core::iter::from_fn(|| queue.take()).take(BATCH.min(self.len())) {
             let _ = self.batch.push_back(taken.it); // has room for a batch, and nobody waits with it
         }
+        self.left.start += self.batch.len() as u64;
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.left.end.saturating_sub(self.left.start)).unwrap_or(usize::MAX)
     }
 }
 
@@ -551,7 +559,7 @@ impl Iterator for Drain<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Arc<Envelope>> {
-        if self.batch.is_empty() && self.left > 0 {
+        if self.batch.is_empty() && !self.left.is_empty() {
             self.refill();
         }
         self.batch.pop_front().map(|taken| self.subscription.received(taken))
@@ -577,7 +585,7 @@ impl Drop for Drain<'_> {
 
 impl fmt::Debug for Drain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain").field("left", &(self.batch.len() + self.left)).finish()
+        f.debug_struct("Drain").field("left", &(self.batch.len() + self.len())).finish()
     }
 }
 
