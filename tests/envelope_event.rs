@@ -12,7 +12,9 @@ use proptest::option;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tickbus::{Bus, Dispatch, Envelope, Event, EventError, InvalidEnvelope, SubjectBus, events};
+use tickbus::{
+    Bus, Cancel, Dispatch, Envelope, Event, EventError, InvalidEnvelope, SubjectBus, events,
+};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Button {
@@ -346,6 +348,38 @@ fn one_enum_is_dispatched_by_a_table_and_travels_as_an_envelope() {
     let mut events = BUS.consumer().unwrap();
     let report = HANDLERS.tick(&mut seen, &mut events, tickbus::Budget::unlimited());
     assert_eq!((seen, report.handled), (vec![pressed, Input::Empty {}], 2));
+}
+
+/// Typed by their subjects, of one type or of several, in one order; the subscription ends with its `Cancel`.
+#[test]
+fn subscriptions_to_the_events_of_types_get_those_alone_and_end_with_their_cancel() {
+    events! {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Chat {
+            #[subject = "chat.said"] Said(String),
+        }
+    }
+    fn of<E: Event>(envelope: &Envelope) -> bool {
+        E::SUBJECTS.contains(&envelope.subject().as_str())
+    }
+    let (bus, cancel) = (SubjectBus::new(), Cancel::new());
+    let typed = bus.subscribe(">").unwrap().filter(of::<Input>).until(&cancel).open();
+    let both = bus.subscribe(">").unwrap().until(&cancel);
+    let both = both.filter(|it| of::<Input>(it) || of::<Chat>(it)).open();
+    let said = || Chat::Said("hello".to_owned());
+    bus.publish(Envelope::event(&Input::Started).unwrap()).unwrap();
+    bus.publish(Envelope::event(&said()).unwrap()).unwrap();
+    bus.publish(Envelope::new("input.unheard.of").unwrap()).unwrap();
+    bus.publish(Envelope::event(&Input::Moved(1, 2)).unwrap()).unwrap();
+    cancel.cancel();
+    bus.publish(Envelope::event(&Input::Started).unwrap()).unwrap();
+
+    let got: Vec<Input> = typed.iter().map(|it| it.decode_event().unwrap()).collect();
+    assert_eq!(got, [Input::Started, Input::Moved(1, 2)]);
+    assert_eq!(both.recv().unwrap().decode_event::<Input>().unwrap(), Input::Started);
+    assert_eq!(both.recv().unwrap().decode_event::<Chat>().unwrap(), said());
+    assert_eq!(both.recv().unwrap().decode_event::<Input>().unwrap(), Input::Moved(1, 2));
+    assert_eq!(both.recv(), None);
 }
 
 fn input() -> impl Strategy<Value = Input> {

@@ -718,6 +718,35 @@ fn observers_hear_of_the_publish_first_and_then_of_each_match_once() {
     );
 }
 
+/// Closed before its turn, a match is told as closed; without its handle, there is nobody to tell of.
+#[test]
+fn observers_hear_of_a_match_that_ends_before_its_turn_as_long_as_its_handle_is_there() {
+    #[derive(Default)]
+    struct Ender(Log, Mutex<Vec<Subscription>>);
+    impl Observer for Ender {
+        fn on_publish(&self, envelope: &Arc<Envelope>) {
+            self.0.on_publish(envelope);
+        }
+        fn on_deliver(&self, envelope: &Arc<Envelope>, to: Recipient<'_>) {
+            self.0.on_deliver(envelope, to);
+            let mut others = self.1.lock().unwrap();
+            others.truncate(1);
+            others.iter().for_each(Subscription::close);
+        }
+        fn on_drop(&self, envelope: &Arc<Envelope>, of: Recipient<'_>, reason: DropReason) {
+            self.0.on_drop(envelope, of, reason);
+        }
+    }
+    let ender = Arc::new(Ender::default());
+    let bus = SubjectBus::builder().observer(ender.clone()).build();
+    let _first = bus.subscribe("n").unwrap().open();
+    *ender.1.lock().unwrap() = [(); 2].map(|()| bus.subscribe("n").unwrap().open()).into();
+    let published = bus.publish(numbered(1)).unwrap();
+    assert_eq!((published.delivered, published.dropped, published.closed), (1, 0, 1));
+    assert_eq!(ender.0.take(), ["publish 1", "deliver 1 to 1 n", "drop 1 of 2 drop_newest closed"]);
+    assert_eq!(bus.stats().closed, 1);
+}
+
 #[test]
 fn c4_observers_hear_of_a_publish_that_waits() {
     let (bus, log) = observed();

@@ -103,7 +103,7 @@ pub struct Recipient<'a> {
 /// usable.
 ///
 /// For each publish: first `on_publish`, then for each subscription that matches one `on_deliver` or
-/// one `on_drop`. An envelope that gave way to a newer one ([`DropOldest`](WhenFull::DropOldest)) was
+/// one `on_drop`, in its turn; one whose handle is dropped before that does not match any more. An envelope that gave way to a newer one ([`DropOldest`](WhenFull::DropOldest)) was
 /// delivered before, and is now told as dropped, by whoever published the newer one.
 ///
 /// # Examples

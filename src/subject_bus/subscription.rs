@@ -141,6 +141,35 @@ impl<'a> Subscribe<'a> {
     /// locks, so it may use the bus. What it turns away is not lost: no observer hears of it. A panic in
     /// it goes on to the publisher; whoever was to get the envelope after that does not, and the bus
     /// stays usable.
+    ///
+    /// # Examples
+    ///
+    /// Several patterns, and the subjects of an enum of [`events!`](crate::events), in one subscription:
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use tickbus::{Envelope, Event, Pattern, SubjectBus};
+    ///
+    /// tickbus::events! {
+    ///     enum Order {
+    ///         #[subject = "order.paid"]     Paid,
+    ///         #[subject = "stock.reserved"] Reserved,
+    ///     }
+    /// }
+    ///
+    /// let bus = SubjectBus::new();
+    /// let wanted = ["order.*", "refund.>"].map(Pattern::from_static);
+    /// let money = bus.subscribe(">")?.filter(move |it| wanted.iter().any(|one| one.matches(it.subject())));
+    /// let orders = bus.subscribe(">")?.filter(|it| Order::SUBJECTS.contains(&it.subject().as_str()));
+    /// let (money, orders) = (money.open(), orders.open());
+    ///
+    /// for subject in ["order.paid", "stock.reserved", "refund.7.sent", "chat.said"] {
+    ///     bus.publish(Envelope::new(subject)?)?;
+    /// }
+    /// assert_eq!((money.drain().count(), orders.drain().count()), (2, 2));
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
         Self { options: self.options.filter(filter), ..self }
     }
