@@ -21,7 +21,9 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 ///
 /// Publishers only fill the buffers of the subscriptions; the handlers run in [`tick`](Self::tick), on the
 /// thread that ticks, one after the other, and get `&mut C`. They may publish, also to themselves: that
-/// waits for the next tick, or the next [generation](Budget::generations) of this one.
+/// waits for the next tick, or the next [generation](Budget::generations) of this one. Where a subscription
+/// of the same thread says [`Block`](super::WhenFull::Block), they take
+/// [`try_publish`](super::SubjectBus::try_publish), for nobody else makes room.
 ///
 /// Each handler gets its envelopes in the order of its subscription. Between two handlers there is no
 /// order; those who need one subscribe once, to a wider pattern, and tell the envelopes apart.
