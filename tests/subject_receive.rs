@@ -304,6 +304,32 @@ fn a_stream_that_goes_away_leaves_nothing_and_passes_its_wake_up_on() {
     assert_eq!(poll(&mut staying, &second_waker), Poll::Ready(Some(1)));
 }
 
+/// As a branch of a `select!` that lost: the stream lives on, and does not look.
+#[test]
+fn a_recv_that_goes_away_passes_its_wake_up_on_though_its_stream_stays() {
+    let (bus, subscription) = subject_bus();
+    let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
+    let mut leaving = subscription.stream();
+    let mut staying = subscription.stream();
+    for publish_first in [false, true] {
+        let mut recv = Box::pin(leaving.recv());
+        assert!(recv.as_mut().poll(&mut Context::from_waker(&first_waker)).is_pending());
+        assert_eq!(poll(&mut staying, &second_waker), Poll::Pending);
+        if publish_first {
+            publish(&bus, 2..3);
+            drop(recv);
+        } else {
+            drop(recv);
+            publish(&bus, 1..2);
+        }
+        let rung = usize::from(publish_first);
+        assert_eq!((first.rung.load(SeqCst), second.rung.load(SeqCst)), (rung, rung + 1));
+        assert_eq!(poll(&mut staying, &second_waker), Poll::Ready(Some(rung + 1)));
+    }
+    publish(&bus, 3..4);
+    assert_eq!(poll(&mut leaving, &first_waker), Poll::Ready(Some(3)), "it is as good as new");
+}
+
 #[test]
 fn what_a_drain_puts_back_wakes_one_who_waits() {
     let (bus, subscription) = subject_bus();

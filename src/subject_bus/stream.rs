@@ -14,8 +14,10 @@ use crate::envelope::Envelope;
 
 /// The envelopes of a subscription as they come, for a task: see [`Subscription::stream`].
 ///
-/// Any executor will do. It is cancel safe: what is dropped before it is ready has taken nothing, and if
-/// it was woken for an envelope, another receiver of the subscription is woken instead.
+/// Any executor will do. It is cancel safe: a stream, or a future of [`recv`](Self::recv), that is dropped
+/// before it is ready has taken nothing, and if it was woken for an envelope, another receiver of the
+/// subscription is woken instead. A stream that is polled by itself and then kept without another look
+/// keeps its turn.
 #[must_use = "nothing is received before it is polled"]
 pub struct SubscriptionStream<'a> {
     subscription: &'a Subscription,
@@ -29,7 +31,21 @@ impl<'a> SubscriptionStream<'a> {
 
     /// The next envelope; `None` is the end. The same as `next` of a stream, without a crate for it.
     pub async fn recv(&mut self) -> Option<Arc<Envelope>> {
-        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+        let waiting = Waiting(self);
+        poll_fn(|context| Pin::new(&mut *waiting.0).poll_next(context)).await
+    }
+
+    fn leave(&mut self) {
+        self.subscription.forget(self.waits.take());
+    }
+}
+
+/// A `recv` under way; one that is dropped waits no more.
+struct Waiting<'s, 'a>(&'s mut SubscriptionStream<'a>);
+
+impl Drop for Waiting<'_, '_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -51,7 +67,7 @@ impl Stream for SubscriptionStream<'_> {
 
 impl Drop for SubscriptionStream<'_> {
     fn drop(&mut self) {
-        self.subscription.forget(self.waits);
+        self.leave();
     }
 }
 
