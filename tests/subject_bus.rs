@@ -1132,6 +1132,29 @@ fn b11_close_from_a_waker_does_not_wait_for_its_publisher() {
 }
 
 #[test]
+fn a_subscription_that_has_ended_stays_so_while_the_bus_is_closing() {
+    watched(|| {
+        let bus = Arc::new(SubjectBus::new());
+        let (closer, other) = (Mutex::new(None), Arc::new(OnceLock::<Subscription>::new()));
+        let (weak, ended) = (Arc::downgrade(&bus), other.clone());
+        let filter = move |_: &Envelope| {
+            ended.get().unwrap().close();
+            let bus = weak.upgrade().unwrap();
+            let closing = bus.clone();
+            *closer.lock().unwrap() = Some(watched(move || closing.close()));
+            eventually(|| bus.is_closed()); // it waits for this publisher
+            assert!(ended.get().unwrap().is_closed());
+            true
+        };
+        let first = bus.subscribe("n").unwrap().filter(filter).open();
+        assert!(other.set(bus.subscribe("n").unwrap().open()).is_ok());
+        assert!(matches!(bus.publish(numbered(1)), Err(PublishError::Closed(_))));
+        assert_eq!((drained(&first), drained(other.get().unwrap())), (vec![1], vec![]));
+    })
+    .join();
+}
+
+#[test]
 fn two_observers_that_close_each_other_s_bus_do_not_wait_for_each_other() {
     struct Closer(Barrier, OnceLock<[Weak<SubjectBus>; 2]>);
     impl Observer for Closer {

@@ -282,6 +282,23 @@ fn each_envelope_wakes_one_who_waits() {
     assert_eq!(rung(), [1, 1, 0]);
 }
 
+/// More than a publish delivers to under one lock.
+#[test]
+fn one_publish_wakes_those_who_wait_at_many_subscriptions() {
+    let bus = Arc::new(SubjectBus::new());
+    let all: Vec<_> = (0..30).map(|_| open(&bus, 1, WhenFull::DropNewest)).collect();
+    let bells: Vec<_> = all.iter().map(|_| bell(&bus)).collect();
+    let mut streams: Vec<_> = all.iter().map(Subscription::stream).collect();
+    for (stream, (_, waker)) in streams.iter_mut().zip(&bells) {
+        assert_eq!(poll(stream, waker), Poll::Pending);
+    }
+    publish(&bus, 1..2);
+    for (stream, (bell, waker)) in streams.iter_mut().zip(&bells) {
+        assert_eq!(bell.rung.load(SeqCst), 1);
+        assert_eq!(poll(stream, waker), Poll::Ready(Some(1)));
+    }
+}
+
 #[test]
 fn a_stream_that_goes_away_leaves_nothing_and_passes_its_wake_up_on() {
     let (bus, subscription) = subject_bus();
