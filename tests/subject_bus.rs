@@ -772,6 +772,29 @@ fn observers_hear_of_what_gave_up_as_dropped() {
     assert_eq!(log.take(), ["publish 2", "drop 2 of 1 block buffer_full"]);
 }
 
+/// Two that are full: the deadline passes at the first, and whoever hears of that cancels.
+#[test]
+fn the_first_reason_to_give_up_is_the_one_that_is_told() {
+    struct Canceller(Cancel);
+    impl Observer for Canceller {
+        fn on_drop(&self, _: &Arc<Envelope>, _: Recipient<'_>, _: DropReason) {
+            self.0.cancel();
+        }
+    }
+    watched(|| {
+        let cancel = Cancel::new();
+        let observer = Arc::new(Canceller(cancel.clone()));
+        let bus = SubjectBus::builder().observer(observer).build();
+        let full = [(); 2].map(|()| open(&bus, 1, WhenFull::Block));
+        bus.publish(numbered(1)).unwrap();
+        let wait = Wait::forever().timeout(Duration::ZERO).until(&cancel);
+        assert!(matches!(bus.publish_wait(numbered(2), wait), Err(PublishError::TimedOut(_))));
+        assert!(matches!(bus.publish_wait(numbered(3), wait), Err(PublishError::Cancelled(_))));
+        assert_eq!(full.map(|one| (drained(&one), one.dropped())), [(); 2].map(|()| (vec![1], 2)));
+    })
+    .join();
+}
+
 #[test]
 fn labels_are_those_of_the_contract() {
     let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block];
@@ -970,6 +993,9 @@ fn b12_after_close_publish_and_subscribe_are_closed_again_and_again() {
             let refused = EventBus::subscribe(&*bus, Pattern::from_static("n"), options);
             assert_eq!(refused.unwrap_err(), SubscribeError::Closed);
         }
+        let sent = Arc::new(numbered(7));
+        let back = bus.publish(sent.clone()).unwrap_err().into_envelope();
+        assert!(Arc::ptr_eq(&back, &sent) && back.id().is_empty(), "as it was");
         assert_eq!(late.recv(), None, "started before, opened after: it has ended");
         assert_eq!(opened_before.recv(), None);
         assert_eq!(log.take(), [""; 0], "no observer call");
