@@ -1355,6 +1355,30 @@ fn deliveries_come_in_the_order_of_opening_whatever_the_patterns() {
     assert_eq!(ids, ["1", "3", "4", "5", "6"]);
 }
 
+/// A handle goes while a publish is on its way to it, and another subscription takes its place.
+#[test]
+fn what_was_for_one_that_is_gone_does_not_reach_its_successor() {
+    watched(|| {
+        let bus = Arc::new(SubjectBus::new());
+        let (gone, successor) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let (old, new, weak) = (gone.clone(), successor.clone(), Arc::downgrade(&bus));
+        let filter = move |_: &Envelope| {
+            drop(old.lock().unwrap().take());
+            let next = weak.upgrade().unwrap().subscribe("other").unwrap().open();
+            *new.lock().unwrap() = Some(next);
+            true
+        };
+        let first = bus.subscribe("n").unwrap().filter(filter).open();
+        *gone.lock().unwrap() = Some(bus.subscribe("n").unwrap().open());
+        assert_eq!(bus.publish(numbered(1)).unwrap().delivered, 1);
+        let successor = successor.lock().unwrap().take().unwrap();
+        assert_eq!((drained(&first), drained(&successor)), (vec![1], vec![]));
+        bus.publish(event("other").with_source("2")).unwrap();
+        assert_eq!(drained(&successor), [2]);
+    })
+    .join();
+}
+
 #[test]
 fn subjects_of_many_segments_are_routed() {
     for segments in [1, 31, 32, 33, 64, 511, 512] {
@@ -1513,9 +1537,11 @@ fn subscribing_while_others_publish_misses_nothing_that_comes_after() {
 #[test]
 fn subscriptions_and_patterns_can_be_listed() {
     let bus = SubjectBus::new();
+    let gap = bus.subscribe("z").unwrap().open();
     let a = bus.subscribe("a.>").unwrap().capacity(3).overrun(WhenFull::Block).open();
     let b = bus.subscribe("a.b").unwrap().open();
     let c = bus.subscribe("a.b").unwrap().open();
+    drop(gap);
     bus.publish(event("a.b")).unwrap();
     let _ = b.recv();
     c.close();
@@ -1527,12 +1553,17 @@ fn subscriptions_and_patterns_can_be_listed() {
     );
     assert_eq!(list.iter().map(|it| it.closed).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(list.iter().map(|it| it.stats.pending).collect::<Vec<_>>(), [1, 0, 1]);
+    let d = bus.subscribe("d").unwrap().open(); // in the place of the first
+    let ids: Vec<_> = bus.subscriptions().iter().map(|it| it.id).collect();
+    assert_eq!(ids, [a.id(), b.id(), c.id(), d.id()]);
+    drop(d);
+
     let patterns: Vec<_> = bus.patterns().into_iter().collect();
     assert_eq!(patterns, [("a.>".into(), 1), ("a.b".into(), 1)]);
     #[cfg(feature = "json")]
     assert_eq!(
         serde_json::to_string(&list[0]).unwrap(),
-        r#"{"id":1,"pattern":"a.>","capacity":3,"when_full":"block","closed":false,"stats":{"delivered":1,"received":0,"dropped_newest":0,"dropped_oldest":0,"abandoned":0,"pending":1,"waiting":0,"high_water":1}}"#
+        r#"{"id":2,"pattern":"a.>","capacity":3,"when_full":"block","closed":false,"stats":{"delivered":1,"received":0,"dropped_newest":0,"dropped_oldest":0,"abandoned":0,"pending":1,"waiting":0,"high_water":1}}"#
     );
 }
 
