@@ -15,7 +15,8 @@ use std::thread;
 
 use futures_core::Stream;
 use tickbus::{
-    Budget, Envelope, HandlerStats, SubjectBus, SubjectHandlers, Subscription, Wait, WhenFull,
+    Budget, Envelope, HandlerStats, RecvError, SubjectBus, SubjectHandlers, Subscription, Wait,
+    WhenFull,
 };
 
 fn numbered(n: usize) -> Envelope {
@@ -297,6 +298,24 @@ fn one_publish_wakes_those_who_wait_at_many_subscriptions() {
         assert_eq!(bell.rung.load(SeqCst), 1);
         assert_eq!(poll(stream, waker), Poll::Ready(Some(1)));
     }
+}
+
+/// Neither one whose time is over nor one that found an envelope by itself is woken in place of another.
+#[test]
+fn who_waits_no_more_takes_no_wake_up_away() {
+    let (bus, subscription) = subject_bus();
+    let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
+    let (mut one, mut two) = (subscription.stream(), subscription.stream());
+    let timeout = Duration::from_millis(1);
+    assert_eq!(subscription.recv_timeout(timeout), Err(RecvError::Empty));
+    assert_eq!(poll(&mut one, &first_waker), Poll::Pending);
+    assert_eq!(poll(&mut two, &second_waker), Poll::Pending);
+    publish(&bus, 1..2);
+    assert_eq!((first.rung.load(SeqCst), second.rung.load(SeqCst)), (1, 0));
+    assert_eq!(poll(&mut two, &second_waker), Poll::Ready(Some(1)), "not waiting for its turn");
+    assert_eq!(poll(&mut one, &first_waker), Poll::Pending);
+    publish(&bus, 2..3);
+    assert_eq!((first.rung.load(SeqCst), second.rung.load(SeqCst)), (2, 0));
 }
 
 #[test]
