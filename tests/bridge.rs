@@ -1,17 +1,22 @@
 //! The bridge: does every event cross, wait, or get counted among the lost, and is that told?
 #![cfg(all(feature = "std", not(any(miri, tickbus_loom))))]
 
+extern crate alloc;
+
+use alloc::sync::Arc;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::panic::catch_unwind;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tickbus::{
-    BridgeIn, BridgeOut, Bridged, Budget, Bus, DropNewest, DropOldest, Envelope, GatedTopic,
-    InvalidSubject, Lane, SubjectBus, Subscription, Topic, WhenFull,
+    BridgeIn, BridgeOut, Bridged, Budget, Bus, DropNewest, DropOldest, Envelope, EventBus,
+    GatedTopic, InvalidSubject, Lane, Pattern, PublishError, Published, SubjectBus, SubscribeError,
+    Subscription, SubscriptionOptions, Topic, Wait, WhenFull,
 };
 
 /// A number as an envelope: in the header `n`, so that no JSON is needed.
@@ -262,6 +267,61 @@ fn a_full_subscription_that_would_block_does_not_hold_up_the_tick() {
     assert_eq!((report.forwarded, report.undelivered, report.left), (3, 2, 0));
     assert_eq!((numbers(&slow), numbers(&all)), (vec![0], vec![0, 1, 2]));
     assert_eq!(slow.dropped(), 2);
+}
+
+#[test]
+fn a_subscription_that_ends_meanwhile_is_one_that_has_it_not() {
+    let service = SubjectBus::new();
+    let ending = Arc::new(OnceLock::<Subscription>::new());
+    let end = ending.clone();
+    let filter = move |_: &Envelope| {
+        end.get().unwrap().close();
+        true
+    };
+    let first = service.subscribe(">").unwrap().filter(filter).open();
+    assert!(ending.set(service.subscribe(">").unwrap().open()).is_ok());
+    let bus: Bus<u32, 2> = Bus::new();
+    let mut events = bus.consumer().unwrap();
+    bus.publish(1).unwrap();
+    let mut bridge = BridgeOut::new(&service, "here");
+    let report = bridge.pump(&mut events, Budget::unlimited(), encode);
+    assert_eq!((report.forwarded, report.undelivered, numbers(&first)), (1, 1, vec![1]));
+}
+
+/// A broker may give up although it is not told to wait; others may have the envelope.
+#[test]
+fn what_a_broker_gives_up_on_is_forwarded_and_undelivered() {
+    struct Broker(fn(Arc<Envelope>) -> PublishError);
+    impl EventBus for Broker {
+        fn publish_wait(
+            &self,
+            envelope: Arc<Envelope>,
+            _: Wait<'_>,
+        ) -> Result<Published, PublishError> {
+            Err(self.0(envelope))
+        }
+        fn subscribe(
+            &self,
+            _: Pattern<'_>,
+            _: SubscriptionOptions,
+        ) -> Result<Subscription, SubscribeError> {
+            Err(SubscribeError::Closed)
+        }
+        fn close(&self) {}
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    for gives_up in [PublishError::TimedOut, PublishError::Cancelled] {
+        let broker = Broker(gives_up);
+        let bus: Bus<u32, 4> = Bus::new();
+        let mut events = bus.consumer().unwrap();
+        (0..3).for_each(|number| bus.publish(number).unwrap());
+        let mut bridge = BridgeOut::new(&broker, "here");
+        let report = bridge.pump(&mut events, Budget::unlimited(), encode);
+        assert_eq!((report.forwarded, report.undelivered, report.closed), (3, 3, 0));
+        assert_eq!(sum(&[report]), 3);
+    }
 }
 
 #[test]
