@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use core::pin::{Pin, pin};
@@ -14,6 +15,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use futures_core::Stream;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use tickbus::{
     Budget, Envelope, HandlerStats, RecvError, SubjectBus, SubjectHandlers, Subscription, Wait,
     WhenFull,
@@ -163,6 +167,108 @@ fn a_drain_wakes_the_publishers_that_it_makes_room_for() {
         assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(1));
     }
     conserved(&bus);
+}
+
+/// The queue of a subscription, said once more: a number for each envelope, in the order in which they came
+/// in, and how many are missing before it.
+#[derive(Default)]
+struct Model {
+    queue: VecDeque<(usize, u64)>,
+    gap: u64,
+    last: usize,
+    dropped_newest: u64,
+    dropped_oldest: u64,
+    received: u64,
+}
+
+impl Model {
+    fn publish(&mut self, capacity: usize, when_full: WhenFull) {
+        self.last += 1;
+        if self.queue.len() >= capacity {
+            if when_full != WhenFull::DropOldest {
+                self.dropped_newest += 1;
+                self.gap += 1;
+                return;
+            }
+            self.dropped_oldest += 1;
+            let (_, missed) = self.queue.pop_front().unwrap();
+            let next = self.queue.front_mut().map_or(&mut self.gap, |(_, missed)| missed);
+            *next += missed + 1;
+        }
+        self.queue.push_back((self.last, core::mem::take(&mut self.gap)));
+    }
+
+    fn take(&mut self, most: usize, until: usize) -> VecDeque<(usize, u64)> {
+        let most = self.queue.iter().take(most).take_while(|(n, _)| *n <= until).count();
+        self.received += most as u64;
+        self.queue.drain(..most).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(usize),
+    Receive,
+    /// Takes so many of a drain, with so many publishes after each; then drops it.
+    Drain(usize, usize),
+}
+
+proptest! {
+    /// Whatever was published, received, drained and put back: each envelope once, in order, with the size of
+    /// the hole before it, and counted.
+    #[test]
+    fn a_subscription_is_the_model_of_one(
+        when_full in select(&[WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block][..]),
+        capacity in select(&[1_usize, 2, 5, 40, 70][..]),
+        steps in vec(prop_oneof![
+            (0..50_usize).prop_map(Step::Publish),
+            Just(Step::Receive),
+            (0..80_usize, 0..4_usize).prop_map(|(take, publish)| Step::Drain(take, publish)),
+        ], 0..30),
+    ) {
+        let bus = SubjectBus::new();
+        let subscription = open(&bus, capacity, when_full);
+        let mut model = Model::default();
+        let push = |model: &mut Model| {
+            model.publish(capacity, when_full);
+            publish(&bus, [model.last]);
+        };
+        for step in steps {
+            match step {
+                Step::Publish(count) => (0..count).for_each(|_| push(&mut model)),
+                Step::Receive => {
+                    let expected = model.take(1, usize::MAX).pop_front();
+                    let got = subscription.try_recv().ok();
+                    prop_assert_eq!(got.map(|it| (number(&it), subscription.missed())), expected);
+                }
+                Step::Drain(take, publishes) => {
+                    let until = model.last;
+                    let batch = if when_full == WhenFull::Block { 1 } else { 32 };
+                    let mut taken = VecDeque::new();
+                    let mut drain = subscription.drain();
+                    for _ in 0..take {
+                        if taken.is_empty() {
+                            taken = model.take(batch, until);
+                        }
+                        let got = drain.next().map(|it| (number(&it), subscription.missed()));
+                        prop_assert_eq!(got, taken.pop_front());
+                        (0..publishes).for_each(|_| push(&mut model));
+                    }
+                    drop(drain);
+                    model.received -= taken.len() as u64;
+                    taken.append(&mut model.queue);
+                    model.queue = taken;
+                }
+            }
+            let is = subscription.stats();
+            prop_assert_eq!(
+                (is.received, is.dropped_newest, is.dropped_oldest, is.pending),
+                (model.received, model.dropped_newest, model.dropped_oldest, model.queue.len() as u64)
+            );
+            prop_assert!(is.high_water >= is.pending);
+            conserved(&bus);
+        }
+    }
 }
 
 // ---- Streams -----------------------------------------------------------------------------------
