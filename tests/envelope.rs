@@ -342,6 +342,11 @@ fn a_missing_or_invalid_subject_is_refused() {
 fn a_member_that_is_there_twice_is_refused() {
     refused(r#"{"subject":"a","subject":"b"}"#, "duplicate");
     refused(r#"{"subject":"a","payload":1,"payload":1}"#, "duplicate");
+    // Who reads the first and who reads the last would see two tenants.
+    refused(
+        r#"{"subject":"a","headers":{"tenant":"x","b":"","t\u0065nant":"y"}}"#,
+        "duplicate header `tenant`",
+    );
 }
 
 #[test]

@@ -233,11 +233,9 @@ impl<'de> Visitor<'de> for FromObject {
             }
             let value = attribute(&name, members.next_value()?)
                 .map_err(|why| A::Error::custom(format_args!("the attribute `{name}` {why}")))?;
-            if attributes.contains(&name) {
-                let error = format_args!("the attribute `{name}` is there twice");
-                return Err(A::Error::custom(error));
-            }
-            attributes.insert(name, value);
+            attributes.insert_new(name, value).map_err(|name| {
+                A::Error::custom(format_args!("the attribute `{name}` is there twice"))
+            })?;
         }
 
         let mut take = |name: &str| attributes.take(name).unwrap_or_default();

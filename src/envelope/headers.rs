@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+#[cfg(feature = "json")]
+use alloc::collections::btree_map::Entry;
 use core::fmt;
 
 /// Keys with values, sorted by key, each key once.
@@ -24,7 +26,7 @@ use core::fmt;
 /// assert!(headers.iter().eq([("colour", "blue"), ("run_id", "17")])); // sorted
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+#[cfg_attr(feature = "json", derive(serde::Serialize), serde(transparent))]
 pub struct Headers(BTreeMap<Box<str>, Box<str>>);
 
 impl Headers {
@@ -61,10 +63,16 @@ impl Headers {
         self.0.remove(key).is_some()
     }
 
-    /// Whether there is a value under `key`, be it empty.
+    /// Puts `value` under `key`, unless there is one, be it empty: then gives the key back.
     #[cfg(feature = "json")]
-    pub(super) fn contains(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+    pub(super) fn insert_new(&mut self, key: Box<str>, value: Box<str>) -> Result<(), Box<str>> {
+        match self.0.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err(taken.key().clone()),
+        }
     }
 
     /// The value under `key`, taken away.

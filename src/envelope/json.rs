@@ -277,6 +277,33 @@ impl<'de> Visitor<'de> for FromObject {
     }
 }
 
+/// As an object of texts; a key that is there twice is refused, as a member of the envelope is.
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_map(FromTexts)
+    }
+}
+
+struct FromTexts;
+
+impl<'de> Visitor<'de> for FromTexts {
+    type Value = Headers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("headers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Headers, A::Error> {
+        let mut headers = Headers::new();
+        while let Some((key, value)) = members.next_entry::<Box<str>, Box<str>>()? {
+            headers
+                .insert_new(key, value)
+                .map_err(|key| A::Error::custom(format_args!("duplicate header `{key}`")))?;
+        }
+        Ok(headers)
+    }
+}
+
 /// As text, in the form of `Display`.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -52,7 +52,7 @@ pub use trace::{InvalidTraceParent, TraceParent};
 /// `0001-01-01T00:00:00Z`, which reads back as none.
 ///
 /// `from_json` ignores members it does not know, and refuses a member of the wrong type (`null` too,
-/// but in the payload), a member that is there twice, a time that is none, an invalid or missing
+/// but in the payload), a member or a header that is there twice, a time that is none, an invalid or missing
 /// subject, and text after the end. A missing id or time is left for a bus to fill in.
 ///
 /// `Serialize` and `Deserialize` do the same, for `serde_json` alone: other formats cannot hold the
