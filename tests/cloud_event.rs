@@ -233,6 +233,13 @@ fn numbers_and_booleans_are_texts_as_headers() {
 }
 
 #[test]
+fn the_time_that_stands_for_none_is_none() {
+    let envelope = read(&event(r#","time":"0001-01-01T01:00:00+01:00""#));
+    assert_eq!(envelope.time(), None);
+    assert!(written(&envelope).get("time").is_none());
+}
+
+#[test]
 fn no_data_is_no_payload_and_null_is_null() {
     assert_eq!(read(&event("")).payload(), None);
     assert_eq!(read(&event(r#","data":null"#)).payload(), Some("null"));
