@@ -339,6 +339,8 @@ fn when_publish_returns_every_match_has_it_or_lost_it() {
     bus.publish(numbered(1)).unwrap();
     let published = bus.publish(numbered(2)).unwrap();
     assert_eq!((published.delivered, published.dropped, published.closed), (1, 1, 0));
+    let high_water = [room.stats(), full.stats(), bus.stats().deliveries].map(|it| it.high_water);
+    assert_eq!(high_water, [2, 1, 2], "the highest, not the sum");
     assert_eq!((drained(&room), drained(&full)), (vec![1, 2], vec![1]));
 }
 
@@ -1030,12 +1032,14 @@ fn b13_close_is_idempotent_even_at_the_same_time() {
 fn close_waits_for_publishers_under_way() {
     struct Slow(Barrier, AtomicBool);
     impl Observer for Slow {
-        fn on_publish(&self, _: &Arc<Envelope>) {
-            self.0.wait();
-            thread::sleep(Duration::from_millis(50));
+        fn on_publish(&self, envelope: &Arc<Envelope>) {
+            if number(envelope) == 1 {
+                self.0.wait();
+                thread::sleep(Duration::from_millis(50));
+            }
         }
-        fn on_deliver(&self, _: &Arc<Envelope>, _: Recipient<'_>) {
-            self.1.store(true, SeqCst);
+        fn on_deliver(&self, envelope: &Arc<Envelope>, _: Recipient<'_>) {
+            self.1.fetch_or(number(envelope) == 1, SeqCst);
         }
     }
     let slow = Arc::new(Slow(Barrier::new(2), AtomicBool::new(false)));
@@ -1046,10 +1050,14 @@ fn close_waits_for_publishers_under_way() {
         move || bus.publish(numbered(1))
     });
     slow.0.wait();
-    watched(move || bus.close()).join();
+    let closer = move || {
+        bus.publish(numbered(0)).unwrap(); // one that is over is none to close from
+        bus.close();
+    };
+    watched(closer).join();
     assert!(slow.1.load(SeqCst), "the publisher was done when close returned");
     assert_eq!(publisher.join().unwrap().delivered, 1);
-    assert_eq!(drained(&subscription), [1]);
+    assert_eq!(drained(&subscription), [0, 1]);
 }
 
 /// A publisher that was under way when the bus closed finds a full subscription only after that, when

@@ -19,8 +19,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tickbus::{
-    Budget, Envelope, HandlerStats, RecvError, SubjectBus, SubjectHandlers, Subscription, Wait,
-    WhenFull,
+    Budget, Envelope, HandlerStats, Observer, RecvError, SubjectBus, SubjectHandlers, Subscription,
+    Wait, WhenFull,
 };
 
 fn numbered(n: usize) -> Envelope {
@@ -387,6 +387,28 @@ fn each_envelope_wakes_one_who_waits() {
     assert_eq!(rung(), [1, 0, 0]);
     publish(&bus, 2..3);
     assert_eq!(rung(), [1, 1, 0]);
+}
+
+/// Where the publisher lets go of the lock in between: for a filter, and for an observer.
+#[test]
+fn a_publish_that_goes_the_long_way_wakes_as_well() {
+    struct Nothing;
+    impl Observer for Nothing {}
+    let observed = SubjectBus::builder().observer(Arc::new(Nothing)).build();
+    for bus in [Arc::new(SubjectBus::new()), Arc::new(observed)] {
+        let filtered = bus.subscribe("n").unwrap().filter(|_| true).open();
+        let plain = open(&bus, 1, WhenFull::DropOldest);
+        let bells = [(); 2].map(|()| bell(&bus));
+        let mut streams = [&filtered, &plain].map(Subscription::stream);
+        for (stream, (_, waker)) in streams.iter_mut().zip(&bells) {
+            assert_eq!(poll(stream, waker), Poll::Pending);
+        }
+        publish(&bus, 1..2);
+        for (stream, (bell, waker)) in streams.iter_mut().zip(&bells) {
+            assert_eq!(bell.rung.load(SeqCst), 1);
+            assert_eq!(poll(stream, waker), Poll::Ready(Some(1)));
+        }
+    }
 }
 
 /// More than a publish delivers to under one lock.
