@@ -698,6 +698,27 @@ fn the_report_tells_what_was_lost_since_the_tick_before() {
     assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 0);
     publish(&bus, 6..9);
     assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 1);
+    logging(&mut handlers, open(&bus, 1, WhenFull::DropNewest), 'b');
+    publish(&bus, 9..14);
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 3 + 4);
+}
+
+#[test]
+fn whoever_is_taken_off_nobody_s_turn_is_lost() {
+    for (off, next) in [(0, 'b'), (1, 'c'), (2, 'b')] {
+        let bus = SubjectBus::new();
+        let mut handlers = SubjectHandlers::new();
+        for name in ['a', 'b', 'c'] {
+            logging(&mut handlers, open(&bus, 8, WhenFull::DropNewest), name);
+        }
+        publish(&bus, 0..2);
+        let mut log = Log::new();
+        let _ = handlers.tick(&mut log, Budget::events(1)); // it ends with the first
+        let id = handlers.iter().nth(off).unwrap().0.id();
+        drop(handlers.off(id));
+        let _ = handlers.tick(&mut log, Budget::events(1));
+        assert_eq!(log, [('a', 0), (next, 0)], "{off}");
+    }
 }
 
 #[test]
