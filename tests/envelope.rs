@@ -618,6 +618,8 @@ fn equality_looks_at_every_field() {
     }
     let spans = [1, 2].map(|span| one().with_trace_parent(TraceParent::new(1, span).unwrap()));
     assert_ne!(spans[0], spans[1]);
+    let traces = [1, 2].map(|trace| one().with_trace_parent(TraceParent::new(trace, 1).unwrap()));
+    assert_ne!(traces[0], traces[1]);
 }
 
 #[test]
