@@ -61,8 +61,8 @@ pub trait EventBusAppExt: sealed::HasWorld {
     /// Delivers every `E` as a Bevy message.
     ///
     /// Events move into `Messages<E>` in one batch; they are cloned only where another message route
-    /// or a frame wants them too. The messages live as long as Bevy's own. In a pause, which keeps
-    /// Bevy from dropping old ones, the plugin drops them after two frames. Adding it again changes
+    /// or a frame wants them too. The messages live as long as Bevy's own. While Bevy's clock is
+    /// paused, which keeps Bevy from dropping old ones, the plugin drops them after two frames. Adding it again changes
     /// nothing.
     fn add_bus_message<E: Message + Clone>(&mut self) -> &mut Self {
         let world = self.world_of_buses();

@@ -53,6 +53,11 @@ mod bevys {
         world.get_resource::<Time<Virtual>>().is_some_and(|time| time.effective_speed_f64() == 0.0)
     }
 
+    /// Whether Bevy drops no old messages now: it does so after fixed steps, and none come.
+    pub(in crate::bevy) fn keeps_messages(world: &World, _paused: bool) -> bool {
+        stands_still(world)
+    }
+
     pub(in crate::bevy) fn fixed(world: &World, event: &str) -> FixedTime {
         let (Some(fixed), Some(virtual_time)) =
             (world.get_resource::<Time<Fixed>>(), world.get_resource::<Time<Virtual>>())
@@ -82,6 +87,11 @@ mod bevys {
     /// Nobody says so.
     pub(in crate::bevy) fn stands_still(_: &World) -> bool {
         false
+    }
+
+    /// Not known: the app may have a clock all the same, and stop it in a pause.
+    pub(in crate::bevy) fn keeps_messages(_: &World, paused: bool) -> bool {
+        paused
     }
 
     /// There are no fixed steps.

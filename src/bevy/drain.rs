@@ -186,7 +186,9 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
             frame.end = Some((now, begin.saturating_add(time)));
         }
 
-        let passing = paused && frame.open[..self.lanes.len()].contains(&true);
+        // Not in a pause by hand: fixed steps go on, and may not have read what Bevy keeps for them.
+        let passing = clock::keeps_messages(world, paused)
+            && frame.open[..self.lanes.len()].contains(&true);
         if passing || world.resource::<Buses>().by_hand {
             self.routes.slices.iter_mut().for_each(|route| route.age(world));
         }

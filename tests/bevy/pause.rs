@@ -183,6 +183,26 @@ mod by_the_clock {
         assert_eq!(Seen::take(&mut app), (0..FRAMES * EVENTS).collect::<Vec<_>>());
     }
 
+    /// A pause by hand leaves the clock alone: Bevy keeps messages until a step has come, and so do we.
+    #[test]
+    fn passing_events_wait_for_the_steps_of_a_clock_that_goes_on() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = super::app(
+            EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough),
+            FixedUpdate,
+        );
+        app.add_plugins(TimePlugin)
+            .insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_millis(4)));
+        by_hand(&mut app, true);
+        for number in 0..100 {
+            publish(bus, [number]);
+            app.update();
+        }
+        (0..10).for_each(|_| app.update());
+        assert_eq!(Seen::take(&mut app), (0..100).collect::<Vec<_>>());
+        assert_eq!(memory(&app), 0);
+    }
+
     /// What was delivered before the pause is there after it, for systems that did not run between.
     #[test]
     fn a_pause_that_holds_keeps_messages_for_fixed_update() {
