@@ -9,8 +9,6 @@ use super::{EventBusDrain, EventBusStats, EventBusSystems};
 
 /// Passes what the drains of a frame did to Bevy's diagnostics: one measurement a frame and number.
 ///
-/// Add it after the buses.
-///
 /// # Examples
 ///
 /// ```

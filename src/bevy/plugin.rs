@@ -362,9 +362,9 @@ fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
     // Not registered with Bevy, which would keep every one of them in a pause.
     world.init_resource::<Messages<BusOverrun>>();
 
-    let mut drain = single_threaded(EventBusDrain);
+    let mut schedules = world.get_resource_or_init::<Schedules>();
+    let drain = single_threaded(&mut schedules, EventBusDrain);
     drain.add_systems(drain_all.in_set(EventBusSystems::Drain));
-    world.add_schedule(drain);
 
     if let Some(mut order) = world.get_resource_mut::<MainScheduleOrder>() {
         let first = order.labels.iter().position(|label| *label == First.intern());
@@ -384,17 +384,18 @@ fn set_up_fixed(world: &mut World) {
     use super::buses::release_all;
     use bevy_app::{FixedFirst, FixedMainScheduleOrder};
 
-    let mut release = single_threaded(EventBusFixedDrain);
+    let mut schedules = world.get_resource_or_init::<Schedules>();
+    let release = single_threaded(&mut schedules, EventBusFixedDrain);
     release.add_systems(release_all.in_set(EventBusSystems::Drain));
-    world.add_schedule(release);
     if let Some(mut order) = world.get_resource_mut::<FixedMainScheduleOrder>() {
         let first = order.labels.iter().position(|label| *label == FixedFirst.intern());
         order.labels.insert(first.map_or(0, |first| first + 1), EventBusFixedDrain.intern());
     }
 }
 
-fn single_threaded(label: impl ScheduleLabel) -> Schedule {
-    let mut schedule = Schedule::new(label);
+/// The schedule of a label, with the systems that it has already.
+fn single_threaded(schedules: &mut Schedules, label: impl ScheduleLabel) -> &mut Schedule {
+    let schedule = schedules.entry(label);
     schedule.set_executor(SingleThreadedExecutor::new());
     schedule.configure_sets((EventBusSystems::Drain, EventBusSystems::Report).chain());
     schedule

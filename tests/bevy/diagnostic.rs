@@ -30,3 +30,13 @@ fn each_frame_is_one_measurement() {
     let store = app.world().resource::<DiagnosticsStore>();
     assert_eq!(store.get(&Numbers::DELIVERED).unwrap().history_len(), 3);
 }
+
+#[test]
+fn the_order_of_the_plugins_does_not_matter() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = bevy_app::App::new();
+    app.add_plugins((DiagnosticsPlugin, Numbers)).add_plugins(EventBusPlugin::new(bus));
+    app.update();
+    let store = app.world().resource::<DiagnosticsStore>();
+    assert_eq!(store.get(&Numbers::DELIVERED).unwrap().history_len(), 1);
+}

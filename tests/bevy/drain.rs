@@ -77,6 +77,17 @@ fn the_sets_are_before_and_after_the_drain() {
     assert!(Seen::take(&mut app).contains(&101));
 }
 
+/// As with any schedule: the plugin adds to what is there.
+#[test]
+fn a_system_may_be_in_the_schedule_before_the_plugin_is() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = bevy_app::App::new();
+    let publish_one = (|| publish(bus, [1])).before(EventBusSystems::Drain);
+    app.add_systems(EventBusDrain, publish_one).add_plugins(EventBusPlugin::new(bus));
+    app.update();
+    assert_eq!(lane(&app, 0).frame.delivered, 1);
+}
+
 #[test]
 fn an_idle_bus_touches_no_messages_and_no_numbers() {
     #[derive(Resource, Default)]
