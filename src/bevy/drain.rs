@@ -187,8 +187,8 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         }
 
         // Not in a pause by hand: fixed steps go on, and may not have read what Bevy keeps for them.
-        let passing = clock::keeps_messages(world, paused)
-            && frame.open[..self.lanes.len()].contains(&true);
+        let passing =
+            clock::keeps_messages(world, paused) && frame.open[..self.lanes.len()].contains(&true);
         if passing || world.resource::<Buses>().by_hand {
             self.routes.slices.iter_mut().for_each(|route| route.age(world));
         }
@@ -464,6 +464,7 @@ impl<E: Send + Sync + 'static> Work<E> {
                 core::mem::swap(&mut lane.backlog, &mut kept.backlog);
             }
             let held = kept.held.len();
+            busy |= held > 0; // a pause may have to discard them
             world.resource_mut::<EventBusStats>().lanes[self.first_lane + at].left += held;
         }
         self.linger = if busy { LINGER } else { self.linger.saturating_sub(1) };
@@ -474,6 +475,8 @@ impl<E: Send + Sync + 'static> Work<E> {
 fn tell(world: &mut World, overrun: BusOverrun, slot: usize, subjects: &[&'static str]) {
     world.resource_mut::<Buses>().overrun = true;
     let mut unattributed = overrun.left;
+    // What is left otherwise, in a pause for example, is no overrun.
+    let subjects = if overrun.left > 0 { subjects } else { &[] };
     for (kind, subject) in subjects.iter().enumerate() {
         let left = world.resource::<EventBusStats>().lanes[slot].left_by_kind[kind];
         if left > 0 {

@@ -290,6 +290,19 @@ fn a_pause_drops_what_waits_for_a_step() {
     assert_eq!((stats(&game.app).total().discarded, stats(&game.app).left()), (2, 0));
 }
 
+/// Also where nothing new comes, and however long it has waited.
+#[test]
+fn a_pause_that_drops_needs_no_new_event() {
+    let mut game = Game::<64>::new(ms(0), |plugin| plugin.with_pause(PausePolicy::Drop));
+    game.publish(NOW.get() + ms(1));
+    (0..10).for_each(|_| game.frame(ms(1)));
+    assert_eq!(stats(&game.app).left(), 1);
+    game.app.world_mut().resource_mut::<Time<Virtual>>().pause();
+    game.frame(ms(100)); // Bevy's clock stands still from the next frame on
+    game.frame(ms(100));
+    assert_eq!((stats(&game.app).total().discarded, stats(&game.app).left()), (1, 0));
+}
+
 #[test]
 #[should_panic(expected = "delivers in fixed steps, and the app has none: add `TimePlugin`")]
 fn fixed_steps_without_a_clock_are_told() {

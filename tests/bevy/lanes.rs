@@ -236,6 +236,28 @@ fn an_overrun_without_kinds_is_one_message() {
     assert_eq!(overruns, [(0, None, 3, 0)]);
 }
 
+/// A backlog that a pause holds back is not the budget's, also where the bus refuses more.
+#[test]
+fn losses_of_a_pause_tell_of_no_kind_that_was_left() {
+    let bus = leak::<Kind, 4, Reject>();
+    let mut app = bevy_app::App::new();
+    app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(1)).by_kind());
+    (0..4).for_each(|_| bus.publish(Kind::A).unwrap());
+    app.update();
+    app.world_mut().resource_mut::<EventBusConfig>().paused = true;
+    for _ in 0..6 {
+        let _ = bus.publish(Kind::B); // four fit
+    }
+    app.update();
+    assert_eq!(lane(&app, 0).left_by_kind, [3, 0, 0]);
+    let overruns = app.world().resource::<Messages<BusOverrun>>();
+    let told: Vec<_> = overruns
+        .iter_current_update_messages()
+        .map(|overrun| (overrun.subject, overrun.left, overrun.lost))
+        .collect();
+    assert_eq!(told, [(None, 0, 2)]);
+}
+
 #[test]
 fn what_a_pause_discards_is_told_by_kind() {
     let bus = leak::<Kind, 16, Reject>();

@@ -187,10 +187,8 @@ mod by_the_clock {
     #[test]
     fn passing_events_wait_for_the_steps_of_a_clock_that_goes_on() {
         let bus = leak::<Number, 256, Reject>();
-        let mut app = super::app(
-            EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough),
-            FixedUpdate,
-        );
+        let mut app =
+            app(EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough), FixedUpdate);
         app.add_plugins(TimePlugin)
             .insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_millis(4)));
         by_hand(&mut app, true);
