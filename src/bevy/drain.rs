@@ -372,21 +372,24 @@ impl<E: Send + Sync + 'static> Work<E> {
             world.trigger_ref(&mut self.batch);
             world.flush();
         }
+        // Out of the batch: who panics while picking or cloning is not given the same events again.
+        let mut events = core::mem::take(&mut self.batch.events);
+        self.observed = 0;
+        self.announced = false;
         let frame = self.routes.frame || world.resource::<EventBusState<E>>().has_readers();
         if let Some((last, others)) = self.routes.slices.split_last_mut() {
-            others.iter_mut().for_each(|route| route.deliver(world, &self.batch.events));
+            others.iter_mut().for_each(|route| route.deliver(world, &events));
             if frame {
-                last.deliver(world, &self.batch.events);
+                last.deliver(world, &events);
             } else {
-                last.deliver_last(world, &mut self.batch.events);
+                last.deliver_last(world, &mut events);
             }
         }
         if frame {
-            world.resource_mut::<EventBusState<E>>().extend_frame(&mut self.batch.events);
+            world.resource_mut::<EventBusState<E>>().extend_frame(&mut events);
         }
-        self.batch.events.clear();
-        self.observed = 0;
-        self.announced = false;
+        events.clear();
+        self.batch.events = events;
     }
 
     /// Takes what the budget allows, to be released in the fixed steps that cover it.

@@ -71,6 +71,28 @@ fn a_panic_of_a_batch_observer_consumes_the_batch() {
     assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..5));
 }
 
+/// Who picks a message and panics is not given the same event for ever, and others get theirs once.
+#[test]
+fn a_panic_of_a_pick_consumes_the_batch() {
+    #[derive(Message)]
+    struct Even;
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus)).add_bus_message::<Number>().add_bus_message_with(
+        |number: &Number| {
+            assert!(number.0 != 1, "a bomb");
+            number.0.is_multiple_of(2).then_some(Even)
+        },
+    );
+    publish(bus, 0..3);
+    assert!(!update(&mut app));
+    publish(bus, [4]);
+    assert!(update(&mut app));
+    let messages = app.world().resource::<Messages<Number>>();
+    assert!(messages.iter_current_update_messages().map(|number| number.0).eq([0, 1, 2, 4]));
+    assert_eq!(super::lane(&app, 0).total.delivered, 4);
+}
+
 /// An observer cannot drain again: Bevy does not run a schedule within itself.
 #[test]
 fn there_is_no_drain_within_a_drain() {
