@@ -12,7 +12,7 @@ use bevy_ecs::world::World;
 use super::bus::sealed::Pending;
 #[cfg(feature = "bevy_time")]
 use super::clock;
-use super::{BusOverrun, EventBusStats};
+use super::{BusOverrun, EventBusConfig, EventBusStats};
 
 /// Every bus of an app.
 #[derive(Resource, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Buses {
     pub(super) by_hand: bool,
     /// Every lane of every bus.
     pub(super) lanes: Vec<&'static dyn Pending>,
+    /// The settings and the numbers as the plugins made them.
+    pub(super) made: (EventBusConfig, EventBusStats),
     /// Whether a drain has to come even if nothing is pending.
     pub(super) busy: bool,
     /// Whether there are overruns to forget.
@@ -57,6 +59,22 @@ impl Buses {
     fn any_work(&self) -> bool {
         self.busy || self.lanes.iter().any(|lane| lane.is_pending())
     }
+
+    /// Adds the settings and the numbers that are missing: those of a bus that was just added, and of all
+    /// buses where somebody has put a new resource, which knows none, in the place of one of these.
+    pub(super) fn begin_anew(world: &mut World) {
+        let (config, stats) = &world.resource::<Self>().made;
+        let (known, told) = (
+            world.resource::<EventBusConfig>().buses.len(),
+            world.resource::<EventBusStats>().lanes.len(),
+        );
+        if known < config.buses.len() || told < stats.lanes.len() {
+            let buses = config.buses.get(known..).unwrap_or_default().to_vec();
+            let lanes = stats.lanes.get(told..).unwrap_or_default().to_vec();
+            world.resource_mut::<EventBusConfig>().buses.extend(buses);
+            world.resource_mut::<EventBusStats>().lanes.extend(lanes);
+        }
+    }
 }
 
 pub(super) fn drain_all(world: &mut World) {
@@ -79,6 +97,7 @@ pub(super) fn drain_all(world: &mut World) {
         let any = !overruns.is_empty();
         world.resource_mut::<Buses>().overrun = any;
     }
+    Buses::begin_anew(world);
     let mut stats = world.resource_mut::<EventBusStats>();
     stats.generations = 0;
     stats.spent = Duration::ZERO;

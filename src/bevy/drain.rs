@@ -234,8 +234,8 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
 
         let config = world.resource::<EventBusConfig>();
         let mut stopped = [false; MAX_LANES];
-        if config.paused {
-            for (stopped, policy) in stopped.iter_mut().zip(&config.buses[self.index].pause) {
+        if let Some(settings) = config.buses.get(self.index).filter(|_| config.paused) {
+            for (stopped, policy) in stopped.iter_mut().zip(&settings.pause) {
                 *stopped = *policy != PausePolicy::PassThrough;
             }
         }
@@ -254,7 +254,7 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         self.linger = LINGER;
         world.resource_mut::<Buses>().busy = true;
         let mut stats = world.resource_mut::<EventBusStats>();
-        for (told, delivered) in stats.lanes[self.first_lane..].iter_mut().zip(delivered) {
+        for (told, delivered) in stats.lanes.iter_mut().skip(self.first_lane).zip(delivered) {
             if delivered > 0 {
                 told.count(LaneCounts { delivered, ..LaneCounts::default() });
                 told.left = told.left.saturating_sub(delivered);
@@ -274,6 +274,7 @@ impl<E: Send + Sync + 'static> Work<E> {
             state.begin_frame(&mut self.batch.events);
         }
         state.make_cursors(readers);
+        state.make_lanes(self.lanes.len());
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
             if !kept.backlog.is_empty() {
                 core::mem::swap(&mut lane.backlog, &mut kept.backlog);
@@ -416,6 +417,9 @@ impl<E: Send + Sync + 'static> Work<E> {
 
     /// Puts the backlog away and tells what was done and what is left.
     fn close(&mut self, world: &mut World, frame: &Frame, spent: bool) {
+        // An observer may have reset them.
+        Buses::begin_anew(world);
+        world.resource_mut::<EventBusState<E>>().make_lanes(self.lanes.len());
         let mut busy = false;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];

@@ -120,6 +120,13 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         }
     }
 
+    /// Makes lanes where there are fewer: in a new state, also one that took the place of another.
+    pub(super) fn make_lanes(&mut self, lanes: usize) {
+        if self.lanes.len() < lanes {
+            self.lanes.resize_with(lanes, LaneState::default);
+        }
+    }
+
     /// How many of the events up to the end of the frame a reader has not seen.
     fn behind(&self, reader: usize) -> Word {
         // Relaxed: one system at a time writes a cursor, and the schedule orders its runs.

@@ -20,7 +20,6 @@ use super::bus::sealed::Publish;
 use super::buses::{Buses, Entry, drain_all};
 use super::clock::{self, Clock};
 use super::drain::{Kinds, Lane, Steps, Work};
-use super::frame::LaneState;
 use super::route::{BusDrained, Routes};
 use super::share::MAX_LANES;
 use super::{
@@ -304,32 +303,31 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
             .collect();
 
         let mut state = world.get_resource_or_init::<EventBusState<E>>();
-        state.lanes.resize_with(lanes.len(), LaneState::default);
+        state.make_lanes(lanes.len());
         world.insert_resource(EventBus { lanes: self.lanes.iter().map(|(bus, _)| *bus).collect() });
 
-        let mut config = world.resource_mut::<EventBusConfig>();
-        let index = config.buses.len();
-        config.buses.push(BusConfig {
+        let index = world.resource::<Buses>().buses.len();
+        let settings = BusConfig {
             event: name,
             budget: self.budget,
             generations: self.generations,
             message_limit: self.message_limit.unwrap_or(capacity.saturating_mul(16)),
             pause: self.lanes.iter().map(|(_, pause)| *pause).collect(),
-        });
-
-        let mut stats = world.resource_mut::<EventBusStats>();
-        let first_lane = stats.lanes.len();
-        stats.lanes.extend((0..lanes.len()).map(|lane| LaneStats {
+        };
+        let first_lane = world.resource::<Buses>().lanes.len();
+        let numbers = (0..lanes.len()).map(|lane| LaneStats {
             event: name,
             lane,
             left_by_kind: vec![0; kinds],
             discarded_by_kind: vec![0; kinds],
             ..LaneStats::default()
-        }));
+        });
 
         let batch = Vec::with_capacity(capacity.min(self.budget.events));
         let mut buses = world.resource_mut::<Buses>();
         buses.busy |= self.keeps_backlog;
+        buses.made.0.buses.push(settings);
+        buses.made.1.lanes.extend(numbers);
         buses.lanes.extend(self.lanes.iter().map(|(bus, _)| bus.as_pending()));
         buses.buses.push(Entry {
             of: TypeId::of::<E>(),
@@ -348,6 +346,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
                 linger: 0,
             })),
         });
+        Buses::begin_anew(world);
     }
 }
 

@@ -98,6 +98,39 @@ fn run_conditions_tell_backlog_and_overrun() {
     assert_eq!(Seen::take(&mut app), [2]);
 }
 
+/// What was put in the place of the plugin's resources knows no bus: everything begins anew.
+#[test]
+fn numbers_settings_and_state_may_be_reset() {
+    use tickbus::bevy::{EventBusConfig, EventBusState, EventBusStats};
+    let (idle, bus) = (leak::<u8, 4, Reject>(), leak::<Number, 8, Reject>());
+    let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
+    app.add_plugins(EventBusPlugin::new(idle));
+    publish(bus, 0..3);
+    app.update();
+    app.insert_resource(EventBusStats::default());
+    app.update();
+    assert_eq!(stats(&app).lanes.len(), 2);
+    assert_eq!((stats(&app).total().delivered, lane(&app, 0).left), (1, 0));
+
+    app.insert_resource(EventBusConfig::default());
+    app.insert_resource(EventBusState::<Number>::default());
+    publish(bus, 3..6);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [0, 1, 2, 3, 4]); // the budget is that of the plugin again
+    let config = app.world().resource::<EventBusConfig>();
+    assert!(config.bus::<Number>().is_some() && config.bus::<u8>().is_some());
+
+    // In the middle of a drain too.
+    app.add_bus_event::<Number>().add_observer(|_: On<Number>, mut commands: Commands| {
+        commands.insert_resource(EventBusStats::default());
+        commands.insert_resource(EventBusConfig::default());
+        commands.insert_resource(EventBusState::<Number>::default());
+    });
+    app.update();
+    assert_eq!(Seen::take(&mut app), [5]);
+    assert_eq!(stats(&app).total().delivered, 1);
+}
+
 /// Neither needs a plugin to be there.
 #[test]
 fn run_conditions_are_false_without_a_bus() {
