@@ -272,6 +272,11 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
 }
 
 impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
+    /// For Bevy. A second bus of one event is refused all the same, with more to say about it.
+    fn is_unique(&self) -> bool {
+        false
+    }
+
     fn build(&self, app: &mut App) {
         let name = type_name::<E>();
         assert!(
