@@ -72,9 +72,13 @@ pub trait EventBusAppExt: sealed::HasWorld {
     }
 
     /// Delivers every `E` as a [`BusMessage<E>`]: for types of other crates, which cannot be made a
-    /// `Message`.
+    /// `Message`. Adding it again changes nothing.
     fn add_foreign_bus_message<E: Clone + Send + Sync + 'static>(&mut self) -> &mut Self {
-        self.add_bus_message_with(|event: &E| Some(BusMessage(event.clone())))
+        let world = self.world_of_buses();
+        register_message::<BusMessage<E>>(world);
+        let wrap = |event: &E| Some(BusMessage(event.clone()));
+        routes::<E>(world).add_slices(Box::new(Picked::all(wrap)));
+        self
     }
 
     /// Delivers what `pick` makes of an `E` as a Bevy message. `None` makes no message.

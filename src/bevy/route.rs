@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::any::TypeId;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -32,9 +33,10 @@ impl<E: Send + Sync + 'static> Routes<E> {
         self.frame |= other.frame;
     }
 
-    /// A route of the events as they are is there once, however often it is added.
+    /// A route of all events as they are is there once, however often it is added.
     pub(super) fn add_slices(&mut self, route: Box<dyn Route<E>>) {
-        if !(route.is_plain() && self.slices.iter().any(|route| route.is_plain())) {
+        let plain = route.plain();
+        if plain.is_none() || self.slices.iter().all(|other| other.plain() != plain) {
             self.slices.push(route);
         }
     }
@@ -55,9 +57,9 @@ pub(super) trait Route<E>: Send + Sync {
         self.deliver(world, events);
     }
 
-    /// Whether it delivers the events as they are.
-    fn is_plain(&self) -> bool {
-        false
+    /// As what it delivers all events as they are. `None` if it picks.
+    fn plain(&self) -> Option<TypeId> {
+        None
     }
 
     /// How many messages are there.
@@ -94,8 +96,8 @@ impl<E> Whole<E> {
 }
 
 impl<E: Message + Clone> Route<E> for Whole<E> {
-    fn is_plain(&self) -> bool {
-        true
+    fn plain(&self) -> Option<TypeId> {
+        Some(TypeId::of::<E>())
     }
 
     fn deliver(&mut self, world: &mut World, events: &[E]) {
@@ -122,13 +124,19 @@ impl<E: Message + Clone> Route<E> for Whole<E> {
 /// What is made of an event as a message.
 pub(super) struct Picked<E, M, F> {
     pick: F,
+    /// Whether it picks all, as they are.
+    plain: bool,
     current: usize,
     of: PhantomData<fn(&E) -> M>,
 }
 
 impl<E, M, F> Picked<E, M, F> {
     pub(super) fn new(pick: F) -> Self {
-        Self { pick, current: 0, of: PhantomData }
+        Self { pick, plain: false, current: 0, of: PhantomData }
+    }
+
+    pub(super) fn all(pick: F) -> Self {
+        Self { pick, plain: true, current: 0, of: PhantomData }
     }
 }
 
@@ -138,6 +146,10 @@ where
     M: Message,
     F: Fn(&E) -> Option<M> + Send + Sync,
 {
+    fn plain(&self) -> Option<TypeId> {
+        self.plain.then(TypeId::of::<M>)
+    }
+
     fn deliver(&mut self, world: &mut World, events: &[E]) {
         let mut picked = events.iter().filter_map(&self.pick).peekable();
         if picked.peek().is_some() {

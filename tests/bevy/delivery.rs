@@ -156,6 +156,21 @@ fn foreign_types_come_in_a_wrapper() {
     assert_eq!(all::<BusMessage<IpAddr>>(&app), [BusMessage(peer)]);
 }
 
+/// A foreign message and a message of one's own are two routes, and each is there once.
+#[test]
+fn a_foreign_route_that_is_added_twice_delivers_once() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_foreign_bus_message::<Number>()
+        .add_bus_message::<Number>()
+        .add_foreign_bus_message::<Number>();
+    publish(bus, [1]);
+    app.update();
+    assert_eq!(all::<BusMessage<Number>>(&app), [BusMessage(Number(1))]);
+    assert_eq!(all::<Number>(&app), [Number(1)]);
+}
+
 /// Counts its clones.
 #[derive(Message, Debug, PartialEq)]
 struct Precious(u32);
