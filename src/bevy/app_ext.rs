@@ -4,17 +4,20 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::{TypeId, type_name};
 
-use bevy_app::{App, SubApp};
+use bevy_app::{App, MainScheduleOrder, SubApp};
 use bevy_ecs::event::Event as Triggered;
 use bevy_ecs::message::{Message, MessageRegistry, Messages};
 use bevy_ecs::world::World;
 
 use super::buses::Buses;
+use super::plugin::set_up;
 use super::route::{BusMessage, Observed, Picked, PickedObserved, Routes, Whole};
 use crate::{Event, Pattern, Subject};
 
 /// What a bus delivers to, each a line of an app. The order of these lines and that of the plugins
 /// does not matter.
+///
+/// The first drain panics if no bus carries an event that one of these lines is about.
 ///
 /// For each event the observers come first, then [`BusDrained`](super::BusDrained), then messages and frames.
 ///
@@ -269,5 +272,8 @@ fn routes<E: Send + Sync + 'static>(world: &mut World) -> &mut Routes<E> {
     let mut buses = world.get_resource_or_init::<Buses>();
     buses.busy = true;
     buses.wanted.push((TypeId::of::<E>(), type_name::<E>()));
+    if world.contains_resource::<MainScheduleOrder>() {
+        set_up(world, None); // so that a drain finds out if no plugin comes
+    }
     world.get_resource_or_init::<Routes<E>>().into_inner()
 }

@@ -184,6 +184,9 @@ impl<E: Send + Sync + 'static> fmt::Debug for EventBusState<E> {
 /// the next drain, for a bus [in fixed steps](super::EventBusPlugin::in_fixed_step) until the next
 /// step; a system that does not run in that time is told how many events it has missed.
 ///
+/// A system with this parameter does not run, and Bevy panics, if no bus of `E` was added; with an
+/// `Option` of it the system runs all the same.
+///
 /// Systems that read the same frame run in parallel. The cursor of a system is in
 /// [`EventBusState`], one word for each system that was ever initialised.
 ///
@@ -224,6 +227,9 @@ impl<E: Send + Sync + 'static> fmt::Debug for EventBusState<E> {
 /// ```
 #[derive(SystemParam)]
 pub struct BusFrame<'w, 's, E: Send + Sync + 'static> {
+    #[system_param(
+        validation_message = "no bus of this event was added: add an `EventBusPlugin` of it"
+    )]
     state: Res<'w, EventBusState<E>>,
     reader: Local<'s, Reader<E>>,
 }
@@ -264,7 +270,10 @@ impl<E: Send + Sync + 'static> FromWorld for Reader<E> {
         let mut readers = world.get_resource_or_init::<FrameReaders<E>>();
         let index = readers.count;
         readers.count += 1;
-        world.get_resource_or_init::<EventBusState<E>>().make_cursors(index + 1);
+        // Without a bus there is no state yet; its first drain makes the cursors.
+        if let Some(mut state) = world.get_resource_mut::<EventBusState<E>>() {
+            state.make_cursors(index + 1);
+        }
         Self { index, of: PhantomData }
     }
 }

@@ -356,7 +356,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
 }
 
 /// Makes the schedules, once.
-fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
+pub(super) fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
     if world.contains_resource::<EventBusStats>() {
         return;
     }

@@ -104,6 +104,40 @@ fn a_delivery_without_a_bus_is_told() {
     app.update();
 }
 
+/// Also where there is no plugin at all.
+#[test]
+#[should_panic(
+    expected = "no bus carries them: add an `EventBusPlugin` with a bus of `bevy::Number`"
+)]
+fn a_delivery_without_any_bus_is_told() {
+    App::new().add_bus_message::<Number>().update();
+}
+
+#[test]
+#[should_panic(expected = "no bus of this event was added")]
+fn a_reader_of_frames_without_a_bus_is_told() {
+    App::new().add_systems(Update, |_: BusFrame<Number>| {}).update();
+}
+
+#[test]
+fn a_frame_may_be_optional() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = App::new();
+    app.init_resource::<Seen>().add_systems(
+        Update,
+        |frame: Option<BusFrame<Number>>, mut seen: ResMut<Seen>| match frame {
+            Some(mut frame) => seen.0.extend(frame.read().iter().map(|number| number.0)),
+            None => seen.0.push(1000),
+        },
+    );
+    app.update();
+    app.add_plugins(EventBusPlugin::new(bus));
+    publish(bus, [1]);
+    app.update();
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1000, 1]);
+}
+
 #[test]
 fn the_order_of_the_lines_does_not_matter() {
     let bus = leak::<Number, 4, Reject>();
