@@ -9,6 +9,8 @@ use core::time::Duration;
 
 use bevy_app::{App, First, MainScheduleOrder, Plugin, PreUpdate};
 use bevy_ecs::message::Messages;
+#[cfg(feature = "bevy_reflect")]
+use bevy_ecs::reflect::AppTypeRegistry;
 use bevy_ecs::schedule::{
     InternedScheduleLabel, IntoScheduleConfigs, Schedule, ScheduleLabel, Schedules,
     SingleThreadedExecutor, SystemSet,
@@ -365,6 +367,12 @@ pub(super) fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
     world.init_resource::<EventBusConfig>();
     // Not registered with Bevy, which would keep every one of them in a pause.
     world.init_resource::<Messages<BusOverrun>>();
+    #[cfg(feature = "bevy_reflect")]
+    if let Some(types) = world.get_resource::<AppTypeRegistry>() {
+        let mut types = types.write();
+        types.register::<EventBusStats>();
+        types.register::<EventBusConfig>();
+    }
 
     let mut schedules = world.get_resource_or_init::<Schedules>();
     let drain = single_threaded(&mut schedules, EventBusDrain);

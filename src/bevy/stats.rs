@@ -67,7 +67,9 @@ pub struct LaneStats {
 }
 
 /// What the drain of this frame did, lane by lane. Written once per frame and bus, and not at all
-/// while a bus is idle.
+/// while a bus is idle: the second drain after the last event is the last that writes.
+///
+/// A new value in its place counts from zero.
 ///
 /// # Examples
 ///
@@ -93,9 +95,9 @@ pub struct LaneStats {
 pub struct EventBusStats {
     /// Every lane of every bus, in the order in which they were added.
     pub lanes: Vec<LaneStats>,
-    /// The most generations of events that a bus went through in the last drain that found any.
+    /// The most generations of events that a bus went through in the last drain.
     pub generations: usize,
-    /// How long the last drain that found anything took. Zero where there is no clock.
+    /// How long the last drain took. Zero where there is no clock.
     pub spent: Duration,
 }
 

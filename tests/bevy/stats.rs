@@ -160,4 +160,10 @@ fn the_numbers_and_the_settings_reflect() {
     app.update();
     let dynamic = stats(&app).to_dynamic().unwrap();
     assert_eq!(EventBusStats::from_reflect(&*dynamic).as_ref(), Some(stats(&app)));
+
+    // An inspector finds them without a line in the app.
+    let types = app.world().resource::<AppTypeRegistry>().read();
+    for path in ["tickbus::bevy::stats::EventBusStats", "tickbus::bevy::config::EventBusConfig"] {
+        assert!(types.get_with_type_path(path).is_some(), "{path}");
+    }
 }
