@@ -8,7 +8,7 @@ use bevy_ecs::world::World;
 pub(super) type Clock = fn() -> Duration;
 
 /// The clock of the operating system.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub(super) fn of_the_system() -> Option<Clock> {
     extern crate std;
     use std::sync::OnceLock;
@@ -18,8 +18,8 @@ pub(super) fn of_the_system() -> Option<Clock> {
     Some(|| BEGIN.get_or_init(Instant::now).elapsed())
 }
 
-/// There is none.
-#[cfg(not(feature = "std"))]
+/// There is none; in a browser, `Instant` is there and panics.
+#[cfg(any(not(feature = "std"), all(target_family = "wasm", target_os = "unknown")))]
 pub(super) fn of_the_system() -> Option<Clock> {
     None
 }

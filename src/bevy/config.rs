@@ -58,7 +58,8 @@ impl FrameBudget {
         Self { events, time: None }
     }
 
-    /// And no further batch after `time`.
+    /// And no further batch after `time`. Adding a bus with a time and without a clock panics; a time that
+    /// is set later has no effect there.
     #[must_use]
     pub const fn and_time(self, time: Duration) -> Self {
         Self { events: self.events, time: Some(time) }

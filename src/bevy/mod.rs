@@ -87,7 +87,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `bevy` | this module, on `bevy_ecs` and `bevy_app` alone; needs `alloc`, and no operating system |
-//! | `std` | a clock for [time budgets](FrameBudget::and_time), and `std` in Bevy's crates |
+//! | `std` | a clock for [time budgets](FrameBudget::and_time), but in a browser, and `std` in Bevy's crates |
 //! | `bevy_time` | fixed steps; lanes pause with the virtual clock |
 //! | `bevy_diagnostic` | the numbers as Bevy diagnostics |
 //! | `bevy_reflect` | `Reflect` for [`EventBusStats`] and [`EventBusConfig`], for remote inspectors |
