@@ -13,7 +13,17 @@ use bevy_ecs::prelude::*;
 use bevy_input::{ButtonInput, InputPlugin, keyboard::KeyCode};
 use bevy_time::{Fixed, Time, TimePlugin, Virtual};
 use bevy_window::{Window, WindowPlugin, WindowResolution};
+use bevy_winit::{UpdateMode, WinitSettings};
 use tickbus::bevy::{EventBusAppExt, EventBusPlugin, FrameBudget};
+
+/// Without a renderer nothing waits for the screen, and frames as fast as they can would empty the bus
+/// before anybody sees it.
+const SIXTY_HERTZ: UpdateMode = UpdateMode::Reactive {
+    wait: Duration::from_nanos(16_666_667),
+    react_to_device_events: false,
+    react_to_user_events: false,
+    react_to_window_events: false,
+};
 
 /// What comes from the sky.
 #[derive(Message, Clone, Copy, Debug)]
@@ -61,6 +71,7 @@ fn main() -> AppExit {
             EventBusPlugin::new(&sky::SKY).with_budget(FrameBudget::events(2)),
         ))
         .add_bus_message::<Falls>()
+        .insert_resource(WinitSettings { focused_mode: SIXTY_HERTZ, unfocused_mode: SIXTY_HERTZ })
         .insert_resource(Game { player: 0.5, stars: 0, rocks: 0 })
         .insert_resource(Time::<Fixed>::from_duration(Duration::from_millis(20)))
         .add_systems(Update, (appear, control))
