@@ -98,7 +98,8 @@ pub struct BusConfig {
     pub budget: FrameBudget,
     /// How many generations of events a drain handles. 0 is taken as 1.
     pub generations: usize,
-    /// A frame delivers no more than this many messages beside those that wait to be read.
+    /// A frame delivers no more messages than bring those that wait to be read to this number. 0 is taken
+    /// as 1.
     pub message_limit: usize,
     /// What each lane does in a pause.
     pub pause: Vec<PausePolicy>,

@@ -251,8 +251,6 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         if self.batch.events.is_empty() {
             return;
         }
-        self.linger = LINGER;
-        world.resource_mut::<Buses>().busy = true;
         let mut stats = world.resource_mut::<EventBusStats>();
         for (told, delivered) in stats.lanes.iter_mut().skip(self.first_lane).zip(delivered) {
             if delivered > 0 {
@@ -288,7 +286,7 @@ impl<E: Send + Sync + 'static> Work<E> {
     /// How many messages there is room for.
     fn room(&self, world: &World, limit: usize) -> usize {
         let waiting = self.routes.slices.iter().map(|route| route.waiting(world)).max();
-        waiting.map_or(usize::MAX, |waiting| limit.saturating_sub(waiting))
+        waiting.map_or(usize::MAX, |waiting| limit.max(1).saturating_sub(waiting))
     }
 
     /// How many events each lane may deliver.

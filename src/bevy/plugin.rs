@@ -42,7 +42,8 @@ use crate::Event;
 pub struct EventBusDrain;
 
 /// The schedule that releases events in the fixed step that covers them: runs in each step, after
-/// `FixedFirst`. Empty unless a bus is [in fixed steps](EventBusPlugin::in_fixed_step).
+/// `FixedFirst`. Releases nothing unless a bus is [in fixed steps](EventBusPlugin::in_fixed_step). An app
+/// that has no `FixedMainScheduleOrder` when the plugin is added runs it by itself.
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusFixedDrain;
 
@@ -171,7 +172,8 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
 
     /// How many messages may wait to be read before the drain leaves further events on the bus: the
     /// bound where nothing makes Bevy drop old messages, as with fixed steps that do not come.
-    /// Sixteen times the capacity of the lanes unless set.
+    /// Sixteen times the capacity of the lanes unless set. 0 is taken as 1; and a message waits for two
+    /// frames, read or not, so that a limit below twice the budget slows the drain down.
     #[must_use]
     pub fn with_message_limit(mut self, count: usize) -> Self {
         self.message_limit = Some(count);

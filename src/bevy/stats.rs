@@ -59,7 +59,7 @@ pub struct LaneStats {
     /// The most events that have waited on the bus.
     pub high_water: usize,
     /// `left` by kind, for a bus that was added [`by_kind`](super::EventBusPlugin::by_kind); otherwise
-    /// empty. The index is the kind. Counted where the drain leaves something.
+    /// empty. The index is the kind. Events that wait for their fixed step are not in it.
     pub left_by_kind: Vec<usize>,
     /// `frame.discarded` by kind, likewise. What a bus drops or gives back is of no known kind, for it
     /// has gone before anybody takes it.

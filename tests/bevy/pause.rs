@@ -183,6 +183,26 @@ mod by_the_clock {
         assert_eq!(Seen::take(&mut app), (0..FRAMES * EVENTS).collect::<Vec<_>>());
     }
 
+    #[test]
+    fn the_limit_is_sixteen_times_the_bus_unless_set() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus));
+        app.insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_nanos(1)));
+        app.update();
+        let (_, most) = paused(&mut app, bus);
+        assert!((4096..=4098).contains(&most), "{most}");
+    }
+
+    /// A limit of nothing is one of one: slow, but no end.
+    #[test]
+    fn a_limit_of_no_messages_delivers_all_the_same() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus).with_message_limit(0));
+        publish(bus, 0..5);
+        (0..10).for_each(|_| app.update());
+        assert_eq!(Seen::take(&mut app), [0, 1, 2, 3, 4]);
+    }
+
     /// A pause by hand leaves the clock alone: Bevy keeps messages until a step has come, and so do we.
     #[test]
     fn passing_events_wait_for_the_steps_of_a_clock_that_goes_on() {
