@@ -297,6 +297,33 @@ fn commands_of_an_observer_are_applied_before_the_next_event() {
     assert_eq!(Seen::take(&mut plain), [0, 1, 2]);
 }
 
+/// So are those of observers by kind.
+#[test]
+fn commands_of_an_observer_of_a_kind_are_applied_before_the_next_event() {
+    let bus = leak::<Game, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_event_for("player.*", |event: &Game| match event {
+            Game::Moved(moved) => Some(*moved),
+            _ => None,
+        })
+        .init_resource::<Seen>()
+        .add_observer(
+            |_: On<Moved>,
+             effects: Query<&Effect>,
+             mut seen: ResMut<Seen>,
+             mut commands: Commands| {
+                seen.0.push(effects.iter().count() as u32);
+                commands.spawn(Effect);
+            },
+        );
+    for by in 0..3 {
+        bus.publish(Game::Moved(Moved { by })).unwrap();
+    }
+    app.update();
+    assert_eq!(Seen::take(&mut app), [0, 1, 2]);
+}
+
 /// So are those of an observer of the batch, before the messages are there.
 #[test]
 fn commands_of_a_batch_observer_are_applied_before_the_messages() {

@@ -3,13 +3,14 @@
 use core::cell::Cell;
 use core::time::Duration;
 
-use bevy_app::{App, FixedUpdate, Update};
+use bevy_app::{App, FixedFirst, FixedMainScheduleOrder, FixedUpdate, Update};
 use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::ScheduleLabel;
 use bevy_time::{Fixed, Real, Time, TimePlugin, TimeUpdateStrategy, Virtual};
 use tickbus::bevy::{
-    BusFrame, EventBusAppExt, EventBusConfig, EventBusPlugin, EventBusState, FrameBudget,
-    PausePolicy,
+    BusFrame, BusOverrun, EventBusAppExt, EventBusConfig, EventBusFixedDrain, EventBusPlugin,
+    EventBusState, FrameBudget, PausePolicy,
 };
 use tickbus::{Bus, Reject};
 
@@ -163,6 +164,25 @@ fn a_late_event_goes_to_the_next_step() {
     assert_eq!(stats(&game.app).total().late, 1);
 }
 
+/// A clock of stamps may be older than the app, and so may what it has stamped.
+#[test]
+fn an_event_from_before_the_app_goes_to_the_next_step() {
+    let mut game = Game::<64>::new(ms(0), plain);
+    NOW.set(NOW.get() + ms(3_600_000));
+    game.publish(ms(0));
+    game.frame(ms(100));
+    assert_eq!(game.counts(), [1, 0, 0, 0, 0, 0]);
+    assert_eq!(stats(&game.app).total().late, 0); // no step was over yet
+}
+
+#[test]
+fn the_release_has_its_own_place_after_fixed_first() {
+    let game = Game::<64>::new(ms(0), plain);
+    let labels = &game.app.world().resource::<FixedMainScheduleOrder>().labels;
+    let at = |label| labels.iter().position(|found| *found == label).unwrap();
+    assert_eq!(at(EventBusFixedDrain.intern()), at(FixedFirst.intern()) + 1);
+}
+
 /// A stamp of the future is one of now.
 #[test]
 fn a_stamp_ahead_of_the_clock_waits_no_longer_than_one_of_now() {
@@ -262,6 +282,8 @@ fn a_budget_holds_for_fixed_steps_too() {
     game.frame(ms(100));
     assert_eq!(game.counts(), [2, 1, 0, 0, 0, 0]);
     assert_eq!(game.bus.len(), 7);
+    let overruns = game.app.world().resource::<Messages<BusOverrun>>();
+    assert!(overruns.iter_current_update_messages().map(|told| told.left).eq([7]));
 }
 
 #[test]

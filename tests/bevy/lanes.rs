@@ -236,6 +236,22 @@ fn an_overrun_without_kinds_is_one_message() {
     assert_eq!(overruns, [(0, None, 3, 0)]);
 }
 
+/// One lane goes on in a pause and spends the budget; what the other holds is not the budget's.
+#[test]
+fn a_lane_that_a_pause_holds_is_no_overrun_of_another() {
+    let (high, low) = (leak::<Number, 8, Reject>(), leak::<Number, 8, Reject>());
+    let plugin = EventBusPlugin::new(high).with_pause(PausePolicy::PassThrough).with_lane(low);
+    let mut app = app(plugin.with_budget(FrameBudget::events(1)), Update);
+    app.world_mut().resource_mut::<EventBusConfig>().paused = true;
+    publish(high, 0..3);
+    publish(low, 0..3);
+    app.update();
+    let overruns = app.world().resource::<Messages<BusOverrun>>();
+    let told: Vec<_> =
+        overruns.iter_current_update_messages().map(|told| (told.lane, told.left)).collect();
+    assert_eq!(told, [(0, 2)]);
+}
+
 /// A backlog that a pause holds back is not the budget's, also where the bus refuses more.
 #[test]
 fn losses_of_a_pause_tell_of_no_kind_that_was_left() {

@@ -8,7 +8,10 @@ use std::time::Instant;
 use bevy_app::{App, TaskPoolOptions, TaskPoolPlugin, Update};
 use bevy_ecs::prelude::*;
 use tickbus::Bus;
-use tickbus::bevy::{BusFrame, BusPublisher, EventBusAppExt, EventBusPlugin, EventBusStats};
+use tickbus::bevy::{
+    BusFrame, BusPublisher, EventBusAppExt, EventBusDrain, EventBusPlugin, EventBusStats,
+    EventBusSystems,
+};
 
 const SYSTEMS: usize = 3;
 const EVENTS: usize = 20;
@@ -50,6 +53,26 @@ fn check(mut frame: BusFrame<Sent>, mut next: ResMut<Next>) {
         assert_eq!(event.number, next.0[event.system], "lost, twice, or out of order");
         next.0[event.system] += 1;
     }
+}
+
+/// The schedule of the drain runs where the app runs: handing a short system to another thread costs more
+/// than the system.
+#[test]
+fn the_drain_stays_on_its_thread() {
+    static BUS: Bus<Sent, 32> = Bus::new();
+    static ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
+    let here = thread::current().id();
+    let look = move || {
+        ELSEWHERE.fetch_add(usize::from(thread::current().id() != here), Relaxed);
+    };
+    let mut app = App::new();
+    app.add_plugins((
+        TaskPoolPlugin { task_pool_options: TaskPoolOptions::with_num_threads(3 * SYSTEMS) },
+        EventBusPlugin::new(&BUS),
+    ))
+    .add_systems(EventBusDrain, (look, look, look, look).in_set(EventBusSystems::Report));
+    (0..1000).for_each(|_| app.update());
+    assert_eq!(ELSEWHERE.load(Relaxed), 0);
 }
 
 #[test]
