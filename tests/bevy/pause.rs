@@ -137,6 +137,7 @@ mod by_the_clock {
 
     use bevy_app::FixedUpdate;
     use bevy_time::{Time, TimePlugin, TimeUpdateStrategy, Virtual};
+    use tickbus::bevy::EventBusAppExt;
 
     use super::*;
 
@@ -191,6 +192,20 @@ mod by_the_clock {
         app.update();
         let (_, most) = paused(&mut app, bus);
         assert!((4096..=4098).contains(&most), "{most}");
+    }
+
+    /// Where an event becomes several messages, the most numerous count.
+    #[test]
+    fn the_limit_holds_for_each_message_type() {
+        #[derive(Message)]
+        struct Never;
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus).with_message_limit(1000));
+        app.add_bus_message_with(|_: &Number| None::<Never>)
+            .insert_resource(TimeUpdateStrategy::ManualDuration(Duration::from_nanos(1)));
+        app.update();
+        let (_, most) = paused(&mut app, bus);
+        assert!((1000..=1002).contains(&most), "{most}");
     }
 
     /// A limit of nothing is one of one: slow, but no end.
