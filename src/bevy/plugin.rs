@@ -42,8 +42,10 @@ use crate::Event;
 pub struct EventBusDrain;
 
 /// The schedule that releases events in the fixed step that covers them: runs in each step, after
-/// `FixedFirst`. Releases nothing unless a bus is [in fixed steps](EventBusPlugin::in_fixed_step). An app
-/// that has no `FixedMainScheduleOrder` when the plugin is added runs it by itself.
+/// `FixedFirst`.
+///
+/// Releases nothing unless a bus is [in fixed steps](EventBusPlugin::in_fixed_step). An app that has no
+/// `FixedMainScheduleOrder` when the plugin is added runs it by itself.
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusFixedDrain;
 
