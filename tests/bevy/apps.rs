@@ -157,6 +157,28 @@ fn a_sub_app_with_a_main_schedule_drains_after_first() {
     assert_eq!(app.sub_app(Server).world().resource::<Seen>().0, [2]);
 }
 
+/// Whoever drops old messages there, it is done.
+#[test]
+fn a_sub_app_with_a_main_schedule_keeps_no_old_messages() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = App::new();
+    let mut server = SubApp::new();
+    server.add_plugins(bevy_app::MainSchedulePlugin);
+    server.update_schedule = Some(Main.intern());
+    server
+        .add_plugins(EventBusPlugin::new(bus))
+        .add_bus_message::<Number>()
+        .init_resource::<Seen>()
+        .add_systems(Update, read_messages);
+    app.insert_sub_app(Server, server);
+    for round in 0..100 {
+        publish(bus, [round]);
+        app.update();
+        assert!(app.sub_app(Server).world().resource::<Messages<Number>>().len() <= 2);
+    }
+    assert!(app.sub_app(Server).world().resource::<Seen>().0.iter().copied().eq(0..100));
+}
+
 /// The umbrella crate needs a newer compiler than this crate, and would bring a renderer.
 #[test]
 fn only_the_sub_crates_of_bevy_are_used() {
