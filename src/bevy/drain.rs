@@ -190,7 +190,7 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         let passing =
             clock::keeps_messages(world, paused) && frame.open[..self.lanes.len()].contains(&true);
         if passing || world.resource::<Buses>().by_hand {
-            self.routes.slices.iter_mut().for_each(|route| route.age(world));
+            self.routes.age(world);
         }
         self.open_state(world, &discards);
         // What the panic of an observer has interrupted.

@@ -41,6 +41,23 @@ impl<E: Send + Sync + 'static> Routes<E> {
         }
     }
 
+    /// Drops old messages, those of each type once however many routes it has.
+    pub(super) fn age(&mut self, world: &mut World) {
+        let mut routes = &mut self.slices[..];
+        while let Some((route, others)) = routes.split_first_mut() {
+            let mut current = core::mem::replace(route.current(), AGED);
+            if current != AGED {
+                let of = route.message();
+                for other in others.iter_mut().filter(|other| other.message() == of) {
+                    current = current.max(core::mem::replace(other.current(), AGED));
+                }
+                route.age(world, current);
+            }
+            *route.current() = 0;
+            routes = others;
+        }
+    }
+
     pub(super) fn add_observers(&mut self, route: Box<dyn Observe<E>>) {
         if !(route.is_plain() && self.observers.iter().any(|route| route.is_plain())) {
             self.observers.push(route);
@@ -65,18 +82,25 @@ pub(super) trait Route<E>: Send + Sync {
     /// How many messages are there.
     fn waiting(&self, world: &World) -> usize;
 
+    /// The type of the messages.
+    fn message(&self) -> TypeId;
+
+    /// How many messages were current after the last delivery, by which a swap of Bevy's is told.
+    fn current(&mut self) -> &mut usize;
+
     /// Drops the messages of the frame before the last, unless Bevy has done so in this frame.
-    fn age(&mut self, world: &mut World);
+    fn age(&self, world: &mut World, current: usize);
 }
 
-/// Ages messages and remembers how many are current, by which a swap of Bevy's is told.
-fn age<M: Message>(world: &mut World, current: &mut usize) {
+/// In the place of a number of messages: another route of the same type has seen to them.
+const AGED: usize = usize::MAX;
+
+fn age<M: Message>(world: &mut World, current: usize) {
     let mut messages = world.resource_mut::<Messages<M>>();
-    let swapped = messages.iter_current_update_messages().len() < *current;
+    let swapped = messages.iter_current_update_messages().len() < current;
     if !swapped && !messages.is_empty() {
         messages.update();
     }
-    *current = 0;
 }
 
 fn waiting<M: Message>(world: &World) -> usize {
@@ -116,8 +140,16 @@ impl<E: Message + Clone> Route<E> for Whole<E> {
         waiting::<E>(world)
     }
 
-    fn age(&mut self, world: &mut World) {
-        age::<E>(world, &mut self.current);
+    fn message(&self) -> TypeId {
+        TypeId::of::<E>()
+    }
+
+    fn current(&mut self) -> &mut usize {
+        &mut self.current
+    }
+
+    fn age(&self, world: &mut World, current: usize) {
+        age::<E>(world, current);
     }
 }
 
@@ -163,8 +195,16 @@ where
         waiting::<M>(world)
     }
 
-    fn age(&mut self, world: &mut World) {
-        age::<M>(world, &mut self.current);
+    fn message(&self) -> TypeId {
+        TypeId::of::<M>()
+    }
+
+    fn current(&mut self) -> &mut usize {
+        &mut self.current
+    }
+
+    fn age(&self, world: &mut World, current: usize) {
+        age::<M>(world, current);
     }
 }
 

@@ -63,6 +63,26 @@ fn kinds_become_messages_of_their_own_by_subject_and_by_pattern() {
     assert_eq!(all::<Moved>(&app), [Moved { by: 5 }]);
 }
 
+/// Two routes to one message type: its messages live for two frames all the same.
+#[test]
+fn kinds_may_share_a_message_type() {
+    let bus = leak::<Game, 16, Reject>();
+    let mut app = App::empty(); // where the plugin alone drops old messages
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_message_for("combat.hit", amounts)
+        .add_bus_message_for("combat.miss", amounts);
+    let mut lengths = |event: Option<Game>| {
+        event.into_iter().for_each(|event| bus.publish(event).unwrap());
+        app.world_mut().run_schedule(bevy_app::PreUpdate);
+        app.world().resource::<Messages<Hit>>().len()
+    };
+    for event in [Game::Hit(Hit(1)), Game::Miss(Hit(2))] {
+        assert_eq!([Some(event), None, None].map(&mut lengths), [1, 1, 0]);
+    }
+    let both = [Some(Game::Hit(Hit(1))), Some(Game::Miss(Hit(2))), None, None];
+    assert_eq!(both.map(&mut lengths), [1, 2, 1, 0]);
+}
+
 /// What is not of the kind does not touch the messages either.
 #[test]
 fn a_kind_that_does_not_come_leaves_its_messages_unchanged() {
