@@ -149,7 +149,7 @@ pub use hold::{Delivery, Hold, HoldConsumer};
 pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
 pub use subject::{Pattern, Subject};
 #[cfg(feature = "std")]
-pub use subject_bus::{Cancel, EventBus, NoopBus, SubscriptionIter, Wait};
+pub use subject_bus::{Cancel, EventBus, NoopBus, PublishFuture, SubscriptionIter, Wait};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use subject_bus::{
     DropReason, HandlerStats, Observer, PublishError, Published, Recipient, RecvError, SubjectBus,

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering;
 use loom::sync::atomic::AtomicUsize as Shared;
 use models::{Task, outcomes, run};
 use tickbus::{
-    Cancel, Envelope, Observer, PublishError, Recipient, RecvError, SubjectBus, Subscription,
-    Timestamp, Wait, WhenFull,
+    Cancel, Envelope, Observer, PublishError, Published, Recipient, RecvError, SubjectBus,
+    Subscription, Timestamp, Wait, WhenFull,
 };
 
 /// With everything set that a bus would fill in: no clock and no randomness in a model.
@@ -44,7 +44,20 @@ fn ids(subscription: &Subscription) -> String {
 
 /// What became of a publish of `id`, which waits as long as it takes.
 fn published(bus: &SubjectBus, id: &str, wait: Wait<'_>) -> String {
-    match bus.publish_wait(event(id), wait) {
+    told(bus.publish_wait(event(id), wait))
+}
+
+/// The same, awaited; at first with a waker that wakes nobody.
+fn awaited(bus: &SubjectBus, id: &str) -> String {
+    let mut publish = pin!(bus.publish_async(event(id)));
+    match publish.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(it) => told(it),
+        Poll::Pending => told(loom::future::block_on(publish)),
+    }
+}
+
+fn told(outcome: Result<Published, PublishError>) -> String {
+    match outcome {
         Ok(it) => format!("{} delivered, {} closed", it.delivered, it.closed),
         Err(PublishError::Closed(_)) => "bus closed".to_owned(),
         Err(PublishError::Cancelled(_)) => "cancelled".to_owned(),
@@ -55,19 +68,23 @@ fn published(bus: &SubjectBus, id: &str, wait: Wait<'_>) -> String {
 /// What a role saw, and the subscription if it still has it.
 type Seen = (String, Option<Subscription>);
 
-/// A publisher that is parked, or about to be, against whoever is to wake it: what each saw.
+/// A publisher that is parked or awaits, or is about to, against whoever is to wake it: what each saw.
 fn parked(
     least: usize,
     expected: &[&str],
     other: impl Fn(Arc<SubjectBus>, Subscription) -> Seen + Clone + Send + Sync + 'static,
 ) {
-    for reverse in [false, true] {
+    for (reverse, task) in [(false, false), (true, false), (false, true), (true, true)] {
         let other = other.clone();
         outcomes(3, least, expected.iter().map(|it| (*it).to_owned()), move || {
             let (bus, subscription) = blocked();
             let publisher = {
                 let bus = bus.clone();
-                Box::new(move || (published(&bus, "2", Wait::forever()), None)) as Task<Seen>
+                let publish = move || match task {
+                    false => published(&bus, "2", Wait::forever()),
+                    true => awaited(&bus, "2"),
+                };
+                Box::new(move || (publish(), None)) as Task<Seen>
             };
             let (other, its_bus) = (other.clone(), bus.clone());
             let other = Box::new(move || other(its_bus, subscription)) as Task<_>;
@@ -315,31 +332,63 @@ fn a_receiver_that_goes_away_passes_its_wake_up_on() {
     }
 }
 
-/// When `close` returns, nothing is delivered and no observer is called any more.
+struct Late(Arc<Shared>);
+
+/// When `close` has returned, nothing is delivered and no observer is called any more.
+impl Observer for Late {
+    fn on_deliver(&self, envelope: &Arc<Envelope>, _: Recipient<'_>) {
+        assert!(envelope.id() == "1" || self.0.load(Ordering::Relaxed) == 0, "closed");
+    }
+}
+
+/// A bus that is heard by [`Late`], and what to set when it is closed.
+fn heard() -> (Arc<SubjectBus>, Arc<Shared>) {
+    let closed = Arc::new(Shared::new(0));
+    let bus = SubjectBus::builder().route_cache(0).observer(Arc::new(Late(closed.clone())));
+    (Arc::new(bus.build()), closed)
+}
+
+fn close(bus: Arc<SubjectBus>, closed: Arc<Shared>) -> Task<String> {
+    Box::new(move || {
+        bus.close();
+        closed.store(1, Ordering::Relaxed);
+        String::new()
+    })
+}
+
 #[test]
 fn close_waits_for_a_publisher_under_way() {
-    struct Late(Arc<Shared>);
-    impl Observer for Late {
-        fn on_deliver(&self, _: &Arc<Envelope>, _: Recipient<'_>) {
-            assert_eq!(self.0.load(Ordering::Relaxed), 0, "closed");
-        }
-    }
     for reverse in [false, true] {
-        let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
+        let expected = ["1 delivered, 0 closed; left 2", "bus closed; left "];
         outcomes(3, 10, expected.map(str::to_owned), move || {
-            let closed = Arc::new(Shared::new(0));
-            let bus = SubjectBus::builder().route_cache(0).observer(Arc::new(Late(closed.clone())));
-            let bus = Arc::new(bus.build());
+            let (bus, closed) = heard();
             let subscription = open(&bus);
-            let (publishing, closing) = (bus.clone(), bus);
+            let publishing = bus.clone();
             let tasks: Vec<Task<String>> = vec![
-                Box::new(move || published(&publishing, "1", Wait::forever())),
-                Box::new(move || {
-                    closing.close();
-                    closed.store(1, Ordering::Relaxed);
-                    String::new()
-                }),
+                Box::new(move || published(&publishing, "2", Wait::forever())),
+                close(bus, closed),
             ];
+            let results = run(tasks, reverse);
+            format!("{}; left {}", results[0], ids(&subscription))
+        });
+    }
+}
+
+/// It got its room, and is about to tell.
+#[test]
+fn close_waits_for_a_task_that_looks() {
+    for reverse in [false, true] {
+        outcomes(3, 2, ["1 delivered, 0 closed; left 2".to_owned()], move || {
+            let (bus, closed) = heard();
+            let subscription = open(&bus);
+            bus.publish(event("1")).unwrap();
+            let publishing = bus.clone();
+            let mut publish = Box::pin(async move { publishing.publish_async(event("2")).await });
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(publish.as_mut().poll(&mut context).is_pending());
+            assert!(subscription.try_recv().is_ok());
+            let tasks: Vec<Task<String>> =
+                vec![Box::new(move || told(loom::future::block_on(publish))), close(bus, closed)];
             let results = run(tasks, reverse);
             format!("{}; left {}", results[0], ids(&subscription))
         });

@@ -1,6 +1,9 @@
 //! What a bus of envelopes is, whoever carries them.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::future::ready;
+use core::pin::Pin;
 
 use super::cancel::Wait;
 use super::shared::Shared;
@@ -8,6 +11,10 @@ use super::subscription::{SubscribeError, Subscription, SubscriptionOptions};
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
+
+/// A publish by an [`EventBus`] that is awaited.
+pub type PublishFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send + 'a>>;
 
 /// A bus of envelopes behind a reference: [`SubjectBus`], [`NoopBus`], or what carries envelopes to
 /// other processes.
@@ -43,6 +50,26 @@ pub trait EventBus: Send + Sync {
         wait: Wait<'_>,
     ) -> Result<Published, PublishError>;
 
+    /// The same for a task, as [`SubjectBus::publish_async`] describes it.
+    ///
+    /// A bus that does not say how is tried at once, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed, or is while this waits.
+    fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_> {
+        Box::pin(ready(self.try_publish(envelope)))
+    }
+
+    /// The same, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed.
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
+        self.publish_wait(envelope, Wait::never())
+    }
+
     /// The same, and waits for ever.
     ///
     /// # Errors
@@ -77,6 +104,10 @@ impl EventBus for SubjectBus {
         wait: Wait<'_>,
     ) -> Result<Published, PublishError> {
         Self::publish_wait(self, envelope, wait)
+    }
+
+    fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_> {
+        Box::pin(Self::publish_async(self, envelope))
     }
 
     fn subscribe(

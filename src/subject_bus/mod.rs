@@ -33,7 +33,7 @@ use shared::Shared;
 #[cfg(feature = "std")]
 pub use cancel::{Cancel, Wait};
 #[cfg(feature = "std")]
-pub use event_bus::{EventBus, NoopBus};
+pub use event_bus::{EventBus, NoopBus, PublishFuture};
 pub use handlers::{HandlerStats, SubjectHandlers};
 pub use info::SubjectBusInfo;
 pub use observer::{DropReason, Observer, Recipient, WhenFull};

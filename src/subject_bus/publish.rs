@@ -4,9 +4,10 @@
 //! filter or lets the publisher wait. What is left then is delivered one by one, with the lock released
 //! in between.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::task::Waker;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
 use super::cancel::{GaveUp, Wait};
 use super::observer::{DropReason, Observer, WhenFull};
@@ -49,10 +50,10 @@ impl Place<'_> {
     /// Takes the envelope back, counted as dropped. `false` if its case is settled.
     fn withdraw(&self) -> bool {
         let mut state = self.shared.state.lock();
-        let envelope =
+        let withdrawn =
             self.target.queue(&mut state.queues).and_then(|queue| queue.withdraw(&self.ticket));
         drop(state);
-        envelope.is_some()
+        withdrawn.is_some()
     }
 
     /// Parks until the envelope is in, or cannot get in any more.
@@ -68,6 +69,21 @@ impl Place<'_> {
             }
             // If it was settled, that was under the lock, and the next look says how.
         }
+    }
+
+    /// Whether the envelope is in, or cannot get in any more. If neither, `waker` is told when.
+    fn poll(&self, waker: &Waker) -> Poll<Settled> {
+        if self.ticket.settled().is_none() {
+            let waker = waker.clone(); // before the lock, for it may be a user's
+            let mut state = self.shared.state.lock();
+            let old = match self.target.queue(&mut state.queues) {
+                Some(queue) => queue.wait_on(&self.ticket, waker),
+                None => waker,
+            };
+            drop(state);
+            drop(old); // after the lock
+        }
+        self.ticket.settled().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -86,6 +102,15 @@ enum Offer {
     Displaced(Arc<Envelope>),
     Dropped,
     Closed,
+}
+
+impl From<Settled> for Offer {
+    fn from(settled: Settled) -> Self {
+        match settled {
+            Settled::Delivered => Self::Delivered,
+            Settled::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Delivers to the first targets, under the lock: to at most [`RUN`], and up to the first that has a
@@ -140,13 +165,177 @@ fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
     envelope
 }
 
+/// What became of a publish at first.
+enum Begun<'a> {
+    Done(Published),
+    Waits(Waits<'a>),
+}
+
+/// A publish that waits for room.
+struct Waits<'a> {
+    bus: &'a SubjectBus,
+    envelope: Arc<Envelope>,
+    /// Where it has no room yet.
+    places: VecDeque<Place<'a>>,
+    published: Published,
+    /// As long as `close` has to wait for it.
+    under_way: Option<UnderWay<'a>>,
+}
+
+impl<'a> Waits<'a> {
+    /// Parks until it is over at each place in turn. The first reason to give up is the reason; after it,
+    /// each place still gets its room if it is there.
+    fn wait(mut self, wait: &Wait<'_>) -> Result<Published, PublishError> {
+        let places = core::mem::take(&mut self.places);
+        let _woken = if places.is_empty() { None } else { wait.wake_on_cancel() };
+        let mut gave_up = None;
+        for place in places {
+            let offer = match place.wait(wait) {
+                Ok(settled) => settled.into(),
+                Err(reason) => {
+                    gave_up.get_or_insert(reason);
+                    Offer::Dropped
+                }
+            };
+            self.bus.told(&place.about, &self.envelope, offer, &mut self.published);
+        }
+        self.end(gave_up)
+    }
+
+    /// Whether it is over at all places. If not, `waker` is told when there is more to see.
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<Published, PublishError>> {
+        self.enter();
+        // If an observer panics, the places go with it.
+        let mut places = core::mem::take(&mut self.places);
+        while let Some(place) = places.front() {
+            let Poll::Ready(settled) = place.poll(waker) else {
+                self.places = places;
+                self.under_way = None;
+                return Poll::Pending;
+            };
+            self.tell(place, settled.into());
+            places.pop_front();
+        }
+        Poll::Ready(self.end(None))
+    }
+
+    /// Has `close` wait for what comes.
+    fn enter(&mut self) {
+        if self.under_way.is_none() {
+            self.under_way = self.bus.shared.enter();
+        }
+    }
+
+    /// As the bus does, but no observer hears of it after the bus was closed.
+    fn tell(&mut self, place: &Place<'_>, offer: Offer) {
+        let Self { bus, envelope, published, under_way, .. } = self;
+        match under_way {
+            Some(_) => bus.told(&place.about, envelope, offer, published),
+            None => bus.count(&offer, published),
+        }
+    }
+
+    fn end(&self, gave_up: Option<GaveUp>) -> Result<Published, PublishError> {
+        let envelope = || self.envelope.clone();
+        match gave_up {
+            // Sent away by the bus, not by the subscriber.
+            _ if self.published.closed > 0 && self.bus.is_closed() => {
+                Err(PublishError::Closed(envelope()))
+            }
+            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(envelope())),
+            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(envelope())),
+            None => Ok(self.published),
+        }
+    }
+}
+
+/// Where it still waits, it drops the envelope.
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if !self.places.is_empty() {
+            self.enter();
+        }
+        while let Some(place) = self.places.pop_front() {
+            let offer = match place.ticket.settled() {
+                Some(settled) => settled.into(),
+                None if place.withdraw() => Offer::Dropped,
+                None => place.ticket.settled().map_or(Offer::Closed, Offer::from),
+            };
+            self.tell(&place, offer);
+        }
+    }
+}
+
 impl SubjectBus {
+    /// The same as [`publish_wait`](Self::publish_wait) for a task: where a subscription is full and says
+    /// [`Block`](WhenFull::Block), the future waits for room, in the order in which publishers came, and
+    /// the thread does not. Any executor will do.
+    ///
+    /// Nothing happens before it is polled. Dropped while it waits, it drops the envelope at the
+    /// subscriptions that still have no room: counted, and observers are told. It does not hold up
+    /// [`close`](Self::close); of what it waited for then, no observer hears.
+    ///
+    /// # Errors
+    ///
+    /// If the bus is closed, or is closed while this waits. The error has the envelope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use core::task::{Context, Poll, Waker};
+    /// use tickbus::{Envelope, SubjectBus, WhenFull};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let jobs = bus.subscribe("job.*")?.capacity(1).overrun(WhenFull::Block).open();
+    /// bus.publish(Envelope::new("job.1")?)?;
+    ///
+    /// let mut second = Box::pin(bus.publish_async(Envelope::new("job.2")?));
+    /// let mut context = Context::from_waker(Waker::noop()); // an executor has a real one
+    /// assert!(second.as_mut().poll(&mut context).is_pending()); // full
+    ///
+    /// assert_eq!(jobs.try_recv().unwrap().subject().as_str(), "job.1");
+    /// let Poll::Ready(published) = second.as_mut().poll(&mut context) else { unreachable!() };
+    /// assert_eq!(published?.delivered, 1);
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[expect(clippy::missing_panics_doc, reason = "what is ready at once is polled once")]
+    pub async fn publish_async(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+    ) -> Result<Published, PublishError> {
+        let mut envelope = Some(envelope.into());
+        let begun = poll_fn(|context| {
+            let envelope = envelope.take().expect("the only poll");
+            Poll::Ready(self.begin(envelope, true, || context.waker().clone()))
+        });
+        match begun.await? {
+            Begun::Done(published) => Ok(published),
+            Begun::Waits(mut waits) => poll_fn(|context| waits.poll(context.waker())).await,
+        }
+    }
+
     #[inline]
     pub(super) fn deliver(
         &self,
         envelope: Arc<Envelope>,
         wait: &Wait<'_>,
     ) -> Result<Published, PublishError> {
+        match self.begin(envelope, wait.waits(), this_thread)? {
+            Begun::Done(published) => Ok(published),
+            Begun::Waits(waits) => waits.wait(wait),
+        }
+    }
+
+    /// Delivers where there is room. `waker` is for where there is none and the publisher `may_wait`.
+    #[inline]
+    fn begin(
+        &self,
+        envelope: Arc<Envelope>,
+        may_wait: bool,
+        waker: impl Fn() -> Waker,
+    ) -> Result<Begun<'_>, PublishError> {
         #[cfg(feature = "std")] // without, id and time are the publisher's
         let envelope = match envelope.is_stamped() {
             true => envelope,
@@ -163,10 +352,11 @@ impl SubjectBus {
         if !self.observers.is_empty() {
             state.under_way += 1;
             drop(state);
-            let _under_way = UnderWay::new(&self.shared);
+            let under_way = UnderWay::new(&self.shared);
             self.observe(|observer| observer.on_publish(&envelope));
             let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
-            return self.deliver_rest(envelope, &targets, published, wait);
+            let waker = may_wait.then_some(&waker as &dyn Fn() -> Waker);
+            return Ok(self.deliver_rest(envelope, &targets, published, waker, under_way));
         }
         let State { routes, queues, under_way, .. } = &mut *state;
         let route = routes.find(envelope.subject());
@@ -174,33 +364,35 @@ impl SubjectBus {
         // The last one gets what the publisher has; the others, a clone.
         let mut envelope = Some(envelope);
         let give = |last| if last { envelope.take() } else { envelope.clone() };
-        let done = run(queues, route.targets, give, wait.waits(), &mut after, &mut published);
+        let done = run(queues, route.targets, give, may_wait, &mut after, &mut published);
         if done == route.targets.len() {
             drop(state);
             after.run();
-            return Ok(published);
+            return Ok(Begun::Done(published));
         }
         let targets = route.keep();
         *under_way += 1;
         drop(state);
-        let _under_way = UnderWay::new(&self.shared);
+        let under_way = UnderWay::new(&self.shared);
         after.run();
-        match envelope {
-            Some(envelope) => self.deliver_rest(envelope, &targets[done..], published, wait),
-            None => Ok(published), // only the last one takes it
-        }
+        let Some(envelope) = envelope else {
+            return Ok(Begun::Done(published)); // only the last one takes it
+        };
+        let waker = may_wait.then_some(&waker as &dyn Fn() -> Waker);
+        Ok(self.deliver_rest(envelope, &targets[done..], published, waker, under_way))
     }
 
-    /// Delivers to these, with the lock released where it must be.
+    /// Delivers to these, with the lock released where it must be. With a waker it may wait.
     #[cold]
-    fn deliver_rest(
-        &self,
+    fn deliver_rest<'a>(
+        &'a self,
         envelope: Arc<Envelope>,
         mut targets: &[Target],
         mut published: Published,
-        wait: &Wait<'_>,
-    ) -> Result<Published, PublishError> {
-        let mut places = Vec::new();
+        waker: Option<&dyn Fn() -> Waker>,
+        under_way: UnderWay<'a>,
+    ) -> Begun<'a> {
+        let mut places = VecDeque::new();
         while let Some((first, rest)) = targets.split_first() {
             let mut done = 0;
             if self.observers.is_empty() && !first.filtered {
@@ -209,26 +401,19 @@ impl SubjectBus {
                 let closed = published.closed;
                 let mut state = self.shared.state.lock();
                 let queues = &mut state.queues;
-                done = run(queues, targets, give, wait.waits(), &mut after, &mut published);
+                done = run(queues, targets, give, waker.is_some(), &mut after, &mut published);
                 state.too_late += (published.closed - closed) as u64;
                 drop(state);
                 after.run();
             }
             if done == 0 {
-                places.extend(self.deliver_to(*first, &envelope, wait, &mut published));
+                places.extend(self.deliver_to(*first, &envelope, waker, &mut published));
                 targets = rest;
             } else {
                 targets = &targets[done..];
             }
         }
-        let gave_up = self.wait_for_room(places, &envelope, wait, &mut published);
-        match gave_up {
-            // Sent away by the bus, not by the subscriber.
-            _ if published.closed > 0 && self.is_closed() => Err(PublishError::Closed(envelope)),
-            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(envelope)),
-            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(envelope)),
-            None => Ok(published),
-        }
+        Begun::Waits(Waits { bus: self, envelope, places, published, under_way: Some(under_way) })
     }
 
     /// Delivers to one, after its filter; or finds the publisher a place to wait.
@@ -236,16 +421,19 @@ impl SubjectBus {
         &self,
         target: Target,
         envelope: &Arc<Envelope>,
-        wait: &Wait<'_>,
+        waker: Option<&dyn Fn() -> Waker>,
         published: &mut Published,
     ) -> Option<Place<'_>> {
         let mut state = self.shared.state.lock();
         let about = target.queue(&mut state.queues)?.about.clone();
-        if let Some(filter) = &about.predicate {
+        let waker = waker.filter(|_| about.when_full == WhenFull::Block);
+        let mut publisher = None;
+        if about.predicate.is_some() || waker.is_some() {
             drop(state);
-            if !filter(envelope) {
+            if about.predicate.as_ref().is_some_and(|filter| !filter(envelope)) {
                 return None;
             }
+            publisher = waker.map(|waker| waker());
             state = self.shared.state.lock();
         }
         let mut receiver = None;
@@ -260,55 +448,33 @@ impl SubjectBus {
                     receiver = queue.put(envelope.clone());
                     Offer::Displaced(oldest)
                 }
-                Room::Full if wait.waits() && about.when_full == WhenFull::Block => {
-                    let ticket = Arc::new(Ticket::new(this_thread()));
-                    if queue.wait(envelope.clone(), ticket.clone()) {
-                        drop(state);
-                        return Some(Place { shared: &self.shared, about, target, ticket });
+                Room::Full => match publisher.take() {
+                    Some(waker) => {
+                        let ticket = Arc::new(Ticket::new());
+                        match queue.wait(envelope.clone(), ticket.clone(), waker) {
+                            Ok(()) => {
+                                drop(state);
+                                return Some(Place { shared: &self.shared, about, target, ticket });
+                            }
+                            Err(waker) => publisher = Some(waker),
+                        }
+                        Offer::Closed
                     }
-                    Offer::Closed
-                }
-                Room::Full => {
-                    queue.refuse();
-                    Offer::Dropped
-                }
+                    None => {
+                        queue.refuse();
+                        Offer::Dropped
+                    }
+                },
                 Room::Closed => Offer::Closed,
             },
         };
         drop(state);
+        drop(publisher); // after the lock
         if let Some(receiver) = receiver {
             receiver.wake();
         }
         self.told(&about, envelope, offer, published);
         None
-    }
-
-    /// Waits at each place in turn. The first reason to give up is the reason; after it, each place
-    /// still gets its room if it is there.
-    fn wait_for_room(
-        &self,
-        places: Vec<Place<'_>>,
-        envelope: &Arc<Envelope>,
-        wait: &Wait<'_>,
-        published: &mut Published,
-    ) -> Option<GaveUp> {
-        if places.is_empty() {
-            return None;
-        }
-        let _woken = wait.wake_on_cancel();
-        let mut gave_up = None;
-        for place in places {
-            let offer = match place.wait(wait) {
-                Ok(Settled::Delivered) => Offer::Delivered,
-                Ok(Settled::Closed) => Offer::Closed,
-                Err(reason) => {
-                    gave_up.get_or_insert(reason);
-                    Offer::Dropped
-                }
-            };
-            self.told(&place.about, envelope, offer, published);
-        }
-        gave_up
     }
 
     /// Counts what became of an envelope at one subscription, and tells the observers.
@@ -319,26 +485,30 @@ impl SubjectBus {
         offer: Offer,
         published: &mut Published,
     ) {
+        self.count(&offer, published);
         let dropped = |envelope, reason| {
             self.observe(|observer| observer.on_drop(envelope, about.recipient(), reason));
         };
-        match offer {
-            Offer::Dropped => {
-                published.dropped += 1;
-                dropped(envelope, DropReason::BufferFull);
-            }
-            Offer::Closed => {
-                published.closed += 1;
-                self.shared.state.lock().too_late += 1;
-                dropped(envelope, DropReason::Closed);
-            }
-            offer => {
-                published.delivered += 1;
+        match &offer {
+            Offer::Dropped => dropped(envelope, DropReason::BufferFull),
+            Offer::Closed => dropped(envelope, DropReason::Closed),
+            Offer::Delivered | Offer::Displaced(_) => {
                 if let Offer::Displaced(oldest) = &offer {
                     dropped(oldest, DropReason::BufferFull);
                 }
                 self.observe(|observer| observer.on_deliver(envelope, about.recipient()));
             }
+        }
+    }
+
+    fn count(&self, offer: &Offer, published: &mut Published) {
+        match offer {
+            Offer::Dropped => published.dropped += 1,
+            Offer::Closed => {
+                published.closed += 1;
+                self.shared.state.lock().too_late += 1;
+            }
+            Offer::Delivered | Offer::Displaced(_) => published.delivered += 1,
         }
     }
 

@@ -106,7 +106,7 @@ pub(super) struct Pending {
 pub(super) struct Taken {
     pub(super) it: Pending,
     /// Whose envelope moved in.
-    publisher: Option<Arc<Ticket>>,
+    publisher: Option<Waker>,
     /// For which it moved in.
     receiver: Option<Waker>,
 }
@@ -127,16 +127,18 @@ impl Taken {
 struct Waiting {
     envelope: Arc<Envelope>,
     ticket: Arc<Ticket>,
+    publisher: Waker,
 }
+
+/// What a publisher waited with, and does no more.
+#[must_use = "it is dropped after the lock"]
+pub(super) struct Withdrawn(#[expect(dead_code, reason = "to be dropped")] Waiting);
 
 /// A receiver that waits, told from the others of its queue.
 pub(super) type ReceiverId = u32;
 
 /// What a waiting publisher looks at.
-pub(super) struct Ticket {
-    publisher: Waker,
-    outcome: AtomicWord,
-}
+pub(super) struct Ticket(AtomicWord);
 
 const WAITING: Word = 0;
 const DELIVERED: Word = 1;
@@ -149,22 +151,18 @@ pub(super) enum Settled {
 }
 
 impl Ticket {
-    pub(super) fn new(publisher: Waker) -> Self {
-        Self { publisher, outcome: AtomicWord::new(WAITING) }
+    pub(super) fn new() -> Self {
+        Self(AtomicWord::new(WAITING))
     }
 
-    /// Under the lock of the bus; [`wake`](Self::wake) follows after it. The publisher takes that lock once
-    /// more before it returns, so what it waited for is before that.
+    /// Under the lock of the bus; its publisher is woken after it, and takes that lock once more before it
+    /// returns, so what it waited for is before that.
     fn settle(&self, outcome: Word) {
-        self.outcome.store(outcome, Relaxed);
-    }
-
-    pub(super) fn wake(&self) {
-        self.publisher.wake_by_ref();
+        self.0.store(outcome, Relaxed);
     }
 
     pub(super) fn settled(&self) -> Option<Settled> {
-        match self.outcome.load(Relaxed) {
+        match self.0.load(Relaxed) {
             DELIVERED => Some(Settled::Delivered),
             CLOSED => Some(Settled::Closed),
             _ => None,
@@ -240,24 +238,42 @@ impl Queue {
         self.gap += 1;
     }
 
-    /// Lets a publisher wait with its envelope. The buffer is full. `false` if the bus is about to close.
-    pub(super) fn wait(&mut self, envelope: Arc<Envelope>, ticket: Arc<Ticket>) -> bool {
-        let open = self.end == End::Open;
-        if open {
+    /// Lets a publisher wait with its envelope. The buffer is full. If the bus is about to close, gives the
+    /// waker back, to be dropped after the lock.
+    pub(super) fn wait(
+        &mut self,
+        envelope: Arc<Envelope>,
+        ticket: Arc<Ticket>,
+        publisher: Waker,
+    ) -> Result<(), Waker> {
+        if self.end == End::Open {
             let publishers = &mut self.asleep.get_or_insert_default().publishers;
-            publishers.push_back(Waiting { envelope, ticket });
+            publishers.push_back(Waiting { envelope, ticket, publisher });
+            Ok(())
+        } else {
+            Err(publisher)
         }
-        open
     }
 
-    /// Takes the envelope of `ticket` back, counted as dropped. `None` if its case is settled.
-    pub(super) fn withdraw(&mut self, ticket: &Arc<Ticket>) -> Option<Arc<Envelope>> {
+    /// Has the publisher of `ticket` woken by another waker from now on. Gives the one that is not needed,
+    /// to be dropped after the lock.
+    pub(super) fn wait_on(&mut self, ticket: &Arc<Ticket>, publisher: Waker) -> Waker {
+        let publishers = self.asleep.iter_mut().flat_map(|asleep| &mut asleep.publishers);
+        match publishers.into_iter().find(|waiting| Arc::ptr_eq(&waiting.ticket, ticket)) {
+            Some(waiting) => core::mem::replace(&mut waiting.publisher, publisher),
+            None => publisher, // settled
+        }
+    }
+
+    /// Takes the envelope of `ticket` back, counted as dropped. `None` if its case is settled. What comes
+    /// out is dropped after the lock.
+    pub(super) fn withdraw(&mut self, ticket: &Arc<Ticket>) -> Option<Withdrawn> {
         let mine = |waiting: &Waiting| Arc::ptr_eq(&waiting.ticket, ticket);
         let publishers = &mut self.asleep.as_mut()?.publishers;
         let at = publishers.iter().position(mine)?;
         let waiting = publishers.remove(at)?;
         self.refuse();
-        Some(waiting.envelope)
+        Some(Withdrawn(waiting))
     }
 
     /// Drops the oldest; the gap it leaves is before the one that is now first.
@@ -280,7 +296,7 @@ impl Queue {
         };
         let receiver = self.put(first.envelope);
         first.ticket.settle(DELIVERED);
-        Some(Taken { it, publisher: Some(first.ticket), receiver })
+        Some(Taken { it, publisher: Some(first.publisher), receiver })
     }
 
     /// Puts what was taken back in front, in spite of the capacity. Gives the receiver to wake.
@@ -376,7 +392,7 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn wake(self) {
-        self.publishers.iter().for_each(|waiting| waiting.ticket.wake());
+        self.publishers.into_iter().for_each(|waiting| waiting.publisher.wake());
         self.receivers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }

@@ -193,6 +193,17 @@ impl Shared {
         }
     }
 
+    /// Counts a publisher as under way. `None` on a closed bus.
+    pub(super) fn enter(&self) -> Option<UnderWay<'_>> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        state.under_way += 1;
+        drop(state);
+        Some(UnderWay::new(self))
+    }
+
     /// A publisher that was counted as under way is done.
     fn leave(&self) {
         let mut state = self.state.lock();
