@@ -111,7 +111,8 @@ impl<E, const N: usize> fmt::Debug for Lane<E, N> {
     }
 }
 
-/// The policy of a [`Lane`]: as [`Reject`](crate::Reject), with one publisher.
+/// The policy of a [`Lane`]: as [`Reject`](crate::Reject), with one publisher. Not for a
+/// [`Bus`](crate::Bus), which has many: that does not compile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Single;
 

@@ -87,10 +87,15 @@ pub struct Bus<E, const N: usize, P: Overrun = Reject> {
 }
 
 impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
+    /// What `Single` says of the ring holds for a `Lane` only.
+    const VALID: () =
+        assert!(!P::ALONE, "a bus has many publishers, and `Single` is the policy of a `Lane`");
+
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
+        const { Self::VALID };
         Self { ring: Ring::new() }
     }
 
@@ -98,6 +103,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
+        const { Self::VALID };
         Self { ring: Ring::new() }
     }
 
