@@ -891,6 +891,64 @@ fn a_reader_of_a_gated_topic_is_woken_by_both_ways_to_publish() {
 }
 
 #[test]
+fn a_publisher_that_waits_can_tell_for_whom() {
+    let topic: Awaited<GatedTopic<u32, 2, 2>, 2> = Awaited::default();
+    let mut reads = topic.subscribe().unwrap();
+    let sleeps = topic.subscribe().unwrap();
+    topic.publish(1).unwrap();
+    topic.publish(2).unwrap();
+    assert!(reads.read().eq([Ok(1), Ok(2)]));
+
+    let task = Task::new();
+    let mut third = Box::pin(topic.publish_wait(3));
+    assert!(task.poll(&mut third).is_pending());
+    let gate = topic.gate().unwrap();
+    assert_eq!((Some(gate.subscriber), gate.backlog), (sleeps.place(), topic.capacity()));
+    assert_eq!((reads.stats().read, sleeps.stats().pending), (2, 2));
+
+    drop(sleeps);
+    assert_eq!(task.woken(), 1);
+    assert_eq!(task.poll(&mut third), Poll::Ready(Ok(())));
+    assert_eq!(topic.gate().map(|gate| gate.subscriber), reads.place());
+}
+
+#[test]
+fn a_publish_with_a_margin_wakes_subscribers_and_leaves_its_room() {
+    let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+    let mut gate = topic.subscribe().unwrap();
+    let task = Task::new();
+    let mut wait = Box::pin(gate.next_event());
+    assert!(task.poll(&mut wait).is_pending());
+    topic.publish_with_margin(1, 1).unwrap();
+    assert_eq!(task.woken(), 1);
+    assert_eq!(topic.publish_with_margin(2, 1), Err(Full(2)));
+    assert_eq!(topic.publish(3), Ok(()));
+    assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+}
+
+#[test]
+fn what_is_awaited_has_the_numbers_of_what_is_inside() {
+    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let mut subscriber = topic.subscribe();
+    (0..3).for_each(|event| topic.publish(event));
+    assert_eq!((topic.stats().published, topic.capacity()), (3, 2));
+    assert_eq!(subscriber.read().count(), 3);
+    assert_eq!((subscriber.stats().missed, subscriber.stats().read), (1, 2));
+
+    let feed: Awaited<Feed<u32, 2>, 1> = Awaited::default();
+    feed.publisher().unwrap().publish(1);
+    assert_eq!((feed.stats().published, feed.capacity()), (1, 2));
+
+    let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+    let mut watcher = latest.watch();
+    assert!(!watcher.is_changed());
+    latest.publish(1);
+    assert!(watcher.is_changed());
+    assert!(watcher.changed().is_some());
+    assert_eq!((watcher.is_changed(), latest.lost()), (false, 0));
+}
+
+#[test]
 fn a_watcher_waits_for_a_change_and_sees_the_newest() {
     let latest: Awaited<Latest<u32>, 1> = Awaited::default();
     latest.publish(1);

@@ -145,8 +145,8 @@ impl<const W: usize> fmt::Debug for Waiters<W> {
 /// | [`GatedTopic`](crate::GatedTopic) | subscribers; publishers when a gate is shut |
 /// | [`Latest`](crate::Latest) | watchers |
 ///
-/// It has the methods of what is inside, with those that wait beside them, and wakes whoever has to be.
-/// `W` is the number of places for tasks that wait at the same time, the consumer's included: see
+/// It has the methods of what is inside that need no `&mut`, with those that wait beside them, and wakes
+/// whoever has to be. `W` is the number of places for tasks that wait at the same time, the consumer's included: see
 /// [`Waiters`]. What is inside pays nothing for it where it is not wrapped.
 ///
 /// # Examples

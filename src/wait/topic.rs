@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::{Awaited, Table};
 use crate::{
-    Changed, Feed, Full, GatedTopic, Lagged, Latest, Many, Publisher, Publishers, Single,
-    Subscriber, TooManySubscribers, TooManyWaiters, Topic, TopicStats, Watcher,
+    Changed, Feed, Full, GatedTopic, Gating, Lagged, Latest, Many, Publisher, Publishers, Single,
+    Subscriber, SubscriberStats, TooManySubscribers, TooManyWaiters, Topic, TopicStats, Watcher,
 };
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
@@ -24,6 +24,18 @@ impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
     pub fn subscribe(&self) -> AwaitedSubscriber<'_, E> {
         AwaitedSubscriber::new(self.inner.subscribe(), self.waiters.table())
     }
+
+    /// How many events are kept: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// [`Topic::stats`].
+    #[must_use]
+    pub fn stats(&self) -> TopicStats {
+        self.inner.stats()
+    }
 }
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Feed<E, N>, W> {
@@ -36,6 +48,18 @@ impl<E: Copy, const N: usize, const W: usize> Awaited<Feed<E, N>, W> {
     /// [`Feed::subscribe`]. There may be any number of subscribers; `W` may wait at the same time.
     pub fn subscribe(&self) -> AwaitedSubscriber<'_, E, Single> {
         AwaitedSubscriber::new(self.inner.subscribe(), self.waiters.table())
+    }
+
+    /// How many events are kept: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// [`Feed::stats`].
+    #[must_use]
+    pub fn stats(&self) -> TopicStats {
+        self.inner.stats()
     }
 }
 
@@ -99,7 +123,21 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
     /// If the waker of a task does, when the event is published.
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        self.inner.publish(event)?;
+        self.publish_with_margin(event, 0)
+    }
+
+    /// [`GatedTopic::publish_with_margin`]: never waits. Wakes the subscribers that wait.
+    ///
+    /// # Errors
+    ///
+    /// As for [`GatedTopic::publish_with_margin`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn publish_with_margin(&self, event: E, margin: usize) -> Result<(), Full<E>> {
+        self.inner.publish_with_margin(event, margin)?;
         self.waiters.wake();
         Ok(())
     }
@@ -118,10 +156,22 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
         Ok(())
     }
 
+    /// [`GatedTopic::gate`]: who makes the topic full, and lets publishers wait.
+    #[must_use]
+    pub fn gate(&self) -> Option<Gating> {
+        self.inner.gate()
+    }
+
     /// [`GatedTopic::stats`].
     #[must_use]
     pub fn stats(&self) -> TopicStats {
         self.inner.stats()
+    }
+
+    /// How many events fit: `N`.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        N
     }
 
     /// [`GatedTopic::subscribe`]. To read, and to drop it, wakes publishers that wait for room.
@@ -195,6 +245,18 @@ impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
     pub fn backlog(&self) -> usize {
         self.subscriber.backlog()
     }
+
+    /// [`Subscriber::place`].
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        self.subscriber.place()
+    }
+
+    /// [`Subscriber::stats`].
+    #[must_use]
+    pub fn stats(&self) -> SubscriberStats {
+        self.subscriber.stats()
+    }
 }
 
 impl<E: Copy, P: Publishers> fmt::Debug for AwaitedSubscriber<'_, E, P> {
@@ -237,6 +299,12 @@ impl<E: Copy, const W: usize> Awaited<Latest<E>, W> {
     pub fn watch(&self) -> AwaitedWatcher<'_, E> {
         AwaitedWatcher { watcher: self.inner.watch(), table: self.waiters.table() }
     }
+
+    /// [`Latest::lost`].
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.inner.lost()
+    }
 }
 
 /// A [`Watcher`] that can be awaited.
@@ -261,6 +329,13 @@ impl<E: Copy> AwaitedWatcher<'_, E> {
     #[inline]
     pub fn changed(&mut self) -> Option<Changed<E>> {
         self.watcher.changed()
+    }
+
+    /// [`Watcher::is_changed`].
+    #[inline]
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.watcher.is_changed()
     }
 }
 
