@@ -17,6 +17,7 @@ use crate::Full;
 ///
 /// Neither happens unless it is asked for. Everything takes `&mut`: this belongs to whoever
 /// handles the events, and interrupts publish to the bus that is drained into it. A new one is all zeros.
+/// `N` is at least 1, and need not be a power of two.
 ///
 /// # Examples
 ///
@@ -64,6 +65,7 @@ impl<E, const N: usize> Deferred<E, N> {
     /// Nothing put off.
     #[must_use]
     pub const fn new() -> Self {
+        const { assert!(N > 0, "there must be room to put off at least one event") };
         Self { events: Deque::new(), sealed: 0 }
     }
 

@@ -1,7 +1,6 @@
 //! Events that wait until somebody is ready for them: [`Hold`].
 
 use core::fmt;
-use core::iter::Take;
 
 use crate::sync::{AtomicWord, Relaxed};
 use crate::{Bus, Consumer, Drain, DropNewest, Full, Stats};
@@ -217,9 +216,9 @@ impl<'a, E> HoldConsumer<'a, E> {
     /// Takes the events that are queued at this moment, oldest first; none while they are held.
     ///
     /// As [`Consumer::drain`]: dropping it leaves the rest. A pause does not end a drain that has begun.
-    pub fn drain(&mut self) -> Take<Drain<'_, 'a, E, DropNewest>> {
+    pub fn drain(&mut self) -> Drain<'_, 'a, E, DropNewest> {
         let most = if self.is_started() { usize::MAX } else { 0 };
-        self.consumer.drain().take(most)
+        self.consumer.drain().at_most(most)
     }
 
     /// How many events wait, held or live.

@@ -7,7 +7,8 @@ use heapless::Vec;
 
 /// Names one request of one [`Requests`]. It travels with the question and comes back with each answer.
 ///
-/// A number, not a guard. Once the request has ended it names none (until 2^32 requests later).
+/// A number, not a guard. Once the request has ended it names none (until 2^32 requests later). Other
+/// [`Requests`] may have one of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(u32);
 
@@ -214,8 +215,9 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
 ///
 /// # Progress
 ///
-/// Nothing waits. [`answer`](Self::answer) and [`open`](Self::open) take time in proportion to
-/// `R` + `M`; a tick at which nothing ends, to the requests that are open.
+/// Nothing waits. [`answer`](Self::answer) takes time in proportion to `R` + `M`, and
+/// [`open`](Self::open) to `R` and to `M` for each responder that it is given. A tick takes time in
+/// proportion to the requests that are open, and to `R` + `M` * `M` for each that ends.
 ///
 /// # Examples
 ///
@@ -271,7 +273,8 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     /// Opens a request that ends well when `minimum` of the `expected` have answered.
     ///
     /// Who is named twice counts once. The request ends at the tick at which the counter shows
-    /// `deadline` or later, among the `i32::MAX` ticks that follow it.
+    /// `deadline` or later, among the `i32::MAX` ticks that follow it. So a deadline that lies more than
+    /// `i32::MAX` ticks ahead, such as `u32::MAX` at zero, has passed already.
     ///
     /// # Errors
     ///

@@ -937,6 +937,15 @@ fn a_drain_of_at_most_so_many_leaves_the_rest() {
         assert_eq!(events.drain().at_most(0).next(), None);
         assert!(events.drain().at_most(2).eq([0, 1]));
         assert!(events.drain().at_most(usize::MAX).eq([2]));
+
+        let mut alone: Bus<u8, 4, P> = Bus::new();
+        alone.publish_batch_mut(&[0, 1, 2]).unwrap();
+        assert_eq!(alone.drain_mut().at_most(0).next(), None);
+        let mut seen = vec![];
+        alone.drain_mut().at_most(1).for_each(|event| seen.push(event));
+        assert!(alone.drain_mut().at_most(1).eq([1]));
+        assert!(alone.drain_mut().at_most(usize::MAX).eq([2]));
+        assert_eq!(seen, [0]);
     }
     check::<Reject>();
     check::<DropOldest>();

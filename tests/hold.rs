@@ -174,6 +174,22 @@ fn a_pause_does_not_end_a_drain_that_has_begun() {
 }
 
 #[test]
+fn a_drain_of_a_hold_may_be_bounded_like_any_other() {
+    let hold = held::<4>(4);
+    let mut events = hold.consumer().unwrap();
+    assert_eq!(events.drain().until(|| false).next(), None, "held");
+    hold.start();
+    assert!(events.drain().at_most(1).eq([0]));
+    let mut asked = 0;
+    let late = || {
+        asked += 1;
+        asked > 2
+    };
+    assert!(events.drain().until(late).eq([1, 2]));
+    assert!(events.drain().eq([3]));
+}
+
+#[test]
 fn the_state_outlives_the_reader() {
     let hold = held::<4>(2);
     let events = hold.consumer().unwrap();

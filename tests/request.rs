@@ -97,6 +97,20 @@ fn a_timeout_is_an_error_with_the_partial_result() {
 }
 
 #[test]
+fn a_deadline_is_followed_by_half_the_range_and_preceded_by_the_other() {
+    const HALF: u32 = i32::MAX as u32;
+    for deadline in [0_u32, 7, HALF, u32::MAX] {
+        let open_at = |now: u32| {
+            let mut requests: Requests<u8, u8, 1, 1> = Requests::new();
+            requests.open(&[1], 1, deadline).unwrap();
+            requests.tick(deadline.wrapping_add(now), |_, _| {}) == 0
+        };
+        assert_eq!([0, 1, HALF].map(open_at), [false; 3], "{deadline}");
+        assert_eq!([HALF + 1, HALF + 2, u32::MAX].map(open_at), [true; 3], "{deadline}");
+    }
+}
+
+#[test]
 fn a_late_tick_times_out_across_the_wrap() {
     let mut requests = Names::new();
     requests.open(&ALL, 1, u32::MAX - 1).unwrap();

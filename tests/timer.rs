@@ -246,6 +246,15 @@ fn exactly_n_timers_fit() {
 }
 
 #[test]
+fn a_timer_takes_20_bytes_beside_its_event_and_tag_and_a_store_about_500() {
+    const EVENT_AND_TAG: usize = 8;
+    let of = size_of::<Timers<u32, 512>>() - size_of::<Timers<u32, 256>>();
+    assert_eq!(of, 256 * (20 + EVENT_AND_TAG));
+    let itself = size_of::<Timers<u32, 256>>() - of;
+    assert!((400..600).contains(&itself), "{itself}");
+}
+
+#[test]
 fn what_is_too_far_comes_back() {
     let mut timers: Timers<u8, 2> = Timers::new();
     assert_eq!(timers.after(FARTHEST + 1, 1), Err(Unscheduled::TooFar(1)));

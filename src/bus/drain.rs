@@ -175,7 +175,7 @@ mod exclusive {
     use core::iter::FusedIterator;
 
     use super::{Overrun, Until};
-    use crate::ring::{Ring, Span};
+    use crate::ring::{Reader, Ring, Span};
 
     /// The events that were queued when [`Bus::drain_mut`](crate::Bus::drain_mut) was called.
     ///
@@ -193,6 +193,13 @@ mod exclusive {
             Self { ring, span }
         }
 
+        /// The same events, but `most` at most: as [`Drain::at_most`](crate::Drain::at_most).
+        #[inline]
+        pub fn at_most(mut self, most: usize) -> Self {
+            Reader::<E>::shorten(&mut self.span, most);
+            self
+        }
+
         /// The same events, until `stop` says so: as [`Drain::until`](crate::Drain::until).
         pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
             Until::new(self, stop)
@@ -206,7 +213,7 @@ mod exclusive {
         #[cfg(feature = "alloc")]
         #[inline]
         pub fn append_to(mut self, events: &mut Vec<E>) -> usize {
-            crate::ring::Reader::new(self.ring.core()).append::<P>(&mut self.span, events)
+            Reader::new(self.ring.core()).append::<P>(&mut self.span, events)
         }
     }
 

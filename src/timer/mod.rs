@@ -14,7 +14,7 @@ const FARTHEST: u32 = i32::MAX as u32;
 /// Names a timer of one [`Timers`], to [cancel](Timers::cancel) it.
 ///
 /// A number, not a guard: dropping it does nothing. Once the timer has fired or is cancelled it names
-/// none (until 2^32 timers later). To another store it means nothing.
+/// none (until 2^32 timers later). Another store may have a timer of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     link: Link,
@@ -84,7 +84,7 @@ impl<E> Error for Unscheduled<E> {}
 /// [paused](Self::pause).
 ///
 /// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. It
-/// takes 18 bytes for each timer beside the event and its tag, and about 500 for itself.
+/// takes 20 bytes for each timer beside the event and its tag, and about 500 for itself.
 ///
 /// # Interrupts
 ///
@@ -202,7 +202,8 @@ impl<E, const N: usize> Timers<E, N> {
     /// A deadline that has passed counts as now: it fires at the next tick, after those that were due
     /// before. It has passed if it is not among the `i32::MAX` ticks ahead of the last
     /// [tick](Self::tick); so at a counter that has not been told yet, start
-    /// [there](Self::starting_at).
+    /// [there](Self::starting_at). Like every timer, it is put off by the time spent
+    /// [paused](Self::pause) until then.
     ///
     /// # Errors
     ///

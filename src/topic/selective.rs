@@ -47,6 +47,42 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     /// Reads only events for which `wanted` says so.
     ///
     /// It is asked where the events are read, never by a publisher.
+    ///
+    /// # Examples
+    ///
+    /// Events of some kinds, by pattern:
+    ///
+    /// ```
+    /// use tickbus::{Event, Pattern, Subject, Topic};
+    ///
+    /// tickbus::events! {
+    ///     #[derive(Clone, Copy, Debug, PartialEq)]
+    ///     enum Input {
+    ///         #[subject = "input.button.pressed"] Pressed(u8),
+    ///         #[subject = "input.button.released"] Released(u8),
+    ///         #[subject = "input.tilt"] Tilt(i16),
+    ///     }
+    /// }
+    ///
+    /// static INPUT: Topic<Input, 8> = Topic::new();
+    /// const BUTTONS: Pattern = Pattern::from_static("input.button.*");
+    /// /// Worked out while compiling, so that reading compares no text.
+    /// static IS_BUTTON: [bool; Input::KINDS] = {
+    ///     let mut wanted = [false; Input::KINDS];
+    ///     let mut kind = 0;
+    ///     while kind < Input::KINDS {
+    ///         wanted[kind] = BUTTONS.matches(Subject::from_static(Input::SUBJECTS[kind]));
+    ///         kind += 1;
+    ///     }
+    ///     wanted
+    /// };
+    ///
+    /// let mut buttons = INPUT.subscribe().filter(|event| IS_BUTTON[event.kind()]);
+    /// for event in [Input::Pressed(1), Input::Tilt(3), Input::Released(1)] {
+    ///     INPUT.publish(event);
+    /// }
+    /// assert!(buttons.read().flatten().eq([Input::Pressed(1), Input::Released(1)]));
+    /// ```
     pub fn filter<F: FnMut(&E) -> bool>(self, wanted: F) -> Selective<'a, E, F, P> {
         Selective {
             subscriber: self,
