@@ -1,0 +1,30 @@
+//! What takes events that live for ever takes none that live shorter: whoever reads them would not know.
+//~ lifetime may not live long enough
+//~ because of the type `Bus<
+//~ because of the type `Lane<
+//~ because of the type `Producer<
+//~ because of the type `Hold<
+
+use tickbus::{Bus, Hold, Lane, Producer};
+
+type Forever = &'static str;
+
+fn bus<'s>(bus: &'s Bus<Forever, 2>) -> &'s Bus<&'s str, 2> {
+    bus
+}
+
+fn lane<'s>(lane: &'s Lane<Forever, 2>) -> &'s Lane<&'s str, 2> {
+    lane
+}
+
+fn producer<'s>(producer: Producer<'s, Forever>) -> Producer<'s, &'s str> {
+    producer
+}
+
+fn hold<'s>(hold: &'s Hold<Forever, 2>) -> &'s Hold<&'s str, 2> {
+    hold
+}
+
+fn main() {
+    let _ = (bus, lane, producer, hold);
+}
