@@ -295,7 +295,9 @@ fn more_publishers_under_way_than_slots() {
             );
             let all = read(&mut subscriber);
             assert_eq!(accounted(&all), 3, "{all:?}");
-            assert_eq!(subscriber.stats().pending, 0);
+            let stats = subscriber.stats();
+            assert_eq!((stats.published, stats.read + stats.missed, stats.pending), (3, 3, 0));
+            assert_eq!(topic.stats().published, 3);
             drop(subscriber);
             still_works(&topic);
             topic.stats().lost
