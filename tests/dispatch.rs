@@ -3,12 +3,15 @@
 
 extern crate alloc;
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tickbus::{
     Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Flow, Full, Lane, Overrun,
     Report, Stats,
@@ -615,4 +618,159 @@ fn an_event_after_which_the_clock_panics_is_consumed_and_the_rest_stays() {
     let tick = || COUNT.tick(&mut count, &mut bus, Budget::unlimited().until(clock).check_every(2));
     assert!(catch_unwind(AssertUnwindSafe(tick)).is_err());
     assert_eq!((count, bus.stats().handled, bus.len()), (2, 2, 1));
+}
+
+// ---- Against a model ---------------------------------------------------------------------------
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Publish(Input),
+    Tick(Limits),
+}
+
+/// A budget. `late` is the question that is answered with yes.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    events: usize,
+    generations: usize,
+    late: Option<(usize, usize)>,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let event = prop_oneof![
+        4 => (0..4_u32).prop_map(Tilt),
+        1 => any::<u32>().prop_map(Pressed),
+        1 => Just(Tick),
+    ];
+    let late = prop_oneof![Just(None), (0..5_usize, 0..4_usize).prop_map(Some)];
+    let limits = (prop_oneof![0..9_usize, Just(usize::MAX)], 0..4_usize, late);
+    prop_oneof![
+        3 => event.prop_map(Step::Publish),
+        1 => limits.prop_map(|(events, generations, late)| Step::Tick(Limits { events, generations, late })),
+    ]
+}
+
+/// The bus of four that a table should make of a queue.
+#[derive(Default)]
+struct Model {
+    queue: VecDeque<Input>,
+    displaces: bool,
+    lost: usize,
+    displaced: usize,
+    seen: Vec<Input>,
+}
+
+impl Model {
+    fn publish(&mut self, event: Input) {
+        let full = self.queue.len() == 4;
+        self.lost += usize::from(full);
+        if full && self.displaces {
+            self.displaced += 1;
+            self.queue.pop_front();
+        }
+        if !full || self.displaces {
+            self.queue.push_back(event);
+        }
+    }
+
+    /// Handled, failed, unhandled, generations.
+    fn tick(&mut self, Limits { events, generations, late }: Limits) -> [usize; 4] {
+        let (every, mut questions) = late.unwrap_or((1, usize::MAX));
+        let [mut handled, mut failed, mut unhandled, mut generation] = [0; 4];
+        let mut is_late = false;
+        while !is_late && generation < generations.max(1) {
+            let before = handled;
+            let end = self.displaced + self.queue.len();
+            let mut taken = 0;
+            while !is_late && handled < events.max(1) && self.displaced + taken < end {
+                let event = self.queue.pop_front().unwrap();
+                // From here on the queue begins one later.
+                taken += 1;
+                handled += 1;
+                self.seen.push(event);
+                match event {
+                    Tilt(children) => (0..children).for_each(|child| self.publish(Tilt(child))),
+                    Pressed(_) => failed += 1,
+                    _ => unhandled += 1,
+                }
+                if handled.is_multiple_of(every.max(1)) {
+                    is_late = questions == 0;
+                    questions = questions.saturating_sub(1);
+                }
+            }
+            if handled == before {
+                break;
+            }
+            generation += 1;
+        }
+        [handled, failed, unhandled, generation]
+    }
+}
+
+fn check_against_model<P: Overrun>(steps: &[Step], displaces: bool, refuses: bool) {
+    type Context<'b, P> = (&'b Bus<Input, 4, P>, Vec<Input>);
+    let bus: Bus<Input, 4, P> = Bus::new();
+    let table = Dispatch::<Input, Context<'_, P>, KINDS, Result<(), ()>>::new()
+        .on("input.tilt", |(bus, seen), &event| {
+            seen.push(event);
+            let Tilt(children) = event else { unreachable!("not its kind") };
+            for child in 0..children {
+                let _ = bus.publish(Tilt(child));
+            }
+            Ok(())
+        })
+        .on("input.button.pressed", |(_, seen), &event| {
+            seen.push(event);
+            Err(())
+        });
+    let mut context: Context<'_, P> = (&bus, Vec::new());
+    let mut consumer = bus.consumer().unwrap();
+    let mut model = Model { displaces, ..Model::default() };
+    let mut told = 0;
+    for step in steps {
+        match *step {
+            Step::Publish(event) => {
+                let _ = bus.publish(event);
+                model.publish(event);
+            }
+            Step::Tick(limits) => {
+                let Limits { events, generations, late } = limits;
+                let budget = Budget::events(events).generations(generations);
+                let report = if let Some((every, mut questions)) = late {
+                    let late = || {
+                        let is_late = questions == 0;
+                        questions = questions.saturating_sub(1);
+                        is_late
+                    };
+                    table.tick(&mut context, &mut consumer, budget.until(late).check_every(every))
+                } else {
+                    table.tick(&mut context, &mut consumer, budget)
+                };
+                let expected = model.tick(limits);
+                let Report { handled, failed, unhandled, generations, .. } = report;
+                assert_eq!([handled, failed, unhandled, generations], expected);
+                let news = model.lost - told;
+                told = model.lost;
+                let (dropped, refused) = if refuses { (0, news) } else { (news, 0) };
+                assert_eq!((report.dropped, report.refused), (dropped, refused));
+                assert_eq!(report.left, model.queue.len());
+                model.seen.retain(|event| *event != Tick);
+                assert_eq!(context.1, model.seen);
+            }
+        }
+        assert_eq!(bus.len(), model.queue.len());
+        conserved(bus.stats());
+    }
+    assert!(consumer.drain().eq(model.queue));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_tick_is_a_loop_over_a_queue(steps in vec(step(), 1..60)) {
+        check_against_model::<tickbus::Reject>(&steps, false, true);
+        check_against_model::<DropNewest>(&steps, false, false);
+        check_against_model::<DropOldest>(&steps, true, false);
+    }
 }
