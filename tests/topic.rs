@@ -5,6 +5,9 @@
 use std::sync::mpsc;
 use std::thread;
 
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
 use tickbus::{
     Dispatch, Event as _, Feed, Full, GatedTopic, Lagged, Latest, Listeners, Publishers,
     Subscriber, TooManySubscribers, Topic,
@@ -655,4 +658,173 @@ fn a_listener_that_takes_long_holds_up_only_its_publisher() {
     release.send(()).unwrap();
     publisher.join().unwrap();
     assert_eq!(all(&mut subscriber), [Ok(Input::Tilt(1))]);
+}
+
+// ---- Selective subscribers against a model -----------------------------------------------------
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Publish(usize),
+    /// So many items at most, after so much time; without, at no time.
+    Read(usize, Option<u32>),
+    Mask(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..7_usize).prop_map(Step::Publish),
+        3 => (0..7_usize, option::of(0..9_u32)).prop_map(|(most, later)| Step::Read(most, later)),
+        1 => any::<bool>().prop_map(Step::Mask),
+    ]
+}
+
+/// What a selective subscriber of a topic that keeps four events does.
+struct Reader {
+    gates: bool,
+    nth: u32,
+    interval: u32,
+    published: u32,
+    cursor: u32,
+    passed: u32,
+    last: Option<u32>,
+    masked: bool,
+    read: usize,
+    missed: usize,
+    skipped: usize,
+}
+
+impl Reader {
+    fn publish(&mut self) -> bool {
+        let refused = self.gates && !self.masked && self.published - self.cursor == 4;
+        self.published += u32::from(!refused);
+        !refused
+    }
+
+    fn skip(&mut self) {
+        self.skipped += (self.published - self.cursor) as usize;
+        self.cursor = self.published;
+    }
+
+    fn next(&mut self, now: Option<u32>) -> Option<Result<u32, Lagged>> {
+        loop {
+            if self.cursor == self.published {
+                return None;
+            }
+            let oldest = self.published.saturating_sub(4);
+            if self.cursor < oldest {
+                let missed = oldest - self.cursor;
+                self.cursor = oldest;
+                self.missed += missed as usize;
+                return Some(Err(Lagged(missed.into())));
+            }
+            let event = self.cursor;
+            self.cursor += 1;
+            if event % 3 != 0 {
+                self.passed += 1;
+                let is_nth = (self.passed - 1).is_multiple_of(self.nth.max(1));
+                let waits = now
+                    .zip(self.last)
+                    .is_some_and(|(now, last)| now.wrapping_sub(last) < self.interval);
+                if is_nth && !waits {
+                    self.last = now.or(self.last);
+                    self.read += 1;
+                    return Some(Ok(event));
+                }
+            }
+            self.skipped += 1;
+        }
+    }
+}
+
+fn follow<P: Publishers>(
+    subscriber: Subscriber<'_, u32, P>,
+    mut publish: impl FnMut(u32) -> bool,
+    (nth, interval): (u32, u32),
+    steps: &[Step],
+) {
+    let mut model = Reader {
+        gates: subscriber.place().is_some(),
+        nth,
+        interval,
+        published: 0,
+        cursor: 0,
+        passed: 0,
+        last: None,
+        masked: false,
+        read: 0,
+        missed: 0,
+        skipped: 0,
+    };
+    let mut reader =
+        subscriber.filter(|event| event % 3 != 0).every_nth(nth).min_interval(interval);
+    let mut now = u32::MAX - 20;
+    for step in steps {
+        match *step {
+            Step::Publish(count) => {
+                for _ in 0..count {
+                    assert_eq!(publish(model.published), model.publish());
+                }
+            }
+            Step::Read(most, later) => {
+                now = now.wrapping_add(later.unwrap_or(0));
+                let time = later.map(|_| now);
+                if model.masked {
+                    model.skip();
+                }
+                let mut selected =
+                    if later.is_some() { reader.read_at(now) } else { reader.read() };
+                for _ in 0..most {
+                    assert_eq!(selected.next(), model.next(time));
+                }
+            }
+            Step::Mask(masked) => {
+                reader.set_masked(masked);
+                if model.masked != masked {
+                    model.skip();
+                }
+                model.masked = masked;
+            }
+        }
+        let stats = reader.stats();
+        assert_eq!(reader.is_masked(), model.masked);
+        assert_eq!(
+            (stats.published, stats.pending),
+            (model.published as usize, (model.published - model.cursor) as usize)
+        );
+        assert_eq!(
+            (stats.read, stats.missed, stats.skipped),
+            (model.read, model.missed, model.skipped)
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_selective_subscriber_is_a_list_with_conditions(
+        conditions in (0..4_u32, 0..12_u32),
+        steps in vec(step(), 1..60),
+    ) {
+        let topic: Topic<u32, 4> = Topic::new();
+        let publish = |event| {
+            topic.publish(event);
+            true
+        };
+        follow(topic.subscribe(), publish, conditions, &steps);
+
+        let topic: GatedTopic<u32, 4, 1> = GatedTopic::new();
+        let gates = topic.subscribe().unwrap();
+        follow(gates, |event| topic.publish(event).is_ok(), conditions, &steps);
+        let topic: GatedTopic<u32, 4, 1> = GatedTopic::new();
+        follow(topic.subscribe_lagging(), |event| topic.publish(event).is_ok(), conditions, &steps);
+
+        let feed: Feed<u32, 4> = Feed::new();
+        let mut publisher = feed.publisher().unwrap();
+        let publish = |event| {
+            publisher.publish(event);
+            true
+        };
+        follow(feed.subscribe(), publish, conditions, &steps);
+    }
 }
