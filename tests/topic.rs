@@ -719,7 +719,7 @@ impl Reader {
             }
             let event = self.cursor;
             self.cursor += 1;
-            if event % 3 != 0 {
+            if !event.is_multiple_of(3) {
                 self.passed += 1;
                 let is_nth = (self.passed - 1).is_multiple_of(self.nth.max(1));
                 let waits = now
