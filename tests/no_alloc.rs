@@ -3,13 +3,16 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
+use core::future::Future;
 use core::hint::black_box;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 use std::alloc::System;
 
 use tickbus::{
-    Budget, Bus, Deferred, Dispatch, DropNewest, DropOldest, Event, Flow, Full, GatedTopic, Hold,
-    Incomplete, InvalidPattern, Lane, Latest, Overrun, Pattern, Reject, Requests, Subject, Timers,
-    Topic,
+    Awaited, Budget, Bus, Deferred, Dispatch, DropNewest, DropOldest, Event, Feed, Flow, Full,
+    GatedTopic, Hold, Incomplete, InvalidPattern, Lane, Latest, Listeners, Overrun, Pattern,
+    Reject, Requests, Subject, Timers, Topic,
 };
 
 // ---- The counter -------------------------------------------------------------------------------
@@ -346,6 +349,58 @@ fn topics_do_not_allocate() {
         }
         let read = subscriber.read().count() + third.read().count() + gating.read().count();
         (read, watcher.changed(), gated.gate())
+    };
+    assert_eq!(calls(all), 0);
+}
+
+#[test]
+fn feeds_and_listeners_do_not_allocate() {
+    let all = || {
+        let feed: Feed<u32, 4> = Feed::new();
+        let mut publisher = feed.publisher().unwrap();
+        let mut subscriber = feed.subscribe();
+        let listeners: Listeners<Input, usize, { Input::KINDS }> =
+            Listeners::new(Dispatch::new().on(">", |called, _| *called += 1));
+        let mut called = 0;
+        for number in 0..20 {
+            publisher.publish(number);
+            listeners.call(&mut called, &Input::Tilt);
+        }
+        assert_eq!((subscriber.read().count(), called), (5, 20));
+    };
+    assert_eq!(calls(all), 0);
+}
+
+// ---- Waits -------------------------------------------------------------------------------------
+
+#[test]
+fn waits_do_not_allocate() {
+    fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+    let all = || {
+        let bus: Awaited<Bus<u32, 2>, 2> = Awaited::default();
+        let mut events = bus.consumer().unwrap();
+        assert!(poll(events.next_event()).is_pending());
+        assert!(poll(events.ready()).is_pending());
+        for event in 0..2 {
+            assert_eq!(poll(bus.publish_wait(event)), Poll::Ready(Ok(())));
+        }
+        assert!(poll(bus.publish_wait(2)).is_pending());
+        assert_eq!(poll(events.next_event()), Poll::Ready(0));
+
+        let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+        let mut gate = topic.subscribe().unwrap();
+        assert!(poll(gate.next_event()).is_pending());
+        assert_eq!([1, 2].map(|event| poll(topic.publish_wait(event))), [Poll::Ready(Ok(())); 2]);
+        assert!(poll(topic.publish_wait(3)).is_pending());
+        assert_eq!(poll(gate.next_event()), Poll::Ready(Ok(Ok(1))));
+
+        let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+        let mut watcher = latest.watch();
+        assert!(poll(watcher.next_change()).is_pending());
+        latest.publish(1);
+        assert!(poll(watcher.next_change()).is_ready());
     };
     assert_eq!(calls(all), 0);
 }
