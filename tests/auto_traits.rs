@@ -115,6 +115,33 @@ fn topics_go_where_their_events_go() {
     send_and_sync::<Listeners<Rc<u8>, Rc<u8>, 1>>();
 }
 
+/// What may be sent can be waited for by tasks that move between threads, shared or not.
+#[test]
+fn what_waits_goes_where_its_events_go() {
+    #[derive(Clone, Copy)]
+    struct Sent(#[expect(dead_code, reason = "for its type")] *const u8);
+    // SAFETY: nobody follows the pointer.
+    unsafe impl Send for Sent {}
+    fn is_sent(_: impl Send) {}
+    let event = || Sent(core::ptr::null());
+
+    let bus: Awaited<Bus<Sent, 2>, 2> = Awaited::default();
+    is_sent(bus.publish_wait(event()));
+    let mut events = bus.consumer().unwrap();
+    is_sent(events.ready());
+    is_sent(events.next_event());
+    let lane: Awaited<Lane<Sent, 2>, 2> = Awaited::default();
+    is_sent(lane.producer().unwrap().publish_wait(event()));
+
+    let gated: Awaited<GatedTopic<Sent, 2, 1>, 1> = Awaited::default();
+    is_sent(gated.publish_wait(event()));
+    is_sent(gated.subscribe().unwrap().next_event());
+    let feed: Awaited<Feed<Sent, 2>, 1> = Awaited::default();
+    is_sent(feed.subscribe().next_event());
+    let latest: Awaited<Latest<Sent>, 1> = Awaited::default();
+    is_sent(latest.watch().next_change());
+}
+
 /// A table holds functions only: neither the events nor what the handlers work on.
 #[test]
 fn a_table_is_shared_whatever_it_handles() {

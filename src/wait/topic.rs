@@ -150,7 +150,7 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
     /// [`Full`] gives the event back if it would have to wait and `W` others do. It does not count as
     /// refused.
     pub async fn publish_wait(&self, event: E) -> Result<(), Full<E>> {
-        let offer = || self.inner.offer(event, 0).then_some(());
+        let offer = move || self.inner.offer(event, 0).then_some(());
         self.waiters.wait_until(offer).await.map_err(|TooManyWaiters| Full(event))?;
         self.waiters.wake();
         Ok(())
