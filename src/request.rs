@@ -9,8 +9,37 @@ use heapless::Vec;
 ///
 /// A number, not a guard. Once the request has ended it names none (until 2^32 requests later). Other
 /// [`Requests`] may have one of the same number.
+///
+/// # Examples
+///
+/// To responders behind a wire it travels as a `u32`; a number that comes back wrong names no request, or
+/// the wrong one:
+///
+/// ```
+/// use tickbus::{RequestId, Requests};
+///
+/// let mut requests: Requests<u8, u16, 1, 1> = Requests::new();
+/// let id = requests.open(&[7], 1, 100)?;
+///
+/// let frame = u32::from(id).to_be_bytes(); // there, and back with the answer
+/// let id = RequestId::from(u32::from_be_bytes(frame));
+/// assert!(requests.answer(id, 7, 451).is_ok());
+/// # Ok::<(), tickbus::InvalidRequest>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(u32);
+
+impl From<RequestId> for u32 {
+    fn from(id: RequestId) -> Self {
+        id.0
+    }
+}
+
+impl From<u32> for RequestId {
+    fn from(number: u32) -> Self {
+        Self(number)
+    }
+}
 
 /// Why a request was not opened. There is no trace of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -166,6 +166,18 @@ fn the_first_answer_counts_and_duplicate_late_foreign_and_unexpected_ones_are_ig
 }
 
 #[test]
+fn an_id_travels_as_a_number_and_a_wrong_number_names_nothing() {
+    let mut requests = Names::new();
+    let id = requests.open(&ALL, 1, 10).unwrap();
+    let number = u32::from(id);
+    assert_eq!(RequestId::from(number), id);
+    let wrong = RequestId::from(!number);
+    assert!(matches!(requests.answer(wrong, "a", 1), Err(Ignored::Unknown(1))));
+    assert!(requests.cancel(wrong).is_none());
+    assert!(requests.answer(RequestId::from(number), "a", 1).is_ok());
+}
+
+#[test]
 fn wrong_arguments_are_errors_at_once_and_leave_no_trace() {
     let mut requests = Names::new();
     for (expected, minimum, error) in [
