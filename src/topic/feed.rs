@@ -24,8 +24,8 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 /// publisher is a compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
 /// the oldest one kept, and nobody waits. Reading an event is wait-free.
 ///
-/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events, or it loses
-/// count.
+/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events: one that is
+/// further behind finds nothing for as many more, and is not told what it missed.
 ///
 /// # Examples
 ///

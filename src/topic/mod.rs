@@ -84,8 +84,8 @@ impl Kind for Single {
 /// one was published before the publishing of the other began. Between two that were under way at the
 /// same time the topic decides.
 ///
-/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events, or it loses
-/// count.
+/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events: one that is
+/// further behind finds nothing for as many more, and is not told what it missed.
 ///
 /// # Examples
 ///
