@@ -764,6 +764,23 @@ fn never_falls<P: Overrun>() {
     assert_eq!(bus.stats().high_water, 4, "was full once");
 }
 
+fn found_by_a_drain<P: Overrun>() {
+    let mut bus: Bus<u32, 4, P> = Bus::new();
+    bus.publish_batch(&[1, 2]).unwrap();
+    bus.consumer().unwrap().drain().for_each(drop);
+    assert_eq!(bus.stats().high_water, 2, "a reading finds none");
+    bus.publish_batch_mut(&[1, 2, 3]).unwrap();
+    bus.drain_mut().for_each(drop);
+    assert_eq!(bus.stats().high_water, 3, "nor here");
+}
+
+#[test]
+fn a_drain_marks_what_it_finds() {
+    found_by_a_drain::<Reject>();
+    found_by_a_drain::<DropOldest>();
+    found_by_a_drain::<DropNewest>();
+}
+
 #[test]
 fn the_high_water_mark_never_falls() {
     never_falls::<Reject>();

@@ -115,7 +115,7 @@ pub struct Report {
     pub failed: usize,
     /// Those for which there is neither a handler nor an `otherwise`. Part of `handled`.
     pub unhandled: usize,
-    /// Events that wait on the bus now.
+    /// Events that wait on the bus now, with those that are being published at this moment.
     pub left: usize,
     /// Events the bus has lost since the tick before, or since it was made.
     pub dropped: usize,

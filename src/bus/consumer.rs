@@ -71,7 +71,8 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
         self.reader.has_event::<P>()
     }
 
-    /// How many events wait.
+    /// How many events wait, with those that are being published at this moment, which a drain does not
+    /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]
     pub fn backlog(&self) -> usize {
         self.reader.core().pending::<P>()

@@ -214,13 +214,16 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
         Consumer::claim(self.ring.core())
     }
 
-    /// How many events wait.
+    /// How many events wait, with those that are being published at this moment.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ring.core().pending::<P>()
     }
 
-    /// Whether no event waits.
+    /// Whether no event waits or is being published.
+    ///
+    /// A reader that has interrupted a publisher must not drain until this is true: the publisher goes on
+    /// after the reader has ended, and no drain finds its event before. Drain once.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
