@@ -231,6 +231,7 @@ macro_rules! events {
             ];
 
             #[inline]
+            #[allow(deprecated, reason = "a number for a variant is no use of it")]
             fn kind(&self) -> usize {
                 enum Kind {
                     $($($(#[cfg $($cfg)*])?)* $variant,)*

@@ -617,6 +617,26 @@ fn the_other_attributes_stay() {
     assert_eq!(size_of::<Other>(), 2); // the `repr`, and no field too many
 }
 
+#[deny(deprecated)]
+mod deprecated {
+    tickbus::events! {
+        pub(crate) enum Old {
+            #[subject = "old.fine"]
+            Fine,
+            #[deprecated]
+            #[subject = "old.gone"]
+            Gone,
+        }
+    }
+}
+
+#[test]
+fn to_declare_a_deprecated_variant_is_no_use_of_it() {
+    #[expect(deprecated, reason = "this is")]
+    let gone = deprecated::Old::Gone;
+    assert_eq!([deprecated::Old::Fine, gone].map(|event| event.kind()), [0, 1]);
+}
+
 mod several {
     tickbus::events! {
         #[derive(Clone, Copy)]
