@@ -8,7 +8,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Reject, Stats};
+use tickbus::{
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject,
+    Stats,
+};
 
 /// An event that knows where it comes from, that shows it when it is torn, and of which a leak or a
 /// second drop is seen in the count of its token.
@@ -164,6 +167,60 @@ fn each_loss_is_counted<P: Overrun, const N: usize, const WORDS: usize>(
         (publishers * events, taken, failures, 0)
     );
     assert!(tokens.iter().all(|token| Arc::strong_count(token) == 1), "leaked");
+}
+
+tickbus::events! {
+    enum Number {
+        #[subject = "number"]
+        Number(#[expect(dead_code, reason = "only counted")] usize),
+    }
+}
+
+/// What the reports of the ticks say is in sum what the bus says, however a tick falls between the steps
+/// of a publisher.
+fn reports_add_up<P: Overrun, const N: usize>(publishers: usize, events: usize) {
+    static TABLE: Dispatch<Number, usize, { Number::KINDS }> =
+        Dispatch::new().on("number", |count, _| *count += 1);
+    let bus: Bus<Number, N, P> = Bus::new();
+    let running = AtomicUsize::new(publishers);
+    let (mut called, mut sum) = (0, [0; 3]);
+    thread::scope(|scope| {
+        for _ in 0..publishers {
+            scope.spawn(|| {
+                for number in 0..events {
+                    let _ = bus.publish(Number::Number(number));
+                }
+                running.fetch_sub(1, Ordering::Release);
+            });
+        }
+        let mut consumer = bus.consumer().unwrap();
+        loop {
+            let is_last = running.load(Ordering::Acquire) == 0;
+            let report = TABLE.tick(&mut called, &mut consumer, Budget::unlimited());
+            for (sum, news) in sum.iter_mut().zip([report.handled, report.dropped, report.refused])
+            {
+                assert!(news <= publishers * events, "{report:?}");
+                *sum += news;
+            }
+            if is_last {
+                break;
+            }
+        }
+    });
+    let stats = bus.stats();
+    conserved(stats);
+    assert_eq!(sum, [stats.handled, stats.dropped(), stats.refused]);
+    assert_eq!((called, sum.iter().sum()), (stats.handled, publishers * events));
+}
+
+#[test]
+fn reports_add_up_to_the_counts_of_the_bus() {
+    reports_add_up::<Reject, 4>(2, 50_000);
+    reports_add_up::<DropNewest, 4>(2, 50_000);
+    for _ in 0..4 {
+        reports_add_up::<DropOldest, 2>(3, 20_000);
+        reports_add_up::<DropOldest, 8>(2, 20_000);
+    }
 }
 
 #[test]
