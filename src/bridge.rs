@@ -2,12 +2,19 @@
 //! tick.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 
 use crate::bus::sealed::Take;
-use crate::{
-    Budget, Envelope, EventBus, Full, Lagged, PublishError, Source, Subscriber, Subscription, Wait,
-};
+use crate::{Budget, Envelope, Full, Lagged, PublishError, Source, Subscriber, Subscription};
+
+/// What carries the envelopes: any [`EventBus`](crate::EventBus).
+#[cfg(feature = "std")]
+type Carrier = dyn crate::EventBus;
+
+/// What carries the envelopes, without threads.
+#[cfg(not(feature = "std"))]
+type Carrier = crate::SubjectBus;
 
 /// Takes events off a bus or a topic and publishes them as envelopes.
 ///
@@ -25,7 +32,7 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// # #[cfg(feature = "json")] {
+/// # #[cfg(all(feature = "json", feature = "std"))] {
 /// use tickbus::{BridgeIn, BridgeOut, Budget, Bus, Envelope, SubjectBus, Topic};
 ///
 /// tickbus::events! {
@@ -58,13 +65,15 @@ use crate::{
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct BridgeOut<'a> {
-    bus: &'a dyn EventBus,
+    bus: &'a Carrier,
     source: Box<str>,
 }
 
 impl<'a> BridgeOut<'a> {
     /// A bridge to `bus`, by whom all envelopes without a [source](Envelope::source) are from `source`.
-    pub fn new(bus: &'a dyn EventBus, source: impl Into<Box<str>>) -> Self {
+    ///
+    /// `bus` is any `EventBus` under the feature `std`, and a [`SubjectBus`](crate::SubjectBus) without.
+    pub fn new(bus: &'a Carrier, source: impl Into<Box<str>>) -> Self {
         Self { bus, source: source.into() }
     }
 
@@ -80,7 +89,7 @@ impl<'a> BridgeOut<'a> {
     /// An event of another crate's type, from a bus of six of which two are lost:
     ///
     /// ```
-    /// # #[cfg(feature = "json")] {
+    /// # #[cfg(all(feature = "json", feature = "std"))] {
     /// use core::time::Duration;
     /// use tickbus::{BridgeOut, Budget, Bus, DropOldest, Envelope, SubjectBus};
     ///
@@ -130,7 +139,7 @@ impl<'a> BridgeOut<'a> {
         } else {
             envelope
         };
-        match self.bus.publish_wait(envelope.into(), Wait::never()) {
+        match self.bus.try_publish(Arc::new(envelope)) {
             Ok(published) => {
                 report.forwarded += 1;
                 report.undelivered += published.dropped + published.closed;
@@ -185,7 +194,7 @@ impl<E> BridgeIn<E> {
     /// # Examples
     ///
     /// ```
-    /// # #[cfg(feature = "json")] {
+    /// # #[cfg(all(feature = "json", feature = "std"))] {
     /// use tickbus::{BridgeIn, Budget, Bus, Envelope, SubjectBus};
     ///
     /// static LEVELS: Bus<u32, 2> = Bus::new();

@@ -122,8 +122,8 @@ impl<'a> GlobPattern<'a> {
 /// Segments mean nothing to it: the `*` stands for any text, also for none, and only at the end. What is
 /// before it must be the beginning of a subject. At most 1024 bytes; the comparison is by bytes.
 ///
-/// Most are no [`Pattern`]. To subscribe by one, subscribe to the pattern that [covers](Self::cover) it,
-/// and filter by its [predicate](Self::predicate).
+/// Most are no [`Pattern`]. With `alloc`, to subscribe by one, subscribe to the pattern that covers it
+/// (`cover`), and filter by its `predicate`.
 ///
 /// # Examples
 ///

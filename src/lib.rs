@@ -68,7 +68,7 @@
 //! | keep events until everybody is ready, or while paused | [`Hold`] |
 //! | one question, several answers, a deadline | [`Requests`] |
 //! | put events off, or keep only the latest by key | [`Deferred`] |
-//! | events as envelopes to other processes, and back (`std`) | `BridgeOut`, `BridgeIn` |
+//! | events as envelopes to other processes, and back (`alloc`) | `BridgeOut`, `BridgeIn` |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //! | wildcards as other buses write them | [`GlobPattern`], [`PrefixPattern`] |
 //!
@@ -107,7 +107,7 @@ extern crate std;
 
 #[cfg(all(feature = "bevy", not(tickbus_loom)))]
 pub mod bevy;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 mod bridge;
 mod bus;
 mod defer;
@@ -127,7 +127,7 @@ mod timer;
 mod topic;
 mod wait;
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
 #[cfg(not(tickbus_loom))]
 pub use bus::DrainMut;

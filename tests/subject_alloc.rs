@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 
 use tickbus::{
-    Budget, DropReason, Envelope, Observer, PublishError, Recipient, RecvError, SubjectBus,
-    SubjectHandlers, Subscription, WhenFull,
+    BridgeIn, BridgeOut, Budget, Bus, DropReason, Envelope, Full, Observer, PublishError,
+    Recipient, RecvError, SubjectBus, SubjectHandlers, Subscription, WhenFull,
 };
 
 fn envelope(subject: &str, id: &str) -> Envelope {
@@ -110,4 +110,63 @@ fn a_task_awaits_and_a_tick_handles() {
     let mut log = RefCell::default();
     let report = handlers.tick(&mut log, Budget::unlimited());
     assert_eq!((report.handled, report.failed, log.into_inner().as_str()), (3, 1, "12"));
+}
+
+#[test]
+fn a_publish_is_awaited() {
+    let bus = SubjectBus::new();
+    let one = bus.subscribe("a").unwrap().capacity(1).overrun(WhenFull::Block).open();
+    bus.publish(envelope("a", "1")).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    {
+        let mut second = pin!(bus.publish_async(envelope("a", "2")));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert_eq!(ids(&one), "1");
+        let Poll::Ready(Ok(published)) = second.poll(&mut context) else { panic!("there is room") };
+        assert_eq!(published.delivered, 1);
+    }
+    {
+        let mut third = pin!(bus.publish_async(envelope("a", "3")));
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        bus.close();
+        assert!(matches!(third.poll(&mut context), Poll::Ready(Err(PublishError::Closed(_)))));
+    }
+    assert_eq!(ids(&one), "2");
+}
+
+#[test]
+fn bridges_carry_both_ways_within_their_budget() {
+    static OUT: Bus<u8, 4> = Bus::new();
+    static IN: Bus<u8, 2> = Bus::new();
+    let bus = SubjectBus::new();
+    let seen = bus.subscribe("level").unwrap().open();
+    let mut inward = BridgeIn::new(bus.subscribe("level").unwrap().open());
+    let mut outward = BridgeOut::new(&bus, "here");
+    let mut source = OUT.consumer().unwrap();
+    for level in 0..4 {
+        OUT.publish(level).unwrap();
+    }
+
+    let encode = |level: &u8| match level {
+        1 => Err("no level"),
+        level => Ok(envelope("level", &level.to_string())),
+    };
+    let report = outward.pump(&mut source, Budget::events(3), encode);
+    assert_eq!((report.forwarded, report.failed, report.left), (2, 1, 1));
+    assert_eq!(outward.pump(&mut source, Budget::unlimited(), encode).forwarded, 1);
+    assert!(seen.drain().all(|it| it.source() == "here"));
+
+    let decode = |found: &Envelope| found.id().parse::<u8>();
+    let publish = |level| IN.publish(level);
+    let report = inward.pump(Budget::unlimited(), decode, publish);
+    assert_eq!((report.forwarded, report.left), (2, 1));
+    assert!(IN.consumer().unwrap().drain().eq([0, 2]));
+    let report = inward.pump(Budget::unlimited(), decode, |_| Err(Full(9)));
+    assert_eq!((report.forwarded, report.left), (0, 1));
+    assert_eq!(inward.into_parts().1, Some(9));
+
+    OUT.publish(5).unwrap();
+    bus.close();
+    let report = outward.pump(&mut source, Budget::unlimited(), encode);
+    assert_eq!((report.forwarded, report.left), (0, 1), "a closed bus is sent nothing");
 }

@@ -64,7 +64,7 @@ impl<F> Budget<F> {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 impl<F: FnMut() -> bool> Budget<F> {
     /// Whether there may be another event after `done` of them.
     pub(crate) fn goes_on(&mut self, done: usize) -> bool {

@@ -69,8 +69,8 @@ const ROUTE_CACHE: usize = 1024;
 /// - No lock is held while a filter, an observer, or a destructor of theirs runs; they may use the bus.
 ///
 /// A publisher that receives on the same thread must not wait for itself: where a subscription says
-/// `Block`, it takes [`try_publish`](Self::try_publish), or `publish_wait` with a
-/// timeout.
+/// `Block`, it takes [`try_publish`](Self::try_publish), `publish_wait` with a timeout, or
+/// [`publish_async`](Self::publish_async), as every task should.
 ///
 /// # Cost
 ///
