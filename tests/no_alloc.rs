@@ -439,6 +439,26 @@ fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
     assert!(calls(|| bus.publish(Envelope::new("player.8.hit").unwrap())) > 0, "they are counted");
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn an_envelope_is_written_into_a_buffer_that_need_not_grow() {
+    use tickbus::{Envelope, TraceParent};
+
+    let bare = Envelope::unstamped("a").unwrap();
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let full = Envelope::unstamped("player.7.hit")
+        .unwrap()
+        .with_id("0192f0c1-0000-7000-8000-000000000000")
+        .with_time("2026-08-01T12:30:00.123456789Z".parse().unwrap())
+        .with_source("arena-1")
+        .with_trace_parent(trace.parse::<TraceParent>().unwrap());
+    let full = (0..40).fold(full, |it, n| it.header(&*format!("h{n}"), &*"v".repeat(n)));
+    let full = full.with_raw_payload(format!("[{}0]", "1e400, ".repeat(200))).unwrap();
+    for envelope in [bare, full] {
+        assert_eq!(calls(|| envelope.to_json()), 2, "made and dropped: {envelope:?}");
+    }
+}
+
 // ---- Subjects: what allocates, and when ----------------------------------------------------------
 
 #[cfg(feature = "std")]
