@@ -7,7 +7,8 @@ use core::pin::Pin;
 
 use super::cancel::Wait;
 use super::shared::Shared;
-use super::subscription::{SubscribeError, Subscription, SubscriptionOptions};
+use super::subscribe::{SubscribeError, SubscriptionOptions};
+use super::subscription::Subscription;
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::subject::Pattern;

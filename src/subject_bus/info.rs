@@ -1,10 +1,12 @@
 //! A whole bus as it is now, to be printed or serialised.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{SubjectBus, SubjectBusStats, SubscriptionInfo};
+use super::queue::{End, Queue};
+use super::{SubjectBus, SubjectBusStats, SubscriptionStats, WhenFull};
 
 /// A bus as it is now: [`SubjectBus::info`].
 ///
@@ -87,5 +89,37 @@ impl fmt::Display for SubjectBusInfo {
             )?;
         }
         Ok(())
+    }
+}
+
+/// One subscription of a bus, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SubscriptionInfo {
+    /// Its number, unique on its bus.
+    pub id: u64,
+    /// The text of its pattern.
+    pub pattern: Box<str>,
+    /// How many envelopes may wait.
+    pub capacity: usize,
+    /// What happens to an envelope for which there is no room.
+    pub when_full: WhenFull,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// Its numbers.
+    pub stats: SubscriptionStats,
+}
+
+impl SubscriptionInfo {
+    pub(super) fn of(queue: &Queue) -> Self {
+        Self {
+            id: queue.about.id,
+            pattern: queue.about.pattern().as_str().into(),
+            capacity: queue.about.capacity,
+            when_full: queue.about.when_full,
+            closed: queue.end == End::Closed,
+            stats: queue.stats(),
+        }
     }
 }

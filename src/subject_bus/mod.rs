@@ -5,6 +5,7 @@ mod cancel;
 #[cfg(not(feature = "std"))]
 #[path = "no_waits.rs"]
 mod cancel;
+mod drain;
 #[cfg(feature = "std")]
 mod event_bus;
 mod handlers;
@@ -14,7 +15,9 @@ mod publish;
 mod queue;
 mod routes;
 mod shared;
+mod stats;
 mod stream;
+mod subscribe;
 mod subscription;
 
 use alloc::boxed::Box;
@@ -35,15 +38,14 @@ pub use cancel::{Cancel, Wait};
 #[cfg(feature = "std")]
 pub use event_bus::{EventBus, NoopBus, PublishFuture};
 pub use handlers::{HandlerStats, SubjectHandlers};
-pub use info::SubjectBusInfo;
+pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Recipient, WhenFull};
+pub use stats::{SubjectBusStats, SubscriptionStats};
 pub use stream::SubscriptionStream;
+pub use subscribe::{Subscribe, SubscribeError, SubscriptionOptions};
 #[cfg(feature = "std")]
 pub use subscription::SubscriptionIter;
-pub use subscription::{
-    RecvError, Subscribe, SubscribeError, Subscription, SubscriptionInfo, SubscriptionOptions,
-    SubscriptionStats,
-};
+pub use subscription::{RecvError, Subscription};
 
 /// How many answers the cache of routes keeps where nobody says otherwise.
 const ROUTE_CACHE: usize = 1024;
@@ -367,18 +369,3 @@ impl fmt::Display for PublishError {
 }
 
 impl Error for PublishError {}
-
-/// What has happened on a subject bus since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct SubjectBusStats {
-    /// Publishes that found the bus open, whoever matched. Wraps.
-    pub published: u64,
-    /// Envelopes that a subscription matched, but ended before it had them.
-    pub closed: u64,
-    /// Subscriptions whose handle is alive.
-    pub subscriptions: u64,
-    /// The sums over all subscriptions there ever were; of the high-water marks, the highest.
-    pub deliveries: SubscriptionStats,
-}

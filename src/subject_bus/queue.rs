@@ -15,7 +15,7 @@ use core::task::Waker;
 
 use super::observer::{Recipient, WhenFull};
 use super::routes::Target;
-use super::subscription::SubscriptionStats;
+use super::stats::SubscriptionStats;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 use crate::sync::{AtomicWord, Relaxed, Word};

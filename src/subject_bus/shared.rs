@@ -16,9 +16,10 @@ use core::task::Waker;
 use slab::Slab;
 
 use super::SubjectBusStats;
+use super::info::SubscriptionInfo;
 use super::queue::{About, End, Pending, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
-use super::subscription::{SubscriptionInfo, SubscriptionStats};
+use super::stats::SubscriptionStats;
 use crate::subject::Subject;
 use crate::sync::Lock;
 #[cfg(feature = "std")]

@@ -1,0 +1,61 @@
+//! The numbers of a bus and of its subscriptions.
+
+/// What happened at one subscription.
+///
+/// At every quiet moment `delivered == received + dropped_oldest + abandoned + pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SubscriptionStats {
+    /// Envelopes that were put into the buffer.
+    pub delivered: u64,
+    /// Envelopes that were received.
+    pub received: u64,
+    /// Envelopes that were not put into the buffer because it was full.
+    pub dropped_newest: u64,
+    /// Envelopes that were taken from the buffer to make room for newer ones.
+    pub dropped_oldest: u64,
+    /// Envelopes that were in the buffer when the handle was dropped.
+    pub abandoned: u64,
+    /// Envelopes in the buffer now.
+    pub pending: u64,
+    /// Publishers that wait for room now. Their envelopes are counted nowhere yet.
+    pub waiting: u64,
+    /// The most that were ever in the buffer.
+    pub high_water: u64,
+}
+
+impl SubscriptionStats {
+    /// Losses for want of room.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped_newest + self.dropped_oldest
+    }
+
+    /// Adds the numbers of another one.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.received += other.received;
+        self.dropped_newest += other.dropped_newest;
+        self.dropped_oldest += other.dropped_oldest;
+        self.abandoned += other.abandoned;
+        self.pending += other.pending;
+        self.waiting += other.waiting;
+        self.high_water = self.high_water.max(other.high_water);
+    }
+}
+
+/// What has happened on a subject bus since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SubjectBusStats {
+    /// Publishes that found the bus open, whoever matched. Wraps.
+    pub published: u64,
+    /// Envelopes that a subscription matched, but ended before it had them.
+    pub closed: u64,
+    /// Subscriptions whose handle is alive.
+    pub subscriptions: u64,
+    /// The sums over all subscriptions there ever were; of the high-water marks, the highest.
+    pub deliveries: SubscriptionStats,
+}
