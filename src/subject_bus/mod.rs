@@ -13,6 +13,7 @@ mod info;
 mod observer;
 mod publish;
 mod queue;
+mod room;
 mod routes;
 mod shared;
 mod stats;
