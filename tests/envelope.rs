@@ -577,6 +577,7 @@ proptest! {
         source in ".*",
         headers in btree_map(".*", ".*", 0..5),
         payload in proptest::option::of(vec(any::<i64>(), 0..5)),
+        trace in proptest::option::of((1_u128.., 1_u64..)),
     ) {
         let mut envelope = Envelope::unstamped(&subject.join(".")).unwrap();
         envelope = envelope.with_id(id).with_source(source).with_time(time("2026-08-01T12:30:00Z"));
@@ -586,9 +587,13 @@ proptest! {
         if let Some(payload) = payload {
             envelope = envelope.with_payload(&payload).unwrap();
         }
+        if let Some((trace, span)) = trace {
+            envelope = envelope.with_trace_parent(TraceParent::new(trace, span).unwrap());
+        }
         let back = read(&envelope.to_json());
         prop_assert_eq!(&back, &envelope);
         prop_assert_eq!(back.to_json(), envelope.to_json());
+        prop_assert_eq!(serde_json::to_string(&envelope).unwrap(), envelope.to_json());
     }
 
     #[test]

@@ -439,7 +439,7 @@ fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
     assert!(calls(|| bus.publish(Envelope::new("player.8.hit").unwrap())) > 0, "they are counted");
 }
 
-#[cfg(feature = "json")]
+#[cfg(all(feature = "std", feature = "json"))]
 #[test]
 fn an_envelope_is_written_into_a_buffer_that_need_not_grow() {
     use tickbus::{Envelope, TraceParent};

@@ -146,11 +146,41 @@ impl Envelope {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
+        fn write(json: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
+            json.extend_from_slice(name.as_bytes());
+            // Texts, and a map of texts: none of them can fail. Without `std`, serde_json writes into a
+            // vector of its own.
+            #[cfg(feature = "std")]
+            let written = value.serialize(&mut serde_json::Serializer::new(json));
+            #[cfg(not(feature = "std"))]
+            let written = serde_json::to_vec(value).map(|text| json.extend(text));
+            debug_assert!(written.is_ok(), "{written:?}");
+        }
+
         let mut json = Vec::with_capacity(self.length());
-        // Texts, maps of texts and checked JSON: none of them can fail, and all of it is UTF-8.
-        let written = self.serialize(&mut serde_json::Serializer::new(&mut json));
-        debug_assert!(written.is_ok(), "{written:?}");
-        String::from_utf8(json).unwrap_or_default()
+        write(&mut json, r#"{"id":"#, &self.id);
+        write(&mut json, r#","subject":"#, &self.subject);
+        json.extend_from_slice(br#","time":""#);
+        json.extend_from_slice(self.time.unwrap_or(Timestamp::NONE).text().as_str().as_bytes());
+        json.push(b'"');
+        for (name, text) in [
+            (r#","source":"#, &self.source),
+            (r#","trace_id":"#, &self.trace_id),
+            (r#","span_id":"#, &self.span_id),
+        ] {
+            if !text.is_empty() {
+                write(&mut json, name, text);
+            }
+        }
+        if !self.headers.is_empty() {
+            write(&mut json, r#","headers":"#, &self.headers);
+        }
+        if let Some(payload) = self.text() {
+            json.extend_from_slice(br#","payload":"#);
+            json.extend_from_slice(payload.as_bytes());
+        }
+        json.push(b'}');
+        String::from_utf8(json).unwrap_or_default() // it is
     }
 
     /// How many bytes of JSON it takes, if no text has to be escaped.
