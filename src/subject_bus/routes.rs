@@ -13,6 +13,7 @@ use core::hash::{BuildHasher, Hasher};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::subject::{Pattern, Subject};
 
@@ -202,8 +203,8 @@ struct Node {
     len: u16,
     word: u64,
     more: Box<[u8]>,
-    /// Patterns that end here, `>` aside.
-    ends: Vec<Target>,
+    /// Patterns that end here, `>` aside. Most are subscribed to once.
+    ends: SmallVec<[Target; 1]>,
 }
 
 impl Node {
@@ -217,7 +218,7 @@ impl Node {
         Segment { word: self.word, len: self.len as usize, more: &self.more }
     }
 
-    const fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.named == 0 && self.any == ROOT && self.ends.is_empty()
     }
 }
@@ -274,11 +275,7 @@ impl Tree {
     }
 
     fn push(&mut self, node: u32, target: Target) {
-        let ends = &mut self.nodes[node as usize].ends;
-        if ends.is_empty() {
-            ends.reserve_exact(1); // most patterns are subscribed to once
-        }
-        ends.push(target);
+        self.nodes[node as usize].ends.push(target);
     }
 
     fn insert(&mut self, mut pattern: &[u8], target: Target) {
