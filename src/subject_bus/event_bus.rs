@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::future::ready;
 use core::pin::Pin;
 
 use super::cancel::Wait;
@@ -53,13 +52,13 @@ pub trait EventBus: Send + Sync {
 
     /// The same for a task, as [`SubjectBus::publish_async`] describes it.
     ///
-    /// A bus that does not say how is tried at once, and does not wait.
+    /// A bus that does not say how is tried by the first poll, and does not wait.
     ///
     /// # Errors
     ///
     /// If the bus is closed, or is while this waits.
     fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_> {
-        Box::pin(ready(self.try_publish(envelope)))
+        Box::pin(async move { self.try_publish(envelope) })
     }
 
     /// The same, and does not wait.
