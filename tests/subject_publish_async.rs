@@ -16,8 +16,8 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use tickbus::{
-    DropReason, Envelope, EventBus, NoopBus, Observer, PublishError, Published, Recipient,
-    SubjectBus, Subscription, WhenFull,
+    DropReason, Envelope, EventBus, NoopBus, Observer, Pattern, PublishError, Published, Recipient,
+    SubjectBus, SubscribeError, Subscription, SubscriptionOptions, Wait, WhenFull,
 };
 
 type Outcome = Result<Published, PublishError>;
@@ -388,6 +388,35 @@ fn any_bus_is_awaited_behind_a_reference() {
     assert_eq!((full.delivered, full.dropped), (0, 1));
 }
 
+/// As every other, before it is polled it publishes nothing.
+#[test]
+fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
+    struct Tried(AtomicUsize);
+    impl EventBus for Tried {
+        fn publish_wait(&self, _: Arc<Envelope>, wait: Wait<'_>) -> Outcome {
+            assert_eq!(format!("{wait:?}"), format!("{:?}", Wait::never()));
+            self.0.fetch_add(1, SeqCst);
+            Ok(Published::default())
+        }
+        fn subscribe(
+            &self,
+            _: Pattern<'_>,
+            _: SubscriptionOptions,
+        ) -> Result<Subscription, SubscribeError> {
+            Err(SubscribeError::Closed)
+        }
+        fn close(&self) {}
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    let bus = Tried(AtomicUsize::new(0));
+    drop(bus.publish_async(numbered(1).into()));
+    assert_eq!(bus.0.load(SeqCst), 0);
+    assert_eq!(done(poll(&mut bus.publish_async(numbered(2).into()), &Arc::default())), (0, 0, 0));
+    assert_eq!(bus.0.load(SeqCst), 1);
+}
+
 /// The waker belongs to a user: neither a clone nor the end of it may run under the lock.
 #[test]
 fn wakers_are_made_and_dropped_outside_all_locks() {
@@ -435,6 +464,39 @@ fn wakers_are_made_and_dropped_outside_all_locks() {
         bus.close();
         *BUS.lock().unwrap() = None;
     });
+}
+
+/// A publisher that is parked can only leave when those before it were woken.
+#[test]
+fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
+    struct Closes(Arc<SubjectBus>);
+    impl Wake for Closes {
+        fn wake(self: Arc<Self>) {
+            self.0.close();
+        }
+    }
+    for by_subscription in [false, true] {
+        in_time(move || {
+            let (bus, subscription) = blocked();
+            let closes = Waker::from(Arc::new(Closes(bus.clone())));
+            let mut second = publish(&bus, 2);
+            assert!(second.as_mut().poll(&mut Context::from_waker(&closes)).is_pending());
+            let parked = thread::spawn({
+                let bus = bus.clone();
+                move || bus.publish(numbered(3))
+            });
+            while subscription.stats().waiting < 2 {
+                thread::yield_now();
+            }
+            if by_subscription {
+                subscription.close()
+            } else {
+                bus.close()
+            }
+            assert!(matches!(parked.join().unwrap(), Err(PublishError::Closed(_))));
+            assert!(bus.is_closed());
+        });
+    }
 }
 
 #[test]

@@ -259,9 +259,9 @@ impl SubjectBus {
     /// away, publishers under way finish, and the subscriptions end; what is queued can still be
     /// received.
     ///
-    /// When it returns, nothing is delivered and no observer is called any more. Called by what a publish
-    /// calls, as a filter, an observer or a waker, it does not wait for publishers under way. Again, it
-    /// does nothing.
+    /// When it returns, nothing is delivered and no observer is called any more. Called by a filter, by an
+    /// observer, or by a waker when a bus or a subscription ends, it does not wait for publishers under way.
+    /// Again, it only waits for those.
     pub fn close(&self) {
         self.shared.close();
     }

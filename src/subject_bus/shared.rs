@@ -51,29 +51,54 @@ pub(super) struct State {
 
 #[cfg(feature = "std")]
 thread_local! {
-    /// How many publishes of this thread are under way, on whatever bus.
-    static UNDER_WAY: Cell<usize> = Cell::default();
+    /// How much of what this thread does now, on whatever bus, somebody in `close` may wait for.
+    static AWAITED: Cell<usize> = Cell::default();
+}
+
+/// What this thread does as long as it lives, somebody in `close` may wait for: so it waits for nobody in
+/// `close` itself.
+struct Awaited;
+
+impl Awaited {
+    fn new() -> Self {
+        #[cfg(feature = "std")]
+        AWAITED.with(|count| count.set(count.get() + 1));
+        Self
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        #[cfg(feature = "std")]
+        AWAITED.with(|count| count.set(count.get() - 1));
+    }
 }
 
 /// A publisher that lets go of the lock before it is done. All that it calls of a user's (filters,
 /// observers, wakers, and their destructors) it calls meanwhile.
-pub(super) struct UnderWay<'a>(&'a Shared);
+pub(super) struct UnderWay<'a> {
+    bus: &'a Shared,
+    _awaited: Awaited,
+}
 
 impl<'a> UnderWay<'a> {
     /// One that is counted in `State::under_way`.
     pub(super) fn new(bus: &'a Shared) -> Self {
-        #[cfg(feature = "std")]
-        UNDER_WAY.with(|count| count.set(count.get() + 1));
-        Self(bus)
+        Self { bus, _awaited: Awaited::new() }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        #[cfg(feature = "std")]
-        UNDER_WAY.with(|count| count.set(count.get() - 1));
-        self.0.leave();
+        self.bus.leave();
     }
+}
+
+/// Wakes who was sent away. A waker may be a user's, and the publishers after it cannot leave before they
+/// are woken.
+fn wake(sent: impl IntoIterator<Item = Sent>) {
+    let _awaited = Awaited::new();
+    sent.into_iter().for_each(Sent::wake);
 }
 
 impl Target {
@@ -143,9 +168,7 @@ impl Shared {
         let stale = state.routes.remove(about.pattern(), target);
         drop(state);
         drop(stale);
-        if let Some(sent) = sent {
-            sent.wake();
-        }
+        wake(sent);
     }
 
     /// Takes a subscription out.
@@ -165,17 +188,17 @@ impl Shared {
         state.closed = true; // no publisher and no subscription comes any more
         let sent = state.advance(End::Closing);
         drop(state);
-        sent.into_iter().for_each(Sent::wake);
-        // Called by what a publisher calls, this thread would wait for itself. Without threads, whoever is
-        // under way is.
+        wake(sent);
+        // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads,
+        // whoever is under way is.
         #[cfg(feature = "std")]
-        if UNDER_WAY.with(Cell::get) == 0 {
+        if AWAITED.with(Cell::get) == 0 {
             self.wait_for_publishers();
         }
         let mut state = self.state.lock();
         let sent = state.advance(End::Closed);
         drop(state);
-        sent.into_iter().for_each(Sent::wake);
+        wake(sent);
     }
 
     #[cfg(feature = "std")]
