@@ -231,6 +231,37 @@ fn the_waker_of_the_last_poll_is_woken() {
 }
 
 #[test]
+fn each_of_many_keeps_its_turn_and_its_waker() {
+    const MANY: usize = 60;
+    let (bus, subscription) = blocked();
+    let first = Arc::new(Wakes::default());
+    let mut waiting: Vec<_> = (2..2 + MANY).map(|n| (n, publish(&bus, n))).collect();
+    for (_, publish) in &mut waiting {
+        assert!(poll(publish, &first).is_pending());
+    }
+    // Some leave, out of the middle too, and the others come to look in another order.
+    waiting.retain(|(n, _)| n % 3 != 0);
+    waiting.reverse();
+    let mut kept: Vec<_> =
+        waiting.into_iter().map(|(n, publish)| (n, publish, Arc::new(Wakes::default()))).collect();
+    for (_, publish, wakes) in &mut kept {
+        assert!(poll(publish, wakes).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&first), 1);
+    assert_eq!(subscription.stats().waiting, 40);
+
+    assert_eq!(drained(&subscription), [1]);
+    while let Some((n, mut publish, wakes)) = kept.pop() {
+        let woken = kept.iter().map(|(_, _, later)| later.0.load(SeqCst)).sum::<usize>();
+        assert_eq!((wakes.0.load(SeqCst), woken), (1, 0));
+        assert_eq!(done(poll(&mut publish, &wakes)), (1, 0, 0));
+        assert_eq!(drained(&subscription), [n]);
+    }
+    assert_eq!(first.0.load(SeqCst), 0);
+    conserved(&bus);
+}
+
+#[test]
 fn dropped_while_it_waits_it_drops_the_envelope_and_keeps_no_place() {
     let (bus, subscription, log) = heard();
     let wakes = [(); 2].map(|()| Arc::new(Wakes::default()));

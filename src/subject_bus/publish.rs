@@ -124,6 +124,9 @@ impl SubjectBus {
     /// subscriptions that still have no room: counted, and observers are told. It does not hold up
     /// [`close`](Self::close); of what it waited for then, no observer hears.
     ///
+    /// A poll that finds no room takes the lock of the bus, and a number of steps that grows with the
+    /// logarithm of how many wait.
+    ///
     /// # Errors
     ///
     /// If the bus is closed, or is closed while this waits. The error has the envelope.
@@ -301,9 +304,10 @@ impl SubjectBus {
                     Some(waker) => {
                         let ticket = Arc::new(Ticket::new());
                         match queue.wait(envelope.clone(), ticket.clone(), waker) {
-                            Ok(()) => {
+                            Ok(turn) => {
                                 drop(state);
-                                return Some(Place { shared: &self.shared, about, target, ticket });
+                                let shared = &self.shared;
+                                return Some(Place { shared, about, target, turn, ticket });
                             }
                             Err(waker) => publisher = Some(waker),
                         }

@@ -81,8 +81,9 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Asleep {
-    /// Not empty only while the buffer is full and the queue is open.
+    /// Not empty only while the buffer is full and the queue is open. In the order of their turns.
     publishers: VecDeque<Waiting>,
+    last_turn: Turn,
     /// Who went to sleep while the buffer was empty, and was not woken since.
     receivers: VecDeque<(ReceiverId, Waker)>,
     last_receiver: ReceiverId,
@@ -125,6 +126,7 @@ impl Taken {
 }
 
 struct Waiting {
+    turn: Turn,
     envelope: Arc<Envelope>,
     ticket: Arc<Ticket>,
     publisher: Waker,
@@ -133,6 +135,9 @@ struct Waiting {
 /// What a publisher waited with, and does no more.
 #[must_use = "it is dropped after the lock"]
 pub(super) struct Withdrawn(#[expect(dead_code, reason = "to be dropped")] Waiting);
+
+/// A publisher that waits, told from the others of its queue. Who came later has a greater one.
+pub(super) type Turn = u64;
 
 /// A receiver that waits, told from the others of its queue.
 pub(super) type ReceiverId = u32;
@@ -238,42 +243,49 @@ impl Queue {
         self.gap += 1;
     }
 
-    /// Lets a publisher wait with its envelope. The buffer is full. If the bus is about to close, gives the
-    /// waker back, to be dropped after the lock.
+    /// Lets a publisher wait with its envelope, and gives its turn. The buffer is full. If the bus is about
+    /// to close, gives the waker back, to be dropped after the lock.
     pub(super) fn wait(
         &mut self,
         envelope: Arc<Envelope>,
         ticket: Arc<Ticket>,
         publisher: Waker,
-    ) -> Result<(), Waker> {
+    ) -> Result<Turn, Waker> {
         if self.end == End::Open {
-            let publishers = &mut self.asleep.get_or_insert_default().publishers;
-            publishers.push_back(Waiting { envelope, ticket, publisher });
-            Ok(())
+            let asleep = self.asleep.get_or_insert_default();
+            asleep.last_turn += 1;
+            let turn = asleep.last_turn;
+            asleep.publishers.push_back(Waiting { turn, envelope, ticket, publisher });
+            Ok(turn)
         } else {
             Err(publisher)
         }
     }
 
-    /// Has the publisher of `ticket` woken by another waker from now on. Gives the one that is not needed,
+    /// Has the publisher of this turn woken by another waker from now on. Gives the one that is not needed,
     /// to be dropped after the lock.
-    pub(super) fn wait_on(&mut self, ticket: &Arc<Ticket>, publisher: Waker) -> Waker {
-        let publishers = self.asleep.iter_mut().flat_map(|asleep| &mut asleep.publishers);
-        match publishers.into_iter().find(|waiting| Arc::ptr_eq(&waiting.ticket, ticket)) {
-            Some(waiting) => core::mem::replace(&mut waiting.publisher, publisher),
+    pub(super) fn wait_on(&mut self, turn: Turn, publisher: Waker) -> Waker {
+        match self.publisher(turn) {
+            Some((publishers, at)) => core::mem::replace(&mut publishers[at].publisher, publisher),
             None => publisher, // settled
         }
     }
 
-    /// Takes the envelope of `ticket` back, counted as dropped. `None` if its case is settled. What comes
+    /// Takes the envelope of this turn back, counted as dropped. `None` if its case is settled. What comes
     /// out is dropped after the lock.
-    pub(super) fn withdraw(&mut self, ticket: &Arc<Ticket>) -> Option<Withdrawn> {
-        let mine = |waiting: &Waiting| Arc::ptr_eq(&waiting.ticket, ticket);
-        let publishers = &mut self.asleep.as_mut()?.publishers;
-        let at = publishers.iter().position(mine)?;
+    pub(super) fn withdraw(&mut self, turn: Turn) -> Option<Withdrawn> {
+        let (publishers, at) = self.publisher(turn)?;
         let waiting = publishers.remove(at)?;
         self.refuse();
         Some(Withdrawn(waiting))
+    }
+
+    /// The publishers that wait, and where among them the one of this turn is. There may be as many as there
+    /// are tasks.
+    fn publisher(&mut self, turn: Turn) -> Option<(&mut VecDeque<Waiting>, usize)> {
+        let publishers = &mut self.asleep.as_mut()?.publishers;
+        let at = publishers.binary_search_by_key(&turn, |waiting| waiting.turn).ok()?;
+        Some((publishers, at))
     }
 
     /// Drops the oldest; the gap it leaves is before the one that is now first.

@@ -6,7 +6,7 @@ use core::task::{Poll, Waker};
 
 use super::cancel::{GaveUp, Wait};
 use super::publish::Offer;
-use super::queue::{About, Settled, Ticket};
+use super::queue::{About, Settled, Ticket, Turn};
 use super::routes::Target;
 use super::shared::{Shared, UnderWay};
 use super::{PublishError, Published, SubjectBus};
@@ -112,6 +112,7 @@ pub(super) struct Place<'a> {
     pub(super) shared: &'a Shared,
     pub(super) about: Arc<About>,
     pub(super) target: Target,
+    pub(super) turn: Turn,
     pub(super) ticket: Arc<Ticket>,
 }
 
@@ -120,7 +121,7 @@ impl Place<'_> {
     fn withdraw(&self) -> bool {
         let mut state = self.shared.state.lock();
         let withdrawn =
-            self.target.queue(&mut state.queues).and_then(|queue| queue.withdraw(&self.ticket));
+            self.target.queue(&mut state.queues).and_then(|queue| queue.withdraw(self.turn));
         drop(state);
         withdrawn.is_some()
     }
@@ -146,7 +147,7 @@ impl Place<'_> {
             let waker = waker.clone(); // before the lock, for it may be a user's
             let mut state = self.shared.state.lock();
             let old = match self.target.queue(&mut state.queues) {
-                Some(queue) => queue.wait_on(&self.ticket, waker),
+                Some(queue) => queue.wait_on(self.turn, waker),
                 None => waker,
             };
             drop(state);
