@@ -9,7 +9,7 @@ use alloc::task::Wake;
 use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::{Mutex, mpsc};
@@ -448,9 +448,32 @@ fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
     assert_eq!(bus.0.load(SeqCst), 1);
 }
 
-/// The waker belongs to a user: neither a clone nor the end of it may run under the lock.
+/// The waker belongs to a user: no clone of it may run under the lock.
 #[test]
-fn wakers_are_made_and_dropped_outside_all_locks() {
+fn wakers_are_cloned_outside_all_locks() {
+    static BUS: Mutex<Option<Arc<SubjectBus>>> = Mutex::new(None);
+    static TABLE: RawWakerVTable = RawWakerVTable::new(|_| raw(), |_| {}, |_| {}, |_| {});
+    fn raw() -> RawWaker {
+        let bus = BUS.lock().unwrap().clone();
+        let _ = bus.map(|bus| bus.stats());
+        RawWaker::new(core::ptr::null(), &TABLE)
+    }
+    in_time(|| {
+        let (bus, _subscription) = blocked();
+        *BUS.lock().unwrap() = Some(bus.clone());
+        // SAFETY: no function of the table looks at the pointer.
+        let waker = unsafe { Waker::from_raw(raw()) };
+        let mut waits = publish(&bus, 2);
+        for _ in 0..2 {
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        *BUS.lock().unwrap() = None;
+    });
+}
+
+/// Nor may the end of it.
+#[test]
+fn wakers_are_woken_and_dropped_outside_all_locks() {
     static BUS: Mutex<Option<Arc<SubjectBus>>> = Mutex::new(None);
     struct Looks;
     impl Looks {

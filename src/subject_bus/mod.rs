@@ -65,7 +65,7 @@ const ROUTE_CACHE: usize = 1024;
 /// # Guarantees
 ///
 /// - When a publish returns, every subscription that matches has the envelope in its buffer, or the
-///   loss was counted, and the observers know which.
+///   loss was counted, and the observers know which, but for an awaited one on a bus that was closed.
 /// - For each publisher and subscription, the order is that of publishing.
 /// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
 ///   `delivered == received + dropped_oldest + abandoned + pending`.

@@ -103,8 +103,10 @@ pub struct Recipient<'a> {
 /// usable.
 ///
 /// For each publish: first `on_publish`, then for each subscription that matches one `on_deliver` or
-/// one `on_drop`, in its turn; one whose handle is dropped before that does not match any more. An envelope that gave way to a newer one ([`DropOldest`](WhenFull::DropOldest)) was
-/// delivered before, and is now told as dropped, by whoever published the newer one.
+/// one `on_drop`, in its turn; one whose handle is dropped before that does not match any more. An
+/// envelope that gave way to a newer one ([`DropOldest`](WhenFull::DropOldest)) was delivered before, and
+/// is now told as dropped, by whoever published the newer one. Of a publish that is awaited, nothing more
+/// is told once the bus is closed: what became of it since its last poll, its future and the numbers say.
 ///
 /// # Examples
 ///

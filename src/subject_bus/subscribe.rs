@@ -175,6 +175,7 @@ impl<'a> Subscribe<'a> {
         self.options.open(self.pattern, self.bus)
     }
 }
+
 /// Why there is no subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeError {

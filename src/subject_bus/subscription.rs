@@ -395,6 +395,7 @@ impl Iterator for SubscriptionIter<'_> {
 
 #[cfg(feature = "std")]
 impl FusedIterator for SubscriptionIter<'_> {}
+
 /// Why there is no envelope to receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
