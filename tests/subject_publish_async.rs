@@ -543,9 +543,9 @@ fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
                 thread::yield_now();
             }
             if by_subscription {
-                subscription.close()
+                subscription.close();
             } else {
-                bus.close()
+                bus.close();
             }
             assert!(matches!(parked.join().unwrap(), Err(PublishError::Closed(_))));
             assert!(bus.is_closed());

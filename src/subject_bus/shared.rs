@@ -52,25 +52,25 @@ pub(super) struct State {
 #[cfg(feature = "std")]
 thread_local! {
     /// How much of what this thread does now, on whatever bus, somebody in `close` may wait for.
-    static AWAITED: Cell<usize> = Cell::default();
+    static WAITED_FOR: Cell<usize> = Cell::default();
 }
 
 /// What this thread does as long as it lives, somebody in `close` may wait for: so it waits for nobody in
 /// `close` itself.
-struct Awaited;
+struct WaitedFor;
 
-impl Awaited {
+impl WaitedFor {
     fn new() -> Self {
         #[cfg(feature = "std")]
-        AWAITED.with(|count| count.set(count.get() + 1));
+        WAITED_FOR.with(|count| count.set(count.get() + 1));
         Self
     }
 }
 
-impl Drop for Awaited {
+impl Drop for WaitedFor {
     fn drop(&mut self) {
         #[cfg(feature = "std")]
-        AWAITED.with(|count| count.set(count.get() - 1));
+        WAITED_FOR.with(|count| count.set(count.get() - 1));
     }
 }
 
@@ -78,13 +78,13 @@ impl Drop for Awaited {
 /// observers, wakers, and their destructors) it calls meanwhile.
 pub(super) struct UnderWay<'a> {
     bus: &'a Shared,
-    _awaited: Awaited,
+    _waited_for: WaitedFor,
 }
 
 impl<'a> UnderWay<'a> {
     /// One that is counted in `State::under_way`.
     pub(super) fn new(bus: &'a Shared) -> Self {
-        Self { bus, _awaited: Awaited::new() }
+        Self { bus, _waited_for: WaitedFor::new() }
     }
 }
 
@@ -97,7 +97,7 @@ impl Drop for UnderWay<'_> {
 /// Wakes who was sent away. A waker may be a user's, and the publishers after it cannot leave before they
 /// are woken.
 fn wake(sent: impl IntoIterator<Item = Sent>) {
-    let _awaited = Awaited::new();
+    let _waited_for = WaitedFor::new();
     sent.into_iter().for_each(Sent::wake);
 }
 
@@ -192,7 +192,7 @@ impl Shared {
         // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads,
         // whoever is under way is.
         #[cfg(feature = "std")]
-        if AWAITED.with(Cell::get) == 0 {
+        if WAITED_FOR.with(Cell::get) == 0 {
             self.wait_for_publishers();
         }
         let mut state = self.state.lock();
