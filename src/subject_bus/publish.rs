@@ -116,7 +116,7 @@ enum Begun<'a> {
 }
 
 impl SubjectBus {
-    /// The same as [`publish_wait`](Self::publish_wait) for a task: where a subscription is full and says
+    /// The same as [`publish`](Self::publish) for a task: where a subscription is full and says
     /// [`Block`](WhenFull::Block), the future waits for room, in the order in which publishers came, and
     /// the thread does not. Any executor will do.
     ///
