@@ -589,3 +589,34 @@ fn tasks_and_threads_lose_nothing_under_load() {
         assert!(of_one.eq(publisher * EACH..(publisher + 1) * EACH));
     }
 }
+
+/// The panic of a waker goes on to whoever woke; who was to be woken after it is woken all the same.
+#[test]
+fn a_waker_that_panics_leaves_no_other_asleep() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("as planned");
+        }
+    }
+    let panics = Waker::from(Arc::new(Panics));
+    let (bus, subscription) = blocked();
+    let others = [open(&bus, 1, WhenFull::DropOldest), open(&bus, 1, WhenFull::DropOldest)];
+    let mut streams = others.each_ref().map(Subscription::stream);
+    let [first, second] = &mut streams;
+    let (mut first, mut second) = (Box::pin(first.recv()), Box::pin(second.recv()));
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    assert!(first.as_mut().poll(&mut Context::from_waker(&panics)).is_pending());
+    assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| bus.try_publish(numbered(2)))).is_err());
+    assert_eq!(wakes.0.load(SeqCst), 1, "the other receiver");
+    assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+
+    let (mut third, mut fourth) = (publish(&bus, 3), publish(&bus, 4));
+    assert!(third.as_mut().poll(&mut Context::from_waker(&panics)).is_pending());
+    assert!(poll(&mut fourth, &wakes).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| subscription.close())).is_err());
+    assert_eq!(wakes.0.load(SeqCst), 2, "the other publisher");
+    assert_eq!(done(poll(&mut fourth, &wakes)), (2, 0, 1));
+}

@@ -3,10 +3,9 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
-use core::task::Waker;
 
 use super::observer::WhenFull;
-use super::queue::{Pending, Taken};
+use super::queue::{Pending, Taken, wake_all};
 use super::subscription::Subscription;
 use crate::envelope::Envelope;
 
@@ -18,7 +17,7 @@ pub(super) struct Drain<'a> {
     subscription: &'a Subscription,
     /// Taken, and not handed out yet.
     batch: heapless::Deque<Pending, BATCH>,
-    /// Which to take after these, as [`Queue::queued`] counts them.
+    /// Which to take after these, as `Queue::queued` counts them.
     left: Range<u64>,
 }
 
@@ -79,7 +78,7 @@ impl Drop for Drain<'_> {
             }
         }
         drop(state);
-        wake.into_iter().flatten().for_each(Waker::wake);
+        wake_all(wake.into_iter().flatten());
     }
 }
 

@@ -11,7 +11,7 @@ use core::task::{Poll, Waker};
 
 use super::cancel::Wait;
 use super::observer::{DropReason, Observer, WhenFull};
-use super::queue::{About, Room, Settled, Ticket};
+use super::queue::{About, Room, Settled, Ticket, wake_all};
 use super::room::{Place, Waits};
 use super::routes::Target;
 use super::shared::{Queues, State, UnderWay};
@@ -33,8 +33,8 @@ struct After {
 impl After {
     #[inline]
     fn run(&mut self) {
-        while let Some(receiver) = self.wake.pop() {
-            receiver.wake();
+        if !self.wake.is_empty() {
+            wake_all(core::mem::take(&mut self.wake));
         }
     }
 }

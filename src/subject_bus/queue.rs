@@ -115,11 +115,8 @@ pub(super) struct Taken {
 impl Taken {
     #[inline]
     pub(super) fn wake(self) -> Pending {
-        if let Some(publisher) = self.publisher {
-            publisher.wake();
-        }
-        if let Some(receiver) = self.receiver {
-            receiver.wake();
+        if self.publisher.is_some() || self.receiver.is_some() {
+            wake_all(self.publisher.into_iter().chain(self.receiver));
         }
         self.it
     }
@@ -403,8 +400,22 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    pub(super) fn wake(self) {
-        self.publishers.into_iter().for_each(|waiting| waiting.publisher.wake());
-        self.receivers.into_iter().for_each(|(_, waker)| waker.wake());
+    pub(super) fn wakers(self) -> impl Iterator<Item = Waker> {
+        let publishers = self.publishers.into_iter().map(|waiting| waiting.publisher);
+        publishers.chain(self.receivers.into_iter().map(|(_, waker)| waker))
     }
+}
+
+/// Wakes one after the other; if the waker of one panics, the others nevertheless.
+pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    struct Rest<I: Iterator<Item = Waker>>(I);
+
+    impl<I: Iterator<Item = Waker>> Drop for Rest<I> {
+        fn drop(&mut self) {
+            self.0.by_ref().for_each(Waker::wake);
+        }
+    }
+
+    let mut rest = Rest(wakers.into_iter());
+    rest.0.by_ref().for_each(Waker::wake);
 }

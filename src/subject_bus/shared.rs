@@ -17,7 +17,7 @@ use slab::Slab;
 
 use super::SubjectBusStats;
 use super::info::SubscriptionInfo;
-use super::queue::{About, End, Pending, Queue, Sent};
+use super::queue::{About, End, Pending, Queue, Sent, wake_all};
 use super::routes::{Routes, Target, grow, key};
 use super::stats::SubscriptionStats;
 use crate::subject::Subject;
@@ -98,7 +98,7 @@ impl Drop for UnderWay<'_> {
 /// are woken.
 fn wake(sent: impl IntoIterator<Item = Sent>) {
     let _waited_for = WaitedFor::new();
-    sent.into_iter().for_each(Sent::wake);
+    wake_all(sent.into_iter().flat_map(Sent::wakers));
 }
 
 impl Target {
