@@ -104,6 +104,8 @@ fn run() -> Result<usize, Box<dyn Error>> {
                 }
                 Err(error) => {
                     bad += 1;
+                    // The parser counts the lines of what it is given, which is one.
+                    let error = error.to_string().replace(" at line 1 column ", " at column ");
                     eprintln!("line {lines}: {error}");
                 }
             }

@@ -67,6 +67,7 @@ fn a_bad_line_is_told_with_its_number_and_the_program_goes_on() {
     let errors: Vec<_> = errors.lines().collect();
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert!(errors[0].starts_with("line 2: expected "), "{errors:?}");
+    assert!(errors.iter().all(|error| !error.contains("line 1 ")), "{errors:?}");
     assert!(errors[1].starts_with("line 3: `a.*`: the subject has a wildcard"), "{errors:?}");
     assert!(errors[2].starts_with("line 4: "), "{errors:?}");
     assert!(errors[3].starts_with("line 5: missing field `subject`"), "{errors:?}");
