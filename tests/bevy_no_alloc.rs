@@ -95,6 +95,7 @@ fn publisher<const N: usize, P: tickbus::Overrun>(
 fn the_count_sees_an_allocation() {
     static BUS: Bus<Hit, 64> = Bus::new();
     let mut app = app(EventBusPlugin::new(&BUS));
+    app.add_bus_frame::<Hit>();
     app.add_systems(Update, || drop(Box::new(core::hint::black_box(1))));
     assert_eq!(calls(&mut app, publisher(&BUS, 10)), 200);
 }
@@ -103,6 +104,7 @@ fn the_count_sees_an_allocation() {
 fn an_idle_frame_allocates_nothing() {
     static BUS: Bus<Hit, 64> = Bus::new();
     let mut app = app(EventBusPlugin::new(&BUS));
+    app.add_bus_frame::<Hit>();
     assert_eq!(calls(&mut app, || {}), 0);
 }
 
