@@ -76,7 +76,7 @@ fn main() {
         number as usize
     });
 
-    println!("frame  delivered  left  lost  spent");
+    println!("frame  delivered  unhandled  left  dropped  refused  spent");
     let mut app = App::new();
     app.add_plugins(EventBusPlugin::new(&REMOTE).with_budget(FrameBudget::events(24)).by_kind())
         .add_plugins(EventBusPlugin::new(&SAMPLES))
@@ -130,11 +130,13 @@ fn report(stats: Res<EventBusStats>, mut game: ResMut<Game>) {
     game.frame += 1;
     let frame = stats.frame();
     println!(
-        "{:5}  {:9}  {:4}  {:4}  {:?}",
+        "{:5}  {:9}  {:9}  {:4}  {:7}  {:7}  {:?}",
         game.frame,
         frame.delivered,
+        frame.unhandled,
         stats.left(),
-        frame.dropped + frame.refused,
+        frame.dropped,
+        frame.refused,
         stats.spent
     );
 }

@@ -146,6 +146,18 @@ fn observers_allocate_nothing() {
 }
 
 #[test]
+fn events_that_no_delivery_takes_allocate_nothing() {
+    static BUS: Bus<Hit, 64> = Bus::new();
+    let mut app = app(EventBusPlugin::new(&BUS));
+    app.add_bus_message_for("hit.head", |_: &Hit| Some(Headshot(0)))
+        .add_bus_event_for("hit.head", |hit: &Hit| Some(*hit))
+        .add_observer(|_: On<Hit>| {});
+    assert_eq!(calls(&mut app, publisher(&BUS, 50)), 0);
+    let stats = app.world().resource::<tickbus::bevy::EventBusStats>();
+    assert_eq!(stats.total().unhandled, 164 * 25);
+}
+
+#[test]
 fn overload_of_two_lanes_by_kind_allocates_nothing() {
     static HIGH: Bus<Hit, 64> = Bus::new();
     static LOW: Bus<Hit, 64, DropOldest> = Bus::new();

@@ -42,8 +42,10 @@ impl EventBusDiagnosticsPlugin {
     pub const UNHANDLED: DiagnosticPath = DiagnosticPath::const_new("event_bus/unhandled");
     /// Events that wait at the end of a drain.
     pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("event_bus/left");
-    /// Events lost in a frame: dropped, or given back by a full bus.
-    pub const LOST: DiagnosticPath = DiagnosticPath::const_new("event_bus/lost");
+    /// Events that buses dropped in a frame, by their policy.
+    pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("event_bus/dropped");
+    /// Events that full buses gave back to their publishers in a frame.
+    pub const REFUSED: DiagnosticPath = DiagnosticPath::const_new("event_bus/refused");
     /// Events released later than in the step that covers them.
     pub const LATE: DiagnosticPath = DiagnosticPath::const_new("event_bus/late");
     /// How long the drain took, in microseconds.
@@ -55,7 +57,8 @@ impl Plugin for EventBusDiagnosticsPlugin {
         app.register_diagnostic(Diagnostic::new(Self::DELIVERED))
             .register_diagnostic(Diagnostic::new(Self::UNHANDLED))
             .register_diagnostic(Diagnostic::new(Self::LEFT))
-            .register_diagnostic(Diagnostic::new(Self::LOST))
+            .register_diagnostic(Diagnostic::new(Self::DROPPED))
+            .register_diagnostic(Diagnostic::new(Self::REFUSED))
             .register_diagnostic(Diagnostic::new(Self::LATE))
             .register_diagnostic(Diagnostic::new(Self::SPENT).with_suffix(" us"))
             .add_systems(EventBusDrain, measure.in_set(EventBusSystems::Report));
@@ -68,9 +71,8 @@ fn measure(stats: Option<Res<EventBusStats>>, mut diagnostics: Diagnostics) {
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::DELIVERED, || frame.delivered as f64);
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::UNHANDLED, || frame.unhandled as f64);
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LEFT, || stats.left() as f64);
-    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LOST, || {
-        frame.dropped.wrapping_add(frame.refused) as f64
-    });
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::DROPPED, || frame.dropped as f64);
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::REFUSED, || frame.refused as f64);
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LATE, || frame.late as f64);
     diagnostics
         .add_measurement(&EventBusDiagnosticsPlugin::SPENT, || stats.spent.as_secs_f64() * 1e6);

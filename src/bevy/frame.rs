@@ -85,7 +85,8 @@ impl<E> Default for LaneState<E> {
 }
 
 impl<E: Send + Sync + 'static> EventBusState<E> {
-    /// The events of this frame, or of this fixed step. Reading them here moves no cursor.
+    /// The events of this frame, or of this fixed step. Reading them here moves no cursor. Always empty
+    /// without [`add_bus_frame`](super::EventBusAppExt::add_bus_frame).
     #[must_use]
     pub fn frame(&self) -> &[E] {
         &self.frame

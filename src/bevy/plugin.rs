@@ -38,7 +38,8 @@ use crate::Event;
 /// before and after the drain order themselves by [`EventBusSystems`].
 ///
 /// An app without Bevy's main schedule, as [`App::empty`] makes it, runs it in the update schedule
-/// that it has when the plugin is added, else in `PreUpdate`.
+/// that it has when the plugin is added, else in `PreUpdate`. Systems of that schedule that read events
+/// come [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusDrain;
 

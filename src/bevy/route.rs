@@ -352,7 +352,8 @@ pub struct BusMessage<E: Send + Sync + 'static>(pub E);
 /// The events of one drain, triggered once: for observers that take them by the slice.
 ///
 /// Dereferences to the events. Triggered for every bus that has an observer of it and events to
-/// deliver, once a generation; for a bus in fixed steps, once a step.
+/// deliver, once a generation; for a bus in fixed steps, once a step. If it is the only delivery of a bus,
+/// add an observer before the first frame, in `Startup` at the latest.
 ///
 /// # Examples
 ///

@@ -193,6 +193,30 @@ fn the_drain_may_be_run_by_hand() {
     assert!(app.get_schedule(EventBusFixedDrain).is_some() == cfg!(feature = "bevy_time"));
 }
 
+/// In an app with a main schedule it is one more drain: a frame reader is told what it missed.
+#[test]
+fn a_drain_by_hand_between_frames_loses_no_count() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    app.add_bus_frame::<Number>().add_systems(
+        Update,
+        |mut frame: tickbus::bevy::BusFrame<Number>, mut seen: ResMut<Seen>| {
+            seen.0.push(100 + frame.missed() as u32);
+            seen.0.extend(frame.read().iter().map(|number| number.0));
+        },
+    );
+    app.update();
+    Seen::take(&mut app);
+    publish(bus, [1]);
+    app.world_mut().run_schedule(EventBusDrain);
+    publish(bus, [2]);
+    app.update();
+    let mut seen = Seen::take(&mut app);
+    seen.sort_unstable(); // two systems in any order: one message each, one frame and one missed
+    assert_eq!(seen, [1, 2, 2, 101]);
+    assert_eq!(stats(&app).total().delivered, 2);
+}
+
 #[derive(AppLabel, Clone, Debug, PartialEq, Eq, Hash)]
 struct Server;
 

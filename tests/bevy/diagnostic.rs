@@ -23,7 +23,8 @@ fn each_frame_is_one_measurement() {
     };
     assert_eq!(value(&app, &Numbers::DELIVERED), 3.0);
     assert_eq!(value(&app, &Numbers::LEFT), 1.0);
-    assert_eq!(value(&app, &Numbers::LOST), 2.0);
+    assert_eq!(value(&app, &Numbers::REFUSED), 2.0);
+    assert_eq!(value(&app, &Numbers::DROPPED), 0.0);
     assert_eq!(value(&app, &Numbers::LATE), 0.0);
     assert!(value(&app, &Numbers::SPENT) > 0.0);
     app.update();

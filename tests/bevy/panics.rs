@@ -117,6 +117,21 @@ fn a_panic_leaves_no_event_uncounted() {
     assert_eq!((total.delivered, total.unhandled, super::lane(&app, 0).left), (4, 2, 0));
 }
 
+/// A batch whose observer panics has been observed.
+#[test]
+fn a_panic_of_a_batch_observer_leaves_no_event_unhandled() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = App::new();
+    app.add_plugins(EventBusPlugin::new(bus))
+        .add_bus_message_with(|_: &Number| None::<Number>)
+        .add_observer(|batch: On<BusDrained<Number>>| assert!(batch[0].0 != 0, "a bomb"));
+    publish(bus, 0..3);
+    assert!(!update(&mut app));
+    assert!(update(&mut app));
+    let total = super::lane(&app, 0).total;
+    assert_eq!((total.delivered, total.unhandled), (3, 0));
+}
+
 /// Which kind an event is of is up to its type, which may panic.
 #[test]
 fn a_kind_that_panics_loses_no_event() {
