@@ -294,9 +294,9 @@ fn run(setting: &Setting, frames: Vec<Frame>) {
             app.insert_resource(TimeUpdateStrategy::ManualDuration(length));
             let mut time = app.world_mut().resource_mut::<Time<Virtual>>();
             if clock {
-                time.pause()
+                time.pause();
             } else {
-                time.unpause()
+                time.unpause();
             }
             app.update();
         }
@@ -342,7 +342,7 @@ fn run(setting: &Setting, frames: Vec<Frame>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_event_is_accounted_for_at_the_end_of_every_frame(
