@@ -15,7 +15,7 @@ use tickbus::bevy::{
 use tickbus::{Bus, DropOldest};
 
 tickbus::events! {
-    /// What the server sends.
+    /// What the server sends. Nothing takes what was said: such events are counted as unhandled.
     #[derive(Clone, Copy, Debug)]
     enum Remote {
         #[subject = "player.hit"] Hit { damage: u32 },
@@ -76,7 +76,7 @@ fn main() {
         number as usize
     });
 
-    println!("frame  delivered  left  lost  spent");
+    println!("frame  delivered  unhandled  left  dropped  refused  spent");
     let mut app = App::new();
     app.add_plugins(EventBusPlugin::new(&REMOTE).with_budget(FrameBudget::events(24)).by_kind())
         .add_plugins(EventBusPlugin::new(&SAMPLES))
@@ -100,7 +100,8 @@ fn main() {
     // Nothing is unaccounted for: neither what the server sent nor what the microphone did.
     let stats = app.world().resource::<EventBusStats>();
     let remote = stats.bus::<Remote>().next().unwrap();
-    assert_eq!(remote.total.delivered + remote.left, (EVENTS - refused) as usize);
+    let taken = remote.total.delivered + remote.total.unhandled;
+    assert_eq!(taken + remote.left, (EVENTS - refused) as usize);
     let samples = stats.bus::<Sample>().next().unwrap();
     assert_eq!(samples.total.delivered + samples.total.dropped + SAMPLES.len(), recorded);
 }
@@ -120,7 +121,8 @@ fn listen(mut samples: BusFrame<Sample>, mut game: ResMut<Game>) {
 fn complain(mut overruns: MessageReader<BusOverrun>) {
     for overrun in overruns.read() {
         let what = overrun.subject.unwrap_or(overrun.event);
-        println!("       {what}: {} left, {} lost", overrun.left, overrun.lost);
+        let BusOverrun { left, dropped, refused, .. } = overrun;
+        println!("       {what}: {left} left, {dropped} dropped, {refused} given back");
     }
 }
 
@@ -128,11 +130,13 @@ fn report(stats: Res<EventBusStats>, mut game: ResMut<Game>) {
     game.frame += 1;
     let frame = stats.frame();
     println!(
-        "{:5}  {:9}  {:4}  {:4}  {:?}",
+        "{:5}  {:9}  {:9}  {:4}  {:7}  {:7}  {:?}",
         game.frame,
         frame.delivered,
+        frame.unhandled,
         stats.left(),
-        frame.dropped + frame.refused,
+        frame.dropped,
+        frame.refused,
         stats.spent
     );
 }

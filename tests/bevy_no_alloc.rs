@@ -95,6 +95,7 @@ fn publisher<const N: usize, P: tickbus::Overrun>(
 fn the_count_sees_an_allocation() {
     static BUS: Bus<Hit, 64> = Bus::new();
     let mut app = app(EventBusPlugin::new(&BUS));
+    app.add_bus_frame::<Hit>();
     app.add_systems(Update, || drop(Box::new(core::hint::black_box(1))));
     assert_eq!(calls(&mut app, publisher(&BUS, 10)), 200);
 }
@@ -103,6 +104,7 @@ fn the_count_sees_an_allocation() {
 fn an_idle_frame_allocates_nothing() {
     static BUS: Bus<Hit, 64> = Bus::new();
     let mut app = app(EventBusPlugin::new(&BUS));
+    app.add_bus_frame::<Hit>();
     assert_eq!(calls(&mut app, || {}), 0);
 }
 
@@ -141,6 +143,18 @@ fn observers_allocate_nothing() {
     app.add_bus_event::<Hit>().add_observer(|_: On<Hit>, mut count: ResMut<Count>| count.0 += 1);
     assert_eq!(calls(&mut app, publisher(&BUS, 50)), 0);
     assert_eq!(app.world().resource::<Count>().0, 164 * 50);
+}
+
+#[test]
+fn events_that_no_delivery_takes_allocate_nothing() {
+    static BUS: Bus<Hit, 64> = Bus::new();
+    let mut app = app(EventBusPlugin::new(&BUS));
+    app.add_bus_message_for("hit.head", |_: &Hit| Some(Headshot(0)))
+        .add_bus_event_for("hit.head", |hit: &Hit| Some(*hit))
+        .add_observer(|_: On<Hit>| {});
+    assert_eq!(calls(&mut app, publisher(&BUS, 50)), 0);
+    let stats = app.world().resource::<tickbus::bevy::EventBusStats>();
+    assert_eq!(stats.total().unhandled, 164 * 25);
 }
 
 #[test]

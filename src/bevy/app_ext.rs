@@ -10,6 +10,8 @@ use bevy_ecs::message::{Message, MessageRegistry, Messages};
 use bevy_ecs::world::World;
 
 use super::buses::Buses;
+use super::drain::Kinds;
+use super::frame::KeepsFrames;
 use super::plugin::set_up;
 use super::route::{BusMessage, Observed, Picked, PickedObserved, Routes, Whole};
 use crate::{Event, Pattern, Subject};
@@ -17,7 +19,9 @@ use crate::{Event, Pattern, Subject};
 /// What a bus delivers to, each a line of an app. The order of these lines and that of the plugins
 /// does not matter.
 ///
-/// The first drain panics if no bus carries an event that one of these lines is about.
+/// The first drain panics if no bus carries an event that one of these lines is about, and if a bus has
+/// neither one of these lines nor an observer of [`BusDrained`](super::BusDrained). An event that no
+/// delivery takes is counted as [unhandled](super::LaneCounts::unhandled), and logged as a warning once.
 ///
 /// For each event the observers come first, then [`BusDrained`](super::BusDrained), then messages and frames.
 ///
@@ -71,7 +75,7 @@ pub trait EventBusAppExt: HasWorld {
     fn add_bus_message<E: Message + Clone>(&mut self) -> &mut Self {
         let world = self.world_of_buses();
         register_message::<E>(world);
-        routes::<E>(world).add_slices(Box::new(Whole::<E>::new()));
+        routes::<E>(world).add_slices(Box::new(Whole));
         self
     }
 
@@ -150,6 +154,7 @@ pub trait EventBusAppExt: HasWorld {
         M: Message,
     {
         let kinds = kinds_of::<E>(pattern);
+        routes::<E>(self.world_of_buses()).kinds = Some(Kinds::of());
         self.add_bus_message_with(move |event: &E| covered(&kinds, event).then(|| pick(event))?)
     }
 
@@ -208,13 +213,17 @@ pub trait EventBusAppExt: HasWorld {
     {
         let kinds = kinds_of::<E>(pattern);
         let pick = move |event: &E| covered(&kinds, event).then(|| pick(event))?;
-        routes::<E>(self.world_of_buses()).observers.push(Box::new(PickedObserved::new(pick)));
+        let routes = routes::<E>(self.world_of_buses());
+        routes.kinds = Some(Kinds::of());
+        routes.observers.push(Box::new(PickedObserved::new(pick)));
         self
     }
 
-    /// Keeps the events of each frame for [`BusFrame`](super::BusFrame).
+    /// Keeps the events of each frame for [`BusFrame`](super::BusFrame), which does not work without it.
     fn add_bus_frame<E: Send + Sync + 'static>(&mut self) -> &mut Self {
-        routes::<E>(self.world_of_buses()).frame = true;
+        let world = self.world_of_buses();
+        world.init_resource::<KeepsFrames<E>>();
+        routes::<E>(world).frame = true;
         self
     }
 }

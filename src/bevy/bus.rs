@@ -8,6 +8,7 @@ use core::fmt;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, SystemParam};
 
+use super::frame::no_bus;
 use crate::{Awaited, AwaitedConsumer, Bus, Claimed, Consumer, Full, Overrun, Stats};
 
 /// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or an [`Awaited`] one.
@@ -226,12 +227,15 @@ impl<E: 'static> fmt::Debug for EventBus<E> {
 /// same `MessageWriter` do not. It does no more than the `static` does; a system that can name that
 /// may publish without this parameter. What a system publishes is delivered in the next frame.
 ///
+/// Bevy does not see that two systems publish to one bus. To publish in a fixed order, order the systems by
+/// `before`, `after` or `chain`; the `_weak` forms order only what Bevy sees.
+///
 /// # Examples
 ///
 /// ```
 /// use bevy_app::{App, Update};
 /// use tickbus::Bus;
-/// use tickbus::bevy::{BusPublisher, EventBusPlugin};
+/// use tickbus::bevy::{BusPublisher, EventBusAppExt, EventBusPlugin};
 ///
 /// static SHOTS: Bus<u32, 4> = Bus::new();
 ///
@@ -243,15 +247,15 @@ impl<E: 'static> fmt::Debug for EventBus<E> {
 /// # bevy_ecs::system::assert_is_system(shoot);
 ///
 /// let mut app = App::new();
-/// app.add_plugins(EventBusPlugin::new(&SHOTS)).add_systems(Update, (shoot, shoot));
+/// app.add_plugins(EventBusPlugin::new(&SHOTS))
+///     .add_bus_frame::<u32>()
+///     .add_systems(Update, (shoot, shoot));
 /// app.update();
 /// assert_eq!(SHOTS.len(), 2);
 /// ```
 #[derive(SystemParam)]
 pub struct BusPublisher<'w, E: 'static> {
-    #[system_param(
-        validation_message = "no bus of this event was added: add an `EventBusPlugin` of it"
-    )]
+    #[system_param(validation_message = no_bus::<E>())]
     bus: Res<'w, EventBus<E>>,
 }
 

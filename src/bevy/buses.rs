@@ -5,13 +5,16 @@ use alloc::vec::Vec;
 use core::any::TypeId;
 use core::time::Duration;
 
+use bevy_app::FixedMainScheduleOrder;
 use bevy_ecs::message::Messages;
 use bevy_ecs::resource::Resource;
+use bevy_ecs::schedule::InternedScheduleLabel;
 use bevy_ecs::world::World;
 
 use super::bus::Pending;
 #[cfg(feature = "bevy_time")]
 use super::clock;
+use super::route::MessageType;
 use super::{BusOverrun, EventBusConfig, EventBusStats};
 
 /// Every bus of an app.
@@ -20,8 +23,11 @@ pub(super) struct Buses {
     pub(super) buses: Vec<Entry>,
     /// Events that somebody wants delivered, and that nobody has looked for yet.
     pub(super) wanted: Vec<(TypeId, &'static str)>,
-    /// Nobody but the drain ends the life of messages: the app has no main schedule.
-    pub(super) by_hand: bool,
+    /// The types of messages that they deliver.
+    pub(super) messages: Vec<MessageType>,
+    /// Where the buses are drained if the app has no main schedule. Only the drain ends the life of messages
+    /// then.
+    pub(super) by_hand: Option<InternedScheduleLabel>,
     /// Every lane of every bus.
     pub(super) lanes: Vec<&'static dyn Pending>,
     /// The settings and the numbers as the plugins made them.
@@ -44,6 +50,9 @@ pub(super) trait Drained: Send + Sync {
     /// Whether a drain would find nothing and change nothing.
     fn is_idle(&self) -> bool;
 
+    /// Looks what the bus delivers to, and says which messages are to lose the old ones.
+    fn begin(&mut self, world: &mut World);
+
     fn drain(&mut self, world: &mut World);
 
     /// Delivers what the fixed step covers that ends at `end`.
@@ -61,8 +70,10 @@ impl Buses {
     }
 
     /// Adds the settings and the numbers that are missing: those of a bus that was just added, and of all
-    /// buses where somebody has put a new resource, which knows none, in the place of one of these.
+    /// buses where one of these resources was removed, or replaced by a new one, which knows none.
     pub(super) fn begin_anew(world: &mut World) {
+        world.init_resource::<EventBusConfig>();
+        world.init_resource::<EventBusStats>();
         let (config, stats) = &world.resource::<Self>().made;
         let (known, told) = (
             world.resource::<EventBusConfig>().buses.len(),
@@ -82,6 +93,13 @@ pub(super) fn drain_all(world: &mut World) {
     if !world.resource::<Buses>().any_work() {
         return;
     }
+    // Not `MainScheduleOrder`, which Bevy takes out of the world while the main schedule runs.
+    let main = world.contains_resource::<FixedMainScheduleOrder>();
+    assert!(
+        !(main && world.resource::<Buses>().by_hand.is_some()),
+        "the app has got its main schedule after its buses, which are now drained at the wrong time: add \
+         `MainSchedulePlugin` before the first `EventBusPlugin`"
+    );
     let mut buses = world.resource_mut::<Buses>();
     buses.busy = true; // until all has gone well
     for (of, name) in core::mem::take(&mut buses.wanted) {
@@ -92,7 +110,7 @@ pub(super) fn drain_all(world: &mut World) {
         );
     }
     if core::mem::take(&mut buses.overrun) {
-        let mut overruns = world.resource_mut::<Messages<BusOverrun>>();
+        let mut overruns = world.get_resource_or_init::<Messages<BusOverrun>>();
         overruns.update();
         let any = !overruns.is_empty();
         world.resource_mut::<Buses>().overrun = any;
@@ -102,6 +120,13 @@ pub(super) fn drain_all(world: &mut World) {
     stats.generations = 0;
     stats.spent = Duration::ZERO;
     let mut busy = false;
+    for at in 0..world.resource::<Buses>().buses.len() {
+        with_bus(world, at, |bus, world| bus.begin(world));
+    }
+    // For all buses at once, before the first delivers: several may deliver one type.
+    let mut messages = core::mem::take(&mut world.resource_mut::<Buses>().messages);
+    messages.iter_mut().for_each(|messages| messages.end_frame(world));
+    world.resource_mut::<Buses>().messages = messages;
     for at in 0..world.resource::<Buses>().buses.len() {
         with_bus(world, at, |bus, world| {
             if !bus.is_idle() {
@@ -159,6 +184,8 @@ impl Drained for Nothing {
     fn is_idle(&self) -> bool {
         true
     }
+
+    fn begin(&mut self, _: &mut World) {}
 
     fn drain(&mut self, _: &mut World) {}
 

@@ -114,7 +114,7 @@ pub struct BusConfig {
 /// use bevy_app::{App, Update};
 /// use bevy_ecs::prelude::*;
 /// use tickbus::Bus;
-/// use tickbus::bevy::{EventBusConfig, EventBusPlugin, FrameBudget};
+/// use tickbus::bevy::{EventBusAppExt, EventBusConfig, EventBusPlugin, FrameBudget};
 ///
 /// #[derive(Clone, Copy)]
 /// struct Hit;
@@ -125,7 +125,7 @@ pub struct BusConfig {
 /// }
 ///
 /// let mut app = App::new();
-/// app.add_plugins(EventBusPlugin::new(&HITS)).add_systems(Update, slow_down);
+/// app.add_plugins(EventBusPlugin::new(&HITS)).add_bus_frame::<Hit>().add_systems(Update, slow_down);
 /// app.update();
 /// assert_eq!(app.world().resource::<EventBusConfig>().bus::<Hit>().unwrap().budget.events, 8);
 /// ```

@@ -15,7 +15,7 @@ use super::{EventBusDrain, EventBusStats, EventBusSystems};
 /// use bevy_app::App;
 /// use bevy_diagnostic::{DiagnosticsPlugin, DiagnosticsStore};
 /// use tickbus::Bus;
-/// use tickbus::bevy::{EventBusDiagnosticsPlugin, EventBusPlugin};
+/// use tickbus::bevy::{EventBusAppExt, EventBusDiagnosticsPlugin, EventBusPlugin};
 ///
 /// static HITS: Bus<u32, 4> = Bus::new();
 /// let mut app = App::new();
@@ -23,7 +23,8 @@ use super::{EventBusDrain, EventBusStats, EventBusSystems};
 ///     DiagnosticsPlugin,
 ///     EventBusPlugin::new(&HITS),
 ///     EventBusDiagnosticsPlugin,
-/// ));
+/// ))
+/// .add_bus_frame::<u32>();
 /// HITS.publish(7).unwrap();
 /// app.update();
 ///
@@ -37,10 +38,14 @@ pub struct EventBusDiagnosticsPlugin;
 impl EventBusDiagnosticsPlugin {
     /// Events delivered in a frame.
     pub const DELIVERED: DiagnosticPath = DiagnosticPath::const_new("event_bus/delivered");
+    /// Events that no delivery took in a frame.
+    pub const UNHANDLED: DiagnosticPath = DiagnosticPath::const_new("event_bus/unhandled");
     /// Events that wait at the end of a drain.
     pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("event_bus/left");
-    /// Events lost in a frame: dropped, or given back by a full bus.
-    pub const LOST: DiagnosticPath = DiagnosticPath::const_new("event_bus/lost");
+    /// Events that buses dropped in a frame, by their policy.
+    pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("event_bus/dropped");
+    /// Events that full buses gave back to their publishers in a frame.
+    pub const REFUSED: DiagnosticPath = DiagnosticPath::const_new("event_bus/refused");
     /// Events released later than in the step that covers them.
     pub const LATE: DiagnosticPath = DiagnosticPath::const_new("event_bus/late");
     /// How long the drain took, in microseconds.
@@ -50,8 +55,10 @@ impl EventBusDiagnosticsPlugin {
 impl Plugin for EventBusDiagnosticsPlugin {
     fn build(&self, app: &mut App) {
         app.register_diagnostic(Diagnostic::new(Self::DELIVERED))
+            .register_diagnostic(Diagnostic::new(Self::UNHANDLED))
             .register_diagnostic(Diagnostic::new(Self::LEFT))
-            .register_diagnostic(Diagnostic::new(Self::LOST))
+            .register_diagnostic(Diagnostic::new(Self::DROPPED))
+            .register_diagnostic(Diagnostic::new(Self::REFUSED))
             .register_diagnostic(Diagnostic::new(Self::LATE))
             .register_diagnostic(Diagnostic::new(Self::SPENT).with_suffix(" us"))
             .add_systems(EventBusDrain, measure.in_set(EventBusSystems::Report));
@@ -62,10 +69,10 @@ fn measure(stats: Option<Res<EventBusStats>>, mut diagnostics: Diagnostics) {
     let Some(stats) = stats else { return };
     let frame = stats.frame();
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::DELIVERED, || frame.delivered as f64);
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::UNHANDLED, || frame.unhandled as f64);
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LEFT, || stats.left() as f64);
-    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LOST, || {
-        frame.dropped.wrapping_add(frame.refused) as f64
-    });
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::DROPPED, || frame.dropped as f64);
+    diagnostics.add_measurement(&EventBusDiagnosticsPlugin::REFUSED, || frame.refused as f64);
     diagnostics.add_measurement(&EventBusDiagnosticsPlugin::LATE, || frame.late as f64);
     diagnostics
         .add_measurement(&EventBusDiagnosticsPlugin::SPENT, || stats.spent.as_secs_f64() * 1e6);

@@ -13,11 +13,11 @@ use bevy_ecs::world::World;
 use super::bus::Read;
 use super::buses::{Buses, Drained};
 use super::clock::{self, Clock};
-use super::frame::{EventBusState, FrameReaders, LaneState};
+use super::frame::{EventBusState, LaneState, make_cursors};
 use super::route::{BusDrained, Routes, is_observed};
 use super::share::{MAX_LANES, allot};
 use super::{BusOverrun, EventBusConfig, EventBusStats, LaneCounts, PausePolicy};
-use crate::Stats;
+use crate::{Event, Stats};
 
 /// Events between two looks at the clock.
 const BATCH: usize = 64;
@@ -37,6 +37,12 @@ pub(super) struct Steps<E> {
     pub(super) now: Clock,
     /// The stamp.
     pub(super) at: fn(&E) -> Duration,
+}
+
+impl<E: Event> Kinds<E> {
+    pub(super) fn of() -> Self {
+        Self { subjects: E::SUBJECTS, kind: E::kind }
+    }
 }
 
 // By hand, for a derive would ask the same of the event.
@@ -69,7 +75,18 @@ pub(super) struct Work<E: Send + Sync + 'static> {
     pub(super) clock: Option<Clock>,
     pub(super) steps: Option<Steps<E>>,
     pub(super) routes: Routes<E>,
+    /// Whether the app has started, and the bus was found to have a delivery.
+    pub(super) started: bool,
+    /// The places of the message types of the routes among those of the app.
+    pub(super) messages: Vec<usize>,
     pub(super) batch: BusDrained<E>,
+    /// How many events of the batch are of each lane. Those of the first lane come first.
+    pub(super) in_batch: [usize; MAX_LANES],
+    /// Which events of the batch a delivery has taken, where a delivery may not; shorter than the batch
+    /// where none has.
+    pub(super) taken: Vec<bool>,
+    /// The kinds of which it was told that no delivery takes them. One place for all if kinds are not known.
+    pub(super) told: Vec<bool>,
     /// How many events of the batch the observers have been given.
     pub(super) observed: usize,
     /// Whether observers have been given the batch as a whole.
@@ -110,8 +127,13 @@ impl<E> Lane<E> {
                 *of_kind += 1;
             }
         };
-        self.backlog.drain(..).for_each(|event| each(&event));
-        kept.held.drain(..).for_each(|(_, event)| each(&event));
+        // One by one: where `each` panics, the others stay.
+        while let Some(event) = self.backlog.pop_front() {
+            each(&event);
+        }
+        while let Some((_, event)) = kept.held.pop() {
+            each(&event);
+        }
         self.reader.discard(&mut each);
     }
 
@@ -140,6 +162,10 @@ impl<E> Lane<E> {
 struct Frame {
     /// Which lanes may deliver.
     open: [bool; MAX_LANES],
+    /// Which lanes drop what they have.
+    discards: [bool; MAX_LANES],
+    /// Whether the drain is to drop old messages, for Bevy does not.
+    ages: bool,
     /// When the drain has to end.
     end: Option<(Clock, Duration)>,
 }
@@ -164,35 +190,40 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         self.steps.is_some()
     }
 
-    fn drain(&mut self, world: &mut World) {
-        if let Some(routes) = world.remove_resource::<Routes<E>>() {
-            self.routes.append(routes);
+    fn begin(&mut self, world: &mut World) {
+        if self.started && self.is_idle() {
+            return;
         }
+        if let Some(routes) = world.remove_resource::<Routes<E>>() {
+            self.adopt(world, routes);
+        }
+        if !self.started {
+            let name = type_name::<E>();
+            assert!(
+                !self.routes.is_empty() || is_observed::<BusDrained<E>>(world),
+                "the bus of `{name}` has no delivery, so that all its events would be lost: call \
+                 `add_bus_message::<{name}>()`, or another line of `EventBusAppExt`, on the app, or add an \
+                 observer of `BusDrained<{name}>` before the first frame"
+            );
+            self.started = true;
+        }
+        if !self.is_idle() && self.frame(world).ages {
+            let mut buses = world.resource_mut::<Buses>();
+            self.messages.iter().for_each(|at| buses.messages[*at].due = true);
+        }
+    }
+
+    fn drain(&mut self, world: &mut World) {
         let begin = self.clock.map(|now| (now, now()));
-        let config = world.resource::<EventBusConfig>();
-        let settings = &config.buses[self.index];
+        let mut frame = self.frame(world);
+        let settings = &world.resource::<EventBusConfig>().buses[self.index];
         let (budget, generations) = (settings.budget, settings.generations.max(1));
         let message_limit = settings.message_limit;
-        let paused = config.paused || clock::stands_still(world);
-        let mut frame = Frame { open: [true; MAX_LANES], end: None };
-        let mut discards = [false; MAX_LANES];
-        if paused {
-            for (at, policy) in settings.pause.iter().enumerate().take(MAX_LANES) {
-                frame.open[at] = *policy == PausePolicy::PassThrough;
-                discards[at] = *policy == PausePolicy::Drop;
-            }
-        }
         if let (Some((now, begin)), Some(time)) = (begin, budget.time) {
             frame.end = Some((now, begin.saturating_add(time)));
         }
 
-        // Not in a pause by hand: fixed steps go on, and may not have read what Bevy keeps for them.
-        let passing =
-            clock::keeps_messages(world, paused) && frame.open[..self.lanes.len()].contains(&true);
-        if passing || world.resource::<Buses>().by_hand {
-            self.routes.age(world);
-        }
-        self.open_state(world, &discards);
+        self.open_state(world, &frame.discards);
         // What the panic of an observer has interrupted.
         let mut worked = usize::from(!self.batch.events.is_empty());
         self.observe(world);
@@ -220,7 +251,7 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         }
         self.close(world, &frame, spent);
 
-        let mut stats = world.resource_mut::<EventBusStats>();
+        let mut stats = world.get_resource_or_init::<EventBusStats>();
         stats.generations = stats.generations.max(worked);
         if let Some((now, begin)) = begin {
             stats.spent += now().saturating_sub(begin);
@@ -232,46 +263,88 @@ impl<E: Send + Sync + 'static> Drained for Work<E> {
         self.observe(world);
         self.deliver(world);
 
-        let config = world.resource::<EventBusConfig>();
+        let config = world.get_resource_or_init::<EventBusConfig>();
         let mut stopped = [false; MAX_LANES];
         if let Some(settings) = config.buses.get(self.index).filter(|_| config.paused) {
             for (stopped, policy) in stopped.iter_mut().zip(&settings.pause) {
                 *stopped = *policy != PausePolicy::PassThrough;
             }
         }
-        let mut delivered = [0; MAX_LANES];
-        let mut state = world.resource_mut::<EventBusState<E>>();
+        let mut state = world.get_resource_or_init::<EventBusState<E>>();
         state.begin_frame(&mut self.batch.events);
-        for (at, kept) in state.lanes.iter_mut().enumerate().filter(|(at, _)| !stopped[*at]) {
+        let lanes = self.lanes.iter_mut().zip(&mut state.lanes);
+        for (at, (lane, kept)) in lanes.enumerate().filter(|(at, _)| !stopped[*at]) {
             let before = self.batch.events.len();
             let due = kept.held.extract_if(.., |(at, _)| *at < end);
             self.batch.events.extend(due.map(|(_, event)| event));
-            delivered[at] = self.batch.events.len() - before;
+            self.in_batch[at] = self.batch.events.len() - before;
+            lane.counts.delivered += self.in_batch[at];
         }
         if self.batch.events.is_empty() {
             return;
         }
-        let mut stats = world.resource_mut::<EventBusStats>();
-        for (told, delivered) in stats.lanes.iter_mut().skip(self.first_lane).zip(delivered) {
-            if delivered > 0 {
-                told.count(LaneCounts { delivered, ..LaneCounts::default() });
-                told.left = told.left.saturating_sub(delivered);
-            }
-        }
+        let released = self.in_batch;
         self.observe(world);
         self.deliver(world);
+
+        let mut stats = world.get_resource_or_init::<EventBusStats>();
+        let told = stats.lanes.iter_mut().skip(self.first_lane);
+        for ((told, lane), released) in told.zip(&mut self.lanes).zip(released) {
+            if released > 0 {
+                told.count(core::mem::take(&mut lane.counts));
+                told.left = told.left.saturating_sub(released);
+            }
+        }
     }
 }
 
 impl<E: Send + Sync + 'static> Work<E> {
+    /// Takes over what an app says that the bus delivers to.
+    fn adopt(&mut self, world: &mut World, routes: Routes<E>) {
+        self.routes.append(routes);
+        let mut buses = world.resource_mut::<Buses>();
+        self.messages.clear();
+        for route in &self.routes.slices {
+            let message = route.message();
+            let known = buses.messages.iter().position(|other| other.of == message.of);
+            let at = known.unwrap_or(buses.messages.len());
+            if known.is_none() {
+                buses.messages.push(message);
+            }
+            if !self.messages.contains(&at) {
+                self.messages.push(at);
+            }
+        }
+    }
+
+    /// What holds for a drain, without a time at which it has to end.
+    fn frame(&self, world: &World) -> Frame {
+        let config = world.resource::<EventBusConfig>();
+        let paused = config.paused || clock::stands_still(world);
+        let mut open = [true; MAX_LANES];
+        let mut discards = [false; MAX_LANES];
+        if paused {
+            let pause = &config.buses[self.index].pause;
+            for (at, policy) in pause.iter().enumerate().take(MAX_LANES) {
+                open[at] = *policy == PausePolicy::PassThrough;
+                discards[at] = *policy == PausePolicy::Drop;
+            }
+        }
+        // Not in a pause by hand: fixed steps go on, and may not have read what Bevy keeps for them.
+        let passing =
+            clock::keeps_messages(world, paused) && open[..self.lanes.len()].contains(&true);
+        let ages = passing || world.resource::<Buses>().by_hand.is_some();
+        Frame { open, discards, ages, end: None }
+    }
+
     /// Ends the frame before, brings the backlog here, and discards what a pause says.
     fn open_state(&mut self, world: &mut World, discards: &[bool; MAX_LANES]) {
-        let readers = world.get_resource::<FrameReaders<E>>().map_or(0, |readers| readers.count);
-        let mut state = world.resource_mut::<EventBusState<E>>();
+        let mut state = world.get_resource_or_init::<EventBusState<E>>();
         if self.steps.is_none() {
             state.begin_frame(&mut self.batch.events);
         }
-        state.make_cursors(readers);
+        make_cursors::<E>(world);
+        let mut state = world.resource_mut::<EventBusState<E>>();
         state.make_lanes(self.lanes.len());
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
             if !kept.backlog.is_empty() {
@@ -307,7 +380,7 @@ impl<E: Send + Sync + 'static> Work<E> {
             waiting[0] = waiting[0].min(budget);
             return waiting;
         }
-        let mut state = world.resource_mut::<EventBusState<E>>();
+        let mut state = world.get_resource_or_init::<EventBusState<E>>();
         let mut credits = [0; MAX_LANES];
         for (credit, kept) in credits.iter_mut().zip(&state.lanes) {
             *credit = kept.credit;
@@ -333,6 +406,7 @@ impl<E: Send + Sync + 'static> Work<E> {
                     break; // displaced meanwhile
                 }
                 lane.counts.delivered += taken;
+                self.in_batch[at] += taken;
                 // Without a time to look at, one drain is all of this generation.
                 allowed = if frame.end.is_some() { allowed.saturating_sub(taken) } else { 0 };
                 sum += taken;
@@ -350,13 +424,19 @@ impl<E: Send + Sync + 'static> Work<E> {
     /// Gives the observers what they have not seen of the batch.
     fn observe(&mut self, world: &mut World) {
         let (events, seen) = (&mut self.batch.events, &mut self.observed);
-        if self.routes.observers.iter().any(|observers| observers.is_observed(world)) {
-            if let [only] = &self.routes.observers[..] {
-                only.observe_all(world, events, seen);
+        let observers = &self.routes.observers[..];
+        if observers.iter().any(|observers| observers.is_observed(world)) {
+            if !self.routes.take_all() {
+                self.taken.resize(events.len(), false);
             }
+            if let [only] = observers {
+                only.observe_all(world, events, seen, &mut self.taken);
+            }
+            let mut unused = false;
             while let Some(event) = events.get_mut(*seen) {
+                let taken = self.taken.get_mut(*seen).unwrap_or(&mut unused);
                 *seen += 1;
-                self.routes.observers.iter().for_each(|observers| observers.observe(world, event));
+                observers.iter().for_each(|observers| observers.observe(world, event, taken));
             }
         }
         *seen = events.len();
@@ -367,28 +447,70 @@ impl<E: Send + Sync + 'static> Work<E> {
         if self.batch.events.is_empty() {
             return;
         }
-        if !core::mem::replace(&mut self.announced, true) && is_observed::<BusDrained<E>>(world) {
+        let mut all = self.routes.take_all();
+        if core::mem::replace(&mut self.announced, true) {
+            all = true; // an observer of the batch has panicked
+        } else if is_observed::<BusDrained<E>>(world) {
             world.trigger_ref(&mut self.batch);
             world.flush();
+            all = true;
         }
-        // Out of the batch: who panics while picking or cloning is not given the same events again.
+        // Out of the batch: if a route panics while picking or cloning, no route gets the same events again.
         let mut events = core::mem::take(&mut self.batch.events);
+        let mut taken = core::mem::take(&mut self.taken);
+        let in_batch = core::mem::take(&mut self.in_batch);
         self.observed = 0;
         self.announced = false;
-        let frame = self.routes.frame || world.resource::<EventBusState<E>>().has_readers();
+        taken.resize(if all { 0 } else { events.len() }, false);
+        let frame = self.routes.frame;
         if let Some((last, others)) = self.routes.slices.split_last_mut() {
-            others.iter_mut().for_each(|route| route.deliver(world, &events));
-            if frame {
-                last.deliver(world, &events);
+            others.iter_mut().for_each(|route| route.deliver(world, &events, &mut taken));
+            if frame || !all {
+                last.deliver(world, &events, &mut taken);
             } else {
-                last.deliver_last(world, &mut events);
+                last.deliver_last(world, &mut events, &mut taken);
             }
         }
         if frame {
-            world.resource_mut::<EventBusState<E>>().extend_frame(&mut events);
+            world.get_resource_or_init::<EventBusState<E>>().extend_frame(&mut events);
+        }
+        if taken.contains(&false) {
+            self.count_unhandled(&events, &taken, in_batch);
         }
         events.clear();
+        taken.clear();
         self.batch.events = events;
+        self.taken = taken;
+    }
+
+    /// Counts the events that no delivery has taken, and tells of each kind once.
+    fn count_unhandled(&mut self, events: &[E], taken: &[bool], in_batch: [usize; MAX_LANES]) {
+        let mut rest = taken;
+        for (lane, count) in self.lanes.iter_mut().zip(in_batch) {
+            let (own, others) = rest.split_at(count.min(rest.len()));
+            rest = others;
+            let unhandled = own.iter().filter(|taken| !**taken).count();
+            lane.counts.delivered = lane.counts.delivered.wrapping_sub(unhandled);
+            lane.counts.unhandled = lane.counts.unhandled.wrapping_add(unhandled);
+        }
+        let kinds = self.kinds.or(self.routes.kinds);
+        self.told.resize(kinds.map_or(1, |kinds| kinds.subjects.len()), false);
+        if !self.told.contains(&false) {
+            return;
+        }
+        for (event, _) in events.iter().zip(taken).filter(|(_, taken)| !**taken) {
+            let kind = kinds.map_or(0, |kinds| (kinds.kind)(event));
+            let Some(told) = self.told.get_mut(kind).filter(|told| !**told) else { continue };
+            *told = true;
+            let name = type_name::<E>();
+            let subject = kinds.and_then(|kinds| kinds.subjects.get(kind));
+            log::warn!(
+                "an event of `{name}`{}{} reached no message, no observer and no frame. All such events count as \
+                 `unhandled` in `EventBusStats`; this is logged once. Add a delivery, see `EventBusAppExt`",
+                if subject.is_some() { " of the kind " } else { "" },
+                subject.unwrap_or(&"")
+            );
+        }
     }
 
     /// Takes what the budget allows, to be released in the fixed steps that cover it.
@@ -400,14 +522,16 @@ impl<E: Send + Sync + 'static> Work<E> {
         let stamp = steps.at;
         let allowed = self.allot(world, frame, budget);
         let mut left = false;
-        let mut state = world.resource_mut::<EventBusState<E>>();
+        let mut state = world.get_resource_or_init::<EventBusState<E>>();
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
             let room = lane.capacity.saturating_sub(kept.held.len()).min(allowed[at]);
             left |= frame.open[at] && lane.take(room, &mut self.batch.events) >= room;
-            for event in self.batch.events.drain(..) {
-                let at = time.of(now.saturating_sub(stamp(&event)));
-                lane.counts.late += usize::from(at < time.begin);
-                kept.held.push((at, event));
+            let new = kept.held.len();
+            // At first as if due at once: where a stamp panics, no event is lost.
+            kept.held.extend(self.batch.events.drain(..).map(|event| (Duration::ZERO, event)));
+            for (at, event) in &mut kept.held[new..] {
+                *at = time.of(now.saturating_sub(stamp(event)));
+                lane.counts.late += usize::from(*at < time.begin);
             }
         }
         left
@@ -417,7 +541,7 @@ impl<E: Send + Sync + 'static> Work<E> {
     fn close(&mut self, world: &mut World, frame: &Frame, spent: bool) {
         // An observer may have reset them.
         Buses::begin_anew(world);
-        world.resource_mut::<EventBusState<E>>().make_lanes(self.lanes.len());
+        world.get_resource_or_init::<EventBusState<E>>().make_lanes(self.lanes.len());
         let mut busy = false;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
@@ -438,9 +562,8 @@ impl<E: Send + Sync + 'static> Work<E> {
             let waiting = lane.backlog.len() + now.pending;
             busy |= waiting > 0 || counts != LaneCounts::default();
 
-            let lost = counts.dropped.wrapping_add(counts.refused);
             let left = if spent && frame.open[at] { waiting } else { 0 };
-            let mut stats = world.resource_mut::<EventBusStats>();
+            let mut stats = world.get_resource_or_init::<EventBusStats>();
             let told = &mut stats.lanes[self.first_lane + at];
             told.frame = LaneCounts::default();
             told.count(counts);
@@ -458,19 +581,20 @@ impl<E: Send + Sync + 'static> Work<E> {
                     }
                 }
             }
-            if left > 0 || lost > 0 {
-                let overrun = BusOverrun { event, lane: at, subject: None, left, lost };
+            let (dropped, refused) = (counts.dropped, counts.refused);
+            if left > 0 || dropped > 0 || refused > 0 {
+                let overrun = BusOverrun { event, lane: at, subject: None, left, dropped, refused };
                 let subjects = self.kinds.as_ref().map_or(&[][..], |kinds| kinds.subjects);
                 tell(world, overrun, self.first_lane + at, subjects);
             }
-            let mut state = world.resource_mut::<EventBusState<E>>();
+            let mut state = world.get_resource_or_init::<EventBusState<E>>();
             let kept = &mut state.lanes[at];
             if !lane.backlog.is_empty() {
                 core::mem::swap(&mut lane.backlog, &mut kept.backlog);
             }
             let held = kept.held.len();
             busy |= held > 0; // a pause may have to discard them
-            world.resource_mut::<EventBusStats>().lanes[self.first_lane + at].left += held;
+            world.get_resource_or_init::<EventBusStats>().lanes[self.first_lane + at].left += held;
         }
         self.linger = if busy { LINGER } else { self.linger.saturating_sub(1) };
     }
@@ -483,16 +607,18 @@ fn tell(world: &mut World, overrun: BusOverrun, slot: usize, subjects: &[&'stati
     // What is left otherwise, in a pause for example, is no overrun.
     let subjects = if overrun.left > 0 { subjects } else { &[] };
     for (kind, subject) in subjects.iter().enumerate() {
-        let left = world.resource::<EventBusStats>().lanes[slot].left_by_kind[kind];
+        let lanes = &world.resource::<EventBusStats>().lanes;
+        let left = lanes[slot].left_by_kind.get(kind).copied().unwrap_or(0);
         if left > 0 {
             unattributed = unattributed.saturating_sub(left);
-            let of_kind = BusOverrun { subject: Some(*subject), left, lost: 0, ..overrun };
-            world.resource_mut::<Messages<BusOverrun>>().write(of_kind);
+            let subject = Some(*subject);
+            let of_kind = BusOverrun { subject, left, dropped: 0, refused: 0, ..overrun };
+            world.get_resource_or_init::<Messages<BusOverrun>>().write(of_kind);
         }
     }
     // What the bus has beyond the backlog, and what it lost.
-    if unattributed > 0 || overrun.lost > 0 {
+    if unattributed > 0 || overrun.dropped > 0 || overrun.refused > 0 {
         let rest = BusOverrun { left: unattributed, ..overrun };
-        world.resource_mut::<Messages<BusOverrun>>().write(rest);
+        world.get_resource_or_init::<Messages<BusOverrun>>().write(rest);
     }
 }

@@ -1,15 +1,20 @@
 //! The events of a frame as one slice, and the queues that a rollback has to restore.
 
 use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::any::type_name;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
 use core::time::Duration;
 
+use bevy_ecs::change_detection::Mut;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Local, Res, SystemParam};
 use bevy_ecs::world::{FromWorld, World};
+use bevy_platform::sync::Arc;
 
 use crate::sync::{AtomicWord, Relaxed, Word};
 
@@ -49,8 +54,17 @@ pub struct EventBusState<E: Send + Sync + 'static> {
     end: Word,
     /// The number of the first event that a reader has not seen, reader by reader. A reader writes
     /// its own and no other, through a shared reference, so that readers run in parallel.
-    cursors: Vec<AtomicWord>,
+    cursors: Vec<Cursor>,
+    /// How many readers had been made when the cursors were.
+    made: Word,
     pub(super) lanes: Vec<LaneState<E>>,
+}
+
+/// How far a reader has come.
+struct Cursor {
+    /// The number of the reader.
+    of: Word,
+    next: AtomicWord,
 }
 
 /// What one lane keeps.
@@ -71,7 +85,8 @@ impl<E> Default for LaneState<E> {
 }
 
 impl<E: Send + Sync + 'static> EventBusState<E> {
-    /// The events of this frame, or of this fixed step. Reading them here moves no cursor.
+    /// The events of this frame, or of this fixed step. Reading them here moves no cursor. Always empty
+    /// without [`add_bus_frame`](super::EventBusAppExt::add_bus_frame).
     #[must_use]
     pub fn frame(&self) -> &[E] {
         &self.frame
@@ -102,21 +117,25 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         }
     }
 
-    /// Whether any system reads frames.
-    pub(super) fn has_readers(&self) -> bool {
-        !self.cursors.is_empty()
-    }
-
     fn first(&self) -> Word {
         self.end.wrapping_sub(self.frame.len() as Word)
     }
 
     /// Makes cursors for readers that have none: they see what is in the frame now. A state that was
-    /// saved before a reader was there has none for it.
-    pub(super) fn make_cursors(&mut self, readers: usize) {
-        while self.cursors.len() < readers {
-            let first = self.first();
-            self.cursors.push(AtomicWord::new(first));
+    /// saved before a reader was there has none for it, or one of a reader that is gone.
+    pub(super) fn make_cursors(&mut self, readers: &FrameReaders<E>) {
+        if self.made == readers.made {
+            return;
+        }
+        self.made = readers.made;
+        let first = self.first();
+        for (at, (of, _)) in readers.slots.iter().enumerate() {
+            let cursor = || Cursor { of: *of, next: AtomicWord::new(first) };
+            match self.cursors.get_mut(at) {
+                Some(old) if old.of != *of => *old = cursor(),
+                Some(_) => {}
+                None => self.cursors.push(cursor()),
+            }
         }
     }
 
@@ -127,21 +146,26 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         }
     }
 
+    fn cursor(&self, reader: &Reader<E>) -> Option<&AtomicWord> {
+        let cursor = self.cursors.get(reader.index)?;
+        (cursor.of == reader.number).then_some(&cursor.next)
+    }
+
     /// How many of the events up to the end of the frame a reader has not seen.
-    fn behind(&self, reader: usize) -> Word {
+    fn behind(&self, reader: &Reader<E>) -> Word {
         // Relaxed: one system at a time writes a cursor, and the schedule orders its runs.
-        let cursor = self.cursors.get(reader).map(|cursor| cursor.load(Relaxed));
+        let cursor = self.cursor(reader).map(|cursor| cursor.load(Relaxed));
         self.end.wrapping_sub(cursor.unwrap_or(self.first()))
     }
 
     /// How many events of earlier frames the reader has not seen.
-    fn missed(&self, reader: usize) -> Word {
+    fn missed(&self, reader: &Reader<E>) -> Word {
         self.behind(reader).saturating_sub(self.frame.len() as Word)
     }
 
-    fn read(&self, reader: usize) -> &[E] {
+    fn read(&self, reader: &Reader<E>) -> &[E] {
         let unread = usize::try_from(self.behind(reader)).unwrap_or(usize::MAX);
-        if let Some(cursor) = self.cursors.get(reader) {
+        if let Some(cursor) = self.cursor(reader) {
             cursor.store(self.end, Relaxed);
         }
         &self.frame[self.frame.len() - unread.min(self.frame.len())..]
@@ -150,17 +174,21 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
 
 impl<E: Send + Sync + 'static> Default for EventBusState<E> {
     fn default() -> Self {
-        Self { frame: Vec::new(), end: 0, cursors: Vec::new(), lanes: Vec::new() }
+        Self { frame: Vec::new(), end: 0, cursors: Vec::new(), made: 0, lanes: Vec::new() }
     }
 }
 
 impl<E: Clone + Send + Sync + 'static> Clone for EventBusState<E> {
     fn clone(&self) -> Self {
-        let cursors = self.cursors.iter().map(|cursor| AtomicWord::new(cursor.load(Relaxed)));
+        let cursors = self.cursors.iter().map(|cursor| Cursor {
+            of: cursor.of,
+            next: AtomicWord::new(cursor.next.load(Relaxed)),
+        });
         Self {
             frame: self.frame.clone(),
             end: self.end,
             cursors: cursors.collect(),
+            made: self.made,
             lanes: self.lanes.clone(),
         }
     }
@@ -178,17 +206,16 @@ impl<E: Send + Sync + 'static> fmt::Debug for EventBusState<E> {
 
 /// Reads the events of a frame as one slice: the cheapest way into a system.
 ///
-/// [`add_bus_frame`](super::EventBusAppExt::add_bus_frame) keeps frames from the start; without it,
-/// from the first drain after a system with this parameter was initialised. Each system sees each
+/// [`add_bus_frame`](super::EventBusAppExt::add_bus_frame) keeps the frames. Each system sees each
 /// event once, whether it runs once a frame, in several fixed steps or in none. The slice stays until
 /// the next drain, for a bus [in fixed steps](super::EventBusPlugin::in_fixed_step) until the next
 /// step; a system that does not run in that time is told how many events it has missed.
 ///
-/// A system with this parameter does not run, and Bevy panics, if no bus of `E` was added; with an
-/// `Option` of it the system runs all the same.
+/// A system with this parameter does not run, and Bevy panics, if the app has no bus of `E` or no
+/// `add_bus_frame::<E>()`; with an `Option` of it the system runs all the same.
 ///
 /// Systems that read the same frame run in parallel. The cursor of a system is in
-/// [`EventBusState`], one word for each system that was ever initialised.
+/// [`EventBusState`]. Dropping the system frees its place for the next one.
 ///
 /// # Examples
 ///
@@ -227,17 +254,17 @@ impl<E: Send + Sync + 'static> fmt::Debug for EventBusState<E> {
 /// ```
 #[derive(SystemParam)]
 pub struct BusFrame<'w, 's, E: Send + Sync + 'static> {
-    #[system_param(
-        validation_message = "no bus of this event was added: add an `EventBusPlugin` of it"
-    )]
+    #[system_param(validation_message = no_bus::<E>())]
     state: Res<'w, EventBusState<E>>,
+    #[system_param(validation_message = no_frames::<E>())]
+    _kept: Res<'w, KeepsFrames<E>>,
     reader: Local<'s, Reader<E>>,
 }
 
 impl<E: Send + Sync + 'static> BusFrame<'_, '_, E> {
     /// The events of this frame that this system has not read yet.
     pub fn read(&mut self) -> &[E] {
-        self.state.read(self.reader.index)
+        self.state.read(&self.reader)
     }
 
     /// How many events went by since this system last [read](Self::read). 0 after reading.
@@ -248,7 +275,7 @@ impl<E: Send + Sync + 'static> BusFrame<'_, '_, E> {
             target_has_atomic = "64",
             expect(clippy::useless_conversion, reason = "32 bits elsewhere")
         )]
-        u64::from(self.state.missed(self.reader.index))
+        u64::from(self.state.missed(&self.reader))
     }
 }
 
@@ -258,35 +285,82 @@ impl<E: Send + Sync + 'static> fmt::Debug for BusFrame<'_, '_, E> {
     }
 }
 
+/// What to do about a system parameter that has no bus.
+pub(super) fn no_bus<E>() -> String {
+    let name = type_name::<E>();
+    format!("the app has no bus of `{name}`: add an `EventBusPlugin` with one")
+}
+
+fn no_frames<E>() -> String {
+    let name = type_name::<E>();
+    format!("the app keeps no frames of `{name}`: call `add_bus_frame::<{name}>()` on it")
+}
+
+/// There if the drain keeps frames.
+#[derive(Resource)]
+pub(super) struct KeepsFrames<E: 'static>(PhantomData<fn() -> E>);
+
+impl<E: 'static> Default for KeepsFrames<E> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
 /// Which cursor a system has. It never changes; what changes is in the resource.
 #[derive(Debug)]
 struct Reader<E> {
     index: usize,
+    number: Word,
+    /// Shared with the slot, which is free when this one is gone.
+    _in_use: Arc<()>,
     of: PhantomData<fn() -> E>,
 }
 
 impl<E: Send + Sync + 'static> FromWorld for Reader<E> {
     fn from_world(world: &mut World) -> Self {
         let mut readers = world.get_resource_or_init::<FrameReaders<E>>();
-        let index = readers.count;
-        readers.count += 1;
-        // Without a bus there is no state yet; its first drain makes the cursors.
-        if let Some(mut state) = world.get_resource_mut::<EventBusState<E>>() {
-            state.make_cursors(index + 1);
+        // Numbers wrap.
+        let number = readers.made.wrapping_add(1);
+        readers.made = number;
+        let in_use = Arc::new(());
+        let slot = (number, in_use.clone());
+        let free = readers.slots.iter().position(|(_, in_use)| Arc::strong_count(in_use) == 1);
+        let index = free.unwrap_or(readers.slots.len());
+        match free {
+            Some(index) => readers.slots[index] = slot,
+            None => readers.slots.push(slot),
         }
-        Self { index, of: PhantomData }
+        make_cursors::<E>(world);
+        Self { index, number, _in_use: in_use, of: PhantomData }
     }
 }
 
-/// How many readers there are. No part of the state: a rollback takes none away.
+/// Makes the cursors of readers that came, or that a restored state does not know. Without a bus there
+/// is no state yet; its first drain makes the cursors.
+pub(super) fn make_cursors<E: Send + Sync + 'static>(world: &mut World) {
+    let Some(readers) = world.get_resource::<FrameReaders<E>>() else { return };
+    let made = readers.made;
+    if world.get_resource::<EventBusState<E>>().is_some_and(|state| state.made != made) {
+        world.try_resource_scope(|world, mut state: Mut<EventBusState<E>>| {
+            if let Some(readers) = world.get_resource::<FrameReaders<E>>() {
+                state.make_cursors(readers);
+            }
+        });
+    }
+}
+
+/// The readers that there are. No part of the state: a rollback takes none away.
 #[derive(Resource)]
 pub(super) struct FrameReaders<E: 'static> {
-    pub(super) count: usize,
+    /// The number of the reader that has, or had, a cursor.
+    slots: Vec<(Word, Arc<()>)>,
+    /// The number of the newest reader.
+    made: Word,
     of: PhantomData<fn() -> E>,
 }
 
 impl<E: 'static> Default for FrameReaders<E> {
     fn default() -> Self {
-        Self { count: 0, of: PhantomData }
+        Self { slots: Vec::new(), made: 0, of: PhantomData }
     }
 }

@@ -76,8 +76,9 @@
 //!
 //! # Loss
 //!
-//! For each lane, `published == delivered + discarded + dropped + left` holds at every quiet moment
-//! since the app has the bus: see [`LaneStats`]. What the budget leaves and what a pause discards is known
+//! For each lane, `published == delivered + unhandled + discarded + dropped + left` holds at every quiet
+//! moment since the app has the bus: see [`LaneStats`]. A bus without any delivery panics in the first
+//! frame. What no delivery takes is counted as unhandled, and logged once. What the budget leaves and what a pause discards is known
 //! [by kind](EventBusPlugin::by_kind); what a bus drops or refuses has gone before the plugin sees it, and is
 //! known by lane. A panic of an observer consumes its event, one of a closure that picks messages what
 //! its drain has not delivered yet; Bevy itself does not run on after it.

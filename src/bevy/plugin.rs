@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::any::{TypeId, type_name};
 use core::fmt;
+use core::ptr::addr_eq;
 use core::time::Duration;
 
 use bevy_app::{App, First, MainScheduleOrder, Plugin, PreUpdate};
@@ -37,7 +38,8 @@ use crate::Event;
 /// before and after the drain order themselves by [`EventBusSystems`].
 ///
 /// An app without Bevy's main schedule, as [`App::empty`] makes it, runs it in the update schedule
-/// that it has when the plugin is added, else in `PreUpdate`.
+/// that it has when the plugin is added, else in `PreUpdate`. Systems of that schedule that read events
+/// come [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusDrain;
 
@@ -72,7 +74,8 @@ pub enum EventBusSystems {
 ///
 /// # Panics
 ///
-/// Adding it panics if the event has a bus already, or if something else consumes the bus.
+/// Adding it panics if the app has a bus of `E` already, or if something else consumes the bus. The first
+/// frame panics if the bus has no delivery: see [`EventBusAppExt`](super::EventBusAppExt).
 ///
 /// # Examples
 ///
@@ -213,7 +216,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
         E: Event,
     {
         self.keeps_backlog = true;
-        self.kinds = Some(Kinds { subjects: E::SUBJECTS, kind: E::kind });
+        self.kinds = Some(Kinds::of());
         self
     }
 
@@ -292,11 +295,26 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
         let update = app.main().update_schedule;
         let world = app.world_mut();
         set_up(world, update);
-        assert!(
-            !world.contains_resource::<EventBus<E>>(),
-            "the app has a bus of `{name}` already: add the second one to the same plugin by \
-             `with_lane`, or give it an event type of its own"
-        );
+        let buses = world.resource::<Buses>();
+        if buses.buses.iter().any(|entry| entry.of == TypeId::of::<E>()) {
+            let known = world.get_resource::<EventBus<E>>();
+            let known = known.map_or(&[][..], |bus| &bus.lanes);
+            assert!(
+                !known.iter().any(|known| self.lanes.iter().any(|(bus, _)| addr_eq(*known, *bus))),
+                "this bus of `{name}` was added to the app already: add one `EventBusPlugin` for it, once"
+            );
+            panic!(
+                "the app has a bus of `{name}` already: add the second one to the same plugin by \
+                 `with_lane`, or give it an event type of its own"
+            );
+        }
+        for (at, (bus, _)) in self.lanes.iter().enumerate() {
+            assert!(
+                !self.lanes[..at].iter().any(|(other, _)| addr_eq(*other, *bus)),
+                "lane {at} of `{name}` is a bus that is a lane of the plugin already: give each lane a bus of \
+                 its own"
+            );
+        }
         let kinds = self.kinds.map_or(0, |kinds| kinds.subjects.len());
         let capacity: usize = self.lanes.iter().map(|(lane, _)| lane.capacity()).sum();
         let lanes: Vec<_> = self
@@ -305,8 +323,8 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
             .map(|(bus, _)| {
                 let reader = bus.claim().unwrap_or_else(|_| {
                     panic!(
-                        "a bus of `{name}` has a consumer already: it was added to another app, or \
-                         to two lanes, or somebody else called `consumer()`"
+                        "a bus of `{name}` has a consumer already, by `consumer()` or in another app: drop \
+                         that consumer or that app before you add the plugin, or use a second bus"
                     )
                 });
                 Lane::new(reader, bus.capacity(), kinds)
@@ -336,7 +354,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
 
         let batch = Vec::with_capacity(capacity.min(self.budget.events));
         let mut buses = world.resource_mut::<Buses>();
-        buses.busy |= self.keeps_backlog;
+        buses.busy = true; // so that the first drain finds out if it has no delivery
         buses.made.0.buses.push(settings);
         buses.made.1.lanes.extend(numbers);
         buses.lanes.extend(self.lanes.iter().map(|(bus, _)| bus.as_pending()));
@@ -351,13 +369,28 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
                 clock: self.clock,
                 steps: self.steps,
                 routes: Routes::default(),
+                started: false,
+                messages: Vec::new(),
                 batch: BusDrained { events: batch },
+                in_batch: [0; MAX_LANES],
+                taken: Vec::new(),
+                told: Vec::new(),
                 observed: 0,
                 announced: false,
                 linger: 0,
             })),
         });
         Buses::begin_anew(world);
+    }
+
+    fn finish(&self, app: &mut App) {
+        let update = app.main().update_schedule.unwrap_or(PreUpdate.intern());
+        let buses = app.world().get_resource::<Buses>();
+        assert!(
+            buses.and_then(|buses| buses.by_hand).is_none_or(|drained| drained == update),
+            "the buses of the app are drained in another schedule than its updates run: set the update schedule \
+             of the app before you add the first `EventBusPlugin`"
+        );
     }
 }
 
@@ -386,8 +419,8 @@ pub(super) fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
         let first = order.labels.iter().position(|label| *label == First.intern());
         order.labels.insert(first.map_or(0, |first| first + 1), EventBusDrain.intern());
     } else {
-        world.resource_mut::<Buses>().by_hand = true;
         let label = update.unwrap_or(PreUpdate.intern());
+        world.resource_mut::<Buses>().by_hand = Some(label);
         let mut schedules = world.get_resource_or_init::<Schedules>();
         schedules.add_systems(label, run_drain.in_set(EventBusSystems::Drain));
     }

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::any::TypeId;
+use core::any::{TypeId, type_name};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -12,17 +12,21 @@ use bevy_ecs::message::{Message, Messages};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
+use super::drain::Kinds;
+
 /// The ways of one event, on their way to its bus.
 #[derive(Resource)]
 pub(super) struct Routes<E: Send + Sync + 'static> {
     pub(super) slices: Vec<Box<dyn Route<E>>>,
     pub(super) observers: Vec<Box<dyn Observe<E>>>,
     pub(super) frame: bool,
+    /// The kinds of the event, if a route knows them.
+    pub(super) kinds: Option<Kinds<E>>,
 }
 
 impl<E: Send + Sync + 'static> Default for Routes<E> {
     fn default() -> Self {
-        Self { slices: Vec::new(), observers: Vec::new(), frame: false }
+        Self { slices: Vec::new(), observers: Vec::new(), frame: false, kinds: None }
     }
 }
 
@@ -31,6 +35,17 @@ impl<E: Send + Sync + 'static> Routes<E> {
         other.slices.into_iter().for_each(|route| self.add_slices(route));
         other.observers.into_iter().for_each(|route| self.add_observers(route));
         self.frame |= other.frame;
+        self.kinds = self.kinds.or(other.kinds);
+    }
+
+    /// Whether there is no way into the world.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slices.is_empty() && self.observers.is_empty() && !self.frame
+    }
+
+    /// Whether every event has a way into the world, whatever it is.
+    pub(super) fn take_all(&self) -> bool {
+        self.frame || self.slices.iter().any(|route| route.plain().is_some())
     }
 
     /// A route of all events as they are is there once, however often it is added.
@@ -38,23 +53,6 @@ impl<E: Send + Sync + 'static> Routes<E> {
         let plain = route.plain();
         if plain.is_none() || self.slices.iter().all(|other| other.plain() != plain) {
             self.slices.push(route);
-        }
-    }
-
-    /// Drops old messages, those of each type once however many routes it has.
-    pub(super) fn age(&mut self, world: &mut World) {
-        let mut routes = &mut self.slices[..];
-        while let Some((route, others)) = routes.split_first_mut() {
-            let mut current = core::mem::replace(route.current(), AGED);
-            if current != AGED {
-                let of = route.message();
-                for other in others.iter_mut().filter(|other| other.message() == of) {
-                    current = current.max(core::mem::replace(other.current(), AGED));
-                }
-                route.age(world, current);
-            }
-            *route.current() = 0;
-            routes = others;
         }
     }
 
@@ -67,11 +65,12 @@ impl<E: Send + Sync + 'static> Routes<E> {
 
 /// Takes events by the slice.
 pub(super) trait Route<E>: Send + Sync {
-    fn deliver(&mut self, world: &mut World, events: &[E]);
+    /// Sets `taken` for each event that it makes a message of. A route of all events sets nothing.
+    fn deliver(&mut self, world: &mut World, events: &[E], taken: &mut [bool]);
 
-    /// The same, where nobody needs the events afterwards.
-    fn deliver_last(&mut self, world: &mut World, events: &mut Vec<E>) {
-        self.deliver(world, events);
+    /// The same, if the events are not needed afterwards.
+    fn deliver_last(&mut self, world: &mut World, events: &mut Vec<E>, taken: &mut [bool]) {
+        self.deliver(world, events, taken);
     }
 
     /// As what it delivers all events as they are. `None` if it picks.
@@ -83,73 +82,94 @@ pub(super) trait Route<E>: Send + Sync {
     fn waiting(&self, world: &World) -> usize;
 
     /// The type of the messages.
-    fn message(&self) -> TypeId;
-
-    /// How many messages were current after the last delivery, by which a swap of Bevy's is told.
-    fn current(&mut self) -> &mut usize;
-
-    /// Drops the messages of the frame before the last, unless Bevy has done so in this frame.
-    fn age(&self, world: &mut World, current: usize);
+    fn message(&self) -> MessageType;
 }
 
-/// In the place of a number of messages: another route of the same type has seen to them.
-const AGED: usize = usize::MAX;
+/// One type of messages, however many routes of however many buses deliver it.
+pub(super) struct MessageType {
+    pub(super) of: TypeId,
+    /// Whether a bus asks in this drain that old messages are dropped.
+    pub(super) due: bool,
+    mark: Mark,
+    age: fn(&mut World, Mark, bool) -> Mark,
+}
 
-fn age<M: Message>(world: &mut World, current: usize) {
-    let mut messages = world.resource_mut::<Messages<M>>();
-    let swapped = messages.iter_current_update_messages().len() < current;
-    if !swapped && !messages.is_empty() {
-        messages.update();
+impl MessageType {
+    fn new<M: Message>() -> Self {
+        Self { of: TypeId::of::<M>(), due: false, mark: Mark::default(), age: age::<M> }
     }
+
+    /// Drops the messages of the frame before the last if a bus asked for it and Bevy has not done so
+    /// since the last drain.
+    pub(super) fn end_frame(&mut self, world: &mut World) {
+        self.mark = (self.age)(world, self.mark, core::mem::take(&mut self.due));
+    }
+}
+
+/// Where the current messages of a type begin, and how many old ones there are. Writing changes
+/// neither; a swap changes one of them, unless there was no message at all.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Mark {
+    begin: usize,
+    old: usize,
+}
+
+impl Mark {
+    fn of<M: Message>(messages: &Messages<M>) -> Self {
+        let old = messages.len() - messages.iter_current_update_messages().len();
+        Self { begin: messages.oldest_message_count().wrapping_add(old), old }
+    }
+}
+
+fn age<M: Message>(world: &mut World, before: Mark, due: bool) -> Mark {
+    let Some(messages) = world.get_resource::<Messages<M>>() else { return before };
+    let now = Mark::of(messages);
+    if !due || now != before || messages.is_empty() {
+        return now;
+    }
+    let mut messages = world.resource_mut::<Messages<M>>();
+    messages.update();
+    Mark::of(&messages)
 }
 
 fn waiting<M: Message>(world: &World) -> usize {
     world.get_resource::<Messages<M>>().map_or(0, Messages::len)
 }
 
+fn write<E, M: Message>(world: &mut World, messages: impl IntoIterator<Item = M>) {
+    let Some(mut all) = world.get_resource_mut::<Messages<M>>() else {
+        panic!(
+            "the bus of `{}` delivers messages `{}`, but the app has no such messages any more: do not \
+             remove `Messages` of a type that a bus delivers",
+            type_name::<E>(),
+            type_name::<M>()
+        )
+    };
+    all.write_batch(messages);
+}
+
 /// Every event as a message.
-pub(super) struct Whole<E> {
-    current: usize,
-    of: PhantomData<fn() -> E>,
-}
+pub(super) struct Whole;
 
-impl<E> Whole<E> {
-    pub(super) fn new() -> Self {
-        Self { current: 0, of: PhantomData }
-    }
-}
-
-impl<E: Message + Clone> Route<E> for Whole<E> {
+impl<E: Message + Clone> Route<E> for Whole {
     fn plain(&self) -> Option<TypeId> {
         Some(TypeId::of::<E>())
     }
 
-    fn deliver(&mut self, world: &mut World, events: &[E]) {
-        let mut messages = world.resource_mut::<Messages<E>>();
-        messages.write_batch(events.iter().cloned());
-        self.current = messages.iter_current_update_messages().len();
+    fn deliver(&mut self, world: &mut World, events: &[E], _: &mut [bool]) {
+        write::<E, E>(world, events.iter().cloned());
     }
 
-    fn deliver_last(&mut self, world: &mut World, events: &mut Vec<E>) {
-        let mut messages = world.resource_mut::<Messages<E>>();
-        messages.write_batch(events.drain(..));
-        self.current = messages.iter_current_update_messages().len();
+    fn deliver_last(&mut self, world: &mut World, events: &mut Vec<E>, _: &mut [bool]) {
+        write::<E, E>(world, events.drain(..));
     }
 
     fn waiting(&self, world: &World) -> usize {
         waiting::<E>(world)
     }
 
-    fn message(&self) -> TypeId {
-        TypeId::of::<E>()
-    }
-
-    fn current(&mut self) -> &mut usize {
-        &mut self.current
-    }
-
-    fn age(&self, world: &mut World, current: usize) {
-        age::<E>(world, current);
+    fn message(&self) -> MessageType {
+        MessageType::new::<E>()
     }
 }
 
@@ -158,17 +178,16 @@ pub(super) struct Picked<E, M, F> {
     pick: F,
     /// Whether it picks all, as they are.
     plain: bool,
-    current: usize,
     of: PhantomData<fn(&E) -> M>,
 }
 
 impl<E, M, F> Picked<E, M, F> {
     pub(super) fn new(pick: F) -> Self {
-        Self { pick, plain: false, current: 0, of: PhantomData }
+        Self { pick, plain: false, of: PhantomData }
     }
 
     pub(super) fn all(pick: F) -> Self {
-        Self { pick, plain: true, current: 0, of: PhantomData }
+        Self { pick, plain: true, of: PhantomData }
     }
 }
 
@@ -182,12 +201,20 @@ where
         self.plain.then(TypeId::of::<M>)
     }
 
-    fn deliver(&mut self, world: &mut World, events: &[E]) {
-        let mut picked = events.iter().filter_map(&self.pick).peekable();
+    fn deliver(&mut self, world: &mut World, events: &[E], taken: &mut [bool]) {
+        let mut picked = events
+            .iter()
+            .enumerate()
+            .filter_map(|(at, event)| {
+                let message = (self.pick)(event)?;
+                if let Some(taken) = taken.get_mut(at) {
+                    *taken = true;
+                }
+                Some(message)
+            })
+            .peekable();
         if picked.peek().is_some() {
-            let mut messages = world.resource_mut::<Messages<M>>();
-            messages.write_batch(picked);
-            self.current = messages.iter_current_update_messages().len();
+            write::<E, M>(world, picked);
         }
     }
 
@@ -195,28 +222,29 @@ where
         waiting::<M>(world)
     }
 
-    fn message(&self) -> TypeId {
-        TypeId::of::<M>()
-    }
-
-    fn current(&mut self) -> &mut usize {
-        &mut self.current
-    }
-
-    fn age(&self, world: &mut World, current: usize) {
-        age::<M>(world, current);
+    fn message(&self) -> MessageType {
+        MessageType::new::<M>()
     }
 }
 
 /// Takes events one by one.
 pub(super) trait Observe<E>: Send + Sync {
-    fn observe(&self, world: &mut World, event: &mut E);
+    /// Triggers what it makes of the event, if anything observes that, and sets `taken` before.
+    fn observe(&self, world: &mut World, event: &mut E, taken: &mut bool);
 
     /// The same for all events that have not been seen; each counts as seen before it is observed.
-    fn observe_all(&self, world: &mut World, events: &mut [E], seen: &mut usize) {
+    fn observe_all(
+        &self,
+        world: &mut World,
+        events: &mut [E],
+        seen: &mut usize,
+        taken: &mut [bool],
+    ) {
+        let mut unused = false;
         while let Some(event) = events.get_mut(*seen) {
+            let taken = taken.get_mut(*seen).unwrap_or(&mut unused);
             *seen += 1;
-            self.observe(world, event);
+            self.observe(world, event, taken);
         }
     }
 
@@ -242,9 +270,13 @@ pub(super) fn is_observed<T: Triggered>(world: &World) -> bool {
 pub(super) struct Observed;
 
 impl<E: for<'a> Triggered<Trigger<'a>: Default>> Observe<E> for Observed {
-    fn observe(&self, world: &mut World, event: &mut E) {
-        world.trigger_ref(event);
-        world.flush();
+    fn observe(&self, world: &mut World, event: &mut E, taken: &mut bool) {
+        // For each event: the observer of the one before may have been the last.
+        if is_observed::<E>(world) {
+            *taken = true;
+            world.trigger_ref(event);
+            world.flush();
+        }
     }
 
     fn is_observed(&self, world: &World) -> bool {
@@ -273,8 +305,11 @@ where
     T: for<'a> Triggered<Trigger<'a>: Default>,
     F: Fn(&E) -> Option<T> + Send + Sync,
 {
-    fn observe(&self, world: &mut World, event: &mut E) {
-        if let Some(picked) = (self.pick)(event) {
+    fn observe(&self, world: &mut World, event: &mut E, taken: &mut bool) {
+        if is_observed::<T>(world)
+            && let Some(picked) = (self.pick)(event)
+        {
+            *taken = true;
             world.trigger(picked);
             world.flush();
         }
@@ -317,7 +352,8 @@ pub struct BusMessage<E: Send + Sync + 'static>(pub E);
 /// The events of one drain, triggered once: for observers that take them by the slice.
 ///
 /// Dereferences to the events. Triggered for every bus that has an observer of it and events to
-/// deliver, once a generation; for a bus in fixed steps, once a step.
+/// deliver, once a generation; for a bus in fixed steps, once a step. If it is the only delivery of a bus,
+/// add an observer before the first frame, in `Startup` at the latest.
 ///
 /// # Examples
 ///

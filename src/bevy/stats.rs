@@ -20,6 +20,9 @@ use super::EventBus;
 pub struct LaneCounts {
     /// Handed to messages, observers and frames.
     pub delivered: usize,
+    /// Taken off the bus, and then no message was made of it, nothing observed it and no frame kept it:
+    /// no delivery was added for its kind, or nothing observes what was.
+    pub unhandled: usize,
     /// Taken and dropped in a pause: [`PausePolicy::Drop`](super::PausePolicy::Drop).
     pub discarded: usize,
     /// Lost by the bus: its policy dropped the oldest or the newest.
@@ -35,6 +38,7 @@ impl LaneCounts {
     /// Sums that wrap, as the counters of a bus do.
     fn add(&mut self, other: Self) {
         self.delivered = self.delivered.wrapping_add(other.delivered);
+        self.unhandled = self.unhandled.wrapping_add(other.unhandled);
         self.discarded = self.discarded.wrapping_add(other.discarded);
         self.dropped = self.dropped.wrapping_add(other.dropped);
         self.refused = self.refused.wrapping_add(other.refused);
@@ -76,11 +80,12 @@ pub struct LaneStats {
 /// ```
 /// use bevy_app::App;
 /// use tickbus::Bus;
-/// use tickbus::bevy::{EventBusPlugin, EventBusStats, FrameBudget};
+/// use tickbus::bevy::{EventBusAppExt, EventBusPlugin, EventBusStats, FrameBudget};
 ///
 /// static ORDERS: Bus<u32, 4> = Bus::new();
 /// let mut app = App::new();
-/// app.add_plugins(EventBusPlugin::new(&ORDERS).with_budget(FrameBudget::events(3)));
+/// app.add_plugins(EventBusPlugin::new(&ORDERS).with_budget(FrameBudget::events(3)))
+///     .add_bus_frame::<u32>();
 ///
 /// for order in 0..5 {
 ///     let _ = ORDERS.publish(order); // the last one finds no room
@@ -153,8 +158,8 @@ impl LaneStats {
 /// use tickbus::bevy::BusOverrun;
 ///
 /// fn warn(mut overruns: MessageReader<BusOverrun>) {
-///     for overrun in overruns.read() {
-///         println!("{}: {} left, {} lost", overrun.event, overrun.left, overrun.lost);
+///     for BusOverrun { event, left, dropped, refused, .. } in overruns.read() {
+///         println!("{event}: {left} left, {dropped} dropped, {refused} given back");
 ///     }
 /// }
 /// # bevy_ecs::system::assert_is_system(warn);
@@ -170,8 +175,10 @@ pub struct BusOverrun {
     pub subject: Option<&'static str>,
     /// Events that the budget left.
     pub left: usize,
-    /// Events that the bus dropped or gave back since the last frame.
-    pub lost: usize,
+    /// Events that the bus dropped since the last frame, by its policy.
+    pub dropped: usize,
+    /// Events that the full bus gave back to their publishers since the last frame.
+    pub refused: usize,
 }
 
 /// A run condition: whether events of `E` wait on a lane of its bus.

@@ -44,11 +44,88 @@ fn a_second_bus_of_one_event_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "a bus of `bevy::Number` has a consumer already")]
+#[should_panic(
+    expected = "a bus of `bevy::Number` has a consumer already, by `consumer()` or in another app: drop that consumer or that app before you add the plugin"
+)]
 fn a_bus_in_two_apps_is_refused() {
     let bus = leak::<Number, 8, Reject>();
     let _first = app(EventBusPlugin::new(bus), Update);
     let _ = app(EventBusPlugin::new(bus), Update);
+}
+
+/// The same bus twice, as two plugins of a game may add it.
+#[test]
+#[should_panic(expected = "this bus of `bevy::Number` was added to the app already")]
+fn a_bus_that_is_added_twice_is_refused() {
+    let bus = leak::<Number, 8, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    app.add_plugins(EventBusPlugin::new(bus));
+}
+
+/// Nor does it help to remove the handle of the first.
+#[test]
+#[should_panic(expected = "the app has a bus of `bevy::Number` already")]
+fn a_second_bus_is_refused_without_the_handle_of_the_first() {
+    let mut app = app(EventBusPlugin::new(leak::<Number, 8, Reject>()), Update);
+    app.world_mut().remove_resource::<EventBus<Number>>();
+    app.add_plugins(EventBusPlugin::new(leak::<Number, 8, Reject>()));
+}
+
+#[test]
+#[should_panic(
+    expected = "lane 1 of `bevy::Number` is a bus that is a lane of the plugin already: give each lane a bus"
+)]
+fn a_bus_in_two_lanes_is_refused() {
+    let bus = leak::<Number, 8, Reject>();
+    let _ = app(EventBusPlugin::new(bus).with_lane(bus), Update);
+}
+
+#[test]
+#[should_panic(
+    expected = "a bus of `bevy::Number` has a consumer already, by `consumer()` or in another app: drop that"
+)]
+fn a_bus_that_is_consumed_is_refused() {
+    let bus = leak::<Number, 8, Reject>();
+    let _consumer = bus.consumer().expect("it is the first");
+    let _ = app(EventBusPlugin::new(bus), Update);
+}
+
+/// A plugin that was refused keeps nothing: with the first consumer gone, the next one works.
+#[test]
+fn a_plugin_that_is_refused_claims_no_bus() {
+    let (free, taken) = (leak::<Number, 8, Reject>(), leak::<Number, 8, Reject>());
+    let consumer = taken.consumer().expect("it is the first");
+    let refused = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
+        let _ = app(EventBusPlugin::new(free).with_lane(taken), Update);
+    }));
+    assert!(refused.is_err());
+    drop(consumer);
+    let mut app = app(EventBusPlugin::new(free).with_lane(taken), Update);
+    publish(free, [1]);
+    publish(taken, [2]);
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1, 2]);
+}
+
+#[test]
+#[should_panic(expected = "add `MainSchedulePlugin` before the first `EventBusPlugin`")]
+fn a_main_schedule_after_the_plugin_is_refused() {
+    let mut app = App::empty();
+    app.add_plugins(EventBusPlugin::new(leak::<Number, 8, Reject>()))
+        .add_bus_message::<Number>()
+        .add_plugins(bevy_app::MainSchedulePlugin);
+    app.world_mut().run_schedule(Main);
+}
+
+#[test]
+#[should_panic(
+    expected = "set the update schedule of the app before you add the first `EventBusPlugin`"
+)]
+fn an_update_schedule_after_the_plugin_is_refused() {
+    let mut app = App::empty();
+    app.add_plugins(EventBusPlugin::new(leak::<Number, 8, Reject>())).add_bus_message::<Number>();
+    app.init_schedule(Update).main_mut().update_schedule = Some(Update.intern());
+    app.finish();
 }
 
 #[test]
@@ -114,6 +191,30 @@ fn the_drain_may_be_run_by_hand() {
     app.world_mut().run_schedule(EventBusDrain);
     assert_eq!(app.world().resource::<EventBusState<Number>>().frame(), [Number(1)]);
     assert!(app.get_schedule(EventBusFixedDrain).is_some() == cfg!(feature = "bevy_time"));
+}
+
+/// In an app with a main schedule it is one more drain: a frame reader is told what it missed.
+#[test]
+fn a_drain_by_hand_between_frames_loses_no_count() {
+    let bus = leak::<Number, 4, Reject>();
+    let mut app = app(EventBusPlugin::new(bus), Update);
+    app.add_bus_frame::<Number>().add_systems(
+        Update,
+        |mut frame: tickbus::bevy::BusFrame<Number>, mut seen: ResMut<Seen>| {
+            seen.0.push(100 + frame.missed() as u32);
+            seen.0.extend(frame.read().iter().map(|number| number.0));
+        },
+    );
+    app.update();
+    Seen::take(&mut app);
+    publish(bus, [1]);
+    app.world_mut().run_schedule(EventBusDrain);
+    publish(bus, [2]);
+    app.update();
+    let mut seen = Seen::take(&mut app);
+    seen.sort_unstable(); // two systems in any order: one message each, one frame and one missed
+    assert_eq!(seen, [1, 2, 2, 101]);
+    assert_eq!(stats(&app).total().delivered, 2);
 }
 
 #[derive(AppLabel, Clone, Debug, PartialEq, Eq, Hash)]

@@ -134,7 +134,7 @@ fn a_delivery_without_any_bus_is_told() {
 }
 
 #[test]
-#[should_panic(expected = "no bus of this event was added")]
+#[should_panic(expected = "the app has no bus of `bevy::Number`: add an `EventBusPlugin` with one")]
 fn a_reader_of_frames_without_a_bus_is_told() {
     App::new().add_systems(Update, |_: BusFrame<Number>| {}).update();
 }
@@ -151,7 +151,7 @@ fn a_frame_may_be_optional() {
         },
     );
     app.update();
-    app.add_plugins(EventBusPlugin::new(bus));
+    app.add_plugins(EventBusPlugin::new(bus)).add_bus_frame::<Number>();
     publish(bus, [1]);
     app.update();
     app.update();
@@ -691,7 +691,8 @@ fn readers_of_one_frame_do_not_conflict() {
 fn a_publisher_tells_that_the_bus_is_full() {
     let bus = leak::<Number, 2, Reject>();
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(bus)).init_resource::<Seen>().add_systems(
+    app.add_plugins(EventBusPlugin::new(bus)).add_bus_frame::<Number>();
+    app.init_resource::<Seen>().add_systems(
         Update,
         |bus: BusPublisher<Number>, mut seen: ResMut<Seen>| {
             for number in 0..3 {

@@ -7,7 +7,8 @@ use bevy_ecs::message::{MessageUpdateSystems, Messages};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::ScheduleLabel;
 use tickbus::bevy::{
-    EventBus, EventBusConfig, EventBusDrain, EventBusPlugin, EventBusSystems, FrameBudget,
+    EventBus, EventBusAppExt, EventBusConfig, EventBusDrain, EventBusPlugin, EventBusSystems,
+    FrameBudget,
 };
 use tickbus::{Bus, Reject};
 
@@ -84,7 +85,7 @@ fn a_system_may_be_in_the_schedule_before_the_plugin_is() {
     let mut app = bevy_app::App::new();
     let publish_one = (|| publish(bus, [1])).before(EventBusSystems::Drain);
     app.add_systems(EventBusDrain, publish_one).add_plugins(EventBusPlugin::new(bus));
-    app.update();
+    app.add_bus_frame::<Number>().update();
     assert_eq!(lane(&app, 0).frame.delivered, 1);
 }
 
@@ -223,7 +224,7 @@ fn a_large_bus_enters_the_world_as_a_handle() {
     const { assert!(size_of_val(&LARGE) > 2 << 20) };
     const { assert!(size_of::<EventBus<[u64; 16]>>() <= 64) };
     let mut app = bevy_app::App::new();
-    app.add_plugins(EventBusPlugin::new(&LARGE));
+    app.add_plugins(EventBusPlugin::new(&LARGE)).add_bus_frame::<[u64; 16]>();
     LARGE.publish([7; 16]).unwrap();
     app.update();
     assert_eq!(stats(&app).frame().delivered, 1);

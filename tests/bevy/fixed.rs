@@ -236,7 +236,7 @@ fn frames_and_batches_come_step_by_step() {
     let mut game = Game::<64>::new(ms(0), plain);
     #[derive(Resource, Default)]
     struct Frames(Vec<usize>, u64);
-    game.app.init_resource::<Frames>().add_systems(
+    game.app.add_bus_frame::<Stamped>().init_resource::<Frames>().add_systems(
         FixedUpdate,
         |mut frame: BusFrame<Stamped>, mut frames: ResMut<Frames>| {
             frames.1 += frame.missed();
@@ -330,9 +330,34 @@ fn a_pause_that_drops_needs_no_new_event() {
 fn fixed_steps_without_a_clock_are_told() {
     let bus = leak::<Stamped, 4, Reject>();
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(bus).in_fixed_step(|| NOW.get(), |event| event.at));
+    app.add_plugins(EventBusPlugin::new(bus).in_fixed_step(|| NOW.get(), |event| event.at))
+        .add_bus_frame::<Stamped>();
     bus.publish(Stamped { number: 0, at: ms(0) }).unwrap();
     app.update();
+}
+
+/// A stamp that cannot be told costs no event: those of the batch go to the next step.
+#[test]
+fn a_stamp_that_panics_loses_no_event() {
+    let mut game = Game::<8>::new(ms(16), |plugin| {
+        plugin.in_fixed_step(
+            || NOW.get(),
+            |event| {
+                assert!(event.number != 1, "a bomb");
+                event.at
+            },
+        )
+    });
+    let now = NOW.get();
+    (0..3).for_each(|_| game.publish(now));
+    assert!(!super::panics::update(&mut game.app));
+    for _ in 0..3 {
+        game.frame(ms(16));
+    }
+    let mut delivered = game.steps().concat();
+    delivered.sort_unstable();
+    assert_eq!(delivered, [0, 1, 2]);
+    assert_eq!((stats(&game.app).total().delivered, stats(&game.app).left()), (3, 0));
 }
 
 /// Without fixed steps on the bus: everything still arrives, and none of it twice.

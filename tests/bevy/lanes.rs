@@ -172,7 +172,14 @@ fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
     }
     app.update();
     let event = core::any::type_name::<Kind>();
-    let overrun = |lane, subject, left, lost| BusOverrun { event, lane, subject, left, lost };
+    let overrun = |lane, subject, left, refused| BusOverrun {
+        event,
+        lane,
+        subject,
+        left,
+        dropped: 0,
+        refused,
+    };
     assert_eq!(
         told(&app),
         [
@@ -231,7 +238,7 @@ fn an_overrun_without_kinds_is_one_message() {
         .world()
         .resource::<Messages<BusOverrun>>()
         .iter_current_update_messages()
-        .map(|overrun| (overrun.lane, overrun.subject, overrun.left, overrun.lost))
+        .map(|overrun| (overrun.lane, overrun.subject, overrun.left, overrun.refused))
         .collect();
     assert_eq!(overruns, [(0, None, 3, 0)]);
 }
@@ -257,7 +264,8 @@ fn a_lane_that_a_pause_holds_is_no_overrun_of_another() {
 fn losses_of_a_pause_tell_of_no_kind_that_was_left() {
     let bus = leak::<Kind, 4, Reject>();
     let mut app = bevy_app::App::new();
-    app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(1)).by_kind());
+    app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(1)).by_kind())
+        .add_bus_frame::<Kind>();
     (0..4).for_each(|_| bus.publish(Kind::A).unwrap());
     app.update();
     app.world_mut().resource_mut::<EventBusConfig>().paused = true;
@@ -269,7 +277,7 @@ fn losses_of_a_pause_tell_of_no_kind_that_was_left() {
     let overruns = app.world().resource::<Messages<BusOverrun>>();
     let told: Vec<_> = overruns
         .iter_current_update_messages()
-        .map(|overrun| (overrun.subject, overrun.left, overrun.lost))
+        .map(|overrun| (overrun.subject, overrun.left, overrun.refused))
         .collect();
     assert_eq!(told, [(None, 0, 2)]);
 }
@@ -279,7 +287,7 @@ fn what_a_pause_discards_is_told_by_kind() {
     let bus = leak::<Kind, 16, Reject>();
     let mut app = bevy_app::App::new();
     let plugin = EventBusPlugin::new(bus).with_pause(PausePolicy::Drop).by_kind();
-    app.add_plugins(plugin.with_budget(FrameBudget::events(1)));
+    app.add_plugins(plugin.with_budget(FrameBudget::events(1))).add_bus_frame::<Kind>();
     for kind in [Kind::C, Kind::A, Kind::C] {
         bus.publish(kind).unwrap();
     }

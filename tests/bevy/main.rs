@@ -11,11 +11,15 @@ mod drain;
 #[cfg(feature = "bevy_time")]
 mod fixed;
 mod lanes;
+#[cfg(feature = "bevy_time")]
+mod law;
+mod order;
 mod panics;
 mod pause;
 mod rollback;
 mod stats;
 mod threads;
+mod unhandled;
 
 use bevy_app::App;
 use bevy_ecs::prelude::*;

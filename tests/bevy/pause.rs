@@ -158,6 +158,21 @@ mod by_the_clock {
     }
 
     #[test]
+    fn held_events_give_way_where_the_bus_says_so() {
+        let bus = leak::<Number, 256, DropOldest>();
+        let mut app = timed(EventBusPlugin::new(bus));
+        pause(&mut app);
+        app.update();
+        let (accepted, most) = paused(&mut app, bus);
+        assert!(most <= 2, "{most}");
+        assert_eq!(stats(&app).total().dropped, accepted - 256);
+        resume(&mut app);
+        app.update();
+        let all = FRAMES * EVENTS;
+        assert_eq!(Seen::take(&mut app), (all - 256..all).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn held_events_wait_on_the_bus() {
         let bus = leak::<Number, 256, Reject>();
         let mut app = timed(EventBusPlugin::new(bus));
@@ -275,6 +290,68 @@ mod by_the_clock {
         assert_eq!(len(&app), 1);
         app.update();
         assert_eq!(len(&app), 0);
+    }
+
+    /// Each bus delivers messages of that type, and neither makes them old twice.
+    #[test]
+    fn messages_of_two_buses_live_for_two_frames() {
+        #[derive(Clone, Copy)]
+        struct Other(u32);
+        for published in [[true, false], [false, true], [true, true]] {
+            let (bus, others) = (leak::<Number, 256, Reject>(), leak::<Other, 4, Reject>());
+            let mut app = timed(EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough));
+            app.add_plugins(EventBusPlugin::new(others).with_pause(PausePolicy::PassThrough))
+                .add_bus_message_with(|other: &Other| Some(Number(other.0)));
+            pause(&mut app);
+            (0..2).for_each(|_| app.update());
+            if published[0] {
+                publish(bus, [1]);
+            }
+            if published[1] {
+                others.publish(Other(2)).ok();
+            }
+            let all = published.iter().filter(|published| **published).count();
+            let mut len = || {
+                app.update();
+                app.world().resource::<Messages<Number>>().len()
+            };
+            assert_eq!([len(), len(), len()], [all, all, 0], "{published:?}");
+
+            // One bus in each frame: what the other delivered in the frame before is still there.
+            for round in 0..10 {
+                match round % 2 {
+                    0 => publish(bus, [round]),
+                    _ => others.publish(Other(round)).unwrap_or_default(),
+                }
+                app.update();
+                let len = app.world().resource::<Messages<Number>>().len();
+                assert_eq!(len, if round == 0 { 1 } else { 2 });
+            }
+        }
+    }
+
+    /// Also where a system has written some between Bevy's swap and the drain.
+    #[test]
+    fn messages_of_systems_do_not_hide_a_swap() {
+        let bus = leak::<Number, 256, Reject>();
+        let mut app = timed(EventBusPlugin::new(bus).with_pause(PausePolicy::PassThrough));
+        app.update();
+        publish(bus, [1]);
+        app.update(); // with a fixed step: Bevy swaps in the next frame
+        pause(&mut app);
+        let mut numbers = app.world_mut().resource_mut::<Messages<Number>>();
+        numbers.write(Number(2));
+        let write = |mut numbers: MessageWriter<Number>, mut done: Local<bool>| {
+            if !core::mem::replace(&mut done, true) {
+                numbers.write_batch([Number(3), Number(4), Number(5)]);
+            }
+        };
+        app.add_systems(bevy_app::First, write.after(bevy_ecs::message::MessageUpdateSystems));
+        let mut len = || {
+            app.update();
+            app.world().resource::<Messages<Number>>().len()
+        };
+        assert_eq!([len(), len()], [5, 3]);
     }
 
     #[test]

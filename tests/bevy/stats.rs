@@ -68,12 +68,61 @@ fn overruns_are_told_once_a_lane_and_frame_and_forgotten() {
     publish(bus, 0..100);
     app.update();
     let overruns = app.world().resource::<Messages<BusOverrun>>();
-    let told: Vec<_> = overruns.iter_current_update_messages().map(|o| (o.left, o.lost)).collect();
-    assert_eq!(told, [(0, 96)]);
+    let told: Vec<_> =
+        overruns.iter_current_update_messages().map(|o| (o.left, o.dropped, o.refused)).collect();
+    assert_eq!(told, [(0, 96, 0)]);
     for _ in 0..3 {
         app.update();
     }
     assert!(app.world().resource::<Messages<BusOverrun>>().is_empty());
+}
+
+/// By reason: what was given back is in other hands, what was dropped is gone.
+#[test]
+fn overruns_tell_dropped_and_refused_events_apart() {
+    fn told<P: Overrun + 'static>() -> Vec<(usize, usize)> {
+        let bus = leak::<Number, 4, P>();
+        let mut app = app(EventBusPlugin::new(bus), Update);
+        for number in 0..10 {
+            let _ = bus.publish(Number(number));
+        }
+        app.update();
+        let overruns = app.world().resource::<Messages<BusOverrun>>();
+        overruns.iter_current_update_messages().map(|told| (told.dropped, told.refused)).collect()
+    }
+    assert_eq!(told::<Reject>(), [(0, 6)]);
+    assert_eq!(told::<DropOldest>(), [(6, 0)]);
+    assert_eq!(told::<DropNewest>(), [(6, 0)]);
+}
+
+/// Removed and not replaced: the drain makes them again.
+#[test]
+fn numbers_settings_and_state_may_be_removed() {
+    use tickbus::bevy::{EventBus, EventBusConfig, EventBusState, EventBusStats};
+    let bus = leak::<Number, 8, DropOldest>();
+    let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
+    app.add_bus_frame::<Number>().add_bus_event::<Number>();
+    fn remove(world: &mut World) {
+        world.remove_resource::<EventBusConfig>();
+        world.remove_resource::<EventBusStats>();
+        world.remove_resource::<EventBusState<Number>>();
+        world.remove_resource::<Messages<BusOverrun>>();
+        world.remove_resource::<EventBus<Number>>();
+    }
+    remove(app.world_mut());
+    publish(bus, 0..9); // one is dropped, and the overrun told
+    app.update();
+    assert_eq!(Seen::take(&mut app), [1, 2]);
+    assert_eq!((stats(&app).total().delivered, stats(&app).total().dropped), (2, 1));
+    assert_eq!(app.world().resource::<EventBusState<Number>>().frame().len(), 2);
+    app.update();
+
+    // In the middle of a drain too.
+    app.add_observer(|_: On<Number>, mut commands: Commands| commands.queue(remove));
+    app.update();
+    assert_eq!(Seen::take(&mut app), [3, 4, 5, 6]);
+    assert_eq!(stats(&app).total().delivered, 2);
+    assert_eq!(bus.len(), 2);
 }
 
 #[test]
@@ -104,7 +153,7 @@ fn numbers_settings_and_state_may_be_reset() {
     use tickbus::bevy::{EventBusConfig, EventBusState, EventBusStats};
     let (idle, bus) = (leak::<u8, 4, Reject>(), leak::<Number, 8, Reject>());
     let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
-    app.add_plugins(EventBusPlugin::new(idle));
+    app.add_plugins(EventBusPlugin::new(idle)).add_bus_frame::<u8>();
     publish(bus, 0..3);
     app.update();
     app.insert_resource(EventBusStats::default());

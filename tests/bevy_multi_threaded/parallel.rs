@@ -70,6 +70,7 @@ fn the_drain_stays_on_its_thread() {
         TaskPoolPlugin { task_pool_options: TaskPoolOptions::with_num_threads(3 * SYSTEMS) },
         EventBusPlugin::new(&BUS),
     ))
+    .add_bus_frame::<Sent>()
     .add_systems(EventBusDrain, (look, look, look, look).in_set(EventBusSystems::Report));
     (0..1000).for_each(|_| app.update());
     assert_eq!(ELSEWHERE.load(Relaxed), 0);
