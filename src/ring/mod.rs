@@ -124,6 +124,7 @@ pub(crate) mod latest;
 mod parts;
 mod publish;
 mod ready;
+mod search;
 mod section;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
@@ -239,6 +240,30 @@ pub struct State<T: ?Sized = [AtomicWord]> {
     entries: CachePadded<T>,
 }
 
+impl State {
+    /// Known while compiling wherever the number of slots is.
+    #[inline(always)]
+    fn shape(&self) -> Shape {
+        Shape { slots: self.entries.0.len() as Word }
+    }
+
+    #[inline(always)]
+    fn entry(&self, position: Word) -> &AtomicWord {
+        let index = self.shape().index(position);
+        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
+        unsafe { self.entries.0.get_unchecked(index) }
+    }
+
+    /// As `first_younger`, where the entry at `position` is no younger: see `search.rs`.
+    #[cold]
+    #[inline(never)]
+    fn next_younger<P: Policy>(&self, position: Word, entry: Word, age: Word) -> (Word, Word) {
+        // Acquire: as in `first_younger`.
+        let load = |position| self.entry(position).load(Acquire);
+        self.shape().find_younger::<P>(position, entry, age, load)
+    }
+}
+
 /// What the number of entries makes of a word.
 ///
 /// ```text
@@ -313,15 +338,6 @@ impl Shape {
         (age & (self.lap() - 1)) / self.slots
     }
 
-    /// Where to go on from a position whose entry is committed, or of a later lap: then the one of a lap
-    /// before that was committed, and so was all before.
-    #[inline(always)]
-    const fn next(self, entry: Word, position: Word) -> Word {
-        let laps = self.age(entry, position) & self.lap().wrapping_neg();
-        let ahead = if laps == 0 { 0 } else { (laps >> LAP) - self.slots };
-        position.wrapping_add(ahead).wrapping_add(1)
-    }
-
     /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
     #[inline(always)]
     const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
@@ -381,17 +397,14 @@ impl<E> Clone for Core<'_, E> {
 impl<E> Copy for Core<'_, E> {}
 
 impl<'a, E> Core<'a, E> {
-    /// Known while compiling wherever the number of slots is.
     #[inline(always)]
     fn shape(self) -> Shape {
-        Shape { slots: self.state.entries.0.len() as Word }
+        self.state.shape()
     }
 
     #[inline(always)]
     fn entry(self, position: Word) -> &'a AtomicWord {
-        let index = self.shape().index(position);
-        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
-        unsafe { self.state.entries.0.get_unchecked(index) }
+        self.state.entry(position)
     }
 
     /// # Safety
@@ -432,31 +445,7 @@ impl<'a, E> Core<'a, E> {
         if before(self.shape().age(entry, position), age) {
             return (position, entry);
         }
-        self.next_younger::<P>(position, entry, age)
-    }
-
-    /// As `first_younger`, where the entry at `position` is no younger.
-    #[cold]
-    #[inline(never)]
-    fn next_younger<P: Policy>(
-        self,
-        mut position: Word,
-        mut entry: Word,
-        age: Word,
-    ) -> (Word, Word) {
-        let shape = self.shape();
-        loop {
-            let found = shape.age(entry, position);
-            position = shape.next(entry, position);
-            if !P::EVICTS {
-                position = position.wrapping_add(shape.run(found));
-            }
-            // Acquire: as in `first_younger`.
-            entry = self.entry(position).load(Acquire);
-            if before(shape.age(entry, position), age) {
-                return (position, entry);
-            }
-        }
+        self.state.next_younger::<P>(position, entry, age)
     }
 
     /// Where the committed events end.

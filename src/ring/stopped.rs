@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::publish::Claim;
 use super::{Cell, Core, Policy, Reader, Ring};
 
-struct Rejecting;
+pub(super) struct Rejecting;
 
 impl Policy for Rejecting {
     const EVICTS: bool = false;
@@ -19,7 +19,7 @@ impl Policy for Rejecting {
     type Spare<E> = [Cell<E>; 0];
 }
 
-struct Displacing;
+pub(super) struct Displacing;
 
 impl Policy for Displacing {
     const EVICTS: bool = true;
@@ -29,10 +29,14 @@ impl Policy for Displacing {
 }
 
 /// A small generator of numbers: xorshift.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -109,7 +113,7 @@ fn append<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History
     assert!(core.claim_consumer());
     let mut reader = Reader::new(core);
     let mut span = reader.freeze::<P>();
-    Reader::<Counted>::shorten(&mut span, most);
+    reader.shorten::<P>(&mut span, most);
     let mut events = Vec::new();
     let count = reader.append::<P>(&mut span, &mut events);
     assert_eq!(count, events.len());
@@ -131,7 +135,7 @@ fn check_counts<P: Policy, const N: usize>(
 }
 
 fn history<P: Policy, const N: usize>(seed: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Random::new(seed);
     let token = Rc::new(());
     let alive = || Rc::strong_count(&token) - 1;
     let mut ring = Ring::<Counted, N, P>::new();
