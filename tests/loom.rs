@@ -1160,7 +1160,7 @@ fn the_generations_of_a_tick_beside_a_publisher() {
 #[test]
 fn ticks_tell_every_displaced_event_once() {
     for reverse in [false, true] {
-        outcomes(2, 500, [0, 1, 2, 3], move || {
+        outcomes(1, 100, [1, 2, 3], move || {
             let bus = Arc::new(Bus::<Numbered, 2, DropOldest>::new());
             bus.publish(Numbered::Once(1)).unwrap();
             bus.publish(Numbered::Once(2)).unwrap();
@@ -1173,7 +1173,7 @@ fn ticks_tell_every_displaced_event_once() {
             });
             let mut ticked = Ticked::new(&bus);
             let c = Box::new(move || {
-                let reports = ticked.tick(3, Budget::events(1));
+                let reports = ticked.tick(2, Budget::events(1));
                 assert!(ticked.seen.is_sorted());
                 reports
             });
@@ -1189,7 +1189,7 @@ fn ticks_tell_every_displaced_event_once() {
 #[test]
 fn ticks_beside_two_displacing_publishers() {
     for reverse in [false, true] {
-        outcomes(1, 100, [0, 1, 2], move || {
+        outcomes(1, 100, [1, 2], move || {
             let bus = Arc::new(Bus::<Numbered, 2, DropOldest>::new());
             bus.publish(Numbered::Once(1)).unwrap();
             bus.publish(Numbered::Once(2)).unwrap();
@@ -1201,7 +1201,7 @@ fn ticks_beside_two_displacing_publishers() {
                 }) as Task<_>
             });
             let mut ticked = Ticked::new(&bus);
-            let c = Box::new(move || ticked.tick(2, Budget::events(1)));
+            let c = Box::new(move || ticked.tick(1, Budget::events(1)));
             let mut reports = run(vec![a, b, c], reverse).concat();
             reports.extend(Ticked::new(&bus).tick(1, Budget::unlimited()));
             accounted(&bus, &reports);
