@@ -1127,6 +1127,9 @@ fn the_generations_of_a_tick_beside_a_publisher() {
             (vec![1, 2, 10], 2),
             (vec![1, 2, 10, 20], 2),
         ];
+        // loom does not try every order of sections.
+        let expected =
+            expected.into_iter().filter(|it| !cfg!(tickbus_sections) || it.0 != [1, 10, 2]);
         outcomes(3, 100, expected, move || {
             let bus = Arc::new(Bus::<Numbered, 4>::new());
             let b = Arc::clone(&bus);

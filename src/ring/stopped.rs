@@ -272,6 +272,33 @@ fn the_room_of_another_age() {
     assert!(ring.publish((4, Rc::clone(&token))).is_err(), "four is all there is room for");
 }
 
+/// What the consumer is told of losses, in parts of different moments: never less than none, and none twice.
+#[test]
+fn losses_that_were_told_too_early() {
+    fn check<P: Policy>() {
+        let mut ring = Ring::<Counted, 4, P>::new();
+        let token = Rc::new(());
+        let publish = |ring: &Ring<Counted, 4, P>, count: usize| {
+            for number in 0..count {
+                if ring.publish((number, Rc::clone(&token))).is_err() {
+                    ring.core().turn_away(1);
+                }
+            }
+        };
+        publish(&ring, 6);
+        assert_eq!(ring.core().account::<P>(), (4, 2));
+        *ring.state.told.get_mut() += 3;
+        assert_eq!(ring.core().account::<P>(), (4, 0), "three more were told than there are");
+        publish(&ring, 1);
+        assert_eq!(ring.core().account::<P>(), (4, 0));
+        publish(&ring, 3);
+        assert_eq!(ring.core().account::<P>(), (4, 1), "three of them have been told before");
+        assert_eq!(ring.core().account::<P>(), (4, 0));
+    }
+    check::<Rejecting>();
+    check::<Displacing>();
+}
+
 /// A hint that a publisher stopped before it stored it, and stored when others had gone on.
 #[cfg(not(tickbus_sections))]
 #[test]
