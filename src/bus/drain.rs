@@ -28,7 +28,8 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
 
     /// The same events, but `most` at most: as `take`, without counting them one by one.
     ///
-    /// On a [`DropOldest`](crate::DropOldest) bus those that are displaced meanwhile count as well.
+    /// Counts from here: events that were taken or displaced before do not count. On a
+    /// [`DropOldest`](crate::DropOldest) bus, events that are displaced later do.
     ///
     /// # Examples
     ///

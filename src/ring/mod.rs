@@ -25,8 +25,9 @@
 //! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it. Into a vector,
 //!   up to 64 of them at a time.
 //!
-//! A batch claims several cells at once, and commits them by one compare-and-swap as a *run*, whose first
-//! entry says how long it is; if others are in the middle of a publish, one by one.
+//! A batch claims several cells of one block at once, and commits them by one compare-and-swap as a *run*,
+//! whose first entry says how long it is; if others are in the middle of a publish, one by one. `search.rs`
+//! says what a block is.
 //!
 //! A ring that displaces has no `alloc`: the state of an entry tells.
 //!
@@ -53,9 +54,10 @@
 //!
 //! **Commits are in order.** `tail` is a hint: everything before it is committed, and what is behind it
 //! may be too. It is only stored after the entry before it was committed, whose committer had found all
-//! before that one committed. A hint may go back when a publisher that was stopped before storing it
-//! goes on; an entry found at it then says by how many laps it is behind, and the walk from there is at
-//! most one lap.
+//! before that one committed. A hint goes back when a publisher that was interrupted before storing it
+//! goes on. From any hint the end is found in at most `log2(N / B) + 6 + B` reads of entries at a quiet
+//! moment, where `B` is the block: 1 on a ring that displaces and where words have 32 bits, else
+//! `min(64, N)`. Each concurrent publish may add as many. See `search.rs`.
 //!
 //! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
 //! `p` overwrites the entry that named the free cell of `p`, which was claimed before: claims are never
