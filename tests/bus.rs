@@ -11,7 +11,8 @@ use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 use tickbus::{
-    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject, Stats,
+    Awaited, Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject,
+    Stats,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -982,6 +983,100 @@ fn a_drain_of_at_most_so_many_leaves_the_rest() {
     }
     check::<Reject>();
     check::<DropOldest>();
+}
+
+/// 6 events of 8, and three are taken: whatever comes next counts from there.
+#[test]
+fn a_drain_is_shortened_from_where_it_is() {
+    fn check<P: Overrun>() {
+        for most in 0..5 {
+            let left = [4, 5, 6].into_iter().take(most).collect::<Vec<_>>();
+            let bus: Bus<u8, 8, P> = Bus::new();
+            let mut events = bus.consumer().unwrap();
+            assert!((1..=6).all(|event| bus.publish(event).is_ok()));
+            let mut drain = events.drain();
+            assert!(drain.by_ref().take(3).eq([1, 2, 3]));
+            // More than a lap, if it never ended.
+            assert!(drain.at_most(most).take(20).eq(left.iter().copied()));
+            assert_eq!(bus.stats().handled, 3 + left.len());
+            conserved(bus.stats());
+
+            let mut alone: Bus<u8, 8, P> = Bus::new();
+            assert!((1..=6).all(|event| alone.publish_mut(event).is_ok()));
+            let mut drain = alone.drain_mut();
+            assert!(drain.by_ref().take(3).eq([1, 2, 3]));
+            assert!(drain.at_most(most).take(20).eq(left.iter().copied()));
+            conserved(alone.stats());
+        }
+    }
+    check::<Reject>();
+    check::<DropOldest>();
+    check::<DropNewest>();
+}
+
+#[test]
+fn an_awaited_drain_is_shortened_from_where_it_is() {
+    fn check<P: Overrun>() {
+        let bus: Awaited<Bus<u8, 8, P>, 1> = Awaited::new(Bus::new());
+        let mut events = bus.consumer().unwrap();
+        assert!((1..=6).all(|event| bus.publish(event).is_ok()));
+        let mut drain = events.drain();
+        assert!(drain.by_ref().take(3).eq([1, 2, 3]));
+        assert!(drain.at_most(1).take(20).eq([4]));
+        assert_eq!(bus.stats().pending, 2);
+    }
+    check::<Reject>();
+    check::<DropOldest>();
+    check::<DropNewest>();
+}
+
+/// What was displaced before the drain was shortened does not count, what is displaced later does.
+#[test]
+fn a_drain_is_shortened_to_events_that_are_there() {
+    let bus: Bus<u8, 4, DropOldest> = Bus::new();
+    let mut events = bus.consumer().unwrap();
+    bus.publish_batch(&[1, 2, 3, 4]).unwrap();
+    let drain = events.drain();
+    bus.publish_batch(&[5, 6]).unwrap();
+    assert!(drain.at_most(1).eq([3]));
+    let drain = events.drain().at_most(1);
+    bus.publish_batch(&[7, 8]).unwrap();
+    assert!(drain.eq([0; 0]), "4 was displaced");
+    let drain = events.drain();
+    bus.publish_batch(&[9, 10, 11, 12, 13]).unwrap();
+    assert!(drain.at_most(2).eq([0; 0]), "all were displaced");
+    assert!(events.drain().eq([10, 11, 12, 13]));
+    conserved(bus.stats());
+}
+
+/// A vector that cannot grow panics before an event is taken, and one that need not grow stays where it is.
+#[cfg(feature = "alloc")]
+#[test]
+fn room_in_a_vector_is_made_before_the_first_event_is_taken() {
+    fn check<P: Overrun>() {
+        let mut bus: Bus<(), 4, P> = Bus::new();
+        let mut full = vec![(); usize::MAX];
+        bus.publish(()).unwrap();
+        let mut consumer = bus.consumer().unwrap();
+        assert!(panics(|| consumer.drain().append_to(&mut full)));
+        drop(consumer);
+        assert_eq!((bus.stats().handled, bus.stats().pending), (0, 1));
+        assert!(panics(|| bus.drain_mut().append_to(&mut full)));
+        assert_eq!((bus.stats().handled, bus.stats().pending), (0, 1));
+
+        let bus: Bus<u8, 8, P> = Bus::new();
+        assert!((1..=6).all(|event| bus.publish(event).is_ok()));
+        let mut consumer = bus.consumer().unwrap();
+        let mut drain = consumer.drain();
+        assert!(drain.by_ref().take(3).eq([1, 2, 3]));
+        let mut events = Vec::with_capacity(3);
+        let place = events.as_ptr();
+        assert_eq!(drain.append_to(&mut events), 3);
+        assert_eq!((events.as_ptr(), &events[..]), (place, &[4, 5, 6][..]));
+    }
+    check::<Reject>();
+    check::<DropOldest>();
+    check::<DropNewest>();
 }
 
 /// Moved by the chunk, at whatever place of a ring and whoever published them.

@@ -385,6 +385,28 @@ fn the_generations_end_when_nothing_is_left() {
     assert_eq!((report.handled, report.generations), (3, 1));
 }
 
+/// Each generation is a drain of its own, which marks what it finds. Nothing else reads the counts here.
+#[test]
+fn every_generation_raises_the_high_water_mark() {
+    fn check<P: Overrun>() {
+        fn three<P: Overrun>(bus: &mut &Bus<Input, 8, P>, event: &Input) {
+            if let Tilt(number @ 0..10) = *event {
+                assert!((10..13).all(|more| bus.publish(Tilt(number + more)).is_ok()));
+            }
+        }
+        let table: Dispatch<Input, &Bus<Input, 8, P>, KINDS> = Dispatch::new().on(">", three::<P>);
+        let bus: Bus<Input, 8, P> = Bus::new();
+        bus.publish(Tilt(0)).unwrap();
+        let mut consumer = bus.consumer().unwrap();
+        let report = table.tick(&mut &bus, &mut consumer, Budget::unlimited().generations(2));
+        assert_eq!((report.handled, report.left), (4, 0));
+        assert_eq!(bus.stats().high_water, 3);
+    }
+    check::<tickbus::Reject>();
+    check::<DropOldest>();
+    check::<DropNewest>();
+}
+
 #[test]
 fn a_budget_spans_the_generations() {
     static TABLE: Dispatch<Input, Loop<'static, 8, tickbus::Reject>, KINDS> =

@@ -14,7 +14,10 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread;
 use models::{Task, outcomes, run};
-use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Single};
+use tickbus::{
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject,
+    Report, Single,
+};
 
 /// A consumer that drains `times` times.
 fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<u32> {
@@ -783,7 +786,7 @@ fn counts_beside_all_work() {
             });
         }
     }
-    check::<tickbus::Reject>();
+    check::<Reject>();
     check::<DropOldest>();
 }
 
@@ -1003,6 +1006,253 @@ fn a_lane_by_the_chunk() {
             lane.consumer().unwrap().drain().append_to(&mut all);
             assert_eq!(all, [1, 2, 3, 4][..all.len()]);
             all.len()
+        });
+    }
+}
+
+/// A publisher that is interrupted before it stores the hint stores it when others have published: whoever
+/// looks for the end from there finds it, and has seen every event before it.
+#[test]
+fn a_hint_that_is_behind() {
+    fn check<P: Overrun + 'static>(preemptions: usize) {
+        for reverse in [false, true] {
+            outcomes(preemptions, 500, [()], move || {
+                let bus = Arc::new(Bus::<u32, 4, P>::new());
+                let (out, taken) = slot();
+                let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+                run(
+                    vec![
+                        Box::new(move || a.publish(1).unwrap()),
+                        Box::new(move || {
+                            b.publish_batch(&[10, 11]).unwrap();
+                            b.publish(12).unwrap();
+                        }),
+                        Box::new(move || put(&out, drain(&c, 1))),
+                    ],
+                    reverse,
+                );
+                let mut all = get(&taken);
+                all.extend(drain(&bus, 1));
+                // From the hint that is behind, too.
+                bus.publish(13).unwrap();
+                all.extend(drain(&bus, 1));
+                conserved(&bus);
+                let own: Vec<_> = all.iter().copied().filter(|event| *event != 1).collect();
+                assert_eq!((own, all.len()), (vec![10, 11, 12, 13], 5));
+            });
+        }
+    }
+    check::<Reject>(1);
+    check::<DropOldest>(1);
+}
+
+// ---- Ticks -------------------------------------------------------------------------------------
+
+tickbus::events! {
+    #[derive(Clone, Copy, Debug)]
+    enum Numbered {
+        #[subject = "numbered.once"]
+        Once(u32),
+        /// Its handler publishes another one.
+        #[subject = "numbered.twice"]
+        Twice(u32),
+    }
+}
+
+/// What the handlers of a tick work on.
+struct Ticked<P: Overrun, const N: usize> {
+    bus: Arc<Bus<Numbered, N, P>>,
+    seen: Vec<u32>,
+}
+
+impl<P: Overrun, const N: usize> Ticked<P, N> {
+    const TABLE: Dispatch<Numbered, Self, { Numbered::KINDS }> =
+        Dispatch::new().on("numbered.*", |ticked, event| {
+            let (Numbered::Once(number) | Numbered::Twice(number)) = *event;
+            ticked.seen.push(number);
+            if let Numbered::Twice(number) = *event {
+                let _ = ticked.bus.publish(Numbered::Once(10 * number));
+            }
+        });
+
+    fn new(bus: &Arc<Bus<Numbered, N, P>>) -> Self {
+        Self { bus: Arc::clone(bus), seen: Vec::new() }
+    }
+
+    /// Ticks so often with one consumer.
+    fn tick(&mut self, times: usize, budget: Budget) -> Vec<Report> {
+        let bus = Arc::clone(&self.bus);
+        let mut consumer = bus.consumer().unwrap();
+        (0..times).map(|_| Self::TABLE.tick(self, &mut consumer, budget)).collect()
+    }
+}
+
+/// The sum over all ticks is what the bus counts, and what each of them says is possible.
+fn accounted<const N: usize, P: Overrun>(bus: &Bus<Numbered, N, P>, reports: &[Report]) {
+    let stats = bus.stats();
+    let sum = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
+    assert!(reports.iter().all(|report| report.left <= N), "{reports:?}");
+    assert!(reports.iter().all(|report| report.dropped <= stats.dropped()), "{reports:?}");
+    assert_eq!(sum(|report| report.handled), stats.handled, "{reports:?} {stats:?}");
+    assert_eq!(sum(|report| report.dropped), stats.dropped(), "{reports:?} {stats:?}");
+    assert_eq!(sum(|report| report.refused), stats.refused, "{reports:?} {stats:?}");
+    assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
+    assert_eq!(reports.last().map(|report| report.left), Some(stats.pending));
+}
+
+/// A tick beside two publishers handles what it finds, and says what it leaves.
+#[test]
+fn a_tick_beside_publishers() {
+    for reverse in [false, true] {
+        let expected = [vec![], vec![1], vec![1, 2], vec![2], vec![2, 1]];
+        outcomes(2, 500, expected, move || {
+            let bus = Arc::new(Bus::<Numbered, 2>::new());
+            let [a, b] = [1, 2].map(|number| {
+                let bus = Arc::clone(&bus);
+                Box::new(move || {
+                    bus.publish(Numbered::Once(number)).unwrap();
+                    Vec::new()
+                }) as Task<_>
+            });
+            let mut ticked = Ticked::new(&bus);
+            let (out, taken) = slot();
+            let c = Box::new(move || {
+                let reports = ticked.tick(1, Budget::unlimited());
+                assert_eq!(reports[0].handled, ticked.seen.len());
+                put(&out, ticked.seen);
+                reports
+            });
+            let mut reports = run(vec![a, b, c], reverse).concat();
+            let taken = get(&taken);
+            let mut rest = Ticked::new(&bus);
+            reports.extend(rest.tick(1, Budget::unlimited()));
+            accounted(&bus, &reports);
+            let mut all = [&taken[..], &rest.seen].concat();
+            all.sort_unstable();
+            assert_eq!(all, [1, 2]);
+            taken
+        });
+    }
+}
+
+/// What a handler publishes is of the next generation, also where others publish meanwhile.
+#[test]
+fn the_generations_of_a_tick_beside_a_publisher() {
+    for reverse in [false, true] {
+        // What the tick found, in its one or two generations.
+        let expected = [
+            (vec![], 0),
+            (vec![1, 10], 2),
+            (vec![1, 10, 2], 2),
+            (vec![1, 2, 10], 2),
+            (vec![1, 2, 10, 20], 2),
+        ];
+        // loom does not try every order of sections.
+        let expected =
+            expected.into_iter().filter(|it| !cfg!(tickbus_sections) || it.0 != [1, 10, 2]);
+        outcomes(3, 100, expected, move || {
+            let bus = Arc::new(Bus::<Numbered, 4>::new());
+            let b = Arc::clone(&bus);
+            let a = Box::new(move || {
+                b.publish(Numbered::Twice(1)).unwrap();
+                b.publish(Numbered::Twice(2)).unwrap();
+                Vec::new()
+            });
+            let mut ticked = Ticked::new(&bus);
+            let (out, taken) = slot();
+            let c = Box::new(move || {
+                let reports = ticked.tick(1, Budget::unlimited().generations(2));
+                put(&out, ticked.seen);
+                reports
+            });
+            let mut reports = run(vec![a, c], reverse).concat();
+            let generations = reports[0].generations;
+            let taken = get(&taken);
+            let mut rest = Ticked::new(&bus);
+            reports.extend(rest.tick(1, Budget::unlimited().generations(3)));
+            accounted(&bus, &reports);
+            let mut all = [&taken[..], &rest.seen].concat();
+            all.sort_unstable();
+            assert_eq!(all, [1, 2, 10, 20]);
+            (taken, generations)
+        });
+    }
+}
+
+/// Ticks of one event each on a bus that displaces: every loss is told once, by the tick that comes next.
+#[test]
+fn ticks_tell_every_displaced_event_once() {
+    for reverse in [false, true] {
+        outcomes(1, 100, [1, 2, 3], move || {
+            let bus = Arc::new(Bus::<Numbered, 2, DropOldest>::new());
+            bus.publish(Numbered::Once(1)).unwrap();
+            bus.publish(Numbered::Once(2)).unwrap();
+            let b = Arc::clone(&bus);
+            let a = Box::new(move || {
+                for number in 3..=5 {
+                    b.publish(Numbered::Once(number)).unwrap();
+                }
+                Vec::new()
+            });
+            let mut ticked = Ticked::new(&bus);
+            let c = Box::new(move || {
+                let reports = ticked.tick(2, Budget::events(1));
+                assert!(ticked.seen.is_sorted());
+                reports
+            });
+            let mut reports = run(vec![a, c], reverse).concat();
+            reports.extend(Ticked::new(&bus).tick(1, Budget::unlimited()));
+            accounted(&bus, &reports);
+            bus.stats().dropped()
+        });
+    }
+}
+
+/// As above with two publishers, who may displace one another's events.
+#[test]
+fn ticks_beside_two_displacing_publishers() {
+    for reverse in [false, true] {
+        outcomes(1, 100, [1, 2], move || {
+            let bus = Arc::new(Bus::<Numbered, 2, DropOldest>::new());
+            bus.publish(Numbered::Once(1)).unwrap();
+            bus.publish(Numbered::Once(2)).unwrap();
+            let [a, b] = [3, 4].map(|number| {
+                let bus = Arc::clone(&bus);
+                Box::new(move || {
+                    let _ = bus.publish(Numbered::Once(number));
+                    Vec::new()
+                }) as Task<_>
+            });
+            let mut ticked = Ticked::new(&bus);
+            let c = Box::new(move || ticked.tick(1, Budget::events(1)));
+            let mut reports = run(vec![a, b, c], reverse).concat();
+            reports.extend(Ticked::new(&bus).tick(1, Budget::unlimited()));
+            accounted(&bus, &reports);
+            bus.stats().dropped()
+        });
+    }
+}
+
+/// What a full bus refuses is told by the next tick.
+#[test]
+fn ticks_tell_what_was_refused() {
+    for reverse in [false, true] {
+        outcomes(3, 100, [0, 1, 2], move || {
+            let bus = Arc::new(Bus::<Numbered, 2>::new());
+            bus.publish(Numbered::Once(1)).unwrap();
+            let b = Arc::clone(&bus);
+            let a = Box::new(move || {
+                for number in 2..=4 {
+                    let _ = b.publish(Numbered::Once(number));
+                }
+                Vec::new()
+            });
+            let mut ticked = Ticked::new(&bus);
+            let c = Box::new(move || ticked.tick(2, Budget::events(1)));
+            let mut reports = run(vec![a, c], reverse).concat();
+            reports.extend(Ticked::new(&bus).tick(1, Budget::unlimited()));
+            accounted(&bus, &reports);
+            bus.stats().refused
         });
     }
 }

@@ -489,3 +489,53 @@ fn a_drain_that_has_ended_stays_ended() {
     let ends = [publisher.unwrap().join(), consumer.unwrap().join()];
     assert!(ends.iter().all(Result::is_ok));
 }
+
+/// Drains that are shortened at any place while others publish, and displace: each ends, hands out no more
+/// than it may, in order, and everything is counted.
+#[test]
+fn drains_that_are_shortened_meanwhile() {
+    const PUBLISHERS: usize = 2;
+    const EVENTS: usize = 20_000;
+
+    fn check<P: Overrun + Sync + 'static>() {
+        let token = Arc::new(());
+        let bus: Bus<Message<2>, 8, P> = Bus::new();
+        let done = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for publisher in 0..PUBLISHERS {
+                let (bus, token, done) = (&bus, &token, &done);
+                scope.spawn(move || {
+                    for number in 0..EVENTS {
+                        let _ = bus.publish(Message::new(publisher, number, token));
+                    }
+                    done.fetch_add(1, Ordering::Release);
+                });
+            }
+            let mut consumer = bus.consumer().unwrap();
+            let mut seen = Seen::new(PUBLISHERS, true);
+            let mut round = 0;
+            loop {
+                let is_over = done.load(Ordering::Acquire) == PUBLISHERS;
+                let (first, most) = (round % 5, round / 5 % 4);
+                round += 1;
+                let mut drain = consumer.drain();
+                drain.by_ref().take(first).for_each(|message| seen.check(&message));
+                let before = seen.count;
+                drain.at_most(most).for_each(|message| seen.check(&message));
+                assert!(seen.count - before <= most);
+                if is_over && consumer.backlog() == 0 {
+                    break;
+                }
+            }
+            assert_eq!(seen.count, bus.stats().handled);
+        });
+        let stats = bus.stats();
+        assert_eq!(stats.published + stats.refused, PUBLISHERS * EVENTS);
+        conserved(stats);
+        drop(bus);
+        assert_eq!(Arc::strong_count(&token), 1);
+    }
+    check::<Reject>();
+    check::<DropOldest>();
+    check::<DropNewest>();
+}

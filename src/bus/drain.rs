@@ -7,7 +7,7 @@ use core::iter::FusedIterator;
 
 use super::consumer::Consumer;
 use super::overrun::Overrun;
-use crate::ring::{Reader, Span};
+use crate::ring::Span;
 
 /// The events that were queued when [`Consumer::drain`] was called.
 ///
@@ -28,7 +28,8 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
 
     /// The same events, but `most` at most: as `take`, without counting them one by one.
     ///
-    /// On a [`DropOldest`](crate::DropOldest) bus those that are displaced meanwhile count as well.
+    /// Counts from here: events that were taken or displaced before do not count. On a
+    /// [`DropOldest`](crate::DropOldest) bus, events that are displaced later do.
     ///
     /// # Examples
     ///
@@ -44,7 +45,7 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     /// ```
     #[inline]
     pub fn at_most(mut self, most: usize) -> Self {
-        Reader::<E>::shorten(&mut self.span, most);
+        self.consumer.reader.shorten::<P>(&mut self.span, most);
         self
     }
 
@@ -196,7 +197,7 @@ mod exclusive {
         /// The same events, but `most` at most: as [`Drain::at_most`](crate::Drain::at_most).
         #[inline]
         pub fn at_most(mut self, most: usize) -> Self {
-            Reader::<E>::shorten(&mut self.span, most);
+            Reader::new(self.ring.core()).shorten::<P>(&mut self.span, most);
             self
         }
 

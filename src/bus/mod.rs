@@ -56,6 +56,22 @@ use crate::{Claimed, Full};
 /// meets another one halfway pauses for 64 spin hints before it goes around, and up to 448 in all while
 /// the other gets on.
 ///
+/// # Bounds
+///
+/// Every operation takes constant time without contention. A publisher that is interrupted for a while may
+/// leave behind an old hint of where the bus ends. Until the next publish mends it, a publish, a drain, a
+/// tick or a reading of the counts searches for the end. One search reads, however many events have passed:
+///
+/// | target | policy | words, at most |
+/// |---|---|---|
+/// | 64-bit atomics | [`Reject`], [`DropNewest`] | `log2(N) + 64` |
+/// | 64-bit atomics | [`DropOldest`] | `log2(N) + 7` |
+/// | 32-bit atomics | any | `log2(N) + 7` |
+/// | without compare-and-swap | any | none: there is no search |
+///
+/// A publish searches twice at most, and so does each generation of a tick of a [`DropOldest`] bus. A drain
+/// or a reading searches once, and [`Drain::at_most`] of a [`DropOldest`] bus once more. Each publish that ends during a search may make the search start again.
+///
 /// # Order
 ///
 /// Events of one publisher are taken in the order of their publishing, and so are events of which one
@@ -114,8 +130,9 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
 
     /// Publishes `event`.
     ///
-    /// Never blocks. Publishing with nobody to consume is fine: the event waits. Constant time, and one
-    /// step more for each publish that is under way at the same time or, once, has ended out of turn.
+    /// Never blocks. An event that is published before a consumer exists waits for one. Takes constant time
+    /// without contention. Each concurrent publish may add a step, and an interrupted one may add two
+    /// [searches](Bus#bounds) of at most `log2(N) + 64` steps each.
     ///
     /// # Errors
     ///

@@ -87,6 +87,12 @@ impl Model {
         self.waiting.back().copied()
     }
 
+    /// The last event of a drain that ends after `most` of those that are left.
+    fn shorten(&self, last: Option<u32>, most: usize) -> Option<u32> {
+        let left = self.waiting.iter().take_while(|event| Some(**event) <= last);
+        left.take(most).last().copied()
+    }
+
     fn take(&mut self, last: Option<u32>) -> Option<u32> {
         self.waiting.front().filter(|front| Some(**front) <= last)?;
         self.stats.handled = self.stats.handled.wrapping_add(1);
@@ -205,6 +211,8 @@ enum Shared {
     Batch(usize),
     /// Takes so many at most; before each one, so many are published.
     Drain(usize, usize),
+    /// Takes so many, then at most so many of the others; before each one, so many are published.
+    Shorten(usize, usize, usize),
     /// Takes all, by internal iteration; while each is looked at, so many are published.
     DrainAll(usize),
     /// Takes at most so many at once, behind one that is there.
@@ -221,6 +229,8 @@ enum Exclusive {
     Publish,
     Batch(usize),
     Drain(usize),
+    /// Takes so many, then at most so many of the others.
+    Shorten(usize, usize),
     DrainAll,
     #[cfg(feature = "alloc")]
     Append,
@@ -238,6 +248,8 @@ fn shared() -> impl Strategy<Value = Shared> {
         8 => Just(Shared::Publish),
         3 => (0..12_usize).prop_map(Shared::Batch),
         4 => (0..6_usize, 0..3_usize).prop_map(|(take, publish)| Shared::Drain(take, publish)),
+        3 => (0..6_usize, 0..6_usize, 0..4_usize)
+            .prop_map(|(take, most, publish)| Shared::Shorten(take, most, publish)),
         3 => (0..3_usize).prop_map(Shared::DrainAll),
         3 => append(),
         1 => Just(Shared::ForgetDrain),
@@ -258,6 +270,7 @@ fn exclusive() -> impl Strategy<Value = Exclusive> {
         8 => Just(Exclusive::Publish),
         3 => (0..12_usize).prop_map(Exclusive::Batch),
         4 => (0..6_usize).prop_map(Exclusive::Drain),
+        2 => (0..6_usize, 0..6_usize).prop_map(|(take, most)| Exclusive::Shorten(take, most)),
         2 => Just(Exclusive::DrainAll),
         2 => append_mut(),
         1 => Just(Exclusive::ForgetDrain),
@@ -327,6 +340,25 @@ fn run_shared<E: Sample, const N: usize, P: Overrun>(
                 for _ in 0..take {
                     (0..between).for_each(|_| publish(bus, model, token));
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
+                }
+            }
+            Shared::Shorten(take, most, between) => {
+                let last = model.freeze();
+                let mut drain = consumer.drain();
+                for _ in 0..take {
+                    (0..between).for_each(|_| publish(bus, model, token));
+                    assert_eq!(drain.next().map(|event| event.number()), model.take(last));
+                }
+                (0..between).for_each(|_| publish(bus, model, token));
+                let last = model.shorten(last, most);
+                let mut drain = drain.at_most(most);
+                loop {
+                    let event = drain.next().map(|event| event.number());
+                    assert_eq!(event, model.take(last));
+                    if event.is_none() {
+                        break;
+                    }
+                    (0..between).for_each(|_| publish(bus, model, token));
                 }
             }
             Shared::DrainAll(between) => {
@@ -422,6 +454,18 @@ fn run_exclusive<E: Sample, const N: usize, P: Overrun>(
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 }
             }
+            Exclusive::Shorten(take, most) => {
+                let last = model.freeze();
+                let mut drain = bus.drain_mut();
+                for _ in 0..take {
+                    assert_eq!(drain.next().map(|event| event.number()), model.take(last));
+                }
+                let last = model.shorten(last, most);
+                let mut drain = drain.at_most(most);
+                for _ in 0..=most {
+                    assert_eq!(drain.next().map(|event| event.number()), model.take(last));
+                }
+            }
             Exclusive::DrainAll => {
                 let last = model.freeze();
                 bus.drain_mut()
@@ -491,6 +535,18 @@ fn run_lane<E: Sample, const N: usize>(operations: Vec<Shared>) {
                     (0..between).for_each(|_| publish(&mut producer, &mut model));
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 }
+            }
+            Shared::Shorten(take, most, between) => {
+                let last = model.freeze();
+                let mut drain = consumer.drain();
+                for _ in 0..take {
+                    (0..between).for_each(|_| publish(&mut producer, &mut model));
+                    assert_eq!(drain.next().map(|event| event.number()), model.take(last));
+                }
+                let last = model.shorten(last, most);
+                let taken = drain.at_most(most).map(|event| event.number());
+                taken.for_each(|event| assert_eq!(Some(event), model.take(last)));
+                assert_eq!(model.take(last), None);
             }
             Shared::DrainAll(between) => {
                 let last = model.freeze();

@@ -7,8 +7,9 @@ use crate::ring::{Core, Policy};
 /// At every quiet moment, when no publish and no take is under way,
 /// `published == handled + dropped() + pending`. An event whose publishing has begun counts as pending;
 /// while others are at work on the bus a reading is an estimate. (One that interrupts a take from a
-/// [`DropOldest`](crate::DropOldest) bus may show one drop that it takes back later.) Reading takes
-/// constant time and may be done in an interrupt handler.
+/// [`DropOldest`](crate::DropOldest) bus may show one drop that it takes back later.) You can read them in
+/// an interrupt handler. Reading takes constant time, or on a [`DropOldest`](crate::DropOldest) bus after
+/// an interrupted publish a [search](crate::Bus#bounds) of at most `log2(N) + 7` steps.
 ///
 /// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`. On targets
 /// without 64-bit atomics, a [`DropOldest`](crate::DropOldest) bus must be drained at least once in 2^32

@@ -19,7 +19,7 @@ impl<E> Reader<'_, E> {
     pub(crate) fn append<P: Policy>(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
         let core = self.core();
         let before = into.len();
-        let count = span.end.wrapping_sub(span.head) as usize;
+        let count = self.left::<P>(span);
         // Before the first event moves, for this may panic.
         into.reserve(count.min(core.capacity()));
         if P::EVICTS {

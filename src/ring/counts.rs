@@ -119,6 +119,14 @@ impl<E> Core<'_, E> {
         Ends { taken, skipped, claimed }
     }
 
+    /// Where the oldest event that is not displaced is, or will be, for the consumer.
+    #[inline]
+    pub(super) fn oldest_of_consumer<P: Policy>(self) -> Word {
+        let ends = self.ends_of_consumer::<P>();
+        let (_, displaced) = ends.waiting(self.shape().slots);
+        ends.head().wrapping_add(displaced)
+    }
+
     /// How many events wait, with those that are being published.
     #[inline]
     pub(crate) fn pending<P: Policy>(self) -> usize {

@@ -3,8 +3,8 @@
 use core::ops::Deref;
 
 use super::publish::Claim;
-use super::{Cell, Policy, RUNS, Ring, Span, State, before};
-use crate::sync::{Relaxed, SECTIONS, Word};
+use super::{Cell, Policy, RUNS, Ring, Shape, Span, State, before};
+use crate::sync::{AtomicWord, Relaxed, SECTIONS, Word};
 
 /// An event that is looked at in its cell, and dropped there.
 struct Shown<'a, E>(&'a Cell<E>);
@@ -46,6 +46,19 @@ impl<E> Drop for Shown<'_, E> {
     }
 }
 
+/// The first position that is not committed, behind one whose entry, `found`, is.
+#[cold]
+#[inline(never)]
+fn first_open<P: Policy, const N: usize>(
+    entries: &mut [AtomicWord; N],
+    committed: Word,
+    found: Word,
+) -> Word {
+    let shape = Shape { slots: N as Word };
+    let load = |position| *entries[shape.index(position)].get_mut();
+    shape.find_younger::<P>(committed, found, shape.committed::<P>(), load).0
+}
+
 impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// [`publish`](Self::publish) without atomics.
     #[inline]
@@ -68,14 +81,13 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         let mut displaces = false;
         let cell;
         if P::EVICTS {
-            loop {
-                displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
-                if displaces || before(shape.age(*entry, tail), shape.committed::<P>()) {
-                    break;
-                }
-                // The hint was behind.
-                tail = shape.next(*entry, tail);
+            let found = *entry;
+            displaces = shape.is_committed_a_lap_ago::<P>(found, tail);
+            if !displaces && !before(shape.age(found, tail), shape.committed::<P>()) {
+                // The hint is behind.
+                tail = first_open::<P, N>(entries, tail, found);
                 entry = entries[shape.index(tail)].get_mut();
+                displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
             }
             cell = shape.cell::<P>(*entry, tail);
             // Nobody is in the middle of a publish, so what is not committed is free.

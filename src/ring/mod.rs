@@ -25,8 +25,9 @@
 //! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it. Into a vector,
 //!   up to 64 of them at a time.
 //!
-//! A batch claims several cells at once, and commits them by one compare-and-swap as a *run*, whose first
-//! entry says how long it is; if others are in the middle of a publish, one by one.
+//! A batch claims several cells of one block at once, and commits them by one compare-and-swap as a *run*,
+//! whose first entry says how long it is; if others are in the middle of a publish, one by one. `search.rs`
+//! says what a block is.
 //!
 //! A ring that displaces has no `alloc`: the state of an entry tells.
 //!
@@ -53,9 +54,10 @@
 //!
 //! **Commits are in order.** `tail` is a hint: everything before it is committed, and what is behind it
 //! may be too. It is only stored after the entry before it was committed, whose committer had found all
-//! before that one committed. A hint may go back when a publisher that was stopped before storing it
-//! goes on; an entry found at it then says by how many laps it is behind, and the walk from there is at
-//! most one lap.
+//! before that one committed. A hint goes back when a publisher that was interrupted before storing it
+//! goes on. From any hint the end is found in at most `log2(N / B) + 6 + B` reads of entries at a quiet
+//! moment, where `B` is the block: 1 on a ring that displaces and where words have 32 bits, else
+//! `min(64, N)`. Each concurrent publish may add as many. See `search.rs`.
 //!
 //! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
 //! `p` overwrites the entry that named the free cell of `p`, which was claimed before: claims are never
@@ -124,6 +126,7 @@ pub(crate) mod latest;
 mod parts;
 mod publish;
 mod ready;
+mod search;
 mod section;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
@@ -232,6 +235,30 @@ pub(crate) struct State<T: ?Sized = [AtomicWord]> {
     entries: CachePadded<T>,
 }
 
+impl State {
+    /// Known while compiling wherever the number of slots is.
+    #[inline(always)]
+    fn shape(&self) -> Shape {
+        Shape { slots: self.entries.0.len() as Word }
+    }
+
+    #[inline(always)]
+    fn entry(&self, position: Word) -> &AtomicWord {
+        let index = self.shape().index(position);
+        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
+        unsafe { self.entries.0.get_unchecked(index) }
+    }
+
+    /// As `first_younger`, where the entry at `position` is no younger: see `search.rs`.
+    #[cold]
+    #[inline(never)]
+    fn next_younger<P: Policy>(&self, position: Word, entry: Word, age: Word) -> (Word, Word) {
+        // Acquire: as in `first_younger`.
+        let load = |position| self.entry(position).load(Acquire);
+        self.shape().find_younger::<P>(position, entry, age, load)
+    }
+}
+
 /// What the number of entries makes of a word.
 ///
 /// ```text
@@ -306,15 +333,6 @@ impl Shape {
         (age & (self.lap() - 1)) / self.slots
     }
 
-    /// Where to go on from a position whose entry is committed, or of a later lap: then the one of a lap
-    /// before that was committed, and so was all before.
-    #[inline(always)]
-    const fn next(self, entry: Word, position: Word) -> Word {
-        let laps = self.age(entry, position) & self.lap().wrapping_neg();
-        let ahead = if laps == 0 { 0 } else { (laps >> LAP) - self.slots };
-        position.wrapping_add(ahead).wrapping_add(1)
-    }
-
     /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
     #[inline(always)]
     const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
@@ -374,17 +392,14 @@ impl<E> Clone for Core<'_, E> {
 impl<E> Copy for Core<'_, E> {}
 
 impl<'a, E> Core<'a, E> {
-    /// Known while compiling wherever the number of slots is.
     #[inline(always)]
     fn shape(self) -> Shape {
-        Shape { slots: self.state.entries.0.len() as Word }
+        self.state.shape()
     }
 
     #[inline(always)]
     fn entry(self, position: Word) -> &'a AtomicWord {
-        let index = self.shape().index(position);
-        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
-        unsafe { self.state.entries.0.get_unchecked(index) }
+        self.state.entry(position)
     }
 
     /// # Safety
@@ -425,31 +440,7 @@ impl<'a, E> Core<'a, E> {
         if before(self.shape().age(entry, position), age) {
             return (position, entry);
         }
-        self.next_younger::<P>(position, entry, age)
-    }
-
-    /// As `first_younger`, where the entry at `position` is no younger.
-    #[cold]
-    #[inline(never)]
-    fn next_younger<P: Policy>(
-        self,
-        mut position: Word,
-        mut entry: Word,
-        age: Word,
-    ) -> (Word, Word) {
-        let shape = self.shape();
-        loop {
-            let found = shape.age(entry, position);
-            position = shape.next(entry, position);
-            if !P::EVICTS {
-                position = position.wrapping_add(shape.run(found));
-            }
-            // Acquire: as in `first_younger`.
-            entry = self.entry(position).load(Acquire);
-            if before(shape.age(entry, position), age) {
-                return (position, entry);
-            }
-        }
+        self.state.next_younger::<P>(position, entry, age)
     }
 
     /// Where the committed events end.

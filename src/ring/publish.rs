@@ -1,10 +1,11 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
-use super::{Core, LAP, Policy, RUNS, Ring, Shape, before};
+use super::search::LONGEST_RUN;
+use super::{Core, Policy, RUNS, Ring, Shape, before};
 use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, SECTIONS, Word, pause};
 
 /// How many cells one claim of a batch takes.
-const RUN: usize = 1 << LAP;
+const RUN: usize = LONGEST_RUN as usize;
 
 /// A cell that belongs to this publisher.
 #[derive(Clone, Copy)]
@@ -134,7 +135,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     }
 
     /// Claims cells for up to `most` events on a ring that does not displace: the first position whose
-    /// entry named them, how many, and which. There are not more than `RUN`.
+    /// entry named them, how many, and which. There are not more than `RUN`, and all are of one block.
     #[inline]
     fn claim_next<const RUN: usize>(&self, most: usize) -> Option<(Word, usize, [usize; RUN])> {
         let core = self.core();
@@ -154,7 +155,11 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
                 }
                 continue;
             }
-            let count = ((shape.slots - taken) as usize).min(most).min(RUN);
+            let mut count = ((shape.slots - taken) as usize).min(most).min(RUN);
+            if RUNS && RUN > 1 {
+                let block = shape.block::<P>();
+                count = count.min((block - (alloc & (block - 1))) as usize);
+            }
             let mut cells = [0; RUN];
             let mut next = alloc;
             for cell in &mut cells[..count] {

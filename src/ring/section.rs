@@ -67,7 +67,7 @@ impl State {
     pub(super) fn commit_step(&self, cell: usize) {
         let tail = &self.front.0.tail;
         let position = tail.load(Relaxed);
-        let (entry, index) = self.entry(position);
+        let (entry, index) = self.entry_and_index(position);
         entry.store(cell as Word ^ index, Relaxed);
         // Release: pairs with the Acquire in `end`; the event is in, and its cell is named.
         tail.store(position.wrapping_add(1), Release);
@@ -83,7 +83,7 @@ impl State {
             return None;
         }
         self.taken.0.store(taken.wrapping_add(1), Relaxed);
-        let (entry, index) = self.entry(head);
+        let (entry, index) = self.entry_and_index(head);
         let oldest = entry.load(Relaxed);
         entry.store(left ^ index, Relaxed);
         Some(oldest ^ index)
@@ -96,19 +96,16 @@ impl State {
         cell as usize
     }
 
-    /// The entry with this index, and the index.
+    /// The entry of a position, and its index.
     #[inline(always)]
-    fn entry(&self, position: Word) -> (&AtomicWord, Word) {
-        let entries = &self.entries.0;
-        let index = position & (entries.len() as Word - 1);
-        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
-        (unsafe { entries.get_unchecked(index as usize) }, index)
+    fn entry_and_index(&self, position: Word) -> (&AtomicWord, Word) {
+        (self.entry(position), self.shape().index(position) as Word)
     }
 
     /// The cell that the entry of a position names.
     #[inline(always)]
     fn cell(&self, position: Word) -> usize {
-        let (entry, index) = self.entry(position);
+        let (entry, index) = self.entry_and_index(position);
         (entry.load(Relaxed) ^ index) as usize
     }
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::publish::Claim;
 use super::{Cell, Core, Policy, Reader, Ring};
 
-struct Rejecting;
+pub(super) struct Rejecting;
 
 impl Policy for Rejecting {
     const EVICTS: bool = false;
@@ -19,7 +19,7 @@ impl Policy for Rejecting {
     type Spare<E> = [Cell<E>; 0];
 }
 
-struct Displacing;
+pub(super) struct Displacing;
 
 impl Policy for Displacing {
     const EVICTS: bool = true;
@@ -29,10 +29,14 @@ impl Policy for Displacing {
 }
 
 /// A small generator of numbers: xorshift.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -109,7 +113,7 @@ fn append<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History
     assert!(core.claim_consumer());
     let mut reader = Reader::new(core);
     let mut span = reader.freeze::<P>();
-    Reader::<Counted>::shorten(&mut span, most);
+    reader.shorten::<P>(&mut span, most);
     let mut events = Vec::new();
     let count = reader.append::<P>(&mut span, &mut events);
     assert_eq!(count, events.len());
@@ -131,7 +135,7 @@ fn check_counts<P: Policy, const N: usize>(
 }
 
 fn history<P: Policy, const N: usize>(seed: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Random::new(seed);
     let token = Rc::new(());
     let alive = || Rc::strong_count(&token) - 1;
     let mut ring = Ring::<Counted, N, P>::new();
@@ -266,6 +270,33 @@ fn the_room_of_another_age() {
         assert!(ring.publish_mut((number, Rc::clone(&token))).is_ok());
     }
     assert!(ring.publish((4, Rc::clone(&token))).is_err(), "four is all there is room for");
+}
+
+/// What the consumer is told of losses, in parts of different moments: never less than none, and none twice.
+#[test]
+fn losses_that_were_told_too_early() {
+    fn check<P: Policy>() {
+        let mut ring = Ring::<Counted, 4, P>::new();
+        let token = Rc::new(());
+        let publish = |ring: &Ring<Counted, 4, P>, count: usize| {
+            for number in 0..count {
+                if ring.publish((number, Rc::clone(&token))).is_err() {
+                    ring.core().turn_away(1);
+                }
+            }
+        };
+        publish(&ring, 6);
+        assert_eq!(ring.core().account::<P>(), (4, 2));
+        *ring.state.told.get_mut() += 3;
+        assert_eq!(ring.core().account::<P>(), (4, 0), "three more were told than there are");
+        publish(&ring, 1);
+        assert_eq!(ring.core().account::<P>(), (4, 0));
+        publish(&ring, 3);
+        assert_eq!(ring.core().account::<P>(), (4, 1), "three of them have been told before");
+        assert_eq!(ring.core().account::<P>(), (4, 0));
+    }
+    check::<Rejecting>();
+    check::<Displacing>();
 }
 
 /// A hint that a publisher stopped before it stored it, and stored when others had gone on.

@@ -17,7 +17,7 @@ pub(crate) struct Reader<'a, E> {
 /// is `pub(crate)`.
 #[derive(Debug)]
 pub(crate) struct Span {
-    /// The head, as long as nothing is displaced.
+    /// The head, where nothing is displaced. Elsewhere it was here when the span began.
     pub(super) head: Word,
     pub(super) end: Word,
 }
@@ -50,12 +50,22 @@ impl<'a, E> Reader<'a, E> {
         Span { head, end }
     }
 
-    /// Ends a span after so many positions, if it does not end before.
+    /// How many events are before the end of a span.
     #[inline]
-    pub(crate) fn shorten(span: &mut Span, most: usize) {
-        if (span.end.wrapping_sub(span.head) as usize) > most {
-            span.end = span.head.wrapping_add(most as Word);
+    pub(super) fn left<P: Policy>(&self, span: &Span) -> usize {
+        if !P::EVICTS {
+            return span.end.wrapping_sub(span.head) as usize;
         }
+        // Publishers may have displaced all of them, and more.
+        let head = self.core.oldest_of_consumer::<P>();
+        if before(head, span.end) { span.end.wrapping_sub(head) as usize } else { 0 }
+    }
+
+    /// Ends a span after so many of its events, if it does not end before.
+    #[inline]
+    pub(crate) fn shorten<P: Policy>(&self, span: &mut Span, most: usize) {
+        let beyond = self.left::<P>(span).saturating_sub(most);
+        span.end = span.end.wrapping_sub(beyond as Word);
     }
 
     /// The next event, in order.
@@ -154,6 +164,8 @@ impl<'a, E> Reader<'a, E> {
         let shape = core.shape();
         loop {
             let head = state.head_of_consumer::<P>();
+            // Publishers move no head here, and no span ends before it.
+            debug_assert!(!before(span.end, head), "a span ends before the head");
             if head == span.end {
                 return None;
             }

@@ -28,6 +28,18 @@ pub fn start(syst: &mut SYST) {
     TICKS_PER_THOUSAND.store(long - short, Ordering::Relaxed);
 }
 
+/// Lets SysTick count again, without its interrupt, after it has served [`crate::interrupt`].
+pub fn resume() {
+    // SAFETY: SysTick belongs to this file and to `interrupt`, and neither runs now.
+    let syst = unsafe { &*SYST::PTR };
+    // SAFETY: any reload value is fine, and so is any current value.
+    unsafe {
+        syst.rvr.write(FULL);
+        syst.cvr.write(0);
+        syst.csr.write(0b101);
+    }
+}
+
 #[unsafe(naked)]
 extern "C" fn one_thousand_nops() {
     naked_asm!(".rept 1000", "nop", ".endr", "bx lr")

@@ -74,7 +74,8 @@ fn reload(k: u32) -> u32 {
     (2 * k - 1) * clock::ticks_per_thousand() / 2000
 }
 
-fn stop() {
+/// Stops the clock, and forgets an interrupt of it that is on its way.
+pub fn stop() {
     write(SYST_CSR, 0);
     write(ICSR, CLEAR_PENDING_SYSTICK);
 }
