@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use super::drain::Drain;
 use super::overrun::{Overrun, Reject};
 use super::stats::Stats;
-use crate::ring::{Core, Reader};
+use crate::ring::{Core, Reader, State};
 
 /// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
@@ -71,6 +71,12 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
         self.reader.has_event::<P>()
     }
 
+    /// Where a tick counts what became of an event that was taken before.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> &State {
+        self.reader.state()
+    }
+
     /// How many events wait, with those that are being published at this moment, which a drain does not
     /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]
@@ -113,8 +119,8 @@ impl<E, P: Overrun> Source for Consumer<'_, E, P> {}
 impl<E, const N: usize, P: Overrun> Source for crate::Bus<E, N, P> {}
 
 pub(crate) mod sealed {
-    use super::{Consumer, Core, Overrun};
-    use crate::ring::{Span, State};
+    use super::{Consumer, Core, Overrun, State};
+    use crate::ring::Span;
 
     /// What a tick does to a source.
     pub trait Take {

@@ -123,7 +123,7 @@ pub(crate) mod gate;
 pub(crate) mod latest;
 mod parts;
 mod publish;
-mod ready;
+pub(crate) mod ready;
 mod section;
 #[cfg(all(test, not(tickbus_loom)))]
 mod stopped;
