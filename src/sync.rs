@@ -5,6 +5,7 @@
 //! | targets with compare-and-swap | `core` | native |
 //! | targets without (thumbv6m, riscv32imc) | `core`, plain loads and stores | in a critical section of constant length |
 //! | `--cfg tickbus_loom` | loom | loom |
+//! | `--cfg tickbus_loom --cfg tickbus_exchanges` | loom, with `SeqCst` accesses as on x86 | loom |
 //!
 //! A *word* holds a position or an entry. It has 64 bits where the target has 64-bit atomics and 32
 //! elsewhere, and where `--cfg tickbus_narrow` tries on a host what microcontrollers do.
@@ -12,9 +13,100 @@
 #[cfg(tickbus_loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
+    #[cfg(not(tickbus_exchanges))]
     pub(crate) use loom::sync::atomic::{AtomicU64 as AtomicWord, fence};
     pub(crate) type Word = u64;
     pub(crate) type SignedWord = i64;
+
+    #[cfg(tickbus_exchanges)]
+    pub(crate) use super::exchanges::{AtomicWord, fence};
+}
+
+/// `SeqCst` accesses, which loom takes for AcqRel ones: as much of them as [`EXCHANGES_ARE_FENCES`] needs,
+/// and no more.
+///
+/// C++ has one order `S` of all `SeqCst` accesses and fences. From it follow, for an exchange, a load and a
+/// fence, all `SeqCst`:
+///
+/// - what a thread reads behind a fence that is after the exchange in `S` is not older than what the
+///   exchange has written;
+/// - a load that is after a fence in `S` is not older than what is written before the fence.
+///
+/// Nothing follows for other loads and stores beside the exchange or the load, as it would if they were
+/// fences. So here an exchange only releases, by [`ORDER`], and a fence acquires that; and a load reads what is
+/// newest, as a read-modify-write does, and acquires nothing.
+#[cfg(all(tickbus_loom, tickbus_exchanges))]
+mod exchanges {
+    use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+    use loom::sync::atomic::AtomicU64;
+
+    use super::Word;
+
+    loom::lazy_static! {
+        /// The order of exchanges and fences.
+        static ref ORDER: AtomicU64 = AtomicU64::new(0);
+    }
+
+    pub(crate) fn fence(order: Ordering) {
+        if order == SeqCst {
+            ORDER.fetch_add(1, Acquire);
+        }
+        loom::sync::atomic::fence(order);
+    }
+
+    #[derive(Debug, Default)]
+    pub struct AtomicWord(AtomicU64);
+
+    impl AtomicWord {
+        pub(crate) fn new(value: Word) -> Self {
+            Self(AtomicU64::new(value))
+        }
+
+        pub(crate) fn load(&self, order: Ordering) -> Word {
+            if order == SeqCst { self.0.fetch_add(0, Relaxed) } else { self.0.load(order) }
+        }
+
+        pub(crate) fn store(&self, value: Word, order: Ordering) {
+            assert_ne!(order, SeqCst, "no such store is modelled");
+            self.0.store(value, order);
+        }
+
+        pub(crate) fn compare_exchange(
+            &self,
+            current: Word,
+            new: Word,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<Word, Word> {
+            if success != SeqCst {
+                return self.0.compare_exchange(current, new, success, failure);
+            }
+            let found = self.0.compare_exchange(current, new, AcqRel, failure)?;
+            ORDER.fetch_add(1, Release);
+            Ok(found)
+        }
+
+        pub(crate) fn compare_exchange_weak(
+            &self,
+            current: Word,
+            new: Word,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<Word, Word> {
+            self.compare_exchange(current, new, success, failure)
+        }
+
+        pub(crate) fn fetch_add(&self, value: Word, order: Ordering) -> Word {
+            assert_ne!(order, SeqCst, "no such addition is modelled");
+            self.0.fetch_add(value, order)
+        }
+
+        pub(crate) fn fetch_max(&self, value: Word, order: Ordering) -> Word {
+            assert_ne!(order, SeqCst, "no such maximum is modelled");
+            self.0.fetch_max(value, order)
+        }
+    }
 }
 
 #[cfg(all(not(tickbus_loom), target_has_atomic = "64", not(tickbus_narrow)))]
@@ -178,10 +270,12 @@ pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
     step()
 }
 
-/// Whether an exchange orders what comes after it for nothing: on x86, where each is a fence of the machine.
-/// The model checker does not know such exchanges: there, and elsewhere, a fence follows where it is needed.
-pub(crate) const EXCHANGES_ARE_FENCES: bool =
-    cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), not(tickbus_loom))) && !SECTIONS;
+/// Whether a `SeqCst` exchange and a `SeqCst` load behind it cost no more than weaker ones: on x86. Where they
+/// do, a fence between the two is cheaper. The model checker tries both.
+pub(crate) const EXCHANGES_ARE_FENCES: bool = cfg!(any(
+    all(any(target_arch = "x86", target_arch = "x86_64"), not(tickbus_loom)),
+    all(tickbus_loom, tickbus_exchanges)
+)) && !SECTIONS;
 
 /// The ordering of an exchange that commits an event: `Release`, and `SeqCst` where that costs nothing.
 pub(crate) const COMMIT: Ordering = if EXCHANGES_ARE_FENCES { SeqCst } else { Release };

@@ -1,5 +1,6 @@
 //! Can a wake-up be lost? Those who wait against those who wake, under the model checker. Run with
-//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_wait`.
+//! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_wait`; with `--cfg tickbus_exchanges`
+//! beside it, a publish wakes as on x86, without a fence.
 //!
 //! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
@@ -11,7 +12,8 @@ use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
@@ -295,6 +297,175 @@ fn a_consumer_waits_for_a_publisher() {
                         publishes.publish(1).unwrap();
                         publishes.publish(2).unwrap();
                         vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// What a batch commits, in one step.
+#[test]
+fn a_consumer_waits_for_a_batch() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let (reads, publishes) = (Arc::clone(&bus), bus);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        block_on(events.ready());
+                        events.drain().collect()
+                    }),
+                    Box::new(move || {
+                        publishes.publish_batch(&[1, 2]).unwrap();
+                        vec![]
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// One of which commits beside the other.
+#[test]
+fn a_consumer_waits_for_two_publishers() {
+    for reverse in [false, true] {
+        outcomes(1, 20, [vec![vec![1, 2], vec![], vec![]]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let publish = |event| -> Task<Vec<u32>> {
+                let bus = Arc::clone(&bus);
+                Box::new(move || {
+                    bus.publish(event).unwrap();
+                    vec![]
+                })
+            };
+            let publishes = [publish(1), publish(2)];
+            let reads = bus;
+            let mut tasks: Vec<Task<Vec<u32>>> = vec![Box::new(move || {
+                let mut events = reads.consumer().unwrap();
+                let mut taken: Vec<_> = (0..2).map(|_| block_on(events.next_event())).collect();
+                taken.sort_unstable();
+                taken
+            })];
+            tasks.extend(publishes);
+            run(tasks, reverse)
+        });
+    }
+}
+
+/// A waker that counts how often it was taken from its place and woken.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// By a task that tells itself to come again.
+    fn wake_by_ref(self: &Arc<Self>) {}
+}
+
+impl Counter {
+    fn new() -> (Arc<Self>, Waker) {
+        let counter = Arc::new(Self::default());
+        (Arc::clone(&counter), Waker::from(counter))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A place that is known to be left, by whatever way, is not taken for one that is taken.
+#[test]
+fn a_place_that_was_left_is_found() {
+    for reverse in [false, true] {
+        outcomes(3, 4, [vec![true, true]], move || {
+            let shared = Arc::new((Shared::new(0), Waiters::<1>::new()));
+            let (leaves, comes) = (Arc::clone(&shared), shared);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut wait = leaves.1.wait_until(|| None::<()>);
+                        let is_pending = once(Pin::new(&mut wait)).is_pending();
+                        drop(wait);
+                        leaves.0.store(1, Ordering::Relaxed);
+                        is_pending
+                    }),
+                    Box::new(move || {
+                        raised(&comes.0).is_none()
+                            || once(pin!(comes.1.wait_until(|| None::<()>))).is_pending()
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// A consumer that waits no longer is not woken by later events.
+#[test]
+fn a_consumer_that_gave_up_is_not_woken() {
+    for reverse in [false, true] {
+        outcomes(3, 4, [vec![0, 0]], move || {
+            let bus = Arc::new((Shared::new(0), Awaited::<Bus<u32, 2>, 1>::new(Bus::new())));
+            let (counter, waker) = Counter::new();
+            let (waits, publishes) = (Arc::clone(&bus), bus);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut events = waits.1.consumer().unwrap();
+                        let mut ready = events.ready();
+                        let _ = Pin::new(&mut ready).poll(&mut Context::from_waker(&waker));
+                        drop(ready);
+                        waits.0.store(1, Ordering::Release);
+                        core::mem::forget(events);
+                        0
+                    }),
+                    Box::new(move || {
+                        let has_left = publishes.0.load(Ordering::Acquire) != 0;
+                        let before = counter.count();
+                        publishes.1.publish(1).unwrap();
+                        if has_left { counter.count() - before } else { 0 }
+                    }),
+                ],
+                reverse,
+            )
+        });
+    }
+}
+
+/// A publisher has the one place, and has not found yet that all was taken before. The consumer wakes it, for
+/// it may have interrupted it: then it would come again for ever.
+#[test]
+fn a_consumer_takes_the_place_of_a_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![0, 0], vec![0, 1]], move || {
+            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            bus.publish_batch(&[1, 2]).unwrap();
+            let (counter, waker) = Counter::new();
+            let (reads, publishes) = (Arc::clone(&bus), bus);
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut publish = publishes.publish_wait(3);
+                        let _ = Pin::new(&mut publish).poll(&mut Context::from_waker(&waker));
+                        core::mem::forget(publish);
+                        0
+                    }),
+                    Box::new(move || {
+                        let mut events = reads.consumer().unwrap();
+                        let mut taken = Vec::new();
+                        assert_eq!(events.drain().append_to(&mut taken), 2);
+                        let woken = counter.count();
+                        let next = once(pin!(events.next_event()));
+                        // A consumer that has taken an event wakes the publisher for its room.
+                        if next.is_pending() { counter.count() - woken } else { 0 }
                     }),
                 ],
                 reverse,
@@ -631,6 +802,70 @@ fn a_publisher_waits_for_a_gate() {
                 )
             });
         }
+    }
+}
+
+/// Two subscribers at the gate read at the same time: one of them sees that there is room.
+#[test]
+fn a_publisher_waits_for_two_gates() {
+    type Subscriber = tickbus::AwaitedSubscriber<'static, u64>;
+    let ways: [fn(&mut Subscriber); 3] = [
+        |gate| assert_eq!(gate.read().next(), Some(Ok(1))),
+        |gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
+        |gate| assert_eq!(gate.read().flatten().sum::<u64>(), 3),
+    ];
+    for reverse in [false, true] {
+        for (first, second) in [(0, 0), (1, 2)].map(|(first, second)| (ways[first], ways[second])) {
+            outcomes(2, 20, [vec![(); 3]], move || {
+                let owner =
+                    Reached::new(Awaited::<GatedTopic<u64, 2, 2>, 3>::new(GatedTopic::new()));
+                let topic = owner.get();
+                let read = |way: fn(&mut Subscriber)| -> Task {
+                    let mut gate = topic.subscribe().unwrap();
+                    Box::new(move || {
+                        way(&mut gate);
+                        // To leave would open the gate too.
+                        core::mem::forget(gate);
+                    })
+                };
+                let reads = [read(first), read(second)];
+                topic.publish(1).unwrap();
+                topic.publish(2).unwrap();
+                let publish: Task =
+                    Box::new(|| block_on(topic.publish_wait(3)).expect("there is a place"));
+                let mut tasks = vec![publish];
+                tasks.extend(reads);
+                run(tasks, reverse)
+            });
+        }
+    }
+}
+
+/// A subscriber shuts the gate at its first look, until it knows where it begins.
+#[test]
+fn a_publisher_waits_for_one_that_subscribes() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![(); 2]], move || {
+            let owner = Reached::new(Awaited::<GatedTopic<u64, 2, 1>, 1>::new(GatedTopic::new()));
+            let topic = owner.get();
+            run(
+                vec![
+                    Box::new(move || {
+                        let subscriber = topic.subscribe().unwrap();
+                        if topic.stats().published == 2 && subscriber.backlog() == 0 {
+                            // It begins behind the second event, so there is room. To leave would wake.
+                            core::mem::forget(subscriber);
+                        }
+                    }),
+                    Box::new(move || {
+                        topic.publish(1).unwrap();
+                        topic.publish(2).unwrap();
+                        block_on(topic.publish_wait(3)).expect("there is a place");
+                    }),
+                ],
+                reverse,
+            )
+        });
     }
 }
 

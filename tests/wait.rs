@@ -21,8 +21,8 @@ use std::thread::{self, Thread};
 
 use tickbus::{
     Awaited, AwaitedConsumer, AwaitedProducer, AwaitedSubscriber, Budget, Bus, Changed, Dispatch,
-    DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun, Single,
-    TooManyWaiters, Topic, Waiters,
+    DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun,
+    PublishWait, Publishers, Single, TooManyWaiters, Topic, Waiters,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -657,7 +657,8 @@ fn a_waker_that_panics_does_so_when_all_is_done() {
     let taken = catch_unwind(AssertUnwindSafe(|| events.drain().next()));
     assert!(taken.is_err());
     assert_eq!((before.woken(), after.woken()), (1, 1), "the others are woken");
-    assert_eq!(bus.len(), 3, "and the event is taken");
+    assert_eq!(bus.len(), 3, "and there is room");
+    assert_eq!(events.backlog(), 4, "but the event is not lost");
 
     // All places are free, and the bus goes on.
     for wait in &mut waits[1..] {
@@ -665,7 +666,7 @@ fn a_waker_that_panics_does_so_when_all_is_done() {
     }
     assert!(before.poll(&mut waits[0]).is_ready());
     assert!(waits[1..].iter_mut().all(|wait| before.poll(wait).is_pending()));
-    assert!(events.drain().eq([2, 3, 4, 5]));
+    assert!(events.drain().eq([1, 2, 3, 4, 5]));
 }
 
 #[test]
@@ -962,6 +963,682 @@ fn a_watcher_waits_for_a_change_and_sees_the_newest() {
     assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(Changed { value: 3, skipped: 1 })));
     drop(wait);
     assert_eq!(watcher.changed(), None);
+}
+
+// ---- Wakers that panic: no event is lost, and nothing is miscounted -------------------------------
+
+type Wide = Awaited<Bus<u32, 4>, 3>;
+
+/// A full bus on which a waker that panics waits for room, between two that do not.
+struct Mined<'a> {
+    waits: Vec<PublishWait<'a, u32, &'a Bus<u32, 4>>>,
+    tasks: [Task; 2],
+}
+
+impl<'a> Mined<'a> {
+    fn new(bus: &'a Wide) -> Self {
+        bus.publish_batch(&[1, 2, 3, 4]).unwrap();
+        let mut waits: Vec<_> = [5, 6, 7].map(|event| bus.publish_wait(event)).into();
+        let tasks = [Task::new(), Task::new()];
+        assert!(tasks[0].poll(&mut waits[0]).is_pending());
+        assert!(poll_with(&act(|| panic!("a waker")), &mut waits[1]).is_pending());
+        assert!(tasks[1].poll(&mut waits[2]).is_pending());
+        Self { waits, tasks }
+    }
+
+    /// Runs `f`, in which the waker panics. All others are woken once, and the law holds.
+    fn goes_off(self, bus: &Wide, f: impl FnOnce()) {
+        assert!(catch_unwind(AssertUnwindSafe(f)).is_err(), "the waker panics");
+        assert_eq!(self.tasks.each_ref().map(Task::woken), [1, 1], "the others are woken");
+        let stats = bus.stats();
+        assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending);
+        assert_eq!((stats.published, stats.refused), (4, 0));
+        drop(self.waits);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_in_a_tick_keeps_no_event_from_its_handler() {
+    tickbus::events! {
+        #[derive(Clone, Copy, Debug)]
+        enum Number { #[subject = "odd"] Odd(u32), #[subject = "even"] Even }
+    }
+    static TABLE: Dispatch<Number, Vec<u32>, { Number::KINDS }, Result<(), ()>> = Dispatch::new()
+        .on("odd", |seen, number| {
+            let Number::Odd(number) = number else { unreachable!() };
+            seen.push(*number);
+            Err(())
+        });
+    let bus: Awaited<Bus<Number, 4>, 2> = Awaited::default();
+    bus.publish_batch(&[Number::Odd(1), Number::Even, Number::Odd(3)]).unwrap();
+    bus.publish(Number::Even).unwrap();
+    let mut events = bus.consumer().unwrap();
+    let (bomb, task) = (act(|| panic!("a waker")), Task::new());
+    let mut seen = Vec::new();
+    for (at, expected) in [(1, vec![1]), (2, vec![1])] {
+        let mut mined = bus.publish_wait(Number::Odd(4 + at));
+        let mut waits = bus.publish_wait(Number::Odd(0));
+        assert!(poll_with(&bomb, &mut mined).is_pending());
+        assert!(task.poll(&mut waits).is_pending());
+        let tick = || TABLE.tick(&mut seen, &mut events, Budget::unlimited());
+        assert!(catch_unwind(AssertUnwindSafe(tick)).is_err());
+        let stats = bus.stats();
+        assert_eq!(seen, expected, "event {at}");
+        assert_eq!(
+            (stats.handled, stats.failed, stats.unhandled),
+            (at as usize, 1, at as usize - 1)
+        );
+        assert_eq!((task.woken(), stats.pending), (at as usize, 3), "event {at}");
+        assert!(poll_with(&bomb, &mut mined).is_ready());
+    }
+    let report = TABLE.tick(&mut seen, &mut events, Budget::unlimited());
+    assert_eq!((report.handled, report.failed, report.unhandled), (4, 3, 1));
+    assert_eq!(seen, [1, 3, 5, 6]);
+}
+
+#[test]
+fn a_waker_that_panics_costs_a_drain_no_event() {
+    // Taken one by one, with the drain given up, or going on.
+    for goes_on in [false, true] {
+        let bus = Wide::default();
+        let mut events = bus.consumer().unwrap();
+        let mut seen = Vec::new();
+        let mined = Mined::new(&bus);
+        if goes_on {
+            let mut drain = events.drain().at_most(3);
+            mined.goes_off(&bus, || seen.extend(drain.next()));
+            seen.extend(drain);
+            assert_eq!(seen, [1, 2, 3]);
+        } else {
+            mined.goes_off(&bus, || {
+                for event in events.drain() {
+                    seen.push(event);
+                }
+            });
+            assert_eq!((&seen[..], events.backlog(), bus.len()), (&[][..], 4, 3));
+            assert_eq!(events.drain().at_most(0).next(), None);
+            block_on(events.ready());
+            seen.extend(events.drain().at_most(2));
+            assert_eq!((&seen[..], events.backlog()), (&[1, 2][..], 2));
+        }
+        seen.extend(events.drain());
+        assert_eq!(seen, [1, 2, 3, 4]);
+        assert_eq!(bus.stats().handled, 4);
+    }
+    // Handed to a closure, which gets the event while the panic unwinds.
+    let bus = Wide::default();
+    let mut events = bus.consumer().unwrap();
+    let mut seen = Vec::new();
+    Mined::new(&bus).goes_off(&bus, || events.drain().for_each(|event| seen.push(event)));
+    assert_eq!((&seen[..], events.backlog()), (&[1][..], 3));
+    events.drain().for_each(|event| seen.push(event));
+    assert_eq!(seen, [1, 2, 3, 4]);
+}
+
+/// What was kept comes first, whatever takes it.
+#[test]
+fn an_event_that_a_panic_kept_is_the_next() {
+    tickbus::events! {
+        #[derive(Clone, Copy, Debug)]
+        enum Number { #[subject = "number"] Number(u32) }
+    }
+    static TABLE: Dispatch<Number, Vec<u32>, { Number::KINDS }> =
+        Dispatch::new().on("number", |seen, Number::Number(number)| seen.push(*number));
+    type Numbers = Awaited<Bus<Number, 2>, 1>;
+    type Way = fn(AwaitedConsumer<'_, Number>) -> Vec<u32>;
+    let ways: &[Way] = &[
+        |mut events| events.drain().map(|Number::Number(number)| number).collect(),
+        |mut events| {
+            let mut seen = Vec::new();
+            events.drain().for_each(|Number::Number(number)| seen.push(number));
+            seen
+        },
+        #[cfg(feature = "alloc")]
+        |mut events| {
+            let mut seen = vec![Number::Number(0)];
+            assert_eq!(events.drain().append_to(&mut seen), 2);
+            seen[1..].iter().map(|Number::Number(number)| *number).collect()
+        },
+        |mut events| {
+            let mut next = || {
+                let Number::Number(number) = block_on(events.next_event());
+                number
+            };
+            vec![next(), next()]
+        },
+        |mut events| {
+            let mut seen = Vec::new();
+            let report = TABLE.tick(&mut seen, &mut events, Budget::events(1));
+            assert_eq!((report.handled, report.left), (1, 1));
+            let report = TABLE.tick(&mut seen, &mut events, Budget::unlimited());
+            assert_eq!((report.handled, report.left), (1, 0));
+            seen
+        },
+    ];
+    for (number, way) in ways.iter().enumerate() {
+        let bus = Numbers::default();
+        bus.publish_batch(&[Number::Number(1), Number::Number(2)]).unwrap();
+        let mut events = bus.consumer().unwrap();
+        let mut waits = bus.publish_wait(Number::Number(3));
+        assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
+        let taken = catch_unwind(AssertUnwindSafe(|| events.drain().next()));
+        assert!(taken.is_err());
+        assert_eq!(way(events), [1, 2], "way {number}");
+    }
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_waker_that_panics_when_all_have_moved_costs_none() {
+    let bus = Wide::default();
+    let mut events = bus.consumer().unwrap();
+    let mut seen = Vec::new();
+    let mined = Mined::new(&bus);
+    mined.goes_off(&bus, || _ = events.drain().append_to(&mut seen));
+    assert_eq!((&seen[..], events.backlog()), (&[1, 2, 3, 4][..], 0));
+}
+
+#[test]
+fn a_waker_that_panics_costs_a_wait_no_event() {
+    let bus = Wide::default();
+    let mut events = bus.consumer().unwrap();
+    let task = Task::new();
+    let mined = Mined::new(&bus);
+    mined.goes_off(&bus, || _ = task.poll(&mut events.next_event()));
+    let mut seen = Vec::new();
+    while events.backlog() > 0 {
+        seen.push(block_on(events.next_event()));
+    }
+    assert_eq!(seen, [1, 2, 3, 4]);
+    assert_eq!(bus.stats().handled, 4);
+}
+
+#[test]
+fn a_waker_that_panics_costs_a_lane_no_event() {
+    type Way = fn(&mut AwaitedConsumer<'_, u32, Single>, &mut Vec<u32>);
+    let ways: [Way; 3] = [
+        |events, seen| events.drain().for_each(|event| seen.push(event)),
+        |events, seen| seen.extend(events.drain().next()),
+        |events, seen| seen.push(block_on(events.next_event())),
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let lane = Path::<1>::default();
+        let mut producer = lane.producer().unwrap();
+        producer.publish_batch(&[1, 2]).unwrap();
+        let mut waits = producer.publish_wait(3);
+        assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
+        let (mut events, mut seen) = (lane.consumer().unwrap(), Vec::new());
+        let taken = catch_unwind(AssertUnwindSafe(|| way(&mut events, &mut seen)));
+        assert!(taken.is_err(), "way {number}");
+        seen.extend(events.drain());
+        assert_eq!(seen, [1, 2], "way {number}");
+        assert_eq!(lane.stats().handled, 2, "way {number}");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_costs_a_gating_subscriber_no_event() {
+    type Way = fn(&mut AwaitedSubscriber<'_, u32>, &mut Vec<u32>);
+    let ways: [Way; 3] = [
+        |gate, seen| gate.read().for_each(|event| seen.push(event.unwrap())),
+        |gate, seen| seen.extend(gate.read().next().map(Result::unwrap)),
+        |gate, seen| seen.push(block_on(gate.next_event()).unwrap().unwrap()),
+    ];
+    let then: [Way; 3] = [
+        ways[0],
+        |gate, seen| seen.extend(gate.read().flatten()),
+        |gate, seen| {
+            while gate.backlog() > 0 {
+                seen.push(block_on(gate.next_event()).unwrap().unwrap());
+            }
+        },
+    ];
+    for (way, then) in ways.into_iter().flat_map(|way| then.map(|then| (way, then))) {
+        let topic: Awaited<GatedTopic<u32, 2, 1>, 2> = Awaited::default();
+        let mut gate = topic.subscribe().unwrap();
+        topic.publish(1).unwrap();
+        topic.publish(2).unwrap();
+        let task = Task::new();
+        let mut waits = [3, 4].map(|event| Box::pin(topic.publish_wait(event)));
+        assert!(poll_with(&act(|| panic!("a waker")), &mut waits[0]).is_pending());
+        assert!(task.poll(&mut waits[1]).is_pending());
+        let mut seen = Vec::new();
+        assert!(catch_unwind(AssertUnwindSafe(|| way(&mut gate, &mut seen))).is_err());
+        assert_eq!(task.woken(), 1);
+        then(&mut gate, &mut seen);
+        assert_eq!(seen, [1, 2]);
+        let stats = gate.stats();
+        assert_eq!((stats.published, stats.read, stats.pending), (2, 2, 0));
+    }
+}
+
+#[test]
+fn a_waker_that_panics_opens_the_gate_of_a_subscriber_that_leaves() {
+    let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+    let gate = topic.subscribe().unwrap();
+    topic.publish(1).unwrap();
+    topic.publish(2).unwrap();
+    let mut waits = Box::pin(topic.publish_wait(3));
+    assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(gate))).is_err());
+    assert_eq!(Task::new().poll(&mut waits), Poll::Ready(Ok(())));
+    assert!(topic.subscribe().is_ok(), "its place is free");
+}
+
+/// Whatever publishes has published when a waker panics, and nothing twice.
+#[test]
+fn a_waker_that_panics_unpublishes_nothing_anywhere() {
+    let bomb = || act(|| panic!("a waker"));
+    let goes_off = |publish: &mut dyn FnMut()| {
+        assert!(catch_unwind(AssertUnwindSafe(publish)).is_err());
+    };
+
+    let topic: Awaited<Topic<u32, 4>, 1> = Awaited::default();
+    let (mut waits, mut reads) = (topic.subscribe(), topic.subscribe());
+    assert!(poll_with(&bomb(), &mut Box::pin(waits.next_event())).is_pending());
+    let mut wait = Box::pin(waits.next_event());
+    assert!(poll_with(&bomb(), &mut wait).is_pending());
+    goes_off(&mut || topic.publish(1));
+    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+    assert!(reads.read().eq([Ok(1)]));
+
+    let feed: Awaited<Feed<u32, 4>, 1> = Awaited::default();
+    let (mut publisher, mut waits) = (feed.publisher().unwrap(), feed.subscribe());
+    let mut wait = Box::pin(waits.next_event());
+    assert!(poll_with(&bomb(), &mut wait).is_pending());
+    goes_off(&mut || publisher.publish(1));
+    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+
+    let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+    let mut watcher = latest.watch();
+    let mut wait = Box::pin(watcher.next_change());
+    assert!(poll_with(&bomb(), &mut wait).is_pending());
+    goes_off(&mut || latest.publish(1));
+    let changed = Changed { value: 1, skipped: 0 };
+    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(changed)));
+    assert_eq!((latest.get(), latest.lost()), (Some(1), 0));
+
+    let gated: Awaited<GatedTopic<u32, 4, 1>, 1> = Awaited::default();
+    let mut gate = gated.subscribe().unwrap();
+    let ways: [fn(&Awaited<GatedTopic<u32, 4, 1>, 1>); 2] =
+        [|gated| gated.publish(1).unwrap(), |gated| block_on(gated.publish_wait(1)).unwrap()];
+    for way in ways {
+        let mut wait = Box::pin(gate.next_event());
+        assert!(poll_with(&bomb(), &mut wait).is_pending());
+        goes_off(&mut || way(&gated));
+        assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+    }
+    assert_eq!((gated.stats().published, gated.stats().refused), (2, 0));
+
+    let ways: [fn(&Pair<2>); 3] = [
+        |bus| bus.publish(1).unwrap(),
+        |bus| bus.publish_batch(&[1]).unwrap(),
+        |bus| block_on(bus.publish_wait(1)).unwrap(),
+    ];
+    for way in ways {
+        let bus = Pair::<2>::default();
+        let mut events = bus.consumer().unwrap();
+        let mut next = events.next_event();
+        assert!(poll_with(&bomb(), &mut next).is_pending());
+        goes_off(&mut || way(&bus));
+        assert_eq!(Task::new().poll(&mut next), Poll::Ready(1));
+        assert_eq!((bus.stats().published, bus.stats().handled), (1, 1));
+    }
+
+    let ways: [fn(&mut AwaitedProducer<'_, u32>); 3] = [
+        |producer| producer.publish(1).unwrap(),
+        |producer| producer.publish_batch(&[1]).unwrap(),
+        |producer| block_on(producer.publish_wait(1)).unwrap(),
+    ];
+    for way in ways {
+        let lane = Path::<2>::default();
+        let (mut producer, mut events) = (lane.producer().unwrap(), lane.consumer().unwrap());
+        let mut next = events.next_event();
+        assert!(poll_with(&bomb(), &mut next).is_pending());
+        goes_off(&mut || way(&mut producer));
+        assert_eq!(Task::new().poll(&mut next), Poll::Ready(1));
+        assert_eq!((lane.stats().published, lane.stats().handled), (1, 1));
+    }
+}
+
+// ---- Bystanders: what is refused or cancelled leaves all others asleep and in place ---------------
+
+/// That the task sleeps where it did.
+#[track_caller]
+fn assert_sleeps(task: &Task) {
+    assert_eq!((task.woken(), task.held()), (0, 1));
+}
+
+#[test]
+fn a_table_that_refuses_or_is_left_wakes_no_bystander() {
+    let (sleeper, task) = (Task::new(), Task::new());
+    let narrow = Waiters::<1>::new();
+    let mut sleeps = narrow.wait_until(|| None::<()>);
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    for _ in 0..3 {
+        let mut newcomer = narrow.wait_until(|| None::<()>);
+        assert_eq!(task.poll(&mut newcomer), Poll::Ready(Err(TooManyWaiters)));
+    }
+    assert_sleeps(&sleeper);
+
+    let sleeper = Task::new();
+    let wide = Waiters::<2>::new();
+    let mut sleeps = wide.wait_until(|| None::<()>);
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    drop(wide.wait_until(|| None::<()>));
+    let mut cancelled = wide.wait_until(|| None::<()>);
+    assert!(task.poll(&mut cancelled).is_pending());
+    assert!(task.poll(&mut cancelled).is_pending());
+    drop(cancelled);
+    assert_eq!(task.poll(&mut wide.wait_until(|| Some(1))), Poll::Ready(Ok(1)));
+    assert_sleeps(&sleeper);
+}
+
+#[test]
+fn a_bus_that_refuses_or_is_left_wakes_no_bystander() {
+    let (sleeper, task) = (Task::new(), Task::new());
+    let bus = full::<1>();
+    let mut sleeps = bus.publish_wait(3);
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    assert_eq!(task.poll(&mut bus.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(bus.publish(4), Err(Full(4)));
+    assert_eq!(bus.publish_batch(&[4, 5]), Err(Full(&[4, 5][..])));
+    assert_eq!(bus.publish_batch(&[]), Ok(()));
+    assert_sleeps(&sleeper);
+    let mut events = bus.consumer().unwrap();
+    drop(events.ready());
+    drop(events.next_event());
+    drop(events.drain());
+    assert_eq!(events.drain().at_most(0).next(), None);
+    assert_eq!(events.drain().until(|| true).next(), None);
+    events.drain().at_most(0).for_each(drop);
+    #[cfg(feature = "alloc")]
+    assert_eq!(events.drain().at_most(0).append_to(&mut Vec::new()), 0);
+    assert_eq!(task.poll(&mut events.ready()), Poll::Ready(()));
+    drop(events);
+    assert_sleeps(&sleeper);
+    assert_eq!(bus.consumer().unwrap().drain().next(), Some(1));
+    assert_eq!(sleeper.woken(), 1, "it has its place");
+
+    let sleeper = Task::new();
+    let bus = full::<2>();
+    let mut sleeps = bus.publish_wait(3);
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    for is_dropped in [true, false] {
+        let mut cancelled = bus.publish_wait(4);
+        assert!(task.poll(&mut cancelled).is_pending());
+        if is_dropped {
+            drop(cancelled);
+        } else {
+            assert_eq!(cancelled.into_event(), Some(4));
+        }
+    }
+    assert_sleeps(&sleeper);
+
+    // The other side sleeps.
+    let sleeper = Task::new();
+    let bus = Pair::<2>::default();
+    let mut events = bus.consumer().unwrap();
+    let mut sleeps = events.next_event();
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    drop(bus.publish_wait(1));
+    assert_eq!(bus.publish_batch(&[]), Ok(()));
+    assert_sleeps(&sleeper);
+}
+
+#[test]
+fn a_bus_that_drops_the_newest_wakes_no_bystander() {
+    let (sleeper, task) = (Task::new(), Task::new());
+    let bus: Awaited<Bus<u32, 2, DropNewest>, 1> = Awaited::default();
+    bus.publish_batch(&[1, 2]).unwrap();
+    let mut sleeps = bus.publish_wait(3);
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    let _ = bus.publish(4);
+    let _ = bus.publish_batch(&[4, 5]);
+    assert_eq!(task.poll(&mut bus.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_sleeps(&sleeper);
+    assert_eq!((bus.len(), bus.stats().dropped()), (2, 3));
+}
+
+#[test]
+fn a_lane_that_refuses_or_is_left_wakes_no_bystander() {
+    let (sleeper, task) = (Task::new(), Task::new());
+    let lane = Path::<1>::default();
+    let mut producer = lane.producer().unwrap();
+    producer.publish_batch(&[1, 2]).unwrap();
+    let mut sleeps = producer.publish_wait(3);
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    mem::forget(sleeps);
+    assert_eq!(task.poll(&mut producer.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(producer.publish(4), Err(Full(4)));
+    assert_eq!(producer.publish_batch(&[4]), Err(Full(&[4][..])));
+    assert_sleeps(&sleeper);
+    let mut events = lane.consumer().unwrap();
+    drop(events.next_event());
+    assert_eq!(events.drain().at_most(0).next(), None);
+    drop(events);
+    assert_sleeps(&sleeper);
+    lane.consumer().unwrap().drain().for_each(drop);
+
+    let (sleeper, lane) = (Task::new(), Path::<2>::default());
+    let (mut producer, mut events) = (lane.producer().unwrap(), lane.consumer().unwrap());
+    let mut sleeps = events.next_event();
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    drop(producer.publish_wait(1));
+    assert_eq!(producer.publish_batch(&[]), Ok(()));
+    drop(producer);
+    assert_sleeps(&sleeper);
+}
+
+/// Subscribers of any kind: the first sleeps, the second is refused, or gives up.
+fn second_leaves_the_first_asleep<P: Publishers>(
+    [mut first, mut second]: [AwaitedSubscriber<'_, u32, P>; 2],
+    has_place: bool,
+) {
+    let (sleeper, task) = (Task::new(), Task::new());
+    let mut sleeps = Box::pin(first.next_event());
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    for _ in 0..2 {
+        let mut wait = Box::pin(second.next_event());
+        let expected = if has_place { Poll::Pending } else { Poll::Ready(Err(TooManyWaiters)) };
+        assert_eq!(task.poll(&mut wait), expected);
+    }
+    drop(second.next_event());
+    assert_eq!(second.read().next(), None);
+    second.read().for_each(drop);
+    drop(second);
+    assert_sleeps(&sleeper);
+}
+
+#[test]
+fn a_topic_that_refuses_or_is_left_wakes_no_bystander() {
+    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe()), false);
+    let topic: Awaited<Topic<u32, 2>, 2> = Awaited::default();
+    second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe()), true);
+
+    let feed: Awaited<Feed<u32, 2>, 1> = Awaited::default();
+    second_leaves_the_first_asleep([(); 2].map(|()| feed.subscribe()), false);
+    let feed: Awaited<Feed<u32, 2>, 2> = Awaited::default();
+    second_leaves_the_first_asleep([(); 2].map(|()| feed.subscribe()), true);
+
+    // It reads for the task that slept all the same.
+    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let (mut first, mut second) = (topic.subscribe(), topic.subscribe());
+    let (sleeper, task) = (Task::new(), Task::new());
+    let mut sleeps = Box::pin(first.next_event());
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    let refused = task.poll(&mut Box::pin(second.next_event()));
+    assert_eq!(refused, Poll::Ready(Err(TooManyWaiters)));
+    topic.publish(7);
+    assert_eq!((sleeper.woken(), task.woken()), (1, 0));
+    assert_eq!(sleeper.poll(&mut sleeps), Poll::Ready(Ok(Ok(7))));
+}
+
+#[test]
+fn a_gated_topic_that_refuses_or_is_left_wakes_no_bystander() {
+    // Subscribers.
+    let topic: Awaited<GatedTopic<u32, 2, 2>, 1> = Awaited::default();
+    second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe().unwrap()), false);
+    let topic: Awaited<GatedTopic<u32, 2, 2>, 2> = Awaited::default();
+    second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe().unwrap()), true);
+    second_leaves_the_first_asleep([topic.subscribe().unwrap(), topic.subscribe_lagging()], true);
+
+    // Publishers.
+    let (sleeper, task) = (Task::new(), Task::new());
+    let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+    let mut lagging = topic.subscribe_lagging();
+    let gate = topic.subscribe().unwrap();
+    topic.publish(1).unwrap();
+    topic.publish(2).unwrap();
+    let mut sleeps = Box::pin(topic.publish_wait(3));
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    let refused = task.poll(&mut Box::pin(topic.publish_wait(4)));
+    assert_eq!(refused, Poll::Ready(Err(Full(4))));
+    assert_eq!(topic.publish(4), Err(Full(4)));
+    assert_eq!(topic.publish_with_margin(4, 1), Err(Full(4)));
+    assert!(topic.subscribe().is_err());
+    // A subscriber that does not gate makes no room.
+    assert_eq!(block_on(lagging.next_event()), Ok(Ok(1)));
+    assert!(lagging.read().eq([Ok(2)]));
+    drop(lagging);
+    assert_sleeps(&sleeper);
+    drop(gate);
+    assert_eq!(sleeper.woken(), 1, "it has its place");
+
+    let sleeper = Task::new();
+    let topic: Awaited<GatedTopic<u32, 2, 1>, 2> = Awaited::default();
+    let _gate = topic.subscribe().unwrap();
+    topic.publish(1).unwrap();
+    topic.publish(2).unwrap();
+    let mut sleeps = Box::pin(topic.publish_wait(3));
+    assert!(sleeper.poll(&mut sleeps).is_pending());
+    assert!(task.poll(&mut Box::pin(topic.publish_wait(4))).is_pending());
+    assert_sleeps(&sleeper);
+}
+
+#[test]
+fn a_latest_value_that_refuses_or_is_left_wakes_no_bystander() {
+    fn second_watcher<const W: usize>(expected: Poll<Result<Changed<u32>, TooManyWaiters>>) {
+        let latest: Awaited<Latest<u32>, W> = Awaited::default();
+        latest.publish(1);
+        let (mut first, mut second) = (latest.watch(), latest.watch());
+        let (sleeper, task) = (Task::new(), Task::new());
+        let mut sleeps = Box::pin(first.next_change());
+        assert!(sleeper.poll(&mut sleeps).is_pending());
+        assert_eq!(task.poll(&mut Box::pin(second.next_change())), expected);
+        assert_eq!((second.changed(), latest.get()), (None, Some(1)));
+        drop(second);
+        assert_sleeps(&sleeper);
+    }
+    second_watcher::<1>(Poll::Ready(Err(TooManyWaiters)));
+    second_watcher::<2>(Poll::Pending);
+}
+
+#[test]
+fn a_wait_for_events_that_is_dropped_gives_its_place_back() {
+    let bus = Pair::<1>::default();
+    let mut events = bus.consumer().unwrap();
+    let task = Task::new();
+    let mut ready = events.ready();
+    assert!(task.poll(&mut ready).is_pending());
+    assert_eq!(task.held(), 1);
+    drop(ready);
+    assert_eq!(task.held(), 0);
+    bus.publish(1).unwrap();
+    assert_eq!(task.woken(), 0, "it had given up");
+}
+
+// ---- Reads wake only publishers, and only for room ------------------------------------------------
+
+/// A task that reads for ever, and counts.
+async fn reads_all<P: Publishers>(
+    mut subscriber: AwaitedSubscriber<'_, u32, P>,
+    seen: &Cell<usize>,
+) {
+    loop {
+        subscriber.next_event().await.expect("a place for each").expect("it is never late");
+        seen.set(seen.get() + 1);
+        // And what there is beside.
+        seen.set(seen.get() + subscriber.read().count());
+    }
+}
+
+/// Each publish wakes each task once, and no task wakes another.
+fn a_herd_is_woken_once_for_each_event<P: Publishers>(
+    subscribers: Vec<AwaitedSubscriber<'_, u32, P>>,
+    mut publish: impl FnMut(u32),
+) {
+    let count = subscribers.len();
+    let tasks: Vec<_> = (0..count).map(|_| Task::new()).collect();
+    let seen: Vec<_> = (0..count).map(|_| Cell::new(0)).collect();
+    let mut reads: Vec<_> = subscribers
+        .into_iter()
+        .zip(&seen)
+        .map(|(subscriber, seen)| Box::pin(reads_all(subscriber, seen)))
+        .collect();
+    for round in 0..3 {
+        for (task, read) in tasks.iter().zip(&mut reads) {
+            assert!(task.poll(read).is_pending());
+        }
+        assert!(tasks.iter().all(|task| task.woken() == round), "of {count} in round {round}");
+        assert!(seen.iter().all(|seen| seen.get() == round), "of {count} in round {round}");
+        publish(7);
+    }
+}
+
+#[test]
+fn a_read_that_makes_no_room_wakes_no_task() {
+    for count in [1, 8, 32] {
+        let topic: Awaited<Topic<u32, 4>, 32> = Awaited::default();
+        let subscribers = (0..count).map(|_| topic.subscribe()).collect();
+        a_herd_is_woken_once_for_each_event(subscribers, |event| topic.publish(event));
+
+        let feed: Awaited<Feed<u32, 4>, 32> = Awaited::default();
+        let mut publisher = feed.publisher().unwrap();
+        let subscribers = (0..count).map(|_| feed.subscribe()).collect();
+        a_herd_is_woken_once_for_each_event(subscribers, |event| publisher.publish(event));
+
+        let topic: Awaited<GatedTopic<u32, 4, 1>, 32> = Awaited::default();
+        let subscribers = (0..count).map(|_| topic.subscribe_lagging()).collect();
+        a_herd_is_woken_once_for_each_event(subscribers, |event| topic.publish(event).unwrap());
+    }
+    // No topic has more places at its gate.
+    for count in [1, 8, 16] {
+        let topic: Awaited<GatedTopic<u32, 4, 16>, 32> = Awaited::default();
+        let subscribers = (0..count).map(|_| topic.subscribe().unwrap()).collect();
+        a_herd_is_woken_once_for_each_event(subscribers, |event| topic.publish(event).unwrap());
+    }
+}
+
+#[test]
+fn a_read_wakes_a_publisher_if_no_gate_is_left_behind() {
+    type Way = fn(&mut AwaitedSubscriber<'_, u32>);
+    let ways: [Way; 3] = [
+        |gate| assert_eq!(gate.read().next(), Some(Ok(1))),
+        |gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
+        |gate| gate.read().for_each(drop),
+    ];
+    for (first, second) in ways.into_iter().flat_map(|first| ways.map(|second| (first, second))) {
+        let topic: Awaited<GatedTopic<u32, 2, 2>, 2> = Awaited::default();
+        let mut gates = [(); 2].map(|()| topic.subscribe().unwrap());
+        topic.publish(1).unwrap();
+        topic.publish(2).unwrap();
+        let (publishes, sleeper) = (Task::new(), Task::new());
+        let mut waits = Box::pin(topic.publish_wait(3));
+        assert!(publishes.poll(&mut waits).is_pending());
+        let mut lagging = topic.subscribe_lagging();
+        let mut sleeps = Box::pin(lagging.next_event());
+        assert!(sleeper.poll(&mut sleeps).is_pending());
+
+        first(&mut gates[1]);
+        assert_sleeps(&publishes);
+        second(&mut gates[0]);
+        assert_eq!(publishes.woken(), 1);
+        assert_sleeps(&sleeper);
+        assert_eq!(publishes.poll(&mut waits), Poll::Ready(Ok(())));
+        assert_eq!(sleeper.woken(), 1);
+    }
 }
 
 // ---- Threads and runtimes -----------------------------------------------------------------------

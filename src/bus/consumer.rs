@@ -79,6 +79,12 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
         self.reader.has_event::<P>()
     }
 
+    /// Where a tick counts what became of an event that was taken before.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> &State {
+        self.reader.state()
+    }
+
     /// How many events wait, with those that are being published at this moment, which a drain does not
     /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]

@@ -125,6 +125,20 @@ impl<'a> GateView<'a> {
         (gate, slowest)
     }
 
+    /// Whether no gating reader is behind the one at this place.
+    ///
+    /// After a `SeqCst` fence behind its last read: of two readers that read at the same time, the one whose
+    /// fence is later sees both reads.
+    pub(crate) fn is_slowest(self, index: usize) -> bool {
+        let own = self.0.cursors[index].load(Relaxed);
+        let places = self.0.places.load(Relaxed);
+        let mut others = self.0.cursors.iter().enumerate();
+        // Relaxed: nothing is read of what the others have copied.
+        others.all(|(other, cursor)| {
+            places & gating(other) == 0 || !before(cursor.load(Relaxed), own)
+        })
+    }
+
     /// Takes a place. `None`: there is no free one.
     pub(crate) fn take_place(self) -> Option<Place<'a>> {
         let mut places = self.0.places.load(Relaxed);
@@ -147,10 +161,15 @@ pub(crate) struct Place<'a> {
     index: usize,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     #[inline]
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> GateView<'a> {
+        self.gate
     }
 
     fn cursor(&self) -> &AtomicWord {

@@ -125,7 +125,7 @@ pub(crate) mod gate;
 pub(crate) mod latest;
 mod parts;
 mod publish;
-mod ready;
+pub(crate) mod ready;
 mod search;
 mod section;
 #[cfg(all(test, not(tickbus_loom)))]

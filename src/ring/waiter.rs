@@ -22,15 +22,39 @@ pub(crate) struct Waiter {
     waker: UnsafeCell<Option<Waker>>,
 }
 
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Any change.
+    Change,
+    /// Room, which only a take makes.
+    Room,
+}
+
 /// What an armed place is recognized by: its state word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(Word);
 
 const FREE: Word = 0;
 const BUSY: Word = 1;
+/// Armed by a task that waits for a change.
 const ARMED: Word = 2;
+/// Armed by a task that waits for room.
+const ROOM: Word = ARMED | 1;
 const STATE: Word = 3;
 const ROUND: Word = 4;
+
+/// Whether a task waits at a place with this state.
+#[inline(always)]
+const fn is_armed(state: Word) -> bool {
+    state & ARMED != 0
+}
+
+/// The state of the same round in which the place is free.
+#[inline(always)]
+const fn free(state: Word) -> Word {
+    state & !STATE
+}
 
 // SAFETY: the waker is touched only by who has made the place busy, one at a time, and `Waker` is `Send`.
 unsafe impl Sync for Waiter {}
@@ -48,7 +72,7 @@ impl Waiter {
 
     /// Puts the waker in, or gives it back if the place is not free.
     #[inline]
-    pub(crate) fn arm(&self, waker: Waker) -> Result<Ticket, Waker> {
+    pub(crate) fn arm(&self, want: Want, waker: Waker) -> Result<Ticket, Waker> {
         let found = self.state.load(Relaxed);
         // Acquire: pairs with the Release that frees the place in `take_as`; the last waker is out.
         if found & STATE != FREE
@@ -58,35 +82,37 @@ impl Waiter {
         }
         // SAFETY: we have made the place busy, so nobody else touches the waker. There is none to drop.
         self.waker.with_mut(|place| unsafe { place.write(Some(waker)) });
+        let armed = found | if want == Want::Room { ROOM } else { ARMED };
         // Release: pairs with the Acquire in `take_as`; the waker is in.
-        self.state.store(found | ARMED, Release);
-        Ok(Ticket(found | ARMED))
+        self.state.store(armed, Release);
+        Ok(Ticket(armed))
     }
 
     /// Whether somebody waits here.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
-        self.state.load(Relaxed) & STATE == ARMED
+        is_armed(self.state.load(Relaxed))
     }
 
-    /// Takes the waker of whoever waits here.
+    /// Takes the waker of the task that waits here. With [`Want::Room`], only if it waits for that.
     #[inline]
-    pub(crate) fn take(&self) -> Option<Waker> {
+    pub(crate) fn take(&self, want: Want) -> Option<Waker> {
         let found = self.state.load(Relaxed);
-        if found & STATE == ARMED { self.take_as(Ticket(found)) } else { None }
+        let is_wanted = want == Want::Change || found & STATE == ROOM;
+        if is_armed(found) && is_wanted { self.take_as(Ticket(found)) } else { None }
     }
 
     /// Takes the waker if the place is still armed as it was when it gave this ticket.
     #[inline]
     pub(crate) fn take_as(&self, Ticket(armed): Ticket) -> Option<Waker> {
         // Acquire: pairs with the Release in `arm`; the waker is in.
-        if self.state.compare_exchange(armed, armed ^ ARMED ^ BUSY, Acquire, Relaxed).is_err() {
+        if self.state.compare_exchange(armed, free(armed) | BUSY, Acquire, Relaxed).is_err() {
             return None;
         }
         // SAFETY: we have made the place busy, so nobody else touches the waker.
         let waker = self.waker.with_mut(|place| unsafe { place.replace(None) });
         // Release: pairs with the Acquire in `arm`; the waker is out.
-        self.state.store((armed ^ ARMED).wrapping_add(ROUND), Release);
+        self.state.store(free(armed).wrapping_add(ROUND), Release);
         waker
     }
 }
@@ -100,7 +126,7 @@ pub(crate) fn are_all_armed(places: &[Waiter]) -> bool {
             // Acquire: pairs with the Release in `arm`; whoever is here has seen that he is no longer at the
             // place before, so we see that, too, when we look again.
             let found = place.state.load(Acquire);
-            (found & STATE == ARMED).then(|| sum.wrapping_add(found))
+            is_armed(found).then(|| sum.wrapping_add(found))
         })
     };
     sum().is_some_and(|first| sum() == Some(first))

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Many, Publishers};
 use crate::Lagged;
 use crate::ring::broadcast::{Kind, Shelf, before};
-use crate::ring::gate::Place;
+use crate::ring::gate::{GateView, Place};
 use crate::sync::Word;
 
 /// One reader of a [`Topic`](crate::Topic), a [`GatedTopic`](crate::GatedTopic) or a
@@ -104,6 +104,11 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     #[must_use]
     pub fn place(&self) -> Option<usize> {
         self.place.as_ref().map(Place::index)
+    }
+
+    /// The gate, and its place there.
+    pub(crate) fn gate(&self) -> Option<(GateView<'a>, usize)> {
+        self.place.as_ref().map(|place| (place.view(), place.index()))
     }
 
     /// What has happened since the subscription.

@@ -8,8 +8,10 @@ use core::iter::FusedIterator;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use super::{Awaited, Table, Waiting};
+use super::{Awaited, Table, Waiting, is_any_published};
 use crate::bus::Take;
+use crate::ring::ready::Kept;
+use crate::ring::waiter::Want;
 use crate::ring::{Span, State};
 use crate::{Bus, Claimed, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
 
@@ -51,7 +53,9 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
         E: Copy,
     {
         let done = self.inner.publish_batch(events);
-        self.waiters.table().wake_after_commit();
+        if is_any_published(events, &done) {
+            self.waiters.table().wake_after_commit();
+        }
         done
     }
 
@@ -149,7 +153,7 @@ pub struct PublishWait<'a, E, T> {
 
 impl<'a, E, T> PublishWait<'a, E, T> {
     pub(super) fn new(to: T, event: E, table: &'a Table) -> Self {
-        Self { to, event: Some(event), wait: Waiting::new(table) }
+        Self { to, event: Some(event), wait: Waiting::new(table, Want::Room) }
     }
 
     /// Waits no longer. The event, if it has not been published or given back.
@@ -208,6 +212,13 @@ impl<E, T> fmt::Debug for PublishWait<'_, E, T> {
 ///
 /// It goes into a [`Dispatch`](crate::Dispatch) table as a `Consumer` does.
 ///
+/// # Wakers that panic
+///
+/// Publishers are woken before an event is handed out, so code that works on the event may wait for them. If a
+/// waker panics, all others are woken and no event is lost: a tick and [`Iterator::for_each`] still call the
+/// handler, while the panic unwinds, and an event that [`next_event`](Self::next_event) or
+/// [`Iterator::next`] had taken is the next one that this consumer hands out. It counts as handled.
+///
 /// # Examples
 ///
 /// A task that ticks whenever there is something to do:
@@ -239,11 +250,13 @@ pub struct AwaitedConsumer<'a, E, P: Overrun = Reject> {
     consumer: Consumer<'a, E, P>,
     /// Its place is kept here and not in the futures, lest one that is forgotten keeps it.
     wait: Waiting<'a>,
+    /// The event that was taken when a waker panicked.
+    kept: Kept<E>,
 }
 
 impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
     pub(super) fn new(consumer: Consumer<'a, E, P>, table: &'a Table) -> Self {
-        Self { consumer, wait: Waiting::new(table) }
+        Self { consumer, wait: Waiting::new(table, Want::Change), kept: Kept::nothing() }
     }
 
     /// Waits until events can be drained. Takes none, so it may be dropped at any time.
@@ -254,20 +267,29 @@ impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
     }
 
     /// Waits for the next event and takes it. Dropping the future before it is done takes none.
+    ///
+    /// # Panics
+    ///
+    /// A poll panics if the waker of a publisher does. The event is then the next one that is handed out.
     pub fn next_event(&mut self) -> NextEvent<'_, 'a, E, P> {
         NextEvent { consumer: self }
     }
 
     /// [`Consumer::drain`]: never waits. Wakes those who wait for room, event by event.
+    ///
+    /// # Panics
+    ///
+    /// Taking an event panics if the waker of a publisher does: see [above](Self#wakers-that-panic).
     #[inline]
     pub fn drain(&mut self) -> AwaitedDrain<'_, 'a, E, P> {
-        AwaitedDrain { table: self.wait.table, drain: self.consumer.drain() }
+        let Self { consumer, wait, kept } = self;
+        AwaitedDrain { table: wait.table, drain: consumer.drain(), kept, ends_at_once: false }
     }
 
     /// How many events wait.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.consumer.backlog()
+        self.consumer.backlog() + usize::from(self.kept.is_left())
     }
 
     /// What has happened so far.
@@ -285,10 +307,10 @@ impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
     fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
-        mut ready: impl FnMut(&mut Consumer<'a, E, P>) -> Option<T>,
+        mut ready: impl FnMut(&mut Consumer<'a, E, P>, &mut Kept<E>) -> Option<T>,
     ) -> Poll<T> {
-        let Self { consumer, wait } = self;
-        match wait.poll(context, || ready(consumer)) {
+        let Self { consumer, wait, kept } = self;
+        match wait.poll(context, || ready(consumer, kept)) {
             Poll::Ready(Ok(found)) => Poll::Ready(found),
             Poll::Ready(Err(_)) => {
                 // Publishers have all the places, and there is no event: so each has been stopped between
@@ -318,14 +340,23 @@ impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
     fn show_most(
         &mut self,
         span: &mut Span,
-        most: usize,
+        mut most: usize,
         mut each: impl FnMut(&State, &E),
     ) -> usize {
-        let table = self.wait.table;
-        self.consumer.show_most(span, most, |state, event| {
-            table.wake();
-            each(state, event);
-        })
+        let Self { consumer, wait, kept } = self;
+        let table = wait.table;
+        let mut count = 0;
+        if most > 0
+            && let Some(event) = kept.take_left()
+        {
+            most -= 1;
+            count += 1;
+            each(consumer.state(), &event);
+        }
+        count
+            + consumer.show_most(span, most, |state, event| {
+                table.wake_then(|| true, || each(state, event));
+            })
     }
 
     #[inline]
@@ -353,7 +384,9 @@ impl<E, P: Overrun> Future for Ready<'_, '_, E, P> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.get_mut().consumer.poll(context, |consumer| consumer.has_event().then_some(()))
+        self.get_mut()
+            .consumer
+            .poll(context, |consumer, kept| (kept.is_left() || consumer.has_event()).then_some(()))
     }
 }
 
@@ -380,11 +413,17 @@ impl<E, P: Overrun> Future for NextEvent<'_, '_, E, P> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<E> {
         let consumer = &mut *self.get_mut().consumer;
-        let next = consumer.poll(context, |consumer| consumer.drain().next());
-        if next.is_ready() {
-            consumer.wait.table.wake();
-        }
-        next
+        let next = |consumer: &mut Consumer<'_, E, P>, kept: &mut Kept<E>| {
+            if !kept.is_left() {
+                // Kept until it is handed out: a waker may panic when it is dropped, too.
+                kept.put(consumer.drain().next()?);
+            }
+            Some(())
+        };
+        let Poll::Ready(()) = consumer.poll(context, next) else { return Poll::Pending };
+        let AwaitedConsumer { wait, kept, .. } = consumer;
+        wait.table.wake_for_room();
+        Poll::Ready(kept.take().unwrap_or_else(|| unreachable!("it is kept")))
     }
 }
 
@@ -406,13 +445,21 @@ impl<E, P: Overrun> fmt::Debug for NextEvent<'_, '_, E, P> {
 pub struct AwaitedDrain<'c, 'a, E, P: Overrun> {
     table: &'a Table,
     drain: Drain<'c, 'a, E, P>,
+    kept: &'c mut Kept<E>,
+    /// Whether it hands out nothing, not even what is kept.
+    ends_at_once: bool,
 }
 
 impl<E, P: Overrun> AwaitedDrain<'_, '_, E, P> {
     /// The same events, but `most` at most: as [`Drain::at_most`].
     #[inline]
     pub fn at_most(self, most: usize) -> Self {
-        Self { drain: self.drain.at_most(most), ..self }
+        let left = most.saturating_sub(usize::from(self.kept.is_left()));
+        Self {
+            drain: self.drain.at_most(left),
+            ends_at_once: self.ends_at_once || most == 0,
+            ..self
+        }
     }
 
     /// The same events, until `stop` says so: as [`Drain::until`].
@@ -425,13 +472,25 @@ impl<E, P: Overrun> AwaitedDrain<'_, '_, E, P> {
     ///
     /// # Panics
     ///
-    /// As `Vec::reserve`; no event is taken then. If the waker of a task does; all are taken then.
+    /// As `Vec::reserve`; no event is taken then. If the waker of a task does; all have moved then.
     #[cfg(any(feature = "alloc", tickbus_loom))]
     #[inline]
-    pub fn append_to(self, events: &mut Vec<E>) -> usize {
-        let count = self.drain.append_to(events);
-        self.table.wake();
-        count
+    pub fn append_to(mut self, events: &mut Vec<E>) -> usize {
+        if self.kept.is_left() {
+            events.reserve(1);
+        }
+        let before = events.len();
+        events.extend(self.kept());
+        let Self { table, drain, .. } = self;
+        if drain.append_to(events) > 0 {
+            table.wake_for_room();
+        }
+        events.len() - before
+    }
+
+    #[inline(always)]
+    fn kept(&mut self) -> Option<E> {
+        if self.ends_at_once { None } else { self.kept.take_left() }
     }
 }
 
@@ -440,18 +499,21 @@ impl<E, P: Overrun> Iterator for AwaitedDrain<'_, '_, E, P> {
 
     #[inline]
     fn next(&mut self) -> Option<E> {
+        if let Some(event) = self.kept() {
+            return Some(event);
+        }
         let event = self.drain.next()?;
-        self.table.wake();
-        Some(event)
+        Some(self.table.wake_keeping(event, self.kept, || true))
     }
 
     #[inline]
-    fn fold<B, F: FnMut(B, E) -> B>(self, init: B, mut each: F) -> B {
-        let Self { table, drain } = self;
-        drain.fold(init, |so_far, event| {
-            table.wake();
-            each(so_far, event)
-        })
+    fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
+        let init = match self.kept() {
+            Some(event) => each(init, event),
+            None => init,
+        };
+        let Self { table, drain, .. } = self;
+        drain.fold(init, |so_far, event| table.wake_then(|| true, || each(so_far, event)))
     }
 }
 

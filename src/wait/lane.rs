@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::bus::Offer;
-use super::{Awaited, AwaitedConsumer, PublishWait, Table};
+use super::{Awaited, AwaitedConsumer, PublishWait, Table, is_any_published};
 use crate::{Claimed, Full, Lane, Producer, Single, Stats};
 
 impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
@@ -134,7 +134,9 @@ impl<'a, E> AwaitedProducer<'a, E> {
         E: Copy,
     {
         let done = self.producer.publish_batch(events);
-        self.table.wake();
+        if is_any_published(events, &done) {
+            self.table.wake();
+        }
         done
     }
 

@@ -13,11 +13,12 @@ use core::task::{Context, Poll, Waker};
 pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready};
 pub use self::lane::AwaitedProducer;
 pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
-use crate::TooManyWaiters;
-use crate::ring::waiter::{Ticket, Waiter, are_all_armed};
+use crate::ring::ready::Kept;
+use crate::ring::waiter::{Ticket, Waiter, Want, are_all_armed};
 use crate::sync::{
     Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,
 };
+use crate::{Full, TooManyWaiters};
 
 /// Places for the wakers of up to `W` tasks that wait for something to change.
 ///
@@ -113,7 +114,7 @@ impl<const W: usize> Waiters<W> {
     ///
     /// [`TooManyWaiters`] if it would have to wait and `W` others do.
     pub fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
-        self.table().wait_until(ready)
+        self.table().wait_until(Want::Change, ready)
     }
 
     #[inline(always)]
@@ -249,46 +250,87 @@ enum NoPlace {
 }
 
 impl Table {
-    fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
-        WaitUntil { wait: Waiting::new(self), ready }
+    fn wait_until<T, F: FnMut() -> Option<T>>(&self, want: Want, ready: F) -> WaitUntil<'_, F> {
+        WaitUntil { wait: Waiting::new(self, want), ready }
     }
 
     #[inline(always)]
     fn wake(&self) {
         // Store, then load, here and in `Waiting::poll`, crosswise: a change here and `used` there, `used`
         // here and the change there. Of two SeqCst fences one is first, and what was stored before it is
-        // seen behind the other: either we see that somebody waits, or he sees the change.
+        // seen behind the other: either we see that a task waits, and where, or it sees the change.
         fence(SeqCst);
         if self.used.load(Relaxed) != 0 {
-            self.wake_all();
+            self.wake_all(Want::Change);
         }
     }
 
-    /// The same after a publish to a bus, which has ended with a committing exchange.
+    /// Wakes after a publish to a bus, which has ended with a committing exchange.
     #[inline(always)]
     fn wake_after_commit(&self) {
         if !EXCHANGES_ARE_FENCES {
             return self.wake();
         }
-        // SeqCst, as the exchange: if this is before `used` there, the exchange is before the fence there,
-        // and who waits sees the entry behind it.
+        // SeqCst, as the exchange: if this is before the fence of a task that waits, so is the exchange, and
+        // the task sees the entry behind its fence. If not, this sees that the task waits, but not yet where:
+        // no other load of this thread is ordered. So the fence of `wake` comes before those.
         if self.used.load(SeqCst) != 0 {
-            self.wake_all();
+            self.wake_late();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn wake_all(&self) {
+    fn wake_late(&self) {
+        self.wake();
+    }
+
+    /// Wakes those that wait for room, after something was taken, and gives that back. If a waker panics, it
+    /// is in `kept`. What was taken may have made no room: then `is_room` says so, asked after the fence.
+    #[inline(always)]
+    fn wake_keeping<T>(&self, taken: T, kept: &mut Kept<T>, is_room: impl FnOnce() -> bool) -> T {
+        // Pairs with the fence in `Waiting::poll`, as that in `wake`.
+        fence(SeqCst);
+        if self.used.load(Relaxed) == 0 || !is_room() {
+            return taken;
+        }
+        kept.put(taken);
+        self.wake_all(Want::Room);
+        kept.take().unwrap_or_else(|| unreachable!("put there, and borrowed since"))
+    }
+
+    /// Wakes those that wait for room, after something was taken.
+    #[inline(always)]
+    fn wake_for_room(&self) {
+        self.wake_then(|| true, || ());
+    }
+
+    /// Wakes those that wait for room, after something was taken, and hands that on by `then`: also if a
+    /// waker panics.
+    #[inline(always)]
+    fn wake_then<R>(&self, is_room: impl FnOnce() -> bool, then: impl FnOnce() -> R) -> R {
+        let mut then = Finally(Some(then));
+        // Pairs with the fence in `Waiting::poll`, as that in `wake`.
+        fence(SeqCst);
+        if self.used.load(Relaxed) != 0 && is_room() {
+            self.wake_all(Want::Room);
+        }
+        then.run().unwrap_or_else(|| unreachable!("it runs once"))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_all(&self, want: Want) {
         /// Goes on with the others when a waker panics.
         struct Rest<'a> {
             used: &'a AtomicWord,
+            want: Want,
             places: slice::Iter<'a, Waiter>,
         }
         impl Rest<'_> {
             fn run(&mut self) {
                 for place in self.places.by_ref() {
-                    if let Some(waker) = place.take() {
+                    if let Some(waker) = place.take(self.want) {
                         leave(self.used);
                         waker.wake();
                     }
@@ -300,11 +342,11 @@ impl Table {
                 self.run();
             }
         }
-        Rest { used: &self.used, places: self.places.iter() }.run();
+        Rest { used: &self.used, want, places: self.places.iter() }.run();
     }
 
     /// Finds a place for the waker.
-    fn arm(&self, mut waker: Waker) -> Result<Place, NoPlace> {
+    fn arm(&self, want: Want, mut waker: Waker) -> Result<Place, NoPlace> {
         let mut used = self.used.load(Relaxed);
         loop {
             let is_full = used as usize >= self.places.len();
@@ -322,7 +364,7 @@ impl Table {
         // Counted in, so at every moment one place is free. We miss it only if others get ahead.
         loop {
             for (index, place) in self.places.iter().enumerate() {
-                match place.arm(waker) {
+                match place.arm(want, waker) {
                     Ok(ticket) => return Ok(Place { index, ticket }),
                     Err(back) => waker = back,
                 }
@@ -338,6 +380,27 @@ impl Table {
             leave(&self.used);
         }
         waker
+    }
+}
+
+/// Whether any of these was published.
+#[inline(always)]
+fn is_any_published<E>(events: &[E], done: &Result<(), Full<&[E]>>) -> bool {
+    events.len() != done.as_ref().err().map_or(0, |Full(rest)| rest.len())
+}
+
+/// Calls a function once: when it is told to, or when it is dropped.
+struct Finally<R, F: FnOnce() -> R>(Option<F>);
+
+impl<R, F: FnOnce() -> R> Finally<R, F> {
+    fn run(&mut self) -> Option<R> {
+        self.0.take().map(|run| run())
+    }
+}
+
+impl<R, F: FnOnce() -> R> Drop for Finally<R, F> {
+    fn drop(&mut self) {
+        self.run();
     }
 }
 
@@ -357,12 +420,13 @@ struct Place {
 /// One who waits: what every future here is made of.
 struct Waiting<'a> {
     table: &'a Table,
+    want: Want,
     place: Option<Place>,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(table: &'a Table) -> Self {
-        Self { table, place: None }
+    fn new(table: &'a Table, want: Want) -> Self {
+        Self { table, want, place: None }
     }
 
     /// Asks `ready`, and again when the waker is in its place.
@@ -375,7 +439,7 @@ impl<'a> Waiting<'a> {
         if let Some(found) = ready() {
             return Poll::Ready(Ok(found));
         }
-        match self.table.arm(context.waker().clone()) {
+        match self.table.arm(self.want, context.waker().clone()) {
             Ok(place) => self.place = Some(place),
             Err(NoPlace::Taken) => return Poll::Ready(Err(TooManyWaiters)),
             Err(NoPlace::Changing) => {

@@ -3,6 +3,10 @@
 use core::fmt;
 
 use super::{Awaited, Table};
+use crate::ring::gate::GateView;
+use crate::ring::ready::Kept;
+use crate::ring::waiter::Want;
+use crate::topic::Unread;
 use crate::{
     Changed, Claimed, Feed, Full, GatedTopic, Gating, Lagged, Latest, Many, Publisher, Publishers,
     Single, Subscriber, SubscriberStats, TooManySubscribers, TooManyWaiters, Topic, TopicStats,
@@ -170,7 +174,11 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
     /// refused.
     pub async fn publish_wait(&self, event: E) -> Result<(), Full<E>> {
         let offer = move || self.inner.offer(event, 0).then_some(());
-        self.waiters.wait_until(offer).await.map_err(|TooManyWaiters| Full(event))?;
+        self.waiters
+            .table()
+            .wait_until(Want::Room, offer)
+            .await
+            .map_err(|TooManyWaiters| Full(event))?;
         self.waiters.wake();
         Ok(())
     }
@@ -193,13 +201,18 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
         N
     }
 
-    /// [`GatedTopic::subscribe`]. To read, and to drop it, wakes publishers that wait for room.
+    /// [`GatedTopic::subscribe`]. Subscribing, and reading and dropping the subscriber, wakes publishers that wait
+    /// for room.
     ///
     /// # Errors
     ///
     /// As for [`GatedTopic::subscribe`].
     pub fn subscribe(&self) -> Result<AwaitedSubscriber<'_, E>, TooManySubscribers> {
-        Ok(AwaitedSubscriber::new(self.inner.subscribe()?, self.waiters.table()))
+        let table = self.waiters.table();
+        let subscriber = AwaitedSubscriber::new(self.inner.subscribe()?, table);
+        // If it was interrupted, the gate has been where it began, and now is where it begins.
+        table.wake_for_room();
+        Ok(subscriber)
     }
 
     /// [`GatedTopic::subscribe_lagging`].
@@ -209,6 +222,11 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
 }
 
 /// A [`Subscriber`] that can be awaited.
+///
+/// Reading wakes no task but publishers, and those only if it has made room: on a [`GatedTopic`], when no gating
+/// subscriber is left behind. They are woken before the event is handed out. If a waker panics, all others are
+/// woken, and the event is the next one that this subscriber hands out; [`Iterator::for_each`] hands it out
+/// while the panic unwinds.
 ///
 /// # Examples
 ///
@@ -232,12 +250,15 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
 pub struct AwaitedSubscriber<'a, E: Copy, P: Publishers = Many> {
     // The order of the drops: first the gate opens, then publishers are woken.
     subscriber: Subscriber<'a, E, P>,
-    publishers: WakeOnDrop<'a>,
+    publishers: Publish<'a>,
+    /// What was read when a waker panicked.
+    kept: Kept<Result<E, Lagged>>,
 }
 
 impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
     fn new(subscriber: Subscriber<'a, E, P>, table: &'a Table) -> Self {
-        Self { subscriber, publishers: WakeOnDrop { table } }
+        let gate = subscriber.gate();
+        Self { subscriber, publishers: Publish { table, gate }, kept: Kept::nothing() }
     }
 
     /// Waits for the next event and reads it, or learns how many were missed. To drop the future before
@@ -247,22 +268,34 @@ impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
     ///
     /// [`TooManyWaiters`] if it would have to wait and as many others do as there are places.
     pub async fn next_event(&mut self) -> Result<Result<E, Lagged>, TooManyWaiters> {
-        let Self { subscriber, publishers: WakeOnDrop { table } } = self;
-        let event = table.wait_until(|| subscriber.read().next()).await;
-        table.wake();
-        event
+        let Self { subscriber, publishers, kept } = self;
+        let table = publishers.table;
+        let next = || {
+            if !kept.is_left() {
+                // Kept until it is handed out: a waker may panic.
+                kept.put(subscriber.read().next()?);
+            }
+            Some(())
+        };
+        table.wait_until(Want::Change, next).await?;
+        publishers.wake_then(|| ());
+        Ok(kept.take().unwrap_or_else(|| unreachable!("it is kept")))
     }
 
     /// [`Subscriber::read`]: never waits. Wakes publishers that wait for room, event by event.
+    ///
+    /// # Panics
+    ///
+    /// Reading panics if the waker of a publisher does.
     pub fn read(&mut self) -> impl Iterator<Item = Result<E, Lagged>> {
-        let Self { subscriber, publishers: WakeOnDrop { table } } = self;
-        subscriber.read().inspect(|_| table.wake())
+        let Self { subscriber, publishers, kept } = self;
+        Reads { unread: subscriber.read(), publishers, kept }
     }
 
     /// [`Subscriber::backlog`].
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.subscriber.backlog()
+        self.subscriber.backlog() + usize::from(self.kept.is_left())
     }
 
     /// [`Subscriber::place`].
@@ -286,13 +319,63 @@ impl<E: Copy, P: Publishers> fmt::Debug for AwaitedSubscriber<'_, E, P> {
     }
 }
 
-struct WakeOnDrop<'a> {
+/// The publishers that may wait for a subscriber.
+struct Publish<'a> {
     table: &'a Table,
+    /// Where they wait for this one, if it gates.
+    gate: Option<(GateView<'a>, usize)>,
 }
 
-impl Drop for WakeOnDrop<'_> {
+impl Publish<'_> {
+    /// Wakes them if there is room now, and then calls `then`: also if a waker panics.
+    #[inline(always)]
+    fn wake_then<R>(&self, then: impl FnOnce() -> R) -> R {
+        match self.gate {
+            Some((gate, place)) => self.table.wake_then(|| gate.is_slowest(place), then),
+            None => then(),
+        }
+    }
+}
+
+impl Drop for Publish<'_> {
     fn drop(&mut self) {
-        self.table.wake();
+        if self.gate.is_some() {
+            self.table.wake_for_room();
+        }
+    }
+}
+
+/// What a subscriber has not read: [`AwaitedSubscriber::read`].
+struct Reads<'s, 'a, E: Copy, P: Publishers> {
+    unread: Unread<'s, 'a, E, P>,
+    publishers: &'s Publish<'a>,
+    kept: &'s mut Kept<Result<E, Lagged>>,
+}
+
+impl<E: Copy, P: Publishers> Iterator for Reads<'_, '_, E, P> {
+    type Item = Result<E, Lagged>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<E, Lagged>> {
+        if let Some(read) = self.kept.take_left() {
+            return Some(read);
+        }
+        let read = self.unread.next()?;
+        let Publish { table, gate } = self.publishers;
+        Some(match gate {
+            Some((gate, place)) => table.wake_keeping(read, self.kept, || gate.is_slowest(*place)),
+            None => read,
+        })
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Result<E, Lagged>) -> B>(self, init: B, mut each: F) -> B {
+        let init = match self.kept.take_left() {
+            Some(read) => each(init, read),
+            None => init,
+        };
+        let Self { unread, publishers, .. } = self;
+        unread.fold(init, |so_far, read| publishers.wake_then(|| each(so_far, read)))
     }
 }
 
@@ -341,7 +424,7 @@ impl<E: Copy> AwaitedWatcher<'_, E> {
     /// [`TooManyWaiters`] if it would have to wait and as many others do as there are places.
     pub async fn next_change(&mut self) -> Result<Changed<E>, TooManyWaiters> {
         let Self { watcher, table } = self;
-        table.wait_until(|| watcher.changed()).await
+        table.wait_until(Want::Change, || watcher.changed()).await
     }
 
     /// [`Watcher::changed`]: never waits.

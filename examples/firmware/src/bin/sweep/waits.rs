@@ -117,6 +117,11 @@ fn take() {
     assert!(events.drain().next().is_some());
 }
 
+fn take_all() {
+    let mut events = BUS.consumer().expect("one context consumes");
+    events.drain().for_each(|event| assert_ne!(event, 0));
+}
+
 struct Case {
     name: &'static str,
     prepare: fn(),
@@ -126,7 +131,7 @@ struct Case {
     has_other: bool,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case { name: "wait / wake", prepare: || (), main: wait, systick: wake, has_other: false },
     Case { name: "wake / wait", prepare: || (), main: wake, systick: wait, has_other: false },
     Case {
@@ -162,6 +167,20 @@ const CASES: [Case; 7] = [
         prepare: fill,
         main: publish_wait,
         systick: take,
+        has_other: false,
+    },
+    Case {
+        name: "take / publish_wait",
+        prepare: fill,
+        main: take,
+        systick: publish_wait,
+        has_other: false,
+    },
+    Case {
+        name: "take all / publish_wait",
+        prepare: fill,
+        main: take_all,
+        systick: publish_wait,
         has_other: false,
     },
 ];
