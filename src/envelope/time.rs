@@ -6,6 +6,7 @@ use core::str::FromStr;
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
 /// A point in time, to the nanosecond, in UTC.
 ///
@@ -63,7 +64,10 @@ impl Timestamp {
     }
 
     fn from_unix(seconds: i64, nanos: i32) -> Option<Self> {
-        Self::checked(UNIX_EPOCH.checked_add(SignedDuration::new(seconds, nanos)).ok()?)
+        Self::checked(match jiff::Timestamp::new(seconds, nanos) {
+            Ok(instant) => Offset::UTC.to_datetime(instant), // the fast way
+            Err(_) => UNIX_EPOCH.checked_add(SignedDuration::new(seconds, nanos)).ok()?,
+        })
     }
 
     fn checked(time: DateTime) -> Option<Self> {
@@ -77,6 +81,7 @@ impl Timestamp {
     }
 
     /// The text of `Display`, without the machinery of formatting.
+    #[inline(never)]
     pub(super) fn text(self) -> Text {
         let time = self.0;
         let mut bytes = *b"0000-00-00T00:00:00.000000000Z";
@@ -117,9 +122,9 @@ impl Timestamp {
             Ok(since) => SignedDuration::try_from(since),
             Err(before) => SignedDuration::try_from(before.duration()).map(|before| -before),
         };
-        let time = since.and_then(|since| UNIX_EPOCH.checked_add(since));
+        let time = since.ok().and_then(|it| Self::from_unix(it.as_secs(), it.subsec_nanos()));
         // A clock beyond the years 0000 to 9999 says nothing about now.
-        time.ok().and_then(Self::checked).unwrap_or(Self(UNIX_EPOCH))
+        time.unwrap_or(Self(UNIX_EPOCH))
     }
 }
 
