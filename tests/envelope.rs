@@ -491,16 +491,16 @@ fn an_envelope_reads_back_from_what_serde_buffers() {
 
 #[test]
 fn what_was_buffered_is_written_anew() {
+    let hundred = if keeps_digits() { "1e+2" } else { "100.0" };
     for (payload, anew) in [
         ("{ \"a\" :\t[ 1 ,\n 2 ] }", r#"{"a":[1,2]}"#),
         (r#""\u0041\/""#, r#""A/""#),
         (r#"{"z":1,"a":2,"z":3}"#, r#"{"z":1,"a":2,"z":3}"#),
-        ("1e2", "100.0"),
+        ("1e2", hundred),
     ] {
         let json = format!(r#"{{"op":"publish","subject":"a","payload":{payload}}}"#);
         let Tagged::Publish(envelope) = serde_json::from_str(&json).unwrap() else { panic!() };
-        let kept = envelope.payload() == Some(payload) && keeps_digits();
-        assert!(kept || envelope.payload() == Some(anew), "{payload}: {envelope:?}");
+        assert_eq!(envelope.payload(), Some(anew), "{payload}");
     }
 }
 
@@ -523,7 +523,7 @@ fn a_number_of_many_digits_that_was_buffered_is_told_or_kept() {
     let json = r#"{"op":"publish","subject":"a","payload":1e400}"#;
     match serde_json::from_str::<Tagged>(json) {
         Ok(Tagged::Publish(envelope)) => {
-            assert_eq!((envelope.payload(), keeps_digits()), (Some("1e400"), true));
+            assert_eq!((envelope.payload(), keeps_digits()), (Some("1e+400"), true));
         }
         other => assert!(other.unwrap_err().to_string().contains("number out of range")),
     }
