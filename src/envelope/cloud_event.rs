@@ -12,7 +12,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::json::{self, Base64, InvalidJson};
+use super::json::{self, Base64, Bytes, InvalidJson};
 use super::trace::TRACE_PARENT;
 use super::{Envelope, Headers, Payload, Timestamp, TraceParent};
 use crate::subject::Subject;
@@ -227,7 +227,7 @@ impl<'de> Visitor<'de> for FromObject {
                     continue;
                 }
                 "data_base64" => {
-                    let value: Option<Base64<Box<[u8]>>> = members.next_value()?;
+                    let value: Option<Bytes> = members.next_value()?;
                     if binary.replace(value).is_some() {
                         return Err(A::Error::duplicate_field("data_base64"));
                     }

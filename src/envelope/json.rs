@@ -280,13 +280,16 @@ const fn base64_len(bytes: &[u8]) -> usize {
 /// Bytes as a text in base64: the standard alphabet, with padding.
 pub(super) struct Base64<T>(pub(super) T);
 
+/// Bytes that were read.
+pub(super) type Bytes = Base64<Box<[u8]>>;
+
 impl Serialize for Base64<&[u8]> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(self.0))
     }
 }
 
-impl<'de> Deserialize<'de> for Base64<Box<[u8]>> {
+impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_str(FromBase64)
     }
@@ -295,7 +298,7 @@ impl<'de> Deserialize<'de> for Base64<Box<[u8]>> {
 struct FromBase64;
 
 impl Visitor<'_> for FromBase64 {
-    type Value = Base64<Box<[u8]>>;
+    type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("bytes in base64")
@@ -368,14 +371,14 @@ struct Read<'a> {
     #[serde(default, deserialize_with = "read_payload")]
     payload: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "read_bytes")]
-    payload_base64: Option<Base64<Box<[u8]>>>,
+    payload_base64: Option<Bytes>,
 }
 
 fn read_payload<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<RawValue>>, D::Error> {
     raw::read(json).map(Some)
 }
 
-fn read_bytes<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Base64<Box<[u8]>>>, D::Error> {
+fn read_bytes<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Bytes>, D::Error> {
     Deserialize::deserialize(json).map(Some)
 }
 
