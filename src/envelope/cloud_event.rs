@@ -160,7 +160,7 @@ impl Envelope {
     /// assert_eq!(opened.payload(), Some(r#"{"draft": false}"#));
     ///
     /// let error = Envelope::from_cloud_event(r#"{"specversion": "1.0", "type": "a", "id": "7"}"#);
-    /// assert_eq!(error.unwrap_err().to_string(), "line 1 column 48: the attribute `source` is missing");
+    /// assert_eq!(error.unwrap_err().to_string(), "line 1 column 46: the attribute `source` is missing");
     /// # Ok::<(), tickbus::InvalidJson>(())
     /// ```
     pub fn from_cloud_event<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, InvalidJson> {
