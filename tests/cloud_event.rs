@@ -429,6 +429,11 @@ fn the_span_is_the_extension_for_distributed_tracing() {
     let envelope = envelope.with_trace_parent(parent);
     assert_eq!(written(&envelope)["traceparent"], PLAIN);
 
+    // A header has its name in any case, an attribute in lower case.
+    let envelope = bare().header("Traceparent", SAMPLED);
+    assert_eq!(written(&envelope)["traceparent"], SAMPLED);
+    assert_eq!(read(&envelope.to_cloud_event().unwrap()).trace_parent(), Some(sampled));
+
     // A header of another span is not this one's.
     let envelope = bare().with_trace_parent(parent).header("traceparent", OTHER);
     assert_eq!(envelope.trace_parent(), Some(parent));

@@ -1121,6 +1121,27 @@ fn an_envelope_keeps_the_sampled_flag_of_its_own_span_alone() {
         assert_eq!(envelope.trace_parent(), Some(plain));
         assert_eq!(read(&envelope.to_json()).trace_parent(), Some(plain));
     }
+    // The name of a header has any case, and no other letters.
+    for (key, found) in [
+        ("TraceParent", true),
+        ("TrAcEpArEnT", true),
+        ("TRACEPARENT", true),
+        ("trace-parent", false),
+        ("trace.parent", false),
+        ("traceparent ", false),
+    ] {
+        let envelope = bare("a").header(key, sampled.to_string());
+        assert_eq!(envelope.trace_parent(), found.then_some(sampled), "{key}");
+        assert_eq!(
+            not.clone().header(key, sampled.to_string()).trace_parent().unwrap().is_sampled(),
+            found
+        );
+        assert_eq!(envelope.with_trace_parent(plain).trace_parent(), Some(plain), "{key}");
+    }
+    let two = bare("a")
+        .header("Traceparent", plain.to_string())
+        .header("traceparent", sampled.to_string());
+    assert_eq!(two.trace_parent(), Some(sampled));
     // One id of two is none, whatever the header says.
     let json =
         format!(r#"{{"subject":"a","trace_id":"{TRACE}","headers":{{"traceparent":"{other}"}}}}"#);

@@ -90,7 +90,7 @@ impl Envelope {
         }
         let mut attributes = Vec::new();
         for (key, value) in self.headers.iter().filter(|(_, value)| !value.is_empty()) {
-            if key == TRACE_PARENT {
+            if key.eq_ignore_ascii_case(TRACE_PARENT) {
                 continue;
             }
             let renamed = RENAMED.iter().find(|(header, _)| *header == key);
@@ -106,7 +106,7 @@ impl Envelope {
             };
             attributes.push((name, Cow::Borrowed(value)));
         }
-        let written = self.headers.get(TRACE_PARENT);
+        let written = self.headers.get_in_any_case(TRACE_PARENT);
         match self.trace_parent() {
             Some(parent) if !written.parse().is_ok_and(|written| parent.is_span_of(written)) => {
                 attributes.push((TRACE_PARENT, parent.to_string().into()));

@@ -228,8 +228,9 @@ impl Envelope {
 
     /// Its trace and span ids in the form of the W3C, unless one is missing or has another form.
     ///
-    /// The flags are those of the header `traceparent` if it names the same span, else 0. Where the envelope
-    /// has neither id, as one from a system that knows the header alone, the header names the span.
+    /// The flags are those of the header `traceparent`, in whatever case, if it names the same span; else 0.
+    /// Where the envelope has neither id, as one from a system that knows the header alone, the header names
+    /// the span.
     ///
     /// # Examples
     ///
@@ -247,7 +248,7 @@ impl Envelope {
     /// ```
     #[must_use]
     pub fn trace_parent(&self) -> Option<TraceParent> {
-        let header = || self.headers.get(TRACE_PARENT).parse::<TraceParent>().ok();
+        let header = || self.headers.get_in_any_case(TRACE_PARENT).parse::<TraceParent>().ok();
         if self.trace_id.is_empty() && self.span_id.is_empty() {
             return header();
         }
@@ -303,9 +304,8 @@ impl Envelope {
     pub fn with_trace_parent(mut self, parent: TraceParent) -> Self {
         let (trace_id, span_id) = parent.ids();
         (self.trace_id, self.span_id) = (trace_id.as_str().into(), span_id.as_str().into());
-        if parent.flags() == 0 {
-            self.headers.remove(TRACE_PARENT);
-        } else {
+        self.headers.remove_in_any_case(TRACE_PARENT);
+        if parent.flags() != 0 {
             self.headers.insert(TRACE_PARENT, alloc::format!("{parent}"));
         }
         self

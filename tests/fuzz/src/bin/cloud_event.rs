@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         // An empty header is none, and a trace stands where traces stand.
         let keys: Vec<_> = envelope.headers().iter().map(|(key, _)| key.to_owned()).collect();
         for key in keys {
-            if envelope.headers().get(&key).is_empty() || key == "traceparent" {
+            if envelope.headers().get(&key).is_empty() || key.eq_ignore_ascii_case("traceparent") {
                 envelope.headers_mut().remove(&key);
             }
         }
