@@ -105,8 +105,10 @@ fn run() -> Result<usize, Box<dyn Error>> {
                 Err(error) => {
                     bad += 1;
                     // The parser counts the lines of what it is given, which is one.
-                    let error = error.to_string().replace(" at line 1 column ", " at column ");
-                    eprintln!("line {lines}: {error}");
+                    let (text, column) = (error.to_string(), error.column());
+                    let place = format!("line {} column {column}: ", error.line());
+                    let why = text.strip_prefix(&place).unwrap_or(&text);
+                    eprintln!("line {lines}: {why} at column {column}");
                 }
             }
         }

@@ -138,7 +138,9 @@ pub use bus::{
 pub use defer::Deferred;
 pub use dialect::{GlobPattern, PrefixPattern};
 #[cfg(feature = "json")]
-pub use envelope::{DecodeError, EventError, InvalidCloudEvent, InvalidEnvelope, InvalidPayload};
+pub use envelope::{
+    DecodeError, EventError, InvalidCloudEvent, InvalidEnvelope, InvalidJson, InvalidPayload,
+};
 #[cfg(feature = "alloc")]
 pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
 pub use error::{

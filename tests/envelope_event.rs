@@ -145,8 +145,9 @@ fn a_wrong_payload_is_an_error_that_names_the_subject() {
         let error = decode(subject, Some(payload)).unwrap_err();
         assert_eq!(error.subject().as_str(), subject);
         let text = error.to_string();
-        let begin = format!("the payload of `{subject}` does not decode: {why}");
+        let begin = format!("the payload of `{subject}` does not decode: line 1 column ");
         assert!(text.starts_with(&begin), "{subject} {payload}: {text}");
+        assert!(text.contains(&format!(": {why}")), "{subject} {payload}: {text}");
         assert!(matches!(error, EventError::Payload(_)));
         assert!(core::error::Error::source(&error).is_some());
     }
@@ -162,7 +163,89 @@ fn what_is_no_json_is_an_error_that_names_the_subject() {
     }
     let error = Envelope::event(&Odd::Map(BTreeMap::from([((1, 2), 3)]))).unwrap_err();
     assert!(matches!(error, InvalidEnvelope::Payload(_)));
-    assert!(error.to_string().starts_with("the payload for `odd.map` is no JSON: "), "{error}");
+    assert!(error.to_string().starts_with("the payload for `odd.map` is not JSON: "), "{error}");
+}
+
+#[test]
+fn a_float_that_is_no_number_is_an_error_wherever_it_is() {
+    events! {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Level {
+            #[subject = "level.one"] One(f64),
+            #[subject = "level.some"] Some(Option<f32>),
+            #[subject = "level.two"] Two(f32, f64),
+            #[subject = "level.named"] Named { x: f64, y: Option<f64> },
+            #[subject = "level.many"] Many(BTreeMap<String, Vec<f32>>),
+        }
+    }
+    for n in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let many = BTreeMap::from([("a".to_owned(), vec![0.5, n as f32])]);
+        for event in [
+            Level::One(n),
+            Level::Some(Some(n as f32)),
+            Level::Two(n as f32, 0.5),
+            Level::Two(0.5, n),
+            Level::Named { x: n, y: None },
+            Level::Named { x: 0.5, y: Some(n) },
+            Level::Many(many),
+        ] {
+            let error = Envelope::event(&event).unwrap_err();
+            assert!(matches!(error, InvalidEnvelope::Payload(_)), "{event:?}");
+            let begin = format!("the payload for `{}` is not JSON: a float", event.subject());
+            assert!(error.to_string().starts_with(&begin), "{event:?}: {error}");
+            assert!(Envelope::unstamped_event(&event).is_err());
+        }
+    }
+    let many = BTreeMap::from([("a".to_owned(), vec![0.1, f32::MIN_POSITIVE, -0.0])]);
+    for event in [
+        Level::One(f64::MAX),
+        Level::Some(None),
+        Level::Some(Some(f32::MAX)),
+        Level::Two(0.1, 5e-324),
+        Level::Named { x: -0.0, y: None },
+        Level::Many(many),
+    ] {
+        comes_back(&event);
+    }
+}
+
+#[test]
+fn a_some_that_would_come_back_as_none_is_an_error() {
+    events! {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Odd {
+            #[subject = "odd.unit"] Unit(()),
+            #[subject = "odd.some"] Some(Option<()>),
+            #[subject = "odd.nested"] Nested(Option<Option<u8>>),
+            #[subject = "odd.named"] Named { at: Option<Option<u8>> },
+        }
+    }
+    for event in [Odd::Some(Some(())), Odd::Nested(Some(None)), Odd::Named { at: Some(None) }] {
+        let error = Envelope::event(&event).unwrap_err().to_string();
+        let begin = format!("the payload for `{}` is not JSON: a `Some`", event.subject());
+        assert!(error.starts_with(&begin), "{event:?}: {error}");
+    }
+    for event in [
+        Odd::Unit(()),
+        Odd::Some(None),
+        Odd::Nested(None),
+        Odd::Nested(Some(Some(7))),
+        Odd::Named { at: None },
+        Odd::Named { at: Some(Some(0)) },
+    ] {
+        comes_back(&event);
+    }
+}
+
+#[test]
+fn a_payload_of_bytes_is_no_event() {
+    for subject in ["input.started", "input.picked", "input.moved"] {
+        let envelope = Envelope::unstamped(subject).unwrap().with_bytes(*b"null");
+        let error = envelope.decode_event::<Input>().unwrap_err();
+        assert_eq!(error.subject().as_str(), subject);
+        let why = format!("the payload of `{subject}` does not decode: it is bytes, not JSON");
+        assert_eq!(error.to_string(), why);
+    }
 }
 
 // ---- Events by hand ----------------------------------------------------------------------------
@@ -286,7 +369,7 @@ fn an_enum_whose_kinds_are_not_its_variants_is_refused() {
     let error = Envelope::event(&Lumped::Square(1)).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the payload for `shape` is no JSON: `Lumped::Square` is the variant 1 and of the kind 0, \
+        "the payload for `shape` is not JSON: `Lumped::Square` is the variant 1 and of the kind 0, \
          which have to be the same"
     );
 }

@@ -12,7 +12,9 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Envelope, Headers, Timestamp, TraceParent};
+use super::json::{self, Base64, Bytes, InvalidJson};
+use super::trace::TRACE_PARENT;
+use super::{Envelope, Headers, Payload, Timestamp, TraceParent};
 use crate::subject::Subject;
 
 /// Headers whose keys no attribute can have, and the attributes that stand for them.
@@ -31,7 +33,6 @@ const TEXTS: [&str; 8] =
     ["specversion", "id", "source", "type", "time", "subject", "dataschema", CONTENT_TYPE];
 
 const CONTENT_TYPE: &str = "datacontenttype";
-const TRACE_PARENT: &str = "traceparent";
 
 /// # `CloudEvents`
 ///
@@ -46,10 +47,10 @@ const TRACE_PARENT: &str = "traceparent";
 /// | [`trace_parent`](Self::trace_parent) | `traceparent` |
 /// | the headers `run_id`, `node_id`, `actor_id`, `graph_id` | `runid`, `nodeid`, `actorid`, `graphid` |
 /// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
-/// | [`payload`](Self::payload) | `data` |
+/// | [`payload`](Self::payload) or [`bytes`](Self::bytes) | `data` or `data_base64` |
 ///
 /// An attribute that is a number or a boolean is its text as a header, and written as a text. One that is
-/// empty or `null` is none.
+/// empty or `null` is ignored. Whatever `from_cloud_event` reads, `to_cloud_event` writes.
 impl Envelope {
     /// The envelope as a `CloudEvent`.
     ///
@@ -89,7 +90,7 @@ impl Envelope {
         }
         let mut attributes = Vec::new();
         for (key, value) in self.headers.iter().filter(|(_, value)| !value.is_empty()) {
-            if key == TRACE_PARENT {
+            if key.eq_ignore_ascii_case(TRACE_PARENT) {
                 continue;
             }
             let renamed = RENAMED.iter().find(|(header, _)| *header == key);
@@ -105,9 +106,9 @@ impl Envelope {
             };
             attributes.push((name, Cow::Borrowed(value)));
         }
-        let written = self.headers.get(TRACE_PARENT);
+        let written = self.headers.get_in_any_case(TRACE_PARENT);
         match self.trace_parent() {
-            Some(parent) if !parent.is_span_of(written) => {
+            Some(parent) if !written.parse().is_ok_and(|written| parent.is_span_of(written)) => {
                 attributes.push((TRACE_PARENT, parent.to_string().into()));
             }
             None if !(self.trace_id.is_empty() && self.span_id.is_empty()) => {
@@ -117,7 +118,7 @@ impl Envelope {
             _ => attributes.push((TRACE_PARENT, written.into())),
         }
         let content_type = self.headers.get(CONTENT_TYPE);
-        if !is_json(content_type) && self.text().is_some_and(|data| !data.starts_with('"')) {
+        if !is_json(content_type) && self.payload().is_some_and(|data| !data.starts_with('"')) {
             return Err(InvalidCloudEvent::Data(content_type.into()));
         }
         let texts = [("id", &*self.id), ("type", &*self.subject)].into_iter();
@@ -134,11 +135,11 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// If the text is no JSON, or the JSON no `CloudEvent` of version 1.0: `id`, `source` or `type` is
-    /// missing or empty, an attribute is there twice, has a name or a type that it must not have, `time` is
-    /// none, or `data` is no text where `datacontenttype` says that it is not JSON. If the `type` is not a
-    /// [`Subject`]. If the data is binary (`data_base64`): a payload is JSON. The error says in which line
-    /// and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not a `CloudEvent` of version 1.0: `id`,
+    /// `source` or `type` is missing or empty; an attribute is there twice, or has a name, a type or a
+    /// character that it must not have; `source` is not a URI reference; `time` is not a time; `data` is not
+    /// a text where `datacontenttype` says that it is not JSON; both `data` and `data_base64` are there. Also if
+    /// the `type` is not a [`Subject`]. The error begins with the line and column.
     ///
     /// # Examples
     ///
@@ -159,11 +160,11 @@ impl Envelope {
     /// assert_eq!(opened.payload(), Some(r#"{"draft": false}"#));
     ///
     /// let error = Envelope::from_cloud_event(r#"{"specversion": "1.0", "type": "a", "id": "7"}"#);
-    /// assert!(error.unwrap_err().to_string().starts_with("the attribute `source` is missing"));
-    /// # Ok::<(), serde_json::Error>(())
+    /// assert_eq!(error.unwrap_err().to_string(), "line 1 column 46: the attribute `source` is missing");
+    /// # Ok::<(), tickbus::InvalidJson>(())
     /// ```
-    pub fn from_cloud_event<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json.as_ref()).map(|Read(envelope)| envelope)
+    pub fn from_cloud_event<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, InvalidJson> {
+        json::read(json.as_ref()).map(|Read(envelope)| envelope)
     }
 }
 
@@ -186,8 +187,10 @@ impl Serialize for Written<'_> {
         for (name, text) in *attributes {
             map.serialize_entry(name, text)?;
         }
-        if let Some(data) = &envelope.payload {
-            map.serialize_entry("data", data)?;
+        match &envelope.payload {
+            Payload::None => {}
+            Payload::Json(data) => map.serialize_entry("data", data)?,
+            Payload::Bytes(data) => map.serialize_entry("data_base64", &Base64(&**data))?,
         }
         map.end()
     }
@@ -213,25 +216,34 @@ impl<'de> Visitor<'de> for FromObject {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Read, A::Error> {
         // Every attribute at first, under its own name.
         let mut attributes = Headers::new();
-        let mut data = None;
+        let (mut data, mut binary) = (None, None);
         while let Some(name) = members.next_key::<Box<str>>()? {
-            if *name == *"data_base64" {
-                return Err(A::Error::custom(
-                    "`data_base64`: binary data has no place in an envelope, whose payload is JSON",
-                ));
-            }
-            if *name == *"data" {
-                let value: Box<RawValue> = members.next_value()?;
-                if data.replace(value).is_some() {
-                    return Err(A::Error::duplicate_field("data"));
+            match &*name {
+                "data" => {
+                    let value: Box<RawValue> = members.next_value()?;
+                    if data.replace(value).is_some() {
+                        return Err(A::Error::duplicate_field("data"));
+                    }
+                    continue;
                 }
-                continue;
+                "data_base64" => {
+                    let value: Option<Bytes> = members.next_value()?;
+                    if binary.replace(value).is_some() {
+                        return Err(A::Error::duplicate_field("data_base64"));
+                    }
+                    continue;
+                }
+                _ => {}
             }
+            let value: &RawValue = members.next_value()?;
             if !is_name(&name) {
+                if value.get() == "null" {
+                    continue; // whatever it is called, it is not set
+                }
                 let why = "an attribute has lower-case letters and digits in its name, no others";
                 return Err(A::Error::custom(format_args!("`{name}`: {why}")));
             }
-            let value = attribute(&name, members.next_value()?)
+            let value = attribute(&name, value)
                 .map_err(|why| A::Error::custom(format_args!("the attribute `{name}` {why}")))?;
             attributes.insert_new(name, value).map_err(|name| {
                 A::Error::custom(format_args!("the attribute `{name}` is there twice"))
@@ -252,6 +264,9 @@ impl<'de> Visitor<'de> for FromObject {
         }
         if let Err(invalid) = Subject::new(&subject) {
             return Err(A::Error::custom(format_args!("`{subject}`: {invalid}")));
+        }
+        if !is_uri_reference(&source) {
+            return Err(A::Error::custom(InvalidCloudEvent::Source(source)));
         }
         let time = if time.is_empty() {
             None
@@ -282,16 +297,26 @@ impl<'de> Visitor<'de> for FromObject {
         }
         attributes.retain_non_empty();
         let headers = attributes;
-        let payload = data;
+        let payload = match (data, binary.flatten()) {
+            (None, None) => Payload::None,
+            (Some(json), None) => Payload::Json(json),
+            (None, Some(Base64(bytes))) => Payload::Bytes(bytes),
+            (Some(json), Some(Base64(bytes))) if json.get() == "null" => Payload::Bytes(bytes),
+            _ => return Err(A::Error::custom("both `data` and `data_base64` are there")),
+        };
         Ok(Read(Envelope { id, subject, time, source, trace_id, span_id, headers, payload }))
     }
 }
 
-/// The text of an attribute's value.
+/// The text of an attribute's value; empty where it is not set.
 fn attribute(name: &str, value: &RawValue) -> Result<Box<str>, &'static str> {
     let text = value.get();
     match text.as_bytes() {
-        [b'"', ..] => serde_json::from_str(text).map_err(|_| "is no text in Unicode"),
+        [b'"', ..] => match serde_json::from_str::<Box<str>>(text) {
+            Ok(text) if is_text(&text) => Ok(text),
+            Ok(_) => Err("has a control character in it"),
+            Err(_) => Err("is no text in Unicode"),
+        },
         b"null" => Ok(Box::default()),
         [b'{' | b'[', ..] => Err("is an object or an array, which no attribute is"),
         _ if TEXTS.contains(&name) => Err("is no text"),
@@ -332,15 +357,6 @@ fn is_json(content_type: &str) -> bool {
     let Some((_, subtype)) = media_type.split_once('/') else { return media_type.is_empty() };
     let ending = subtype.rsplit('+').next().unwrap_or_default();
     ending.eq_ignore_ascii_case("json")
-}
-
-impl TraceParent {
-    /// Whether `text` names this span, whatever else it says.
-    fn is_span_of(self, text: &str) -> bool {
-        text.parse().is_ok_and(|other: Self| {
-            (other.trace_id(), other.span_id()) == (self.trace_id(), self.span_id())
-        })
-    }
 }
 
 /// Why an envelope is no `CloudEvent`.

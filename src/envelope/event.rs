@@ -10,10 +10,9 @@ use serde::ser::{
     SerializeStruct, SerializeStructVariant, SerializeTuple, SerializeTupleVariant, Serializer,
 };
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::to_raw_value;
 
-use super::Envelope;
-use super::json::{DecodeError, InvalidEnvelope, InvalidPayload};
+use super::json::{DecodeError, InvalidEnvelope, InvalidPayload, is_bytes};
+use super::{Envelope, Payload, exact};
 use crate::event::Event;
 use crate::subject::Subject;
 
@@ -42,8 +41,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// If the event cannot be written as JSON. Where [`Event`] was implemented by hand: if the subject is
-    /// none, or the kind is not the variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back: see
+    /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
+    /// kind that is not the index of its variant.
     ///
     /// # Examples
     ///
@@ -83,8 +83,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// If the event cannot be written as JSON. Where [`Event`] was implemented by hand: if the subject is
-    /// none, or the kind is not the variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back: see
+    /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
+    /// kind that is not the index of its variant.
     pub fn unstamped_event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
         Self::unstamped(event.subject())
             .map_err(|invalid| InvalidEnvelope::Subject(event.subject().into(), invalid))?
@@ -92,8 +93,9 @@ impl Envelope {
     }
 
     fn with_fields<E: Event + Serialize>(mut self, event: &E) -> Result<Self, InvalidEnvelope> {
-        match to_raw_value(&Fields { kind: event.kind(), of: event }) {
-            Ok(payload) => self.payload = (payload.get() != "null").then_some(payload),
+        match exact::to_raw(&Fields { kind: event.kind(), of: event }) {
+            Ok(payload) if payload.get() == "null" => self.payload = Payload::None,
+            Ok(payload) => self.payload = Payload::Json(payload),
             Err(error) => {
                 let invalid = InvalidPayload { subject: self.subject, error };
                 return Err(InvalidEnvelope::Payload(invalid));
@@ -134,16 +136,21 @@ impl Envelope {
     /// let error = Envelope::from_json(r#"{"subject":"chat.said","payload":{"who":7}}"#)?
     ///     .decode_event::<Chat>()
     ///     .unwrap_err();
-    /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: missing field"));
+    /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: line 1 column 9: missing field"));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn decode_event<'a, E: Event + Deserialize<'a>>(&'a self) -> Result<E, EventError> {
         let subject = &*self.subject;
         let kind = E::SUBJECTS.iter().position(|of_kind| *of_kind == subject);
         let kind = kind.ok_or_else(|| EventError::Subject(subject.into()))?;
-        let fields = FieldsOf { kind: kind as u32, payload: self.text().unwrap_or("null") };
         let wrong =
             |error| EventError::Payload(DecodeError { subject: self.subject.clone(), error });
+        let payload = match &self.payload {
+            Payload::None => "null",
+            Payload::Json(json) => json.get(),
+            Payload::Bytes(_) => return Err(wrong(is_bytes())),
+        };
+        let fields = FieldsOf { kind: kind as u32, payload };
         let event = E::deserialize(fields).map_err(wrong)?;
         if event.kind() != kind {
             // By hand, the kind may depend on the fields.

@@ -63,6 +63,20 @@ impl Headers {
         self.0.remove(key).is_some()
     }
 
+    /// The value under `key`, else under a key that differs from it in case alone.
+    pub(super) fn get_in_any_case(&self, key: &str) -> &str {
+        let in_other_case = || self.iter().find(|(other, _)| other.eq_ignore_ascii_case(key));
+        match self.0.get(key) {
+            Some(value) => value,
+            None => in_other_case().map_or("", |(_, value)| value),
+        }
+    }
+
+    /// Takes away what is under `key` and under keys that differ from it in case alone.
+    pub(super) fn remove_in_any_case(&mut self, key: &str) {
+        self.0.retain(|other, _| !other.eq_ignore_ascii_case(key));
+    }
+
     /// Puts `value` under `key`, unless there is one, be it empty: then gives the key back.
     #[cfg(feature = "json")]
     pub(super) fn insert_new(&mut self, key: Box<str>, value: Box<str>) -> Result<(), Box<str>> {

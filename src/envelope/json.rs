@@ -2,17 +2,19 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-use super::{Envelope, Headers, Timestamp};
+use super::{Envelope, Headers, Payload, Timestamp, exact, raw};
 use crate::error::InvalidSubject;
 use crate::subject::Subject;
 
@@ -21,8 +23,8 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// If `subject` is not a [`Subject`]; `payload` is not looked at then. If `payload` cannot be
-    /// written as JSON, as a map whose keys are no texts.
+    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; `payload` is not looked at then. Also if
+    /// `payload` cannot be written as JSON, or would not come back: see [`with_payload`](Self::with_payload).
     ///
     /// # Examples
     ///
@@ -52,13 +54,29 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// If `payload` cannot be written as JSON.
+    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON, as a map whose keys are not texts.
+    /// Also if it would come back as something else: a float that is NaN or infinite, and a `Some` of what is
+    /// `null` in JSON, as `Some(())` is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Envelope;
+    ///
+    /// let error = Envelope::unstamped("lamp.3.level")?.with_payload(&[0.5, f32::NAN]).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "the payload for `lamp.3.level` is not JSON: \
+    ///      a float that is NaN or infinite is not a number in JSON",
+    /// );
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn with_payload(
         mut self,
         payload: &(impl Serialize + ?Sized),
     ) -> Result<Self, InvalidPayload> {
-        match to_raw_value(payload) {
-            Ok(payload) => self.payload = Some(payload),
+        match exact::to_raw(payload) {
+            Ok(payload) => self.payload = Payload::Json(payload),
             Err(error) => return Err(InvalidPayload { subject: self.subject, error }),
         }
         Ok(self)
@@ -68,7 +86,7 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// If `payload` is not one JSON value.
+    /// Returns [`InvalidPayload`] if `payload` is not one JSON value.
     ///
     /// # Examples
     ///
@@ -79,29 +97,30 @@ impl Envelope {
     /// assert_eq!(envelope.payload(), Some(r#"{"z": 1e400, "a": 0}"#));
     ///
     /// let error = Envelope::unstamped("bank.rate")?.with_raw_payload("not json").unwrap_err();
-    /// assert!(error.to_string().starts_with("the payload for `bank.rate` is no JSON: "));
+    /// assert!(error.to_string().starts_with("the payload for `bank.rate` is not JSON: line 1 column 2: "));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn with_raw_payload(mut self, payload: impl Into<String>) -> Result<Self, InvalidPayload> {
         match RawValue::from_string(payload.into()) {
-            Ok(payload) => self.payload = Some(payload),
+            Ok(payload) => self.payload = Payload::Json(payload),
             Err(error) => return Err(InvalidPayload { subject: self.subject, error }),
         }
         Ok(self)
     }
 
-    /// The text of the payload: one JSON value. `None` where there is no payload; a payload that is
-    /// `null` is `Some("null")`.
+    /// The text of the payload: one JSON value. `None` where there is no payload, or one of
+    /// [`bytes`](Self::bytes); a payload that is `null` is `Some("null")`.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {
-        self.text()
+        self.payload.json()
     }
 
     /// The payload as a `T`, which may borrow from it. `None` where there is no payload.
     ///
     /// # Errors
     ///
-    /// If the payload is no `T`. The error names the subject and the place in the payload.
+    /// Returns [`DecodeError`] if the payload is not a `T`, or is bytes. The error names the subject, and the
+    /// line and column in the payload.
     ///
     /// # Examples
     ///
@@ -119,10 +138,12 @@ impl Envelope {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DecodeError> {
-        let Some(payload) = self.text() else { return Ok(None) };
-        serde_json::from_str(payload)
-            .map(Some)
-            .map_err(|error| DecodeError { subject: self.subject.clone(), error })
+        let wrong = |error| DecodeError { subject: self.subject.clone(), error };
+        match &self.payload {
+            Payload::None => Ok(None),
+            Payload::Json(json) => serde_json::from_str(json.get()).map(Some).map_err(wrong),
+            Payload::Bytes(_) => Err(wrong(is_bytes())),
+        }
     }
 
     /// The envelope as one JSON object, on one line if its payload is. See [`Envelope`] for the form.
@@ -175,9 +196,20 @@ impl Envelope {
         if !self.headers.is_empty() {
             write(&mut json, r#","headers":"#, &self.headers);
         }
-        if let Some(payload) = self.text() {
-            json.extend_from_slice(br#","payload":"#);
-            json.extend_from_slice(payload.as_bytes());
+        match &self.payload {
+            Payload::None => {}
+            Payload::Json(payload) => {
+                json.extend_from_slice(br#","payload":"#);
+                json.extend_from_slice(payload.get().as_bytes());
+            }
+            Payload::Bytes(bytes) => {
+                json.extend_from_slice(br#","payload_base64":""#);
+                let from = json.len();
+                json.resize(from + base64_len(bytes), 0);
+                let written = BASE64.encode_slice(bytes, &mut json[from..]);
+                debug_assert_eq!(written.ok(), Some(base64_len(bytes)));
+                json.push(b'"');
+            }
         }
         json.push(b'}');
         String::from_utf8(json).unwrap_or_default() // it is
@@ -186,19 +218,25 @@ impl Envelope {
     /// How many bytes of JSON it takes, if no text has to be escaped.
     fn length(&self) -> usize {
         // The names of the members, the time, and what is between them.
-        const FRAME: usize = 128;
+        const FRAME: usize = 136;
         let headers: usize =
             self.headers.iter().map(|(key, value)| key.len() + value.len() + 6).sum();
         let texts = [&self.id, &self.subject, &self.source, &self.trace_id, &self.span_id];
         let texts: usize = texts.into_iter().map(|text| text.len()).sum();
-        FRAME + headers + texts + self.payload().map_or(0, str::len)
+        let payload = match &self.payload {
+            Payload::None => 0,
+            Payload::Json(json) => json.get().len(),
+            Payload::Bytes(bytes) => base64_len(bytes),
+        };
+        FRAME + headers + texts + payload
     }
 
     /// Reads an envelope from one JSON object, in UTF-8. See [`Envelope`] for what is refused.
     ///
     /// # Errors
     ///
-    /// If the text is no JSON, or the JSON no envelope; the error says in which line and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not an envelope. The error begins with the
+    /// line and column.
     ///
     /// # Examples
     ///
@@ -209,18 +247,67 @@ impl Envelope {
     /// assert_eq!((envelope.id(), envelope.time(), envelope.payload()), ("", None, None));
     ///
     /// let error = Envelope::from_json(r#"{"subject": "door.*"}"#).unwrap_err();
-    /// assert!(error.to_string().starts_with("`door.*`: the subject has a wildcard"));
-    /// # Ok::<(), serde_json::Error>(())
+    /// assert!(error.to_string().starts_with("line 1 column 21: `door.*`: the subject has a wildcard"));
+    /// # Ok::<(), tickbus::InvalidJson>(())
     /// ```
-    pub fn from_json<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, serde_json::Error> {
-        // The parser does not look at the texts of members that it ignores.
-        match core::str::from_utf8(json.as_ref()) {
-            Ok(json) => serde_json::from_str(json),
-            Err(error) => {
-                let valid = error.valid_up_to();
-                Err(serde_json::Error::custom(format_args!("invalid UTF-8 after {valid} bytes")))
-            }
-        }
+    pub fn from_json<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, InvalidJson> {
+        read(json.as_ref())
+    }
+}
+
+/// Reads one JSON value.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJson> {
+    // The parser does not look at the texts of members that it ignores.
+    let json = core::str::from_utf8(json).map_err(|error| {
+        let valid = &json[..error.valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        let column = 1 + valid.iter().rev().take_while(|byte| **byte != b'\n').count();
+        let at = format_args!("invalid UTF-8 at line {line} column {column}");
+        InvalidJson(serde_json::Error::custom(at)) // which takes the place from the text
+    })?;
+    serde_json::from_str(json).map_err(InvalidJson)
+}
+
+/// Why a payload of bytes does not decode.
+pub(super) fn is_bytes() -> serde_json::Error {
+    serde_json::Error::custom("it is bytes, not JSON")
+}
+
+const fn base64_len(bytes: &[u8]) -> usize {
+    bytes.len().div_ceil(3) * 4
+}
+
+/// Bytes as a text in base64: the standard alphabet, with padding.
+pub(super) struct Base64<T>(pub(super) T);
+
+/// Bytes that were read.
+pub(super) type Bytes = Base64<Box<[u8]>>;
+
+impl Serialize for Base64<&[u8]> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_str(FromBase64)
+    }
+}
+
+struct FromBase64;
+
+impl Visitor<'_> for FromBase64 {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes in base64")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let bytes = BASE64.decode(text);
+        let bytes = bytes.map_err(|why| E::custom(format_args!("not bytes in base64: {why}")))?;
+        Ok(Base64(bytes.into()))
     }
 }
 
@@ -239,6 +326,8 @@ struct Written<'a> {
     headers: &'a Headers,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<Base64<&'a [u8]>>,
 }
 
 impl Serialize for Envelope {
@@ -251,7 +340,11 @@ impl Serialize for Envelope {
             trace_id: &self.trace_id,
             span_id: &self.span_id,
             headers: &self.headers,
-            payload: self.payload.as_deref(),
+            payload: match &self.payload {
+                Payload::Json(json) => Some(json),
+                _ => None,
+            },
+            payload_base64: self.bytes().map(Base64),
         }
         .serialize(serializer)
     }
@@ -277,9 +370,15 @@ struct Read<'a> {
     // `Option` would take `null` for "none".
     #[serde(default, deserialize_with = "read_payload")]
     payload: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "read_bytes")]
+    payload_base64: Option<Bytes>,
 }
 
 fn read_payload<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    raw::read(json).map(Some)
+}
+
+fn read_bytes<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Bytes>, D::Error> {
     Deserialize::deserialize(json).map(Some)
 }
 
@@ -309,6 +408,12 @@ impl<'de> Visitor<'de> for FromObject {
         if let Err(invalid) = Subject::new(&read.subject) {
             return Err(A::Error::custom(format_args!("`{}`: {invalid}", read.subject)));
         }
+        let payload = match (read.payload, read.payload_base64) {
+            (None, None) => Payload::None,
+            (Some(json), None) => Payload::Json(json),
+            (None, Some(Base64(bytes))) => Payload::Bytes(bytes),
+            _ => return Err(A::Error::custom("both `payload` and `payload_base64` are there")),
+        };
         Ok(Envelope {
             id: read.id,
             subject: read.subject.into(),
@@ -317,7 +422,7 @@ impl<'de> Visitor<'de> for FromObject {
             trace_id: read.trace_id,
             span_id: read.span_id,
             headers: read.headers,
-            payload: read.payload,
+            payload,
         })
     }
 }
@@ -376,12 +481,67 @@ impl Visitor<'_> for FromText {
     }
 }
 
-/// Why there is no envelope: the subject is none, or the payload is none.
+/// A text is not JSON, or the JSON is not an envelope.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Envelope;
+///
+/// let error = Envelope::from_json(r#"{"subject": "door.opened", "time": "noon"}"#).unwrap_err();
+/// assert_eq!((error.line(), error.column()), (1, 41));
+/// assert!(error.to_string().starts_with("line 1 column 41: not a time: "));
+/// ```
+#[derive(Debug)]
+pub struct InvalidJson(pub(super) serde_json::Error);
+
+impl InvalidJson {
+    /// The line of the text, from 1. Lines end with a line feed.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.0.line()
+    }
+
+    /// The byte of the line up to which the text was read, from 1; 0 at the beginning of the line.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.0.column()
+    }
+}
+
+impl fmt::Display for InvalidJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Placed(&self.0), f)
+    }
+}
+
+impl Error for InvalidJson {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// An error that says first where it is, if it knows.
+pub(super) struct Placed<'a>(pub(super) &'a serde_json::Error);
+
+impl fmt::Display for Placed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = (self.0.line(), self.0.column());
+        let text = self.0.to_string();
+        if line == 0 {
+            return f.pad(&text);
+        }
+        let place = alloc::format!(" at line {line} column {column}");
+        write!(f, "line {line} column {column}: {}", text.strip_suffix(&*place).unwrap_or(&text))
+    }
+}
+
+/// Why there is no envelope: the subject or the payload is not one.
 #[derive(Debug)]
 pub enum InvalidEnvelope {
     /// The text, and why it is not a subject.
     Subject(Box<str>, InvalidSubject),
-    /// The payload cannot be written as JSON.
+    /// The payload cannot be written as JSON, or would come back as something else.
     Payload(InvalidPayload),
 }
 
@@ -403,7 +563,7 @@ impl Error for InvalidEnvelope {
     }
 }
 
-/// What was to be the payload of an envelope is no JSON.
+/// What was to be the payload of an envelope is not JSON, or would come back as something else.
 #[derive(Debug)]
 pub struct InvalidPayload {
     pub(super) subject: Box<str>,
@@ -412,7 +572,7 @@ pub struct InvalidPayload {
 
 impl fmt::Display for InvalidPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload for `{}` is no JSON: {}", self.subject, self.error)
+        write!(f, "the payload for `{}` is not JSON: {}", self.subject, Placed(&self.error))
     }
 }
 
@@ -439,7 +599,7 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload of `{}` does not decode: {}", self.subject, self.error)
+        write!(f, "the payload of `{}` does not decode: {}", self.subject, Placed(&self.error))
     }
 }
 

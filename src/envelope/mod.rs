@@ -1,12 +1,17 @@
-//! An event that travels: its subject, who sent it and when, and its payload as JSON.
+//! An event that travels: its subject, who sent it and when, and its payload as JSON or bytes.
 
 #[cfg(feature = "json")]
 mod cloud_event;
 #[cfg(feature = "json")]
 mod event;
+#[cfg(feature = "json")]
+mod exact;
 mod headers;
 #[cfg(feature = "json")]
+#[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "json")]
+mod raw;
 mod time;
 mod trace;
 
@@ -22,8 +27,9 @@ pub use cloud_event::InvalidCloudEvent;
 pub use event::EventError;
 pub use headers::Headers;
 #[cfg(feature = "json")]
-pub use json::{DecodeError, InvalidEnvelope, InvalidPayload};
+pub use json::{DecodeError, InvalidEnvelope, InvalidJson, InvalidPayload};
 pub use time::{InvalidTime, Timestamp};
+use trace::TRACE_PARENT;
 pub use trace::{InvalidTraceParent, TraceParent};
 
 /// An event that travels: what happened, when, where it came from, and the payload.
@@ -37,10 +43,14 @@ pub use trace::{InvalidTraceParent, TraceParent};
 /// | [`trace_id`](Self::trace_id), [`span_id`](Self::span_id) | `new`, from the current span under the feature `opentelemetry`; [`with_trace_parent`](Self::with_trace_parent) | empty |
 /// | [`headers`](Self::headers) | [`header`](Self::header) | no entries |
 /// | `payload` | `json`, `with_payload`, `with_raw_payload` | `None`, which is not `null` |
+/// | or [`bytes`](Self::bytes) | [`with_bytes`](Self::with_bytes) | `None`, which is not empty |
 ///
 /// `new` needs the feature `std`; without a clock and a source of randomness,
-/// [`unstamped`](Self::unstamped) takes neither. The payload needs the feature `json`; it is kept as
+/// [`unstamped`](Self::unstamped) takes neither. A payload of JSON needs the feature `json`; it is kept as
 /// the text it came in, byte for byte, and looked into only when it is decoded.
+///
+/// The sampled flag of a trace is kept in the header `traceparent`; the state of vendors, `tracestate`, is
+/// a header like any other, and `new` takes it from the current span too.
 ///
 /// On a bus an envelope is shared and never changes. To change a received one, clone it.
 ///
@@ -48,15 +58,18 @@ pub use trace::{InvalidTraceParent, TraceParent};
 ///
 /// `to_json` writes the members `id`, `subject` and `time` always, then `source`, `trace_id`,
 /// `span_id`, `headers` and `payload` where they are not empty, in this order; the keys of the headers
-/// are sorted, the time is as [`Timestamp`] prints it. An envelope without a time is written with
+/// are sorted, the time is as [`Timestamp`] prints it. A payload of bytes is `payload_base64` instead, in
+/// the standard alphabet with padding. An envelope without a time is written with
 /// `0001-01-01T00:00:00Z`, which reads back as none.
 ///
-/// `from_json` ignores members it does not know, and refuses a member of the wrong type (`null` too,
-/// but in the payload), a member or a header that is there twice, a time that is none, an invalid or missing
-/// subject, and text after the end. A missing id or time is left for a bus to fill in.
+/// `from_json` ignores members it does not know. It rejects a member of the wrong type (`null` too,
+/// but in the payload), a member or a header that is there twice, both payloads at once, a text that is not a
+/// time, an invalid or missing subject, and text after the end. A missing id or time is left for a bus to
+/// fill in.
 ///
-/// `Serialize` and `Deserialize` do the same, for `serde_json` alone: other formats cannot hold the
-/// payload as raw text.
+/// `Serialize` and `Deserialize` do the same with `serde_json`, also inside of types that serde buffers:
+/// `#[serde(tag = "…")]`, `untagged`, `flatten`. A payload that was buffered is written anew: without white
+/// space, and with a number that fits no 64-bit integer as the nearest `f64`.
 ///
 /// # Examples
 ///
@@ -92,8 +105,16 @@ pub struct Envelope {
     trace_id: Box<str>,
     span_id: Box<str>,
     headers: Headers,
+    payload: Payload,
+}
+
+/// What an envelope carries.
+#[derive(Clone)]
+enum Payload {
+    None,
     #[cfg(feature = "json")]
-    payload: Option<Box<serde_json::value::RawValue>>,
+    Json(Box<serde_json::value::RawValue>),
+    Bytes(Box<[u8]>),
 }
 
 impl Envelope {
@@ -101,7 +122,8 @@ impl Envelope {
     ///
     /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under the
     /// feature `opentelemetry` the trace and span ids are those of the current span, where there is
-    /// one; both or none. With the crate `tracing-opentelemetry` that is the current span of `tracing`.
+    /// one; both or none. Its sampled flag and its `tracestate` come along. With the crate
+    /// `tracing-opentelemetry` that is the current span of `tracing`.
     ///
     /// # Errors
     ///
@@ -124,8 +146,11 @@ impl Envelope {
         let mut envelope = Self::unstamped(subject)?;
         envelope.stamp();
         #[cfg(feature = "opentelemetry")]
-        if let Some(parent) = trace::current() {
+        if let Some((parent, state)) = trace::current() {
             envelope = envelope.with_trace_parent(parent);
+            if !state.is_empty() {
+                envelope.headers.insert("tracestate", state);
+            }
         }
         Ok(envelope)
     }
@@ -161,8 +186,7 @@ impl Envelope {
             trace_id: Box::default(),
             span_id: Box::default(),
             headers: Headers::new(),
-            #[cfg(feature = "json")]
-            payload: None,
+            payload: Payload::None,
         })
     }
 
@@ -204,25 +228,32 @@ impl Envelope {
 
     /// Its trace and span ids in the form of the W3C, unless one is missing or has another form.
     ///
-    /// An envelope keeps no flags: they are 0 here, which is "not sampled".
+    /// The flags are those of the header `traceparent`, in whatever case, if it names the same span; else 0.
+    /// Where the envelope has neither id, as one from a system that knows the header alone, the header names
+    /// the span.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, TraceParent};
+    /// use tickbus::Envelope;
     ///
     /// let incoming = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     /// let envelope = Envelope::unstamped("order.paid")?.with_trace_parent(incoming.parse()?);
     /// assert_eq!(envelope.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     ///
     /// let parent = envelope.trace_parent().expect("both ids are there");
-    /// assert_eq!(parent.to_string(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
-    /// assert_eq!(parent.with_flags(TraceParent::SAMPLED).to_string(), incoming);
+    /// assert!(parent.is_sampled());
+    /// assert_eq!(parent.to_string(), incoming);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
     pub fn trace_parent(&self) -> Option<TraceParent> {
-        TraceParent::from_ids(&self.trace_id, &self.span_id)
+        let header = || self.headers.get_in_any_case(TRACE_PARENT).parse::<TraceParent>().ok();
+        if self.trace_id.is_empty() && self.span_id.is_empty() {
+            return header();
+        }
+        let parent = TraceParent::from_ids(&self.trace_id, &self.span_id)?;
+        Some(header().filter(|header| header.is_span_of(parent)).unwrap_or(parent))
     }
 
     /// Its headers.
@@ -266,11 +297,53 @@ impl Envelope {
     }
 
     /// Sets the trace and span ids: as text in lower-case hexadecimal digits.
+    ///
+    /// The flags, if they are not 0, stand in the header `traceparent`. One that was there before is
+    /// replaced or removed.
     #[must_use]
     pub fn with_trace_parent(mut self, parent: TraceParent) -> Self {
         let (trace_id, span_id) = parent.ids();
         (self.trace_id, self.span_id) = (trace_id.as_str().into(), span_id.as_str().into());
+        self.headers.remove_in_any_case(TRACE_PARENT);
+        if parent.flags() != 0 {
+            self.headers.insert(TRACE_PARENT, alloc::format!("{parent}"));
+        }
         self
+    }
+
+    /// Sets the payload to these bytes. A payload of JSON is replaced.
+    ///
+    /// They are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come back the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Envelope;
+    ///
+    /// let frame = Envelope::unstamped("camera.2.frame")?.with_bytes([0xff, 0xd8, 0xff]);
+    /// assert_eq!(frame.bytes(), Some(&[0xff, 0xd8, 0xff][..]));
+    /// # #[cfg(feature = "json")] {
+    /// assert!(frame.to_json().ends_with(r#","payload_base64":"/9j/"}"#));
+    /// assert_eq!(Envelope::from_json(&frame.to_json())?, frame);
+    ///
+    /// let error = frame.decode::<u32>().unwrap_err();
+    /// assert_eq!(error.to_string(), "the payload of `camera.2.frame` does not decode: it is bytes, not JSON");
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_bytes(mut self, bytes: impl Into<Box<[u8]>>) -> Self {
+        self.payload = Payload::Bytes(bytes.into());
+        self
+    }
+
+    /// The bytes of the payload. `None` where there is no payload, or one of JSON.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match &self.payload {
+            Payload::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Fills in the id and the time where they are missing.
@@ -290,17 +363,39 @@ impl Envelope {
     pub(crate) fn is_stamped(&self) -> bool {
         !self.id.is_empty() && self.time.is_some()
     }
+}
 
-    /// The text of the payload.
-    fn text(&self) -> Option<&str> {
-        #[cfg(feature = "json")]
-        return self.payload.as_deref().map(serde_json::value::RawValue::get);
-        #[cfg(not(feature = "json"))]
-        None
+impl Payload {
+    /// Its text, if it is JSON.
+    fn json(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "json")]
+            Self::Json(json) => Some(json.get()),
+            _ => None,
+        }
+    }
+
+    /// How many bytes it has.
+    fn len(&self) -> Option<usize> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.len()),
+            other => other.json().map(str::len),
+        }
     }
 }
 
-/// Two envelopes are equal when all their fields are; payloads, when their texts are.
+/// Payloads of JSON are equal when their texts are.
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(ours), Self::Bytes(theirs)) => ours == theirs,
+            (Self::Bytes(_), _) | (_, Self::Bytes(_)) => false,
+            _ => self.json() == other.json(),
+        }
+    }
+}
+
+/// Two envelopes are equal when all their fields are; payloads, when their texts or bytes are.
 impl PartialEq for Envelope {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
@@ -310,13 +405,13 @@ impl PartialEq for Envelope {
             && self.trace_id == other.trace_id
             && self.span_id == other.span_id
             && self.headers == other.headers
-            && self.text() == other.text()
+            && self.payload == other.payload
     }
 }
 
 impl Eq for Envelope {}
 
-/// All fields but the text of the payload, of which it says the length in bytes.
+/// All fields but the payload, of which it says the length in bytes.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
@@ -327,7 +422,7 @@ impl fmt::Debug for Envelope {
             .field("trace_id", &self.trace_id)
             .field("span_id", &self.span_id)
             .field("headers", &self.headers)
-            .field("payload_len", &self.text().map(str::len))
+            .field("payload_len", &self.payload.len())
             .finish()
     }
 }

@@ -4,15 +4,17 @@ use core::error::Error;
 use core::fmt;
 use core::str::FromStr;
 
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
 /// A point in time, to the nanosecond, in UTC.
 ///
+/// The range is 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, both included.
+///
 /// It prints as RFC 3339 with up to nine digits of the second, without trailing zeros, and a `Z`. It
-/// reads every RFC 3339 text with at most nine such digits; another offset is turned into UTC, and the
-/// leap second `:60` is the second before it. Years are 0000 to 9999; the last point in time is
-/// `9999-12-30T22:00:00.999999999Z`.
+/// reads every RFC 3339 text. Digits after the ninth are cut. Another offset is turned into UTC. A leap
+/// second, `23:59:60` at the end of a month in UTC, reads as the second before it.
 ///
 /// # Examples
 ///
@@ -24,25 +26,27 @@ use jiff::tz::Offset;
 /// assert_eq!(time.unix_nanos(), 1_785_587_400_250_000_000);
 ///
 /// assert!("2026-08-01 14:30:00Z".parse::<Timestamp>().is_err()); // no `T`
-/// assert!("2026-08-01T14:30:00".parse::<Timestamp>().is_err()); // where on earth?
+/// assert!("2026-08-01T14:30:00".parse::<Timestamp>().is_err()); // no offset
 /// # Ok::<(), InvalidTime>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp(
+    /// In UTC; the year is not negative. The instants of `jiff` end 26 hours before the year 9999 does.
+    DateTime,
+);
 
-/// 0000-01-01T00:00:00Z.
-const FIRST: jiff::Timestamp = jiff::Timestamp::constant(-62_167_219_200, 0);
+const UNIX_EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
     /// The time that stands for "none" in JSON: 0001-01-01T00:00:00Z.
-    pub(super) const NONE: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
+    pub(super) const NONE: Self = Self(DateTime::constant(1, 1, 1, 0, 0, 0, 0));
 
     /// The time so many nanoseconds after 1970-01-01T00:00:00Z; before it, if negative. Leap seconds
     /// do not count.
     ///
     /// # Errors
     ///
-    /// If that is before the year 0000 or after the last point in time.
+    /// Returns [`InvalidTime`] if that is before the year 0000 or after the year 9999.
     ///
     /// # Examples
     ///
@@ -53,29 +57,39 @@ impl Timestamp {
     /// assert!(Timestamp::from_unix_nanos(i128::MAX).is_err());
     /// ```
     pub fn from_unix_nanos(nanos: i128) -> Result<Self, InvalidTime> {
-        let time = jiff::Timestamp::from_nanosecond(nanos).map_err(|_| InvalidTime)?;
-        Self::checked(time).ok_or(InvalidTime)
+        const PER_SECOND: i128 = 1_000_000_000;
+        let seconds = i64::try_from(nanos.div_euclid(PER_SECOND)).map_err(|_| InvalidTime)?;
+        let nanos = nanos.rem_euclid(PER_SECOND) as i32; // less than a second
+        Self::from_unix(seconds, nanos).ok_or(InvalidTime)
     }
 
-    fn checked(time: jiff::Timestamp) -> Option<Self> {
-        (time >= FIRST).then_some(Self(time))
+    fn from_unix(seconds: i64, nanos: i32) -> Option<Self> {
+        Self::checked(match jiff::Timestamp::new(seconds, nanos) {
+            Ok(instant) => Offset::UTC.to_datetime(instant), // the fast way
+            Err(_) => UNIX_EPOCH.checked_add(SignedDuration::new(seconds, nanos)).ok()?,
+        })
+    }
+
+    fn checked(time: DateTime) -> Option<Self> {
+        (time.year() >= 0).then_some(Self(time))
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z; negative before it.
     #[must_use]
     pub fn unix_nanos(self) -> i128 {
-        self.0.as_nanosecond()
+        self.0.duration_since(UNIX_EPOCH).as_nanos()
     }
 
     /// The text of `Display`, without the machinery of formatting.
+    #[inline(never)]
     pub(super) fn text(self) -> Text {
-        let time = Offset::UTC.to_datetime(self.0);
+        let time = self.0;
         let mut bytes = *b"0000-00-00T00:00:00.000000000Z";
         let mut two = |at: usize, number: u8| {
             bytes[at] = b'0' + number / 10;
             bytes[at + 1] = b'0' + number % 10;
         };
-        let year = time.year().unsigned_abs(); // not negative: see `FIRST`
+        let year = time.year().unsigned_abs(); // it is not negative
         two(0, (year / 100) as u8);
         two(2, (year % 100) as u8);
         two(5, time.month().unsigned_abs());
@@ -104,18 +118,19 @@ impl Timestamp {
     #[must_use]
     pub fn now() -> Self {
         let now = std::time::SystemTime::now();
-        let nanos = match now.duration_since(std::time::UNIX_EPOCH) {
-            Ok(since) => i128::try_from(since.as_nanos()).unwrap_or(i128::MAX),
-            Err(before) => -i128::try_from(before.duration().as_nanos()).unwrap_or(i128::MAX),
+        let since = match now.duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => SignedDuration::try_from(since),
+            Err(before) => SignedDuration::try_from(before.duration()).map(|before| -before),
         };
+        let time = since.ok().and_then(|it| Self::from_unix(it.as_secs(), it.subsec_nanos()));
         // A clock beyond the years 0000 to 9999 says nothing about now.
-        Self::from_unix_nanos(nanos).unwrap_or(Self(jiff::Timestamp::UNIX_EPOCH))
+        time.unwrap_or(Self(UNIX_EPOCH))
     }
 }
 
 /// The text of a time.
 pub(super) struct Text {
-    bytes: [u8; "9999-12-30T22:00:00.999999999Z".len()],
+    bytes: [u8; "9999-12-31T23:59:59.999999999Z".len()],
     len: usize,
 }
 
@@ -134,7 +149,7 @@ fn digits(text: &[u8]) -> Option<i32> {
 }
 
 /// Looks at the form; the ranges of the numbers are the calendar's to know.
-fn parse(text: &[u8]) -> Option<jiff::Timestamp> {
+fn parse(text: &[u8]) -> Option<DateTime> {
     let (time, rest) = text.split_first_chunk::<{ "0000-00-00T00:00:00".len() }>()?;
     let dividers = [time[4], time[7], time[10].to_ascii_uppercase(), time[13], time[16]];
     if dividers != *b"--T::" {
@@ -146,28 +161,32 @@ fn parse(text: &[u8]) -> Option<jiff::Timestamp> {
         [b'.', fraction @ ..] => {
             let len = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
             let (fraction, offset) = fraction.split_at(len);
-            let power = 9_u32.checked_sub(u32::try_from(len).ok()?)?;
-            let nanos = digits(fraction)? * 10_i32.pow(power);
+            let kept = &fraction[..len.min(9)];
+            let nanos = digits(kept)? * 10_i32.pow(9 - kept.len() as u32);
             (if len == 0 { None } else { Some(nanos) }?, offset)
         }
         offset => (0, offset),
     };
     let offset = match offset {
-        b"Z" | b"z" => Offset::UTC,
+        b"Z" | b"z" => 0,
         [sign @ (b'+' | b'-'), hours @ .., b':', minute1, minute2] if hours.len() == 2 => {
             let minutes = digits(&[*minute1, *minute2]).filter(|minutes| *minutes < 60)?;
             let hours = digits(hours).filter(|hours| *hours < 24)?;
-            let seconds = (hours * 60 + minutes) * 60;
-            Offset::from_seconds(if *sign == b'+' { seconds } else { -seconds }).ok()?
+            let seconds = i64::from((hours * 60 + minutes) * 60);
+            if *sign == b'+' { seconds } else { -seconds }
         }
         _ => return None,
     };
-    let second = match two(17)? {
-        60 => 59, // a leap second
-        second => second,
-    };
+    let second = two(17)?;
+    let is_leap = second == 60;
+    let second = if is_leap { 59 } else { second };
     let time = DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, second, nanos).ok()?;
-    offset.to_timestamp(time).ok()
+    let time = match offset {
+        0 => time,
+        offset => time.checked_sub(SignedDuration::from_secs(offset)).ok()?,
+    };
+    let ends_month = || (time.hour(), time.minute(), time.day()) == (23, 59, time.days_in_month());
+    (!is_leap || ends_month()).then_some(time)
 }
 
 impl FromStr for Timestamp {
@@ -190,15 +209,15 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// The text is no point in time in the form of RFC 3339, or the point is out of range: see
-/// [`Timestamp`].
+/// The text is not a time in the form of RFC 3339, or the time is out of range: see [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTime;
 
 impl fmt::Display for InvalidTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(
-            "not a time of RFC 3339 within the years 0000 to 9999, as `2026-08-01T12:30:00.25Z` is",
+            "not a time: write it as RFC 3339 does, within the years 0000 to 9999 in UTC, \
+             as in `2026-08-01T12:30:00.25Z`",
         )
     }
 }
@@ -207,16 +226,34 @@ impl Error for InvalidTime {}
 
 #[cfg(test)]
 mod tests {
+    use jiff::civil::DateTime;
+    use jiff::tz::Offset;
     use proptest::prelude::*;
 
+    /// What the calendar's own parser makes of the text. It takes `:60` in any minute and at most nine
+    /// digits of the second, has offsets of a day and more, and ends before the year 9999 does.
+    fn reference(text: &str) -> Option<DateTime> {
+        let (head, rest) = text.split_at(19);
+        let digits = rest.bytes().take_while(|byte| !b"Zz+-".contains(byte)).count();
+        let text = [head, &rest[..digits.min(10)], &rest[digits..]].concat();
+        let time = Offset::UTC.to_datetime(text.parse::<jiff::Timestamp>().ok()?);
+        let ends_month = time.last_of_month().date().at(23, 59, 59, time.subsec_nanosecond());
+        (!head.ends_with(":60") || time == ends_month).then_some(time)
+    }
+
     proptest! {
-        /// What has the form is what the calendar's own parser makes of it, which has offsets of a day and
-        /// more, too.
         #[test]
         fn a_text_is_the_time_that_the_calendar_says(
-            text in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-6][0-9])",
+            text in "[0-8][0-9]{3}-[01][0-9]-[0-3][0-9][Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,12})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-6][0-9])",
         ) {
-            prop_assert_eq!(super::parse(text.as_bytes()), text.parse().ok(), "{}", text);
+            prop_assert_eq!(super::parse(text.as_bytes()), reference(&text), "{}", text);
+        }
+
+        #[test]
+        fn the_end_of_a_month_may_have_a_leap_second(
+            text in "[0-8][0-9]{3}-(12-31|06-30|02-2[89]|03-31|0[1-3]-01)T([01][0-9]|2[0-3]):[0-5]9:60(\\.[0-9]{1,12})?(Z|[+-]0[0-9]:[0-5][0-9])",
+        ) {
+            prop_assert_eq!(super::parse(text.as_bytes()), reference(&text), "{}", text);
         }
     }
 }

@@ -4,11 +4,15 @@ use core::error::Error;
 use core::fmt;
 use core::str::FromStr;
 
+/// The key of the header with a trace, as other systems write it.
+pub(super) const TRACE_PARENT: &str = "traceparent";
+
 /// The value of the header `traceparent` of the W3C's Trace Context: a trace, the span that sends, and
 /// flags.
 ///
-/// Reads versions 00 to fe (what later versions append is ignored) and writes version 00. Digits are
-/// lower case; neither id is all zero.
+/// Reads versions 00 to fe and ignores what later versions append. Writes version 00, the highest that it
+/// knows. Digits are lower case; neither id is all zero. Spaces and tabs around the text are those of the
+/// header, and ignored.
 ///
 /// # Examples
 ///
@@ -45,10 +49,25 @@ impl TraceParent {
         Some(Self { trace_id, span_id, flags: 0 })
     }
 
-    /// The same trace and span with these flags.
+    /// Sets the flags. Version 00 defines [`SAMPLED`](Self::SAMPLED) alone; every other bit is set to 0,
+    /// as the W3C demands.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tickbus::TraceParent;
+    /// let parent = TraceParent::new(1, 2).expect("neither is 0");
+    /// assert_eq!(parent.with_flags(0xff).flags(), TraceParent::SAMPLED);
+    /// ```
     #[must_use]
     pub const fn with_flags(self, flags: u8) -> Self {
-        Self { flags, ..self }
+        Self { flags: flags & Self::SAMPLED, ..self }
+    }
+
+    /// Returns whether the sender records this trace.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.flags & Self::SAMPLED != 0
     }
 
     /// The id of the trace.
@@ -63,10 +82,15 @@ impl TraceParent {
         self.span_id
     }
 
-    /// The flags, of which [`SAMPLED`](Self::SAMPLED) is one.
+    /// The flags: [`SAMPLED`](Self::SAMPLED) or 0.
     #[must_use]
     pub const fn flags(self) -> u8 {
         self.flags
+    }
+
+    /// Whether both name the same span, whatever else they say.
+    pub(super) fn is_span_of(self, other: Self) -> bool {
+        (self.trace_id, self.span_id) == (other.trace_id, other.span_id)
     }
 
     /// The ids by their texts: 32 and 16 lower-case hexadecimal digits, not all zero.
@@ -101,6 +125,7 @@ impl FromStr for TraceParent {
 
     fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let parse = || {
+            let text = text.trim_matches([' ', '\t']);
             let (head, more) = text.as_bytes().split_at_checked(55)?;
             let field = |from: usize, to: usize| {
                 let ends = to == head.len() || head[to] == b'-';
@@ -125,7 +150,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// The text is no [`TraceParent`].
+/// The text is not a [`TraceParent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTraceParent;
 
@@ -156,11 +181,10 @@ impl Error for InvalidTraceParent {}
 /// let received = Envelope::new("order.paid")?.with_trace_parent(parent);
 ///
 /// if let Some(parent) = received.trace_parent() {
-///     // An envelope keeps no flags: whether this process records the trace is for it to say.
-///     let parent = parent.with_flags(TraceParent::SAMPLED);
 ///     let _in = Context::current().with_remote_span_context(parent.into()).attach();
 ///     let answer = Envelope::new("order.shipped")?; // names the current span
 ///     assert_eq!(answer.trace_id(), received.trace_id());
+///     assert!(answer.trace_parent().is_some_and(TraceParent::is_sampled)); // as received
 /// }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
@@ -178,16 +202,18 @@ impl From<TraceParent> for opentelemetry::trace::SpanContext {
     }
 }
 
-/// The span that this thread is in. The crate `tracing-opentelemetry` keeps it that of `tracing`.
+/// The span that this thread is in, and its `tracestate`. The crate `tracing-opentelemetry` keeps it that
+/// of `tracing`.
 #[cfg(feature = "opentelemetry")]
-pub(super) fn current() -> Option<TraceParent> {
+pub(super) fn current() -> Option<(TraceParent, alloc::string::String)> {
     use opentelemetry::trace::TraceContextExt;
 
     let context = opentelemetry::Context::current();
     let span = context.span();
-    let ids = span.span_context();
-    TraceParent::new(
-        u128::from_be_bytes(ids.trace_id().to_bytes()),
-        u64::from_be_bytes(ids.span_id().to_bytes()),
-    )
+    let span = span.span_context();
+    let parent = TraceParent::new(
+        u128::from_be_bytes(span.trace_id().to_bytes()),
+        u64::from_be_bytes(span.span_id().to_bytes()),
+    )?;
+    Some((parent.with_flags(span.trace_flags().to_u8()), span.trace_state().header()))
 }

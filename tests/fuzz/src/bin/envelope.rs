@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tickbus::{Envelope, Event, Subject};
 
@@ -24,6 +27,33 @@ fn stays(envelope: &Envelope) {
     let back = Envelope::from_json(&text).expect("what was written can be read");
     assert_eq!(back, *envelope);
     assert_eq!(back.to_json(), text);
+    assert_eq!(serde_json::to_string(envelope).expect("it is JSON"), text);
+}
+
+/// What serde buffers of an envelope on the way.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "op")]
+enum Op {
+    Publish(Envelope),
+}
+
+/// Through a buffer an envelope comes back the same, but for the text of its payload: the same value, if it
+/// can be buffered at all, as what is nested too deeply or out of range cannot.
+fn stays_in_a_buffer(envelope: &Envelope) {
+    let text = serde_json::to_string(&Op::Publish(envelope.clone())).expect("it is JSON");
+    let payload = envelope.payload().map(serde_json::from_str::<Value>);
+    let Ok(Op::Publish(back)) = serde_json::from_str(&text) else {
+        let deep = text.bytes().filter(|byte| b"[{".contains(byte)).count() > 100;
+        assert!(deep || matches!(payload, Some(Err(_))), "{text}");
+        return;
+    };
+    assert_eq!(
+        back.payload().map(serde_json::from_str::<Value>).map(Result::unwrap),
+        payload.map(Result::unwrap)
+    );
+    assert_eq!(back.bytes(), envelope.bytes());
+    let bare = |envelope: Envelope| envelope.with_bytes([]);
+    assert_eq!(bare(back), bare(envelope.clone()));
 }
 
 /// An envelope whose payload, headers and ids are pieces of `text`.
@@ -69,7 +99,13 @@ fuzz_target!(|data: &[u8]| {
         let members: BTreeMap<String, &RawValue> =
             serde_json::from_str(text).expect("an envelope is an object");
         assert_eq!(members.get("payload").map(|raw| raw.get()), envelope.payload());
+        let bytes = members.get("payload_base64").map(|raw| {
+            let text: String = serde_json::from_str(raw.get()).expect("a text");
+            STANDARD.decode(text).expect("base64")
+        });
+        assert_eq!(bytes.as_deref(), envelope.bytes());
         stays(&envelope);
+        stays_in_a_buffer(&envelope);
         if let Ok(event) = envelope.decode_event::<Mixed>() {
             assert_eq!(event.subject(), envelope.subject().as_str());
             let sent = Envelope::event(&event).expect("what was read can be written");
@@ -79,6 +115,10 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(envelope) = made_of(text) {
         stays(&envelope);
+        stays_in_a_buffer(&envelope);
+        let envelope = envelope.with_bytes(data);
+        stays(&envelope);
+        stays_in_a_buffer(&envelope);
     }
     let few = text.char_indices().nth(64).map_or(text, |(at, _)| &text[..at]);
     for event in events_of(few) {

@@ -6,6 +6,7 @@ use tickbus::{Envelope, TraceParent};
 
 /// The grammar, piece by piece.
 fn is_trace_parent(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t']);
     let pieces: Vec<_> = text.splitn(5, '-').collect();
     let digits = |piece: &str, len: usize| {
         piece.len() == len && piece.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
@@ -26,8 +27,19 @@ fuzz_target!(|text: &str| {
     assert_eq!(parsed.is_ok(), is_trace_parent(text), "{text:?}");
     let Ok(parent) = parsed else { return };
     let written = parent.to_string();
-    assert_eq!(written[2..], text[2..55]);
+    let read = text.trim_start_matches([' ', '\t']);
+    assert_eq!(written[2..53], read[2..53]);
+    // Of the flags, the lowest alone.
+    let digit = read.as_bytes()[54];
+    let digit = if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
+    assert_eq!(&written[53..], ["00", "01"][usize::from(digit % 2)]);
     assert_eq!(written.parse(), Ok(parent));
-    let envelope = Envelope::unstamped("a").expect("it is a subject").with_trace_parent(parent);
-    assert_eq!(envelope.trace_parent(), Some(parent.with_flags(0)));
+    let envelope = Envelope::unstamped("a").expect("it is a subject");
+    for envelope in
+        [envelope.clone().with_trace_parent(parent), envelope.header("traceparent", text)]
+    {
+        assert_eq!(envelope.trace_parent(), Some(parent));
+        let back = Envelope::from_json(&envelope.to_json()).expect("what was written can be read");
+        assert_eq!(back.trace_parent(), Some(parent));
+    }
 });
