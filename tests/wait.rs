@@ -21,7 +21,7 @@ use std::thread::{self, Thread};
 
 use tickbus::{
     Awaited, AwaitedConsumer, AwaitedProducer, AwaitedSubscriber, Budget, Bus, Changed, Dispatch,
-    DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun, Single,
+    DropNewest, DropOldest, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun, Single,
     TooManyWaiters, Topic, Waiters,
 };
 

@@ -2,7 +2,7 @@
 //~ E0080
 //~ needs room for at least one handler a kind
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {
