@@ -148,8 +148,13 @@ pub trait Event: Sized {
 /// are, on the enum, the variants and the fields. A variant that `#[cfg(..)]` leaves out leaves no
 /// gap in the numbers. Enums are not generic.
 ///
-/// Several hundred variants are fine. If there are more than a hundred and one of them has an
-/// attribute that is neither `doc` nor `cfg`, the compiler may ask for a higher `recursion_limit`.
+/// The enum has constants `KINDS` and `SUBJECTS` of its own: those of the trait, without an import.
+///
+/// A thousand variants are fine. On variants, the macro knows the attributes `allow`, `cfg`,
+/// `cfg_attr`, `default`, `deny`, `deprecated`, `display`, `doc`, `error`, `expect`, `forbid`, `from`,
+/// `non_exhaustive`, `reflect`, `rustfmt`, `serde`, `strum` and `warn`. Any other works too, but the
+/// compiler may ask for a higher `recursion_limit` if there are more than some fifty variants. If so,
+/// write `#[cfg_attr(all(), name)]` instead of `#[name]`.
 ///
 /// # Compile errors
 ///
@@ -198,7 +203,7 @@ pub trait Event: Sized {
 // cannot match "any attribute but `subject`", so each attribute has to be told by its first word:
 // `cfg`, which goes on everything made of the variant; `subject`; others that are common; and those
 // that `@mark` has put an `@` before. A step of `@mark` looks at one attribute, and the recursion
-// limit counts steps: without it there are two steps for 32 variants.
+// limit counts steps: without it there are two steps for 64 variants.
 //
 // A matcher with alternatives copies what it has matched so far, again and again. That is why one
 // step does not take all variants: a thousand would take seconds.
@@ -225,7 +230,7 @@ macro_rules! events {
         }
     };
 
-    // `@take Name { enum } [parts done] { [attributes] variant }*` takes 32 variants, or the rest.
+    // `@take Name { enum } [parts done] { [attributes] variant }*` takes 64 variants, or the rest.
     (@take $name:ident { $($head:tt)* } [$({
         { $($variant:tt)* }
         { $($subject:tt)* }
@@ -268,14 +273,19 @@ macro_rules! events {
     (@take $name:ident $head:tt $done:tt
         $v00:tt $v01:tt $v02:tt $v03:tt $v04:tt $v05:tt $v06:tt $v07:tt $v08:tt $v09:tt $v10:tt
         $v11:tt $v12:tt $v13:tt $v14:tt $v15:tt $v16:tt $v17:tt $v18:tt $v19:tt $v20:tt $v21:tt
-        $v22:tt $v23:tt $v24:tt $v25:tt $v26:tt $v27:tt $v28:tt $v29:tt $v30:tt $v31:tt
+        $v22:tt $v23:tt $v24:tt $v25:tt $v26:tt $v27:tt $v28:tt $v29:tt $v30:tt $v31:tt $v32:tt
+        $v33:tt $v34:tt $v35:tt $v36:tt $v37:tt $v38:tt $v39:tt $v40:tt $v41:tt $v42:tt $v43:tt
+        $v44:tt $v45:tt $v46:tt $v47:tt $v48:tt $v49:tt $v50:tt $v51:tt $v52:tt $v53:tt $v54:tt
+        $v55:tt $v56:tt $v57:tt $v58:tt $v59:tt $v60:tt $v61:tt $v62:tt $v63:tt
         $($rest:tt)*
     ) => {
         $crate::events! {
             @chunk $name $head $done
             [
                 $v00 $v01 $v02 $v03 $v04 $v05 $v06 $v07 $v08 $v09 $v10 $v11 $v12 $v13 $v14 $v15 $v16
-                $v17 $v18 $v19 $v20 $v21 $v22 $v23 $v24 $v25 $v26 $v27 $v28 $v29 $v30 $v31
+                $v17 $v18 $v19 $v20 $v21 $v22 $v23 $v24 $v25 $v26 $v27 $v28 $v29 $v30 $v31 $v32 $v33
+                $v34 $v35 $v36 $v37 $v38 $v39 $v40 $v41 $v42 $v43 $v44 $v45 $v46 $v47 $v48 $v49 $v50
+                $v51 $v52 $v53 $v54 $v55 $v56 $v57 $v58 $v59 $v60 $v61 $v62 $v63
             ]
             $($rest)*
         }
@@ -288,23 +298,26 @@ macro_rules! events {
     (@chunk $name:ident $head:tt [$($done:tt)*]
         [$({
             [$([
-                $(doc $($doc:tt)*)?
                 $(cfg $($cfg:tt)*)?
                 $(deprecated $($deprecated:tt)*)?
                 $(allow $($allow:tt)*)?
                 $(cfg_attr $($cfg_attr:tt)*)?
                 $(default $($default:tt)*)?
                 $(deny $($deny:tt)*)?
+                $(display $($display:tt)*)?
                 $(error $($error:tt)*)?
                 $(expect $($expect:tt)*)?
                 $(forbid $($forbid:tt)*)?
+                $(from $($from:tt)*)?
                 $(non_exhaustive $($non_exhaustive:tt)*)?
                 $(reflect $($reflect:tt)*)?
+                $(rustfmt $($rustfmt:tt)*)?
                 $(serde $($serde:tt)*)?
                 $(strum $($strum:tt)*)?
                 $(warn $($warn:tt)*)?
                 $(@ $($other:tt)*)?
                 $(subject = $subject:literal)?
+                $(doc $($doc:tt)*)?
             ])*]
             $variant:ident $($shape:tt)*
         })*]
@@ -324,11 +337,14 @@ macro_rules! events {
                             $(#[cfg_attr $($cfg_attr)*])?
                             $(#[default $($default)*])?
                             $(#[deny $($deny)*])?
+                            $(#[display $($display)*])?
                             $(#[error $($error)*])?
                             $(#[expect $($expect)*])?
                             $(#[forbid $($forbid)*])?
+                            $(#[from $($from)*])?
                             $(#[non_exhaustive $($non_exhaustive)*])?
                             $(#[reflect $($reflect)*])?
+                            $(#[rustfmt $($rustfmt)*])?
                             $(#[serde $($serde)*])?
                             $(#[strum $($strum)*])?
                             $(#[warn $($warn)*])?
@@ -377,22 +393,25 @@ macro_rules! events {
         [
             [$($sorted:tt)*]
             [$([
-                $(doc $($doc:tt)*)?
                 $(cfg $($cfg:tt)*)?
                 $(deprecated $($deprecated:tt)*)?
                 $(allow $($allow:tt)*)?
                 $(cfg_attr $($cfg_attr:tt)*)?
                 $(default $($default:tt)*)?
                 $(deny $($deny:tt)*)?
+                $(display $($display:tt)*)?
                 $(error $($error:tt)*)?
                 $(expect $($expect:tt)*)?
                 $(forbid $($forbid:tt)*)?
+                $(from $($from:tt)*)?
                 $(non_exhaustive $($non_exhaustive:tt)*)?
                 $(reflect $($reflect:tt)*)?
+                $(rustfmt $($rustfmt:tt)*)?
                 $(serde $($serde:tt)*)?
                 $(strum $($strum:tt)*)?
                 $(warn $($warn:tt)*)?
                 $(subject = $subject:literal)?
+                $(doc $($doc:tt)*)?
             ])*]
             { $($variant:tt)* }
             $($todo:tt)*
@@ -414,11 +433,14 @@ macro_rules! events {
                             $(cfg_attr $($cfg_attr)*)?
                             $(default $($default)*)?
                             $(deny $($deny)*)?
+                            $(display $($display)*)?
                             $(error $($error)*)?
                             $(expect $($expect)*)?
                             $(forbid $($forbid)*)?
+                            $(from $($from)*)?
                             $(non_exhaustive $($non_exhaustive)*)?
                             $(reflect $($reflect)*)?
+                            $(rustfmt $($rustfmt)*)?
                             $(serde $($serde)*)?
                             $(strum $($strum)*)?
                             $(warn $($warn)*)?
