@@ -151,15 +151,30 @@ pub struct Dispatch<E, C, const K: usize, R: Verdict = (), const H: usize = 2> {
 }
 
 impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, R, H> {
-    /// The kinds by subject. To make it is to check the subjects, and `K`.
-    const INDEX: &'static Index<K> = {
-        assert!(H > 0, "a `Dispatch` needs room for at least one handler a kind");
-        &Index::new(E::SUBJECTS)
-    };
+    /// The kinds by subject. To make it is to check the subjects.
+    const INDEX: &'static Index<K> = &Index::new(E::SUBJECTS);
 
     /// A table without handlers.
     #[must_use]
+    #[track_caller]
     pub const fn new() -> Self {
+        if K != E::KINDS || K != E::SUBJECTS.len() {
+            Text::new()
+                .with(
+                    "the third parameter of a `Dispatch` must be `{ E::KINDS }` of its event `E`: ",
+                )
+                .with_number(E::SUBJECTS.len())
+                .with(", not ")
+                .with_number(K)
+                .refuse();
+        }
+        assert!(H > 0, "a `Dispatch` needs room for at least one handler a kind");
+        Self::checked()
+    }
+
+    /// Apart from `new`, as constants of a function are worked out before its first line.
+    #[track_caller]
+    const fn checked() -> Self {
         const { _ = Self::INDEX };
         Self { handlers: [[None; H]; K], otherwise: None, on_error: None }
     }
@@ -423,8 +438,9 @@ const fn refuse_unmatched(pattern: &str, subjects: &[&str]) -> ! {
         text = text.with(if told == 0 { ", which has `" } else { ", `" }).with(subject).with("`");
         told += 1;
     }
+    let (before, after) = if told == 0 { (", which has ", " others") } else { (" and ", " more") };
     if told < subjects.len() {
-        text = text.with(" and ").with_number(subjects.len() - told).with(" more");
+        text = text.with(before).with_number(subjects.len() - told).with(after);
     }
     text.refuse()
 }

@@ -47,10 +47,7 @@ impl<const K: usize> Index<K> {
     #[must_use]
     #[track_caller]
     pub const fn new(subjects: &[&str]) -> Self {
-        assert!(
-            K == subjects.len(),
-            "the third parameter of a `Dispatch` must be `{{ E::KINDS }}` of its event `E`"
-        );
+        assert!(K == subjects.len(), "`KINDS` is not the number of `SUBJECTS`");
         let mut chains = Chains::NONE;
         let mut kind = 0;
         while kind < K {

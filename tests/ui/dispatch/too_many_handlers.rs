@@ -2,6 +2,7 @@
 //~ E0080
 //~ `>` is handler 3 of `input.tilt`, but the table has room for 2 a kind
 //~ raise its last parameter, as in `Dispatch<E, C, { E::KINDS }, (), 3>`
+//~ too_many_handlers.rs:19
 
 use tickbus::Dispatch;
 

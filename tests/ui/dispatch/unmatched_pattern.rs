@@ -1,6 +1,7 @@
 //! A handler for nothing is a typo.
 //~ E0080
 //~ `input.titl` matches no subject of the event, which has `input.tilt`, `input.button`
+//~ unmatched_pattern.rs:18
 
 use tickbus::Dispatch;
 
