@@ -260,6 +260,31 @@ fn a_line_finds_what_the_matcher_finds() {
 }
 
 #[test]
+fn a_line_tells_subjects_apart_by_each_byte() {
+    /// One kind, so that nothing but the text tells a pattern from its subject.
+    struct Only;
+
+    impl Event for Only {
+        const SUBJECTS: &'static [&'static str] = &["abcdefgh.ijklmnop.qrst"];
+
+        fn kind(&self) -> usize {
+            0
+        }
+    }
+
+    let called = |pattern: &str| {
+        let made = || Dispatch::<Only, (), 1>::new().on(pattern, |(), _| {});
+        catch_unwind(AssertUnwindSafe(made)).is_ok()
+    };
+    let subject = Only::SUBJECTS[0];
+    assert!(called(subject) && !called(&subject[1..]) && !called(&format!("{subject}u")));
+    for at in 0..subject.len() {
+        let other = format!("{}#{}", &subject[..at], &subject[at + 1..]);
+        assert!(!called(&other), "{other}");
+    }
+}
+
+#[test]
 #[should_panic = "`input.button.presed` matches no subject of the event, which has \
                   `input.button.pressed`, `input.button.released`, `input.tilt`, `tick`"]
 fn a_line_for_nothing_names_the_subjects_there_are() {

@@ -243,8 +243,8 @@ const fn hashes(mut text: &[u8]) -> [u64; COLUMNS] {
         hashes[SEGMENTS + segment] = up_to >> 32;
         segment += 1;
     }
-    // From a segment on: to the end, so it has to be in sight.
-    let mut segment = if count <= SEGMENTS { count } else { 0 };
+    // From a segment on: to the end, or in longer texts to the last that has columns.
+    let mut segment = if count < SEGMENTS { count } else { SEGMENTS };
     let mut from = SEED;
     while segment > 0 && hashes[segment - 1] != WILD {
         segment -= 1;
