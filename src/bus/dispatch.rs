@@ -104,7 +104,7 @@ mod sealed {
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Budget, Bus, Dispatch, Event};
+/// use tickbus::{Budget, Bus, Dispatch};
 ///
 /// tickbus::events! {
 ///     #[derive(Clone, Copy)]
@@ -139,7 +139,7 @@ mod sealed {
 /// A pattern that no event has does not compile:
 ///
 /// ```compile_fail,E0080
-/// # use tickbus::{Dispatch, Event};
+/// # use tickbus::Dispatch;
 /// # tickbus::events! { enum Input { #[subject = "input.tilt"] Tilt } }
 /// static HANDLERS: Dispatch<Input, (), { Input::KINDS }> =
 ///     Dispatch::new().on("input.titl", |_, _| {});
@@ -154,7 +154,12 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// The kinds by subject. To make it is to check the subjects.
     const INDEX: &'static Index<K> = &Index::new(E::SUBJECTS);
 
-    /// A table without handlers.
+    /// Creates a table without handlers.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `K` is not `E::KINDS`, or if `H` is 0. In a `static` or a `const` that is a compile
+    /// error. A hand-written `E` with an invalid subject, or with the same one twice, does not compile.
     #[must_use]
     #[track_caller]
     pub const fn new() -> Self {
@@ -252,7 +257,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Budget, Bus, Dispatch, Event};
+    /// use tickbus::{Budget, Bus, Dispatch};
     ///
     /// tickbus::events! { enum Order { #[subject = "order.buy"] Buy(u8) } }
     ///
@@ -346,7 +351,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Dispatch, Event};
+    /// use tickbus::Dispatch;
     ///
     /// tickbus::events! { enum Input { #[subject = "a"] A, #[subject = "b"] B } }
     /// static HANDLERS: Dispatch<Input, u8, { Input::KINDS }> = Dispatch::new().on("a", |n, _| *n += 1);
