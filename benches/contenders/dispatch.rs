@@ -6,7 +6,7 @@ use bevy_ecs::message::{Message, MessageReader, MessageRegistry, MessageWriter};
 use bevy_ecs::prelude::{IntoScheduleConfigs, Res, ResMut, Resource, Schedule, World};
 use crossbeam_queue::ArrayQueue;
 use heapless::Deque;
-use tickbus::{Budget, Bus, Dispatch};
+use tickbus::{Budget, Bus, Dispatch, Event};
 
 use super::{CAPACITY, Contender, FRAME, Row, Sample, Sums, frames, leak, sums};
 
