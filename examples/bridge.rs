@@ -9,8 +9,7 @@
 //! command now and then, and one that nobody understands. At the end every event is accounted for.
 
 use tickbus::{
-    BridgeIn, BridgeOut, Bridged, Budget, Bus, Dispatch, Envelope, Event, SubjectBus, Topic,
-    WhenFull,
+    BridgeIn, BridgeOut, Bridged, Budget, Bus, Dispatch, Envelope, SubjectBus, Topic, WhenFull,
 };
 
 tickbus::events! {

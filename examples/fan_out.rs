@@ -10,7 +10,7 @@
 //! An alarm is handled by a listener before its publisher goes on, and finds room where telemetry does
 //! not. Run it with `cargo run --example fan_out`.
 
-use tickbus::{Dispatch, Event, Full, GatedTopic, Lagged, Latest, Listeners};
+use tickbus::{Dispatch, Full, GatedTopic, Lagged, Latest, Listeners};
 
 tickbus::events! {
     #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,5 +1,11 @@
 //! What an event is, and the macro that declares one.
 
+mod index;
+mod text;
+
+pub(crate) use index::{Index, Segments};
+pub(crate) use text::Text;
+
 /// What a bus carries: a type whose values are of a few kinds, each with a subject.
 ///
 /// The **kind** is a number, the place of the event in a table of handlers; the **subject** is the
@@ -142,8 +148,13 @@ pub trait Event: Sized {
 /// are, on the enum, the variants and the fields. A variant that `#[cfg(..)]` leaves out leaves no
 /// gap in the numbers. Enums are not generic.
 ///
-/// Several hundred variants are fine. If there are more than a hundred and one of them has an
-/// attribute that is neither `doc` nor `cfg`, the compiler may ask for a higher `recursion_limit`.
+/// The enum has constants `KINDS` and `SUBJECTS` of its own: those of the trait, without an import.
+///
+/// A thousand variants are fine. On variants, the macro knows the attributes `allow`, `cfg`,
+/// `cfg_attr`, `default`, `deny`, `deprecated`, `display`, `doc`, `error`, `expect`, `forbid`, `from`,
+/// `non_exhaustive`, `reflect`, `rustfmt`, `serde`, `strum` and `warn`. Any other works too, but the
+/// compiler may ask for a higher `recursion_limit` if there are more than some fifty variants. If so,
+/// write `#[cfg_attr(all(), name)]` instead of `#[name]`.
 ///
 /// # Compile errors
 ///
@@ -190,147 +201,330 @@ pub trait Event: Sized {
 /// ```
 // The subject attribute has to go, wherever it stands, and everything else has to stay. A macro
 // cannot match "any attribute but `subject`", so each attribute has to be told by its first word:
+// `cfg`, which goes on everything made of the variant; `subject`; others that are common; and those
+// that `@mark` has put an `@` before. A step of `@mark` looks at one attribute, and the recursion
+// limit counts steps: without it there are two steps for 64 variants.
 //
-// - `@enum` takes an enum whose attributes on variants are all `doc`, `cfg`, `subject`, or marked
-//   with an `@`. It does all variants in one step: however many, the recursion limit is far.
-// - Any other enum takes a turn through `@sort`, which looks at one variant at a time, and in a
-//   variant with unknown attributes at one attribute at a time, and marks the unknown ones.
+// A matcher with alternatives copies what it has matched so far, again and again. That is why one
+// step does not take all variants: a thousand would take seconds.
 //
-// `cfg` is told apart because it goes on everything made of the variant, not only on the variant.
+// Names from outside come through `__private`: the caller may have a type `usize`, or a crate `core`.
 #[macro_export]
 macro_rules! events {
-    (@enum
-        { $(#[$($outer:tt)*])* $vis:vis enum $name:ident }
+    // Makes each variant one token tree.
+    (@enum $name:ident $head:tt
         $(
-            $(#[
-                $(doc $($doc:tt)*)?
-                $(cfg $($cfg:tt)*)?
-                $(subject = $subject:literal)?
-                $(@ $($other:tt)*)?
-            ])*
+            $(#$attribute:tt)*
             $variant:ident
             $({ $($named:tt)* })?
             $(( $($unnamed:tt)* ))?
             $(= $discriminant:expr)?
         ),* $(,)?
     ) => {
-        $(#[$($outer)*])*
-        $vis enum $name {
-            $(
-                $($(#[doc $($doc)*])? $(#[cfg $($cfg)*])? $(#[$($other)*])?)*
-                $variant $({ $($named)* })? $(( $($unnamed)* ))? $(= $discriminant)?,
-            )*
+        $crate::events! {
+            @take $name $head []
+            $({
+                [$($attribute)*]
+                $variant $({ $($named)* })? $(( $($unnamed)* ))? $(= $discriminant)?
+            })*
+        }
+    };
+
+    // `@take Name { enum } [parts done] { [attributes] variant }*` takes 64 variants, or the rest.
+    (@take $name:ident { $($head:tt)* } [$({
+        { $($variant:tt)* }
+        { $($subject:tt)* }
+        { $($kind:tt)* }
+        { $($arm:tt)* }
+    })*]) => {
+        $($head)* {
+            $($($variant)*)*
+        }
+
+        impl $name {
+            /// The number of kinds, as in `tickbus::Event`.
+            pub const KINDS: $crate::__private::core::primitive::usize =
+                <Self as $crate::Event>::KINDS;
+
+            /// The subject of each kind, as in `tickbus::Event`; the index is the kind.
+            pub const SUBJECTS: &'static [&'static $crate::__private::core::primitive::str] =
+                <Self as $crate::Event>::SUBJECTS;
         }
 
         impl $crate::Event for $name {
-            const SUBJECTS: &'static [&'static str] = &[
-                $(
-                    $($(#[cfg $($cfg)*])?)*
-                    $crate::events!(@subject $name $variant $($($subject)?)*),
-                )*
+            const SUBJECTS: &'static [&'static $crate::__private::core::primitive::str] = &[
+                $($($subject)*)*
             ];
 
             #[inline]
-            #[allow(deprecated, reason = "a number for a variant is no use of it")]
-            fn kind(&self) -> usize {
+            fn kind(&self) -> $crate::__private::core::primitive::usize {
                 enum Kind {
-                    $($($(#[cfg $($cfg)*])?)* $variant,)*
+                    $($($kind)*)*
                 }
                 match *self {
-                    $($($(#[cfg $($cfg)*])?)* Self::$variant { .. } => Kind::$variant as usize,)*
+                    $($($arm)*)*
                 }
             }
         }
 
-        const _: () = $crate::__private::check_subjects(<$name as $crate::Event>::SUBJECTS);
+        const _: &$crate::__private::Index<{ <$name as $crate::Event>::KINDS }> =
+            &$crate::__private::Index::new(<$name as $crate::Event>::SUBJECTS);
     };
-
-    (@enum { $($head:tt)* }
-        $(
-            $(#[$($attribute:tt)*])*
-            $variant:ident
-            $({ $($named:tt)* })?
-            $(( $($unnamed:tt)* ))?
-            $(= $discriminant:expr)?
-        ),* $(,)?
-    ) => {
-        $crate::events! {
-            @sort { $($head)* } []
-            $(
-                [] [$([$($attribute)*])*]
-                { $variant $({ $($named)* })? $(( $($unnamed)* ))? $(= $discriminant)? }
-            )*
-        }
-    };
-
-    // `@sort { enum } [variants done] ([attributes done] [attributes to do] { variant })*`
-    (@sort { $($head:tt)* } [$($done:tt)*]) => {
-        $crate::events! { @enum { $($head)* } $($done)* }
-    };
-    // What is left of this variant is known.
-    (@sort $head:tt [$($done:tt)*]
-        [$($sorted:tt)*]
-        [$([$(doc $($doc:tt)*)? $(cfg $($cfg:tt)*)? $(subject = $subject:literal)?])*]
-        { $($variant:tt)* }
+    (@take $name:ident $head:tt $done:tt
+        $v00:tt $v01:tt $v02:tt $v03:tt $v04:tt $v05:tt $v06:tt $v07:tt $v08:tt $v09:tt $v10:tt
+        $v11:tt $v12:tt $v13:tt $v14:tt $v15:tt $v16:tt $v17:tt $v18:tt $v19:tt $v20:tt $v21:tt
+        $v22:tt $v23:tt $v24:tt $v25:tt $v26:tt $v27:tt $v28:tt $v29:tt $v30:tt $v31:tt $v32:tt
+        $v33:tt $v34:tt $v35:tt $v36:tt $v37:tt $v38:tt $v39:tt $v40:tt $v41:tt $v42:tt $v43:tt
+        $v44:tt $v45:tt $v46:tt $v47:tt $v48:tt $v49:tt $v50:tt $v51:tt $v52:tt $v53:tt $v54:tt
+        $v55:tt $v56:tt $v57:tt $v58:tt $v59:tt $v60:tt $v61:tt $v62:tt $v63:tt
         $($rest:tt)*
     ) => {
         $crate::events! {
-            @sort $head
+            @chunk $name $head $done
             [
-                $($done)*
-                $($sorted)*
-                $(#[$(doc $($doc)*)? $(cfg $($cfg)*)? $(subject = $subject)?])*
-                $($variant)*,
+                $v00 $v01 $v02 $v03 $v04 $v05 $v06 $v07 $v08 $v09 $v10 $v11 $v12 $v13 $v14 $v15 $v16
+                $v17 $v18 $v19 $v20 $v21 $v22 $v23 $v24 $v25 $v26 $v27 $v28 $v29 $v30 $v31 $v32 $v33
+                $v34 $v35 $v36 $v37 $v38 $v39 $v40 $v41 $v42 $v43 $v44 $v45 $v46 $v47 $v48 $v49 $v50
+                $v51 $v52 $v53 $v54 $v55 $v56 $v57 $v58 $v59 $v60 $v61 $v62 $v63
             ]
             $($rest)*
         }
     };
-    (@sort $head:tt $done:tt
-        [$($sorted:tt)*] [[cfg $($cfg:tt)*] $($todo:tt)*] $($rest:tt)*
-    ) => {
-        $crate::events! { @sort $head $done [$($sorted)* #[cfg $($cfg)*]] [$($todo)*] $($rest)* }
+    (@take $name:ident $head:tt $done:tt $($chunk:tt)*) => {
+        $crate::events! { @chunk $name $head $done [$($chunk)*] }
     };
-    (@sort $head:tt $done:tt
-        [$($sorted:tt)*] [[subject = $subject:literal] $($todo:tt)*] $($rest:tt)*
-    ) => {
-        $crate::events! {
-            @sort $head $done [$($sorted)* #[subject = $subject]] [$($todo)*] $($rest)*
-        }
-    };
-    (@sort $head:tt $done:tt
-        $sorted:tt [[subject $($other:tt)*] $($todo:tt)*] { $variant:ident $($body:tt)* }
+
+    // `@chunk Name { enum } [parts done] [{ [attributes] variant }*] rest` makes a part.
+    (@chunk $name:ident $head:tt [$($done:tt)*]
+        [$({
+            [$([
+                $(cfg $($cfg:tt)*)?
+                $(deprecated $($deprecated:tt)*)?
+                $(allow $($allow:tt)*)?
+                $(cfg_attr $($cfg_attr:tt)*)?
+                $(default $($default:tt)*)?
+                $(deny $($deny:tt)*)?
+                $(display $($display:tt)*)?
+                $(error $($error:tt)*)?
+                $(expect $($expect:tt)*)?
+                $(forbid $($forbid:tt)*)?
+                $(from $($from:tt)*)?
+                $(non_exhaustive $($non_exhaustive:tt)*)?
+                $(reflect $($reflect:tt)*)?
+                $(rustfmt $($rustfmt:tt)*)?
+                $(serde $($serde:tt)*)?
+                $(strum $($strum:tt)*)?
+                $(warn $($warn:tt)*)?
+                $(@ $($other:tt)*)?
+                $(subject = $subject:literal)?
+                $(doc $($doc:tt)*)?
+            ])*]
+            $variant:ident $($shape:tt)*
+        })*]
         $($rest:tt)*
     ) => {
-        ::core::compile_error!(::core::concat!(
+        $crate::events! {
+            @take $name $head
+            [
+                $($done)*
+                {
+                    {$(
+                        $(
+                            $(#[doc $($doc)*])?
+                            $(#[cfg $($cfg)*])?
+                            $(#[deprecated $($deprecated)*])?
+                            $(#[allow $($allow)*])?
+                            $(#[cfg_attr $($cfg_attr)*])?
+                            $(#[default $($default)*])?
+                            $(#[deny $($deny)*])?
+                            $(#[display $($display)*])?
+                            $(#[error $($error)*])?
+                            $(#[expect $($expect)*])?
+                            $(#[forbid $($forbid)*])?
+                            $(#[from $($from)*])?
+                            $(#[non_exhaustive $($non_exhaustive)*])?
+                            $(#[reflect $($reflect)*])?
+                            $(#[rustfmt $($rustfmt)*])?
+                            $(#[serde $($serde)*])?
+                            $(#[strum $($strum)*])?
+                            $(#[warn $($warn)*])?
+                            $(#[$($other)*])?
+                        )*
+                        $variant $($shape)*,
+                    )*}
+                    {$(
+                        $($(#[cfg $($cfg)*])?)*
+                        $crate::events!(@subject $name $variant $($($subject)?)*),
+                    )*}
+                    {$(
+                        $($(#[cfg $($cfg)*])?)*
+                        $variant,
+                    )*}
+                    {$(
+                        $(
+                            $(#[cfg $($cfg)*])?
+                            $(
+                                #[allow(deprecated, reason = "a number for a variant is no use of it")]
+                                #[cfg_attr(any(), deprecated $($deprecated)*)]
+                            )?
+                        )*
+                        Self::$variant { .. } => Kind::$variant as $crate::__private::core::primitive::usize,
+                    )*}
+                }
+            ]
+            $($rest)*
+        }
+    };
+    // One of them has an attribute that is not known.
+    (@chunk $name:ident $head:tt $done:tt
+        [$({ [$($attribute:tt)*] $($variant:tt)* })*] $($rest:tt)*
+    ) => {
+        $crate::events! {
+            @mark $name $head $done [] [$([] [$($attribute)*] { $($variant)* })*] $($rest)*
+        }
+    };
+
+    // `@mark .. [variants done] [([attributes done] [attributes to do] { variant })*] rest`
+    (@mark $name:ident $head:tt $done:tt $marked:tt [] $($rest:tt)*) => {
+        $crate::events! { @chunk $name $head $done $marked $($rest)* }
+    };
+    // What is left of this variant is known.
+    (@mark $name:ident $head:tt $done:tt [$($marked:tt)*]
+        [
+            [$($sorted:tt)*]
+            [$([
+                $(cfg $($cfg:tt)*)?
+                $(deprecated $($deprecated:tt)*)?
+                $(allow $($allow:tt)*)?
+                $(cfg_attr $($cfg_attr:tt)*)?
+                $(default $($default:tt)*)?
+                $(deny $($deny:tt)*)?
+                $(display $($display:tt)*)?
+                $(error $($error:tt)*)?
+                $(expect $($expect:tt)*)?
+                $(forbid $($forbid:tt)*)?
+                $(from $($from:tt)*)?
+                $(non_exhaustive $($non_exhaustive:tt)*)?
+                $(reflect $($reflect:tt)*)?
+                $(rustfmt $($rustfmt:tt)*)?
+                $(serde $($serde:tt)*)?
+                $(strum $($strum:tt)*)?
+                $(warn $($warn:tt)*)?
+                $(subject = $subject:literal)?
+                $(doc $($doc:tt)*)?
+            ])*]
+            { $($variant:tt)* }
+            $($todo:tt)*
+        ]
+        $($rest:tt)*
+    ) => {
+        $crate::events! {
+            @mark $name $head $done
+            [
+                $($marked)*
+                {
+                    [
+                        $($sorted)*
+                        $([
+                            $(doc $($doc)*)?
+                            $(cfg $($cfg)*)?
+                            $(deprecated $($deprecated)*)?
+                            $(allow $($allow)*)?
+                            $(cfg_attr $($cfg_attr)*)?
+                            $(default $($default)*)?
+                            $(deny $($deny)*)?
+                            $(display $($display)*)?
+                            $(error $($error)*)?
+                            $(expect $($expect)*)?
+                            $(forbid $($forbid)*)?
+                            $(from $($from)*)?
+                            $(non_exhaustive $($non_exhaustive)*)?
+                            $(reflect $($reflect)*)?
+                            $(rustfmt $($rustfmt)*)?
+                            $(serde $($serde)*)?
+                            $(strum $($strum)*)?
+                            $(warn $($warn)*)?
+                            $(subject = $subject)?
+                        ])*
+                    ]
+                    $($variant)*
+                }
+            ]
+            [$($todo)*]
+            $($rest)*
+        }
+    };
+    (@mark $name:ident $head:tt $done:tt $marked:tt
+        [[$($sorted:tt)*] [[cfg $($cfg:tt)*] $($attribute:tt)*] $($todo:tt)*]
+        $($rest:tt)*
+    ) => {
+        $crate::events! {
+            @mark $name $head $done $marked
+            [[$($sorted)* [cfg $($cfg)*]] [$($attribute)*] $($todo)*]
+            $($rest)*
+        }
+    };
+    (@mark $name:ident $head:tt $done:tt $marked:tt
+        [[$($sorted:tt)*] [[deprecated $($deprecated:tt)*] $($attribute:tt)*] $($todo:tt)*]
+        $($rest:tt)*
+    ) => {
+        $crate::events! {
+            @mark $name $head $done $marked
+            [[$($sorted)* [deprecated $($deprecated)*]] [$($attribute)*] $($todo)*]
+            $($rest)*
+        }
+    };
+    (@mark $name:ident $head:tt $done:tt $marked:tt
+        [[$($sorted:tt)*] [[subject = $subject:literal] $($attribute:tt)*] $($todo:tt)*]
+        $($rest:tt)*
+    ) => {
+        $crate::events! {
+            @mark $name $head $done $marked
+            [[$($sorted)* [subject = $subject]] [$($attribute)*] $($todo)*]
+            $($rest)*
+        }
+    };
+    (@mark $name:ident $head:tt $done:tt $marked:tt
+        [$sorted:tt [[subject $($other:tt)*] $($attribute:tt)*] { $variant:ident $($shape:tt)* } $($todo:tt)*]
+        $($rest:tt)*
+    ) => {
+        $crate::__private::core::compile_error!($crate::__private::core::concat!(
             "the subject of the variant `",
-            ::core::stringify!($variant),
+            $crate::__private::core::stringify!($name),
+            "::",
+            $crate::__private::core::stringify!($variant),
             "` is not a string: write `#[subject = \"a.subject\"]`"
         ));
     };
-    (@sort $head:tt $done:tt
-        [$($sorted:tt)*] [[$($other:tt)*] $($todo:tt)*] $($rest:tt)*
+    (@mark $name:ident $head:tt $done:tt $marked:tt
+        [[$($sorted:tt)*] [[$($other:tt)*] $($attribute:tt)*] $($todo:tt)*]
+        $($rest:tt)*
     ) => {
-        $crate::events! { @sort $head $done [$($sorted)* #[@ $($other)*]] [$($todo)*] $($rest)* }
+        $crate::events! {
+            @mark $name $head $done $marked
+            [[$($sorted)* [@ $($other)*]] [$($attribute)*] $($todo)*]
+            $($rest)*
+        }
     };
 
     (@subject $name:ident $variant:ident $subject:literal) => {
         $subject
     };
     (@subject $name:ident $variant:ident) => {
-        ::core::compile_error!(::core::concat!(
+        $crate::__private::core::compile_error!($crate::__private::core::concat!(
             "the variant `",
-            ::core::stringify!($name),
+            $crate::__private::core::stringify!($name),
             "::",
-            ::core::stringify!($variant),
+            $crate::__private::core::stringify!($variant),
             "` has no subject: write `#[subject = \"a.subject\"]` above it"
         ))
     };
     (@subject $name:ident $variant:ident $($subject:literal)+) => {
-        ::core::compile_error!(::core::concat!(
+        $crate::__private::core::compile_error!($crate::__private::core::concat!(
             "the variant `",
-            ::core::stringify!($name),
+            $crate::__private::core::stringify!($name),
             "::",
-            ::core::stringify!($variant),
+            $crate::__private::core::stringify!($variant),
             "` has more than one subject: keep one, or make it several variants"
         ))
     };
@@ -339,72 +533,13 @@ macro_rules! events {
         $(#[$($outer:tt)*])*
         $vis:vis enum $name:ident { $($variants:tt)* }
     )+) => {
-        $($crate::events! { @enum { $(#[$($outer)*])* $vis enum $name } $($variants)* })+
+        $($crate::events! { @enum $name { $(#[$($outer)*])* $vis enum $name } $($variants)* })+
     };
 }
 
-/// What the expansion of [`events!`](crate::events) calls.
+/// What the expansion of [`events!`](crate::events) names.
 #[doc(hidden)]
 pub mod __private {
-    use crate::subject::check_subject;
-
-    /// Panics unless each of `subjects` is one, and stands there once.
-    #[track_caller]
-    pub const fn check_subjects(subjects: &[&str]) {
-        let mut at = 0;
-        while at < subjects.len() {
-            let subject = subjects[at];
-            if let Err(invalid) = check_subject(subject) {
-                refuse(&["`", subject, "`: ", invalid.message()]);
-            }
-            let mut other = 0;
-            while other < at {
-                if same(subject.as_bytes(), subjects[other].as_bytes()) {
-                    refuse(&[
-                        "`",
-                        subject,
-                        "`: two variants have this subject: give each one of its own",
-                    ]);
-                }
-                other += 1;
-            }
-            at += 1;
-        }
-    }
-
-    // From the end: subjects of one enum begin alike, and the compiler counts the steps.
-    const fn same(left: &[u8], right: &[u8]) -> bool {
-        let mut at = left.len();
-        if at != right.len() {
-            return false;
-        }
-        while at > 0 {
-            at -= 1;
-            if left[at] != right[at] {
-                return false;
-            }
-        }
-        true
-    }
-
-    // `panic!` does not format at compile time; this puts the parts together by hand. A part that
-    // does not fit is left out whole.
-    #[track_caller]
-    const fn refuse(parts: &[&str]) -> ! {
-        let mut text = [0; 1280];
-        let mut len = 0;
-        let mut part = 0;
-        while part < parts.len() {
-            let bytes = parts[part].as_bytes();
-            if bytes.len() <= text.len() - len {
-                text.split_at_mut(len).1.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
-                len += bytes.len();
-            }
-            part += 1;
-        }
-        match core::str::from_utf8(text.split_at(len).0) {
-            Ok(text) => panic!("{}", text),
-            Err(_) => unreachable!(), // whole parts, each UTF-8
-        }
-    }
+    pub use super::index::Index;
+    pub use ::core;
 }

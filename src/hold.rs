@@ -190,7 +190,7 @@ impl<'a, E> HoldConsumer<'a, E> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Budget, Dispatch, Event, Hold};
+    /// use tickbus::{Budget, Dispatch, Hold};
     ///
     /// tickbus::events! { enum Input { #[subject = "key"] Key(char) } }
     /// static HANDLERS: Dispatch<Input, String, { Input::KINDS }> =

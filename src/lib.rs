@@ -8,7 +8,7 @@
 //! # Example: firmware
 //!
 //! ```
-//! use tickbus::{Budget, Bus, Dispatch, Event};
+//! use tickbus::{Budget, Bus, Dispatch};
 //!
 //! tickbus::events! {
 //!     #[derive(Clone, Copy, Debug)]

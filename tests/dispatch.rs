@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tickbus::{
     Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Flow, Full, Lane, Overrun,
-    Report, Stats,
+    Pattern, Report, Stats, Subject,
 };
 
 tickbus::events! {
@@ -175,6 +175,167 @@ fn an_event_without_kinds_has_a_table() {
     static TABLE: Dispatch<Never, (), 0> = Dispatch::new().otherwise(|(), _| {});
     let mut bus: Bus<Never, 2> = Bus::new();
     assert_eq!(TABLE.tick(&mut (), &mut bus, Budget::unlimited()), Report::default());
+}
+
+/// Subjects of all lengths, that begin and end alike, with up to ten segments.
+struct Place(usize);
+
+impl Event for Place {
+    const SUBJECTS: &'static [&'static str] = &[
+        "a",
+        "b",
+        "ab",
+        "abc",
+        "abcd",
+        "abcdefg",
+        "abcdefgh",
+        "abcdefghi",
+        "abcdefgh.abcdefgh",
+        "abcdefgh.abcdefgi",
+        "bbcdefgh.abcdefgh",
+        "a.a",
+        "a.b",
+        "b.a",
+        "b.b",
+        "a.a.a",
+        "a.a.b",
+        "a.b.a",
+        "b.a.a",
+        "a.b.b",
+        "b.b.b.b",
+        "a.b.a.b",
+        "ü.ß.é",
+        "a.b.c.d.e.f.g.h",
+        "a.b.c.d.e.f.g.i",
+        "a.b.c.d.e.f.g.h.i",
+        "a.b.c.d.e.f.g.h.j",
+        "b.b.c.d.e.f.g.h.j",
+        "a.b.c.d.e.f.g.h.i.j",
+        "a.a.a.a.a.a.a.a.a.a",
+    ];
+
+    fn kind(&self) -> usize {
+        self.0
+    }
+}
+
+/// Which kinds a table of this one pattern calls: none if it cannot be made.
+fn called(pattern: &str) -> Option<Vec<usize>> {
+    let made = || Dispatch::<Place, (), { Place::KINDS }>::new().on(pattern, |(), _| {});
+    let table = catch_unwind(AssertUnwindSafe(made)).ok()?;
+    Some((0..Place::KINDS).filter(|kind| table.call(&mut (), &Place(*kind))).collect())
+}
+
+/// The same, with a look at each.
+fn matching(pattern: &str) -> Option<Vec<usize>> {
+    let pattern = Pattern::new(pattern).ok()?;
+    let matches = |kind: &usize| pattern.matches(Subject::from_static(Place::SUBJECTS[*kind]));
+    Some((0..Place::KINDS).filter(matches).collect()).filter(|kinds: &Vec<_>| !kinds.is_empty())
+}
+
+#[test]
+fn a_line_finds_what_the_matcher_finds() {
+    for subject in Place::SUBJECTS {
+        let segments: Vec<_> = subject.split('.').collect();
+        for stars in 0..1_u32 << segments.len() {
+            let mut pattern: Vec<_> = segments.clone();
+            for (at, segment) in pattern.iter_mut().enumerate() {
+                if stars >> at & 1 == 1 {
+                    *segment = "*";
+                }
+            }
+            let whole = pattern.join(".");
+            assert_eq!(called(&whole), matching(&whole), "{whole}");
+            pattern.pop();
+            pattern.push(">");
+            let open = pattern.join(".");
+            assert_eq!(called(&open), matching(&open), "{open}");
+        }
+    }
+    for none in
+        ["", ".", "c", "abcdefgh.abcdefgj", "a.>.b", "a..b", "*a", "a.b.c.d.e.f.g.h.i.k", "*.*.c"]
+    {
+        assert_eq!(called(none), matching(none), "{none}");
+    }
+}
+
+#[test]
+fn a_line_tells_subjects_apart_by_each_byte() {
+    /// One kind, so that nothing but the text tells a pattern from its subject.
+    struct Only;
+
+    impl Event for Only {
+        const SUBJECTS: &'static [&'static str] = &["abcdefgh.ijklmnop.qrst"];
+
+        fn kind(&self) -> usize {
+            0
+        }
+    }
+
+    let called = |pattern: &str| {
+        let made = || Dispatch::<Only, (), 1>::new().on(pattern, |(), _| {});
+        catch_unwind(AssertUnwindSafe(made)).is_ok()
+    };
+    let subject = Only::SUBJECTS[0];
+    assert!(called(subject) && !called(&subject[1..]) && !called(&format!("{subject}u")));
+    for at in 0..subject.len() {
+        let other = format!("{}#{}", &subject[..at], &subject[at + 1..]);
+        assert!(!called(&other), "{other}");
+    }
+}
+
+#[test]
+#[should_panic = "`input.button.presed` matches no subject of the event, which has \
+                  `input.button.pressed`, `input.button.released`, `input.tilt`, `tick`"]
+fn a_line_for_nothing_names_the_subjects_there_are() {
+    let _ = Table::<()>::new().on("input.button.presed", |_, _| {});
+}
+
+#[test]
+#[should_panic = "`tik` matches no subject of the event, which has \
+                  `tick`, `input.button.pressed`, `input.button.released`, `input.tilt`"]
+fn a_line_for_nothing_names_the_likeliest_subject_first() {
+    let _ = Table::<()>::new().on("tik", |_, _| {});
+}
+
+/// So many subjects that a message has no room for them.
+struct Crowd;
+
+impl Event for Crowd {
+    const SUBJECTS: &'static [&'static str] = {
+        const LONG: &str = match core::str::from_utf8(&[b'x'; 1024]) {
+            Ok(text) => text,
+            Err(_) => panic!("ASCII"),
+        };
+        &[LONG, LONG.split_at(1023).0, LONG.split_at(1022).0, "y"]
+    };
+
+    fn kind(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_message_says_how_much_it_leaves_out() {
+    let said = |pattern: &str| {
+        let made = || Dispatch::<Crowd, (), 4, (), 1>::new().on(pattern, |(), _| {});
+        *catch_unwind(AssertUnwindSafe(made)).err().unwrap().downcast::<String>().unwrap()
+    };
+    let few = said("yy");
+    assert!(few.starts_with("`yy` matches no subject of the event, which has `y`, `xxx"), "{few}");
+    assert!(few.ends_with("x` and 2 more"), "{few}");
+    let none = said(&format!("{}y", "x".repeat(1023)));
+    assert!(none.ends_with("y` matches no subject of the event, which has 4 others"), "{none}");
+}
+
+#[test]
+#[should_panic = "`*.tilt` is handler 12 of `input.tilt`, but the table has room for 11 a kind: raise its \
+                  last parameter, as in `Dispatch<E, C, { E::KINDS }, (), 12>`"]
+fn one_handler_too_many_names_the_pattern_the_kind_and_the_number() {
+    let mut table = Table::<(), 11>::new();
+    for _ in 0..12 {
+        table = table.on("*.tilt", |_, _| {});
+    }
 }
 
 // ---- Answers of handlers -----------------------------------------------------------------------

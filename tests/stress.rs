@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use tickbus::{
-    Budget, Bus, Claimed, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun,
-    Reject, Stats,
+    Budget, Bus, Claimed, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Reject,
+    Stats,
 };
 
 /// An event that knows where it comes from, that shows it when it is torn, and of which a leak or a

@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tickbus::{
-    Dispatch, Event as _, Feed, Full, GatedTopic, Lagged, Latest, Listeners, Publishers,
-    Subscriber, TooManySubscribers, Topic,
+    Dispatch, Feed, Full, GatedTopic, Lagged, Latest, Listeners, Publishers, Subscriber,
+    TooManySubscribers, Topic,
 };
 
 fn all<E: Copy, P: Publishers>(subscriber: &mut Subscriber<'_, E, P>) -> Vec<Result<E, Lagged>> {

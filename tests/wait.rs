@@ -21,8 +21,8 @@ use std::thread::{self, Thread};
 
 use tickbus::{
     Awaited, AwaitedConsumer, AwaitedProducer, AwaitedSubscriber, Budget, Bus, Changed, Dispatch,
-    DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun,
-    PublishWait, Publishers, Single, TooManyWaiters, Topic, Waiters,
+    DropNewest, DropOldest, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun, PublishWait,
+    Publishers, Single, TooManyWaiters, Topic, Waiters,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------

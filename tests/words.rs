@@ -734,7 +734,7 @@ events! {
         #[subject = "many.056"] K056, #[subject = "many.057"] K057, #[subject = "many.058"] K058, #[subject = "many.059"] K059,
         #[subject = "many.060"] K060, #[subject = "many.061"] K061, #[subject = "many.062"] K062, #[subject = "many.063"] K063,
         #[subject = "many.064"] K064, #[subject = "many.065"] K065, #[subject = "many.066"] K066, #[subject = "many.067"] K067,
-        #[subject = "many.068"] K068, #[subject = "many.069"] K069, #[subject = "many.070"] K070, #[subject = "many.071"] K071,
+        #[rust_analyzer::skip] #[subject = "many.068"] K068, #[subject = "many.069"] K069, #[subject = "many.070"] K070, #[subject = "many.071"] K071,
         #[subject = "many.072"] K072, #[subject = "many.073"] K073, #[subject = "many.074"] K074, #[subject = "many.075"] K075,
         #[subject = "many.076"] K076, #[subject = "many.077"] K077, #[subject = "many.078"] K078, #[subject = "many.079"] K079,
         #[subject = "many.080"] K080, #[subject = "many.081"] K081, #[subject = "many.082"] K082, #[subject = "many.083"] K083,
@@ -760,6 +760,47 @@ fn the_number_of_variants_is_not_bounded_by_the_recursion_limit() {
     assert_eq!(Many::KINDS, 140);
     assert_eq!((Many::K000.kind(), Many::K139.kind()), (0, 139));
     assert_eq!(Many::K139.subject(), "many.139");
+}
+
+/// The trait is not in scope here.
+#[forbid(warnings, clippy::all, clippy::pedantic, clippy::nursery)]
+mod strict {
+    tickbus::events! {
+        /// As strict as lints are, and with a variant that is named like a constant.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        enum Strict {
+            /// Documented.
+            #[subject = "strict.kinds"]
+            KINDS,
+            /// Documented.
+            #[subject = "strict.pair"]
+            Pair {
+                /// Documented.
+                left: u8,
+            },
+        }
+
+        enum Second {
+            #[subject = "second.one"]
+            One,
+            #[subject = "second.two"]
+            Two,
+            #[subject = "second.three"]
+            Three,
+        }
+    }
+
+    #[test]
+    fn the_enum_has_the_constants_without_the_trait() {
+        const SECOND: [Second; Second::KINDS] = [Second::One, Second::Two, Second::Three];
+
+        assert_eq!(Strict::SUBJECTS, ["strict.kinds", "strict.pair"]);
+        assert_eq!(Second::SUBJECTS, ["second.one", "second.two", "second.three"]);
+        assert_eq!(SECOND.map(|event| tickbus::Event::kind(&event)), [0, 1, 2]);
+        assert_eq!(<Strict as tickbus::Event>::KINDS, 2);
+        let both = [Strict::KINDS, Strict::Pair { left: 1 }];
+        assert_eq!(both.map(|event| tickbus::Event::kind(&event)), [0, 1]);
+    }
 }
 
 /// No enum: the kind is a field.

@@ -3,7 +3,7 @@
 use core::mem;
 use std::io;
 
-use tickbus::{Dispatch, Event, Full};
+use tickbus::{Dispatch, Full};
 
 use crate::control::CONTROL;
 use crate::event::{BUS, GameEvent};

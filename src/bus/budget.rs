@@ -87,7 +87,7 @@ impl<F> fmt::Debug for Budget<F> {
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Budget, Bus, Dispatch, Event};
+/// use tickbus::{Budget, Bus, Dispatch};
 ///
 /// tickbus::events! {
 ///     enum Input { #[subject = "input.key"] Key(char) }

@@ -6,7 +6,7 @@ use core::fmt;
 use super::budget::{Budget, Report};
 use super::consumer::Source;
 use crate::Event;
-use crate::event::__private::check_subjects;
+use crate::event::{Index, Segments, Text};
 use crate::ring::State;
 use crate::subject::{check_pattern, matches};
 
@@ -115,7 +115,7 @@ impl<X> Settle for Result<Flow, X> {
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Budget, Bus, Dispatch, Event};
+/// use tickbus::{Budget, Bus, Dispatch};
 ///
 /// tickbus::events! {
 ///     #[derive(Clone, Copy)]
@@ -150,7 +150,7 @@ impl<X> Settle for Result<Flow, X> {
 /// A pattern that no event has does not compile:
 ///
 /// ```compile_fail,E0080
-/// # use tickbus::{Dispatch, Event};
+/// # use tickbus::Dispatch;
 /// # tickbus::events! { enum Input { #[subject = "input.tilt"] Tilt } }
 /// static HANDLERS: Dispatch<Input, (), { Input::KINDS }> =
 ///     Dispatch::new().on("input.titl", |_, _| {});
@@ -162,19 +162,36 @@ pub struct Dispatch<E, C, const K: usize, R: Verdict = (), const H: usize = 2> {
 }
 
 impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, R, H> {
-    const VALID: () = {
-        assert!(
-            K == E::KINDS && E::KINDS == E::SUBJECTS.len(),
-            "the third parameter of a `Dispatch` must be `{{ E::KINDS }}` of its event `E`"
-        );
-        assert!(H > 0, "a `Dispatch` needs room for at least one handler a kind");
-        check_subjects(E::SUBJECTS);
-    };
+    /// The kinds by subject. To make it is to check the subjects.
+    const INDEX: &'static Index<K> = &Index::new(E::SUBJECTS);
 
-    /// A table without handlers.
+    /// Creates a table without handlers.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `K` is not `E::KINDS`, or if `H` is 0. In a `static` or a `const` that is a compile
+    /// error. A hand-written `E` with an invalid subject, or with the same one twice, does not compile.
     #[must_use]
+    #[track_caller]
     pub const fn new() -> Self {
-        const { Self::VALID };
+        if K != E::KINDS || K != E::SUBJECTS.len() {
+            Text::new()
+                .with(
+                    "the third parameter of a `Dispatch` must be `{ E::KINDS }` of its event `E`: ",
+                )
+                .with_number(E::SUBJECTS.len())
+                .with(", not ")
+                .with_number(K)
+                .refuse();
+        }
+        assert!(H > 0, "a `Dispatch` needs room for at least one handler a kind");
+        Self::checked()
+    }
+
+    /// Apart from `new`, as constants of a function are worked out before its first line.
+    #[track_caller]
+    const fn checked() -> Self {
+        const { _ = Self::INDEX };
         Self { handlers: [[None; H]; K], otherwise: None, on_error: None }
     }
 
@@ -187,33 +204,46 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// If the pattern is malformed or matches no subject of `E`, or if a kind has more than `H`
     /// handlers. In a `static` or a `const` that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn on(mut self, pattern: &str, handler: Handler<E, C, R>) -> Self {
+        if let Some(kind) = Self::INDEX.find(E::SUBJECTS, pattern) {
+            self.add(kind, pattern, handler);
+        } else {
+            self.add_matching(pattern, handler);
+        }
+        self
+    }
+
+    /// Adds a handler for each kind that a pattern with wildcards matches.
+    #[track_caller]
+    const fn add_matching(&mut self, pattern: &str, handler: Handler<E, C, R>) {
         if let Err(error) = check_pattern(pattern) {
-            panic!("{}", error.message());
+            Text::new().with("`").with(pattern).with("`: ").with(error.message()).refuse();
         }
         let mut matched = false;
-        let mut kind = 0;
-        while kind < K {
+        let mut kinds = const { &Segments::<K>::new(E::SUBJECTS) }.candidates(pattern);
+        while let Some(kind) = kinds.next() {
             if matches(pattern.as_bytes(), E::SUBJECTS[kind].as_bytes()) {
                 matched = true;
-                let mut place = 0;
-                while place < H && self.handlers[kind][place].is_some() {
-                    place += 1;
-                }
-                assert!(
-                    place < H,
-                    "a kind has more handlers than the table has room for: raise its last \
-                     parameter, as in `Dispatch<E, C, {{ E::KINDS }}, (), 4>`"
-                );
-                self.handlers[kind][place] = Some(handler);
+                self.add(kind, pattern, handler);
             }
-            kind += 1;
         }
-        assert!(
-            matched,
-            "the pattern matches no subject of the event: compare it with `E::SUBJECTS`"
-        );
-        self
+        if !matched {
+            refuse_unmatched(pattern, E::SUBJECTS);
+        }
+    }
+
+    /// Adds a handler after those that the kind has.
+    #[track_caller]
+    const fn add(&mut self, kind: usize, pattern: &str, handler: Handler<E, C, R>) {
+        let mut place = 0;
+        while place < H && self.handlers[kind][place].is_some() {
+            place += 1;
+        }
+        if place == H {
+            refuse_another(pattern, E::SUBJECTS[kind], H);
+        }
+        self.handlers[kind][place] = Some(handler);
     }
 
     /// Calls `handler` for every kind that has none.
@@ -222,6 +252,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     ///
     /// If there is such a handler already. In a `static` or a `const` that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn otherwise(mut self, handler: Handler<E, C, R>) -> Self {
         assert!(self.otherwise.is_none(), "a table has one `otherwise`");
         self.otherwise = Some(handler);
@@ -237,7 +268,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Budget, Bus, Dispatch, Event};
+    /// use tickbus::{Budget, Bus, Dispatch};
     ///
     /// tickbus::events! { enum Order { #[subject = "order.buy"] Buy(u8) } }
     ///
@@ -258,6 +289,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// assert_eq!((report.handled, report.failed, money), (2, 1, 8));
     /// ```
     #[must_use]
+    #[track_caller]
     pub const fn on_error(mut self, hook: ErrorHook<E, C, R>) -> Self {
         assert!(self.on_error.is_none(), "a table has one error hook");
         self.on_error = Some(hook);
@@ -330,7 +362,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Dispatch, Event};
+    /// use tickbus::Dispatch;
     ///
     /// tickbus::events! { enum Input { #[subject = "a"] A, #[subject = "b"] B } }
     /// static HANDLERS: Dispatch<Input, u8, { Input::KINDS }> = Dispatch::new().on("a", |n, _| *n += 1);
@@ -374,6 +406,59 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
             }
         })
     }
+}
+
+/// Says which handler is one too many for a kind.
+#[track_caller]
+const fn refuse_another(pattern: &str, subject: &str, places: usize) -> ! {
+    Text::new()
+        .with("`")
+        .with(pattern)
+        .with("` is handler ")
+        .with_number(places + 1)
+        .with(" of `")
+        .with(subject)
+        .with("`, but the table has room for ")
+        .with_number(places)
+        .with(" a kind: raise its last parameter, as in `Dispatch<E, C, { E::KINDS }, (), ")
+        .with_number(places + 1)
+        .with(">`")
+        .refuse()
+}
+
+/// Says which subjects there are instead, from the one that begins most like the pattern.
+#[track_caller]
+const fn refuse_unmatched(pattern: &str, subjects: &[&str]) -> ! {
+    let mut nearest = 0;
+    let mut longest = 0;
+    let mut kind = 0;
+    while kind < subjects.len() {
+        let (pattern, subject) = (pattern.as_bytes(), subjects[kind].as_bytes());
+        let mut same = 0;
+        while same < pattern.len() && same < subject.len() && pattern[same] == subject[same] {
+            same += 1;
+        }
+        if same > longest {
+            longest = same;
+            nearest = kind;
+        }
+        kind += 1;
+    }
+    let mut text = Text::new().with("`").with(pattern).with("` matches no subject of the event");
+    let mut told = 0;
+    while told < subjects.len() {
+        let subject = subjects[(nearest + told) % subjects.len()];
+        if text.room() < subject.len() + 64 {
+            break;
+        }
+        text = text.with(if told == 0 { ", which has `" } else { ", `" }).with(subject).with("`");
+        told += 1;
+    }
+    let (before, after) = if told == 0 { (", which has ", " others") } else { (" and ", " more") };
+    if told < subjects.len() {
+        text = text.with(before).with_number(subjects.len() - told).with(after);
+    }
+    text.refuse()
 }
 
 impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Default for Dispatch<E, C, K, R, H> {

@@ -22,7 +22,7 @@ use crate::{Dispatch, Event, Verdict};
 /// Call first, then publish to those who read later:
 ///
 /// ```
-/// use tickbus::{Dispatch, Event, Listeners, Topic};
+/// use tickbus::{Dispatch, Listeners, Topic};
 ///
 /// tickbus::events! {
 ///     #[derive(Clone, Copy, Debug, PartialEq)]

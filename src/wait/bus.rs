@@ -224,7 +224,7 @@ impl<E, T> fmt::Debug for PublishWait<'_, E, T> {
 /// A task that ticks whenever there is something to do:
 ///
 /// ```no_run
-/// use tickbus::{Awaited, Budget, Bus, Dispatch, Event};
+/// use tickbus::{Awaited, Budget, Bus, Dispatch};
 ///
 /// tickbus::events! {
 ///     pub enum Input { #[subject = "input.key"] Key(char) }

@@ -5,7 +5,7 @@ use core::cell::Cell;
 use std::thread;
 
 use tickbus::{
-    Awaited, Budget, Bus, Dispatch, DropOldest, Event, Feed, Flow, GatedTopic, Lane, Latest,
+    Awaited, Budget, Bus, Dispatch, DropOldest, Feed, Flow, GatedTopic, Lane, Latest,
     Pattern, Subject, Topic, Waiters,
 };
 

@@ -2,7 +2,7 @@
 //~ E0308
 //~ mismatched types
 
-use tickbus::{Dispatch, Event, Flow};
+use tickbus::{Dispatch, Flow};
 
 tickbus::events! {
     enum Input {

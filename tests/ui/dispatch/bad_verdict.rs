@@ -3,7 +3,7 @@
 //~ a handler cannot return `u32`
 //~ return `()`, `Flow`, `Result<(), X>` or `Result<Flow, X>`
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {

@@ -1,8 +1,8 @@
 //! The patterns of a table are checked like any other pattern.
 //~ E0080
-//~ the pattern goes on after `>`
+//~ `input.>.tilt`: the pattern goes on after `>`
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {

@@ -1,8 +1,9 @@
 //! A table without room for handlers is none.
 //~ E0080
 //~ needs room for at least one handler a kind
+//~ no_room_for_handlers.rs:17
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {

@@ -2,7 +2,7 @@
 //~ E0596
 //~ cannot borrow immutable static item `BUS` as mutable
 
-use tickbus::{Budget, Bus, Dispatch, Event};
+use tickbus::{Budget, Bus, Dispatch};
 
 tickbus::events! {
     enum Input {

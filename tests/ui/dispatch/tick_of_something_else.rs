@@ -3,7 +3,7 @@
 //~ a tick cannot take events from
 //~ a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`
 
-use tickbus::{Budget, Dispatch, Event};
+use tickbus::{Budget, Dispatch};
 
 tickbus::events! {
     enum Input {

@@ -1,9 +1,10 @@
 //! A table has room for two handlers a kind, unless it says otherwise.
 //~ E0080
-//~ a kind has more handlers than the table has room for
-//~ raise its last parameter
+//~ `>` is handler 3 of `input.tilt`, but the table has room for 2 a kind
+//~ raise its last parameter, as in `Dispatch<E, C, { E::KINDS }, (), 3>`
+//~ too_many_handlers.rs:19
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {

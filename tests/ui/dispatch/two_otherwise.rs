@@ -2,7 +2,7 @@
 //~ E0080
 //~ a table has one `otherwise`
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {

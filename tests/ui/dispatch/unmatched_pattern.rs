@@ -1,8 +1,9 @@
 //! A handler for nothing is a typo.
 //~ E0080
-//~ the pattern matches no subject of the event
+//~ `input.titl` matches no subject of the event, which has `input.tilt`, `input.button`
+//~ unmatched_pattern.rs:18
 
-use tickbus::{Dispatch, Event};
+use tickbus::Dispatch;
 
 tickbus::events! {
     enum Input {

@@ -1,6 +1,7 @@
 //! A table has a row for each kind, no more and no less.
 //~ E0080
-//~ must be `{ E::KINDS }`
+//~ must be `{ E::KINDS }` of its event `E`: 2, not 3
+//~ wrong_number_of_kinds.rs:17
 
 use tickbus::Dispatch;
 

@@ -1,7 +1,7 @@
 //! The bus, its policies and its exclusive side.
 
 use tickbus::{
-    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Event as _, Lane,
+    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Lane,
     Producer, Single,
 };
 

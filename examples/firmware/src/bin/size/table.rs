@@ -5,7 +5,7 @@
 mod parts;
 
 use parts::{Context, Event, SLOTS};
-use tickbus::{Budget, Bus, Dispatch, Event as _};
+use tickbus::{Budget, Bus, Dispatch};
 
 static BUS: Bus<Event, SLOTS> = Bus::new();
 

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
 use heapless::Deque;
-use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Event as _, Lane, Reject};
+use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Lane, Reject};
 use tickbus_firmware::renewable::Renewable;
 
 use crate::model::Overrun;
