@@ -4,6 +4,7 @@
 mod bevy;
 mod dispatch;
 mod fan_out;
+mod polled;
 mod publish;
 mod saturated;
 mod threads;
@@ -43,6 +44,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(dispatch::rows());
     rows.extend(fan_out::rows());
     rows.extend(threads::rows());
+    rows.extend(polled::rows());
     rows.extend(saturated::rows());
     #[cfg(feature = "bevy")]
     rows.extend(bevy::rows());

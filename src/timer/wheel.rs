@@ -20,7 +20,7 @@
 //!
 //! # Why a wheel
 //!
-//! 10,000 timers pending on a host, nanoseconds for each, beside the heap of the standard library and
+//! 10,000 timers pending on a host, nanoseconds for each (medians), beside the heap of the standard library and
 //! the least that fires in order: a `Vec` for each tick, which cannot cancel, allocates, and goes no further
 //! than one lap. `benches/contenders/timers.rs` has the code.
 //!
