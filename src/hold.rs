@@ -48,7 +48,7 @@ pub enum Delivery {
 /// assert_eq!(BOOT.publish(5), Err(Full(5)));
 /// assert_eq!((events.drain().count(), BOOT.dropped_held()), (0, 1));
 ///
-/// // Everybody has set up: replay to those who are there now.
+/// // The program is set up: replay to the receivers of this moment.
 /// BOOT.start();
 /// let (all, few) = (Bus::<u8, 4>::new(), Bus::<u8, 2>::new());
 /// for event in events.drain() {

@@ -45,7 +45,7 @@ impl From<u32> for RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidRequest {
-    /// Nobody is expected to answer.
+    /// The request names no responder.
     NobodyExpected,
     /// The minimum is 0: it would be over before it is asked.
     NoMinimum,
@@ -77,7 +77,7 @@ impl Error for InvalidRequest {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ignored<A> {
-    /// No such request is open: the answer is late, or meant for somebody else.
+    /// No such request is open: the answer is late, or of another store.
     Unknown(A),
     /// The request does not expect this responder.
     Unexpected(A),
@@ -135,7 +135,7 @@ impl<W, A, const M: usize> Answers<W, A, M> {
         self.arrived.into_iter()
     }
 
-    /// Who has not answered, in the order in which they were expected.
+    /// The responders that have not answered, in the order in which they were expected.
     #[must_use]
     pub fn missing(&self) -> &[W] {
         &self.missing
@@ -303,15 +303,15 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
 
     /// Opens a request that ends well when `minimum` of the `expected` have answered.
     ///
-    /// Who is named twice counts once. The request ends at the tick at which the counter shows
+    /// A responder that is named twice counts once. The request ends at the tick at which the counter shows
     /// `deadline` or later, among the `i32::MAX` ticks that follow it. So a deadline that lies more than
     /// `i32::MAX` ticks ahead, such as `u32::MAX` at zero, has passed already. So has one that is not later
     /// than the last [tick](Self::tick), if other requests were open then and are still.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] if it could never end well, or if there is no room for it. Open first, publish
-    /// then: so nobody is asked for nothing.
+    /// [`InvalidRequest`] if it could never end well, or if there is no room for it. Open first, then
+    /// publish: so no question is asked in vain.
     ///
     /// # Examples
     ///
