@@ -1,6 +1,6 @@
 //! One table of ratios: tickbus over each peer, from interleaved rounds in one run.
 //!
-//! `cargo bench --bench ratios` runs all, `cargo bench --bench ratios -- exclusive` the rows whose name contains the
+//! `cargo bench -p tickbus-benches --bench ratios` runs all, `… --bench ratios -- exclusive` the rows whose name contains the
 //! word; `--quick` runs fewer rounds, `--test` everything once, to see that it computes what the floor does.
 //!
 //! Each round runs every contender of a row once, in rotating order, so that what disturbs the machine

@@ -1,6 +1,6 @@
 //! Ratios of the subject bus over its peers, from interleaved rounds in one run.
 //!
-//! `cargo bench --features std,json --bench subjects` runs all, with `-- route` the rows whose name contains the
+//! `cargo bench -p tickbus-benches --bench subjects` runs all, with `-- route` the rows whose name contains the
 //! word. Each round runs every contender of a row once, in rotating order; every row tells the median of the rounds.
 //! Every contender does the work and checks its result in every call.
 

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::bus::sealed::Take;
+use crate::bus::Take;
 use crate::{Budget, Envelope, Full, Lagged, PublishError, Source, Subscriber, Subscription};
 
 /// What carries the envelopes: any [`EventBus`](crate::EventBus).
@@ -126,7 +126,7 @@ impl<'a> BridgeOut<'a> {
             });
             report.dropped = lost;
         }
-        let (left, dropped, refused) = from.account();
+        let (left, dropped, refused) = HandOver::account(from);
         report.left = left;
         report.dropped += dropped;
         report.refused = refused;
@@ -330,66 +330,73 @@ impl<X> Default for Bridged<X> {
     }
 }
 
-/// What a [`BridgeOut`] can take events from: whatever a tick can, a [`Consumer`](crate::Consumer) above
-/// all, and the [`Subscriber`] of a topic.
+/// Where a [`BridgeOut`] takes events from: a [`Source`], such as a [`Consumer`](crate::Consumer), or the
+/// [`Subscriber`] of a topic.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that a bridge can take events from",
+    message = "a bridge cannot take events from `{Self}`",
     note = "a bridge takes a `Consumer`, as `BUS.consumer()` gives it, \
             or a `Subscriber`, as `TOPIC.subscribe()` does"
 )]
-pub trait Outgoing: sealed::Outgoing {}
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `HandOver`")]
+pub trait Outgoing: HandOver<Item = <Self as Outgoing>::Event> {
+    /// The type of the events.
+    type Event;
+}
 
-impl<S: Source> Outgoing for S {}
-impl<E: Copy> Outgoing for Subscriber<'_, E> {}
+impl<S: Source> Outgoing for S {
+    type Event = <S as Source>::Event;
+}
 
-mod sealed {
-    use super::{Lagged, Source, Subscriber, Take};
+impl<E: Copy> Outgoing for Subscriber<'_, E> {
+    type Event = E;
+}
 
-    pub trait Outgoing {
-        type Event;
+/// What a bridge does to where it takes events from.
+pub(crate) trait HandOver {
+    /// What is taken.
+    type Item;
 
-        /// Takes the events of this moment and shows them to `each`, until it says to stop. Gives the number of those
-        /// that were found lost meanwhile.
-        fn hand_over(&mut self, each: impl FnMut(&Self::Event) -> bool) -> usize;
+    /// Takes the events of this moment and shows them to `each`, until it says to stop. Gives the number of
+    /// those that were found lost meanwhile.
+    fn hand_over(&mut self, each: impl FnMut(&Self::Item) -> bool) -> usize;
 
-        /// What waits, and the losses since this was last asked: dropped and refused.
-        fn account(&mut self) -> (usize, usize, usize);
+    /// What is pending, and the losses since the last call: dropped and refused.
+    fn account(&mut self) -> (usize, usize, usize);
+}
+
+impl<S: Source> HandOver for S {
+    type Item = <S as Source>::Event;
+
+    fn hand_over(&mut self, mut each: impl FnMut(&Self::Item) -> bool) -> usize {
+        let mut span = self.freeze();
+        let mut goes_on = true;
+        while goes_on && self.show_most(&mut span, 1, |_, event| goes_on = each(event)) == 1 {}
+        0 // `account` has them
     }
 
-    impl<S: Source> Outgoing for S {
-        type Event = <S as Take>::Event;
-
-        fn hand_over(&mut self, mut each: impl FnMut(&Self::Event) -> bool) -> usize {
-            let mut span = self.freeze();
-            let mut goes_on = true;
-            while goes_on && self.show_most(&mut span, 1, |_, event| goes_on = each(event)) == 1 {}
-            0 // `account` has them
-        }
-
-        fn account(&mut self) -> (usize, usize, usize) {
-            Take::account(self)
-        }
+    fn account(&mut self) -> (usize, usize, usize) {
+        Take::account(self)
     }
+}
 
-    impl<E: Copy> Outgoing for Subscriber<'_, E> {
-        type Event = E;
+impl<E: Copy> HandOver for Subscriber<'_, E> {
+    type Item = E;
 
-        fn hand_over(&mut self, mut each: impl FnMut(&E) -> bool) -> usize {
-            let mut missed = 0;
-            for found in self.read() {
-                match found {
-                    Ok(event) if each(&event) => {}
-                    Ok(_) => break,
-                    Err(Lagged(count)) => missed += count as usize,
-                }
+    fn hand_over(&mut self, mut each: impl FnMut(&E) -> bool) -> usize {
+        let mut missed = 0;
+        for found in self.read() {
+            match found {
+                Ok(event) if each(&event) => {}
+                Ok(_) => break,
+                Err(Lagged(count)) => missed += count as usize,
             }
-            missed
         }
+        missed
+    }
 
-        fn account(&mut self) -> (usize, usize, usize) {
-            (self.stats().pending, 0, 0)
-        }
+    fn account(&mut self) -> (usize, usize, usize) {
+        (self.stats().pending, 0, 0)
     }
 }

@@ -40,6 +40,59 @@ impl<E> fmt::Display for Full<E> {
 
 impl<E> Error for Full<E> {}
 
+/// The one consumer of a bus or a lane is claimed already, or the one publisher of a lane or a feed.
+///
+/// Dropping the handle that has it gives it back. To use one handle in several places, keep it and pass
+/// `&mut` on.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Bus;
+///
+/// static BUS: Bus<u8, 2> = Bus::new();
+///
+/// let events = BUS.consumer().unwrap();
+/// assert_eq!(
+///     BUS.consumer().unwrap_err().to_string(),
+///     "the consumer is claimed already: drop the handle that has it, or pass that one on as `&mut`",
+/// );
+///
+/// drop(events);
+/// assert!(BUS.consumer().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claimed(End);
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Reading,
+    Publishing,
+}
+
+impl Claimed {
+    pub(crate) const CONSUMER: Self = Self(End::Reading);
+    pub(crate) const PUBLISHER: Self = Self(End::Publishing);
+}
+
+impl fmt::Display for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self.0 {
+            End::Reading => {
+                "the consumer is claimed already: \
+                 drop the handle that has it, or pass that one on as `&mut`"
+            }
+            End::Publishing => {
+                "the publisher is claimed already: \
+                 drop the handle that has it, or pass that one on as `&mut`"
+            }
+        })
+    }
+}
+
+impl Error for Claimed {}
+
 /// So many events were overwritten before this subscriber read them.
 ///
 /// The subscriber goes on with the oldest event that is kept; the count is exact.

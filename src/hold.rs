@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
-use crate::{Bus, Consumer, Drain, DropNewest, Full, Stats};
+use crate::{Bus, Claimed, Consumer, Drain, DropNewest, Full, Stats};
 
 /// What became of an event that was published to a [`Hold`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,10 +125,13 @@ impl<E, const N: usize> Hold<E, N> {
         self.started.load(Acquire) != 0
     }
 
-    /// Claims the reading end. `None` while another [`HoldConsumer`] is alive; dropping that gives it
-    /// back.
-    #[must_use]
-    pub fn consumer(&self) -> Option<HoldConsumer<'_, E>> {
+    /// Claims the reading end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Claimed`] while another [`HoldConsumer`] of this hold is alive. Dropping that one gives the
+    /// end back.
+    pub fn consumer(&self) -> Result<HoldConsumer<'_, E>, Claimed> {
         self.bus.consumer().map(|consumer| HoldConsumer { consumer, started: &self.started })
     }
 

@@ -141,7 +141,9 @@ pub use dialect::{GlobPattern, PrefixPattern};
 pub use envelope::{DecodeError, EventError, InvalidCloudEvent, InvalidEnvelope, InvalidPayload};
 #[cfg(feature = "alloc")]
 pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
-pub use error::{Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters};
+pub use error::{
+    Claimed, Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters,
+};
 #[doc(hidden)]
 pub use event::__private;
 pub use event::Event;

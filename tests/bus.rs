@@ -451,11 +451,11 @@ fn one_consumer_at_a_time() {
     for number in 0..3 {
         bus.publish(number).unwrap();
         let mut consumer = bus.consumer().unwrap();
-        assert!(bus.consumer().is_none());
+        assert!(bus.consumer().is_err());
         assert!(consumer.drain().eq([number]));
-        assert!(bus.consumer().is_none());
+        assert!(bus.consumer().is_err());
     }
-    assert!(bus.consumer().is_some(), "given back");
+    assert!(bus.consumer().is_ok(), "given back");
 }
 
 #[test]
@@ -463,7 +463,7 @@ fn one_consumer_and_one_producer_of_a_lane_at_a_time() {
     let lane: Lane<u32, 4> = Lane::new();
     for number in 0..6 {
         let (mut producer, mut consumer) = (lane.producer().unwrap(), lane.consumer().unwrap());
-        assert!(lane.producer().is_none() && lane.consumer().is_none());
+        assert!(lane.producer().is_err() && lane.consumer().is_err());
         producer.publish(number).unwrap();
         drop(producer);
         lane.producer().unwrap().publish(number + 100).unwrap();
@@ -477,12 +477,28 @@ fn a_forgotten_consumer_keeps_its_claim_and_nothing_else() {
     let log = Log::default();
     let mut bus: Bus<Counted, 4> = filled(&log, 3);
     mem::forget(bus.consumer());
-    assert!(bus.consumer().is_none());
+    assert!(bus.consumer().is_err());
     assert_eq!(bus.drain_mut().next().map(|event| event.number), Some(0));
     assert!(bus.publish(log.event(3)).is_ok());
     assert_eq!(log.take(), [0]);
     drop(bus);
     assert_eq!(log.take_sorted(), [1, 2, 3]);
+}
+
+#[test]
+fn lane_counts_an_event_that_meets_a_claimed_publisher() {
+    let lane: Lane<u8, 2> = Lane::new();
+    let mut producer = lane.producer().unwrap();
+    let error = lane.producer().unwrap_err();
+    assert!(error.to_string().starts_with("the publisher is claimed already"), "{error}");
+    assert_eq!(lane.publish(1), Err(Full(1)));
+    producer.publish(2).unwrap();
+    drop(producer);
+    assert_eq!([3, 4].map(|event| lane.publish(event)), [Ok(()), Err(Full(4))]);
+
+    let stats = lane.stats();
+    assert_eq!((stats.published, stats.refused, stats.pending), (2, 2, 2));
+    assert!(lane.consumer().unwrap().drain().eq([2, 3]));
 }
 
 #[test]
@@ -492,7 +508,7 @@ fn a_forgotten_producer_keeps_its_claim_and_nothing_else() {
     let mut producer = lane.producer().unwrap();
     assert!(producer.publish(log.event(0)).is_ok());
     mem::forget(producer);
-    assert!(lane.producer().is_none());
+    assert!(lane.producer().is_err());
     assert_eq!(lane.consumer().unwrap().drain().count(), 1);
     assert_eq!(log.take(), [0]);
 }

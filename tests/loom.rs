@@ -577,7 +577,7 @@ fn the_consumer_changes_hands() {
             let (second, two) = slot();
             let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
             let take_one = |bus: &Bus<u32, 2>, out: &Slot| {
-                if let Some(mut consumer) = bus.consumer() {
+                if let Ok(mut consumer) = bus.consumer() {
                     put(out, consumer.drain().take(1).collect());
                 }
             };
@@ -605,7 +605,7 @@ fn the_producer_changes_hands() {
             let lane = Arc::new(Lane::<u32, 2>::new());
             let (a, b) = (Arc::clone(&lane), Arc::clone(&lane));
             let publish = |lane: &Lane<u32, 2>, event| {
-                if let Some(mut producer) = lane.producer() {
+                if let Ok(mut producer) = lane.producer() {
                     producer.publish(event).unwrap();
                 }
             };
@@ -615,6 +615,26 @@ fn the_producer_changes_hands() {
             assert_eq!(all.len(), lane.stats().handled);
             all.sort_unstable();
             assert!(matches!(all[..], [1] | [2] | [1, 2]));
+        });
+    }
+}
+
+/// Two publish to a lane without a handle: each event arrives or is counted as refused.
+#[test]
+fn publishing_to_a_lane_without_a_handle() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [1, 2], move || {
+            let lane = Arc::new(Lane::<u32, 2>::new());
+            let (a, b) = (Arc::clone(&lane), Arc::clone(&lane));
+            let publish = |lane: &Lane<u32, 2>, event| {
+                let _ = lane.publish(event);
+            };
+            run(vec![Box::new(move || publish(&a, 1)), Box::new(move || publish(&b, 2))], reverse);
+            let taken = lane.consumer().unwrap().drain().count();
+            let stats = lane.stats();
+            assert_eq!((stats.handled, stats.published, stats.refused), (taken, taken, 2 - taken));
+            assert!(lane.producer().is_ok(), "the end is given back");
+            taken
         });
     }
 }

@@ -498,7 +498,7 @@ fn the_publisher_of_a_feed_changes_hands() {
             let mut subscriber = f.0.subscribe();
             let publish = |number: u64| {
                 move || {
-                    if let Some(mut publisher) = f.0.publisher() {
+                    if let Ok(mut publisher) = f.0.publisher() {
                         f.1.write();
                         publisher.publish(event(number));
                     }
@@ -509,6 +509,29 @@ fn the_publisher_of_a_feed_changes_hands() {
             assert_eq!(f.0.stats().published, seen.len(), "{seen:?}");
             assert_eq!(f.1.read() as usize, seen.len());
             seen.len()
+        });
+    }
+}
+
+/// Two publish to a feed without a handle: each event arrives or is counted as refused.
+#[test]
+fn publishing_to_a_feed_without_a_handle() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [1, 2], move || {
+            let feed = Shared::new(Feed::<Event, 4>::new());
+            let f = feed.reach();
+            let mut subscriber = f.subscribe();
+            let publish = |number: u64| {
+                move || {
+                    let _ = f.publish(event(number));
+                }
+            };
+            run(vec![Box::new(publish(1)), Box::new(publish(2))], reverse);
+            let seen = read(&mut subscriber).len();
+            let stats = f.stats();
+            assert_eq!((stats.published, stats.refused), (seen, 2 - seen));
+            assert!(f.publisher().is_ok(), "the end is given back");
+            seen
         });
     }
 }

@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject,
-    Stats,
+    Budget, Bus, Claimed, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun,
+    Reject, Stats,
 };
 
 /// An event that knows where it comes from, that shows it when it is torn, and of which a leak or a
@@ -354,7 +354,7 @@ type Turn = (usize, Vec<(usize, usize)>);
 
 /// Claims the consumer whenever it can, takes a little, gives it back.
 fn come_and_go<P: Overrun>(
-    claim: impl Fn() -> Option<Consumer<'static, (usize, usize), P>>,
+    claim: impl Fn() -> Result<Consumer<'static, (usize, usize), P>, Claimed>,
     turns: &AtomicUsize,
     running: &AtomicUsize,
 ) -> Vec<Turn> {
@@ -362,7 +362,7 @@ fn come_and_go<P: Overrun>(
     loop {
         let last = running.load(Ordering::Acquire) == 0;
         let mut done = false;
-        if let Some(mut consumer) = claim() {
+        if let Ok(mut consumer) = claim() {
             let turn = turns.fetch_add(1, Ordering::Relaxed);
             let taken: Vec<_> = consumer.drain().take(3).collect();
             done = last && taken.is_empty();
@@ -434,7 +434,7 @@ fn both_ends_of_a_lane_move_between_threads() {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    if let Some(mut producer) = LANE.producer() {
+                    if let Ok(mut producer) = LANE.producer() {
                         let number = next.load(Ordering::Relaxed);
                         if number == EVENTS {
                             break;

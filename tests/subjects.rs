@@ -15,7 +15,7 @@ fn program() -> &'static PathBuf {
         let test = env::current_exe().expect("a test is a file");
         let profile = test.ancestors().nth(2).expect("a test is in `deps`, in a profile");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--all-features", "--example", "subjects"]);
+        cargo.args(["build", "--quiet", "--features", "full", "--example", "subjects"]);
         cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         cargo.arg("--target-dir").arg(profile.parent().expect("a profile has a folder"));
         if profile.ends_with("release") {

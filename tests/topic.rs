@@ -463,7 +463,7 @@ fn a_feed_has_one_publisher_at_a_time() {
     let feed: Feed<u8, 4> = Feed::new();
     let mut subscriber = feed.subscribe();
     let mut first = feed.publisher().unwrap();
-    assert!(feed.publisher().is_none());
+    assert!(feed.publisher().is_err());
     first.publish(1);
     drop(first);
 
@@ -676,6 +676,23 @@ fn a_publish_inside_a_listener_may_call_it_again() {
     assert_eq!(depth, 3);
     let inner_first = [Input::Button(0), Input::Button(1), Input::Button(2)];
     assert!(subscriber.read().flatten().eq(inner_first));
+}
+
+#[test]
+fn feed_counts_an_event_that_meets_a_claimed_publisher() {
+    let feed: Feed<u8, 2> = Feed::new();
+    let mut subscriber = feed.subscribe();
+    let mut publisher = feed.publisher().unwrap();
+    let error = feed.publisher().unwrap_err();
+    assert!(error.to_string().starts_with("the publisher is claimed already"), "{error}");
+    assert_eq!([1, 2].map(|event| feed.publish(event)), [Err(Full(1)), Err(Full(2))]);
+    publisher.publish(3);
+    drop(publisher);
+    assert_eq!(feed.publish(4), Ok(()));
+    drop(feed.publisher().expect("a refusal leaves the claim as it is"));
+
+    assert!(subscriber.read().flatten().eq([3, 4]));
+    assert_eq!((feed.stats().published, feed.stats().refused), (2, 2));
 }
 
 #[test]

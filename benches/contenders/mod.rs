@@ -1,6 +1,5 @@
 //! What the benches compare: rows of contenders that do the same work, each checked against the same reference.
 
-#[cfg(feature = "bevy")]
 mod bevy;
 mod dispatch;
 mod fan_out;
@@ -46,7 +45,6 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(threads::rows());
     rows.extend(polled::rows());
     rows.extend(saturated::rows());
-    #[cfg(feature = "bevy")]
     rows.extend(bevy::rows());
     rows.extend(timers::rows());
     rows

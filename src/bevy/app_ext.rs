@@ -60,7 +60,8 @@ use crate::{Event, Pattern, Subject};
 /// app.update();
 /// assert_eq!(app.world().resource::<Health>().0, 70);
 /// ```
-pub trait EventBusAppExt: sealed::HasWorld {
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `HasWorld`")]
+pub trait EventBusAppExt: HasWorld {
     /// Delivers every `E` as a Bevy message.
     ///
     /// Events move into `Messages<E>` in one batch; they are cloned only where another message route
@@ -221,23 +222,20 @@ pub trait EventBusAppExt: sealed::HasWorld {
 impl EventBusAppExt for App {}
 impl EventBusAppExt for SubApp {}
 
-mod sealed {
-    use super::{App, SubApp, World};
+/// What has the world of the buses.
+pub(crate) trait HasWorld {
+    fn world_of_buses(&mut self) -> &mut World;
+}
 
-    pub trait HasWorld {
-        fn world_of_buses(&mut self) -> &mut World;
+impl HasWorld for App {
+    fn world_of_buses(&mut self) -> &mut World {
+        self.world_mut()
     }
+}
 
-    impl HasWorld for App {
-        fn world_of_buses(&mut self) -> &mut World {
-            self.world_mut()
-        }
-    }
-
-    impl HasWorld for SubApp {
-        fn world_of_buses(&mut self) -> &mut World {
-            self.world_mut()
-        }
+impl HasWorld for SubApp {
+    fn world_of_buses(&mut self) -> &mut World {
+        self.world_mut()
     }
 }
 

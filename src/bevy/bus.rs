@@ -8,7 +8,7 @@ use core::fmt;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, SystemParam};
 
-use crate::{Awaited, AwaitedConsumer, Bus, Consumer, Full, Overrun, Stats};
+use crate::{Awaited, AwaitedConsumer, Bus, Claimed, Consumer, Full, Overrun, Stats};
 
 /// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or an [`Awaited`] one.
 ///
@@ -21,38 +21,33 @@ use crate::{Awaited, AwaitedConsumer, Bus, Consumer, Full, Overrun, Stats};
     note = "a plugin drains a `static` `Bus` or `Awaited<Bus>`; a `tickbus::Lane` has one publisher, and a \
             Bevy app has many"
 )]
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Publish`")]
 pub trait AnyBus<E>: Publish<E> {}
 
-pub(super) mod sealed {
-    use super::{Box, Full, Stats, Vec};
-
-    /// A bus without its capacity and its policy.
-    pub trait Publish<E>: Pending {
-        fn publish(&self, event: E) -> Result<(), Full<E>>;
-        fn len(&self) -> usize;
-        fn capacity(&self) -> usize;
-        fn stats(&self) -> Stats;
-        fn claim(&'static self) -> Option<Box<dyn Read<E>>>;
-        fn as_pending(&'static self) -> &'static dyn Pending;
-    }
-
-    /// Whether a bus has events. A trait of its own, because it knows no event.
-    pub trait Pending: Send + Sync {
-        fn is_pending(&self) -> bool;
-    }
-
-    /// The reading end of a bus.
-    pub trait Read<E>: Send + Sync {
-        /// Moves at most `limit` events, of those that wait at this moment.
-        fn read(&mut self, limit: usize, into: &mut Vec<E>);
-        fn backlog(&self) -> usize;
-        fn stats(&self) -> Stats;
-        /// Drops what waits, when `each` has seen it.
-        fn discard(&mut self, each: &mut dyn FnMut(&E));
-    }
+/// A bus without its capacity and its policy.
+pub(crate) trait Publish<E>: Pending {
+    fn publish(&self, event: E) -> Result<(), Full<E>>;
+    fn len(&self) -> usize;
+    fn capacity(&self) -> usize;
+    fn stats(&self) -> Stats;
+    fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed>;
+    fn as_pending(&'static self) -> &'static dyn Pending;
 }
 
-use sealed::{Pending, Publish, Read};
+/// Whether a bus has events. A trait of its own, because it knows no event.
+pub(crate) trait Pending: Send + Sync {
+    fn is_pending(&self) -> bool;
+}
+
+/// The reading end of a bus.
+pub(crate) trait Read<E>: Send + Sync {
+    /// Moves at most `limit` events, of those that wait at this moment.
+    fn read(&mut self, limit: usize, into: &mut Vec<E>);
+    fn backlog(&self) -> usize;
+    fn stats(&self) -> Stats;
+    /// Drops what waits, when `each` has seen it.
+    fn discard(&mut self, each: &mut dyn FnMut(&E));
+}
 
 macro_rules! any_bus {
     ($bus:ty, $reader:ident, $($W:ident)?) => {
@@ -84,9 +79,9 @@ macro_rules! any_bus {
                 self.stats()
             }
 
-            fn claim(&'static self) -> Option<Box<dyn Read<E>>> {
+            fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed> {
                 let consumer = self.consumer()?;
-                Some(Box::new($reader(consumer)))
+                Ok(Box::new($reader(consumer)))
             }
 
             fn as_pending(&'static self) -> &'static dyn Pending {

@@ -9,7 +9,7 @@ use bevy_ecs::message::Messages;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::bus::sealed::Pending;
+use super::bus::Pending;
 #[cfg(feature = "bevy_time")]
 use super::clock;
 use super::{BusOverrun, EventBusConfig, EventBusStats};

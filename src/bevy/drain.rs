@@ -10,7 +10,7 @@ use core::time::Duration;
 use bevy_ecs::message::Messages;
 use bevy_ecs::world::World;
 
-use super::bus::sealed::Read;
+use super::bus::Read;
 use super::buses::{Buses, Drained};
 use super::clock::{self, Clock};
 use super::frame::{EventBusState, FrameReaders, LaneState};

@@ -18,7 +18,7 @@ use bevy_ecs::schedule::{
 use bevy_ecs::world::World;
 
 use super::bus::AnyBus;
-use super::bus::sealed::Publish;
+use super::bus::Publish;
 use super::buses::{Buses, Entry, drain_all};
 use super::clock::{self, Clock};
 use super::drain::{Kinds, Lane, Steps, Work};
@@ -303,7 +303,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
             .lanes
             .iter()
             .map(|(bus, _)| {
-                let reader = bus.claim().unwrap_or_else(|| {
+                let reader = bus.claim().unwrap_or_else(|_| {
                     panic!(
                         "a bus of `{name}` has a consumer already: it was added to another app, or \
                          to two lanes, or somebody else called `consumer()`"

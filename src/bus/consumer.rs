@@ -6,7 +6,10 @@ use core::marker::PhantomData;
 use super::drain::Drain;
 use super::overrun::{Overrun, Reject};
 use super::stats::Stats;
-use crate::ring::{Core, Reader};
+#[cfg(not(tickbus_loom))]
+use crate::Bus;
+use crate::Claimed;
+use crate::ring::{Core, Reader, Span, State};
 
 /// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
@@ -35,8 +38,12 @@ pub struct Consumer<'a, E, P: Overrun = Reject> {
 }
 
 impl<'a, E, P: Overrun> Consumer<'a, E, P> {
-    pub(super) fn claim(core: Core<'a, E>) -> Option<Self> {
-        core.claim_consumer().then(|| Self { reader: Reader::new(core), policy: PhantomData })
+    pub(super) fn claim(core: Core<'a, E>) -> Result<Self, Claimed> {
+        if core.claim_consumer() {
+            Ok(Self { reader: Reader::new(core), policy: PhantomData })
+        } else {
+            Err(Claimed::CONSUMER)
+        }
     }
 
     /// Takes the events that are queued at this moment, oldest first.
@@ -97,97 +104,91 @@ impl<E, P: Overrun> fmt::Debug for Consumer<'_, E, P> {
     }
 }
 
-/// What a [`Dispatch`](crate::Dispatch) table can tick: a [`Consumer`], or a [`Bus`](crate::Bus) that
-/// nobody else can see.
+/// Where a tick takes events from: a [`Consumer`], or a [`Bus`](crate::Bus) that you hold by `&mut`.
 ///
-/// This trait is sealed.
+/// Write `impl Source<Event = Input>` for a function that takes either. This trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that a tick can take events from",
+    message = "a tick cannot take events from `{Self}`",
     note = "a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`"
 )]
-pub trait Source: sealed::Take {}
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Take`")]
+pub trait Source: Take<Item = <Self as Source>::Event> {
+    /// The type of the events.
+    type Event;
+}
 
-impl<E, P: Overrun> Source for Consumer<'_, E, P> {}
+/// What a tick does to a source. `pub(crate)`, so a type parameter with the bound `Source` does not have
+/// these methods outside of this crate, where a span could meet a ring that did not make it.
+pub(crate) trait Take {
+    /// What is taken.
+    type Item;
 
-#[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Overrun> Source for crate::Bus<E, N, P> {}
+    /// Fixes what a pass may take: the events of this moment.
+    fn freeze(&mut self) -> Span;
 
-pub(crate) mod sealed {
-    use super::{Consumer, Core, Overrun};
-    use crate::ring::{Span, State};
+    /// Takes at most `most` of them and shows each to `each`. Returns how many it took. `span` comes from
+    /// [`freeze`](Self::freeze) of this source, and nothing else has been taken since.
+    fn show_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        each: impl FnMut(&State, &Self::Item),
+    ) -> usize;
 
-    /// What a tick does to a source.
-    pub trait Take {
-        /// What is taken.
-        type Event;
+    /// What is pending, and the losses since the last call: dropped and refused.
+    fn account(&mut self) -> (usize, usize, usize);
+}
 
-        /// Fixes what a pass may take: the events of this moment.
-        fn freeze(&mut self) -> Span;
+#[inline]
+fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
+    let (waiting, lost) = core.account::<P>();
+    if P::REFUSES { (waiting, 0, lost) } else { (waiting, lost, 0) }
+}
 
-        /// Takes as many of them, or all there are, and shows each to `each`. Returns how many that was.
-        fn show_most(
-            &mut self,
-            span: &mut Span,
-            most: usize,
-            each: impl FnMut(&State, &Self::Event),
-        ) -> usize;
+impl<E, P: Overrun> Source for Consumer<'_, E, P> {
+    type Event = E;
+}
 
-        /// What waits, and the losses since this was last asked: dropped and refused.
-        fn account(&mut self) -> (usize, usize, usize);
+impl<E, P: Overrun> Take for Consumer<'_, E, P> {
+    type Item = E;
+
+    #[inline]
+    fn freeze(&mut self) -> Span {
+        self.reader.freeze::<P>()
     }
 
     #[inline]
-    fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
-        let (waiting, lost) = core.account::<P>();
-        if P::REFUSES { (waiting, 0, lost) } else { (waiting, lost, 0) }
+    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&State, &E)) -> usize {
+        self.reader.show_most::<P>(span, most, each)
     }
 
-    impl<E, P: Overrun> Take for Consumer<'_, E, P> {
-        type Event = E;
+    #[inline]
+    fn account(&mut self) -> (usize, usize, usize) {
+        account::<E, P>(self.reader.core())
+    }
+}
 
-        #[inline]
-        fn freeze(&mut self) -> Span {
-            self.reader.freeze::<P>()
-        }
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Overrun> Source for Bus<E, N, P> {
+    type Event = E;
+}
 
-        #[inline]
-        fn show_most(
-            &mut self,
-            span: &mut Span,
-            most: usize,
-            each: impl FnMut(&State, &E),
-        ) -> usize {
-            self.reader.show_most::<P>(span, most, each)
-        }
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Overrun> Take for Bus<E, N, P> {
+    type Item = E;
 
-        #[inline]
-        fn account(&mut self) -> (usize, usize, usize) {
-            account::<E, P>(self.reader.core())
-        }
+    #[inline]
+    fn freeze(&mut self) -> Span {
+        self.ring.freeze_mut()
     }
 
-    #[cfg(not(tickbus_loom))]
-    impl<E, const N: usize, P: Overrun> Take for crate::Bus<E, N, P> {
-        type Event = E;
+    #[inline]
+    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&State, &E)) -> usize {
+        self.ring.show_most_mut(span, most, each)
+    }
 
-        #[inline]
-        fn freeze(&mut self) -> Span {
-            self.ring.freeze_mut()
-        }
-
-        #[inline]
-        fn show_most(
-            &mut self,
-            span: &mut Span,
-            most: usize,
-            each: impl FnMut(&State, &E),
-        ) -> usize {
-            self.ring.show_most_mut(span, most, each)
-        }
-
-        #[inline]
-        fn account(&mut self) -> (usize, usize, usize) {
-            account::<E, P>(self.ring.core())
-        }
+    #[inline]
+    fn account(&mut self) -> (usize, usize, usize) {
+        account::<E, P>(self.ring.core())
     }
 }

@@ -14,7 +14,7 @@ use crate::subject::{check_pattern, matches};
 pub type Handler<E, C, R = ()> = fn(&mut C, &E) -> R;
 
 /// A function that is told what a handler failed with.
-pub type ErrorHook<E, C, R> = fn(&mut C, &E, <R as sealed::Settle>::Error);
+pub type ErrorHook<E, C, R> = fn(&mut C, &E, <R as Verdict>::Error);
 
 /// Whether the handlers after this one see the event too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,59 +36,70 @@ pub enum Flow {
     message = "a handler cannot return `{Self}`",
     note = "handlers of a table return `()`, `Flow`, `Result<(), X>` or `Result<Flow, X>`"
 )]
-pub trait Verdict: sealed::Settle {}
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Settle`")]
+pub trait Verdict: Settle<Failure = <Self as Verdict>::Error> {
+    /// What a handler fails with.
+    type Error;
+}
 
-impl Verdict for () {}
-impl Verdict for Flow {}
-impl<X> Verdict for Result<(), X> {}
-impl<X> Verdict for Result<Flow, X> {}
+/// What a tick makes of an answer.
+pub(crate) trait Settle {
+    /// What went wrong.
+    type Failure;
 
-mod sealed {
-    use super::{Flow, Infallible};
+    /// The answer in its general form.
+    fn settle(self) -> Result<Flow, Self::Failure>;
+}
 
-    /// What a tick makes of an answer.
-    pub trait Settle {
-        /// What went wrong.
-        type Error;
+impl Verdict for () {
+    type Error = Infallible;
+}
 
-        /// The answer in its general form.
-        fn settle(self) -> Result<Flow, Self::Error>;
+impl Settle for () {
+    type Failure = Infallible;
+
+    #[inline(always)]
+    fn settle(self) -> Result<Flow, Infallible> {
+        Ok(Flow::Continue)
     }
+}
 
-    impl Settle for () {
-        type Error = Infallible;
+impl Verdict for Flow {
+    type Error = Infallible;
+}
 
-        #[inline(always)]
-        fn settle(self) -> Result<Flow, Infallible> {
-            Ok(Flow::Continue)
-        }
+impl Settle for Flow {
+    type Failure = Infallible;
+
+    #[inline(always)]
+    fn settle(self) -> Result<Flow, Infallible> {
+        Ok(self)
     }
+}
 
-    impl Settle for Flow {
-        type Error = Infallible;
+impl<X> Verdict for Result<(), X> {
+    type Error = X;
+}
 
-        #[inline(always)]
-        fn settle(self) -> Result<Flow, Infallible> {
-            Ok(self)
-        }
+impl<X> Settle for Result<(), X> {
+    type Failure = X;
+
+    #[inline(always)]
+    fn settle(self) -> Result<Flow, X> {
+        self.map(|()| Flow::Continue)
     }
+}
 
-    impl<X> Settle for Result<(), X> {
-        type Error = X;
+impl<X> Verdict for Result<Flow, X> {
+    type Error = X;
+}
 
-        #[inline(always)]
-        fn settle(self) -> Result<Flow, X> {
-            self.map(|()| Flow::Continue)
-        }
-    }
+impl<X> Settle for Result<Flow, X> {
+    type Failure = X;
 
-    impl<X> Settle for Result<Flow, X> {
-        type Error = X;
-
-        #[inline(always)]
-        fn settle(self) -> Self {
-            self
-        }
+    #[inline(always)]
+    fn settle(self) -> Self {
+        self
     }
 }
 

@@ -6,9 +6,9 @@ use core::marker::PhantomData;
 use super::consumer::Consumer;
 use super::overrun::Overrun;
 use super::stats::Stats;
-use crate::Full;
 use crate::ring::{Cell, Core, Policy, Ring};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
+use crate::{Claimed, Full};
 
 /// A bus for exactly one publisher: no read-modify-write when publishing.
 ///
@@ -26,7 +26,7 @@ use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 ///
 /// let mut adc = SAMPLES.producer().expect("the interrupt is the only producer");
 /// let mut samples = SAMPLES.consumer().expect("main is the only consumer");
-/// assert!(SAMPLES.producer().is_none());
+/// assert!(SAMPLES.producer().is_err());
 ///
 /// adc.publish(1)?;
 /// adc.publish(2)?;
@@ -54,20 +54,67 @@ impl<E, const N: usize> Lane<E, N> {
         Self { ring: Ring::new(), claimed: AtomicWord::new(0) }
     }
 
-    /// Claims the publishing end. `None` while another [`Producer`] is alive; dropping that gives it
-    /// back.
-    #[must_use]
-    pub fn producer(&self) -> Option<Producer<'_, E>> {
+    /// Claims the publishing end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Claimed`] while another [`Producer`] of this lane is alive. Dropping that one gives the end
+    /// back. [`publish`](Self::publish) counts an event that meets that case.
+    pub fn producer(&self) -> Result<Producer<'_, E>, Claimed> {
         // Acquire: pairs with the Release in `Producer::drop`, so that the next producer goes on
         // where the last one stopped.
         let claimed = self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
         let core = self.ring.core();
-        claimed.then(|| Producer { core, claimed: &self.claimed, here: PhantomData })
+        if claimed {
+            Ok(Producer { core, claimed: &self.claimed, here: PhantomData })
+        } else {
+            Err(Claimed::PUBLISHER)
+        }
     }
 
-    /// Claims the reading end. `None` while another [`Consumer`] is alive; dropping that gives it back.
-    #[must_use]
-    pub fn consumer(&self) -> Option<Consumer<'_, E, Single>> {
+    /// Publishes `event` without a [`Producer`]: claims the publishing end for this one event and gives it
+    /// back.
+    ///
+    /// For an interrupt handler that keeps no handle. It never blocks. It costs a compare-and-swap more than
+    /// [`Producer::publish`].
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] with the event if all `N` slots are taken, or if the publishing end is claimed: by a
+    /// [`Producer`], or by a publish that this one has interrupted. The lane counts it as refused in both
+    /// cases.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Full, Lane};
+    ///
+    /// static SAMPLES: Lane<u16, 2> = Lane::new();
+    ///
+    /// assert_eq!(SAMPLES.publish(1), Ok(()));
+    /// let producer = SAMPLES.producer().unwrap();
+    /// assert_eq!(SAMPLES.publish(2), Err(Full(2))); // the end is claimed
+    /// drop(producer);
+    /// assert_eq!(SAMPLES.publish(3), Ok(()));
+    /// assert_eq!((SAMPLES.stats().published, SAMPLES.stats().refused), (2, 1));
+    /// ```
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        match self.producer() {
+            Ok(mut producer) => producer.publish(event),
+            Err(_) => {
+                self.ring.core().turn_away(1);
+                Err(Full(event))
+            }
+        }
+    }
+
+    /// Claims the reading end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Claimed`] while another [`Consumer`] of this lane is alive. Dropping that one gives the end
+    /// back.
+    pub fn consumer(&self) -> Result<Consumer<'_, E, Single>, Claimed> {
         Consumer::claim(self.ring.core())
     }
 

@@ -13,7 +13,7 @@ mod stats;
 use core::fmt;
 
 pub use self::budget::{Budget, Report};
-pub(crate) use self::consumer::sealed;
+pub(crate) use self::consumer::Take;
 pub use self::consumer::{Consumer, Source};
 pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(not(tickbus_loom))]
@@ -22,8 +22,8 @@ pub use self::drain::{Drain, Until};
 pub use self::lane::{Lane, Producer, Single};
 pub use self::overrun::{DropNewest, DropOldest, Overrun, Reject};
 pub use self::stats::Stats;
-use crate::Full;
 use crate::ring::Ring;
+use crate::{Claimed, Full};
 
 /// A bus: many publishers, one consumer, room for `N` events.
 ///
@@ -73,8 +73,8 @@ use crate::ring::Ring;
 /// BUS.publish(2)?;
 /// assert_eq!(BUS.publish(3), Err(Full(3)));
 ///
-/// let mut events = BUS.consumer().expect("nobody else has claimed it");
-/// assert!(BUS.consumer().is_none());
+/// let mut events = BUS.consumer().expect("main is the only consumer");
+/// assert!(BUS.consumer().is_err());
 /// assert!(events.drain().eq([1, 2]));
 /// # Ok::<(), Full<u8>>(())
 /// ```
@@ -194,7 +194,12 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
         Err(Full(rest))
     }
 
-    /// Claims the reading end. `None` while another [`Consumer`] is alive; dropping that gives it back.
+    /// Claims the reading end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Claimed`] while another [`Consumer`] of this bus is alive. Dropping that one gives the end
+    /// back.
     ///
     /// # Examples
     ///
@@ -204,13 +209,12 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// static BUS: Bus<u8, 2> = Bus::new();
     ///
     /// let first = BUS.consumer();
-    /// assert!(first.is_some());
-    /// assert!(BUS.consumer().is_none());
+    /// assert!(first.is_ok());
+    /// assert!(BUS.consumer().is_err());
     /// drop(first);
-    /// assert!(BUS.consumer().is_some());
+    /// assert!(BUS.consumer().is_ok());
     /// ```
-    #[must_use]
-    pub fn consumer(&self) -> Option<Consumer<'_, E, P>> {
+    pub fn consumer(&self) -> Result<Consumer<'_, E, P>, Claimed> {
         Consumer::claim(self.ring.core())
     }
 

@@ -36,6 +36,7 @@ use crate::ring::{Cell, Policy};
     message = "`{Self}` is no overrun policy",
     note = "a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy"
 )]
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or reads `Policy`")]
 pub trait Overrun: Policy {}
 
 /// The event comes back to the publisher in [`Full`](crate::Full), counted as refused. Nothing is

@@ -66,7 +66,7 @@ use crate::sync::{
 };
 
 /// What a subscriber reads: a ring without its `N`.
-pub trait Shelf<E> {
+pub(crate) trait Shelf<E> {
     /// The number of slots.
     fn span(&self) -> Word;
 
@@ -172,7 +172,7 @@ unsafe fn hand_out_ahead<E: Copy, S, const AHEAD: usize>(
 }
 
 /// What a topic is made of, by how many publish.
-pub trait Kind {
+pub(crate) trait Kind {
     /// What its subscribers read.
     type Ring<E: Copy>: Shelf<E> + ?Sized;
 }
@@ -180,7 +180,7 @@ pub trait Kind {
 /// One place in the ring.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Slot<E> {
+pub(crate) struct Slot<E> {
     /// Which cell has the event of this slot's position, and which lap that position is of.
     entry: AtomicWord,
     /// Room for an event: of the slot that names it.
@@ -189,7 +189,7 @@ pub struct Slot<E> {
 
 /// A ring; `S` is its slots, of which handles do not know the number.
 #[derive(Debug)]
-pub struct Ring<S: ?Sized> {
+pub(crate) struct Ring<S: ?Sized> {
     /// How many positions have been claimed.
     claims: CachePadded<AtomicWord>,
     /// Events that found every slot claimed by a publisher under way.

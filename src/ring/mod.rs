@@ -148,7 +148,7 @@ const LAP: u32 = if RUNS { 6 } else { 3 };
 const RUNS: bool = Word::BITS == 64;
 
 /// How a ring meets an event for which it has no room.
-pub trait Policy {
+pub(crate) trait Policy {
     /// It gives its oldest event for the new one.
     const EVICTS: bool;
     /// The event stays with its publisher, and is not lost.
@@ -160,10 +160,7 @@ pub trait Policy {
 }
 
 /// No cell, or one.
-pub trait Spare {
-    /// How many.
-    const COUNT: usize;
-
+pub(crate) trait Spare {
     /// Without an event.
     #[cfg(not(tickbus_loom))]
     const EMPTY: Self;
@@ -176,11 +173,9 @@ pub trait Spare {
 /// Where an event lies.
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct Cell<E>(UnsafeCell<MaybeUninit<E>>);
+pub(crate) struct Cell<E>(UnsafeCell<MaybeUninit<E>>);
 
 impl<E> Spare for [Cell<E>; 0] {
-    const COUNT: usize = 0;
-
     #[cfg(not(tickbus_loom))]
     const EMPTY: Self = [];
 
@@ -191,8 +186,6 @@ impl<E> Spare for [Cell<E>; 0] {
 }
 
 impl<E> Spare for [Cell<E>; 1] {
-    const COUNT: usize = 1;
-
     #[cfg(not(tickbus_loom))]
     const EMPTY: Self = [Cell(UnsafeCell::new(MaybeUninit::uninit()))];
 
@@ -218,7 +211,7 @@ struct Front {
 /// zero at the start, so that a static ring lies in `.bss`.
 #[derive(Debug)]
 #[repr(C)]
-pub struct State<T: ?Sized = [AtomicWord]> {
+pub(crate) struct State<T: ?Sized = [AtomicWord]> {
     front: CachePadded<Front>,
     /// Events taken. The head is this and `skipped` together.
     taken: CachePadded<AtomicWord>,

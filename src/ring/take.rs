@@ -8,10 +8,15 @@ pub(crate) struct Reader<'a, E> {
     core: Core<'a, E>,
 }
 
-/// What one drain may take: the events before `end`. Whoever has one has seen the commits of them all, so
-/// the events themselves can be read.
+/// What one drain may take: the events before `end`. `freeze` has seen the commits of them all, so the events
+/// themselves can be read.
+///
+/// The unsafe code of the taking side trusts a span to come from the ring that it is used on, and to be the
+/// latest one of it. This crate guarantees that: a `Drain` keeps its span beside the `&mut` of its consumer, a
+/// tick keeps it beside the `&mut` of its source, and no safe code outside can make or use one, since `Take`
+/// is `pub(crate)`.
 #[derive(Debug)]
-pub struct Span {
+pub(crate) struct Span {
     /// The head, as long as nothing is displaced.
     pub(super) head: Word,
     pub(super) end: Word,
@@ -64,7 +69,8 @@ impl<'a, E> Reader<'a, E> {
             return None;
         }
         span.head = head.wrapping_add(1);
-        // SAFETY: nobody else moves the head, and the entry is before the end of the span.
+        // SAFETY: nobody else moves the head, and the head is before the end of a span of this ring, as `Span`
+        // says.
         Some(unsafe { self.take_at::<P>(head) })
     }
 

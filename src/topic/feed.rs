@@ -4,8 +4,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Subscriber, TopicStats};
-use crate::Single;
 use crate::ring::broadcast::alone::{Alone, Writer};
+use crate::{Claimed, Full, Single};
 
 /// A topic for exactly one publisher: no read-modify-write when publishing, and less to look at when
 /// reading.
@@ -35,7 +35,7 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 /// static SAMPLES: Feed<u16, 2> = Feed::new();
 ///
 /// let mut adc = SAMPLES.publisher().expect("the interrupt is the only publisher");
-/// assert!(SAMPLES.publisher().is_none());
+/// assert!(SAMPLES.publisher().is_err());
 ///
 /// let mut plot = SAMPLES.subscribe();
 /// let mut log = SAMPLES.subscribe();
@@ -70,12 +70,53 @@ impl<E: Copy, const N: usize> Feed<E, N> {
         Self { ring: Alone::starting_before_wrap(back) }
     }
 
-    /// Claims the publishing end. `None` while another [`Publisher`] is alive; dropping that gives it
+    /// Claims the publishing end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Claimed`] while another [`Publisher`] of this feed is alive. Dropping that one gives the end
+    /// back. [`publish`](Self::publish) counts an event that meets that case.
+    pub fn publisher(&self) -> Result<Publisher<'_, E>, Claimed> {
+        let writer = self.ring.ring().writer().ok_or(Claimed::PUBLISHER)?;
+        Ok(Publisher { writer, here: PhantomData })
+    }
+
+    /// Publishes `event` without a [`Publisher`]: claims the publishing end for this one event and gives it
     /// back.
-    #[must_use]
-    pub fn publisher(&self) -> Option<Publisher<'_, E>> {
-        let writer = self.ring.ring().writer()?;
-        Some(Publisher { writer, here: PhantomData })
+    ///
+    /// For an interrupt handler that keeps no handle. It never blocks. It costs two read-modify-writes more
+    /// than [`Publisher::publish`].
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] with the event if the publishing end is claimed: by a [`Publisher`], or by a publish
+    /// that this one has interrupted. No subscriber receives the event, and the feed counts it as refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Feed, Full};
+    ///
+    /// static SAMPLES: Feed<u16, 2> = Feed::new();
+    ///
+    /// assert_eq!(SAMPLES.publish(1), Ok(()));
+    /// let publisher = SAMPLES.publisher().unwrap();
+    /// assert_eq!(SAMPLES.publish(2), Err(Full(2))); // the end is claimed
+    /// drop(publisher);
+    /// assert_eq!(SAMPLES.publish(3), Ok(()));
+    /// assert_eq!((SAMPLES.stats().published, SAMPLES.stats().refused), (2, 1));
+    /// ```
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        match self.publisher() {
+            Ok(mut publisher) => {
+                publisher.publish(event);
+                Ok(())
+            }
+            Err(_) => {
+                self.ring.ring().refuse();
+                Err(Full(event))
+            }
+        }
     }
 
     /// A subscriber that sees what is published from here on. There may be any number.
@@ -89,10 +130,15 @@ impl<E: Copy, const N: usize> Feed<E, N> {
         N
     }
 
-    /// What has happened so far. Nothing is lost or refused.
+    /// What has happened so far. A feed loses no event.
     #[must_use]
     pub fn stats(&self) -> TopicStats {
-        TopicStats { published: self.ring.ring().count() as usize, ..TopicStats::default() }
+        let ring = self.ring.ring();
+        TopicStats {
+            published: ring.count() as usize,
+            refused: ring.refused() as usize,
+            ..TopicStats::default()
+        }
     }
 }
 

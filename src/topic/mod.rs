@@ -37,6 +37,7 @@ use crate::ring::broadcast::{self, Broadcast, Kind};
 /// [`Feed`]. A [`Subscriber`] has it in its type.
 ///
 /// This trait is sealed.
+#[expect(private_bounds, reason = "sealed: no path outside this crate names `Kind`")]
 pub trait Publishers: Kind {}
 
 /// The publishers of a [`Topic`]: any number.
@@ -191,6 +192,7 @@ pub struct TopicStats {
     pub published: usize,
     /// Events that nobody could get, because `N` publishers had been stopped halfway.
     pub lost: usize,
-    /// Events that a [`GatedTopic`] gave back. They are not among those published.
+    /// Events that came back: from a [`GatedTopic`] that was full, or from a [`Feed`] whose publisher was
+    /// claimed. They are not among those published.
     pub refused: usize,
 }

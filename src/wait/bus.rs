@@ -9,9 +9,9 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use super::{Awaited, Table, Waiting};
-use crate::bus::sealed::Take;
+use crate::bus::Take;
 use crate::ring::{Span, State};
-use crate::{Bus, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
+use crate::{Bus, Claimed, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
 
 impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     /// [`Bus::publish`]: never waits. Wakes the consumer. When nobody waits it costs a load and a branch
@@ -91,9 +91,12 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     }
 
     /// Claims the reading end: [`Bus::consumer`].
-    #[must_use]
-    pub fn consumer(&self) -> Option<AwaitedConsumer<'_, E, P>> {
-        Some(AwaitedConsumer::new(self.inner.consumer()?, self.waiters.table()))
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bus::consumer`].
+    pub fn consumer(&self) -> Result<AwaitedConsumer<'_, E, P>, Claimed> {
+        Ok(AwaitedConsumer::new(self.inner.consumer()?, self.waiters.table()))
     }
 
     /// How many events wait.
@@ -122,7 +125,7 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
 }
 
 /// Where an event may be offered that has to wait if there is no room.
-pub trait Offer<E> {
+pub(crate) trait Offer<E> {
     /// Publishes the event, and gives what was displaced; or gives it back, and counts nothing.
     fn offer(&mut self, event: E) -> Result<Option<E>, E>;
 }
@@ -299,10 +302,12 @@ impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
     }
 }
 
-impl<E, P: Overrun> Source for AwaitedConsumer<'_, E, P> {}
+impl<E, P: Overrun> Source for AwaitedConsumer<'_, E, P> {
+    type Event = E;
+}
 
 impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
-    type Event = E;
+    type Item = E;
 
     #[inline]
     fn freeze(&mut self) -> Span {

@@ -4,19 +4,40 @@ use core::fmt;
 
 use super::bus::Offer;
 use super::{Awaited, AwaitedConsumer, PublishWait, Table};
-use crate::{Full, Lane, Producer, Single, Stats};
+use crate::{Claimed, Full, Lane, Producer, Single, Stats};
 
 impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
     /// Claims the publishing end: [`Lane::producer`].
-    #[must_use]
-    pub fn producer(&self) -> Option<AwaitedProducer<'_, E>> {
-        Some(AwaitedProducer { producer: self.inner.producer()?, table: self.waiters.table() })
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::producer`].
+    pub fn producer(&self) -> Result<AwaitedProducer<'_, E>, Claimed> {
+        Ok(AwaitedProducer { producer: self.inner.producer()?, table: self.waiters.table() })
+    }
+
+    /// [`Lane::publish`]: never waits. Wakes the consumer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the event is published.
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.inner.publish(event)?;
+        self.waiters.table().wake();
+        Ok(())
     }
 
     /// Claims the reading end: [`Lane::consumer`].
-    #[must_use]
-    pub fn consumer(&self) -> Option<AwaitedConsumer<'_, E, Single>> {
-        Some(AwaitedConsumer::new(self.inner.consumer()?, self.waiters.table()))
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lane::consumer`].
+    pub fn consumer(&self) -> Result<AwaitedConsumer<'_, E, Single>, Claimed> {
+        Ok(AwaitedConsumer::new(self.inner.consumer()?, self.waiters.table()))
     }
 
     /// How many events wait.

@@ -4,8 +4,9 @@ use core::fmt;
 
 use super::{Awaited, Table};
 use crate::{
-    Changed, Feed, Full, GatedTopic, Gating, Lagged, Latest, Many, Publisher, Publishers, Single,
-    Subscriber, SubscriberStats, TooManySubscribers, TooManyWaiters, Topic, TopicStats, Watcher,
+    Changed, Claimed, Feed, Full, GatedTopic, Gating, Lagged, Latest, Many, Publisher, Publishers,
+    Single, Subscriber, SubscriberStats, TooManySubscribers, TooManyWaiters, Topic, TopicStats,
+    Watcher,
 };
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
@@ -40,9 +41,27 @@ impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Feed<E, N>, W> {
     /// Claims the publishing end: [`Feed::publisher`].
-    #[must_use]
-    pub fn publisher(&self) -> Option<AwaitedPublisher<'_, E>> {
-        Some(AwaitedPublisher { publisher: self.inner.publisher()?, table: self.waiters.table() })
+    ///
+    /// # Errors
+    ///
+    /// As for [`Feed::publisher`].
+    pub fn publisher(&self) -> Result<AwaitedPublisher<'_, E>, Claimed> {
+        Ok(AwaitedPublisher { publisher: self.inner.publisher()?, table: self.waiters.table() })
+    }
+
+    /// [`Feed::publish`]: never waits. Wakes the subscribers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Feed::publish`].
+    ///
+    /// # Panics
+    ///
+    /// If the waker of a task does, when the event is published.
+    pub fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.inner.publish(event)?;
+        self.waiters.table().wake();
+        Ok(())
     }
 
     /// [`Feed::subscribe`]. There may be any number of subscribers; `W` may wait at the same time.

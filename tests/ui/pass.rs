@@ -44,12 +44,12 @@ fn main() {
     let _ = INPUTS.matches(TILT);
     let _ = BUS.publish_batch(&[Input::Button, Input::Tilt]);
     let mut count = 0;
-    if let Some(mut events) = BUS.consumer() {
+    if let Ok(mut events) = BUS.consumer() {
         let _ = HANDLERS.tick(&mut count, &mut events, Budget::unlimited());
         events.drain().for_each(drop);
         events.drain().for_each(drop);
     }
-    if let Some(mut producer) = LANE.producer() {
+    if let Ok(mut producer) = LANE.producer() {
         let _ = producer.publish(1);
     }
     let (mut subscriber, gating) = (TOPIC.subscribe(), GATED.subscribe().unwrap());

@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | `Ring::writing` | the publisher | with the fences: the parts |
 //! | `Ring::published` | the publisher | Release → Acquire in `end`: the events are in; `publisher` |
-//! | `Ring::claimed` | publishers | Release → Acquire: the next one goes on where the last one stopped |
+//! | `Ring::claimed` | publishers | Release → Acquire: the next one goes on where the last one stopped. Refusals between them are read-modify-writes, so they continue the release sequence |
 
 use core::mem::MaybeUninit;
 
@@ -20,9 +20,15 @@ use super::{Shelf, before, hand_out};
 use crate::ring::parts::Parts;
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word, fence};
 
+/// In `Ring::claimed`: a writer is alive.
+const CLAIMED: Word = 1;
+
+/// In `Ring::claimed`: one event was refused.
+const REFUSED: Word = 2;
+
 /// One event, and nothing else.
 #[derive(Debug)]
-pub struct Slot<E>(Parts<E>);
+pub(crate) struct Slot<E>(Parts<E>);
 
 /// What the publisher writes, and readers look at together.
 #[derive(Debug)]
@@ -35,9 +41,10 @@ struct Ends {
 
 /// A ring; `S` is its slots, of which handles do not know the number.
 #[derive(Debug)]
-pub struct Ring<S: ?Sized> {
+pub(crate) struct Ring<S: ?Sized> {
     ends: CachePadded<Ends>,
-    /// Whether there is a publisher.
+    /// Whether there is a publisher, and how many events were refused because of that: `CLAIMED`, and
+    /// `REFUSED` for each.
     claimed: AtomicWord,
     slots: S,
 }
@@ -116,11 +123,28 @@ impl<E: Copy> Ring<[Slot<E>]> {
         self.ends.0.published.load(Relaxed)
     }
 
-    /// The right to publish, if nobody has it.
+    /// The right to publish, unless a writer has it.
     pub(crate) fn writer(&self) -> Option<Writer<'_, E>> {
-        // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
-        self.claimed.compare_exchange(0, 1, Acquire, Relaxed).ok()?;
-        Some(Writer { ring: self })
+        let mut found = self.claimed.load(Relaxed);
+        while found & CLAIMED == 0 {
+            // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
+            match self.claimed.compare_exchange(found, found | CLAIMED, Acquire, Relaxed) {
+                Ok(_) => return Some(Writer { ring: self }),
+                Err(now) => found = now,
+            }
+        }
+        None
+    }
+
+    /// Counts an event that met a writer.
+    #[cold]
+    pub(crate) fn refuse(&self) {
+        self.claimed.fetch_add(REFUSED, Relaxed);
+    }
+
+    /// How many events met a writer. Has one bit less than a word.
+    pub(crate) fn refused(&self) -> Word {
+        self.claimed.load(Relaxed) / REFUSED
     }
 }
 
@@ -151,8 +175,8 @@ impl<E: Copy> Writer<'_, E> {
 
 impl<E: Copy> Drop for Writer<'_, E> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `Ring::writer`.
-        self.ring.claimed.store(0, Release);
+        // Release: pairs with the Acquire in `Ring::writer`. Takes the bit off and leaves the count.
+        self.ring.claimed.fetch_add(CLAIMED.wrapping_neg(), Release);
     }
 }
 

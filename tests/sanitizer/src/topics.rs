@@ -69,7 +69,7 @@ fn a_feed<const N: usize>(events: usize) {
 
     let publish = || {
         loop {
-            let Some(mut publisher) = feed.publisher() else {
+            let Ok(mut publisher) = feed.publisher() else {
                 thread::yield_now();
                 continue;
             };

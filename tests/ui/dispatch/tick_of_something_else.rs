@@ -1,6 +1,6 @@
 //! What is no bus is told what a tick takes.
 //~ E0277
-//~ is nothing that a tick can take events from
+//~ a tick cannot take events from
 //~ a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`
 
 use tickbus::{Budget, Dispatch, Event};

@@ -17,7 +17,7 @@ fn SysTick() {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut context = Context(0);
-    let Some(mut events) = BUS.consumer() else { cortex_m::asm::udf() };
+    let Ok(mut events) = BUS.consumer() else { cortex_m::asm::udf() };
     loop {
         for event in events.drain() {
             HANDLERS[event.kind()](&mut context, &event);

@@ -23,7 +23,7 @@ fn SysTick() {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut context = Context(0);
-    let Some(mut events) = LANE.consumer() else { cortex_m::asm::udf() };
+    let Ok(mut events) = LANE.consumer() else { cortex_m::asm::udf() };
     loop {
         for event in events.drain() {
             HANDLERS[event.kind()](&mut context, &event);

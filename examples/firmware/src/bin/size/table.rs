@@ -27,7 +27,7 @@ fn SysTick() {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let mut context = Context(0);
-    let Some(mut events) = BUS.consumer() else { cortex_m::asm::udf() };
+    let Ok(mut events) = BUS.consumer() else { cortex_m::asm::udf() };
     loop {
         let _ = TABLE.tick(&mut context, &mut events, Budget::events(SLOTS));
         cortex_m::asm::wfi();

@@ -273,7 +273,7 @@ const POLLS: u32 = 4;
 
 /// The consumer comes in an interrupt, and is polled as long as it is told to come again.
 fn come_again() {
-    let Some(mut events) = NARROW.get().consumer() else { return };
+    let Ok(mut events) = NARROW.get().consumer() else { return };
     for _ in 0..POLLS {
         let told = AGAIN.load(Ordering::Relaxed);
         let mut next = events.next_event();

@@ -1,0 +1,13 @@
+//! What a policy is made of cannot be read.
+//~ E0624
+//~ associated constant `EVICTS` is private
+
+use tickbus::Overrun;
+
+fn evicts<P: Overrun>() -> bool {
+    P::EVICTS
+}
+
+fn main() {
+    evicts::<tickbus::Reject>();
+}

@@ -1,0 +1,13 @@
+//! What a topic is made of cannot be named.
+//~ E0576
+//~ cannot find associated type `Ring`
+
+use tickbus::Publishers;
+
+fn size<P: Publishers>() -> usize {
+    size_of::<&<P as Publishers>::Ring<u8>>()
+}
+
+fn main() {
+    size::<tickbus::Many>();
+}
