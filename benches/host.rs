@@ -1,7 +1,8 @@
 //! Criterion over every row: tickbus beside its peers, each checked against the same reference.
 //!
 //! `cargo bench -p tickbus-benches --bench host` runs all, `… --bench host -- "1 to 1"` what matches. Criterion runs one
-//! contender after the other; `ratios` interleaves them and is the one to compare by.
+//! contender after the other, and its estimate is a mean or a slope, no percentile; `ratios` interleaves them, says
+//! which percentile it tells, and is the one to compare by.
 
 mod contenders;
 

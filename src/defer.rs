@@ -15,8 +15,8 @@ use crate::Full;
 /// Of events that replace each other (positions, levels, progress) only one need wait:
 /// [`coalesce`](Self::coalesce) merges an event into the one that waits under the same key.
 ///
-/// Neither happens unless it is asked for. Everything takes `&mut`: this belongs to whoever
-/// handles the events, and interrupts publish to the bus that is drained into it. A new one is all zeros.
+/// Neither happens unless it is asked for. Everything takes `&mut`: this belongs to the code
+/// that handles the events, and interrupts publish to the bus that is drained into it. A new one is all zeros.
 /// `N` is at least 1, and need not be a power of two.
 ///
 /// # Examples

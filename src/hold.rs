@@ -1,8 +1,8 @@
-//! Events that wait until somebody is ready for them: [`Hold`].
+//! Events that wait until the program is ready for them: [`Hold`].
 
 use core::fmt;
 
-use crate::sync::{AtomicWord, Relaxed};
+use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 use crate::{Bus, Claimed, Consumer, Drain, DropNewest, Full, Stats};
 
 /// What became of an event that was published to a [`Hold`].
@@ -31,7 +31,7 @@ pub enum Delivery {
 ///
 /// # Interrupts
 ///
-/// As for [`Bus`]: anybody may publish, start and pause, and nobody waits. The count of what was lost
+/// As for [`Bus`]: any context may publish, start and pause, and none waits. The count of what was lost
 /// to holding is one more read-modify-write, made only then.
 ///
 /// # Examples
@@ -48,7 +48,7 @@ pub enum Delivery {
 /// assert_eq!(BOOT.publish(5), Err(Full(5)));
 /// assert_eq!((events.drain().count(), BOOT.dropped_held()), (0, 1));
 ///
-/// // Everybody has set up: replay to those who are there now.
+/// // The program is set up: replay to the receivers of this moment.
 /// BOOT.start();
 /// let (all, few) = (Bus::<u8, 4>::new(), Bus::<u8, 2>::new());
 /// for event in events.drain() {
@@ -61,7 +61,7 @@ pub enum Delivery {
 /// ```
 pub struct Hold<E, const N: usize> {
     bus: Bus<E, N, DropNewest>,
-    /// Whether events come out. No data depends on it: the order is that of the bus.
+    /// Whether events come out. The order is that of the bus.
     started: AtomicWord,
     dropped_held: AtomicWord,
 }
@@ -83,13 +83,15 @@ impl<E, const N: usize> Hold<E, N> {
 
     /// Publishes `event`, and tells whether it is held. Never blocks.
     ///
-    /// The answer is of the moment at which the publishing began.
+    /// The answer is of the moment at which the publishing began. An event that is published after a
+    /// [pause](Self::pause) is held: no drain takes it before the next [start](Self::start).
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back when all `N` slots are taken. It is counted as dropped.
+    /// Returns [`Full`] with the event if all `N` slots are taken. It is counted as dropped.
     pub fn publish(&self, event: E) -> Result<Delivery, Full<E>> {
-        let delivery = if self.is_started() { Delivery::Live } else { Delivery::Held };
+        let started = self.started.load(Relaxed) != 0;
+        let delivery = if started { Delivery::Live } else { Delivery::Held };
         match self.bus.publish(event) {
             Ok(()) => Ok(delivery),
             Err(full) => {
@@ -103,8 +105,11 @@ impl<E, const N: usize> Hold<E, N> {
 
     /// Lets the events come out: what is held with the next drain, then what is published. No effect on
     /// a hold that is started.
+    ///
+    /// A reader that finds the hold [started](Self::is_started) finds what was published before.
     pub fn start(&self) {
-        self.started.store(1, Relaxed);
+        // Pairs with `is_started` and `live`.
+        self.started.store(1, Release);
     }
 
     /// Holds events back again, from the next drain on. What has not been drained stays, in order. No
@@ -116,7 +121,8 @@ impl<E, const N: usize> Hold<E, N> {
     /// Whether events come out.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.started.load(Relaxed) != 0
+        // Pairs with `start`.
+        self.started.load(Acquire) != 0
     }
 
     /// Claims the reading end.
@@ -187,6 +193,8 @@ pub struct HoldConsumer<'a, E> {
 impl<'a, E> HoldConsumer<'a, E> {
     /// The consumer of the bus, unless events are held: for a [`Dispatch`](crate::Dispatch) table.
     ///
+    /// Call it for each tick: a pause counts from the next call on.
+    ///
     /// # Examples
     ///
     /// ```
@@ -213,15 +221,17 @@ impl<'a, E> HoldConsumer<'a, E> {
     /// ```
     #[must_use]
     pub fn live(&mut self) -> Option<&mut Consumer<'a, E, DropNewest>> {
-        self.is_started().then_some(&mut self.consumer)
+        // Pairs with `start`.
+        (self.started.load(Acquire) != 0).then_some(&mut self.consumer)
     }
 
     /// Takes the events that are queued at this moment, oldest first; none while they are held.
     ///
     /// As [`Consumer::drain`]: dropping it leaves the rest. A pause does not end a drain that has begun.
     pub fn drain(&mut self) -> Drain<'_, 'a, E, DropNewest> {
-        let most = if self.is_started() { usize::MAX } else { 0 };
-        self.consumer.drain().at_most(most)
+        // The end first: what was published after a pause is then either not in it, or the pause is known.
+        let (drain, most) = (self.consumer.drain(), most(self.started));
+        drain.at_most(most)
     }
 
     /// How many events wait, held or live.
@@ -229,16 +239,17 @@ impl<'a, E> HoldConsumer<'a, E> {
     pub fn backlog(&self) -> usize {
         self.consumer.backlog()
     }
+}
 
-    fn is_started(&self) -> bool {
-        self.started.load(Relaxed) != 0
-    }
+/// How many events come out.
+fn most(started: &AtomicWord) -> usize {
+    if started.load(Relaxed) != 0 { usize::MAX } else { 0 }
 }
 
 impl<E> fmt::Debug for HoldConsumer<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HoldConsumer")
-            .field("started", &self.is_started())
+            .field("started", &(self.started.load(Relaxed) != 0))
             .field("backlog", &self.backlog())
             .finish_non_exhaustive()
     }

@@ -161,7 +161,7 @@ pub use subject_bus::{
     Subscription, SubscriptionInfo, SubscriptionOptions, SubscriptionStats, SubscriptionStream,
     WhenFull,
 };
-pub use timer::{Fired, TimerId, Timers, Unscheduled};
+pub use timer::{Fired, MissedTickBehavior, TimerId, Timers, Unscheduled};
 pub use topic::{
     Changed, Feed, GatedTopic, Gating, Latest, Listeners, Many, Publisher, Publishers, Selected,
     Selective, Subscriber, SubscriberStats, Topic, TopicStats, Unread, Watcher,

@@ -45,7 +45,7 @@ impl From<u32> for RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidRequest {
-    /// Nobody is expected to answer.
+    /// The request names no responder.
     NobodyExpected,
     /// The minimum is 0: it would be over before it is asked.
     NoMinimum,
@@ -77,7 +77,7 @@ impl Error for InvalidRequest {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ignored<A> {
-    /// No such request is open: the answer is late, or meant for somebody else.
+    /// No such request is open: the answer is late, or of another store.
     Unknown(A),
     /// The request does not expect this responder.
     Unexpected(A),
@@ -135,7 +135,7 @@ impl<W, A, const M: usize> Answers<W, A, M> {
         self.arrived.into_iter()
     }
 
-    /// Who has not answered, in the order in which they were expected.
+    /// The responders that have not answered, in the order in which they were expected.
     #[must_use]
     pub fn missing(&self) -> &[W] {
         &self.missing
@@ -216,10 +216,9 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
         self.arrived.iter().any(|(from, _)| *from == responder)
     }
 
-    fn into_answers(self) -> Answers<W, A, M> {
+    fn missing(&self) -> Vec<W, M> {
         let open = self.expected.iter().filter(|responder| !self.has_answer_of(**responder));
-        let missing = open.copied().collect();
-        Answers { arrived: self.arrived, missing }
+        open.copied().collect()
     }
 }
 
@@ -234,7 +233,8 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
 /// request's own place, so that no other traffic can displace them. A request that has ended leaves
 /// nothing behind, and each ends: by its deadline at the latest.
 ///
-/// Time is whatever the caller counts, a `u32` that may wrap, as for [`Timers`](crate::Timers).
+/// Time is whatever the caller counts, a `u32` that may wrap, as for [`Timers`](crate::Timers). An earlier
+/// time than the one before counts as no time passed.
 ///
 /// # Interrupts
 ///
@@ -285,30 +285,33 @@ pub struct Requests<W, A, const R: usize, const M: usize> {
     /// In the order of their opening.
     open: Vec<Open<W, A, M>, R>,
     next: u32,
+    /// The latest time that was told while requests were open, if any.
+    told: Option<u32>,
 }
 
 impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M> {
     /// No requests.
     #[must_use]
     pub const fn new() -> Self {
-        Self { open: Vec::new(), next: 0 }
+        Self { open: Vec::new(), next: 0, told: None }
     }
 
     #[cfg(test)]
     const fn starting_at(next: u32) -> Self {
-        Self { open: Vec::new(), next }
+        Self { open: Vec::new(), next, told: None }
     }
 
     /// Opens a request that ends well when `minimum` of the `expected` have answered.
     ///
-    /// Who is named twice counts once. The request ends at the tick at which the counter shows
+    /// A responder that is named twice counts once. The request ends at the tick at which the counter shows
     /// `deadline` or later, among the `i32::MAX` ticks that follow it. So a deadline that lies more than
-    /// `i32::MAX` ticks ahead, such as `u32::MAX` at zero, has passed already.
+    /// `i32::MAX` ticks ahead, such as `u32::MAX` at zero, has passed already. So has one that is not later
+    /// than the last [tick](Self::tick), if other requests were open then and are still.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] if it could never end well, or if there is no room for it. Open first, publish
-    /// then: so nobody is asked for nothing.
+    /// [`InvalidRequest`] if it could never end well, or if there is no room for it. Open first, then
+    /// publish: so no question is asked in vain.
     ///
     /// # Examples
     ///
@@ -344,6 +347,9 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         while self.is_open(RequestId(self.next)) {
             self.next = self.next.wrapping_add(1);
         }
+        if self.open.is_empty() {
+            self.told = None;
+        }
         let id = RequestId(self.next);
         let request = Open { id, minimum, deadline, expected: distinct, arrived: Vec::new() };
         self.open.push(request).map_err(|_| InvalidRequest::TooManyRequests)?;
@@ -378,9 +384,13 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     ///
     /// If the minimum is in, a request ends well, though its deadline may have come as well.
     ///
+    /// While requests are open, call it at least every `i32::MAX` ticks: an earlier `now` than the one
+    /// before, by up to 2^31 ticks, counts as no time passed.
+    ///
     /// # Panics
     ///
-    /// Only if `each` does. The request it was given has ended; those behind it end with the next tick.
+    /// Only if `each` does, or `W::eq`. A request that `each` was given has ended; those behind it end with
+    /// the next tick, with all their answers.
     ///
     /// # Examples
     ///
@@ -405,6 +415,9 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         now: u32,
         mut each: impl FnMut(RequestId, Result<Answers<W, A, M>, Incomplete<W, A, M>>),
     ) -> usize {
+        let is_earlier = |told: &u32| now.wrapping_sub(*told) > i32::MAX as u32;
+        let now = self.told.filter(is_earlier).unwrap_or(now);
+        self.told = Some(now);
         let mut ended = 0;
         let mut place = 0;
         while let Some(request) = self.open.get(place) {
@@ -413,13 +426,18 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
                 place += 1;
                 continue;
             }
-            let request = self.open.remove(place);
-            let id = request.id;
-            let answers = request.into_answers();
+            let (id, answers) = self.end(place);
             ended += 1;
             each(id, if done { Ok(answers) } else { Err(Incomplete::TimedOut(answers)) });
         }
         ended
+    }
+
+    /// Takes a request out. Compares responders before that, in case it panics.
+    fn end(&mut self, place: usize) -> (RequestId, Answers<W, A, M>) {
+        let missing = self.open[place].missing();
+        let Open { id, arrived, .. } = self.open.remove(place);
+        (id, Answers { arrived, missing })
     }
 
     /// Ends a request now. `None` if it has ended.
@@ -443,9 +461,8 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         id: RequestId,
     ) -> Option<Result<Answers<W, A, M>, Incomplete<W, A, M>>> {
         let place = self.open.iter().position(|request| request.id == id)?;
-        let request = self.open.remove(place);
-        let done = request.is_done();
-        let answers = request.into_answers();
+        let done = self.open[place].is_done();
+        let (_, answers) = self.end(place);
         Some(if done { Ok(answers) } else { Err(Incomplete::Cancelled(answers)) })
     }
 

@@ -12,10 +12,10 @@ use tickbus::{
     AwaitedSubscriber, AwaitedWatcher, Budget, Bus, Changed, Consumer, Deferred, Delivery,
     Dispatch, Drain, DrainMut, DropNewest, DropOldest, Feed, Fired, Flow, Full, GatedTopic, Gating,
     Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern, InvalidRequest, InvalidSubject,
-    Lagged, Lane, Latest, Listeners, Many, NextEvent, Overrun, Pattern, Producer, PublishWait,
-    Publisher, Ready, Reject, Report, RequestId, Requests, Selective, Single, Stats, Subject,
-    Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers, TooManyWaiters, Topic,
-    TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
+    Lagged, Lane, Latest, Listeners, Many, MissedTickBehavior, NextEvent, Overrun, Pattern,
+    Producer, PublishWait, Publisher, Ready, Reject, Report, RequestId, Requests, Selective,
+    Single, Stats, Subject, Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers,
+    TooManyWaiters, Topic, TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -69,7 +69,7 @@ fn what_keeps_events_for_one_owner_moves() {
     send_and_sync::<Timers<u8, 2>>();
     send_and_sync::<Deferred<u8, 2>>();
     send_and_sync::<Requests<u8, u8, 2, 2>>();
-    send_and_sync::<(TimerId, Fired, RequestId, InvalidRequest, Delivery)>();
+    send_and_sync::<(TimerId, Fired, MissedTickBehavior, RequestId, InvalidRequest, Delivery)>();
 }
 
 /// It may be sent; whether it may be shared as well is the event's business.

@@ -127,6 +127,27 @@ fn a_merge_that_panics_leaves_the_others_as_they_were() {
     assert_eq!(format!("{deferred:?}"), "Deferred { capacity: 2, len: 0, .. }");
 }
 
+/// The key is code of the user: asked of the new event, then from the newest one that waits to the oldest.
+#[test]
+fn a_key_that_panics_leaves_what_waits_as_it_was() {
+    for bad in 1..=3 {
+        let mut deferred: Deferred<Keyed, 4> = Deferred::new();
+        deferred.defer(('a', 1)).unwrap();
+        deferred.next_step();
+        deferred.defer(('b', 2)).unwrap();
+        let key = |event: &Keyed| {
+            assert_ne!(event.1, bad, "no");
+            event.0
+        };
+        let panics = catch_unwind(AssertUnwindSafe(|| deferred.coalesce(('c', 3), key, latest)));
+        assert_eq!(panics.is_err(), bad != 1, "that of an earlier step is not asked");
+        assert_eq!(deferred.coalesce(('b', 4), |event| event.0, latest), Ok(true));
+        assert_eq!(deferred.recall(), Some(('a', 1)));
+        assert_eq!(deferred.recall(), Some(('b', 4)));
+        assert_eq!(deferred.recall(), (bad == 1).then_some(('c', 3)));
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Defer(u8),

@@ -5,6 +5,8 @@ extern crate alloc;
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::thread;
 
 use proptest::collection::vec;
@@ -187,6 +189,40 @@ fn a_drain_of_a_hold_may_be_bounded_like_any_other() {
     };
     assert!(events.drain().until(late).eq([1, 2]));
     assert!(events.drain().eq([3]));
+}
+
+/// A claim that is turned away, a pause and a start leave the reader and what is held as they were.
+#[test]
+fn a_refused_claim_disturbs_nothing() {
+    let hold = held::<4>(2);
+    let mut events = hold.consumer().unwrap();
+    for _ in 0..3 {
+        assert!(hold.consumer().is_err());
+        hold.start();
+        hold.pause();
+        assert_eq!((events.drain().count(), events.backlog(), hold.len()), (0, 2, 2));
+    }
+    hold.start();
+    let mut drain = events.drain();
+    assert_eq!(drain.next(), Some(0));
+    assert!(hold.consumer().is_err());
+    hold.pause();
+    assert_eq!(drain.next(), Some(1));
+    conserved(&hold);
+}
+
+/// The code that handles what is replayed is code of the user.
+#[test]
+fn a_panic_in_a_replay_consumes_that_event_and_leaves_the_rest_in_order() {
+    let hold = held::<8>(4);
+    let mut events = hold.consumer().unwrap();
+    hold.start();
+    let replay = AssertUnwindSafe(|| events.drain().for_each(|event| assert_ne!(event, 1)));
+    assert!(catch_unwind(replay).is_err());
+    assert_eq!((hold.len(), hold.stats().handled), (2, 2));
+    hold.publish(4).unwrap();
+    assert!(events.drain().eq([2, 3, 4]));
+    conserved(&hold);
 }
 
 #[test]

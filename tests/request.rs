@@ -4,6 +4,7 @@
 extern crate alloc;
 
 use alloc::rc::Rc;
+use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::thread;
@@ -107,6 +108,76 @@ fn a_deadline_is_followed_by_half_the_range_and_preceded_by_the_other() {
         };
         assert_eq!([0, 1, HALF].map(open_at), [false; 3], "{deadline}");
         assert_eq!([HALF + 1, HALF + 2, u32::MAX].map(open_at), [true; 3], "{deadline}");
+    }
+}
+
+#[test]
+fn an_earlier_time_counts_as_no_time_passed() {
+    const HALF: u32 = i32::MAX as u32;
+    for start in [0_u32, 50, HALF, u32::MAX] {
+        for back in [1, 100, HALF, HALF + 1] {
+            let at = |time: u32| start.wrapping_add(time);
+            let mut requests: Requests<&str, u32, 4, 4> = Requests::new();
+            let far = requests.open(&ALL, 1, at(1000).wrapping_add(HALF)).unwrap();
+            let near = requests.open(&ALL, 1, at(1010)).unwrap();
+            for now in
+                [at(1000), at(1000).wrapping_sub(back), at(1009), at(1009).wrapping_sub(back)]
+            {
+                assert!(ended(&mut requests, now).is_empty(), "start {start}, back {back}");
+            }
+            // It counts from the latest time that was told.
+            let passed = requests.open(&ALL, 1, at(1005)).unwrap();
+            let over =
+                |all: Vec<(RequestId, _)>| all.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+            assert_eq!(over(ended(&mut requests, at(1009).wrapping_sub(back))), [passed]);
+            assert_eq!(over(ended(&mut requests, at(1010))), [near]);
+            assert!(ended(&mut requests, at(999).wrapping_add(HALF)).is_empty());
+            assert_eq!(over(ended(&mut requests, at(1000).wrapping_add(HALF))), [far]);
+        }
+    }
+}
+
+/// Without open requests the time need not be told: the counter may stand anywhere afterwards.
+#[test]
+fn a_request_after_a_long_silence_ends_at_its_deadline() {
+    for silence in [1_u32 << 30, 1 << 31, 3 << 30] {
+        let mut requests = Names::new();
+        requests.open(&ALL, 1, 10).unwrap();
+        assert!(the_end(&mut requests, 20).is_err());
+        let now = 20 + silence;
+        requests.open(&ALL, 1, now + 10).unwrap();
+        assert!(ended(&mut requests, now + 9).is_empty(), "{silence}");
+        assert!(the_end(&mut requests, now + 10).is_err(), "{silence}");
+    }
+}
+
+/// Comparing responders is code of the user.
+#[test]
+fn a_comparison_that_panics_at_the_end_loses_no_answer() {
+    thread_local! {
+        static PANICS: Cell<bool> = const { Cell::new(false) };
+    }
+    #[derive(Clone, Copy, Debug)]
+    struct Name(u8);
+    impl PartialEq for Name {
+        fn eq(&self, other: &Self) -> bool {
+            assert!(!PANICS.get(), "not now");
+            self.0 == other.0
+        }
+    }
+    for cancelled in [false, true] {
+        let mut requests: Requests<Name, u32, 2, 2> = Requests::new();
+        let id = requests.open(&[Name(1), Name(2)], 2, 10).unwrap();
+        requests.answer(id, Name(2), 7).unwrap();
+        PANICS.set(true);
+        let end = AssertUnwindSafe(|| match cancelled {
+            true => drop(requests.cancel(id)),
+            false => drop(requests.tick(10, |_, _| ())),
+        });
+        assert!(catch_unwind(end).is_err());
+        PANICS.set(false);
+        let answers = requests.cancel(id).expect("it is open").unwrap_err().into_answers();
+        assert_eq!(answers.arrived(), [(Name(2), 7)]);
     }
 }
 

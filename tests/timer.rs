@@ -10,7 +10,7 @@ use std::panic::catch_unwind;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickbus::{Bus, DropOldest, Fired, Full, TimerId, Timers, Unscheduled};
+use tickbus::{Bus, DropOldest, Fired, Full, MissedTickBehavior, TimerId, Timers, Unscheduled};
 
 // ---- Helpers -----------------------------------------------------------------------------------
 
@@ -134,13 +134,38 @@ fn a_timer_outlives_many_laps_of_the_counter() {
 }
 
 #[test]
-fn a_counter_that_goes_back_stands_still() {
+fn an_earlier_time_counts_as_no_time_passed() {
+    for start in STARTS {
+        let at = |ticks: u32| start.wrapping_add(ticks);
+        for back in [1, 50, FARTHEST, FARTHEST + 1] {
+            let mut timers: Timers<u8, 4> = Timers::starting_at(at(100));
+            timers.after(10, 1).unwrap();
+            timers.every(FARTHEST, 2).unwrap();
+            assert_eq!(fired(&mut timers, at(100).wrapping_sub(back)), [0; 0]);
+            assert_eq!(fired(&mut timers, at(109)), [0; 0]);
+            assert_eq!(fired(&mut timers, at(109).wrapping_sub(back)), [0; 0]);
+            // From the latest time that was told.
+            timers.after(1, 3).unwrap();
+            timers.at(at(105), 4).unwrap();
+            assert_eq!(fired(&mut timers, at(109).wrapping_sub(back)), [4], "it has passed");
+            assert_eq!(fired(&mut timers, at(110)), [1, 3], "start {start}, back {back}");
+        }
+    }
+}
+
+#[test]
+fn an_earlier_time_counts_as_no_time_passed_while_paused() {
     let mut timers: Timers<u8, 2> = Timers::starting_at(100);
     timers.after(10, 1).unwrap();
-    assert_eq!(fired(&mut timers, 50), [0; 0]);
-    assert_eq!(fired(&mut timers, 109), [0; 0]);
-    assert_eq!(fired(&mut timers, 99), [0; 0]);
-    assert_eq!(fired(&mut timers, 110), [1]);
+    timers.pause();
+    assert_eq!(fired(&mut timers, 500), [0; 0]);
+    assert_eq!(fired(&mut timers, 400), [0; 0]);
+    timers.at(505, 2).unwrap();
+    // Unless `resume` says that the counter is another.
+    timers.resume(30);
+    assert_eq!(fired(&mut timers, 34), [0; 0]);
+    assert_eq!(fired(&mut timers, 35), [2]);
+    assert_eq!(fired(&mut timers, 40), [1]);
 }
 
 // ---- Every -------------------------------------------------------------------------------------
@@ -163,6 +188,150 @@ fn a_period_of_zero_counts_as_one() {
     timers.every(0, 1).unwrap();
     assert_eq!(fired(&mut timers, 0), [0; 0]);
     assert_eq!(fired(&mut timers, 3), [1, 1, 1]);
+}
+
+/// When a timer fires that has a period of 10, in tokio's words: at `late`, then at every tick.
+fn fires_at(start: u32, behavior: MissedTickBehavior, late: u32) -> (Vec<u32>, usize) {
+    let mut timers: Timers<(), 2> = Timers::starting_at(start);
+    let id = timers.every(10, ()).unwrap();
+    assert_eq!(timers.missed_tick_behavior(id), Some(MissedTickBehavior::Burst), "the default");
+    assert!(timers.set_missed_tick_behavior(id, behavior));
+    assert_eq!(timers.missed_tick_behavior(id), Some(behavior));
+    let (mut times, mut skipped) = (vec![], 0);
+    for now in late..=60 {
+        let report = timers.tick(start.wrapping_add(now), |()| {
+            times.push(now);
+            Ok(())
+        });
+        skipped += report.skipped;
+    }
+    (times, skipped)
+}
+
+/// The table is that of `tokio::time::interval_at(start + 10, 10)`, whose first tick is asked for at `late`.
+#[test]
+fn a_missed_tick_bursts_or_delays_or_is_skipped_as_at_tokio() {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    for start in STARTS {
+        for behavior in [Burst, Delay, Skip] {
+            let expected = (vec![10, 20, 30, 40, 50, 60], 0);
+            assert_eq!(fires_at(start, behavior, 10), expected, "{behavior:?}: none is missed");
+        }
+        assert_eq!(fires_at(start, Burst, 35), (vec![35, 35, 35, 40, 50, 60], 0));
+        assert_eq!(fires_at(start, Delay, 35), (vec![35, 45, 55], 2));
+        assert_eq!(fires_at(start, Skip, 35), (vec![35, 40, 50, 60], 2));
+        // Late by less than a period.
+        assert_eq!(fires_at(start, Burst, 11), (vec![11, 20, 30, 40, 50, 60], 0));
+        assert_eq!(fires_at(start, Delay, 11), (vec![11, 21, 31, 41, 51], 0));
+        assert_eq!(fires_at(start, Skip, 11), (vec![11, 20, 30, 40, 50, 60], 0));
+        // Late by so many periods exactly: the one of this moment is passed over.
+        assert_eq!(fires_at(start, Burst, 30), (vec![30, 30, 30, 40, 50, 60], 0));
+        assert_eq!(fires_at(start, Delay, 30), (vec![30, 40, 50, 60], 2));
+        assert_eq!(fires_at(start, Skip, 30), (vec![30, 40, 50, 60], 2));
+    }
+}
+
+#[test]
+fn a_refused_copy_is_late_when_the_sink_takes_it() {
+    use MissedTickBehavior::{Delay, Skip};
+    for (behavior, next) in [(Delay, 45), (Skip, 40)] {
+        let mut timers: Timers<u8, 2> = Timers::new();
+        let id = timers.every(10, 1).unwrap();
+        timers.set_missed_tick_behavior(id, behavior);
+        for now in [10, 20, 30] {
+            let (_, report) = fired_within(&mut timers, now, 0);
+            assert_eq!((report.fired, report.left, report.skipped), (0, 1, 0));
+        }
+        let (events, report) = fired_within(&mut timers, 35, 9);
+        assert_eq!(
+            (events.len(), report.left, report.skipped),
+            (1, 0, 2),
+            "once, and counted once"
+        );
+        assert_eq!(fired(&mut timers, next - 1), [0; 0], "{behavior:?}");
+        assert_eq!(fired(&mut timers, next), [1], "{behavior:?}");
+    }
+}
+
+#[test]
+fn a_pause_misses_nothing() {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    for behavior in [Burst, Delay, Skip] {
+        let mut timers: Timers<u8, 2> = Timers::new();
+        let id = timers.every(10, 1).unwrap();
+        timers.set_missed_tick_behavior(id, behavior);
+        assert_eq!(fired(&mut timers, 4), [0; 0]);
+        timers.pause();
+        assert_eq!(fired(&mut timers, 500), [0; 0]);
+        timers.resume(900);
+        for due in [906, 916, 926] {
+            assert_eq!(fired(&mut timers, due - 1), [0; 0], "{behavior:?}");
+            assert_eq!(fired(&mut timers, due), [1], "{behavior:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stall_of_any_length_fires_once_where_missed_ticks_are_delayed_or_skipped() {
+    use MissedTickBehavior::{Delay, Skip};
+    for start in STARTS {
+        for stall in [1 << 20, (1 << 30) - 1, 1 << 30, FARTHEST - 1, FARTHEST] {
+            let skip = stall - stall % 10 + 10;
+            for (behavior, next) in [(Delay, stall + 10), (Skip, skip)] {
+                let mut timers: Timers<u8, 64> = Timers::starting_at(start);
+                let id = timers.every(10, 1).unwrap();
+                timers.set_missed_tick_behavior(id, behavior);
+                let at = |ticks: u32| start.wrapping_add(ticks);
+                let (events, report) = fired_within(&mut timers, at(stall), 9);
+                let skipped = (stall - 10) / 10;
+                assert_eq!((events.len(), report.skipped), (1, skipped as usize), "{behavior:?}");
+                assert_eq!(fired(&mut timers, at(next - 1)), [0; 0], "{behavior:?}, {stall}");
+                assert_eq!(fired(&mut timers, at(next)), [1], "{behavior:?}, {stall}");
+            }
+        }
+    }
+}
+
+/// A period and a delay of more than 2^30 ticks each: together they are more than a deadline can be ahead.
+#[test]
+fn the_next_copy_is_at_most_three_quarters_of_a_lap_after_the_one_that_was_late() {
+    use MissedTickBehavior::{Delay, Skip};
+    for start in STARTS {
+        for behavior in [Delay, Skip] {
+            let mut timers: Timers<u8, 64> = Timers::starting_at(start);
+            let id = timers.every(FARTHEST, 1).unwrap();
+            timers.set_missed_tick_behavior(id, behavior);
+            let at = |ticks: u32| start.wrapping_add(ticks);
+            assert_eq!(fired(&mut timers, at(FARTHEST - 1)), [0; 0]);
+            assert_eq!(fired(&mut timers, at(2 * FARTHEST - 1)), [1], "{behavior:?}, late");
+            let next = match behavior {
+                Skip => 2 * FARTHEST,
+                _ => FARTHEST.wrapping_add(3 * (1 << 30) - 1),
+            };
+            assert_eq!(fired(&mut timers, at(next).wrapping_sub(1)), [0; 0], "{behavior:?}");
+            assert_eq!(fired(&mut timers, at(next)), [1], "{behavior:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_missed_is_set_for_periodic_timers_that_are_pending() {
+    use MissedTickBehavior::{Burst, Skip};
+    assert_eq!(MissedTickBehavior::default(), Burst);
+    let mut timers: Timers<u8, 2> = Timers::new();
+    let once = timers.after(5, 1).unwrap();
+    let every = timers.every(5, 2).unwrap();
+    assert!(!timers.set_missed_tick_behavior(once, Skip));
+    assert_eq!(timers.missed_tick_behavior(once), None);
+    assert!(timers.set_missed_tick_behavior(every, Skip));
+    assert_eq!(timers.cancel(every), Some(2));
+    assert!(!timers.set_missed_tick_behavior(every, Burst));
+    assert_eq!(timers.missed_tick_behavior(every), None);
+    // The place is used again, and knows nothing of the one before.
+    let again = timers.every(5, 3).unwrap();
+    assert_eq!(timers.missed_tick_behavior(again), Some(Burst));
+    assert!(!timers.set_missed_tick_behavior(every, Skip), "the id names none");
+    assert_eq!(timers.missed_tick_behavior(again), Some(Burst));
 }
 
 #[test]
@@ -467,6 +636,37 @@ fn a_periodic_timer_goes_on_after_a_panic_of_the_sink() {
     assert_eq!(fired(&mut timers, 6), [1]);
 }
 
+/// A copy that comes back and panics when it is dropped: its timer is as if it had been refused.
+#[test]
+fn a_refused_copy_that_panics_when_dropped_leaves_its_timer_due() {
+    struct Fuse<'a>(&'a Cell<bool>);
+    impl Clone for Fuse<'_> {
+        fn clone(&self) -> Self {
+            Self(self.0)
+        }
+    }
+    impl Drop for Fuse<'_> {
+        fn drop(&mut self) {
+            assert!(!self.0.replace(false), "armed");
+        }
+    }
+    let armed = Cell::new(false);
+    let mut timers: Timers<Fuse<'_>, 3> = Timers::new();
+    let id = timers.every(2, Fuse(&armed)).unwrap();
+    timers.after(2, Fuse(&armed)).unwrap();
+    armed.set(true);
+    assert!(panics(|| timers.tick(2, |event| Err(Full(event)))));
+    assert_eq!((timers.len(), timers.is_pending(id)), (2, true));
+    let mut count = 0;
+    let report = timers.tick(3, |_| {
+        count += 1;
+        Ok(())
+    });
+    assert_eq!((count, report.left, timers.len()), (2, 0, 1));
+    assert_eq!(fired(&mut timers, 4).len(), 1);
+    assert!(timers.cancel(id).is_some());
+}
+
 #[test]
 fn a_clone_that_panics_leaves_its_timer_due() {
     struct Fuse<'a>(&'a Cell<bool>);
@@ -490,7 +690,7 @@ fn a_clone_that_panics_leaves_its_timer_due() {
 enum Step {
     At(i32),
     After(u32),
-    Every(u32),
+    Every(u32, MissedTickBehavior),
     Cancel(usize),
     Tick { by: u32, room: usize },
     Pause,
@@ -508,12 +708,17 @@ fn distance() -> impl Strategy<Value = u32> {
     ]
 }
 
+fn missed() -> impl Strategy<Value = MissedTickBehavior> {
+    use MissedTickBehavior::{Burst, Delay, Skip};
+    prop_oneof![Just(Burst), Just(Delay), Just(Skip)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (distance(), any::<bool>())
             .prop_map(|(by, past)| Step::At(if past { -(by as i32) } else { by as i32 })),
         4 => distance().prop_map(Step::After),
-        2 => distance().prop_map(Step::Every),
+        2 => (distance(), missed()).prop_map(|(by, missed)| Step::Every(by, missed)),
         3 => any::<usize>().prop_map(Step::Cancel),
         9 => (distance(), prop_oneof![3 => Just(64), 1 => 0..4_usize])
             .prop_map(|(by, room)| Step::Tick { by, room }),
@@ -535,6 +740,7 @@ struct Pending {
     deadline: u64,
     sequence: u64,
     period: u64,
+    missed: MissedTickBehavior,
 }
 
 struct Model {
@@ -548,38 +754,53 @@ struct Model {
 }
 
 impl Model {
-    fn schedule(&mut self, id: TimerId, number: u32, ahead: u64, period: u64) {
-        let deadline = self.clock + ahead;
-        self.pending.push(Pending { id, number, deadline, sequence: self.sequence, period });
+    fn schedule(
+        &mut self,
+        id: TimerId,
+        number: u32,
+        ahead: u64,
+        period: u64,
+        missed: MissedTickBehavior,
+    ) {
+        let (deadline, sequence) = (self.clock + ahead, self.sequence);
+        self.pending.push(Pending { id, number, deadline, sequence, period, missed });
         self.sequence += 1;
     }
 
-    fn tick(&mut self, by: u32, room: usize) -> (Vec<u32>, usize) {
-        let mut events = vec![];
+    /// The events, and how many timers are left and how many copies are skipped.
+    fn tick(&mut self, by: u32, room: usize) -> (Vec<u32>, usize, u64) {
+        let (mut events, mut skipped) = (vec![], 0);
         self.told = self.told.wrapping_add(by);
         if self.paused {
-            return (events, 0);
+            return (events, 0, 0);
         }
         let mut left = u64::from(by);
+        let end = self.clock + left;
         loop {
             // In steps, of which none takes the clock further from what is refused than it may be.
             let step = left.min((1 << 30) - 1 - (self.clock - self.reached));
             left -= step;
             self.clock += step;
-            if let Some(refused) = self.catch_up(room, &mut events) {
+            if let Some(refused) = self.catch_up(end, room, &mut events, &mut skipped) {
                 self.reached = refused;
                 let due = self.pending.iter().filter(|timer| timer.deadline <= self.clock);
-                return (events, due.count());
+                return (events, due.count(), skipped);
             }
             self.reached = self.clock;
             if left == 0 {
-                return (events, 0);
+                return (events, 0, skipped);
             }
         }
     }
 
     /// Returns the deadline that was refused.
-    fn catch_up(&mut self, room: usize, events: &mut Vec<u32>) -> Option<u64> {
+    fn catch_up(
+        &mut self,
+        now: u64,
+        room: usize,
+        events: &mut Vec<u32>,
+        skipped: &mut u64,
+    ) -> Option<u64> {
         loop {
             let due = |timer: &&mut Pending| timer.deadline <= self.clock;
             let order = |timer: &&mut Pending| (timer.deadline, timer.sequence);
@@ -589,7 +810,16 @@ impl Model {
             }
             events.push(next.number);
             if next.period > 0 {
-                next.deadline += next.period;
+                let late = now - next.deadline;
+                let ahead = match next.missed {
+                    MissedTickBehavior::Burst => next.period,
+                    MissedTickBehavior::Delay => late + next.period,
+                    MissedTickBehavior::Skip => late + next.period - late % next.period,
+                };
+                if next.missed != MissedTickBehavior::Burst {
+                    *skipped += late / next.period;
+                }
+                next.deadline += ahead.min(3 * (1 << 30) - 1);
                 next.sequence = self.sequence;
                 self.sequence += 1;
             } else {
@@ -616,7 +846,7 @@ fn run<const N: usize>(start: u32, steps: &[Step]) {
                 match timers.at(deadline, sample()) {
                     Ok(id) => {
                         ids.push(id);
-                        model.schedule(id, number, by.max(0) as u64, 0);
+                        model.schedule(id, number, by.max(0) as u64, 0, MissedTickBehavior::Burst);
                     }
                     Err(_) => assert_eq!(model.pending.len(), N),
                 }
@@ -624,14 +854,15 @@ fn run<const N: usize>(start: u32, steps: &[Step]) {
             Step::After(by) => match timers.after(by, sample()) {
                 Ok(id) => {
                     ids.push(id);
-                    model.schedule(id, number, by.into(), 0);
+                    model.schedule(id, number, by.into(), 0, MissedTickBehavior::Burst);
                 }
                 Err(_) => assert_eq!(model.pending.len(), N),
             },
-            Step::Every(by) => match timers.every(by, sample()) {
+            Step::Every(by, missed) => match timers.every(by, sample()) {
                 Ok(id) => {
                     ids.push(id);
-                    model.schedule(id, number, by.max(1).into(), by.max(1).into());
+                    assert!(timers.set_missed_tick_behavior(id, missed));
+                    model.schedule(id, number, by.max(1).into(), by.max(1).into(), missed);
                 }
                 Err(_) => assert_eq!(model.pending.len(), N),
             },
@@ -644,11 +875,12 @@ fn run<const N: usize>(start: u32, steps: &[Step]) {
                 }
             }
             Step::Tick { by, room } => {
-                let (expected, left) = model.tick(by, room);
+                let (expected, left, skipped) = model.tick(by, room);
                 let (events, report) = fired_within(&mut timers, model.told, room);
                 let events: Vec<u32> = events.into_iter().map(|sample| sample.number).collect();
                 assert_eq!(events, expected);
                 assert_eq!((report.fired, report.left), (expected.len(), left));
+                assert_eq!(report.skipped as u64, skipped);
             }
             Step::Pause => {
                 model.paused = true;

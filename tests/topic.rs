@@ -371,6 +371,50 @@ fn a_minimum_interval_holds_across_the_wrap_of_time() {
 }
 
 #[test]
+fn an_earlier_time_counts_as_no_time_passed_of_a_minimum_interval() {
+    let topic: Topic<u32, 4> = Topic::new();
+    for start in [0_u32, 100, i32::MAX as u32, u32::MAX] {
+        for back in [1, 50, i32::MAX as u32, 1 << 31] {
+            let at = |time: u32| start.wrapping_add(time);
+            let mut subscriber = topic.subscribe().selective().min_interval(10);
+            let mut reads_at = |now| {
+                topic.publish(1);
+                subscriber.read_at(now).flatten().count() == 1
+            };
+            assert!(reads_at(at(20)), "the first one");
+            assert!(!reads_at(at(20).wrapping_sub(back)), "start {start}, back {back}");
+            assert!(!reads_at(at(29)) && !reads_at(at(29).wrapping_sub(back)));
+            assert!(reads_at(at(30)), "start {start}, back {back}");
+        }
+    }
+}
+
+#[test]
+fn a_minimum_interval_is_over_after_any_silence() {
+    let topic: Topic<u32, 4> = Topic::new();
+    let mut subscriber = topic.subscribe().selective().min_interval(u32::MAX);
+    topic.publish(1);
+    assert_eq!(subscriber.read_at(5).flatten().count(), 1);
+    // The time is told, and nothing is there to read: three laps of half the counter.
+    for lap in 1..=3_u32 {
+        assert_eq!(subscriber.read_at(5_u32.wrapping_add(lap << 30)).count(), 0);
+        topic.publish(lap);
+        assert_eq!(subscriber.read_at(5_u32.wrapping_add(lap << 30)).flatten().count(), 0);
+    }
+    assert_eq!(subscriber.read_at(3).count(), 0, "a tick before");
+    topic.publish(2);
+    assert_eq!(subscriber.read_at(4).flatten().count(), 1, "2^32 - 1 ticks are over");
+    let mut subscriber = topic.subscribe().selective().min_interval(10);
+    topic.publish(1);
+    assert_eq!(subscriber.read_at(5).flatten().count(), 1);
+    for lap in 1..=4_u64 {
+        assert_eq!(subscriber.read_at(5_u32.wrapping_add((lap << 30) as u32)).count(), 0);
+    }
+    topic.publish(2);
+    assert_eq!(subscriber.read_at(5).flatten().count(), 1, "2^32 ticks are not none");
+}
+
+#[test]
 fn a_masked_subscriber_neither_reads_nor_gates() {
     let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
     let mut subscriber = topic.subscribe().unwrap().selective();

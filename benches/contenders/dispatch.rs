@@ -6,7 +6,7 @@ use bevy_ecs::message::{Message, MessageReader, MessageRegistry, MessageWriter};
 use bevy_ecs::prelude::{IntoScheduleConfigs, Res, ResMut, Resource, Schedule, World};
 use crossbeam_queue::ArrayQueue;
 use heapless::Deque;
-use tickbus::{Budget, Bus, Dispatch, Event};
+use tickbus::{Budget, Bus, Dispatch, Event, Lane};
 
 use super::{CAPACITY, Contender, FRAME, Row, Sample, Sums, frames, leak, sums};
 
@@ -71,6 +71,19 @@ macro_rules! kinds {
             Dispatch::new()$(.on($subject, Game::$handler))*;
 
         static HANDLERS: [fn(&mut Game, &Input); Input::KINDS] = [$(Game::$handler),*];
+
+        /// Publishes a frame of these kinds, in this order.
+        #[inline(always)]
+        fn publish_kinds<R>(kinds: &Kinds, salt: u64, mut publish: impl FnMut(Input) -> R) {
+            for (key, kind) in (0..).zip(kinds) {
+                let Sample { key, value } = Sample::new(key, salt);
+                let (by, amount) = (key as u32, value);
+                publish(match kind {
+                    $($number => Input::$kind { by, amount },)*
+                    _ => unreachable!("eight kinds"),
+                });
+            }
+        }
 
         /// Publishes a frame. The publisher of each kind knows what it publishes.
         #[inline(always)]
@@ -150,7 +163,70 @@ kinds! {
 struct Salt(u64);
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![exclusive(), shared()]
+    vec![exclusive(), shared(), at_random()]
+}
+
+/// The kind of each event of a frame.
+type Kinds = [u8; FRAME as usize];
+
+/// A frame for each salt, so that no branch predictor learns the order by heart.
+fn random_kinds() -> &'static [Kinds; 8] {
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut kind = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 32) as u8 % 8
+    };
+    leak(core::array::from_fn(|_| core::array::from_fn(|_| kind())))
+}
+
+fn at_random() -> Row {
+    let kinds = random_kinds();
+    let expected = || {
+        sums(|salt| {
+            let mut game = Game::default();
+            publish_kinds(&kinds[salt as usize], salt, |input| game.handle(&input));
+            game.sum()
+        })
+    };
+    let lane = || {
+        let lane = leak(Lane::<Input, CAPACITY>::new());
+        let producer = lane.producer().expect("the only producer");
+        (producer, lane.consumer().expect("the only consumer"))
+    };
+    let contenders = vec![
+        frame_of("tickbus Lane, tick", expected(), lane(), |(producer, consumer), game, salt| {
+            publish_kinds(&kinds[salt as usize], salt, |input| producer.publish(input));
+            let report = TABLE.tick(game, consumer, Budget::events(CAPACITY));
+            assert_eq!(report.handled, FRAME as usize);
+        }),
+        frame_of("rtrb + [fn; 8]", expected(), rtrb::RingBuffer::new(CAPACITY), {
+            |(producer, consumer), game, salt| {
+                publish_kinds(&kinds[salt as usize], salt, |input| producer.push(input));
+                let chunk = consumer.read_chunk(consumer.slots()).expect("counted");
+                let (first, second) = chunk.as_slices();
+                let inputs = first.iter().chain(second);
+                inputs.for_each(|input: &Input| HANDLERS[input.kind()](game, input));
+                chunk.commit_all();
+            }
+        }),
+        frame_of("tickbus Lane + match", expected(), lane(), |(producer, consumer), game, salt| {
+            publish_kinds(&kinds[salt as usize], salt, |input| producer.publish(input));
+            consumer.drain().for_each(|input| game.handle(&input));
+        }),
+        frame_of(
+            "tickbus Bus, exclusive, tick",
+            expected(),
+            Box::new(Bus::<Input, CAPACITY>::new()),
+            |bus, game, salt| {
+                publish_kinds(&kinds[salt as usize], salt, |input| bus.publish_mut(input));
+                let report = TABLE.tick(game, &mut **bus, Budget::events(CAPACITY));
+                assert_eq!(report.handled, FRAME as usize);
+            },
+        ),
+    ];
+    Row { name: "frame of 1000 in 8 kinds at random", elements: FRAME, contenders }
 }
 
 fn exclusive() -> Row {
@@ -246,11 +322,20 @@ fn expected() -> Sums {
 /// A frame that starts from a new game. The compiler must not keep the game in registers.
 fn frame<S: 'static>(
     name: &'static str,
+    queue: S,
+    frame: impl Fn(&mut S, &mut Game, u64) + 'static,
+) -> Contender {
+    frame_of(name, expected(), queue, frame)
+}
+
+fn frame_of<S: 'static>(
+    name: &'static str,
+    expected: Sums,
     mut queue: S,
     frame: impl Fn(&mut S, &mut Game, u64) + 'static,
 ) -> Contender {
     let mut game = Box::new(Game::default());
-    frames(name, expected(), move |salt| {
+    frames(name, expected, move |salt| {
         *game = Game::default();
         frame(&mut queue, black_box(&mut *game), salt);
         game.sum()

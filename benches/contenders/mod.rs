@@ -3,6 +3,7 @@
 mod bevy;
 mod dispatch;
 mod fan_out;
+mod polled;
 mod publish;
 mod saturated;
 mod threads;
@@ -42,6 +43,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(dispatch::rows());
     rows.extend(fan_out::rows());
     rows.extend(threads::rows());
+    rows.extend(polled::rows());
     rows.extend(saturated::rows());
     rows.extend(bevy::rows());
     rows.extend(timers::rows());

@@ -15,7 +15,14 @@ use tickbus::{Bus, Lane};
 use super::{BATCH, CAPACITY, Contender, FRAME, Row, Sample, Sums, frames, leak, sums};
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![exclusive(), shared(), shared_in_batches(), single_producer(), empty()]
+    vec![
+        exclusive(),
+        shared(),
+        shared_in_batches(),
+        single_producer(),
+        single_producer_to_vector(),
+        empty(),
+    ]
 }
 
 /// One context owns both ends.
@@ -189,6 +196,46 @@ fn single_producer() -> Row {
         array(),
     ];
     Row { name: "publish and drain, single producer", elements: FRAME, contenders }
+}
+
+/// What is drained goes to the end of a vector, and is folded there.
+fn single_producer_to_vector() -> Row {
+    let fold = |events: &mut Vec<Sample>, sum| {
+        let sum = events.iter().fold(sum, |sum, event| event.fold(sum));
+        events.clear();
+        sum
+    };
+    let lane = leak(Lane::<Sample, CAPACITY>::new());
+    let producer = lane.producer().expect("the only producer");
+    let consumer = lane.consumer().expect("the only consumer");
+    let contenders = vec![
+        frame(
+            "tickbus Lane, append_to",
+            (producer, consumer, Vec::with_capacity(CAPACITY)),
+            |(producer, ..), event| producer.publish(event),
+            move |(_, consumer, events), sum| {
+                consumer.drain().append_to(events);
+                fold(events, sum)
+            },
+        ),
+        {
+            let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+            frame(
+                "rtrb, read in chunks",
+                (producer, consumer, Vec::with_capacity(CAPACITY)),
+                |(producer, ..), event| producer.push(event),
+                move |(_, consumer, events), sum| {
+                    let chunk = consumer.read_chunk(consumer.slots()).expect("counted");
+                    let (first, second) = chunk.as_slices();
+                    events.extend_from_slice(first);
+                    events.extend_from_slice(second);
+                    chunk.commit_all();
+                    fold(events, sum)
+                },
+            )
+        },
+    ];
+    Row { name: "publish and append to a vector, single producer", elements: FRAME, contenders }
 }
 
 /// Asking a bus that has nothing.

@@ -6,12 +6,18 @@ use crossbeam_queue::ArrayQueue;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pubsub::{PubSubChannel, WaitResult};
 use heapless::{Deque, HistoryBuf};
-use tickbus::{Bus, DropOldest};
+use tickbus::{Bus, DropOldest, Lane};
 
 use super::{CAPACITY, Contender, FRAME, Row, Sample, frames, leak, sums};
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![drop_oldest_exclusive(), drop_oldest_shared(), refused_exclusive(), refused_shared()]
+    vec![
+        drop_oldest_exclusive(),
+        drop_oldest_shared(),
+        refused_exclusive(),
+        refused_shared(),
+        refused_single(),
+    ]
 }
 
 fn drop_oldest_exclusive() -> Row {
@@ -99,6 +105,22 @@ fn refused_shared() -> Row {
         refused("heapless mpmc", (), |(), event| mpmc.enqueue(event).err()),
     ];
     Row { name: "refused publish, shared", elements: FRAME, contenders }
+}
+
+fn refused_single() -> Row {
+    let lane = leak(Lane::<Sample, CAPACITY>::new());
+    let (rtrb, held) = rtrb::RingBuffer::new(CAPACITY);
+    leak(held);
+    let contenders = vec![
+        refused("tickbus Lane", lane.producer().expect("the only producer"), |producer, event| {
+            producer.publish(event).err().map(|full| full.0)
+        }),
+        refused("rtrb", rtrb, |producer, event| match producer.push(event) {
+            Ok(()) => None,
+            Err(rtrb::PushError::Full(event)) => Some(event),
+        }),
+    ];
+    Row { name: "refused publish, single producer", elements: FRAME, contenders }
 }
 
 /// Publishes into a full ring; after each run, what is left must be the newest events in order.

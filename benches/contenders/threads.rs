@@ -21,7 +21,7 @@ use tickbus::{Bus, Full, Lane};
 use super::{BATCH, CAPACITY, Contender, Row, Sample, leak};
 
 /// Events of one iteration, from all producers together.
-const EVENTS: u64 = 200_000;
+pub(super) const EVENTS: u64 = 200_000;
 
 /// The bit of a key that names the producer.
 const PRODUCER: u32 = 63;
@@ -274,6 +274,27 @@ fn shared(
 /// would take turns and never meet. This thread stays free, for a spawned one inherits its pin.
 fn race<P: Send + 'static, C: Send + 'static>(
     name: &'static str,
+    producers: Vec<P>,
+    consumer: C,
+    produce: impl Fn(&mut P, Share) + Sync + 'static,
+    consume: impl Fn(&mut C, &mut Check) + Sync + 'static,
+) -> Contender {
+    race_at(Pace::Ticks, name, producers, consumer, produce, consume)
+}
+
+/// When the consumer asks again.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Pace {
+    /// Lets something pile up, as a tick does: one who asks again at once takes event by event what is
+    /// published meanwhile, and both sides then wait for cache lines only.
+    Ticks,
+    /// At once, and after a spin hint when nothing came.
+    Polls,
+}
+
+pub(super) fn race_at<P: Send + 'static, C: Send + 'static>(
+    pace: Pace,
+    name: &'static str,
     mut producers: Vec<P>,
     mut consumer: C,
     produce: impl Fn(&mut P, Share) + Sync + 'static,
@@ -295,13 +316,17 @@ fn race<P: Send + 'static, C: Send + 'static>(
                 line.wait(0);
                 let start = Instant::now();
                 let mut check = Check::default();
+                let mut idle = 0_u32;
                 while check.seen() < EVENTS {
                     let before = check.seen();
                     consume(consumer, &mut check);
-                    // One who asks again at once takes event by event what is published meanwhile, and
-                    // both sides then wait for cache lines only: let something pile up, as a tick does.
-                    if check.seen() - before < BATCH as u64 {
+                    let taken = check.seen() - before;
+                    if pace == Pace::Ticks && taken < BATCH as u64 {
                         wait(start);
+                    } else if taken == 0 {
+                        hint::spin_loop();
+                        idle += 1;
+                        assert!(idle != 1 << 31, "the other side has stopped");
                     }
                 }
                 let elapsed = start.elapsed();
@@ -315,13 +340,13 @@ fn race<P: Send + 'static, C: Send + 'static>(
 }
 
 /// What one producer publishes.
-struct Share {
+pub(super) struct Share {
     first: u64,
     events: u64,
 }
 
 impl Share {
-    fn each(self, mut publish: impl FnMut(Sample) -> bool) {
+    pub(super) fn each(self, mut publish: impl FnMut(Sample) -> bool) {
         let start = Instant::now();
         for key in self.first..self.first + self.events {
             let event = Sample::new(key, 0);
@@ -354,7 +379,7 @@ impl Share {
 }
 
 /// What the consumer has seen: the next key of each producer, and any bit that was ever wrong.
-struct Check {
+pub(super) struct Check {
     next: [u64; 2],
     wrong: u64,
 }
@@ -366,13 +391,13 @@ impl Default for Check {
 }
 
 impl Check {
-    fn see(&mut self, event: Sample) {
+    pub(super) fn see(&mut self, event: Sample) {
         let next = &mut self.next[(event.key >> PRODUCER) as usize];
         self.wrong |= (event.key ^ *next) | (event.value ^ Sample::value(event.key));
         *next += 1;
     }
 
-    fn take_all(&mut self, mut take: impl FnMut() -> Option<Sample>) {
+    pub(super) fn take_all(&mut self, mut take: impl FnMut() -> Option<Sample>) {
         while let Some(event) = take() {
             self.see(event);
         }
@@ -392,17 +417,17 @@ fn wait(start: Instant) {
 }
 
 /// Puts each thread on its core, then lets all go at the same moment, without sleeping.
-struct StartLine<'a> {
+pub(super) struct StartLine<'a> {
     missing: AtomicUsize,
     cores: &'a [CoreId],
 }
 
 impl<'a> StartLine<'a> {
-    const fn new(threads: usize, cores: &'a [CoreId]) -> Self {
+    pub(super) const fn new(threads: usize, cores: &'a [CoreId]) -> Self {
         Self { missing: AtomicUsize::new(threads), cores }
     }
 
-    fn wait(&self, thread: usize) {
+    pub(super) fn wait(&self, thread: usize) {
         if let Some(core) = self.cores.iter().cycle().nth(thread) {
             core_affinity::set_for_current(*core);
         }

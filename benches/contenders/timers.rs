@@ -255,7 +255,7 @@ fn load<S: Store + 'static>(
 fn idle() -> Row {
     const AHEAD: u32 = 1 << 14;
 
-    fn contender<S: Store + 'static>(name: &'static str) -> Contender {
+    fn contender<S: Store + 'static>(name: &'static str, pending: u32) -> Contender {
         let mut store = S::new(AHEAD);
         let mut now = AHEAD;
         let run = Box::new(move |iterations| {
@@ -263,7 +263,7 @@ fn idle() -> Row {
             for _ in 0..iterations {
                 if now == AHEAD {
                     store = S::new(AHEAD);
-                    (0..PENDING).for_each(|number| {
+                    (0..pending).for_each(|number| {
                         store.schedule(AHEAD + number, Sample::default());
                     });
                     now = 0;
@@ -285,9 +285,10 @@ fn idle() -> Row {
     }
 
     let contenders = vec![
-        contender::<Box<Timers<Sample, 12_000>>>("tickbus Timers"),
-        contender::<Wheel>("wheel of Vec, one lap"),
-        contender::<Heap>("BinaryHeap"),
+        contender::<Box<Timers<Sample, 12_000>>>("tickbus Timers", PENDING),
+        contender::<Box<Timers<Sample, 12_000>>>("tickbus Timers, 100 pending", 100),
+        contender::<Wheel>("wheel of Vec, one lap", PENDING),
+        contender::<Heap>("BinaryHeap", PENDING),
     ];
     Row { name: "10,000 timers: tick with nothing due", elements: FRAME, contenders }
 }

@@ -21,6 +21,53 @@ pub struct TimerId {
     number: u32,
 }
 
+/// What a [periodic](Timers::every) timer does about the ticks it has missed, in the words of `tokio`.
+///
+/// A timer has missed ticks if a [tick](Timers::tick) hands its event out later than at its deadline: the
+/// tick came late, or the sink had refused the event. Say how with
+/// [`set_missed_tick_behavior`](Timers::set_missed_tick_behavior).
+///
+/// The behaviours are those of `tokio`, which however forgives 5 ms: here one tick is late.
+///
+/// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines that have
+/// passed, and [`Fired::skipped`] counts the others.
+///
+/// # Examples
+///
+/// A period of 10, and a tick that comes at 35 instead of 10:
+///
+/// ```
+/// use tickbus::{MissedTickBehavior, Timers};
+///
+/// let times = |behavior| {
+///     let mut timers: Timers<(), 1> = Timers::new();
+///     let id = timers.every(10, ()).unwrap();
+///     assert!(timers.set_missed_tick_behavior(id, behavior));
+///     let mut times = vec![];
+///     for now in 35..=60 {
+///         let _ = timers.tick(now, |()| Ok(times.push(now)));
+///     }
+///     times
+/// };
+///
+/// assert_eq!(times(MissedTickBehavior::Burst), [35, 35, 35, 40, 50, 60]);
+/// assert_eq!(times(MissedTickBehavior::Delay), [35, 45, 55]);
+/// assert_eq!(times(MissedTickBehavior::Skip), [35, 40, 50, 60]);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum MissedTickBehavior {
+    /// Fires every copy it has missed at once. The deadlines stay multiples of the period from the start.
+    /// The default.
+    #[default]
+    Burst,
+    /// Fires once, and again a period after that. Two copies are never less than a period apart.
+    Delay,
+    /// Fires once, and again at the next multiple of the period from the start. A multiple that falls on
+    /// the moment of firing is passed over.
+    Skip,
+}
+
 /// What a [tick](Timers::tick) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a report tells what is due and has found no room"]
@@ -30,6 +77,8 @@ pub struct Fired {
     pub fired: usize,
     /// Timers that are due and wait, because the sink refused an event.
     pub left: usize,
+    /// Copies that periodic timers have left out, as [`MissedTickBehavior`] says. At most `usize::MAX`.
+    pub skipped: usize,
 }
 
 /// Why an event was not scheduled. It comes back untouched.
@@ -81,7 +130,7 @@ impl<E> Error for Unscheduled<E> {}
 ///
 /// Time is whatever the caller counts: milliseconds, frames, timer interrupts. It is a `u32` that may
 /// wrap, moves only by [`tick`](Self::tick), and stands still while the store is
-/// [paused](Self::pause).
+/// [paused](Self::pause). An earlier time than the one before, by up to 2^31 ticks, counts as no time passed.
 ///
 /// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. It
 /// takes 20 bytes for each timer beside the event and its tag, and about 500 for itself.
@@ -248,7 +297,8 @@ impl<E, const N: usize> Timers<E, N> {
     /// [tick](Self::tick), until it is [cancelled](Self::cancel).
     ///
     /// The times do not drift: a tick that comes late fires every copy it has missed, each in its place
-    /// among the others. A period of 0 counts as 1.
+    /// among the others, unless [`set_missed_tick_behavior`](Self::set_missed_tick_behavior) says
+    /// otherwise. A period of 0 counts as 1.
     ///
     /// # Errors
     ///
@@ -262,6 +312,55 @@ impl<E, const N: usize> Timers<E, N> {
         self.clone = Some(E::clone);
         let period = period.max(1);
         self.schedule(period, period, event)
+    }
+
+    /// Sets what a periodic timer does about ticks that it misses from now on. Returns whether there is such
+    /// a timer: `false` if it was cancelled, or fires once.
+    ///
+    /// Without it a timer [bursts](MissedTickBehavior::Burst). The next copy is at most 3 · 2^30 - 1 ticks
+    /// after the deadline of the one that was late, which can only matter if the period and the delay have
+    /// more than 2^30 ticks each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{MissedTickBehavior, Timers};
+    ///
+    /// let mut timers: Timers<&str, 4> = Timers::new();
+    /// let blink = timers.every(10, "blink")?;
+    /// timers.set_missed_tick_behavior(blink, MissedTickBehavior::Skip);
+    ///
+    /// // The debugger had stopped the program.
+    /// let report = timers.tick(5_005, |_| Ok(()));
+    /// assert_eq!((report.fired, report.skipped), (1, 499));
+    /// assert_eq!(timers.tick(5_010, |_| Ok(())).fired, 1);
+    /// # Ok::<(), tickbus::Unscheduled<&str>>(())
+    /// ```
+    pub fn set_missed_tick_behavior(
+        &mut self,
+        timer: TimerId,
+        behavior: MissedTickBehavior,
+    ) -> bool {
+        if self.missed_tick_behavior(timer).is_none() {
+            return false;
+        }
+        if let Content::Pending(missed, _) = &mut self.node(timer.link).event {
+            *missed = behavior;
+        }
+        true
+    }
+
+    /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled, or fires
+    /// once.
+    #[must_use]
+    pub fn missed_tick_behavior(&self, timer: TimerId) -> Option<MissedTickBehavior> {
+        let node = self.nodes.get(usize::from(timer.link))?;
+        match node.event {
+            Content::Pending(missed, _) if node.number == timer.number && node.period > 0 => {
+                Some(missed)
+            }
+            _ => None,
+        }
     }
 
     /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. No effect on
@@ -288,8 +387,8 @@ impl<E, const N: usize> Timers<E, N> {
         self.paused = true;
     }
 
-    /// Lets the time go on from where it stopped; the counter shows `now`. No effect on a store that is
-    /// not paused.
+    /// Lets the time go on from where it stopped; the counter shows `now`, which may be earlier than before.
+    /// No effect on a store that is not paused.
     pub const fn resume(&mut self, now: u32) {
         if self.paused {
             self.paused = false;
@@ -340,7 +439,8 @@ impl<E, const N: usize> Timers<E, N> {
         let deadline = self.clock.wrapping_add(ahead);
         let number = self.scheduled;
         self.scheduled = number.wrapping_add(1);
-        *self.node(link) = Node { event: Content::Pending(event), period, number };
+        let event = Content::Pending(MissedTickBehavior::Burst, event);
+        *self.node(link) = Node { event, period, number };
         self.append(link, deadline);
         Ok(TimerId { link, number })
     }
@@ -373,7 +473,7 @@ impl<E, const N: usize> Timers<E, N> {
     #[must_use]
     pub fn is_pending(&self, timer: TimerId) -> bool {
         self.nodes.get(usize::from(timer.link)).is_some_and(|node| {
-            node.number == timer.number && matches!(node.event, Content::Pending(_))
+            node.number == timer.number && matches!(node.event, Content::Pending(..))
         })
     }
 
@@ -384,8 +484,9 @@ impl<E, const N: usize> Timers<E, N> {
     /// finds room. Nothing is lost, and no timer overtakes another. To bound a tick, refuse what goes
     /// beyond.
     ///
-    /// Call it at least every `i32::MAX` ticks. A counter that goes back counts as one that stands
-    /// still, and the time never gets 2^30 ticks ahead of a timer that is refused. Counting those left looks at every timer, and is done only when the sink refuses.
+    /// Call it at least every `i32::MAX` ticks: an earlier `now` than the one before, by up to 2^31 ticks,
+    /// counts as no time passed. The time never gets 2^30 ticks ahead of a timer that is refused. Counting
+    /// those left looks at every timer, and is done only when the sink refuses.
     ///
     /// # Panics
     ///
@@ -426,10 +527,11 @@ impl<E, const N: usize> Timers<E, N> {
         if self.paused {
             return report;
         }
+        let end = self.clock.wrapping_add(passed);
         loop {
             let step = passed.min(FARTHEST_BEHIND - self.clock.wrapping_sub(self.elapsed));
             self.clock = self.clock.wrapping_add(step);
-            if !self.catch_up(&mut report.fired, &mut sink) {
+            if !self.catch_up(end, &mut report, &mut sink) {
                 report.left = self.due();
                 return report;
             }

@@ -20,7 +20,7 @@
 //!
 //! # Why a wheel
 //!
-//! 10,000 timers pending on a host, nanoseconds for each, beside the heap of the standard library and
+//! 10,000 timers pending on a host, nanoseconds for each (medians), beside the heap of the standard library and
 //! the least that fires in order: a `Vec` for each tick, which cannot cancel, allocates, and goes no further
 //! than one lap. `benches/contenders/timers.rs` has the code.
 //!
@@ -34,7 +34,7 @@
 
 use core::mem;
 
-use super::Timers;
+use super::{Fired, MissedTickBehavior, Timers};
 use crate::Full;
 
 /// Bits of a time that tell the slot, on each level but the lowest.
@@ -56,11 +56,16 @@ pub(super) const fn at(link: Link) -> usize {
     link as usize
 }
 
+/// The most ticks from a deadline of a periodic timer to the next one. Less than three quarters of a lap of
+/// the counter, and more than a tick can be late: `FARTHEST_BEHIND` and `FARTHEST` together.
+const FARTHEST_NEXT: u32 = 3 * (1 << 30) - 1;
+
 /// The event of a node. Not an `Option`, whose `None` need not be zero.
 #[repr(u8)]
 pub(super) enum Content<E> {
     Free,
-    Pending(E),
+    /// In this order a byte beside the tag, where most events leave a gap.
+    Pending(MissedTickBehavior, E),
 }
 
 pub(super) struct Node<E> {
@@ -109,11 +114,13 @@ impl<E, const N: usize> Timers<E, N> {
         (time & (Self::NEAR - 1)) as usize
     }
 
-    /// Turns the wheel to the clock. Whether the sink took all events.
+    /// Turns the wheel to the clock; `now` is where the clock will be at the end of the tick. Whether the
+    /// sink took all events.
     #[inline]
     pub(super) fn catch_up(
         &mut self,
-        fired: &mut usize,
+        now: u32,
+        report: &mut Fired,
         sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
     ) -> bool {
         loop {
@@ -130,7 +137,7 @@ impl<E, const N: usize> Timers<E, N> {
                 }
                 if self.near[slot] != 0 {
                     self.elapsed = block | slot as u32;
-                    if !self.fire(slot, fired, sink) {
+                    if !self.fire(slot, now, report, sink) {
                         return false;
                     }
                 }
@@ -182,12 +189,14 @@ impl<E, const N: usize> Timers<E, N> {
 
     /// Fires the timers of a slot of the lowest level, until the sink refuses. Whether it took all.
     ///
-    /// Before the sink is called the timer has left the list, in case the sink panics.
+    /// Before the sink is called the timer has left the list, in case the sink panics. What the sink gives
+    /// back of a periodic timer is dropped last, in case that panics.
     #[inline]
     fn fire(
         &mut self,
         slot: usize,
-        fired: &mut usize,
+        now: u32,
+        report: &mut Fired,
         sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
     ) -> bool {
         let last = self.near[slot] - 1;
@@ -201,30 +210,27 @@ impl<E, const N: usize> Timers<E, N> {
             } else {
                 self.next[at(last)] = next;
             }
-            let refused = if let Some(event) = again {
+            if let Some((event, missed)) = again {
                 let deadline = self.elapsed;
-                let next = deadline.wrapping_add(period);
-                self.append(link, next);
-                sink(event).is_err() && {
+                let (ahead, skipped) = missed.next(now.wrapping_sub(deadline), period);
+                self.append(link, deadline.wrapping_add(ahead));
+                let taken = sink(event);
+                if taken.is_err() {
                     self.unlink(link);
                     self.place[at(link)].deadline = deadline;
-                    true
+                    self.prepend(link, slot);
+                    return false;
                 }
+                report.skipped = report.skipped.saturating_add(skipped as usize);
             } else {
                 let event = self.release(link);
-                match sink(event) {
-                    Ok(()) => false,
-                    Err(Full(event)) => {
-                        self.restore(link, event);
-                        true
-                    }
+                if let Err(Full(event)) = sink(event) {
+                    self.restore(link, event);
+                    self.prepend(link, slot);
+                    return false;
                 }
-            };
-            if refused {
-                self.prepend(link, slot);
-                return false;
             }
-            *fired += 1;
+            report.fired += 1;
             if link == last {
                 return true;
             }
@@ -232,10 +238,10 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// The event of a periodic timer.
-    fn copy(&self, link: Link) -> E {
+    /// The event of a periodic timer, and what becomes of those it has missed.
+    fn copy(&self, link: Link) -> (E, MissedTickBehavior) {
         match (&self.nodes[usize::from(link)].event, self.clone) {
-            (Content::Pending(event), Some(clone)) => clone(event),
+            (Content::Pending(missed, event), Some(clone)) => (clone(event), *missed),
             _ => unreachable!("a periodic timer has an event that can be cloned"),
         }
     }
@@ -243,7 +249,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// How many timers are due.
     pub(super) fn due(&self) -> usize {
         let lag = self.clock.wrapping_sub(self.elapsed);
-        let pending = |node: &Node<E>| matches!(node.event, Content::Pending(_));
+        let pending = |node: &Node<E>| matches!(node.event, Content::Pending(..));
         let due = |place: &Place| place.deadline.wrapping_sub(self.elapsed) <= lag;
         let nodes = self.nodes.iter().zip(&self.place).take(usize::from(self.used));
         nodes.filter(|(node, place)| pending(node) && due(place)).count()
@@ -343,15 +349,29 @@ impl<E, const N: usize> Timers<E, N> {
         self.len -= 1;
         self.next[at(link)] = free;
         match mem::replace(&mut self.node(link).event, Content::Free) {
-            Content::Pending(event) => event,
+            Content::Pending(_, event) => event,
             Content::Free => unreachable!("a free node in a list"),
         }
     }
 
-    /// Undoes `release`, which was the last thing that happened.
+    /// Undoes `release`, which was the last thing that happened, for a timer that fires once.
     fn restore(&mut self, link: Link, event: E) {
-        self.node(link).event = Content::Pending(event);
+        self.node(link).event = Content::Pending(MissedTickBehavior::Burst, event);
         self.free = self.next[at(link)];
         self.len += 1;
+    }
+}
+
+impl MissedTickBehavior {
+    /// How far behind its deadline a periodic timer fires again when it is handed out so `late`, and how
+    /// many deadlines it passes over.
+    #[inline]
+    fn next(self, late: u32, period: u32) -> (u32, u32) {
+        let ahead = match self {
+            Self::Burst => return (period, 0),
+            Self::Delay => late.saturating_add(period),
+            Self::Skip => (late - late % period).saturating_add(period),
+        };
+        (ahead.min(FARTHEST_NEXT), late / period)
     }
 }

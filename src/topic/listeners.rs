@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::sync::{AtomicWord, Relaxed};
+use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 use crate::{Dispatch, Event, Verdict};
 
 /// A table of handlers that the publisher calls, in its own context, instead of queueing: the cheapest
@@ -75,16 +75,20 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Listeners<E, C, K,
     /// any were called.
     #[inline]
     pub fn call(&self, context: &mut C, event: &E) -> bool {
-        self.masked.load(Relaxed) == 0 && self.table.call(context, event)
+        // Pairs with `set_masked`.
+        self.masked.load(Acquire) == 0 && self.table.call(context, event)
     }
 
-    /// From now on calls nobody, or everybody again. May be done in any context; calls that have begun
-    /// go on.
+    /// Masks the handlers, so that no call that begins from now on reaches them, or unmasks them. May be
+    /// done in any context; calls that have begun go on.
+    ///
+    /// Handlers that are called because they were unmasked find what was prepared for them before.
     pub fn set_masked(&self, masked: bool) {
-        self.masked.store(masked.into(), Relaxed);
+        // Pairs with `call`.
+        self.masked.store(masked.into(), Release);
     }
 
-    /// Whether nobody is called.
+    /// Whether the handlers are masked.
     #[must_use]
     pub fn is_masked(&self) -> bool {
         self.masked.load(Relaxed) != 0

@@ -37,8 +37,9 @@ pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many> {
     nth: u32,
     until_next: u32,
     interval: u32,
-    /// When the last event was read.
-    last: Option<u32>,
+    /// The latest time that was told, and how long before it the last event was read, if so long.
+    told: Option<u32>,
+    since: u32,
     masked: bool,
     skipped: usize,
 }
@@ -90,7 +91,8 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
             nth: 1,
             until_next: 0,
             interval: 0,
-            last: None,
+            told: None,
+            since: u32::MAX,
             masked: false,
             skipped: 0,
         }
@@ -111,7 +113,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     }
 
     /// Reads no event less than `interval` after the last one, in whatever unit
-    /// [`read_at`](Self::read_at) is told the time. The time is that of reading.
+    /// [`read_at`](Self::read_at) is told the time. The time is that of reading, and moves only by it.
     ///
     /// # Examples
     ///
@@ -140,25 +142,33 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     ///
     /// As for [`Subscriber::read`]: an item is [`Lagged`] where events were overwritten.
     pub fn read(&mut self) -> Selected<'_, 'a, E, F, P> {
-        self.read_with(None)
+        self.read_with(false)
     }
 
     /// Reads at the time `now`, which may wrap.
+    ///
+    /// Call it at least every `i32::MAX` ticks: an earlier `now` than the one before, by up to 2^31 ticks,
+    /// counts as no time passed.
     ///
     /// # Errors
     ///
     /// As for [`read`](Self::read).
     pub fn read_at(&mut self, now: u32) -> Selected<'_, 'a, E, F, P> {
-        self.read_with(Some(now))
+        let passed = self.told.map_or(0, |told| now.wrapping_sub(told));
+        if passed <= i32::MAX as u32 {
+            self.told = Some(now);
+            self.since = self.since.saturating_add(passed);
+        }
+        self.read_with(true)
     }
 
-    fn read_with(&mut self, now: Option<u32>) -> Selected<'_, 'a, E, F, P> {
+    fn read_with(&mut self, is_timed: bool) -> Selected<'_, 'a, E, F, P> {
         let mut end = self.subscriber.ring.end();
         if self.masked {
             end = self.subscriber.ring.committed();
             self.skip_to(end);
         }
-        Selected { selective: self, now, end }
+        Selected { selective: self, is_timed, end }
     }
 
     /// While masked, nothing is read: what has not been read yet and what is published meanwhile is
@@ -218,7 +228,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
         self.skipped = self.skipped.wrapping_add(skipped as usize);
     }
 
-    fn takes(&mut self, event: &E, now: Option<u32>) -> bool {
+    fn takes(&mut self, event: &E, is_timed: bool) -> bool {
         if !(self.wanted)(event) {
             return false;
         }
@@ -227,12 +237,12 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
             return false;
         }
         self.until_next = self.nth - 1;
-        if let (Some(now), Some(last)) = (now, self.last)
-            && now.wrapping_sub(last) < self.interval
-        {
-            return false;
+        if is_timed {
+            if self.since < self.interval {
+                return false;
+            }
+            self.since = 0;
         }
-        self.last = now.or(self.last);
         true
     }
 }
@@ -253,7 +263,7 @@ impl<E: Copy, F, P: Publishers> fmt::Debug for Selective<'_, E, F, P> {
 #[must_use = "nothing is read until it is iterated over"]
 pub struct Selected<'s, 'a, E: Copy, F, P: Publishers = Many> {
     selective: &'s mut Selective<'a, E, F, P>,
-    now: Option<u32>,
+    is_timed: bool,
     end: Word,
 }
 
@@ -264,7 +274,7 @@ impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers> Iterator for Selected<'_, '_,
         loop {
             let found = self.selective.subscriber.next_before(self.end)?;
             match found {
-                Ok(event) if !self.selective.takes(&event, self.now) => {
+                Ok(event) if !self.selective.takes(&event, self.is_timed) => {
                     self.selective.skipped = self.selective.skipped.wrapping_add(1);
                 }
                 found => return Some(found),

@@ -9,6 +9,7 @@
 //! ThreadSanitizer knows nothing of fences: what only a fence orders is the business of `loom`.
 
 mod event;
+mod hold;
 mod queues;
 mod threads;
 mod topics;
@@ -20,6 +21,9 @@ use std::env;
 fn main() {
     let events = env::args().nth(1).map_or(100_000, |events| events.parse().expect("a number"));
     // What waits is slow: most of it goes to sleep.
-    let cases = queues::run(events) + topics::run(events) + waits::run(events.div_ceil(10));
+    let cases = queues::run(events)
+        + topics::run(events)
+        + hold::run(events)
+        + waits::run(events.div_ceil(10));
     println!("{cases} cases of {} events each: nothing found", 2 * events);
 }
