@@ -23,6 +23,8 @@ use tickbus::{
     Wait, WhenFull,
 };
 
+const LONG: Duration = Duration::from_secs(60);
+
 fn numbered(n: usize) -> Envelope {
     Envelope::unstamped("n").unwrap().with_source(n.to_string())
 }
@@ -79,37 +81,100 @@ fn a_drain_that_stops_early_leaves_the_rest_in_order_and_counted() {
     }
 }
 
-/// What went back is more than the capacity says, for the moment; nothing of it is lost, and nothing more
-/// comes in.
+fn step(drain: &mut impl Iterator<Item = Arc<Envelope>>) -> Option<usize> {
+    drain.next().as_deref().map(number)
+}
+
 #[test]
-fn what_a_drain_puts_back_is_not_lost_to_what_came_meanwhile() {
+fn unfinished_drains_leave_the_order_as_it_was() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+        for others in [1, 2, 5] {
+            let bus = SubjectBus::new();
+            let subscription = open(&bus, 70, when_full);
+            publish(&bus, 0..70);
+            let mut drains: Vec<_> = (0..=others).map(|_| subscription.drain()).collect();
+            for (n, drain) in drains.iter_mut().enumerate() {
+                assert_eq!(step(drain), Some(n));
+            }
+            drop(drains);
+            assert_eq!(drained(&subscription), (others + 1..70).collect::<Vec<_>>());
+            conserved(&bus);
+        }
+    }
+}
+
+#[test]
+fn a_drain_keeps_nothing_from_other_receivers() {
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 4, WhenFull::DropNewest);
+    let subscription = open(&bus, 64, WhenFull::DropNewest);
+    publish(&bus, 0..6);
+    let (mut one, mut two) = (subscription.drain(), subscription.drain());
+    assert_eq!((step(&mut one), step(&mut two)), (Some(0), Some(1)));
+    assert_eq!(subscription.try_recv().as_deref().map(number), Ok(2));
+    assert_eq!((subscription.stats().received, subscription.stats().pending), (3, 3));
+    assert_eq!((step(&mut two), step(&mut one)), (Some(3), Some(4)));
+    let mut stream = subscription.stream();
+    assert_eq!(poll(&mut stream, Waker::noop()), Poll::Ready(Some(5)));
+    assert_eq!((step(&mut one), step(&mut two)), (None, None));
+}
+
+#[test]
+fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+        let bus = SubjectBus::new();
+        let subscription = open(&bus, 2, when_full);
+        for n in 0..40 {
+            publish(&bus, [3 * n, 3 * n + 1, 3 * n + 2]);
+            let mut drain = subscription.drain();
+            assert!(drain.next().is_some());
+            publish(&bus, [1000 + n, 2000 + n]);
+            drop(drain);
+            let stats = subscription.stats();
+            assert_eq!((stats.pending, stats.high_water), (2, 2), "{when_full}");
+            conserved(&bus);
+        }
+    }
+}
+
+#[test]
+fn drop_oldest_keeps_the_newest_while_a_drain_is_unfinished() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 4, WhenFull::DropOldest);
     publish(&bus, 0..4);
     let mut drain = subscription.drain();
-    assert_eq!(drain.next().as_deref().map(number), Some(0));
-    publish(&bus, 4..9); // four find room
+    assert_eq!(step(&mut drain), Some(0));
+    publish(&bus, 4..7);
     drop(drain);
-    publish(&bus, 9..10);
-    assert_eq!(subscription.dropped(), 2);
-    assert_eq!(drained(&subscription), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(drained(&subscription), [3, 4, 5, 6]);
+    assert_eq!(subscription.stats().dropped_oldest, 2);
     conserved(&bus);
 }
 
 #[test]
-fn what_a_drain_puts_back_counts_for_the_high_water_mark() {
+fn a_leaked_drain_loses_and_counts_nothing() {
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 4, WhenFull::DropNewest);
-    publish(&bus, 0..4);
+    let subscription = open(&bus, 64, WhenFull::DropNewest);
+    publish(&bus, 0..40);
     let mut drain = subscription.drain();
-    assert!(drain.next().is_some());
-    publish(&bus, 4..8);
-    drop(drain);
-    assert_eq!((subscription.stats().pending, subscription.stats().high_water), (7, 7));
+    assert_eq!(step(&mut drain), Some(0));
+    core::mem::forget(drain);
+    assert_eq!((subscription.stats().received, subscription.stats().pending), (1, 39));
+    assert_eq!(drained(&subscription), (1..40).collect::<Vec<_>>());
+    conserved(&bus);
 }
 
-/// What gave way to newer ones is not made up for by them, neither before the first look nor between two
-/// batches.
+#[test]
+fn a_worker_with_a_slow_job_keeps_no_other_job_from_the_next_worker() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 64, WhenFull::DropNewest);
+    publish(&bus, 0..10);
+    let mut slow = subscription.drain();
+    assert_eq!(step(&mut slow), Some(0)); // a job that takes its time
+    assert!(subscription.drain().map(|it| number(&it)).eq(1..10));
+    assert_eq!(step(&mut slow), None);
+}
+
+/// What gave way to newer envelopes is not made up for by them.
 #[test]
 fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_way() {
     let bus = SubjectBus::new();
@@ -127,15 +192,65 @@ fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_wa
         got.push(number(&envelope));
         publish(&bus, [100 + number(&envelope)]);
     }
-    assert_eq!(got, (0..40).collect::<Vec<_>>(), "32 of them made room");
+    assert_eq!(got, (0..40).collect::<Vec<_>>(), "each makes room for one");
     let mut got = Vec::new();
     for envelope in subscription.drain() {
         got.push(number(&envelope));
         publish(&bus, [200, 201]);
     }
-    assert_eq!(got, (100..132).collect::<Vec<_>>(), "8 gave way");
+    assert_eq!(got, (100..140).step_by(2).collect::<Vec<_>>(), "each second one gave way");
     assert_eq!(subscription.stats().pending, 40);
     conserved(&bus);
+}
+
+/// Envelopes that others took, or that came later, do not bring a drain back to life.
+#[test]
+fn a_drain_that_is_over_stays_over() {
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 8, WhenFull::DropNewest);
+    publish(&bus, 0..2);
+    let (mut one, mut two) = (subscription.drain(), subscription.drain());
+    assert_eq!(format!("{one:?}"), "Drain { left: 2 }");
+    assert_eq!(one.by_ref().count(), 2);
+    for n in 2..6 {
+        assert_eq!((step(&mut one), step(&mut two)), (None, None));
+        publish(&bus, [n]);
+        assert_eq!(format!("{two:?}"), "Drain { left: 0 }");
+    }
+    assert_eq!(drained(&subscription), [2, 3, 4, 5]);
+}
+
+#[test]
+fn the_end_comes_after_everything_and_stays() {
+    for close_bus in [false, true] {
+        let bus = SubjectBus::new();
+        let subscription = open(&bus, 16, WhenFull::DropNewest);
+        publish(&bus, 0..10);
+        let mut drain = subscription.drain();
+        assert_eq!(step(&mut drain), Some(0));
+        if close_bus {
+            bus.close();
+        } else {
+            subscription.close();
+        }
+        let (mut stream, mut iter) = (subscription.stream(), subscription.iter());
+        assert_eq!(subscription.try_recv().as_deref().map(number), Ok(1));
+        assert_eq!(subscription.recv().as_deref().map(number), Some(2));
+        assert_eq!(poll(&mut stream, Waker::noop()), Poll::Ready(Some(3)));
+        assert_eq!(iter.next().as_deref().map(number), Some(4));
+        assert_eq!(step(&mut drain), Some(5));
+        drop(drain);
+        assert_eq!(subscription.recv_timeout(LONG).as_deref().map(number), Ok(6));
+        assert!(iter.by_ref().map(|it| number(&it)).eq(7..10));
+        for _ in 0..3 {
+            assert_eq!(subscription.try_recv(), Err(RecvError::Closed));
+            assert_eq!(subscription.recv_timeout(LONG), Err(RecvError::Closed));
+            assert_eq!((subscription.recv(), iter.next()), (None, None));
+            assert_eq!(poll(&mut stream, Waker::noop()), Poll::Ready(None));
+            assert!(drained(&subscription).is_empty());
+        }
+        conserved(&bus);
+    }
 }
 
 #[test]
@@ -198,10 +313,11 @@ impl Model {
         self.queue.push_back((self.last, core::mem::take(&mut self.gap)));
     }
 
-    fn take(&mut self, most: usize, until: usize) -> VecDeque<(usize, u64)> {
-        let most = self.queue.iter().take(most).take_while(|(n, _)| *n <= until).count();
-        self.received += most as u64;
-        self.queue.drain(..most).collect()
+    /// Takes the oldest, if it is not later than `until`.
+    fn take(&mut self, until: usize) -> Option<(usize, u64)> {
+        let first = self.queue.pop_front_if(|(n, _)| *n <= until)?;
+        self.received += 1;
+        Some(first)
     }
 }
 
@@ -209,65 +325,96 @@ impl Model {
 enum Step {
     Publish(usize),
     Receive,
-    /// Takes so many of a drain, with so many publishes after each; then drops it.
-    Drain(usize, usize),
+    Poll,
+    /// Begins a drain.
+    Drain,
+    /// Takes so many from one of the drains.
+    Take(usize, usize),
+    Drop(usize),
+    Leak(usize),
+    Close,
 }
 
 proptest! {
-    /// Whatever was published, received, drained and put back: each envelope once, in order, with the size of
-    /// the hole before it, and counted.
+    /// Whatever was published, received, drained by several drains at once, dropped, leaked or closed: each
+    /// envelope comes out once, in order, with the size of the hole before it, and counted; and the end comes
+    /// last.
     #[test]
     fn a_subscription_is_the_model_of_one(
         when_full in select(&[WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block][..]),
         capacity in select(&[1_usize, 2, 5, 40, 70][..]),
         steps in vec(prop_oneof![
-            (0..50_usize).prop_map(Step::Publish),
-            Just(Step::Receive),
-            (0..80_usize, 0..4_usize).prop_map(|(take, publish)| Step::Drain(take, publish)),
-        ], 0..30),
+            8 => (0..50_usize).prop_map(Step::Publish),
+            4 => Just(Step::Receive),
+            2 => Just(Step::Poll),
+            6 => Just(Step::Drain),
+            16 => (any::<usize>(), 0..40_usize).prop_map(|(which, take)| Step::Take(which, take)),
+            3 => any::<usize>().prop_map(Step::Drop),
+            3 => any::<usize>().prop_map(Step::Leak),
+            1 => Just(Step::Close),
+        ], 0..60),
     ) {
         let bus = SubjectBus::new();
         let subscription = open(&bus, capacity, when_full);
         let mut model = Model::default();
-        let push = |model: &mut Model| {
-            model.publish(capacity, when_full);
-            publish(&bus, [model.last]);
-        };
+        let mut drains = Vec::new();
+        let mut stream = subscription.stream();
+        let mut closed = false;
         for step in steps {
             match step {
-                Step::Publish(count) => (0..count).for_each(|_| push(&mut model)),
-                Step::Receive => {
-                    let expected = model.take(1, usize::MAX).pop_front();
-                    let got = subscription.try_recv().ok();
-                    prop_assert_eq!(got.map(|it| (number(&it), subscription.missed())), expected);
+                Step::Publish(_) if closed => publish(&bus, [0]), // matches no more
+                Step::Publish(count) => for _ in 0..count {
+                    model.publish(capacity, when_full);
+                    publish(&bus, [model.last]);
                 }
-                Step::Drain(take, publishes) => {
-                    let until = model.last;
-                    let batch = if when_full == WhenFull::Block { 1 } else { 32 };
-                    let mut taken = VecDeque::new();
-                    let mut drain = subscription.drain();
-                    for _ in 0..take {
-                        if taken.is_empty() {
-                            taken = model.take(batch, until);
-                        }
+                Step::Receive => {
+                    let got = subscription.try_recv().map(|it| (number(&it), subscription.missed()));
+                    let none = if closed { RecvError::Closed } else { RecvError::Empty };
+                    prop_assert_eq!(got, model.take(usize::MAX).ok_or(none));
+                }
+                Step::Poll => {
+                    let expected = match model.take(usize::MAX) {
+                        None if !closed => Poll::Pending,
+                        it => Poll::Ready(it.map(|(n, _)| n)),
+                    };
+                    prop_assert_eq!(poll(&mut stream, Waker::noop()), expected);
+                }
+                Step::Drain => drains.push((subscription.drain(), model.last)),
+                Step::Take(which, count) if !drains.is_empty() => {
+                    let which = which % drains.len();
+                    let (drain, until) = &mut drains[which];
+                    for _ in 0..count {
                         let got = drain.next().map(|it| (number(&it), subscription.missed()));
-                        prop_assert_eq!(got, taken.pop_front());
-                        (0..publishes).for_each(|_| push(&mut model));
+                        prop_assert_eq!(got, model.take(*until));
                     }
-                    drop(drain);
-                    model.received -= taken.len() as u64;
-                    taken.append(&mut model.queue);
-                    model.queue = taken;
+                }
+                Step::Drop(which) if !drains.is_empty() => {
+                    drop(drains.swap_remove(which % drains.len()));
+                }
+                Step::Leak(which) if !drains.is_empty() => {
+                    core::mem::forget(drains.swap_remove(which % drains.len()));
+                }
+                Step::Take(..) | Step::Drop(_) | Step::Leak(_) => {}
+                Step::Close => {
+                    subscription.close();
+                    closed = true;
                 }
             }
             let is = subscription.stats();
+            let pending = model.queue.len() as u64;
             prop_assert_eq!(
                 (is.received, is.dropped_newest, is.dropped_oldest, is.pending),
-                (model.received, model.dropped_newest, model.dropped_oldest, model.queue.len() as u64)
+                (model.received, model.dropped_newest, model.dropped_oldest, pending)
             );
-            prop_assert!(is.high_water >= is.pending);
+            prop_assert_eq!(model.last as u64, is.received + is.dropped() + is.pending);
+            prop_assert!(is.pending <= is.high_water && is.high_water <= capacity as u64);
             conserved(&bus);
         }
+        drop((drains, stream));
+        drop(subscription);
+        let it = bus.stats().deliveries;
+        prop_assert_eq!((it.abandoned, it.pending), (model.queue.len() as u64, 0));
+        prop_assert_eq!(model.last as u64, it.received + it.dropped() + it.abandoned);
     }
 }
 
@@ -492,20 +639,6 @@ fn a_recv_that_goes_away_passes_its_wake_up_on_though_its_stream_stays() {
     }
     publish(&bus, 3..4);
     assert_eq!(poll(&mut leaving, &first_waker), Poll::Ready(Some(3)), "it is as good as new");
-}
-
-#[test]
-fn what_a_drain_puts_back_wakes_one_who_waits() {
-    let (bus, subscription) = subject_bus();
-    let (bell, waker) = bell(&bus);
-    publish(&bus, 1..4);
-    let mut drain = subscription.drain();
-    assert!(drain.next().is_some());
-    let mut stream = subscription.stream();
-    assert_eq!(poll(&mut stream, &waker), Poll::Pending, "the drain has it");
-    drop(drain);
-    assert_eq!(bell.rung.load(SeqCst), 1);
-    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(2)));
 }
 
 /// Runs a future on this thread.

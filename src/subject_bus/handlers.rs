@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
 #[cfg(feature = "std")]
 use core::panic::AssertUnwindSafe;
 #[cfg(feature = "std")]
@@ -67,8 +66,8 @@ pub struct SubjectHandlers<C> {
 struct Entry<C> {
     subscription: Subscription,
     call: Call<C>,
-    /// Which it handles in this generation.
-    frozen: Range<u64>,
+    /// The first envelope, by its number, that it does not handle in this generation.
+    end: u64,
     /// How many its subscription had lost when the last tick ended.
     lost: u64,
     stats: HandlerStats,
@@ -116,7 +115,7 @@ impl<C> SubjectHandlers<C> {
             lost: subscription.dropped(),
             subscription,
             call: Box::new(move |context, envelope| handler(context, envelope).settle().is_ok()),
-            frozen: 0..0,
+            end: 0,
             stats: HandlerStats::default(),
         });
     }
@@ -139,7 +138,7 @@ impl<C> SubjectHandlers<C> {
     /// the budget leaves stays in the subscriptions, in order.
     ///
     /// The report tells as `dropped` what the subscriptions have lost since the tick before; nothing is
-    /// `unhandled` or `refused` here. One lock for every 32 envelopes, and a few for each handler.
+    /// `unhandled` or `refused` here. One lock for each envelope, and a few for each handler.
     ///
     /// # Panics
     ///
@@ -151,7 +150,7 @@ impl<C> SubjectHandlers<C> {
         while !spent && report.generations < budget.generations {
             let before = report.handled;
             for entry in &mut self.entries {
-                entry.frozen = entry.subscription.queued();
+                entry.end = entry.subscription.next_number();
             }
             let first = self.next;
             for turn in 0..self.entries.len() {
@@ -159,8 +158,8 @@ impl<C> SubjectHandlers<C> {
                     break;
                 }
                 let at = (first + turn) % self.entries.len();
-                let Entry { subscription, call, frozen, stats, .. } = &mut self.entries[at];
-                for envelope in subscription.drain_of(frozen.clone()) {
+                let Entry { subscription, call, end, stats, .. } = &mut self.entries[at];
+                for envelope in subscription.drain_before(*end) {
                     report.handled += 1;
                     stats.handled += 1;
                     let well = contained(|| call(context, &envelope));

@@ -80,7 +80,7 @@ const ROUTE_CACHE: usize = 1024;
 /// A bus has one lock. A publish takes it once, finds the subscriptions by one hash if its subject was
 /// published before, else by a search through the segments, and puts the envelope into their buffers. It
 /// takes it again for every further 8 that match, for each that has a filter, and where there are
-/// observers. A receive takes it once, a [`drain`](Subscription::drain) once for 32.
+/// observers. A receive takes it once, and so does each step of a [`drain`](Subscription::drain).
 ///
 /// A publish on a known subject allocates nothing, unless its publisher has to wait. Opening and ending a
 /// subscription forgets what is known of subjects: see [`SubjectBusBuilder::route_cache`].

@@ -10,7 +10,6 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::ops::Range;
 use core::task::Waker;
 
 use super::observer::{Recipient, WhenFull};
@@ -294,9 +293,24 @@ impl Queue {
         Some(oldest.envelope)
     }
 
-    /// Takes the oldest, and lets the first publisher that waits put its own in.
+    /// The number of the next envelope that comes in. They are numbered from 0, in their order.
+    pub(super) const fn next_number(&self) -> u64 {
+        self.delivered
+    }
+
+    /// How many are pending whose number is below `end`. Envelopes come in last and leave first, so those
+    /// that are pending have the numbers right before the next one.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    pub(super) fn pending_before(&self, end: u64) -> u64 {
+        end.min(self.delivered).saturating_sub(self.delivered - self.pending.len() as u64)
+    }
+
+    /// Takes the oldest whose number is below `end`, and lets the first publisher that waits put its own in.
+    #[inline]
+    pub(super) fn take_before(&mut self, end: u64) -> Option<Taken> {
+        if self.pending_before(end) == 0 {
+            return None;
+        }
         let it = self.pending.pop_front()?;
         self.received += 1;
         let first = self.asleep.as_mut().and_then(|asleep| asleep.publishers.pop_front());
@@ -306,20 +320,6 @@ impl Queue {
         let receiver = self.put(first.envelope);
         first.ticket.settle(DELIVERED);
         Some(Taken { it, publisher: Some(first.publisher), receiver })
-    }
-
-    /// Puts what was taken back in front, in spite of the capacity. Gives the receiver to wake.
-    pub(super) fn put_back(&mut self, taken: Pending) -> Option<Waker> {
-        self.pending.push_front(taken);
-        self.received -= 1;
-        self.high_water = self.high_water.max(self.pending.len());
-        self.next_to_wake()
-    }
-
-    /// Which envelopes wait, counted from the first that ever came in.
-    pub(super) fn queued(&self) -> Range<u64> {
-        let first = self.received + self.dropped_oldest;
-        first..first + self.pending.len() as u64
     }
 
     /// Registers a receiver, or what wakes it from now on. The buffer is empty. Gives what woke it so

@@ -242,11 +242,13 @@ impl Shared {
         self.state.lock().routes.find(subject).targets.len()
     }
 
-    /// Takes the oldest envelope, and lets the first publisher that waits put its own in.
-    pub(super) fn take(&self, target: Target) -> Result<Pending, bool> {
+    /// Takes the oldest envelope whose number is below `end`, and lets the first publisher that waits put its
+    /// own in. Where there is none, says whether the subscription has ended.
+    #[inline]
+    pub(super) fn take_before(&self, target: Target, end: u64) -> Result<Pending, bool> {
         let mut state = self.state.lock();
         let Some(queue) = target.queue(&mut state.queues) else { return Err(true) };
-        let Some(taken) = queue.take() else { return Err(queue.end == End::Closed) };
+        let Some(taken) = queue.take_before(end) else { return Err(queue.end == End::Closed) };
         drop(state);
         Ok(taken.wake())
     }
