@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+mod watch;
+
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -22,8 +24,7 @@ use tickbus::{
     Budget, Envelope, HandlerStats, Observer, RecvError, SubjectBus, SubjectHandlers, Subscription,
     Wait, WhenFull,
 };
-
-const LONG: Duration = Duration::from_secs(60);
+use watch::{LONG, watchdog};
 
 fn numbered(n: usize) -> Envelope {
     Envelope::unstamped("n").unwrap().with_source(n.to_string())
@@ -61,6 +62,7 @@ fn conserved(bus: &SubjectBus) {
 
 #[test]
 fn a_drain_that_stops_early_leaves_the_rest_in_order_and_counted() {
+    let _watch = watchdog();
     for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
         let bus = SubjectBus::new();
         let subscription = open(&bus, 100, when_full);
@@ -87,6 +89,7 @@ fn step(drain: &mut impl Iterator<Item = Arc<Envelope>>) -> Option<usize> {
 
 #[test]
 fn unfinished_drains_leave_the_order_as_it_was() {
+    let _watch = watchdog();
     for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
         for others in [1, 2, 5] {
             let bus = SubjectBus::new();
@@ -105,6 +108,7 @@ fn unfinished_drains_leave_the_order_as_it_was() {
 
 #[test]
 fn a_drain_keeps_nothing_from_other_receivers() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 64, WhenFull::DropNewest);
     publish(&bus, 0..6);
@@ -120,6 +124,7 @@ fn a_drain_keeps_nothing_from_other_receivers() {
 
 #[test]
 fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
+    let _watch = watchdog();
     for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
         let bus = SubjectBus::new();
         let subscription = open(&bus, 2, when_full);
@@ -138,6 +143,7 @@ fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
 
 #[test]
 fn drop_oldest_keeps_the_newest_while_a_drain_is_unfinished() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 4, WhenFull::DropOldest);
     publish(&bus, 0..4);
@@ -152,6 +158,7 @@ fn drop_oldest_keeps_the_newest_while_a_drain_is_unfinished() {
 
 #[test]
 fn a_leaked_drain_loses_and_counts_nothing() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 64, WhenFull::DropNewest);
     publish(&bus, 0..40);
@@ -165,6 +172,7 @@ fn a_leaked_drain_loses_and_counts_nothing() {
 
 #[test]
 fn a_worker_with_a_slow_job_keeps_no_other_job_from_the_next_worker() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 64, WhenFull::DropNewest);
     publish(&bus, 0..10);
@@ -177,6 +185,7 @@ fn a_worker_with_a_slow_job_keeps_no_other_job_from_the_next_worker() {
 /// What gave way to newer envelopes is not made up for by them.
 #[test]
 fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_way() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 2, WhenFull::DropOldest);
     publish(&bus, 0..2);
@@ -206,6 +215,7 @@ fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_wa
 /// Envelopes that others took, or that came later, do not bring a drain back to life.
 #[test]
 fn a_drain_that_is_over_stays_over() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 8, WhenFull::DropNewest);
     publish(&bus, 0..2);
@@ -222,6 +232,7 @@ fn a_drain_that_is_over_stays_over() {
 
 #[test]
 fn the_end_comes_after_everything_and_stays() {
+    let _watch = watchdog();
     for close_bus in [false, true] {
         let bus = SubjectBus::new();
         let subscription = open(&bus, 16, WhenFull::DropNewest);
@@ -255,6 +266,7 @@ fn the_end_comes_after_everything_and_stays() {
 
 #[test]
 fn a_drain_tells_of_each_hole() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 2, WhenFull::DropOldest);
     publish(&bus, 0..5);
@@ -265,6 +277,7 @@ fn a_drain_tells_of_each_hole() {
 
 #[test]
 fn a_drain_wakes_the_publishers_that_it_makes_room_for() {
+    let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
     let subscription = open(&bus, 1, WhenFull::Block);
     publish(&bus, 0..1);
@@ -279,7 +292,7 @@ fn a_drain_wakes_the_publishers_that_it_makes_room_for() {
         thread::yield_now();
     }
     for _ in 1..4 {
-        assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(1));
+        assert_eq!(all.recv_timeout(LONG), Ok(1));
     }
     conserved(&bus);
 }
@@ -354,6 +367,7 @@ proptest! {
             1 => Just(Step::Close),
         ], 0..60),
     ) {
+        let _watch = watchdog();
         let bus = SubjectBus::new();
         let subscription = open(&bus, capacity, when_full);
         let mut model = Model::default();
@@ -460,6 +474,7 @@ fn subject_bus() -> (Arc<SubjectBus>, Subscription) {
 
 #[test]
 fn a_stream_gives_what_is_queued_then_waits_then_ends() {
+    let _watch = watchdog();
     let (bus, subscription) = subject_bus();
     let (bell, waker) = bell(&bus);
     let mut stream = subscription.stream();
@@ -489,6 +504,7 @@ fn a_stream_gives_what_is_queued_then_waits_then_ends() {
 
 #[test]
 fn closing_wakes_every_stream() {
+    let _watch = watchdog();
     for close_bus in [false, true] {
         let (bus, subscription) = subject_bus();
         let bells = [(); 3].map(|()| bell(&bus));
@@ -510,6 +526,7 @@ fn closing_wakes_every_stream() {
 
 #[test]
 fn the_waker_that_was_given_last_is_woken() {
+    let _watch = watchdog();
     let (bus, subscription) = subject_bus();
     let ((old, old_waker), (new, new_waker)) = (bell(&bus), bell(&bus));
     let mut stream = subscription.stream();
@@ -523,6 +540,7 @@ fn the_waker_that_was_given_last_is_woken() {
 
 #[test]
 fn each_envelope_wakes_one_who_waits() {
+    let _watch = watchdog();
     let (bus, subscription) = subject_bus();
     let bells = [(); 3].map(|()| bell(&bus));
     let mut streams = [(); 3].map(|()| subscription.stream());
@@ -539,6 +557,7 @@ fn each_envelope_wakes_one_who_waits() {
 /// Where the publisher lets go of the lock in between: for a filter, and for an observer.
 #[test]
 fn a_publish_that_goes_the_long_way_wakes_as_well() {
+    let _watch = watchdog();
     struct Nothing;
     impl Observer for Nothing {}
     let observed = SubjectBus::builder().observer(Arc::new(Nothing)).build();
@@ -561,6 +580,7 @@ fn a_publish_that_goes_the_long_way_wakes_as_well() {
 /// More than a publish delivers to under one lock.
 #[test]
 fn one_publish_wakes_those_who_wait_at_many_subscriptions() {
+    let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
     let all: Vec<_> = (0..30).map(|_| open(&bus, 1, WhenFull::DropNewest)).collect();
     let bells: Vec<_> = all.iter().map(|_| bell(&bus)).collect();
@@ -578,6 +598,7 @@ fn one_publish_wakes_those_who_wait_at_many_subscriptions() {
 /// Neither one whose time is over nor one that found an envelope by itself is woken in place of another.
 #[test]
 fn who_waits_no_more_takes_no_wake_up_away() {
+    let _watch = watchdog();
     let (bus, subscription) = subject_bus();
     let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
     let (mut one, mut two) = (subscription.stream(), subscription.stream());
@@ -595,6 +616,7 @@ fn who_waits_no_more_takes_no_wake_up_away() {
 
 #[test]
 fn a_stream_that_goes_away_leaves_nothing_and_passes_its_wake_up_on() {
+    let _watch = watchdog();
     let (bus, subscription) = subject_bus();
     let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
     let mut leaving = subscription.stream();
@@ -618,6 +640,7 @@ fn a_stream_that_goes_away_leaves_nothing_and_passes_its_wake_up_on() {
 /// As a branch of a `select!` that lost: the stream lives on, and does not look.
 #[test]
 fn a_recv_that_goes_away_passes_its_wake_up_on_though_its_stream_stays() {
+    let _watch = watchdog();
     let (bus, subscription) = subject_bus();
     let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
     let mut leaving = subscription.stream();
@@ -661,6 +684,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 #[test]
 fn tasks_and_threads_share_a_subscription_and_lose_nothing() {
+    let _watch = watchdog();
     const EACH: usize = 2000;
     let bus = Arc::new(SubjectBus::new());
     let subscription = Arc::new(open(&bus, 3, WhenFull::Block));
@@ -694,7 +718,7 @@ fn tasks_and_threads_share_a_subscription_and_lose_nothing() {
     bus.close();
     let mut got = Vec::new();
     for _ in 0..4 {
-        got.extend(all.recv_timeout(Duration::from_secs(60)).expect("a receiver hangs"));
+        got.extend(all.recv_timeout(LONG).expect("a receiver hangs"));
     }
     got.sort_unstable();
     assert_eq!(got, (0..2 * EACH).collect::<Vec<_>>());
@@ -716,6 +740,7 @@ fn totals(handlers: &SubjectHandlers<Log>) -> Vec<(u64, u64, u64)> {
 
 #[test]
 fn each_handler_gets_its_envelopes_in_order() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     logging(&mut handlers, bus.subscribe("n").unwrap().open(), 'a');
@@ -732,6 +757,7 @@ fn each_handler_gets_its_envelopes_in_order() {
 
 #[test]
 fn a_tick_freezes_its_end_and_counts_generations() {
+    let _watch = watchdog();
     for (generations, handled) in [(1, 1), (3, 3), (10, 5)] {
         let bus = Arc::new(SubjectBus::new());
         let mut handlers = SubjectHandlers::new();
@@ -751,6 +777,7 @@ fn a_tick_freezes_its_end_and_counts_generations() {
 /// Also where it takes the place of what was there when the tick began.
 #[test]
 fn what_a_handler_publishes_to_a_full_one_waits_for_the_next_tick() {
+    let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
     let mut handlers = SubjectHandlers::new();
     let (first, again) = (bus.subscribe("first").unwrap().open(), bus.clone());
@@ -767,6 +794,7 @@ fn what_a_handler_publishes_to_a_full_one_waits_for_the_next_tick() {
 
 #[test]
 fn what_the_budget_leaves_stays_in_order_and_no_handler_starves() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     for name in ['a', 'b'] {
@@ -797,6 +825,7 @@ fn what_the_budget_leaves_stays_in_order_and_no_handler_starves() {
 
 #[test]
 fn b16_a_handler_that_fails_or_panics_is_counted_and_the_tick_goes_on() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     handlers.on(open(&bus, 8, WhenFull::DropNewest), |log: &mut Log, it| match number(it) {
@@ -820,6 +849,7 @@ fn b16_a_handler_that_fails_or_panics_is_counted_and_the_tick_goes_on() {
 
 #[test]
 fn the_report_tells_what_was_lost_since_the_tick_before() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     let subscription = open(&bus, 2, WhenFull::DropOldest);
@@ -838,6 +868,7 @@ fn the_report_tells_what_was_lost_since_the_tick_before() {
 
 #[test]
 fn whoever_is_taken_off_nobody_s_turn_is_lost() {
+    let _watch = watchdog();
     for (off, next) in [(0, 'b'), (1, 'c'), (2, 'b')] {
         let bus = SubjectBus::new();
         let mut handlers = SubjectHandlers::new();
@@ -856,6 +887,7 @@ fn whoever_is_taken_off_nobody_s_turn_is_lost() {
 
 #[test]
 fn a_handler_can_be_taken_off_and_outlives_its_bus() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     for name in ['a', 'b', 'c'] {
@@ -879,6 +911,7 @@ fn a_handler_can_be_taken_off_and_outlives_its_bus() {
 
 #[test]
 fn no_handlers_have_nothing_to_do() {
+    let _watch = watchdog();
     let mut handlers = SubjectHandlers::default();
     assert_eq!(handlers.tick(&mut (), Budget::unlimited()), Default::default());
     assert_eq!(format!("{handlers:?}"), "{}");

@@ -4,11 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-#[cfg(feature = "std")]
-use core::panic::AssertUnwindSafe;
-#[cfg(feature = "std")]
-use std::panic::catch_unwind;
 
+use super::panics::Panics;
 use super::subscription::Subscription;
 use crate::bus::{Budget, Report, Verdict};
 use crate::envelope::Envelope;
@@ -71,14 +68,6 @@ struct Entry<C> {
     /// How many its subscription had lost when the last tick ended.
     lost: u64,
     stats: HandlerStats,
-}
-
-/// What `call` says; `None` if it panics, on hosts.
-fn contained(call: impl FnOnce() -> bool) -> Option<bool> {
-    #[cfg(feature = "std")]
-    return catch_unwind(AssertUnwindSafe(call)).ok();
-    #[cfg(not(feature = "std"))]
-    Some(call())
 }
 
 /// What a handler has done.
@@ -162,7 +151,7 @@ impl<C> SubjectHandlers<C> {
                 for envelope in subscription.drain_before(*end) {
                     report.handled += 1;
                     stats.handled += 1;
-                    let well = contained(|| call(context, &envelope));
+                    let well = Panics::default().run(|| call(context, &envelope));
                     if well != Some(true) {
                         report.failed += 1;
                         stats.failed += 1;

@@ -11,6 +11,7 @@ mod event_bus;
 mod handlers;
 mod info;
 mod observer;
+mod panics;
 mod publish;
 mod queue;
 mod room;

@@ -13,36 +13,31 @@ use alloc::sync::Arc;
 use core::task::Waker;
 
 use super::observer::{Recipient, WhenFull};
+use super::panics::Panics;
 use super::routes::Target;
 use super::stats::SubscriptionStats;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 use crate::sync::{AtomicWord, Relaxed, Word};
 
-pub(super) type Predicate = Box<dyn Fn(&Envelope) -> bool + Send + Sync>;
+pub(super) type Predicate = Arc<dyn Fn(&Envelope) -> bool + Send + Sync>;
 
 /// How many slots a buffer has from the start, at most; it grows to its capacity beyond.
 const RESERVED: usize = 1024;
 
-/// What never changes of a subscription.
+/// What never changes of a subscription, its filter aside. Nothing in it is a user's, so it may be dropped
+/// anywhere.
 pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
-    pub(super) predicate: Option<Predicate>,
     /// Has passed the check of `Pattern`.
     pattern: Box<str>,
 }
 
 impl About {
-    pub(super) fn new(
-        id: u64,
-        pattern: Pattern<'_>,
-        capacity: usize,
-        when_full: WhenFull,
-        predicate: Option<Predicate>,
-    ) -> Self {
-        Self { id, capacity, when_full, predicate, pattern: pattern.as_str().into() }
+    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, when_full: WhenFull) -> Self {
+        Self { id, capacity, when_full, pattern: pattern.as_str().into() }
     }
 
     pub(super) fn pattern(&self) -> Pattern<'_> {
@@ -52,14 +47,11 @@ impl About {
     pub(super) fn recipient(&self) -> Recipient<'_> {
         Recipient { id: self.id, pattern: self.pattern(), when_full: self.when_full }
     }
-
-    pub(super) const fn target(&self, key: u32) -> Target {
-        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
-    }
 }
 
 pub(super) struct Queue {
     pub(super) about: Arc<About>,
+    pub(super) predicate: Option<Predicate>,
     // What a publish needs of `about`, at hand.
     pub(super) id: u64,
     pub(super) when_full: WhenFull,
@@ -112,10 +104,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// The envelope. It is its receiver's, whatever becomes of a waker: a panic in one ends here.
     #[inline]
     pub(super) fn wake(self) -> Pending {
         if self.publisher.is_some() || self.receiver.is_some() {
-            wake_all(self.publisher.into_iter().chain(self.receiver));
+            Panics::default().wake(self.publisher.into_iter().chain(self.receiver));
         }
         self.it
     }
@@ -183,7 +176,7 @@ pub(super) enum Room {
 }
 
 impl Queue {
-    pub(super) fn new(about: Arc<About>, end: End) -> Self {
+    pub(super) fn new(about: Arc<About>, predicate: Option<Predicate>, end: End) -> Self {
         Self {
             pending: VecDeque::with_capacity(match end {
                 End::Closed => 0,
@@ -193,6 +186,7 @@ impl Queue {
             when_full: about.when_full,
             capacity: about.capacity,
             about,
+            predicate,
             end,
             asleep: None,
             gap: 0,
@@ -202,6 +196,10 @@ impl Queue {
             dropped_oldest: 0,
             high_water: 0,
         }
+    }
+
+    pub(super) fn target(&self, key: u32) -> Target {
+        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
     }
 
     /// Makes room for one envelope, if the policy can.
@@ -404,18 +402,4 @@ impl Sent {
         let publishers = self.publishers.into_iter().map(|waiting| waiting.publisher);
         publishers.chain(self.receivers.into_iter().map(|(_, waker)| waker))
     }
-}
-
-/// Wakes one after the other; if the waker of one panics, the others nevertheless.
-pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    struct Rest<I: Iterator<Item = Waker>>(I);
-
-    impl<I: Iterator<Item = Waker>> Drop for Rest<I> {
-        fn drop(&mut self) {
-            self.0.by_ref().for_each(Waker::wake);
-        }
-    }
-
-    let mut rest = Rest(wakers.into_iter());
-    rest.0.by_ref().for_each(Waker::wake);
 }

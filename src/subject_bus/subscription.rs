@@ -11,9 +11,10 @@ use core::time::Duration;
 use std::time::Instant;
 
 #[cfg(feature = "std")]
-use super::cancel::Registration;
+use super::cancel::{Cancel, Registration};
 use super::drain::Drain;
 use super::observer::WhenFull;
+use super::panics::Panics;
 use super::queue::{About, End, Pending, ReceiverId};
 use super::routes::Target;
 use super::shared::Shared;
@@ -65,24 +66,31 @@ pub struct Subscription {
     /// How many were dropped right before the one that was received last.
     missed: PlainNumber,
     #[cfg(feature = "std")]
-    _cancelled: Option<Registration>,
+    cancelled: Option<Registration>,
 }
 
 impl Subscription {
-    pub(super) const fn new(
-        bus: Arc<Shared>,
-        about: Arc<About>,
-        target: Target,
-        #[cfg(feature = "std")] cancelled: Option<Registration>,
-    ) -> Self {
+    pub(super) const fn new(bus: Arc<Shared>, about: Arc<About>, target: Target) -> Self {
         Self {
             bus,
             about,
             target,
             missed: PlainNumber::new(0),
             #[cfg(feature = "std")]
-            _cancelled: cancelled,
+            cancelled: None,
         }
+    }
+
+    /// Closes it when `cancel` is cancelled.
+    #[cfg(feature = "std")]
+    pub(super) fn close_on(&mut self, cancel: &Cancel) {
+        let (bus, about) = (Arc::downgrade(&self.bus), Arc::downgrade(&self.about));
+        let target = self.target;
+        self.cancelled = Some(cancel.on_cancel(move || {
+            if let (Some(bus), Some(about)) = (bus.upgrade(), about.upgrade()) {
+                bus.close_one(&about, target);
+            }
+        }));
     }
 
     /// Its number, unique on its bus.
@@ -186,7 +194,9 @@ impl Subscription {
             if let Some(taken) = queue.take_before(u64::MAX) {
                 let waker = queue.awake(waits.take());
                 drop(state);
-                drop(waker); // after the lock
+                // After the lock. The envelope is this receiver's, whatever becomes of a waker.
+                Panics::default().dispose(waker);
+                Panics::default().dispose(ready);
                 return Poll::Ready(Some(self.received(taken.wake())));
             }
             if queue.end == End::Closed {
@@ -212,9 +222,12 @@ impl Subscription {
         let queue = self.target.queue(&mut state.queues);
         let forgotten = queue.and_then(|queue| queue.forget(waits));
         drop(state);
-        if let Some((receiver, true)) = forgotten {
-            receiver.wake();
+        let mut panics = Panics::default();
+        match forgotten {
+            Some((receiver, true)) => panics.wake([receiver]),
+            own => panics.dispose(own),
         }
+        panics.resume();
     }
 
     /// The number of the next envelope that comes in: up to it goes a drain that begins now.
@@ -349,7 +362,7 @@ impl Subscription {
 
     /// Ends it: nothing new comes in, what is queued can still be received. Again, it does nothing.
     pub fn close(&self) {
-        self.bus.end(&self.about, self.target);
+        self.bus.close_one(&self.about, self.target);
     }
 
     /// Whether it has ended. There may be envelopes left to receive.
