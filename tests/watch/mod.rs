@@ -23,8 +23,8 @@ pub(crate) fn watchdog() -> Watchdog {
         (thread::current().name().unwrap_or_default().to_owned(), Location::caller());
     thread::spawn(move || {
         if ended.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
-            // Not by `eprintln!`, which the test harness would keep to itself.
-            let _ = writeln!(std::io::stderr(), "{test} hangs: {place}");
+            // In one piece, and not by `eprintln!`, which the test harness would keep to itself.
+            let _ = std::io::stderr().write_all(format!("\n{test} hangs: {place}\n").as_bytes());
             std::process::exit(101);
         }
     });
