@@ -322,6 +322,7 @@ fn closing_the_bus_waits_for_no_task_and_sends_it_away() {
         log.take();
         bus.close(); // on the thread that would poll
         assert_eq!(wakes.0.load(SeqCst), 2);
+        assert_eq!((bus.stats().closed, bus.stats().deliveries.waiting), (2, 0), "at once");
         let Poll::Ready(Err(PublishError::Closed(back))) = poll(&mut second, &wakes) else {
             panic!("the bus is closed")
         };

@@ -48,6 +48,16 @@ pub(super) enum Offer {
     Closed,
 }
 
+impl Offer {
+    pub(super) const fn count(&self, published: &mut Published) {
+        match self {
+            Self::Dropped => published.dropped += 1,
+            Self::Closed => published.closed += 1,
+            Self::Delivered | Self::Displaced(_) => published.delivered += 1,
+        }
+    }
+}
+
 impl From<Settled> for Offer {
     fn from(settled: Settled) -> Self {
         match settled {
@@ -327,13 +337,15 @@ impl SubjectBus {
                 Room::Closed => Offer::Closed,
             },
         };
+        state.too_late += u64::from(matches!(offer, Offer::Closed));
         drop(state);
         panics.dispose(publisher); // after the lock
         panics.wake(receiver);
         self.told(&about, envelope, offer, published, panics);
     }
 
-    /// Counts what became of an envelope at one subscription, and tells the observers.
+    /// Tells the publisher and the observers what became of an envelope at one subscription. The numbers of the
+    /// bus have it already.
     pub(super) fn told(
         &self,
         about: &About,
@@ -342,7 +354,7 @@ impl SubjectBus {
         published: &mut Published,
         panics: &mut Panics,
     ) {
-        self.count(&offer, published);
+        offer.count(published);
         let mut dropped = |envelope, reason| {
             self.observe(panics, |observer| observer.on_drop(envelope, about.recipient(), reason));
         };
@@ -355,17 +367,6 @@ impl SubjectBus {
                 }
                 self.observe(panics, |observer| observer.on_deliver(envelope, about.recipient()));
             }
-        }
-    }
-
-    pub(super) fn count(&self, offer: &Offer, published: &mut Published) {
-        match offer {
-            Offer::Dropped => published.dropped += 1,
-            Offer::Closed => {
-                published.closed += 1;
-                self.shared.state.lock().too_late += 1;
-            }
-            Offer::Delivered | Offer::Displaced(_) => published.delivered += 1,
         }
     }
 

@@ -398,6 +398,11 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    /// How many publishers were sent away, each with an envelope.
+    pub(super) fn publishers(&self) -> u64 {
+        self.publishers.len() as u64
+    }
+
     pub(super) fn wakers(self) -> impl Iterator<Item = Waker> {
         let publishers = self.publishers.into_iter().map(|waiting| waiting.publisher);
         publishers.chain(self.receivers.into_iter().map(|(_, waker)| waker))

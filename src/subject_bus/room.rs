@@ -87,14 +87,14 @@ impl<'a> Waits<'a> {
         }
     }
 
-    /// It is over at the first place. The bus counts and tells it; but no observer hears of it after the bus
+    /// It is over at the first place. The publisher and the observers are told; but no observer hears of it after the bus
     /// was closed.
     fn first_is(&mut self, offer: Offer) {
         let Self { bus, envelope, places, published, panics, under_way } = self;
         let Some(place) = places.pop_front() else { return };
         match under_way {
             Some(_) => bus.told(&place.about, envelope, offer, published, panics),
-            None => bus.count(&offer, published),
+            None => offer.count(published),
         }
     }
 

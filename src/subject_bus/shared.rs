@@ -116,7 +116,9 @@ impl Target {
 impl State {
     /// Goes on to `end` in every queue.
     fn advance(&mut self, end: End) -> Vec<Sent> {
-        self.queues.iter_mut().map(|(_, queue)| queue.advance(end)).collect()
+        let sent: Vec<_> = self.queues.iter_mut().map(|(_, queue)| queue.advance(end)).collect();
+        self.too_late += sent.iter().map(Sent::publishers).sum::<u64>();
+        sent
     }
 }
 
@@ -175,6 +177,7 @@ impl Shared {
     fn end(&self, about: &About, target: Target, panics: &mut Panics) {
         let mut state = self.state.lock();
         let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
+        state.too_late += sent.as_ref().map_or(0, Sent::publishers);
         let stale = state.routes.remove(about.pattern(), target);
         drop(state);
         drop(stale);
