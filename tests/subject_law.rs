@@ -19,8 +19,8 @@ use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::{Envelope, PublishError, Published, SubjectBus, Subscription, WhenFull};
-use watch::watchdog;
+use tickbus::{Envelope, PublishError, Published, RecvError, SubjectBus, Subscription, WhenFull};
+use watch::{Watched, watchdog, watched};
 
 struct Bomb;
 
@@ -287,5 +287,70 @@ proptest! {
         holds(&bus, matched, &all, &notes)?;
         let it = bus.stats().deliveries;
         prop_assert_eq!((it.pending, it.waiting), (0, 0));
+    }
+}
+
+/// Workers that iterate, drain a part, leak drains, or look now and then: each envelope reaches one of them, in
+/// order for each worker, and none is told the end while there is more.
+#[test]
+fn workers_of_one_subscription_share_all_of_it() {
+    const EACH: usize = 1_000;
+    const PUBLISHERS: usize = 2;
+    let _watch = watchdog();
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+        let bus = Arc::new(SubjectBus::new());
+        let one = bus.subscribe("n").unwrap().capacity(40).overrun(when_full).open();
+        let one = Arc::new(one);
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let one = one.clone();
+                watched(move || {
+                    let mut got = Vec::new();
+                    match worker {
+                        0 => got.extend(one.iter().map(|it| number(&it))),
+                        _ => loop {
+                            let mut drain = one.drain();
+                            got.extend(drain.by_ref().take(worker).map(|it| number(&it)));
+                            if worker == 2 {
+                                core::mem::forget(drain);
+                            }
+                            match one.recv_timeout(Duration::from_micros(50)) {
+                                Ok(it) => got.push(number(&it)),
+                                Err(RecvError::Empty) => {}
+                                Err(RecvError::Closed) => break,
+                            }
+                        },
+                    }
+                    let ended = one.stats();
+                    assert_eq!((ended.pending, one.recv()), (0, None));
+                    got
+                })
+            })
+            .collect();
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|publisher| {
+                let bus = bus.clone();
+                watched(move || {
+                    for n in 0..EACH {
+                        bus.publish(numbered(publisher * EACH + n)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        publishers.into_iter().for_each(Watched::join);
+        bus.close();
+        let mut all = Vec::new();
+        for got in workers.into_iter().map(Watched::join) {
+            for publisher in 0..PUBLISHERS {
+                let of_one = got.iter().filter(|n| **n / EACH == publisher);
+                assert!(of_one.is_sorted_by(|a, b| a < b), "{when_full}");
+            }
+            all.extend(got);
+        }
+        let it = one.stats();
+        assert_eq!((it.received, it.pending), (all.len() as u64, 0));
+        assert_eq!(it.received + it.dropped(), (PUBLISHERS * EACH) as u64, "{when_full}");
+        all.sort_unstable();
+        assert!(all.is_sorted_by(|a, b| a < b), "one came twice");
     }
 }
