@@ -265,6 +265,24 @@ fn the_end_comes_after_everything_and_stays() {
 }
 
 #[test]
+fn the_high_water_mark_stays_and_sees_what_comes_within_a_drain() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let subscription = open(&bus, 8, WhenFull::DropNewest);
+    let high_water = || (subscription.stats().high_water, bus.stats().deliveries.high_water);
+    publish(&bus, 0..3);
+    let mut drain = subscription.drain();
+    assert_eq!((step(&mut drain), high_water()), (Some(0), (3, 3)));
+    publish(&bus, 3..5);
+    assert_eq!((step(&mut drain), high_water()), (Some(1), (4, 4)));
+    publish(&bus, 5..6);
+    drop(drain);
+    assert_eq!((drained(&subscription), high_water()), (vec![2, 3, 4, 5], (4, 4)));
+    publish(&bus, 6..7);
+    assert_eq!(high_water(), (4, 4));
+}
+
+#[test]
 fn a_drain_tells_of_each_hole() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
@@ -635,6 +653,24 @@ fn a_stream_that_goes_away_leaves_nothing_and_passes_its_wake_up_on() {
     drop(leaving); // it was woken, and never looks
     assert_eq!(second.rung.load(SeqCst), 1);
     assert_eq!(poll(&mut staying, &second_waker), Poll::Ready(Some(1)));
+}
+
+/// It was woken for an envelope that another receiver has taken meanwhile.
+#[test]
+fn a_stream_that_goes_away_wakes_no_other_for_nothing() {
+    let _watch = watchdog();
+    let (bus, subscription) = subject_bus();
+    let ((first, first_waker), (second, second_waker)) = (bell(&bus), bell(&bus));
+    let (mut leaving, mut staying) = (subscription.stream(), subscription.stream());
+    assert_eq!(poll(&mut leaving, &first_waker), Poll::Pending);
+    assert_eq!(poll(&mut staying, &second_waker), Poll::Pending);
+    publish(&bus, 1..2);
+    assert_eq!(drained(&subscription), [1]);
+    drop(leaving);
+    assert_eq!((first.rung.load(SeqCst), second.rung.load(SeqCst)), (1, 0));
+    publish(&bus, 2..3);
+    assert_eq!(second.rung.load(SeqCst), 1, "it is still in its place");
+    assert_eq!(poll(&mut staying, &second_waker), Poll::Ready(Some(2)));
 }
 
 /// As a branch of a `select!` that lost: the stream lives on, and does not look.

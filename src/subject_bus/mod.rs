@@ -69,8 +69,16 @@ const ROUTE_CACHE: usize = 1024;
 ///   loss was counted, and the observers know which, but for an awaited one on a bus that was closed.
 /// - For each publisher and subscription, the order is that of publishing.
 /// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
-///   `delivered == received + dropped_oldest + abandoned + pending`.
-/// - No lock is held while a filter, an observer, or a destructor of theirs runs; they may use the bus.
+///   `delivered == received + dropped_oldest + abandoned + pending`. Each envelope that a subscription
+///   matched is in one of `delivered`, `dropped_newest`, `waiting` and the bus's `closed`.
+/// - A receiver sees the end of its subscription only when nothing is left to receive, and sees it from then
+///   on.
+/// - No lock is held while a filter, an observer, a waker, or a destructor of theirs runs; they may use the
+///   bus.
+/// - A panic in one of them costs no other subscription, observer or task anything (under the feature `std`).
+///   The publish, the close or the drop does all its work, and then the panic goes on to its caller. Such a
+///   publish waits for room no more: where there is none, it drops the envelope. A receive has taken its
+///   envelope and returns it: a panic of a waker ends there.
 ///
 /// A publisher that receives on the same thread must not wait for itself: where a subscription says
 /// `Block`, it takes [`try_publish`](Self::try_publish), `publish_wait` with a timeout, or

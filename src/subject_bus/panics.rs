@@ -1,8 +1,8 @@
 //! Code of users that panics: filters, observers, handlers, wakers, and their destructors.
 //!
-//! None of it may keep the bus from what it owes to others. So each call runs inside of [`Panics::run`], the
-//! work goes on to its end, and the first panic goes on from there. Without `std`, a panic cannot be caught, and
-//! goes on at once.
+//! None of it may keep the bus from what it owes to others. So each call runs inside of [`Panics::run`], the bus
+//! does all its work, and then [`resume`](Panics::resume) lets the first panic go on. Without `std`, a panic
+//! cannot be caught, and goes on at once.
 
 #[cfg(feature = "std")]
 use alloc::boxed::Box;

@@ -32,10 +32,8 @@ struct After {
 
 impl After {
     #[inline]
-    fn run(self, panics: &mut Panics) {
-        if !self.wake.is_empty() {
-            panics.wake(self.wake);
-        }
+    fn run(&mut self, panics: &mut Panics) {
+        panics.wake(core::mem::take(&mut self.wake));
     }
 }
 
@@ -231,9 +229,11 @@ impl SubjectBus {
         let done = run(queues, route.targets, give, may_wait, &mut after, &mut published);
         if done == route.targets.len() {
             drop(state);
-            let mut panics = Panics::default();
-            after.run(&mut panics);
-            panics.resume();
+            if !after.wake.is_empty() {
+                let mut panics = Panics::default();
+                after.run(&mut panics);
+                panics.resume();
+            }
             return Ok(Begun::Done(published));
         }
         let targets = route.keep();
@@ -288,8 +288,9 @@ impl SubjectBus {
         let Waits { envelope, published, panics, places, .. } = waits;
         let mut state = self.shared.state.lock();
         let Some(queue) = target.queue(&mut state.queues) else { return };
-        let (about, filter) = (queue.about.clone(), queue.predicate.clone());
-        let waker = waker.filter(|_| about.when_full == WhenFull::Block);
+        let about = (!self.observers.is_empty()).then(|| queue.about.clone());
+        let (filter, when_full) = (queue.predicate.clone(), queue.when_full);
+        let waker = waker.filter(|_| when_full == WhenFull::Block);
         let mut publisher = None;
         if filter.is_some() || waker.is_some() {
             drop(state);
@@ -320,6 +321,7 @@ impl SubjectBus {
                         let ticket = Arc::new(Ticket::new());
                         match queue.wait(envelope.clone(), ticket.clone(), waker) {
                             Ok(turn) => {
+                                let about = queue.about.clone();
                                 drop(state);
                                 let shared = &self.shared;
                                 places.push_back(Place { shared, about, target, turn, ticket });
@@ -341,22 +343,23 @@ impl SubjectBus {
         drop(state);
         panics.dispose(publisher); // after the lock
         panics.wake(receiver);
-        self.told(&about, envelope, offer, published, panics);
+        self.told(about.as_deref(), envelope, offer, published, panics);
     }
 
     /// Tells the publisher and the observers what became of an envelope at one subscription. The numbers of the
     /// bus have it already.
     pub(super) fn told(
         &self,
-        about: &About,
+        about: Option<&About>,
         envelope: &Arc<Envelope>,
         offer: Offer,
         published: &mut Published,
         panics: &mut Panics,
     ) {
         offer.count(published);
+        let Some(recipient) = about.map(About::recipient) else { return };
         let mut dropped = |envelope, reason| {
-            self.observe(panics, |observer| observer.on_drop(envelope, about.recipient(), reason));
+            self.observe(panics, |observer| observer.on_drop(envelope, recipient, reason));
         };
         match &offer {
             Offer::Dropped => dropped(envelope, DropReason::BufferFull),
@@ -365,7 +368,7 @@ impl SubjectBus {
                 if let Offer::Displaced(oldest) = &offer {
                     dropped(oldest, DropReason::BufferFull);
                 }
-                self.observe(panics, |observer| observer.on_deliver(envelope, about.recipient()));
+                self.observe(panics, |observer| observer.on_deliver(envelope, recipient));
             }
         }
     }

@@ -93,7 +93,7 @@ impl<'a> Waits<'a> {
         let Self { bus, envelope, places, published, panics, under_way } = self;
         let Some(place) = places.pop_front() else { return };
         match under_way {
-            Some(_) => bus.told(&place.about, envelope, offer, published, panics),
+            Some(_) => bus.told(Some(&place.about), envelope, offer, published, panics),
             None => offer.count(published),
         }
     }
