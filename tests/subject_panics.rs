@@ -564,7 +564,7 @@ fn a_handler_that_panics_with_whatever_value_is_counted_and_the_tick_goes_on() {
             let mut handlers = SubjectHandlers::new();
             handlers.on(open(&bus, size, WhenFull::DropNewest), move |seen: &mut usize, it| {
                 *seen += 1;
-                if number(it) % 2 == 0 {
+                if number(it).is_multiple_of(2) {
                     panic_any(Nested(depth));
                 }
             });

@@ -8,9 +8,11 @@
 use alloc::boxed::Box;
 #[cfg(feature = "std")]
 use core::any::Any;
+#[cfg(feature = "std")]
+use core::panic::AssertUnwindSafe;
 use core::task::Waker;
 #[cfg(feature = "std")]
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{catch_unwind, resume_unwind};
 
 /// The first panic of several calls. One that is dropped ends there; the panic hook has told it.
 #[derive(Default)]

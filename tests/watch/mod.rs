@@ -1,11 +1,12 @@
 //! Watchdogs: a step that hangs fails, and says where.
 #![allow(dead_code, reason = "each suite uses a part")]
 
+use core::panic::Location;
+use core::time::Duration;
 use std::io::Write;
-use std::panic::Location;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Longer than any step takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
