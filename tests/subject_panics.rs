@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use core::time::Duration;
 use std::panic::{catch_unwind, panic_any};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use futures_core::Stream;
 use tickbus::{
@@ -394,6 +394,62 @@ fn a_waker_whose_drop_panics_costs_no_envelope() {
     drop(third);
     assert_eq!((drained(&one), one.dropped()), (vec![2], 1));
     accounted(&bus, 3);
+}
+
+/// A waker by a table of which the clones panic when they are dropped.
+fn clones_that_panic(table: &'static RawWakerVTable) -> Waker {
+    // SAFETY: no function of the tables looks at the pointer, but for whether it is null.
+    unsafe { Waker::from_raw(RawWaker::new(core::ptr::null(), table)) }
+}
+
+fn drop_clone(clone: *const ()) {
+    assert!(clone.is_null(), "the drop of a waker");
+}
+
+/// The clone that it would have waited with is dropped where there is room.
+#[test]
+fn a_publisher_s_waker_whose_drop_panics_costs_no_subscription_the_envelope() {
+    static TABLE: RawWakerVTable = RawWakerVTable::new(
+        |_| RawWaker::new(core::ptr::dangling(), &TABLE),
+        |_| {},
+        |_| {},
+        drop_clone,
+    );
+    let _watch = watchdog();
+    for size in SIZES {
+        let bus = SubjectBus::new();
+        let open = |_| {
+            let one = bus.subscribe("n").unwrap().filter(|_| true);
+            one.overrun(WhenFull::Block).open()
+        };
+        let all: Vec<_> = (0..size).map(open).collect();
+        let waker = clones_that_panic(&TABLE);
+        let mut publish: Publish<'_> = Box::pin(bus.publish_async(numbered(1)));
+        assert_eq!(panics(|| poll_publish(&mut publish, &waker)), "the drop of a waker");
+        drop(publish);
+        assert!(all.iter().all(|one| drained(one) == [1]), "{size}");
+        accounted(&bus, size);
+    }
+}
+
+/// The envelope comes between the look that found none and the wait, so the clone is dropped unused.
+#[test]
+fn a_receiver_s_waker_whose_drop_panics_costs_it_no_envelope() {
+    static BUS: OnceLock<SubjectBus> = OnceLock::new();
+    static TABLE: RawWakerVTable = RawWakerVTable::new(
+        |_| {
+            BUS.get().unwrap().publish(numbered(1)).unwrap();
+            RawWaker::new(core::ptr::dangling(), &TABLE)
+        },
+        |_| {},
+        |_| {},
+        drop_clone,
+    );
+    let _watch = watchdog();
+    let bus = BUS.get_or_init(SubjectBus::new);
+    let one = open(bus, 1, WhenFull::DropNewest);
+    assert_eq!(poll(&mut one.stream(), &clones_that_panic(&TABLE)), Poll::Ready(Some(1)));
+    accounted(bus, 1);
 }
 
 // ---- Filters and observers ---------------------------------------------------------------------

@@ -67,14 +67,11 @@ impl<'a> Waits<'a> {
         while self.panics.none()
             && let Some(place) = self.places.front()
         {
-            match place.poll(waker, &mut self.panics) {
-                Poll::Ready(settled) => self.first_is(settled.into()),
-                Poll::Pending if self.panics.none() => {
-                    self.under_way = None;
-                    return Poll::Pending;
-                }
-                Poll::Pending => {}
-            }
+            let Poll::Ready(settled) = place.poll(waker) else {
+                self.under_way = None;
+                return Poll::Pending;
+            };
+            self.first_is(settled.into());
         }
         self.leave();
         Poll::Ready(self.end(None))
@@ -170,19 +167,18 @@ impl Place<'_> {
         }
     }
 
-    /// Whether the envelope is in, or cannot get in any more. If neither, `waker` is told when, unless it
-    /// panics.
-    fn poll(&self, waker: &Waker, panics: &mut Panics) -> Poll<Settled> {
+    /// Whether the envelope is in, or cannot get in any more. If neither, `waker` is told when. Goes on with a
+    /// panic of a waker's clone or drop: then the publish ends.
+    fn poll(&self, waker: &Waker) -> Poll<Settled> {
         if self.ticket.settled().is_none() {
-            // Before the lock, for it may be a user's.
-            let Some(waker) = panics.run(|| waker.clone()) else { return Poll::Pending };
+            let waker = waker.clone(); // before the lock, for it may be a user's
             let mut state = self.shared.state.lock();
             let old = match self.target.queue(&mut state.queues) {
                 Some(queue) => queue.wait_on(self.turn, waker),
                 None => waker,
             };
             drop(state);
-            panics.dispose(old); // after the lock
+            drop(old); // after the lock
         }
         self.ticket.settled().map_or(Poll::Pending, Poll::Ready)
     }
