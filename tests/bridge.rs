@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+mod watch;
+
 use alloc::sync::Arc;
 use core::panic::AssertUnwindSafe;
 use core::time::Duration;
@@ -18,6 +20,7 @@ use tickbus::{
     GatedTopic, InvalidSubject, Lane, Pattern, PublishError, Published, SubjectBus, SubscribeError,
     Subscription, SubscriptionOptions, Topic, Wait, WhenFull,
 };
+use watch::watchdog;
 
 /// A number as an envelope: in the header `n`, so that no JSON is needed.
 fn encode(number: &u32) -> Result<Envelope, InvalidSubject> {
@@ -49,6 +52,7 @@ fn sum<X>(reports: &[Bridged<X>]) -> usize {
 
 #[test]
 fn a_pump_takes_what_its_budget_covers_and_leaves_the_rest_in_order() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let all = service.subscribe(">").unwrap().open();
     let bus: Bus<u32, 16> = Bus::new();
@@ -70,6 +74,7 @@ fn a_pump_takes_what_its_budget_covers_and_leaves_the_rest_in_order() {
 
 #[test]
 fn a_pump_ends_when_it_is_late_but_moves_on() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let bus: Bus<u32, 128> = Bus::new();
     let mut events = bus.consumer().unwrap();
@@ -84,6 +89,7 @@ fn a_pump_ends_when_it_is_late_but_moves_on() {
 
 #[test]
 fn what_is_published_meanwhile_waits_for_the_next_pump() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let bus: Bus<u32, 8> = Bus::new();
     let mut events = bus.consumer().unwrap();
@@ -99,6 +105,7 @@ fn what_is_published_meanwhile_waits_for_the_next_pump() {
 
 #[test]
 fn everything_stays_while_the_bus_of_envelopes_is_closed() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let bus: Bus<u32, 2> = Bus::new();
     let topic: Topic<u32, 2> = Topic::new();
@@ -119,6 +126,7 @@ fn everything_stays_while_the_bus_of_envelopes_is_closed() {
 
 #[test]
 fn one_event_at_most_is_lost_to_a_bus_that_is_closed_meanwhile() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let bus: Bus<u32, 8> = Bus::new();
     let mut events = bus.consumer().unwrap();
@@ -137,6 +145,7 @@ fn one_event_at_most_is_lost_to_a_bus_that_is_closed_meanwhile() {
 
 #[test]
 fn what_the_bus_lost_before_is_told_once() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let oldest: Bus<u32, 4, DropOldest> = Bus::new();
     let newest: Bus<u32, 4, DropNewest> = Bus::new();
@@ -162,6 +171,7 @@ fn what_the_bus_lost_before_is_told_once() {
 
 #[test]
 fn what_a_topic_overwrote_is_told_once() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let all = service.subscribe(">").unwrap().open();
     let topic: Topic<u32, 4> = Topic::new();
@@ -179,6 +189,7 @@ fn what_a_topic_overwrote_is_told_once() {
 
 #[test]
 fn what_a_topic_overwrites_meanwhile_is_told_as_well() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let topic: Topic<u32, 4> = Topic::new();
     let mut reader = topic.subscribe();
@@ -199,6 +210,7 @@ fn what_a_topic_overwrites_meanwhile_is_told_as_well() {
 /// A gate, a lane and a bus that nobody shares are pumped in the same way.
 #[test]
 fn every_source_is_pumped() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let all = service.subscribe(">").unwrap().open();
     let mut bridge = BridgeOut::new(&service, "here");
@@ -222,6 +234,7 @@ fn every_source_is_pumped() {
 
 #[test]
 fn an_event_that_makes_no_envelope_is_lost_and_told_and_the_others_go_on() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let all = service.subscribe(">").unwrap().open();
     let bus: Bus<u32, 8> = Bus::new();
@@ -239,6 +252,7 @@ fn an_event_that_makes_no_envelope_is_lost_and_told_and_the_others_go_on() {
 
 #[test]
 fn a_panic_costs_one_event() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let bus: Bus<u32, 8> = Bus::new();
     let mut events = bus.consumer().unwrap();
@@ -256,6 +270,7 @@ fn a_panic_costs_one_event() {
 
 #[test]
 fn a_full_subscription_that_would_block_does_not_hold_up_the_tick() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let slow = service.subscribe(">").unwrap().capacity(1).overrun(WhenFull::Block).open();
     let all = service.subscribe(">").unwrap().open();
@@ -271,6 +286,7 @@ fn a_full_subscription_that_would_block_does_not_hold_up_the_tick() {
 
 #[test]
 fn a_subscription_that_ends_meanwhile_is_one_that_has_it_not() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let ending = Arc::new(OnceLock::<Subscription>::new());
     let end = ending.clone();
@@ -291,6 +307,7 @@ fn a_subscription_that_ends_meanwhile_is_one_that_has_it_not() {
 /// A broker may give up although it is not told to wait; others may have the envelope.
 #[test]
 fn what_a_broker_gives_up_on_is_forwarded_and_undelivered() {
+    let _watch = watchdog();
     struct Broker(fn(Arc<Envelope>) -> PublishError);
     impl EventBus for Broker {
         fn publish_wait(
@@ -326,6 +343,7 @@ fn what_a_broker_gives_up_on_is_forwarded_and_undelivered() {
 
 #[test]
 fn an_envelope_without_a_source_is_given_that_of_the_bridge() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let all = service.subscribe(">").unwrap().open();
     let bus: Bus<&str, 2> = Bus::new();
@@ -343,6 +361,7 @@ fn an_envelope_without_a_source_is_given_that_of_the_bridge() {
 
 #[test]
 fn an_event_that_comes_back_from_a_full_bus_goes_first_next_time() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let mut bridge = BridgeIn::new(service.subscribe(">").unwrap().open());
     let bus: Bus<u32, 2> = Bus::new();
@@ -363,6 +382,7 @@ fn an_event_that_comes_back_from_a_full_bus_goes_first_next_time() {
 
 #[test]
 fn the_budget_bounds_the_way_in_too() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let mut bridge = BridgeIn::new(service.subscribe(">").unwrap().open());
     let topic: Topic<u32, 16> = Topic::new();
@@ -384,6 +404,7 @@ fn the_budget_bounds_the_way_in_too() {
 /// What cannot be read counts against the budget: a flood of it must not hold up the tick.
 #[test]
 fn an_envelope_that_makes_no_event_is_lost_and_told_and_the_others_go_on() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let mut bridge = BridgeIn::new(service.subscribe(">").unwrap().open());
     for text in ["1", "x", "2", "", "3"] {
@@ -404,6 +425,7 @@ fn an_envelope_that_makes_no_event_is_lost_and_told_and_the_others_go_on() {
 
 #[test]
 fn what_the_subscription_dropped_is_told_once() {
+    let _watch = watchdog();
     for (when_full, got) in [(WhenFull::DropNewest, [0, 1]), (WhenFull::DropOldest, [3, 4])] {
         let service = SubjectBus::new();
         let subscription = service.subscribe(">").unwrap().capacity(2).overrun(when_full).open();
@@ -421,6 +443,7 @@ fn what_the_subscription_dropped_is_told_once() {
 
 #[test]
 fn a_bus_that_drops_may_be_let_drop() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let mut bridge = BridgeIn::new(service.subscribe(">").unwrap().open());
     let bus: Bus<u32, 2, DropNewest> = Bus::new();
@@ -436,6 +459,7 @@ fn a_bus_that_drops_may_be_let_drop() {
 
 #[test]
 fn what_was_queued_crosses_after_the_end() {
+    let _watch = watchdog();
     let service = SubjectBus::new();
     let mut bridge = BridgeIn::new(service.subscribe(">").unwrap().open());
     let bus: Bus<u32, 2> = Bus::new();
@@ -453,6 +477,7 @@ fn what_was_queued_crosses_after_the_end() {
 /// Two programs on one service, each with a bridge both ways on the same subjects.
 #[test]
 fn an_event_makes_one_hop_and_does_not_come_back() {
+    let _watch = watchdog();
     struct Program<'a> {
         local: Topic<u32, 64>,
         remote: Bus<u32, 64>,
@@ -486,6 +511,7 @@ fn an_event_makes_one_hop_and_does_not_come_back() {
 
 #[test]
 fn nothing_gets_lost_silently_between_threads() {
+    let _watch = watchdog();
     const EACH: u32 = 5_000;
     let service = SubjectBus::new();
     let far = service.subscribe(">").unwrap().capacity(64).overrun(WhenFull::DropOldest).open();
@@ -554,6 +580,7 @@ proptest! {
         block in any::<bool>(),
         bad in 2..7_u32,
     ) {
+        let _watch = watchdog();
         let service = SubjectBus::new();
         let when_full = if block { WhenFull::Block } else { WhenFull::DropOldest };
         let far = service.subscribe(">").unwrap().capacity(6).overrun(when_full).open();
@@ -600,6 +627,7 @@ proptest! {
 
 #[test]
 fn a_bridge_goes_to_other_threads() {
+    let _watch = watchdog();
     fn check<T: Send + core::fmt::Debug>() {}
     check::<BridgeOut<'static>>();
     check::<BridgeIn<core::cell::Cell<u32>>>();

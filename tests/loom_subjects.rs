@@ -418,3 +418,35 @@ fn a_publish_against_the_close_of_the_bus_is_in_or_refused() {
         });
     }
 }
+
+/// A drain that stops early beside a receiver, while the bus is closed: each envelope once, in order, and the
+/// end after all of them.
+#[test]
+fn the_end_comes_after_what_an_unfinished_drain_leaves() {
+    for reverse in [false, true] {
+        let expected = ["1; 2", "2; 1", "; 1 2"];
+        outcomes(3, 10, expected.map(str::to_owned), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = Arc::new(bus.subscribe("n").unwrap().open());
+            ["1", "2"].iter().for_each(|id| drop(bus.publish(event(id))));
+            let (draining, receiving) = (subscription.clone(), subscription);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    let mut drain = draining.drain();
+                    drain.next().map(|it| it.id().to_owned()).unwrap_or_default()
+                }),
+                Box::new(move || {
+                    let got: Vec<_> = receiving.iter().map(|it| it.id().to_owned()).collect();
+                    assert_eq!(receiving.stats().pending, 0);
+                    assert_eq!(receiving.try_recv(), Err(RecvError::Closed));
+                    got.join(" ")
+                }),
+                Box::new(move || {
+                    bus.close();
+                    String::new()
+                }),
+            ];
+            run(tasks, reverse)[..2].join("; ")
+        });
+    }
+}

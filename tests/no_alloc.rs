@@ -541,6 +541,33 @@ mod subjects {
         assert_eq!(calls(|| bus.matching(subject)), 0);
     }
 
+    /// At every moment, whatever was published before.
+    #[test]
+    fn subjects_that_never_repeat_take_no_more_than_the_route_cache_may() {
+        const SUBJECTS: usize = 40_000;
+        for (size, matching) in [(0, 1), (1, 1), (8, 3), (100, 20), (1024, 1), (1024, 9)] {
+            let bus = SubjectBus::builder().route_cache(size).build();
+            let open = |_| bus.subscribe("s.*").unwrap().capacity(1).open();
+            let all: Vec<_> = (0..matching).map(open).collect();
+            // The text, a place for each match, two counts, and the place in a table at most half full.
+            let answer = 10 + 16 * matching + 16 + 80;
+            let most = size * answer + 16 * matching.next_power_of_two() + 256;
+            let before = BYTES.get();
+            for n in 0..SUBJECTS {
+                let subject = format!("s.{n:08}");
+                assert_eq!(bus.matching(Subject::new(&subject).unwrap()), matching);
+                drop(subject);
+                let taken = BYTES.get().wrapping_sub(before) as isize;
+                assert!(taken <= most as isize, "{size} {matching}: {taken} bytes after {n}");
+            }
+            for n in SUBJECTS..SUBJECTS + 10 {
+                let published = bus.publish_wait(envelope(&format!("s.{n:08}")), Wait::never());
+                assert_eq!(published.unwrap().delivered, if n == SUBJECTS { matching } else { 0 });
+            }
+            drop(all);
+        }
+    }
+
     /// As `SubjectBus` says: everything but the slots and the text of the pattern.
     #[test]
     fn a_subscription_takes_at_most_512_bytes_beyond_its_buffer() {

@@ -82,6 +82,29 @@ fn close_ends_the_bus_and_what_is_queued_stays() {
 }
 
 #[test]
+fn unfinished_and_leaked_drains_keep_the_order_and_the_end_comes_last() {
+    let bus = SubjectBus::new();
+    let one = bus.subscribe("a").unwrap().open();
+    for id in ["1", "2", "3", "4", "5"] {
+        bus.publish(envelope("a", id)).unwrap();
+    }
+    let (mut first, mut second) = (one.drain(), one.drain());
+    assert_eq!(first.next().unwrap().id(), "1");
+    assert_eq!(second.next().unwrap().id(), "2");
+    bus.publish(envelope("a", "6")).unwrap();
+    bus.close();
+    assert_eq!(one.try_recv().unwrap().id(), "3");
+    assert_eq!(first.by_ref().map(|it| it.id().to_owned()).collect::<String>(), "45");
+    assert!(second.next().is_none(), "it began before");
+    core::mem::forget(second);
+    drop(first);
+    assert_eq!(ids(&one), "6");
+    assert_eq!(one.try_recv(), Err(RecvError::Closed));
+    let it = one.stats();
+    assert_eq!((it.delivered, it.received, it.pending), (6, 6, 0));
+}
+
+#[test]
 fn a_task_awaits_and_a_tick_handles() {
     let bus = Rc::new(SubjectBus::new());
     let one = bus.subscribe("a").unwrap().open();

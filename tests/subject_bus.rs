@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+mod watch;
+
 use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
 use core::cell::Cell;
@@ -13,9 +15,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use core::task::Context;
 use core::time::Duration;
 use std::panic::catch_unwind;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Barrier, Mutex, OnceLock};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use futures_core::Stream;
@@ -27,45 +28,9 @@ use tickbus::{
     PublishError, Published, Recipient, RecvError, Subject, SubjectBus, SubscribeError,
     Subscription, SubscriptionOptions, Wait, WhenFull,
 };
+use watch::{LONG, Watched, eventually, watchdog, watched};
 
 // ---- Helpers -----------------------------------------------------------------------------------
-
-const LONG: Duration = Duration::from_secs(20);
-
-/// Runs `f` on a thread of its own; fails when it takes too long.
-struct Watched<T> {
-    result: mpsc::Receiver<T>,
-    thread: JoinHandle<()>,
-}
-
-fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Watched<T> {
-    let (sender, result) = mpsc::channel();
-    let thread = thread::spawn(move || drop(sender.send(f())));
-    Watched { result, thread }
-}
-
-impl<T> Watched<T> {
-    #[track_caller]
-    fn join(self) -> T {
-        match self.result.recv_timeout(LONG) {
-            Ok(value) => value,
-            Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
-            Err(RecvTimeoutError::Disconnected) => {
-                std::panic::resume_unwind(self.thread.join().unwrap_err())
-            }
-        }
-    }
-}
-
-/// Waits until `f` is true; fails when it takes too long.
-#[track_caller]
-fn eventually(f: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !f() {
-        assert!(begin.elapsed() < LONG, "it never happens");
-        thread::yield_now();
-    }
-}
 
 fn event(subject: &str) -> Envelope {
     Envelope::unstamped(subject).unwrap()
@@ -154,6 +119,7 @@ fn observed() -> (Arc<SubjectBus>, Arc<Log>) {
 
 #[test]
 fn the_defaults_are_64_and_drop_newest() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
     assert_eq!((subscription.capacity(), subscription.when_full()), (64, WhenFull::DropNewest));
@@ -167,6 +133,7 @@ fn the_defaults_are_64_and_drop_newest() {
 
 #[test]
 fn capacity_0_is_the_default() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     assert_eq!(bus.subscribe("n").unwrap().capacity(0).open().capacity(), 64);
     assert_eq!(bus.subscribe("n").unwrap().capacity(7).capacity(0).open().capacity(), 64);
@@ -174,6 +141,7 @@ fn capacity_0_is_the_default() {
 
 #[test]
 fn a_capacity_beyond_all_memory_is_not_reserved() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = open(&bus, usize::MAX, WhenFull::DropNewest);
     publish(&bus, 0..5000);
@@ -182,6 +150,7 @@ fn a_capacity_beyond_all_memory_is_not_reserved() {
 
 #[test]
 fn an_invalid_pattern_is_refused() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     for (pattern, invalid) in [
         ("", InvalidPattern::Empty),
@@ -196,6 +165,7 @@ fn an_invalid_pattern_is_refused() {
 
 #[test]
 fn ids_are_unique_on_a_bus() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut ids: Vec<_> = (0..100).map(|_| bus.subscribe("a").unwrap().open().id()).collect();
     let alive: Vec<_> = (0..100).map(|_| bus.subscribe("a").unwrap().open()).collect();
@@ -207,6 +177,7 @@ fn ids_are_unique_on_a_bus() {
 
 #[test]
 fn dropping_the_handle_ends_the_subscription() {
+    let _watch = watchdog();
     let (bus, log) = observed();
     let subscription = bus.subscribe(">").unwrap().open();
     drop(subscription);
@@ -217,6 +188,7 @@ fn dropping_the_handle_ends_the_subscription() {
 
 #[test]
 fn a_subscription_that_was_not_opened_gets_nothing() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let _ = bus.subscribe(">").unwrap();
     assert_eq!(bus.publish(numbered(1)).unwrap().delivered, 0);
@@ -224,6 +196,7 @@ fn a_subscription_that_was_not_opened_gets_nothing() {
 
 #[test]
 fn the_filter_runs_after_the_pattern_on_every_publish() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let asked = Arc::new(AtomicUsize::new(0));
     let odd = {
@@ -245,6 +218,7 @@ fn the_filter_runs_after_the_pattern_on_every_publish() {
 
 #[test]
 fn a_subscription_with_a_cancel_closes_itself() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let cancel = Cancel::new();
     let bound = bus.subscribe("n").unwrap().until(&cancel).open();
@@ -264,6 +238,7 @@ fn a_subscription_with_a_cancel_closes_itself() {
 
 #[test]
 fn a_cancel_keeps_nothing_of_a_subscription_that_is_gone() {
+    let _watch = watchdog();
     let cancel = Cancel::new();
     let alive = Arc::new(());
     let bus = SubjectBus::new();
@@ -278,6 +253,7 @@ fn a_cancel_keeps_nothing_of_a_subscription_that_is_gone() {
 
 #[test]
 fn publishing_to_nobody_is_fine() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let _other = bus.subscribe("a.b").unwrap().open();
     assert_eq!(bus.publish(event("a")), Ok(Published::default()));
@@ -286,6 +262,7 @@ fn publishing_to_nobody_is_fine() {
 
 #[test]
 fn publish_fills_in_id_and_time_where_they_are_missing() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = bus.subscribe(">").unwrap().open();
     let time = tickbus::Timestamp::from_unix_nanos(5).unwrap();
@@ -303,6 +280,7 @@ fn publish_fills_in_id_and_time_where_they_are_missing() {
 
 #[test]
 fn e1_receivers_share_one_envelope_that_nobody_can_change() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = [(); 3].map(|()| bus.subscribe(">").unwrap().open());
     let sent = Arc::new(Envelope::new("a").unwrap().header("k", "1"));
@@ -316,6 +294,7 @@ fn e1_receivers_share_one_envelope_that_nobody_can_change() {
 /// The publisher's own handle stays without, so nobody sees an envelope change.
 #[test]
 fn e4_filling_in_does_not_change_what_the_publisher_kept() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = bus.subscribe(">").unwrap().open();
     let kept = Arc::new(event("a"));
@@ -326,6 +305,7 @@ fn e4_filling_in_does_not_change_what_the_publisher_kept() {
 
 #[test]
 fn e10_a_subject_that_is_none_never_reaches_a_bus() {
+    let _watch = watchdog();
     for subject in ["", "a.", "*", ">"] {
         assert!(Envelope::new(subject).is_err() && Envelope::unstamped(subject).is_err());
     }
@@ -333,6 +313,7 @@ fn e10_a_subject_that_is_none_never_reaches_a_bus() {
 
 #[test]
 fn when_publish_returns_every_match_has_it_or_lost_it() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let room = open(&bus, 2, WhenFull::DropNewest);
     let full = open(&bus, 1, WhenFull::DropNewest);
@@ -359,24 +340,28 @@ fn one_slot(when_full: WhenFull) -> (Vec<usize>, Vec<String>, u64) {
 
 #[test]
 fn drop_newest_keeps_the_first_and_reports_the_others() {
+    let _watch = watchdog();
     let drops = ["drop 2 of 1 drop_newest buffer_full", "drop 3 of 1 drop_newest buffer_full"];
     assert_eq!(one_slot(WhenFull::DropNewest), (vec![1], drops.map(String::from).into(), 2));
 }
 
 #[test]
 fn c3_drop_oldest_keeps_the_last_and_reports_the_evicted_ones() {
+    let _watch = watchdog();
     let drops = ["drop 1 of 1 drop_oldest buffer_full", "drop 2 of 1 drop_oldest buffer_full"];
     assert_eq!(one_slot(WhenFull::DropOldest), (vec![3], drops.map(String::from).into(), 2));
 }
 
 #[test]
 fn b9_try_publish_never_waits() {
+    let _watch = watchdog();
     let drops = ["drop 2 of 1 block buffer_full", "drop 3 of 1 block buffer_full"];
     assert_eq!(one_slot(WhenFull::Block), (vec![1], drops.map(String::from).into(), 2));
 }
 
 #[test]
 fn drop_oldest_keeps_the_last_in_order() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let last = open(&bus, 3, WhenFull::DropOldest);
     publish(&bus, 1..=10);
@@ -386,6 +371,7 @@ fn drop_oldest_keeps_the_last_in_order() {
 
 #[test]
 fn a16_a_receiver_is_told_where_how_many_are_missing() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let first = open(&bus, 2, WhenFull::DropNewest);
     let last = open(&bus, 2, WhenFull::DropOldest);
@@ -404,6 +390,7 @@ fn a16_a_receiver_is_told_where_how_many_are_missing() {
 
 #[test]
 fn a17_a_refused_publish_has_no_effect_on_what_waits() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let four = open(&bus, 4, WhenFull::DropNewest);
     for round in 0..50 {
@@ -416,6 +403,7 @@ fn a17_a_refused_publish_has_no_effect_on_what_waits() {
 
 #[test]
 fn block_waits_until_a_receive_makes_room() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let publisher = park(&bus, Wait::forever());
     assert_eq!(number(&subscription.try_recv().unwrap()), 1);
@@ -426,6 +414,7 @@ fn block_waits_until_a_receive_makes_room() {
 
 #[test]
 fn block_one_receive_frees_exactly_one_in_the_order_of_waiting() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let parked: Vec<_> = (2..6)
         .map(|n| {
@@ -450,6 +439,7 @@ fn block_one_receive_frees_exactly_one_in_the_order_of_waiting() {
 
 #[test]
 fn block_delivers_to_the_others_before_it_waits() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let other = bus.subscribe("n").unwrap().open(); // opened later, so it is asked later
     let publisher = park(&bus, Wait::forever());
@@ -460,6 +450,7 @@ fn block_delivers_to_the_others_before_it_waits() {
 
 #[test]
 fn c11_block_cancelled_is_an_error_and_that_subscription_gets_nothing() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let other = bus.subscribe("n").unwrap().open();
     let cancel: &'static Cancel = Box::leak(Box::default());
@@ -476,6 +467,7 @@ fn c11_block_cancelled_is_an_error_and_that_subscription_gets_nothing() {
 
 #[test]
 fn b3_block_with_a_deadline_gives_up_then_and_leaves_no_trace() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     for _ in 0..3 {
         let begin = Instant::now();
@@ -492,6 +484,7 @@ fn b3_block_with_a_deadline_gives_up_then_and_leaves_no_trace() {
 
 #[test]
 fn b7_room_wins_over_cancellation_and_over_the_deadline_always() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 1, WhenFull::Block);
     let cancel = Cancel::new();
@@ -506,6 +499,7 @@ fn b7_room_wins_over_cancellation_and_over_the_deadline_always() {
 
 #[test]
 fn b2_block_wakes_when_the_subscription_is_closed() {
+    let _watch = watchdog();
     let (bus, log) = observed();
     let subscription = open(&bus, 1, WhenFull::Block);
     bus.publish(numbered(1)).unwrap();
@@ -521,6 +515,7 @@ fn b2_block_wakes_when_the_subscription_is_closed() {
 
 #[test]
 fn b10_block_wakes_when_the_handle_is_dropped() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let publisher = park(&bus, Wait::forever());
     drop(subscription);
@@ -530,6 +525,7 @@ fn b10_block_wakes_when_the_handle_is_dropped() {
 
 #[test]
 fn block_wakes_when_the_subscription_is_cancelled() {
+    let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
     let cancel = Cancel::new();
     let pattern = bus.subscribe("n").unwrap().capacity(1).overrun(WhenFull::Block);
@@ -542,6 +538,7 @@ fn block_wakes_when_the_subscription_is_cancelled() {
 
 #[test]
 fn b14_block_returns_closed_when_the_bus_closes() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let parked: Vec<_> = (0..4).map(|_| park(&bus, Wait::forever())).collect();
     watched(move || bus.close()).join();
@@ -555,6 +552,7 @@ fn b14_block_returns_closed_when_the_bus_closes() {
 
 #[test]
 fn block_keeps_the_order_and_loses_nothing_under_load() {
+    let _watch = watchdog();
     const PUBLISHERS: usize = 4;
     const EACH: usize = 2000;
     let bus = Arc::new(SubjectBus::new());
@@ -585,6 +583,7 @@ fn block_keeps_the_order_and_loses_nothing_under_load() {
 
 #[test]
 fn a18_each_publisher_s_order_is_kept_for_each_subscription() {
+    let _watch = watchdog();
     const EACH: usize = 3000;
     let bus = Arc::new(SubjectBus::new());
     let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::DropNewest];
@@ -612,6 +611,7 @@ fn a18_each_publisher_s_order_is_kept_for_each_subscription() {
 
 #[test]
 fn c2_c5_delivered_and_dropped_and_abandoned_add_up_under_load() {
+    let _watch = watchdog();
     const EACH: usize = 3000;
     let bus = Arc::new(SubjectBus::new());
     let total = Arc::new(Mutex::new(Published::default()));
@@ -666,6 +666,7 @@ fn c2_c5_delivered_and_dropped_and_abandoned_add_up_under_load() {
 
 #[test]
 fn c5_what_an_unsubscribe_abandons_is_counted() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 4, WhenFull::DropNewest);
     publish(&bus, 0..5);
@@ -678,6 +679,7 @@ fn c5_what_an_unsubscribe_abandons_is_counted() {
 
 #[test]
 fn e13_what_was_received_evicted_or_abandoned_is_let_go() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let one = open(&bus, 1, WhenFull::DropOldest);
     let send = |n| {
@@ -700,6 +702,7 @@ fn e13_what_was_received_evicted_or_abandoned_is_let_go() {
 
 #[test]
 fn observers_hear_of_the_publish_first_and_then_of_each_match_once() {
+    let _watch = watchdog();
     let (bus, log) = observed();
     let _a = open(&bus, 1, WhenFull::DropNewest);
     let _b = bus.subscribe("*").unwrap().open();
@@ -723,6 +726,7 @@ fn observers_hear_of_the_publish_first_and_then_of_each_match_once() {
 /// Closed before its turn, a match is told as closed; without its handle, there is nobody to tell of.
 #[test]
 fn observers_hear_of_a_match_that_ends_before_its_turn_as_long_as_its_handle_is_there() {
+    let _watch = watchdog();
     #[derive(Default)]
     struct Ender(Log, Mutex<Vec<Subscription>>);
     impl Observer for Ender {
@@ -751,6 +755,7 @@ fn observers_hear_of_a_match_that_ends_before_its_turn_as_long_as_its_handle_is_
 
 #[test]
 fn c4_observers_hear_of_a_publish_that_waits() {
+    let _watch = watchdog();
     let (bus, log) = observed();
     let subscription = open(&bus, 1, WhenFull::Block);
     bus.publish(numbered(1)).unwrap();
@@ -764,6 +769,7 @@ fn c4_observers_hear_of_a_publish_that_waits() {
 
 #[test]
 fn observers_hear_of_what_gave_up_as_dropped() {
+    let _watch = watchdog();
     let (bus, log) = observed();
     let _full = open(&bus, 1, WhenFull::Block);
     bus.publish(numbered(1)).unwrap();
@@ -777,6 +783,7 @@ fn observers_hear_of_what_gave_up_as_dropped() {
 /// Two that are full: the deadline passes at the first, and whoever hears of that cancels.
 #[test]
 fn the_first_reason_to_give_up_is_the_one_that_is_told() {
+    let _watch = watchdog();
     struct Canceller(Cancel);
     impl Observer for Canceller {
         fn on_drop(&self, _: &Arc<Envelope>, _: Recipient<'_>, _: DropReason) {
@@ -799,6 +806,7 @@ fn the_first_reason_to_give_up_is_the_one_that_is_told() {
 
 #[test]
 fn labels_are_those_of_the_contract() {
+    let _watch = watchdog();
     let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block];
     assert_eq!(policies.map(WhenFull::label), ["drop_newest", "drop_oldest", "block"]);
     let reasons = [DropReason::BufferFull, DropReason::Closed];
@@ -870,6 +878,7 @@ fn b8_observers_and_filters_run_outside_all_locks() {
 /// Its filter drops the last reference to something that uses the bus when it is dropped.
 #[test]
 fn b8_a_filter_is_dropped_outside_all_locks() {
+    let _watch = watchdog();
     struct Last(Weak<SubjectBus>, Arc<AtomicUsize>);
     impl Drop for Last {
         fn drop(&mut self) {
@@ -938,6 +947,7 @@ impl Observer for Bomb {
 
 #[test]
 fn a_panic_in_an_observer_leaves_the_bus_usable() {
+    let _watch = watchdog();
     for what in ["publish", "deliver", "drop"] {
         watched(move || {
             let bus = SubjectBus::builder().observer(Arc::new(Bomb(what))).build();
@@ -962,6 +972,7 @@ fn a_panic_in_an_observer_leaves_the_bus_usable() {
 
 #[test]
 fn a19_queued_events_stay_readable_after_close_then_comes_the_end() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
     publish(&bus, 1..=3);
@@ -1008,6 +1019,7 @@ fn b12_after_close_publish_and_subscribe_are_closed_again_and_again() {
 
 #[test]
 fn b13_close_is_idempotent_even_at_the_same_time() {
+    let _watch = watchdog();
     for _ in 0..50 {
         let (bus, _subscription) = blocked();
         let publisher = park(&bus, Wait::forever());
@@ -1030,6 +1042,7 @@ fn b13_close_is_idempotent_even_at_the_same_time() {
 
 #[test]
 fn close_waits_for_publishers_under_way() {
+    let _watch = watchdog();
     struct Slow(Barrier, AtomicBool);
     impl Observer for Slow {
         fn on_publish(&self, envelope: &Arc<Envelope>) {
@@ -1064,6 +1077,7 @@ fn close_waits_for_publishers_under_way() {
 /// nobody will come to wake it.
 #[test]
 fn b14_a_publisher_under_way_does_not_begin_to_wait_on_a_bus_that_is_closing() {
+    let _watch = watchdog();
     struct Late(OnceLock<Weak<SubjectBus>>);
     impl Observer for Late {
         fn on_publish(&self, envelope: &Arc<Envelope>) {
@@ -1091,6 +1105,7 @@ fn b14_a_publisher_under_way_does_not_begin_to_wait_on_a_bus_that_is_closing() {
 
 #[test]
 fn b11_close_from_an_observer_or_a_filter_does_not_wait_for_itself() {
+    let _watch = watchdog();
     struct Closer(OnceLock<Weak<SubjectBus>>);
     impl Observer for Closer {
         fn on_publish(&self, _: &Arc<Envelope>) {
@@ -1122,6 +1137,7 @@ fn b11_close_from_an_observer_or_a_filter_does_not_wait_for_itself() {
 /// The last handle goes while its filter runs, so the publisher is the one who drops the filter.
 #[test]
 fn b11_close_from_the_destructor_of_a_filter_does_not_wait_for_itself() {
+    let _watch = watchdog();
     struct Last(Weak<SubjectBus>);
     impl Drop for Last {
         fn drop(&mut self) {
@@ -1144,6 +1160,7 @@ fn b11_close_from_the_destructor_of_a_filter_does_not_wait_for_itself() {
 
 #[test]
 fn b11_close_from_a_waker_does_not_wait_for_its_publisher() {
+    let _watch = watchdog();
     struct Closer(Weak<SubjectBus>);
     impl Wake for Closer {
         fn wake(self: Arc<Self>) {
@@ -1190,6 +1207,7 @@ fn a_subscription_that_has_ended_stays_so_while_the_bus_is_closing() {
 
 #[test]
 fn two_observers_that_close_each_other_s_bus_do_not_wait_for_each_other() {
+    let _watch = watchdog();
     struct Closer(Barrier, OnceLock<[Weak<SubjectBus>; 2]>);
     impl Observer for Closer {
         fn on_publish(&self, envelope: &Arc<Envelope>) {
@@ -1213,6 +1231,7 @@ fn two_observers_that_close_each_other_s_bus_do_not_wait_for_each_other() {
 
 #[test]
 fn dropping_the_bus_closes_it() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
     bus.publish(numbered(1)).unwrap();
@@ -1223,6 +1242,7 @@ fn dropping_the_bus_closes_it() {
 
 #[test]
 fn close_ends_every_receiver_that_sleeps() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = Arc::new(bus.subscribe("n").unwrap().open());
     let receivers: Vec<_> = (0..3)
@@ -1238,6 +1258,7 @@ fn close_ends_every_receiver_that_sleeps() {
 
 #[test]
 fn a_subscription_that_is_closed_under_publishers_never_hangs_them() {
+    let _watch = watchdog();
     for turn in 0..200 {
         let bus = Arc::new(SubjectBus::new());
         let subscription = open(&bus, 1, WhenFull::Block);
@@ -1263,6 +1284,7 @@ fn a_subscription_that_is_closed_under_publishers_never_hangs_them() {
 
 #[test]
 fn recv_waits_for_an_envelope() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
     let receiver = watched(move || number(&subscription.recv().unwrap()));
@@ -1273,6 +1295,7 @@ fn recv_waits_for_an_envelope() {
 
 #[test]
 fn recv_timeout_comes_back_without_and_with() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
     let begin = Instant::now();
@@ -1288,6 +1311,7 @@ fn recv_timeout_comes_back_without_and_with() {
 
 #[test]
 fn each_envelope_goes_to_one_of_several_receivers() {
+    let _watch = watchdog();
     const EVENTS: usize = 5000;
     let bus = SubjectBus::new();
     let subscription = Arc::new(open(&bus, EVENTS, WhenFull::DropNewest));
@@ -1306,6 +1330,7 @@ fn each_envelope_goes_to_one_of_several_receivers() {
 
 #[test]
 fn a_drain_is_what_is_queued_at_its_beginning_and_leaves_what_is_not_taken() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
     publish(&bus, 1..=4);
@@ -1323,6 +1348,7 @@ fn a_drain_is_what_is_queued_at_its_beginning_and_leaves_what_is_not_taken() {
 
 #[test]
 fn a_change_of_subscriptions_is_seen_by_the_next_publish() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let count = |subject| {
         let published = bus.publish(event(subject)).unwrap().delivered;
@@ -1344,6 +1370,7 @@ fn a_change_of_subscriptions_is_seen_by_the_next_publish() {
 
 #[test]
 fn a_literal_does_not_hide_a_wildcard_nor_the_other_way_round() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let patterns = ["a.b.c", "a.*.c", "a.b.*", "a.>", "*.b.c", "*.*.*", ">", "a.x.c", "a.b"];
     let all = patterns.map(|pattern| bus.subscribe(pattern).unwrap().open());
@@ -1354,6 +1381,7 @@ fn a_literal_does_not_hide_a_wildcard_nor_the_other_way_round() {
 
 #[test]
 fn deliveries_come_in_the_order_of_opening_whatever_the_patterns() {
+    let _watch = watchdog();
     let (bus, log) = observed();
     let patterns = [">", "n", "*", "n", ">", "*"];
     let mut all: Vec<_> = patterns.map(|it| bus.subscribe(it).unwrap().open()).into();
@@ -1389,6 +1417,7 @@ fn what_was_for_one_that_is_gone_does_not_reach_its_successor() {
 
 #[test]
 fn subjects_of_many_segments_are_routed() {
+    let _watch = watchdog();
     for segments in [1, 31, 32, 33, 64, 511, 512] {
         let bus = SubjectBus::new();
         let subject = vec!["a"; segments].join(".");
@@ -1433,6 +1462,7 @@ proptest! {
         size in select(&[0_usize, 1, 4, 5, 1024][..]),
         steps in vec(step(), 1..120),
     ) {
+        let _watch = watchdog();
         let bus = SubjectBus::builder().route_cache(size).build();
         let mut open: Vec<(String, Subscription)> = Vec::new();
         for step in steps {
@@ -1471,6 +1501,7 @@ proptest! {
         edits in vec((any::<usize>(), select(&["*", "a", "b", "cut", "more"][..])), 0..6),
         rest: bool,
     ) {
+        let _watch = watchdog();
         let mut pattern = subject.clone();
         for (at, edit) in edits {
             let at = at % pattern.len();
@@ -1507,6 +1538,7 @@ fn naive(pattern: &str, subject: &str) -> bool {
 
 #[test]
 fn subjects_that_never_repeat_do_not_fill_the_cache_for_good() {
+    let _watch = watchdog();
     let bus = SubjectBus::builder().route_cache(8).build();
     let all = bus.subscribe("s.*").unwrap().capacity(1).open();
     for n in 0..10_000 {
@@ -1518,6 +1550,7 @@ fn subjects_that_never_repeat_do_not_fill_the_cache_for_good() {
 
 #[test]
 fn subscribing_while_others_publish_misses_nothing_that_comes_after() {
+    let _watch = watchdog();
     let bus = Arc::new(SubjectBus::builder().route_cache(4).build());
     let stop = Arc::new(AtomicBool::new(false));
     let noise = {
@@ -1544,6 +1577,7 @@ fn subscribing_while_others_publish_misses_nothing_that_comes_after() {
 
 #[test]
 fn subscriptions_and_patterns_can_be_listed() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let gap = bus.subscribe("z").unwrap().open();
     let a = bus.subscribe("a.>").unwrap().capacity(3).overrun(WhenFull::Block).open();
@@ -1577,6 +1611,7 @@ fn subscriptions_and_patterns_can_be_listed() {
 
 #[test]
 fn a_whole_bus_can_be_printed_and_serialised() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let nobody = "0 published, 0 subscriptions, 0 delivered, 0 dropped";
     assert_eq!(bus.info().to_string().lines().next(), Some(nobody));
@@ -1605,6 +1640,7 @@ fn a_whole_bus_can_be_printed_and_serialised() {
 
 #[test]
 fn the_no_op_bus_accepts_everything_and_delivers_nothing() {
+    let _watch = watchdog();
     let bus: &dyn EventBus = &NoopBus;
     let options = SubscriptionOptions::new();
     let ended = bus.subscribe(Pattern::from_static(">"), options).unwrap();
@@ -1620,6 +1656,7 @@ fn the_no_op_bus_accepts_everything_and_delivers_nothing() {
 
 #[test]
 fn a_bus_behind_the_trait_is_the_bus() {
+    let _watch = watchdog();
     let bus: Arc<dyn EventBus> = Arc::new(SubjectBus::new());
     let options = SubscriptionOptions::new().capacity(1).filter(|it| it.source() != "no");
     let one = bus.subscribe(Pattern::from_static("a.*"), options.overrun(WhenFull::Block)).unwrap();
@@ -1634,6 +1671,7 @@ fn a_bus_behind_the_trait_is_the_bus() {
 
 #[test]
 fn everything_can_be_sent_shared_and_shown() {
+    let _watch = watchdog();
     fn check<T: Send + Sync + core::fmt::Debug>() {}
     check::<SubjectBus>();
     check::<Subscription>();
@@ -1647,6 +1685,7 @@ fn everything_can_be_sent_shared_and_shown() {
 
 #[test]
 fn an_error_says_the_subject() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     bus.close();
     let error = bus.publish(event("a.b")).unwrap_err();

@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+mod watch;
+
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use core::panic::AssertUnwindSafe;
@@ -19,6 +21,7 @@ use tickbus::{
     DropReason, Envelope, EventBus, NoopBus, Observer, Pattern, PublishError, Published, Recipient,
     SubjectBus, SubscribeError, Subscription, SubscriptionOptions, Wait, WhenFull,
 };
+use watch::{watchdog, watched};
 
 type Outcome = Result<Published, PublishError>;
 
@@ -49,14 +52,6 @@ fn block_on<F: Future>(future: F) -> F::Output {
         }
         thread::park();
     }
-}
-
-/// Runs `f` on a thread of its own; fails when it takes too long.
-#[track_caller]
-fn in_time<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || drop(sender.send(f())));
-    receiver.recv_timeout(Duration::from_secs(60)).expect("it hangs, or has panicked")
 }
 
 fn numbered(n: usize) -> Envelope {
@@ -137,6 +132,7 @@ fn heard() -> (SubjectBus, Subscription, Arc<Log>) {
 
 #[test]
 fn nothing_is_published_before_the_first_poll() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 1, WhenFull::Block);
     let publish = publish(&bus, 1);
@@ -147,6 +143,7 @@ fn nothing_is_published_before_the_first_poll() {
 
 #[test]
 fn where_there_is_room_it_is_over_at_once() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = [WhenFull::Block, WhenFull::DropNewest, WhenFull::DropOldest];
     let subscriptions = all.map(|when_full| open(&bus, 1, when_full));
@@ -162,6 +159,7 @@ fn where_there_is_room_it_is_over_at_once() {
 
 #[test]
 fn it_waits_in_turn_with_those_who_park_and_one_receive_frees_exactly_one() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let wakes = [(); 2].map(|()| Arc::new(Wakes::default()));
     let mut second = publish(&bus, 2);
@@ -191,6 +189,7 @@ fn it_waits_in_turn_with_those_who_park_and_one_receive_frees_exactly_one() {
 
 #[test]
 fn the_others_have_it_before_the_waiting_begins() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let other = open(&bus, 1, WhenFull::DropNewest);
     let wakes = Arc::new(Wakes::default());
@@ -203,6 +202,7 @@ fn the_others_have_it_before_the_waiting_begins() {
 
 #[test]
 fn it_waits_at_several_places() {
+    let _watch = watchdog();
     let bus = SubjectBus::new();
     let both = [open(&bus, 1, WhenFull::Block), open(&bus, 1, WhenFull::Block)];
     bus.publish(numbered(1)).unwrap();
@@ -218,6 +218,7 @@ fn it_waits_at_several_places() {
 
 #[test]
 fn the_waker_of_the_last_poll_is_woken() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let wakes = [(); 2].map(|()| Arc::new(Wakes::default()));
     let mut second = publish(&bus, 2);
@@ -232,6 +233,7 @@ fn the_waker_of_the_last_poll_is_woken() {
 
 #[test]
 fn each_of_many_keeps_its_turn_and_its_waker() {
+    let _watch = watchdog();
     const MANY: usize = 60;
     let (bus, subscription) = blocked();
     let first = Arc::new(Wakes::default());
@@ -263,6 +265,7 @@ fn each_of_many_keeps_its_turn_and_its_waker() {
 
 #[test]
 fn dropped_while_it_waits_it_drops_the_envelope_and_keeps_no_place() {
+    let _watch = watchdog();
     let (bus, subscription, log) = heard();
     let wakes = [(); 2].map(|()| Arc::new(Wakes::default()));
     let (mut second, mut third) = (publish(&bus, 2), publish(&bus, 3));
@@ -281,6 +284,7 @@ fn dropped_while_it_waits_it_drops_the_envelope_and_keeps_no_place() {
 
 #[test]
 fn dropped_after_its_room_was_made_it_has_delivered() {
+    let _watch = watchdog();
     let (bus, subscription, log) = heard();
     let mut second = publish(&bus, 2);
     assert!(poll(&mut second, &Arc::default()).is_pending());
@@ -292,6 +296,7 @@ fn dropped_after_its_room_was_made_it_has_delivered() {
 
 #[test]
 fn the_end_of_a_subscription_sends_it_on() {
+    let _watch = watchdog();
     for end in [Subscription::close as fn(&Subscription), |_| {}] {
         let (bus, subscription, log) = heard();
         let wakes = Arc::new(Wakes::default());
@@ -308,7 +313,7 @@ fn the_end_of_a_subscription_sends_it_on() {
 
 #[test]
 fn closing_the_bus_waits_for_no_task_and_sends_it_away() {
-    in_time(|| {
+    watched(|| {
         let (bus, subscription, log) = heard();
         let wakes = Arc::new(Wakes::default());
         let (mut second, mut third) = (publish(&bus, 2), publish(&bus, 3));
@@ -317,6 +322,7 @@ fn closing_the_bus_waits_for_no_task_and_sends_it_away() {
         log.take();
         bus.close(); // on the thread that would poll
         assert_eq!(wakes.0.load(SeqCst), 2);
+        assert_eq!((bus.stats().closed, bus.stats().deliveries.waiting), (2, 0), "at once");
         let Poll::Ready(Err(PublishError::Closed(back))) = poll(&mut second, &wakes) else {
             panic!("the bus is closed")
         };
@@ -328,11 +334,13 @@ fn closing_the_bus_waits_for_no_task_and_sends_it_away() {
 
         let late = block_on(bus.publish_async(numbered(4)));
         assert!(matches!(late, Err(PublishError::Closed(back)) if back.source() == "4"));
-    });
+    })
+    .join();
 }
 
 #[test]
 fn what_was_delivered_before_the_bus_closed_is_delivered() {
+    let _watch = watchdog();
     let (bus, subscription, log) = heard();
     let wakes = Arc::new(Wakes::default());
     let mut second = publish(&bus, 2);
@@ -348,6 +356,7 @@ fn what_was_delivered_before_the_bus_closed_is_delivered() {
 /// Until it returns, `close` waits for observers that run.
 #[test]
 fn closing_the_bus_waits_for_a_poll_under_way() {
+    let _watch = watchdog();
     struct Slow(mpsc::Sender<()>, AtomicBool);
     impl Observer for Slow {
         fn on_deliver(&self, envelope: &Arc<Envelope>, _: Recipient<'_>) {
@@ -358,7 +367,7 @@ fn closing_the_bus_waits_for_a_poll_under_way() {
             }
         }
     }
-    in_time(|| {
+    watched(|| {
         let (sender, running) = mpsc::channel();
         let slow = Arc::new(Slow(sender, AtomicBool::new(false)));
         let bus = Arc::new(SubjectBus::builder().observer(slow.clone()).build());
@@ -376,11 +385,13 @@ fn closing_the_bus_waits_for_a_poll_under_way() {
         bus.close();
         assert!(slow.1.load(SeqCst), "closed beside an observer that runs");
         assert_eq!(task.join().unwrap(), 1);
-    });
+    })
+    .join();
 }
 
 #[test]
 fn an_observer_that_panics_takes_the_places_with_it() {
+    let _watch = watchdog();
     struct Panics;
     impl Observer for Panics {
         fn on_deliver(&self, envelope: &Arc<Envelope>, _: Recipient<'_>) {
@@ -407,6 +418,7 @@ fn an_observer_that_panics_takes_the_places_with_it() {
 
 #[test]
 fn any_bus_is_awaited_behind_a_reference() {
+    let _watch = watchdog();
     let (bus, subscription) = blocked();
     let any: [&dyn EventBus; 2] = [&*bus, &NoopBus];
     let wakes = Arc::new(Wakes::default());
@@ -422,6 +434,7 @@ fn any_bus_is_awaited_behind_a_reference() {
 /// As every other, before it is polled it publishes nothing.
 #[test]
 fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
+    let _watch = watchdog();
     struct Tried(AtomicUsize);
     impl EventBus for Tried {
         fn publish_wait(&self, _: Arc<Envelope>, wait: Wait<'_>) -> Outcome {
@@ -451,6 +464,7 @@ fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
 /// The waker belongs to a user: no clone of it may run under the lock.
 #[test]
 fn wakers_are_cloned_outside_all_locks() {
+    let _watch = watchdog();
     static BUS: Mutex<Option<Arc<SubjectBus>>> = Mutex::new(None);
     static TABLE: RawWakerVTable = RawWakerVTable::new(|_| raw(), |_| {}, |_| {}, |_| {});
     fn raw() -> RawWaker {
@@ -458,7 +472,7 @@ fn wakers_are_cloned_outside_all_locks() {
         let _ = bus.map(|bus| bus.stats());
         RawWaker::new(core::ptr::null(), &TABLE)
     }
-    in_time(|| {
+    watched(|| {
         let (bus, _subscription) = blocked();
         *BUS.lock().unwrap() = Some(bus.clone());
         // SAFETY: no function of the table looks at the pointer.
@@ -468,12 +482,14 @@ fn wakers_are_cloned_outside_all_locks() {
             assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         }
         *BUS.lock().unwrap() = None;
-    });
+    })
+    .join();
 }
 
 /// Nor may the end of it.
 #[test]
 fn wakers_are_woken_and_dropped_outside_all_locks() {
+    let _watch = watchdog();
     static BUS: Mutex<Option<Arc<SubjectBus>>> = Mutex::new(None);
     struct Looks;
     impl Looks {
@@ -496,7 +512,7 @@ fn wakers_are_woken_and_dropped_outside_all_locks() {
             self.look();
         }
     }
-    in_time(|| {
+    watched(|| {
         let (bus, subscription) = blocked();
         *BUS.lock().unwrap() = Some(bus.clone());
         let mut waits = publish(&bus, 2);
@@ -517,12 +533,14 @@ fn wakers_are_woken_and_dropped_outside_all_locks() {
         drop(waker);
         bus.close();
         *BUS.lock().unwrap() = None;
-    });
+    })
+    .join();
 }
 
 /// A publisher that is parked can only leave when those before it were woken.
 #[test]
 fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
+    let _watch = watchdog();
     struct Closes(Arc<SubjectBus>);
     impl Wake for Closes {
         fn wake(self: Arc<Self>) {
@@ -530,7 +548,7 @@ fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
         }
     }
     for by_subscription in [false, true] {
-        in_time(move || {
+        watched(move || {
             let (bus, subscription) = blocked();
             let closes = Waker::from(Arc::new(Closes(bus.clone())));
             let mut second = publish(&bus, 2);
@@ -549,14 +567,16 @@ fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
             }
             assert!(matches!(parked.join().unwrap(), Err(PublishError::Closed(_))));
             assert!(bus.is_closed());
-        });
+        })
+        .join();
     }
 }
 
 #[test]
 fn tasks_and_threads_lose_nothing_under_load() {
+    let _watch = watchdog();
     const EACH: usize = 2_000;
-    let got = in_time(|| {
+    let got = watched(|| {
         let bus = Arc::new(SubjectBus::new());
         let subscription = open(&bus, 3, WhenFull::Block);
         let publishers: Vec<_> = (0..3)
@@ -582,7 +602,8 @@ fn tasks_and_threads_lose_nothing_under_load() {
         bus.close();
         conserved(&bus);
         receiver.join().unwrap()
-    });
+    })
+    .join();
     assert_eq!(got.len(), 3 * EACH);
     for publisher in 0..3 {
         let of_one = got.iter().copied().filter(|n| n / EACH == publisher);
@@ -593,6 +614,7 @@ fn tasks_and_threads_lose_nothing_under_load() {
 /// The panic of a waker goes on to whoever woke; who was to be woken after it is woken all the same.
 #[test]
 fn a_waker_that_panics_leaves_no_other_asleep() {
+    let _watch = watchdog();
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {

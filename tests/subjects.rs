@@ -1,11 +1,15 @@
 //! The example `subjects`, as a user runs it.
 #![cfg(all(feature = "std", feature = "json", not(any(miri, tickbus_loom))))]
 
+mod watch;
+
 use std::env;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+
+use watch::watchdog;
 
 /// The example's program. `cargo test` builds it before it runs the tests; `--test` alone does not,
 /// and `cargo build` does nothing if it is there already.
@@ -28,7 +32,9 @@ fn program() -> &'static PathBuf {
 
 /// The output, the errors and the status of a run.
 fn run(arguments: &[&str], input: &[u8]) -> (String, String, i32) {
-    let mut child = Command::new(program())
+    let program = program();
+    let _watch = watchdog();
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

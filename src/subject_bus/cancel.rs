@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
 
+use super::panics::Panics;
 use crate::sync::Lock;
 use crate::sync::host::{park, park_timeout, this_thread};
 
@@ -51,7 +52,11 @@ impl Cancel {
         state.cancelled = true;
         let actions = core::mem::take(&mut state.actions);
         drop(state);
-        actions.into_values().for_each(|action| action());
+        let mut panics = Panics::default();
+        for action in actions.into_values() {
+            panics.run(action); // it wakes, and a waker may be a user's
+        }
+        panics.resume();
     }
 
     /// Whether it was cancelled.
@@ -182,6 +187,9 @@ impl<'a> Wait<'a> {
 
     /// Parks this thread until somebody unparks it, or the wait is over. May return early.
     pub(super) fn park(&self) -> Result<(), GaveUp> {
+        if self.never {
+            return Err(GaveUp::TimedOut);
+        }
         if self.cancel.is_some_and(Cancel::is_cancelled) {
             return Err(GaveUp::Cancelled);
         }

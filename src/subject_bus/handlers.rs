@@ -4,12 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
-#[cfg(feature = "std")]
-use core::panic::AssertUnwindSafe;
-#[cfg(feature = "std")]
-use std::panic::catch_unwind;
 
+use super::panics::Panics;
 use super::subscription::Subscription;
 use crate::bus::{Budget, Report, Verdict};
 use crate::envelope::Envelope;
@@ -67,19 +63,11 @@ pub struct SubjectHandlers<C> {
 struct Entry<C> {
     subscription: Subscription,
     call: Call<C>,
-    /// Which it handles in this generation.
-    frozen: Range<u64>,
+    /// The first envelope, by its number, that it does not handle in this generation.
+    end: u64,
     /// How many its subscription had lost when the last tick ended.
     lost: u64,
     stats: HandlerStats,
-}
-
-/// What `call` says; `None` if it panics, on hosts.
-fn contained(call: impl FnOnce() -> bool) -> Option<bool> {
-    #[cfg(feature = "std")]
-    return catch_unwind(AssertUnwindSafe(call)).ok();
-    #[cfg(not(feature = "std"))]
-    Some(call())
 }
 
 /// What a handler has done.
@@ -116,7 +104,7 @@ impl<C> SubjectHandlers<C> {
             lost: subscription.dropped(),
             subscription,
             call: Box::new(move |context, envelope| handler(context, envelope).settle().is_ok()),
-            frozen: 0..0,
+            end: 0,
             stats: HandlerStats::default(),
         });
     }
@@ -139,7 +127,7 @@ impl<C> SubjectHandlers<C> {
     /// the budget leaves stays in the subscriptions, in order.
     ///
     /// The report tells as `dropped` what the subscriptions have lost since the tick before; nothing is
-    /// `unhandled` or `refused` here. One lock for every 32 envelopes, and a few for each handler.
+    /// `unhandled` or `refused` here. One lock for each envelope, and a few for each handler.
     ///
     /// # Panics
     ///
@@ -151,7 +139,7 @@ impl<C> SubjectHandlers<C> {
         while !spent && report.generations < budget.generations {
             let before = report.handled;
             for entry in &mut self.entries {
-                entry.frozen = entry.subscription.queued();
+                entry.end = entry.subscription.next_number();
             }
             let first = self.next;
             for turn in 0..self.entries.len() {
@@ -159,11 +147,11 @@ impl<C> SubjectHandlers<C> {
                     break;
                 }
                 let at = (first + turn) % self.entries.len();
-                let Entry { subscription, call, frozen, stats, .. } = &mut self.entries[at];
-                for envelope in subscription.drain_of(frozen.clone()) {
+                let Entry { subscription, call, end, stats, .. } = &mut self.entries[at];
+                for envelope in subscription.drain_before(*end) {
                     report.handled += 1;
                     stats.handled += 1;
-                    let well = contained(|| call(context, &envelope));
+                    let well = Panics::default().run(|| call(context, &envelope));
                     if well != Some(true) {
                         report.failed += 1;
                         stats.failed += 1;

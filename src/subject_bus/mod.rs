@@ -11,6 +11,7 @@ mod event_bus;
 mod handlers;
 mod info;
 mod observer;
+mod panics;
 mod publish;
 mod queue;
 mod room;
@@ -68,8 +69,16 @@ const ROUTE_CACHE: usize = 1024;
 ///   loss was counted, and the observers know which, but for an awaited one on a bus that was closed.
 /// - For each publisher and subscription, the order is that of publishing.
 /// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
-///   `delivered == received + dropped_oldest + abandoned + pending`.
-/// - No lock is held while a filter, an observer, or a destructor of theirs runs; they may use the bus.
+///   `delivered == received + dropped_oldest + abandoned + pending`. Each envelope that a subscription
+///   matched is in one of `delivered`, `dropped_newest`, `waiting` and the bus's `closed`.
+/// - A receiver sees the end of its subscription only when nothing is left to receive, and sees it from then
+///   on.
+/// - No lock is held while a filter, an observer, a waker, or a destructor of theirs runs; they may use the
+///   bus.
+/// - A panic in one of them costs no other subscription, observer or task anything (under the feature `std`).
+///   The publish, the close or the drop does all its work, and then the panic goes on to its caller. Such a
+///   publish waits for room no more: where there is none, it drops the envelope. A receive has taken its
+///   envelope and returns it: a panic of a waker ends there.
 ///
 /// A publisher that receives on the same thread must not wait for itself: where a subscription says
 /// `Block`, it takes [`try_publish`](Self::try_publish), `publish_wait` with a timeout, or
@@ -80,7 +89,7 @@ const ROUTE_CACHE: usize = 1024;
 /// A bus has one lock. A publish takes it once, finds the subscriptions by one hash if its subject was
 /// published before, else by a search through the segments, and puts the envelope into their buffers. It
 /// takes it again for every further 8 that match, for each that has a filter, and where there are
-/// observers. A receive takes it once, a [`drain`](Subscription::drain) once for 32.
+/// observers. A receive takes it once, and so does each step of a [`drain`](Subscription::drain).
 ///
 /// A publish on a known subject allocates nothing, unless its publisher has to wait. Opening and ending a
 /// subscription forgets what is known of subjects: see [`SubjectBusBuilder::route_cache`].

@@ -98,9 +98,9 @@ pub struct Recipient<'a> {
 
 /// Sees what a bus does; changes nothing.
 ///
-/// It is called on the publisher's thread, outside of all locks, so it may use the bus. A panic in it
-/// goes on to the publisher; whoever was to get the envelope after that does not, and the bus stays
-/// usable.
+/// It is called on the publisher's thread, outside of all locks, so it may use the bus. Under the feature
+/// `std`, a panic in it goes on to the publisher after every subscription that matches has the envelope or
+/// has counted it as lost, and after the other observers were told.
 ///
 /// For each publish: first `on_publish`, then for each subscription that matches one `on_deliver` or
 /// one `on_drop`, in its turn; one whose handle is dropped before that does not match any more. An

@@ -4,17 +4,17 @@
 //! filter or lets the publisher wait. What is left then is delivered one by one, with the lock released
 //! in between.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
 use super::cancel::Wait;
 use super::observer::{DropReason, Observer, WhenFull};
-use super::queue::{About, Room, Settled, Ticket, wake_all};
+use super::panics::Panics;
+use super::queue::{About, Room, Settled, Ticket};
 use super::room::{Place, Waits};
 use super::routes::Target;
-use super::shared::{Queues, State, UnderWay};
+use super::shared::{Queues, State};
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::sync::host::this_thread;
@@ -32,10 +32,8 @@ struct After {
 
 impl After {
     #[inline]
-    fn run(&mut self) {
-        if !self.wake.is_empty() {
-            wake_all(core::mem::take(&mut self.wake));
-        }
+    fn run(&mut self, panics: &mut Panics) {
+        panics.wake(core::mem::take(&mut self.wake));
     }
 }
 
@@ -46,6 +44,16 @@ pub(super) enum Offer {
     Displaced(Arc<Envelope>),
     Dropped,
     Closed,
+}
+
+impl Offer {
+    pub(super) const fn count(&self, published: &mut Published) {
+        match self {
+            Self::Dropped => published.dropped += 1,
+            Self::Closed => published.closed += 1,
+            Self::Delivered | Self::Displaced(_) => published.delivered += 1,
+        }
+    }
 }
 
 impl From<Settled> for Offer {
@@ -200,92 +208,100 @@ impl SubjectBus {
             return Err(PublishError::Closed(envelope));
         }
         state.published += 1;
-        let mut published = Published::default();
+        let waker = may_wait.then_some(&waker as &dyn Fn() -> Waker);
         if !self.observers.is_empty() {
             state.under_way += 1;
             drop(state);
-            let under_way = UnderWay::new(&self.shared);
-            self.observe(|observer| observer.on_publish(&envelope));
+            let mut waits = Waits::new(self, envelope);
+            let Waits { envelope, panics, .. } = &mut waits;
+            self.observe(panics, |observer| observer.on_publish(envelope));
             let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
-            let waker = may_wait.then_some(&waker as &dyn Fn() -> Waker);
-            return Ok(self.deliver_rest(envelope, &targets, published, waker, under_way));
+            self.deliver_rest(&targets, &mut waits, waker);
+            return Ok(Begun::Waits(waits));
         }
         let State { routes, queues, under_way, .. } = &mut *state;
         let route = routes.find(envelope.subject());
         let mut after = After::default();
+        let mut published = Published::default();
         // The last one gets what the publisher has; the others, a clone.
         let mut envelope = Some(envelope);
         let give = |last| if last { envelope.take() } else { envelope.clone() };
         let done = run(queues, route.targets, give, may_wait, &mut after, &mut published);
         if done == route.targets.len() {
             drop(state);
-            after.run();
+            if !after.wake.is_empty() {
+                let mut panics = Panics::default();
+                after.run(&mut panics);
+                panics.resume();
+            }
             return Ok(Begun::Done(published));
         }
         let targets = route.keep();
         *under_way += 1;
         drop(state);
-        let under_way = UnderWay::new(&self.shared);
-        after.run();
-        let Some(envelope) = envelope else {
-            return Ok(Begun::Done(published)); // only the last one takes it
-        };
-        let waker = may_wait.then_some(&waker as &dyn Fn() -> Waker);
-        Ok(self.deliver_rest(envelope, &targets[done..], published, waker, under_way))
+        let envelope = envelope.expect("only the last one takes it");
+        let mut waits = Waits::new(self, envelope);
+        waits.published = published;
+        after.run(&mut waits.panics);
+        self.deliver_rest(&targets[done..], &mut waits, waker);
+        Ok(Begun::Waits(waits))
     }
 
     /// Delivers to these, with the lock released where it must be. With a waker it may wait.
     #[cold]
     fn deliver_rest<'a>(
         &'a self,
-        envelope: Arc<Envelope>,
         mut targets: &[Target],
-        mut published: Published,
+        waits: &mut Waits<'a>,
         waker: Option<&dyn Fn() -> Waker>,
-        under_way: UnderWay<'a>,
-    ) -> Begun<'a> {
-        let mut places = VecDeque::new();
+    ) {
         while let Some((first, rest)) = targets.split_first() {
             let mut done = 0;
             if self.observers.is_empty() && !first.filtered {
                 let mut after = After::default();
+                let Waits { envelope, published, .. } = waits;
                 let give = |_| Some(envelope.clone());
                 let closed = published.closed;
                 let mut state = self.shared.state.lock();
                 let queues = &mut state.queues;
-                done = run(queues, targets, give, waker.is_some(), &mut after, &mut published);
+                done = run(queues, targets, give, waker.is_some(), &mut after, published);
                 state.too_late += (published.closed - closed) as u64;
                 drop(state);
-                after.run();
+                after.run(&mut waits.panics);
             }
             if done == 0 {
-                places.extend(self.deliver_to(*first, &envelope, waker, &mut published));
+                self.deliver_to(*first, waits, waker);
                 targets = rest;
             } else {
                 targets = &targets[done..];
             }
         }
-        Begun::Waits(Waits { bus: self, envelope, places, published, under_way: Some(under_way) })
     }
 
     /// Delivers to one, after its filter; or finds the publisher a place to wait.
-    fn deliver_to(
-        &self,
+    fn deliver_to<'a>(
+        &'a self,
         target: Target,
-        envelope: &Arc<Envelope>,
+        waits: &mut Waits<'a>,
         waker: Option<&dyn Fn() -> Waker>,
-        published: &mut Published,
-    ) -> Option<Place<'_>> {
+    ) {
+        let Waits { envelope, published, panics, places, .. } = waits;
         let mut state = self.shared.state.lock();
-        let about = target.queue(&mut state.queues)?.about.clone();
-        let waker = waker.filter(|_| about.when_full == WhenFull::Block);
+        let Some(queue) = target.queue(&mut state.queues) else { return };
+        let about = (!self.observers.is_empty()).then(|| queue.about.clone());
+        let (filter, when_full) = (queue.predicate.clone(), queue.when_full);
+        let waker = waker.filter(|_| when_full == WhenFull::Block);
         let mut publisher = None;
-        if about.predicate.is_some() || waker.is_some() {
+        if filter.is_some() || waker.is_some() {
             drop(state);
-            if about.predicate.as_ref().is_some_and(|filter| !filter(envelope)) {
-                return None;
+            if let Some(filter) = filter {
+                let wanted = panics.run(|| filter(envelope));
+                panics.dispose(filter); // the handle may be gone
+                if wanted != Some(true) {
+                    return;
+                }
             }
-            publisher = waker.map(|waker| waker());
+            publisher = waker.and_then(|waker| panics.run(waker));
             state = self.shared.state.lock();
         }
         let mut receiver = None;
@@ -305,9 +321,11 @@ impl SubjectBus {
                         let ticket = Arc::new(Ticket::new());
                         match queue.wait(envelope.clone(), ticket.clone(), waker) {
                             Ok(turn) => {
+                                let about = queue.about.clone();
                                 drop(state);
                                 let shared = &self.shared;
-                                return Some(Place { shared, about, target, turn, ticket });
+                                places.push_back(Place { shared, about, target, turn, ticket });
+                                return;
                             }
                             Err(waker) => publisher = Some(waker),
                         }
@@ -321,26 +339,27 @@ impl SubjectBus {
                 Room::Closed => Offer::Closed,
             },
         };
+        state.too_late += u64::from(matches!(offer, Offer::Closed));
         drop(state);
-        drop(publisher); // after the lock
-        if let Some(receiver) = receiver {
-            receiver.wake();
-        }
-        self.told(&about, envelope, offer, published);
-        None
+        panics.dispose(publisher); // after the lock
+        panics.wake(receiver);
+        self.told(about.as_deref(), envelope, offer, published, panics);
     }
 
-    /// Counts what became of an envelope at one subscription, and tells the observers.
+    /// Tells the publisher and the observers what became of an envelope at one subscription. The numbers of the
+    /// bus have it already.
     pub(super) fn told(
         &self,
-        about: &About,
+        about: Option<&About>,
         envelope: &Arc<Envelope>,
         offer: Offer,
         published: &mut Published,
+        panics: &mut Panics,
     ) {
-        self.count(&offer, published);
-        let dropped = |envelope, reason| {
-            self.observe(|observer| observer.on_drop(envelope, about.recipient(), reason));
+        offer.count(published);
+        let Some(recipient) = about.map(About::recipient) else { return };
+        let mut dropped = |envelope, reason| {
+            self.observe(panics, |observer| observer.on_drop(envelope, recipient, reason));
         };
         match &offer {
             Offer::Dropped => dropped(envelope, DropReason::BufferFull),
@@ -349,25 +368,14 @@ impl SubjectBus {
                 if let Offer::Displaced(oldest) = &offer {
                     dropped(oldest, DropReason::BufferFull);
                 }
-                self.observe(|observer| observer.on_deliver(envelope, about.recipient()));
+                self.observe(panics, |observer| observer.on_deliver(envelope, recipient));
             }
         }
     }
 
-    pub(super) fn count(&self, offer: &Offer, published: &mut Published) {
-        match offer {
-            Offer::Dropped => published.dropped += 1,
-            Offer::Closed => {
-                published.closed += 1;
-                self.shared.state.lock().too_late += 1;
-            }
-            Offer::Delivered | Offer::Displaced(_) => published.delivered += 1,
-        }
-    }
-
-    fn observe(&self, f: impl Fn(&dyn Observer)) {
+    fn observe(&self, panics: &mut Panics, f: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
-            f(&**observer);
+            panics.run(|| f(&**observer));
         }
     }
 }

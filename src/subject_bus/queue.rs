@@ -10,40 +10,34 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::ops::Range;
 use core::task::Waker;
 
 use super::observer::{Recipient, WhenFull};
+use super::panics::Panics;
 use super::routes::Target;
 use super::stats::SubscriptionStats;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 use crate::sync::{AtomicWord, Relaxed, Word};
 
-pub(super) type Predicate = Box<dyn Fn(&Envelope) -> bool + Send + Sync>;
+pub(super) type Predicate = Arc<dyn Fn(&Envelope) -> bool + Send + Sync>;
 
 /// How many slots a buffer has from the start, at most; it grows to its capacity beyond.
 const RESERVED: usize = 1024;
 
-/// What never changes of a subscription.
+/// What never changes of a subscription, its filter aside. Nothing in it is a user's, so it may be dropped
+/// anywhere.
 pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
-    pub(super) predicate: Option<Predicate>,
     /// Has passed the check of `Pattern`.
     pattern: Box<str>,
 }
 
 impl About {
-    pub(super) fn new(
-        id: u64,
-        pattern: Pattern<'_>,
-        capacity: usize,
-        when_full: WhenFull,
-        predicate: Option<Predicate>,
-    ) -> Self {
-        Self { id, capacity, when_full, predicate, pattern: pattern.as_str().into() }
+    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, when_full: WhenFull) -> Self {
+        Self { id, capacity, when_full, pattern: pattern.as_str().into() }
     }
 
     pub(super) fn pattern(&self) -> Pattern<'_> {
@@ -53,14 +47,11 @@ impl About {
     pub(super) fn recipient(&self) -> Recipient<'_> {
         Recipient { id: self.id, pattern: self.pattern(), when_full: self.when_full }
     }
-
-    pub(super) const fn target(&self, key: u32) -> Target {
-        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
-    }
 }
 
 pub(super) struct Queue {
     pub(super) about: Arc<About>,
+    pub(super) predicate: Option<Predicate>,
     // What a publish needs of `about`, at hand.
     pub(super) id: u64,
     pub(super) when_full: WhenFull,
@@ -113,10 +104,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// The envelope. It is its receiver's, whatever becomes of a waker: a panic in one ends here.
     #[inline]
     pub(super) fn wake(self) -> Pending {
         if self.publisher.is_some() || self.receiver.is_some() {
-            wake_all(self.publisher.into_iter().chain(self.receiver));
+            Panics::default().wake(self.publisher.into_iter().chain(self.receiver));
         }
         self.it
     }
@@ -184,7 +176,7 @@ pub(super) enum Room {
 }
 
 impl Queue {
-    pub(super) fn new(about: Arc<About>, end: End) -> Self {
+    pub(super) fn new(about: Arc<About>, predicate: Option<Predicate>, end: End) -> Self {
         Self {
             pending: VecDeque::with_capacity(match end {
                 End::Closed => 0,
@@ -194,6 +186,7 @@ impl Queue {
             when_full: about.when_full,
             capacity: about.capacity,
             about,
+            predicate,
             end,
             asleep: None,
             gap: 0,
@@ -203,6 +196,10 @@ impl Queue {
             dropped_oldest: 0,
             high_water: 0,
         }
+    }
+
+    pub(super) fn target(&self, key: u32) -> Target {
+        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
     }
 
     /// Makes room for one envelope, if the policy can.
@@ -294,9 +291,24 @@ impl Queue {
         Some(oldest.envelope)
     }
 
-    /// Takes the oldest, and lets the first publisher that waits put its own in.
+    /// The number of the next envelope that comes in. They are numbered from 0, in their order.
+    pub(super) const fn next_number(&self) -> u64 {
+        self.delivered
+    }
+
+    /// How many are pending whose number is below `end`. Envelopes come in last and leave first, so those
+    /// that are pending have the numbers right before the next one.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    pub(super) fn pending_before(&self, end: u64) -> u64 {
+        end.min(self.delivered).saturating_sub(self.delivered - self.pending.len() as u64)
+    }
+
+    /// Takes the oldest whose number is below `end`, and lets the first publisher that waits put its own in.
+    #[inline]
+    pub(super) fn take_before(&mut self, end: u64) -> Option<Taken> {
+        if self.pending_before(end) == 0 {
+            return None;
+        }
         let it = self.pending.pop_front()?;
         self.received += 1;
         let first = self.asleep.as_mut().and_then(|asleep| asleep.publishers.pop_front());
@@ -306,20 +318,6 @@ impl Queue {
         let receiver = self.put(first.envelope);
         first.ticket.settle(DELIVERED);
         Some(Taken { it, publisher: Some(first.publisher), receiver })
-    }
-
-    /// Puts what was taken back in front, in spite of the capacity. Gives the receiver to wake.
-    pub(super) fn put_back(&mut self, taken: Pending) -> Option<Waker> {
-        self.pending.push_front(taken);
-        self.received -= 1;
-        self.high_water = self.high_water.max(self.pending.len());
-        self.next_to_wake()
-    }
-
-    /// Which envelopes wait, counted from the first that ever came in.
-    pub(super) fn queued(&self) -> Range<u64> {
-        let first = self.received + self.dropped_oldest;
-        first..first + self.pending.len() as u64
     }
 
     /// Registers a receiver, or what wakes it from now on. The buffer is empty. Gives what woke it so
@@ -400,22 +398,13 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    /// How many publishers were sent away, each with an envelope.
+    pub(super) fn publishers(&self) -> u64 {
+        self.publishers.len() as u64
+    }
+
     pub(super) fn wakers(self) -> impl Iterator<Item = Waker> {
         let publishers = self.publishers.into_iter().map(|waiting| waiting.publisher);
         publishers.chain(self.receivers.into_iter().map(|(_, waker)| waker))
     }
-}
-
-/// Wakes one after the other; if the waker of one panics, the others nevertheless.
-pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    struct Rest<I: Iterator<Item = Waker>>(I);
-
-    impl<I: Iterator<Item = Waker>> Drop for Rest<I> {
-        fn drop(&mut self) {
-            self.0.by_ref().for_each(Waker::wake);
-        }
-    }
-
-    let mut rest = Rest(wakers.into_iter());
-    rest.0.by_ref().for_each(Waker::wake);
 }

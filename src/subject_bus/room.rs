@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use core::task::{Poll, Waker};
 
 use super::cancel::{GaveUp, Wait};
+use super::panics::Panics;
 use super::publish::Offer;
 use super::queue::{About, Settled, Ticket, Turn};
 use super::routes::Target;
@@ -12,51 +13,67 @@ use super::shared::{Shared, UnderWay};
 use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 
-/// A publish that waits for room.
+/// A publish that has begun, and may wait for room.
+///
+/// Once code of a user has panicked it waits no more: where it has no room, it drops the envelope.
 pub(super) struct Waits<'a> {
-    pub(super) bus: &'a SubjectBus,
+    bus: &'a SubjectBus,
     pub(super) envelope: Arc<Envelope>,
     /// Where it has no room yet.
     pub(super) places: VecDeque<Place<'a>>,
     pub(super) published: Published,
+    pub(super) panics: Panics,
     /// As long as `close` has to wait for it.
-    pub(super) under_way: Option<UnderWay<'a>>,
+    under_way: Option<UnderWay<'a>>,
 }
 
 impl<'a> Waits<'a> {
+    /// One that is counted in `State::under_way`.
+    pub(super) fn new(bus: &'a SubjectBus, envelope: Arc<Envelope>) -> Self {
+        Self {
+            bus,
+            envelope,
+            places: VecDeque::new(),
+            published: Published::default(),
+            panics: Panics::default(),
+            under_way: Some(UnderWay::new(&bus.shared)),
+        }
+    }
+
     /// Parks until it is over at each place in turn. The first reason to give up is the reason; after it,
     /// each place still gets its room if it is there.
     pub(super) fn wait(mut self, wait: &Wait<'_>) -> Result<Published, PublishError> {
-        let places = core::mem::take(&mut self.places);
-        let _woken = if places.is_empty() { None } else { wait.wake_on_cancel() };
+        let _woken = if self.places.is_empty() { None } else { wait.wake_on_cancel() };
         let mut gave_up = None;
-        for place in places {
-            let offer = match place.wait(wait) {
+        while self.panics.none()
+            && let Some(place) = self.places.front()
+        {
+            let offer = match place.wait(wait, &mut self.panics) {
                 Ok(settled) => settled.into(),
                 Err(reason) => {
                     gave_up.get_or_insert(reason);
                     Offer::Dropped
                 }
             };
-            self.bus.told(&place.about, &self.envelope, offer, &mut self.published);
+            self.first_is(offer);
         }
+        self.leave();
         self.end(gave_up)
     }
 
     /// Whether it is over at all places. If not, `waker` is told when there is more to see.
     pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Published, PublishError>> {
         self.enter();
-        // If an observer panics, the places go with it.
-        let mut places = core::mem::take(&mut self.places);
-        while let Some(place) = places.front() {
+        while self.panics.none()
+            && let Some(place) = self.places.front()
+        {
             let Poll::Ready(settled) = place.poll(waker) else {
-                self.places = places;
                 self.under_way = None;
                 return Poll::Pending;
             };
-            self.tell(place, settled.into());
-            places.pop_front();
+            self.first_is(settled.into());
         }
+        self.leave();
         Poll::Ready(self.end(None))
     }
 
@@ -67,13 +84,28 @@ impl<'a> Waits<'a> {
         }
     }
 
-    /// As the bus does, but no observer hears of it after the bus was closed.
-    fn tell(&mut self, place: &Place<'_>, offer: Offer) {
-        let Self { bus, envelope, published, under_way, .. } = self;
+    /// It is over at the first place. The publisher and the observers are told; but no observer hears of it after the bus
+    /// was closed.
+    fn first_is(&mut self, offer: Offer) {
+        let Self { bus, envelope, places, published, panics, under_way } = self;
+        let Some(place) = places.pop_front() else { return };
         match under_way {
-            Some(_) => bus.told(&place.about, envelope, offer, published),
-            None => bus.count(&offer, published),
+            Some(_) => bus.told(Some(&place.about), envelope, offer, published, panics),
+            None => offer.count(published),
         }
+    }
+
+    /// Drops the envelope where it still waits. Then lets a panic go on.
+    fn leave(&mut self) {
+        while let Some(place) = self.places.front() {
+            let offer = match place.ticket.settled() {
+                Some(settled) => settled.into(),
+                None if place.withdraw(&mut self.panics) => Offer::Dropped,
+                None => place.ticket.settled().map_or(Offer::Closed, Offer::from),
+            };
+            self.first_is(offer);
+        }
+        core::mem::take(&mut self.panics).resume();
     }
 
     fn end(&self, gave_up: Option<GaveUp>) -> Result<Published, PublishError> {
@@ -90,24 +122,16 @@ impl<'a> Waits<'a> {
     }
 }
 
-/// Where it still waits, it drops the envelope.
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         if !self.places.is_empty() {
             self.enter();
-        }
-        while let Some(place) = self.places.pop_front() {
-            let offer = match place.ticket.settled() {
-                Some(settled) => settled.into(),
-                None if place.withdraw() => Offer::Dropped,
-                None => place.ticket.settled().map_or(Offer::Closed, Offer::from),
-            };
-            self.tell(&place, offer);
+            self.leave();
         }
     }
 }
 
-/// A publisher's place in a full subscription; given up if the publisher unwinds.
+/// A publisher's place in a full subscription.
 pub(super) struct Place<'a> {
     pub(super) shared: &'a Shared,
     pub(super) about: Arc<About>,
@@ -118,22 +142,24 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// Takes the envelope back, counted as dropped. `false` if its case is settled.
-    fn withdraw(&self) -> bool {
+    fn withdraw(&self, panics: &mut Panics) -> bool {
         let mut state = self.shared.state.lock();
         let withdrawn =
             self.target.queue(&mut state.queues).and_then(|queue| queue.withdraw(self.turn));
         drop(state);
-        withdrawn.is_some()
+        let was_there = withdrawn.is_some();
+        panics.dispose(withdrawn); // after the lock
+        was_there
     }
 
     /// Parks until the envelope is in, or cannot get in any more.
-    fn wait(&self, wait: &Wait<'_>) -> Result<Settled, GaveUp> {
+    fn wait(&self, wait: &Wait<'_>, panics: &mut Panics) -> Result<Settled, GaveUp> {
         loop {
             if let Some(settled) = self.ticket.settled() {
                 return Ok(settled);
             }
             if let Err(gave_up) = wait.park()
-                && self.withdraw()
+                && self.withdraw(panics)
             {
                 return Err(gave_up);
             }
@@ -141,7 +167,8 @@ impl Place<'_> {
         }
     }
 
-    /// Whether the envelope is in, or cannot get in any more. If neither, `waker` is told when.
+    /// Whether the envelope is in, or cannot get in any more. If neither, `waker` is told when. Goes on with a
+    /// panic of a waker's clone or drop: then the publish ends.
     fn poll(&self, waker: &Waker) -> Poll<Settled> {
         if self.ticket.settled().is_none() {
             let waker = waker.clone(); // before the lock, for it may be a user's
@@ -154,13 +181,5 @@ impl Place<'_> {
             drop(old); // after the lock
         }
         self.ticket.settled().map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if self.ticket.settled().is_none() {
-            self.withdraw();
-        }
     }
 }

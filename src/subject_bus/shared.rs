@@ -17,7 +17,8 @@ use slab::Slab;
 
 use super::SubjectBusStats;
 use super::info::SubscriptionInfo;
-use super::queue::{About, End, Pending, Queue, Sent, wake_all};
+use super::panics::Panics;
+use super::queue::{About, End, Pending, Predicate, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
 use super::stats::SubscriptionStats;
 use crate::subject::Subject;
@@ -96,9 +97,9 @@ impl Drop for UnderWay<'_> {
 
 /// Wakes who was sent away. A waker may be a user's, and the publishers after it cannot leave before they
 /// are woken.
-fn wake(sent: impl IntoIterator<Item = Sent>) {
+fn wake(sent: impl IntoIterator<Item = Sent>, panics: &mut Panics) {
     let _waited_for = WaitedFor::new();
-    wake_all(sent.into_iter().flat_map(Sent::wakers));
+    panics.wake(sent.into_iter().flat_map(Sent::wakers));
 }
 
 impl Target {
@@ -115,7 +116,9 @@ impl Target {
 impl State {
     /// Goes on to `end` in every queue.
     fn advance(&mut self, end: End) -> Vec<Sent> {
-        self.queues.iter_mut().map(|(_, queue)| queue.advance(end)).collect()
+        let sent: Vec<_> = self.queues.iter_mut().map(|(_, queue)| queue.advance(end)).collect();
+        self.too_late += sent.iter().map(Sent::publishers).sum::<u64>();
+        sent
     }
 }
 
@@ -145,50 +148,63 @@ impl Shared {
     pub(super) fn insert(
         &self,
         about: impl FnOnce(u64) -> About,
+        predicate: Option<Predicate>,
         ended: bool,
     ) -> (Arc<About>, Target) {
         let mut state = self.state.lock();
         state.last_id += 1;
         let about = Arc::new(about(state.last_id));
         let ended = ended || state.closed;
-        let queue = Queue::new(about.clone(), if ended { End::Closed } else { End::Open });
-        let queue = Box::new(queue);
+        let end = if ended { End::Closed } else { End::Open };
+        let queue = Box::new(Queue::new(about.clone(), predicate, end));
         grow(&mut state.queues);
-        let target = about.target(key(state.queues.insert(queue)));
+        let place = state.queues.vacant_entry();
+        let target = queue.target(key(place.key()));
+        place.insert(queue);
         let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
         drop(state);
         drop(stale);
         (about, target)
     }
 
-    /// Ends a subscription. What is queued stays.
-    pub(super) fn end(&self, about: &About, target: Target) {
+    /// Ends a subscription. What is pending stays.
+    pub(super) fn close_one(&self, about: &About, target: Target) {
+        let mut panics = Panics::default();
+        self.end(about, target, &mut panics);
+        panics.resume();
+    }
+
+    fn end(&self, about: &About, target: Target, panics: &mut Panics) {
         let mut state = self.state.lock();
         let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
+        state.too_late += sent.as_ref().map_or(0, Sent::publishers);
         let stale = state.routes.remove(about.pattern(), target);
         drop(state);
         drop(stale);
-        wake(sent);
+        wake(sent, panics);
     }
 
     /// Takes a subscription out.
     pub(super) fn remove(&self, about: &About, target: Target) {
-        self.end(about, target);
+        let mut panics = Panics::default();
+        self.end(about, target, &mut panics);
         let mut state = self.state.lock();
         let queue = state.queues.try_remove(target.key as usize);
         if let Some(queue) = &queue {
             state.retired.add(&queue.final_stats());
         }
         drop(state);
-        drop(queue); // after the lock
+        panics.dispose(queue); // after the lock
+        panics.resume();
     }
 
     pub(super) fn close(&self) {
+        let mut panics = Panics::default();
         let mut state = self.state.lock();
         state.closed = true; // no publisher and no subscription comes any more
         let sent = state.advance(End::Closing);
         drop(state);
-        wake(sent);
+        wake(sent, &mut panics);
         // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads,
         // whoever is under way is.
         #[cfg(feature = "std")]
@@ -198,7 +214,8 @@ impl Shared {
         let mut state = self.state.lock();
         let sent = state.advance(End::Closed);
         drop(state);
-        wake(sent);
+        wake(sent, &mut panics);
+        panics.resume();
     }
 
     #[cfg(feature = "std")]
@@ -242,11 +259,13 @@ impl Shared {
         self.state.lock().routes.find(subject).targets.len()
     }
 
-    /// Takes the oldest envelope, and lets the first publisher that waits put its own in.
-    pub(super) fn take(&self, target: Target) -> Result<Pending, bool> {
+    /// Takes the oldest envelope whose number is below `end`, and lets the first publisher that waits put its
+    /// own in. Where there is none, says whether the subscription has ended.
+    #[inline]
+    pub(super) fn take_before(&self, target: Target, end: u64) -> Result<Pending, bool> {
         let mut state = self.state.lock();
         let Some(queue) = target.queue(&mut state.queues) else { return Err(true) };
-        let Some(taken) = queue.take() else { return Err(queue.end == End::Closed) };
+        let Some(taken) = queue.take_before(end) else { return Err(queue.end == End::Closed) };
         drop(state);
         Ok(taken.wake())
     }

@@ -1,6 +1,5 @@
 //! How a subscription is opened.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
@@ -47,7 +46,7 @@ impl SubscriptionOptions {
 
     /// Takes only envelopes for which `filter` is true: see [`Subscribe::filter`].
     pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
-        Self { predicate: Some(Box::new(filter)), ..self }
+        Self { predicate: Some(Arc::new(filter)), ..self }
     }
 
     /// Closes the subscription when `cancel` is cancelled.
@@ -66,24 +65,15 @@ impl SubscriptionOptions {
         let ended = cancel.as_ref().is_some_and(Cancel::is_cancelled);
         #[cfg(not(feature = "std"))]
         let ended = false;
-        let about = |id| About::new(id, pattern, capacity, when_full, predicate);
-        let (about, target) = bus.insert(about, ended);
+        let about = |id| About::new(id, pattern, capacity, when_full);
+        let (about, target) = bus.insert(about, predicate, ended);
+        #[cfg_attr(not(feature = "std"), expect(unused_mut, reason = "nothing cancels there"))]
+        let mut subscription = Subscription::new(bus.clone(), about, target);
         #[cfg(feature = "std")]
-        let cancelled = cancel.map(|cancel| {
-            let (bus, about) = (Arc::downgrade(bus), Arc::downgrade(&about));
-            cancel.on_cancel(move || {
-                if let (Some(bus), Some(about)) = (bus.upgrade(), about.upgrade()) {
-                    bus.end(&about, target);
-                }
-            })
-        });
-        Subscription::new(
-            bus.clone(),
-            about,
-            target,
-            #[cfg(feature = "std")]
-            cancelled,
-        )
+        if let Some(cancel) = &cancel {
+            subscription.close_on(cancel);
+        }
+        subscription
     }
 }
 
@@ -124,9 +114,10 @@ impl<'a> Subscribe<'a> {
     /// Takes only envelopes for which `filter` is true.
     ///
     /// It is asked after the pattern, for every publish, on the publisher's thread and outside of all
-    /// locks, so it may use the bus. What it turns away is not lost: no observer hears of it. A panic in
-    /// it goes on to the publisher; whoever was to get the envelope after that does not, and the bus
-    /// stays usable.
+    /// locks, so it may use the bus. What it turns away is not lost: no observer hears of it.
+    ///
+    /// A filter that panics turns the envelope away. Under the feature `std`, the panic goes on to the
+    /// publisher after every other subscription that matches has the envelope or has counted it as lost.
     ///
     /// # Examples
     ///

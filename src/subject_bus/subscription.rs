@@ -3,9 +3,7 @@
 use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
-#[cfg(feature = "std")]
 use core::iter::FusedIterator;
-use core::ops::Range;
 use core::task::{Poll, Waker};
 #[cfg(feature = "std")]
 use core::time::Duration;
@@ -13,9 +11,10 @@ use core::time::Duration;
 use std::time::Instant;
 
 #[cfg(feature = "std")]
-use super::cancel::Registration;
+use super::cancel::{Cancel, Registration};
 use super::drain::Drain;
 use super::observer::WhenFull;
+use super::panics::Panics;
 use super::queue::{About, End, Pending, ReceiverId};
 use super::routes::Target;
 use super::shared::Shared;
@@ -67,24 +66,31 @@ pub struct Subscription {
     /// How many were dropped right before the one that was received last.
     missed: PlainNumber,
     #[cfg(feature = "std")]
-    _cancelled: Option<Registration>,
+    cancelled: Option<Registration>,
 }
 
 impl Subscription {
-    pub(super) const fn new(
-        bus: Arc<Shared>,
-        about: Arc<About>,
-        target: Target,
-        #[cfg(feature = "std")] cancelled: Option<Registration>,
-    ) -> Self {
+    pub(super) const fn new(bus: Arc<Shared>, about: Arc<About>, target: Target) -> Self {
         Self {
             bus,
             about,
             target,
             missed: PlainNumber::new(0),
             #[cfg(feature = "std")]
-            _cancelled: cancelled,
+            cancelled: None,
         }
+    }
+
+    /// Closes it when `cancel` is cancelled.
+    #[cfg(feature = "std")]
+    pub(super) fn close_on(&mut self, cancel: &Cancel) {
+        let (bus, about) = (Arc::downgrade(&self.bus), Arc::downgrade(&self.about));
+        let target = self.target;
+        self.cancelled = Some(cancel.on_cancel(move || {
+            if let (Some(bus), Some(about)) = (bus.upgrade(), about.upgrade()) {
+                bus.close_one(&about, target);
+            }
+        }));
     }
 
     /// Its number, unique on its bus.
@@ -135,14 +141,20 @@ impl Subscription {
     ///
     /// [`RecvError::Empty`] if there is none now, [`RecvError::Closed`] at the end.
     pub fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
-        match self.bus.take(self.target) {
+        self.take_before(u64::MAX)
+    }
+
+    /// The oldest envelope, if its number is below `end`.
+    #[inline]
+    pub(super) fn take_before(&self, end: u64) -> Result<Arc<Envelope>, RecvError> {
+        match self.bus.take_before(self.target, end) {
             Ok(taken) => Ok(self.received(taken)),
             Err(true) => Err(RecvError::Closed),
             Err(false) => Err(RecvError::Empty),
         }
     }
 
-    pub(super) fn received(&self, taken: Pending) -> Arc<Envelope> {
+    fn received(&self, taken: Pending) -> Arc<Envelope> {
         self.missed.store(usize::try_from(taken.missed).unwrap_or(usize::MAX), Relaxed);
         taken.envelope
     }
@@ -179,10 +191,12 @@ impl Subscription {
             let Some(queue) = self.target.queue(&mut state.queues) else {
                 return Poll::Ready(None);
             };
-            if let Some(taken) = queue.take() {
+            if let Some(taken) = queue.take_before(u64::MAX) {
                 let waker = queue.awake(waits.take());
                 drop(state);
-                drop(waker); // after the lock
+                // After the lock. The envelope is this receiver's, whatever becomes of a waker.
+                Panics::default().dispose(waker);
+                Panics::default().dispose(ready);
                 return Poll::Ready(Some(self.received(taken.wake())));
             }
             if queue.end == End::Closed {
@@ -208,24 +222,34 @@ impl Subscription {
         let queue = self.target.queue(&mut state.queues);
         let forgotten = queue.and_then(|queue| queue.forget(waits));
         drop(state);
-        if let Some((receiver, true)) = forgotten {
-            receiver.wake();
+        let mut panics = Panics::default();
+        match forgotten {
+            Some((receiver, true)) => panics.wake([receiver]),
+            own => panics.dispose(own),
         }
+        panics.resume();
     }
 
-    /// Which are queued now: what [`drain_of`](Self::drain_of) takes.
-    pub(super) fn queued(&self) -> Range<u64> {
+    /// The number of the next envelope that comes in: up to it goes a drain that begins now.
+    pub(super) fn next_number(&self) -> u64 {
         let mut state = self.bus.state.lock();
-        self.target.queue(&mut state.queues).map_or(0..0, |queue| queue.queued())
+        self.target.queue(&mut state.queues).map_or(0, |queue| queue.next_number())
     }
 
-    /// The envelopes that are queued at this moment, and no later ones. Never waits; what is not taken
-    /// stays queued, in order. For use in a tick.
+    /// How many are pending whose number is below `end`.
+    pub(super) fn pending_before(&self, end: u64) -> u64 {
+        let mut state = self.bus.state.lock();
+        self.target.queue(&mut state.queues).map_or(0, |queue| queue.pending_before(end))
+    }
+
+    /// Drains the envelopes that are pending at this moment, and no later ones. Never waits. For use in a
+    /// tick.
     ///
-    /// It takes up to 32 under one lock, one under [`WhenFull::Block`]. They make room at once, and others
-    /// who receive meanwhile get what comes after them. What is dropped unused goes back to the front,
-    /// for the moment in spite of the capacity. Under [`WhenFull::DropOldest`], what gave way to newer
-    /// ones before it was taken is lost; the newer ones wait for the next drain.
+    /// Each call of `next` takes one envelope, under one lock; it makes room when it is handed out. What is
+    /// not taken stays pending, in order, also when the drain is leaked. Several drains and receivers of one
+    /// subscription share what is pending: each envelope goes to one of them. Under
+    /// [`WhenFull::DropOldest`], what gave way to newer envelopes before it was taken is lost; the newer ones
+    /// wait for the next drain.
     ///
     /// # Examples
     ///
@@ -247,13 +271,13 @@ impl Subscription {
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn drain(&self) -> impl Iterator<Item = Arc<Envelope>> + fmt::Debug {
-        self.drain_of(self.queued())
+    pub fn drain(&self) -> impl FusedIterator<Item = Arc<Envelope>> + fmt::Debug {
+        self.drain_before(self.next_number())
     }
 
-    /// The same for those that were queued some time ago.
-    pub(super) const fn drain_of(&self, queued: Range<u64>) -> Drain<'_> {
-        Drain::new(self, queued)
+    /// Drains those whose number is below `end`.
+    pub(super) const fn drain_before(&self, end: u64) -> Drain<'_> {
+        Drain::new(self, end)
     }
 
     /// The envelopes as they come, to the end, for a task that awaits them. Tasks and threads may
@@ -338,7 +362,7 @@ impl Subscription {
 
     /// Ends it: nothing new comes in, what is queued can still be received. Again, it does nothing.
     pub fn close(&self) {
-        self.bus.end(&self.about, self.target);
+        self.bus.close_one(&self.about, self.target);
     }
 
     /// Whether it has ended. There may be envelopes left to receive.
