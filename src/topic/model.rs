@@ -243,10 +243,10 @@ proptest! {
         back in 0..30_usize,
         steps in list((0..12_usize, any::<bool>()), 0..20),
     ) {
-        let latest = Latest::<Event>::starting_before_wrap(back);
+        let latest = Latest::<Event>::starting_before_wrap(back, event(0));
         let mut watcher = latest.watch();
-        let mut published = 0;
-        let mut seen = 0;
+        let mut published = 1;
+        let mut seen = 1;
         for (count, look) in steps {
             for _ in 0..count {
                 latest.publish(event(published));
