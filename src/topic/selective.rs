@@ -37,8 +37,9 @@ pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many> {
     nth: u32,
     until_next: u32,
     interval: u32,
-    /// When the last event was read.
-    last: Option<u32>,
+    /// The latest time that it was told, and how long before that the last event was read, at most.
+    told: Option<u32>,
+    since: u32,
     masked: bool,
     skipped: usize,
 }
@@ -90,7 +91,8 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
             nth: 1,
             until_next: 0,
             interval: 0,
-            last: None,
+            told: None,
+            since: u32::MAX,
             masked: false,
             skipped: 0,
         }
@@ -143,7 +145,8 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
         self.read_with(None)
     }
 
-    /// Reads at the time `now`, which may wrap.
+    /// Reads at the time `now`, which may wrap: call it at least every `i32::MAX` units. A time that goes back
+    /// counts as one that stands.
     ///
     /// # Errors
     ///
@@ -153,12 +156,19 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     }
 
     fn read_with(&mut self, now: Option<u32>) -> Selected<'_, 'a, E, F, P> {
+        if let Some(now) = now {
+            let passed = now.wrapping_sub(self.told.unwrap_or(now));
+            if passed <= i32::MAX as u32 {
+                self.told = Some(now);
+                self.since = self.since.saturating_add(passed);
+            }
+        }
         let mut end = self.subscriber.ring.end();
         if self.masked {
             end = self.subscriber.ring.committed();
             self.skip_to(end);
         }
-        Selected { selective: self, now, end }
+        Selected { selective: self, is_timed: now.is_some(), end }
     }
 
     /// While masked, nothing is read: what has not been read yet and what is published meanwhile is
@@ -218,7 +228,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
         self.skipped = self.skipped.wrapping_add(skipped as usize);
     }
 
-    fn takes(&mut self, event: &E, now: Option<u32>) -> bool {
+    fn takes(&mut self, event: &E, is_timed: bool) -> bool {
         if !(self.wanted)(event) {
             return false;
         }
@@ -227,12 +237,12 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
             return false;
         }
         self.until_next = self.nth - 1;
-        if let (Some(now), Some(last)) = (now, self.last)
-            && now.wrapping_sub(last) < self.interval
-        {
-            return false;
+        if is_timed {
+            if self.since < self.interval {
+                return false;
+            }
+            self.since = 0;
         }
-        self.last = now.or(self.last);
         true
     }
 }
@@ -253,7 +263,7 @@ impl<E: Copy, F, P: Publishers> fmt::Debug for Selective<'_, E, F, P> {
 #[must_use = "nothing is read until it is iterated over"]
 pub struct Selected<'s, 'a, E: Copy, F, P: Publishers = Many> {
     selective: &'s mut Selective<'a, E, F, P>,
-    now: Option<u32>,
+    is_timed: bool,
     end: Word,
 }
 
@@ -262,12 +272,16 @@ impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers> Iterator for Selected<'_, '_,
 
     fn next(&mut self) -> Option<Result<E, Lagged>> {
         loop {
-            let found = self.selective.subscriber.next_before(self.end)?;
-            match found {
-                Ok(event) if !self.selective.takes(&event, self.now) => {
-                    self.selective.skipped = self.selective.skipped.wrapping_add(1);
-                }
-                found => return Some(found),
+            let event = match self.selective.subscriber.next_before(self.end)? {
+                Ok(event) => event,
+                Err(lagged) => return Some(Err(lagged)),
+            };
+            // Skipped, until it is wanted: the filter may panic.
+            let skipped = self.selective.skipped;
+            self.selective.skipped = skipped.wrapping_add(1);
+            if self.selective.takes(&event, self.is_timed) {
+                self.selective.skipped = skipped;
+                return Some(Ok(event));
             }
         }
     }
