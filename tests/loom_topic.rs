@@ -642,19 +642,19 @@ fn joining_while_one_is_stopped() {
 #[test]
 fn joining_while_another_reader_reads_on() {
     for reverse in [false, true] {
-        outcomes(2, 100, [()], move || {
+        outcomes(1, 100, [()], move || {
             let topic = Shared::new(GatedTopic::<Event, 2, 2>::new());
             let found = Arc::default();
             let (t, put) = (topic.reach(), put(&found));
             let mut first = t.subscribe().unwrap();
-            // The publisher has to look for the gate anew.
+            // With a margin the gate is looked for anew, without one it is not: loom forgets a load of the
+            // reader's place if the thread that stores it has loaded it, too.
             t.publish(event(1)).unwrap();
-            t.publish(event(2)).unwrap();
-            assert_eq!(read(&mut first), [1, 2]);
+            assert_eq!(read(&mut first), [1]);
             run(
                 vec![
                     Box::new(move || {
-                        let _ = t.publish(event(10));
+                        let _ = t.publish_with_margin(event(10), 1);
                         let _ = t.publish(event(11));
                     }),
                     Box::new(move || {
@@ -917,11 +917,12 @@ fn latest_with_two_publishers_and_a_watcher() {
     }
 }
 
-/// A watcher that is overtaken again and again, while the cells are used again.
+/// A reader that is overtaken again and again, while the cells are used again: also until the generation
+/// is the same, which it is after four in a model.
 #[test]
 fn latest_overtakes_its_watcher() {
     for reverse in [false, true] {
-        let values = (0..=5).map(Some).collect::<Vec<_>>();
+        let values = (0..=4).map(Some).collect::<Vec<_>>();
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         outcomes(2, 50, [()], {
             let seen = Arc::clone(&seen);
@@ -933,12 +934,12 @@ fn latest_overtakes_its_watcher() {
                 let put = put(&found);
                 run(
                     vec![
-                        Box::new(move || (1..=5).for_each(|value| l.publish(event(value)))),
+                        Box::new(move || (1..=4).for_each(|value| l.publish(event(value)))),
                         Box::new(move || put(l.get().map(number))),
                     ],
                     reverse,
                 );
-                assert_eq!((latest.lost(), latest.get().map(number)), (0, Some(5)));
+                assert_eq!((latest.lost(), latest.get().map(number)), (0, Some(4)));
                 seen.lock().unwrap().insert(take(&found));
             }
         });
