@@ -290,7 +290,8 @@ impl<E: Copy> Cells<E> {
         let event: MaybeUninit<E> = self.cell(state & NEWEST).load();
         // Acquire: pairs with the Release fence in `publish`.
         fence(Acquire);
-        // Acquire: pairs with the Release in `commit`; the halves before that are seen.
+        // Acquire: pairs with the Release in `commit`; the halves before that are seen. (No model notices: it
+        // takes a publisher that claimed its cell before the first half had passed.)
         let now = self.state.load(if COMES_AGAIN { Acquire } else { Relaxed });
         let is_newest = is_one_generation(now, state);
         let is_again = COMES_AGAIN && self.halves.load(Relaxed) != halves;

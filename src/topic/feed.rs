@@ -20,8 +20,9 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 ///
 /// # Interrupts, progress
 ///
-/// Publishing is wait-free, never fails and masks no interrupts on any target; only to claim the
-/// publisher is a compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
+/// Publishing is wait-free, never fails and masks no interrupts, but to copy a word where Rust has no stable
+/// inline assembly (see [`Topic`](crate::Topic#interrupts)); only to claim the publisher is a
+/// compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
 /// the oldest one kept, and nobody waits. Reading an event is wait-free.
 ///
 /// # Safety limit

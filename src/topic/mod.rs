@@ -68,7 +68,8 @@ impl Kind for Single {
 ///
 /// On targets with compare-and-swap no operation masks interrupts. On those without, a publish has two
 /// critical sections of a few instructions, the same whatever `E`, `N` and the number of subscribers;
-/// reading has none.
+/// reading has none. Where Rust has no stable inline assembly either (AVR, MSP430, Xtensa), each word of an
+/// event is copied in a critical section of its own, by publishers and by subscribers.
 ///
 /// # Progress
 ///
