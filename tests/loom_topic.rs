@@ -917,7 +917,8 @@ fn latest_with_two_publishers_and_a_watcher() {
     }
 }
 
-/// A reader that is overtaken again and again, while the cells are used again.
+/// A reader that is overtaken again and again, while the cells are used again: also until the generation
+/// is the same, which it is after four in a model.
 #[test]
 fn latest_overtakes_its_watcher() {
     for reverse in [false, true] {

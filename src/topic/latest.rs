@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use crate::ring::latest::Cells;
-use crate::sync::Word;
+use crate::ring::latest::{Cells, Seen};
 
 /// The latest value of a kind: publishers replace it, readers find out whether it has changed.
 ///
@@ -24,13 +23,6 @@ use crate::sync::Word;
 /// Publishing and reading are lock-free: they start over only when somebody else has published
 /// meanwhile. Three publishers, seven on 64 bits, may be stopped halfway at once. The value of one more is
 /// given up, as if one of those had replaced it at once, and counted by [`lost`](Self::lost).
-///
-/// # Safety limit
-///
-/// On targets without 64-bit atomics: a reader that is interrupted while it copies a value, and goes on after
-/// exactly 2^26 publications or a multiple of that, may take a mixture of two values for a whole one, which is
-/// undefined behavior if such a mixture is not a valid `E`. At 1 kHz that many take 18.6 hours, at 1 MHz
-/// 67 seconds.
 ///
 /// # Examples
 ///
@@ -87,7 +79,7 @@ impl<E: Copy> Latest<E> {
 
     /// A reader that tells changes. What has been published before is none.
     pub fn watch(&self) -> Watcher<'_, E> {
-        Watcher { seen: self.cells.generation(), cells: &self.cells }
+        Watcher { seen: self.cells.seen(), cells: &self.cells }
     }
 
     /// How many values were given up: see above. Wraps.
@@ -128,8 +120,7 @@ pub struct Changed<E> {
 #[must_use = "a watcher does nothing by itself"]
 pub struct Watcher<'a, E> {
     cells: &'a Cells<E>,
-    /// The generation that it saw last.
-    seen: Word,
+    seen: Seen,
 }
 
 impl<E: Copy> Watcher<'_, E> {
