@@ -313,7 +313,7 @@ fn a_reader_may_be_half_the_range_behind() {
     let kept = (0..4).map(|number| Ok(event(number)));
     for events in [100, half / 2, half - 1, half] {
         let expected: Vec<_> =
-            [Err(Lagged((events - 4) as u64))].into_iter().chain(kept.clone()).collect();
+            [Err(Lagged(Word::into(events - 4)))].into_iter().chain(kept.clone()).collect();
         for back in [0, 3, 1000] {
             let topic = Topic::<Event, 4>::starting_before_wrap(back);
             assert_eq!(

@@ -163,7 +163,7 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
             self.start = self.start.wrapping_sub(missed);
         }
         self.missed = self.missed.wrapping_add(missed as usize);
-        (missed != 0).then_some(Lagged(missed as u64))
+        (missed != 0).then_some(Lagged(Word::into(missed)))
     }
 }
 
