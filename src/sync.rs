@@ -240,13 +240,75 @@ mod cell {
 
 #[cfg(not(tickbus_loom))]
 pub(crate) use cell::UnsafeCell;
-use core::sync::atomic::Ordering;
-pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 /// A part of an event that may be read while it is written. Loads and stores only: every target has
 /// them.
+#[cfg(all(
+    not(any(miri, tickbus_loom, tickbus_no_asm)),
+    any(
+        target_arch = "x86",
+        target_arch = "x86_64",
+        target_arch = "arm",
+        target_arch = "aarch64",
+        target_arch = "arm64ec",
+        target_arch = "riscv32",
+        target_arch = "riscv64",
+        target_arch = "loongarch32",
+        target_arch = "loongarch64",
+        target_arch = "powerpc",
+        target_arch = "powerpc64",
+        target_arch = "s390x"
+    )
+))]
+pub(crate) use core::sync::atomic::AtomicUsize as AtomicPart;
+use core::sync::atomic::Ordering;
+pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 #[cfg(not(tickbus_loom))]
-pub(crate) use core::sync::atomic::{AtomicUsize as AtomicPart, fence};
+pub(crate) use core::sync::atomic::fence;
 pub(crate) use imp::*;
+
+/// Runs `copy`, of one word, while no other one runs: where events are copied without inline assembly, or
+/// where `--cfg tickbus_no_asm` tries on a host how that goes.
+#[cfg(all(
+    not(tickbus_loom),
+    any(
+        miri,
+        tickbus_no_asm,
+        not(any(
+            target_arch = "x86",
+            target_arch = "x86_64",
+            target_arch = "arm",
+            target_arch = "aarch64",
+            target_arch = "arm64ec",
+            target_arch = "riscv32",
+            target_arch = "riscv64",
+            target_arch = "loongarch32",
+            target_arch = "loongarch64",
+            target_arch = "powerpc",
+            target_arch = "powerpc64",
+            target_arch = "s390x"
+        ))
+    )
+))]
+#[inline(always)]
+pub(crate) fn alone<R>(copy: impl FnOnce() -> R) -> R {
+    core::cfg_select! {
+        // There is one thread, and nothing interrupts it.
+        all(target_family = "wasm", not(target_feature = "atomics")) => copy(),
+        // There are threads, and nothing interrupts one for good. (So nothing waits long here.)
+        any(miri, target_family = "wasm") => {
+            static TAKEN: AtomicWord = AtomicWord::new(0);
+            // Acquire: pairs with the Release below; the copies before are done.
+            while TAKEN.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
+                core::hint::spin_loop();
+            }
+            let copied = copy();
+            TAKEN.store(0, Release);
+            copied
+        }
+        // There may be interrupts.
+        _ => critical_section::with(|_| copy()),
+    }
+}
 
 /// Whether the steps of a ring run in critical sections: the target has no compare-and-swap, or
 /// `--cfg tickbus_sections` tries on a host how that goes.

@@ -293,6 +293,9 @@ fn more_publishers_under_way_than_slots() {
                 ],
                 reverse,
             );
+            // An event that is lost is pending until it is told.
+            let stats = subscriber.stats();
+            assert_eq!((stats.published, stats.read + stats.missed, stats.pending), (3, 0, 3));
             let all = read(&mut subscriber);
             assert_eq!(accounted(&all), 3, "{all:?}");
             let stats = subscriber.stats();
@@ -657,6 +660,73 @@ fn joining_while_one_is_stopped() {
     }
 }
 
+/// The same while another one reads on: the gate may not be where that one is, but where it was when the
+/// places were looked at, for who joins later begins there.
+#[test]
+fn joining_while_another_reader_reads_on() {
+    for reverse in [false, true] {
+        outcomes(1, 100, [()], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 2>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            let mut first = t.subscribe().unwrap();
+            // With a margin the gate is looked for anew, without one it is not: loom forgets a load of the
+            // reader's place if the thread that stores it has loaded it, too.
+            t.publish(event(1)).unwrap();
+            assert_eq!(read(&mut first), [1]);
+            run(
+                vec![
+                    Box::new(move || {
+                        let _ = t.publish_with_margin(event(10), 1);
+                        let _ = t.publish(event(11));
+                    }),
+                    Box::new(move || {
+                        let second = t.subscribe().unwrap();
+                        let _ = t.publish(event(20));
+                        let _ = read(&mut first);
+                        put(Some((first, second)));
+                    }),
+                ],
+                reverse,
+            );
+            let both: Option<(Subscriber<'_, Event>, Subscriber<'_, Event>)> = take(&found);
+            let (mut first, mut second) = both.unwrap();
+            for subscriber in [&mut first, &mut second] {
+                let all = read(subscriber);
+                assert!(all.iter().all(|found| *found > 0), "the gate did not hold: {all:?}");
+            }
+        });
+    }
+}
+
+/// A publisher that looks for the gate may be overtaken by another one and by the reader: then the gate is
+/// ahead of the position that it wanted, and there is room.
+#[test]
+fn a_publisher_that_is_overtaken_is_not_told_full() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [()], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let t = topic.reach();
+            let mut subscriber = t.subscribe().unwrap();
+            t.publish(event(1)).unwrap();
+            t.publish(event(2)).unwrap();
+            assert_eq!(read(&mut subscriber), [1, 2]);
+            run(
+                vec![
+                    Box::new(move || t.publish(event(10)).expect("a false full")),
+                    Box::new(move || {
+                        t.publish(event(20)).expect("a false full");
+                        let _ = read(&mut subscriber);
+                        core::mem::forget(subscriber);
+                    }),
+                ],
+                reverse,
+            );
+            assert_eq!(topic.stats().published, 4);
+        });
+    }
+}
+
 /// A subscriber that joins has nothing unread, so it does not make the topic full.
 #[test]
 fn joining_fills_no_topic() {
@@ -870,11 +940,12 @@ fn latest_with_two_publishers_and_a_watcher() {
     }
 }
 
-/// A watcher that is overtaken again and again, while the cells are used again.
+/// A reader that is overtaken again and again, while the cells are used again: also until the generation
+/// is the same, which it is after four in a model.
 #[test]
 fn latest_overtakes_its_watcher() {
     for reverse in [false, true] {
-        let values = (0..=5).map(Some).collect::<Vec<_>>();
+        let values = (0..=4).map(Some).collect::<Vec<_>>();
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         outcomes(2, 50, [()], {
             let seen = Arc::clone(&seen);
@@ -886,12 +957,12 @@ fn latest_overtakes_its_watcher() {
                 let put = put(&found);
                 run(
                     vec![
-                        Box::new(move || (1..=5).for_each(|value| l.publish(event(value)))),
+                        Box::new(move || (1..=4).for_each(|value| l.publish(event(value)))),
                         Box::new(move || put(l.get().map(number))),
                     ],
                     reverse,
                 );
-                assert_eq!((latest.lost(), latest.get().map(number)), (0, Some(5)));
+                assert_eq!((latest.lost(), latest.get().map(number)), (0, Some(4)));
                 seen.lock().unwrap().insert(take(&found));
             }
         });

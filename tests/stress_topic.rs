@@ -221,3 +221,54 @@ fn latest_is_never_torn_and_never_goes_back() {
         assert!(latest.get().is_some());
     }
 }
+
+/// Reads some, is masked now and then, and accounts for all.
+fn selecting(subscriber: Subscriber<'_, Message<2>>, events: usize) {
+    let gates = subscriber.place().is_some();
+    let mut reader = subscriber.filter(|message| message.number % 3 != 0).every_nth(2);
+    let mut seen = Seen::new(2);
+    for round in 0.. {
+        reader.read().for_each(|found| seen.take(found));
+        let stats = reader.stats();
+        assert_eq!((stats.read, stats.missed), (seen.read, seen.missed));
+        if (stats.published, stats.pending) == (events, 0) {
+            break;
+        }
+        if round % 16 == 0 {
+            reader.set_masked(!reader.is_masked());
+        }
+        thread::yield_now();
+    }
+    let stats = reader.stats();
+    assert_eq!(stats.read + stats.missed + stats.skipped, events);
+    assert!(
+        stats.skipped >= stats.read,
+        "every third is not wanted, nor every second of the others"
+    );
+    assert!(!gates || stats.missed == 0, "the gate did not hold");
+}
+
+#[test]
+fn what_is_skipped_on_purpose_is_told_from_what_is_missed() {
+    const EACH: usize = 20_000;
+    let topic: Topic<Message<2>, 8> = Topic::new();
+    let gated: GatedTopic<Message<2>, 8, 1> = GatedTopic::new();
+    thread::scope(|scope| {
+        for subscriber in [topic.subscribe(), gated.subscribe().unwrap(), gated.subscribe_lagging()]
+        {
+            scope.spawn(|| selecting(subscriber, 2 * EACH));
+        }
+        for publisher in 0..2 {
+            let (topic, gated) = (&topic, &gated);
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let message = Message::new(publisher, number);
+                    topic.publish(message);
+                    while gated.publish(message).is_err() {
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+}

@@ -41,7 +41,8 @@
 //!
 //! **No torn event.** The claim of `c + N` comes before the release fence, and that before the new
 //! event's parts; the old event's parts are loaded before the acquire fence, and that before the number
-//! of claims. If any part was new, the number is too.
+//! of claims. If any part was new, the number is too. (It is compared on the circle of words: more than
+//! half of that may not be claimed while one event is copied.)
 //!
 //! # Progress
 //!
@@ -266,6 +267,17 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
     pub(crate) const fn view(&self) -> View<'_, E> {
         View(&self.0)
     }
+
+    /// As if so many had been published, each after the one before.
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(crate) fn pass(&self, events: Word) {
+        let end = self.0.claims.0.fetch_add(events, Release).wrapping_add(events);
+        for (index, slot) in self.0.slots.iter().enumerate() {
+            let index = index as Word;
+            let next = end.wrapping_add(index.wrapping_sub(end) & (N as Word - 1));
+            slot.entry.store(index ^ next, Release);
+        }
+    }
 }
 
 impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
@@ -469,12 +481,19 @@ impl<'a, E: Copy> View<'a, E> {
         let event: MaybeUninit<E> = self.cell(cell).load();
         // Acquire: pairs with the Release fence in `publish`.
         fence(Acquire);
-        if before(given_away, self.claims()) {
+        if !self.is_kept(position) {
             return None;
         }
         // SAFETY: the cell was committed with an event, and `position + N`, whose claim gives the cell
         // away, had not been claimed when the last part of the event was copied: it is whole.
         Some(unsafe { event.assume_init() })
+    }
+
+    /// Whether the cell of `position` has not been given away, unless half of all positions or more were
+    /// claimed since. Its parts have been loaded before.
+    #[inline(always)]
+    pub(crate) fn is_kept(self, position: Word) -> bool {
+        !before(position.wrapping_add(self.span()), self.claims())
     }
 
     /// Hands events from `position` on to `each`, with the position behind each one, as long as they are
@@ -492,7 +511,7 @@ impl<'a, E: Copy> View<'a, E> {
             let slots = &self.0.slots[start as usize..(start + run) as usize];
             // Acquire: as in `read`.
             let copy = |slot: &Slot<E>| (slot.entry.load(Acquire) == own).then(|| slot.cell.load());
-            let is_kept = |first: Word| !before(first.wrapping_add(span), self.claims());
+            let is_kept = |first: Word| self.is_kept(first);
             // SAFETY: an entry with the slot's own cell, of this lap, names an event, and `claims` says when it is
             // given away: as in `read`, and those behind it are given away later.
             if !unsafe { hand_out(slots, position, copy, is_kept, &mut each) } {
@@ -506,14 +525,7 @@ impl<'a, E: Copy> View<'a, E> {
     #[cold]
     #[inline(never)]
     pub(crate) fn overwritten(self, position: Word) -> Word {
-        let span = self.span();
-        let entry = self.at(position).entry.load(Relaxed);
-        // What the slot waits for; a lap before that was committed, hence claimed.
-        let next = (entry & span.wrapping_neg()) | (position & (span - 1));
-        let least = next.wrapping_sub(span).wrapping_add(1);
-        let claims = self.claims();
-        let claims = if before(claims, least) { least } else { claims };
-        let oldest = claims.wrapping_sub(span);
+        let oldest = self.claims().wrapping_sub(self.span());
         if before(position, oldest) { oldest.wrapping_sub(position) } else { 0 }
     }
 }

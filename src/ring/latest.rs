@@ -12,6 +12,18 @@
 //! Publishing and reading are lock-free: a publisher starts over when another one claims or commits, a
 //! reader when another value has come. Who finds no free cell has met `CELLS - 1` publishers that were
 //! all stopped halfway; any of them is about to replace the value anyway.
+//!
+//! # Where a word has 32 bits
+//!
+//! 26 bits are left for the generation, and there is none for "published": it is the first generation that
+//! is not. The same generation comes again after 2^26 publications, in reach of a reader that is interrupted
+//! in the middle. So another word counts each half of them: a publisher whose commit would turn the highest
+//! bit of the generation counts first, and commits then.
+//!
+//! A reader takes a copy only if that count is what it was before it looked for the newest cell. If the
+//! generation is the same and the value is another one, the bit was turned at least twice meanwhile. The
+//! second to turn it did so after it had seen the commit of the first, and counted in between: after the
+//! reader had begun. The Release of the commits and the Acquire of the reader's last look make it see that.
 
 use core::mem::MaybeUninit;
 
@@ -23,10 +35,20 @@ pub(crate) const CELLS: usize = if Word::BITS == 64 && !cfg!(tickbus_loom) { 8 }
 
 /// The bits of the state that name the newest cell.
 const NEWEST: Word = CELLS as Word - 1;
+/// Whether generations come again within reach. The models have only four, to see what happens then.
+const COMES_AGAIN: bool = Word::BITS == 32 || cfg!(tickbus_loom);
 /// The bit that says that there is a newest value, above one bit for each cell.
-const PUBLISHED: Word = (CELLS as Word) << CELLS;
+const PUBLISHED: Word = if COMES_AGAIN { 0 } else { ABOVE };
 /// The low bit of the generation.
-const NEXT: Word = PUBLISHED << 1;
+const NEXT: Word = match COMES_AGAIN {
+    _ if cfg!(tickbus_loom) => 1 << (Word::BITS - 2),
+    true => ABOVE,
+    false => PUBLISHED << 1,
+};
+/// The lowest bit above those of the cells.
+const ABOVE: Word = (CELLS as Word) << CELLS;
+/// The highest bit of the generation.
+const HALF: Word = 1 << (Word::BITS - 1);
 
 /// Whether two states are of one generation, whoever is under way.
 #[inline(always)]
@@ -48,12 +70,23 @@ struct Claim {
     claimed: Word,
 }
 
+/// What a reader saw last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// A state of that generation, all other bits zero.
+    generation: Word,
+    /// No more than the halves of that time.
+    halves: Word,
+}
+
 /// The newest of many values. In this order small cores reach each part of a cell in one instruction.
 #[repr(C)]
 pub(crate) struct Cells<E> {
     state: AtomicWord,
     /// Events that found no free cell.
     lost: AtomicWord,
+    /// How often half of all generations have passed, at least, if they come again.
+    halves: AtomicWord,
     cells: [Parts<E>; CELLS],
 }
 
@@ -67,6 +100,7 @@ impl<E: Copy> Cells<E> {
         Self {
             state: AtomicWord::new(0),
             lost: AtomicWord::new(0),
+            halves: AtomicWord::new(0),
             cells: [const { Parts::new() }; CELLS],
         }
     }
@@ -76,16 +110,33 @@ impl<E: Copy> Cells<E> {
         Self {
             state: AtomicWord::new(0),
             lost: AtomicWord::new(0),
+            halves: AtomicWord::new(0),
             cells: core::array::from_fn(|_| Parts::new()),
         }
     }
 
-    /// As if all generations but `back` had been used.
+    /// With one value, as if all generations but `back` had been used.
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize, event: E) -> Self {
         let mut cells = Self::new();
-        *cells.state.get_mut() = (back as Word * NEXT).wrapping_neg();
+        cells.publish(event);
+        let state = cells.state.get_mut();
+        *state = (*state & (NEXT - 1)) | (back as Word * NEXT).wrapping_neg();
+        *cells.halves.get_mut() = 1;
         cells
+    }
+
+    /// As if so many more had been published, each after the one before. Not the number of all generations
+    /// or more.
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(crate) fn pass(&self, generations: Word) {
+        let state = self.state.load(Relaxed);
+        let later = state.wrapping_add(generations.wrapping_mul(NEXT));
+        let turned = (state ^ later) & HALF != 0;
+        let halves =
+            if generations > (HALF / NEXT) { 2 - Word::from(turned) } else { turned.into() };
+        self.halves.fetch_add(if COMES_AGAIN { halves } else { 0 }, Relaxed);
+        self.state.compare_exchange(state, later, Release, Relaxed).expect("nobody else publishes");
     }
 
     #[inline(always)]
@@ -136,7 +187,10 @@ impl<E: Copy> Cells<E> {
     /// Makes the cell the newest, if nothing has changed since it was claimed.
     #[inline(always)]
     fn commit(&self, Claim { index, free, claimed }: Claim) -> bool {
-        let new = (free & !(PUBLISHED | NEWEST)).wrapping_add(NEXT | PUBLISHED | index);
+        let new = (free.wrapping_add(NEXT) & !NEWEST) | PUBLISHED | index;
+        if COMES_AGAIN && (new ^ claimed) & HALF != 0 {
+            self.turn();
+        }
         // Release: pairs with the Acquire in `read`; the event is in the cell.
         self.state.compare_exchange_weak(claimed, new, Release, Relaxed).is_ok()
     }
@@ -153,6 +207,12 @@ impl<E: Copy> Cells<E> {
     }
 
     #[cold]
+    fn turn(&self) {
+        // Relaxed: the Release of the commit pairs with the Acquire in `copy`.
+        self.halves.fetch_add(1, Relaxed);
+    }
+
+    #[cold]
     fn lose(&self) {
         self.lost.fetch_add(1, Relaxed);
     }
@@ -161,46 +221,122 @@ impl<E: Copy> Cells<E> {
         self.lost.load(Relaxed) as usize
     }
 
-    /// A state, of the generation of the newest value.
+    /// The halves of this moment, before any state that is loaded later.
     #[inline(always)]
-    pub(crate) fn state(&self) -> Word {
-        self.state.load(Relaxed)
+    fn halves(&self) -> Word {
+        // Acquire: keeps the loads of the state behind it; pairs with nothing.
+        if COMES_AGAIN { self.halves.load(Acquire) } else { 0 }
     }
 
-    /// Whether the newest value is of another generation than that state.
+    /// What there is to see at this moment.
     #[inline(always)]
-    pub(crate) fn is_newer_than(&self, seen: Word) -> bool {
-        !is_one_generation(self.state(), seen)
+    pub(crate) fn seen(&self) -> Seen {
+        let halves = self.halves();
+        Seen { generation: self.state.load(Relaxed) & NEXT.wrapping_neg(), halves }
     }
 
-    /// How many generations came after that of the state `from`, up to that of `to`.
+    /// Whether the newest value is of another generation than that.
     #[inline(always)]
-    pub(crate) fn between(from: Word, to: Word) -> usize {
-        ((to / NEXT).wrapping_sub(from / NEXT) & (Word::MAX / NEXT)) as usize
+    pub(crate) fn is_newer_than(&self, seen: Seen) -> bool {
+        !is_one_generation(self.state.load(Relaxed), seen.generation)
     }
 
-    /// The newest value and a state of its generation, unless that is the one of `seen`.
+    /// The newest value, and how many generations it came after what was seen, unless it is that.
     #[inline]
-    pub(crate) fn read(&self, seen: Option<Word>) -> Option<(E, Word)> {
+    pub(crate) fn read(&self, seen: &mut Seen) -> Option<(E, usize)> {
         loop {
             // Acquire: pairs with the Release in `commit`; the event is in the cell.
             let state = self.state.load(Acquire);
-            let is_news = match seen {
-                // That there is another generation means that there is a value.
-                Some(seen) => !is_one_generation(seen, state),
-                None => state & PUBLISHED != 0,
-            };
-            if !is_news {
+            let passed = state.wrapping_sub(seen.generation);
+            if passed < NEXT {
                 return None;
             }
-            let event: MaybeUninit<E> = self.cell(state & NEWEST).load();
-            // Acquire: pairs with the Release fence in `publish`.
-            fence(Acquire);
-            if !self.is_newer_than(state) {
-                // SAFETY: there was a generation before, so the cell was committed with an event; it was
-                // still the newest, so nobody's to write, when the last part had been copied: it is whole.
-                return Some((unsafe { event.assume_init() }, state));
+            // SAFETY: that there is another generation means that there is a value.
+            if let Some(event) = unsafe { self.copy(state, seen.halves) } {
+                seen.generation = state & NEXT.wrapping_neg();
+                return Some((event, (passed / NEXT) as usize));
             }
+            core::hint::cold_path();
+            seen.halves = self.halves();
+        }
+    }
+
+    /// The newest value, if there is one.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<E> {
+        loop {
+            let halves = self.halves();
+            // Acquire: as in `read`.
+            let state = self.state.load(Acquire);
+            let is_published =
+                if COMES_AGAIN { state >= NEXT || halves > 0 } else { state & PUBLISHED != 0 };
+            if !is_published {
+                return None;
+            }
+            // SAFETY: a value is there: the state says so, or half of all generations have passed.
+            if let Some(event) = unsafe { self.copy(state, halves) } {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The value of that state, if it is still the newest.
+    ///
+    /// # Safety
+    ///
+    /// The state must have been loaded with Acquire, after `halves`, and have a value.
+    #[inline(always)]
+    unsafe fn copy(&self, state: Word, halves: Word) -> Option<E> {
+        let event: MaybeUninit<E> = self.cell(state & NEWEST).load();
+        // Acquire: pairs with the Release fence in `publish`.
+        fence(Acquire);
+        // Acquire: pairs with the Release in `commit`; the halves before that are seen. (No model notices: it
+        // takes a publisher that claimed its cell before the first half had passed.)
+        let now = self.state.load(if COMES_AGAIN { Acquire } else { Relaxed });
+        let is_newest = is_one_generation(now, state);
+        let is_again = COMES_AGAIN && self.halves.load(Relaxed) != halves;
+        // SAFETY: the cell was committed with an event, says the caller; it was still the newest, so nobody's to
+        // write, when the last part had been copied: it is whole.
+        (is_newest && !is_again).then(|| unsafe { event.assume_init() })
+    }
+}
+
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests {
+    use super::*;
+
+    /// A reader that is interrupted in the middle, until the generation is the same again.
+    #[test]
+    fn a_generation_that_comes_again_is_not_taken_for_the_old_one() {
+        const ALL: Word = (HALF / NEXT).wrapping_mul(2);
+        for (back, rounds) in [(1, 1), (3, 1), (3, 2), (2000, 3)] {
+            let cells = Cells::starting_before_wrap(back, [1_u32; 4]);
+            let halves = cells.halves();
+            let state = cells.state.load(Acquire);
+            for _ in 0..rounds {
+                cells.pass(ALL / 2 + 5);
+                cells.pass(ALL / 2 - 6);
+                cells.publish([2; 4]);
+            }
+            assert!(is_one_generation(cells.state.load(Relaxed), state));
+            // SAFETY: there is a value, of that state, and `halves` was loaded before it.
+            let copied = unsafe { cells.copy(state, halves) };
+            // With 64 bits that takes longer than there are computers.
+            assert_eq!(copied, (!COMES_AGAIN).then_some([2; 4]));
+            assert_eq!(cells.newest(), Some([2; 4]));
+        }
+    }
+
+    #[test]
+    fn a_watcher_finds_what_came_after_half_of_all_generations() {
+        let cells = Cells::starting_before_wrap(3, 1_u32);
+        let mut seen = cells.seen();
+        for passed in [HALF / NEXT, HALF / NEXT - 1, 7, HALF / NEXT + 1] {
+            cells.pass(passed - 1);
+            cells.publish(2);
+            assert!(cells.is_newer_than(seen));
+            assert_eq!(cells.read(&mut seen), Some((2, passed as usize)));
+            assert_eq!(cells.read(&mut seen), None);
         }
     }
 }

@@ -5,8 +5,13 @@
 //! Padding and pointers: an event may have bytes without a value and pointers with provenance, and an
 //! integer has neither. So each part goes through an empty assembly block on its way in, which makes
 //! integers of whatever is there, and on its way out, which may make pointers of integers. Neither
-//! costs an instruction. Miri and architectures without stable inline assembly copy as is; there
-//! padding is read as an integer, which the compilers for them do not take advantage of today.
+//! costs an instruction.
+//!
+//! Without stable inline assembly (WebAssembly, AVR, Xtensa, MSP430, MIPS and a few more; and in Miri)
+//! safe Rust knows no integer that stands for a byte without a value, and no atomic that may be without
+//! one. There each part is copied as it is, alone: no other part is copied at that time. So the copies
+//! do not race, a mixture is found out as above, and the length of one copy is that of a word, whatever
+//! the event.
 
 #[cfg(tickbus_loom)]
 pub(super) use self::model::Parts;
@@ -17,7 +22,7 @@ pub(super) use self::native::Parts;
 mod native {
     use core::mem::MaybeUninit;
 
-    use crate::sync::{AtomicPart, Relaxed, UnsafeCell};
+    use crate::sync::UnsafeCell;
 
     /// Room for an `E`, aligned and rounded up to whole parts.
     #[derive(Debug)]
@@ -44,19 +49,16 @@ mod native {
             Self(UnsafeCell::new(Rounded::uninit()))
         }
 
-        /// One part. Only `load` and `store` reach the memory, so all access to it is atomic.
+        /// Where a part is. Only `load` and `store` reach the memory, by `put` and `get`.
         ///
         /// # Safety
         ///
         /// `index` must be less than `PARTS`.
         #[inline(always)]
-        unsafe fn part(&self, index: usize) -> &AtomicPart {
-            let first = self.0.with_mut(<*mut Rounded<E>>::cast::<usize>);
+        unsafe fn part(&self, index: usize) -> *mut MaybeUninit<usize> {
+            let first = self.0.with_mut(<*mut Rounded<E>>::cast::<MaybeUninit<usize>>);
             // SAFETY: `PARTS` of them fit into a `Rounded`, says the caller.
-            let part = unsafe { first.add(index) };
-            // SAFETY: `part` is aligned, as `Rounded` is, lives as long as `self`, and is never reached
-            // but through here.
-            unsafe { AtomicPart::from_ptr(part) }
+            unsafe { first.add(index) }
         }
 
         #[inline(always)]
@@ -70,7 +72,9 @@ mod native {
                 let part = unsafe { part.read() };
                 // SAFETY: the loop ends at `PARTS`.
                 let target = unsafe { self.part(index) };
-                target.store(integer(part), Relaxed);
+                // SAFETY: `target` is aligned, as `Rounded` is, lives as long as `self`, and is reached by
+                // `put` and `get` only.
+                unsafe { put(target, part) };
             }
         }
 
@@ -83,7 +87,8 @@ mod native {
             for index in 0..Rounded::<E>::PARTS {
                 // SAFETY: the loop ends at `PARTS`.
                 let source = unsafe { self.part(index) };
-                let part = maybe_pointer(source.load(Relaxed));
+                // SAFETY: as in `store`.
+                let part = unsafe { get(source) };
                 // SAFETY: as many parts as `PARTS` fit into a `Rounded`.
                 let place = unsafe { first.add(index) };
                 // SAFETY: `place` is aligned and within `target`.
@@ -93,75 +98,116 @@ mod native {
         }
     }
 
-    /// Whatever the register holds, as an integer; provenance of pointers is exposed.
+    // The same list as in `sync` and in the manifest.
     #[cfg(all(
-        not(miri),
+        not(any(miri, tickbus_no_asm)),
         any(
             target_arch = "x86",
             target_arch = "x86_64",
             target_arch = "arm",
             target_arch = "aarch64",
+            target_arch = "arm64ec",
             target_arch = "riscv32",
             target_arch = "riscv64",
-            target_arch = "loongarch64"
+            target_arch = "loongarch32",
+            target_arch = "loongarch64",
+            target_arch = "powerpc",
+            target_arch = "powerpc64",
+            target_arch = "s390x"
         )
     ))]
-    mod registers {
+    mod one {
         use core::arch::asm;
         use core::mem::MaybeUninit;
 
+        use crate::sync::{AtomicPart, Relaxed};
+
+        /// Copies a part to `place`.
+        ///
+        /// # Safety
+        ///
+        /// `place` must be aligned and live, and whatever runs meanwhile may reach it by `put` and `get` only.
         #[inline(always)]
-        pub(super) fn integer(part: MaybeUninit<usize>) -> usize {
+        pub(super) unsafe fn put(place: *mut MaybeUninit<usize>, part: MaybeUninit<usize>) {
             let integer: usize;
             // SAFETY: there is no instruction in it. What it stands for is to expose the provenance of
             // `part`, if any, and to choose a value for bytes without one.
             unsafe {
                 asm!("/* {0} */", inlateout(reg) part => integer, options(nomem, nostack, preserves_flags));
             }
-            integer
+            // SAFETY: `place` is aligned and live, and all access to it is atomic, says the caller.
+            let place = unsafe { AtomicPart::from_ptr(place.cast()) };
+            place.store(integer, Relaxed);
         }
 
+        /// Copies the part at `place`.
+        ///
+        /// # Safety
+        ///
+        /// As for `put`.
         #[inline(always)]
-        pub(super) fn maybe_pointer(part: usize) -> MaybeUninit<usize> {
-            let pointer: MaybeUninit<usize>;
+        pub(super) unsafe fn get(place: *mut MaybeUninit<usize>) -> MaybeUninit<usize> {
+            // SAFETY: as in `put`; `put` and the zeroes at the start leave no byte without a value.
+            let place = unsafe { AtomicPart::from_ptr(place.cast()) };
+            let integer = place.load(Relaxed);
+            let part: MaybeUninit<usize>;
             // SAFETY: there is no instruction in it. What it stands for is to make a pointer of an
             // address whose provenance has been exposed.
             unsafe {
-                asm!("/* {0} */", inlateout(reg) part => pointer, options(nomem, nostack, preserves_flags));
+                asm!("/* {0} */", inlateout(reg) integer => part, options(nomem, nostack, preserves_flags));
             }
-            pointer
+            part
         }
     }
 
     #[cfg(any(
         miri,
+        tickbus_no_asm,
         not(any(
             target_arch = "x86",
             target_arch = "x86_64",
             target_arch = "arm",
             target_arch = "aarch64",
+            target_arch = "arm64ec",
             target_arch = "riscv32",
             target_arch = "riscv64",
-            target_arch = "loongarch64"
+            target_arch = "loongarch32",
+            target_arch = "loongarch64",
+            target_arch = "powerpc",
+            target_arch = "powerpc64",
+            target_arch = "s390x"
         ))
     ))]
-    mod registers {
+    mod one {
         use core::mem::MaybeUninit;
 
+        use crate::sync::alone;
+
+        /// Copies a part to `place`.
+        ///
+        /// # Safety
+        ///
+        /// `place` must be aligned and live, and whatever runs meanwhile may reach it by `put` and `get` only.
         #[inline(always)]
-        pub(super) fn integer(part: MaybeUninit<usize>) -> usize {
-            // SAFETY: true of events without padding and pointers; of others see the module
-            // documentation.
-            unsafe { part.assume_init() }
+        pub(super) unsafe fn put(place: *mut MaybeUninit<usize>, part: MaybeUninit<usize>) {
+            // SAFETY: `place` is aligned and live, and nothing else reaches it meanwhile: `put` and `get` do so
+            // alone.
+            alone(|| unsafe { place.write(part) });
         }
 
+        /// Copies the part at `place`.
+        ///
+        /// # Safety
+        ///
+        /// As for `put`.
         #[inline(always)]
-        pub(super) fn maybe_pointer(part: usize) -> MaybeUninit<usize> {
-            MaybeUninit::new(part)
+        pub(super) unsafe fn get(place: *mut MaybeUninit<usize>) -> MaybeUninit<usize> {
+            // SAFETY: as in `put`.
+            alone(|| unsafe { place.read() })
         }
     }
 
-    use registers::{integer, maybe_pointer};
+    use one::{get, put};
 }
 
 #[cfg(tickbus_loom)]

@@ -20,12 +20,18 @@ use crate::{Claimed, Full, Single};
 ///
 /// # Interrupts, progress
 ///
-/// Publishing is wait-free, never fails and masks no interrupts on any target; only to claim the
-/// publisher is a compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
+/// Publishing is wait-free, never fails and masks no interrupts, but to copy a word where Rust has no stable
+/// inline assembly (see [`Topic`](crate::Topic#interrupts)); only to claim the publisher is a
+/// compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
 /// the oldest one kept, and nobody waits. Reading an event is wait-free.
 ///
-/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events: one that is
-/// further behind finds nothing for as many more, and is not told what it missed.
+/// # Safety limit
+///
+/// On targets without 64-bit atomics, at most 2^31 events may be published while a subscriber copies one
+/// event: one that is interrupted for longer may take a mixture of two events for a whole one, which is
+/// undefined behavior if such a mixture is not a valid `E`. And a subscriber must read at least once in
+/// 2^31 events: one that is further behind finds nothing for as many more, and is not told what it missed.
+/// At 1 kHz that many take 596 hours, at 1 MHz 36 minutes.
 ///
 /// # Examples
 ///
@@ -47,7 +53,7 @@ use crate::{Claimed, Full, Single};
 /// assert!(log.read().eq([Err(Lagged(1)), Ok(2), Ok(3)]));
 /// ```
 pub struct Feed<E, const N: usize> {
-    ring: Alone<E, N>,
+    pub(super) ring: Alone<E, N>,
 }
 
 impl<E: Copy, const N: usize> Feed<E, N> {

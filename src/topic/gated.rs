@@ -26,6 +26,11 @@ use crate::{Full, TooManySubscribers};
 /// the topic was full by what was known before: at most once in as many events as the slowest has read
 /// since, and each time it is full.
 ///
+/// # Safety limit
+///
+/// A subscriber that gates has none: it is never overtaken. For the others it is that of
+/// [`Topic`](crate::Topic#safety-limit).
+///
 /// # Examples
 ///
 /// ```
@@ -123,7 +128,7 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     pub(crate) fn offer(&self, event: E, margin: usize) -> bool {
         let ring = self.ring.view();
         let gate = self.gate.view();
-        let most = (N as Word).saturating_sub(margin as Word);
+        let most = N.saturating_sub(margin) as Word;
         ring.publish(event, |position| gate.has_room(ring, position, most))
     }
 

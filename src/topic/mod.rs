@@ -69,7 +69,8 @@ impl Kind for Single {
 ///
 /// On targets with compare-and-swap no operation masks interrupts. On those without, a publish has two
 /// critical sections of a few instructions, the same whatever `E`, `N` and the number of subscribers;
-/// reading has none.
+/// reading has none. Where Rust has no stable inline assembly either (AVR, MSP430, Xtensa), each word of an
+/// event is copied in a critical section of its own, by publishers and by subscribers.
 ///
 /// # Progress
 ///
@@ -85,8 +86,13 @@ impl Kind for Single {
 /// one was published before the publishing of the other began. Between two that were under way at the
 /// same time the topic decides.
 ///
-/// On targets without 64-bit atomics a subscriber must read at least once in 2^31 events: one that is
-/// further behind finds nothing for as many more, and is not told what it missed.
+/// # Safety limit
+///
+/// On targets without 64-bit atomics, at most 2^31 events may be published while a subscriber copies one
+/// event: one that is interrupted for longer may take a mixture of two events for a whole one, which is
+/// undefined behavior if such a mixture is not a valid `E`. And a subscriber must read at least once in
+/// 2^31 events: one that is further behind finds nothing for as many more, and is not told what it missed.
+/// At 1 kHz that many take 596 hours, at 1 MHz 36 minutes.
 ///
 /// # Examples
 ///

@@ -11,6 +11,7 @@ use proptest::collection::vec as list;
 use proptest::prelude::*;
 
 use super::{Feed, GatedTopic, Latest, Many, Publishers, Subscriber, Topic, TopicStats};
+use crate::sync::Word;
 use crate::{Lagged, Single};
 
 type Event = (u16, u64);
@@ -243,10 +244,10 @@ proptest! {
         back in 0..30_usize,
         steps in list((0..12_usize, any::<bool>()), 0..20),
     ) {
-        let latest = Latest::<Event>::starting_before_wrap(back);
+        let latest = Latest::<Event>::starting_before_wrap(back, event(0));
         let mut watcher = latest.watch();
-        let mut published = 0;
-        let mut seen = 0;
+        let mut published = 1;
+        let mut seen = 1;
         for (count, look) in steps {
             for _ in 0..count {
                 latest.publish(event(published));
@@ -284,5 +285,77 @@ fn lag_at_wraparound() {
             check(&Topic::<Event, 4>::starting_before_wrap(back), back, more);
             check(&Feed::<Event, 4>::starting_before_wrap(back), back, more);
         }
+    }
+}
+
+/// What a reader is told after so many events of which it read none.
+fn told_after<F: Fan>(
+    topic: &F,
+    pass: impl Fn(&F, Word),
+    events: Word,
+) -> Vec<Result<Event, Lagged>> {
+    let mut subscriber = topic.subscribe(false).unwrap();
+    let before = topic.stats().published;
+    pass(topic, events - 4);
+    (0..4).for_each(|number| _ = topic.publish(event(number), 0));
+    let found = subscriber.read().collect();
+    let stats = subscriber.stats();
+    assert_eq!(stats.published as Word, events);
+    assert_eq!(topic.stats().published.wrapping_sub(before) as Word, events);
+    assert_eq!(stats.read.wrapping_add(stats.missed).wrapping_add(stats.pending), stats.published);
+    found
+}
+
+/// A reader is told how far it is behind, up to half the range of positions.
+#[test]
+fn a_reader_may_be_half_the_range_behind() {
+    let half = Word::MAX / 2;
+    let kept = (0..4).map(|number| Ok(event(number)));
+    for events in [100, half / 2, half - 1, half] {
+        let expected: Vec<_> =
+            [Err(Lagged(Word::into(events - 4)))].into_iter().chain(kept.clone()).collect();
+        for back in [0, 3, 1000] {
+            let topic = Topic::<Event, 4>::starting_before_wrap(back);
+            assert_eq!(
+                told_after(&topic, |topic, events| topic.ring.pass(events), events),
+                expected
+            );
+            let feed = Feed::<Event, 4>::starting_before_wrap(back);
+            assert_eq!(
+                told_after(&feed, |feed, events| feed.ring.ring().pass(events), events),
+                expected
+            );
+        }
+    }
+}
+
+/// A reader that is interrupted while it copies the event of a position sees that this was given away, up
+/// to half the range of positions later.
+#[test]
+fn what_is_given_away_is_seen_up_to_half_the_range() {
+    let half = Word::MAX / 2 + 1;
+    for back in [0, 3, 1000] {
+        let topic = Topic::<Event, 4>::starting_before_wrap(back);
+        let feed = Feed::<Event, 4>::starting_before_wrap(back);
+        let (ring, alone) = (topic.ring.view(), feed.ring.ring());
+        let start = ring.claims();
+        for (events, is_kept) in [(0, true), (4, true), (1, false), (half - 2, false), (1, false)] {
+            topic.ring.pass(events);
+            alone.pass(events);
+            assert_eq!((ring.is_kept(start), alone.is_kept(start)), (is_kept, is_kept), "{events}");
+        }
+        // The limit of safety that the pages of these types state.
+        topic.ring.pass(1);
+        alone.pass(1);
+        assert_eq!((ring.is_kept(start), alone.is_kept(start)), (true, true));
+    }
+}
+
+/// A margin that does not fit into a word is a large one all the same.
+#[test]
+fn a_margin_is_not_cut() {
+    let topic = GatedTopic::<u8, 2, 1>::new();
+    for margin in [2, 1 << 16, usize::MAX / 2 + 1, usize::MAX - 1, usize::MAX] {
+        assert!(topic.publish_with_margin(1, margin).is_err(), "{margin}");
     }
 }

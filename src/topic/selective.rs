@@ -272,12 +272,16 @@ impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers> Iterator for Selected<'_, '_,
 
     fn next(&mut self) -> Option<Result<E, Lagged>> {
         loop {
-            let found = self.selective.subscriber.next_before(self.end)?;
-            match found {
-                Ok(event) if !self.selective.takes(&event, self.is_timed) => {
-                    self.selective.skipped = self.selective.skipped.wrapping_add(1);
-                }
-                found => return Some(found),
+            let event = match self.selective.subscriber.next_before(self.end)? {
+                Ok(event) => event,
+                Err(lagged) => return Some(Err(lagged)),
+            };
+            // Skipped, until it is wanted: the filter may panic.
+            let skipped = self.selective.skipped;
+            self.selective.skipped = skipped.wrapping_add(1);
+            if self.selective.takes(&event, self.is_timed) {
+                self.selective.skipped = skipped;
+                return Some(Ok(event));
             }
         }
     }

@@ -167,9 +167,8 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
             // They have no position.
             self.start = self.start.wrapping_sub(missed);
         }
-        let missed = missed as usize;
-        self.missed = self.missed.wrapping_add(missed);
-        (missed != 0).then_some(Lagged(missed as u64))
+        self.missed = self.missed.wrapping_add(missed as usize);
+        (missed != 0).then_some(Lagged(Word::into(missed)))
     }
 }
 

@@ -118,6 +118,20 @@ impl<E: Copy> Ring<[Slot<E>]> {
         &slot.0
     }
 
+    /// Whether the slot of `position` has not been given away, unless half of all positions or more were
+    /// published since. Its parts have been loaded before.
+    #[inline(always)]
+    pub(crate) fn is_kept(&self, position: Word) -> bool {
+        !before(position.wrapping_add(self.slots.len() as Word), self.writing())
+    }
+
+    /// As if so many had been published.
+    #[cfg(all(test, not(tickbus_loom)))]
+    pub(crate) fn pass(&self, events: Word) {
+        self.ends.0.writing.fetch_add(events, Relaxed);
+        self.ends.0.published.fetch_add(events, Release);
+    }
+
     /// How many events have been published.
     pub(crate) fn count(&self) -> Word {
         self.ends.0.published.load(Relaxed)
@@ -211,7 +225,7 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
         let event: MaybeUninit<E> = self.slot(position).load();
         // Acquire: pairs with the Release fence in `Writer::publish`.
         fence(Acquire);
-        if before(position.wrapping_add(self.span()), self.writing()) {
+        if !self.is_kept(position) {
             return None;
         }
         // SAFETY: the position is published, says the caller, and the next one in its slot had not begun to
@@ -227,7 +241,7 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
             let start = position & (span - 1);
             let run = end.wrapping_sub(position).min(span - start);
             let slots = &self.slots[start as usize..(start + run) as usize];
-            let is_kept = |first: Word| !before(first.wrapping_add(span), self.writing());
+            let is_kept = |first: Word| self.is_kept(first);
             // SAFETY: up to `end` all is published, and `writing` says what is given away: as in `read`, and
             // what is behind it is given away later.
             if !unsafe { hand_out(slots, position, |slot| Some(slot.0.load()), is_kept, &mut each) }
