@@ -268,8 +268,11 @@ impl<E: Copy> Cells<E> {
             let halves = self.halves();
             // Acquire: as in `read`.
             let state = self.state.load(Acquire);
-            let is_published =
-                if COMES_AGAIN { state >= NEXT || halves > 0 } else { state & PUBLISHED != 0 };
+            let is_published = if COMES_AGAIN {
+                state >= NEXT || self.halves.load(Relaxed) > 0
+            } else {
+                state & PUBLISHED != 0
+            };
             if !is_published {
                 return None;
             }
