@@ -316,6 +316,10 @@ mod tests {
             let cells = Cells::starting_before_wrap(back, [1_u32; 4]);
             let halves = cells.halves();
             let state = cells.state.load(Acquire);
+            cells.publish([3; 4]);
+            // SAFETY: there was a value, of that state, and `halves` was loaded before it.
+            assert_eq!(unsafe { cells.copy(state, halves) }, None);
+            cells.pass(ALL - 1);
             for _ in 0..rounds {
                 cells.pass(ALL / 2 + 5);
                 cells.pass(ALL / 2 - 6);
