@@ -268,8 +268,11 @@ impl<E: Copy> Cells<E> {
             let halves = self.halves();
             // Acquire: as in `read`.
             let state = self.state.load(Acquire);
-            let is_published =
-                if COMES_AGAIN { state >= NEXT || halves > 0 } else { state & PUBLISHED != 0 };
+            let is_published = if COMES_AGAIN {
+                state >= NEXT || self.halves.load(Relaxed) > 0
+            } else {
+                state & PUBLISHED != 0
+            };
             if !is_published {
                 return None;
             }
@@ -313,6 +316,10 @@ mod tests {
             let cells = Cells::starting_before_wrap(back, [1_u32; 4]);
             let halves = cells.halves();
             let state = cells.state.load(Acquire);
+            cells.publish([3; 4]);
+            // SAFETY: there was a value, of that state, and `halves` was loaded before it.
+            assert_eq!(unsafe { cells.copy(state, halves) }, None);
+            cells.pass(ALL - 1);
             for _ in 0..rounds {
                 cells.pass(ALL / 2 + 5);
                 cells.pass(ALL / 2 - 6);
