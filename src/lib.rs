@@ -133,7 +133,7 @@ pub use bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
 pub use bus::DrainMut;
 pub use bus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
-    Overrun, Producer, Reject, Report, Single, Source, Stats, Until, Verdict,
+    Overrun, Producer, Queue, Reject, Report, Single, Source, Stats, Until, Verdict,
 };
 pub use defer::Deferred;
 pub use dialect::{GlobPattern, PrefixPattern};

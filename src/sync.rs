@@ -260,6 +260,11 @@ pub(crate) use cell::UnsafeCell;
     )
 ))]
 pub(crate) use core::sync::atomic::AtomicUsize as AtomicPart;
+#[cfg(not(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+)))]
 use core::sync::atomic::Ordering;
 pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 #[cfg(not(tickbus_loom))]
@@ -312,24 +317,59 @@ pub(crate) fn alone<R>(copy: impl FnOnce() -> R) -> R {
 
 /// Whether the steps of a ring run in critical sections: the target has no compare-and-swap, or
 /// `--cfg tickbus_sections` tries on a host how that goes.
-pub(crate) const SECTIONS: bool =
-    cfg!(any(tickbus_sections, not(any(target_has_atomic = "ptr", tickbus_loom))));
+pub(crate) const SECTIONS: bool = cfg!(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+));
 
-/// Runs `step` while nobody else runs one. Only where there are [`SECTIONS`].
-#[inline(always)]
-pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
-    #[cfg(all(not(tickbus_loom), any(tickbus_sections, not(target_has_atomic = "ptr"))))]
-    return critical_section::with(|_| step());
-    #[cfg(all(tickbus_loom, tickbus_sections))]
-    {
-        loom::lazy_static! {
-            static ref SECTION: loom::sync::Mutex<()> = loom::sync::Mutex::new(());
+#[cfg(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+))]
+pub(crate) use sections::*;
+
+/// What a ring needs whose steps are critical sections.
+#[cfg(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+))]
+mod sections {
+    #[cfg(not(tickbus_loom))]
+    pub(crate) use core::sync::atomic::AtomicU16 as AtomicPlace;
+
+    #[cfg(tickbus_loom)]
+    pub(crate) use loom::sync::atomic::AtomicU16 as AtomicPlace;
+
+    /// The name of a cell.
+    pub(crate) type Place = u16;
+
+    /// Events of up to so many bytes move inside of a section: two words where there is no compare-and-swap,
+    /// four elsewhere. `--cfg tickbus_sections` moves all outside, to try that on a host.
+    pub(crate) const SMALL_EVENT: usize = if cfg!(tickbus_short_sections) {
+        16
+    } else if cfg!(tickbus_sections) {
+        0
+    } else {
+        8
+    };
+
+    /// Runs `step` while nothing else runs one.
+    #[inline(always)]
+    pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
+        #[cfg(not(tickbus_loom))]
+        return critical_section::with(|_| step());
+        #[cfg(tickbus_loom)]
+        {
+            loom::lazy_static! {
+                static ref SECTION: loom::sync::Mutex<()> = loom::sync::Mutex::new(());
+            }
+            let _section = SECTION.lock();
+            step()
         }
-        let _section = SECTION.lock();
-        step()
     }
-    #[cfg(not(any(tickbus_sections, not(any(target_has_atomic = "ptr", tickbus_loom)))))]
-    step()
 }
 
 /// Whether a `SeqCst` exchange and a `SeqCst` load behind it cost no more than weaker ones: on x86. Where they
@@ -340,6 +380,11 @@ pub(crate) const EXCHANGES_ARE_FENCES: bool = cfg!(any(
 )) && !SECTIONS;
 
 /// The ordering of an exchange that commits an event: `Release`, and `SeqCst` where that costs nothing.
+#[cfg(not(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+)))]
 pub(crate) const COMMIT: Ordering = if EXCHANGES_ARE_FENCES { SeqCst } else { Release };
 
 /// Keeps what the publishers write off the cache line of what the consumer writes. Pads nothing
@@ -349,10 +394,20 @@ pub(crate) const COMMIT: Ordering = if EXCHANGES_ARE_FENCES { SeqCst } else { Re
 pub(crate) struct CachePadded<T: ?Sized>(pub(crate) T);
 
 /// Whether others run on other cores, at a distance of cache lines that are worth a pause.
+#[cfg(not(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+)))]
 pub(crate) const PAUSES: bool = cfg!(all(not(tickbus_loom), target_has_atomic = "64"));
 
 /// What a publisher does before it tries again, where that is of use: so many hints to the core that lets
 /// go of the cache line. Waits for nobody.
+#[cfg(not(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+)))]
 #[inline(always)]
 pub(crate) fn pause(hints: u32) {
     if PAUSES {

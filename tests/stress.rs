@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use tickbus::{
-    Budget, Bus, Claimed, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Reject,
-    Stats,
+    Budget, Bus, Claimed, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Queue,
+    Reject, Stats,
 };
 
 /// An event that knows where it comes from, that shows it when it is torn, and of which a leak or a
@@ -353,7 +353,7 @@ fn batches_of_several_publishers_stay_in_order() {
 type Turn = (usize, Vec<(usize, usize)>);
 
 /// Claims the consumer whenever it can, takes a little, gives it back.
-fn come_and_go<P: Overrun>(
+fn come_and_go<P: Queue>(
     claim: impl Fn() -> Result<Consumer<'static, (usize, usize), P>, Claimed>,
     turns: &AtomicUsize,
     running: &AtomicUsize,

@@ -1,15 +1,16 @@
 //! The reading end of a bus.
 
 use core::fmt;
-use core::marker::PhantomData;
 
 use super::drain::Drain;
-use super::overrun::{Overrun, Reject};
+#[cfg(not(tickbus_loom))]
+use super::overrun::Overrun;
+use super::overrun::{Queue, Reject, Taken};
 use super::stats::Stats;
 #[cfg(not(tickbus_loom))]
 use crate::Bus;
 use crate::Claimed;
-use crate::ring::{Core, Reader, Span, State};
+use crate::ring::{Side, Span, Tally};
 
 /// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
@@ -32,18 +33,13 @@ use crate::ring::{Core, Reader, Span, State};
 /// assert_eq!(events.backlog(), 1);
 /// ```
 #[must_use = "a consumer that is dropped is given back"]
-pub struct Consumer<'a, E, P: Overrun = Reject> {
-    pub(super) reader: Reader<'a, E>,
-    policy: PhantomData<fn() -> P>,
+pub struct Consumer<'a, E, P: Queue = Reject> {
+    pub(super) side: Side<'a, <P as Taken>::Reader<E>>,
 }
 
-impl<'a, E, P: Overrun> Consumer<'a, E, P> {
-    pub(super) fn claim(core: Core<'a, E>) -> Result<Self, Claimed> {
-        if core.claim_consumer() {
-            Ok(Self { reader: Reader::new(core), policy: PhantomData })
-        } else {
-            Err(Claimed::CONSUMER)
-        }
+impl<'a, E, P: Queue> Consumer<'a, E, P> {
+    pub(super) fn new(side: Option<Side<'a, <P as Taken>::Reader<E>>>) -> Result<Self, Claimed> {
+        Ok(Self { side: side.ok_or(Claimed::CONSUMER)? })
     }
 
     /// Takes the events that are queued at this moment, oldest first.
@@ -76,36 +72,30 @@ impl<'a, E, P: Overrun> Consumer<'a, E, P> {
     /// that are still being published.
     #[inline]
     pub(crate) fn has_event(&mut self) -> bool {
-        self.reader.has_event::<P>()
+        self.side.has_event()
     }
 
     /// Where a tick counts what became of an event that was taken before.
     #[inline(always)]
-    pub(crate) fn state(&self) -> &State {
-        self.reader.state()
+    pub(crate) fn tally(&self) -> &Tally {
+        self.side.tally()
     }
 
     /// How many events wait, with those that are being published at this moment, which a drain does not
     /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.reader.core().pending::<P>()
+        self.side.pending()
     }
 
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::of::<E, P>(self.reader.core())
+        Stats::of(self.side.counts(), P::REFUSES)
     }
 }
 
-impl<E, P: Overrun> Drop for Consumer<'_, E, P> {
-    fn drop(&mut self) {
-        self.reader.core().release_consumer();
-    }
-}
-
-impl<E, P: Overrun> fmt::Debug for Consumer<'_, E, P> {
+impl<E, P: Queue> fmt::Debug for Consumer<'_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer").field("stats", &self.stats()).finish_non_exhaustive()
     }
@@ -139,7 +129,7 @@ pub(crate) trait Take {
         &mut self,
         span: &mut Span,
         most: usize,
-        each: impl FnMut(&State, &Self::Item),
+        each: impl FnMut(&Tally, &Self::Item),
     ) -> usize;
 
     /// What is pending, and the losses since the last call: dropped and refused.
@@ -147,31 +137,30 @@ pub(crate) trait Take {
 }
 
 #[inline]
-fn account<E, P: Overrun>(core: Core<'_, E>) -> (usize, usize, usize) {
-    let (waiting, lost) = core.account::<P>();
-    if P::REFUSES { (waiting, 0, lost) } else { (waiting, lost, 0) }
+const fn account((waiting, lost): (usize, usize), refuses: bool) -> (usize, usize, usize) {
+    if refuses { (waiting, 0, lost) } else { (waiting, lost, 0) }
 }
 
-impl<E, P: Overrun> Source for Consumer<'_, E, P> {
+impl<E, P: Queue> Source for Consumer<'_, E, P> {
     type Event = E;
 }
 
-impl<E, P: Overrun> Take for Consumer<'_, E, P> {
+impl<E, P: Queue> Take for Consumer<'_, E, P> {
     type Item = E;
 
     #[inline]
     fn freeze(&mut self) -> Span {
-        self.reader.freeze::<P>()
+        self.side.freeze()
     }
 
     #[inline]
-    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&State, &E)) -> usize {
-        self.reader.show_most::<P>(span, most, each)
+    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
+        self.side.show_most(span, most, each)
     }
 
     #[inline]
     fn account(&mut self) -> (usize, usize, usize) {
-        account::<E, P>(self.reader.core())
+        account(self.side.account(), P::REFUSES)
     }
 }
 
@@ -190,12 +179,12 @@ impl<E, const N: usize, P: Overrun> Take for Bus<E, N, P> {
     }
 
     #[inline]
-    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&State, &E)) -> usize {
+    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
         self.ring.show_most_mut(span, most, each)
     }
 
     #[inline]
     fn account(&mut self) -> (usize, usize, usize) {
-        account::<E, P>(self.ring.core())
+        account(self.ring.core().account::<P>(), P::REFUSES)
     }
 }

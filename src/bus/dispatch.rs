@@ -7,7 +7,7 @@ use super::budget::{Budget, Report};
 use super::consumer::Source;
 use crate::Event;
 use crate::event::{Index, Segments, Text};
-use crate::ring::State;
+use crate::ring::Tally;
 use crate::subject::{check_pattern, matches};
 
 /// A function that reacts to an event. `R` says what it may answer: see [`Verdict`].
@@ -316,7 +316,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         let mut is_late = false;
         while !is_late && report.generations < budget.generations {
             let room = budget.events - report.handled;
-            let mut each = |counters: &State, event: &E| {
+            let mut each = |counters: &Tally, event: &E| {
                 let (wanted, failed) = self.route(context, event);
                 if !wanted {
                     report.unhandled += 1;

@@ -6,7 +6,7 @@ use core::fmt;
 use core::iter::FusedIterator;
 
 use super::consumer::Consumer;
-use super::overrun::Overrun;
+use super::overrun::Queue;
 use crate::ring::Span;
 
 /// The events that were queued when [`Consumer::drain`] was called.
@@ -14,15 +14,15 @@ use crate::ring::Span;
 /// Dropping it leaves those not taken on the bus, unlike `Vec::drain`. On a
 /// [`DropOldest`](crate::DropOldest) bus, events may be displaced while they wait here.
 #[must_use = "a drain takes nothing until it is iterated over"]
-pub struct Drain<'c, 'a, E, P: Overrun> {
+pub struct Drain<'c, 'a, E, P: Queue> {
     consumer: &'c mut Consumer<'a, E, P>,
     span: Span,
 }
 
-impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
+impl<'c, 'a, E, P: Queue> Drain<'c, 'a, E, P> {
     #[inline]
     pub(super) fn new(consumer: &'c mut Consumer<'a, E, P>) -> Self {
-        let span = consumer.reader.freeze::<P>();
+        let span = consumer.side.freeze();
         Self { consumer, span }
     }
 
@@ -45,7 +45,7 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     /// ```
     #[inline]
     pub fn at_most(mut self, most: usize) -> Self {
-        self.consumer.reader.shorten::<P>(&mut self.span, most);
+        self.consumer.side.shorten(&mut self.span, most);
         self
     }
 
@@ -100,31 +100,31 @@ impl<'c, 'a, E, P: Overrun> Drain<'c, 'a, E, P> {
     #[cfg(any(feature = "alloc", tickbus_loom))]
     #[inline]
     pub fn append_to(mut self, events: &mut Vec<E>) -> usize {
-        self.consumer.reader.append::<P>(&mut self.span, events)
+        self.consumer.side.append(&mut self.span, events)
     }
 }
 
-impl<E, P: Overrun> Iterator for Drain<'_, '_, E, P> {
+impl<E, P: Queue> Iterator for Drain<'_, '_, E, P> {
     type Item = E;
 
     #[inline]
     fn next(&mut self) -> Option<E> {
-        self.consumer.reader.take::<P>(&mut self.span)
+        self.consumer.side.take(&mut self.span)
     }
 
     #[inline]
     fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
         let mut folded = Some(init);
-        self.consumer.reader.take_most::<P>(&mut self.span, usize::MAX, |event| {
+        self.consumer.side.take_most(&mut self.span, usize::MAX, |event| {
             folded = folded.take().map(|so_far| each(so_far, event));
         });
         folded.unwrap_or_else(|| unreachable!("put back after every event"))
     }
 }
 
-impl<E, P: Overrun> FusedIterator for Drain<'_, '_, E, P> {}
+impl<E, P: Queue> FusedIterator for Drain<'_, '_, E, P> {}
 
-impl<E, P: Overrun> fmt::Debug for Drain<'_, '_, E, P> {
+impl<E, P: Queue> fmt::Debug for Drain<'_, '_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drain").field("stats", &self.consumer.stats()).finish_non_exhaustive()
     }
@@ -175,8 +175,10 @@ mod exclusive {
     use core::fmt;
     use core::iter::FusedIterator;
 
-    use super::{Overrun, Until};
-    use crate::ring::{Reader, Ring, Span};
+    use super::Until;
+    use crate::bus::Overrun;
+    use crate::ring::Span;
+    use crate::ring::queue::Ring;
 
     /// The events that were queued when [`Bus::drain_mut`](crate::Bus::drain_mut) was called.
     ///
@@ -197,7 +199,7 @@ mod exclusive {
         /// The same events, but `most` at most: as [`Drain::at_most`](crate::Drain::at_most).
         #[inline]
         pub fn at_most(mut self, most: usize) -> Self {
-            Reader::new(self.ring.core()).shorten::<P>(&mut self.span, most);
+            self.ring.shorten_mut(&mut self.span, most);
             self
         }
 
@@ -214,7 +216,7 @@ mod exclusive {
         #[cfg(feature = "alloc")]
         #[inline]
         pub fn append_to(mut self, events: &mut Vec<E>) -> usize {
-            Reader::new(self.ring.core()).append::<P>(&mut self.span, events)
+            self.ring.append_mut(&mut self.span, events)
         }
     }
 

@@ -1,13 +1,11 @@
 //! One declared publisher, one consumer.
 
 use core::fmt;
-use core::marker::PhantomData;
 
 use super::consumer::Consumer;
-use super::overrun::Overrun;
+use super::overrun::{Single, Taken};
 use super::stats::Stats;
-use crate::ring::{Cell, Core, Policy, Ring};
-use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
+use crate::ring::spsc::{Ring, Writer};
 use crate::{Claimed, Full};
 
 /// A bus for exactly one publisher: no read-modify-write when publishing.
@@ -35,8 +33,7 @@ use crate::{Claimed, Full};
 /// # Ok::<(), Full<u16>>(())
 /// ```
 pub struct Lane<E, const N: usize> {
-    ring: Ring<E, N, Single>,
-    claimed: AtomicWord,
+    ring: Ring<E, N>,
 }
 
 impl<E, const N: usize> Lane<E, N> {
@@ -44,14 +41,19 @@ impl<E, const N: usize> Lane<E, N> {
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Ring::new(), claimed: AtomicWord::new(0) }
+        Self { ring: Ring::new() }
     }
 
     /// An empty lane.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Ring::new(), claimed: AtomicWord::new(0) }
+        Self { ring: Ring::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        Self { ring: Ring::starting_before_wrap(back) }
     }
 
     /// Claims the publishing end.
@@ -61,15 +63,7 @@ impl<E, const N: usize> Lane<E, N> {
     /// Returns [`Claimed`] while another [`Producer`] of this lane is alive. Dropping that one gives the end
     /// back. [`publish`](Self::publish) counts an event that meets that case.
     pub fn producer(&self) -> Result<Producer<'_, E>, Claimed> {
-        // Acquire: pairs with the Release in `Producer::drop`, so that the next producer goes on
-        // where the last one stopped.
-        let claimed = self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
-        let core = self.ring.core();
-        if claimed {
-            Ok(Producer { core, claimed: &self.claimed, here: PhantomData })
-        } else {
-            Err(Claimed::PUBLISHER)
-        }
+        Ok(Producer { writer: self.ring.writer().ok_or(Claimed::PUBLISHER)? })
     }
 
     /// Publishes `event` without a [`Producer`]: claims the publishing end for this one event and gives it
@@ -102,7 +96,7 @@ impl<E, const N: usize> Lane<E, N> {
         match self.producer() {
             Ok(mut producer) => producer.publish(event),
             Err(_) => {
-                self.ring.core().turn_away(1);
+                self.ring.turn_away();
                 Err(Full(event))
             }
         }
@@ -115,13 +109,13 @@ impl<E, const N: usize> Lane<E, N> {
     /// Returns [`Claimed`] while another [`Consumer`] of this lane is alive. Dropping that one gives the end
     /// back.
     pub fn consumer(&self) -> Result<Consumer<'_, E, Single>, Claimed> {
-        Consumer::claim(self.ring.core())
+        Consumer::new(self.ring.reader())
     }
 
     /// How many events wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ring.core().pending::<Single>()
+        self.ring.pending()
     }
 
     /// Whether no event waits.
@@ -139,7 +133,7 @@ impl<E, const N: usize> Lane<E, N> {
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::of::<E, Single>(self.ring.core())
+        Stats::of(self.ring.counts(), Single::REFUSES)
     }
 }
 
@@ -158,27 +152,10 @@ impl<E, const N: usize> fmt::Debug for Lane<E, N> {
     }
 }
 
-/// The policy of a [`Lane`]: as [`Reject`](crate::Reject), with one publisher. Not for a
-/// [`Bus`](crate::Bus), which has many: that does not compile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Single;
-
-impl Overrun for Single {}
-
-impl Policy for Single {
-    const EVICTS: bool = false;
-    const REFUSES: bool = true;
-    const ALONE: bool = true;
-    type Spare<E> = [Cell<E>; 0];
-}
-
 /// The one publishing end of a [`Lane`].
 #[must_use = "a producer that is dropped is given back"]
 pub struct Producer<'a, E> {
-    core: Core<'a, E>,
-    claimed: &'a AtomicWord,
-    /// Publishing needs `&mut`, so that it may be sent to another thread but not shared.
-    here: PhantomData<&'a mut E>,
+    writer: Writer<'a, E>,
 }
 
 impl<E> Producer<'_, E> {
@@ -202,7 +179,7 @@ impl<E> Producer<'_, E> {
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
         self.offer(event).map_err(|event| {
-            self.core.turn_away(1);
+            self.writer.turn_away(1);
             Full(event)
         })
     }
@@ -210,7 +187,7 @@ impl<E> Producer<'_, E> {
     /// [`publish`](Self::publish) that does not count what was refused.
     #[inline(always)]
     pub(crate) fn offer(&mut self, event: E) -> Result<(), E> {
-        self.core.publish_alone(event)
+        self.writer.publish(event)
     }
 
     /// Publishes `events`, in order. The consumer sees all of them at once.
@@ -223,24 +200,19 @@ impl<E> Producer<'_, E> {
     where
         E: Copy,
     {
-        let rest = &events[self.core.publish_batch_alone(events)..];
+        let rest = &events[self.writer.publish_batch(events)..];
         if rest.is_empty() {
             return Ok(());
         }
-        self.core.turn_away(rest.len());
+        self.writer.turn_away(rest.len());
         Err(Full(rest))
-    }
-}
-
-impl<E> Drop for Producer<'_, E> {
-    fn drop(&mut self) {
-        // Release: pairs with the Acquire in `Lane::producer`.
-        self.claimed.store(0, Release);
     }
 }
 
 impl<E> fmt::Debug for Producer<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer").field("capacity", &self.core.capacity()).finish_non_exhaustive()
+        f.debug_struct("Producer")
+            .field("capacity", &self.writer.capacity())
+            .finish_non_exhaustive()
     }
 }

@@ -19,10 +19,10 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(not(tickbus_loom))]
 pub use self::drain::DrainMut;
 pub use self::drain::{Drain, Until};
-pub use self::lane::{Lane, Producer, Single};
-pub use self::overrun::{DropNewest, DropOldest, Overrun, Reject};
+pub use self::lane::{Lane, Producer};
+pub use self::overrun::{DropNewest, DropOldest, Overrun, Queue, Reject, Single};
 pub use self::stats::Stats;
-use crate::ring::Ring;
+use crate::ring::queue::Ring;
 use crate::{Claimed, Full};
 
 /// A bus: many publishers, one consumer, room for `N` events.
@@ -103,15 +103,10 @@ pub struct Bus<E, const N: usize, P: Overrun = Reject> {
 }
 
 impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
-    /// What `Single` says of the ring holds for a `Lane` only.
-    const VALID: () =
-        assert!(!P::ALONE, "a bus has many publishers, and `Single` is the policy of a `Lane`");
-
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        const { Self::VALID };
         Self { ring: Ring::new() }
     }
 
@@ -119,7 +114,6 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        const { Self::VALID };
         Self { ring: Ring::new() }
     }
 
@@ -232,7 +226,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// assert!(BUS.consumer().is_ok());
     /// ```
     pub fn consumer(&self) -> Result<Consumer<'_, E, P>, Claimed> {
-        Consumer::claim(self.ring.core())
+        Consumer::new(P::reader(&self.ring))
     }
 
     /// How many events wait, with those that are being published at this moment.
@@ -259,7 +253,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::of::<E, P>(self.ring.core())
+        Stats::of(self.ring.core().counts::<P>(), P::REFUSES)
     }
 }
 

@@ -507,10 +507,12 @@ fn run<E: Sample, const N: usize, P: Overrun>(loss: Loss, start: Start, phases: 
     assert_eq!(Rc::strong_count(&token), 1);
 }
 
-fn run_lane<E: Sample, const N: usize>(operations: Vec<Shared>) {
+fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>) {
     let token = Rc::new(());
     let mut model = Model::new(Loss::Refuses, N);
-    let lane: Lane<E, N> = Lane::new();
+    let lane: Lane<E, N> = Lane::starting_before_wrap(start);
+    // A lane that starts further on has handled what was before.
+    (model.stats.handled, model.stats.published) = (lane.stats().handled, lane.stats().handled);
     let mut producer = lane.producer().unwrap();
     let mut consumer: Consumer<'_, E, Single> = lane.consumer().unwrap();
     let publish = |producer: &mut Producer<'_, E>, model: &mut Model| {
@@ -635,9 +637,9 @@ proptest! {
     }
 
     #[test]
-    fn a_lane_is_a_queue(operations in vec(shared(), 1..64)) {
-        run_lane::<u32, 2>(operations.clone());
-        run_lane::<u32, 8>(operations.clone());
-        run_lane::<Counted, 4>(operations);
+    fn a_lane_is_a_queue(start in 0..20_usize, operations in vec(shared(), 1..64)) {
+        run_lane::<u32, 2>(start, operations.clone());
+        run_lane::<u32, 8>(start, operations.clone());
+        run_lane::<Counted, 4>(start, operations);
     }
 }

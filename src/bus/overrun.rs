@@ -1,6 +1,6 @@
 //! What a full bus does with one event more: a type, chosen where the bus is declared.
 
-use crate::ring::{Cell, Policy};
+use crate::ring::{Cell, Policy, Read, Side, queue, spsc};
 
 /// What happens when an event is published to a full bus: [`Reject`], [`DropOldest`] or
 /// [`DropNewest`].
@@ -37,7 +37,28 @@ use crate::ring::{Cell, Policy};
     note = "a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or reads `Policy`")]
-pub trait Overrun: Policy {}
+pub trait Overrun: Queue + Shared {}
+
+/// What a [`Consumer`](crate::Consumer) takes from: a bus, named by its [policy](Overrun), or a lane, named by
+/// [`Single`].
+///
+/// This trait is sealed.
+#[expect(private_bounds, reason = "sealed: no path outside this crate names `Taken`")]
+pub trait Queue: Taken {}
+
+/// What a consumer's handle keeps, and how a queue counts what found no room.
+pub(crate) trait Taken {
+    type Reader<E>: Read<Event = E>;
+    /// The event stays with its publisher, and is not lost.
+    const REFUSES: bool;
+}
+
+/// What a bus is made of.
+pub(crate) trait Shared: Taken + Policy {
+    fn reader<E, const N: usize>(
+        ring: &queue::Ring<E, N, Self>,
+    ) -> Option<Side<'_, Self::Reader<E>>>;
+}
 
 /// The event comes back to the publisher in [`Full`](crate::Full), counted as refused. Nothing is
 /// lost; the caller decides. The default.
@@ -57,27 +78,56 @@ pub struct DropOldest;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropNewest;
 
-impl Overrun for Reject {}
-impl Overrun for DropOldest {}
-impl Overrun for DropNewest {}
+/// What a [`Consumer`](crate::Consumer) of a [`Lane`](crate::Lane) has for a policy: one publisher, and a full
+/// lane rejects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Single;
+
+impl Queue for Single {}
+
+impl Taken for Single {
+    type Reader<E> = spsc::Reader<E>;
+    const REFUSES: bool = true;
+}
+
+macro_rules! policies {
+    ($($policy:ty: $refuses:literal;)*) => {$(
+        impl Overrun for $policy {}
+        impl Queue for $policy {}
+
+        impl Taken for $policy {
+            type Reader<E> = queue::Raw<E, Self>;
+            const REFUSES: bool = $refuses;
+        }
+
+        impl Shared for $policy {
+            #[inline(always)]
+            fn reader<E, const N: usize>(
+                ring: &queue::Ring<E, N, Self>,
+            ) -> Option<Side<'_, Self::Reader<E>>> {
+                ring.reader()
+            }
+        }
+    )*};
+}
+
+policies! {
+    Reject: true;
+    DropOldest: false;
+    DropNewest: false;
+}
 
 impl Policy for Reject {
     const EVICTS: bool = false;
-    const REFUSES: bool = true;
-    const ALONE: bool = false;
     type Spare<E> = [Cell<E>; 0];
 }
 
 impl Policy for DropOldest {
     const EVICTS: bool = true;
-    const REFUSES: bool = false;
-    const ALONE: bool = false;
     type Spare<E> = [Cell<E>; 1];
 }
 
 impl Policy for DropNewest {
     const EVICTS: bool = false;
-    const REFUSES: bool = false;
-    const ALONE: bool = false;
     type Spare<E> = [Cell<E>; 0];
 }

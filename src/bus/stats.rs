@@ -1,6 +1,6 @@
 //! What a bus has done so far, in numbers.
 
-use crate::ring::{Core, Policy};
+use crate::ring::Counts;
 
 /// What has happened on a bus since it was made.
 ///
@@ -55,10 +55,9 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn of<E, P: Policy>(core: Core<'_, E>) -> Self {
-        let counts = core.counts::<P>();
+    pub(crate) const fn of(counts: Counts, refuses: bool) -> Self {
         let (refused, dropped_newest) =
-            if P::REFUSES { (counts.turned_away, 0) } else { (0, counts.turned_away) };
+            if refuses { (counts.turned_away, 0) } else { (0, counts.turned_away) };
         Self {
             published: counts.accepted.wrapping_add(dropped_newest),
             handled: counts.handled,

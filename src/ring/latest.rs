@@ -308,7 +308,9 @@ impl<E: Copy> Cells<E> {
 mod tests {
     use super::*;
 
-    /// A reader that is interrupted in the middle, until the generation is the same again.
+    /// A reader that is interrupted in the middle, until the generation is the same again. (With 64 bits that takes
+    /// longer than there are computers.)
+    #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
     #[test]
     fn a_generation_that_comes_again_is_not_taken_for_the_old_one() {
         const ALL: Word = (HALF / NEXT).wrapping_mul(2);
@@ -328,8 +330,7 @@ mod tests {
             assert!(is_one_generation(cells.state.load(Relaxed), state));
             // SAFETY: there is a value, of that state, and `halves` was loaded before it.
             let copied = unsafe { cells.copy(state, halves) };
-            // With 64 bits that takes longer than there are computers.
-            assert_eq!(copied, (!COMES_AGAIN).then_some([2; 4]));
+            assert_eq!(copied, None);
             assert_eq!(cells.newest(), Some([2; 4]));
         }
     }

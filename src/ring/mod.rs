@@ -1,163 +1,56 @@
-//! Storage: the ring, its publishing side, its taking side. No handles, no policy by name. All
-//! `unsafe` of the core lives here.
+//! Storage: one folder or file for each algorithm. No handles, no policy by name. All `unsafe` of the crate
+//! lives here.
 //!
-//! # The ring
-//!
-//! Positions count up for ever and wrap. A position has an *entry*, in a table of `N` words that is
-//! used round and round, and the entry names the *cell* in which the event of that position lies. To
-//! publish is to claim a cell, move the event in, and put the cell at the end of the queue. So the place
-//! in the queue is given out when the event is there, not before: whoever is stopped between the two
-//! steps has a cell, and no place in which others would have to wait for it.
-//!
-//! ```text
-//!  position   head            tail     alloc
-//!               │ committed     │ in work │ free cells, in the order of their freeing
-//!  entries  ... c2   c0   c3   (c1)      c4   c5 ...
-//! ```
-//!
-//! A ring that refuses:
-//!
-//! - **claim**: if `alloc - head < N`, the entry at `alloc` names a cell that the consumer has emptied;
-//!   one compare-and-swap moves `alloc` on and makes it ours;
-//! - **commit**: one compare-and-swap writes our cell into the first entry that is not committed; then
-//!   `tail` is set behind it. If nobody else is in the middle of a publish, that is the very entry which
-//!   named the cell;
-//! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it. Into a vector,
-//!   up to 64 of them at a time.
-//!
-//! A batch claims several cells of one block at once, and commits them by one compare-and-swap as a *run*,
-//! whose first entry says how long it is; if others are in the middle of a publish, one by one. `search.rs`
-//! says what a block is.
-//!
-//! A ring that displaces has no `alloc`: the state of an entry tells.
-//!
-//! ```text
-//!               claim                  commit                    take
-//!  free for p ──────────▶ claimed for p ──────▶ committed at p ──────▶ free for p + N
-//!                                                     │
-//!                                                     │ displace
-//!                                                     └───────────▶ claimed for p + N
-//! ```
-//!
-//! Each arrow is one compare-and-swap of the entry. The consumer has a spare cell and leaves it in the
-//! entry in exchange for the one with the event, so the position is free at once however long it takes
-//! to move the event out, and a displaced event is always the oldest.
-//!
-//! The two steps, claiming an index and queueing it when the payload is there, are those of index
-//! queues (Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019);
-//! putting a cell into the first open entry by compare-and-swap, with the end of the queue as a hint that
-//! others help along, is from Michael and Scott (PODC 1996) and Tsigas and Zhang (SPAA 2001). Since
-//! there is one consumer and as many entries as cells, the queue of full cells and that of free ones
-//! are the same table.
-//!
-//! # Why nothing goes wrong
-//!
-//! **Commits are in order.** `tail` is a hint: everything before it is committed, and what is behind it
-//! may be too. It is only stored after the entry before it was committed, whose committer had found all
-//! before that one committed. A hint goes back when a publisher that was interrupted before storing it
-//! goes on. From any hint the end is found in at most `log2(N / B) + 6 + B` reads of entries at a quiet
-//! moment, where `B` is the block: 1 on a ring that displaces and where words have 32 bits, else
-//! `min(64, N)`. Each concurrent publish may add as many. See `search.rs`.
-//!
-//! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
-//! `p` overwrites the entry that named the free cell of `p`, which was claimed before: claims are never
-//! fewer than commits. On a ring that refuses, `alloc` can only be moved from `p` while nothing is
-//! committed at `p`, so the cell read from the entry before is the one that was claimed.
-//!
-//! **Full.** `alloc - head` is the number of cells that wait, are being written, or are just moved out.
-//! On a ring that displaces, a publish fails only when the entry of a lap ago is still not committed:
-//! then all `N` belong to publishers in the middle of theirs.
-//!
-//! **Empty.** A publish that has returned has committed, and so has everybody before it: a drain finds
-//! its event before the first entry that is not committed.
-//!
-//! **Order** is the order of commits, for everybody.
-//!
-//! # Progress
-//!
-//! Publishing is lock-free: a failed compare-and-swap means that another publish, or a take, got on.
-//! Taking is wait-free where nothing is displaced, else lock-free. Nobody waits for anybody.
-//!
-//! On hosts, a publisher that meets another one in the middle of a publish pauses before it goes around:
-//! for 64 spin hints, and for 128 and 256 more if the others have got on meanwhile. Else two cores that
-//! publish all the time only move cache lines. Whoever is stopped costs the others 64 hints a publish.
-//!
-//! # Without compare-and-swap
-//!
-//! There, claim and commit are a critical section each, and so is the exchange of the spare cell on a ring
-//! that displaces: see `section.rs`. The event is moved in and out outside of them, so their length does
-//! not depend on it, nor on `N`; whoever is stopped between claim and commit holds up nobody there
-//! either. `--cfg tickbus_sections` builds this on a host, for the tests and the models.
-//!
-//! # Wrapping
-//!
-//! Positions have all bits of a word, entries have room for `2^(BITS - 3)` of them, or an eighth of that
-//! where words have 64 bits, and the age of an entry is signed. So nobody may be stopped between two
-//! instructions of a publish while 2^(BITS - 4) other events are published: 2^28 where words have 32
-//! bits, which at a million events a second is four and a half minutes, and for ever where they have 64.
-//! Where there is no compare-and-swap there is no such limit.
-//!
-//! # Atomics
-//!
-//! | field | written by | read by | orderings, and what they pair |
+//! | ring | publishers | readers | a full one |
 //! |---|---|---|---|
-//! | [`Front::alloc`] | claims | claims, counts | claim Release → `claim` Acquire: the entry was read before another may commit there |
-//! | [`Front::tail`] | commits | all | Release → Acquire: everything before it is committed |
-//! | [`Front::room`] | `claim` | `publish` | Release → Acquire: hands on what `head` says |
-//! | [`State::taken`], [`State::skipped`] | consumer | `claim`, counts | Release → Acquire: the event is out of the cell; the claims of what was passed |
-//! | entries | all | all | commit Release → `first_younger` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
-//! | [`State::consumer`] | consumer | consumer | Release → Acquire: what the last consumer did |
-//! | counters | their owner | anybody | Relaxed: each is right by itself |
+//! | [`queue`] | many | one takes | rejects, or displaces its oldest event |
+//! | `sections`, in its place | the same, each step a critical section | | |
+//! | [`spsc`] | one | one takes | rejects |
+//! | [`broadcast`] | many, or one | each reads every event | overwrites its oldest event; with a [`gate`], rejects |
+//! | [`latest`] | many | each reads the newest value | overwrites |
 //!
-//! Those of `section.rs` are named there.
-//!
-//! `tests/loom.rs` has the models and `tests/mutants` weakens these orderings and removes the guards in
-//! turn: every one listed there makes a model fail. The pair on `alloc` is not among them: it keeps the
-//! load of an entry from being performed after the claim behind it, which loom never does.
+//! [`waiter`] has the places for wakers, [`parts`] the copies that may race with a write.
 
 pub(crate) mod broadcast;
-#[cfg(any(feature = "alloc", tickbus_loom))]
-mod bulk;
-mod counts;
-#[cfg(not(tickbus_loom))]
-mod exclusive;
+mod cell;
 pub(crate) mod gate;
+pub(crate) mod kept;
 pub(crate) mod latest;
 mod parts;
-mod publish;
-pub(crate) mod ready;
-mod search;
-mod section;
-#[cfg(all(test, not(tickbus_loom)))]
-mod stopped;
-mod take;
+// One or the other, by whether the steps of publishers are critical sections: see `crate::sync::SECTIONS`.
+#[cfg(not(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+)))]
+pub(crate) mod queue;
+#[cfg(any(
+    tickbus_sections,
+    tickbus_short_sections,
+    not(any(target_has_atomic = "ptr", tickbus_loom))
+))]
+#[path = "sections.rs"]
+pub(crate) mod queue;
+pub(crate) mod spsc;
 pub(crate) mod waiter;
 
+#[cfg(any(feature = "alloc", tickbus_loom))]
+use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
-use core::ptr::NonNull;
 
-use crate::sync::{
-    Acquire, AtomicWord, CachePadded, Relaxed, Release, SECTIONS, SignedWord, UnsafeCell, Word,
-};
+pub(crate) use self::cell::Cell;
+use crate::sync::{AtomicWord, Relaxed, SignedWord, Word};
 
-pub(crate) use self::take::{Reader, Span};
-
-/// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
-const LAP: u32 = if RUNS { 6 } else { 3 };
-
-/// Whether a batch is committed in one step. The entries in a run are not written, so they grow older
-/// with each lap: where words have 32 bits they could become so old that they seem new.
-const RUNS: bool = Word::BITS == 64;
+/// Whether `a` comes before `b` on the circle of words.
+#[inline(always)]
+const fn before(a: Word, b: Word) -> bool {
+    (a.wrapping_sub(b) as SignedWord) < 0
+}
 
 /// How a ring meets an event for which it has no room.
-pub(crate) trait Policy {
+pub(crate) trait Policy: Sized {
     /// It gives its oldest event for the new one.
     const EVICTS: bool;
-    /// The event stays with its publisher, and is not lost.
-    const REFUSES: bool;
-    /// There is one publisher for ever, so that places in the queue and cells never part.
-    const ALONE: bool;
     /// Cells beside the `N`: one where it displaces, else none.
     type Spare<E>: Spare;
 }
@@ -173,11 +66,6 @@ pub(crate) trait Spare {
     fn empty() -> Self;
 }
 
-/// Where an event lies.
-#[derive(Debug)]
-#[repr(transparent)]
-pub(crate) struct Cell<E>(UnsafeCell<MaybeUninit<E>>);
-
 impl<E> Spare for [Cell<E>; 0] {
     #[cfg(not(tickbus_loom))]
     const EMPTY: Self = [];
@@ -190,476 +78,282 @@ impl<E> Spare for [Cell<E>; 0] {
 
 impl<E> Spare for [Cell<E>; 1] {
     #[cfg(not(tickbus_loom))]
-    const EMPTY: Self = [Cell(UnsafeCell::new(MaybeUninit::uninit()))];
+    const EMPTY: Self = [Cell::new()];
 
     #[cfg(tickbus_loom)]
     fn empty() -> Self {
-        [Cell(UnsafeCell::new(MaybeUninit::uninit()))]
+        [Cell::new()]
     }
 }
 
-/// What publishers write.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct Front {
-    /// The next position whose cell can be claimed. Not used on a ring that displaces.
-    alloc: AtomicWord,
-    /// A hint: everything before this position is committed.
-    tail: AtomicWord,
-    /// Where the head was when a publisher last looked, so that not each of them needs to.
-    room: AtomicWord,
+/// What one drain may take: the events before `end`. `freeze` has seen the commits of them all, so the events
+/// themselves can be read.
+///
+/// The unsafe code of the taking side trusts a span to come from the ring that it is used on, and to be the
+/// latest one of it. This crate guarantees that: a `Drain` keeps its span beside the `&mut` of its consumer, a
+/// tick keeps it beside the `&mut` of its source, and no safe code outside can make or use one, since `Take`
+/// is `pub(crate)`.
+#[derive(Debug)]
+pub(crate) struct Span {
+    /// The head, where nothing is displaced. Elsewhere it was here when the span began.
+    head: Word,
+    end: Word,
 }
 
-/// Everything but the cells; `T` is the table of entries, of which handles do not know the length. All
-/// zero at the start, so that a static ring lies in `.bss`.
+/// What has happened on a ring, as the bus tells it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) accepted: usize,
+    pub(crate) handled: usize,
+    pub(crate) pending: usize,
+    pub(crate) displaced: usize,
+    pub(crate) turned_away: usize,
+    pub(crate) failed: usize,
+    pub(crate) unhandled: usize,
+    pub(crate) high_water: usize,
+}
+
+/// What the reading side counts.
 #[derive(Debug)]
-#[repr(C)]
-pub(crate) struct State<T: ?Sized = [AtomicWord]> {
-    front: CachePadded<Front>,
-    /// Events taken. The head is this and `skipped` together.
-    taken: CachePadded<AtomicWord>,
-    /// Positions that the consumer found displaced.
-    skipped: AtomicWord,
-    /// The consumer's spare cell, less `N`, on a ring that displaces.
-    spare: AtomicWord,
-    /// Whether the consumer is claimed.
-    consumer: AtomicWord,
-    /// Events that found no room.
-    turned_away: AtomicWord,
+pub(crate) struct Tally {
     failed: AtomicWord,
     unhandled: AtomicWord,
     /// The most events that a drain or a reading of the counts has found waiting.
     high_water: AtomicWord,
     /// Losses that a tick has reported already.
     told: AtomicWord,
-    entries: CachePadded<T>,
 }
 
-impl State {
-    /// Known while compiling wherever the number of slots is.
-    #[inline(always)]
-    fn shape(&self) -> Shape {
-        Shape { slots: self.entries.0.len() as Word }
-    }
-
-    #[inline(always)]
-    fn entry(&self, position: Word) -> &AtomicWord {
-        let index = self.shape().index(position);
-        // SAFETY: the number of entries is a power of two, so `index`, masked with one less, is below it.
-        unsafe { self.entries.0.get_unchecked(index) }
-    }
-
-    /// As `first_younger`, where the entry at `position` is no younger: see `search.rs`.
-    #[cold]
-    #[inline(never)]
-    fn next_younger<P: Policy>(&self, position: Word, entry: Word, age: Word) -> (Word, Word) {
-        // Acquire: as in `first_younger`.
-        let load = |position| self.entry(position).load(Acquire);
-        self.shape().find_younger::<P>(position, entry, age, load)
-    }
-}
-
-/// What the number of entries makes of a word.
-///
-/// ```text
-/// entry    lap ........ | phase | cell ^ index      cell: log2(N) + 1 bits where events are displaced
-/// entry    lap ........ |   run | cell ^ index      cell: log2(N) bits elsewhere
-/// ```
-///
-/// The lap and the phase are compared as the *age* of an entry: how far it is ahead of what the entry of
-/// a position is before anything has happened to it in that position's lap. A run is how many positions
-/// behind this one are committed with it: their entries only name their cells.
-#[derive(Clone, Copy)]
-struct Shape {
-    /// How many entries.
-    slots: Word,
-}
-
-impl Shape {
-    /// From one phase to the next.
-    #[inline(always)]
-    const fn phase(self) -> Word {
-        2 * self.slots
-    }
-
-    /// From one lap to the next.
-    #[inline(always)]
-    const fn lap(self) -> Word {
-        self.slots << LAP
-    }
-
-    /// The age at which an entry is claimed. Only on a ring that displaces.
-    #[inline(always)]
-    const fn claimed(self) -> Word {
-        self.phase()
-    }
-
-    /// The age at which an entry is committed. On a ring that does not displace this is the age at which
-    /// it is free for the next lap, too: there the head tells them apart.
-    #[inline(always)]
-    const fn committed<P: Policy>(self) -> Word {
-        if P::EVICTS { 2 * self.phase() } else { self.lap() }
-    }
-
-    /// An entry of age zero for cell zero, but for the index.
-    #[inline(always)]
-    const fn base(self, position: Word) -> Word {
-        if SECTIONS { 0 } else { (position & self.slots.wrapping_neg()) << LAP }
-    }
-
-    #[inline(always)]
-    const fn age(self, entry: Word, position: Word) -> Word {
-        entry.wrapping_sub(self.base(position))
-    }
-
-    /// On a ring that displaces: whether the oldest event is in the cell that the entry names.
-    #[inline(always)]
-    const fn is_committed_a_lap_ago<P: Policy>(self, entry: Word, position: Word) -> bool {
-        let since = self.lap() - self.committed::<P>();
-        self.age(entry, position).wrapping_add(since) < self.phase()
-    }
-
-    /// On a ring that displaces: whether the entry names a cell that a publisher may have.
-    #[inline(always)]
-    const fn is_claimable<P: Policy>(self, entry: Word, position: Word) -> bool {
-        self.age(entry, position) < self.phase()
-            || self.is_committed_a_lap_ago::<P>(entry, position)
-    }
-
-    /// How many positions are committed with the one that has an entry of this age. Only on a ring that
-    /// does not displace.
-    #[inline(always)]
-    const fn run(self, age: Word) -> Word {
-        (age & (self.lap() - 1)) / self.slots
-    }
-
-    /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
-    #[inline(always)]
-    const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
-        if RUNS {
-            self.naming(cell, position).wrapping_add(self.lap())
-        } else {
-            // The entry is just a lap old.
-            found.wrapping_add(self.lap())
-        }
-    }
-
-    #[inline(always)]
-    const fn index(self, position: Word) -> usize {
-        (position & (self.slots - 1)) as usize
-    }
-
-    /// The cell that an entry names.
-    #[inline(always)]
-    const fn cell<P: Policy>(self, entry: Word, position: Word) -> usize {
-        let index = position & (self.slots - 1);
-        let bits = match (SECTIONS, P::EVICTS) {
-            (true, _) => Word::MAX,
-            (_, true) => self.phase() - 1,
-            _ => self.slots - 1,
-        };
-        ((entry & bits) ^ index) as usize
-    }
-
-    /// An entry of age zero that names a cell.
-    #[inline(always)]
-    const fn naming(self, cell: usize, position: Word) -> Word {
-        self.base(position) + (cell as Word ^ (position & (self.slots - 1)))
-    }
-}
-
-/// Whether `a` comes before `b` on the circle of words.
-#[inline(always)]
-const fn before(a: Word, b: Word) -> bool {
-    (a.wrapping_sub(b) as SignedWord) < 0
-}
-
-/// The ring without its `N`: what handles borrow.
-pub(crate) struct Core<'a, E> {
-    state: &'a State,
-    /// As many as there are entries, and the spare.
-    cells: NonNull<Cell<E>>,
-    /// The cells are borrowed.
-    borrowed: PhantomData<&'a [Cell<E>]>,
-}
-
-impl<E> Clone for Core<'_, E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for Core<'_, E> {}
-
-impl<'a, E> Core<'a, E> {
-    #[inline(always)]
-    fn shape(self) -> Shape {
-        self.state.shape()
-    }
-
-    #[inline(always)]
-    fn entry(self, position: Word) -> &'a AtomicWord {
-        self.state.entry(position)
-    }
-
-    /// # Safety
-    ///
-    /// `cell` comes from an entry of this ring.
-    #[inline(always)]
-    unsafe fn cell(self, cell: usize) -> &'a Cell<E> {
-        // SAFETY: entries name cells of the ring and nothing else: at the start each its own index, and
-        // what is written into one later is a cell that was read from another, or the spare.
-        let cell = unsafe { self.cells.add(cell) };
-        // SAFETY: the ring is borrowed for as long as the cell.
-        unsafe { cell.as_ref() }
-    }
-
-    /// The cells, without a spare.
-    #[inline(always)]
-    fn cells(self) -> &'a [Cell<E>] {
-        let cells = NonNull::slice_from_raw_parts(self.cells, self.shape().slots as usize);
-        // SAFETY: there are as many cells as entries, one behind the other, borrowed for `'a`.
-        unsafe { cells.as_ref() }
-    }
-
-    /// The next position to take.
-    #[inline(always)]
-    fn head<P: Policy>(self) -> Word {
-        // Acquire: pairs with the Release of the takes; the events before are out of their cells, and what
-        // the consumer has seen of the other words is seen.
-        let taken = self.state.taken.0.load(Acquire);
-        if P::EVICTS { taken.wrapping_add(self.state.skipped.load(Acquire)) } else { taken }
-    }
-
-    /// The first position from `position` on whose entry is younger than `age`, and that entry.
-    /// Everything before `position` must not be.
-    #[inline(always)]
-    fn first_younger<P: Policy>(self, position: Word, age: Word) -> (Word, Word) {
-        // Acquire: pairs with the Release of a claim, of a commit, or of a free.
-        let entry = self.entry(position).load(Acquire);
-        if before(self.shape().age(entry, position), age) {
-            return (position, entry);
-        }
-        self.state.next_younger::<P>(position, entry, age)
-    }
-
-    /// Where the committed events end.
-    #[inline]
-    fn end<P: Policy>(self) -> Word {
-        // Acquire: pairs with the Release in `publish` and `commit`; all before is committed.
-        let tail = self.state.front.0.tail.load(Acquire);
-        if P::ALONE || SECTIONS {
-            return tail;
-        }
-        self.first_younger::<P>(tail, self.shape().committed::<P>()).0
-    }
-
-    /// Claims the consumer. `false` while another is alive.
-    pub(crate) fn claim_consumer(self) -> bool {
-        // Acquire: pairs with the Release in `release_consumer`, so that what the last consumer
-        // wrote to its side of the state is seen.
-        self.state.consumer.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
-    }
-
-    pub(crate) fn release_consumer(self) {
-        self.state.consumer.store(0, Release);
-    }
-}
-
-/// The `N` cells, and behind them the spare if there is one.
-#[repr(C)]
-struct Cells<E, const N: usize, S> {
-    cells: [Cell<E>; N],
-    spare: S,
-}
-
-/// A ring of `N` slots. What every step reads comes first, where small cores reach it in one instruction.
-#[repr(C)]
-pub(crate) struct Ring<E, const N: usize, P: Policy> {
-    state: State<[AtomicWord; N]>,
-    cells: Cells<E, N, P::Spare<E>>,
-}
-
-// SAFETY: publishing moves an `E` in and taking moves it out, possibly on another thread, hence
-// `E: Send`. No `&E` is ever shared between threads, so `E: Sync` is not needed.
-unsafe impl<E: Send, const N: usize, P: Policy> Sync for Ring<E, N, P> {}
-
-// SAFETY: as for `Sync`: what a ring owns is its events.
-unsafe impl<E: Send, const N: usize, P: Policy> Send for Ring<E, N, P> {}
-
-// SAFETY: a handle moves events of `E: Send` between threads and reaches the cells by the protocol
-// described above, which does not care on which thread each side runs.
-unsafe impl<E: Send> Send for Core<'_, E> {}
-
-// SAFETY: as for `Ring`; a shared `Core` gives access to nothing that a shared `Ring` does not.
-unsafe impl<E: Send> Sync for Core<'_, E> {}
-
-impl<E, const N: usize, P: Policy> Ring<E, N, P> {
-    const VALID: () = {
-        assert!(
-            N.is_power_of_two() && N >= 2,
-            "the capacity of a bus must be a power of two and at least 2"
-        );
-        assert!(
-            N.trailing_zeros() + 12 <= Word::BITS,
-            "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
-        );
-    };
-
+impl Tally {
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    const fn new() -> Self {
         Self {
-            state: State::new([const { AtomicWord::new(0) }; N]),
-            cells: Cells {
-                cells: [const { Cell(UnsafeCell::new(MaybeUninit::uninit())) }; N],
-                spare: <P::Spare<E>>::EMPTY,
-            },
-        }
-    }
-
-    #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
-        Self {
-            state: State::new(core::array::from_fn(|_| AtomicWord::new(0))),
-            cells: Cells {
-                cells: core::array::from_fn(|_| Cell(UnsafeCell::new(MaybeUninit::uninit()))),
-                spare: <P::Spare<E>>::empty(),
-            },
-        }
-    }
-
-    /// An empty ring whose first position lies `back` positions before the end of the range. That many
-    /// count as handled.
-    #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
-        let mut ring = Self::new();
-        let start = (back as Word).wrapping_neg();
-        let front = &mut ring.state.front.0;
-        for word in [&mut front.alloc, &mut front.tail, &mut front.room] {
-            *word.get_mut() = start;
-        }
-        *ring.state.taken.0.get_mut() = start;
-        let shape = Shape { slots: N as Word };
-        for next in 0..N {
-            let position = start.wrapping_add(next as Word);
-            let index = shape.index(position);
-            *ring.state.entries.0[index].get_mut() = shape.naming(index, position);
-        }
-        ring
-    }
-
-    /// Without its `N`.
-    #[inline(always)]
-    fn state(&self) -> &State {
-        &self.state
-    }
-
-    #[inline(always)]
-    pub(crate) fn core(&self) -> Core<'_, E> {
-        // `Cells` has the C layout, so its `N` cells and those of the spare follow one another.
-        let cells = NonNull::from(&self.cells).cast::<Cell<E>>();
-        Core { state: &self.state, cells, borrowed: PhantomData }
-    }
-}
-
-impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
-    fn drop(&mut self) {
-        /// Drops what is left, also when one of the events panics.
-        struct Rest<'a, E, P: Policy> {
-            reader: Reader<'a, E>,
-            span: Span,
-            policy: PhantomData<P>,
-        }
-        impl<E, P: Policy> Rest<'_, E, P> {
-            fn run(&mut self) {
-                while let Some(event) = self.reader.take::<P>(&mut self.span) {
-                    drop(event);
-                }
-            }
-        }
-        impl<E, P: Policy> Drop for Rest<'_, E, P> {
-            fn drop(&mut self) {
-                self.run();
-            }
-        }
-        if core::mem::needs_drop::<E>() {
-            let mut reader = Reader::new(self.core());
-            let span = reader.freeze::<P>();
-            let policy = PhantomData::<P>;
-            Rest { reader, span, policy }.run();
-        }
-    }
-}
-
-impl<E> Cell<E> {
-    /// Moves an event in.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the cell by the protocol of the module, and it holds no event.
-    #[inline(always)]
-    unsafe fn write(&self, event: E) {
-        self.0.with_mut(|cell| {
-            // SAFETY: the caller owns the cell, so nobody else reads or writes it.
-            unsafe { cell.write(MaybeUninit::new(event)) }
-        });
-    }
-
-    /// Moves the event out.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the cell by the protocol of the module, it holds an event, and the caller
-    /// sees to it that the event is not read again.
-    #[inline(always)]
-    unsafe fn read(&self) -> E {
-        self.0.with(|cell| {
-            // SAFETY: the caller owns the cell, so nobody writes it.
-            let event = unsafe { cell.read() };
-            // SAFETY: the caller says that the cell holds an event.
-            unsafe { event.assume_init() }
-        })
-    }
-}
-
-impl<T> State<T> {
-    #[cfg(not(tickbus_loom))]
-    const fn new(entries: T) -> Self {
-        Self {
-            front: CachePadded(Front {
-                alloc: AtomicWord::new(0),
-                tail: AtomicWord::new(0),
-                room: AtomicWord::new(0),
-            }),
-            taken: CachePadded(AtomicWord::new(0)),
-            skipped: AtomicWord::new(0),
-            spare: AtomicWord::new(0),
-            consumer: AtomicWord::new(0),
-            turned_away: AtomicWord::new(0),
             failed: AtomicWord::new(0),
             unhandled: AtomicWord::new(0),
             high_water: AtomicWord::new(0),
             told: AtomicWord::new(0),
-            entries: CachePadded(entries),
         }
     }
 
     #[cfg(tickbus_loom)]
-    fn new(entries: T) -> Self {
+    fn new() -> Self {
         Self {
-            front: CachePadded::default(),
-            taken: CachePadded::default(),
-            skipped: AtomicWord::default(),
-            spare: AtomicWord::default(),
-            consumer: AtomicWord::default(),
-            turned_away: AtomicWord::default(),
-            failed: AtomicWord::default(),
-            unhandled: AtomicWord::default(),
-            high_water: AtomicWord::default(),
-            told: AtomicWord::default(),
-            entries: CachePadded(entries),
+            failed: AtomicWord::new(0),
+            unhandled: AtomicWord::new(0),
+            high_water: AtomicWord::new(0),
+            told: AtomicWord::new(0),
         }
+    }
+
+    /// Raises the high-water mark to so many events. Every context may.
+    #[cold]
+    #[inline(never)]
+    fn raise_high_water(&self, events: Word) {
+        self.high_water.fetch_max(events, Relaxed);
+    }
+
+    /// Takes note of how many events wait.
+    #[inline(always)]
+    fn mark_waiting(&self, events: Word) {
+        if events > self.high_water.load(Relaxed) {
+            self.raise_high_water(events);
+        }
+    }
+
+    /// Counts a handled event of which a handler failed.
+    #[cold]
+    pub(crate) fn count_failed(&self) {
+        Self::add(&self.failed, 1);
+    }
+
+    /// Counts a handled event that no handler wanted.
+    #[cold]
+    pub(crate) fn count_unhandled(&self) {
+        Self::add(&self.unhandled, 1);
+    }
+
+    /// Adds on the consumer's side, where nothing else writes.
+    #[inline(always)]
+    fn add(counter: &AtomicWord, by: Word) {
+        counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+
+    /// How many of `lost` the last call did not know of.
+    #[inline]
+    fn news(&self, lost: Word) -> usize {
+        let news = lost.wrapping_sub(self.told.load(Relaxed));
+        // Less than none: a reading that fell between two steps of a publisher told too much before.
+        if news == 0 || (news as SignedWord) < 0 {
+            return 0;
+        }
+        self.told.store(lost, Relaxed);
+        news as usize
+    }
+}
+
+/// The reading side of a ring, without the ring's `N` and its lifetime, so that a handle is covariant in its
+/// own.
+///
+/// # Safety
+///
+/// A reader may be sent and shared between threads whenever its events may be sent.
+///
+/// Its methods are unsafe: the ring must be alive, and this reader must be the one that has claimed its
+/// consumer. A span must come from [`freeze`](Self::freeze) of this reader, with nothing taken since by
+/// another span. [`Side`] guarantees the first two, the spans' owners the third: see [`Span`].
+pub(crate) unsafe trait Read {
+    /// What is taken.
+    type Event;
+
+    /// What is on the ring at this moment: the start of a drain.
+    unsafe fn freeze(&mut self) -> Span;
+
+    /// Ends a span after so many of its events, if it does not end before.
+    unsafe fn shorten(&self, span: &mut Span, most: usize);
+
+    /// The next event, in order.
+    unsafe fn take(&mut self, span: &mut Span) -> Option<Self::Event>;
+
+    /// Hands at most `most` events to `each`. Returns how many that was.
+    unsafe fn take_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        each: impl FnMut(Self::Event),
+    ) -> usize;
+
+    /// Shows at most `most` events to `each`, and drops them. Returns how many that was.
+    unsafe fn show_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        each: impl FnMut(&Tally, &Self::Event),
+    ) -> usize;
+
+    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    unsafe fn append(&mut self, span: &mut Span, into: &mut Vec<Self::Event>) -> usize;
+
+    /// Whether a drain that began now would find an event.
+    unsafe fn has_event(&mut self) -> bool;
+
+    /// Where a tick counts what became of an event.
+    unsafe fn tally(&self) -> &Tally;
+
+    /// How many events wait, and the losses since this was last asked.
+    unsafe fn account(&mut self) -> (usize, usize);
+
+    /// How many events wait, with those that are being published.
+    unsafe fn pending(&self) -> usize;
+
+    /// What has happened so far.
+    unsafe fn counts(&self) -> Counts;
+
+    /// Gives the consumer back.
+    unsafe fn release(&mut self);
+}
+
+/// A reader that has claimed the consumer of a ring which is borrowed for `'a`. Dropping it gives the consumer
+/// back.
+pub(crate) struct Side<'a, R: Read> {
+    reader: R,
+    ring: PhantomData<&'a ()>,
+}
+
+// SAFETY: says `Read`.
+unsafe impl<R: Read> Send for Side<'_, R> where R::Event: Send {}
+
+// SAFETY: says `Read`.
+unsafe impl<R: Read> Sync for Side<'_, R> where R::Event: Send {}
+
+impl<R: Read> Side<'_, R> {
+    /// # Safety
+    ///
+    /// `reader` has just claimed the consumer of its ring, which is borrowed for the lifetime of the side.
+    #[inline(always)]
+    unsafe fn new(reader: R) -> Self {
+        Self { reader, ring: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn freeze(&mut self) -> Span {
+        // SAFETY: `new` says that the ring is alive and claimed by this reader.
+        unsafe { self.reader.freeze() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn shorten(&self, span: &mut Span, most: usize) {
+        // SAFETY: as in `take`.
+        unsafe { self.reader.shorten(span, most) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn take(&mut self, span: &mut Span) -> Option<R::Event> {
+        // SAFETY: as in `freeze`; `Span` says whose it is.
+        unsafe { self.reader.take(span) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn take_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        each: impl FnMut(R::Event),
+    ) -> usize {
+        // SAFETY: as in `take`.
+        unsafe { self.reader.take_most(span, most, each) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn show_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        each: impl FnMut(&Tally, &R::Event),
+    ) -> usize {
+        // SAFETY: as in `take`.
+        unsafe { self.reader.show_most(span, most, each) }
+    }
+
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    #[inline(always)]
+    pub(crate) fn append(&mut self, span: &mut Span, into: &mut Vec<R::Event>) -> usize {
+        // SAFETY: as in `take`.
+        unsafe { self.reader.append(span, into) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_event(&mut self) -> bool {
+        // SAFETY: as in `freeze`.
+        unsafe { self.reader.has_event() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tally(&self) -> &Tally {
+        // SAFETY: as in `freeze`.
+        unsafe { self.reader.tally() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn account(&mut self) -> (usize, usize) {
+        // SAFETY: as in `freeze`.
+        unsafe { self.reader.account() }
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        // SAFETY: as in `freeze`.
+        unsafe { self.reader.pending() }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        // SAFETY: as in `freeze`.
+        unsafe { self.reader.counts() }
+    }
+}
+
+impl<R: Read> Drop for Side<'_, R> {
+    fn drop(&mut self) {
+        // SAFETY: as in `freeze`, and nothing is read after this.
+        unsafe { self.reader.release() }
     }
 }

@@ -10,10 +10,10 @@ use core::task::{Context, Poll};
 
 use super::{Awaited, Table, Waiting, is_any_published};
 use crate::bus::Take;
-use crate::ring::ready::Kept;
+use crate::ring::kept::Kept;
 use crate::ring::waiter::Want;
-use crate::ring::{Span, State};
-use crate::{Bus, Claimed, Consumer, Drain, Full, Overrun, Reject, Source, Stats, Until};
+use crate::ring::{Span, Tally};
+use crate::{Bus, Claimed, Consumer, Drain, Full, Overrun, Queue, Reject, Source, Stats, Until};
 
 impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     /// [`Bus::publish`]: never waits. Wakes the consumer. When nobody waits it costs a load and a branch
@@ -246,7 +246,7 @@ impl<E, T> fmt::Debug for PublishWait<'_, E, T> {
 /// # drop(typist());
 /// ```
 #[must_use = "a consumer that is dropped is given back"]
-pub struct AwaitedConsumer<'a, E, P: Overrun = Reject> {
+pub struct AwaitedConsumer<'a, E, P: Queue = Reject> {
     consumer: Consumer<'a, E, P>,
     /// Its place is kept here and not in the futures, lest one that is forgotten keeps it.
     wait: Waiting<'a>,
@@ -254,7 +254,7 @@ pub struct AwaitedConsumer<'a, E, P: Overrun = Reject> {
     kept: Kept<E>,
 }
 
-impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
+impl<'a, E, P: Queue> AwaitedConsumer<'a, E, P> {
     pub(super) fn new(consumer: Consumer<'a, E, P>, table: &'a Table) -> Self {
         Self { consumer, wait: Waiting::new(table, Want::Change), kept: Kept::nothing() }
     }
@@ -324,11 +324,11 @@ impl<'a, E, P: Overrun> AwaitedConsumer<'a, E, P> {
     }
 }
 
-impl<E, P: Overrun> Source for AwaitedConsumer<'_, E, P> {
+impl<E, P: Queue> Source for AwaitedConsumer<'_, E, P> {
     type Event = E;
 }
 
-impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
+impl<E, P: Queue> Take for AwaitedConsumer<'_, E, P> {
     type Item = E;
 
     #[inline]
@@ -341,7 +341,7 @@ impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
         &mut self,
         span: &mut Span,
         mut most: usize,
-        mut each: impl FnMut(&State, &E),
+        mut each: impl FnMut(&Tally, &E),
     ) -> usize {
         let Self { consumer, wait, kept } = self;
         let table = wait.table;
@@ -351,11 +351,11 @@ impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
         {
             most -= 1;
             count += 1;
-            each(consumer.state(), &event);
+            each(consumer.tally(), &event);
         }
         count
-            + consumer.show_most(span, most, |state, event| {
-                table.wake_then(|| true, || each(state, event));
+            + consumer.show_most(span, most, |tally, event| {
+                table.wake_then(|| true, || each(tally, event));
             })
     }
 
@@ -365,7 +365,7 @@ impl<E, P: Overrun> Take for AwaitedConsumer<'_, E, P> {
     }
 }
 
-impl<E, P: Overrun> fmt::Debug for AwaitedConsumer<'_, E, P> {
+impl<E, P: Queue> fmt::Debug for AwaitedConsumer<'_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwaitedConsumer")
             .field("consumer", &self.consumer)
@@ -376,11 +376,11 @@ impl<E, P: Overrun> fmt::Debug for AwaitedConsumer<'_, E, P> {
 
 /// A wait for events: [`AwaitedConsumer::ready`].
 #[must_use = "a future does nothing until it is polled"]
-pub struct Ready<'c, 'a, E, P: Overrun> {
+pub struct Ready<'c, 'a, E, P: Queue> {
     consumer: &'c mut AwaitedConsumer<'a, E, P>,
 }
 
-impl<E, P: Overrun> Future for Ready<'_, '_, E, P> {
+impl<E, P: Queue> Future for Ready<'_, '_, E, P> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -390,13 +390,13 @@ impl<E, P: Overrun> Future for Ready<'_, '_, E, P> {
     }
 }
 
-impl<E, P: Overrun> Drop for Ready<'_, '_, E, P> {
+impl<E, P: Queue> Drop for Ready<'_, '_, E, P> {
     fn drop(&mut self) {
         self.consumer.wait.end();
     }
 }
 
-impl<E, P: Overrun> fmt::Debug for Ready<'_, '_, E, P> {
+impl<E, P: Queue> fmt::Debug for Ready<'_, '_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ready").field("consumer", &self.consumer).finish()
     }
@@ -404,11 +404,11 @@ impl<E, P: Overrun> fmt::Debug for Ready<'_, '_, E, P> {
 
 /// A wait for one event: [`AwaitedConsumer::next_event`].
 #[must_use = "a future does nothing until it is polled"]
-pub struct NextEvent<'c, 'a, E, P: Overrun> {
+pub struct NextEvent<'c, 'a, E, P: Queue> {
     consumer: &'c mut AwaitedConsumer<'a, E, P>,
 }
 
-impl<E, P: Overrun> Future for NextEvent<'_, '_, E, P> {
+impl<E, P: Queue> Future for NextEvent<'_, '_, E, P> {
     type Output = E;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<E> {
@@ -427,13 +427,13 @@ impl<E, P: Overrun> Future for NextEvent<'_, '_, E, P> {
     }
 }
 
-impl<E, P: Overrun> Drop for NextEvent<'_, '_, E, P> {
+impl<E, P: Queue> Drop for NextEvent<'_, '_, E, P> {
     fn drop(&mut self) {
         self.consumer.wait.end();
     }
 }
 
-impl<E, P: Overrun> fmt::Debug for NextEvent<'_, '_, E, P> {
+impl<E, P: Queue> fmt::Debug for NextEvent<'_, '_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NextEvent").field("consumer", &self.consumer).finish()
     }
@@ -442,7 +442,7 @@ impl<E, P: Overrun> fmt::Debug for NextEvent<'_, '_, E, P> {
 /// The events that were queued when [`AwaitedConsumer::drain`] was called: a [`Drain`] that wakes those
 /// who wait for room when it has taken an event, before it hands it out.
 #[must_use = "a drain takes nothing until it is iterated over"]
-pub struct AwaitedDrain<'c, 'a, E, P: Overrun> {
+pub struct AwaitedDrain<'c, 'a, E, P: Queue> {
     table: &'a Table,
     drain: Drain<'c, 'a, E, P>,
     kept: &'c mut Kept<E>,
@@ -450,7 +450,7 @@ pub struct AwaitedDrain<'c, 'a, E, P: Overrun> {
     ends_at_once: bool,
 }
 
-impl<E, P: Overrun> AwaitedDrain<'_, '_, E, P> {
+impl<E, P: Queue> AwaitedDrain<'_, '_, E, P> {
     /// The same events, but `most` at most: as [`Drain::at_most`].
     #[inline]
     pub fn at_most(self, most: usize) -> Self {
@@ -494,7 +494,7 @@ impl<E, P: Overrun> AwaitedDrain<'_, '_, E, P> {
     }
 }
 
-impl<E, P: Overrun> Iterator for AwaitedDrain<'_, '_, E, P> {
+impl<E, P: Queue> Iterator for AwaitedDrain<'_, '_, E, P> {
     type Item = E;
 
     #[inline]
@@ -517,9 +517,9 @@ impl<E, P: Overrun> Iterator for AwaitedDrain<'_, '_, E, P> {
     }
 }
 
-impl<E, P: Overrun> FusedIterator for AwaitedDrain<'_, '_, E, P> {}
+impl<E, P: Queue> FusedIterator for AwaitedDrain<'_, '_, E, P> {}
 
-impl<E, P: Overrun> fmt::Debug for AwaitedDrain<'_, '_, E, P> {
+impl<E, P: Queue> fmt::Debug for AwaitedDrain<'_, '_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwaitedDrain").field("drain", &self.drain).finish_non_exhaustive()
     }

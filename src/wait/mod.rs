@@ -13,7 +13,7 @@ use core::task::{Context, Poll, Waker};
 pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready};
 pub use self::lane::AwaitedProducer;
 pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
-use crate::ring::ready::Kept;
+use crate::ring::kept::Kept;
 use crate::ring::waiter::{Ticket, Waiter, Want, are_all_armed};
 use crate::sync::{
     Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,

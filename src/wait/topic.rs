@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{Awaited, Table};
 use crate::ring::gate::GateView;
-use crate::ring::ready::Kept;
+use crate::ring::kept::Kept;
 use crate::ring::waiter::Want;
 use crate::topic::Unread;
 use crate::{

@@ -31,7 +31,8 @@ pub(crate) fn outcomes<T: Ord + Debug + Send + 'static>(
     println!("{runs} executions");
     assert_eq!(*found.lock().unwrap(), expected.into_iter().collect());
     // A section is one step.
-    let least = if cfg!(tickbus_sections) { least / 20 } else { least };
+    let least =
+        if cfg!(any(tickbus_sections, tickbus_short_sections)) { least / 20 } else { least };
     assert!(runs >= least, "only {runs} executions, the model explores too little");
 }
 

@@ -1,55 +1,8 @@
 //! What has happened on a ring, counted where it costs least: most of it follows from the positions.
 
-use super::{Core, Policy, State};
-use crate::sync::{Acquire, AtomicWord, Relaxed, SECTIONS, SignedWord, Word, section};
-
-/// What has happened on a ring, as the bus tells it.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) accepted: usize,
-    pub(crate) handled: usize,
-    pub(crate) pending: usize,
-    pub(crate) displaced: usize,
-    pub(crate) turned_away: usize,
-    pub(crate) failed: usize,
-    pub(crate) unhandled: usize,
-    pub(crate) high_water: usize,
-}
-
-impl State {
-    /// Raises the high-water mark to so many events. Anybody may.
-    #[cold]
-    #[inline(never)]
-    fn raise_high_water(&self, events: Word) {
-        self.high_water.fetch_max(events, Relaxed);
-    }
-
-    /// Takes note of how many events wait.
-    #[inline(always)]
-    pub(super) fn mark_waiting(&self, events: Word) {
-        if events > self.high_water.load(Relaxed) {
-            self.raise_high_water(events);
-        }
-    }
-
-    /// Counts a handled event of which a handler failed.
-    #[cold]
-    pub(crate) fn count_failed(&self) {
-        Self::add(&self.failed, 1);
-    }
-
-    /// Counts a handled event that nobody wanted.
-    #[cold]
-    pub(crate) fn count_unhandled(&self) {
-        Self::add(&self.unhandled, 1);
-    }
-
-    /// Adds on the consumer's side, where nobody else writes.
-    #[inline(always)]
-    pub(super) fn add(counter: &AtomicWord, by: Word) {
-        counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
-    }
-}
+use super::{Core, Policy};
+use crate::ring::Counts;
+use crate::sync::{Acquire, AtomicWord, Relaxed, Word};
 
 /// Where the ends of a ring are.
 struct Ends {
@@ -75,22 +28,14 @@ impl Ends {
 impl<E> Core<'_, E> {
     #[inline]
     fn ends<P: Policy>(self) -> Ends {
-        if SECTIONS && !P::ALONE {
-            return section(|| self.ends_of_consumer::<P>());
-        }
         let front = &self.state.front.0;
         // The head before the other end, which is never behind it then.
         // Acquire: pairs with the Release of the takes, and so do those of `head`.
         let taken = self.state.taken.0.load(Acquire);
         let skipped = if P::EVICTS { self.state.skipped.load(Acquire) } else { 0 };
         // Acquire: pairs with the Release of the claims; a head that is looked at later is no older.
-        let claimed = if P::EVICTS {
-            self.first_unclaimed::<P>()
-        } else if P::ALONE {
-            front.tail.load(Acquire)
-        } else {
-            front.alloc.load(Acquire)
-        };
+        let claimed =
+            if P::EVICTS { self.first_unclaimed::<P>() } else { front.alloc.load(Acquire) };
         Ends { taken, skipped, claimed }
     }
 
@@ -102,20 +47,15 @@ impl<E> Core<'_, E> {
         self.first_younger::<P>(tail, self.shape().claimed()).0
     }
 
-    /// [`ends`](Self::ends) for the consumer, or in a section.
+    /// [`ends`](Self::ends) for the consumer.
     #[inline]
     fn ends_of_consumer<P: Policy>(self) -> Ends {
         let front = &self.state.front.0;
         let taken = self.state.taken.0.load(Relaxed);
         let skipped = if P::EVICTS { self.state.skipped.load(Relaxed) } else { 0 };
         // Relaxed: it has seen the commit of every event before the head, and with it the claim.
-        let claimed = if P::EVICTS && !SECTIONS {
-            self.first_unclaimed::<P>()
-        } else if P::ALONE {
-            front.tail.load(Relaxed)
-        } else {
-            front.alloc.load(Relaxed)
-        };
+        let claimed =
+            if P::EVICTS { self.first_unclaimed::<P>() } else { front.alloc.load(Relaxed) };
         Ends { taken, skipped, claimed }
     }
 
@@ -143,10 +83,10 @@ impl<E> Core<'_, E> {
         let displaced = if P::EVICTS { displaced.wrapping_add(ends.skipped) } else { 0 };
         let turned_away = word(&state.turned_away);
         if displaced != 0 || turned_away != 0 {
-            state.mark_waiting(slots);
+            state.tally.mark_waiting(slots);
         } else if self.head::<P>() == ends.head() {
             // So many waited at the moment in between.
-            state.mark_waiting(pending);
+            state.tally.mark_waiting(pending);
         }
         Counts {
             accepted: ends.claimed as usize,
@@ -154,14 +94,10 @@ impl<E> Core<'_, E> {
             pending: pending as usize,
             displaced: displaced as usize,
             turned_away,
-            failed: word(&state.failed),
-            unhandled: word(&state.unhandled),
-            high_water: word(&state.high_water),
+            failed: word(&state.tally.failed),
+            unhandled: word(&state.tally.unhandled),
+            high_water: word(&state.tally.high_water),
         }
-    }
-
-    pub(crate) fn capacity(self) -> usize {
-        self.state.entries.0.len()
     }
 
     /// Counts events that found no room.
@@ -180,12 +116,6 @@ impl<E> Core<'_, E> {
         if P::EVICTS {
             lost = lost.wrapping_add(ends.skipped).wrapping_add(displaced);
         }
-        let news = lost.wrapping_sub(state.told.load(Relaxed));
-        // Less than none: a reading that fell between two steps of a publisher told too much before.
-        if news == 0 || (news as SignedWord) < 0 {
-            return (pending as usize, 0);
-        }
-        state.told.store(lost, Relaxed);
-        (pending as usize, news as usize)
+        (pending as usize, state.tally.news(lost))
     }
 }

@@ -6,8 +6,11 @@
 
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 
-use super::{Cell, Core, Policy, Reader, Span};
+use super::{Core, Policy, Reader};
+use crate::ring::Span;
+use crate::ring::cell::{Cell, move_all};
 use crate::sync::{Relaxed, Release, Word};
 
 /// How many events move out before their cells are free for publishers.
@@ -17,11 +20,11 @@ impl<E> Reader<'_, E> {
     /// Moves the events of a span to the end of `into`. Returns how many that was.
     #[inline]
     pub(crate) fn append<P: Policy>(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
-        let core = self.core();
+        let core = self.core;
         let before = into.len();
         let count = self.left::<P>(span);
         // Before the first event moves, for this may panic.
-        into.reserve(count.min(core.capacity()));
+        into.reserve(count.min(core.shape().slots as usize));
         if P::EVICTS {
             while let Some(event) = self.take::<P>(span) {
                 into.push(event);
@@ -30,14 +33,14 @@ impl<E> Reader<'_, E> {
         }
         let mut places = into.spare_capacity_mut();
         while span.head != span.end {
-            let lap = core.capacity() - core.shape().index(span.head);
+            let lap = core.shape().slots as usize - core.shape().index(span.head);
             let left = span.end.wrapping_sub(span.head) as usize;
             let (chunk, others) = places.split_at_mut(left.min(lap).min(CHUNK));
             places = others;
             // SAFETY: the chunk ends with its span and with its lap, and nobody else moves the head.
             unsafe { core.move_out::<P>(span.head, chunk) };
             span.head = span.head.wrapping_add(chunk.len() as Word);
-            // Release: pairs with the Acquire in `head` and `room_alone`; the events are out.
+            // Release: pairs with the Acquire in `head`; the events are out.
             core.state.taken.0.store(span.head, Release);
         }
         // SAFETY: the vector had room for `count` more, and the chunks have filled as many.
@@ -46,7 +49,15 @@ impl<E> Reader<'_, E> {
     }
 }
 
-impl<E> Core<'_, E> {
+impl<'a, E> Core<'a, E> {
+    /// The cells, without a spare.
+    #[inline(always)]
+    fn cells(self) -> &'a [Cell<E>] {
+        let cells = NonNull::slice_from_raw_parts(self.cells, self.shape().slots as usize);
+        // SAFETY: there are as many cells as entries, one behind the other, borrowed for `'a`.
+        unsafe { cells.as_ref() }
+    }
+
     /// Moves the events from `head` on, one for each place.
     ///
     /// # Safety
@@ -60,7 +71,7 @@ impl<E> Core<'_, E> {
         let cells = &self.cells()[first..first + places.len()];
         let entries = &self.state.entries.0[first..first + places.len()];
         let names = entries.iter().fold(0, |names, entry| names | entry.load(Relaxed));
-        if P::ALONE || names & (shape.slots - 1) == 0 {
+        if names & (shape.slots - 1) == 0 {
             // SAFETY: everything before the end of a span is committed, nobody displaces it, and moving
             // the head makes this the last read.
             unsafe { move_all(cells, places) };
@@ -73,27 +84,5 @@ impl<E> Core<'_, E> {
             // SAFETY: as above.
             place.write(unsafe { cell.read() });
         }
-    }
-}
-
-/// Moves the event of each cell to its place.
-///
-/// # Safety
-///
-/// As for [`Cell::read`], for each of the cells. There are as many places.
-#[cfg(not(tickbus_loom))]
-#[inline(always)]
-unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
-    let source = cells.as_ptr().cast::<MaybeUninit<E>>();
-    // SAFETY: a cell is an event and nothing else, the caller owns them all, and nobody else has the
-    // places.
-    unsafe { source.copy_to_nonoverlapping(places.as_mut_ptr(), places.len()) };
-}
-
-#[cfg(tickbus_loom)]
-unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
-    for (cell, place) in cells.iter().zip(places) {
-        // SAFETY: says the caller.
-        place.write(unsafe { cell.read() });
     }
 }

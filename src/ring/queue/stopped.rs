@@ -14,8 +14,6 @@ pub(super) struct Rejecting;
 
 impl Policy for Rejecting {
     const EVICTS: bool = false;
-    const REFUSES: bool = true;
-    const ALONE: bool = false;
     type Spare<E> = [Cell<E>; 0];
 }
 
@@ -23,8 +21,6 @@ pub(super) struct Displacing;
 
 impl Policy for Displacing {
     const EVICTS: bool = true;
-    const REFUSES: bool = false;
-    const ALONE: bool = false;
     type Spare<E> = [Cell<E>; 1];
 }
 
@@ -287,7 +283,7 @@ fn losses_that_were_told_too_early() {
         };
         publish(&ring, 6);
         assert_eq!(ring.core().account::<P>(), (4, 2));
-        *ring.state.told.get_mut() += 3;
+        *ring.state.tally.told.get_mut() += 3;
         assert_eq!(ring.core().account::<P>(), (4, 0), "three more were told than there are");
         publish(&ring, 1);
         assert_eq!(ring.core().account::<P>(), (4, 0));

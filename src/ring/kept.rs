@@ -1,22 +1,4 @@
-//! What a consumer knows beside the ring: whether there is something to take, and what it has taken already.
-
-use super::{Policy, Reader, State};
-
-impl<'a, E> Reader<'a, E> {
-    /// Where a tick counts what became of an event.
-    #[inline(always)]
-    pub(crate) fn state(&self) -> &'a State {
-        self.core().state
-    }
-
-    /// Whether a drain that began now would find an event. On a ring that displaces it may find none all
-    /// the same, if every one is being displaced; it then moves past them, and this is `false`.
-    #[inline]
-    pub(crate) fn has_event<P: Policy>(&mut self) -> bool {
-        let span = self.freeze::<P>();
-        span.head != span.end
-    }
-}
+//! An event that was taken and could not be handed out yet.
 
 /// What was taken, and is kept until it can be handed out.
 pub(crate) struct Kept<T>(Option<T>);

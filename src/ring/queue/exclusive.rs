@@ -2,9 +2,12 @@
 
 use core::ops::Deref;
 
-use super::publish::Claim;
-use super::{Cell, Policy, RUNS, Ring, Shape, Span, State, before};
-use crate::sync::{AtomicWord, Relaxed, SECTIONS, Word};
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
+
+use super::{RUNS, Reader, Ring, Shape, before};
+use crate::ring::{Cell, Policy, Span, Tally};
+use crate::sync::{AtomicWord, Relaxed, Word};
 
 /// An event that is looked at in its cell, and dropped there.
 struct Shown<'a, E>(&'a Cell<E>);
@@ -63,16 +66,6 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// [`publish`](Self::publish) without atomics.
     #[inline]
     pub(crate) fn publish_mut(&mut self, event: E) -> Result<Option<E>, E> {
-        if SECTIONS {
-            let state = self.state();
-            let claim =
-                if P::EVICTS { state.claim_step::<true>() } else { state.claim_step::<false>() };
-            let Some((cell, waiting)) = claim else { return Err(event) };
-            state.commit_step(cell);
-            let claim = Claim::new(cell, P::EVICTS && waiting >= Self::SHAPE.slots);
-            // SAFETY: the claim is new.
-            return Ok(unsafe { self.fill(claim, event) });
-        }
         let shape = Self::SHAPE;
         let front = &mut self.state.front.0;
         let entries = &mut self.state.entries.0;
@@ -120,15 +113,26 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             if P::EVICTS { self.core().end::<P>() } else { *self.state.front.0.alloc.get_mut() };
         let mut head = self.state().head_of_consumer::<P>();
         if P::EVICTS {
-            if !SECTIONS {
-                head = self.state().skip_displaced(head, end, Self::SHAPE.slots);
-            }
+            head = self.state().skip_displaced(head, end, Self::SHAPE.slots);
         } else {
             // Lest it fall behind by all that a word can count.
             *self.state.front.0.room.get_mut() = head;
         }
-        self.state().mark_waiting(end.wrapping_sub(head));
+        self.state().tally.mark_waiting(end.wrapping_sub(head));
         Span { head, end }
+    }
+
+    /// Ends a span after so many of its events, if it does not end before.
+    #[inline]
+    pub(crate) fn shorten_mut(&mut self, span: &mut Span, most: usize) {
+        Reader::new(self.core()).shorten::<P>(span, most);
+    }
+
+    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn append_mut(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        Reader::new(self.core()).append::<P>(span, into)
     }
 
     /// Counts events that found no room.
@@ -137,7 +141,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         *turned_away = turned_away.wrapping_add(events as Word);
     }
 
-    /// Hands all events to `each`.
+    /// Readers all events to `each`.
     #[inline]
     pub(crate) fn take_all_mut(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
         if P::EVICTS {
@@ -159,7 +163,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&State, &E),
+        mut each: impl FnMut(&Tally, &E),
     ) -> usize {
         if P::EVICTS {
             let mut count = 0;
@@ -167,7 +171,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
                 && let Some(event) = self.take_mut(span)
             {
                 count += 1;
-                each(self.state(), &event);
+                each(&self.state().tally, &event);
             }
             return count;
         }
@@ -177,7 +181,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         while span.head != end {
             // SAFETY: `&mut` makes the cell ours until the event is dropped, and nobody reads it again.
             let event = unsafe { Shown::new(this.pass(span)) };
-            each(this.state(), &event);
+            each(&this.state().tally, &event);
         }
         count
     }
@@ -196,15 +200,6 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// The next event, in order.
     #[inline]
     pub(crate) fn take_mut(&mut self, span: &mut Span) -> Option<E> {
-        if P::EVICTS && SECTIONS {
-            let state = self.state();
-            let left = state.spare.load(Relaxed).wrapping_add(Self::SHAPE.slots);
-            let cell = state.keep(state.exchange_step(left, span.end)?);
-            // SAFETY: an entry named it.
-            let cell = unsafe { self.core().cell(cell) };
-            // SAFETY: it is the spare now, and its event is not read again.
-            return Some(unsafe { cell.read() });
-        }
         let shape = Self::SHAPE;
         let Span { head, end } = *span;
         if head == end {

@@ -1,8 +1,8 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
 use super::search::LONGEST_RUN;
-use super::{Core, Policy, RUNS, Ring, Shape, before};
-use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, SECTIONS, Word, pause};
+use super::{Policy, RUNS, Ring, Shape, before};
+use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, Word, pause};
 
 /// How many cells one claim of a batch takes.
 const RUN: usize = LONGEST_RUN as usize;
@@ -38,14 +38,6 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     /// room.
     #[inline]
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
-        if SECTIONS {
-            let claim = self.state().claim_of::<P>();
-            let Some(claim) = claim else { return Err(event) };
-            // SAFETY: the claim is new.
-            let displaced = unsafe { self.fill(claim, event) };
-            self.state().commit(claim.cell::<P>());
-            return Ok(displaced);
-        }
         let front = &self.state.front.0;
         let mut pauses = 0;
         loop {
@@ -124,9 +116,6 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn claim(&self) -> Option<Claim> {
-        if SECTIONS {
-            return self.state().claim_of::<P>();
-        }
         if P::EVICTS {
             return self.claim_first();
         }
@@ -235,9 +224,6 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn commit(&self, claim: Claim) {
-        if SECTIONS {
-            return self.state().commit(claim.cell::<P>());
-        }
         let core = self.core();
         let shape = Self::SHAPE;
         let tail = &self.state.front.0.tail;
@@ -266,7 +252,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     where
         E: Copy,
     {
-        if P::EVICTS || SECTIONS {
+        if P::EVICTS {
             return events.iter().take_while(|event| self.publish(**event).is_ok()).count();
         }
         let mut rest = events;
@@ -313,59 +299,5 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         // Release: as in `publish`.
         before(shape.age(found, first), shape.lap())
             && entry.compare_exchange(found, committed + run, COMMIT, Relaxed).is_ok()
-    }
-}
-
-impl<E> Core<'_, E> {
-    /// Puts `event` in where no other publisher exists: no compare-and-swap, and no entries.
-    #[inline]
-    pub(crate) fn publish_alone(self, event: E) -> Result<(), E> {
-        let (tail, room) = self.room_alone(1);
-        if room == 0 {
-            return Err(event);
-        }
-        // SAFETY: an index, masked, is below the number of cells.
-        let cell = unsafe { self.cell(self.shape().index(tail)) };
-        // SAFETY: there is room, so the consumer has emptied the cell, and there is no other publisher.
-        unsafe { cell.write(event) };
-        // Release: pairs with the Acquire in `end`; the event is in.
-        self.state.front.0.tail.store(tail.wrapping_add(1), Release);
-        Ok(())
-    }
-
-    /// As many of `events` as fit, where no other publisher exists.
-    #[inline]
-    pub(crate) fn publish_batch_alone(self, events: &[E]) -> usize
-    where
-        E: Copy,
-    {
-        let (tail, room) = self.room_alone(events.len());
-        let count = events.len().min(room);
-        let (lap, wrapped) = self.cells().split_at(self.shape().index(tail));
-        for (cell, &event) in wrapped.iter().chain(lap).zip(&events[..count]) {
-            // SAFETY: as in `publish_alone`.
-            unsafe { cell.write(event) };
-        }
-        // Release: as in `publish_alone`.
-        self.state.front.0.tail.store(tail.wrapping_add(count as Word), Release);
-        count
-    }
-
-    /// The tail, and how many cells are free behind it at least, where no other publisher exists: of the
-    /// head it looks only if there are less than `wanted` since it last did.
-    #[inline]
-    fn room_alone(self, wanted: usize) -> (Word, usize) {
-        let shape = self.shape();
-        let front = &self.state.front.0;
-        let tail = front.tail.load(Relaxed);
-        let free = |head: Word| shape.slots.wrapping_sub(tail.wrapping_sub(head)) as usize;
-        let room = free(front.room.load(Relaxed));
-        if room >= wanted {
-            return (tail, room);
-        }
-        // Acquire: pairs with the Release of the takes; the events before are out of their cells.
-        let head = self.state.taken.0.load(Acquire);
-        front.room.store(head, Relaxed);
-        (tail, free(head))
     }
 }

@@ -1,25 +1,12 @@
 //! The taking side: freeze an end, take what is before it.
 
 use super::{Core, Policy, State, before};
-use crate::sync::{AtomicWord, Relaxed, Release, SECTIONS, Word};
+use crate::ring::{Span, Tally};
+use crate::sync::{AtomicWord, Relaxed, Release, Word};
 
 /// The one consumer's side of a ring.
-pub(crate) struct Reader<'a, E> {
-    core: Core<'a, E>,
-}
-
-/// What one drain may take: the events before `end`. `freeze` has seen the commits of them all, so the events
-/// themselves can be read.
-///
-/// The unsafe code of the taking side trusts a span to come from the ring that it is used on, and to be the
-/// latest one of it. This crate guarantees that: a `Drain` keeps its span beside the `&mut` of its consumer, a
-/// tick keeps it beside the `&mut` of its source, and no safe code outside can make or use one, since `Take`
-/// is `pub(crate)`.
-#[derive(Debug)]
-pub(crate) struct Span {
-    /// The head, where nothing is displaced. Elsewhere it was here when the span began.
-    pub(super) head: Word,
-    pub(super) end: Word,
+pub(super) struct Reader<'a, E> {
+    pub(super) core: Core<'a, E>,
 }
 
 impl<'a, E> Reader<'a, E> {
@@ -29,24 +16,16 @@ impl<'a, E> Reader<'a, E> {
         Self { core }
     }
 
-    #[inline(always)]
-    pub(crate) fn core(&self) -> Core<'a, E> {
-        self.core
-    }
-
     /// What is on the ring at this moment: the start of a drain.
     #[inline]
     pub(crate) fn freeze<P: Policy>(&mut self) -> Span {
         let Core { state, .. } = self.core;
         let end = self.core.end::<P>();
         let mut head = state.head_of_consumer::<P>();
-        if P::EVICTS && !SECTIONS {
+        if P::EVICTS {
             head = state.skip_displaced(head, end, self.core.shape().slots);
-        } else if P::EVICTS && before(end, head) {
-            // Publishers have moved it meanwhile.
-            head = end;
         }
-        state.mark_waiting(end.wrapping_sub(head));
+        state.tally.mark_waiting(end.wrapping_sub(head));
         Span { head, end }
     }
 
@@ -93,17 +72,13 @@ impl<'a, E> Reader<'a, E> {
     unsafe fn take_at<P: Policy>(&mut self, head: Word) -> E {
         let Self { core } = self;
         let shape = core.shape();
-        let cell = if P::ALONE {
-            shape.index(head)
-        } else {
-            shape.cell::<P>(core.entry(head).load(Relaxed), head)
-        };
-        // SAFETY: an entry named it, or it is an index.
+        let cell = shape.cell::<P>(core.entry(head).load(Relaxed), head);
+        // SAFETY: an entry named it.
         let cell = unsafe { core.cell(cell) };
         // SAFETY: everything before the end of a span is committed, nobody displaces it, and moving the
         // head makes this the last read.
         let event = unsafe { cell.read() };
-        // Release: pairs with the Acquire in `head` and `room_alone`; the event is out.
+        // Release: pairs with the Acquire in `head`; the event is out.
         core.state.taken.0.store(head.wrapping_add(1), Release);
         event
     }
@@ -143,10 +118,10 @@ impl<'a, E> Reader<'a, E> {
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&State, &E),
+        mut each: impl FnMut(&Tally, &E),
     ) -> usize {
         let Core { state, .. } = self.core;
-        self.take_most::<P>(span, most, |event| each(state, &event))
+        self.take_most::<P>(span, most, |event| each(&state.tally, &event))
     }
 
     /// The next event where publishers may displace it.
@@ -154,13 +129,6 @@ impl<'a, E> Reader<'a, E> {
     fn take_displaceable<P: Policy>(&mut self, span: &Span) -> Option<E> {
         let Self { core } = self;
         let Core { state, .. } = *core;
-        if SECTIONS {
-            let cell = state.exchange(span.end)?;
-            // SAFETY: an entry named it.
-            let cell = unsafe { core.cell(cell) };
-            // SAFETY: as below.
-            return Some(unsafe { cell.read() });
-        }
         let shape = core.shape();
         loop {
             let head = state.head_of_consumer::<P>();

@@ -1,0 +1,73 @@
+//! Where one event lies, and the steps that move it in and out.
+
+use core::mem::MaybeUninit;
+
+use crate::sync::UnsafeCell;
+
+/// Where an event lies.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Cell<E>(pub(super) UnsafeCell<MaybeUninit<E>>);
+
+impl<E> Cell<E> {
+    #[cfg(not(tickbus_loom))]
+    pub(super) const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(super) fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// Moves an event in.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the cell by the protocol of the module, and it holds no event.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self, event: E) {
+        self.0.with_mut(|cell| {
+            // SAFETY: the caller owns the cell, so nobody else reads or writes it.
+            unsafe { cell.write(MaybeUninit::new(event)) }
+        });
+    }
+
+    /// Moves the event out.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the cell by the protocol of the module, it holds an event, and the caller
+    /// sees to it that the event is not read again.
+    #[inline(always)]
+    pub(super) unsafe fn read(&self) -> E {
+        self.0.with(|cell| {
+            // SAFETY: the caller owns the cell, so nobody writes it.
+            let event = unsafe { cell.read() };
+            // SAFETY: the caller says that the cell holds an event.
+            unsafe { event.assume_init() }
+        })
+    }
+}
+
+/// Moves the event of each cell to its place.
+///
+/// # Safety
+///
+/// As for [`Cell::read`], for each of the cells. There are as many places.
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+#[inline(always)]
+pub(super) unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
+    let source = cells.as_ptr().cast::<MaybeUninit<E>>();
+    // SAFETY: a cell is an event and nothing else, the caller owns them all, and nobody else has the
+    // places.
+    unsafe { source.copy_to_nonoverlapping(places.as_mut_ptr(), places.len()) };
+}
+
+#[cfg(tickbus_loom)]
+pub(super) unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
+    for (cell, place) in cells.iter().zip(places) {
+        // SAFETY: says the caller.
+        place.write(unsafe { cell.read() });
+    }
+}

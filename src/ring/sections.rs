@@ -1,0 +1,806 @@
+//! The ring of many publishers where a step is a critical section: on targets without compare-and-swap, and
+//! on single-core parts whose binary asks for it with `--cfg tickbus_short_sections`.
+//!
+//! Positions count up for ever and wrap; `position % N` is an index. What is between the head and the tail is
+//! pending.
+//!
+//! **Small events** move inside of the section, so a publish is one of them: look for room, move the event
+//! into the cell of the tail, move the tail on. A publish that displaces moves the oldest event out of that same
+//! cell first, and the head on.
+//!
+//! **Larger events** move outside of two sections, so the length of a section does not depend on their size:
+//! *claim* gives the publisher a cell that no event is in; *commit* writes that cell into the table of places, at
+//! the tail. A publisher that is interrupted between the two has a cell and no place in the queue, so others go
+//! on. The table names the free cells as well, in the order of their freeing: `places[alloc % N]` is the next one.
+//! To displace is to move the head on, which frees the cell of the oldest event for the claim. A consumer that
+//! may be displaced leaves its spare cell in the table in exchange for the oldest event's.
+//!
+//! A section is the same code for every capacity. `&mut` does the same steps without one.
+//!
+//! | field | written by | orderings, and what they pair |
+//! |---|---|---|
+//! | `State::tail` | publishers, in sections | Release → Acquire in `freeze`: the events before it are in, and their cells are named |
+//! | `State::taken` | consumer | Release → Acquire in the steps of publishers: the event is out |
+//! | `State::consumer` | consumers | Release → Acquire: what the last consumer did |
+//! | others | in sections, or one side alone | Relaxed |
+
+#[cfg(any(feature = "alloc", tickbus_loom))]
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::{Cell, Counts, Policy, Read, Side, Span, Spare as _, Tally, before};
+use crate::sync::{
+    Acquire, AtomicPlace, AtomicWord, Place, Relaxed, Release, SMALL_EVENT, Word, section,
+};
+
+/// Everything but cells and places. All zero at the start, so that a static ring lies in `.bss`.
+#[derive(Debug)]
+#[repr(C)]
+struct State {
+    /// The end of what is pending.
+    tail: AtomicWord,
+    /// Events taken. The head is this and `skipped` together.
+    taken: AtomicWord,
+    /// Events displaced.
+    skipped: AtomicWord,
+    /// Cells claimed. Only for larger events.
+    alloc: AtomicWord,
+    /// The consumer's spare cell, less `N`. Only for larger events that may be displaced.
+    spare: AtomicWord,
+    /// Whether the consumer is claimed.
+    consumer: AtomicWord,
+    /// Events that found no room.
+    turned_away: AtomicWord,
+    tally: Tally,
+}
+
+/// A ring of `N` slots.
+#[repr(C)]
+pub(crate) struct Ring<E, const N: usize, P: Policy> {
+    state: State,
+    cells: [Cell<E>; N],
+    spare: P::Spare<E>,
+    places: [AtomicPlace; N],
+}
+
+// SAFETY: publishing moves an `E` in and taking moves it out, possibly on another thread, hence `E: Send`. No
+// `&E` is ever shared between threads, so `E: Sync` is not needed.
+unsafe impl<E: Send, const N: usize, P: Policy> Sync for Ring<E, N, P> {}
+
+// SAFETY: as for `Sync`: what a ring owns is its events.
+unsafe impl<E: Send, const N: usize, P: Policy> Send for Ring<E, N, P> {}
+
+/// The ring without its `N`.
+pub(crate) struct Core<'a, E> {
+    /// The ring begins with its state, and this may reach all of it.
+    ring: NonNull<State>,
+    slots: Word,
+    /// From the beginning of the ring to its places, in bytes.
+    places: usize,
+    borrowed: PhantomData<&'a [Cell<E>]>,
+}
+
+impl<E> Clone for Core<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Core<'_, E> {}
+
+/// Where the ends of a ring are.
+struct Ends {
+    taken: Word,
+    skipped: Word,
+    /// The end of what is pending or being written.
+    claimed: Word,
+}
+
+impl Ends {
+    const fn head(&self) -> Word {
+        self.taken.wrapping_add(self.skipped)
+    }
+
+    /// How many events wait, with those that are being published.
+    fn pending(&self, slots: Word) -> Word {
+        self.claimed.wrapping_sub(self.head()).min(slots)
+    }
+}
+
+/// A cell that a publisher has claimed, and whether the oldest event is in it.
+struct Claim {
+    cell: usize,
+    displaces: bool,
+}
+
+impl<'a, E> Core<'a, E> {
+    /// Whether events move inside of a section.
+    const SMALL: bool = size_of::<E>() <= SMALL_EVENT;
+
+    #[inline(always)]
+    fn state(self) -> &'a State {
+        // SAFETY: the ring begins with its state, and is borrowed for `'a`.
+        unsafe { self.ring.as_ref() }
+    }
+
+    #[inline(always)]
+    fn index(self, position: Word) -> usize {
+        (position & (self.slots - 1)) as usize
+    }
+
+    /// # Safety
+    ///
+    /// `cell` is below `N`, or `N` on a ring with a spare.
+    #[inline(always)]
+    unsafe fn cell(self, cell: usize) -> &'a Cell<E> {
+        let offset = const { size_of::<State>().next_multiple_of(align_of::<Cell<E>>()) };
+        // SAFETY: the cells follow the state, aligned, as `repr(C)` says.
+        let first = unsafe { self.ring.byte_add(offset) }.cast::<Cell<E>>();
+        // SAFETY: there are as many, says the caller.
+        let cell = unsafe { first.add(cell) };
+        // SAFETY: the ring is borrowed for `'a`, and a cell may be shared.
+        unsafe { cell.as_ref() }
+    }
+
+    #[inline(always)]
+    fn place(self, index: usize) -> &'a AtomicPlace {
+        // SAFETY: the places begin there, says `Ring::core`.
+        let first = unsafe { self.ring.byte_add(self.places) }.cast::<AtomicPlace>();
+        // SAFETY: there are `N` of them, and an index is below `N`.
+        let place = unsafe { first.add(index) };
+        // SAFETY: the ring is borrowed for `'a`.
+        unsafe { place.as_ref() }
+    }
+
+    /// The cell that the place of a position names.
+    #[inline(always)]
+    fn named(self, position: Word) -> usize {
+        let index = self.index(position);
+        usize::from(self.place(index).load(Relaxed) ^ index as Place)
+    }
+
+    /// Makes the place of a position name a cell.
+    #[inline(always)]
+    fn name(self, position: Word, cell: usize) {
+        let index = self.index(position);
+        self.place(index).store((cell ^ index) as Place, Relaxed);
+    }
+
+    /// The cell in which the event of a committed position lies.
+    #[inline(always)]
+    fn cell_at(self, position: Word) -> &'a Cell<E> {
+        let cell = if Self::SMALL { self.index(position) } else { self.named(position) };
+        // SAFETY: an index is below `N`; places name cells of the ring and nothing else: at the start each its
+        // own index, and what is written into one later is a cell that was read from another, or the spare.
+        unsafe { self.cell(cell) }
+    }
+
+    // ---- Steps, for a section or for `&mut` --------------------------------------------------------
+
+    /// Publishes a small event.
+    #[inline(always)]
+    fn put_step<P: Policy>(self, event: E) -> Result<Option<E>, E> {
+        let state = self.state();
+        let tail = state.tail.load(Relaxed);
+        // Acquire: pairs with the Release of a take, which is outside of a section where nothing is displaced;
+        // the event is out.
+        let taken = state.taken.load(if P::EVICTS { Relaxed } else { Acquire });
+        let skipped = if P::EVICTS { state.skipped.load(Relaxed) } else { 0 };
+        let is_full = tail.wrapping_sub(taken.wrapping_add(skipped)) >= self.slots;
+        if is_full && !P::EVICTS {
+            return Err(event);
+        }
+        // SAFETY: an index is below `N`.
+        let cell = unsafe { self.cell(self.index(tail)) };
+        let displaced = if P::EVICTS && is_full {
+            state.skipped.store(skipped.wrapping_add(1), Relaxed);
+            // SAFETY: the oldest event is in the cell of the position of a lap ago, and the head has moved past
+            // it, so it is read once.
+            Some(unsafe { cell.read() })
+        } else {
+            None
+        };
+        // SAFETY: the cell is free, or its event has been moved out, and only publishers write it, one after
+        // the other.
+        unsafe { cell.write(event) };
+        // Release: pairs with the Acquire in `freeze`; the event is in.
+        state.tail.store(tail.wrapping_add(1), Release);
+        Ok(displaced)
+    }
+
+    /// Claims a cell for a larger event. `None`: all are taken.
+    #[inline(always)]
+    fn claim_step<P: Policy>(self) -> Option<Claim> {
+        let state = self.state();
+        let alloc = state.alloc.load(Relaxed);
+        // Acquire: as in `put_step`.
+        let taken = state.taken.load(if P::EVICTS { Relaxed } else { Acquire });
+        let skipped = if P::EVICTS { state.skipped.load(Relaxed) } else { 0 };
+        let head = taken.wrapping_add(skipped);
+        let displaces = alloc.wrapping_sub(head) >= self.slots;
+        if displaces {
+            if !P::EVICTS || state.tail.load(Relaxed) == head {
+                return None;
+            }
+            state.skipped.store(skipped.wrapping_add(1), Relaxed);
+        }
+        state.alloc.store(alloc.wrapping_add(1), Relaxed);
+        // The place of the oldest event, if that was displaced.
+        Some(Claim { cell: self.named(alloc), displaces: P::EVICTS && displaces })
+    }
+
+    /// Puts the cell of a claim at the end of the queue.
+    #[inline(always)]
+    fn commit_step(self, cell: usize) {
+        let tail = &self.state().tail;
+        let position = tail.load(Relaxed);
+        self.name(position, cell);
+        // Release: pairs with the Acquire in `freeze`; the event is in, and its cell is named.
+        tail.store(position.wrapping_add(1), Release);
+    }
+
+    /// Takes a small event that may be displaced. `None`: nothing waits before `end`.
+    #[inline(always)]
+    fn take_step(self, end: Word) -> Option<E> {
+        let state = self.state();
+        let taken = state.taken.load(Relaxed);
+        let head = taken.wrapping_add(state.skipped.load(Relaxed));
+        if !before(head, end) {
+            return None;
+        }
+        state.taken.store(taken.wrapping_add(1), Relaxed);
+        // SAFETY: what is before `end` is in, and the head has moved past it, so it is read once.
+        Some(unsafe { self.cell_at(head).read() })
+    }
+
+    /// The cell of the oldest larger event that may be displaced, in exchange for the spare one. `None`: nothing
+    /// waits before `end`.
+    #[inline(always)]
+    fn exchange_step(self, spare: usize, end: Word) -> Option<usize> {
+        let state = self.state();
+        let taken = state.taken.load(Relaxed);
+        let head = taken.wrapping_add(state.skipped.load(Relaxed));
+        if !before(head, end) {
+            return None;
+        }
+        state.taken.store(taken.wrapping_add(1), Relaxed);
+        let oldest = self.named(head);
+        self.name(head, spare);
+        Some(oldest)
+    }
+
+    // ---- The publishing side -----------------------------------------------------------------------
+
+    /// Moves an event into a claimed cell. Returns what was in it.
+    ///
+    /// # Safety
+    ///
+    /// Once for each claim.
+    #[inline(always)]
+    unsafe fn fill(self, claim: &Claim, event: E) -> Option<E> {
+        // SAFETY: a claim has its cell from a place.
+        let cell = unsafe { self.cell(claim.cell) };
+        // SAFETY: the claim made the cell ours with the event in it; the write below replaces it, so it is read
+        // once.
+        let displaced = claim.displaces.then(|| unsafe { cell.read() });
+        // SAFETY: the claim made the cell ours, and what was in it has been moved out.
+        unsafe { cell.write(event) };
+        displaced
+    }
+
+    // Never inlined, so that the section is the same code for every event and capacity.
+    #[inline(never)]
+    fn claim<P: Policy>(self) -> Option<Claim> {
+        section(|| self.claim_step::<P>())
+    }
+
+    #[inline(never)]
+    fn commit(self, cell: usize) {
+        section(|| self.commit_step(cell));
+    }
+
+    #[inline]
+    fn publish<P: Policy>(self, event: E) -> Result<Option<E>, E> {
+        if Self::SMALL {
+            return section(|| self.put_step::<P>(event));
+        }
+        let Some(claim) = self.claim::<P>() else { return Err(event) };
+        // SAFETY: the claim is new.
+        let displaced = unsafe { self.fill(&claim, event) };
+        self.commit(claim.cell);
+        Ok(displaced)
+    }
+
+    /// Counts events that found no room.
+    #[cold]
+    pub(crate) fn turn_away(self, events: usize) {
+        self.state().turned_away.fetch_add(events as Word, Relaxed);
+    }
+
+    // ---- The taking side ---------------------------------------------------------------------------
+
+    #[inline]
+    fn freeze<P: Policy>(self) -> Span {
+        let state = self.state();
+        // Acquire: pairs with the Release in `put_step` and `commit_step`; the events before it are in.
+        let end = state.tail.load(Acquire);
+        let mut head = self.head::<P>();
+        if P::EVICTS && before(end, head) {
+            // Publishers have moved it meanwhile.
+            head = end;
+        }
+        state.tally.mark_waiting(end.wrapping_sub(head));
+        Span { head, end }
+    }
+
+    /// The next position to take, for the consumer.
+    #[inline(always)]
+    fn head<P: Policy>(self) -> Word {
+        let state = self.state();
+        let taken = state.taken.load(Relaxed);
+        if P::EVICTS { taken.wrapping_add(state.skipped.load(Relaxed)) } else { taken }
+    }
+
+    /// How many events are before the end of a span.
+    #[inline]
+    fn left<P: Policy>(self, span: &Span) -> usize {
+        let head = if P::EVICTS { self.head::<P>() } else { span.head };
+        if before(head, span.end) { span.end.wrapping_sub(head) as usize } else { 0 }
+    }
+
+    #[inline]
+    fn shorten<P: Policy>(self, span: &mut Span, most: usize) {
+        let beyond = self.left::<P>(span).saturating_sub(most);
+        span.end = span.end.wrapping_sub(beyond as Word);
+    }
+
+    /// Takes an event where nothing is displaced.
+    ///
+    /// # Safety
+    ///
+    /// `head` is the head and before the end of a span.
+    #[inline(always)]
+    unsafe fn take_at(self, head: Word) -> E {
+        // SAFETY: what is before the end of a span is in, nothing displaces it, and moving the head makes this
+        // the last read.
+        let event = unsafe { self.cell_at(head).read() };
+        // Release: pairs with the Acquire in `put_step` and `claim_step`; the event is out.
+        self.state().taken.store(head.wrapping_add(1), Release);
+        event
+    }
+
+    /// The cell that the consumer leaves in exchange.
+    #[inline(always)]
+    fn spare(self) -> usize {
+        self.state().spare.load(Relaxed).wrapping_add(self.slots) as usize
+    }
+
+    /// Makes `cell` the spare one and moves its event out.
+    ///
+    /// # Safety
+    ///
+    /// `cell` comes from `exchange_step`.
+    #[inline(always)]
+    unsafe fn keep(self, cell: usize) -> E {
+        self.state().spare.store((cell as Word).wrapping_sub(self.slots), Relaxed);
+        // SAFETY: a place named it.
+        let cell = unsafe { self.cell(cell) };
+        // SAFETY: no place names it any more, so it is ours, and its event is not read again.
+        unsafe { cell.read() }
+    }
+
+    #[inline(never)]
+    fn exchange(self, spare: usize, end: Word) -> Option<usize> {
+        section(|| self.exchange_step(spare, end))
+    }
+
+    #[inline]
+    fn take<P: Policy>(self, span: &mut Span) -> Option<E> {
+        if P::EVICTS && Self::SMALL {
+            return section(|| self.take_step(span.end));
+        }
+        if P::EVICTS {
+            let cell = self.exchange(self.spare(), span.end)?;
+            // SAFETY: it comes from there.
+            return Some(unsafe { self.keep(cell) });
+        }
+        let Span { head, end } = *span;
+        if head == end {
+            return None;
+        }
+        span.head = head.wrapping_add(1);
+        // SAFETY: the head is before the end of a span of this ring.
+        Some(unsafe { self.take_at(head) })
+    }
+
+    /// [`take`](Self::take) without a section.
+    #[inline]
+    fn take_alone<P: Policy>(self, span: &mut Span) -> Option<E> {
+        if P::EVICTS && Self::SMALL {
+            return self.take_step(span.end);
+        }
+        if P::EVICTS {
+            let cell = self.exchange_step(self.spare(), span.end)?;
+            // SAFETY: it comes from there.
+            return Some(unsafe { self.keep(cell) });
+        }
+        self.take::<P>(span)
+    }
+
+    // ---- Counts ------------------------------------------------------------------------------------
+
+    #[inline]
+    fn ends<P: Policy>(self) -> Ends {
+        let state = self.state();
+        Ends {
+            taken: state.taken.load(Relaxed),
+            skipped: if P::EVICTS { state.skipped.load(Relaxed) } else { 0 },
+            claimed: if Self::SMALL { &state.tail } else { &state.alloc }.load(Relaxed),
+        }
+    }
+
+    /// How many events wait, with those that are being published.
+    #[inline]
+    pub(crate) fn pending<P: Policy>(self) -> usize {
+        section(|| self.ends::<P>()).pending(self.slots) as usize
+    }
+
+    /// What has happened so far.
+    pub(crate) fn counts<P: Policy>(self) -> Counts {
+        let state = self.state();
+        let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
+        let ends = section(|| self.ends::<P>());
+        let pending = ends.pending(self.slots);
+        let turned_away = word(&state.turned_away);
+        if ends.skipped != 0 || turned_away != 0 {
+            state.tally.mark_waiting(self.slots);
+        } else {
+            state.tally.mark_waiting(pending);
+        }
+        Counts {
+            accepted: ends.claimed as usize,
+            handled: ends.taken as usize,
+            pending: pending as usize,
+            displaced: ends.skipped as usize,
+            turned_away,
+            failed: word(&state.tally.failed),
+            unhandled: word(&state.tally.unhandled),
+            high_water: word(&state.tally.high_water),
+        }
+    }
+
+    /// How many events wait, and the losses since this was last asked. Only for the consumer.
+    #[inline]
+    pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
+        let state = self.state();
+        let ends = self.ends::<P>();
+        let lost = state.turned_away.load(Relaxed).wrapping_add(ends.skipped);
+        (ends.pending(self.slots) as usize, state.tally.news(lost))
+    }
+
+    fn claim_consumer(self) -> bool {
+        // Acquire: pairs with the Release in `release_consumer`; what the last consumer wrote is seen.
+        self.state().consumer.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+    }
+
+    fn release_consumer(self) {
+        // Release: pairs with the Acquire in `claim_consumer`.
+        self.state().consumer.store(0, Release);
+    }
+}
+
+impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+    const VALID: () = {
+        assert!(
+            N.is_power_of_two() && N >= 2,
+            "the capacity of a bus must be a power of two and at least 2"
+        );
+        assert!(
+            N <= 32768,
+            "the capacity of a bus must be at most 32768 where its steps are critical sections"
+        );
+    };
+
+    #[cfg(not(tickbus_loom))]
+    pub(crate) const fn new() -> Self {
+        const { Self::VALID };
+        Self {
+            state: State {
+                tail: AtomicWord::new(0),
+                taken: AtomicWord::new(0),
+                skipped: AtomicWord::new(0),
+                alloc: AtomicWord::new(0),
+                spare: AtomicWord::new(0),
+                consumer: AtomicWord::new(0),
+                turned_away: AtomicWord::new(0),
+                tally: Tally::new(),
+            },
+            cells: [const { Cell::new() }; N],
+            spare: <P::Spare<E>>::EMPTY,
+            places: [const { AtomicPlace::new(0) }; N],
+        }
+    }
+
+    #[cfg(tickbus_loom)]
+    pub(crate) fn new() -> Self {
+        const { Self::VALID };
+        Self {
+            state: State {
+                tail: AtomicWord::new(0),
+                taken: AtomicWord::new(0),
+                skipped: AtomicWord::new(0),
+                alloc: AtomicWord::new(0),
+                spare: AtomicWord::new(0),
+                consumer: AtomicWord::new(0),
+                turned_away: AtomicWord::new(0),
+                tally: Tally::new(),
+            },
+            cells: core::array::from_fn(|_| Cell::new()),
+            spare: <P::Spare<E>>::empty(),
+            places: core::array::from_fn(|_| AtomicPlace::new(0)),
+        }
+    }
+
+    /// An empty ring whose first position lies `back` positions before the end of the range. That many count
+    /// as handled.
+    #[cfg(test)]
+    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+        let mut ring = Self::new();
+        let start = (back as Word).wrapping_neg();
+        let State { tail, taken, alloc, .. } = &mut ring.state;
+        for word in [tail, taken, alloc] {
+            *word.get_mut() = start;
+        }
+        ring
+    }
+
+    #[inline(always)]
+    pub(crate) fn core(&self) -> Core<'_, E> {
+        let places = core::mem::offset_of!(Self, places);
+        Core { ring: NonNull::from(self).cast(), slots: N as Word, places, borrowed: PhantomData }
+    }
+
+    /// Claims the reading side. `None` while another is alive.
+    pub(crate) fn reader(&self) -> Option<Side<'_, Raw<E, P>>> {
+        let core = self.core();
+        // SAFETY: the consumer has just been claimed, and the ring is borrowed for as long as the side.
+        core.claim_consumer().then(|| unsafe { Side::new(Raw::new(core)) })
+    }
+
+    /// Puts `event` in. `Ok` has the event it displaced, if any; `Err` gives it back when there is no room.
+    #[inline]
+    pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
+        self.core().publish::<P>(event)
+    }
+
+    /// Puts in as many of `events` as there is room for. Returns how many that was.
+    #[inline]
+    pub(crate) fn publish_batch(&self, events: &[E]) -> usize
+    where
+        E: Copy,
+    {
+        events.iter().take_while(|event| self.publish(**event).is_ok()).count()
+    }
+}
+
+/// What `&mut` allows: the same steps without sections.
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+    #[inline]
+    pub(crate) fn publish_mut(&mut self, event: E) -> Result<Option<E>, E> {
+        let core = self.core();
+        if Core::<E>::SMALL {
+            return core.put_step::<P>(event);
+        }
+        let Some(claim) = core.claim_step::<P>() else { return Err(event) };
+        // SAFETY: the claim is new.
+        let displaced = unsafe { core.fill(&claim, event) };
+        core.commit_step(claim.cell);
+        Ok(displaced)
+    }
+
+    #[inline]
+    pub(crate) fn freeze_mut(&mut self) -> Span {
+        self.core().freeze::<P>()
+    }
+
+    #[inline]
+    pub(crate) fn shorten_mut(&mut self, span: &mut Span, most: usize) {
+        self.core().shorten::<P>(span, most);
+    }
+
+    #[inline]
+    pub(crate) fn take_mut(&mut self, span: &mut Span) -> Option<E> {
+        self.core().take_alone::<P>(span)
+    }
+
+    #[inline]
+    pub(crate) fn take_all_mut(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
+        while let Some(event) = self.take_mut(span) {
+            each(event);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn show_most_mut(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        mut each: impl FnMut(&Tally, &E),
+    ) -> usize {
+        let mut count = 0;
+        while count < most
+            && let Some(event) = self.take_mut(span)
+        {
+            count += 1;
+            each(&self.state.tally, &event);
+        }
+        count
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn append_mut(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        let before = into.len();
+        // Before the first event moves, for this may panic.
+        into.reserve(self.core().left::<P>(span));
+        self.take_all_mut(span, |event| into.push(event));
+        into.len() - before
+    }
+
+    pub(crate) fn turn_away_mut(&mut self, events: usize) {
+        let turned_away = self.state.turned_away.get_mut();
+        *turned_away = turned_away.wrapping_add(events as Word);
+    }
+}
+
+impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
+    fn drop(&mut self) {
+        /// Drops what is left, also when one of the events panics.
+        struct Rest<'a, E, P: Policy>(Core<'a, E>, Span, PhantomData<P>);
+        impl<E, P: Policy> Rest<'_, E, P> {
+            fn run(&mut self) {
+                while let Some(event) = self.0.take_alone::<P>(&mut self.1) {
+                    drop(event);
+                }
+            }
+        }
+        impl<E, P: Policy> Drop for Rest<'_, E, P> {
+            fn drop(&mut self) {
+                self.run();
+            }
+        }
+        if core::mem::needs_drop::<E>() {
+            let core = self.core();
+            Rest::<E, P>(core, core.freeze::<P>(), PhantomData).run();
+        }
+    }
+}
+
+/// What a consumer's handle keeps of a ring: a [`Core`] without its lifetime.
+pub(crate) struct Raw<E, P> {
+    core: Core<'static, ()>,
+    kind: PhantomData<(fn(E) -> E, fn() -> P)>,
+}
+
+impl<E, P: Policy> Raw<E, P> {
+    #[inline(always)]
+    fn new(core: Core<'_, E>) -> Self {
+        let Core { ring, slots, places, .. } = core;
+        Self { core: Core { ring, slots, places, borrowed: PhantomData }, kind: PhantomData }
+    }
+
+    /// # Safety
+    ///
+    /// The ring is alive.
+    #[inline(always)]
+    unsafe fn core(&self) -> Core<'_, E> {
+        let Core { ring, slots, places, .. } = self.core;
+        Core { ring, slots, places, borrowed: PhantomData }
+    }
+}
+
+// SAFETY: a reader moves events between threads, hence `E: Send`, and reaches the cells by the protocol of the
+// module, which does not depend on the thread of either side.
+unsafe impl<E, P: Policy> Read for Raw<E, P> {
+    type Event = E;
+
+    #[inline]
+    unsafe fn freeze(&mut self) -> Span {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.freeze::<P>()
+    }
+
+    #[inline]
+    unsafe fn shorten(&self, span: &mut Span, most: usize) {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.shorten::<P>(span, most);
+    }
+
+    #[inline]
+    unsafe fn take(&mut self, span: &mut Span) -> Option<E> {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.take::<P>(span)
+    }
+
+    #[inline]
+    unsafe fn take_most(&mut self, span: &mut Span, most: usize, mut each: impl FnMut(E)) -> usize {
+        // SAFETY: says the caller.
+        let core = unsafe { self.core() };
+        let mut count = 0;
+        while count < most
+            && let Some(event) = core.take::<P>(span)
+        {
+            count += 1;
+            each(event);
+        }
+        count
+    }
+
+    #[inline]
+    unsafe fn show_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        mut each: impl FnMut(&Tally, &E),
+    ) -> usize {
+        // SAFETY: says the caller.
+        let core = unsafe { self.core() };
+        let mut count = 0;
+        while count < most
+            && let Some(event) = core.take::<P>(span)
+        {
+            count += 1;
+            each(&core.state().tally, &event);
+        }
+        count
+    }
+
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    unsafe fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        // SAFETY: says the caller.
+        let core = unsafe { self.core() };
+        let before = into.len();
+        // Before the first event moves, for this may panic.
+        into.reserve(core.left::<P>(span));
+        while let Some(event) = core.take::<P>(span) {
+            into.push(event);
+        }
+        into.len() - before
+    }
+
+    #[inline]
+    unsafe fn has_event(&mut self) -> bool {
+        // SAFETY: says the caller.
+        let span = unsafe { self.freeze() };
+        span.head != span.end
+    }
+
+    #[inline]
+    unsafe fn tally(&self) -> &Tally {
+        // SAFETY: says the caller.
+        &unsafe { self.core() }.state().tally
+    }
+
+    #[inline]
+    unsafe fn account(&mut self) -> (usize, usize) {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.account::<P>()
+    }
+
+    unsafe fn pending(&self) -> usize {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.pending::<P>()
+    }
+
+    unsafe fn counts(&self) -> Counts {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.counts::<P>()
+    }
+
+    unsafe fn release(&mut self) {
+        // SAFETY: says the caller.
+        unsafe { self.core() }.release_consumer();
+    }
+}
