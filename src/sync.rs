@@ -138,7 +138,7 @@ mod imp {
     /// most one comparison and a store: constant length, whatever the event and the capacity.
     #[derive(Debug, Default)]
     #[repr(transparent)]
-    pub struct AtomicWord(AtomicU32);
+    pub(crate) struct AtomicWord(AtomicU32);
 
     impl AtomicWord {
         pub(crate) const fn new(value: Word) -> Self {

@@ -20,7 +20,7 @@
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
 //! | `State::tail` | publishers, in sections | Release → Acquire in `freeze`: the events before it are in, and their cells are named |
-//! | `State::taken` | consumer | Release → Acquire in the steps of publishers: the event is out |
+//! | `State::head` | consumer; publishers that displace, in sections | Release → Acquire in the steps of publishers: the event is out |
 //! | `State::consumer` | consumers | Release → Acquire: what the last consumer did |
 //! | others | in sections, or one side alone | Relaxed |
 
@@ -40,10 +40,11 @@ use crate::sync::{
 struct State {
     /// The end of what is pending.
     tail: AtomicWord,
-    /// Events taken. The head is this and `skipped` together.
+    /// The beginning of what is pending.
+    head: AtomicWord,
+    /// Events taken, where events may be displaced: what the head has passed beside these was. Elsewhere the
+    /// head has it.
     taken: AtomicWord,
-    /// Events displaced.
-    skipped: AtomicWord,
     /// Cells claimed. Only for larger events.
     alloc: AtomicWord,
     /// The consumer's spare cell, less `N`. Only for larger events that may be displaced.
@@ -75,9 +76,7 @@ unsafe impl<E: Send, const N: usize, P: Policy> Send for Ring<E, N, P> {}
 pub(crate) struct Core<'a, E> {
     /// The ring begins with its state, and this may reach all of it.
     ring: NonNull<State>,
-    slots: Word,
-    /// From the beginning of the ring to its places, in bytes.
-    places: usize,
+    places: Places,
     borrowed: PhantomData<&'a [Cell<E>]>,
 }
 
@@ -89,29 +88,181 @@ impl<E> Clone for Core<'_, E> {
 
 impl<E> Copy for Core<'_, E> {}
 
+/// The table of a ring, without its length: that is `last` and one.
+#[derive(Clone, Copy)]
+struct Places {
+    first: NonNull<AtomicPlace>,
+    last: Word,
+}
+
+impl Places {
+    #[inline(always)]
+    const fn index(self, position: Word) -> Word {
+        position & self.last
+    }
+
+    /// # Safety
+    ///
+    /// The ring is alive for `'a`.
+    #[inline(always)]
+    unsafe fn at<'a>(self, index: Word) -> &'a AtomicPlace {
+        // SAFETY: the table has `last + 1` places, and an index is not above `last`.
+        let place = unsafe { self.first.add(index as usize) };
+        // SAFETY: says the caller.
+        unsafe { place.as_ref() }
+    }
+
+    /// The cell that the place of a position names.
+    ///
+    /// # Safety
+    ///
+    /// The ring is alive.
+    #[inline(always)]
+    unsafe fn named(self, position: Word) -> usize {
+        let index = self.index(position);
+        // SAFETY: says the caller.
+        let place = unsafe { self.at(index) };
+        usize::from(place.load(Relaxed) ^ index as Place)
+    }
+
+    /// Makes the place of a position name a cell.
+    ///
+    /// # Safety
+    ///
+    /// The ring is alive.
+    #[inline(always)]
+    unsafe fn name(self, position: Word, cell: usize) {
+        let index = self.index(position);
+        // SAFETY: says the caller.
+        let place = unsafe { self.at(index) };
+        place.store(cell as Place ^ index as Place, Relaxed);
+    }
+}
+
 /// Where the ends of a ring are.
 struct Ends {
+    head: Word,
     taken: Word,
-    skipped: Word,
     /// The end of what is pending or being written.
     claimed: Word,
 }
 
 impl Ends {
-    const fn head(&self) -> Word {
-        self.taken.wrapping_add(self.skipped)
-    }
-
     /// How many events wait, with those that are being published.
     fn pending(&self, slots: Word) -> Word {
-        self.claimed.wrapping_sub(self.head()).min(slots)
+        self.claimed.wrapping_sub(self.head).min(slots)
+    }
+
+    /// How many events were displaced.
+    const fn displaced(&self) -> Word {
+        self.head.wrapping_sub(self.taken)
     }
 }
 
-/// A cell that a publisher has claimed, and whether the oldest event is in it.
-struct Claim {
-    cell: usize,
-    displaces: bool,
+/// A cell that a publisher has claimed, in one register: an answer in memory would be written in the section.
+#[derive(Clone, Copy)]
+struct Claim(usize);
+
+impl Claim {
+    /// Set if the oldest event is still in the cell, and now this publisher's.
+    const DISPLACES: usize = 1 << 16;
+    /// All cells are taken.
+    const NOTHING: Self = Self(1 << 17);
+
+    #[inline(always)]
+    fn of(claimed: Option<(usize, Word)>, places: Places) -> Self {
+        match claimed {
+            Some((cell, pending)) if pending > places.last => Self(cell | Self::DISPLACES),
+            Some((cell, _)) => Self(cell),
+            None => Self::NOTHING,
+        }
+    }
+
+    #[inline(always)]
+    const fn is_nothing(self) -> bool {
+        self.0 == Self::NOTHING.0
+    }
+
+    #[inline(always)]
+    const fn cell(self) -> usize {
+        self.0 & (Self::DISPLACES - 1)
+    }
+
+    #[inline(always)]
+    const fn displaces(self) -> bool {
+        self.0 & Self::DISPLACES != 0
+    }
+}
+
+/// The steps for larger events, for a section or for `&mut`; and the sections, which are never inlined and know
+/// no event, so that each is the same code for every event and capacity.
+impl State {
+    /// Claims a cell. Beside it, how many cells were not free: if all, the oldest event is still in this one.
+    /// `None`: all are taken.
+    #[inline(always)]
+    fn claim_step<const EVICTS: bool>(&self, places: Places) -> Option<(usize, Word)> {
+        let alloc = self.alloc.load(Relaxed);
+        // Acquire: as in `put_step`.
+        let head = self.head.load(if EVICTS { Relaxed } else { Acquire });
+        let pending = alloc.wrapping_sub(head);
+        if pending > places.last {
+            if !EVICTS || self.tail.load(Relaxed) == head {
+                return None;
+            }
+            self.head.store(head.wrapping_add(1), Relaxed);
+        }
+        self.alloc.store(alloc.wrapping_add(1), Relaxed);
+        // The place of the oldest event, if that was displaced.
+        // SAFETY: the places are those of this ring, which is borrowed.
+        let cell = unsafe { places.named(alloc) };
+        Some((cell, pending))
+    }
+
+    #[inline(never)]
+    fn claim(&self, places: Places) -> Claim {
+        Claim::of(section(|| self.claim_step::<false>(places)), places)
+    }
+
+    #[inline(never)]
+    fn claim_or_displace(&self, places: Places) -> Claim {
+        Claim::of(section(|| self.claim_step::<true>(places)), places)
+    }
+
+    /// Puts the cell of a claim at the end of the queue.
+    #[inline(always)]
+    fn commit_step(&self, places: Places, cell: usize) {
+        let position = self.tail.load(Relaxed);
+        // SAFETY: the places are those of this ring, which is borrowed.
+        unsafe { places.name(position, cell) };
+        // Release: pairs with the Acquire in `freeze`; the event is in, and its cell is named.
+        self.tail.store(position.wrapping_add(1), Release);
+    }
+
+    #[inline(never)]
+    fn commit(&self, places: Places, cell: usize) {
+        section(|| self.commit_step(places, cell));
+    }
+
+    /// The cell of the oldest event, in exchange for the spare one. `None`: nothing waits before `end`.
+    #[inline(always)]
+    fn exchange_step(&self, places: Places, spare: usize, end: Word) -> Option<usize> {
+        let head = self.head.load(Relaxed);
+        if !before(head, end) {
+            return None;
+        }
+        self.head.store(head.wrapping_add(1), Relaxed);
+        Tally::add(&self.taken, 1);
+        // SAFETY: the places are those of this ring, which is borrowed.
+        let oldest = unsafe { places.named(head) };
+        // SAFETY: as above.
+        unsafe { places.name(head, spare) };
+        Some(oldest)
+    }
+
+    #[inline(never)]
+    fn exchange(&self, places: Places, spare: usize, end: Word) -> Option<usize> {
+        section(|| self.exchange_step(places, spare, end))
+    }
 }
 
 impl<'a, E> Core<'a, E> {
@@ -125,8 +276,13 @@ impl<'a, E> Core<'a, E> {
     }
 
     #[inline(always)]
+    fn slots(self) -> Word {
+        self.places.last + 1
+    }
+
+    #[inline(always)]
     fn index(self, position: Word) -> usize {
-        (position & (self.slots - 1)) as usize
+        self.places.index(position) as usize
     }
 
     /// # Safety
@@ -143,34 +299,15 @@ impl<'a, E> Core<'a, E> {
         unsafe { cell.as_ref() }
     }
 
-    #[inline(always)]
-    fn place(self, index: usize) -> &'a AtomicPlace {
-        // SAFETY: the places begin there, says `Ring::core`.
-        let first = unsafe { self.ring.byte_add(self.places) }.cast::<AtomicPlace>();
-        // SAFETY: there are `N` of them, and an index is below `N`.
-        let place = unsafe { first.add(index) };
-        // SAFETY: the ring is borrowed for `'a`.
-        unsafe { place.as_ref() }
-    }
-
-    /// The cell that the place of a position names.
-    #[inline(always)]
-    fn named(self, position: Word) -> usize {
-        let index = self.index(position);
-        usize::from(self.place(index).load(Relaxed) ^ index as Place)
-    }
-
-    /// Makes the place of a position name a cell.
-    #[inline(always)]
-    fn name(self, position: Word, cell: usize) {
-        let index = self.index(position);
-        self.place(index).store((cell ^ index) as Place, Relaxed);
-    }
-
     /// The cell in which the event of a committed position lies.
     #[inline(always)]
     fn cell_at(self, position: Word) -> &'a Cell<E> {
-        let cell = if Self::SMALL { self.index(position) } else { self.named(position) };
+        let cell = if Self::SMALL {
+            self.index(position)
+        } else {
+            // SAFETY: the ring is borrowed.
+            unsafe { self.places.named(position) }
+        };
         // SAFETY: an index is below `N`; places name cells of the ring and nothing else: at the start each its
         // own index, and what is written into one later is a cell that was read from another, or the spare.
         unsafe { self.cell(cell) }
@@ -185,16 +322,15 @@ impl<'a, E> Core<'a, E> {
         let tail = state.tail.load(Relaxed);
         // Acquire: pairs with the Release of a take, which is outside of a section where nothing is displaced;
         // the event is out.
-        let taken = state.taken.load(if P::EVICTS { Relaxed } else { Acquire });
-        let skipped = if P::EVICTS { state.skipped.load(Relaxed) } else { 0 };
-        let is_full = tail.wrapping_sub(taken.wrapping_add(skipped)) >= self.slots;
+        let head = state.head.load(if P::EVICTS { Relaxed } else { Acquire });
+        let is_full = tail.wrapping_sub(head) > self.places.last;
         if is_full && !P::EVICTS {
             return Err(event);
         }
         // SAFETY: an index is below `N`.
         let cell = unsafe { self.cell(self.index(tail)) };
         let displaced = if P::EVICTS && is_full {
-            state.skipped.store(skipped.wrapping_add(1), Relaxed);
+            state.head.store(head.wrapping_add(1), Relaxed);
             // SAFETY: the oldest event is in the cell of the position of a lap ago, and the head has moved past
             // it, so it is read once.
             Some(unsafe { cell.read() })
@@ -209,65 +345,18 @@ impl<'a, E> Core<'a, E> {
         Ok(displaced)
     }
 
-    /// Claims a cell for a larger event. `None`: all are taken.
-    #[inline(always)]
-    fn claim_step<P: Policy>(self) -> Option<Claim> {
-        let state = self.state();
-        let alloc = state.alloc.load(Relaxed);
-        // Acquire: as in `put_step`.
-        let taken = state.taken.load(if P::EVICTS { Relaxed } else { Acquire });
-        let skipped = if P::EVICTS { state.skipped.load(Relaxed) } else { 0 };
-        let head = taken.wrapping_add(skipped);
-        let displaces = alloc.wrapping_sub(head) >= self.slots;
-        if displaces {
-            if !P::EVICTS || state.tail.load(Relaxed) == head {
-                return None;
-            }
-            state.skipped.store(skipped.wrapping_add(1), Relaxed);
-        }
-        state.alloc.store(alloc.wrapping_add(1), Relaxed);
-        // The place of the oldest event, if that was displaced.
-        Some(Claim { cell: self.named(alloc), displaces: P::EVICTS && displaces })
-    }
-
-    /// Puts the cell of a claim at the end of the queue.
-    #[inline(always)]
-    fn commit_step(self, cell: usize) {
-        let tail = &self.state().tail;
-        let position = tail.load(Relaxed);
-        self.name(position, cell);
-        // Release: pairs with the Acquire in `freeze`; the event is in, and its cell is named.
-        tail.store(position.wrapping_add(1), Release);
-    }
-
     /// Takes a small event that may be displaced. `None`: nothing waits before `end`.
     #[inline(always)]
     fn take_step(self, end: Word) -> Option<E> {
         let state = self.state();
-        let taken = state.taken.load(Relaxed);
-        let head = taken.wrapping_add(state.skipped.load(Relaxed));
+        let head = state.head.load(Relaxed);
         if !before(head, end) {
             return None;
         }
-        state.taken.store(taken.wrapping_add(1), Relaxed);
+        state.head.store(head.wrapping_add(1), Relaxed);
+        Tally::add(&state.taken, 1);
         // SAFETY: what is before `end` is in, and the head has moved past it, so it is read once.
         Some(unsafe { self.cell_at(head).read() })
-    }
-
-    /// The cell of the oldest larger event that may be displaced, in exchange for the spare one. `None`: nothing
-    /// waits before `end`.
-    #[inline(always)]
-    fn exchange_step(self, spare: usize, end: Word) -> Option<usize> {
-        let state = self.state();
-        let taken = state.taken.load(Relaxed);
-        let head = taken.wrapping_add(state.skipped.load(Relaxed));
-        if !before(head, end) {
-            return None;
-        }
-        state.taken.store(taken.wrapping_add(1), Relaxed);
-        let oldest = self.named(head);
-        self.name(head, spare);
-        Some(oldest)
     }
 
     // ---- The publishing side -----------------------------------------------------------------------
@@ -278,26 +367,15 @@ impl<'a, E> Core<'a, E> {
     ///
     /// Once for each claim.
     #[inline(always)]
-    unsafe fn fill(self, claim: &Claim, event: E) -> Option<E> {
+    unsafe fn fill(self, claim: Claim, event: E) -> Option<E> {
         // SAFETY: a claim has its cell from a place.
-        let cell = unsafe { self.cell(claim.cell) };
+        let cell = unsafe { self.cell(claim.cell()) };
         // SAFETY: the claim made the cell ours with the event in it; the write below replaces it, so it is read
         // once.
-        let displaced = claim.displaces.then(|| unsafe { cell.read() });
+        let displaced = claim.displaces().then(|| unsafe { cell.read() });
         // SAFETY: the claim made the cell ours, and what was in it has been moved out.
         unsafe { cell.write(event) };
         displaced
-    }
-
-    // Never inlined, so that the section is the same code for every event and capacity.
-    #[inline(never)]
-    fn claim<P: Policy>(self) -> Option<Claim> {
-        section(|| self.claim_step::<P>())
-    }
-
-    #[inline(never)]
-    fn commit(self, cell: usize) {
-        section(|| self.commit_step(cell));
     }
 
     #[inline]
@@ -305,10 +383,15 @@ impl<'a, E> Core<'a, E> {
         if Self::SMALL {
             return section(|| self.put_step::<P>(event));
         }
-        let Some(claim) = self.claim::<P>() else { return Err(event) };
+        let Self { places, .. } = self;
+        let state = self.state();
+        let claim = if P::EVICTS { state.claim_or_displace(places) } else { state.claim(places) };
+        if claim.is_nothing() {
+            return Err(event);
+        }
         // SAFETY: the claim is new.
-        let displaced = unsafe { self.fill(&claim, event) };
-        self.commit(claim.cell);
+        let displaced = unsafe { self.fill(claim, event) };
+        state.commit(places, claim.cell());
         Ok(displaced)
     }
 
@@ -325,7 +408,7 @@ impl<'a, E> Core<'a, E> {
         let state = self.state();
         // Acquire: pairs with the Release in `put_step` and `commit_step`; the events before it are in.
         let end = state.tail.load(Acquire);
-        let mut head = self.head::<P>();
+        let mut head = state.head.load(Relaxed);
         if P::EVICTS && before(end, head) {
             // Publishers have moved it meanwhile.
             head = end;
@@ -334,18 +417,10 @@ impl<'a, E> Core<'a, E> {
         Span { head, end }
     }
 
-    /// The next position to take, for the consumer.
-    #[inline(always)]
-    fn head<P: Policy>(self) -> Word {
-        let state = self.state();
-        let taken = state.taken.load(Relaxed);
-        if P::EVICTS { taken.wrapping_add(state.skipped.load(Relaxed)) } else { taken }
-    }
-
     /// How many events are before the end of a span.
     #[inline]
     fn left<P: Policy>(self, span: &Span) -> usize {
-        let head = if P::EVICTS { self.head::<P>() } else { span.head };
+        let head = if P::EVICTS { self.state().head.load(Relaxed) } else { span.head };
         if before(head, span.end) { span.end.wrapping_sub(head) as usize } else { 0 }
     }
 
@@ -366,14 +441,14 @@ impl<'a, E> Core<'a, E> {
         // the last read.
         let event = unsafe { self.cell_at(head).read() };
         // Release: pairs with the Acquire in `put_step` and `claim_step`; the event is out.
-        self.state().taken.store(head.wrapping_add(1), Release);
+        self.state().head.store(head.wrapping_add(1), Release);
         event
     }
 
     /// The cell that the consumer leaves in exchange.
     #[inline(always)]
     fn spare(self) -> usize {
-        self.state().spare.load(Relaxed).wrapping_add(self.slots) as usize
+        self.state().spare.load(Relaxed).wrapping_add(self.slots()) as usize
     }
 
     /// Makes `cell` the spare one and moves its event out.
@@ -383,16 +458,11 @@ impl<'a, E> Core<'a, E> {
     /// `cell` comes from `exchange_step`.
     #[inline(always)]
     unsafe fn keep(self, cell: usize) -> E {
-        self.state().spare.store((cell as Word).wrapping_sub(self.slots), Relaxed);
+        self.state().spare.store((cell as Word).wrapping_sub(self.slots()), Relaxed);
         // SAFETY: a place named it.
         let cell = unsafe { self.cell(cell) };
         // SAFETY: no place names it any more, so it is ours, and its event is not read again.
         unsafe { cell.read() }
-    }
-
-    #[inline(never)]
-    fn exchange(self, spare: usize, end: Word) -> Option<usize> {
-        section(|| self.exchange_step(spare, end))
     }
 
     #[inline]
@@ -401,7 +471,7 @@ impl<'a, E> Core<'a, E> {
             return section(|| self.take_step(span.end));
         }
         if P::EVICTS {
-            let cell = self.exchange(self.spare(), span.end)?;
+            let cell = self.state().exchange(self.places, self.spare(), span.end)?;
             // SAFETY: it comes from there.
             return Some(unsafe { self.keep(cell) });
         }
@@ -421,7 +491,7 @@ impl<'a, E> Core<'a, E> {
             return self.take_step(span.end);
         }
         if P::EVICTS {
-            let cell = self.exchange_step(self.spare(), span.end)?;
+            let cell = self.state().exchange_step(self.places, self.spare(), span.end)?;
             // SAFETY: it comes from there.
             return Some(unsafe { self.keep(cell) });
         }
@@ -433,9 +503,10 @@ impl<'a, E> Core<'a, E> {
     #[inline]
     fn ends<P: Policy>(self) -> Ends {
         let state = self.state();
+        let head = state.head.load(Relaxed);
         Ends {
-            taken: state.taken.load(Relaxed),
-            skipped: if P::EVICTS { state.skipped.load(Relaxed) } else { 0 },
+            head,
+            taken: if P::EVICTS { state.taken.load(Relaxed) } else { head },
             claimed: if Self::SMALL { &state.tail } else { &state.alloc }.load(Relaxed),
         }
     }
@@ -443,7 +514,7 @@ impl<'a, E> Core<'a, E> {
     /// How many events wait, with those that are being published.
     #[inline]
     pub(crate) fn pending<P: Policy>(self) -> usize {
-        section(|| self.ends::<P>()).pending(self.slots) as usize
+        section(|| self.ends::<P>()).pending(self.slots()) as usize
     }
 
     /// What has happened so far.
@@ -451,10 +522,10 @@ impl<'a, E> Core<'a, E> {
         let state = self.state();
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
         let ends = section(|| self.ends::<P>());
-        let pending = ends.pending(self.slots);
+        let pending = ends.pending(self.slots());
         let turned_away = word(&state.turned_away);
-        if ends.skipped != 0 || turned_away != 0 {
-            state.tally.mark_waiting(self.slots);
+        if ends.displaced() != 0 || turned_away != 0 {
+            state.tally.mark_waiting(self.slots());
         } else {
             state.tally.mark_waiting(pending);
         }
@@ -462,7 +533,7 @@ impl<'a, E> Core<'a, E> {
             accepted: ends.claimed as usize,
             handled: ends.taken as usize,
             pending: pending as usize,
-            displaced: ends.skipped as usize,
+            displaced: ends.displaced() as usize,
             turned_away,
             failed: word(&state.tally.failed),
             unhandled: word(&state.tally.unhandled),
@@ -475,8 +546,8 @@ impl<'a, E> Core<'a, E> {
     pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
         let state = self.state();
         let ends = self.ends::<P>();
-        let lost = state.turned_away.load(Relaxed).wrapping_add(ends.skipped);
-        (ends.pending(self.slots) as usize, state.tally.news(lost))
+        let lost = state.turned_away.load(Relaxed).wrapping_add(ends.displaced());
+        (ends.pending(self.slots()) as usize, state.tally.news(lost))
     }
 
     fn claim_consumer(self) -> bool {
@@ -508,8 +579,8 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         Self {
             state: State {
                 tail: AtomicWord::new(0),
+                head: AtomicWord::new(0),
                 taken: AtomicWord::new(0),
-                skipped: AtomicWord::new(0),
                 alloc: AtomicWord::new(0),
                 spare: AtomicWord::new(0),
                 consumer: AtomicWord::new(0),
@@ -528,8 +599,8 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         Self {
             state: State {
                 tail: AtomicWord::new(0),
+                head: AtomicWord::new(0),
                 taken: AtomicWord::new(0),
-                skipped: AtomicWord::new(0),
                 alloc: AtomicWord::new(0),
                 spare: AtomicWord::new(0),
                 consumer: AtomicWord::new(0),
@@ -548,8 +619,8 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
-        let State { tail, taken, alloc, .. } = &mut ring.state;
-        for word in [tail, taken, alloc] {
+        let State { tail, head, taken, alloc, .. } = &mut ring.state;
+        for word in [tail, head, taken, alloc] {
             *word.get_mut() = start;
         }
         ring
@@ -557,8 +628,11 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
 
     #[inline(always)]
     pub(crate) fn core(&self) -> Core<'_, E> {
-        let places = core::mem::offset_of!(Self, places);
-        Core { ring: NonNull::from(self).cast(), slots: N as Word, places, borrowed: PhantomData }
+        let ring = NonNull::from(self);
+        // SAFETY: the places are within the ring.
+        let first = unsafe { ring.byte_add(core::mem::offset_of!(Self, places)) }.cast();
+        let places = Places { first, last: N as Word - 1 };
+        Core { ring: ring.cast(), places, borrowed: PhantomData }
     }
 
     /// Claims the reading side. `None` while another is alive.
@@ -593,10 +667,20 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
         if Core::<E>::SMALL {
             return core.put_step::<P>(event);
         }
-        let Some(claim) = core.claim_step::<P>() else { return Err(event) };
+        let Core { places, .. } = core;
+        let state = &self.state;
+        let claimed = if P::EVICTS {
+            state.claim_step::<true>(places)
+        } else {
+            state.claim_step::<false>(places)
+        };
+        let claim = Claim::of(claimed, places);
+        if claim.is_nothing() {
+            return Err(event);
+        }
         // SAFETY: the claim is new.
-        let displaced = unsafe { core.fill(&claim, event) };
-        core.commit_step(claim.cell);
+        let displaced = unsafe { core.fill(claim, event) };
+        state.commit_step(places, claim.cell());
         Ok(displaced)
     }
 
@@ -687,8 +771,8 @@ pub(crate) struct Raw<E, P> {
 impl<E, P: Policy> Raw<E, P> {
     #[inline(always)]
     fn new(core: Core<'_, E>) -> Self {
-        let Core { ring, slots, places, .. } = core;
-        Self { core: Core { ring, slots, places, borrowed: PhantomData }, kind: PhantomData }
+        let Core { ring, places, .. } = core;
+        Self { core: Core { ring, places, borrowed: PhantomData }, kind: PhantomData }
     }
 
     /// # Safety
@@ -696,8 +780,8 @@ impl<E, P: Policy> Raw<E, P> {
     /// The ring is alive.
     #[inline(always)]
     unsafe fn core(&self) -> Core<'_, E> {
-        let Core { ring, slots, places, .. } = self.core;
-        Core { ring, slots, places, borrowed: PhantomData }
+        let Core { ring, places, .. } = self.core;
+        Core { ring, places, borrowed: PhantomData }
     }
 }
 

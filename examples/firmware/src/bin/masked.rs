@@ -2,8 +2,8 @@
 //!
 //! An interrupt is made to land after every instruction of the operation in turn. Those that come while
 //! interrupts are masked all land on the same instruction: as many as do that is the length. On the bus,
-//! in fan-out and in waiting it must not depend on the size of the event. A queue in a critical section stands beside
-//! them.
+//! in fan-out and in waiting it has a bound, and does not depend on the size of an event that is larger than two
+//! words. A queue in a critical section stands beside them.
 #![no_std]
 #![no_main]
 
@@ -309,7 +309,7 @@ macro_rules! operations {
     };
 }
 
-operations!(operations_of_4_bytes, 1);
+operations!(operations_of_8_bytes, 2);
 operations!(operations_of_16_bytes, 4);
 operations!(operations_of_64_bytes, 16);
 operations!(operations_of_256_bytes, 64);
@@ -344,18 +344,19 @@ fn main() -> ! {
     interrupt::start(&mut core.SCB);
 
     let sizes = [
-        operations_of_4_bytes(),
+        operations_of_8_bytes(),
         operations_of_16_bytes(),
         operations_of_64_bytes(),
         operations_of_256_bytes(),
     ];
-    println!("{:<40} {:>6} {:>6} {:>6} {:>6}", "longest masked, for bytes", 4, 16, 64, 256);
+    println!("{:<40} {:>6} {:>6} {:>6} {:>6}", "longest masked, for bytes", 8, 16, 64, 256);
     let mut failures = 0;
     for index in 0..OPERATIONS {
         let Operation { name, is_bound, .. } = sizes[0][index];
         let masked = [0, 1, 2, 3].map(|size| longest_masked(&sizes[size][index]));
         let [a, b, c, d] = masked;
-        let is_right = a <= BOUND && masked.iter().all(|length| *length == a);
+        // Small events move inside of a section, larger ones outside.
+        let is_right = a.max(b) <= BOUND && b == c && c == d;
         let verdict = match (is_bound, is_right) {
             (true, true) => "",
             (true, false) => "  WRONG",
@@ -366,7 +367,7 @@ fn main() -> ! {
     }
     if failures > 0 {
         host::fail(format_args!(
-            "{failures} operations mask more than {BOUND} instructions, or not the same at all sizes"
+            "{failures} operations mask more than {BOUND} instructions, or not the same for all larger events"
         ));
     }
     println!(

@@ -1,8 +1,7 @@
 //! The bus, its policies and its exclusive side.
 
 use tickbus::{
-    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Lane,
-    Producer, Single,
+    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Producer, Single,
 };
 
 use crate::event::{Context, Event, add, subtract};

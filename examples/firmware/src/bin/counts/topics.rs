@@ -18,8 +18,7 @@ use embassy_sync::watch::{Receiver, Sender, Watch};
 use heapless::spsc;
 use semihosting::println;
 use tickbus::{
-    Dispatch, Feed, GatedTopic, Latest, Listeners, Publisher, Single, Subscriber,
-    Topic, Watcher,
+    Dispatch, Feed, GatedTopic, Latest, Listeners, Publisher, Single, Subscriber, Topic, Watcher,
 };
 use tickbus_firmware::clock;
 

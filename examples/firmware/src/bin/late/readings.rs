@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use critical_section::Mutex;
 use semihosting::println;
-use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Event as _, Lane, Reject, Stats};
+use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Lane, Reject, Stats};
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
 

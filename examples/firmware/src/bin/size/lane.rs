@@ -13,7 +13,7 @@ static LANE: Lane<Event, SLOTS> = Lane::new();
 fn SysTick() {
     static mut PRODUCER: Option<Producer<'static, Event>> = None;
     if PRODUCER.is_none() {
-        *PRODUCER = LANE.producer();
+        *PRODUCER = LANE.producer().ok();
     }
     if let Some(producer) = PRODUCER {
         let _ = producer.publish(parts::read_input());

@@ -7,7 +7,6 @@
 #![no_main]
 
 mod fan_out;
-mod hold;
 mod model;
 mod subjects;
 mod waits;
@@ -413,7 +412,6 @@ fn main() -> ! {
     must_fail::<subjects::TwoProducers>();
     let mut failures = waits::must_pass() + waits::consumer_must_pass();
     failures += waits::consumer_without_place_must_pass();
-    failures += hold::must_pass();
     failures += must_pass::<subjects::Guarded>(Depth::Three);
     failures += must_pass::<subjects::Lane2>(Depth::Two);
     failures += must_pass::<subjects::Lane4>(Depth::Two);

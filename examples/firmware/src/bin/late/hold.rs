@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use critical_section::Mutex;
 use heapless::Vec;
 use semihosting::println;
-use tickbus::{Delivery, Dispatch, Event as _, Hold, Listeners};
+use tickbus::{Delivery, Dispatch, Hold, Listeners};
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
 
