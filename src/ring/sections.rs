@@ -484,6 +484,30 @@ impl<'a, E> Core<'a, E> {
         Some(unsafe { self.take_at(head) })
     }
 
+    /// Hands at most `most` events to `each`. Returns how many that was.
+    #[inline]
+    fn take_most<P: Policy>(self, span: &mut Span, most: usize, mut each: impl FnMut(E)) -> usize {
+        if P::EVICTS {
+            let mut count = 0;
+            while count < most
+                && let Some(event) = self.take::<P>(span)
+            {
+                count += 1;
+                each(event);
+            }
+            return count;
+        }
+        let count = most.min(span.end.wrapping_sub(span.head) as usize);
+        let end = span.head.wrapping_add(count as Word);
+        while span.head != end {
+            // SAFETY: the head is before the end of a span of this ring; `each` cannot reach the consumer.
+            let event = unsafe { self.take_at(span.head) };
+            span.head = span.head.wrapping_add(1);
+            each(event);
+        }
+        count
+    }
+
     /// [`take`](Self::take) without a section.
     #[inline]
     fn take_alone<P: Policy>(self, span: &mut Span) -> Option<E> {
@@ -809,17 +833,9 @@ unsafe impl<E, P: Policy> Read for Raw<E, P> {
     }
 
     #[inline]
-    unsafe fn take_most(&mut self, span: &mut Span, most: usize, mut each: impl FnMut(E)) -> usize {
+    unsafe fn take_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(E)) -> usize {
         // SAFETY: says the caller.
-        let core = unsafe { self.core() };
-        let mut count = 0;
-        while count < most
-            && let Some(event) = core.take::<P>(span)
-        {
-            count += 1;
-            each(event);
-        }
-        count
+        unsafe { self.core() }.take_most::<P>(span, most, each)
     }
 
     #[inline]
@@ -831,14 +847,7 @@ unsafe impl<E, P: Policy> Read for Raw<E, P> {
     ) -> usize {
         // SAFETY: says the caller.
         let core = unsafe { self.core() };
-        let mut count = 0;
-        while count < most
-            && let Some(event) = core.take::<P>(span)
-        {
-            count += 1;
-            each(&core.state().tally, &event);
-        }
-        count
+        core.take_most::<P>(span, most, |event| each(&core.state().tally, &event))
     }
 
     #[cfg(any(feature = "alloc", tickbus_loom))]

@@ -4,13 +4,14 @@
 //! The interrupted one stores an old hint of where the bus ends. The end is found from there in a bounded
 //! number of steps, however many events have passed.
 //!
-//! What has no room in the flash beside `sweep` is here too: the statistics, read in an interrupt, and holds and
-//! listeners.
+//! What has no room in the flash beside `sweep` is here too: the statistics, read in an interrupt; holds and
+//! listeners; waits.
 #![no_std]
 #![no_main]
 
 mod hold;
 mod readings;
+mod waits;
 
 use core::hint::black_box;
 use core::panic::PanicInfo;
@@ -212,7 +213,9 @@ fn main() -> ! {
     let mut core = cortex_m::Peripherals::take().expect("main runs once");
     clock::start(&mut core.SYST);
     interrupt::start(&mut core.SCB);
-    let failures = sweep() + readings::sweep() + hold::must_pass();
+    let mut failures = sweep() + readings::sweep() + hold::must_pass();
+    failures += waits::must_pass() + waits::consumer_must_pass();
+    failures += waits::consumer_without_place_must_pass();
     if failures > 0 {
         host::fail(format_args!(
             "{failures} cases take longer than their bound, count wrongly or have an outcome that no order explains"

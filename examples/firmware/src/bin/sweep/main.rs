@@ -9,7 +9,6 @@
 mod fan_out;
 mod model;
 mod subjects;
-mod waits;
 
 use core::cell::RefCell;
 use core::fmt;
@@ -410,9 +409,7 @@ fn main() -> ! {
     interrupt::start(&mut core.SCB);
     must_fail::<subjects::Unprotected>();
     must_fail::<subjects::TwoProducers>();
-    let mut failures = waits::must_pass() + waits::consumer_must_pass();
-    failures += waits::consumer_without_place_must_pass();
-    failures += must_pass::<subjects::Guarded>(Depth::Three);
+    let mut failures = must_pass::<subjects::Guarded>(Depth::Three);
     failures += must_pass::<subjects::Lane2>(Depth::Two);
     failures += must_pass::<subjects::Lane4>(Depth::Two);
     failures += must_pass::<subjects::Reject2>(Depth::Three);
