@@ -12,7 +12,7 @@ use crate::Bus;
 use crate::Claimed;
 use crate::ring::{Side, Span, Tally};
 
-/// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
+/// The one reading end of a [`Bus`], or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
 ///
 /// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What nobody has
@@ -101,7 +101,7 @@ impl<E, P: Queue> fmt::Debug for Consumer<'_, E, P> {
     }
 }
 
-/// Where a tick takes events from: a [`Consumer`], or a [`Bus`](crate::Bus) that you hold by `&mut`.
+/// Where a tick takes events from: a [`Consumer`], or a [`Bus`] that you hold by `&mut`.
 ///
 /// Write `impl Source<Event = Input>` for a function that takes either. This trait is sealed.
 #[diagnostic::on_unimplemented(
