@@ -333,7 +333,13 @@ impl<X> Default for Bridged<X> {
 /// Where a [`BridgeOut`] takes events from: a [`Source`], such as a [`Consumer`](crate::Consumer), or the
 /// [`Subscriber`] of a topic.
 ///
-/// This trait is sealed.
+/// This trait is sealed: what it has is not for use outside.
+///
+/// ```compile_fail,E0624
+/// fn take<S: tickbus::Outgoing<Event = u8>>(from: &mut S) {
+///     from.hand_over(|_| true);
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a bridge cannot take events from `{Self}`",
     note = "a bridge takes a `Consumer`, as `BUS.consumer()` gives it, \

@@ -64,6 +64,14 @@ use crate::{Event, Pattern, Subject};
 /// app.update();
 /// assert_eq!(app.world().resource::<Health>().0, 70);
 /// ```
+///
+/// This trait is sealed: what it has is not for use outside.
+///
+/// ```compile_fail,E0624
+/// fn world<A: tickbus::bevy::EventBusAppExt>(app: &mut A) {
+///     app.world_of_buses();
+/// }
+/// ```
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `HasWorld`")]
 pub trait EventBusAppExt: HasWorld {
     /// Delivers every `E` as a Bevy message.

@@ -16,7 +16,13 @@ use crate::{Awaited, AwaitedConsumer, Bus, Claimed, Consumer, Full, Overrun, Sta
 /// Tasks may wait on an awaited one until a frame makes room. They are woken when the app is dropped, too,
 /// and go on waiting unless they give up.
 ///
-/// This trait is sealed.
+/// This trait is sealed: what it has is not for use outside.
+///
+/// ```compile_fail,E0624
+/// fn claim<B: tickbus::bevy::AnyBus<u8>>(bus: &'static B) {
+///     let _ = bus.claim();
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no bus of `{E}` that a plugin can drain",
     note = "a plugin drains a `static` `Bus` or `Awaited<Bus>`; a `tickbus::Lane` has one publisher, and a \
