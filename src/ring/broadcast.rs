@@ -525,7 +525,14 @@ impl<'a, E: Copy> View<'a, E> {
     #[cold]
     #[inline(never)]
     pub(crate) fn overwritten(self, position: Word) -> Word {
-        let oldest = self.claims().wrapping_sub(self.span());
+        let span = self.span();
+        let entry = self.at(position).entry.load(Relaxed);
+        // What the slot waits for; a lap before that was committed, hence claimed.
+        let next = (entry & span.wrapping_neg()) | (position & (span - 1));
+        let least = next.wrapping_sub(span).wrapping_add(1);
+        let claims = self.claims();
+        let claims = if before(claims, least) { least } else { claims };
+        let oldest = claims.wrapping_sub(span);
         if before(position, oldest) { oldest.wrapping_sub(position) } else { 0 }
     }
 }
