@@ -457,6 +457,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     }
 
     /// Without its `N`.
+    #[cfg(not(tickbus_loom))]
     #[inline(always)]
     fn state(&self) -> &State {
         &self.state
