@@ -6,7 +6,10 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use crate::bus::Take;
-use crate::{Budget, Envelope, Full, Lagged, PublishError, Source, Subscriber, Subscription};
+use crate::{
+    AwaitedSubscriber, Budget, Envelope, Full, Lagged, PublishError, Publishers, Source,
+    Subscriber, Subscription,
+};
 
 /// What carries the envelopes: any [`EventBus`](crate::EventBus).
 #[cfg(feature = "std")]
@@ -343,7 +346,7 @@ impl<X> Default for Bridged<X> {
 #[diagnostic::on_unimplemented(
     message = "a bridge cannot take events from `{Self}`",
     note = "a bridge takes a `Consumer`, as `BUS.consumer()` gives it, \
-            or a `Subscriber`, as `TOPIC.subscribe()` does"
+            or a `Subscriber`, as `TOPIC.subscribe()` and `FEED.subscribe()` do"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `HandOver`")]
 pub trait Outgoing: HandOver<Item = <Self as Outgoing>::Event> {
@@ -355,7 +358,11 @@ impl<S: Source> Outgoing for S {
     type Event = <S as Source>::Event;
 }
 
-impl<E: Copy> Outgoing for Subscriber<'_, E> {
+impl<E: Copy, P: Publishers> Outgoing for Subscriber<'_, E, P> {
+    type Event = E;
+}
+
+impl<E: Copy, P: Publishers> Outgoing for AwaitedSubscriber<'_, E, P> {
     type Event = E;
 }
 
@@ -387,22 +394,42 @@ impl<S: Source> HandOver for S {
     }
 }
 
-impl<E: Copy> HandOver for Subscriber<'_, E> {
+impl<E: Copy, P: Publishers> HandOver for Subscriber<'_, E, P> {
     type Item = E;
 
-    fn hand_over(&mut self, mut each: impl FnMut(&E) -> bool) -> usize {
-        let mut missed = 0;
-        for found in self.read() {
-            match found {
-                Ok(event) if each(&event) => {}
-                Ok(_) => break,
-                Err(Lagged(count)) => missed += count as usize,
-            }
-        }
-        missed
+    fn hand_over(&mut self, each: impl FnMut(&E) -> bool) -> usize {
+        read(self.read(), each)
     }
 
     fn account(&mut self) -> (usize, usize, usize) {
         (self.stats().pending, 0, 0)
     }
+}
+
+impl<E: Copy, P: Publishers> HandOver for AwaitedSubscriber<'_, E, P> {
+    type Item = E;
+
+    fn hand_over(&mut self, each: impl FnMut(&E) -> bool) -> usize {
+        read(self.read(), each)
+    }
+
+    fn account(&mut self) -> (usize, usize, usize) {
+        (self.pending(), 0, 0)
+    }
+}
+
+/// Shows what a subscriber reads to `each`, until it says to stop. Gives the number of those that it missed.
+fn read<E>(
+    unread: impl Iterator<Item = Result<E, Lagged>>,
+    mut each: impl FnMut(&E) -> bool,
+) -> usize {
+    let mut missed = 0;
+    for found in unread {
+        match found {
+            Ok(event) if each(&event) => {}
+            Ok(_) => break,
+            Err(Lagged(count)) => missed += count as usize,
+        }
+    }
+    missed
 }

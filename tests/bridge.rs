@@ -16,9 +16,9 @@ use std::time::Instant;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tickbus::{
-    BridgeIn, BridgeOut, Bridged, Budget, Bus, DropNewest, DropOldest, Envelope, EventBus,
-    GatedTopic, InvalidSubject, Lane, Pattern, PublishError, Published, SubjectBus, SubscribeError,
-    Subscription, SubscriptionOptions, Topic, Wait, WhenFull,
+    Awaited, BridgeIn, BridgeOut, Bridged, Budget, Bus, DropNewest, DropOldest, Envelope, EventBus,
+    Feed, GatedTopic, InvalidSubject, Lane, Outgoing, Pattern, PublishError, Published, SubjectBus,
+    SubscribeError, Subscription, SubscriptionOptions, Topic, Wait, WhenFull,
 };
 use watch::watchdog;
 
@@ -185,6 +185,42 @@ fn what_a_topic_overwrote_is_told_once() {
     assert_eq!((reports[1].forwarded, reports[1].dropped, reports[1].left), (4, 3, 0));
     assert_eq!(sum(&reports), 12);
     assert_eq!(numbers(&all), [3, 4, 8, 9, 10, 11]);
+}
+
+/// Publishes seven events to what keeps four, and pumps them.
+fn pump_of_seven<S: Outgoing<Event = u32>>(mut reader: S, mut publish: impl FnMut(u32)) {
+    let service = SubjectBus::new();
+    let all = service.subscribe(">").unwrap().open();
+    let mut bridge = BridgeOut::new(&service, "here");
+    (0..7).for_each(&mut publish);
+    service.close();
+    let report = bridge.pump(&mut reader, Budget::unlimited(), encode);
+    assert_eq!((report.forwarded, report.dropped, report.left), (0, 0, 7));
+    assert_eq!(all.drain().count(), 0);
+
+    let service = SubjectBus::new();
+    let all = service.subscribe(">").unwrap().open();
+    let mut bridge = BridgeOut::new(&service, "here");
+    let report = bridge.pump(&mut reader, Budget::events(2), encode);
+    assert_eq!((report.forwarded, report.dropped, report.left), (2, 3, 2));
+    let report = bridge.pump(&mut reader, Budget::unlimited(), encode);
+    assert_eq!((report.forwarded, report.dropped, report.left), (2, 0, 0));
+    assert_eq!(numbers(&all), [3, 4, 5, 6]);
+}
+
+#[test]
+fn every_subscriber_that_lags_is_pumped() {
+    let _watch = watchdog();
+    let topic: Topic<u32, 4> = Topic::new();
+    pump_of_seven(topic.subscribe(), |number| topic.publish(number));
+    let feed: Feed<u32, 4> = Feed::new();
+    pump_of_seven(feed.subscribe(), |number| feed.publish(number).unwrap());
+    let topic: GatedTopic<u32, 4, 1> = GatedTopic::new();
+    pump_of_seven(topic.subscribe_lagging(), |number| topic.publish(number).unwrap());
+    let topic: Awaited<Topic<u32, 4>, 1> = Awaited::new(Topic::new());
+    pump_of_seven(topic.subscribe(), |number| topic.publish(number));
+    let feed: Awaited<Feed<u32, 4>, 1> = Awaited::new(Feed::new());
+    pump_of_seven(feed.subscribe(), |number| feed.publish(number).unwrap());
 }
 
 #[test]

@@ -304,6 +304,12 @@ impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
         self.subscriber.place()
     }
 
+    /// How many events wait, the one that is kept included.
+    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+    pub(crate) fn pending(&self) -> usize {
+        self.subscriber.stats().pending + usize::from(self.kept.is_left())
+    }
+
     /// [`Subscriber::stats`].
     #[must_use]
     pub fn stats(&self) -> SubscriberStats {
