@@ -285,6 +285,8 @@ fn what_is_null_is_not_there_but_for_data() {
     assert_eq!(read(&event(r#","data":{},"data_base64":null"#)).payload(), Some("{}"));
     assert_eq!(read(&event(r#","data":null,"data_base64":null"#)).payload(), Some("null"));
     assert_eq!(read(&event(r#","data":null,"data_base64":"AA==""#)).bytes(), Some(&[0][..]));
+    let picture = event(r#","datacontenttype":"image/png","data":null,"data_base64":"AA==""#);
+    assert_eq!(read(&picture).bytes(), Some(&[0][..]));
 }
 
 #[test]
@@ -570,5 +572,25 @@ proptest! {
         let Ok(envelope) = Envelope::from_cloud_event(&event.to_string()) else { return Ok(()) };
         let text = envelope.to_cloud_event().unwrap();
         prop_assert_eq!(Envelope::from_cloud_event(&text).unwrap(), envelope);
+    }
+}
+
+#[test]
+fn an_error_shows_a_text_on_one_line_and_no_more_of_it_than_a_subject_may_have() {
+    let long = "x".repeat(1 << 20);
+    for more in [
+        format!(r#","{long}":"a","{long}":"b""#),
+        format!(r#","{long}":[]"#),
+        format!(r#","{long}_":1"#),
+        format!(r#","datacontenttype":"{long}","data":1"#),
+    ] {
+        let error = Envelope::from_cloud_event(&event(&more)).unwrap_err().to_string();
+        assert!(error.len() < 400 && error.contains("xx…`"), "{error}");
+    }
+    let error = bare().header("a\nb", "1").to_cloud_event().unwrap_err().to_string();
+    assert!(error.starts_with(r"the header `a\nb` can be no"), "{error}");
+    for source in [format!("{long} "), "a\nb".into()] {
+        let error = bare().with_source(source).to_cloud_event().unwrap_err().to_string();
+        assert!(error.len() < 400 && !error.contains('\n'), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use std::thread;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tickbus::{
     Envelope, Headers, InvalidEnvelope, InvalidSubject, InvalidTraceParent, Timestamp, TraceParent,
 };
@@ -315,6 +316,17 @@ fn a_some_that_would_come_back_as_none_is_an_error() {
     does_not_go(Some(Some(())), why);
     does_not_go(Some(New(New(None::<u8>))), why);
     does_not_go(Some(serde_json::Value::Null), why);
+    let raw = |text: &str| RawValue::from_string(text.into()).unwrap();
+    for value in
+        [Envelope::json("a", &Some(raw("null"))), Envelope::json("a", &[Some(raw(" null"))])]
+    {
+        assert!(value.unwrap_err().to_string().contains(why));
+    }
+    for text in ["1", "[null]", "\"null\""] {
+        assert_eq!(Envelope::json("a", &Some(raw(text))).unwrap().payload(), Some(text));
+    }
+    assert_eq!(Envelope::json("a", &raw("null")).unwrap().payload(), Some("null"));
+    comes_back(Some("null".to_string()));
     does_not_go([Named { it: Some(()) }], why);
     does_not_go(Each::New(Some(None::<u8>)), why);
     for value in [None, Some(None), Some(Some(1))].map(|it: Option<Option<u8>>| (it, [it])) {
@@ -1335,4 +1347,29 @@ fn debug_does_not_show_the_payload() {
         let text = format!("{envelope:?}");
         assert!(text.contains("payload_len: Some(8)") && !text.contains("secret"), "{text}");
     }
+}
+
+#[test]
+fn an_error_shows_a_text_on_one_line_and_no_more_of_it_than_a_subject_may_have() {
+    let long = "ä".repeat(1 << 19);
+    let error = Envelope::json(&long, &1).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("`{}…`: the subject is longer", "ä".repeat(100))),
+        "{error}"
+    );
+    for json in [
+        format!(r#"{{"subject":"{long}"}}"#),
+        format!(r#"{{"subject":"a","headers":{{"{long}":"1","{long}":"2"}}}}"#),
+    ] {
+        let error = Envelope::from_json(&json).unwrap_err().to_string();
+        assert!(error.len() < 400 && error.contains("ää…`"), "{error}");
+    }
+    let whole = "a".repeat(1024);
+    let error = Envelope::json(&format!("{}.", &whole[1..]), &1).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("`{}.`: ", &whole[1..])), "{error}");
+
+    let error = Envelope::from_json(r#"{"subject":"a\nb..\u001b[2J"}"#).unwrap_err().to_string();
+    assert!(error.contains(r"`a\nb..\u{1b}[2J`: the subject has two dots"), "{error}");
+    let error = Envelope::unstamped("a\nb").unwrap().with_raw_payload("?").unwrap_err().to_string();
+    assert!(error.starts_with(r"the payload for `a\nb` is not JSON"), "{error}");
 }

@@ -12,7 +12,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::json::{self, Base64, Bytes, InvalidJson};
+use super::json::{self, Base64, Bytes, InvalidJson, Quoted};
 use super::trace::TRACE_PARENT;
 use super::{Envelope, Headers, Payload, Timestamp, TraceParent};
 use crate::subject::Subject;
@@ -241,12 +241,13 @@ impl<'de> Visitor<'de> for FromObject {
                     continue; // whatever it is called, it is not set
                 }
                 let why = "an attribute has lower-case letters and digits in its name, no others";
-                return Err(A::Error::custom(format_args!("`{name}`: {why}")));
+                return Err(A::Error::custom(format_args!("{}: {why}", Quoted(&name))));
             }
-            let value = attribute(&name, value)
-                .map_err(|why| A::Error::custom(format_args!("the attribute `{name}` {why}")))?;
+            let value = attribute(&name, value).map_err(|why| {
+                A::Error::custom(format_args!("the attribute {} {why}", Quoted(&name)))
+            })?;
             attributes.insert_new(name, value).map_err(|name| {
-                A::Error::custom(format_args!("the attribute `{name}` is there twice"))
+                A::Error::custom(format_args!("the attribute {} is there twice", Quoted(&name)))
             })?;
         }
 
@@ -260,10 +261,13 @@ impl<'de> Visitor<'de> for FromObject {
             return Err(A::Error::custom(format_args!("the attribute `{name}` is missing")));
         }
         if *version != *"1.0" {
-            return Err(A::Error::custom(format_args!("`specversion` is `{version}`, not `1.0`")));
+            return Err(A::Error::custom(format_args!(
+                "`specversion` is {}, not `1.0`",
+                Quoted(&version)
+            )));
         }
         if let Err(invalid) = Subject::new(&subject) {
-            return Err(A::Error::custom(format_args!("`{subject}`: {invalid}")));
+            return Err(A::Error::custom(format_args!("{}: {invalid}", Quoted(&subject))));
         }
         if !is_uri_reference(&source) {
             return Err(A::Error::custom(InvalidCloudEvent::Source(source)));
@@ -284,6 +288,10 @@ impl<'de> Visitor<'de> for FromObject {
             let (trace, span) = plain.ids();
             (trace_id, span_id) = (trace.into(), span.into());
         }
+        let binary = binary.flatten();
+        if binary.is_some() {
+            data = data.filter(|data| data.get() != "null"); // not set, beside the other
+        }
         let content_type = attributes.get(CONTENT_TYPE);
         let is_text = |data: &RawValue| data.get().starts_with('"');
         if !is_json(content_type) && !data.as_deref().is_none_or(is_text) {
@@ -297,11 +305,10 @@ impl<'de> Visitor<'de> for FromObject {
         }
         attributes.retain_non_empty();
         let headers = attributes;
-        let payload = match (data, binary.flatten()) {
+        let payload = match (data, binary) {
             (None, None) => Payload::None,
             (Some(json), None) => Payload::Json(json),
             (None, Some(Base64(bytes))) => Payload::Bytes(bytes),
-            (Some(json), Some(Base64(bytes))) if json.get() == "null" => Payload::Bytes(bytes),
             _ => return Err(A::Error::custom("both `data` and `data_base64` are there")),
         };
         Ok(Read(Envelope { id, subject, time, source, trace_id, span_id, headers, payload }))
@@ -386,8 +393,9 @@ impl fmt::Display for InvalidCloudEvent {
             }
             Self::Source(source) => write!(
                 f,
-                "the source `{source}` is no URI reference: write it as in `/arena/1`, \
-                 with `%20` for a space"
+                "the source {} is no URI reference: write it as in `/arena/1`, \
+                 with `%20` for a space",
+                Quoted(source)
             ),
             Self::Trace => f.pad(
                 "the trace and span ids are not both in the form of the W3C, \
@@ -395,14 +403,15 @@ impl fmt::Display for InvalidCloudEvent {
             ),
             Self::Header(key) => write!(
                 f,
-                "the header `{key}` can be no attribute of a CloudEvent: it has other characters \
-                 than lower-case letters and digits, or a name that means something else"
+                "the header {} can be no attribute of a CloudEvent: it has other characters \
+                 than lower-case letters and digits, or a name that means something else",
+                Quoted(key)
             ),
             Self::Character(name) => {
-                write!(f, "the attribute `{name}` has a control character in it")
+                write!(f, "the attribute {} has a control character in it", Quoted(name))
             }
             Self::Data(content_type) => {
-                write!(f, "the data is no text, and `{content_type}` is not JSON")
+                write!(f, "the data is no text, and {} is not JSON", Quoted(content_type))
             }
         }
     }

@@ -11,7 +11,7 @@ use serde::ser::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::json::{DecodeError, InvalidEnvelope, InvalidPayload, is_bytes};
+use super::json::{DecodeError, InvalidEnvelope, InvalidPayload, Quoted, is_bytes};
 use super::{Envelope, Payload, exact};
 use crate::event::Event;
 use crate::subject::Subject;
@@ -187,7 +187,9 @@ impl EventError {
 impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Subject(subject) => write!(f, "no such event has the subject `{subject}`"),
+            Self::Subject(subject) => {
+                write!(f, "no such event has the subject {}", Quoted(subject))
+            }
             Self::Payload(error) => fmt::Display::fmt(error, f),
         }
     }

@@ -21,18 +21,30 @@ pub(super) fn to_raw(
 /// is `null` in JSON would come back as `None`: both are errors here.
 struct Exact<T> {
     of: T,
-    in_some: bool,
+    inside: Inside,
 }
+
+/// What it is directly inside of.
+#[derive(Clone, Copy, PartialEq)]
+enum Inside {
+    Anything,
+    Some,
+    /// The struct by which a `RawValue` inside of `Some` tells `serde_json` its text.
+    Raw,
+}
+
+/// The name of that struct.
+const RAW: &str = "$serde_json::private::RawValue";
 
 impl<T> Exact<T> {
     const fn new(of: T) -> Self {
-        Self { of, in_some: false }
+        Self { of, inside: Inside::Anything }
     }
 }
 
 impl<T: Serialize + ?Sized> Serialize for Exact<&T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.of.serialize(Exact { of: serializer, in_some: self.in_some })
+        self.of.serialize(Exact { of: serializer, inside: self.inside })
     }
 }
 
@@ -45,7 +57,7 @@ impl<S: Serializer> Exact<S> {
     }
 
     fn null(self) -> Result<S, S::Error> {
-        if !self.in_some {
+        if self.inside == Inside::Anything {
             return Ok(self.of);
         }
         Err(S::Error::custom("a `Some` of what is `null` in JSON would come back as `None`"))
@@ -100,7 +112,22 @@ impl<S: Serializer> Serializer for Exact<S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.of.serialize_some(&Exact { of: value, in_some: true })
+        self.of.serialize_some(&Exact { of: value, inside: Inside::Some })
+    }
+
+    fn serialize_str(self, value: &str) -> Result<S::Ok, S::Error> {
+        let is_null = self.inside == Inside::Raw && value == "null";
+        if is_null { self.null()? } else { self.of }.serialize_str(value)
+    }
+
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        let is_raw = self.inside == Inside::Some && name == RAW;
+        let inside = if is_raw { Inside::Raw } else { Inside::Anything };
+        self.of.serialize_struct(name, len).map(|of| Exact { of, inside })
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -108,7 +135,7 @@ impl<S: Serializer> Serializer for Exact<S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = Exact { of: value, in_some: self.in_some };
+        let value = Exact { of: value, inside: self.inside };
         self.of.serialize_newtype_struct(name, &value)
     }
 
@@ -135,7 +162,6 @@ impl<S: Serializer> Serializer for Exact<S> {
         serialize_u64(value: u64) -> S::Ok;
         serialize_u128(value: u128) -> S::Ok;
         serialize_char(value: char) -> S::Ok;
-        serialize_str(value: &str) -> S::Ok;
         serialize_bytes(value: &[u8]) -> S::Ok;
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str) -> S::Ok;
     }
@@ -148,7 +174,6 @@ impl<S: Serializer> Serializer for Exact<S> {
             name: &'static str, index: u32, variant: &'static str, len: usize
         ) -> SerializeTupleVariant;
         serialize_map(len: Option<usize>) -> SerializeMap;
-        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
         serialize_struct_variant(
             name: &'static str, index: u32, variant: &'static str, len: usize
         ) -> SerializeStructVariant;
@@ -174,7 +199,7 @@ macro_rules! elements {
                 $($key: $type,)?
                 value: &T,
             ) -> Result<(), C::Error> {
-                self.of.$method($($key,)? &Exact::new(value))
+                self.of.$method($($key,)? &Exact { of: value, inside: self.inside })
             })*
 
             $(fn $skip(&mut self, key: &'static str) -> Result<(), C::Error> {

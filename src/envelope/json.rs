@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{Envelope, Headers, Payload, Timestamp, exact, raw};
 use crate::error::InvalidSubject;
-use crate::subject::Subject;
+use crate::subject::{MAX_LEN, Subject};
 
 impl Envelope {
     /// An envelope with a new id, the time of now, and `payload` as JSON.
@@ -406,7 +406,7 @@ impl<'de> Visitor<'de> for FromObject {
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Envelope, A::Error> {
         let read = Read::deserialize(MapAccessDeserializer::new(members))?;
         if let Err(invalid) = Subject::new(&read.subject) {
-            return Err(A::Error::custom(format_args!("`{}`: {invalid}", read.subject)));
+            return Err(A::Error::custom(format_args!("{}: {invalid}", Quoted(&read.subject))));
         }
         let payload = match (read.payload, read.payload_base64) {
             (None, None) => Payload::None,
@@ -446,9 +446,9 @@ impl<'de> Visitor<'de> for FromTexts {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Headers, A::Error> {
         let mut headers = Headers::new();
         while let Some((key, value)) = members.next_entry::<Box<str>, Box<str>>()? {
-            headers
-                .insert_new(key, value)
-                .map_err(|key| A::Error::custom(format_args!("duplicate header `{key}`")))?;
+            headers.insert_new(key, value).map_err(|key| {
+                A::Error::custom(format_args!("duplicate header {}", Quoted(&key)))
+            })?;
         }
         Ok(headers)
     }
@@ -536,6 +536,25 @@ impl fmt::Display for Placed<'_> {
     }
 }
 
+/// A text of unknown origin in an error: on one line, and only its beginning if no subject may be as long.
+pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if self.0.len() > MAX_LEN { 100 } else { MAX_LEN };
+        let mut rest = self.0.chars();
+        f.write_char('`')?;
+        for c in rest.by_ref().take(most) {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        f.write_str(if rest.as_str().is_empty() { "`" } else { "…`" })
+    }
+}
+
 /// Why there is no envelope: the subject or the payload is not one.
 #[derive(Debug)]
 pub enum InvalidEnvelope {
@@ -548,7 +567,7 @@ pub enum InvalidEnvelope {
 impl fmt::Display for InvalidEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Subject(text, invalid) => write!(f, "`{text}`: {invalid}"),
+            Self::Subject(text, invalid) => write!(f, "{}: {invalid}", Quoted(text)),
             Self::Payload(invalid) => fmt::Display::fmt(invalid, f),
         }
     }
@@ -572,7 +591,8 @@ pub struct InvalidPayload {
 
 impl fmt::Display for InvalidPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload for `{}` is not JSON: {}", self.subject, Placed(&self.error))
+        let (subject, error) = (Quoted(&self.subject), Placed(&self.error));
+        write!(f, "the payload for {subject} is not JSON: {error}")
     }
 }
 
@@ -599,7 +619,8 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload of `{}` does not decode: {}", self.subject, Placed(&self.error))
+        let (subject, error) = (Quoted(&self.subject), Placed(&self.error));
+        write!(f, "the payload of {subject} does not decode: {error}")
     }
 }
 

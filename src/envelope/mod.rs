@@ -8,7 +8,6 @@ mod event;
 mod exact;
 mod headers;
 #[cfg(feature = "json")]
-#[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "json")]
 mod raw;
