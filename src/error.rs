@@ -129,7 +129,10 @@ pub struct TooManySubscribers;
 
 impl fmt::Display for TooManySubscribers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("every place for a gating subscriber is taken")
+        f.pad(
+            "every place for a gating subscriber is taken: drop one, make `S` larger, or do not gate, by \
+             `subscribe_lagging`",
+        )
     }
 }
 
@@ -158,7 +161,10 @@ pub struct TooManyWaiters;
 
 impl fmt::Display for TooManyWaiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("more tasks wait than there are places for wakers")
+        f.pad(
+            "more tasks wait than there are places for wakers: make `W` of the `Awaited`, or of the \
+             `Waiters`, larger",
+        )
     }
 }
 

@@ -62,9 +62,13 @@ impl fmt::Display for InvalidRequest {
         f.pad(match self {
             Self::NobodyExpected => "the request expects nobody: name at least one responder",
             Self::NoMinimum => "the request needs no answer: ask for at least one",
-            Self::MinimumTooHigh => "the request needs more answers than it expects responders",
-            Self::TooManyResponders => "the request expects more responders than there is room for",
-            Self::TooManyRequests => "too many requests are open",
+            Self::MinimumTooHigh => {
+                "the request needs more answers than it expects responders: name more, or ask for fewer"
+            },
+            Self::TooManyResponders => {
+                "the request expects more responders than there is room for: make `M` larger"
+            },
+            Self::TooManyRequests => "too many requests are open: cancel one, or make `R` larger",
         })
     }
 }

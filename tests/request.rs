@@ -400,6 +400,14 @@ fn what_went_wrong_is_said_for_every_answer() {
     assert_eq!(format!("{requests:?}"), "Requests { capacity: 1, len: 0, .. }");
     let invalid: Box<dyn core::error::Error> = InvalidRequest::NoMinimum.into();
     assert_eq!(invalid.to_string(), "the request needs no answer: ask for at least one");
+    for invalid in [
+        InvalidRequest::NobodyExpected,
+        InvalidRequest::MinimumTooHigh,
+        InvalidRequest::TooManyResponders,
+        InvalidRequest::TooManyRequests,
+    ] {
+        assert!(invalid.to_string().contains(": "), "{invalid}: it says what to do");
+    }
 }
 
 // ---- Any sequence, against lists ----------------------------------------------------------------

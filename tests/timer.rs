@@ -439,12 +439,15 @@ fn what_went_wrong_is_said_for_every_event() {
     let mut timers: Timers<Mute, 1> = Timers::new();
     let far = timers.after(u32::MAX, Mute).unwrap_err();
     assert_eq!(format!("{far:?}"), "TooFar(..)");
-    assert_eq!(far.to_string(), "the timer is more than `i32::MAX` ticks away");
+    assert_eq!(
+        far.to_string(),
+        "the timer is more than `i32::MAX` ticks away: schedule it in steps, or count coarser ticks"
+    );
     timers.after(1, Mute).unwrap();
     let full: Box<dyn core::error::Error> = timers.after(1, Mute).unwrap_err().into();
     assert_eq!(
         (format!("{full:?}").as_str(), full.to_string().as_str()),
-        ("Full(..)", "all timers are pending")
+        ("Full(..)", "all timers are pending: cancel one, or make `N` larger")
     );
     assert_eq!(format!("{timers:?}"), "Timers { capacity: 1, len: 1, paused: false, .. }");
 }

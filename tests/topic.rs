@@ -262,6 +262,10 @@ fn a_forgotten_subscriber_keeps_its_gate() {
     assert_eq!(topic.publish(3), Err(Full(3)));
     assert_eq!(topic.gate().map(|gate| gate.backlog), Some(2));
     assert_eq!(topic.subscribe().err(), Some(TooManySubscribers));
+    assert!(
+        TooManySubscribers.to_string().ends_with("by `subscribe_lagging`"),
+        "it says what to do"
+    );
 }
 
 #[test]

@@ -114,8 +114,10 @@ impl<E> fmt::Debug for Unscheduled<E> {
 impl<E> fmt::Display for Unscheduled<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Full(_) => "all timers are pending",
-            Self::TooFar(_) => "the timer is more than `i32::MAX` ticks away",
+            Self::Full(_) => "all timers are pending: cancel one, or make `N` larger",
+            Self::TooFar(_) => {
+                "the timer is more than `i32::MAX` ticks away: schedule it in steps, or count coarser ticks"
+            },
         })
     }
 }
