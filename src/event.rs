@@ -535,6 +535,28 @@ macro_rules! events {
     )+) => {
         $($crate::events! { @enum $name { $(#[$($outer)*])* $vis enum $name } $($variants)* })+
     };
+
+    // What is none of that, and why.
+    ($(#[$($outer:tt)*])* $vis:vis enum $name:ident < $($rest:tt)*) => {
+        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+            "the events `",
+            $crate::__private::core::stringify!($name),
+            "` have generic parameters, which `events!` does not take: name the types and lifetimes, or \
+             implement `Event` by hand"
+        ));
+    };
+    ($(#[$($outer:tt)*])* $vis:vis struct $name:ident $($rest:tt)*) => {
+        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+            "`",
+            $crate::__private::core::stringify!($name),
+            "` is a struct, and `events!` takes enums alone: put it in a variant, or implement `Event` by hand"
+        ));
+    };
+    () => {
+        $crate::__private::core::compile_error!(
+            "`events!` is empty: write an enum in it, as in `enum Input { #[subject = \"key\"] Key }`"
+        );
+    };
 }
 
 /// What the expansion of [`events!`](crate::events) names.
