@@ -1,6 +1,7 @@
 //! A bus has many publishers, whatever its policy.
-//~ E0080
-//~ a bus has many publishers, and `Single` is the policy of a `Lane`
+//~ E0277
+//~ `Single` is no overrun policy
+//~ a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy
 
 use tickbus::{Bus, Single};
 

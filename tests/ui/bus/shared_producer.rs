@@ -1,14 +1,14 @@
-//! A producer is shared only if its events are.
+//! A producer is shared only if its events may go to another thread.
 //~ E0277
-//~ `Cell<u8>` cannot be shared between threads safely
+//~ `Rc<u8>` cannot be sent between threads safely
 //~ required because it appears within the type `Producer<
 
-use std::cell::Cell;
+use std::rc::Rc;
 
 use tickbus::Producer;
 
 fn sync<T: Sync>() {}
 
 fn main() {
-    sync::<Producer<'static, Cell<u8>>>();
+    sync::<Producer<'static, Rc<u8>>>();
 }
