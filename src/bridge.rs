@@ -334,7 +334,7 @@ impl<X> Default for Bridged<X> {
 }
 
 /// Where a [`BridgeOut`] takes events from: a [`Source`], such as a [`Consumer`](crate::Consumer), or the
-/// [`Subscriber`] of a topic.
+/// [`Subscriber`] of a topic or a feed. Those of an [`Awaited`](crate::Awaited) will do as well.
 ///
 /// This trait is sealed: what it has is not for use outside.
 ///

@@ -306,7 +306,8 @@ impl<E: Copy> Cells<E> {
 
 #[cfg(all(test, not(tickbus_loom)))]
 mod tests {
-    use super::*;
+    use super::{COMES_AGAIN, Cells, HALF, NEXT, is_one_generation};
+    use crate::sync::{Acquire, Relaxed, Word};
 
     /// A reader that is interrupted in the middle, until the generation is the same again. (With 64 bits that takes
     /// longer than there are computers.)
