@@ -13,7 +13,7 @@ use tickbus::{
     Dispatch, Drain, DrainMut, DropNewest, DropOldest, Feed, Fired, Flow, Full, GatedTopic, Gating,
     Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern, InvalidRequest, InvalidSubject,
     Lagged, Lane, Latest, Listeners, Many, MissedTickBehavior, NextEvent, Overrun, Pattern,
-    Producer, PublishWait, Publisher, Ready, Reject, Report, RequestId, Requests, Selective,
+    Producer, PublishWait, Publisher, Queue, Ready, Reject, Report, RequestId, Requests, Selective,
     Single, Stats, Subject, Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers,
     TooManyWaiters, Topic, TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
 };
@@ -39,6 +39,23 @@ fn with<P: Overrun + 'static>() {
     send_and_sync::<Ready<'static, 'static, Event, P>>();
     send::<PublishWait<'static, Event, &'static Bus<Event, 2, P>>>();
     send_and_sync::<PublishWait<'static, u8, &'static Bus<u8, 2, P>>>();
+}
+
+/// Whatever the queue, known or not, and whatever the events.
+fn unpinned<E: 'static, P: Queue + 'static>() {
+    fn unpinned<T: Unpin>() {}
+    unpinned::<Consumer<'static, E, P>>();
+    unpinned::<Drain<'static, 'static, E, P>>();
+    unpinned::<AwaitedConsumer<'static, E, P>>();
+    unpinned::<AwaitedDrain<'static, 'static, E, P>>();
+    unpinned::<NextEvent<'static, 'static, E, P>>();
+    unpinned::<Ready<'static, 'static, E, P>>();
+}
+
+#[test]
+fn what_reads_is_never_pinned() {
+    unpinned::<core::marker::PhantomPinned, Reject>();
+    unpinned::<core::marker::PhantomPinned, Single>();
 }
 
 #[test]

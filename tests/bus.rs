@@ -651,6 +651,36 @@ fn when_one_event_panics_as_the_bus_is_dropped_the_others_are_dropped_all_the_sa
     }
 }
 
+#[test]
+fn when_one_event_panics_as_the_lane_is_dropped_the_others_are_dropped_all_the_same() {
+    for bomb in 0..4 {
+        let log = Log::default();
+        let lane: Lane<Counted, 4> = Lane::new();
+        for number in 0..4 {
+            let event = if number == bomb { log.bomb(number) } else { log.event(number) };
+            assert!(lane.publish(event).is_ok());
+        }
+        assert!(panics(|| drop(lane)), "the panic is passed on");
+        assert_eq!(log.take_sorted(), [0, 1, 2, 3], "bomb {bomb}");
+    }
+}
+
+#[test]
+fn a_drained_event_of_a_lane_that_panics_is_gone_and_the_rest_stays() {
+    let log = Log::default();
+    let lane: Lane<Counted, 4> = Lane::new();
+    assert!(lane.publish(log.bomb(0)).is_ok());
+    assert!(lane.publish(log.event(1)).is_ok());
+    assert!(lane.publish(log.event(2)).is_ok());
+    let mut consumer = lane.consumer().unwrap();
+    assert!(panics(|| consumer.drain().for_each(drop)));
+    assert_eq!((log.take(), consumer.backlog()), (vec![0], 2));
+    assert!(panics(|| consumer.drain().for_each(|event| assert!(event.number == 9, "a handler"))));
+    assert_eq!((log.take(), consumer.backlog()), (vec![1], 1));
+    conserved(lane.stats());
+    assert_eq!(consumer.drain().next().map(|event| event.number), Some(2));
+}
+
 fn a_drained_event_panics<P: Overrun>() {
     for exclusive in [false, true] {
         for internal in [false, true] {
@@ -789,6 +819,23 @@ fn found_by_a_drain<P: Overrun>() {
     bus.publish_batch_mut(&[1, 2, 3]).unwrap();
     bus.drain_mut().for_each(drop);
     assert_eq!(bus.stats().high_water, 3, "nor here");
+}
+
+#[test]
+fn a_drain_of_a_lane_marks_what_it_finds() {
+    let lane: Lane<u32, 4> = Lane::new();
+    let mut producer = lane.producer().unwrap();
+    let mut consumer = lane.consumer().unwrap();
+    producer.publish_batch(&[1, 2]).unwrap();
+    consumer.drain().for_each(drop);
+    assert_eq!(lane.stats().high_water, 2, "a reading finds none");
+    producer.publish_batch(&[1, 2, 3]).unwrap();
+    let mut drain = consumer.drain();
+    drain.next();
+    producer.publish_batch(&[4, 5]).unwrap();
+    assert_eq!(lane.stats().high_water, 4, "full now");
+    drain.for_each(drop);
+    assert_eq!(lane.stats().high_water, 4, "was full once");
 }
 
 #[test]

@@ -306,8 +306,10 @@ impl<E: Copy> Cells<E> {
 
 #[cfg(all(test, not(tickbus_loom)))]
 mod tests {
-    use super::{COMES_AGAIN, Cells, HALF, NEXT, is_one_generation};
-    use crate::sync::{Acquire, Relaxed, Word};
+    #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
+    use super::{Acquire, Relaxed, is_one_generation};
+    use super::{Cells, HALF, NEXT};
+    use crate::sync::Word;
 
     /// A reader that is interrupted in the middle, until the generation is the same again. (With 64 bits that takes
     /// longer than there are computers.)

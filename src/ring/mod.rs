@@ -192,7 +192,7 @@ impl Tally {
 }
 
 /// The reading side of a ring, without the ring's `N` and its lifetime, so that a handle is covariant in its
-/// own.
+/// own. It is a pointer, so it may always be moved.
 ///
 /// # Safety
 ///
@@ -201,7 +201,7 @@ impl Tally {
 /// Its methods are unsafe: the ring must be alive, and this reader must be the one that has claimed its
 /// consumer. A span must come from [`freeze`](Self::freeze) of this reader, with nothing taken since by
 /// another span. [`Side`] guarantees the first two, the spans' owners the third: see [`Span`].
-pub(crate) unsafe trait Read {
+pub(crate) unsafe trait Read: Unpin {
     /// What is taken.
     type Event;
 

@@ -243,11 +243,19 @@ impl State {
         section(|| self.commit_step(places, cell));
     }
 
+    /// Whether the event at the head is before `end`. Never if no event waits, however many have been published
+    /// since `end` was the tail, also when a comparison of the two positions would be wrong.
+    #[inline(always)]
+    fn is_waiting(&self, head: Word, end: Word) -> bool {
+        let tail = self.tail.load(Relaxed);
+        tail.wrapping_sub(head) > tail.wrapping_sub(end)
+    }
+
     /// The cell of the oldest event, in exchange for the spare one. `None`: nothing waits before `end`.
     #[inline(always)]
     fn exchange_step(&self, places: Places, spare: usize, end: Word) -> Option<usize> {
         let head = self.head.load(Relaxed);
-        if !before(head, end) {
+        if !self.is_waiting(head, end) {
             return None;
         }
         self.head.store(head.wrapping_add(1), Relaxed);
@@ -350,12 +358,13 @@ impl<'a, E> Core<'a, E> {
     fn take_step(self, end: Word) -> Option<E> {
         let state = self.state();
         let head = state.head.load(Relaxed);
-        if !before(head, end) {
+        if !state.is_waiting(head, end) {
             return None;
         }
         state.head.store(head.wrapping_add(1), Relaxed);
         Tally::add(&state.taken, 1);
-        // SAFETY: what is before `end` is in, and the head has moved past it, so it is read once.
+        // SAFETY: the head is before the tail, says `is_waiting`, so its event is in; and the head has moved past
+        // it, so it is read once.
         Some(unsafe { self.cell_at(head).read() })
     }
 
@@ -421,7 +430,9 @@ impl<'a, E> Core<'a, E> {
     #[inline]
     fn left<P: Policy>(self, span: &Span) -> usize {
         let head = if P::EVICTS { self.state().head.load(Relaxed) } else { span.head };
-        if before(head, span.end) { span.end.wrapping_sub(head) as usize } else { 0 }
+        let left = if before(head, span.end) { span.end.wrapping_sub(head) } else { 0 };
+        // No more than there are slots, also when a drain has been lapped by half of all positions.
+        left.min(self.slots()) as usize
     }
 
     #[inline]
@@ -648,6 +659,15 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
             *word.get_mut() = start;
         }
         ring
+    }
+
+    /// As if so many events had been published and displaced; a multiple of `N`.
+    #[cfg(all(test, not(tickbus_loom)))]
+    fn pass(&self, events: Word) {
+        let State { tail, head, alloc, .. } = &self.state;
+        for word in [tail, head, alloc] {
+            word.fetch_add(events, Relaxed);
+        }
     }
 
     #[inline(always)]
@@ -895,5 +915,53 @@ unsafe impl<E, P: Policy> Read for Raw<E, P> {
     unsafe fn release(&mut self) {
         // SAFETY: says the caller.
         unsafe { self.core() }.release_consumer();
+    }
+}
+
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests {
+    extern crate alloc;
+
+    use alloc::rc::Rc;
+
+    use super::Ring;
+    use crate::DropOldest;
+    use crate::sync::Word;
+
+    /// A drain that is lapped by however many events hands out none that is not there.
+    #[test]
+    fn a_drain_that_is_lapped_by_half_the_range_ends() {
+        fn check<const WORDS: usize>() {
+            let half = Word::MAX / 2 + 1;
+            for events in [4, 8, half - 4, half, half + 4, half + 8, Word::MAX - 7, Word::MAX - 3] {
+                let token = Rc::new(());
+                let ring = Ring::<(Rc<()>, [usize; WORDS]), 4, DropOldest>::new();
+                let publish =
+                    || ring.publish((Rc::clone(&token), [0; WORDS])).map_err(drop).unwrap();
+                (0..4).for_each(|_| drop(publish()));
+                let mut side = ring.reader().unwrap();
+                let mut span = side.freeze();
+                ring.pass(events);
+                side.shorten(&mut span, 1000);
+                let taken = side.take_most(&mut span, 5, drop);
+                assert!(taken <= 4, "{taken} of 4 after {events}");
+                assert_eq!(Rc::strong_count(&token), 5 - taken, "after {events}");
+                assert_eq!(side.counts().pending, 4 - taken);
+                // The next one finds what is there.
+                let mut span = side.freeze();
+                assert_eq!(side.take_most(&mut span, 5, drop), 4 - taken);
+                #[cfg(feature = "alloc")]
+                {
+                    (0..4).for_each(|_| drop(publish()));
+                    let mut span = side.freeze();
+                    ring.pass(events);
+                    let mut into = alloc::vec::Vec::new();
+                    let taken = side.append(&mut span, &mut into);
+                    assert_eq!((taken, Rc::strong_count(&token)), (into.len(), 5));
+                }
+            }
+        }
+        check::<0>();
+        check::<20>();
     }
 }

@@ -8,7 +8,7 @@
 //! | field | written by | read by | orderings, and what they pair |
 //! |---|---|---|---|
 //! | `Front::tail` | publisher | all | Release → Acquire: the events before it are in |
-//! | `Front::claimed` | publishers | publishers | Release → Acquire: what the last publisher did. Refusals are read-modify-writes, so they continue the release sequence |
+//! | `Front::publisher` | publishers | publishers | Release → Acquire: what the last publisher did |
 //! | `Back::taken` | consumer | all | Release → Acquire: the events before it are out |
 //! | `Back::consumer` | consumers | consumers | Release → Acquire: what the last consumer did |
 //! | counters | their owner | all | Relaxed: each is right by itself |
@@ -24,12 +24,6 @@ use super::cell::move_all;
 use super::{Counts, Read, Side, Span, Tally};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
-/// In `Front::claimed`: a writer is alive.
-const CLAIMED: Word = 1;
-
-/// In `Front::claimed`: one event met a writer, and was refused.
-const MET: Word = 2;
-
 /// How many events move out before their cells are free for the publisher.
 #[cfg(any(feature = "alloc", tickbus_loom))]
 const CHUNK: usize = 64;
@@ -42,8 +36,10 @@ struct Front {
     tail: AtomicWord,
     /// Events of the writer that found no room.
     refused: AtomicWord,
-    /// Whether there is a writer, and how many events met it.
-    claimed: AtomicWord,
+    /// Whether the publisher is claimed.
+    publisher: AtomicWord,
+    /// Events that met a writer, and were refused. Every context may count here.
+    met: AtomicWord,
 }
 
 /// What the consumer writes.
@@ -90,7 +86,8 @@ impl<E, const N: usize> Ring<E, N> {
             front: CachePadded(Front {
                 tail: AtomicWord::new(0),
                 refused: AtomicWord::new(0),
-                claimed: AtomicWord::new(0),
+                publisher: AtomicWord::new(0),
+                met: AtomicWord::new(0),
             }),
             back: CachePadded(Back {
                 taken: AtomicWord::new(0),
@@ -108,7 +105,8 @@ impl<E, const N: usize> Ring<E, N> {
             front: CachePadded(Front {
                 tail: AtomicWord::new(0),
                 refused: AtomicWord::new(0),
-                claimed: AtomicWord::new(0),
+                publisher: AtomicWord::new(0),
+                met: AtomicWord::new(0),
             }),
             back: CachePadded(Back {
                 taken: AtomicWord::new(0),
@@ -152,7 +150,7 @@ impl<E, const N: usize> Ring<E, N> {
     /// Counts an event that met a writer.
     #[cold]
     pub(crate) fn turn_away(&self) {
-        self.0.front.0.claimed.fetch_add(MET, Relaxed);
+        self.0.front.0.met.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn pending(&self) -> usize {
@@ -182,21 +180,13 @@ impl<E> Body<[Cell<E>]> {
     }
 
     fn writer(&self) -> Option<Writer<'_, E>> {
-        let claimed = &self.front.0.claimed;
-        let mut found = claimed.load(Relaxed);
-        while found & CLAIMED == 0 {
-            // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
-            match claimed.compare_exchange(found, found | CLAIMED, Acquire, Relaxed) {
-                Ok(_) => {
-                    let tail = self.front.0.tail.load(Relaxed);
-                    // Acquire: pairs with the Release of the takes; the events before are out.
-                    let head = self.back.0.taken.load(Acquire);
-                    return Some(Writer { ring: self, tail, head, alone: PhantomData });
-                }
-                Err(now) => found = now,
-            }
-        }
-        None
+        let Self { front, back, .. } = self;
+        // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
+        front.0.publisher.compare_exchange(0, 1, Acquire, Relaxed).ok()?;
+        let tail = front.0.tail.load(Relaxed);
+        // Acquire: pairs with the Release of the takes; the events before are out.
+        let head = back.0.taken.load(Acquire);
+        Some(Writer { ring: self, tail, head, alone: PhantomData })
     }
 
     /// The head before the tail, which is never behind it then.
@@ -214,7 +204,7 @@ impl<E> Body<[Cell<E>]> {
 
     fn refused(&self) -> Word {
         let front = &self.front.0;
-        front.refused.load(Relaxed).wrapping_add(front.claimed.load(Relaxed) / MET)
+        front.refused.load(Relaxed).wrapping_add(front.met.load(Relaxed))
     }
 
     fn counts(&self) -> Counts {
@@ -351,8 +341,8 @@ impl<E> Writer<'_, E> {
 
 impl<E> Drop for Writer<'_, E> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `writer`. Takes the bit off and leaves the count.
-        self.ring.front.0.claimed.fetch_add(CLAIMED.wrapping_neg(), Release);
+        // Release: pairs with the Acquire in `writer`.
+        self.ring.front.0.publisher.store(0, Release);
     }
 }
 
@@ -507,5 +497,29 @@ unsafe impl<E> Read for Reader<E> {
         // Release: pairs with the Acquire in `Ring::reader`.
         // SAFETY: says the caller.
         unsafe { self.ring() }.back.0.consumer.store(0, Release);
+    }
+}
+
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests {
+    use super::{Ring, Word};
+
+    /// What met a publisher is counted to the end of the range, as everything else is.
+    #[test]
+    fn events_that_met_a_publisher_are_counted_to_the_end_of_the_range() {
+        for before in [0, Word::MAX / 2, Word::MAX - 1] {
+            let mut ring = Ring::<u8, 2>::new();
+            *ring.0.front.0.met.get_mut() = before;
+            *ring.0.back.0.tally.told.get_mut() = before;
+            let mut side = ring.reader().unwrap();
+            assert_eq!(side.counts().turned_away, before as usize);
+            let publisher = ring.writer();
+            assert!(publisher.is_some() && ring.writer().is_none());
+            ring.turn_away();
+            assert_eq!(side.counts().turned_away, before as usize + 1);
+            assert_eq!(side.account(), (0, 1), "a tick tells it");
+            drop(publisher);
+            assert!(ring.writer().is_some(), "given back after {before} refusals");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::{Claimed, Full, Single};
 /// [missed](crate::Lagged) and goes on with the oldest one kept.
 ///
 /// `N` is a power of two and at least 2. A new feed is all zeros, so a `static` one lies in `.bss`. It
-/// takes three words beside its events; a subscriber takes nothing on it.
+/// takes four words beside its events; a subscriber takes nothing on it.
 ///
 /// # Interrupts, progress
 ///

@@ -12,19 +12,14 @@
 //! |---|---|---|
 //! | `Ring::writing` | the publisher | with the fences: the parts |
 //! | `Ring::published` | the publisher | Release → Acquire in `end`: the events are in; `publisher` |
-//! | `Ring::claimed` | publishers | Release → Acquire: the next one goes on where the last one stopped. Refusals between them are read-modify-writes, so they continue the release sequence |
+//! | `Ring::claimed` | publishers | Release → Acquire: the next one goes on where the last one stopped |
+//! | `Ring::refused` | all | Relaxed: right by itself |
 
 use core::mem::MaybeUninit;
 
 use super::{Shelf, before, hand_out};
 use crate::ring::parts::Parts;
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word, fence};
-
-/// In `Ring::claimed`: a writer is alive.
-const CLAIMED: Word = 1;
-
-/// In `Ring::claimed`: one event was refused.
-const REFUSED: Word = 2;
 
 /// One event, and nothing else.
 #[derive(Debug)]
@@ -43,9 +38,10 @@ struct Ends {
 #[derive(Debug)]
 pub(crate) struct Ring<S: ?Sized> {
     ends: CachePadded<Ends>,
-    /// Whether there is a publisher, and how many events were refused because of that: `CLAIMED`, and
-    /// `REFUSED` for each.
+    /// Whether there is a publisher.
     claimed: AtomicWord,
+    /// Events that were refused because of that.
+    refused: AtomicWord,
     slots: S,
 }
 
@@ -68,6 +64,7 @@ impl<E: Copy, const N: usize> Alone<E, N> {
         Self(Ring {
             ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
             claimed: AtomicWord::new(0),
+            refused: AtomicWord::new(0),
             slots: [const { Slot(Parts::new()) }; N],
         })
     }
@@ -78,6 +75,7 @@ impl<E: Copy, const N: usize> Alone<E, N> {
         Self(Ring {
             ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
             claimed: AtomicWord::new(0),
+            refused: AtomicWord::new(0),
             slots: core::array::from_fn(|_| Slot(Parts::new())),
         })
     }
@@ -139,26 +137,20 @@ impl<E: Copy> Ring<[Slot<E>]> {
 
     /// The right to publish, unless a writer has it.
     pub(crate) fn writer(&self) -> Option<Writer<'_, E>> {
-        let mut found = self.claimed.load(Relaxed);
-        while found & CLAIMED == 0 {
-            // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
-            match self.claimed.compare_exchange(found, found | CLAIMED, Acquire, Relaxed) {
-                Ok(_) => return Some(Writer { ring: self }),
-                Err(now) => found = now,
-            }
-        }
-        None
+        // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
+        self.claimed.compare_exchange(0, 1, Acquire, Relaxed).ok()?;
+        Some(Writer { ring: self })
     }
 
     /// Counts an event that met a writer.
     #[cold]
     pub(crate) fn refuse(&self) {
-        self.claimed.fetch_add(REFUSED, Relaxed);
+        self.refused.fetch_add(1, Relaxed);
     }
 
-    /// How many events met a writer. Has one bit less than a word.
+    /// How many events met a writer.
     pub(crate) fn refused(&self) -> Word {
-        self.claimed.load(Relaxed) / REFUSED
+        self.refused.load(Relaxed)
     }
 }
 
@@ -189,8 +181,8 @@ impl<E: Copy> Writer<'_, E> {
 
 impl<E: Copy> Drop for Writer<'_, E> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `Ring::writer`. Takes the bit off and leaves the count.
-        self.ring.claimed.fetch_add(CLAIMED.wrapping_neg(), Release);
+        // Release: pairs with the Acquire in `Ring::writer`.
+        self.ring.claimed.store(0, Release);
     }
 }
 
@@ -257,5 +249,26 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
     fn overwritten(&self, position: Word) -> Word {
         let oldest = self.writing().wrapping_sub(self.span());
         if before(position, oldest) { oldest.wrapping_sub(position) } else { 0 }
+    }
+}
+
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests {
+    use super::{Alone, Word};
+
+    /// What met a publisher is counted to the end of the range, as everything else is.
+    #[test]
+    fn events_that_met_a_publisher_are_counted_to_the_end_of_the_range() {
+        for before in [0, Word::MAX / 2, Word::MAX - 1] {
+            let mut feed = Alone::<u8, 2>::new();
+            *feed.0.refused.get_mut() = before;
+            let ring = feed.ring();
+            let publisher = ring.writer();
+            assert!(publisher.is_some() && ring.writer().is_none());
+            ring.refuse();
+            assert_eq!(ring.refused(), before + 1);
+            drop(publisher);
+            assert!(ring.writer().is_some(), "given back after {before} refusals");
+        }
     }
 }

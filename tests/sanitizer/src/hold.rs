@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use tickbus::{Dispatch, Event as _, Full, Hold, Listeners};
+use tickbus::{Dispatch, Full, Hold, Listeners};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use tickbus::{
-    Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Producer, Reject, Stats,
+    Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Producer, Queue, Reject, Stats,
 };
 
 use crate::event::Pair;
@@ -113,7 +113,7 @@ impl Seen {
     }
 
     /// Takes some, in one of the ways there are.
-    fn take<E: Sample, P: Overrun>(&mut self, consumer: &mut Consumer<'_, E, P>) {
+    fn take<E: Sample, P: Queue>(&mut self, consumer: &mut Consumer<'_, E, P>) {
         self.turn += 1;
         match self.turn % 5 {
             0 => consumer.drain().take(1).for_each(|event| self.check(&event)),
@@ -153,7 +153,7 @@ impl Claimed {
         Self(UnsafeCell::new(Seen { count: 0, next: [0; 2], gaps, turn: 0 }))
     }
 
-    fn with<E, P: Overrun>(
+    fn with<E, P: Queue>(
         &self,
         consumer: &mut Consumer<'_, E, P>,
         action: impl FnOnce(&mut Seen, &mut Consumer<'_, E, P>),
@@ -166,14 +166,14 @@ impl Claimed {
 }
 
 /// Claims, takes and gives back, until nobody publishes.
-fn consume<'a, E: Sample + 'a, P: Overrun>(
+fn consume<'a, E: Sample + 'a, P: Queue>(
     seen: &Claimed,
     publishing: &AtomicUsize,
     hands_over: bool,
-    claim: impl Fn() -> Option<Consumer<'a, E, P>>,
+    claim: impl Fn() -> Result<Consumer<'a, E, P>, tickbus::Claimed>,
 ) {
     while publishing.load(Relaxed) > 0 {
-        let Some(mut consumer) = claim() else {
+        let Ok(mut consumer) = claim() else {
             thread::yield_now();
             continue;
         };
@@ -191,9 +191,9 @@ fn consume<'a, E: Sample + 'a, P: Overrun>(
 
 /// Takes what is left when all threads are joined. Returns how many events there were in all.
 /// `published` has how many each publisher had.
-fn finish<E: Sample, P: Overrun>(
+fn finish<E: Sample, P: Queue>(
     seen: &Claimed,
-    consumer: Option<Consumer<'_, E, P>>,
+    consumer: Result<Consumer<'_, E, P>, tickbus::Claimed>,
     published: [usize; 2],
 ) -> usize {
     let mut consumer = consumer.expect("all consumers are given back");
@@ -305,12 +305,57 @@ fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     assert!(producer.publish(E::new(0, 0)).is_ok(), "there is room; dropped with the lane");
 }
 
+/// Two threads that publish without a handle, or claim the producer for a few events: who meets the other comes
+/// again. One consumer, or two threads that hand it to each other.
+fn a_lane_for_all<E: Sample, const N: usize>(events: usize, hands_over: bool) {
+    let lane: Lane<E, N> = Lane::new();
+    let seen = Claimed::new(false);
+    let publishing = AtomicUsize::new(2);
+    let mut left_out = [0; 2];
+    let [of_first, of_second] = &mut left_out;
+
+    let publish = |publisher: usize| {
+        let mut turn = publisher;
+        let left_out = publish_all(events, 1, true, |number, _| {
+            turn += 1;
+            let event = E::new(publisher, number);
+            if turn % 3 > 0 {
+                return usize::from(lane.publish(event).is_ok());
+            }
+            loop {
+                if let Ok(mut producer) = lane.producer() {
+                    break usize::from(producer.publish(event).is_ok());
+                }
+                thread::yield_now();
+            }
+        });
+        publishing.fetch_sub(1, Relaxed);
+        left_out
+    };
+    let mut first = || *of_first = publish(0);
+    let mut second = || *of_second = publish(1);
+    let mut here = || consume(&seen, &publishing, hands_over, || lane.consumer());
+    let mut there = here;
+    let mut jobs: Vec<Job<'_>> = vec![&mut first, &mut second, &mut here];
+    if hands_over {
+        jobs.push(&mut there);
+    }
+    together(&mut jobs);
+
+    let handled = finish(&seen, lane.consumer(), [events; 2]);
+    let stats = lane.stats();
+    conserved(stats, handled, 2 * events);
+    assert_eq!((stats.refused, stats.dropped()), (left_out[0] + left_out[1], 0), "{stats:?}");
+    assert!(lane.publish(E::new(0, 0)).is_ok(), "there is room; dropped with the lane");
+}
+
 fn with_room<E: Sample, const N: usize>(events: usize) {
     for hands_over in [false, true] {
         a_bus::<E, N, Reject>(events, true, hands_over);
         a_bus::<E, N, DropOldest>(events, false, hands_over);
         a_bus::<E, N, DropNewest>(events, false, hands_over);
         a_lane::<E, N>(events, hands_over);
+        a_lane_for_all::<E, N>(events, hands_over);
     }
 }
 
@@ -324,5 +369,5 @@ fn with<E: Sample>(events: usize) {
 pub(crate) fn run(events: usize) -> usize {
     with::<Pair>(events);
     with::<Box<Pair>>(events);
-    48
+    60
 }
