@@ -307,9 +307,10 @@ impl<E: Copy> Cells<E> {
 #[cfg(all(test, not(tickbus_loom)))]
 mod tests {
     #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
+    use super::{Acquire, Relaxed, Word, is_one_generation};
+    #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
     use super::{Acquire, Relaxed, is_one_generation};
     use super::{Cells, HALF, NEXT};
-    use crate::sync::Word;
 
     /// A reader that is interrupted in the middle, until the generation is the same again. (With 64 bits that takes
     /// longer than there are computers.)
