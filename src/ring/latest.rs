@@ -308,8 +308,6 @@ impl<E: Copy> Cells<E> {
 mod tests {
     #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
     use super::{Acquire, Relaxed, Word, is_one_generation};
-    #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
-    use super::{Acquire, Relaxed, is_one_generation};
     use super::{Cells, HALF, NEXT};
 
     /// A reader that is interrupted in the middle, until the generation is the same again. (With 64 bits that takes
