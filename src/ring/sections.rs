@@ -924,9 +924,15 @@ mod tests {
 
     use alloc::rc::Rc;
 
-    use super::Ring;
-    use crate::DropOldest;
+    use super::{Cell, Policy, Ring};
     use crate::sync::Word;
+
+    struct Displacing;
+
+    impl Policy for Displacing {
+        const EVICTS: bool = true;
+        type Spare<E> = [Cell<E>; 1];
+    }
 
     /// A drain that is lapped by however many events hands out none that is not there.
     #[test]
@@ -935,7 +941,7 @@ mod tests {
             let half = Word::MAX / 2 + 1;
             for events in [4, 8, half - 4, half, half + 4, half + 8, Word::MAX - 7, Word::MAX - 3] {
                 let token = Rc::new(());
-                let ring = Ring::<(Rc<()>, [usize; WORDS]), 4, DropOldest>::new();
+                let ring = Ring::<(Rc<()>, [usize; WORDS]), 4, Displacing>::new();
                 let publish =
                     || ring.publish((Rc::clone(&token), [0; WORDS])).map_err(drop).unwrap();
                 (0..4).for_each(|_| drop(publish()));
