@@ -6,7 +6,6 @@
 #![cfg(not(any(miri, tickbus_loom)))]
 
 use core::fmt::Write;
-use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -203,7 +202,7 @@ fn table(kinds: usize, lines: Lines) -> String {
 }
 
 #[test]
-fn a_thousand_kinds_and_lines_compile_and_soon() {
+fn a_thousand_kinds_and_lines_compile() {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kinds-sources");
     fs::create_dir_all(&root).unwrap();
     let tables = [
@@ -233,9 +232,8 @@ fn a_thousand_kinds_and_lines_compile_and_soon() {
         (0..3).map(|_| once()).min().unwrap()
     };
     let [few, subjects, patterns] = cases.each_ref().map(time);
+    // What guards against a blow-up is the lint of the programs, which counts steps; times are for the reader.
     println!("10 kinds: {few:?}; 1000: {subjects:?}, by patterns {patterns:?}");
-    let most = few * 30 + Duration::from_millis(500);
-    assert!(subjects < most && patterns < most, "{few:?}, {subjects:?}, {patterns:?}");
 }
 
 // ---- The runner itself: it must be able to fail -------------------------------------------------
