@@ -277,6 +277,14 @@ impl<'a, E> Core<'a, E> {
     /// Whether events move inside of a section.
     const SMALL: bool = size_of::<E>() <= SMALL_EVENT;
 
+    /// The same, where a take moves events in a section as well: no more than two words, so that it is short.
+    const SMALL_AND_DISPLACED: bool = Self::SMALL && size_of::<E>() <= 8;
+
+    #[inline(always)]
+    const fn is_small<P: Policy>() -> bool {
+        if P::EVICTS { Self::SMALL_AND_DISPLACED } else { Self::SMALL }
+    }
+
     #[inline(always)]
     fn state(self) -> &'a State {
         // SAFETY: the ring begins with its state, and is borrowed for `'a`.
@@ -309,8 +317,8 @@ impl<'a, E> Core<'a, E> {
 
     /// The cell in which the event of a committed position lies.
     #[inline(always)]
-    fn cell_at(self, position: Word) -> &'a Cell<E> {
-        let cell = if Self::SMALL {
+    fn cell_at<P: Policy>(self, position: Word) -> &'a Cell<E> {
+        let cell = if Self::is_small::<P>() {
             self.index(position)
         } else {
             // SAFETY: the ring is borrowed.
@@ -355,7 +363,7 @@ impl<'a, E> Core<'a, E> {
 
     /// Takes a small event that may be displaced. `None`: nothing waits before `end`.
     #[inline(always)]
-    fn take_step(self, end: Word) -> Option<E> {
+    fn take_step<P: Policy>(self, end: Word) -> Option<E> {
         let state = self.state();
         let head = state.head.load(Relaxed);
         if !state.is_waiting(head, end) {
@@ -365,7 +373,7 @@ impl<'a, E> Core<'a, E> {
         Tally::add(&state.taken, 1);
         // SAFETY: the head is before the tail, says `is_waiting`, so its event is in; and the head has moved past
         // it, so it is read once.
-        Some(unsafe { self.cell_at(head).read() })
+        Some(unsafe { self.cell_at::<P>(head).read() })
     }
 
     // ---- The publishing side -----------------------------------------------------------------------
@@ -389,7 +397,7 @@ impl<'a, E> Core<'a, E> {
 
     #[inline]
     fn publish<P: Policy>(self, event: E) -> Result<Option<E>, E> {
-        if Self::SMALL {
+        if Self::is_small::<P>() {
             return section(|| self.put_step::<P>(event));
         }
         let Self { places, .. } = self;
@@ -447,10 +455,10 @@ impl<'a, E> Core<'a, E> {
     ///
     /// `head` is the head and before the end of a span.
     #[inline(always)]
-    unsafe fn take_at(self, head: Word) -> E {
+    unsafe fn take_at<P: Policy>(self, head: Word) -> E {
         // SAFETY: what is before the end of a span is in, nothing displaces it, and moving the head makes this
         // the last read.
-        let event = unsafe { self.cell_at(head).read() };
+        let event = unsafe { self.cell_at::<P>(head).read() };
         // Release: pairs with the Acquire in `put_step` and `claim_step`; the event is out.
         self.state().head.store(head.wrapping_add(1), Release);
         event
@@ -478,8 +486,8 @@ impl<'a, E> Core<'a, E> {
 
     #[inline]
     fn take<P: Policy>(self, span: &mut Span) -> Option<E> {
-        if P::EVICTS && Self::SMALL {
-            return section(|| self.take_step(span.end));
+        if P::EVICTS && Self::is_small::<P>() {
+            return section(|| self.take_step::<P>(span.end));
         }
         if P::EVICTS {
             let cell = self.state().exchange(self.places, self.spare(), span.end)?;
@@ -492,7 +500,7 @@ impl<'a, E> Core<'a, E> {
         }
         span.head = head.wrapping_add(1);
         // SAFETY: the head is before the end of a span of this ring.
-        Some(unsafe { self.take_at(head) })
+        Some(unsafe { self.take_at::<P>(head) })
     }
 
     /// Hands at most `most` events to `each`. Returns how many that was.
@@ -512,7 +520,7 @@ impl<'a, E> Core<'a, E> {
         let end = span.head.wrapping_add(count as Word);
         while span.head != end {
             // SAFETY: the head is before the end of a span of this ring; `each` cannot reach the consumer.
-            let event = unsafe { self.take_at(span.head) };
+            let event = unsafe { self.take_at::<P>(span.head) };
             span.head = span.head.wrapping_add(1);
             each(event);
         }
@@ -522,8 +530,8 @@ impl<'a, E> Core<'a, E> {
     /// [`take`](Self::take) without a section.
     #[inline]
     fn take_alone<P: Policy>(self, span: &mut Span) -> Option<E> {
-        if P::EVICTS && Self::SMALL {
-            return self.take_step(span.end);
+        if P::EVICTS && Self::is_small::<P>() {
+            return self.take_step::<P>(span.end);
         }
         if P::EVICTS {
             let cell = self.state().exchange_step(self.places, self.spare(), span.end)?;
@@ -542,7 +550,7 @@ impl<'a, E> Core<'a, E> {
         Ends {
             head,
             taken: if P::EVICTS { state.taken.load(Relaxed) } else { head },
-            claimed: if Self::SMALL { &state.tail } else { &state.alloc }.load(Relaxed),
+            claimed: if Self::is_small::<P>() { &state.tail } else { &state.alloc }.load(Relaxed),
         }
     }
 
@@ -708,7 +716,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     #[inline]
     pub(crate) fn publish_mut(&mut self, event: E) -> Result<Option<E>, E> {
         let core = self.core();
-        if Core::<E>::SMALL {
+        if Core::<E>::is_small::<P>() {
             return core.put_step::<P>(event);
         }
         let Core { places, .. } = core;
