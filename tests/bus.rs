@@ -1173,3 +1173,35 @@ fn events_in_a_vector_are_its_own() {
     drop(bus);
     assert_eq!(log.take(), [2]);
 }
+
+/// Where steps are critical sections, the size of an event and the policy decide how it moves.
+#[test]
+fn bus_counts_events_of_every_size() {
+    fn check<P: Overrun, const BYTES: usize>(is_full: fn(usize) -> bool) {
+        let bus: Bus<[u8; BYTES], 4, P> = Bus::new();
+        for number in 0..6 {
+            assert_eq!(bus.publish([number; BYTES]).is_err(), is_full(number.into()), "{BYTES}");
+        }
+        let (stats, mut events) = (bus.stats(), bus.consumer().unwrap());
+        assert_eq!((stats.pending, stats.high_water), (4, 4), "{BYTES} bytes");
+        assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending);
+        assert_eq!(stats.dropped() + stats.refused, 2, "{BYTES} bytes");
+        let first = if is_full(5) { 0 } else { 2 };
+        assert!(events.drain().at_most(3).eq((first..first + 3).map(|number| [number; BYTES])));
+        let stats = bus.stats();
+        assert_eq!((stats.handled, stats.pending, bus.len()), (3, 1, 1), "{BYTES} bytes");
+        assert!(events.drain().eq([[first + 3; BYTES]]));
+        assert!(bus.is_empty());
+    }
+    fn check_all<const BYTES: usize>() {
+        check::<Reject, BYTES>(|number| number >= 4);
+        check::<DropNewest, BYTES>(|number| number >= 4);
+        check::<DropOldest, BYTES>(|_| false);
+    }
+    check_all::<1>();
+    check_all::<8>();
+    check_all::<9>();
+    check_all::<16>();
+    check_all::<17>();
+    check_all::<64>();
+}
