@@ -75,7 +75,7 @@ use crate::{Claimed, Full};
 /// | 64-bit atomics | [`Reject`], [`DropNewest`] | `log2(N) + 64` |
 /// | 64-bit atomics | [`DropOldest`] | `log2(N) + 7` |
 /// | 32-bit atomics | any | `log2(N) + 7` |
-/// | without compare-and-swap | any | none: there is no search |
+/// | without compare-and-swap | any | none: such a bus does not search |
 ///
 /// A publish searches twice at most, and so does each generation of a tick of a [`DropOldest`] bus. A drain
 /// or a reading searches once, and [`Drain::at_most`] of a [`DropOldest`] bus once more. Each publish that ends

@@ -26,7 +26,7 @@ use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
 use tickbus_firmware::{clock, host};
 
-/// The most that the bus may take: nothing where its steps are no critical sections.
+/// The most that the bus may take: nothing where its steps are not critical sections.
 const BOUND: u32 =
     if cfg!(all(target_has_atomic = "ptr", not(tickbus_short_sections))) { 0 } else { 20 };
 
