@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use loom::thread;
 use models::{Task, outcomes, run};
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject,
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Reject,
     Report, Single,
 };
 
@@ -340,7 +340,9 @@ fn a_drain_that_is_lapped() {
 /// More publishers at once than a displacing bus has slots.
 #[test]
 fn displacing_with_every_slot_in_work() {
-    outcomes(2, 500, [0, 1], move || {
+    // In short sections a publish of a small event is one step: no slot is ever in work.
+    let expected = if cfg!(tickbus_short_sections) { vec![0] } else { vec![0, 1] };
+    outcomes(2, 500, expected, move || {
         let bus = Arc::new(Bus::<u32, 2, DropOldest>::new());
         let publishers = (1..=3).map(|event| -> Task {
             let b = Arc::clone(&bus);
