@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use loom::thread;
 use models::{Task, outcomes, run};
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Reject,
-    Report, Single,
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Reject, Report,
+    Single,
 };
 
 /// A consumer that drains `times` times.
