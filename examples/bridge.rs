@@ -8,9 +8,8 @@
 //! carries both to and from a subject bus, so many a tick. The service reads what is said there, sends a
 //! command now and then, and one that nobody understands. At the end every event is accounted for.
 
-use tickbus::{
-    BridgeIn, BridgeOut, Bridged, Budget, Bus, Dispatch, Envelope, SubjectBus, Topic, WhenFull,
-};
+use tickbus::bridge::{BridgeIn, BridgeOut, Bridged};
+use tickbus::{Budget, Bus, Dispatch, Envelope, Overrun, SubjectBus, Topic};
 
 tickbus::events! {
     #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -90,7 +89,7 @@ impl Crossed {
 fn main() -> Result<(), Box<dyn core::error::Error>> {
     let service = SubjectBus::new();
     let ledger = service.subscribe("arena.>")?.capacity(256).open();
-    let screen = service.subscribe("arena.hit")?.capacity(2).overrun(WhenFull::DropOldest).open();
+    let screen = service.subscribe("arena.hit")?.capacity(2).overrun(Overrun::DropOldest).open();
 
     let mut outward = BridgeOut::new(&service, "arena-1");
     let mut inward = BridgeIn::new(service.subscribe("command.arena.*")?.open());
@@ -147,7 +146,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         Said::Hit { amount, .. } => Ok(amount),
         Said::WaveOver(_) => Ok(0),
     });
-    let amounts = amounts.collect::<Result<Vec<u32>, tickbus::EventError>>()?;
+    let amounts = amounts.collect::<Result<Vec<u32>, tickbus::envelope::EventError>>()?;
     assert_eq!(amounts.len(), out.forwarded);
     println!("ledger: {} events, {} damage", amounts.len(), amounts.iter().sum::<u32>());
     Ok(())

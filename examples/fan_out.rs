@@ -10,7 +10,7 @@
 //! An alarm is handled by a listener before its publisher goes on, and finds room where telemetry does
 //! not. Run it with `cargo run --example fan_out`.
 
-use tickbus::{Dispatch, Full, GatedTopic, Lagged, Latest, Listeners};
+use tickbus::{Dispatch, Full, GatedTopic, Lagged, Latest};
 
 tickbus::events! {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,8 +23,8 @@ tickbus::events! {
 /// Eight events; one subscriber may make publishers wait their turn.
 static READINGS: GatedTopic<Reading, 8, 1> = GatedTopic::new();
 static TEMPERATURE: Latest<i32> = Latest::new();
-static URGENT: Listeners<Reading, Siren, { Reading::KINDS }> =
-    Listeners::new(Dispatch::new().on("board.alarm", Siren::sound));
+static URGENT: Dispatch<Reading, Siren, { Reading::KINDS }> =
+    Dispatch::new().on("board.alarm", Siren::sound);
 
 #[derive(Default)]
 struct Siren {
@@ -89,5 +89,5 @@ fn main() {
     assert_eq!(sent.first(), Some(&Reading::Temperature(27)));
     assert_eq!((ledger.stats().missed, radio.stats().missed), (0, 0));
     let stats = display.stats();
-    assert_eq!((stats.read, stats.missed, stats.pending), (8, booked - 8, 0));
+    assert_eq!((stats.received, stats.missed, stats.pending), (8, booked - 8, 0));
 }

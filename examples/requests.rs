@@ -14,7 +14,8 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::{Answers, Bus, Full, Incomplete, RequestId, Requests};
+use tickbus::request::{Answers, Incomplete, RequestId, Requests};
+use tickbus::{Bus, Full};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sensor {

@@ -15,20 +15,20 @@ use std::env;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-use tickbus::{Envelope, SubjectBus, Subscription, WhenFull};
+use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 
 /// How many lines make a tick.
 const TICK: usize = 16;
 
 struct Options {
     capacity: usize,
-    when_full: WhenFull,
+    when_full: Overrun,
     patterns: Vec<String>,
 }
 
 impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self { capacity: 0, when_full: WhenFull::DropNewest, patterns: vec![] };
+        let mut options = Self { capacity: 0, when_full: Overrun::DropNewest, patterns: vec![] };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
             match &*argument {
@@ -39,8 +39,8 @@ impl Options {
                 }
                 "--when-full" => {
                     options.when_full = match &*value()? {
-                        "drop_newest" => WhenFull::DropNewest,
-                        "drop_oldest" => WhenFull::DropOldest,
+                        "drop_newest" => Overrun::DropNewest,
+                        "drop_oldest" => Overrun::DropOldest,
                         // The program receives on the thread that publishes.
                         other => {
                             return Err(format!("`{other}`: drop_newest or drop_oldest").into());

@@ -9,7 +9,8 @@
 //! A tick is 100 ms of pretended time, so it runs at once and prints the same every time. The counter starts
 //! shortly before it wraps, to show that nobody notices.
 
-use tickbus::{Bus, TimerId, Timers};
+use tickbus::timer::TimerId;
+use tickbus::{Bus, Timers};
 
 /// What may happen at the crossing.
 #[derive(Clone, Copy, Debug, PartialEq)]

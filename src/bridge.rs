@@ -6,23 +6,25 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use crate::bus::Take;
-use crate::{
-    AwaitedSubscriber, Budget, Envelope, Full, Lagged, PublishError, Publishers, Source,
-    Subscriber, Subscription,
-};
+use crate::bus::{Budget, Source};
+use crate::envelope::Envelope;
+use crate::error::{Full, Lagged};
+use crate::subject_bus::{PublishError, Subscription};
+use crate::topic::{Publishers, Subscriber};
+use crate::wait::AwaitedSubscriber;
 
-/// What carries the envelopes: any [`EventBus`](crate::EventBus).
+/// What carries the envelopes: any [`EnvelopeBus`](crate::subject_bus::EnvelopeBus).
 #[cfg(feature = "std")]
-type Carrier = dyn crate::EventBus;
+type Carrier = dyn crate::subject_bus::EnvelopeBus;
 
 /// What carries the envelopes, without threads.
 #[cfg(not(feature = "std"))]
-type Carrier = crate::SubjectBus;
+type Carrier = crate::subject_bus::SubjectBus;
 
 /// Takes events off a bus or a topic and publishes them as envelopes.
 ///
 /// It never waits: a subscription that is full drops the envelope, also one that says
-/// [`WhenFull::Block`](crate::WhenFull::Block). What the budget does not cover, and everything while the bus
+/// [`Overrun::Block`](crate::Overrun::Block). What the budget does not cover, and everything while the bus
 /// of envelopes is closed, stays where it is, in order, and that bus or topic does what it does when it is
 /// full.
 ///
@@ -36,7 +38,8 @@ type Carrier = crate::SubjectBus;
 ///
 /// ```
 /// # #[cfg(all(feature = "json", feature = "std"))] {
-/// use tickbus::{BridgeIn, BridgeOut, Budget, Bus, Envelope, SubjectBus, Topic};
+/// use tickbus::{Budget, Bus, Envelope, SubjectBus, Topic};
+/// use tickbus::bridge::{BridgeIn, BridgeOut};
 ///
 /// tickbus::events! {
 ///     #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -75,7 +78,7 @@ pub struct BridgeOut<'a> {
 impl<'a> BridgeOut<'a> {
     /// A bridge to `bus`, by whom all envelopes without a [source](Envelope::source) are from `source`.
     ///
-    /// `bus` is any `EventBus` under the feature `std`, and a [`SubjectBus`](crate::SubjectBus) without.
+    /// `bus` is any `EnvelopeBus` under the feature `std`, and a [`SubjectBus`](crate::SubjectBus) without.
     pub fn new(bus: &'a Carrier, source: impl Into<Box<str>>) -> Self {
         Self { bus, source: source.into() }
     }
@@ -94,7 +97,8 @@ impl<'a> BridgeOut<'a> {
     /// ```
     /// # #[cfg(all(feature = "json", feature = "std"))] {
     /// use core::time::Duration;
-    /// use tickbus::{BridgeOut, Budget, Bus, DropOldest, Envelope, SubjectBus};
+    /// use tickbus::{Budget, Bus, DropOldest, Envelope, SubjectBus};
+    /// use tickbus::bridge::BridgeOut;
     ///
     /// static SPIKES: Bus<Duration, 4, DropOldest> = Bus::new();
     ///
@@ -167,7 +171,7 @@ impl fmt::Debug for BridgeOut<'_> {
 ///
 /// It never waits, and loses nothing for want of room: an event that comes back in [`Full`] is kept and
 /// goes first in the next pump. The rest waits in the subscription, which does what its
-/// [`WhenFull`](crate::WhenFull) says when it is full in turn. An event that is kept when the bridge is
+/// [`Overrun`](crate::Overrun) says when it is full in turn. An event that is kept when the bridge is
 /// dropped is lost, unless [`into_parts`](Self::into_parts) takes it out.
 ///
 /// See [`BridgeOut`] for the way out and for both together.
@@ -198,7 +202,8 @@ impl<E> BridgeIn<E> {
     ///
     /// ```
     /// # #[cfg(all(feature = "json", feature = "std"))] {
-    /// use tickbus::{BridgeIn, Budget, Bus, Envelope, SubjectBus};
+    /// use tickbus::{Budget, Bus, Envelope, SubjectBus};
+    /// use tickbus::bridge::BridgeIn;
     ///
     /// static LEVELS: Bus<u32, 2> = Bus::new();
     ///
@@ -333,13 +338,12 @@ impl<X> Default for Bridged<X> {
     }
 }
 
-/// Where a [`BridgeOut`] takes events from: a [`Source`], such as a [`Consumer`](crate::Consumer), or the
-/// [`Subscriber`] of a topic or a feed. Those of an [`Awaited`](crate::Awaited) will do as well.
+/// Where a [`BridgeOut`] takes events from: a [`Source`], or the [`Subscriber`] of a topic or a feed.
 ///
 /// This trait is sealed: what it has is not for use outside.
 ///
 /// ```compile_fail,E0624
-/// fn take<S: tickbus::Outgoing<Event = u8>>(from: &mut S) {
+/// fn take<S: tickbus::bridge::Outgoing<Event = u8>>(from: &mut S) {
 ///     from.hand_over(|_| true);
 /// }
 /// ```
@@ -414,7 +418,7 @@ impl<E: Copy, P: Publishers> HandOver for AwaitedSubscriber<'_, E, P> {
     }
 
     fn account(&mut self) -> (usize, usize, usize) {
-        (self.pending(), 0, 0)
+        (self.ready(), 0, 0)
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 
 use heapless::Deque;
 
-use crate::Full;
+use crate::error::Full;
 
 /// Events that their handler has put off: room for `N`, in order.
 ///
@@ -22,7 +22,8 @@ use crate::Full;
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Bus, Deferred, Full};
+/// use tickbus::{Bus, Full};
+/// use tickbus::defer::Deferred;
 ///
 /// static REQUESTS: Bus<u8, 8> = Bus::new();
 ///
@@ -93,7 +94,8 @@ impl<E, const N: usize> Deferred<E, N> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Deferred, Full};
+    /// use tickbus::Full;
+    /// use tickbus::defer::Deferred;
     ///
     /// let mut damage: Deferred<(char, u32), 2> = Deferred::new();
     /// let mut hit = |who, much| {
@@ -126,7 +128,7 @@ impl<E, const N: usize> Deferred<E, N> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::Deferred;
+    /// use tickbus::defer::Deferred;
     ///
     /// let mut moves: Deferred<(u8, i32), 4> = Deferred::new();
     /// let latest = |waiting: &mut (u8, i32), event| *waiting = event;
@@ -150,7 +152,7 @@ impl<E, const N: usize> Deferred<E, N> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::Deferred;
+    /// use tickbus::defer::Deferred;
     ///
     /// let mut deferred: Deferred<u8, 4> = Deferred::new();
     /// deferred.defer(1).unwrap();

@@ -145,7 +145,8 @@ impl Error for TooManySubscribers {}
 /// ```
 /// use core::task::{Context, Poll, Waker};
 /// use std::pin::pin;
-/// use tickbus::{TooManyWaiters, Waiters};
+/// use tickbus::Waiters;
+/// use tickbus::error::TooManyWaiters;
 ///
 /// let waiters: Waiters<1> = Waiters::new();
 /// let never = || None::<()>;
@@ -178,7 +179,8 @@ impl Error for TooManyWaiters {}
 /// # Examples
 ///
 /// ```
-/// use tickbus::{InvalidSubject, Subject};
+/// use tickbus::Subject;
+/// use tickbus::error::InvalidSubject;
 ///
 /// assert_eq!(Subject::new("player..hit"), Err(InvalidSubject::DoubleDot));
 /// assert_eq!(Subject::new("player.*.hit"), Err(InvalidSubject::Wildcard));
@@ -244,7 +246,8 @@ impl Error for InvalidSubject {}
 /// # Examples
 ///
 /// ```
-/// use tickbus::{InvalidPattern, Pattern};
+/// use tickbus::Pattern;
+/// use tickbus::error::InvalidPattern;
 ///
 /// assert_eq!(Pattern::new("player.7*"), Err(InvalidPattern::PartialWildcard));
 /// assert_eq!(Pattern::new("player.>.hit"), Err(InvalidPattern::RestNotLast));
@@ -271,9 +274,9 @@ pub enum InvalidPattern {
     PartialWildcard,
     /// A `>` is followed by another segment, as in `a.>.b`.
     RestNotLast,
-    /// A `*` is not at the end of a [`PrefixPattern`](crate::PrefixPattern), as in `a.*.b`.
+    /// A `*` is not at the end of a [`PrefixPattern`](crate::subject::PrefixPattern), as in `a.*.b`.
     WildcardNotLast,
-    /// A `>` is in a [`GlobPattern`](crate::GlobPattern) or a [`PrefixPattern`](crate::PrefixPattern),
+    /// A `>` is in a [`GlobPattern`](crate::subject::GlobPattern) or a [`PrefixPattern`](crate::subject::PrefixPattern),
     /// where it would match nothing.
     NotInDialect,
 }

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
+use crate::bus::{Bus, Consumer, Drain, DropNewest, Stats};
+use crate::error::{Claimed, Full};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
-use crate::{Bus, Claimed, Consumer, Drain, DropNewest, Full, Stats};
 
 /// What became of an event that was published to a [`Hold`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +38,8 @@ pub enum Delivery {
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Bus, Delivery, Full, Hold};
+/// use tickbus::{Bus, Full, Hold};
+/// use tickbus::hold::Delivery;
 ///
 /// static BOOT: Hold<u8, 4> = Hold::new();
 /// let mut events = BOOT.consumer().expect("main is the only consumer");
@@ -144,8 +146,8 @@ impl<E, const N: usize> Hold<E, N> {
 
     /// How many events wait, held or live.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.bus.len()
+    pub fn pending(&self) -> usize {
+        self.bus.pending()
     }
 
     /// Whether no event waits.
@@ -207,7 +209,7 @@ impl<'a, E> HoldConsumer<'a, E> {
     ///
     /// let mut events = INPUT.consumer().unwrap();
     /// let mut text = String::new();
-    /// let mut tick = |events: &mut tickbus::HoldConsumer<Input>| {
+    /// let mut tick = |events: &mut tickbus::hold::HoldConsumer<Input>| {
     ///     if let Some(events) = events.live() {
     ///         let _ = HANDLERS.tick(&mut text, events, Budget::unlimited());
     ///     }
@@ -236,8 +238,8 @@ impl<'a, E> HoldConsumer<'a, E> {
 
     /// How many events wait, held or live.
     #[must_use]
-    pub fn backlog(&self) -> usize {
-        self.consumer.backlog()
+    pub fn pending(&self) -> usize {
+        self.consumer.pending()
     }
 }
 
@@ -250,7 +252,7 @@ impl<E> fmt::Debug for HoldConsumer<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HoldConsumer")
             .field("started", &(self.started.load(Relaxed) != 0))
-            .field("backlog", &self.backlog())
+            .field("pending", &self.pending())
             .finish_non_exhaustive()
     }
 }

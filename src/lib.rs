@@ -57,20 +57,20 @@
 //! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain_mut`] |
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
-//! | await an event, or room for one | [`Awaited`], [`Waiters`] |
+//! | await an event, or room for one | [`Awaited`](wait::Awaited), [`Waiters`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
 //! | the same from one declared publisher: overtaken and told | [`Feed`] |
-//! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`] |
+//! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`](topic::Selective) |
 //! | the newest value only | [`Latest`] |
-//! | handlers called by the publisher | [`Listeners`] |
+//! | handlers called by the publisher | [`Dispatch::call`] |
 //! | events for later: at, after, every | [`Timers`] |
 //! | keep events until everybody is ready, or while paused | [`Hold`] |
-//! | one question, several answers, a deadline | [`Requests`] |
-//! | put events off, or keep only the latest by key | [`Deferred`] |
+//! | one question, several answers, a deadline | [`Requests`](request::Requests) |
+//! | put events off, or keep only the latest by key | [`Deferred`](defer::Deferred) |
 //! | events as envelopes to other processes, and back (`alloc`) | `BridgeOut`, `BridgeIn` |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
-//! | wildcards as other buses write them | [`GlobPattern`], [`PrefixPattern`] |
+//! | wildcards as other buses write them | [`GlobPattern`](subject::GlobPattern), [`PrefixPattern`](subject::PrefixPattern) |
 //!
 //! # Words
 //!
@@ -81,8 +81,8 @@
 //! # The law
 //!
 //! At every quiet moment, for every bus and policy, `published == handled + dropped() + pending`: see
-//! [`Stats`]. For every subscriber `published == read + missed + skipped + pending`: see
-//! [`SubscriberStats`].
+//! [`Stats`]. For every subscriber `published == received + missed + skipped + pending`: see
+//! [`SubscriberStats`](topic::SubscriberStats).
 //!
 //! # Crate features
 //!
@@ -108,68 +108,39 @@ extern crate std;
 #[cfg(all(feature = "bevy", not(tickbus_loom)))]
 pub mod bevy;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-mod bridge;
-mod bus;
-mod defer;
-mod dialect;
+pub mod bridge;
+pub mod bus;
+pub mod defer;
 #[cfg(feature = "alloc")]
-mod envelope;
-mod error;
-mod event;
-mod hold;
-mod request;
+pub mod envelope;
+pub mod error;
+pub mod event;
+pub mod hold;
+pub mod request;
 mod ring;
-mod subject;
+pub mod subject;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-mod subject_bus;
+pub mod subject_bus;
 mod sync;
-mod timer;
-mod topic;
-mod wait;
+pub mod timer;
+pub mod topic;
+pub mod wait;
 
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-pub use bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
-#[cfg(not(tickbus_loom))]
-pub use bus::DrainMut;
 pub use bus::{
-    Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, ErrorHook, Flow, Handler, Lane,
-    Overrun, Producer, Queue, Reject, Report, Single, Source, Stats, Until, Verdict,
-};
-pub use defer::Deferred;
-pub use dialect::{GlobPattern, PrefixPattern};
-#[cfg(feature = "json")]
-pub use envelope::{
-    DecodeError, EventError, InvalidCloudEvent, InvalidEnvelope, InvalidJson, InvalidPayload,
+    Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, Lane, Publisher, Reject,
+    Report, Single, Source, Stats,
 };
 #[cfg(feature = "alloc")]
-pub use envelope::{Envelope, Headers, InvalidTime, InvalidTraceParent, Timestamp, TraceParent};
-pub use error::{
-    Claimed, Full, InvalidPattern, InvalidSubject, Lagged, TooManySubscribers, TooManyWaiters,
-};
-#[doc(hidden)]
-pub use event::__private;
+pub use envelope::Envelope;
+pub use error::{Full, Lagged};
 pub use event::Event;
-pub use hold::{Delivery, Hold, HoldConsumer};
-pub use request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
+pub use hold::Hold;
 pub use subject::{Pattern, Subject};
-#[cfg(feature = "std")]
-pub use subject_bus::{Cancel, EventBus, NoopBus, PublishFuture, SubscriptionIter, Wait};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-pub use subject_bus::{
-    DropReason, HandlerStats, Observer, PublishError, Published, Recipient, RecvError, SubjectBus,
-    SubjectBusBuilder, SubjectBusInfo, SubjectBusStats, SubjectHandlers, Subscribe, SubscribeError,
-    Subscription, SubscriptionInfo, SubscriptionOptions, SubscriptionStats, SubscriptionStream,
-    WhenFull,
-};
-pub use timer::{Fired, MissedTickBehavior, TimerId, Timers, Unscheduled};
-pub use topic::{
-    Changed, Feed, GatedTopic, Gating, Latest, Listeners, Many, Publisher, Publishers, Selected,
-    Selective, Subscriber, SubscriberStats, Topic, TopicStats, Unread, Watcher,
-};
-pub use wait::{
-    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedProducer, AwaitedPublisher, AwaitedSubscriber,
-    AwaitedWatcher, NextEvent, PublishWait, Ready, WaitUntil, Waiters,
-};
+pub use subject_bus::{Overrun, SubjectBus, Subscription};
+pub use timer::Timers;
+pub use topic::{Feed, GatedTopic, Latest, Subscriber, Topic, Watcher};
+pub use wait::Waiters;
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -16,7 +16,7 @@ use heapless::Vec;
 /// the wrong one:
 ///
 /// ```
-/// use tickbus::{RequestId, Requests};
+/// use tickbus::request::{RequestId, Requests};
 ///
 /// let mut requests: Requests<u8, u16, 1, 1> = Requests::new();
 /// let id = requests.open(&[7], 1, 100)?;
@@ -24,7 +24,7 @@ use heapless::Vec;
 /// let frame = u32::from(id).to_be_bytes(); // there, and back with the answer
 /// let id = RequestId::from(u32::from_be_bytes(frame));
 /// assert!(requests.answer(id, 7, 451).is_ok());
-/// # Ok::<(), tickbus::InvalidRequest>(())
+/// # Ok::<(), tickbus::request::InvalidRequest>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(u32);
@@ -255,7 +255,8 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Bus, RequestId, Requests};
+/// use tickbus::Bus;
+/// use tickbus::request::{RequestId, Requests};
 ///
 /// static QUESTIONS: Bus<RequestId, 4> = Bus::new();
 /// static ANSWERS: Bus<(RequestId, &str, u32), 4> = Bus::new();
@@ -320,7 +321,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{InvalidRequest, Requests};
+    /// use tickbus::request::{InvalidRequest, Requests};
     ///
     /// let mut requests: Requests<u8, (), 1, 2> = Requests::new();
     /// assert_eq!(requests.open(&[7, 7], 2, 10), Err(InvalidRequest::MinimumTooHigh));
@@ -399,7 +400,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Incomplete, Requests};
+    /// use tickbus::request::{Incomplete, Requests};
     ///
     /// let mut requests: Requests<u8, &str, 1, 2> = Requests::new();
     /// let id = requests.open(&[1, 2], 2, 10)?;
@@ -452,13 +453,13 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Incomplete, Requests};
+    /// use tickbus::request::{Incomplete, Requests};
     ///
     /// let mut requests: Requests<u8, (), 1, 2> = Requests::new();
     /// let id = requests.open(&[1, 2], 1, 10)?;
     /// assert!(matches!(requests.cancel(id), Some(Err(Incomplete::Cancelled(_)))));
     /// assert!(requests.cancel(id).is_none());
-    /// # Ok::<(), tickbus::InvalidRequest>(())
+    /// # Ok::<(), tickbus::request::InvalidRequest>(())
     /// ```
     pub fn cancel(
         &mut self,

@@ -7,15 +7,21 @@ extern crate alloc;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
+use tickbus::bus::{DrainMut, Flow, Policy, Queue, Until};
+use tickbus::defer::Deferred;
+use tickbus::error::{InvalidPattern, InvalidSubject, TooManySubscribers, TooManyWaiters};
+use tickbus::hold::{Delivery, HoldConsumer};
+use tickbus::request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
+use tickbus::timer::{Fired, MissedTickBehavior, TimerId, Unscheduled};
+use tickbus::topic::{Changed, Gating, Many, Selective, SubscriberStats, TopicStats, Unread};
+use tickbus::wait::{
+    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedLanePublisher, AwaitedPublisher,
+    AwaitedSubscriber, AwaitedWatcher, NextEvent, PublishWait, Ready, WaitUntil,
+};
 use tickbus::{
-    Answers, Awaited, AwaitedConsumer, AwaitedDrain, AwaitedProducer, AwaitedPublisher,
-    AwaitedSubscriber, AwaitedWatcher, Budget, Bus, Changed, Consumer, Deferred, Delivery,
-    Dispatch, Drain, DrainMut, DropNewest, DropOldest, Feed, Fired, Flow, Full, GatedTopic, Gating,
-    Hold, HoldConsumer, Ignored, Incomplete, InvalidPattern, InvalidRequest, InvalidSubject,
-    Lagged, Lane, Latest, Listeners, Many, MissedTickBehavior, NextEvent, Overrun, Pattern,
-    Producer, PublishWait, Publisher, Queue, Ready, Reject, Report, RequestId, Requests, Selective,
-    Single, Stats, Subject, Subscriber, SubscriberStats, TimerId, Timers, TooManySubscribers,
-    TooManyWaiters, Topic, TopicStats, Unread, Unscheduled, Until, WaitUntil, Waiters, Watcher,
+    Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, Feed, Full, GatedTopic, Hold,
+    Lagged, Lane, Latest, Pattern, Publisher, Reject, Report, Single, Stats, Subject, Subscriber,
+    Timers, Topic, Waiters, Watcher,
 };
 
 /// An event that may be sent and not shared.
@@ -24,7 +30,7 @@ type Event = Cell<u8>;
 fn send<T: Send>() {}
 fn send_and_sync<T: Send + Sync>() {}
 
-fn with<P: Overrun + 'static>() {
+fn with<P: Policy + 'static>() {
     send_and_sync::<Bus<Event, 2, P>>();
     send_and_sync::<&'static Bus<Event, 2, P>>();
     send_and_sync::<Consumer<'static, Event, P>>();
@@ -92,12 +98,12 @@ fn what_keeps_events_for_one_owner_moves() {
 /// It may be sent; whether it may be shared as well is the event's business.
 #[test]
 fn a_producer_moves() {
-    send::<Producer<'static, Event>>();
-    send_and_sync::<Producer<'static, u8>>();
+    send::<Publisher<'static, Event>>();
+    send_and_sync::<Publisher<'static, u8>>();
     send_and_sync::<Awaited<Lane<Event, 2>, 1>>();
-    send::<AwaitedProducer<'static, Event>>();
-    send_and_sync::<AwaitedProducer<'static, u8>>();
-    send::<PublishWait<'static, Event, &'static mut Producer<'static, Event>>>();
+    send::<AwaitedLanePublisher<'static, Event>>();
+    send_and_sync::<AwaitedLanePublisher<'static, u8>>();
+    send::<PublishWait<'static, Event, &'static mut Publisher<'static, Event>>>();
 }
 
 #[test]
@@ -129,7 +135,6 @@ fn topics_go_where_their_events_go() {
     send_and_sync::<Selective<'static, Sent>>();
     send_and_sync::<Watcher<'static, Sent>>();
     send::<Changed<Sent>>();
-    send_and_sync::<Listeners<Rc<u8>, Rc<u8>, 1>>();
 }
 
 /// What may be sent can be waited for by tasks that move between threads, shared or not.
@@ -148,7 +153,7 @@ fn what_waits_goes_where_its_events_go() {
     is_sent(events.ready());
     is_sent(events.next_event());
     let lane: Awaited<Lane<Sent, 2>, 2> = Awaited::default();
-    is_sent(lane.producer().unwrap().publish_wait(event()));
+    is_sent(lane.publisher().unwrap().publish_wait(event()));
 
     let gated: Awaited<GatedTopic<Sent, 2, 1>, 1> = Awaited::default();
     is_sent(gated.publish_wait(event()));

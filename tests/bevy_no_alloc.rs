@@ -79,7 +79,7 @@ fn app(plugin: EventBusPlugin<Hit>) -> App {
 }
 
 /// Two kinds in turn, so many a frame.
-fn publisher<const N: usize, P: tickbus::Overrun>(
+fn publisher<const N: usize, P: tickbus::bus::Policy>(
     bus: &'static Bus<Hit, N, P>,
     events: u32,
 ) -> impl FnMut() {

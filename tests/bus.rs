@@ -10,10 +10,9 @@ use core::mem::{self, ManuallyDrop};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
-use tickbus::{
-    Awaited, Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Overrun, Reject,
-    Stats,
-};
+use tickbus::bus::Policy;
+use tickbus::wait::Awaited;
+use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Reject, Stats};
 
 // ---- Helpers -----------------------------------------------------------------------------------
 
@@ -21,7 +20,7 @@ type Publish<E, const N: usize, P> = fn(&mut Bus<E, N, P>, E) -> Result<(), Full
 type Drain<E, const N: usize, P> = fn(&mut Bus<E, N, P>) -> Vec<E>;
 
 /// Both ways to publish and all ways to drain: whatever holds for one must hold for each pair.
-fn ways<E, const N: usize, P: Overrun>() -> Vec<(Publish<E, N, P>, Drain<E, N, P>)> {
+fn ways<E, const N: usize, P: Policy>() -> Vec<(Publish<E, N, P>, Drain<E, N, P>)> {
     let publish: [Publish<E, N, P>; 2] =
         [|bus, event| bus.publish(event), |bus, event| bus.publish_mut(event)];
     let drain: &[Drain<E, N, P>] = &[
@@ -94,7 +93,7 @@ fn panics<R>(action: impl FnOnce() -> R) -> bool {
     catch_unwind(AssertUnwindSafe(action)).is_err()
 }
 
-fn filled<const N: usize, P: Overrun>(log: &Log, events: u32) -> Bus<Counted, N, P> {
+fn filled<const N: usize, P: Policy>(log: &Log, events: u32) -> Bus<Counted, N, P> {
     let bus = Bus::new();
     for number in 0..events {
         assert!(bus.publish(log.event(number)).is_ok());
@@ -104,14 +103,14 @@ fn filled<const N: usize, P: Overrun>(log: &Log, events: u32) -> Bus<Counted, N,
 
 // ---- Room --------------------------------------------------------------------------------------
 
-fn exactly_n_fit<const N: usize, P: Overrun>() {
+fn exactly_n_fit<const N: usize, P: Policy>() {
     for (publish, drain) in ways::<u32, N, P>() {
         let mut bus = Bus::new();
-        assert_eq!((bus.capacity(), bus.len(), bus.is_empty()), (N, 0, true));
+        assert_eq!((bus.capacity(), bus.pending(), bus.is_empty()), (N, 0, true));
         for lap in 0..3 {
             for number in 0..N {
                 assert_eq!(publish(&mut bus, number as u32), Ok(()), "lap {lap}");
-                assert_eq!((bus.len(), bus.is_empty()), (number + 1, false));
+                assert_eq!((bus.pending(), bus.is_empty()), (number + 1, false));
             }
             assert!(drain(&mut bus).into_iter().eq(0..N as u32), "lap {lap}");
             assert_eq!(bus.stats().dropped() + bus.stats().refused, 0);
@@ -214,17 +213,17 @@ fn drop_newest_keeps_exactly_the_first_n() {
 
 fn a_full_lane<const N: usize>() {
     let lane: Lane<u32, N> = Lane::default();
-    assert_eq!((lane.capacity(), lane.len(), lane.is_empty()), (N, 0, true));
-    let mut producer = lane.producer().unwrap();
+    assert_eq!((lane.capacity(), lane.pending(), lane.is_empty()), (N, 0, true));
+    let mut publisher = lane.publisher().unwrap();
     let mut consumer = lane.consumer().unwrap();
     for _ in 0..3 {
         for number in 0..N as u32 {
-            assert_eq!(producer.publish(number), Ok(()));
+            assert_eq!(publisher.publish(number), Ok(()));
         }
         let before = lane.stats();
-        assert_eq!(producer.publish(777), Err(Full(777)));
+        assert_eq!(publisher.publish(777), Err(Full(777)));
         assert_eq!(lane.stats(), with(before, |stats| stats.refused += 1));
-        assert_eq!((lane.len(), lane.is_empty(), consumer.backlog()), (N, false, N));
+        assert_eq!((lane.pending(), lane.is_empty(), consumer.pending()), (N, false, N));
         assert!(consumer.drain().eq(0..N as u32));
     }
     assert_eq!(lane.stats().refused, 3);
@@ -242,7 +241,7 @@ fn a_lane_holds_exactly_n_and_rejects() {
 
 type Batch<B> = for<'e> fn(&mut B, &'e [u32]) -> Result<(), Full<&'e [u32]>>;
 
-fn batches<const N: usize, P: Overrun>(publish: Batch<Bus<u32, N, P>>, drop_oldest: bool) {
+fn batches<const N: usize, P: Policy>(publish: Batch<Bus<u32, N, P>>, drop_oldest: bool) {
     let numbers: Vec<_> = (0..3 * N as u32).collect();
     // Every start within the ring, so that batches wrap around.
     for start in 0..N {
@@ -305,19 +304,19 @@ fn so_is_a_batch_on_a_lane() {
         for waiting in 0..=8 {
             for length in [0, 1, 7, 8, 9, 20] {
                 let lane: Lane<u32, 8> = Lane::new();
-                let (mut producer, mut consumer) =
-                    (lane.producer().unwrap(), lane.consumer().unwrap());
+                let (mut publisher, mut consumer) =
+                    (lane.publisher().unwrap(), lane.consumer().unwrap());
                 for _ in 0..start {
-                    producer.publish(0).unwrap();
+                    publisher.publish(0).unwrap();
                     consumer.drain().for_each(drop);
                 }
                 for _ in 0..waiting {
-                    producer.publish(999).unwrap();
+                    publisher.publish(999).unwrap();
                 }
                 let batch = &numbers[..length];
                 let fit = length.min(8 - waiting);
                 let expected = if fit == length { Ok(()) } else { Err(Full(&batch[fit..])) };
-                assert_eq!(producer.publish_batch(batch), expected);
+                assert_eq!(publisher.publish_batch(batch), expected);
                 assert!(consumer.drain().skip(waiting).eq(batch[..fit].iter().copied()));
                 assert_eq!(lane.stats().refused, length - fit);
                 conserved(lane.stats());
@@ -328,7 +327,7 @@ fn so_is_a_batch_on_a_lane() {
 
 // ---- Draining ----------------------------------------------------------------------------------
 
-fn what_comes_meanwhile_waits<P: Overrun>() {
+fn what_comes_meanwhile_waits<P: Policy>() {
     let bus: Bus<u32, 8, P> = Bus::new();
     let mut consumer = bus.consumer().unwrap();
     bus.publish_batch(&[1, 2, 3]).unwrap();
@@ -338,7 +337,7 @@ fn what_comes_meanwhile_waits<P: Overrun>() {
         taken.push(event);
     }
     assert_eq!(taken, [1, 2, 3]);
-    assert_eq!(consumer.backlog(), 3);
+    assert_eq!(consumer.pending(), 3);
     assert!(consumer.drain().eq([11, 12, 13]));
     assert_eq!(consumer.drain().next(), None);
     conserved(bus.stats());
@@ -390,7 +389,7 @@ fn a_drain_that_was_overtaken_is_empty() {
     conserved(bus.stats());
 }
 
-fn a_drain_dropped_early<P: Overrun>() {
+fn a_drain_dropped_early<P: Policy>() {
     let mut bus: Bus<u32, 8, P> = Bus::new();
     bus.publish_batch(&[1, 2, 3, 4, 5, 6]).unwrap();
     let mut consumer = bus.consumer().unwrap();
@@ -429,7 +428,7 @@ fn until_asks_before_it_takes() {
     let mut until = consumer.drain().until(late);
     assert_eq!([until.next(), until.next(), until.next()], [Some(1), Some(2), None]);
     assert_eq!((until.next(), asked.get()), (None, 3), "it stays ended and asks no more");
-    assert_eq!(consumer.backlog(), 2);
+    assert_eq!(consumer.pending(), 2);
     assert!(consumer.drain().until(|| true).eq([0; 0]));
     drop(consumer);
     assert!(bus.drain_mut().until(|| true).eq([0; 0]));
@@ -463,11 +462,11 @@ fn one_consumer_at_a_time() {
 fn one_consumer_and_one_producer_of_a_lane_at_a_time() {
     let lane: Lane<u32, 4> = Lane::new();
     for number in 0..6 {
-        let (mut producer, mut consumer) = (lane.producer().unwrap(), lane.consumer().unwrap());
-        assert!(lane.producer().is_err() && lane.consumer().is_err());
-        producer.publish(number).unwrap();
-        drop(producer);
-        lane.producer().unwrap().publish(number + 100).unwrap();
+        let (mut publisher, mut consumer) = (lane.publisher().unwrap(), lane.consumer().unwrap());
+        assert!(lane.publisher().is_err() && lane.consumer().is_err());
+        publisher.publish(number).unwrap();
+        drop(publisher);
+        lane.publisher().unwrap().publish(number + 100).unwrap();
         assert!(consumer.drain().eq([number, number + 100]));
     }
     conserved(lane.stats());
@@ -489,12 +488,12 @@ fn a_forgotten_consumer_keeps_its_claim_and_nothing_else() {
 #[test]
 fn lane_counts_an_event_that_meets_a_claimed_publisher() {
     let lane: Lane<u8, 2> = Lane::new();
-    let mut producer = lane.producer().unwrap();
-    let error = lane.producer().unwrap_err();
+    let mut publisher = lane.publisher().unwrap();
+    let error = lane.publisher().unwrap_err();
     assert!(error.to_string().starts_with("the publisher is claimed already"), "{error}");
     assert_eq!(lane.publish(1), Err(Full(1)));
-    producer.publish(2).unwrap();
-    drop(producer);
+    publisher.publish(2).unwrap();
+    drop(publisher);
     assert_eq!([3, 4].map(|event| lane.publish(event)), [Ok(()), Err(Full(4))]);
 
     let stats = lane.stats();
@@ -506,17 +505,17 @@ fn lane_counts_an_event_that_meets_a_claimed_publisher() {
 fn a_forgotten_producer_keeps_its_claim_and_nothing_else() {
     let log = Log::default();
     let lane: Lane<Counted, 4> = Lane::new();
-    let mut producer = lane.producer().unwrap();
-    assert!(producer.publish(log.event(0)).is_ok());
-    mem::forget(producer);
-    assert!(lane.producer().is_err());
+    let mut publisher = lane.publisher().unwrap();
+    assert!(publisher.publish(log.event(0)).is_ok());
+    mem::forget(publisher);
+    assert!(lane.publisher().is_err());
     assert_eq!(lane.consumer().unwrap().drain().count(), 1);
     assert_eq!(log.take(), [0]);
 }
 
 // ---- Drops -------------------------------------------------------------------------------------
 
-fn each_is_dropped_once<const N: usize, P: Overrun>() {
+fn each_is_dropped_once<const N: usize, P: Policy>() {
     for (publish, drain) in ways::<Counted, N, P>() {
         let log = Log::default();
         let mut bus: Bus<Counted, N, P> = Bus::new();
@@ -576,33 +575,33 @@ fn what_is_left_goes_down_with_the_bus() {
 fn what_is_left_goes_down_with_the_lane() {
     let log = Log::default();
     let lane: Lane<Counted, 4> = Lane::new();
-    let mut producer = lane.producer().unwrap();
+    let mut publisher = lane.publisher().unwrap();
     for number in 0..4 {
-        assert!(producer.publish(log.event(number)).is_ok());
+        assert!(publisher.publish(log.event(number)).is_ok());
     }
-    drop(producer.publish(log.event(4)));
+    drop(publisher.publish(log.event(4)));
     assert_eq!(log.take(), [4]);
-    drop(producer);
+    drop(publisher);
     lane.consumer().unwrap().drain().take(1).for_each(drop);
     assert_eq!(log.take(), [0]);
     drop(lane);
     assert_eq!(log.take_sorted(), [1, 2, 3]);
 }
 
-fn forgotten_drains<P: Overrun>() {
+fn forgotten_drains<P: Policy>() {
     let log = Log::default();
     let mut bus: Bus<Counted, 4, P> = filled(&log, 4);
     let mut consumer = bus.consumer().unwrap();
     let mut drain = consumer.drain();
     drop(drain.next());
     let _ = ManuallyDrop::new(drain);
-    assert_eq!((log.take(), consumer.backlog()), (vec![0], 3));
+    assert_eq!((log.take(), consumer.pending()), (vec![0], 3));
     drop(consumer);
 
     let mut drain = bus.drain_mut();
     drop(drain.next());
     let _ = ManuallyDrop::new(drain);
-    assert_eq!((log.take(), bus.len()), (vec![1], 2));
+    assert_eq!((log.take(), bus.pending()), (vec![1], 2));
     assert_eq!(bus.consumer().unwrap().drain().next().map(|event| event.number), Some(2));
     assert_eq!(log.take(), [2]);
     conserved(bus.stats());
@@ -628,7 +627,7 @@ fn a_displaced_event_that_panics_is_gone_and_the_new_one_is_there() {
         assert!(publish(&mut bus, log.event(1)).is_ok());
         assert!(panics(|| publish(&mut bus, log.event(2))));
         assert_eq!(log.take(), [0]);
-        assert_eq!((bus.len(), bus.stats().dropped_oldest), (2, 1));
+        assert_eq!((bus.pending(), bus.stats().dropped_oldest), (2, 1));
         conserved(bus.stats());
         assert!(publish(&mut bus, log.event(3)).is_ok());
         assert!(drain(&mut bus).iter().map(|event| event.number).eq([2, 3]));
@@ -674,14 +673,14 @@ fn a_drained_event_of_a_lane_that_panics_is_gone_and_the_rest_stays() {
     assert!(lane.publish(log.event(2)).is_ok());
     let mut consumer = lane.consumer().unwrap();
     assert!(panics(|| consumer.drain().for_each(drop)));
-    assert_eq!((log.take(), consumer.backlog()), (vec![0], 2));
+    assert_eq!((log.take(), consumer.pending()), (vec![0], 2));
     assert!(panics(|| consumer.drain().for_each(|event| assert!(event.number == 9, "a handler"))));
-    assert_eq!((log.take(), consumer.backlog()), (vec![1], 1));
+    assert_eq!((log.take(), consumer.pending()), (vec![1], 1));
     conserved(lane.stats());
     assert_eq!(consumer.drain().next().map(|event| event.number), Some(2));
 }
 
-fn a_drained_event_panics<P: Overrun>() {
+fn a_drained_event_panics<P: Policy>() {
     for exclusive in [false, true] {
         for internal in [false, true] {
             let log = Log::default();
@@ -704,7 +703,7 @@ fn a_drained_event_panics<P: Overrun>() {
                 (true, true) => bus.drain_mut().for_each(drop),
             }));
             assert_eq!(log.take(), [0, 1]);
-            assert_eq!((bus.stats().handled, bus.len()), (2, 1));
+            assert_eq!((bus.stats().handled, bus.pending()), (2, 1));
             conserved(bus.stats());
 
             assert!(bus.publish(log.event(3)).is_ok());
@@ -796,7 +795,7 @@ fn stats_of_dropping_the_newest_at_each_step() {
     }
 }
 
-fn never_falls<P: Overrun>() {
+fn never_falls<P: Policy>() {
     let bus: Bus<u32, 4, P> = Bus::new();
     let mut consumer = bus.consumer().unwrap();
     bus.publish_batch(&[1, 2]).unwrap();
@@ -811,7 +810,7 @@ fn never_falls<P: Overrun>() {
     assert_eq!(bus.stats().high_water, 4, "was full once");
 }
 
-fn found_by_a_drain<P: Overrun>() {
+fn found_by_a_drain<P: Policy>() {
     let mut bus: Bus<u32, 4, P> = Bus::new();
     bus.publish_batch(&[1, 2]).unwrap();
     bus.consumer().unwrap().drain().for_each(drop);
@@ -824,15 +823,15 @@ fn found_by_a_drain<P: Overrun>() {
 #[test]
 fn a_drain_of_a_lane_marks_what_it_finds() {
     let lane: Lane<u32, 4> = Lane::new();
-    let mut producer = lane.producer().unwrap();
+    let mut publisher = lane.publisher().unwrap();
     let mut consumer = lane.consumer().unwrap();
-    producer.publish_batch(&[1, 2]).unwrap();
+    publisher.publish_batch(&[1, 2]).unwrap();
     consumer.drain().for_each(drop);
     assert_eq!(lane.stats().high_water, 2, "a reading finds none");
-    producer.publish_batch(&[1, 2, 3]).unwrap();
+    publisher.publish_batch(&[1, 2, 3]).unwrap();
     let mut drain = consumer.drain();
     drain.next();
-    producer.publish_batch(&[4, 5]).unwrap();
+    publisher.publish_batch(&[4, 5]).unwrap();
     assert_eq!(lane.stats().high_water, 4, "full now");
     drain.for_each(drop);
     assert_eq!(lane.stats().high_water, 4, "was full once");
@@ -859,19 +858,19 @@ fn stats_are_the_same_from_every_side() {
     bus.publish_batch(&[1, 2, 3]).unwrap();
     consumer.drain().next();
     assert_eq!(consumer.stats(), bus.stats());
-    assert_eq!((consumer.backlog(), bus.len()), (2, 2));
+    assert_eq!((consumer.pending(), bus.pending()), (2, 2));
 }
 
 // ---- Kinds of events ---------------------------------------------------------------------------
 
-fn any_event<E: Clone + PartialEq + Debug, const N: usize, P: Overrun>(events: &[E]) {
+fn any_event<E: Clone + PartialEq + Debug, const N: usize, P: Policy>(events: &[E]) {
     for (publish, drain) in ways::<E, N, P>() {
         let mut bus = Bus::new();
         for _ in 0..3 {
             for event in &events[..N] {
                 assert_eq!(publish(&mut bus, event.clone()), Ok(()));
             }
-            assert_eq!(bus.len(), N);
+            assert_eq!(bus.pending(), N);
             assert_eq!(drain(&mut bus), &events[..N]);
         }
         assert_eq!(bus.stats().handled, 3 * N);
@@ -936,7 +935,7 @@ fn events_that_borrow_or_cannot_be_sent() {
 
 // ---- Together ----------------------------------------------------------------------------------
 
-fn shared_and_exclusive_in_turn<const N: usize, P: Overrun>() {
+fn shared_and_exclusive_in_turn<const N: usize, P: Policy>() {
     let ways = ways::<u32, N, P>();
     let mut bus = Bus::new();
     let (mut published, mut taken) = (0, Vec::new());
@@ -970,7 +969,7 @@ fn a_static_bus_and_a_static_lane_work() {
     let mut events = BUS.consumer().unwrap();
     BUS.publish_batch(&[1, 2, 3, 4, 5]).unwrap();
     assert!(events.drain().eq([2, 3, 4, 5]));
-    LANE.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+    LANE.publisher().unwrap().publish_batch(&[1, 2]).unwrap();
     assert!(LANE.consumer().unwrap().drain().eq([1, 2]));
 }
 
@@ -994,7 +993,7 @@ fn everything_can_be_printed_whatever_the_event() {
     prints(&table, "Dispatch { kinds: 1, handlers: 1");
     prints(&bus, "Bus { capacity: 2, stats: Stats { published: 0");
     prints(&lane, "Lane { capacity: 2, stats: Stats");
-    prints(&lane.producer().unwrap(), "Producer { capacity: 2");
+    prints(&lane.publisher().unwrap(), "Publisher { capacity: 2");
     prints(&lane.consumer().unwrap(), "Consumer { stats: Stats");
     prints(&bus.consumer().unwrap().drain(), "Drain { stats: Stats");
     prints(&bus.consumer().unwrap().drain().until(|| true), "Until { drain: Some(Drain");
@@ -1009,7 +1008,7 @@ fn everything_can_be_printed_whatever_the_event() {
 
 #[test]
 fn a_drain_of_at_most_so_many_leaves_the_rest() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         let bus: Bus<u8, 4, P> = Bus::new();
         let mut events = bus.consumer().unwrap();
         for event in 0..3 {
@@ -1035,7 +1034,7 @@ fn a_drain_of_at_most_so_many_leaves_the_rest() {
 /// 6 events of 8, and three are taken: whatever comes next counts from there.
 #[test]
 fn a_drain_is_shortened_from_where_it_is() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         for most in 0..5 {
             let left = [4, 5, 6].into_iter().take(most).collect::<Vec<_>>();
             let bus: Bus<u8, 8, P> = Bus::new();
@@ -1063,7 +1062,7 @@ fn a_drain_is_shortened_from_where_it_is() {
 
 #[test]
 fn an_awaited_drain_is_shortened_from_where_it_is() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         let bus: Awaited<Bus<u8, 8, P>, 1> = Awaited::new(Bus::new());
         let mut events = bus.consumer().unwrap();
         assert!((1..=6).all(|event| bus.publish(event).is_ok()));
@@ -1100,7 +1099,7 @@ fn a_drain_is_shortened_to_events_that_are_there() {
 #[cfg(feature = "alloc")]
 #[test]
 fn room_in_a_vector_is_made_before_the_first_event_is_taken() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         let mut bus: Bus<(), 4, P> = Bus::new();
         let mut full = vec![(); usize::MAX];
         bus.publish(()).unwrap();
@@ -1130,7 +1129,7 @@ fn room_in_a_vector_is_made_before_the_first_event_is_taken() {
 #[cfg(feature = "alloc")]
 #[test]
 fn events_move_into_a_vector_behind_those_that_are_there() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         for first in 0..256_u32 {
             let bus: Bus<u32, 256, P> = Bus::new();
             let mut consumer = bus.consumer().unwrap();
@@ -1177,7 +1176,7 @@ fn events_in_a_vector_are_its_own() {
 /// Where steps are critical sections, the size of an event and the policy decide how it moves.
 #[test]
 fn bus_counts_events_of_every_size() {
-    fn check<P: Overrun, const BYTES: usize>(is_full: fn(usize) -> bool) {
+    fn check<P: Policy, const BYTES: usize>(is_full: fn(usize) -> bool) {
         let bus: Bus<[u8; BYTES], 4, P> = Bus::new();
         for number in 0..6 {
             assert_eq!(bus.publish([number; BYTES]).is_err(), is_full(number.into()), "{BYTES}");
@@ -1189,7 +1188,7 @@ fn bus_counts_events_of_every_size() {
         let first = if is_full(5) { 0 } else { 2 };
         assert!(events.drain().at_most(3).eq((first..first + 3).map(|number| [number; BYTES])));
         let stats = bus.stats();
-        assert_eq!((stats.handled, stats.pending, bus.len()), (3, 1, 1), "{BYTES} bytes");
+        assert_eq!((stats.handled, stats.pending, bus.pending()), (3, 1, 1), "{BYTES} bytes");
         assert!(events.drain().eq([[first + 3; BYTES]]));
         assert!(bus.is_empty());
     }

@@ -5,7 +5,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::Value;
-use tickbus::{Envelope, Headers, InvalidCloudEvent, Timestamp, TraceParent};
+use tickbus::Envelope;
+use tickbus::envelope::{Headers, InvalidCloudEvent, Timestamp, TraceParent};
 
 fn read(json: &str) -> Envelope {
     Envelope::from_cloud_event(json).unwrap_or_else(|error| panic!("{json}: {error}"))

@@ -10,7 +10,8 @@ use std::panic::catch_unwind;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickbus::{Bus, Deferred, Full};
+use tickbus::defer::Deferred;
+use tickbus::{Bus, Full};
 
 type Keyed = (char, u32);
 

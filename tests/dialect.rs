@@ -3,7 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::{GlobPattern, InvalidPattern, Pattern, PrefixPattern, Subject};
+use tickbus::error::InvalidPattern;
+use tickbus::subject::{GlobPattern, PrefixPattern};
+use tickbus::{Pattern, Subject};
 
 fn subject(text: &str) -> Subject<'_> {
     Subject::new(text).unwrap_or_else(|invalid| panic!("{text}: {invalid}"))

@@ -12,9 +12,10 @@ use std::panic::catch_unwind;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tickbus::bus::{Flow, Policy};
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Flow, Full, Lane, Overrun,
-    Pattern, Report, Stats, Subject,
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Pattern, Report,
+    Stats, Subject,
 };
 
 tickbus::events! {
@@ -41,7 +42,7 @@ fn names(calls: &Calls) -> Vec<&'static str> {
 }
 
 /// Ticks an exclusive bus that has these events.
-fn tick<R: tickbus::Verdict, const H: usize>(
+fn tick<R: tickbus::bus::Verdict, const H: usize>(
     table: &Table<R, H>,
     events: &[Input],
 ) -> (Calls, Report, Stats) {
@@ -501,7 +502,7 @@ fn whichever_is_spent_first_ends_the_tick() {
 type Loop<'a, const N: usize, P> = (&'a Bus<Input, N, P>, Vec<u32>);
 
 /// Publishes the next number for each it sees.
-fn echo<const N: usize, P: Overrun>((bus, seen): &mut Loop<'_, N, P>, event: &Input) {
+fn echo<const N: usize, P: Policy>((bus, seen): &mut Loop<'_, N, P>, event: &Input) {
     if let Tilt(number) = *event {
         seen.push(number);
         let _ = bus.publish(Tilt(number + 1));
@@ -549,8 +550,8 @@ fn the_generations_end_when_nothing_is_left() {
 /// Each generation is a drain of its own, which marks what it finds. Nothing else reads the counts here.
 #[test]
 fn every_generation_raises_the_high_water_mark() {
-    fn check<P: Overrun>() {
-        fn three<P: Overrun>(bus: &mut &Bus<Input, 8, P>, event: &Input) {
+    fn check<P: Policy>() {
+        fn three<P: Policy>(bus: &mut &Bus<Input, 8, P>, event: &Input) {
             if let Tilt(number @ 0..10) = *event {
                 assert!((10..13).all(|more| bus.publish(Tilt(number + more)).is_ok()));
             }
@@ -588,7 +589,7 @@ fn a_budget_spans_the_generations() {
 }
 
 /// A handler that publishes two events for one, into a bus that is full.
-fn flood<P: Overrun>(expected: &[u32], refused: usize, dropped: usize) {
+fn flood<P: Policy>(expected: &[u32], refused: usize, dropped: usize) {
     let bus: Bus<Input, 2, P> = Bus::new();
     let mut consumer: Consumer<'_, Input, P> = bus.consumer().unwrap();
     bus.publish_batch(&[Tilt(1), Tilt(2)]).unwrap();
@@ -640,7 +641,7 @@ fn a_report_has_what_was_refused_since_the_tick_before() {
 
 #[test]
 fn a_report_has_what_was_dropped_since_the_tick_before() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         let mut bus: Bus<Input, 4, P> = Bus::new();
         for _ in 0..7 {
             let _ = bus.publish(Tick);
@@ -683,7 +684,7 @@ fn an_exclusive_bus_and_a_lane_can_be_ticked() {
     assert_eq!((report.handled, report.left, report.dropped, count), (3, 1, 2, 3));
 
     let lane: Lane<Input, 4> = Lane::new();
-    let _ = lane.producer().unwrap().publish_batch(&[Tick; 6]);
+    let _ = lane.publisher().unwrap().publish_batch(&[Tick; 6]);
     let mut consumer = lane.consumer().unwrap();
     let report = COUNT.tick(&mut count, &mut consumer, Budget::events(3));
     assert_eq!((report.handled, report.left, report.refused, count), (3, 1, 2, 6));
@@ -717,7 +718,7 @@ fn tick_on<S: tickbus::Source<Event = Input>>(source: &mut S, seen: &mut Vec<u32
     }
 }
 
-fn through_panics<P: Overrun>() {
+fn through_panics<P: Policy>() {
     let mut bus: Bus<Input, 8, P> = Bus::new();
     for exclusive in [false, true] {
         let before = bus.stats();
@@ -763,7 +764,7 @@ static NOTING: Dispatch<Alive, Vec<usize>, { Alive::KINDS }> =
         assert_ne!(seen.len(), 2, "a handler panics");
     });
 
-fn each_is_dropped_once<P: Overrun>() {
+fn each_is_dropped_once<P: Policy>() {
     let mut bus: Bus<Alive, 4, P> = Bus::new();
     for exclusive in [false, true] {
         let token = Arc::new(());
@@ -800,7 +801,7 @@ fn an_event_after_which_the_clock_panics_is_consumed_and_the_rest_stays() {
     let clock = || panic!("no clock");
     let tick = || COUNT.tick(&mut count, &mut bus, Budget::unlimited().until(clock).check_every(2));
     assert!(catch_unwind(AssertUnwindSafe(tick)).is_err());
-    assert_eq!((count, bus.stats().handled, bus.len()), (2, 2, 1));
+    assert_eq!((count, bus.stats().handled, bus.pending()), (2, 2, 1));
 }
 
 // ---- Against a model ---------------------------------------------------------------------------
@@ -890,7 +891,7 @@ impl Model {
     }
 }
 
-fn check_against_model<P: Overrun>(steps: &[Step], displaces: bool, refuses: bool) {
+fn check_against_model<P: Policy>(steps: &[Step], displaces: bool, refuses: bool) {
     type Context<'b, P> = (&'b Bus<Input, 4, P>, Vec<Input>);
     let bus: Bus<Input, 4, P> = Bus::new();
     let table = Dispatch::<Input, Context<'_, P>, KINDS, Result<(), ()>>::new()
@@ -941,7 +942,7 @@ fn check_against_model<P: Overrun>(steps: &[Step], displaces: bool, refuses: boo
                 assert_eq!(context.1, model.seen);
             }
         }
-        assert_eq!(bus.len(), model.queue.len());
+        assert_eq!(bus.pending(), model.queue.len());
         conserved(bus.stats());
     }
     assert!(consumer.drain().eq(model.queue));

@@ -12,9 +12,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tickbus::{
-    Envelope, Headers, InvalidEnvelope, InvalidSubject, InvalidTraceParent, Timestamp, TraceParent,
-};
+use tickbus::Envelope;
+use tickbus::envelope::{Headers, InvalidEnvelope, InvalidTraceParent, Timestamp, TraceParent};
+use tickbus::error::InvalidSubject;
 
 fn read(json: &str) -> Envelope {
     Envelope::from_json(json).unwrap_or_else(|error| panic!("{json}: {error}"))

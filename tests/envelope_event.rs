@@ -12,9 +12,9 @@ use proptest::option;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tickbus::{
-    Bus, Cancel, Dispatch, Envelope, Event, EventError, InvalidEnvelope, SubjectBus, events,
-};
+use tickbus::envelope::{EventError, InvalidEnvelope};
+use tickbus::subject_bus::Cancel;
+use tickbus::{Bus, Dispatch, Envelope, Event, SubjectBus, events};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Button {

@@ -11,7 +11,8 @@ use std::thread;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickbus::{Bus, Delivery, DropNewest, DropOldest, Full, Hold};
+use tickbus::hold::Delivery;
+use tickbus::{Bus, DropNewest, DropOldest, Full, Hold};
 
 fn held<const N: usize>(events: u32) -> Hold<u32, N> {
     let hold = Hold::new();
@@ -37,7 +38,7 @@ fn what_is_published_before_the_start_is_kept_in_order_and_called_held() {
     let mut events = hold.consumer().unwrap();
     assert_eq!(events.drain().next(), None);
     assert!(events.live().is_none());
-    assert_eq!((hold.len(), events.backlog(), hold.is_started()), (5, 5, false));
+    assert_eq!((hold.pending(), events.pending(), hold.is_started()), (5, 5, false));
     hold.start();
     assert!(events.drain().eq(0..5));
     conserved(&hold);
@@ -111,7 +112,7 @@ fn start_and_pause_again_have_no_effect_and_keep_the_buffer() {
     let hold = held::<8>(3);
     let mut events = hold.consumer().unwrap();
     hold.pause();
-    assert_eq!((hold.len(), events.drain().count()), (3, 0));
+    assert_eq!((hold.pending(), events.drain().count()), (3, 0));
     hold.start();
     hold.start();
     assert!(events.drain().eq(0..3));
@@ -119,7 +120,7 @@ fn start_and_pause_again_have_no_effect_and_keep_the_buffer() {
     hold.publish(9).unwrap();
     hold.pause();
     hold.pause();
-    assert_eq!((hold.len(), events.drain().count()), (1, 0));
+    assert_eq!((hold.pending(), events.drain().count()), (1, 0));
     hold.start();
     assert!(events.drain().eq([9]));
 }
@@ -172,7 +173,7 @@ fn a_pause_does_not_end_a_drain_that_has_begun() {
         seen.push(event);
     }
     assert_eq!(seen, [0, 1, 2]);
-    assert_eq!((events.drain().count(), hold.len()), (0, 3));
+    assert_eq!((events.drain().count(), hold.pending()), (0, 3));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn a_refused_claim_disturbs_nothing() {
         assert!(hold.consumer().is_err());
         hold.start();
         hold.pause();
-        assert_eq!((events.drain().count(), events.backlog(), hold.len()), (0, 2, 2));
+        assert_eq!((events.drain().count(), events.pending(), hold.pending()), (0, 2, 2));
     }
     hold.start();
     let mut drain = events.drain();
@@ -219,7 +220,7 @@ fn a_panic_in_a_replay_consumes_that_event_and_leaves_the_rest_in_order() {
     hold.start();
     let replay = AssertUnwindSafe(|| events.drain().for_each(|event| assert_ne!(event, 1)));
     assert!(catch_unwind(replay).is_err());
-    assert_eq!((hold.len(), hold.stats().handled), (2, 2));
+    assert_eq!((hold.pending(), hold.stats().handled), (2, 2));
     hold.publish(4).unwrap();
     assert!(events.drain().eq([2, 3, 4]));
     conserved(&hold);
@@ -329,7 +330,7 @@ proptest! {
                     assert_eq!(taken, queue.drain(..most).collect::<Vec<_>>());
                 }
             }
-            assert_eq!((hold.is_started(), hold.len(), hold.is_empty()), (started, queue.len(), queue.is_empty()));
+            assert_eq!((hold.is_started(), hold.pending(), hold.is_empty()), (started, queue.len(), queue.is_empty()));
             assert_eq!((hold.dropped_held(), hold.stats().dropped()), (lost.0, lost.0 + lost.1));
             assert_eq!(Rc::strong_count(&token) - 1, queue.len());
             conserved(&hold);

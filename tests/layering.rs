@@ -7,7 +7,7 @@ use std::path::Path;
 /// The modules of the crate, lowest first. Those of one row are of one rank.
 const TIERS: &[&[&str]] = &[
     &["error", "sync"],
-    &["dialect", "subject", "event"],
+    &["subject", "event"],
     &["ring"],
     &["bus"],
     &["defer", "hold", "request", "timer", "topic"],

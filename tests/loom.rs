@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread;
 use models::{Task, outcomes, run};
+use tickbus::bus::Policy;
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Reject, Report,
-    Single,
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Reject, Report, Single,
 };
 
 /// A consumer that drains `times` times.
-fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<u32> {
+fn drain<const N: usize, P: Policy>(bus: &Bus<u32, N, P>, times: usize) -> Vec<u32> {
     let mut consumer = bus.consumer().unwrap();
     let mut taken = Vec::new();
     for _ in 0..times {
@@ -30,7 +30,7 @@ fn drain<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>, times: usize) -> Vec<
 }
 
 /// As `drain`, once and by the chunk.
-fn append<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>) -> Vec<u32> {
+fn append<const N: usize, P: Policy>(bus: &Bus<u32, N, P>) -> Vec<u32> {
     let mut taken = Vec::new();
     let count = bus.consumer().unwrap().drain().append_to(&mut taken);
     assert_eq!(count, taken.len());
@@ -38,7 +38,7 @@ fn append<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>) -> Vec<u32> {
 }
 
 /// The law, at a quiet moment.
-fn conserved<const N: usize, P: Overrun>(bus: &Bus<u32, N, P>) {
+fn conserved<const N: usize, P: Policy>(bus: &Bus<u32, N, P>) {
     let stats = bus.stats();
     assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
 }
@@ -326,7 +326,7 @@ fn a_drain_that_is_lapped() {
                         }
                         put(&out, events.collect::<Vec<_>>());
                     }),
-                    Box::new(move || assert!(b.len() <= 2)),
+                    Box::new(move || assert!(b.pending() <= 2)),
                 ],
                 reverse,
             );
@@ -515,10 +515,10 @@ fn a_lane() {
                 run(
                     vec![
                         Box::new(move || {
-                            let mut producer = p.producer().unwrap();
-                            producer.publish(1).unwrap();
-                            if producer.publish_batch(&[2, 3]) == Err(Full(&[3])) {
-                                let _ = producer.publish(3);
+                            let mut publisher = p.publisher().unwrap();
+                            publisher.publish(1).unwrap();
+                            if publisher.publish_batch(&[2, 3]) == Err(Full(&[3])) {
+                                let _ = publisher.publish(3);
                             }
                         }),
                         Box::new(move || {
@@ -608,7 +608,7 @@ fn the_consumer_of_a_lane_changes_hands() {
     for reverse in [false, true] {
         outcomes(3, 10, [()], move || {
             let lane = Arc::new(Lane::<u32, 2>::new());
-            lane.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+            lane.publisher().unwrap().publish_batch(&[1, 2]).unwrap();
             let (first, one) = slot();
             let (second, two) = slot();
             let (a, b) = (Arc::clone(&lane), Arc::clone(&lane));
@@ -659,14 +659,14 @@ fn counts_of_a_lane_beside_its_work() {
 }
 
 fn lane_publishes(lane: &Lane<u32, 4>, event: u32) {
-    lane.producer().unwrap().publish(event).unwrap();
+    lane.publisher().unwrap().publish(event).unwrap();
 }
 
 fn lane_takes(lane: &Lane<u32, 4>) {
     lane.consumer().unwrap().drain().for_each(drop);
 }
 
-/// The producer of a lane is handed from one thread to another.
+/// The publisher of a lane is handed from one thread to another.
 #[test]
 fn the_producer_changes_hands() {
     for reverse in [false, true] {
@@ -674,8 +674,8 @@ fn the_producer_changes_hands() {
             let lane = Arc::new(Lane::<u32, 2>::new());
             let (a, b) = (Arc::clone(&lane), Arc::clone(&lane));
             let publish = |lane: &Lane<u32, 2>, event| {
-                if let Ok(mut producer) = lane.producer() {
-                    producer.publish(event).unwrap();
+                if let Ok(mut publisher) = lane.publisher() {
+                    publisher.publish(event).unwrap();
                 }
             };
             run(vec![Box::new(move || publish(&a, 1)), Box::new(move || publish(&b, 2))], reverse);
@@ -702,7 +702,7 @@ fn publishing_to_a_lane_without_a_handle() {
             let taken = lane.consumer().unwrap().drain().count();
             let stats = lane.stats();
             assert_eq!((stats.handled, stats.published, stats.refused), (taken, taken, 2 - taken));
-            assert!(lane.producer().is_ok(), "the end is given back");
+            assert!(lane.publisher().is_ok(), "the end is given back");
             taken
         });
     }
@@ -775,13 +775,13 @@ fn a_lane_in_batches() {
     for reverse in [false, true] {
         outcomes(3, 10, [()], move || {
             let lane = Arc::new(Lane::<u32, 2>::new());
-            lane.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+            lane.publisher().unwrap().publish_batch(&[1, 2]).unwrap();
             let (out, taken) = slot();
             let (p, c) = (Arc::clone(&lane), Arc::clone(&lane));
             run(
                 vec![
                     Box::new(move || {
-                        let _ = p.producer().unwrap().publish_batch(&[3, 4]);
+                        let _ = p.publisher().unwrap().publish_batch(&[3, 4]);
                     }),
                     Box::new(move || {
                         let mut consumer = c.consumer().unwrap();
@@ -827,7 +827,7 @@ fn counts_beside_a_consumer() {
 /// As above on a bus that displaces, and with more and more events of which never two wait.
 #[test]
 fn counts_beside_all_work() {
-    fn check<P: Overrun + 'static>() {
+    fn check<P: Policy + 'static>() {
         for reverse in [false, true] {
             outcomes(3, 10, [()], move || {
                 let bus = Arc::new(Bus::<u32, 2, P>::new());
@@ -843,7 +843,7 @@ fn counts_beside_all_work() {
                         Box::new(move || {
                             let stats = b.stats();
                             assert_eq!(stats.dropped(), 0, "{stats:?}");
-                            assert!(stats.high_water <= 1 && b.len() <= 2, "{stats:?}");
+                            assert!(stats.high_water <= 1 && b.pending() <= 2, "{stats:?}");
                         }),
                     ],
                     reverse,
@@ -1043,21 +1043,21 @@ fn a_chunk_of_swapped_cells() {
     }
 }
 
-/// A lane by the chunk, into whose slots its producer publishes again: they are free all at once.
+/// A lane by the chunk, into whose slots its publisher publishes again: they are free all at once.
 #[test]
 fn a_lane_by_the_chunk() {
     for reverse in [false, true] {
         outcomes(3, 10, [2, 4], move || {
             let lane = Arc::new(Lane::<u32, 2>::new());
-            lane.producer().unwrap().publish_batch(&[1, 2]).unwrap();
+            lane.publisher().unwrap().publish_batch(&[1, 2]).unwrap();
             let (out, taken) = slot();
             let (p, c) = (Arc::clone(&lane), Arc::clone(&lane));
             run(
                 vec![
                     Box::new(move || {
-                        let mut producer = p.producer().unwrap();
-                        if producer.publish(3).is_ok() {
-                            let _ = producer.publish(4);
+                        let mut publisher = p.publisher().unwrap();
+                        if publisher.publish(3).is_ok() {
+                            let _ = publisher.publish(4);
                         }
                     }),
                     Box::new(move || {
@@ -1080,7 +1080,7 @@ fn a_lane_by_the_chunk() {
 /// looks for the end from there finds it, and has seen every event before it.
 #[test]
 fn a_hint_that_is_behind() {
-    fn check<P: Overrun + 'static>(preemptions: usize) {
+    fn check<P: Policy + 'static>(preemptions: usize) {
         for reverse in [false, true] {
             outcomes(preemptions, 500, [()], move || {
                 let bus = Arc::new(Bus::<u32, 4, P>::new());
@@ -1126,12 +1126,12 @@ tickbus::events! {
 }
 
 /// What the handlers of a tick work on.
-struct Ticked<P: Overrun, const N: usize> {
+struct Ticked<P: Policy, const N: usize> {
     bus: Arc<Bus<Numbered, N, P>>,
     seen: Vec<u32>,
 }
 
-impl<P: Overrun, const N: usize> Ticked<P, N> {
+impl<P: Policy, const N: usize> Ticked<P, N> {
     const TABLE: Dispatch<Numbered, Self, { Numbered::KINDS }> =
         Dispatch::new().on("numbered.*", |ticked, event| {
             let (Numbered::Once(number) | Numbered::Twice(number)) = *event;
@@ -1154,7 +1154,7 @@ impl<P: Overrun, const N: usize> Ticked<P, N> {
 }
 
 /// The sum over all ticks is what the bus counts, and what each of them says is possible.
-fn accounted<const N: usize, P: Overrun>(bus: &Bus<Numbered, N, P>, reports: &[Report]) {
+fn accounted<const N: usize, P: Policy>(bus: &Bus<Numbered, N, P>, reports: &[Report]) {
     let stats = bus.stats();
     let sum = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
     assert!(reports.iter().all(|report| report.left <= N), "{reports:?}");

@@ -1,4 +1,4 @@
-//! Can it race? Holds and listeners under the model checker, each model with the exact set of outcomes it
+//! Can it race? Holds under the model checker, each model with the exact set of outcomes it
 //! must have. Run with `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_hold`.
 //!
 //! As in `loom.rs`, each model runs with its threads spawned in both orders, the main thread only
@@ -9,10 +9,10 @@ mod models;
 
 use std::sync::Arc;
 
-use loom::sync::atomic::{AtomicUsize, Ordering};
 use models::{Task, outcomes, run};
-use tickbus::Delivery::{Held, Live};
-use tickbus::{Delivery, Dispatch, Event, Full, Hold, Listeners};
+use tickbus::hold::Delivery;
+use tickbus::hold::Delivery::{Held, Live};
+use tickbus::{Full, Hold};
 
 type Small = Hold<u64, 2>;
 type Told = Result<Delivery, Full<u64>>;
@@ -259,90 +259,6 @@ fn what_is_lost_while_held_is_counted_apart() {
             assert_eq!(during, [1, 2], "the start comes before");
             assert_eq!(all, if told == "F" { vec![1, 2] } else { vec![1, 2, 3] });
             (told, lost)
-        });
-    }
-}
-
-// ---- Listeners ---------------------------------------------------------------------------------
-
-tickbus::events! {
-    enum Alarm {
-        #[subject = "alarm"]
-        Alarm,
-    }
-}
-
-/// What a handler is called with: what was prepared for it, and what it found there.
-struct Context {
-    prepared: Arc<AtomicUsize>,
-    found: Option<usize>,
-}
-
-type Table = Listeners<Alarm, Context, { Alarm::KINDS }>;
-
-fn listeners() -> Arc<Table> {
-    Arc::new(Listeners::new(Dispatch::new().on("alarm", |context: &mut Context, _| {
-        context.found = Some(context.prepared.load(Ordering::Relaxed));
-    })))
-}
-
-fn call(listeners: &Table, prepared: &Arc<AtomicUsize>) -> Option<usize> {
-    let mut context = Context { prepared: Arc::clone(prepared), found: None };
-    let is_called = listeners.call(&mut context, &Alarm::Alarm);
-    assert_eq!(is_called, context.found.is_some());
-    context.found
-}
-
-/// A handler that is called because it was unmasked finds what was prepared for it.
-#[test]
-fn a_listener_that_is_unmasked_finds_what_was_prepared() {
-    for reverse in [false, true] {
-        outcomes(3, 3, [None, Some(1)], move || {
-            let (listeners, prepared) = (listeners(), Arc::new(AtomicUsize::new(0)));
-            listeners.set_masked(true);
-            let (theirs, thing) = (Arc::clone(&listeners), Arc::clone(&prepared));
-            let said = run(
-                vec![
-                    Box::new(move || {
-                        thing.store(1, Ordering::Relaxed);
-                        theirs.set_masked(false);
-                        None
-                    }),
-                    Box::new({
-                        let listeners = Arc::clone(&listeners);
-                        move || call(&listeners, &prepared)
-                    }),
-                ],
-                reverse,
-            );
-            assert!(!listeners.is_masked());
-            said[1]
-        });
-    }
-}
-
-/// Two publishers while the handlers are masked and unmasked: each call is of one or the other, and the last
-/// word counts.
-#[test]
-fn two_publishers_call_while_listeners_are_masked_and_unmasked() {
-    for reverse in [false, true] {
-        let all = [[None, None], [None, Some(0)], [Some(0), None], [Some(0), Some(0)]];
-        outcomes(3, 30, all, move || {
-            let (listeners, prepared) = (listeners(), Arc::new(AtomicUsize::new(0)));
-            let publisher = || -> Task<Option<usize>> {
-                let (listeners, prepared) = (Arc::clone(&listeners), Arc::clone(&prepared));
-                Box::new(move || call(&listeners, &prepared))
-            };
-            let theirs = Arc::clone(&listeners);
-            let mask: Task<Option<usize>> = Box::new(move || {
-                theirs.set_masked(true);
-                assert!(theirs.is_masked());
-                theirs.set_masked(false);
-                None
-            });
-            let said = run(vec![publisher(), publisher(), mask], reverse);
-            assert_eq!(call(&listeners, &prepared), Some(0));
-            [said[0], said[1]]
         });
     }
 }

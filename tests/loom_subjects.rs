@@ -15,10 +15,9 @@ use std::sync::atomic::Ordering;
 
 use loom::sync::atomic::AtomicUsize as Shared;
 use models::{Task, outcomes, run};
-use tickbus::{
-    Cancel, Envelope, Observer, PublishError, Published, Recipient, RecvError, SubjectBus,
-    Subscription, Timestamp, Wait, WhenFull,
-};
+use tickbus::envelope::Timestamp;
+use tickbus::subject_bus::{Cancel, Observer, PublishError, Published, Recipient, RecvError, Wait};
+use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 
 /// With everything set that a bus would fill in: no clock and no randomness in a model.
 fn event(id: &str) -> Envelope {
@@ -27,7 +26,7 @@ fn event(id: &str) -> Envelope {
 }
 
 fn open(bus: &SubjectBus) -> Subscription {
-    bus.subscribe("n").unwrap().capacity(1).overrun(WhenFull::Block).open()
+    bus.subscribe("n").unwrap().capacity(1).overrun(Overrun::Block).open()
 }
 
 /// A bus, and a subscription that blocks and is full of `1`.
@@ -284,7 +283,7 @@ fn each_of_two_parked_receivers_gets_one() {
         outcomes(3, 10, expected.map(str::to_owned), move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = bus.subscribe("n").unwrap().capacity(capacity);
-            let subscription = Arc::new(subscription.overrun(WhenFull::Block).open());
+            let subscription = Arc::new(subscription.overrun(Overrun::Block).open());
             let receiver = || {
                 let subscription = subscription.clone();
                 Box::new(move || subscription.recv().unwrap().id().to_owned()) as Task<_>

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicBool;
 use models::{outcomes, run};
-use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Publishers, Single, Subscriber, Topic};
+use tickbus::topic::Publishers;
+use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Single, Subscriber, Topic};
 
 /// What all threads of one execution reach, subscribers included.
 struct Shared<T: 'static>(Arc<T>);
@@ -295,11 +296,11 @@ fn more_publishers_under_way_than_slots() {
             );
             // An event that is lost is pending until it is told.
             let stats = subscriber.stats();
-            assert_eq!((stats.published, stats.read + stats.missed, stats.pending), (3, 0, 3));
+            assert_eq!((stats.published, stats.received + stats.missed, stats.pending), (3, 0, 3));
             let all = read(&mut subscriber);
             assert_eq!(accounted(&all), 3, "{all:?}");
             let stats = subscriber.stats();
-            assert_eq!((stats.published, stats.read + stats.missed, stats.pending), (3, 3, 0));
+            assert_eq!((stats.published, stats.received + stats.missed, stats.pending), (3, 3, 0));
             assert_eq!(topic.stats().published, 3);
             drop(subscriber);
             still_works(&topic);
@@ -845,11 +846,11 @@ fn a_gate_tells_what_its_reader_did() {
                         core::mem::forget(subscriber);
                     }),
                     Box::new(move || {
-                        let backlog = t.0.gate().unwrap().backlog;
-                        if backlog == 0 {
+                        let pending = t.0.gate().unwrap().pending;
+                        if pending == 0 {
                             assert_eq!(t.1.read(), 1);
                         }
-                        put(backlog);
+                        put(pending);
                     }),
                 ],
                 reverse,

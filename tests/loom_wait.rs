@@ -18,7 +18,8 @@ use std::task::Wake;
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
 use models::{Task, outcomes, run};
-use tickbus::{Awaited, Bus, Feed, Full, GatedTopic, Lane, Latest, Topic, Waiters};
+use tickbus::wait::Awaited;
+use tickbus::{Bus, Feed, Full, GatedTopic, Lane, Latest, Topic, Waiters};
 
 /// Runs a future on this thread of the model, which blocks while it waits. It lets others run in between:
 /// who found a place changing hands is polled again at once, and again, until the place has changed.
@@ -600,11 +601,11 @@ fn a_consumer_gets_a_place_before_publishers() {
 
 /// What is published one by one, and at once.
 #[test]
-fn a_consumer_waits_for_a_producer() {
-    type Way = fn(tickbus::AwaitedProducer<'_, u32>);
+fn the_consumer_of_a_lane_waits_for_its_publisher() {
+    type Way = fn(tickbus::wait::AwaitedLanePublisher<'_, u32>);
     let ways: [Way; 2] = [
-        |mut producer| [1, 2].into_iter().for_each(|event| producer.publish(event).unwrap()),
-        |mut producer| producer.publish_batch(&[1, 2]).unwrap(),
+        |mut publisher| [1, 2].into_iter().for_each(|event| publisher.publish(event).unwrap()),
+        |mut publisher| publisher.publish_batch(&[1, 2]).unwrap(),
     ];
     for (reverse, way) in [false, true].into_iter().flat_map(|each| ways.map(|way| (each, way))) {
         outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
@@ -620,7 +621,7 @@ fn a_consumer_waits_for_a_producer() {
                         vec![first, second]
                     }),
                     Box::new(move || {
-                        way(publishes.producer().unwrap());
+                        way(publishes.publisher().unwrap());
                         vec![]
                     }),
                 ],
@@ -644,9 +645,9 @@ fn both_ends_of_a_lane_wait() {
                         (0..4).map(|_| block_on(events.next_event())).collect()
                     }),
                     Box::new(move || {
-                        let mut producer = publishes.producer().unwrap();
+                        let mut publisher = publishes.publisher().unwrap();
                         for event in 1..=4 {
-                            block_on(producer.publish_wait(event)).expect("there are two places");
+                            block_on(publisher.publish_wait(event)).expect("there are two places");
                         }
                         vec![]
                     }),
@@ -755,7 +756,7 @@ fn subscribers_wait_for_a_publisher() {
 /// that waits is woken by a publisher that had waited.
 #[test]
 fn a_publisher_waits_for_a_gate() {
-    type Subscriber = tickbus::AwaitedSubscriber<'static, u64>;
+    type Subscriber = tickbus::wait::AwaitedSubscriber<'static, u64>;
     let ways: [(fn(Subscriber) -> Vec<u64>, &[u64]); 3] = [
         (
             |mut subscriber| {
@@ -808,7 +809,7 @@ fn a_publisher_waits_for_a_gate() {
 /// Two subscribers at the gate read at the same time: one of them sees that there is room.
 #[test]
 fn a_publisher_waits_for_two_gates() {
-    type Subscriber = tickbus::AwaitedSubscriber<'static, u64>;
+    type Subscriber = tickbus::wait::AwaitedSubscriber<'static, u64>;
     let ways: [fn(&mut Subscriber); 3] = [
         |gate| assert_eq!(gate.read().next(), Some(Ok(1))),
         |gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
@@ -852,7 +853,7 @@ fn a_publisher_waits_for_one_that_subscribes() {
                 vec![
                     Box::new(move || {
                         let subscriber = topic.subscribe().unwrap();
-                        if topic.stats().published == 2 && subscriber.backlog() == 0 {
+                        if topic.stats().published == 2 && subscriber.pending() == 0 {
                             // It begins behind the second event, so there is room. To leave would wake.
                             core::mem::forget(subscriber);
                         }

@@ -9,10 +9,14 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use std::alloc::System;
 
+use tickbus::bus::{Flow, Policy};
+use tickbus::defer::Deferred;
+use tickbus::error::InvalidPattern;
+use tickbus::request::{Incomplete, Requests};
+use tickbus::wait::Awaited;
 use tickbus::{
-    Awaited, Budget, Bus, Deferred, Dispatch, DropNewest, DropOldest, Event, Feed, Flow, Full,
-    GatedTopic, Hold, Incomplete, InvalidPattern, Lane, Latest, Listeners, Overrun, Pattern,
-    Reject, Requests, Subject, Timers, Topic,
+    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Hold, Lane,
+    Latest, Pattern, Reject, Subject, Timers, Topic,
 };
 
 // ---- The counter -------------------------------------------------------------------------------
@@ -88,20 +92,26 @@ fn the_counter_counts() {
 /// Twice the room, so that every policy does all it can.
 const EVENTS: [u32; 16] = [7; 16];
 
-fn a_bus<P: Overrun>() {
+fn a_bus<P: Policy>() {
     let made = calls(|| {
         let mut bus: Bus<u32, 8, P> = Bus::new();
         for event in EVENTS {
             let _ = bus.publish(event);
         }
-        black_box((bus.len(), bus.is_empty(), bus.capacity(), bus.stats(), bus.stats().dropped()));
+        black_box((
+            bus.pending(),
+            bus.is_empty(),
+            bus.capacity(),
+            bus.stats(),
+            bus.stats().dropped(),
+        ));
 
         let mut consumer = bus.consumer().unwrap();
         assert!(bus.consumer().is_err());
         assert_eq!(consumer.drain().next(), Some(7));
         assert_eq!(consumer.drain().until(|| false).count(), 7);
         let _ = bus.publish_batch(&EVENTS);
-        black_box((consumer.backlog(), consumer.stats()));
+        black_box((consumer.pending(), consumer.stats()));
         assert_eq!(consumer.drain().sum::<u32>(), 7 * 8);
         drop(consumer);
 
@@ -139,14 +149,14 @@ fn what_a_full_bus_gives_back_does_not_allocate() {
 fn a_lane_does_not_allocate() {
     let made = calls(|| {
         let lane: Lane<u32, 8> = Lane::new();
-        let mut producer = lane.producer().unwrap();
+        let mut publisher = lane.publisher().unwrap();
         let mut consumer = lane.consumer().unwrap();
         for event in EVENTS {
-            let _ = producer.publish(event);
+            let _ = publisher.publish(event);
         }
         assert_eq!(consumer.drain().count(), 8);
-        assert_eq!(producer.publish_batch(&EVENTS), Err(Full(&EVENTS[8..])));
-        black_box((lane.len(), lane.stats(), consumer.backlog(), consumer.stats()));
+        assert_eq!(publisher.publish_batch(&EVENTS), Err(Full(&EVENTS[8..])));
+        black_box((lane.pending(), lane.stats(), consumer.pending(), consumer.stats()));
         assert_eq!(consumer.drain().until(|| false).next(), Some(7));
     });
     assert_eq!(made, 0);
@@ -201,7 +211,7 @@ const fn handlers() -> Handlers {
 
 static HANDLERS: Handlers = handlers();
 
-fn a_tick<P: Overrun>() {
+fn a_tick<P: Policy>() {
     let made = calls(|| {
         let mut seen = Seen::default();
         let mut bus: Bus<Input, 4, P> = Bus::new();
@@ -277,7 +287,7 @@ fn a_hold_does_not_allocate() {
         assert_eq!(events.live().unwrap().drain().count(), 4);
         hold.pause();
         let _ = hold.publish(1);
-        black_box((hold.stats(), hold.dropped_held(), hold.len(), events.backlog()));
+        black_box((hold.stats(), hold.dropped_held(), hold.pending(), events.pending()));
     });
     assert_eq!(made, 0);
 }
@@ -354,17 +364,17 @@ fn topics_do_not_allocate() {
 }
 
 #[test]
-fn feeds_and_listeners_do_not_allocate() {
+fn feeds_and_calls_of_a_table_do_not_allocate() {
     let all = || {
         let feed: Feed<u32, 4> = Feed::new();
         let mut publisher = feed.publisher().unwrap();
         let mut subscriber = feed.subscribe();
-        let listeners: Listeners<Input, usize, { Input::KINDS }> =
-            Listeners::new(Dispatch::new().on(">", |called, _| *called += 1));
+        let table: Dispatch<Input, usize, { Input::KINDS }> =
+            Dispatch::new().on(">", |called, _| *called += 1);
         let mut called = 0;
         for number in 0..20 {
             publisher.publish(number);
-            listeners.call(&mut called, &Input::Tilt);
+            table.call(&mut called, &Input::Tilt);
         }
         assert_eq!((subscriber.read().count(), called), (5, 20));
     };
@@ -414,10 +424,10 @@ fn waits_do_not_allocate() {
 fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
     extern crate alloc;
     use alloc::sync::Arc;
-    use tickbus::{Envelope, SubjectBus, WhenFull};
+    use tickbus::{Envelope, Overrun, SubjectBus};
 
     let bus = SubjectBus::new();
-    let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block];
+    let policies = [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block];
     let open = |policy| {
         let subscription = bus.subscribe("player.*.hit").unwrap().capacity(8);
         subscription.filter(|envelope| envelope.source().is_empty()).overrun(policy).open()
@@ -442,7 +452,8 @@ fn publishing_an_envelope_on_a_known_subject_does_not_allocate() {
 #[cfg(all(feature = "std", feature = "json"))]
 #[test]
 fn an_envelope_is_written_into_a_buffer_that_need_not_grow() {
-    use tickbus::{Envelope, TraceParent};
+    use tickbus::Envelope;
+    use tickbus::envelope::TraceParent;
 
     let bare = Envelope::unstamped("a").unwrap();
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -467,10 +478,8 @@ mod subjects {
 
     use alloc::sync::Arc;
 
-    use tickbus::{
-        DropReason, Envelope, Observer, Recipient, Subject, SubjectBus, Subscription, Wait,
-        WhenFull,
-    };
+    use tickbus::subject_bus::{DropReason, Observer, Recipient, Wait};
+    use tickbus::{Envelope, Overrun, Subject, SubjectBus, Subscription};
 
     use super::{BYTES, calls};
 
@@ -498,7 +507,7 @@ mod subjects {
 
     #[test]
     fn a_publish_on_a_known_subject() {
-        for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+        for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
             // Within one lock, and with more matches than one lock is held for.
             for subscriptions in [1, 8, 40] {
                 let bus = SubjectBus::new();

@@ -11,7 +11,8 @@ use std::thread;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickbus::{Answers, Bus, Full, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
+use tickbus::request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
+use tickbus::{Bus, Full};
 
 // ---- Helpers -----------------------------------------------------------------------------------
 

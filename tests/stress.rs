@@ -8,10 +8,9 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use tickbus::{
-    Budget, Bus, Claimed, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Overrun, Queue,
-    Reject, Stats,
-};
+use tickbus::bus::{Policy, Queue};
+use tickbus::error::Claimed;
+use tickbus::{Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Reject, Stats};
 
 /// An event that knows where it comes from, that shows it when it is torn, and of which a leak or a
 /// second drop is seen in the count of its token.
@@ -127,7 +126,7 @@ fn none_is_lost<const N: usize, const WORDS: usize>(publishers: usize, events: u
 }
 
 /// Publishers never look back; what the bus loses it counts.
-fn each_loss_is_counted<P: Overrun, const N: usize, const WORDS: usize>(
+fn each_loss_is_counted<P: Policy, const N: usize, const WORDS: usize>(
     publishers: usize,
     events: usize,
 ) {
@@ -178,7 +177,7 @@ tickbus::events! {
 
 /// What the reports of the ticks say is in sum what the bus says, however a tick falls between the steps
 /// of a publisher.
-fn reports_add_up<P: Overrun, const N: usize>(publishers: usize, events: usize) {
+fn reports_add_up<P: Policy, const N: usize>(publishers: usize, events: usize) {
     static TABLE: Dispatch<Number, usize, { Number::KINDS }> =
         Dispatch::new().on("number", |count, _| *count += 1);
     let bus: Bus<Number, N, P> = Bus::new();
@@ -272,9 +271,9 @@ fn a_lane_loses_nothing<const N: usize, const WORDS: usize>(events: usize) {
     let refusals = thread::scope(|scope| {
         let _until_the_end = open.until_dropped();
         let publisher = scope.spawn(|| {
-            let mut producer = lane.producer().unwrap();
+            let mut publisher = lane.publisher().unwrap();
             let mut publish = |number| {
-                insist(Message::new(0, number, &token), &open, |event| producer.publish(event))
+                insist(Message::new(0, number, &token), &open, |event| publisher.publish(event))
             };
             (0..events).map(&mut publish).sum::<usize>()
         });
@@ -300,7 +299,7 @@ fn a_lane_loses_nothing_of_its_publisher() {
 }
 
 /// Batches, of which other publishers may come in between, are in order all the same.
-fn batches_stay_in_order<P: Overrun, const N: usize>(publishers: usize, events: usize) {
+fn batches_stay_in_order<P: Policy, const N: usize>(publishers: usize, events: usize) {
     let bus: Bus<(usize, usize), N, P> = Bus::new();
     let running = AtomicUsize::new(publishers);
     let open = Open::default();
@@ -375,7 +374,7 @@ fn come_and_go<P: Queue>(
     }
 }
 
-fn the_consumer_moves_between_threads<P: Overrun, const N: usize>(
+fn the_consumer_moves_between_threads<P: Policy, const N: usize>(
     bus: &'static Bus<(usize, usize), N, P>,
     events: usize,
 ) {
@@ -426,7 +425,7 @@ fn the_consumer_of_each_policy_moves_between_threads() {
 fn both_ends_of_a_lane_move_between_threads() {
     const EVENTS: usize = 30_000;
     static LANE: Lane<(usize, usize), 4> = Lane::new();
-    // Whoever has the producer publishes the next number, which only the lane passes on.
+    // Whoever has the publisher publishes the next number, which only the lane passes on.
     let next = AtomicUsize::new(0);
     let running = AtomicUsize::new(2);
     let turns = AtomicUsize::new(0);
@@ -434,12 +433,12 @@ fn both_ends_of_a_lane_move_between_threads() {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    if let Ok(mut producer) = LANE.producer() {
+                    if let Ok(mut publisher) = LANE.publisher() {
                         let number = next.load(Ordering::Relaxed);
                         if number == EVENTS {
                             break;
                         }
-                        if producer.publish((0, number)).is_ok() {
+                        if publisher.publish((0, number)).is_ok() {
                             next.store(number + 1, Ordering::Relaxed);
                         }
                     }
@@ -497,7 +496,7 @@ fn drains_that_are_shortened_meanwhile() {
     const PUBLISHERS: usize = 2;
     const EVENTS: usize = 20_000;
 
-    fn check<P: Overrun + Sync + 'static>() {
+    fn check<P: Policy + Sync + 'static>() {
         let token = Arc::new(());
         let bus: Bus<Message<2>, 8, P> = Bus::new();
         let done = AtomicUsize::new(0);
@@ -523,7 +522,7 @@ fn drains_that_are_shortened_meanwhile() {
                 let before = seen.count;
                 drain.at_most(most).for_each(|message| seen.check(&message));
                 assert!(seen.count - before <= most);
-                if is_over && consumer.backlog() == 0 {
+                if is_over && consumer.pending() == 0 {
                     break;
                 }
             }

@@ -11,10 +11,11 @@ use core::pin::pin;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 
-use tickbus::{
-    BridgeIn, BridgeOut, Budget, Bus, DropReason, Envelope, Full, Observer, PublishError,
-    Recipient, RecvError, SubjectBus, SubjectHandlers, Subscription, WhenFull,
+use tickbus::bridge::{BridgeIn, BridgeOut};
+use tickbus::subject_bus::{
+    DropReason, Observer, PublishError, Recipient, RecvError, SubjectHandlers,
 };
+use tickbus::{Budget, Bus, Envelope, Full, Overrun, SubjectBus, Subscription};
 
 fn envelope(subject: &str, id: &str) -> Envelope {
     Envelope::unstamped(subject).unwrap().with_id(id)
@@ -27,7 +28,7 @@ fn ids(subscription: &Subscription) -> String {
 #[test]
 fn each_policy_keeps_what_it_says_and_nobody_waits() {
     for (when_full, kept) in
-        [(WhenFull::DropNewest, "12"), (WhenFull::DropOldest, "34"), (WhenFull::Block, "12")]
+        [(Overrun::DropNewest, "12"), (Overrun::DropOldest, "34"), (Overrun::Block, "12")]
     {
         let bus = SubjectBus::new();
         let one = bus.subscribe("a.*").unwrap().capacity(2).overrun(when_full).open();
@@ -138,7 +139,7 @@ fn a_task_awaits_and_a_tick_handles() {
 #[test]
 fn a_publish_is_awaited() {
     let bus = SubjectBus::new();
-    let one = bus.subscribe("a").unwrap().capacity(1).overrun(WhenFull::Block).open();
+    let one = bus.subscribe("a").unwrap().capacity(1).overrun(Overrun::Block).open();
     bus.publish(envelope("a", "1")).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     {

@@ -23,11 +23,12 @@ use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::{
-    Cancel, DropReason, Envelope, EventBus, InvalidPattern, NoopBus, Observer, Pattern,
-    PublishError, Published, Recipient, RecvError, Subject, SubjectBus, SubscribeError,
-    Subscription, SubscriptionOptions, Wait, WhenFull,
+use tickbus::error::InvalidPattern;
+use tickbus::subject_bus::{
+    Cancel, DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient,
+    RecvError, SubscribeError, SubscriptionOptions, Wait,
 };
+use tickbus::{Envelope, Overrun, Pattern, Subject, SubjectBus, Subscription};
 use watch::{LONG, Watched, eventually, watchdog, watched};
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ fn drained(subscription: &Subscription) -> Vec<usize> {
     subscription.drain().map(|envelope| number(&envelope)).collect()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: WhenFull) -> Subscription {
+fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
     bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
 }
 
@@ -73,7 +74,7 @@ fn park(bus: &Arc<SubjectBus>, wait: Wait<'static>) -> Watched<Result<Published,
 /// A bus, and a subscription that blocks and is full of number 1.
 fn blocked() -> (Arc<SubjectBus>, Subscription) {
     let bus = Arc::new(SubjectBus::new());
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     (bus, subscription)
 }
@@ -122,7 +123,7 @@ fn the_defaults_are_64_and_drop_newest() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = bus.subscribe("n").unwrap().open();
-    assert_eq!((subscription.capacity(), subscription.when_full()), (64, WhenFull::DropNewest));
+    assert_eq!((subscription.capacity(), subscription.when_full()), (64, Overrun::DropNewest));
     for n in 0..65 {
         let room = usize::from(n < 64);
         let published = bus.publish(numbered(n)).unwrap();
@@ -143,7 +144,7 @@ fn capacity_0_is_the_default() {
 fn a_capacity_beyond_all_memory_is_not_reserved() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let all = open(&bus, usize::MAX, WhenFull::DropNewest);
+    let all = open(&bus, usize::MAX, Overrun::DropNewest);
     publish(&bus, 0..5000);
     assert_eq!(drained(&all), Vec::from_iter(0..5000));
 }
@@ -265,7 +266,7 @@ fn publish_fills_in_id_and_time_where_they_are_missing() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = bus.subscribe(">").unwrap().open();
-    let time = tickbus::Timestamp::from_unix_nanos(5).unwrap();
+    let time = tickbus::envelope::Timestamp::from_unix_nanos(5).unwrap();
     bus.publish(event("a")).unwrap();
     bus.publish(event("a").with_id("7")).unwrap();
     bus.publish(event("a").with_time(time)).unwrap();
@@ -315,8 +316,8 @@ fn e10_a_subject_that_is_none_never_reaches_a_bus() {
 fn when_publish_returns_every_match_has_it_or_lost_it() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let room = open(&bus, 2, WhenFull::DropNewest);
-    let full = open(&bus, 1, WhenFull::DropNewest);
+    let room = open(&bus, 2, Overrun::DropNewest);
+    let full = open(&bus, 1, Overrun::DropNewest);
     bus.publish(numbered(1)).unwrap();
     let published = bus.publish(numbered(2)).unwrap();
     assert_eq!((published.delivered, published.dropped, published.closed), (1, 1, 0));
@@ -327,7 +328,7 @@ fn when_publish_returns_every_match_has_it_or_lost_it() {
 
 // ---- Policies ----------------------------------------------------------------------------------
 
-fn one_slot(when_full: WhenFull) -> (Vec<usize>, Vec<String>, u64) {
+fn one_slot(when_full: Overrun) -> (Vec<usize>, Vec<String>, u64) {
     let (bus, log) = observed();
     let one = open(&bus, 1, when_full);
     for n in 1..=3 {
@@ -342,28 +343,28 @@ fn one_slot(when_full: WhenFull) -> (Vec<usize>, Vec<String>, u64) {
 fn drop_newest_keeps_the_first_and_reports_the_others() {
     let _watch = watchdog();
     let drops = ["drop 2 of 1 drop_newest buffer_full", "drop 3 of 1 drop_newest buffer_full"];
-    assert_eq!(one_slot(WhenFull::DropNewest), (vec![1], drops.map(String::from).into(), 2));
+    assert_eq!(one_slot(Overrun::DropNewest), (vec![1], drops.map(String::from).into(), 2));
 }
 
 #[test]
 fn c3_drop_oldest_keeps_the_last_and_reports_the_evicted_ones() {
     let _watch = watchdog();
     let drops = ["drop 1 of 1 drop_oldest buffer_full", "drop 2 of 1 drop_oldest buffer_full"];
-    assert_eq!(one_slot(WhenFull::DropOldest), (vec![3], drops.map(String::from).into(), 2));
+    assert_eq!(one_slot(Overrun::DropOldest), (vec![3], drops.map(String::from).into(), 2));
 }
 
 #[test]
 fn b9_try_publish_never_waits() {
     let _watch = watchdog();
     let drops = ["drop 2 of 1 block buffer_full", "drop 3 of 1 block buffer_full"];
-    assert_eq!(one_slot(WhenFull::Block), (vec![1], drops.map(String::from).into(), 2));
+    assert_eq!(one_slot(Overrun::Block), (vec![1], drops.map(String::from).into(), 2));
 }
 
 #[test]
 fn drop_oldest_keeps_the_last_in_order() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let last = open(&bus, 3, WhenFull::DropOldest);
+    let last = open(&bus, 3, Overrun::DropOldest);
     publish(&bus, 1..=10);
     assert_eq!(drained(&last), [8, 9, 10]);
     assert_eq!((last.stats().dropped_oldest, last.stats().high_water), (7, 3));
@@ -373,8 +374,8 @@ fn drop_oldest_keeps_the_last_in_order() {
 fn a16_a_receiver_is_told_where_how_many_are_missing() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let first = open(&bus, 2, WhenFull::DropNewest);
-    let last = open(&bus, 2, WhenFull::DropOldest);
+    let first = open(&bus, 2, Overrun::DropNewest);
+    let last = open(&bus, 2, Overrun::DropOldest);
     publish(&bus, 1..=5);
     let take = |subscription: &Subscription| {
         let n = number(&subscription.try_recv().unwrap());
@@ -392,7 +393,7 @@ fn a16_a_receiver_is_told_where_how_many_are_missing() {
 fn a17_a_refused_publish_has_no_effect_on_what_waits() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let four = open(&bus, 4, WhenFull::DropNewest);
+    let four = open(&bus, 4, Overrun::DropNewest);
     for round in 0..50 {
         publish(&bus, (0..6).map(|n| 10 * round + n));
         assert_eq!(drained(&four), Vec::from_iter(10 * round..10 * round + 4));
@@ -486,7 +487,7 @@ fn b3_block_with_a_deadline_gives_up_then_and_leaves_no_trace() {
 fn b7_room_wins_over_cancellation_and_over_the_deadline_always() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     let cancel = Cancel::new();
     cancel.cancel();
     for _ in 0..200 {
@@ -501,7 +502,7 @@ fn b7_room_wins_over_cancellation_and_over_the_deadline_always() {
 fn b2_block_wakes_when_the_subscription_is_closed() {
     let _watch = watchdog();
     let (bus, log) = observed();
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     let publisher = park(&bus, Wait::forever());
     log.take();
@@ -528,7 +529,7 @@ fn block_wakes_when_the_subscription_is_cancelled() {
     let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
     let cancel = Cancel::new();
-    let pattern = bus.subscribe("n").unwrap().capacity(1).overrun(WhenFull::Block);
+    let pattern = bus.subscribe("n").unwrap().capacity(1).overrun(Overrun::Block);
     let _subscription = pattern.until(&cancel).open();
     bus.publish(numbered(1)).unwrap();
     let publisher = park(&bus, Wait::forever());
@@ -556,7 +557,7 @@ fn block_keeps_the_order_and_loses_nothing_under_load() {
     const PUBLISHERS: usize = 4;
     const EACH: usize = 2000;
     let bus = Arc::new(SubjectBus::new());
-    let slow = open(&bus, 2, WhenFull::Block);
+    let slow = open(&bus, 2, Overrun::Block);
     let publishers: Vec<_> = (0..PUBLISHERS)
         .map(|who| {
             let bus = bus.clone();
@@ -586,7 +587,7 @@ fn a18_each_publisher_s_order_is_kept_for_each_subscription() {
     let _watch = watchdog();
     const EACH: usize = 3000;
     let bus = Arc::new(SubjectBus::new());
-    let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::DropNewest];
+    let policies = [Overrun::DropNewest, Overrun::DropOldest, Overrun::DropNewest];
     let all: Vec<_> = policies.iter().zip([100, 100, 3 * EACH]).collect();
     let all: Vec<_> = all.into_iter().map(|(policy, n)| open(&bus, n, *policy)).collect();
     let publishers: Vec<_> = (0..3)
@@ -616,7 +617,7 @@ fn c2_c5_delivered_and_dropped_and_abandoned_add_up_under_load() {
     let bus = Arc::new(SubjectBus::new());
     let total = Arc::new(Mutex::new(Published::default()));
     let stop = Arc::new(AtomicBool::new(false));
-    let subscriber = |policy: WhenFull, seed: usize| {
+    let subscriber = |policy: Overrun, seed: usize| {
         let (bus, stop) = (bus.clone(), stop.clone());
         watched(move || {
             let mut turn = seed;
@@ -633,9 +634,9 @@ fn c2_c5_delivered_and_dropped_and_abandoned_add_up_under_load() {
         })
     };
     let subscribers = [
-        subscriber(WhenFull::DropNewest, 1),
-        subscriber(WhenFull::DropOldest, 2),
-        subscriber(WhenFull::Block, 3),
+        subscriber(Overrun::DropNewest, 1),
+        subscriber(Overrun::DropOldest, 2),
+        subscriber(Overrun::Block, 3),
     ];
     let publishers: Vec<_> = (0..2)
         .map(|_| {
@@ -668,7 +669,7 @@ fn c2_c5_delivered_and_dropped_and_abandoned_add_up_under_load() {
 fn c5_what_an_unsubscribe_abandons_is_counted() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 4, WhenFull::DropNewest);
+    let subscription = open(&bus, 4, Overrun::DropNewest);
     publish(&bus, 0..5);
     let _ = subscription.recv();
     drop(subscription);
@@ -681,9 +682,10 @@ fn c5_what_an_unsubscribe_abandons_is_counted() {
 fn e13_what_was_received_evicted_or_abandoned_is_let_go() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let one = open(&bus, 1, WhenFull::DropOldest);
+    let one = open(&bus, 1, Overrun::DropOldest);
     let send = |n| {
-        let envelope = Arc::new(numbered(n).with_id("i").with_time(tickbus::Timestamp::now()));
+        let envelope =
+            Arc::new(numbered(n).with_id("i").with_time(tickbus::envelope::Timestamp::now()));
         let weak = Arc::downgrade(&envelope);
         bus.publish(envelope).unwrap();
         weak
@@ -704,7 +706,7 @@ fn e13_what_was_received_evicted_or_abandoned_is_let_go() {
 fn observers_hear_of_the_publish_first_and_then_of_each_match_once() {
     let _watch = watchdog();
     let (bus, log) = observed();
-    let _a = open(&bus, 1, WhenFull::DropNewest);
+    let _a = open(&bus, 1, Overrun::DropNewest);
     let _b = bus.subscribe("*").unwrap().open();
     let _c = bus.subscribe(">").unwrap().filter(|_| false).open();
     let _d = bus.subscribe("other").unwrap().open();
@@ -757,7 +759,7 @@ fn observers_hear_of_a_match_that_ends_before_its_turn_as_long_as_its_handle_is_
 fn c4_observers_hear_of_a_publish_that_waits() {
     let _watch = watchdog();
     let (bus, log) = observed();
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     log.take();
     let publisher = park(&bus, Wait::forever());
@@ -771,7 +773,7 @@ fn c4_observers_hear_of_a_publish_that_waits() {
 fn observers_hear_of_what_gave_up_as_dropped() {
     let _watch = watchdog();
     let (bus, log) = observed();
-    let _full = open(&bus, 1, WhenFull::Block);
+    let _full = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     log.take();
     let wait = Wait::forever().timeout(Duration::from_millis(1));
@@ -794,7 +796,7 @@ fn the_first_reason_to_give_up_is_the_one_that_is_told() {
         let cancel = Cancel::new();
         let observer = Arc::new(Canceller(cancel.clone()));
         let bus = SubjectBus::builder().observer(observer).build();
-        let full = [(); 2].map(|()| open(&bus, 1, WhenFull::Block));
+        let full = [(); 2].map(|()| open(&bus, 1, Overrun::Block));
         bus.publish(numbered(1)).unwrap();
         let wait = Wait::forever().timeout(Duration::ZERO).until(&cancel);
         assert!(matches!(bus.publish_wait(numbered(2), wait), Err(PublishError::TimedOut(_))));
@@ -807,8 +809,8 @@ fn the_first_reason_to_give_up_is_the_one_that_is_told() {
 #[test]
 fn labels_are_those_of_the_contract() {
     let _watch = watchdog();
-    let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block];
-    assert_eq!(policies.map(WhenFull::label), ["drop_newest", "drop_oldest", "block"]);
+    let policies = [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block];
+    assert_eq!(policies.map(Overrun::label), ["drop_newest", "drop_oldest", "block"]);
     let reasons = [DropReason::BufferFull, DropReason::Closed];
     assert_eq!(reasons.map(DropReason::label), ["buffer_full", "closed"]);
 }
@@ -865,7 +867,7 @@ fn b8_observers_and_filters_run_outside_all_locks() {
             }
         };
         let one = bus.subscribe("n").unwrap().capacity(1).filter(filter);
-        let _one = one.overrun(WhenFull::DropOldest).open();
+        let _one = one.overrun(Overrun::DropOldest).open();
         bus.publish(numbered(1)).unwrap();
         bus.publish(numbered(2)).unwrap();
         // Twice: published, filtered, delivered to both; and once dropped.
@@ -951,8 +953,8 @@ fn a_panic_in_an_observer_leaves_the_bus_usable() {
     for what in ["publish", "deliver", "drop"] {
         watched(move || {
             let bus = SubjectBus::builder().observer(Arc::new(Bomb(what))).build();
-            let blocked = open(&bus, 1, WhenFull::Block);
-            let small = open(&bus, 1, WhenFull::DropNewest);
+            let blocked = open(&bus, 1, Overrun::Block);
+            let small = open(&bus, 1, Overrun::DropNewest);
             for n in 1..=3 {
                 // With a place in `blocked` when the other one panics: it is given up.
                 let publish =
@@ -1003,7 +1005,7 @@ fn b12_after_close_publish_and_subscribe_are_closed_again_and_again() {
             assert!(matches!(bus.try_publish(numbered(n)), Err(PublishError::Closed(_))));
             assert_eq!(bus.subscribe(">").unwrap_err(), SubscribeError::Closed);
             let options = SubscriptionOptions::new();
-            let refused = EventBus::subscribe(&*bus, Pattern::from_static("n"), options);
+            let refused = EnvelopeBus::subscribe(&*bus, Pattern::from_static("n"), options);
             assert_eq!(refused.unwrap_err(), SubscribeError::Closed);
         }
         let sent = Arc::new(numbered(7));
@@ -1091,7 +1093,7 @@ fn b14_a_publisher_under_way_does_not_begin_to_wait_on_a_bus_that_is_closing() {
     let late = Arc::new(Late(OnceLock::new()));
     let bus = Arc::new(SubjectBus::builder().observer(late.clone()).build());
     late.0.set(Arc::downgrade(&bus)).unwrap();
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     let publisher = watched({
         let bus = bus.clone();
@@ -1261,7 +1263,7 @@ fn a_subscription_that_is_closed_under_publishers_never_hangs_them() {
     let _watch = watchdog();
     for turn in 0..200 {
         let bus = Arc::new(SubjectBus::new());
-        let subscription = open(&bus, 1, WhenFull::Block);
+        let subscription = open(&bus, 1, Overrun::Block);
         let publishers: Vec<_> = (0..2)
             .map(|n| {
                 let bus = bus.clone();
@@ -1314,7 +1316,7 @@ fn each_envelope_goes_to_one_of_several_receivers() {
     let _watch = watchdog();
     const EVENTS: usize = 5000;
     let bus = SubjectBus::new();
-    let subscription = Arc::new(open(&bus, EVENTS, WhenFull::DropNewest));
+    let subscription = Arc::new(open(&bus, EVENTS, Overrun::DropNewest));
     let receivers: Vec<_> = (0..3)
         .map(|_| {
             let subscription = subscription.clone();
@@ -1580,7 +1582,7 @@ fn subscriptions_and_patterns_can_be_listed() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let gap = bus.subscribe("z").unwrap().open();
-    let a = bus.subscribe("a.>").unwrap().capacity(3).overrun(WhenFull::Block).open();
+    let a = bus.subscribe("a.>").unwrap().capacity(3).overrun(Overrun::Block).open();
     let b = bus.subscribe("a.b").unwrap().open();
     let c = bus.subscribe("a.b").unwrap().open();
     drop(gap);
@@ -1591,7 +1593,7 @@ fn subscriptions_and_patterns_can_be_listed() {
     assert_eq!(list.iter().map(|it| it.id).collect::<Vec<_>>(), [a.id(), b.id(), c.id()]);
     assert_eq!(
         (&*list[0].pattern, list[0].capacity, list[0].when_full),
-        ("a.>", 3, WhenFull::Block)
+        ("a.>", 3, Overrun::Block)
     );
     assert_eq!(list.iter().map(|it| it.closed).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(list.iter().map(|it| it.stats.pending).collect::<Vec<_>>(), [1, 0, 1]);
@@ -1615,8 +1617,7 @@ fn a_whole_bus_can_be_printed_and_serialised() {
     let bus = SubjectBus::new();
     let nobody = "0 published, 0 subscriptions, 0 delivered, 0 dropped";
     assert_eq!(bus.info().to_string().lines().next(), Some(nobody));
-    let wide =
-        bus.subscribe("grün.*.und.lang").unwrap().capacity(1).overrun(WhenFull::Block).open();
+    let wide = bus.subscribe("grün.*.und.lang").unwrap().capacity(1).overrun(Overrun::Block).open();
     bus.try_publish(event("grün.a.und.lang")).unwrap();
     bus.try_publish(event("grün.b.und.lang")).unwrap();
     bus.close();
@@ -1641,7 +1642,7 @@ fn a_whole_bus_can_be_printed_and_serialised() {
 #[test]
 fn the_no_op_bus_accepts_everything_and_delivers_nothing() {
     let _watch = watchdog();
-    let bus: &dyn EventBus = &NoopBus;
+    let bus: &dyn EnvelopeBus = &NoopBus;
     let options = SubscriptionOptions::new();
     let ended = bus.subscribe(Pattern::from_static(">"), options).unwrap();
     for _ in 0..2 {
@@ -1657,9 +1658,9 @@ fn the_no_op_bus_accepts_everything_and_delivers_nothing() {
 #[test]
 fn a_bus_behind_the_trait_is_the_bus() {
     let _watch = watchdog();
-    let bus: Arc<dyn EventBus> = Arc::new(SubjectBus::new());
+    let bus: Arc<dyn EnvelopeBus> = Arc::new(SubjectBus::new());
     let options = SubscriptionOptions::new().capacity(1).filter(|it| it.source() != "no");
-    let one = bus.subscribe(Pattern::from_static("a.*"), options.overrun(WhenFull::Block)).unwrap();
+    let one = bus.subscribe(Pattern::from_static("a.*"), options.overrun(Overrun::Block)).unwrap();
     assert_eq!(bus.publish(event("a.b").with_source("no").into()).unwrap().delivered, 0);
     assert_eq!(bus.publish(event("a.b").into()).unwrap().delivered, 1);
     let wait = Wait::forever().timeout(Duration::from_millis(1));

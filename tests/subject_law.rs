@@ -19,7 +19,8 @@ use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::{Envelope, PublishError, Published, RecvError, SubjectBus, Subscription, WhenFull};
+use tickbus::subject_bus::{PublishError, Published, RecvError};
+use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 use watch::{Watched, watchdog, watched};
 
 struct Bomb;
@@ -77,7 +78,7 @@ fn open(bus: &SubjectBus, (when_full, capacity, filter): Opened) -> (Subscriptio
     (it.open(), Notes { filter, matched: 0, got: Vec::new() })
 }
 
-type Opened = (WhenFull, usize, Filter);
+type Opened = (Overrun, usize, Filter);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -117,7 +118,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn opened() -> impl Strategy<Value = Opened> {
     (
-        select(&[WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block][..]),
+        select(&[Overrun::DropNewest, Overrun::DropOldest, Overrun::Block][..]),
         1..5_usize,
         select(&[Filter::None, Filter::None, Filter::Odd, Filter::Bomb][..]),
     )
@@ -297,7 +298,7 @@ fn workers_of_one_subscription_share_all_of_it() {
     const EACH: usize = 1_000;
     const PUBLISHERS: usize = 2;
     let _watch = watchdog();
-    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         let bus = Arc::new(SubjectBus::new());
         let one = bus.subscribe("n").unwrap().capacity(40).overrun(when_full).open();
         let one = Arc::new(one);

@@ -18,10 +18,12 @@ use std::panic::{catch_unwind, panic_any};
 use std::sync::{Mutex, OnceLock};
 
 use futures_core::Stream;
-use tickbus::{
-    BridgeIn, Budget, Cancel, DropReason, Envelope, Observer, PublishError, Published, Recipient,
-    RecvError, SubjectBus, SubjectHandlers, Subscription, SubscriptionStream, WhenFull,
+use tickbus::bridge::BridgeIn;
+use tickbus::subject_bus::{
+    Cancel, DropReason, Observer, PublishError, Published, Recipient, RecvError, SubjectHandlers,
+    SubscriptionStream,
 };
+use tickbus::{Budget, Envelope, Overrun, SubjectBus, Subscription};
 use watch::{watchdog, watched};
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -48,7 +50,7 @@ fn drained(subscription: &Subscription) -> Vec<usize> {
     subscription.drain().map(|envelope| number(&envelope)).collect()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: WhenFull) -> Subscription {
+fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
     bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
 }
 
@@ -134,7 +136,7 @@ fn a_receiver_s_waker_that_panics_in_a_publish_costs_no_subscription_the_envelop
     let _watch = watchdog();
     for size in SIZES {
         for bombs in some_of(size) {
-            for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+            for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
                 let bus = SubjectBus::new();
                 let all: Vec<_> = (0..size).map(|_| open(&bus, 1, when_full)).collect();
                 let bells: Vec<_> = (0..size).map(|n| Bell::new(bombs.contains(&n))).collect();
@@ -167,7 +169,7 @@ fn the_same_where_each_is_delivered_to_by_itself() {
                 };
                 let filtered = |_| bus.subscribe("n").unwrap().filter(|_| true).open();
                 let all: Vec<_> = (0..size).map(filtered).collect();
-                let plain = open(&bus, 1, WhenFull::DropNewest);
+                let plain = open(&bus, 1, Overrun::DropNewest);
                 let bells: Vec<_> = (0..size).map(|n| Bell::new(bombs.contains(&n))).collect();
                 let mut streams: Vec<_> = all.iter().map(Subscription::stream).collect();
                 for (stream, bell) in streams.iter_mut().zip(&bells) {
@@ -234,7 +236,7 @@ fn a_publisher_s_waker_that_panics_costs_no_receiver_its_envelope() {
     for size in SIZES {
         for (way, receive) in ways {
             let bus = SubjectBus::new();
-            let subscription = open(&bus, 1, WhenFull::Block);
+            let subscription = open(&bus, 1, Overrun::Block);
             bus.publish(numbered(0)).unwrap();
             let bells: Vec<_> = (0..size).map(|n| Bell::new(n % 2 == 0)).collect();
             let mut waiting: Vec<Publish<'_>> =
@@ -265,7 +267,7 @@ fn wakers_that_panic_keep_no_other_from_its_end() {
             for end in ends {
                 let (bus, cancel) = (SubjectBus::new(), Cancel::new());
                 let full: Vec<_> = (0..size)
-                    .map(|_| bus.subscribe("n").unwrap().capacity(1).overrun(WhenFull::Block))
+                    .map(|_| bus.subscribe("n").unwrap().capacity(1).overrun(Overrun::Block))
                     .map(|full| full.until(&cancel).open())
                     .collect();
                 bus.publish(numbered(1)).unwrap();
@@ -319,7 +321,7 @@ fn dropping_a_subscription_is_complete_though_its_wakers_and_its_filter_panic() 
             let _ = &kept;
             true
         };
-        let one = bus.subscribe("n").unwrap().filter(filter).capacity(1).overrun(WhenFull::Block);
+        let one = bus.subscribe("n").unwrap().filter(filter).capacity(1).overrun(Overrun::Block);
         let one = one.open();
         bus.publish(numbered(1)).unwrap();
         let mut second: Publish<'_> = Box::pin(bus.publish_async(numbered(2)));
@@ -357,9 +359,9 @@ fn a_waker_whose_clone_panics_costs_the_other_subscriptions_nothing() {
     for size in SIZES {
         for clones in [0, size / 2, size - 1, size] {
             let bus = SubjectBus::new();
-            let full: Vec<_> = (0..size).map(|_| open(&bus, 1, WhenFull::Block)).collect();
+            let full: Vec<_> = (0..size).map(|_| open(&bus, 1, Overrun::Block)).collect();
             bus.publish(numbered(1)).unwrap();
-            let others: Vec<_> = (0..size).map(|_| open(&bus, 1, WhenFull::DropNewest)).collect();
+            let others: Vec<_> = (0..size).map(|_| open(&bus, 1, Overrun::DropNewest)).collect();
             CLONES.store(clones, SeqCst);
             // SAFETY: no function of the table looks at the pointer.
             let waker = unsafe { Waker::from_raw(RawWaker::new(core::ptr::null(), &TABLE)) };
@@ -378,7 +380,7 @@ fn a_waker_whose_clone_panics_costs_the_other_subscriptions_nothing() {
 fn a_waker_whose_drop_panics_costs_no_envelope() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let one = open(&bus, 1, WhenFull::Block);
+    let one = open(&bus, 1, Overrun::Block);
     let (mut first, mut second) = (one.stream(), one.stream());
     assert!(poll(&mut first, Waker::noop()).is_pending());
     let _ = catch_unwind(AssertUnwindSafe(|| poll(&mut second, &dropped_bell())));
@@ -420,7 +422,7 @@ fn a_publisher_s_waker_whose_drop_panics_costs_no_subscription_the_envelope() {
         let bus = SubjectBus::new();
         let open = |_| {
             let one = bus.subscribe("n").unwrap().filter(|_| true);
-            one.overrun(WhenFull::Block).open()
+            one.overrun(Overrun::Block).open()
         };
         let all: Vec<_> = (0..size).map(open).collect();
         let waker = clones_that_panic(&TABLE);
@@ -447,7 +449,7 @@ fn a_receiver_s_waker_whose_drop_panics_costs_it_no_envelope() {
     );
     let _watch = watchdog();
     let bus = BUS.get_or_init(SubjectBus::new);
-    let one = open(bus, 1, WhenFull::DropNewest);
+    let one = open(bus, 1, Overrun::DropNewest);
     assert_eq!(poll(&mut one.stream(), &clones_that_panic(&TABLE)), Poll::Ready(Some(1)));
     accounted(bus, 1);
 }
@@ -465,7 +467,7 @@ fn a_filter_that_panics_costs_the_other_subscriptions_nothing() {
                 let filtered: Vec<_> = (0..size)
                     .map(|n| {
                         if plain_between {
-                            plain.push(open(&bus, 1, WhenFull::DropOldest));
+                            plain.push(open(&bus, 1, Overrun::DropOldest));
                         }
                         let bomb = bombs.contains(&n);
                         let filter = move |_: &Envelope| !bomb || panic!("filter {n}");
@@ -502,14 +504,14 @@ fn a_filter_whose_drop_panics_costs_the_other_subscriptions_nothing() {
     for size in SIZES {
         let bus = SubjectBus::new();
         let handle = Arc::new(Mutex::new(None));
-        let before: Vec<_> = (0..size).map(|_| open(&bus, 1, WhenFull::DropNewest)).collect();
+        let before: Vec<_> = (0..size).map(|_| open(&bus, 1, Overrun::DropNewest)).collect();
         let (own, kept) = (handle.clone(), Drops);
         let filter = move |_: &Envelope| {
             let _ = &kept;
             own.lock().unwrap().take().is_some()
         };
         *handle.lock().unwrap() = Some(bus.subscribe("n").unwrap().filter(filter).open());
-        let after: Vec<_> = (0..size).map(|_| open(&bus, 1, WhenFull::DropNewest)).collect();
+        let after: Vec<_> = (0..size).map(|_| open(&bus, 1, Overrun::DropNewest)).collect();
         assert_eq!(panics(|| bus.publish(numbered(1))), "the drop of a filter");
         assert!(before.iter().chain(&after).all(|one| drained(one) == [1]), "{size}");
         accounted(&bus, 2 * size + 1);
@@ -554,16 +556,16 @@ fn an_observer_that_panics_costs_no_subscription_and_no_other_observer_anything(
             let bomb = Arc::new(Hears { panics_at, ..Hears::default() });
             let other = Arc::new(Hears::default());
             let bus = SubjectBus::builder().observer(bomb.clone()).observer(other.clone()).build();
-            let policies = [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block];
+            let policies = [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block];
             let all: Vec<_> = (0..size).map(|n| open(&bus, 1, policies[n % 3])).collect();
             for n in 1..=3 {
                 let _ = catch_unwind(AssertUnwindSafe(|| bus.try_publish(numbered(n))));
             }
             for (n, one) in all.iter().enumerate() {
-                let kept = if policies[n % 3] == WhenFull::DropOldest { 3 } else { 1 };
+                let kept = if policies[n % 3] == Overrun::DropOldest { 3 } else { 1 };
                 assert_eq!((drained(one), one.dropped()), (vec![kept], 2));
             }
-            let oldest = all.iter().filter(|one| one.when_full() == WhenFull::DropOldest).count();
+            let oldest = all.iter().filter(|one| one.when_full() == Overrun::DropOldest).count();
             for heard in [&bomb, &other] {
                 assert_eq!(heard.count("publish"), 3);
                 assert_eq!(heard.count("deliver"), size + 2 * oldest);
@@ -583,7 +585,7 @@ fn a_publisher_in_which_something_panics_waits_no_more() {
         for awaited in [false, true] {
             let heard = Arc::new(Hears { panics_at: "publish", ..Hears::default() });
             let bus = Arc::new(SubjectBus::builder().observer(heard.clone()).build());
-            let full: Vec<_> = (0..size).map(|_| open(&bus, 1, WhenFull::Block)).collect();
+            let full: Vec<_> = (0..size).map(|_| open(&bus, 1, Overrun::Block)).collect();
             let _ = catch_unwind(AssertUnwindSafe(|| bus.try_publish(numbered(1))));
             let publishing = bus.clone();
             let first = watched(move || {
@@ -618,13 +620,13 @@ fn a_handler_that_panics_with_whatever_value_is_counted_and_the_tick_goes_on() {
         for depth in 0..4 {
             let bus = SubjectBus::new();
             let mut handlers = SubjectHandlers::new();
-            handlers.on(open(&bus, size, WhenFull::DropNewest), move |seen: &mut usize, it| {
+            handlers.on(open(&bus, size, Overrun::DropNewest), move |seen: &mut usize, it| {
                 *seen += 1;
                 if number(it).is_multiple_of(2) {
                     panic_any(Nested(depth));
                 }
             });
-            handlers.on(open(&bus, size, WhenFull::DropNewest), |seen: &mut usize, _| *seen += 1);
+            handlers.on(open(&bus, size, Overrun::DropNewest), |seen: &mut usize, _| *seen += 1);
             (0..size).for_each(|n| _ = bus.publish(numbered(n)).unwrap());
             let mut seen = 0;
             let report = handlers.tick(&mut seen, Budget::unlimited());

@@ -17,10 +17,11 @@ use std::panic::catch_unwind;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use tickbus::{
-    DropReason, Envelope, EventBus, NoopBus, Observer, Pattern, PublishError, Published, Recipient,
-    SubjectBus, SubscribeError, Subscription, SubscriptionOptions, Wait, WhenFull,
+use tickbus::subject_bus::{
+    DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, SubscribeError,
+    SubscriptionOptions, Wait,
 };
+use tickbus::{Envelope, Overrun, Pattern, SubjectBus, Subscription};
 use watch::{watchdog, watched};
 
 type Outcome = Result<Published, PublishError>;
@@ -62,14 +63,14 @@ fn drained(subscription: &Subscription) -> Vec<usize> {
     subscription.drain().map(|envelope| envelope.source().parse().unwrap()).collect()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: WhenFull) -> Subscription {
+fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
     bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
 }
 
 /// A bus, and a subscription that blocks and is full of number 1.
 fn blocked() -> (Arc<SubjectBus>, Subscription) {
     let bus = Arc::new(SubjectBus::new());
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     (bus, subscription)
 }
@@ -124,7 +125,7 @@ impl Observer for Log {
 fn heard() -> (SubjectBus, Subscription, Arc<Log>) {
     let log = Arc::new(Log::default());
     let bus = SubjectBus::builder().observer(log.clone()).build();
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     bus.publish(numbered(1)).unwrap();
     assert_eq!(log.take(), ["publish 1", "deliver 1 to 1"]);
     (bus, subscription, log)
@@ -134,7 +135,7 @@ fn heard() -> (SubjectBus, Subscription, Arc<Log>) {
 fn nothing_is_published_before_the_first_poll() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     let publish = publish(&bus, 1);
     assert_eq!(bus.stats().published, 0);
     drop(publish);
@@ -145,7 +146,7 @@ fn nothing_is_published_before_the_first_poll() {
 fn where_there_is_room_it_is_over_at_once() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let all = [WhenFull::Block, WhenFull::DropNewest, WhenFull::DropOldest];
+    let all = [Overrun::Block, Overrun::DropNewest, Overrun::DropOldest];
     let subscriptions = all.map(|when_full| open(&bus, 1, when_full));
     let wakes = Arc::new(Wakes::default());
     assert_eq!(done(poll(&mut publish(&bus, 1), &wakes)), (3, 0, 0));
@@ -191,7 +192,7 @@ fn it_waits_in_turn_with_those_who_park_and_one_receive_frees_exactly_one() {
 fn the_others_have_it_before_the_waiting_begins() {
     let _watch = watchdog();
     let (bus, subscription) = blocked();
-    let other = open(&bus, 1, WhenFull::DropNewest);
+    let other = open(&bus, 1, Overrun::DropNewest);
     let wakes = Arc::new(Wakes::default());
     let mut second = publish(&bus, 2);
     assert!(poll(&mut second, &wakes).is_pending());
@@ -204,7 +205,7 @@ fn the_others_have_it_before_the_waiting_begins() {
 fn it_waits_at_several_places() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let both = [open(&bus, 1, WhenFull::Block), open(&bus, 1, WhenFull::Block)];
+    let both = [open(&bus, 1, Overrun::Block), open(&bus, 1, Overrun::Block)];
     bus.publish(numbered(1)).unwrap();
     let wakes = Arc::new(Wakes::default());
     let mut second = publish(&bus, 2);
@@ -371,7 +372,7 @@ fn closing_the_bus_waits_for_a_poll_under_way() {
         let (sender, running) = mpsc::channel();
         let slow = Arc::new(Slow(sender, AtomicBool::new(false)));
         let bus = Arc::new(SubjectBus::builder().observer(slow.clone()).build());
-        let subscription = open(&bus, 1, WhenFull::Block);
+        let subscription = open(&bus, 1, Overrun::Block);
         bus.publish(numbered(1)).unwrap();
         let task = thread::spawn({
             let bus = bus.clone();
@@ -402,7 +403,7 @@ fn an_observer_that_panics_takes_the_places_with_it() {
         }
     }
     let bus = SubjectBus::builder().observer(Arc::new(Panics)).build();
-    let both = [open(&bus, 1, WhenFull::Block), open(&bus, 1, WhenFull::Block)];
+    let both = [open(&bus, 1, Overrun::Block), open(&bus, 1, Overrun::Block)];
     bus.publish(numbered(1)).unwrap();
     let mut second = publish(&bus, 2);
     assert!(poll(&mut second, &Arc::default()).is_pending());
@@ -420,7 +421,7 @@ fn an_observer_that_panics_takes_the_places_with_it() {
 fn any_bus_is_awaited_behind_a_reference() {
     let _watch = watchdog();
     let (bus, subscription) = blocked();
-    let any: [&dyn EventBus; 2] = [&*bus, &NoopBus];
+    let any: [&dyn EnvelopeBus; 2] = [&*bus, &NoopBus];
     let wakes = Arc::new(Wakes::default());
     let mut waits = any[0].publish_async(numbered(2).into());
     assert!(poll(&mut waits, &wakes).is_pending());
@@ -436,7 +437,7 @@ fn any_bus_is_awaited_behind_a_reference() {
 fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
     let _watch = watchdog();
     struct Tried(AtomicUsize);
-    impl EventBus for Tried {
+    impl EnvelopeBus for Tried {
         fn publish_wait(&self, _: Arc<Envelope>, wait: Wait<'_>) -> Outcome {
             assert_eq!(format!("{wait:?}"), format!("{:?}", Wait::never()));
             self.0.fetch_add(1, SeqCst);
@@ -578,7 +579,7 @@ fn tasks_and_threads_lose_nothing_under_load() {
     const EACH: usize = 2_000;
     let got = watched(|| {
         let bus = Arc::new(SubjectBus::new());
-        let subscription = open(&bus, 3, WhenFull::Block);
+        let subscription = open(&bus, 3, Overrun::Block);
         let publishers: Vec<_> = (0..3)
             .map(|publisher| {
                 let bus = bus.clone();
@@ -623,7 +624,7 @@ fn a_waker_that_panics_leaves_no_other_asleep() {
     }
     let panics = Waker::from(Arc::new(Panics));
     let (bus, subscription) = blocked();
-    let others = [open(&bus, 1, WhenFull::DropOldest), open(&bus, 1, WhenFull::DropOldest)];
+    let others = [open(&bus, 1, Overrun::DropOldest), open(&bus, 1, Overrun::DropOldest)];
     let mut streams = others.each_ref().map(Subscription::stream);
     let [first, second] = &mut streams;
     let (mut first, mut second) = (Box::pin(first.recv()), Box::pin(second.recv()));

@@ -20,10 +20,8 @@ use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::{
-    Budget, Envelope, HandlerStats, Observer, RecvError, SubjectBus, SubjectHandlers, Subscription,
-    Wait, WhenFull,
-};
+use tickbus::subject_bus::{HandlerStats, Observer, RecvError, SubjectHandlers, Wait};
+use tickbus::{Budget, Envelope, Overrun, SubjectBus, Subscription};
 use watch::{LONG, watchdog};
 
 fn numbered(n: usize) -> Envelope {
@@ -34,7 +32,7 @@ fn number(envelope: &Envelope) -> usize {
     envelope.source().parse().unwrap()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: WhenFull) -> Subscription {
+fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
     bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
 }
 
@@ -63,7 +61,7 @@ fn conserved(bus: &SubjectBus) {
 #[test]
 fn a_drain_that_stops_early_leaves_the_rest_in_order_and_counted() {
     let _watch = watchdog();
-    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         let bus = SubjectBus::new();
         let subscription = open(&bus, 100, when_full);
         publish(&bus, 0..100);
@@ -90,7 +88,7 @@ fn step(drain: &mut impl Iterator<Item = Arc<Envelope>>) -> Option<usize> {
 #[test]
 fn unfinished_drains_leave_the_order_as_it_was() {
     let _watch = watchdog();
-    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         for others in [1, 2, 5] {
             let bus = SubjectBus::new();
             let subscription = open(&bus, 70, when_full);
@@ -110,7 +108,7 @@ fn unfinished_drains_leave_the_order_as_it_was() {
 fn a_drain_keeps_nothing_from_other_receivers() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 64, WhenFull::DropNewest);
+    let subscription = open(&bus, 64, Overrun::DropNewest);
     publish(&bus, 0..6);
     let (mut one, mut two) = (subscription.drain(), subscription.drain());
     assert_eq!((step(&mut one), step(&mut two)), (Some(0), Some(1)));
@@ -125,7 +123,7 @@ fn a_drain_keeps_nothing_from_other_receivers() {
 #[test]
 fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
     let _watch = watchdog();
-    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block] {
+    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         let bus = SubjectBus::new();
         let subscription = open(&bus, 2, when_full);
         for n in 0..40 {
@@ -145,7 +143,7 @@ fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
 fn drop_oldest_keeps_the_newest_while_a_drain_is_unfinished() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 4, WhenFull::DropOldest);
+    let subscription = open(&bus, 4, Overrun::DropOldest);
     publish(&bus, 0..4);
     let mut drain = subscription.drain();
     assert_eq!(step(&mut drain), Some(0));
@@ -160,7 +158,7 @@ fn drop_oldest_keeps_the_newest_while_a_drain_is_unfinished() {
 fn a_leaked_drain_loses_and_counts_nothing() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 64, WhenFull::DropNewest);
+    let subscription = open(&bus, 64, Overrun::DropNewest);
     publish(&bus, 0..40);
     let mut drain = subscription.drain();
     assert_eq!(step(&mut drain), Some(0));
@@ -174,7 +172,7 @@ fn a_leaked_drain_loses_and_counts_nothing() {
 fn a_worker_with_a_slow_job_keeps_no_other_job_from_the_next_worker() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 64, WhenFull::DropNewest);
+    let subscription = open(&bus, 64, Overrun::DropNewest);
     publish(&bus, 0..10);
     let mut slow = subscription.drain();
     assert_eq!(step(&mut slow), Some(0)); // a job that takes its time
@@ -187,14 +185,14 @@ fn a_worker_with_a_slow_job_keeps_no_other_job_from_the_next_worker() {
 fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_way() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 2, WhenFull::DropOldest);
+    let subscription = open(&bus, 2, Overrun::DropOldest);
     publish(&bus, 0..2);
     let drain = subscription.drain();
     publish(&bus, 2..3);
     assert_eq!(drain.map(|it| number(&it)).collect::<Vec<_>>(), [1]);
     assert_eq!((drained(&subscription), subscription.missed()), (vec![2], 0));
 
-    let subscription = open(&bus, 40, WhenFull::DropOldest);
+    let subscription = open(&bus, 40, Overrun::DropOldest);
     publish(&bus, 0..40);
     let mut got = Vec::new();
     for envelope in subscription.drain() {
@@ -217,7 +215,7 @@ fn a_drain_takes_none_that_came_after_its_beginning_in_place_of_one_that_gave_wa
 fn a_drain_that_is_over_stays_over() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 8, WhenFull::DropNewest);
+    let subscription = open(&bus, 8, Overrun::DropNewest);
     publish(&bus, 0..2);
     let (mut one, mut two) = (subscription.drain(), subscription.drain());
     assert_eq!(format!("{one:?}"), "Drain { left: 2 }");
@@ -235,7 +233,7 @@ fn the_end_comes_after_everything_and_stays() {
     let _watch = watchdog();
     for close_bus in [false, true] {
         let bus = SubjectBus::new();
-        let subscription = open(&bus, 16, WhenFull::DropNewest);
+        let subscription = open(&bus, 16, Overrun::DropNewest);
         publish(&bus, 0..10);
         let mut drain = subscription.drain();
         assert_eq!(step(&mut drain), Some(0));
@@ -268,7 +266,7 @@ fn the_end_comes_after_everything_and_stays() {
 fn the_high_water_mark_stays_and_sees_what_comes_within_a_drain() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 8, WhenFull::DropNewest);
+    let subscription = open(&bus, 8, Overrun::DropNewest);
     let high_water = || (subscription.stats().high_water, bus.stats().deliveries.high_water);
     publish(&bus, 0..3);
     let mut drain = subscription.drain();
@@ -286,7 +284,7 @@ fn the_high_water_mark_stays_and_sees_what_comes_within_a_drain() {
 fn a_drain_tells_of_each_hole() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
-    let subscription = open(&bus, 2, WhenFull::DropOldest);
+    let subscription = open(&bus, 2, Overrun::DropOldest);
     publish(&bus, 0..5);
     let missed: Vec<_> =
         subscription.drain().map(|it| (number(&it), subscription.missed())).collect();
@@ -297,7 +295,7 @@ fn a_drain_tells_of_each_hole() {
 fn a_drain_wakes_the_publishers_that_it_makes_room_for() {
     let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
-    let subscription = open(&bus, 1, WhenFull::Block);
+    let subscription = open(&bus, 1, Overrun::Block);
     publish(&bus, 0..1);
     let (done, all) = mpsc::channel();
     for n in 1..4 {
@@ -328,10 +326,10 @@ struct Model {
 }
 
 impl Model {
-    fn publish(&mut self, capacity: usize, when_full: WhenFull) {
+    fn publish(&mut self, capacity: usize, when_full: Overrun) {
         self.last += 1;
         if self.queue.len() >= capacity {
-            if when_full != WhenFull::DropOldest {
+            if when_full != Overrun::DropOldest {
                 self.dropped_newest += 1;
                 self.gap += 1;
                 return;
@@ -372,7 +370,7 @@ proptest! {
     /// last.
     #[test]
     fn a_subscription_is_the_model_of_one(
-        when_full in select(&[WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Block][..]),
+        when_full in select(&[Overrun::DropNewest, Overrun::DropOldest, Overrun::Block][..]),
         capacity in select(&[1_usize, 2, 5, 40, 70][..]),
         steps in vec(prop_oneof![
             8 => (0..50_usize).prop_map(Step::Publish),
@@ -486,7 +484,7 @@ fn poll(
 
 fn subject_bus() -> (Arc<SubjectBus>, Subscription) {
     let bus = Arc::new(SubjectBus::new());
-    let subscription = open(&bus, 8, WhenFull::DropNewest);
+    let subscription = open(&bus, 8, Overrun::DropNewest);
     (bus, subscription)
 }
 
@@ -581,7 +579,7 @@ fn a_publish_that_goes_the_long_way_wakes_as_well() {
     let observed = SubjectBus::builder().observer(Arc::new(Nothing)).build();
     for bus in [Arc::new(SubjectBus::new()), Arc::new(observed)] {
         let filtered = bus.subscribe("n").unwrap().filter(|_| true).open();
-        let plain = open(&bus, 1, WhenFull::DropOldest);
+        let plain = open(&bus, 1, Overrun::DropOldest);
         let bells = [(); 2].map(|()| bell(&bus));
         let mut streams = [&filtered, &plain].map(Subscription::stream);
         for (stream, (_, waker)) in streams.iter_mut().zip(&bells) {
@@ -600,7 +598,7 @@ fn a_publish_that_goes_the_long_way_wakes_as_well() {
 fn one_publish_wakes_those_who_wait_at_many_subscriptions() {
     let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
-    let all: Vec<_> = (0..30).map(|_| open(&bus, 1, WhenFull::DropNewest)).collect();
+    let all: Vec<_> = (0..30).map(|_| open(&bus, 1, Overrun::DropNewest)).collect();
     let bells: Vec<_> = all.iter().map(|_| bell(&bus)).collect();
     let mut streams: Vec<_> = all.iter().map(Subscription::stream).collect();
     for (stream, (_, waker)) in streams.iter_mut().zip(&bells) {
@@ -723,7 +721,7 @@ fn tasks_and_threads_share_a_subscription_and_lose_nothing() {
     let _watch = watchdog();
     const EACH: usize = 2000;
     let bus = Arc::new(SubjectBus::new());
-    let subscription = Arc::new(open(&bus, 3, WhenFull::Block));
+    let subscription = Arc::new(open(&bus, 3, Overrun::Block));
     let (done, all) = mpsc::channel();
     for receiver in 0..4 {
         let (subscription, done) = (subscription.clone(), done.clone());
@@ -798,7 +796,7 @@ fn a_tick_freezes_its_end_and_counts_generations() {
         let bus = Arc::new(SubjectBus::new());
         let mut handlers = SubjectHandlers::new();
         let echo = bus.clone();
-        handlers.on(open(&bus, 8, WhenFull::DropNewest), move |_: &mut (), it| {
+        handlers.on(open(&bus, 8, Overrun::DropNewest), move |_: &mut (), it| {
             if number(it) < 4 {
                 publish(&echo, [number(it) + 1]);
             }
@@ -818,7 +816,7 @@ fn what_a_handler_publishes_to_a_full_one_waits_for_the_next_tick() {
     let mut handlers = SubjectHandlers::new();
     let (first, again) = (bus.subscribe("first").unwrap().open(), bus.clone());
     handlers.on(first, move |_: &mut Log, _| publish(&again, [2]));
-    logging(&mut handlers, open(&bus, 1, WhenFull::DropOldest), 'b');
+    logging(&mut handlers, open(&bus, 1, Overrun::DropOldest), 'b');
     publish(&bus, [1]);
     bus.publish(Envelope::unstamped("first").unwrap()).unwrap();
     let mut log = Log::new();
@@ -834,7 +832,7 @@ fn what_the_budget_leaves_stays_in_order_and_no_handler_starves() {
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     for name in ['a', 'b'] {
-        logging(&mut handlers, open(&bus, 100, WhenFull::DropNewest), name);
+        logging(&mut handlers, open(&bus, 100, Overrun::DropNewest), name);
     }
     publish(&bus, 0..50);
     let mut log = Log::new();
@@ -864,7 +862,7 @@ fn b16_a_handler_that_fails_or_panics_is_counted_and_the_tick_goes_on() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
-    handlers.on(open(&bus, 8, WhenFull::DropNewest), |log: &mut Log, it| match number(it) {
+    handlers.on(open(&bus, 8, Overrun::DropNewest), |log: &mut Log, it| match number(it) {
         1 => panic!("one"),
         2 => Err("two"),
         n => {
@@ -872,7 +870,7 @@ fn b16_a_handler_that_fails_or_panics_is_counted_and_the_tick_goes_on() {
             Ok(())
         }
     });
-    logging(&mut handlers, open(&bus, 8, WhenFull::DropNewest), 'b');
+    logging(&mut handlers, open(&bus, 8, Overrun::DropNewest), 'b');
     publish(&bus, 0..4);
     let mut log = Log::new();
     let report = handlers.tick(&mut log, Budget::unlimited());
@@ -888,7 +886,7 @@ fn the_report_tells_what_was_lost_since_the_tick_before() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
-    let subscription = open(&bus, 2, WhenFull::DropOldest);
+    let subscription = open(&bus, 2, Overrun::DropOldest);
     publish(&bus, 0..3); // lost before it was a handler's
     logging(&mut handlers, subscription, 'a');
     publish(&bus, 3..6);
@@ -897,7 +895,7 @@ fn the_report_tells_what_was_lost_since_the_tick_before() {
     assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 0);
     publish(&bus, 6..9);
     assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 1);
-    logging(&mut handlers, open(&bus, 1, WhenFull::DropNewest), 'b');
+    logging(&mut handlers, open(&bus, 1, Overrun::DropNewest), 'b');
     publish(&bus, 9..14);
     assert_eq!(handlers.tick(&mut log, Budget::unlimited()).dropped, 3 + 4);
 }
@@ -909,7 +907,7 @@ fn whoever_is_taken_off_nobody_s_turn_is_lost() {
         let bus = SubjectBus::new();
         let mut handlers = SubjectHandlers::new();
         for name in ['a', 'b', 'c'] {
-            logging(&mut handlers, open(&bus, 8, WhenFull::DropNewest), name);
+            logging(&mut handlers, open(&bus, 8, Overrun::DropNewest), name);
         }
         publish(&bus, 0..2);
         let mut log = Log::new();
@@ -927,7 +925,7 @@ fn a_handler_can_be_taken_off_and_outlives_its_bus() {
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     for name in ['a', 'b', 'c'] {
-        logging(&mut handlers, open(&bus, 8, WhenFull::DropNewest), name);
+        logging(&mut handlers, open(&bus, 8, Overrun::DropNewest), name);
     }
     publish(&bus, 0..2);
     let mut log = Log::new();

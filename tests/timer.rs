@@ -10,7 +10,8 @@ use std::panic::catch_unwind;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickbus::{Bus, DropOldest, Fired, Full, MissedTickBehavior, TimerId, Timers, Unscheduled};
+use tickbus::timer::{Fired, MissedTickBehavior, TimerId, Unscheduled};
+use tickbus::{Bus, DropOldest, Full, Timers};
 
 // ---- Helpers -----------------------------------------------------------------------------------
 

@@ -2,16 +2,14 @@
 //! about, is a test.
 #![cfg(not(tickbus_loom))]
 
-use std::sync::mpsc;
 use std::thread;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use tickbus::{
-    Dispatch, Feed, Full, GatedTopic, Lagged, Latest, Listeners, Publishers, Subscriber,
-    SubscriberStats, TooManySubscribers, Topic,
-};
+use tickbus::error::TooManySubscribers;
+use tickbus::topic::{Publishers, SubscriberStats};
+use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Subscriber, Topic};
 
 fn all<E: Copy, P: Publishers>(subscriber: &mut Subscriber<'_, E, P>) -> Vec<Result<E, Lagged>> {
     subscriber.read().collect()
@@ -20,7 +18,7 @@ fn all<E: Copy, P: Publishers>(subscriber: &mut Subscriber<'_, E, P>) -> Vec<Res
 /// The law, at a quiet moment.
 #[track_caller]
 fn conserved(stats: SubscriberStats) {
-    assert_eq!(stats.published, stats.read + stats.missed + stats.skipped + stats.pending);
+    assert_eq!(stats.published, stats.received + stats.missed + stats.skipped + stats.pending);
 }
 
 // ---- Topic -------------------------------------------------------------------------------------
@@ -50,7 +48,7 @@ fn a_reader_that_is_exactly_n_behind_misses_nothing() {
     let topic: Topic<u8, 4> = Topic::new();
     let mut subscriber = topic.subscribe();
     (1..=4).for_each(|event| topic.publish(event));
-    assert_eq!(subscriber.backlog(), 4);
+    assert_eq!(subscriber.pending(), 4);
     assert_eq!(all(&mut subscriber), [Ok(1), Ok(2), Ok(3), Ok(4)]);
     assert_eq!(subscriber.stats().missed, 0);
 }
@@ -60,12 +58,12 @@ fn a_reader_that_fell_behind_is_told_once_and_goes_on_with_the_oldest_kept() {
     let topic: Topic<u32, 4> = Topic::new();
     let mut subscriber = topic.subscribe();
     (1..=1000).for_each(|event| topic.publish(event));
-    assert_eq!((subscriber.backlog(), subscriber.stats().pending), (4, 1000));
+    assert_eq!((subscriber.pending(), subscriber.stats().pending), (4, 1000));
     let expected = [Err(Lagged(996)), Ok(997), Ok(998), Ok(999), Ok(1000)];
     assert_eq!(all(&mut subscriber), expected);
     assert_eq!(all(&mut subscriber), []);
     let stats = subscriber.stats();
-    assert_eq!((stats.published, stats.read, stats.missed, stats.pending), (1000, 4, 996, 0));
+    assert_eq!((stats.published, stats.received, stats.missed, stats.pending), (1000, 4, 996, 0));
 }
 
 #[test]
@@ -245,7 +243,7 @@ fn a_reader_that_never_reads_is_named_and_dropping_it_frees_the_gate() {
     assert_eq!(topic.publish(4), Err(Full(4)));
 
     let gate = topic.gate().unwrap();
-    assert_eq!((Some(gate.subscriber), gate.backlog), (dead.place(), 4));
+    assert_eq!((Some(gate.subscriber), gate.pending), (dead.place(), 4));
     drop(dead);
     for event in 4..8 {
         assert_eq!(topic.publish(event), Ok(()));
@@ -260,7 +258,7 @@ fn a_forgotten_subscriber_keeps_its_gate() {
     topic.publish(1).unwrap();
     topic.publish(2).unwrap();
     assert_eq!(topic.publish(3), Err(Full(3)));
-    assert_eq!(topic.gate().map(|gate| gate.backlog), Some(2));
+    assert_eq!(topic.gate().map(|gate| gate.pending), Some(2));
     assert_eq!(topic.subscribe().err(), Some(TooManySubscribers));
     assert!(
         TooManySubscribers.to_string().ends_with("by `subscribe_lagging`"),
@@ -337,7 +335,7 @@ fn what_is_skipped_on_purpose_is_not_lost() {
     let found: Vec<_> = even.read().collect();
     assert_eq!(found, [Err(Lagged(4)), Ok(6), Ok(8), Ok(10), Ok(12)]);
     let stats = even.stats();
-    assert_eq!((stats.read, stats.skipped, stats.missed, stats.published), (4, 4, 4, 12));
+    assert_eq!((stats.received, stats.skipped, stats.missed, stats.published), (4, 4, 4, 12));
 }
 
 #[test]
@@ -365,7 +363,7 @@ fn a_minimum_interval_holds_across_the_wrap_of_time() {
         read.extend(subscriber.read_at(now).flatten());
     }
     assert_eq!(read, [0, 10, 20]);
-    assert_eq!((subscriber.stats().read, subscriber.stats().skipped), (3, 57));
+    assert_eq!((subscriber.stats().received, subscriber.stats().skipped), (3, 57));
     // Without a time there is no interval.
     topic.publish(7);
     topic.publish(8);
@@ -428,7 +426,7 @@ fn an_event_whose_filter_panics_is_skipped() {
     let reading = core::panic::AssertUnwindSafe(|| subscriber.read().count());
     assert!(std::panic::catch_unwind(reading).is_err());
     let stats = subscriber.stats();
-    assert_eq!((stats.read, stats.skipped, stats.pending), (1, 1, 1));
+    assert_eq!((stats.received, stats.skipped, stats.pending), (1, 1, 1));
     conserved(stats);
     assert!(subscriber.read().flatten().eq([3]));
 }
@@ -454,7 +452,7 @@ fn a_masked_subscriber_neither_reads_nor_gates() {
     assert_eq!(topic.publish(54), Err(Full(54)));
     assert!(subscriber.read().flatten().eq([52, 53]));
     let stats = subscriber.stats();
-    assert_eq!((stats.published, stats.read, stats.skipped, stats.missed), (54, 2, 52, 0));
+    assert_eq!((stats.published, stats.received, stats.skipped, stats.missed), (54, 2, 52, 0));
 
     subscriber.set_masked(true);
     drop(subscriber);
@@ -501,11 +499,11 @@ fn a_reader_of_a_feed_is_told_what_it_missed() {
     (0..8).for_each(|event| publisher.publish(event));
     assert!(exact.read().flatten().eq(0..8));
     publisher.publish(8);
-    assert_eq!(slow.backlog(), 8);
+    assert_eq!(slow.pending(), 8);
     assert_eq!(slow.read().next(), Some(Err(Lagged(1))));
     assert!(slow.read().flatten().eq(1..9));
     assert_eq!(all(&mut exact), [Ok(8)]);
-    assert_eq!((slow.stats().read, slow.stats().missed, slow.stats().pending), (8, 1, 0));
+    assert_eq!((slow.stats().received, slow.stats().missed, slow.stats().pending), (8, 1, 0));
     conserved(slow.stats());
     conserved(exact.stats());
 }
@@ -562,7 +560,7 @@ fn a_subscriber_of_a_feed_may_be_selective() {
     odd.set_masked(false);
     publisher.publish(9);
     assert!(odd.read().flatten().eq([9]));
-    assert_eq!((odd.stats().read, odd.stats().skipped), (4, 4));
+    assert_eq!((odd.stats().received, odd.stats().skipped), (4, 4));
 }
 
 /// Large events are copied one by one.
@@ -635,68 +633,6 @@ fn watchers_do_not_see_what_was_before_them_and_not_each_other() {
     assert_eq!(second.changed(), None);
 }
 
-// ---- Listeners ---------------------------------------------------------------------------------
-
-tickbus::events! {
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Input {
-        #[subject = "input.button"] Button(u8),
-        #[subject = "input.tilt"] Tilt(i16),
-    }
-}
-
-type Log = Vec<&'static str>;
-
-#[test]
-fn listeners_are_called_in_order_before_publish_returns() {
-    static LISTENERS: Listeners<Input, Log, { Input::KINDS }> =
-        Listeners::new(Dispatch::new().on("input.*", |log: &mut Log, _| log.push("any")).on(
-            "input.tilt",
-            |log: &mut Log, _| {
-                log.push("tilt");
-            },
-        ));
-    let mut log = Log::new();
-    assert!(LISTENERS.call(&mut log, &Input::Tilt(1)));
-    assert!(LISTENERS.call(&mut log, &Input::Button(1)));
-    assert_eq!(log, ["any", "tilt", "any"]);
-}
-
-#[test]
-fn masked_listeners_are_not_called() {
-    let listeners: Listeners<Input, u32, { Input::KINDS }> =
-        Listeners::new(Dispatch::new().otherwise(|count: &mut u32, _| *count += 1));
-    let mut count = 0;
-    listeners.set_masked(true);
-    assert!(listeners.is_masked());
-    assert!(!listeners.call(&mut count, &Input::Tilt(1)));
-    listeners.set_masked(false);
-    assert!(listeners.call(&mut count, &Input::Tilt(1)));
-    assert_eq!(count, 1);
-}
-
-#[test]
-fn a_publish_inside_a_listener_may_call_it_again() {
-    static TOPIC: Topic<Input, 8> = Topic::new();
-    static LISTENERS: Listeners<Input, u8, { Input::KINDS }> =
-        Listeners::new(Dispatch::new().on("input.button", |depth: &mut u8, event| {
-            *depth += 1;
-            if let Input::Button(left @ 1..) = *event {
-                publish(depth, Input::Button(left - 1));
-            }
-        }));
-    fn publish(depth: &mut u8, event: Input) {
-        LISTENERS.call(depth, &event);
-        TOPIC.publish(event);
-    }
-    let mut subscriber = TOPIC.subscribe();
-    let mut depth = 0;
-    publish(&mut depth, Input::Button(2));
-    assert_eq!(depth, 3);
-    let inner_first = [Input::Button(0), Input::Button(1), Input::Button(2)];
-    assert!(subscriber.read().flatten().eq(inner_first));
-}
-
 #[test]
 fn feed_counts_an_event_that_meets_a_claimed_publisher() {
     let feed: Feed<u8, 2> = Feed::new();
@@ -712,32 +648,6 @@ fn feed_counts_an_event_that_meets_a_claimed_publisher() {
 
     assert!(subscriber.read().flatten().eq([3, 4]));
     assert_eq!((feed.stats().published, feed.stats().refused), (2, 2));
-}
-
-#[test]
-fn a_listener_that_takes_long_holds_up_only_its_publisher() {
-    static TOPIC: Topic<Input, 8> = Topic::new();
-    type Wait = (mpsc::Sender<()>, mpsc::Receiver<()>);
-    static SLOW: Listeners<Input, Wait, { Input::KINDS }> =
-        Listeners::new(Dispatch::new().on("input.tilt", |(begun, go_on): &mut Wait, _| {
-            begun.send(()).unwrap();
-            go_on.recv().unwrap();
-        }));
-    let (begin, begun) = mpsc::channel();
-    let (release, go_on) = mpsc::channel();
-    let mut subscriber = TOPIC.subscribe();
-    let publisher = thread::spawn(move || {
-        SLOW.call(&mut (begin, go_on), &Input::Tilt(1));
-        TOPIC.publish(Input::Tilt(1));
-    });
-    begun.recv().unwrap();
-    // The listener runs. Others publish, call and read.
-    TOPIC.publish(Input::Button(1));
-    assert_eq!(all(&mut subscriber), [Ok(Input::Button(1))]);
-    assert!(!SLOW.is_masked());
-    release.send(()).unwrap();
-    publisher.join().unwrap();
-    assert_eq!(all(&mut subscriber), [Ok(Input::Tilt(1))]);
 }
 
 // ---- Selective subscribers against a model -----------------------------------------------------
@@ -872,7 +782,7 @@ fn follow<P: Publishers>(
             (model.published as usize, (model.published - model.cursor) as usize)
         );
         assert_eq!(
-            (stats.read, stats.missed, stats.skipped),
+            (stats.received, stats.missed, stats.skipped),
             (model.read, model.missed, model.skipped)
         );
     }

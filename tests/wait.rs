@@ -19,10 +19,15 @@ use std::panic::catch_unwind;
 use std::sync::{Mutex, mpsc};
 use std::thread::{self, Thread};
 
+use tickbus::bus::Policy;
+use tickbus::error::TooManyWaiters;
+use tickbus::topic::{Changed, Publishers};
+use tickbus::wait::{
+    Awaited, AwaitedConsumer, AwaitedLanePublisher, AwaitedSubscriber, PublishWait,
+};
 use tickbus::{
-    Awaited, AwaitedConsumer, AwaitedProducer, AwaitedSubscriber, Budget, Bus, Changed, Dispatch,
-    DropNewest, DropOldest, Feed, Full, GatedTopic, Lagged, Lane, Latest, Overrun, PublishWait,
-    Publishers, Single, TooManyWaiters, Topic, Waiters,
+    Budget, Bus, Dispatch, DropNewest, DropOldest, Feed, Full, GatedTopic, Lagged, Lane, Latest,
+    Single, Topic, Waiters,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -107,7 +112,7 @@ fn full<const W: usize>() -> Pair<W> {
     bus
 }
 
-fn drain<E, const N: usize, P: Overrun, const W: usize>(bus: &Awaited<Bus<E, N, P>, W>) -> Vec<E> {
+fn drain<E, const N: usize, P: Policy, const W: usize>(bus: &Awaited<Bus<E, N, P>, W>) -> Vec<E> {
     bus.consumer().unwrap().drain().collect()
 }
 
@@ -120,7 +125,7 @@ fn next_is_there_at_once_if_an_event_waits() {
     let task = Task::new();
     assert_eq!(task.poll(&mut events.next_event()), Poll::Ready(1));
     assert_eq!(task.held(), 0, "nobody had to wait");
-    assert_eq!(events.backlog(), 1);
+    assert_eq!(events.pending(), 1);
 }
 
 #[test]
@@ -176,7 +181,7 @@ fn ready_takes_nothing() {
     let mut events = bus.consumer().unwrap();
     block_on(events.ready());
     block_on(events.ready());
-    assert_eq!(events.backlog(), 2);
+    assert_eq!(events.pending(), 2);
 }
 
 #[test]
@@ -357,7 +362,7 @@ fn room_wins_over_a_cancellation_that_came_first() {
         Poll::Pending => Poll::Pending,
     }));
     assert_eq!(result, Some(Ok(())));
-    assert_eq!(bus.len(), 1);
+    assert_eq!(bus.pending(), 1);
 }
 
 #[test]
@@ -603,7 +608,7 @@ fn a_waker_that_re_enters_the_bus() {
     static SEEN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
     let mut events = BUS.consumer().unwrap();
     let waker = act(|| {
-        if BUS.len() < 4 {
+        if BUS.pending() < 4 {
             BUS.publish(7).unwrap();
         }
         let mut waits = BUS.publish_wait(8);
@@ -657,8 +662,8 @@ fn a_waker_that_panics_does_so_when_all_is_done() {
     let taken = catch_unwind(AssertUnwindSafe(|| events.drain().next()));
     assert!(taken.is_err());
     assert_eq!((before.woken(), after.woken()), (1, 1), "the others are woken");
-    assert_eq!(bus.len(), 3, "and there is room");
-    assert_eq!(events.backlog(), 4, "but the event is not lost");
+    assert_eq!(bus.pending(), 3, "and there is room");
+    assert_eq!(events.pending(), 4, "but the event is not lost");
 
     // All places are free, and the bus goes on.
     for wait in &mut waits[1..] {
@@ -707,19 +712,19 @@ type Path<const W: usize> = Awaited<Lane<u32, 2>, W>;
 
 #[test]
 fn every_way_to_publish_wakes_the_consumer_of_a_lane_once() {
-    let ways: [fn(&mut AwaitedProducer<'_, u32>); 3] = [
-        |producer| producer.publish(1).unwrap(),
-        |producer| producer.publish_batch(&[1]).unwrap(),
-        |producer| block_on(producer.publish_wait(1)).unwrap(),
+    let ways: [fn(&mut AwaitedLanePublisher<'_, u32>); 3] = [
+        |publisher| publisher.publish(1).unwrap(),
+        |publisher| publisher.publish_batch(&[1]).unwrap(),
+        |publisher| block_on(publisher.publish_wait(1)).unwrap(),
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let lane = Path::<2>::default();
-        let (mut producer, mut events) = (lane.producer().unwrap(), lane.consumer().unwrap());
+        let (mut publisher, mut events) = (lane.publisher().unwrap(), lane.consumer().unwrap());
         let task = Task::new();
         let mut next = events.next_event();
         assert_eq!(task.poll(&mut next), Poll::Pending, "way {number}");
-        way(&mut producer);
-        way(&mut producer);
+        way(&mut publisher);
+        way(&mut publisher);
         assert_eq!(task.woken(), 1, "way {number}");
         assert_eq!(task.poll(&mut next), Poll::Ready(1), "way {number}");
     }
@@ -738,10 +743,10 @@ fn every_way_to_take_wakes_the_producer_of_a_lane() {
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let lane = Path::<2>::default();
-        let mut producer = lane.producer().unwrap();
-        producer.publish_batch(&[1, 2]).unwrap();
+        let mut publisher = lane.publisher().unwrap();
+        publisher.publish_batch(&[1, 2]).unwrap();
         let task = Task::new();
-        let mut third = producer.publish_wait(3);
+        let mut third = publisher.publish_wait(3);
         assert_eq!(task.poll(&mut third), Poll::Pending, "way {number}");
         way(lane.consumer().unwrap());
         assert_eq!(task.woken(), 1, "way {number}");
@@ -753,16 +758,16 @@ fn every_way_to_take_wakes_the_producer_of_a_lane() {
 #[test]
 fn a_producer_that_gave_up_has_left_no_trace() {
     let lane = Path::<1>::default();
-    let mut producer = lane.producer().unwrap();
-    producer.publish_batch(&[1, 2]).unwrap();
+    let mut publisher = lane.publisher().unwrap();
+    publisher.publish_batch(&[1, 2]).unwrap();
     let task = Task::new();
-    let mut third = producer.publish_wait(3);
+    let mut third = publisher.publish_wait(3);
     assert_eq!(task.poll(&mut third), Poll::Pending);
     assert_eq!(third.into_event(), Some(3));
     assert_eq!(task.held(), 0);
     let stats = lane.stats();
-    assert_eq!((stats.published, stats.refused, lane.len()), (2, 0, 2));
-    assert_eq!(producer.publish(4), Err(Full(4)), "this one counts");
+    assert_eq!((stats.published, stats.refused, lane.pending()), (2, 0, 2));
+    assert_eq!(publisher.publish(4), Err(Full(4)), "this one counts");
     assert_eq!(lane.stats().refused, 1);
     assert!(lane.consumer().unwrap().drain().eq([1, 2]));
     assert!(lane.is_empty());
@@ -771,16 +776,16 @@ fn a_producer_that_gave_up_has_left_no_trace() {
 #[test]
 fn a_producer_that_finds_no_place_gets_its_event_back() {
     let lane = Path::<1>::default();
-    let mut producer = lane.producer().unwrap();
-    producer.publish_batch(&[1, 2]).unwrap();
+    let mut publisher = lane.publisher().unwrap();
+    publisher.publish_batch(&[1, 2]).unwrap();
     let task = Task::new();
-    let mut forgotten = producer.publish_wait(3);
+    let mut forgotten = publisher.publish_wait(3);
     assert_eq!(task.poll(&mut forgotten), Poll::Pending);
     mem::forget(forgotten);
-    assert_eq!(task.poll(&mut producer.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(task.poll(&mut publisher.publish_wait(4)), Poll::Ready(Err(Full(4))));
     assert_eq!(lane.stats().refused, 0);
     assert!(lane.consumer().unwrap().drain().eq([1, 2]));
-    assert_eq!(task.poll(&mut producer.publish_wait(4)), Poll::Ready(Ok(())));
+    assert_eq!(task.poll(&mut publisher.publish_wait(4)), Poll::Ready(Ok(())));
 }
 
 // ---- Topics and latest values -------------------------------------------------------------------
@@ -904,8 +909,8 @@ fn a_publisher_that_waits_can_tell_for_whom() {
     let mut third = Box::pin(topic.publish_wait(3));
     assert!(task.poll(&mut third).is_pending());
     let gate = topic.gate().unwrap();
-    assert_eq!((Some(gate.subscriber), gate.backlog), (sleeps.place(), topic.capacity()));
-    assert_eq!((reads.stats().read, sleeps.stats().pending), (2, 2));
+    assert_eq!((Some(gate.subscriber), gate.pending), (sleeps.place(), topic.capacity()));
+    assert_eq!((reads.stats().received, sleeps.stats().pending), (2, 2));
 
     drop(sleeps);
     assert_eq!(task.woken(), 1);
@@ -934,7 +939,7 @@ fn what_is_awaited_has_the_numbers_of_what_is_inside() {
     (0..3).for_each(|event| topic.publish(event));
     assert_eq!((topic.stats().published, topic.capacity()), (3, 2));
     assert_eq!(subscriber.read().count(), 3);
-    assert_eq!((subscriber.stats().missed, subscriber.stats().read), (1, 2));
+    assert_eq!((subscriber.stats().missed, subscriber.stats().received), (1, 2));
 
     let feed: Awaited<Feed<u32, 2>, 1> = Awaited::default();
     feed.publisher().unwrap().publish(1);
@@ -1055,11 +1060,11 @@ fn a_waker_that_panics_costs_a_drain_no_event() {
                     seen.push(event);
                 }
             });
-            assert_eq!((&seen[..], events.backlog(), bus.len()), (&[][..], 4, 3));
+            assert_eq!((&seen[..], events.pending(), bus.pending()), (&[][..], 4, 3));
             assert_eq!(events.drain().at_most(0).next(), None);
             block_on(events.ready());
             seen.extend(events.drain().at_most(2));
-            assert_eq!((&seen[..], events.backlog()), (&[1, 2][..], 2));
+            assert_eq!((&seen[..], events.pending()), (&[1, 2][..], 2));
         }
         seen.extend(events.drain());
         assert_eq!(seen, [1, 2, 3, 4]);
@@ -1070,7 +1075,7 @@ fn a_waker_that_panics_costs_a_drain_no_event() {
     let mut events = bus.consumer().unwrap();
     let mut seen = Vec::new();
     Mined::new(&bus).goes_off(&bus, || events.drain().for_each(|event| seen.push(event)));
-    assert_eq!((&seen[..], events.backlog()), (&[1][..], 3));
+    assert_eq!((&seen[..], events.pending()), (&[1][..], 3));
     events.drain().for_each(|event| seen.push(event));
     assert_eq!(seen, [1, 2, 3, 4]);
 }
@@ -1135,7 +1140,7 @@ fn a_waker_that_panics_when_all_have_moved_costs_none() {
     let mut seen = Vec::new();
     let mined = Mined::new(&bus);
     mined.goes_off(&bus, || _ = events.drain().append_to(&mut seen));
-    assert_eq!((&seen[..], events.backlog()), (&[1, 2, 3, 4][..], 0));
+    assert_eq!((&seen[..], events.pending()), (&[1, 2, 3, 4][..], 0));
 }
 
 #[test]
@@ -1146,7 +1151,7 @@ fn a_waker_that_panics_costs_a_wait_no_event() {
     let mined = Mined::new(&bus);
     mined.goes_off(&bus, || _ = task.poll(&mut events.next_event()));
     let mut seen = Vec::new();
-    while events.backlog() > 0 {
+    while events.pending() > 0 {
         seen.push(block_on(events.next_event()));
     }
     assert_eq!(seen, [1, 2, 3, 4]);
@@ -1163,9 +1168,9 @@ fn a_waker_that_panics_costs_a_lane_no_event() {
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let lane = Path::<1>::default();
-        let mut producer = lane.producer().unwrap();
-        producer.publish_batch(&[1, 2]).unwrap();
-        let mut waits = producer.publish_wait(3);
+        let mut publisher = lane.publisher().unwrap();
+        publisher.publish_batch(&[1, 2]).unwrap();
+        let mut waits = publisher.publish_wait(3);
         assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
         let (mut events, mut seen) = (lane.consumer().unwrap(), Vec::new());
         let taken = catch_unwind(AssertUnwindSafe(|| way(&mut events, &mut seen)));
@@ -1188,7 +1193,7 @@ fn a_waker_that_panics_costs_a_gating_subscriber_no_event() {
         ways[0],
         |gate, seen| seen.extend(gate.read().flatten()),
         |gate, seen| {
-            while gate.backlog() > 0 {
+            while gate.pending() > 0 {
                 seen.push(block_on(gate.next_event()).unwrap().unwrap());
             }
         },
@@ -1208,7 +1213,7 @@ fn a_waker_that_panics_costs_a_gating_subscriber_no_event() {
         then(&mut gate, &mut seen);
         assert_eq!(seen, [1, 2]);
         let stats = gate.stats();
-        assert_eq!((stats.published, stats.read, stats.pending), (2, 2, 0));
+        assert_eq!((stats.published, stats.received, stats.pending), (2, 2, 0));
     }
 }
 
@@ -1285,17 +1290,17 @@ fn a_waker_that_panics_unpublishes_nothing_anywhere() {
         assert_eq!((bus.stats().published, bus.stats().handled), (1, 1));
     }
 
-    let ways: [fn(&mut AwaitedProducer<'_, u32>); 3] = [
-        |producer| producer.publish(1).unwrap(),
-        |producer| producer.publish_batch(&[1]).unwrap(),
-        |producer| block_on(producer.publish_wait(1)).unwrap(),
+    let ways: [fn(&mut AwaitedLanePublisher<'_, u32>); 3] = [
+        |publisher| publisher.publish(1).unwrap(),
+        |publisher| publisher.publish_batch(&[1]).unwrap(),
+        |publisher| block_on(publisher.publish_wait(1)).unwrap(),
     ];
     for way in ways {
         let lane = Path::<2>::default();
-        let (mut producer, mut events) = (lane.producer().unwrap(), lane.consumer().unwrap());
+        let (mut publisher, mut events) = (lane.publisher().unwrap(), lane.consumer().unwrap());
         let mut next = events.next_event();
         assert!(poll_with(&bomb(), &mut next).is_pending());
-        goes_off(&mut || way(&mut producer));
+        goes_off(&mut || way(&mut publisher));
         assert_eq!(Task::new().poll(&mut next), Poll::Ready(1));
         assert_eq!((lane.stats().published, lane.stats().handled), (1, 1));
     }
@@ -1397,21 +1402,21 @@ fn a_bus_that_drops_the_newest_wakes_no_bystander() {
     let _ = bus.publish_batch(&[4, 5]);
     assert_eq!(task.poll(&mut bus.publish_wait(4)), Poll::Ready(Err(Full(4))));
     assert_sleeps(&sleeper);
-    assert_eq!((bus.len(), bus.stats().dropped()), (2, 3));
+    assert_eq!((bus.pending(), bus.stats().dropped()), (2, 3));
 }
 
 #[test]
 fn a_lane_that_refuses_or_is_left_wakes_no_bystander() {
     let (sleeper, task) = (Task::new(), Task::new());
     let lane = Path::<1>::default();
-    let mut producer = lane.producer().unwrap();
-    producer.publish_batch(&[1, 2]).unwrap();
-    let mut sleeps = producer.publish_wait(3);
+    let mut publisher = lane.publisher().unwrap();
+    publisher.publish_batch(&[1, 2]).unwrap();
+    let mut sleeps = publisher.publish_wait(3);
     assert!(sleeper.poll(&mut sleeps).is_pending());
     mem::forget(sleeps);
-    assert_eq!(task.poll(&mut producer.publish_wait(4)), Poll::Ready(Err(Full(4))));
-    assert_eq!(producer.publish(4), Err(Full(4)));
-    assert_eq!(producer.publish_batch(&[4]), Err(Full(&[4][..])));
+    assert_eq!(task.poll(&mut publisher.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(publisher.publish(4), Err(Full(4)));
+    assert_eq!(publisher.publish_batch(&[4]), Err(Full(&[4][..])));
     assert_sleeps(&sleeper);
     let mut events = lane.consumer().unwrap();
     drop(events.next_event());
@@ -1421,12 +1426,12 @@ fn a_lane_that_refuses_or_is_left_wakes_no_bystander() {
     lane.consumer().unwrap().drain().for_each(drop);
 
     let (sleeper, lane) = (Task::new(), Path::<2>::default());
-    let (mut producer, mut events) = (lane.producer().unwrap(), lane.consumer().unwrap());
+    let (mut publisher, mut events) = (lane.publisher().unwrap(), lane.consumer().unwrap());
     let mut sleeps = events.next_event();
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    drop(producer.publish_wait(1));
-    assert_eq!(producer.publish_batch(&[]), Ok(()));
-    drop(producer);
+    drop(publisher.publish_wait(1));
+    assert_eq!(publisher.publish_batch(&[]), Ok(()));
+    drop(publisher);
     assert_sleeps(&sleeper);
 }
 
@@ -1714,10 +1719,10 @@ fn a_lane_carries_everything_across_threads_in_order() {
     const EVENTS: u32 = if cfg!(miri) { 50 } else { 20_000 };
     static LANE: Awaited<Lane<u32, 4>, 2> = Awaited::new(Lane::new());
     let publisher = thread::spawn(|| {
-        let mut producer = LANE.producer().unwrap();
+        let mut publisher = LANE.publisher().unwrap();
         block_on(async {
             for number in 0..EVENTS {
-                producer.publish_wait(number).await.expect("2 places, 2 tasks");
+                publisher.publish_wait(number).await.expect("2 places, 2 tasks");
             }
         });
     });

@@ -9,7 +9,8 @@ use std::collections::hash_map::DefaultHasher;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::{Event, Full, InvalidPattern, InvalidSubject, Pattern, Subject, events};
+use tickbus::error::{InvalidPattern, InvalidSubject};
+use tickbus::{Event, Full, Pattern, Subject, events};
 
 fn matches(pattern: &str, subject: &str) -> bool {
     let pattern = Pattern::new(pattern).unwrap_or_else(|invalid| panic!("{pattern}: {invalid}"));

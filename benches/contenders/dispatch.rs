@@ -192,18 +192,18 @@ fn at_random() -> Row {
     };
     let lane = || {
         let lane = leak(Lane::<Input, CAPACITY>::new());
-        let producer = lane.producer().expect("the only producer");
-        (producer, lane.consumer().expect("the only consumer"))
+        let publisher = lane.publisher().expect("the only publisher");
+        (publisher, lane.consumer().expect("the only consumer"))
     };
     let contenders = vec![
-        frame_of("tickbus Lane, tick", expected(), lane(), |(producer, consumer), game, salt| {
-            publish_kinds(&kinds[salt as usize], salt, |input| producer.publish(input));
+        frame_of("tickbus Lane, tick", expected(), lane(), |(publisher, consumer), game, salt| {
+            publish_kinds(&kinds[salt as usize], salt, |input| publisher.publish(input));
             let report = TABLE.tick(game, consumer, Budget::events(CAPACITY));
             assert_eq!(report.handled, FRAME as usize);
         }),
         frame_of("rtrb + [fn; 8]", expected(), rtrb::RingBuffer::new(CAPACITY), {
-            |(producer, consumer), game, salt| {
-                publish_kinds(&kinds[salt as usize], salt, |input| producer.push(input));
+            |(publisher, consumer), game, salt| {
+                publish_kinds(&kinds[salt as usize], salt, |input| publisher.push(input));
                 let chunk = consumer.read_chunk(consumer.slots()).expect("counted");
                 let (first, second) = chunk.as_slices();
                 let inputs = first.iter().chain(second);
@@ -211,10 +211,15 @@ fn at_random() -> Row {
                 chunk.commit_all();
             }
         }),
-        frame_of("tickbus Lane + match", expected(), lane(), |(producer, consumer), game, salt| {
-            publish_kinds(&kinds[salt as usize], salt, |input| producer.publish(input));
-            consumer.drain().for_each(|input| game.handle(&input));
-        }),
+        frame_of(
+            "tickbus Lane + match",
+            expected(),
+            lane(),
+            |(publisher, consumer), game, salt| {
+                publish_kinds(&kinds[salt as usize], salt, |input| publisher.publish(input));
+                consumer.drain().for_each(|input| game.handle(&input));
+            },
+        ),
         frame_of(
             "tickbus Bus, exclusive, tick",
             expected(),

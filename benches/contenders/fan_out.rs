@@ -2,7 +2,7 @@
 //! many read it.
 
 use bevy_ecs::message::{Message, MessageCursor, Messages};
-use disruptor::{BusySpin, EventPoller, Producer};
+use disruptor::{BusySpin, EventPoller};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pubsub::{PubSubChannel, WaitResult};
 use tickbus::{Feed, GatedTopic, Topic};
@@ -19,9 +19,9 @@ pub(super) fn rows() -> Vec<Row> {
             contenders.extend([gated(8), embassy::<8>()]);
         }),
         row("fan-out to 64", 64, |_| {}),
-        single("fan-out to 1, single producer", 1),
-        single("fan-out to 8, single producer", 8),
-        single("fan-out to 64, single producer", 64),
+        single("fan-out to 1, single publisher", 1),
+        single("fan-out to 8, single publisher", 8),
+        single("fan-out to 64, single publisher", 64),
     ]
 }
 
@@ -133,8 +133,9 @@ macro_rules! disruptor {
         let builder = $build(CAPACITY, Sample::default, BusySpin);
         let (poller, builder) = builder.new_event_poller();
         if $readers == 1 {
-            let publish =
-                |producer: &mut _, event| Producer::publish(producer, |slot| *slot = event);
+            let publish = |publisher: &mut _, event| {
+                disruptor::Producer::publish(publisher, |slot| *slot = event)
+            };
             return fan_out(
                 $name,
                 builder.build(),
@@ -151,7 +152,9 @@ macro_rules! disruptor {
             pollers.push(poller);
             builder = more;
         }
-        let publish = |producer: &mut _, event| Producer::publish(producer, |slot| *slot = event);
+        let publish = |publisher: &mut _, event| {
+            disruptor::Producer::publish(publisher, |slot| *slot = event)
+        };
         fan_out(
             $name,
             builder.build(),
@@ -163,11 +166,11 @@ macro_rules! disruptor {
 }
 
 fn disruptor_single(readers: usize) -> Contender {
-    disruptor!("disruptor, single producer", disruptor::build_single_producer, readers)
+    disruptor!("disruptor, single publisher", disruptor::build_single_producer, readers)
 }
 
 fn disruptor_multi(readers: usize) -> Contender {
-    disruptor!("disruptor, many producers", disruptor::build_multi_producer, readers)
+    disruptor!("disruptor, many publishers", disruptor::build_multi_producer, readers)
 }
 
 #[derive(Message)]

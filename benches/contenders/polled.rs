@@ -21,7 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn one_to_one() -> Row {
     let lane = leak(Lane::<Sample, CAPACITY>::new());
-    let lane = (lane.producer().expect("the only one"), lane.consumer().expect("the only one"));
+    let lane = (lane.publisher().expect("the only one"), lane.consumer().expect("the only one"));
     let rtrb = rtrb::RingBuffer::new(CAPACITY);
     let contenders = vec![
         bus(1),
@@ -31,7 +31,7 @@ fn one_to_one() -> Row {
             "tickbus Lane",
             vec![lane.0],
             lane.1,
-            |producer, share| share.each(|event| producer.publish(event).is_ok()),
+            |publisher, share| share.each(|event| publisher.publish(event).is_ok()),
             |consumer, check| consumer.drain().for_each(|event| check.see(event)),
         ),
         race_at(
@@ -39,7 +39,7 @@ fn one_to_one() -> Row {
             "rtrb",
             vec![rtrb.0],
             rtrb.1,
-            |producer, share| share.each(|event| producer.push(event).is_ok()),
+            |publisher, share| share.each(|event| publisher.push(event).is_ok()),
             |consumer, check| check.take_all(|| consumer.pop().ok()),
         ),
     ];
@@ -66,24 +66,24 @@ fn two_to_one() -> Row {
     Row { name: "threads, 2 to 1, the consumer polls", elements: EVENTS, contenders }
 }
 
-fn bus(producers: usize) -> Contender {
+fn bus(publishers: usize) -> Contender {
     let bus = leak(Bus::<Sample, CAPACITY>::new());
     race_at(
         Pace::Polls,
         "tickbus Bus",
-        vec![(); producers],
+        vec![(); publishers],
         bus.consumer().expect("the only consumer"),
         |(), share| share.each(|event| bus.publish(event).is_ok()),
         |consumer, check| consumer.drain().for_each(|event| check.see(event)),
     )
 }
 
-fn array_queue(producers: usize) -> Contender {
+fn array_queue(publishers: usize) -> Contender {
     let queue = leak(ArrayQueue::new(CAPACITY));
     race_at(
         Pace::Polls,
         "ArrayQueue",
-        vec![(); producers],
+        vec![(); publishers],
         (),
         |(), share| share.each(|event| queue.push(event).is_ok()),
         |(), check| check.take_all(|| queue.pop()),
@@ -102,10 +102,10 @@ fn ping_pong() -> Row {
     });
     let lanes = [(); 2].map(|()| leak(Lane::<Sample, CAPACITY>::new()));
     let [lane_there, lane_back] = lanes.map(|lane| {
-        let mut producer = lane.producer().expect("the only producer");
+        let mut publisher = lane.publisher().expect("the only publisher");
         let mut consumer = lane.consumer().expect("the only consumer");
         (
-            Box::new(move |event| producer.publish(event).expect("room")) as Publish,
+            Box::new(move |event| publisher.publish(event).expect("room")) as Publish,
             Box::new(move || consumer.drain().next()) as Take,
         )
     });
@@ -117,9 +117,9 @@ fn ping_pong() -> Row {
         )
     });
     let [rtrb_there, rtrb_back] = [(); 2].map(|()| {
-        let (mut producer, mut consumer) = rtrb::RingBuffer::<Sample>::new(CAPACITY);
+        let (mut publisher, mut consumer) = rtrb::RingBuffer::<Sample>::new(CAPACITY);
         (
-            Box::new(move |event| producer.push(event).expect("room")) as Publish,
+            Box::new(move |event| publisher.push(event).expect("room")) as Publish,
             Box::new(move || consumer.pop().ok()) as Take,
         )
     });

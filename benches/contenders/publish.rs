@@ -19,7 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
         exclusive(),
         shared(),
         shared_in_batches(),
-        single_producer(),
+        single_publisher(),
         single_producer_to_vector(),
         empty(),
     ]
@@ -50,7 +50,7 @@ fn exclusive() -> Row {
     Row { name: "publish and drain, exclusive", elements: FRAME, contenders }
 }
 
-/// Any number of producers; here one thread plays all of them.
+/// Any number of publishers; here one thread plays all of them.
 fn shared() -> Row {
     let bus = leak(Bus::<Sample, CAPACITY>::new());
     let contenders = vec![
@@ -132,11 +132,11 @@ fn shared_in_batches() -> Row {
             |array, sum| array.drain(sum),
         ),
         {
-            let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+            let (publisher, consumer) = rtrb::RingBuffer::new(CAPACITY);
             batches(
-                "rtrb (single producer)",
-                (producer, consumer),
-                |(producer, _), batch| producer.push_entire_slice(batch).is_ok(),
+                "rtrb (single publisher)",
+                (publisher, consumer),
+                |(publisher, _), batch| publisher.push_entire_slice(batch).is_ok(),
                 |(_, consumer), sum| rtrb_fold(consumer, sum),
             )
         },
@@ -144,24 +144,24 @@ fn shared_in_batches() -> Row {
     Row { name: "publish in batches of 64 and drain, shared", elements: FRAME, contenders }
 }
 
-/// One declared producer and one consumer.
-fn single_producer() -> Row {
+/// One declared publisher and one consumer.
+fn single_publisher() -> Row {
     let lane = leak(Lane::<Sample, CAPACITY>::new());
-    let producer = lane.producer().expect("the only producer");
+    let publisher = lane.publisher().expect("the only publisher");
     let consumer = lane.consumer().expect("the only consumer");
     let contenders = vec![
         frame(
             "tickbus Lane",
-            (producer, consumer),
-            |(producer, _), event| producer.publish(event),
+            (publisher, consumer),
+            |(publisher, _), event| publisher.publish(event),
             |(_, consumer), sum| consumer.drain().fold(sum, |sum, event| event.fold(sum)),
         ),
         {
-            let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+            let (publisher, consumer) = rtrb::RingBuffer::new(CAPACITY);
             frame(
                 "rtrb",
-                (producer, consumer),
-                |(producer, _), event| producer.push(event),
+                (publisher, consumer),
+                |(publisher, _), event| publisher.push(event),
                 |(_, consumer), mut sum| {
                     while let Ok(event) = consumer.pop() {
                         sum = Sample::fold(event, sum);
@@ -171,11 +171,11 @@ fn single_producer() -> Row {
             )
         },
         {
-            let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+            let (publisher, consumer) = rtrb::RingBuffer::new(CAPACITY);
             frame(
                 "rtrb, read as a chunk",
-                (producer, consumer),
-                |(producer, _), event| producer.push(event),
+                (publisher, consumer),
+                |(publisher, _), event| publisher.push(event),
                 |(_, consumer), sum| rtrb_fold(consumer, sum),
             )
         },
@@ -184,7 +184,7 @@ fn single_producer() -> Row {
             frame(
                 "heapless spsc",
                 queue.split(),
-                |(producer, _), event| producer.enqueue(event),
+                |(publisher, _), event| publisher.enqueue(event),
                 |(_, consumer), mut sum| {
                     while let Some(event) = consumer.dequeue() {
                         sum = event.fold(sum);
@@ -195,7 +195,7 @@ fn single_producer() -> Row {
         },
         array(),
     ];
-    Row { name: "publish and drain, single producer", elements: FRAME, contenders }
+    Row { name: "publish and drain, single publisher", elements: FRAME, contenders }
 }
 
 /// What is drained goes to the end of a vector, and is folded there.
@@ -206,24 +206,24 @@ fn single_producer_to_vector() -> Row {
         sum
     };
     let lane = leak(Lane::<Sample, CAPACITY>::new());
-    let producer = lane.producer().expect("the only producer");
+    let publisher = lane.publisher().expect("the only publisher");
     let consumer = lane.consumer().expect("the only consumer");
     let contenders = vec![
         frame(
             "tickbus Lane, append_to",
-            (producer, consumer, Vec::with_capacity(CAPACITY)),
-            |(producer, ..), event| producer.publish(event),
+            (publisher, consumer, Vec::with_capacity(CAPACITY)),
+            |(publisher, ..), event| publisher.publish(event),
             move |(_, consumer, events), sum| {
                 consumer.drain().append_to(events);
                 fold(events, sum)
             },
         ),
         {
-            let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+            let (publisher, consumer) = rtrb::RingBuffer::new(CAPACITY);
             frame(
                 "rtrb, read in chunks",
-                (producer, consumer, Vec::with_capacity(CAPACITY)),
-                |(producer, ..), event| producer.push(event),
+                (publisher, consumer, Vec::with_capacity(CAPACITY)),
+                |(publisher, ..), event| publisher.push(event),
                 move |(_, consumer, events), sum| {
                     let chunk = consumer.read_chunk(consumer.slots()).expect("counted");
                     let (first, second) = chunk.as_slices();
@@ -235,7 +235,7 @@ fn single_producer_to_vector() -> Row {
             )
         },
     ];
-    Row { name: "publish and append to a vector, single producer", elements: FRAME, contenders }
+    Row { name: "publish and append to a vector, single publisher", elements: FRAME, contenders }
 }
 
 /// Asking a bus that has nothing.

@@ -112,15 +112,17 @@ fn refused_single() -> Row {
     let (rtrb, held) = rtrb::RingBuffer::new(CAPACITY);
     leak(held);
     let contenders = vec![
-        refused("tickbus Lane", lane.producer().expect("the only producer"), |producer, event| {
-            producer.publish(event).err().map(|full| full.0)
-        }),
-        refused("rtrb", rtrb, |producer, event| match producer.push(event) {
+        refused(
+            "tickbus Lane",
+            lane.publisher().expect("the only publisher"),
+            |publisher, event| publisher.publish(event).err().map(|full| full.0),
+        ),
+        refused("rtrb", rtrb, |publisher, event| match publisher.push(event) {
             Ok(()) => None,
             Err(rtrb::PushError::Full(event)) => Some(event),
         }),
     ];
-    Row { name: "refused publish, single producer", elements: FRAME, contenders }
+    Row { name: "refused publish, single publisher", elements: FRAME, contenders }
 }
 
 /// Publishes into a full ring; after each run, what is left must be the newest events in order.

@@ -20,10 +20,10 @@ use tickbus::{Bus, Full, Lane};
 
 use super::{BATCH, CAPACITY, Contender, Row, Sample, leak};
 
-/// Events of one iteration, from all producers together.
+/// Events of one iteration, from all publishers together.
 pub(super) const EVENTS: u64 = 200_000;
 
-/// The bit of a key that names the producer.
+/// The bit of a key that names the publisher.
 const PRODUCER: u32 = 63;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -32,30 +32,30 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn one_to_one() -> Row {
     let contenders = vec![
-        lanes("tickbus Lane", 1, |producer, share| {
-            share.each(|event| producer.publish(event).is_ok());
+        lanes("tickbus Lane", 1, |publisher, share| {
+            share.each(|event| publisher.publish(event).is_ok());
         }),
-        rtrb("rtrb, read in chunks", 1, |producer, share| {
-            share.each(|event| producer.push(event).is_ok());
+        rtrb("rtrb, read in chunks", 1, |publisher, share| {
+            share.each(|event| publisher.push(event).is_ok());
         }),
         {
-            let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
+            let (publisher, consumer) = rtrb::RingBuffer::new(CAPACITY);
             race(
                 "rtrb",
-                vec![producer],
+                vec![publisher],
                 consumer,
-                |producer, share| share.each(|event| producer.push(event).is_ok()),
+                |publisher, share| share.each(|event| publisher.push(event).is_ok()),
                 |consumer, check| check.take_all(|| consumer.pop().ok()),
             )
         },
         {
             let queue = Box::leak(Box::new(heapless::spsc::Queue::<Sample, CAPACITY>::new()));
-            let (producer, consumer) = queue.split();
+            let (publisher, consumer) = queue.split();
             race(
                 "heapless spsc",
-                vec![producer],
+                vec![publisher],
                 consumer,
-                |producer, share| share.each(|event| producer.enqueue(event).is_ok()),
+                |publisher, share| share.each(|event| publisher.enqueue(event).is_ok()),
                 |consumer, check| check.take_all(|| consumer.dequeue()),
             )
         },
@@ -69,14 +69,14 @@ fn one_to_one() -> Row {
 
 fn one_to_one_in_batches() -> Row {
     let contenders = vec![
-        lanes("tickbus Lane", 1, |producer, share| {
-            share.batches(|batch| match producer.publish_batch(batch) {
+        lanes("tickbus Lane", 1, |publisher, share| {
+            share.batches(|batch| match publisher.publish_batch(batch) {
                 Ok(()) => batch.len(),
                 Err(Full(rest)) => batch.len() - rest.len(),
             });
         }),
-        rtrb("rtrb, in chunks", 1, |producer, share| {
-            share.batches(|batch| producer.push_partial_slice(batch).0.len());
+        rtrb("rtrb, in chunks", 1, |publisher, share| {
+            share.batches(|batch| publisher.push_partial_slice(batch).0.len());
         }),
         bus_in_batches("tickbus Bus", 1),
     ];
@@ -141,11 +141,11 @@ fn two_to_one() -> Row {
             )
         },
         sync_channel(2),
-        lanes("a tickbus Lane per producer", 2, |producer, share| {
-            share.each(|event| producer.publish(event).is_ok());
+        lanes("a tickbus Lane per publisher", 2, |publisher, share| {
+            share.each(|event| publisher.publish(event).is_ok());
         }),
-        rtrb("an rtrb per producer", 2, |producer, share| {
-            share.each(|event| producer.push(event).is_ok());
+        rtrb("an rtrb per publisher", 2, |publisher, share| {
+            share.each(|event| publisher.push(event).is_ok());
         }),
     ];
     Row { name: "threads, 2 to 1", elements: EVENTS, contenders }
@@ -154,29 +154,29 @@ fn two_to_one() -> Row {
 fn two_to_one_in_batches() -> Row {
     let contenders = vec![
         bus_in_batches("tickbus Bus", 2),
-        rtrb("an rtrb per producer", 2, |producer, share| {
-            share.batches(|batch| producer.push_partial_slice(batch).0.len());
+        rtrb("an rtrb per publisher", 2, |publisher, share| {
+            share.batches(|batch| publisher.push_partial_slice(batch).0.len());
         }),
     ];
     Row { name: "threads, 2 to 1, in batches of 64", elements: EVENTS, contenders }
 }
 
-fn bus(name: &'static str, producers: usize) -> Contender {
+fn bus(name: &'static str, publishers: usize) -> Contender {
     let bus = leak(Bus::<Sample, CAPACITY>::new());
     race(
         name,
-        vec![(); producers],
+        vec![(); publishers],
         bus.consumer().expect("the only consumer"),
         |(), share| share.each(|event| bus.publish(event).is_ok()),
         |consumer, check| consumer.drain().for_each(|event| check.see(event)),
     )
 }
 
-fn bus_in_batches(name: &'static str, producers: usize) -> Contender {
+fn bus_in_batches(name: &'static str, publishers: usize) -> Contender {
     let bus = leak(Bus::<Sample, CAPACITY>::new());
     race(
         name,
-        vec![(); producers],
+        vec![(); publishers],
         bus.consumer().expect("the only consumer"),
         |(), share| {
             share.batches(|batch| match bus.publish_batch(batch) {
@@ -190,17 +190,17 @@ fn bus_in_batches(name: &'static str, producers: usize) -> Contender {
 
 fn lanes(
     name: &'static str,
-    producers: usize,
-    produce: impl Fn(&mut tickbus::Producer<'static, Sample>, Share) + Sync + 'static,
+    publishers: usize,
+    produce: impl Fn(&mut tickbus::Publisher<'static, Sample>, Share) + Sync + 'static,
 ) -> Contender {
-    let (producers, consumers) = (0..producers)
+    let (publishers, consumers) = (0..publishers)
         .map(|_| leak(Lane::<Sample, CAPACITY>::new()))
         .map(|lane| {
-            let producer = lane.producer().expect("the only producer");
-            (producer, lane.consumer().expect("the only consumer"))
+            let publisher = lane.publisher().expect("the only publisher");
+            (publisher, lane.consumer().expect("the only consumer"))
         })
         .collect::<(Vec<_>, Vec<_>)>();
-    race(name, producers, consumers, produce, |consumers, check| {
+    race(name, publishers, consumers, produce, |consumers, check| {
         for consumer in consumers {
             consumer.drain().for_each(|event| check.see(event));
         }
@@ -209,12 +209,12 @@ fn lanes(
 
 fn rtrb(
     name: &'static str,
-    producers: usize,
+    publishers: usize,
     produce: impl Fn(&mut rtrb::Producer<Sample>, Share) + Sync + 'static,
 ) -> Contender {
-    let (producers, consumers) =
-        (0..producers).map(|_| rtrb::RingBuffer::new(CAPACITY)).collect::<(Vec<_>, Vec<_>)>();
-    race(name, producers, consumers, produce, |consumers, check| {
+    let (publishers, consumers) =
+        (0..publishers).map(|_| rtrb::RingBuffer::new(CAPACITY)).collect::<(Vec<_>, Vec<_>)>();
+    race(name, publishers, consumers, produce, |consumers, check| {
         for consumer in consumers {
             let chunk = consumer.read_chunk(consumer.slots()).expect("counted");
             let (first, second) = chunk.as_slices();
@@ -224,16 +224,16 @@ fn rtrb(
     })
 }
 
-fn array_queue(producers: usize) -> Contender {
+fn array_queue(publishers: usize) -> Contender {
     let queue = leak(ArrayQueue::new(CAPACITY));
-    shared("ArrayQueue", producers, |event| queue.push(event).is_ok(), || queue.pop())
+    shared("ArrayQueue", publishers, |event| queue.push(event).is_ok(), || queue.pop())
 }
 
-fn kanal(producers: usize) -> Contender {
+fn kanal(publishers: usize) -> Contender {
     let (sender, receiver) = kanal::bounded(CAPACITY);
     race(
         "kanal",
-        vec![sender; producers],
+        vec![sender; publishers],
         (receiver, Vec::with_capacity(CAPACITY)),
         |sender, share| share.each(|event| sender.try_send(event).expect("connected")),
         |(receiver, events), check| {
@@ -243,11 +243,11 @@ fn kanal(producers: usize) -> Contender {
     )
 }
 
-fn sync_channel(producers: usize) -> Contender {
+fn sync_channel(publishers: usize) -> Contender {
     let (sender, receiver) = mpsc::sync_channel(CAPACITY);
     race(
         "sync_channel",
-        vec![sender; producers],
+        vec![sender; publishers],
         receiver,
         |sender, share| share.each(|event| sender.try_send(event).is_ok()),
         |receiver, check| check.take_all(|| receiver.try_recv().ok()),
@@ -256,30 +256,30 @@ fn sync_channel(producers: usize) -> Contender {
 
 fn shared(
     name: &'static str,
-    producers: usize,
+    publishers: usize,
     publish: impl Fn(Sample) -> bool + Sync + 'static,
     take: impl Fn() -> Option<Sample> + Sync + 'static,
 ) -> Contender {
     race(
         name,
-        vec![(); producers],
+        vec![(); publishers],
         (),
         move |(), share| share.each(&publish),
         move |(), check| check.take_all(&take),
     )
 }
 
-/// Runs the consumer and every producer on threads of their own, from a common start until the last
+/// Runs the consumer and every publisher on threads of their own, from a common start until the last
 /// event is in. Each thread is pinned, to a core of its own while there are cores: on one core they
 /// would take turns and never meet. This thread stays free, for a spawned one inherits its pin.
 fn race<P: Send + 'static, C: Send + 'static>(
     name: &'static str,
-    producers: Vec<P>,
+    publishers: Vec<P>,
     consumer: C,
     produce: impl Fn(&mut P, Share) + Sync + 'static,
     consume: impl Fn(&mut C, &mut Check) + Sync + 'static,
 ) -> Contender {
-    race_at(Pace::Ticks, name, producers, consumer, produce, consume)
+    race_at(Pace::Ticks, name, publishers, consumer, produce, consume)
 }
 
 /// When the consumer asks again.
@@ -295,21 +295,21 @@ pub(super) enum Pace {
 pub(super) fn race_at<P: Send + 'static, C: Send + 'static>(
     pace: Pace,
     name: &'static str,
-    mut producers: Vec<P>,
+    mut publishers: Vec<P>,
     mut consumer: C,
     produce: impl Fn(&mut P, Share) + Sync + 'static,
     consume: impl Fn(&mut C, &mut Check) + Sync + 'static,
 ) -> Contender {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let mut race = move || {
-        let line = &StartLine::new(producers.len() + 1, &cores);
-        let events = EVENTS / producers.len() as u64;
+        let line = &StartLine::new(publishers.len() + 1, &cores);
+        let events = EVENTS / publishers.len() as u64;
         let (produce, consume, consumer) = (&produce, &consume, &mut consumer);
         thread::scope(|scope| {
-            for (number, producer) in producers.iter_mut().enumerate() {
+            for (number, publisher) in publishers.iter_mut().enumerate() {
                 scope.spawn(move || {
                     line.wait(1 + number);
-                    produce(producer, Share { first: (number as u64) << PRODUCER, events });
+                    produce(publisher, Share { first: (number as u64) << PRODUCER, events });
                 });
             }
             let consumer = scope.spawn(move || {
@@ -339,7 +339,7 @@ pub(super) fn race_at<P: Send + 'static, C: Send + 'static>(
     Contender { name, run: Box::new(move |iterations| (0..iterations).map(|_| race()).sum()) }
 }
 
-/// What one producer publishes.
+/// What one publisher publishes.
 pub(super) struct Share {
     first: u64,
     events: u64,
@@ -378,7 +378,7 @@ impl Share {
     }
 }
 
-/// What the consumer has seen: the next key of each producer, and any bit that was ever wrong.
+/// What the consumer has seen: the next key of each publisher, and any bit that was ever wrong.
 pub(super) struct Check {
     next: [u64; 2],
     wrong: u64,

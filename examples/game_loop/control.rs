@@ -1,8 +1,8 @@
-//! What the producers may know of the game.
+//! What the publishers may know of the game.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-/// The way back, from the game to the producers: state to look at, not events to handle.
+/// The way back, from the game to the publishers: state to look at, not events to handle.
 pub(crate) static CONTROL: Control = Control {
     running: AtomicBool::new(true),
     overload: AtomicBool::new(false),

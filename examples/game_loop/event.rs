@@ -10,7 +10,7 @@ pub(crate) const CAPACITY: usize = 1024;
 /// Every thread publishes here, and the main thread takes from here, once per tick.
 ///
 /// A full bus gives the event back to the publisher (the policy `Reject`, which is the default), so
-/// each producer decides for itself what a refusal means: see `producers.rs`.
+/// each publisher decides for itself what a refusal means: see `publishers.rs`.
 pub(crate) static BUS: Bus<GameEvent, CAPACITY> = Bus::new();
 
 tickbus::events! {
@@ -40,7 +40,7 @@ tickbus::events! {
         #[subject = "weather.wind"] Wind(i32),
         #[subject = "weather.lightning"] Lightning { column: i32 },
 
-        // What the producers flood the bus with while the overload key is on.
+        // What the publishers flood the bus with while the overload key is on.
         #[subject = "flood.spark"] Spark { column: i32, row: i32 },
         #[subject = "flood.rain"] Rain { column: i32, row: i32 },
 

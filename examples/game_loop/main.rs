@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Where to look: `event.rs` has the events and the bus, `game.rs` the dispatch table and the
-//! handlers, `producers.rs` the threads and what each of them does when the bus is full, and this
+//! handlers, `publishers.rs` the threads and what each of them does when the bus is full, and this
 //! file the tick with its budget. `pace.rs` makes the threads repeatable. The rest is no news.
 //!
 //! Play it with `cargo run --example game_loop`, and press `o` to flood the bus. With keys from a
@@ -19,7 +19,7 @@ mod event;
 mod game;
 mod options;
 mod pace;
-mod producers;
+mod publishers;
 mod screen;
 
 use core::time::Duration;
@@ -35,7 +35,7 @@ use event::{BUS, GameEvent};
 use game::{Game, HANDLERS, Input};
 use options::{Options, Request, USAGE};
 use pace::{Conductor, Pace};
-use producers::{Spawner, Weather, pipe_keys, type_keys};
+use publishers::{Spawner, Weather, pipe_keys, type_keys};
 use screen::{Canvas, Terminal};
 
 /// The step of the game's clock: 60 a second.
@@ -157,7 +157,7 @@ fn seed_of_the_day() -> u64 {
 
 /// Prints how the game ended and whether the bus can account for every event.
 ///
-/// The producers have ended, so this is a quiet moment and the sum has to be exact.
+/// The publishers have ended, so this is a quiet moment and the sum has to be exact.
 fn print_outcome(game: &Game) -> io::Result<()> {
     if let Input::Failed(kind) = game.input {
         return Err(io::Error::new(kind, format!("cannot read the keys: {kind}")));

@@ -13,7 +13,7 @@ usage: game_loop [--seed N] [--ticks N]
   --help      this text
 
 keys:  a d w s or the arrows: steer (the ship flies on; steer back to brake)   space: fire
-       o: overload, every producer floods the bus   r: restart   q or Ctrl-C: quit
+       o: overload, every publisher floods the bus   r: restart   q or Ctrl-C: quit
 
 If standard input is no terminal, its bytes are the keys, one per tick ('.' and line ends let a
 tick pass). Nothing is drawn, the threads run in lockstep, and the final state is printed: the

@@ -39,7 +39,7 @@ impl Pace {
 /// The main thread's end of every [`Pace::Lockstep`].
 ///
 /// Threads that run one after the other, in a fixed order, always publish in the same order: this
-/// is all it takes to make a game with many producers repeatable. Dropping it ends the threads.
+/// is all it takes to make a game with many publishers repeatable. Dropping it ends the threads.
 #[derive(Default)]
 pub(crate) struct Conductor {
     threads: Vec<(SyncSender<()>, Receiver<()>)>,

@@ -14,7 +14,8 @@ use super::drain::Kinds;
 use super::frame::KeepsFrames;
 use super::plugin::set_up;
 use super::route::{BusMessage, Observed, Picked, PickedObserved, Routes, Whole};
-use crate::{Event, Pattern, Subject};
+use crate::event::Event;
+use crate::subject::{Pattern, Subject};
 
 /// What a bus delivers to, each a line of an app. The order of these lines and that of the plugins
 /// does not matter.

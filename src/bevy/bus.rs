@@ -9,7 +9,9 @@ use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, SystemParam};
 
 use super::frame::no_bus;
-use crate::{Awaited, AwaitedConsumer, Bus, Claimed, Consumer, Full, Overrun, Stats};
+use crate::bus::{Bus, Consumer, Policy, Stats};
+use crate::error::{Claimed, Full};
+use crate::wait::{Awaited, AwaitedConsumer};
 
 /// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or an [`Awaited`] one.
 ///
@@ -34,7 +36,7 @@ pub trait AnyBus<E>: Publish<E> {}
 /// A bus without its capacity and its policy.
 pub(crate) trait Publish<E>: Pending {
     fn publish(&self, event: E) -> Result<(), Full<E>>;
-    fn len(&self) -> usize;
+    fn pending(&self) -> usize;
     fn capacity(&self) -> usize;
     fn stats(&self) -> Stats;
     fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed>;
@@ -50,7 +52,7 @@ pub(crate) trait Pending: Send + Sync {
 pub(crate) trait Read<E>: Send + Sync {
     /// Moves at most `limit` events, of those that wait at this moment.
     fn read(&mut self, limit: usize, into: &mut Vec<E>);
-    fn backlog(&self) -> usize;
+    fn pending(&self) -> usize;
     fn stats(&self) -> Stats;
     /// Drops what waits, when `each` has seen it.
     fn discard(&mut self, each: &mut dyn FnMut(&E));
@@ -61,21 +63,21 @@ macro_rules! any_bus {
         impl<E, const N: usize, P $(, const $W: usize)?> AnyBus<E> for $bus
         where
             E: Send + 'static,
-            P: Overrun + 'static,
+            P: Policy + 'static,
         {
         }
 
         impl<E, const N: usize, P $(, const $W: usize)?> Publish<E> for $bus
         where
             E: Send + 'static,
-            P: Overrun + 'static,
+            P: Policy + 'static,
         {
             fn publish(&self, event: E) -> Result<(), Full<E>> {
                 self.publish(event)
             }
 
-            fn len(&self) -> usize {
-                self.len()
+            fn pending(&self) -> usize {
+                self.pending()
             }
 
             fn capacity(&self) -> usize {
@@ -99,20 +101,20 @@ macro_rules! any_bus {
         impl<E, const N: usize, P $(, const $W: usize)?> Pending for $bus
         where
             E: Send + 'static,
-            P: Overrun + 'static,
+            P: Policy + 'static,
         {
             fn is_pending(&self) -> bool {
                 !self.is_empty()
             }
         }
 
-        impl<E: Send, P: Overrun> Read<E> for $reader<E, P> {
+        impl<E: Send, P: Policy> Read<E> for $reader<E, P> {
             fn read(&mut self, limit: usize, into: &mut Vec<E>) {
                 self.0.drain().at_most(limit).append_to(into);
             }
 
-            fn backlog(&self) -> usize {
-                self.0.backlog()
+            fn pending(&self) -> usize {
+                self.0.pending()
             }
 
             fn stats(&self) -> Stats {
@@ -126,16 +128,16 @@ macro_rules! any_bus {
     };
 }
 
-struct Reader<E: 'static, P: Overrun + 'static>(Consumer<'static, E, P>);
+struct Reader<E: 'static, P: Policy + 'static>(Consumer<'static, E, P>);
 
 any_bus!(Bus<E, N, P>, Reader,);
 
-struct AwaitedReader<E: 'static, P: Overrun + 'static>(AwaitedConsumer<'static, E, P>);
+struct AwaitedReader<E: 'static, P: Policy + 'static>(AwaitedConsumer<'static, E, P>);
 
 any_bus!(Awaited<Bus<E, N, P>, W>, AwaitedReader, W);
 
 /// With the app: nobody makes room now for those who wait for it, and they may want to know.
-impl<E, P: Overrun> Drop for AwaitedReader<E, P> {
+impl<E, P: Policy> Drop for AwaitedReader<E, P> {
     fn drop(&mut self) {
         self.0.wake();
     }
@@ -150,22 +152,22 @@ impl<E, P: Overrun> Drop for AwaitedReader<E, P> {
 /// ```
 /// use bevy_app::App;
 /// use tickbus::Bus;
-/// use tickbus::bevy::{EventBus, EventBusPlugin};
+/// use tickbus::bevy::{EnvelopeBus, EventBusPlugin};
 ///
 /// static HITS: Bus<u32, 4> = Bus::new();
 /// let mut app = App::new();
 /// app.add_plugins(EventBusPlugin::new(&HITS));
 ///
-/// let hits = app.world().resource::<EventBus<u32>>().clone();
+/// let hits = app.world().resource::<EnvelopeBus<u32>>().clone();
 /// std::thread::spawn(move || hits.publish(7).unwrap()).join().unwrap();
-/// assert_eq!(HITS.len(), 1);
+/// assert_eq!(HITS.pending(), 1);
 /// ```
 #[derive(Resource)]
-pub struct EventBus<E: 'static> {
+pub struct EnvelopeBus<E: 'static> {
     pub(super) lanes: Vec<&'static dyn Publish<E>>,
 }
 
-impl<E: 'static> EventBus<E> {
+impl<E: 'static> EnvelopeBus<E> {
     /// Publishes `event` on the first lane. Never blocks.
     ///
     /// # Errors
@@ -190,14 +192,14 @@ impl<E: 'static> EventBus<E> {
 
     /// How many events wait on all lanes.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.len()).sum()
+    pub fn pending(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.pending()).sum()
     }
 
     /// Whether no event waits on any lane.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.pending() == 0
     }
 
     /// What has happened on a lane so far.
@@ -211,18 +213,18 @@ impl<E: 'static> EventBus<E> {
     }
 }
 
-impl<E: 'static> Clone for EventBus<E> {
+impl<E: 'static> Clone for EnvelopeBus<E> {
     fn clone(&self) -> Self {
         Self { lanes: self.lanes.clone() }
     }
 }
 
-impl<E: 'static> fmt::Debug for EventBus<E> {
+impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventBus")
+        f.debug_struct("EnvelopeBus")
             .field("event", &type_name::<E>())
             .field("lanes", &self.lanes.len())
-            .field("len", &self.len())
+            .field("pending", &self.pending())
             .finish_non_exhaustive()
     }
 }
@@ -257,12 +259,12 @@ impl<E: 'static> fmt::Debug for EventBus<E> {
 ///     .add_bus_frame::<u32>()
 ///     .add_systems(Update, (shoot, shoot));
 /// app.update();
-/// assert_eq!(SHOTS.len(), 2);
+/// assert_eq!(SHOTS.pending(), 2);
 /// ```
 #[derive(SystemParam)]
 pub struct BusPublisher<'w, E: 'static> {
     #[system_param(validation_message = no_bus::<E>())]
-    bus: Res<'w, EventBus<E>>,
+    bus: Res<'w, EnvelopeBus<E>>,
 }
 
 impl<E: 'static> BusPublisher<'_, E> {

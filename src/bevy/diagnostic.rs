@@ -37,19 +37,19 @@ pub struct EventBusDiagnosticsPlugin;
 
 impl EventBusDiagnosticsPlugin {
     /// Events delivered in a frame.
-    pub const DELIVERED: DiagnosticPath = DiagnosticPath::const_new("event_bus/delivered");
+    pub const DELIVERED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/delivered");
     /// Events that no delivery took in a frame.
-    pub const UNHANDLED: DiagnosticPath = DiagnosticPath::const_new("event_bus/unhandled");
+    pub const UNHANDLED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/unhandled");
     /// Events that wait at the end of a drain.
-    pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("event_bus/left");
+    pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/left");
     /// Events that buses dropped in a frame, by their policy.
-    pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("event_bus/dropped");
+    pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/dropped");
     /// Events that full buses gave back to their publishers in a frame.
-    pub const REFUSED: DiagnosticPath = DiagnosticPath::const_new("event_bus/refused");
+    pub const REFUSED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/refused");
     /// Events released later than in the step that covers them.
-    pub const LATE: DiagnosticPath = DiagnosticPath::const_new("event_bus/late");
+    pub const LATE: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/late");
     /// How long the drain took, in microseconds.
-    pub const SPENT: DiagnosticPath = DiagnosticPath::const_new("event_bus/spent");
+    pub const SPENT: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/spent");
 }
 
 impl Plugin for EventBusDiagnosticsPlugin {

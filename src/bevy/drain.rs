@@ -17,7 +17,8 @@ use super::frame::{EventBusState, LaneState, make_cursors};
 use super::route::{BusDrained, Routes, is_observed};
 use super::share::{MAX_LANES, allot};
 use super::{BusOverrun, EventBusConfig, EventBusStats, LaneCounts, PausePolicy};
-use crate::{Event, Stats};
+use crate::bus::Stats;
+use crate::event::Event;
 
 /// Events between two looks at the clock.
 const BATCH: usize = 64;
@@ -69,7 +70,7 @@ pub(super) struct Work<E: Send + Sync + 'static> {
     /// The place of its first lane in the statistics.
     pub(super) first_lane: usize,
     pub(super) lanes: Vec<Lane<E>>,
-    /// Whether the rest moves to the backlog.
+    /// Whether the rest moves to the pending.
     pub(super) keeps_backlog: bool,
     pub(super) kinds: Option<Kinds<E>>,
     pub(super) clock: Option<Clock>,
@@ -103,7 +104,7 @@ pub(super) struct Lane<E> {
     /// The numbers of the bus when they were last looked at.
     seen: Stats,
     /// Taken and not delivered. Between two drains it is in the world.
-    backlog: VecDeque<E>,
+    pending: VecDeque<E>,
     /// What happened in this frame.
     counts: LaneCounts,
     /// How many of each kind were discarded in this frame, where kinds are known.
@@ -113,8 +114,8 @@ pub(super) struct Lane<E> {
 impl<E> Lane<E> {
     pub(super) fn new(reader: Box<dyn Read<E>>, capacity: usize, kinds: usize) -> Self {
         let seen = reader.stats();
-        let (backlog, counts) = (VecDeque::new(), LaneCounts::default());
-        Self { reader, capacity, seen, backlog, counts, discarded: vec![0; kinds] }
+        let (pending, counts) = (VecDeque::new(), LaneCounts::default());
+        Self { reader, capacity, seen, pending, counts, discarded: vec![0; kinds] }
     }
 
     /// Drops all that waits.
@@ -128,7 +129,7 @@ impl<E> Lane<E> {
             }
         };
         // One by one: where `each` panics, the others stay.
-        while let Some(event) = self.backlog.pop_front() {
+        while let Some(event) = self.pending.pop_front() {
             each(&event);
         }
         while let Some((_, event)) = kept.held.pop() {
@@ -138,19 +139,19 @@ impl<E> Lane<E> {
     }
 
     fn waiting(&self) -> usize {
-        self.backlog.len() + self.reader.backlog()
+        self.pending.len() + self.reader.pending()
     }
 
     /// The most that can ever be taken at once.
     fn most(&self) -> usize {
-        self.backlog.len() + self.capacity
+        self.pending.len() + self.capacity
     }
 
     /// Takes at most `limit` events, oldest first.
     fn take(&mut self, limit: usize, into: &mut Vec<E>) -> usize {
         let before = into.len();
-        let old = limit.min(self.backlog.len());
-        into.extend(self.backlog.drain(..old));
+        let old = limit.min(self.pending.len());
+        into.extend(self.pending.drain(..old));
         if limit > old {
             self.reader.read(limit - old, into);
         }
@@ -178,11 +179,11 @@ impl Frame {
 
 impl<E: Send + Sync + 'static> Drained for Work<E> {
     fn is_idle(&self) -> bool {
-        // What a bus with a backlog keeps may have come back by a rollback.
+        // What a bus with a pending keeps may have come back by a rollback.
         self.linger == 0
             && !self.keeps_backlog
             && self.batch.events.is_empty()
-            && self.lanes.iter().all(|lane| lane.reader.backlog() == 0)
+            && self.lanes.iter().all(|lane| lane.reader.pending() == 0)
     }
 
     #[cfg(feature = "bevy_time")]
@@ -337,7 +338,7 @@ impl<E: Send + Sync + 'static> Work<E> {
         Frame { open, discards, ages, end: None }
     }
 
-    /// Ends the frame before, brings the backlog here, and discards what a pause says.
+    /// Ends the frame before, brings the pending here, and discards what a pause says.
     fn open_state(&mut self, world: &mut World, discards: &[bool; MAX_LANES]) {
         let mut state = world.get_resource_or_init::<EventBusState<E>>();
         if self.steps.is_none() {
@@ -347,8 +348,8 @@ impl<E: Send + Sync + 'static> Work<E> {
         let mut state = world.resource_mut::<EventBusState<E>>();
         state.make_lanes(self.lanes.len());
         for (at, (lane, kept)) in self.lanes.iter_mut().zip(&mut state.lanes).enumerate() {
-            if !kept.backlog.is_empty() {
-                core::mem::swap(&mut lane.backlog, &mut kept.backlog);
+            if !kept.pending.is_empty() {
+                core::mem::swap(&mut lane.pending, &mut kept.pending);
             }
             if discards[at] {
                 lane.discard(kept, self.kinds);
@@ -537,7 +538,7 @@ impl<E: Send + Sync + 'static> Work<E> {
         left
     }
 
-    /// Puts the backlog away and tells what was done and what is left.
+    /// Puts the pending away and tells what was done and what is left.
     fn close(&mut self, world: &mut World, frame: &Frame, spent: bool) {
         // An observer may have reset them.
         Buses::begin_anew(world);
@@ -546,10 +547,10 @@ impl<E: Send + Sync + 'static> Work<E> {
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
             if self.keeps_backlog && frame.open[at] {
-                let room = lane.capacity.saturating_sub(lane.backlog.len());
+                let room = lane.capacity.saturating_sub(lane.pending.len());
                 if room > 0 {
                     lane.reader.read(room, &mut self.batch.events);
-                    lane.backlog.extend(self.batch.events.drain(..));
+                    lane.pending.extend(self.batch.events.drain(..));
                 }
             }
             let now = lane.reader.stats();
@@ -559,7 +560,7 @@ impl<E: Send + Sync + 'static> Work<E> {
                 ..core::mem::take(&mut lane.counts)
             };
             lane.seen = now;
-            let waiting = lane.backlog.len() + now.pending;
+            let waiting = lane.pending.len() + now.pending;
             busy |= waiting > 0 || counts != LaneCounts::default();
 
             let left = if spent && frame.open[at] { waiting } else { 0 };
@@ -575,7 +576,7 @@ impl<E: Send + Sync + 'static> Work<E> {
                 *told = core::mem::take(count);
             }
             if let Some(kinds) = &self.kinds {
-                for waiting in &lane.backlog {
+                for waiting in &lane.pending {
                     if let Some(count) = told.left_by_kind.get_mut((kinds.kind)(waiting)) {
                         *count += 1;
                     }
@@ -589,8 +590,8 @@ impl<E: Send + Sync + 'static> Work<E> {
             }
             let mut state = world.get_resource_or_init::<EventBusState<E>>();
             let kept = &mut state.lanes[at];
-            if !lane.backlog.is_empty() {
-                core::mem::swap(&mut lane.backlog, &mut kept.backlog);
+            if !lane.pending.is_empty() {
+                core::mem::swap(&mut lane.pending, &mut kept.pending);
             }
             let held = kept.held.len();
             busy |= held > 0; // a pause may have to discard them
@@ -616,7 +617,7 @@ fn tell(world: &mut World, overrun: BusOverrun, slot: usize, subjects: &[&'stati
             world.get_resource_or_init::<Messages<BusOverrun>>().write(of_kind);
         }
     }
-    // What the bus has beyond the backlog, and what it lost.
+    // What the bus has beyond the pending, and what it lost.
     if unattributed > 0 || overrun.dropped > 0 || overrun.refused > 0 {
         let rest = BusOverrun { left: unattributed, ..overrun };
         world.get_resource_or_init::<Messages<BusOverrun>>().write(rest);

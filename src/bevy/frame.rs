@@ -19,7 +19,7 @@ use bevy_platform::sync::Arc;
 use crate::sync::{AtomicWord, Relaxed, Word};
 
 /// All that the plugin keeps of the bus of `E` from one frame to the next: the frame, the cursors of
-/// its readers, the backlog, the events that wait for their fixed step, and what lanes are owed.
+/// its readers, the pending, the events that wait for their fixed step, and what lanes are owed.
 ///
 /// Plain data. To roll an app back, clone this resource with the rest of the world and insert the
 /// clone again. Two things are not in it: what is still on the bus, and Bevy's own `Messages` with
@@ -71,7 +71,7 @@ struct Cursor {
 #[derive(Clone)]
 pub(super) struct LaneState<E> {
     /// Taken off the bus, not delivered.
-    pub(super) backlog: VecDeque<E>,
+    pub(super) pending: VecDeque<E>,
     /// Waiting for the fixed step that covers their time.
     pub(super) held: Vec<(Duration, E)>,
     /// What the lane is owed, in eighths of an event.
@@ -80,7 +80,7 @@ pub(super) struct LaneState<E> {
 
 impl<E> Default for LaneState<E> {
     fn default() -> Self {
-        Self { backlog: VecDeque::new(), held: Vec::new(), credit: 0 }
+        Self { pending: VecDeque::new(), held: Vec::new(), credit: 0 }
     }
 }
 
@@ -92,10 +92,10 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         &self.frame
     }
 
-    /// How many events wait: in the backlog, and for their fixed step.
+    /// How many events wait: in the pending, and for their fixed step.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.backlog.len() + lane.held.len()).sum()
+        self.lanes.iter().map(|lane| lane.pending.len() + lane.held.len()).sum()
     }
 
     /// Ends the frame before, and leaves its buffer to an empty batch, so that there is one for both.

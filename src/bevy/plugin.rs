@@ -26,10 +26,10 @@ use super::drain::{Kinds, Lane, Steps, Work};
 use super::route::{BusDrained, Routes};
 use super::share::MAX_LANES;
 use super::{
-    BusConfig, BusOverrun, EventBus, EventBusConfig, EventBusState, EventBusStats, FrameBudget,
+    BusConfig, BusOverrun, EnvelopeBus, EventBusConfig, EventBusState, EventBusStats, FrameBudget,
     LaneStats, PausePolicy,
 };
-use crate::Event;
+use crate::event::Event;
 
 /// The schedule that drains the buses of an app.
 ///
@@ -118,7 +118,7 @@ pub struct EventBusPlugin<E: 'static> {
 
 impl<E: Send + Sync + 'static> EventBusPlugin<E> {
     /// Drains `bus`: a [`Bus`](crate::Bus) of any capacity and policy, or an
-    /// [`Awaited`](crate::Awaited) one, whose publishers may wait until a frame makes room.
+    /// [`Awaited`](crate::wait::Awaited) one, whose publishers may wait until a frame makes room.
     #[must_use]
     pub fn new(bus: &'static impl AnyBus<E>) -> Self {
         Self {
@@ -196,8 +196,8 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
     /// Keeps what a frame leaves in [`EventBusState`], where a rollback can restore it, instead of on
     /// the bus.
     ///
-    /// The backlog takes at most as much as a bus holds, and is delivered before anything newer. So a
-    /// bus whose policy drops the oldest event drops among those that came later than the backlog. Such
+    /// The pending takes at most as much as a bus holds, and is delivered before anything newer. So a
+    /// bus whose policy drops the oldest event drops among those that came later than the pending. Such
     /// a bus is drained in every frame, idle or not.
     #[must_use]
     pub fn with_backlog(mut self) -> Self {
@@ -209,7 +209,7 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
     /// [`BusOverrun`].
     ///
     /// Includes [`with_backlog`](Self::with_backlog), for a bus does not show its events. Counting
-    /// takes time in proportion to the backlog.
+    /// takes time in proportion to the pending.
     #[must_use]
     pub fn by_kind(mut self) -> Self
     where
@@ -297,7 +297,7 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
         set_up(world, update);
         let buses = world.resource::<Buses>();
         if buses.buses.iter().any(|entry| entry.of == TypeId::of::<E>()) {
-            let known = world.get_resource::<EventBus<E>>();
+            let known = world.get_resource::<EnvelopeBus<E>>();
             let known = known.map_or(&[][..], |bus| &bus.lanes);
             assert!(
                 !known.iter().any(|known| self.lanes.iter().any(|(bus, _)| addr_eq(*known, *bus))),
@@ -333,7 +333,9 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
 
         let mut state = world.get_resource_or_init::<EventBusState<E>>();
         state.make_lanes(lanes.len());
-        world.insert_resource(EventBus { lanes: self.lanes.iter().map(|(bus, _)| *bus).collect() });
+        world.insert_resource(EnvelopeBus {
+            lanes: self.lanes.iter().map(|(bus, _)| *bus).collect(),
+        });
 
         let index = world.resource::<Buses>().buses.len();
         let settings = BusConfig {

@@ -12,7 +12,7 @@ use {
     bevy_reflect::{Reflect, std_traits::ReflectDefault},
 };
 
-use super::EventBus;
+use super::EnvelopeBus;
 
 /// Events by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct LaneStats {
     pub frame: LaneCounts,
     /// Since the app began.
     pub total: LaneCounts,
-    /// Events that wait now: on the bus, in the backlog, and for their fixed step.
+    /// Events that wait now: on the bus, in the pending, and for their fixed step.
     pub left: usize,
     /// The most events that have waited on the bus.
     pub high_water: usize,
@@ -197,7 +197,7 @@ pub struct BusOverrun {
 /// ```
 #[must_use]
 pub fn bus_has_backlog<E: Send + Sync + 'static>(
-    bus: Option<Res<EventBus<E>>>,
+    bus: Option<Res<EnvelopeBus<E>>>,
     stats: Option<Res<EventBusStats>>,
 ) -> bool {
     bus.is_some_and(|bus| !bus.is_empty())

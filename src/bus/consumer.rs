@@ -4,12 +4,12 @@ use core::fmt;
 
 use super::drain::Drain;
 #[cfg(not(tickbus_loom))]
-use super::overrun::Overrun;
+use super::overrun::Policy;
 use super::overrun::{Queue, Reject, Taken};
 use super::stats::Stats;
 #[cfg(not(tickbus_loom))]
-use crate::Bus;
-use crate::Claimed;
+use crate::bus::Bus;
+use crate::error::Claimed;
 use crate::ring::{Side, Span, Tally};
 
 /// The one reading end of a [`Bus`], or of a [`Lane`](crate::Lane) with the policy
@@ -30,7 +30,7 @@ use crate::ring::{Side, Span, Tally};
 /// for event in events.drain() {
 ///     BUS.publish(event + 1).unwrap(); // waits for the next drain
 /// }
-/// assert_eq!(events.backlog(), 1);
+/// assert_eq!(events.pending(), 1);
 /// ```
 #[must_use = "a consumer that is dropped is given back"]
 pub struct Consumer<'a, E, P: Queue = Reject> {
@@ -59,7 +59,7 @@ impl<'a, E, P: Queue> Consumer<'a, E, P> {
     /// BUS.publish_batch(&[1, 2, 3]).unwrap();
     ///
     /// assert!(events.drain().take(2).eq([1, 2]));
-    /// assert_eq!(events.backlog(), 1);
+    /// assert_eq!(events.pending(), 1);
     /// assert!(events.drain().eq([3]));
     /// assert_eq!(events.drain().next(), None);
     /// ```
@@ -68,7 +68,7 @@ impl<'a, E, P: Queue> Consumer<'a, E, P> {
         Drain::new(self)
     }
 
-    /// Whether a drain would find an event. Unlike [`backlog`](Self::backlog), it does not count those
+    /// Whether a drain would find an event. Unlike [`pending`](Self::pending), it does not count those
     /// that are still being published.
     #[inline]
     pub(crate) fn has_event(&mut self) -> bool {
@@ -84,7 +84,7 @@ impl<'a, E, P: Queue> Consumer<'a, E, P> {
     /// How many events wait, with those that are being published at this moment, which a drain does not
     /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]
-    pub fn backlog(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.side.pending()
     }
 
@@ -165,12 +165,12 @@ impl<E, P: Queue> Take for Consumer<'_, E, P> {
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Overrun> Source for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> Source for Bus<E, N, P> {
     type Event = E;
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Overrun> Take for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> Take for Bus<E, N, P> {
     type Item = E;
 
     #[inline]

@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::budget::{Budget, Report};
 use super::consumer::Source;
-use crate::Event;
+use crate::event::Event;
 use crate::event::{Index, Segments, Text};
 use crate::ring::Tally;
 use crate::subject::{check_pattern, matches};
@@ -359,6 +359,10 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
 
     /// Calls the handlers of `event` now, without a bus. Returns whether there were any.
     ///
+    /// This is the cheapest delivery there is: the publisher calls the handlers in its own context before it
+    /// goes on. A handler that takes long delays its publisher and what the publisher has interrupted, nothing
+    /// else. An interrupt may call a table that it has interrupted; `C` must allow that.
+    ///
     /// # Examples
     ///
     /// ```
@@ -371,6 +375,37 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// assert!(HANDLERS.call(&mut count, &Input::A));
     /// assert!(!HANDLERS.call(&mut count, &Input::B));
     /// assert_eq!(count, 1);
+    /// ```
+    ///
+    /// A flag switches the handlers off while the program runs:
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicBool, Ordering};
+    /// use tickbus::{Dispatch, Topic};
+    ///
+    /// tickbus::events! {
+    ///     #[derive(Clone, Copy)]
+    ///     enum Power { #[subject = "power.low"] Low, #[subject = "power.failing"] Failing }
+    /// }
+    /// static URGENT: Dispatch<Power, u32, { Power::KINDS }> =
+    ///     Dispatch::new().on("power.failing", |saved, _| *saved += 1);
+    /// static MASKED: AtomicBool = AtomicBool::new(false);
+    /// static POWER: Topic<Power, 8> = Topic::new();
+    ///
+    /// fn publish(saved: &mut u32, event: Power) {
+    ///     if !MASKED.load(Ordering::Acquire) {
+    ///         URGENT.call(saved, &event); // first those that cannot wait,
+    ///     }
+    ///     POWER.publish(event); // then those that read later
+    /// }
+    ///
+    /// let mut log = POWER.subscribe();
+    /// let mut saved = 0;
+    /// publish(&mut saved, Power::Low);
+    /// publish(&mut saved, Power::Failing);
+    /// MASKED.store(true, Ordering::Release);
+    /// publish(&mut saved, Power::Failing);
+    /// assert_eq!((saved, log.read().count()), (1, 3));
     /// ```
     pub fn call(&self, context: &mut C, event: &E) -> bool {
         self.route(context, event).0

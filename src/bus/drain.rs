@@ -176,7 +176,7 @@ mod exclusive {
     use core::iter::FusedIterator;
 
     use super::Until;
-    use crate::bus::Overrun;
+    use crate::bus::Policy;
     use crate::ring::Span;
     use crate::ring::queue::Ring;
 
@@ -184,12 +184,12 @@ mod exclusive {
     ///
     /// Dropping it leaves those not taken on the bus, unlike `Vec::drain`.
     #[must_use = "a drain takes nothing until it is iterated over"]
-    pub struct DrainMut<'a, E, const N: usize, P: Overrun> {
+    pub struct DrainMut<'a, E, const N: usize, P: Policy> {
         ring: &'a mut Ring<E, N, P>,
         span: Span,
     }
 
-    impl<'a, E, const N: usize, P: Overrun> DrainMut<'a, E, N, P> {
+    impl<'a, E, const N: usize, P: Policy> DrainMut<'a, E, N, P> {
         #[inline]
         pub(in crate::bus) fn new(ring: &'a mut Ring<E, N, P>) -> Self {
             let span = ring.freeze_mut();
@@ -220,7 +220,7 @@ mod exclusive {
         }
     }
 
-    impl<E, const N: usize, P: Overrun> Iterator for DrainMut<'_, E, N, P> {
+    impl<E, const N: usize, P: Policy> Iterator for DrainMut<'_, E, N, P> {
         type Item = E;
 
         #[inline]
@@ -238,9 +238,9 @@ mod exclusive {
         }
     }
 
-    impl<E, const N: usize, P: Overrun> FusedIterator for DrainMut<'_, E, N, P> {}
+    impl<E, const N: usize, P: Policy> FusedIterator for DrainMut<'_, E, N, P> {}
 
-    impl<E, const N: usize, P: Overrun> fmt::Debug for DrainMut<'_, E, N, P> {
+    impl<E, const N: usize, P: Policy> fmt::Debug for DrainMut<'_, E, N, P> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let waiting = self.ring.core().pending::<P>();
             f.debug_struct("DrainMut").field("waiting", &waiting).finish_non_exhaustive()

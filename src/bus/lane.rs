@@ -5,12 +5,12 @@ use core::fmt;
 use super::consumer::Consumer;
 use super::overrun::{Single, Taken};
 use super::stats::Stats;
+use crate::error::{Claimed, Full};
 use crate::ring::spsc::{Ring, Writer};
-use crate::{Claimed, Full};
 
 /// A bus for exactly one publisher: no read-modify-write when publishing.
 ///
-/// The publisher claims the [`producer`](Self::producer) and the reader the
+/// The publisher claims the [`publisher`](Self::publisher) and the reader the
 /// [`consumer`](Self::consumer), which is the same [`Consumer`] that a [`Bus`](crate::Bus) has. A
 /// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target, but for
 /// the count of what was refused.
@@ -22,9 +22,9 @@ use crate::{Claimed, Full};
 ///
 /// static SAMPLES: Lane<u16, 2> = Lane::new();
 ///
-/// let mut adc = SAMPLES.producer().expect("the interrupt is the only producer");
+/// let mut adc = SAMPLES.publisher().expect("the interrupt is the only publisher");
 /// let mut samples = SAMPLES.consumer().expect("main is the only consumer");
-/// assert!(SAMPLES.producer().is_err());
+/// assert!(SAMPLES.publisher().is_err());
 ///
 /// adc.publish(1)?;
 /// adc.publish(2)?;
@@ -60,22 +60,22 @@ impl<E, const N: usize> Lane<E, N> {
     ///
     /// # Errors
     ///
-    /// Returns [`Claimed`] while another [`Producer`] of this lane is alive. Dropping that one gives the end
+    /// Returns [`Claimed`] while another [`Publisher`] of this lane is alive. Dropping that one gives the end
     /// back. [`publish`](Self::publish) counts an event that meets that case.
-    pub fn producer(&self) -> Result<Producer<'_, E>, Claimed> {
-        Ok(Producer { writer: self.ring.writer().ok_or(Claimed::PUBLISHER)? })
+    pub fn publisher(&self) -> Result<Publisher<'_, E>, Claimed> {
+        Ok(Publisher { writer: self.ring.writer().ok_or(Claimed::PUBLISHER)? })
     }
 
-    /// Publishes `event` without a [`Producer`]: claims the publishing end for this one event and gives it
+    /// Publishes `event` without a [`Publisher`]: claims the publishing end for this one event and gives it
     /// back.
     ///
     /// For an interrupt handler that keeps no handle. It never blocks. It costs a compare-and-swap more than
-    /// [`Producer::publish`].
+    /// [`Publisher::publish`].
     ///
     /// # Errors
     ///
     /// Returns [`Full`] with the event if all `N` slots are taken, or if the publishing end is claimed: by a
-    /// [`Producer`], or by a publish that this one has interrupted. The lane counts it as refused in both
+    /// [`Publisher`], or by a publish that this one has interrupted. The lane counts it as refused in both
     /// cases.
     ///
     /// # Examples
@@ -86,15 +86,15 @@ impl<E, const N: usize> Lane<E, N> {
     /// static SAMPLES: Lane<u16, 2> = Lane::new();
     ///
     /// assert_eq!(SAMPLES.publish(1), Ok(()));
-    /// let producer = SAMPLES.producer().unwrap();
+    /// let publisher = SAMPLES.publisher().unwrap();
     /// assert_eq!(SAMPLES.publish(2), Err(Full(2))); // the end is claimed
-    /// drop(producer);
+    /// drop(publisher);
     /// assert_eq!(SAMPLES.publish(3), Ok(()));
     /// assert_eq!((SAMPLES.stats().published, SAMPLES.stats().refused), (2, 1));
     /// ```
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        match self.producer() {
-            Ok(mut producer) => producer.publish(event),
+        match self.publisher() {
+            Ok(mut publisher) => publisher.publish(event),
             Err(_) => {
                 self.ring.turn_away();
                 Err(Full(event))
@@ -114,14 +114,14 @@ impl<E, const N: usize> Lane<E, N> {
 
     /// How many events wait.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.ring.pending()
     }
 
     /// Whether no event waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.pending() == 0
     }
 
     /// How many events fit: `N`.
@@ -153,12 +153,12 @@ impl<E, const N: usize> fmt::Debug for Lane<E, N> {
 }
 
 /// The one publishing end of a [`Lane`].
-#[must_use = "a producer that is dropped is given back"]
-pub struct Producer<'a, E> {
+#[must_use = "a publisher that is dropped is given back"]
+pub struct Publisher<'a, E> {
     writer: Writer<'a, E>,
 }
 
-impl<E> Producer<'_, E> {
+impl<E> Publisher<'_, E> {
     /// Publishes `event`. Never blocks, constant time.
     ///
     /// # Errors
@@ -171,10 +171,10 @@ impl<E> Producer<'_, E> {
     /// use tickbus::{Full, Lane};
     ///
     /// static LANE: Lane<u8, 2> = Lane::new();
-    /// let mut producer = LANE.producer().unwrap();
+    /// let mut publisher = LANE.publisher().unwrap();
     ///
-    /// assert_eq!(producer.publish_batch(&[1, 2]), Ok(()));
-    /// assert_eq!(producer.publish(3), Err(Full(3)));
+    /// assert_eq!(publisher.publish_batch(&[1, 2]), Ok(()));
+    /// assert_eq!(publisher.publish(3), Err(Full(3)));
     /// ```
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
@@ -209,9 +209,9 @@ impl<E> Producer<'_, E> {
     }
 }
 
-impl<E> fmt::Debug for Producer<'_, E> {
+impl<E> fmt::Debug for Publisher<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
+        f.debug_struct("Publisher")
             .field("capacity", &self.writer.capacity())
             .finish_non_exhaustive()
     }

@@ -19,11 +19,11 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(not(tickbus_loom))]
 pub use self::drain::DrainMut;
 pub use self::drain::{Drain, Until};
-pub use self::lane::{Lane, Producer};
-pub use self::overrun::{DropNewest, DropOldest, Overrun, Queue, Reject, Single};
+pub use self::lane::{Lane, Publisher};
+pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, Single};
 pub use self::stats::Stats;
+use crate::error::{Claimed, Full};
 use crate::ring::queue::Ring;
-use crate::{Claimed, Full};
 
 /// A bus: many publishers, one consumer, room for `N` events.
 ///
@@ -107,11 +107,11 @@ use crate::{Claimed, Full};
 /// ```compile_fail,E0080
 /// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
 /// ```
-pub struct Bus<E, const N: usize, P: Overrun = Reject> {
+pub struct Bus<E, const N: usize, P: Policy = Reject> {
     ring: Ring<E, N, P>,
 }
 
-impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
@@ -240,7 +240,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
 
     /// How many events wait, with those that are being published at this moment.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.ring.core().pending::<P>()
     }
 
@@ -250,7 +250,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     /// after the reader has ended, and no drain finds its event before. Drain once.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.pending() == 0
     }
 
     /// How many events fit: `N`.
@@ -267,7 +267,7 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// [`publish`](Self::publish) for the only one who can see the bus: no atomics, the cost of an
     /// array.
     ///
@@ -349,13 +349,13 @@ impl<E, const N: usize, P: Overrun> Bus<E, N, P> {
     }
 }
 
-impl<E, const N: usize, P: Overrun> Default for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> Default for Bus<E, N, P> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E, const N: usize, P: Overrun> fmt::Debug for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> fmt::Debug for Bus<E, N, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
             .field("capacity", &N)

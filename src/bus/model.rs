@@ -13,9 +13,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    Bus, Consumer, DropNewest, DropOldest, Lane, Overrun, Producer, Reject, Single, Stats,
+    Bus, Consumer, DropNewest, DropOldest, Lane, Policy, Publisher, Reject, Single, Stats,
 };
-use crate::Full;
+use crate::error::Full;
 use crate::sync::Word;
 
 // ---- The model ---------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ trait Sample: Sized {
     fn number(&self) -> u32;
 
     /// Publishes all and says how many were taken.
-    fn batch<const N: usize, P: Overrun>(
+    fn batch<const N: usize, P: Policy>(
         bus: &Bus<Self, N, P>,
         events: &[u32],
         token: &Rc<()>,
@@ -136,7 +136,7 @@ trait Sample: Sized {
         events.iter().filter(published).count()
     }
 
-    fn batch_mut<const N: usize, P: Overrun>(
+    fn batch_mut<const N: usize, P: Policy>(
         bus: &mut Bus<Self, N, P>,
         events: &[u32],
         token: &Rc<()>,
@@ -145,8 +145,8 @@ trait Sample: Sized {
         events.iter().filter(published).count()
     }
 
-    fn batch_alone(producer: &mut Producer<'_, Self>, events: &[u32], token: &Rc<()>) -> usize {
-        let published = |event: &&u32| producer.publish(Self::new(**event, token)).is_ok();
+    fn batch_alone(publisher: &mut Publisher<'_, Self>, events: &[u32], token: &Rc<()>) -> usize {
+        let published = |event: &&u32| publisher.publish(Self::new(**event, token)).is_ok();
         events.iter().filter(published).count()
     }
 }
@@ -161,7 +161,7 @@ impl Sample for u32 {
         *self
     }
 
-    fn batch<const N: usize, P: Overrun>(
+    fn batch<const N: usize, P: Policy>(
         bus: &Bus<Self, N, P>,
         events: &[u32],
         _: &Rc<()>,
@@ -169,7 +169,7 @@ impl Sample for u32 {
         taken(events, bus.publish_batch(events))
     }
 
-    fn batch_mut<const N: usize, P: Overrun>(
+    fn batch_mut<const N: usize, P: Policy>(
         bus: &mut Bus<Self, N, P>,
         events: &[u32],
         _: &Rc<()>,
@@ -177,8 +177,8 @@ impl Sample for u32 {
         taken(events, bus.publish_batch_mut(events))
     }
 
-    fn batch_alone(producer: &mut Producer<'_, Self>, events: &[u32], _: &Rc<()>) -> usize {
-        taken(events, producer.publish_batch(events))
+    fn batch_alone(publisher: &mut Publisher<'_, Self>, events: &[u32], _: &Rc<()>) -> usize {
+        taken(events, publisher.publish_batch(events))
     }
 }
 
@@ -308,7 +308,7 @@ fn start() -> impl Strategy<Value = Start> {
     ]
 }
 
-fn bus_at<E, const N: usize, P: Overrun>(start: Start) -> Bus<E, N, P> {
+fn bus_at<E, const N: usize, P: Policy>(start: Start) -> Bus<E, N, P> {
     // An entry has room for all but three bits of a position.
     let half = 1_usize << (Word::BITS - 1 - 3);
     match start {
@@ -320,7 +320,7 @@ fn bus_at<E, const N: usize, P: Overrun>(start: Start) -> Bus<E, N, P> {
 
 // ---- Runs --------------------------------------------------------------------------------------
 
-fn run_shared<E: Sample, const N: usize, P: Overrun>(
+fn run_shared<E: Sample, const N: usize, P: Policy>(
     bus: &Bus<E, N, P>,
     model: &mut Model,
     operations: Vec<Shared>,
@@ -391,7 +391,10 @@ fn run_shared<E: Sample, const N: usize, P: Overrun>(
         }
         model.check(consumer.stats(), token);
         model.check(bus.stats(), token);
-        assert_eq!((bus.len(), bus.is_empty()), (model.waiting.len(), model.waiting.is_empty()));
+        assert_eq!(
+            (bus.pending(), bus.is_empty()),
+            (model.waiting.len(), model.waiting.is_empty())
+        );
     }
 }
 
@@ -412,7 +415,7 @@ fn check_appended<E: Sample>(
     assert!(taken == most || (taken < most && model.take(last).is_none()));
 }
 
-fn publish<E: Sample, const N: usize, P: Overrun>(
+fn publish<E: Sample, const N: usize, P: Policy>(
     bus: &Bus<E, N, P>,
     model: &mut Model,
     token: &Rc<()>,
@@ -428,7 +431,7 @@ fn publish<E: Sample, const N: usize, P: Overrun>(
     }
 }
 
-fn run_exclusive<E: Sample, const N: usize, P: Overrun>(
+fn run_exclusive<E: Sample, const N: usize, P: Policy>(
     bus: &mut Bus<E, N, P>,
     model: &mut Model,
     operations: Vec<Exclusive>,
@@ -490,7 +493,7 @@ fn run_exclusive<E: Sample, const N: usize, P: Overrun>(
     }
 }
 
-fn run<E: Sample, const N: usize, P: Overrun>(loss: Loss, start: Start, phases: Vec<Phase>) {
+fn run<E: Sample, const N: usize, P: Policy>(loss: Loss, start: Start, phases: Vec<Phase>) {
     let token = Rc::new(());
     let mut model = Model::new(loss, N);
     let mut bus: Bus<E, N, P> = bus_at(start);
@@ -513,28 +516,28 @@ fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>) {
     let lane: Lane<E, N> = Lane::starting_before_wrap(start);
     // A lane that starts further on has handled what was before.
     (model.stats.handled, model.stats.published) = (lane.stats().handled, lane.stats().handled);
-    let mut producer = lane.producer().unwrap();
+    let mut publisher = lane.publisher().unwrap();
     let mut consumer: Consumer<'_, E, Single> = lane.consumer().unwrap();
-    let publish = |producer: &mut Producer<'_, E>, model: &mut Model| {
+    let publish = |publisher: &mut Publisher<'_, E>, model: &mut Model| {
         for event in model.events(1) {
-            let result = producer.publish(E::new(event, &token));
+            let result = publisher.publish(E::new(event, &token));
             assert_eq!(result.is_ok(), model.publish(event));
             assert!(result.err().is_none_or(|Full(back)| back.number() == event));
         }
     };
     for operation in operations {
         match operation {
-            Shared::Publish => publish(&mut producer, &mut model),
+            Shared::Publish => publish(&mut publisher, &mut model),
             Shared::Batch(count) => {
                 let events = model.events(count);
-                let taken = E::batch_alone(&mut producer, &events, &token);
+                let taken = E::batch_alone(&mut publisher, &events, &token);
                 assert_eq!(taken, model.publish_all(&events));
             }
             Shared::Drain(take, between) => {
                 let last = model.freeze();
                 let mut drain = consumer.drain();
                 for _ in 0..take {
-                    (0..between).for_each(|_| publish(&mut producer, &mut model));
+                    (0..between).for_each(|_| publish(&mut publisher, &mut model));
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 }
             }
@@ -542,7 +545,7 @@ fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>) {
                 let last = model.freeze();
                 let mut drain = consumer.drain();
                 for _ in 0..take {
-                    (0..between).for_each(|_| publish(&mut producer, &mut model));
+                    (0..between).for_each(|_| publish(&mut publisher, &mut model));
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 }
                 let last = model.shorten(last, most);
@@ -554,7 +557,7 @@ fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>) {
                 let last = model.freeze();
                 consumer.drain().for_each(|event| {
                     assert_eq!(Some(event.number()), model.take(last));
-                    (0..between).for_each(|_| publish(&mut producer, &mut model));
+                    (0..between).for_each(|_| publish(&mut publisher, &mut model));
                 });
                 assert_eq!(model.take(last), None);
             }
@@ -572,16 +575,16 @@ fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>) {
                 let _ = ManuallyDrop::new(drain);
             }
             Shared::Reclaim => {
-                assert!(lane.consumer().is_err() && lane.producer().is_err());
-                drop((producer, consumer));
-                (producer, consumer) = (lane.producer().unwrap(), lane.consumer().unwrap());
+                assert!(lane.consumer().is_err() && lane.publisher().is_err());
+                drop((publisher, consumer));
+                (publisher, consumer) = (lane.publisher().unwrap(), lane.consumer().unwrap());
             }
             Shared::Nothing => assert!(consumer.drain().take(0).next().is_none()),
         }
         model.check(consumer.stats(), &token);
         model.check(lane.stats(), &token);
     }
-    drop((producer, consumer));
+    drop((publisher, consumer));
     drop(lane);
     assert_eq!(Rc::strong_count(&token), 1);
 }
@@ -593,7 +596,7 @@ fn config() -> ProptestConfig {
 
 #[test]
 fn an_exclusive_drain_leaves_the_claim_as_it_was() {
-    fn check<P: Overrun>() {
+    fn check<P: Policy>() {
         let mut bus: Bus<u32, 2, P> = Bus::starting_before_wrap(1);
         for event in 0..3 {
             let _ = bus.publish(event);

@@ -1,6 +1,6 @@
 //! What a full bus does with one event more: a type, chosen where the bus is declared.
 
-use crate::ring::{Cell, Policy, Read, Side, queue, spsc};
+use crate::ring::{Cell, Eviction, Read, Side, queue, spsc};
 
 /// What happens when an event is published to a full bus: [`Reject`], [`DropOldest`] or
 /// [`DropNewest`].
@@ -36,10 +36,10 @@ use crate::ring::{Cell, Policy, Read, Side, queue, spsc};
     message = "`{Self}` is no overrun policy",
     note = "a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy"
 )]
-#[expect(private_bounds, reason = "sealed: no path outside this crate names or reads `Policy`")]
-pub trait Overrun: Queue + Shared {}
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or reads `Eviction`")]
+pub trait Policy: Queue + Shared {}
 
-/// What a [`Consumer`](crate::Consumer) takes from: a bus, named by its [policy](Overrun), or a lane, named by
+/// What a [`Consumer`](crate::Consumer) takes from: a bus, named by its [policy](Policy), or a lane, named by
 /// [`Single`].
 ///
 /// This trait is sealed.
@@ -54,7 +54,7 @@ pub(crate) trait Taken {
 }
 
 /// What a bus is made of.
-pub(crate) trait Shared: Taken + Policy {
+pub(crate) trait Shared: Taken + Eviction {
     fn reader<E, const N: usize>(
         ring: &queue::Ring<E, N, Self>,
     ) -> Option<Side<'_, Self::Reader<E>>>;
@@ -92,7 +92,7 @@ impl Taken for Single {
 
 macro_rules! policies {
     ($($policy:ty: $refuses:literal;)*) => {$(
-        impl Overrun for $policy {}
+        impl Policy for $policy {}
         impl Queue for $policy {}
 
         impl Taken for $policy {
@@ -117,17 +117,17 @@ policies! {
     DropNewest: false;
 }
 
-impl Policy for Reject {
+impl Eviction for Reject {
     const EVICTS: bool = false;
     type Spare<E> = [Cell<E>; 0];
 }
 
-impl Policy for DropOldest {
+impl Eviction for DropOldest {
     const EVICTS: bool = true;
     type Spare<E> = [Cell<E>; 1];
 }
 
-impl Policy for DropNewest {
+impl Eviction for DropNewest {
     const EVICTS: bool = false;
     type Spare<E> = [Cell<E>; 0];
 }

@@ -62,7 +62,8 @@ impl Envelope {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, Headers, InvalidCloudEvent};
+    /// use tickbus::Envelope;
+    /// use tickbus::envelope::{Headers, InvalidCloudEvent};
     ///
     /// let hit = Envelope::unstamped("player.7.hit")?
     ///     .with_id("17")
@@ -161,7 +162,7 @@ impl Envelope {
     ///
     /// let error = Envelope::from_cloud_event(r#"{"specversion": "1.0", "type": "a", "id": "7"}"#);
     /// assert_eq!(error.unwrap_err().to_string(), "line 1 column 46: the attribute `source` is missing");
-    /// # Ok::<(), tickbus::InvalidJson>(())
+    /// # Ok::<(), tickbus::envelope::InvalidJson>(())
     /// ```
     pub fn from_cloud_event<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, InvalidJson> {
         json::read(json.as_ref()).map(|Read(envelope)| envelope)

@@ -118,7 +118,8 @@ impl Envelope {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, EventError};
+    /// use tickbus::Envelope;
+    /// use tickbus::envelope::EventError;
     ///
     /// tickbus::events! {
     ///     #[derive(Debug, PartialEq, serde::Deserialize)]

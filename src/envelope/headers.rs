@@ -14,7 +14,7 @@ use core::fmt;
 /// # Examples
 ///
 /// ```
-/// use tickbus::Headers;
+/// use tickbus::envelope::Headers;
 ///
 /// let mut headers = Headers::new();
 /// headers.insert(Headers::RUN_ID, "17");

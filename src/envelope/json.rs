@@ -151,7 +151,8 @@ impl Envelope {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, Timestamp};
+    /// use tickbus::Envelope;
+    /// use tickbus::envelope::Timestamp;
     ///
     /// let envelope = Envelope::unstamped("door.opened")?
     ///     .with_id("7")
@@ -248,7 +249,7 @@ impl Envelope {
     ///
     /// let error = Envelope::from_json(r#"{"subject": "door.*"}"#).unwrap_err();
     /// assert!(error.to_string().starts_with("line 1 column 21: `door.*`: the subject has a wildcard"));
-    /// # Ok::<(), tickbus::InvalidJson>(())
+    /// # Ok::<(), tickbus::envelope::InvalidJson>(())
     /// ```
     pub fn from_json<T: AsRef<[u8]> + ?Sized>(json: &T) -> Result<Self, InvalidJson> {
         read(json.as_ref())

@@ -74,7 +74,8 @@ pub use trace::{InvalidTraceParent, TraceParent};
 ///
 /// ```
 /// # #[cfg(all(feature = "std", feature = "json"))] {
-/// use tickbus::{Envelope, Headers};
+/// use tickbus::Envelope;
+/// use tickbus::envelope::Headers;
 ///
 /// #[derive(serde::Serialize, serde::Deserialize, Debug, PartialEq)]
 /// struct Hit {
@@ -131,7 +132,8 @@ impl Envelope {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, InvalidSubject};
+    /// use tickbus::Envelope;
+    /// use tickbus::error::InvalidSubject;
     ///
     /// let first = Envelope::new("game.started")?;
     /// let second = Envelope::new("game.started")?;
@@ -166,7 +168,9 @@ impl Envelope {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, InvalidSubject, Timestamp};
+    /// use tickbus::Envelope;
+    /// use tickbus::envelope::Timestamp;
+    /// use tickbus::error::InvalidSubject;
     ///
     /// let envelope = Envelope::unstamped("sensor.3.reading")?;
     /// assert_eq!((envelope.id(), envelope.time()), ("", None));

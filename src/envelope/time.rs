@@ -19,7 +19,7 @@ use jiff::tz::Offset;
 /// # Examples
 ///
 /// ```
-/// use tickbus::{InvalidTime, Timestamp};
+/// use tickbus::envelope::{InvalidTime, Timestamp};
 ///
 /// let time: Timestamp = "2026-08-01T14:30:00.250+02:00".parse()?;
 /// assert_eq!(time.to_string(), "2026-08-01T12:30:00.25Z");
@@ -51,7 +51,7 @@ impl Timestamp {
     /// # Examples
     ///
     /// ```
-    /// # use tickbus::Timestamp;
+    /// # use tickbus::envelope::Timestamp;
     /// assert_eq!(Timestamp::from_unix_nanos(0).unwrap().to_string(), "1970-01-01T00:00:00Z");
     /// assert_eq!(Timestamp::from_unix_nanos(-1).unwrap().to_string(), "1969-12-31T23:59:59.999999999Z");
     /// assert!(Timestamp::from_unix_nanos(i128::MAX).is_err());

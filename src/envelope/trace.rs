@@ -17,7 +17,7 @@ pub(super) const TRACE_PARENT: &str = "traceparent";
 /// # Examples
 ///
 /// ```
-/// use tickbus::{InvalidTraceParent, TraceParent};
+/// use tickbus::envelope::{InvalidTraceParent, TraceParent};
 ///
 /// let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// let parent: TraceParent = text.parse()?;
@@ -55,7 +55,7 @@ impl TraceParent {
     /// # Examples
     ///
     /// ```
-    /// # use tickbus::TraceParent;
+    /// # use tickbus::envelope::TraceParent;
     /// let parent = TraceParent::new(1, 2).expect("neither is 0");
     /// assert_eq!(parent.with_flags(0xff).flags(), TraceParent::SAMPLED);
     /// ```
@@ -175,7 +175,8 @@ impl Error for InvalidTraceParent {}
 /// ```
 /// use opentelemetry::Context;
 /// use opentelemetry::trace::TraceContextExt;
-/// use tickbus::{Envelope, TraceParent};
+/// use tickbus::Envelope;
+/// use tickbus::envelope::TraceParent;
 ///
 /// let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse()?;
 /// let received = Envelope::new("order.paid")?.with_trace_parent(parent);

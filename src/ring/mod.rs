@@ -48,7 +48,7 @@ const fn before(a: Word, b: Word) -> bool {
 }
 
 /// How a ring meets an event for which it has no room.
-pub(crate) trait Policy: Sized {
+pub(crate) trait Eviction: Sized {
     /// It gives its oldest event for the new one.
     const EVICTS: bool;
     /// Cells beside the `N`: one where it displaces, else none.

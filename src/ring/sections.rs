@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::{Cell, Counts, Policy, Read, Side, Span, Spare as _, Tally, before};
+use super::{Cell, Counts, Eviction, Read, Side, Span, Spare as _, Tally, before};
 use crate::sync::{
     Acquire, AtomicPlace, AtomicWord, Place, Relaxed, Release, SMALL_EVENT, Word, section,
 };
@@ -58,7 +58,7 @@ struct State {
 
 /// A ring of `N` slots.
 #[repr(C)]
-pub(crate) struct Ring<E, const N: usize, P: Policy> {
+pub(crate) struct Ring<E, const N: usize, P: Eviction> {
     state: State,
     cells: [Cell<E>; N],
     spare: P::Spare<E>,
@@ -67,10 +67,10 @@ pub(crate) struct Ring<E, const N: usize, P: Policy> {
 
 // SAFETY: publishing moves an `E` in and taking moves it out, possibly on another thread, hence `E: Send`. No
 // `&E` is ever shared between threads, so `E: Sync` is not needed.
-unsafe impl<E: Send, const N: usize, P: Policy> Sync for Ring<E, N, P> {}
+unsafe impl<E: Send, const N: usize, P: Eviction> Sync for Ring<E, N, P> {}
 
 // SAFETY: as for `Sync`: what a ring owns is its events.
-unsafe impl<E: Send, const N: usize, P: Policy> Send for Ring<E, N, P> {}
+unsafe impl<E: Send, const N: usize, P: Eviction> Send for Ring<E, N, P> {}
 
 /// The ring without its `N`.
 pub(crate) struct Core<'a, E> {
@@ -281,7 +281,7 @@ impl<'a, E> Core<'a, E> {
     const SMALL_AND_DISPLACED: bool = Self::SMALL && size_of::<E>() <= 8;
 
     #[inline(always)]
-    const fn is_small<P: Policy>() -> bool {
+    const fn is_small<P: Eviction>() -> bool {
         if P::EVICTS { Self::SMALL_AND_DISPLACED } else { Self::SMALL }
     }
 
@@ -317,7 +317,7 @@ impl<'a, E> Core<'a, E> {
 
     /// The cell in which the event of a committed position lies.
     #[inline(always)]
-    fn cell_at<P: Policy>(self, position: Word) -> &'a Cell<E> {
+    fn cell_at<P: Eviction>(self, position: Word) -> &'a Cell<E> {
         let cell = if Self::is_small::<P>() {
             self.index(position)
         } else {
@@ -333,7 +333,7 @@ impl<'a, E> Core<'a, E> {
 
     /// Publishes a small event.
     #[inline(always)]
-    fn put_step<P: Policy>(self, event: E) -> Result<Option<E>, E> {
+    fn put_step<P: Eviction>(self, event: E) -> Result<Option<E>, E> {
         let state = self.state();
         let tail = state.tail.load(Relaxed);
         // Acquire: pairs with the Release of a take, which is outside of a section where nothing is displaced;
@@ -363,7 +363,7 @@ impl<'a, E> Core<'a, E> {
 
     /// Takes a small event that may be displaced. `None`: nothing waits before `end`.
     #[inline(always)]
-    fn take_step<P: Policy>(self, end: Word) -> Option<E> {
+    fn take_step<P: Eviction>(self, end: Word) -> Option<E> {
         let state = self.state();
         let head = state.head.load(Relaxed);
         if !state.is_waiting(head, end) {
@@ -396,7 +396,7 @@ impl<'a, E> Core<'a, E> {
     }
 
     #[inline]
-    fn publish<P: Policy>(self, event: E) -> Result<Option<E>, E> {
+    fn publish<P: Eviction>(self, event: E) -> Result<Option<E>, E> {
         if Self::is_small::<P>() {
             return section(|| self.put_step::<P>(event));
         }
@@ -421,7 +421,7 @@ impl<'a, E> Core<'a, E> {
     // ---- The taking side ---------------------------------------------------------------------------
 
     #[inline]
-    fn freeze<P: Policy>(self) -> Span {
+    fn freeze<P: Eviction>(self) -> Span {
         let state = self.state();
         // Acquire: pairs with the Release in `put_step` and `commit_step`; the events before it are in.
         let end = state.tail.load(Acquire);
@@ -436,7 +436,7 @@ impl<'a, E> Core<'a, E> {
 
     /// How many events are before the end of a span.
     #[inline]
-    fn left<P: Policy>(self, span: &Span) -> usize {
+    fn left<P: Eviction>(self, span: &Span) -> usize {
         let head = if P::EVICTS { self.state().head.load(Relaxed) } else { span.head };
         let left = if before(head, span.end) { span.end.wrapping_sub(head) } else { 0 };
         // No more than there are slots, also when a drain has been lapped by half of all positions.
@@ -444,7 +444,7 @@ impl<'a, E> Core<'a, E> {
     }
 
     #[inline]
-    fn shorten<P: Policy>(self, span: &mut Span, most: usize) {
+    fn shorten<P: Eviction>(self, span: &mut Span, most: usize) {
         let beyond = self.left::<P>(span).saturating_sub(most);
         span.end = span.end.wrapping_sub(beyond as Word);
     }
@@ -455,7 +455,7 @@ impl<'a, E> Core<'a, E> {
     ///
     /// `head` is the head and before the end of a span.
     #[inline(always)]
-    unsafe fn take_at<P: Policy>(self, head: Word) -> E {
+    unsafe fn take_at<P: Eviction>(self, head: Word) -> E {
         // SAFETY: what is before the end of a span is in, nothing displaces it, and moving the head makes this
         // the last read.
         let event = unsafe { self.cell_at::<P>(head).read() };
@@ -485,7 +485,7 @@ impl<'a, E> Core<'a, E> {
     }
 
     #[inline]
-    fn take<P: Policy>(self, span: &mut Span) -> Option<E> {
+    fn take<P: Eviction>(self, span: &mut Span) -> Option<E> {
         if P::EVICTS && Self::is_small::<P>() {
             return section(|| self.take_step::<P>(span.end));
         }
@@ -505,7 +505,12 @@ impl<'a, E> Core<'a, E> {
 
     /// Hands at most `most` events to `each`. Returns how many that was.
     #[inline]
-    fn take_most<P: Policy>(self, span: &mut Span, most: usize, mut each: impl FnMut(E)) -> usize {
+    fn take_most<P: Eviction>(
+        self,
+        span: &mut Span,
+        most: usize,
+        mut each: impl FnMut(E),
+    ) -> usize {
         if P::EVICTS {
             let mut count = 0;
             while count < most
@@ -529,7 +534,7 @@ impl<'a, E> Core<'a, E> {
 
     /// [`take`](Self::take) without a section.
     #[inline]
-    fn take_alone<P: Policy>(self, span: &mut Span) -> Option<E> {
+    fn take_alone<P: Eviction>(self, span: &mut Span) -> Option<E> {
         if P::EVICTS && Self::is_small::<P>() {
             return self.take_step::<P>(span.end);
         }
@@ -544,7 +549,7 @@ impl<'a, E> Core<'a, E> {
     // ---- Counts ------------------------------------------------------------------------------------
 
     #[inline]
-    fn ends<P: Policy>(self) -> Ends {
+    fn ends<P: Eviction>(self) -> Ends {
         let state = self.state();
         let head = state.head.load(Relaxed);
         Ends {
@@ -556,12 +561,12 @@ impl<'a, E> Core<'a, E> {
 
     /// How many events wait, with those that are being published.
     #[inline]
-    pub(crate) fn pending<P: Policy>(self) -> usize {
+    pub(crate) fn pending<P: Eviction>(self) -> usize {
         section(|| self.ends::<P>()).pending(self.slots()) as usize
     }
 
     /// What has happened so far.
-    pub(crate) fn counts<P: Policy>(self) -> Counts {
+    pub(crate) fn counts<P: Eviction>(self) -> Counts {
         let state = self.state();
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
         let ends = section(|| self.ends::<P>());
@@ -586,7 +591,7 @@ impl<'a, E> Core<'a, E> {
 
     /// How many events wait, and the losses since this was last asked. Only for the consumer.
     #[inline]
-    pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
+    pub(crate) fn account<P: Eviction>(self) -> (usize, usize) {
         let state = self.state();
         let ends = self.ends::<P>();
         let lost = state.turned_away.load(Relaxed).wrapping_add(ends.displaced());
@@ -604,7 +609,7 @@ impl<'a, E> Core<'a, E> {
     }
 }
 
-impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     const VALID: () = {
         assert!(
             N.is_power_of_two() && N >= 2,
@@ -712,7 +717,7 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
 
 /// What `&mut` allows: the same steps without sections.
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     #[inline]
     pub(crate) fn publish_mut(&mut self, event: E) -> Result<Option<E>, E> {
         let core = self.core();
@@ -791,18 +796,18 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     }
 }
 
-impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
     fn drop(&mut self) {
         /// Drops what is left, also when one of the events panics.
-        struct Rest<'a, E, P: Policy>(Core<'a, E>, Span, PhantomData<P>);
-        impl<E, P: Policy> Rest<'_, E, P> {
+        struct Rest<'a, E, P: Eviction>(Core<'a, E>, Span, PhantomData<P>);
+        impl<E, P: Eviction> Rest<'_, E, P> {
             fn run(&mut self) {
                 while let Some(event) = self.0.take_alone::<P>(&mut self.1) {
                     drop(event);
                 }
             }
         }
-        impl<E, P: Policy> Drop for Rest<'_, E, P> {
+        impl<E, P: Eviction> Drop for Rest<'_, E, P> {
             fn drop(&mut self) {
                 self.run();
             }
@@ -820,7 +825,7 @@ pub(crate) struct Raw<E, P> {
     kind: PhantomData<(fn(E) -> E, fn() -> P)>,
 }
 
-impl<E, P: Policy> Raw<E, P> {
+impl<E, P: Eviction> Raw<E, P> {
     #[inline(always)]
     fn new(core: Core<'_, E>) -> Self {
         let Core { ring, places, .. } = core;
@@ -839,7 +844,7 @@ impl<E, P: Policy> Raw<E, P> {
 
 // SAFETY: a reader moves events between threads, hence `E: Send`, and reaches the cells by the protocol of the
 // module, which does not depend on the thread of either side.
-unsafe impl<E, P: Policy> Read for Raw<E, P> {
+unsafe impl<E, P: Eviction> Read for Raw<E, P> {
     type Event = E;
 
     #[inline]
@@ -932,12 +937,12 @@ mod tests {
 
     use alloc::rc::Rc;
 
-    use super::{Cell, Policy, Ring};
+    use super::{Cell, Eviction, Ring};
     use crate::sync::Word;
 
     struct Displacing;
 
-    impl Policy for Displacing {
+    impl Eviction for Displacing {
         const EVICTS: bool = true;
         type Spare<E> = [Cell<E>; 1];
     }

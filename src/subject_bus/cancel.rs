@@ -18,7 +18,8 @@ use crate::sync::host::{park, park_timeout, this_thread};
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Cancel, SubjectBus};
+/// use tickbus::SubjectBus;
+/// use tickbus::subject_bus::Cancel;
 ///
 /// let bus = SubjectBus::new();
 /// let shutdown = Cancel::new();
@@ -26,7 +27,7 @@ use crate::sync::host::{park, park_timeout, this_thread};
 ///
 /// shutdown.cancel();
 /// assert!(shutdown.is_cancelled() && hits.is_closed());
-/// # Ok::<(), tickbus::SubscribeError>(())
+/// # Ok::<(), tickbus::subject_bus::SubscribeError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<Lock<State>>);
@@ -102,7 +103,7 @@ impl Drop for Registration {
 }
 
 /// How long a publisher waits for subscriptions that are full and say
-/// [`Block`](crate::WhenFull::Block).
+/// [`Block`](crate::Overrun::Block).
 ///
 /// Room wins: where there is room, neither a deadline in the past nor a cancellation keeps an envelope
 /// out.
@@ -111,10 +112,11 @@ impl Drop for Registration {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tickbus::{Cancel, Envelope, PublishError, SubjectBus, Wait, WhenFull};
+/// use tickbus::{Envelope, SubjectBus, Overrun};
+/// use tickbus::subject_bus::{Cancel, PublishError, Wait};
 ///
 /// let bus = SubjectBus::new();
-/// let orders = bus.subscribe("order.*")?.capacity(1).overrun(WhenFull::Block).open();
+/// let orders = bus.subscribe("order.*")?.capacity(1).overrun(Overrun::Block).open();
 /// bus.publish(Envelope::new("order.1")?)?;
 ///
 /// let brief = Wait::forever().timeout(Duration::from_millis(5));

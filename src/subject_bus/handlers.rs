@@ -18,7 +18,7 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 /// Publishers only fill the buffers of the subscriptions; the handlers run in [`tick`](Self::tick), on the
 /// thread that ticks, one after the other, and get `&mut C`. They may publish, also to themselves: that
 /// waits for the next tick, or the next [generation](Budget::generations) of this one. Where a subscription
-/// of the same thread says [`Block`](super::WhenFull::Block), they take
+/// of the same thread says [`Block`](super::Overrun::Block), they take
 /// [`try_publish`](super::SubjectBus::try_publish), for nobody else makes room.
 ///
 /// Each handler gets its envelopes in the order of its subscription. Between two handlers there is no
@@ -31,7 +31,8 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
-/// use tickbus::{Budget, Envelope, SubjectBus, SubjectHandlers};
+/// use tickbus::{Budget, Envelope, SubjectBus};
+/// use tickbus::subject_bus::SubjectHandlers;
 ///
 /// #[derive(Default)]
 /// struct Game { hits: usize, seen: usize }
@@ -93,7 +94,7 @@ impl<C> SubjectHandlers<C> {
     /// Adds a handler for what `subscription` gets.
     ///
     /// It may return `()` or a `Result`; of an error it is counted that there was one. The
-    /// [`Flow`](crate::Flow) that a handler of a [`Dispatch`](crate::Dispatch) may return means nothing
+    /// [`Flow`](crate::bus::Flow) that a handler of a [`Dispatch`](crate::Dispatch) may return means nothing
     /// here: no handler stands behind another.
     pub fn on<R: Verdict>(
         &mut self,

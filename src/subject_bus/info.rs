@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::queue::{End, Queue};
-use super::{SubjectBus, SubjectBusStats, SubscriptionStats, WhenFull};
+use super::{Overrun, SubjectBus, SubjectBusStats, SubscriptionStats};
 
 /// A bus as it is now: [`SubjectBus::info`].
 ///
@@ -31,10 +31,10 @@ impl SubjectBus {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{Envelope, SubjectBus, WhenFull};
+    /// use tickbus::{Envelope, SubjectBus, Overrun};
     ///
     /// let bus = SubjectBus::new();
-    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(WhenFull::DropOldest).open();
+    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(Overrun::DropOldest).open();
     /// let all = bus.subscribe(">")?.open();
     /// for lap in ["lap.1", "lap.2", "lap.3"] {
     ///     bus.publish(Envelope::new(lap)?)?;
@@ -104,7 +104,7 @@ pub struct SubscriptionInfo {
     /// How many envelopes may wait.
     pub capacity: usize,
     /// What happens to an envelope for which there is no room.
-    pub when_full: WhenFull,
+    pub when_full: Overrun,
     /// Whether it has ended.
     pub closed: bool,
     /// Its numbers.

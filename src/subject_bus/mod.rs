@@ -7,7 +7,7 @@ mod cancel;
 mod cancel;
 mod drain;
 #[cfg(feature = "std")]
-mod event_bus;
+mod envelope_bus;
 mod handlers;
 mod info;
 mod observer;
@@ -38,10 +38,10 @@ use shared::Shared;
 #[cfg(feature = "std")]
 pub use cancel::{Cancel, Wait};
 #[cfg(feature = "std")]
-pub use event_bus::{EventBus, NoopBus, PublishFuture};
+pub use envelope_bus::{EnvelopeBus, NoopBus, PublishFuture};
 pub use handlers::{HandlerStats, SubjectHandlers};
 pub use info::{SubjectBusInfo, SubscriptionInfo};
-pub use observer::{DropReason, Observer, Recipient, WhenFull};
+pub use observer::{DropReason, Observer, Overrun, Recipient};
 pub use stats::{SubjectBusStats, SubscriptionStats};
 pub use stream::SubscriptionStream;
 pub use subscribe::{Subscribe, SubscribeError, SubscriptionOptions};
@@ -59,8 +59,8 @@ const ROUTE_CACHE: usize = 1024;
 /// nor be shared with them.
 ///
 /// Any number of threads publish and receive. Each subscription has a buffer of its own and says what
-/// happens when it is full ([`WhenFull`]), so one that does not read costs the others nothing, unless
-/// it said [`Block`](WhenFull::Block). Envelopes are shared and never change; nothing is copied per
+/// happens when it is full ([`Overrun`]), so one that does not read costs the others nothing, unless
+/// it said [`Block`](Overrun::Block). Envelopes are shared and never change; nothing is copied per
 /// subscription.
 ///
 /// # Guarantees
@@ -104,10 +104,10 @@ const ROUTE_CACHE: usize = 1024;
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
-/// use tickbus::{Envelope, SubjectBus, WhenFull};
+/// use tickbus::{Envelope, SubjectBus, Overrun};
 ///
 /// let bus = SubjectBus::new();
-/// let hits = bus.subscribe("player.*.hit")?.capacity(256).overrun(WhenFull::DropOldest).open();
+/// let hits = bus.subscribe("player.*.hit")?.capacity(256).overrun(Overrun::DropOldest).open();
 /// let all = bus.subscribe("player.>")?.filter(|envelope| envelope.source() != "bot").open();
 ///
 /// bus.publish(Envelope::new("player.7.hit")?)?;
@@ -191,7 +191,9 @@ impl SubjectBus {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{InvalidPattern, SubjectBus, SubscribeError};
+    /// use tickbus::SubjectBus;
+    /// use tickbus::error::InvalidPattern;
+    /// use tickbus::subject_bus::SubscribeError;
     ///
     /// let bus = SubjectBus::new();
     /// let error = bus.subscribe("player.7*").unwrap_err();
@@ -215,7 +217,7 @@ impl SubjectBus {
     /// Delivers `envelope` to all subscriptions that match, after filling in its id and time where they
     /// are missing.
     ///
-    /// Waits only for subscriptions that are full and say [`Block`](WhenFull::Block), as long as it
+    /// Waits only for subscriptions that are full and say [`Block`](Overrun::Block), as long as it
     /// takes; the others have the envelope before the waiting begins. Without the feature `std` it does
     /// not wait: it is [`try_publish`](Self::try_publish).
     ///
@@ -229,7 +231,7 @@ impl SubjectBus {
         self.try_publish(envelope)
     }
 
-    /// The same without waiting: a full subscription that says [`Block`](WhenFull::Block) drops the
+    /// The same without waiting: a full subscription that says [`Block`](Overrun::Block) drops the
     /// envelope.
     ///
     /// # Errors

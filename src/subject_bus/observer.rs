@@ -12,11 +12,11 @@ use crate::subject::Pattern;
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
-/// use tickbus::{Envelope, SubjectBus, WhenFull};
+/// use tickbus::{Envelope, SubjectBus, Overrun};
 ///
 /// let bus = SubjectBus::new();
 /// let first = bus.subscribe(">")?.capacity(1).open(); // DropNewest
-/// let last = bus.subscribe(">")?.capacity(1).overrun(WhenFull::DropOldest).open();
+/// let last = bus.subscribe(">")?.capacity(1).overrun(Overrun::DropOldest).open();
 /// for subject in ["lap.1", "lap.2", "lap.3"] {
 ///     bus.publish(Envelope::new(subject)?)?;
 /// }
@@ -28,7 +28,7 @@ use crate::subject::Pattern;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-pub enum WhenFull {
+pub enum Overrun {
     /// Drops the new envelope. The default.
     #[default]
     DropNewest,
@@ -39,7 +39,7 @@ pub enum WhenFull {
     Block,
 }
 
-impl WhenFull {
+impl Overrun {
     /// `drop_newest`, `drop_oldest` or `block`: the name in metrics and JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -51,7 +51,7 @@ impl WhenFull {
     }
 }
 
-impl fmt::Display for WhenFull {
+impl fmt::Display for Overrun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.label())
     }
@@ -93,7 +93,7 @@ pub struct Recipient<'a> {
     /// What it subscribed to.
     pub pattern: Pattern<'a>,
     /// What it does when it is full.
-    pub when_full: WhenFull,
+    pub when_full: Overrun,
 }
 
 /// Sees what a bus does; changes nothing.
@@ -104,7 +104,7 @@ pub struct Recipient<'a> {
 ///
 /// For each publish: first `on_publish`, then for each subscription that matches one `on_deliver` or
 /// one `on_drop`, in its turn; one whose handle is dropped before that does not match any more. An
-/// envelope that gave way to a newer one ([`DropOldest`](WhenFull::DropOldest)) was delivered before, and
+/// envelope that gave way to a newer one ([`DropOldest`](Overrun::DropOldest)) was delivered before, and
 /// is now told as dropped, by whoever published the newer one. Of a publish that is awaited, nothing more
 /// is told once the bus is closed: what became of it since its last poll, its future and the numbers say.
 ///
@@ -113,7 +113,8 @@ pub struct Recipient<'a> {
 /// ```
 /// # #[cfg(feature = "std")] {
 /// use std::sync::{Arc, Mutex};
-/// use tickbus::{DropReason, Envelope, Observer, Recipient, SubjectBus};
+/// use tickbus::{Envelope, SubjectBus};
+/// use tickbus::subject_bus::{DropReason, Observer, Recipient};
 ///
 /// #[derive(Default)]
 /// struct Losses(Mutex<Vec<String>>);

@@ -9,7 +9,7 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
 use super::cancel::Wait;
-use super::observer::{DropReason, Observer, WhenFull};
+use super::observer::{DropReason, Observer, Overrun};
 use super::panics::Panics;
 use super::queue::{About, Room, Settled, Ticket};
 use super::room::{Place, Waits};
@@ -86,7 +86,7 @@ fn run(
         let displaced = match queue.room() {
             Room::Yes => None,
             Room::Displaced(oldest) => Some(oldest),
-            Room::Full if may_wait && queue.when_full == WhenFull::Block => return at,
+            Room::Full if may_wait && queue.when_full == Overrun::Block => return at,
             Room::Full => {
                 queue.refuse();
                 published.dropped += 1;
@@ -125,7 +125,7 @@ enum Begun<'a> {
 
 impl SubjectBus {
     /// The same as [`publish`](Self::publish) for a task: where a subscription is full and says
-    /// [`Block`](WhenFull::Block), the future waits for room, in the order in which publishers came, and
+    /// [`Block`](Overrun::Block), the future waits for room, in the order in which publishers came, and
     /// the thread does not. Any executor will do.
     ///
     /// Nothing happens before it is polled. Dropped while it waits, it drops the envelope at the
@@ -144,10 +144,10 @@ impl SubjectBus {
     /// ```
     /// # #[cfg(feature = "std")] {
     /// use core::task::{Context, Poll, Waker};
-    /// use tickbus::{Envelope, SubjectBus, WhenFull};
+    /// use tickbus::{Envelope, SubjectBus, Overrun};
     ///
     /// let bus = SubjectBus::new();
-    /// let jobs = bus.subscribe("job.*")?.capacity(1).overrun(WhenFull::Block).open();
+    /// let jobs = bus.subscribe("job.*")?.capacity(1).overrun(Overrun::Block).open();
     /// bus.publish(Envelope::new("job.1")?)?;
     ///
     /// let mut second = Box::pin(bus.publish_async(Envelope::new("job.2")?));
@@ -290,7 +290,7 @@ impl SubjectBus {
         let Some(queue) = target.queue(&mut state.queues) else { return };
         let about = (!self.observers.is_empty()).then(|| queue.about.clone());
         let (filter, when_full) = (queue.predicate.clone(), queue.when_full);
-        let waker = waker.filter(|_| when_full == WhenFull::Block);
+        let waker = waker.filter(|_| when_full == Overrun::Block);
         let mut publisher = None;
         if filter.is_some() || waker.is_some() {
             drop(state);

@@ -12,7 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::task::Waker;
 
-use super::observer::{Recipient, WhenFull};
+use super::observer::{Overrun, Recipient};
 use super::panics::Panics;
 use super::routes::Target;
 use super::stats::SubscriptionStats;
@@ -30,13 +30,13 @@ const RESERVED: usize = 1024;
 pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
-    pub(super) when_full: WhenFull,
+    pub(super) when_full: Overrun,
     /// Has passed the check of `Pattern`.
     pattern: Box<str>,
 }
 
 impl About {
-    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, when_full: WhenFull) -> Self {
+    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, when_full: Overrun) -> Self {
         Self { id, capacity, when_full, pattern: pattern.as_str().into() }
     }
 
@@ -54,7 +54,7 @@ pub(super) struct Queue {
     pub(super) predicate: Option<Predicate>,
     // What a publish needs of `about`, at hand.
     pub(super) id: u64,
-    pub(super) when_full: WhenFull,
+    pub(super) when_full: Overrun,
     capacity: usize,
     pub(super) end: End,
     pending: VecDeque<Pending>,
@@ -212,8 +212,8 @@ impl Queue {
             return Room::Yes;
         }
         match self.when_full {
-            WhenFull::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
-            WhenFull::DropNewest | WhenFull::Block => Room::Full,
+            Overrun::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
+            Overrun::DropNewest | Overrun::Block => Room::Full,
         }
     }
 

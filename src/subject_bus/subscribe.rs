@@ -6,7 +6,7 @@ use core::fmt;
 
 #[cfg(feature = "std")]
 use super::cancel::Cancel;
-use super::observer::WhenFull;
+use super::observer::Overrun;
 use super::queue::{About, Predicate};
 use super::shared::Shared;
 use super::subscription::Subscription;
@@ -22,14 +22,14 @@ const CAPACITY: usize = 64;
 #[must_use]
 pub struct SubscriptionOptions {
     capacity: usize,
-    when_full: WhenFull,
+    when_full: Overrun,
     predicate: Option<Predicate>,
     #[cfg(feature = "std")]
     cancel: Option<Cancel>,
 }
 
 impl SubscriptionOptions {
-    /// 64 envelopes, [`WhenFull::DropNewest`], no filter.
+    /// 64 envelopes, [`Overrun::DropNewest`], no filter.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,7 +40,7 @@ impl SubscriptionOptions {
     }
 
     /// What happens to an envelope for which there is no room.
-    pub fn overrun(self, when_full: WhenFull) -> Self {
+    pub fn overrun(self, when_full: Overrun) -> Self {
         Self { when_full, ..self }
     }
 
@@ -106,8 +106,8 @@ impl<'a> Subscribe<'a> {
         Self { options: self.options.capacity(capacity), ..self }
     }
 
-    /// What happens to an envelope for which there is no room. [`WhenFull::DropNewest`] by default.
-    pub fn overrun(self, when_full: WhenFull) -> Self {
+    /// What happens to an envelope for which there is no room. [`Overrun::DropNewest`] by default.
+    pub fn overrun(self, when_full: Overrun) -> Self {
         Self { options: self.options.overrun(when_full), ..self }
     }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 #[cfg(feature = "std")]
 use super::cancel::{Cancel, Registration};
 use super::drain::Drain;
-use super::observer::WhenFull;
+use super::observer::Overrun;
 use super::panics::Panics;
 use super::queue::{About, End, Pending, ReceiverId};
 use super::routes::Target;
@@ -41,7 +41,8 @@ use crate::sync::{PlainNumber, Relaxed};
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
-/// use tickbus::{Envelope, RecvError, SubjectBus};
+/// use tickbus::{Envelope, SubjectBus};
+/// use tickbus::subject_bus::RecvError;
 ///
 /// let bus = SubjectBus::new();
 /// let hits = bus.subscribe("player.*.hit")?.capacity(2).open();
@@ -113,7 +114,7 @@ impl Subscription {
 
     /// What happens to an envelope for which there is no room.
     #[must_use]
-    pub fn when_full(&self) -> WhenFull {
+    pub fn when_full(&self) -> Overrun {
         self.about.when_full
     }
 
@@ -248,7 +249,7 @@ impl Subscription {
     /// Each call of `next` takes one envelope, under one lock; it makes room when it is handed out. What is
     /// not taken stays pending, in order, also when the drain is leaked. Several drains and receivers of one
     /// subscription share what is pending: each envelope goes to one of them. Under
-    /// [`WhenFull::DropOldest`], what gave way to newer envelopes before it was taken is lost; the newer ones
+    /// [`Overrun::DropOldest`], what gave way to newer envelopes before it was taken is lost; the newer ones
     /// wait for the next drain.
     ///
     /// # Examples
@@ -327,10 +328,10 @@ impl Subscription {
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
-    /// use tickbus::{Envelope, SubjectBus, WhenFull};
+    /// use tickbus::{Envelope, SubjectBus, Overrun};
     ///
     /// let bus = SubjectBus::new();
-    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(WhenFull::DropOldest).open();
+    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(Overrun::DropOldest).open();
     /// for lap in 1..=5 {
     ///     bus.publish(Envelope::new(&format!("lap.{lap}"))?)?;
     /// }

@@ -6,7 +6,7 @@ use core::error::Error;
 use core::fmt;
 
 use self::wheel::{Content, FARTHEST_BEHIND, LEVELS, Link, Node, Place, SLOTS, at};
-use crate::Full;
+use crate::error::Full;
 
 /// The most ticks that a deadline may lie ahead.
 const FARTHEST: u32 = i32::MAX as u32;
@@ -37,7 +37,8 @@ pub struct TimerId {
 /// A period of 10, and a tick that comes at 35 instead of 10:
 ///
 /// ```
-/// use tickbus::{MissedTickBehavior, Timers};
+/// use tickbus::Timers;
+/// use tickbus::timer::MissedTickBehavior;
 ///
 /// let times = |behavior| {
 ///     let mut timers: Timers<(), 1> = Timers::new();
@@ -179,7 +180,7 @@ impl<E> Error for Unscheduled<E> {}
 ///
 /// assert_eq!(timers.cancel(tea), Some("stir"));
 /// assert!(timers.is_empty());
-/// # Ok::<(), tickbus::Unscheduled<&str>>(())
+/// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
 /// ```
 pub struct Timers<E, const N: usize> {
     nodes: [Node<E>; N],
@@ -274,7 +275,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// assert_eq!(timers.tick(0, &mut sink).fired, 1);
     /// assert_eq!(timers.tick(1, &mut sink).fired, 1);
     /// assert_eq!(fired, [1, 2]);
-    /// # Ok::<(), tickbus::Unscheduled<u8>>(())
+    /// # Ok::<(), tickbus::timer::Unscheduled<u8>>(())
     /// ```
     #[inline]
     pub fn at(&mut self, deadline: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
@@ -326,7 +327,8 @@ impl<E, const N: usize> Timers<E, N> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{MissedTickBehavior, Timers};
+    /// use tickbus::Timers;
+    /// use tickbus::timer::MissedTickBehavior;
     ///
     /// let mut timers: Timers<&str, 4> = Timers::new();
     /// let blink = timers.every(10, "blink")?;
@@ -336,7 +338,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// let report = timers.tick(5_005, |_| Ok(()));
     /// assert_eq!((report.fired, report.skipped), (1, 499));
     /// assert_eq!(timers.tick(5_010, |_| Ok(())).fired, 1);
-    /// # Ok::<(), tickbus::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
     /// ```
     pub fn set_missed_tick_behavior(
         &mut self,
@@ -383,7 +385,7 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// assert_eq!(timers.tick(2001, |_| Ok(())).fired, 0); // two ticks were left
     /// assert_eq!(timers.tick(2002, |_| Ok(())).fired, 1);
-    /// # Ok::<(), tickbus::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
     /// ```
     pub const fn pause(&mut self) {
         self.paused = true;
@@ -461,7 +463,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// let timeout = timers.after(10, "timeout")?;
     /// assert_eq!(timers.cancel(timeout), Some("timeout"));
     /// assert_eq!(timers.cancel(timeout), None);
-    /// # Ok::<(), tickbus::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
     /// ```
     pub fn cancel(&mut self, timer: TimerId) -> Option<E> {
         if !self.is_pending(timer) {
@@ -515,7 +517,7 @@ impl<E, const N: usize> Timers<E, N> {
     ///     Ok(fired.push(event))
     /// });
     /// assert_eq!((report.fired, report.left, fired.as_str()), (2, 1, "ab"));
-    /// # Ok::<(), tickbus::Unscheduled<char>>(())
+    /// # Ok::<(), tickbus::timer::Unscheduled<char>>(())
     /// ```
     #[inline]
     pub fn tick(&mut self, now: u32, mut sink: impl FnMut(E) -> Result<(), Full<E>>) -> Fired {

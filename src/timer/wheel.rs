@@ -35,7 +35,7 @@
 use core::mem;
 
 use super::{Fired, MissedTickBehavior, Timers};
-use crate::Full;
+use crate::error::Full;
 
 /// Bits of a time that tell the slot, on each level but the lowest.
 const BITS: u32 = 5;

@@ -4,8 +4,9 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Subscriber, TopicStats};
+use crate::bus::Single;
+use crate::error::{Claimed, Full};
 use crate::ring::broadcast::alone::{Alone, Writer};
-use crate::{Claimed, Full, Single};
 
 /// A topic for exactly one publisher: no read-modify-write when publishing, and less to look at when
 /// reading.

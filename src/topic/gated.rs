@@ -4,10 +4,10 @@ use core::fmt;
 
 use super::TopicStats;
 use super::subscriber::Subscriber;
+use crate::error::{Full, TooManySubscribers};
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
 use crate::sync::{AtomicWord, Relaxed, Word};
-use crate::{Full, TooManySubscribers};
 
 /// A topic whose publishers are told "full" rather than overtake a subscriber: many publishers, up to
 /// `S` subscribers that gate, any number that do not.
@@ -34,7 +34,8 @@ use crate::{Full, TooManySubscribers};
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Full, GatedTopic, TooManySubscribers};
+/// use tickbus::{Full, GatedTopic};
+/// use tickbus::error::TooManySubscribers;
 ///
 /// static ORDERS: GatedTopic<u32, 2, 1> = GatedTopic::new();
 ///
@@ -45,7 +46,7 @@ use crate::{Full, TooManySubscribers};
 /// ORDERS.publish(2).unwrap();
 /// assert_eq!(ORDERS.publish(3), Err(Full(3)));
 /// assert_eq!((ORDERS.stats().published, ORDERS.stats().refused), (2, 1));
-/// assert_eq!(ORDERS.gate().map(|gate| (gate.subscriber, gate.backlog)), Some((0, 2)));
+/// assert_eq!(ORDERS.gate().map(|gate| (gate.subscriber, gate.pending)), Some((0, 2)));
 ///
 /// assert_eq!(ledger.read().next(), Some(Ok(1)));
 /// ORDERS.publish(3).unwrap();
@@ -161,7 +162,7 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
         let ring = self.ring.view();
         let (cursor, slowest) = self.gate.view().slowest(ring);
         let subscriber = slowest?;
-        Some(Gating { subscriber, backlog: ring.claims().wrapping_sub(cursor) as usize })
+        Some(Gating { subscriber, pending: ring.claims().wrapping_sub(cursor) as usize })
     }
 
     /// What has happened so far. Nothing is ever lost.
@@ -205,5 +206,5 @@ pub struct Gating {
     /// Its place, as [`Subscriber::place`] says it: a number less than `S`.
     pub subscriber: usize,
     /// How many events it has not read.
-    pub backlog: usize,
+    pub pending: usize,
 }

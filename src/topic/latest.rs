@@ -27,7 +27,8 @@ use crate::ring::latest::{Cells, Seen};
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Changed, Latest};
+/// use tickbus::Latest;
+/// use tickbus::topic::Changed;
 ///
 /// static POSE: Latest<(f32, f32)> = Latest::new();
 /// assert_eq!(POSE.get(), None);

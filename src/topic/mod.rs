@@ -6,7 +6,6 @@
 //! | [`GatedTopic`] | [`Full`](crate::Full) | gates, or is told: its choice | nothing, until the topic seems full |
 //! | [`Feed`] | never fails; one publisher | is told how much it missed | nothing |
 //! | [`Latest`] | never fails | reads the newest value | nothing |
-//! | [`Listeners`] | calls them | – | their handlers |
 //!
 //! Several types of topic and not one. A publisher that is alone needs no read-modify-write: 13 instructions
 //! instead of 39 on a Cortex-M3. The gate costs a publisher something even where nobody gates:
@@ -16,7 +15,6 @@
 mod feed;
 mod gated;
 mod latest;
-mod listeners;
 #[cfg(test)]
 mod model;
 mod selective;
@@ -27,10 +25,9 @@ use core::fmt;
 pub use self::feed::{Feed, Publisher};
 pub use self::gated::{GatedTopic, Gating};
 pub use self::latest::{Changed, Latest, Watcher};
-pub use self::listeners::Listeners;
 pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
-use crate::Single;
+use crate::bus::Single;
 use crate::ring::broadcast::{self, Broadcast, Kind};
 
 /// How many publish to a topic: [`Many`] to a [`Topic`] and a [`GatedTopic`], a [`Single`] one to a

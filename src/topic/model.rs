@@ -11,8 +11,9 @@ use proptest::collection::vec as list;
 use proptest::prelude::*;
 
 use super::{Feed, GatedTopic, Latest, Many, Publishers, Subscriber, Topic, TopicStats};
+use crate::bus::Single;
+use crate::error::Lagged;
 use crate::sync::Word;
-use crate::{Lagged, Single};
 
 type Event = (u16, u64);
 
@@ -204,9 +205,9 @@ fn check<F: Fan>(topic: &F, kept: usize, steps: &[Step]) {
         for (model, subscriber) in &readers {
             let stats = subscriber.stats();
             assert_eq!(stats.published, published - model.start);
-            assert_eq!((stats.read, stats.missed), (model.read, model.missed));
-            assert_eq!(stats.published, stats.read + stats.missed + stats.pending);
-            assert_eq!(subscriber.backlog(), (published - model.cursor).min(kept));
+            assert_eq!((stats.received, stats.missed), (model.read, model.missed));
+            assert_eq!(stats.published, stats.received + stats.missed + stats.pending);
+            assert_eq!(subscriber.pending(), (published - model.cursor).min(kept));
         }
     }
 }
@@ -302,7 +303,10 @@ fn told_after<F: Fan>(
     let stats = subscriber.stats();
     assert_eq!(stats.published as Word, events);
     assert_eq!(topic.stats().published.wrapping_sub(before) as Word, events);
-    assert_eq!(stats.read.wrapping_add(stats.missed).wrapping_add(stats.pending), stats.published);
+    assert_eq!(
+        stats.received.wrapping_add(stats.missed).wrapping_add(stats.pending),
+        stats.published
+    );
     found
 }
 

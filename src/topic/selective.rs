@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::subscriber::{Subscriber, SubscriberStats};
 use super::{Many, Publishers};
-use crate::Lagged;
+use crate::error::Lagged;
 use crate::ring::broadcast::Shelf;
 use crate::sync::Word;
 
@@ -27,7 +27,7 @@ use crate::sync::Word;
 ///     SAMPLES.publish(sample);
 /// }
 /// assert!(plot.read().flatten().eq([1, 3, 5]));
-/// assert_eq!((plot.stats().read, plot.stats().skipped, plot.stats().missed), (3, 4, 0));
+/// assert_eq!((plot.stats().received, plot.stats().skipped, plot.stats().missed), (3, 4, 0));
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
 pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many> {
@@ -218,8 +218,8 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     #[must_use]
     pub fn stats(&self) -> SubscriberStats {
         let stats = self.subscriber.stats();
-        let read = stats.read.wrapping_sub(self.skipped);
-        SubscriberStats { read, skipped: self.skipped, ..stats }
+        let received = stats.received.wrapping_sub(self.skipped);
+        SubscriberStats { received, skipped: self.skipped, ..stats }
     }
 
     fn skip_to(&mut self, position: Word) {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{Many, Publishers};
-use crate::Lagged;
+use crate::error::Lagged;
 use crate::ring::broadcast::{Kind, Shelf, before};
 use crate::ring::gate::{GateView, Place};
 use crate::sync::Word;
@@ -94,7 +94,7 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
 
     /// How many events wait to be read, less those that have been overwritten already.
     #[must_use]
-    pub fn backlog(&self) -> usize {
+    pub fn pending(&self) -> usize {
         let ahead = self.ring.claims().wrapping_sub(self.cursor);
         ahead.min(self.ring.span()) as usize
     }
@@ -120,7 +120,7 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
         let pending = ahead.wrapping_add(untold) as usize;
         SubscriberStats {
             published: passed.wrapping_add(pending),
-            read: passed.wrapping_sub(self.missed),
+            received: passed.wrapping_sub(self.missed),
             missed: self.missed,
             skipped: 0,
             pending,
@@ -176,7 +176,7 @@ impl<E: Copy, P: Publishers> fmt::Debug for Subscriber<'_, E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscriber")
             .field("gates", &self.place.is_some())
-            .field("backlog", &self.backlog())
+            .field("pending", &self.pending())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
@@ -192,10 +192,10 @@ pub struct SubscriberStats {
     /// Events published since its subscription.
     pub published: usize,
     /// Events it has read.
-    pub read: usize,
+    pub received: usize,
     /// Events it was told to have missed.
     pub missed: usize,
-    /// Events it has skipped because they were not wanted: see [`Selective`](crate::Selective).
+    /// Events it has skipped because they were not wanted: see [`Selective`](crate::topic::Selective).
     pub skipped: usize,
     /// Events it has neither read nor skipped, nor been told about, some of which may be overwritten.
     pub pending: usize,

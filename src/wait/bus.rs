@@ -10,12 +10,13 @@ use core::task::{Context, Poll};
 
 use super::{Awaited, Table, Waiting, is_any_published};
 use crate::bus::Take;
+use crate::bus::{Bus, Consumer, Drain, Policy, Queue, Reject, Source, Stats, Until};
+use crate::error::{Claimed, Full};
 use crate::ring::kept::Kept;
 use crate::ring::waiter::Want;
 use crate::ring::{Span, Tally};
-use crate::{Bus, Claimed, Consumer, Drain, Full, Overrun, Queue, Reject, Source, Stats, Until};
 
-impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
+impl<E, const N: usize, P: Policy, const W: usize> Awaited<Bus<E, N, P>, W> {
     /// [`Bus::publish`]: never waits. Wakes the consumer. When nobody waits it costs a load and a branch
     /// more, and a fence but on x86, where a publish is one.
     ///
@@ -79,7 +80,8 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
     /// ```
     /// use core::task::{Context, Poll, Waker};
     /// use std::pin::pin;
-    /// use tickbus::{Awaited, Bus};
+    /// use tickbus::Bus;
+    /// use tickbus::wait::Awaited;
     ///
     /// static BUS: Awaited<Bus<u8, 2>, 2> = Awaited::new(Bus::new());
     /// BUS.publish_batch(&[1, 2]).unwrap();
@@ -105,8 +107,8 @@ impl<E, const N: usize, P: Overrun, const W: usize> Awaited<Bus<E, N, P>, W> {
 
     /// How many events wait.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.inner.len()
+    pub fn pending(&self) -> usize {
+        self.inner.pending()
     }
 
     /// Whether no event waits.
@@ -134,16 +136,16 @@ pub(crate) trait Offer<E> {
     fn offer(&mut self, event: E) -> Result<Option<E>, E>;
 }
 
-impl<E, const N: usize, P: Overrun> Offer<E> for &Bus<E, N, P> {
+impl<E, const N: usize, P: Policy> Offer<E> for &Bus<E, N, P> {
     #[inline(always)]
     fn offer(&mut self, event: E) -> Result<Option<E>, E> {
         Bus::offer(self, event)
     }
 }
 
-/// A publish to `T` that waits for room: [`Awaited::publish_wait`], [`AwaitedProducer::publish_wait`].
+/// A publish to `T` that waits for room: [`Awaited::publish_wait`], [`AwaitedLanePublisher::publish_wait`].
 ///
-/// [`AwaitedProducer::publish_wait`]: crate::AwaitedProducer::publish_wait
+/// [`AwaitedLanePublisher::publish_wait`]: crate::wait::AwaitedLanePublisher::publish_wait
 #[must_use = "a future does nothing until it is polled"]
 pub struct PublishWait<'a, E, T> {
     to: T,
@@ -224,7 +226,8 @@ impl<E, T> fmt::Debug for PublishWait<'_, E, T> {
 /// A task that ticks whenever there is something to do:
 ///
 /// ```no_run
-/// use tickbus::{Awaited, Budget, Bus, Dispatch};
+/// use tickbus::{Budget, Bus, Dispatch};
+/// use tickbus::wait::Awaited;
 ///
 /// tickbus::events! {
 ///     pub enum Input { #[subject = "input.key"] Key(char) }
@@ -288,8 +291,8 @@ impl<'a, E, P: Queue> AwaitedConsumer<'a, E, P> {
 
     /// How many events wait.
     #[must_use]
-    pub fn backlog(&self) -> usize {
-        self.consumer.backlog() + usize::from(self.kept.is_left())
+    pub fn pending(&self) -> usize {
+        self.consumer.pending() + usize::from(self.kept.is_left())
     }
 
     /// What has happened so far.

@@ -4,16 +4,17 @@ use core::fmt;
 
 use super::bus::Offer;
 use super::{Awaited, AwaitedConsumer, PublishWait, Table, is_any_published};
-use crate::{Claimed, Full, Lane, Producer, Single, Stats};
+use crate::bus::{Lane, Publisher, Single, Stats};
+use crate::error::{Claimed, Full};
 
 impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
-    /// Claims the publishing end: [`Lane::producer`].
+    /// Claims the publishing end: [`Lane::publisher`].
     ///
     /// # Errors
     ///
-    /// As for [`Lane::producer`].
-    pub fn producer(&self) -> Result<AwaitedProducer<'_, E>, Claimed> {
-        Ok(AwaitedProducer { producer: self.inner.producer()?, table: self.waiters.table() })
+    /// As for [`Lane::publisher`].
+    pub fn publisher(&self) -> Result<AwaitedLanePublisher<'_, E>, Claimed> {
+        Ok(AwaitedLanePublisher { publisher: self.inner.publisher()?, table: self.waiters.table() })
     }
 
     /// [`Lane::publish`]: never waits. Wakes the consumer.
@@ -42,8 +43,8 @@ impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
 
     /// How many events wait.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.inner.len()
+    pub fn pending(&self) -> usize {
+        self.inner.pending()
     }
 
     /// Whether no event waits.
@@ -65,7 +66,7 @@ impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
     }
 }
 
-/// The one publishing end of a lane that can be awaited: a [`Producer`] that wakes the consumer, and that
+/// The one publishing end of a lane that can be awaited: a [`Publisher`] that wakes the consumer, and that
 /// can wait for room.
 ///
 /// Two places are enough for both ends, and one where only the consumer waits. A publish stays wait-free
@@ -77,10 +78,11 @@ impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
 /// ```
 /// use core::task::{Context, Poll, Waker};
 /// use std::pin::pin;
-/// use tickbus::{Awaited, Full, Lane};
+/// use tickbus::{Full, Lane};
+/// use tickbus::wait::Awaited;
 ///
 /// static SAMPLES: Awaited<Lane<u16, 2>, 2> = Awaited::new(Lane::new());
-/// let mut adc = SAMPLES.producer().expect("this is the only producer");
+/// let mut adc = SAMPLES.publisher().expect("this is the only publisher");
 /// let mut samples = SAMPLES.consumer().expect("this task is the only consumer");
 /// let mut context = Context::from_waker(Waker::noop()); // an executor has a better one
 ///
@@ -92,38 +94,38 @@ impl<E, const N: usize, const W: usize> Awaited<Lane<E, N>, W> {
 /// assert_eq!(adc.publish(4), Err(Full(4))); // this never waits,
 /// let mut waiting = pin!(adc.publish_wait(4)); // and this does
 /// assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
-/// assert!(samples.drain().eq([2, 3])); // this wakes the producer
+/// assert!(samples.drain().eq([2, 3])); // this wakes the publisher
 /// assert_eq!(waiting.poll(&mut context), Poll::Ready(Ok(())));
 /// # Ok::<(), Full<u16>>(())
 /// ```
-#[must_use = "a producer that is dropped is given back"]
-pub struct AwaitedProducer<'a, E> {
-    producer: Producer<'a, E>,
+#[must_use = "a publisher that is dropped is given back"]
+pub struct AwaitedLanePublisher<'a, E> {
+    publisher: Publisher<'a, E>,
     table: &'a Table,
 }
 
-impl<'a, E> AwaitedProducer<'a, E> {
-    /// [`Producer::publish`]: never waits. Wakes the consumer.
+impl<'a, E> AwaitedLanePublisher<'a, E> {
+    /// [`Publisher::publish`]: never waits. Wakes the consumer.
     ///
     /// # Errors
     ///
-    /// As for [`Producer::publish`].
+    /// As for [`Publisher::publish`].
     ///
     /// # Panics
     ///
     /// If the waker of the consumer does, when the event is published.
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
-        self.producer.publish(event)?;
+        self.publisher.publish(event)?;
         self.table.wake();
         Ok(())
     }
 
-    /// [`Producer::publish_batch`]: never waits. Wakes the consumer once.
+    /// [`Publisher::publish_batch`]: never waits. Wakes the consumer once.
     ///
     /// # Errors
     ///
-    /// As for [`Producer::publish_batch`].
+    /// As for [`Publisher::publish_batch`].
     ///
     /// # Panics
     ///
@@ -133,7 +135,7 @@ impl<'a, E> AwaitedProducer<'a, E> {
     where
         E: Copy,
     {
-        let done = self.producer.publish_batch(events);
+        let done = self.publisher.publish_batch(events);
         if is_any_published(events, &done) {
             self.table.wake();
         }
@@ -149,20 +151,22 @@ impl<'a, E> AwaitedProducer<'a, E> {
     ///
     /// [`Full`] gives the event back if it would have to wait and `W` others do. It does not count as
     /// refused.
-    pub fn publish_wait(&mut self, event: E) -> PublishWait<'_, E, &mut Producer<'a, E>> {
-        PublishWait::new(&mut self.producer, event, self.table)
+    pub fn publish_wait(&mut self, event: E) -> PublishWait<'_, E, &mut Publisher<'a, E>> {
+        PublishWait::new(&mut self.publisher, event, self.table)
     }
 }
 
-impl<E> Offer<E> for &mut Producer<'_, E> {
+impl<E> Offer<E> for &mut Publisher<'_, E> {
     #[inline(always)]
     fn offer(&mut self, event: E) -> Result<Option<E>, E> {
-        Producer::offer(self, event).map(|()| None)
+        Publisher::offer(self, event).map(|()| None)
     }
 }
 
-impl<E> fmt::Debug for AwaitedProducer<'_, E> {
+impl<E> fmt::Debug for AwaitedLanePublisher<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AwaitedProducer").field("producer", &self.producer).finish_non_exhaustive()
+        f.debug_struct("AwaitedLanePublisher")
+            .field("publisher", &self.publisher)
+            .finish_non_exhaustive()
     }
 }

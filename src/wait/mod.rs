@@ -11,14 +11,14 @@ use core::slice;
 use core::task::{Context, Poll, Waker};
 
 pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready};
-pub use self::lane::AwaitedProducer;
+pub use self::lane::AwaitedLanePublisher;
 pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
+use crate::error::{Full, TooManyWaiters};
 use crate::ring::kept::Kept;
 use crate::ring::waiter::{Ticket, Waiter, Want, are_all_armed};
 use crate::sync::{
     Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,
 };
-use crate::{Full, TooManyWaiters};
 
 /// Places for the wakers of up to `W` tasks that wait for something to change.
 ///
@@ -141,7 +141,7 @@ impl<const W: usize> fmt::Debug for Waiters<W> {
 /// | inside | who can wait |
 /// |---|---|
 /// | [`Bus`](crate::Bus) | its consumer; publishers when it is full |
-/// | [`Lane`](crate::Lane) | its consumer; its producer when it is full |
+/// | [`Lane`](crate::Lane) | its consumer; its publisher when it is full |
 /// | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers |
 /// | [`GatedTopic`](crate::GatedTopic) | subscribers; publishers when a gate is shut |
 /// | [`Latest`](crate::Latest) | watchers |
@@ -155,7 +155,8 @@ impl<const W: usize> fmt::Debug for Waiters<W> {
 /// ```
 /// use core::task::{Context, Poll, Waker};
 /// use std::pin::pin;
-/// use tickbus::{Awaited, Bus};
+/// use tickbus::Bus;
+/// use tickbus::wait::Awaited;
 ///
 /// static BUS: Awaited<Bus<u8, 2>, 2> = Awaited::new(Bus::new());
 ///

@@ -3,14 +3,15 @@
 use core::fmt;
 
 use super::{Awaited, Table};
+use crate::bus::Single;
+use crate::error::{Claimed, Full, Lagged, TooManySubscribers, TooManyWaiters};
 use crate::ring::gate::GateView;
 use crate::ring::kept::Kept;
 use crate::ring::waiter::Want;
 use crate::topic::Unread;
-use crate::{
-    Changed, Claimed, Feed, Full, GatedTopic, Gating, Lagged, Latest, Many, Publisher, Publishers,
-    Single, Subscriber, SubscriberStats, TooManySubscribers, TooManyWaiters, Topic, TopicStats,
-    Watcher,
+use crate::topic::{
+    Changed, Feed, GatedTopic, Gating, Latest, Many, Publisher, Publishers, Subscriber,
+    SubscriberStats, Topic, TopicStats, Watcher,
 };
 
 impl<E: Copy, const N: usize, const W: usize> Awaited<Topic<E, N>, W> {
@@ -93,7 +94,8 @@ impl<E: Copy, const N: usize, const W: usize> Awaited<Feed<E, N>, W> {
 /// ```
 /// use core::task::{Context, Poll, Waker};
 /// use std::pin::pin;
-/// use tickbus::{Awaited, Feed, Lagged};
+/// use tickbus::{Feed, Lagged};
+/// use tickbus::wait::Awaited;
 ///
 /// static SAMPLES: Awaited<Feed<u16, 2>, 2> = Awaited::new(Feed::new());
 /// let mut adc = SAMPLES.publisher().expect("this is the only publisher");
@@ -233,7 +235,8 @@ impl<E: Copy, const N: usize, const S: usize, const W: usize> Awaited<GatedTopic
 /// ```
 /// use core::task::{Context, Poll, Waker};
 /// use std::pin::pin;
-/// use tickbus::{Awaited, Lagged, Topic};
+/// use tickbus::{Lagged, Topic};
+/// use tickbus::wait::Awaited;
 ///
 /// static DAMAGE: Awaited<Topic<u32, 2>, 2> = Awaited::new(Topic::new());
 /// let mut audio = DAMAGE.subscribe();
@@ -292,10 +295,10 @@ impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
         Reads { unread: subscriber.read(), publishers, kept }
     }
 
-    /// [`Subscriber::backlog`].
+    /// [`Subscriber::pending`].
     #[must_use]
-    pub fn backlog(&self) -> usize {
-        self.subscriber.backlog() + usize::from(self.kept.is_left())
+    pub fn pending(&self) -> usize {
+        self.subscriber.pending() + usize::from(self.kept.is_left())
     }
 
     /// [`Subscriber::place`].
@@ -306,7 +309,7 @@ impl<'a, E: Copy, P: Publishers> AwaitedSubscriber<'a, E, P> {
 
     /// How many events wait, the one that is kept included.
     #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-    pub(crate) fn pending(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.subscriber.stats().pending + usize::from(self.kept.is_left())
     }
 

@@ -5,7 +5,7 @@ use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::ScheduleLabel;
 use tickbus::bevy::{
-    EventBus, EventBusAppExt, EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusState,
+    EnvelopeBus, EventBusAppExt, EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusState,
 };
 use tickbus::{DropOldest, Reject};
 
@@ -67,7 +67,7 @@ fn a_bus_that_is_added_twice_is_refused() {
 #[should_panic(expected = "the app has a bus of `bevy::Number` already")]
 fn a_second_bus_is_refused_without_the_handle_of_the_first() {
     let mut app = app(EventBusPlugin::new(leak::<Number, 8, Reject>()), Update);
-    app.world_mut().remove_resource::<EventBus<Number>>();
+    app.world_mut().remove_resource::<EnvelopeBus<Number>>();
     app.add_plugins(EventBusPlugin::new(leak::<Number, 8, Reject>()));
 }
 
@@ -143,7 +143,7 @@ fn a_dropped_app_gives_its_bus_back() {
     publish(bus, [1]);
     first.update();
     publish(bus, [2]);
-    let handle = first.world().resource::<EventBus<Number>>().clone();
+    let handle = first.world().resource::<EnvelopeBus<Number>>().clone();
     drop(first);
     handle.publish(Number(3)).unwrap();
 

@@ -89,7 +89,7 @@ fn an_idle_lane_saves_no_credit() {
 fn an_unused_share_is_not_saved() {
     let (high, low, mut app) = two(FrameBudget::events(80));
     for _ in 0..50 {
-        publish(high, (0..1000 - high.len() as u32).take(100));
+        publish(high, (0..1000 - high.pending() as u32).take(100));
         publish(low, [1000]);
         app.update();
         assert_eq!(lane(&app, 1).frame.delivered, 1);
@@ -136,7 +136,7 @@ fn a_publisher_chooses_its_lane() {
         bus.publish_to(1, Number(2)).unwrap();
     });
     app.update();
-    assert_eq!((high.len(), low.len()), (1, 1));
+    assert_eq!((high.pending(), low.pending()), (1, 1));
 }
 
 // ---- Who was left -------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
     assert_eq!(lane(&app, 0).left_by_kind, [0, 2, 1]);
     assert_eq!(lane(&app, 1).left_by_kind, [0, 0, 4]);
 
-    // The backlog comes first, in order, and the bus has room again.
+    // The pending comes first, in order, and the bus has room again.
     assert!(high.is_empty() && low.is_empty());
     high.publish(Kind::A).unwrap();
     app.update();
@@ -208,7 +208,7 @@ fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
     assert_eq!(told(&app), []);
 }
 
-/// The backlog is bounded by the bus, and nothing is lost between the two.
+/// The pending is bounded by the bus, and nothing is lost between the two.
 #[test]
 fn a_backlog_holds_as_much_as_the_bus() {
     let bus = leak::<Kind, 8, Reject>();
@@ -259,7 +259,7 @@ fn a_lane_that_a_pause_holds_is_no_overrun_of_another() {
     assert_eq!(told, [(0, 2)]);
 }
 
-/// A backlog that a pause holds back is not the budget's, also where the bus refuses more.
+/// A pending that a pause holds back is not the budget's, also where the bus refuses more.
 #[test]
 fn losses_of_a_pause_tell_of_no_kind_that_was_left() {
     let bus = leak::<Kind, 4, Reject>();
@@ -295,7 +295,7 @@ fn what_a_pause_discards_is_told_by_kind() {
     app.world_mut().resource_mut::<EventBusConfig>().paused = true;
     bus.publish(Kind::C).unwrap();
     app.update();
-    // Two of the backlog, and the one on the bus.
+    // Two of the pending, and the one on the bus.
     assert_eq!(lane(&app, 0).discarded_by_kind, [1, 0, 2]);
     assert_eq!(lane(&app, 0).frame.discarded, 3);
     app.update();

@@ -10,10 +10,11 @@ use bevy_time::{Time, TimePlugin, TimeUpdateStrategy, Virtual};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tickbus::bevy::{
-    AnyBus, BusDrained, BusFrame, BusPublisher, EventBus, EventBusAppExt, EventBusConfig,
+    AnyBus, BusDrained, BusFrame, BusPublisher, EnvelopeBus, EventBusAppExt, EventBusConfig,
     EventBusPlugin, EventBusState, EventBusSystems, FrameBudget, PausePolicy,
 };
-use tickbus::{Awaited, Bus, DropNewest, DropOldest, Reject, Stats};
+use tickbus::wait::Awaited;
+use tickbus::{Bus, DropNewest, DropOldest, Reject, Stats};
 
 use super::stats;
 
@@ -154,7 +155,7 @@ fn with_lane(plugin: Option<EventBusPlugin<Kind>>, kind: u8) -> (EventBusPlugin<
     macro_rules! lane {
         ($bus:expr) => {{
             let bus = &*Box::leak(Box::new($bus));
-            let (len, stats) = (Box::new(|| bus.len()), Box::new(|| bus.stats()));
+            let (len, stats) = (Box::new(|| bus.pending()), Box::new(|| bus.stats()));
             (add(plugin, bus), Lane { len, stats })
         }};
     }
@@ -303,7 +304,7 @@ fn run(setting: &Setting, frames: Vec<Frame>) {
         check(app, &lanes);
     };
     update(&mut app, 0, false, false);
-    let bus = app.world().resource::<EventBus<Kind>>().clone();
+    let bus = app.world().resource::<EnvelopeBus<Kind>>().clone();
     for (number, (published, length, clock, hand)) in frames.into_iter().enumerate() {
         for (lane, kind) in published {
             let number = number as u32 + u32::from(kind);
@@ -322,7 +323,7 @@ fn run(setting: &Setting, frames: Vec<Frame>) {
 
     // Nothing is left; what was taken was seen, and what was seen was counted.
     let total = stats(&app).total();
-    assert_eq!((stats(&app).left(), bus.len()), (0, 0));
+    assert_eq!((stats(&app).left(), bus.pending()), (0, 0));
     let of = |number: fn(&Stats) -> usize| lanes.iter().map(|lane| number(&(lane.stats)())).sum();
     assert_eq!((total.dropped, total.refused), (of(Stats::dropped), of(|stats| stats.refused)));
     let counts = app.world().resource::<Counts>();

@@ -23,11 +23,12 @@ mod unhandled;
 
 use bevy_app::App;
 use bevy_ecs::prelude::*;
+use tickbus::Bus;
 use tickbus::bevy::{EventBusAppExt, EventBusPlugin, EventBusStats, LaneStats};
-use tickbus::{Bus, Overrun};
+use tickbus::bus::Policy;
 
 /// A bus that lives as long as a `static`, of which a test can have its own.
-fn leak<E, const N: usize, P: Overrun>() -> &'static Bus<E, N, P> {
+fn leak<E, const N: usize, P: Policy>() -> &'static Bus<E, N, P> {
     Box::leak(Box::new(Bus::new()))
 }
 
@@ -59,7 +60,7 @@ fn app(plugin: EventBusPlugin<Number>, schedule: impl bevy_ecs::schedule::Schedu
     app
 }
 
-fn publish<const N: usize, P: Overrun>(
+fn publish<const N: usize, P: Policy>(
     bus: &Bus<Number, N, P>,
     numbers: impl IntoIterator<Item = u32>,
 ) {

@@ -5,7 +5,7 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel};
 use tickbus::Reject;
 use tickbus::bevy::{
-    BusFrame, BusOverrun, BusPublisher, EventBus, EventBusAppExt, EventBusConfig, EventBusDrain,
+    BusFrame, BusOverrun, BusPublisher, EnvelopeBus, EventBusAppExt, EventBusConfig, EventBusDrain,
     EventBusFixedDrain, EventBusPlugin, EventBusStats, EventBusSystems, bus_has_backlog,
     on_bus_overrun,
 };
@@ -90,7 +90,7 @@ fn a_report_that_reads_only_the_bus_comes_after_the_drain() {
     let bus = leak::<Number, 4, Reject>();
     let mut app = App::new();
     // One report is added before the drain is, and one after.
-    let report = |mut seen: ResMut<Seen>| seen.0.push(bus.len() as u32);
+    let report = |mut seen: ResMut<Seen>| seen.0.push(bus.pending() as u32);
     app.init_resource::<Seen>()
         .add_systems(EventBusDrain, report.in_set(EventBusSystems::Report))
         .add_plugins(EventBusPlugin::new(bus))
@@ -101,5 +101,5 @@ fn a_report_that_reads_only_the_bus_comes_after_the_drain() {
         app.update();
     }
     assert_eq!(Seen::take(&mut app), [0; 6]);
-    assert!(app.world().resource::<EventBus<Number>>().is_empty());
+    assert!(app.world().resource::<EnvelopeBus<Number>>().is_empty());
 }

@@ -49,7 +49,7 @@ fn a_panic_consumes_its_event_and_no_other() {
     let messages = app.world().resource::<Messages<Number>>();
     assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..5));
     assert!(update(&mut app));
-    assert_eq!(bus.len(), 0);
+    assert_eq!(bus.pending(), 0);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_kind_that_panics_loses_no_event() {
     let plugin = EventBusPlugin::new(bus).with_pause(tickbus::bevy::PausePolicy::Drop);
     app.add_plugins(plugin.with_budget(budget).by_kind()).add_bus_frame::<Bomb>();
     (0..4).for_each(|number| assert!(bus.publish(Bomb(number)).is_ok()));
-    assert!(!update(&mut app)); // one delivered, three in the backlog
+    assert!(!update(&mut app)); // one delivered, three in the pending
     (4..6).for_each(|number| assert!(bus.publish(Bomb(number)).is_ok()));
     app.world_mut().resource_mut::<tickbus::bevy::EventBusConfig>().paused = true;
     assert!(!update(&mut app));

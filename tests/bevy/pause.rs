@@ -5,7 +5,8 @@ use bevy_ecs::message::Messages;
 #[cfg(feature = "bevy_time")]
 use bevy_ecs::prelude::*;
 use tickbus::bevy::{EventBusConfig, EventBusPlugin, EventBusState, FrameBudget, PausePolicy};
-use tickbus::{Bus, DropOldest, Overrun, Reject};
+use tickbus::bus::Policy;
+use tickbus::{Bus, DropOldest, Reject};
 
 use super::{Number, Seen, app, lane, leak, publish, stats};
 
@@ -20,7 +21,7 @@ fn memory(app: &App) -> usize {
 }
 
 /// 1000 paused frames of 100 events: how many were accepted, and the most memory it took.
-fn paused<P: Overrun>(app: &mut App, bus: &Bus<Number, 256, P>) -> (usize, usize) {
+fn paused<P: Policy>(app: &mut App, bus: &Bus<Number, 256, P>) -> (usize, usize) {
     let mut accepted = 0;
     let mut most = 0;
     for frame in 0..FRAMES {
@@ -362,7 +363,7 @@ mod by_the_clock {
         app.update();
         publish(bus, [1]);
         app.update();
-        assert_eq!(bus.len(), 1);
+        assert_eq!(bus.pending(), 1);
     }
 
     /// Steps that do not come, and no pause: the limit holds, and the bus decides.

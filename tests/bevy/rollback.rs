@@ -58,7 +58,7 @@ struct Match {
 }
 
 impl Match {
-    /// Two lanes and a budget that is too small: backlog, credit and cursors all take part.
+    /// Two lanes and a budget that is too small: pending, credit and cursors all take part.
     fn new() -> Self {
         let (high, low) = (leak::<Input, 64, Reject>(), leak::<Input, 64, Reject>());
         let mut app = App::new();
@@ -134,12 +134,12 @@ fn a_rollback_comes_to_the_same_state() {
     const BACK: usize = 7;
     let mut game = Match::new();
     let mut history: VecDeque<(u64, (Game, EventBusState<Input>))> = VecDeque::new();
-    let mut backlog = 0;
+    let mut pending = 0;
     for tick in 0..300 {
         history.push_back((tick, game.save()));
         game.tick(tick);
         let expected = game.hash();
-        backlog = backlog.max(game.app.world().resource::<EventBusState<Input>>().queued());
+        pending = pending.max(game.app.world().resource::<EventBusState<Input>>().queued());
         if history.len() == BACK {
             let (first, snapshot) = history.pop_front().unwrap();
             game.restore(snapshot);
@@ -149,7 +149,7 @@ fn a_rollback_comes_to_the_same_state() {
             assert_eq!(game.hash(), expected, "back from tick {tick} to {first}");
         }
     }
-    assert!(backlog > 10, "the backlog took no part: {backlog}");
+    assert!(pending > 10, "the pending took no part: {pending}");
 }
 
 /// The test can fail: without the bus's own state the result is another.

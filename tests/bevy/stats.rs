@@ -6,12 +6,13 @@ use bevy_ecs::prelude::*;
 use tickbus::bevy::{
     BusOverrun, EventBusAppExt, EventBusPlugin, FrameBudget, bus_has_backlog, on_bus_overrun,
 };
-use tickbus::{DropNewest, DropOldest, Overrun, Reject};
+use tickbus::bus::Policy;
+use tickbus::{DropNewest, DropOldest, Reject};
 
 use super::{Number, Seen, app, lane, leak, publish, stats};
 
 /// Published and refused, delivered and dropped: nothing is unaccounted for.
-fn conserved<P: Overrun + 'static>() -> (usize, usize) {
+fn conserved<P: Policy + 'static>() -> (usize, usize) {
     let bus = leak::<Number, 8, P>();
     let mut app = App::new();
     app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(5)))
@@ -80,7 +81,7 @@ fn overruns_are_told_once_a_lane_and_frame_and_forgotten() {
 /// By reason: what was given back is in other hands, what was dropped is gone.
 #[test]
 fn overruns_tell_dropped_and_refused_events_apart() {
-    fn told<P: Overrun + 'static>() -> Vec<(usize, usize)> {
+    fn told<P: Policy + 'static>() -> Vec<(usize, usize)> {
         let bus = leak::<Number, 4, P>();
         let mut app = app(EventBusPlugin::new(bus), Update);
         for number in 0..10 {
@@ -98,7 +99,7 @@ fn overruns_tell_dropped_and_refused_events_apart() {
 /// Removed and not replaced: the drain makes them again.
 #[test]
 fn numbers_settings_and_state_may_be_removed() {
-    use tickbus::bevy::{EventBus, EventBusConfig, EventBusState, EventBusStats};
+    use tickbus::bevy::{EnvelopeBus, EventBusConfig, EventBusState, EventBusStats};
     let bus = leak::<Number, 8, DropOldest>();
     let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
     app.add_bus_frame::<Number>().add_bus_event::<Number>();
@@ -107,7 +108,7 @@ fn numbers_settings_and_state_may_be_removed() {
         world.remove_resource::<EventBusStats>();
         world.remove_resource::<EventBusState<Number>>();
         world.remove_resource::<Messages<BusOverrun>>();
-        world.remove_resource::<EventBus<Number>>();
+        world.remove_resource::<EnvelopeBus<Number>>();
     }
     remove(app.world_mut());
     publish(bus, 0..9); // one is dropped, and the overrun told
@@ -122,7 +123,7 @@ fn numbers_settings_and_state_may_be_removed() {
     app.update();
     assert_eq!(Seen::take(&mut app), [3, 4, 5, 6]);
     assert_eq!(stats(&app).total().delivered, 2);
-    assert_eq!(bus.len(), 2);
+    assert_eq!(bus.pending(), 2);
 }
 
 #[test]
@@ -184,8 +185,8 @@ fn numbers_settings_and_state_may_be_reset() {
 #[test]
 fn run_conditions_are_false_without_a_bus() {
     let mut world = World::new();
-    let backlog = world.register_system(bus_has_backlog::<Number>);
-    assert!(!world.run_system(backlog).unwrap());
+    let pending = world.register_system(bus_has_backlog::<Number>);
+    assert!(!world.run_system(pending).unwrap());
     let overrun = world.register_system(on_bus_overrun);
     assert!(!world.run_system(overrun).unwrap());
 }

@@ -12,7 +12,9 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 use core::task::{Context, Poll, Waker};
 use tickbus::bevy::{EventBusAppExt, EventBusPlugin, FrameBudget};
-use tickbus::{Awaited, Bus, DropOldest, Overrun, PublishWait, Reject};
+use tickbus::bus::Policy;
+use tickbus::wait::{Awaited, PublishWait};
+use tickbus::{Bus, DropOldest, Reject};
 
 use super::{Number, Seen, app, leak, stats};
 
@@ -21,11 +23,11 @@ const FRAMES: usize = if cfg!(debug_assertions) { 10_000 } else { 20_000 };
 
 #[derive(Message, Clone, Copy)]
 struct Sent {
-    producer: u64,
+    publisher: u64,
     number: u64,
 }
 
-/// The number after the last that was seen, for each producer.
+/// The number after the last that was seen, for each publisher.
 #[derive(Resource, Default)]
 struct Next {
     numbers: [u64; PRODUCERS as usize],
@@ -34,7 +36,7 @@ struct Next {
 
 fn check(mut events: MessageReader<Sent>, mut next: ResMut<Next>) {
     for event in events.read() {
-        let expected = &mut next.numbers[event.producer as usize];
+        let expected = &mut next.numbers[event.publisher as usize];
         assert!(event.number >= *expected, "out of order, or twice");
         *expected = event.number + 1;
         next.seen += 1;
@@ -42,7 +44,7 @@ fn check(mut events: MessageReader<Sent>, mut next: ResMut<Next>) {
 }
 
 /// Threads publish over the borders of frames: what was accepted was delivered or dropped, in order.
-fn stress<P: Overrun + 'static>(reader: impl bevy_ecs::schedule::ScheduleLabel) {
+fn stress<P: Policy + 'static>(reader: impl bevy_ecs::schedule::ScheduleLabel) {
     let bus: &'static Bus<Sent, 64, P> = leak();
     let mut app = App::new();
     app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(40)))
@@ -50,13 +52,13 @@ fn stress<P: Overrun + 'static>(reader: impl bevy_ecs::schedule::ScheduleLabel) 
         .init_resource::<Next>()
         .add_systems(reader, check);
     let stop: &'static AtomicBool = Box::leak(Box::default());
-    let producers: Vec<_> = (0..PRODUCERS)
-        .map(|producer| {
+    let publishers: Vec<_> = (0..PRODUCERS)
+        .map(|publisher| {
             thread::spawn(move || {
                 let mut accepted = 0;
                 let mut number = 0;
                 while !stop.load(Relaxed) {
-                    accepted += usize::from(bus.publish(Sent { producer, number }).is_ok());
+                    accepted += usize::from(bus.publish(Sent { publisher, number }).is_ok());
                     number += 1;
                     if number % 32 == 0 {
                         thread::yield_now();
@@ -70,7 +72,7 @@ fn stress<P: Overrun + 'static>(reader: impl bevy_ecs::schedule::ScheduleLabel) 
         app.update();
     }
     stop.store(true, Relaxed);
-    let accepted: usize = producers.into_iter().map(|thread| thread.join().unwrap()).sum();
+    let accepted: usize = publishers.into_iter().map(|thread| thread.join().unwrap()).sum();
     (0..4).for_each(|_| app.update());
 
     let seen = app.world().resource::<Next>().seen;

@@ -4,10 +4,9 @@
 use core::cell::Cell;
 use std::thread;
 
-use tickbus::{
-    Awaited, Budget, Bus, Dispatch, DropOldest, Feed, Flow, GatedTopic, Lane, Latest,
-    Pattern, Subject, Topic, Waiters,
-};
+use tickbus::{Budget, Bus, Dispatch, DropOldest, Feed, GatedTopic, Lane, Latest, Pattern, Subject, Topic, Waiters};
+use tickbus::bus::Flow;
+use tickbus::wait::Awaited;
 
 tickbus::events! {
     #[derive(Clone, Copy)]
@@ -49,8 +48,8 @@ fn main() {
         events.drain().for_each(drop);
         events.drain().for_each(drop);
     }
-    if let Ok(mut producer) = LANE.producer() {
-        let _ = producer.publish(1);
+    if let Ok(mut publisher) = LANE.publisher() {
+        let _ = publisher.publish(1);
     }
     let (mut subscriber, gating) = (TOPIC.subscribe(), GATED.subscribe().unwrap());
     let mut watcher = LATEST.watch();

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use super::{Core, Policy, Reader};
+use super::{Core, Eviction, Reader};
 use crate::ring::Span;
 use crate::ring::cell::{Cell, move_all};
 use crate::sync::{Relaxed, Release, Word};
@@ -19,7 +19,7 @@ const CHUNK: usize = 64;
 impl<E> Reader<'_, E> {
     /// Moves the events of a span to the end of `into`. Returns how many that was.
     #[inline]
-    pub(crate) fn append<P: Policy>(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+    pub(crate) fn append<P: Eviction>(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
         let core = self.core;
         let before = into.len();
         let count = self.left::<P>(span);
@@ -65,7 +65,7 @@ impl<'a, E> Core<'a, E> {
     /// `head` is the head of a ring that does not displace. As many positions as there are places are
     /// before the end of a span and of the same lap, and the caller moves the head over them.
     #[inline]
-    unsafe fn move_out<P: Policy>(self, head: Word, places: &mut [MaybeUninit<E>]) {
+    unsafe fn move_out<P: Eviction>(self, head: Word, places: &mut [MaybeUninit<E>]) {
         let shape = self.shape();
         let first = shape.index(head);
         let cells = &self.cells()[first..first + places.len()];

@@ -1,6 +1,6 @@
 //! What has happened on a ring, counted where it costs least: most of it follows from the positions.
 
-use super::{Core, Policy};
+use super::{Core, Eviction};
 use crate::ring::Counts;
 use crate::sync::{Acquire, AtomicWord, Relaxed, Word};
 
@@ -27,7 +27,7 @@ impl Ends {
 
 impl<E> Core<'_, E> {
     #[inline]
-    fn ends<P: Policy>(self) -> Ends {
+    fn ends<P: Eviction>(self) -> Ends {
         let front = &self.state.front.0;
         // The head before the other end, which is never behind it then.
         // Acquire: pairs with the Release of the takes, and so do those of `head`.
@@ -41,7 +41,7 @@ impl<E> Core<'_, E> {
 
     /// The first position that nobody has claimed, on a ring that displaces.
     #[inline]
-    fn first_unclaimed<P: Policy>(self) -> Word {
+    fn first_unclaimed<P: Eviction>(self) -> Word {
         // Acquire: as in `end`.
         let tail = self.state.front.0.tail.load(Acquire);
         self.first_younger::<P>(tail, self.shape().claimed()).0
@@ -49,7 +49,7 @@ impl<E> Core<'_, E> {
 
     /// [`ends`](Self::ends) for the consumer.
     #[inline]
-    fn ends_of_consumer<P: Policy>(self) -> Ends {
+    fn ends_of_consumer<P: Eviction>(self) -> Ends {
         let front = &self.state.front.0;
         let taken = self.state.taken.0.load(Relaxed);
         let skipped = if P::EVICTS { self.state.skipped.load(Relaxed) } else { 0 };
@@ -61,7 +61,7 @@ impl<E> Core<'_, E> {
 
     /// Where the oldest event that is not displaced is, or will be, for the consumer.
     #[inline]
-    pub(super) fn oldest_of_consumer<P: Policy>(self) -> Word {
+    pub(super) fn oldest_of_consumer<P: Eviction>(self) -> Word {
         let ends = self.ends_of_consumer::<P>();
         let (_, displaced) = ends.waiting(self.shape().slots);
         ends.head().wrapping_add(displaced)
@@ -69,12 +69,12 @@ impl<E> Core<'_, E> {
 
     /// How many events wait, with those that are being published.
     #[inline]
-    pub(crate) fn pending<P: Policy>(self) -> usize {
+    pub(crate) fn pending<P: Eviction>(self) -> usize {
         self.ends::<P>().waiting(self.shape().slots).0 as usize
     }
 
     /// What has happened so far.
-    pub(crate) fn counts<P: Policy>(self) -> Counts {
+    pub(crate) fn counts<P: Eviction>(self) -> Counts {
         let state = self.state;
         let slots = self.shape().slots;
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
@@ -108,7 +108,7 @@ impl<E> Core<'_, E> {
 
     /// How many events wait, and the losses since this was last asked. Only for the consumer.
     #[inline]
-    pub(crate) fn account<P: Policy>(self) -> (usize, usize) {
+    pub(crate) fn account<P: Eviction>(self) -> (usize, usize) {
         let state = self.state;
         let ends = self.ends_of_consumer::<P>();
         let (pending, displaced) = ends.waiting(self.shape().slots);

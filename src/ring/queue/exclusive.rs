@@ -6,7 +6,7 @@ use core::ops::Deref;
 use alloc::vec::Vec;
 
 use super::{RUNS, Reader, Ring, Shape, before};
-use crate::ring::{Cell, Policy, Span, Tally};
+use crate::ring::{Cell, Eviction, Span, Tally};
 use crate::sync::{AtomicWord, Relaxed, Word};
 
 /// An event that is looked at in its cell, and dropped there.
@@ -52,7 +52,7 @@ impl<E> Drop for Shown<'_, E> {
 /// The first position that is not committed, behind one whose entry, `found`, is.
 #[cold]
 #[inline(never)]
-fn first_open<P: Policy, const N: usize>(
+fn first_open<P: Eviction, const N: usize>(
     entries: &mut [AtomicWord; N],
     committed: Word,
     found: Word,
@@ -62,7 +62,7 @@ fn first_open<P: Policy, const N: usize>(
     shape.find_younger::<P>(committed, found, shape.committed::<P>(), load).0
 }
 
-impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     /// [`publish`](Self::publish) without atomics.
     #[inline]
     pub(crate) fn publish_mut(&mut self, event: E) -> Result<Option<E>, E> {

@@ -123,7 +123,7 @@ use core::ptr::NonNull;
 pub(crate) use self::raw::Raw;
 use self::take::Reader;
 use super::cell::Cell;
-use super::{Policy, Side, Span, Spare as _, Tally, before};
+use super::{Eviction, Side, Span, Spare as _, Tally, before};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
 /// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
@@ -182,7 +182,7 @@ impl State {
     /// As `first_younger`, where the entry at `position` is no younger: see `search.rs`.
     #[cold]
     #[inline(never)]
-    fn next_younger<P: Policy>(&self, position: Word, entry: Word, age: Word) -> (Word, Word) {
+    fn next_younger<P: Eviction>(&self, position: Word, entry: Word, age: Word) -> (Word, Word) {
         // Acquire: as in `first_younger`.
         let load = |position| self.entry(position).load(Acquire);
         self.shape().find_younger::<P>(position, entry, age, load)
@@ -227,7 +227,7 @@ impl Shape {
     /// The age at which an entry is committed. On a ring that does not displace this is the age at which
     /// it is free for the next lap, too: there the head tells them apart.
     #[inline(always)]
-    const fn committed<P: Policy>(self) -> Word {
+    const fn committed<P: Eviction>(self) -> Word {
         if P::EVICTS { 2 * self.phase() } else { self.lap() }
     }
 
@@ -244,14 +244,14 @@ impl Shape {
 
     /// On a ring that displaces: whether the oldest event is in the cell that the entry names.
     #[inline(always)]
-    const fn is_committed_a_lap_ago<P: Policy>(self, entry: Word, position: Word) -> bool {
+    const fn is_committed_a_lap_ago<P: Eviction>(self, entry: Word, position: Word) -> bool {
         let since = self.lap() - self.committed::<P>();
         self.age(entry, position).wrapping_add(since) < self.phase()
     }
 
     /// On a ring that displaces: whether the entry names a cell that a publisher may have.
     #[inline(always)]
-    const fn is_claimable<P: Policy>(self, entry: Word, position: Word) -> bool {
+    const fn is_claimable<P: Eviction>(self, entry: Word, position: Word) -> bool {
         self.age(entry, position) < self.phase()
             || self.is_committed_a_lap_ago::<P>(entry, position)
     }
@@ -281,7 +281,7 @@ impl Shape {
 
     /// The cell that an entry names.
     #[inline(always)]
-    const fn cell<P: Policy>(self, entry: Word, position: Word) -> usize {
+    const fn cell<P: Eviction>(self, entry: Word, position: Word) -> usize {
         let index = position & (self.slots - 1);
         let bits = if P::EVICTS { self.phase() - 1 } else { self.slots - 1 };
         ((entry & bits) ^ index) as usize
@@ -336,7 +336,7 @@ impl<'a, E> Core<'a, E> {
 
     /// The next position to take.
     #[inline(always)]
-    fn head<P: Policy>(self) -> Word {
+    fn head<P: Eviction>(self) -> Word {
         // Acquire: pairs with the Release of the takes; the events before are out of their cells, and what
         // the consumer has seen of the other words is seen.
         let taken = self.state.taken.0.load(Acquire);
@@ -346,7 +346,7 @@ impl<'a, E> Core<'a, E> {
     /// The first position from `position` on whose entry is younger than `age`, and that entry.
     /// Everything before `position` must not be.
     #[inline(always)]
-    fn first_younger<P: Policy>(self, position: Word, age: Word) -> (Word, Word) {
+    fn first_younger<P: Eviction>(self, position: Word, age: Word) -> (Word, Word) {
         // Acquire: pairs with the Release of a claim, of a commit, or of a free.
         let entry = self.entry(position).load(Acquire);
         if before(self.shape().age(entry, position), age) {
@@ -357,7 +357,7 @@ impl<'a, E> Core<'a, E> {
 
     /// Where the committed events end.
     #[inline]
-    fn end<P: Policy>(self) -> Word {
+    fn end<P: Eviction>(self) -> Word {
         // Acquire: pairs with the Release in `publish` and `commit`; all before is committed.
         let tail = self.state.front.0.tail.load(Acquire);
         self.first_younger::<P>(tail, self.shape().committed::<P>()).0
@@ -384,17 +384,17 @@ struct Cells<E, const N: usize, S> {
 
 /// A ring of `N` slots. What every step reads comes first, where small cores reach it in one instruction.
 #[repr(C)]
-pub(crate) struct Ring<E, const N: usize, P: Policy> {
+pub(crate) struct Ring<E, const N: usize, P: Eviction> {
     state: State<[AtomicWord; N]>,
     cells: Cells<E, N, P::Spare<E>>,
 }
 
 // SAFETY: publishing moves an `E` in and taking moves it out, possibly on another thread, hence
 // `E: Send`. No `&E` is ever shared between threads, so `E: Sync` is not needed.
-unsafe impl<E: Send, const N: usize, P: Policy> Sync for Ring<E, N, P> {}
+unsafe impl<E: Send, const N: usize, P: Eviction> Sync for Ring<E, N, P> {}
 
 // SAFETY: as for `Sync`: what a ring owns is its events.
-unsafe impl<E: Send, const N: usize, P: Policy> Send for Ring<E, N, P> {}
+unsafe impl<E: Send, const N: usize, P: Eviction> Send for Ring<E, N, P> {}
 
 // SAFETY: a handle moves events of `E: Send` between threads and reaches the cells by the protocol
 // described above, which does not care on which thread each side runs.
@@ -403,7 +403,7 @@ unsafe impl<E: Send> Send for Core<'_, E> {}
 // SAFETY: as for `Ring`; a shared `Core` gives access to nothing that a shared `Ring` does not.
 unsafe impl<E: Send> Sync for Core<'_, E> {}
 
-impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     const VALID: () = {
         assert!(
             N.is_power_of_two() && N >= 2,
@@ -478,22 +478,22 @@ impl<E, const N: usize, P: Policy> Ring<E, N, P> {
     }
 }
 
-impl<E, const N: usize, P: Policy> Drop for Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
     fn drop(&mut self) {
         /// Drops what is left, also when one of the events panics.
-        struct Rest<'a, E, P: Policy> {
+        struct Rest<'a, E, P: Eviction> {
             reader: Reader<'a, E>,
             span: Span,
             policy: PhantomData<P>,
         }
-        impl<E, P: Policy> Rest<'_, E, P> {
+        impl<E, P: Eviction> Rest<'_, E, P> {
             fn run(&mut self) {
                 while let Some(event) = self.reader.take::<P>(&mut self.span) {
                     drop(event);
                 }
             }
         }
-        impl<E, P: Policy> Drop for Rest<'_, E, P> {
+        impl<E, P: Eviction> Drop for Rest<'_, E, P> {
             fn drop(&mut self) {
                 self.run();
             }

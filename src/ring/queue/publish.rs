@@ -1,7 +1,7 @@
 //! The publishing side: claim a cell, move the event in, commit.
 
 use super::search::LONGEST_RUN;
-use super::{Policy, RUNS, Ring, Shape, before};
+use super::{Eviction, RUNS, Ring, Shape, before};
 use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, Word, pause};
 
 /// How many cells one claim of a batch takes.
@@ -21,7 +21,7 @@ impl Claim {
     }
 
     #[inline(always)]
-    pub(super) fn cell<P: Policy>(self) -> usize {
+    pub(super) fn cell<P: Eviction>(self) -> usize {
         if P::EVICTS { self.0 & !Self::DISPLACES } else { self.0 }
     }
 
@@ -31,7 +31,7 @@ impl Claim {
     }
 }
 
-impl<E, const N: usize, P: Policy> Ring<E, N, P> {
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     pub(super) const SHAPE: Shape = Shape { slots: N as Word };
 
     /// Puts `event` in. `Ok` has the event it displaced, if any; `Err` gives it back when there is no

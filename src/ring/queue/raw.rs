@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::{Core, Policy, Reader, State};
+use super::{Core, Eviction, Reader, State};
 use crate::ring::cell::Cell;
 use crate::ring::{Counts, Read, Span, Tally};
 
@@ -45,7 +45,7 @@ impl<E, P> Raw<E, P> {
 
 // SAFETY: a reader moves events between threads, hence `E: Send`, and reaches the cells by the protocol of the
 // module, which does not depend on the thread of either side.
-unsafe impl<E, P: Policy> Read for Raw<E, P> {
+unsafe impl<E, P: Eviction> Read for Raw<E, P> {
     type Event = E;
 
     #[inline]

@@ -15,7 +15,7 @@
 //! At a quiet moment that is `log2(N / B) + 6 + B` reads of entries at most, with `B` the block: 1 where
 //! there are no runs, else at most 64. Each publish that commits meanwhile may make it start again.
 
-use super::{LAP, Policy, RUNS, Shape, before};
+use super::{Eviction, LAP, RUNS, Shape, before};
 use crate::sync::Word;
 
 /// How many plain steps come before a search. The models have few events.
@@ -27,7 +27,7 @@ pub(super) const LONGEST_RUN: Word = if cfg!(tickbus_loom) { 2 } else { 1 << LAP
 impl Shape {
     /// A run ends at a multiple of this, if not before.
     #[inline(always)]
-    pub(super) const fn block<P: Policy>(self) -> Word {
+    pub(super) const fn block<P: Eviction>(self) -> Word {
         match RUNS && !P::EVICTS {
             true if self.slots < LONGEST_RUN => self.slots,
             true => LONGEST_RUN,
@@ -38,7 +38,7 @@ impl Shape {
     /// The first position behind `position` whose entry is younger than `age`, and that entry. The one at
     /// `position` is `entry`, and no younger; nothing before it is. `load` reads the entry of a position.
     #[inline(always)]
-    pub(super) fn find_younger<P: Policy>(
+    pub(super) fn find_younger<P: Eviction>(
         self,
         mut position: Word,
         mut entry: Word,
@@ -66,7 +66,7 @@ impl Shape {
     /// The last start of a block whose entry is no younger than `age`, and that entry. What it is given if
     /// that is not further on.
     #[inline(always)]
-    fn last_start<P: Policy>(
+    fn last_start<P: Eviction>(
         self,
         position: Word,
         entry: Word,
@@ -113,11 +113,11 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::super::stopped::{Displacing, Random, Rejecting};
-    use super::super::{Core, Policy, Reader, Ring, before};
+    use super::super::{Core, Eviction, Reader, Ring, before};
     use crate::sync::{Acquire, Relaxed, Word};
 
     /// The first position from `hint` on whose entry is younger than `age`, and how many entries were read.
-    fn found<P: Policy>(core: Core<'_, u32>, hint: Word, age: Word) -> (Word, u32) {
+    fn found<P: Eviction>(core: Core<'_, u32>, hint: Word, age: Word) -> (Word, u32) {
         let mut reads = 0;
         let mut load = |position| {
             reads += 1;
@@ -132,14 +132,14 @@ mod tests {
     }
 
     /// How many reads the module promises.
-    fn bound<P: Policy>(core: Core<'_, u32>) -> u32 {
+    fn bound<P: Eviction>(core: Core<'_, u32>) -> u32 {
         let shape = core.shape();
         let block = shape.block::<P>();
         (shape.slots / block).ilog2() + 6 + block as u32
     }
 
     /// What has happened to a ring so far.
-    struct History<const N: usize, P: Policy> {
+    struct History<const N: usize, P: Eviction> {
         ring: Ring<u32, N, P>,
         random: Random,
         /// The hints that have been right since the last exclusive publish. The last one is right now.
@@ -151,7 +151,7 @@ mod tests {
         most_reads: u32,
     }
 
-    impl<const N: usize, P: Policy> History<N, P> {
+    impl<const N: usize, P: Eviction> History<N, P> {
         fn new(seed: u64, back: usize) -> Self {
             let ring = Ring::starting_before_wrap(back);
             Self {
@@ -271,7 +271,7 @@ mod tests {
         }
     }
 
-    fn histories<P: Policy, const N: usize>(rounds: u64) {
+    fn histories<P: Eviction, const N: usize>(rounds: u64) {
         let mut most_reads = 0;
         for seed in 1..=rounds {
             let back = if seed % 2 == 0 { 0 } else { 5 * N };
@@ -319,7 +319,7 @@ mod tests {
     /// The longest that it can take: single events up to the end of a block, from a block long ago.
     #[test]
     fn the_bound_on_reads_holds_after_any_number_of_events() {
-        fn check<P: Policy, const N: usize>() {
+        fn check<P: Eviction, const N: usize>() {
             let ring = Ring::<u32, N, P>::starting_before_wrap(3 * N);
             let start = ring.state.front.0.tail.load(Relaxed);
             let shape = ring.core().shape();

@@ -8,18 +8,18 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::publish::Claim;
-use super::{Cell, Core, Policy, Reader, Ring};
+use super::{Cell, Core, Eviction, Reader, Ring};
 
 pub(super) struct Rejecting;
 
-impl Policy for Rejecting {
+impl Eviction for Rejecting {
     const EVICTS: bool = false;
     type Spare<E> = [Cell<E>; 0];
 }
 
 pub(super) struct Displacing;
 
-impl Policy for Displacing {
+impl Eviction for Displacing {
     const EVICTS: bool = true;
     type Spare<E> = [Cell<E>; 1];
 }
@@ -81,7 +81,7 @@ impl History {
 }
 
 /// The second half of a publish.
-fn finish<P: Policy, const N: usize>(
+fn finish<P: Eviction, const N: usize>(
     ring: &Ring<Counted, N, P>,
     claim: Claim,
     event: Counted,
@@ -92,7 +92,7 @@ fn finish<P: Policy, const N: usize>(
     displaced
 }
 
-fn drain<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History) {
+fn drain<P: Eviction>(core: Core<'_, Counted>, most: usize, history: &mut History) {
     assert!(core.claim_consumer());
     let mut reader = Reader::new(core);
     let mut span = reader.freeze::<P>();
@@ -105,7 +105,7 @@ fn drain<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History)
 
 /// As `drain` of all, by the chunk.
 #[cfg(feature = "alloc")]
-fn append<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History) {
+fn append<P: Eviction>(core: Core<'_, Counted>, most: usize, history: &mut History) {
     assert!(core.claim_consumer());
     let mut reader = Reader::new(core);
     let mut span = reader.freeze::<P>();
@@ -117,7 +117,7 @@ fn append<P: Policy>(core: Core<'_, Counted>, most: usize, history: &mut History
     core.release_consumer();
 }
 
-fn check_counts<P: Policy, const N: usize>(
+fn check_counts<P: Eviction, const N: usize>(
     ring: &Ring<Counted, N, P>,
     alive: usize,
     seen: &History,
@@ -130,7 +130,7 @@ fn check_counts<P: Policy, const N: usize>(
     assert_eq!(seen.published.len(), counts.handled + counts.displaced + counts.pending);
 }
 
-fn history<P: Policy, const N: usize>(seed: u64) {
+fn history<P: Eviction, const N: usize>(seed: u64) {
     let mut random = Random::new(seed);
     let token = Rc::new(());
     let alive = || Rc::strong_count(&token) - 1;
@@ -208,7 +208,7 @@ fn history<P: Policy, const N: usize>(seed: u64) {
     seen.check_order();
 }
 
-fn histories<P: Policy, const N: usize>() {
+fn histories<P: Eviction, const N: usize>() {
     (1..1500).for_each(history::<P, N>);
 }
 
@@ -271,7 +271,7 @@ fn the_room_of_another_age() {
 /// What the consumer is told of losses, in parts of different moments: never less than none, and none twice.
 #[test]
 fn losses_that_were_told_too_early() {
-    fn check<P: Policy>() {
+    fn check<P: Eviction>() {
         let mut ring = Ring::<Counted, 4, P>::new();
         let token = Rc::new(());
         let publish = |ring: &Ring<Counted, 4, P>, count: usize| {

@@ -1,6 +1,6 @@
 //! The taking side: freeze an end, take what is before it.
 
-use super::{Core, Policy, State, before};
+use super::{Core, Eviction, State, before};
 use crate::ring::{Span, Tally};
 use crate::sync::{AtomicWord, Relaxed, Release, Word};
 
@@ -18,7 +18,7 @@ impl<'a, E> Reader<'a, E> {
 
     /// What is on the ring at this moment: the start of a drain.
     #[inline]
-    pub(crate) fn freeze<P: Policy>(&mut self) -> Span {
+    pub(crate) fn freeze<P: Eviction>(&mut self) -> Span {
         let Core { state, .. } = self.core;
         let end = self.core.end::<P>();
         let mut head = state.head_of_consumer::<P>();
@@ -31,7 +31,7 @@ impl<'a, E> Reader<'a, E> {
 
     /// How many events are before the end of a span.
     #[inline]
-    pub(super) fn left<P: Policy>(&self, span: &Span) -> usize {
+    pub(super) fn left<P: Eviction>(&self, span: &Span) -> usize {
         if !P::EVICTS {
             return span.end.wrapping_sub(span.head) as usize;
         }
@@ -42,14 +42,14 @@ impl<'a, E> Reader<'a, E> {
 
     /// Ends a span after so many of its events, if it does not end before.
     #[inline]
-    pub(crate) fn shorten<P: Policy>(&self, span: &mut Span, most: usize) {
+    pub(crate) fn shorten<P: Eviction>(&self, span: &mut Span, most: usize) {
         let beyond = self.left::<P>(span).saturating_sub(most);
         span.end = span.end.wrapping_sub(beyond as Word);
     }
 
     /// The next event, in order.
     #[inline]
-    pub(crate) fn take<P: Policy>(&mut self, span: &mut Span) -> Option<E> {
+    pub(crate) fn take<P: Eviction>(&mut self, span: &mut Span) -> Option<E> {
         if P::EVICTS {
             return self.take_displaceable::<P>(span);
         }
@@ -69,7 +69,7 @@ impl<'a, E> Reader<'a, E> {
     ///
     /// `head` is the head of a ring that does not displace, and before the end of a span.
     #[inline(always)]
-    unsafe fn take_at<P: Policy>(&mut self, head: Word) -> E {
+    unsafe fn take_at<P: Eviction>(&mut self, head: Word) -> E {
         let Self { core } = self;
         let shape = core.shape();
         let cell = shape.cell::<P>(core.entry(head).load(Relaxed), head);
@@ -85,7 +85,7 @@ impl<'a, E> Reader<'a, E> {
 
     /// Hands as many events to `each`, or all there are. Returns how many that was.
     #[inline]
-    pub(crate) fn take_most<P: Policy>(
+    pub(crate) fn take_most<P: Eviction>(
         &mut self,
         span: &mut Span,
         most: usize,
@@ -114,7 +114,7 @@ impl<'a, E> Reader<'a, E> {
 
     /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
     #[inline]
-    pub(crate) fn show_most<P: Policy>(
+    pub(crate) fn show_most<P: Eviction>(
         &mut self,
         span: &mut Span,
         most: usize,
@@ -126,7 +126,7 @@ impl<'a, E> Reader<'a, E> {
 
     /// The next event where publishers may displace it.
     #[inline]
-    fn take_displaceable<P: Policy>(&mut self, span: &Span) -> Option<E> {
+    fn take_displaceable<P: Eviction>(&mut self, span: &Span) -> Option<E> {
         let Self { core } = self;
         let Core { state, .. } = *core;
         let shape = core.shape();
@@ -167,7 +167,7 @@ impl<'a, E> Reader<'a, E> {
 impl State {
     /// The head, for the consumer, who is the only one to move it.
     #[inline(always)]
-    pub(super) fn head_of_consumer<P: Policy>(&self) -> Word {
+    pub(super) fn head_of_consumer<P: Eviction>(&self) -> Word {
         let taken = self.taken.0.load(Relaxed);
         if P::EVICTS { taken.wrapping_add(self.skipped.load(Relaxed)) } else { taken }
     }

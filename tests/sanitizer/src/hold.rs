@@ -1,11 +1,11 @@
-//! Holds and listeners.
+//! Holds.
 //!
 //! What is done before a start, and before an unmasking, is plain memory that nothing else guards.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use tickbus::{Dispatch, Full, Hold, Listeners};
+use tickbus::{Full, Hold};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;
@@ -61,8 +61,7 @@ fn a_hold<const N: usize>(events: usize, is_live: bool) {
     assert!(hold.dropped_held() <= lost, "{} of {lost}", hold.dropped_held());
 }
 
-/// One sets up, publishes and starts; a reader that finds it started finds both, and so does one whose
-/// handlers are unmasked.
+/// One sets up, publishes and starts; a reader that finds it started finds both.
 fn a_start(events: usize) {
     let holds: Vec<Hold<Pair, 2>> = (0..events).map(|_| Hold::new()).collect();
     let notes = Notes::new(2, events);
@@ -95,51 +94,6 @@ fn a_start(events: usize) {
     together(&mut [&mut set_up, &mut consume]);
 }
 
-tickbus::events! {
-    enum Alarm {
-        #[subject = "alarm"]
-        Alarm,
-    }
-}
-
-/// What the handler looks at: the note of its table.
-struct Context<'a> {
-    notes: &'a Notes,
-    number: usize,
-}
-
-type Table<'a> = Listeners<Alarm, Context<'a>, { Alarm::KINDS }>;
-
-/// One prepares a table after the other and unmasks it, and two publishers call them.
-fn listeners(events: usize) {
-    fn check(context: &mut Context<'_>, _: &Alarm) {
-        context.notes.check(Pair::new(0, context.number));
-    }
-    let table = || {
-        let table: Table<'_> = Listeners::new(Dispatch::new().on("alarm", check));
-        table.set_masked(true);
-        table
-    };
-    let tables: Vec<Table<'_>> = (0..events).map(|_| table()).collect();
-    let notes = Notes::new(1, events);
-    let mut prepare = || {
-        for (number, table) in tables.iter().enumerate() {
-            notes.write(0, number);
-            table.set_masked(false);
-        }
-    };
-    let call = || {
-        for (number, table) in tables.iter().enumerate() {
-            let mut context = Context { notes: &notes, number };
-            while !table.call(&mut context, &Alarm::Alarm) {
-                thread::yield_now();
-            }
-        }
-    };
-    let (mut first, mut second) = (call, call);
-    together(&mut [&mut prepare, &mut first, &mut second]);
-}
-
 /// Returns how many cases there are.
 pub(crate) fn run(events: usize) -> usize {
     for is_live in [false, true] {
@@ -147,6 +101,5 @@ pub(crate) fn run(events: usize) -> usize {
         a_hold::<64>(events, is_live);
     }
     a_start(events.div_ceil(10));
-    listeners(events.div_ceil(10));
-    6
+    5
 }

@@ -6,9 +6,8 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use tickbus::{
-    Bus, Consumer, DropNewest, DropOldest, Full, Lane, Overrun, Producer, Queue, Reject, Stats,
-};
+use tickbus::bus::{Policy, Queue};
+use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Publisher, Reject, Stats};
 
 use crate::event::Pair;
 use crate::threads::{Job, together};
@@ -25,7 +24,7 @@ trait Sample: Send + Sized {
     fn read(&self) -> (usize, usize);
 
     /// Publishes up to `RUN` events. Returns how many found room.
-    fn publish<const N: usize, P: Overrun>(
+    fn publish<const N: usize, P: Policy>(
         bus: &Bus<Self, N, P>,
         publisher: usize,
         number: usize,
@@ -36,9 +35,9 @@ trait Sample: Send + Sized {
     }
 
     /// The same on a lane.
-    fn publish_alone(producer: &mut Producer<'_, Self>, number: usize, count: usize) -> usize {
+    fn publish_alone(publisher: &mut Publisher<'_, Self>, number: usize, count: usize) -> usize {
         assert_eq!(count, 1);
-        usize::from(producer.publish(Self::new(0, number)).is_ok())
+        usize::from(publisher.publish(Self::new(0, number)).is_ok())
     }
 }
 
@@ -61,7 +60,7 @@ impl Sample for Pair {
         Self::read(self)
     }
 
-    fn publish<const N: usize, P: Overrun>(
+    fn publish<const N: usize, P: Policy>(
         bus: &Bus<Self, N, P>,
         publisher: usize,
         number: usize,
@@ -73,10 +72,10 @@ impl Sample for Pair {
         }
     }
 
-    fn publish_alone(producer: &mut Producer<'_, Self>, number: usize, count: usize) -> usize {
+    fn publish_alone(publisher: &mut Publisher<'_, Self>, number: usize, count: usize) -> usize {
         match count {
-            1 => usize::from(producer.publish(Self::new(0, number)).is_ok()),
-            _ => taken(count, producer.publish_batch(&run_of_three(0, number)[..count])),
+            1 => usize::from(publisher.publish(Self::new(0, number)).is_ok()),
+            _ => taken(count, publisher.publish_batch(&run_of_three(0, number)[..count])),
         }
     }
 }
@@ -170,7 +169,7 @@ fn consume<'a, E: Sample + 'a, P: Queue>(
     seen: &Claimed,
     publishing: &AtomicUsize,
     hands_over: bool,
-    claim: impl Fn() -> Result<Consumer<'a, E, P>, tickbus::Claimed>,
+    claim: impl Fn() -> Result<Consumer<'a, E, P>, tickbus::error::Claimed>,
 ) {
     while publishing.load(Relaxed) > 0 {
         let Ok(mut consumer) = claim() else {
@@ -179,7 +178,7 @@ fn consume<'a, E: Sample + 'a, P: Queue>(
         };
         loop {
             seen.with(&mut consumer, Seen::take);
-            if consumer.backlog() == 0 {
+            if consumer.pending() == 0 {
                 thread::yield_now();
             }
             if hands_over || publishing.load(Relaxed) == 0 {
@@ -193,7 +192,7 @@ fn consume<'a, E: Sample + 'a, P: Queue>(
 /// `published` has how many each publisher had.
 fn finish<E: Sample, P: Queue>(
     seen: &Claimed,
-    consumer: Result<Consumer<'_, E, P>, tickbus::Claimed>,
+    consumer: Result<Consumer<'_, E, P>, tickbus::error::Claimed>,
     published: [usize; 2],
 ) -> usize {
     let mut consumer = consumer.expect("all consumers are given back");
@@ -242,7 +241,7 @@ fn publish_all(
 
 /// Two publishers; one consumer, or two threads that hand it to each other. `again`: what finds no room
 /// is published again.
-fn a_bus<E: Sample, const N: usize, P: Overrun>(events: usize, again: bool, hands_over: bool) {
+fn a_bus<E: Sample, const N: usize, P: Policy>(events: usize, again: bool, hands_over: bool) {
     let bus: Bus<E, N, P> = Bus::new();
     let seen = Claimed::new(!again);
     let publishing = AtomicUsize::new(2);
@@ -275,7 +274,7 @@ fn a_bus<E: Sample, const N: usize, P: Overrun>(events: usize, again: bool, hand
     assert!(bus.publish(E::new(0, events)).is_ok(), "there is room; dropped with the bus");
 }
 
-/// One producer; one consumer, or two threads that hand it to each other.
+/// One publisher; one consumer, or two threads that hand it to each other.
 fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     let lane: Lane<E, N> = Lane::new();
     let seen = Claimed::new(false);
@@ -283,9 +282,9 @@ fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     let mut left_out = 0;
 
     let mut publish = || {
-        let mut producer = lane.producer().expect("the only one");
+        let mut publisher = lane.publisher().expect("the only one");
         left_out = publish_all(2 * events, E::RUN, true, |number, count| {
-            E::publish_alone(&mut producer, number, count)
+            E::publish_alone(&mut publisher, number, count)
         });
         publishing.fetch_sub(1, Relaxed);
     };
@@ -301,11 +300,11 @@ fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     let stats = lane.stats();
     conserved(stats, handled, 2 * events);
     assert_eq!((stats.refused, stats.dropped()), (left_out, 0), "{stats:?}");
-    let mut producer = lane.producer().expect("it has been given back");
-    assert!(producer.publish(E::new(0, 0)).is_ok(), "there is room; dropped with the lane");
+    let mut publisher = lane.publisher().expect("it has been given back");
+    assert!(publisher.publish(E::new(0, 0)).is_ok(), "there is room; dropped with the lane");
 }
 
-/// Two threads that publish without a handle, or claim the producer for a few events: who meets the other comes
+/// Two threads that publish without a handle, or claim the publisher for a few events: who meets the other comes
 /// again. One consumer, or two threads that hand it to each other.
 fn a_lane_for_all<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     let lane: Lane<E, N> = Lane::new();
@@ -323,8 +322,8 @@ fn a_lane_for_all<E: Sample, const N: usize>(events: usize, hands_over: bool) {
                 return usize::from(lane.publish(event).is_ok());
             }
             loop {
-                if let Ok(mut producer) = lane.producer() {
-                    break usize::from(producer.publish(event).is_ok());
+                if let Ok(mut publisher) = lane.publisher() {
+                    break usize::from(publisher.publish(event).is_ok());
                 }
                 thread::yield_now();
             }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{hint, thread};
 
-use tickbus::{Feed, GatedTopic, Lagged, Latest, Publishers, Single, Subscriber, Topic, Watcher};
+use tickbus::topic::Publishers;
+use tickbus::{Feed, GatedTopic, Lagged, Latest, Single, Subscriber, Topic, Watcher};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;
@@ -43,7 +44,7 @@ fn a_topic<const N: usize>(events: usize) {
             read(&mut seen, &mut subscriber);
         }
         let stats = subscriber.stats();
-        assert_eq!((stats.read, stats.missed), (seen.read, seen.missed), "{stats:?}");
+        assert_eq!((stats.received, stats.missed), (seen.read, seen.missed), "{stats:?}");
         assert_eq!((stats.published, stats.pending), (2 * events, 0), "{stats:?}");
     };
     let (mut first, mut second) = (|| publish(0), || publish(1));

@@ -11,9 +11,8 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tickbus::{
-    Awaited, AwaitedSubscriber, AwaitedWatcher, Bus, GatedTopic, Lagged, Latest, Topic, Waiters,
-};
+use tickbus::wait::{Awaited, AwaitedSubscriber, AwaitedWatcher};
+use tickbus::{Bus, GatedTopic, Lagged, Latest, Topic, Waiters};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;

@@ -2,7 +2,7 @@
 //~ E0080
 //~ there must be room to put off at least one event
 
-use tickbus::Deferred;
+use tickbus::defer::Deferred;
 
 static DEFERRED: Deferred<u8, 0> = Deferred::new();
 

@@ -2,11 +2,12 @@
 //~ E0277
 //~ the trait bound `DropRandom:
 
-use tickbus::{Bus, Overrun};
+use tickbus::Bus;
+use tickbus::bus::Policy;
 
 struct DropRandom;
 
-impl Overrun for DropRandom {}
+impl Policy for DropRandom {}
 
 static BUS: Bus<u8, 2, DropRandom> = Bus::new();
 

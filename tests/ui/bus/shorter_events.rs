@@ -2,10 +2,10 @@
 //~ lifetime may not live long enough
 //~ because of the type `Bus<
 //~ because of the type `Lane<
-//~ because of the type `Producer<
+//~ because of the type `tickbus::Publisher<
 //~ because of the type `Hold<
 
-use tickbus::{Bus, Hold, Lane, Producer};
+use tickbus::{Bus, Hold, Lane, Publisher};
 
 type Forever = &'static str;
 
@@ -17,8 +17,8 @@ fn lane<'s>(lane: &'s Lane<Forever, 2>) -> &'s Lane<&'s str, 2> {
     lane
 }
 
-fn producer<'s>(producer: Producer<'s, Forever>) -> Producer<'s, &'s str> {
-    producer
+fn publisher<'s>(publisher: Publisher<'s, Forever>) -> Publisher<'s, &'s str> {
+    publisher
 }
 
 fn hold<'s>(hold: &'s Hold<Forever, 2>) -> &'s Hold<&'s str, 2> {
@@ -26,5 +26,5 @@ fn hold<'s>(hold: &'s Hold<Forever, 2>) -> &'s Hold<&'s str, 2> {
 }
 
 fn main() {
-    let _ = (bus, lane, producer, hold);
+    let _ = (bus, lane, publisher, hold);
 }

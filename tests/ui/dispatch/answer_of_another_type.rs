@@ -2,7 +2,8 @@
 //~ E0308
 //~ mismatched types
 
-use tickbus::{Dispatch, Flow};
+use tickbus::Dispatch;
+use tickbus::bus::Flow;
 
 tickbus::events! {
     enum Input {

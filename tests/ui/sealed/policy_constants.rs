@@ -2,9 +2,9 @@
 //~ E0624
 //~ associated constant `EVICTS` is private
 
-use tickbus::Overrun;
+use tickbus::bus::Policy;
 
-fn evicts<P: Overrun>() -> bool {
+fn evicts<P: Policy>() -> bool {
     P::EVICTS
 }
 

@@ -2,12 +2,12 @@
 //~ E0576
 //~ cannot find associated type `Ring`
 
-use tickbus::Publishers;
+use tickbus::topic::Publishers;
 
 fn size<P: Publishers>() -> usize {
     size_of::<&<P as Publishers>::Ring<u8>>()
 }
 
 fn main() {
-    size::<tickbus::Many>();
+    size::<tickbus::topic::Many>();
 }

@@ -2,7 +2,7 @@
 //~ E0576
 //~ cannot find associated type `Reader`
 
-use tickbus::Queue;
+use tickbus::bus::Queue;
 
 fn size<P: Queue>() -> usize {
     size_of::<&<P as Queue>::Reader<u8>>()

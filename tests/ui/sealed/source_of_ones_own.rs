@@ -1,6 +1,6 @@
 //! A source is a bus or a consumer of the crate.
 //~ E0277
-//~ the trait bound `Mine: tickbus::bus::consumer::Take` is not satisfied
+//~ the trait bound `Mine: bus::consumer::Take` is not satisfied
 
 struct Mine;
 

@@ -2,7 +2,7 @@
 //~ E0624
 //~ method `settle` is private
 
-use tickbus::Verdict;
+use tickbus::bus::Verdict;
 
 fn settle<R: Verdict>(answer: R) {
     answer.settle();

@@ -1,6 +1,6 @@
 //! There is one publisher, so there is no second by cloning it.
 //~ E0599
-//~ no method named `clone` found for struct `Publisher
+//~ no method named `clone` found for struct `tickbus::topic::Publisher
 
 use tickbus::Feed;
 

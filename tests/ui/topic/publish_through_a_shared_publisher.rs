@@ -2,7 +2,8 @@
 //~ E0596
 //~ cannot borrow `*publisher` as mutable, as it is behind a `&` reference
 
-use tickbus::{Feed, Publisher};
+use tickbus::Feed;
+use tickbus::topic::Publisher;
 
 static FEED: Feed<u8, 2> = Feed::new();
 

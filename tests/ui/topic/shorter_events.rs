@@ -2,10 +2,11 @@
 //~ lifetime may not live long enough
 //~ because of the type `Topic<
 //~ because of the type `GatedTopic<
-//~ because of the type `Publisher<
+//~ because of the type `tickbus::topic::Publisher<
 //~ because of the type `Latest<
 
-use tickbus::{GatedTopic, Latest, Publisher, Topic};
+use tickbus::topic::Publisher;
+use tickbus::{GatedTopic, Latest, Topic};
 
 type Forever = &'static str;
 

@@ -4,7 +4,8 @@
 
 use std::rc::Rc;
 
-use tickbus::{Awaited, Bus};
+use tickbus::Bus;
+use tickbus::wait::Awaited;
 
 fn spawn(task: impl Future + Send) {
     drop(task);

@@ -2,7 +2,8 @@
 //~ at least one place
 //~ E0080
 
-use tickbus::{Awaited, Bus};
+use tickbus::Bus;
+use tickbus::wait::Awaited;
 
 fn main() {
     let bus: Awaited<Bus<u8, 2>, 0> = Awaited::new(Bus::new());

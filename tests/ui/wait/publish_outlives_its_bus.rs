@@ -2,7 +2,8 @@
 //~ E0597
 //~ `bus` does not live long enough
 
-use tickbus::{Awaited, Bus};
+use tickbus::Bus;
+use tickbus::wait::Awaited;
 
 fn main() {
     let publish = {

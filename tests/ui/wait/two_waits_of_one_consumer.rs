@@ -2,7 +2,8 @@
 //~ E0499
 //~ cannot borrow `events` as mutable more than once at a time
 
-use tickbus::{Awaited, Bus};
+use tickbus::Bus;
+use tickbus::wait::Awaited;
 
 static BUS: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
 

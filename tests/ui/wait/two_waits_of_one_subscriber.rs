@@ -2,7 +2,8 @@
 //~ E0499
 //~ cannot borrow `subscriber` as mutable more than once at a time
 
-use tickbus::{Awaited, Topic};
+use tickbus::Topic;
+use tickbus::wait::Awaited;
 
 static TOPIC: Awaited<Topic<u8, 2>, 2> = Awaited::new(Topic::new());
 

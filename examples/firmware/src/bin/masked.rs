@@ -18,9 +18,11 @@ use core::task::{Context, Waker};
 use critical_section::Mutex;
 use heapless::Deque;
 use semihosting::println;
+use tickbus::topic::Publisher;
+use tickbus::wait::{Awaited, AwaitedConsumer};
 use tickbus::{
-    Awaited, AwaitedConsumer, Budget, Bus, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged,
-    Lane, Latest, Publisher, Subscriber, Topic, Watcher,
+    Budget, Bus, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged, Lane, Latest, Subscriber,
+    Topic, Watcher,
 };
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
@@ -195,10 +197,10 @@ macro_rules! operations {
             fn fill() {
                 empty();
                 for _ in 0..SLOTS {
-                    let mut producer = LANE.get().producer().expect("nobody else publishes");
+                    let mut publisher = LANE.get().publisher().expect("nobody else publishes");
                     assert!(REJECTING.get().publish(EVENT).is_ok(), "no room in an empty bus");
                     assert!(DISPLACING.get().publish(EVENT).is_ok(), "no room in an empty bus");
-                    assert!(producer.publish(EVENT).is_ok(), "no room in an empty lane");
+                    assert!(publisher.publish(EVENT).is_ok(), "no room in an empty lane");
                     critical_section::with(|cs| {
                         assert!(DEQUE.borrow_ref_mut(cs).push_back(EVENT).is_ok(), "no room");
                     });
@@ -239,8 +241,8 @@ macro_rules! operations {
                     );
                 }),
                 bus("Lane: publish, drain", empty, || {
-                    let mut producer = LANE.get().producer().expect("nobody else publishes");
-                    assert!(producer.publish(EVENT).is_ok());
+                    let mut publisher = LANE.get().publisher().expect("nobody else publishes");
+                    assert!(publisher.publish(EVENT).is_ok());
                     let mut consumer = LANE.get().consumer().expect("nobody else consumes");
                     assert_eq!(consumer.drain().count(), 1);
                 }),

@@ -13,7 +13,8 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
 use embassy_executor::Spawner;
 use semihosting::{println, process};
-use tickbus::{Awaited, Budget, Bus, Dispatch};
+use tickbus::wait::Awaited;
+use tickbus::{Budget, Bus, Dispatch};
 
 tickbus::events! {
     #[derive(Clone, Copy)]

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tickbus::{GlobPattern, Pattern, PrefixPattern, Subject, SubjectBus};
+use tickbus::subject::{GlobPattern, PrefixPattern};
+use tickbus::{Pattern, Subject, SubjectBus};
 use tickbus_fuzz::{is_pattern, is_subject, matches, matches_glob, matches_prefix};
 
 fuzz_target!(|text: &str| {

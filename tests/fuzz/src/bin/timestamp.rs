@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tickbus::Timestamp;
+use tickbus::envelope::Timestamp;
 
 /// The years 0000 to 9999.
 const FIRST: &str = "0000-01-01T00:00:00Z";

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tickbus::{Envelope, TraceParent};
+use tickbus::Envelope;
+use tickbus::envelope::TraceParent;
 
 /// The grammar, piece by piece.
 fn is_trace_parent(text: &str) -> bool {

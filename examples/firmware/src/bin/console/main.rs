@@ -373,7 +373,7 @@ fn run(mut events: Consumer<'_, Event>) {
         resume_receiver();
         // What was left by the budget or published by the flood is there already.
         if report.left == 0 {
-            board::sleep_unless(|| events.backlog() > 0);
+            board::sleep_unless(|| events.pending() > 0);
         }
     }
 }

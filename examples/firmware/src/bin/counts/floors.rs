@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::event::Event;
 use crate::queue::{Queue, SLOTS};
 
-/// A ring for one producer and one consumer: two positions that only grow.
+/// A ring for one publisher and one consumer: two positions that only grow.
 struct Ring {
     written: AtomicUsize,
     read: AtomicUsize,
@@ -36,7 +36,7 @@ impl Ring {
         if written.wrapping_sub(self.read.load(Ordering::Acquire)) == SLOTS {
             return false;
         }
-        // SAFETY: the slot is empty, and this is the only producer.
+        // SAFETY: the slot is empty, and this is the only publisher.
         unsafe { self.slot(written).write(MaybeUninit::new(event)) };
         self.written.store(written.wrapping_add(1), Ordering::Release);
         true
@@ -72,16 +72,16 @@ impl Ring {
 static SINGLE: Ring = Ring::new();
 static GUARDED: Ring = Ring::new();
 
-pub struct SingleProducer(());
+pub struct SinglePublisher(());
 
-impl SingleProducer {
+impl SinglePublisher {
     pub fn open() -> Self {
         Self(())
     }
 }
 
-impl Queue for SingleProducer {
-    const NAME: &str = "floor: ring for one producer";
+impl Queue for SinglePublisher {
+    const NAME: &str = "floor: ring for one publisher";
 
     #[inline(always)]
     fn publish(&mut self, event: Event) -> bool {

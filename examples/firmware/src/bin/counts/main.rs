@@ -151,9 +151,9 @@ fn main() -> ! {
     measure(tickbus_queues::Rejecting::open());
     measure(tickbus_queues::NobodyWaits::open());
     measure(tickbus_queues::Displacing::open());
-    measure(tickbus_queues::SingleProducer::open());
+    measure(tickbus_queues::SinglePublisher::open());
     measure(tickbus_queues::Exclusive::open());
-    measure(floors::SingleProducer::open());
+    measure(floors::SinglePublisher::open());
     measure(floors::Guarded::open());
     measure(peers::Spsc::open());
     measure(peers::DequeGuarded::open());

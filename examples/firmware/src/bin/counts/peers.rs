@@ -16,8 +16,8 @@ pub struct Spsc(spsc::Producer<'static, Event>, spsc::Consumer<'static, Event>);
 impl Spsc {
     pub fn open() -> Self {
         let queue = cortex_m::singleton!(: spsc::Queue<Event, SLOTS> = spsc::Queue::new());
-        let (producer, consumer) = queue.expect("opened once").split();
-        Self(producer, consumer)
+        let (publisher, consumer) = queue.expect("opened once").split();
+        Self(publisher, consumer)
     }
 }
 
@@ -71,7 +71,7 @@ impl Queue for DequeGuarded {
     }
 }
 
-#[expect(deprecated, reason = "it is what firmware with several producers has used")]
+#[expect(deprecated, reason = "it is what firmware with several publishers has used")]
 static MPMC: heapless::mpmc::Queue<Event, SLOTS> = heapless::mpmc::Queue::new();
 
 pub struct Mpmc(());

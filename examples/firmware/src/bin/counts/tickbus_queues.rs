@@ -1,8 +1,7 @@
 //! The bus, its policies and its exclusive side.
 
-use tickbus::{
-    Awaited, AwaitedConsumer, Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Producer, Single,
-};
+use tickbus::wait::{Awaited, AwaitedConsumer};
+use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Single};
 
 use crate::event::{Context, Event, add, subtract};
 use crate::queue::{Queue, SLOTS};
@@ -113,15 +112,15 @@ impl Queue for Displacing {
     }
 }
 
-pub struct SingleProducer(Producer<'static, Event>, Consumer<'static, Event, Single>);
+pub struct SinglePublisher(Publisher<'static, Event>, Consumer<'static, Event, Single>);
 
-impl SingleProducer {
+impl SinglePublisher {
     pub fn open() -> Self {
-        Self(LANE.producer().expect("opened once"), LANE.consumer().expect("opened once"))
+        Self(LANE.publisher().expect("opened once"), LANE.consumer().expect("opened once"))
     }
 }
 
-impl Queue for SingleProducer {
+impl Queue for SinglePublisher {
     const NAME: &str = "tickbus Lane";
 
     #[inline(always)]

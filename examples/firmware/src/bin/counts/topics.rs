@@ -17,9 +17,8 @@ use embassy_sync::pubsub::{ImmediatePublisher, PubSubChannel, Subscriber as PubS
 use embassy_sync::watch::{Receiver, Sender, Watch};
 use heapless::spsc;
 use semihosting::println;
-use tickbus::{
-    Dispatch, Feed, GatedTopic, Latest, Listeners, Publisher, Single, Subscriber, Topic, Watcher,
-};
+use tickbus::topic::Publisher;
+use tickbus::{Dispatch, Feed, GatedTopic, Latest, Single, Subscriber, Topic, Watcher};
 use tickbus_firmware::clock;
 
 use crate::event::{Context, Event, add};
@@ -199,8 +198,8 @@ macro_rules! queues {
 impl<const S: usize> FanOut for Queues<S> {
     #[inline(always)]
     fn publish(&mut self, event: Event) {
-        for (producer, _) in &mut self.0 {
-            let _ = producer.enqueue(event);
+        for (publisher, _) in &mut self.0 {
+            let _ = publisher.enqueue(event);
         }
     }
 
@@ -278,17 +277,17 @@ fn newest<L: Newest>(name: &str, newest: L) {
     println!("{name:<38} {count:>7}");
 }
 
-// ---- Listeners ---------------------------------------------------------------------------------
+// ---- Calls of a table ---------------------------------------------------------------------------------
 
-type Table<const H: usize> = Listeners<Event, Context, { Event::KINDS }, (), H>;
+type Table<const H: usize> = Dispatch<Event, Context, { Event::KINDS }, (), H>;
 
-static LISTENERS: (Table<1>, Table<4>, Table<8>) = {
+static TABLES: (Table<1>, Table<4>, Table<8>) = {
     const KIND: &str = "count.first";
     let one = Dispatch::new().on(KIND, add);
     let four = Dispatch::new().on(KIND, add).on(KIND, add).on(KIND, add).on(KIND, add);
     let eight = Dispatch::new().on(KIND, add).on(KIND, add).on(KIND, add).on(KIND, add);
     let eight = eight.on(KIND, add).on(KIND, add).on(KIND, add).on(KIND, add);
-    (Listeners::new(one), Listeners::new(four), Listeners::new(eight))
+    (one, four, eight)
 };
 
 /// What somebody would write by hand.
@@ -299,7 +298,7 @@ struct Calls {
     context: Context,
 }
 
-fn listeners() {
+fn calls() {
     let mut calls = Calls { event: Event::First(7), context: Context { sum: 0 } };
     let calls = &mut calls;
     let (overhead, ()) = clock::count(|_, ()| {}, calls, ());
@@ -309,10 +308,10 @@ fn listeners() {
         assert_eq!(calls.context.sum, 7 * called);
         count
     };
-    let one = count(|calls, ()| _ = LISTENERS.0.call(&mut calls.context, &calls.event), 1);
-    let four = count(|calls, ()| _ = LISTENERS.1.call(&mut calls.context, &calls.event), 4);
-    let eight = count(|calls, ()| _ = LISTENERS.2.call(&mut calls.context, &calls.event), 8);
-    println!("{:<38} {one:>16} {four:>5} {eight:>5}", "tickbus Listeners");
+    let one = count(|calls, ()| _ = TABLES.0.call(&mut calls.context, &calls.event), 1);
+    let four = count(|calls, ()| _ = TABLES.1.call(&mut calls.context, &calls.event), 4);
+    let eight = count(|calls, ()| _ = TABLES.2.call(&mut calls.context, &calls.event), 8);
+    println!("{:<38} {one:>16} {four:>5} {eight:>5}", "tickbus Dispatch::call");
     fn call<const COUNT: usize>(calls: &mut Calls, (): ()) {
         let functions = core::hint::black_box(&FUNCTIONS[..COUNT]);
         functions.iter().for_each(|function| function(&mut calls.context, &calls.event));
@@ -353,5 +352,5 @@ pub fn print() {
     newest("embassy Watch", Watched(WATCH.sender(), receiver));
     println!();
     println!("{:<38} {:>16} {:>5} {:>5}", "handlers at publish", "called: 1", "4", "8");
-    listeners();
+    calls();
 }

@@ -1,16 +1,16 @@
-//! Holds and listeners, each operation interrupted by another after every instruction.
+//! Holds, each operation interrupted by another after every instruction.
 //!
 //! Each case has the exact set of outcomes that it must have: no point may show another one, and each must
 //! be shown by some point.
 
 use core::cell::RefCell;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
 use heapless::Vec;
 use semihosting::println;
-use tickbus::{Delivery, Dispatch, Hold, Listeners};
+use tickbus::Hold;
+use tickbus::hold::Delivery;
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
 
@@ -314,87 +314,6 @@ pub fn must_pass() -> u32 {
             failures += 1;
         }
         println!("{:<28} {:<40} {points:>7} points", "Hold<_, 4>", case.name);
-    }
-    failures + listeners_must_pass()
-}
-
-// ---- Listeners ---------------------------------------------------------------------------------
-
-tickbus::events! {
-    /// What the handlers are called for.
-    pub enum Alarm {
-        #[subject = "alarm"]
-        Alarm,
-    }
-}
-
-static LISTENERS: Listeners<Alarm, u32, { Alarm::KINDS }> =
-    Listeners::new(Dispatch::new().on("alarm", |found, _| {
-        *found = PREPARED.load(Ordering::Relaxed);
-        CALLS.store(CALLS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }));
-
-/// What is prepared for the handler before it is unmasked.
-static PREPARED: AtomicU32 = AtomicU32::new(0);
-static CALLS: AtomicU32 = AtomicU32::new(0);
-/// What the call said, and what the handler found.
-static SAID: AtomicU32 = AtomicU32::new(MASKED);
-const MASKED: u32 = 0;
-const CALLED: u32 = 1;
-const CALLED_TOO_EARLY: u32 = 2;
-
-fn call() {
-    let mut found = 0;
-    let said = match (LISTENERS.call(&mut found, &Alarm::Alarm), found) {
-        (false, _) => MASKED,
-        (true, 1) => CALLED,
-        (true, _) => CALLED_TOO_EARLY,
-    };
-    SAID.store(said, Ordering::Relaxed);
-}
-
-fn mask() {
-    LISTENERS.set_masked(true);
-}
-
-fn prepare_and_unmask() {
-    PREPARED.store(1, Ordering::Relaxed);
-    LISTENERS.set_masked(false);
-}
-
-fn listeners_must_pass() -> u32 {
-    let mut failures = 0;
-    for (name, is_masked, main, systick) in [
-        ("call / mask", false, call as fn(), mask as fn()),
-        ("call / unmask", true, call, prepare_and_unmask),
-        ("mask / call", false, mask, call),
-        ("unmask / call", true, prepare_and_unmask, call),
-    ] {
-        let (mut points, mut reached) = (0, 0_u32);
-        for k in 1.. {
-            LISTENERS.set_masked(is_masked);
-            PREPARED.store(u32::from(!is_masked), Ordering::Relaxed);
-            CALLS.store(0, Ordering::Relaxed);
-            let (landing, _) = interrupt::run(Levels { main, pendsv: None, systick }, k, 1);
-            if landing == Landing::After {
-                break;
-            }
-            points += 1;
-            let said = SAID.load(Ordering::Relaxed);
-            reached |= 1 << said;
-            let is_right = said != CALLED_TOO_EARLY
-                && CALLS.load(Ordering::Relaxed) == u32::from(said == CALLED)
-                && LISTENERS.is_masked() != is_masked;
-            if !is_right {
-                println!("{name}: said {said}, at instruction {k}, {landing:?}");
-                failures += 1;
-            }
-        }
-        if reached != 1 << MASKED | 1 << CALLED {
-            println!("{name}: only the outcomes {reached:#b} were seen");
-            failures += 1;
-        }
-        println!("{:<28} {name:<40} {points:>7} points", "Listeners");
     }
     failures
 }

@@ -5,7 +5,7 @@
 //! number of steps, however many events have passed.
 //!
 //! What has no room in the flash beside `sweep` is here too: the statistics, read in an interrupt; holds and
-//! listeners; waits.
+//! waits.
 #![no_std]
 #![no_main]
 

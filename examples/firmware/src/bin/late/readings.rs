@@ -112,7 +112,7 @@ pub fn sweep() -> u32 {
         (subject!(Bus<Event, N, DropNewest>, Bus::new(), bus => bus), false),
         (subject!(Bus<Event, N, DropOldest>, Bus::new(), bus => bus), true),
         (
-            subject!(Lane<Event, N>, Lane::new(), lane => lane.producer().expect("it is free")),
+            subject!(Lane<Event, N>, Lane::new(), lane => lane.publisher().expect("it is free")),
             false,
         ),
     ];

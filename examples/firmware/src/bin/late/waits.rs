@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use semihosting::println;
-use tickbus::{Awaited, Bus, Full, Waiters};
+use tickbus::wait::Awaited;
+use tickbus::{Bus, Full, Waiters};
 use tickbus_firmware::interrupt::{self, Landing, Levels};
 use tickbus_firmware::renewable::Renewable;
 

@@ -1,22 +1,22 @@
-//! Size report: the lane, for one producer, drained by hand through a table by hand.
+//! Size report: the lane, for one publisher, drained by hand through a table by hand.
 #![no_std]
 #![no_main]
 
 mod parts;
 
 use parts::{Context, Event, HANDLERS, SLOTS};
-use tickbus::{Event as _, Lane, Producer};
+use tickbus::{Event as _, Lane, Publisher};
 
 static LANE: Lane<Event, SLOTS> = Lane::new();
 
 #[cortex_m_rt::exception]
 fn SysTick() {
-    static mut PRODUCER: Option<Producer<'static, Event>> = None;
+    static mut PRODUCER: Option<Publisher<'static, Event>> = None;
     if PRODUCER.is_none() {
-        *PRODUCER = LANE.producer().ok();
+        *PRODUCER = LANE.publisher().ok();
     }
-    if let Some(producer) = PRODUCER {
-        let _ = producer.publish(parts::read_input());
+    if let Some(publisher) = PRODUCER {
+        let _ = publisher.publish(parts::read_input());
     }
 }
 

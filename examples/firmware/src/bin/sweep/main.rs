@@ -353,10 +353,10 @@ fn sweep_all<S: Subject>(depth: Depth, is_told: bool) -> Tries {
     let mut run = |case: Case| {
         let operations = [Some(case.main), case.pendsv, Some(case.systick)];
         let operations = operations.iter().flatten();
-        let producers = operations.clone().filter(|operation| operation.publishes()).count();
-        let consumers = operations.clone().count() - producers;
+        let publishers = operations.clone().filter(|operation| operation.publishes()).count();
+        let consumers = operations.clone().count() - publishers;
         let is_of = operations.clone().all(|operation| operation.is_of::<S>());
-        if !is_of || consumers > 1 || (S::SINGLE_PRODUCER && producers > 1) {
+        if !is_of || consumers > 1 || (S::SINGLE_PRODUCER && publishers > 1) {
             return;
         }
         let tries = sweep::<S>(case, is_told);

@@ -6,7 +6,7 @@
 
 /// What happens to an event that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Overrun {
+pub enum Policy {
     Reject,
     DropNewest,
     DropOldest,
@@ -78,7 +78,7 @@ struct Model {
 #[derive(Clone, Copy)]
 pub struct Rules {
     pub capacity: usize,
-    pub overrun: Overrun,
+    pub overrun: Policy,
     /// A drain ends where the bus ended when it began; without, it goes on while there are events.
     pub ends_are_frozen: bool,
 }
@@ -92,7 +92,7 @@ impl Model {
         match step {
             Step::Published(event) => {
                 if is_full {
-                    if rules.overrun != Overrun::DropOldest || self.head == self.tail {
+                    if rules.overrun != Policy::DropOldest || self.head == self.tail {
                         return false;
                     }
                     self.head += 1;
@@ -104,10 +104,10 @@ impl Model {
             }
             Step::Refused(_) => {
                 match rules.overrun {
-                    Overrun::Reject => self.counts.refused += 1,
-                    Overrun::DropNewest => self.counts.dropped += 1,
+                    Policy::Reject => self.counts.refused += 1,
+                    Policy::DropNewest => self.counts.dropped += 1,
                     // Only when each slot belongs to somebody who was stopped halfway.
-                    Overrun::DropOldest => {
+                    Policy::DropOldest => {
                         self.counts.dropped += 1;
                         return under_way >= rules.capacity;
                     }

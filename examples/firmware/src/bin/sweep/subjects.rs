@@ -9,13 +9,13 @@ use heapless::Deque;
 use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Lane, Reject};
 use tickbus_firmware::renewable::Renewable;
 
-use crate::model::Overrun;
+use crate::model::Policy;
 
 /// An object of the sweep. There is one of each, and every context reaches it.
 pub trait Subject {
     const NAME: &str;
     const CAPACITY: usize;
-    const OVERRUN: Overrun = Overrun::Reject;
+    const OVERRUN: Policy = Policy::Reject;
     /// A drain takes what was pending when it began, and no more.
     const ENDS_ARE_FROZEN: bool = true;
     /// Only one context publishes, and never while another does.
@@ -82,7 +82,7 @@ macro_rules! bus_subject {
             impl Subject for $subject {
                 const NAME: &str = $name;
                 const CAPACITY: usize = $capacity;
-                const OVERRUN: Overrun = Overrun::$policy;
+                const OVERRUN: Policy = Policy::$policy;
 
                 fn rebuild() {
                     // SAFETY: the sweep rebuilds between two points, with its clock stopped.
@@ -144,13 +144,13 @@ macro_rules! lane_subject {
                 }
 
                 fn publish(event: u32) -> bool {
-                    let mut producer = LANE.get().producer().expect("one context publishes");
-                    producer.publish(Event::new(event)).is_ok()
+                    let mut publisher = LANE.get().publisher().expect("one context publishes");
+                    publisher.publish(Event::new(event)).is_ok()
                 }
 
                 fn publish_batch(events: &[u32; 2]) -> usize {
-                    let mut producer = LANE.get().producer().expect("one context publishes");
-                    match producer.publish_batch(&events.map(Event::new)) {
+                    let mut publisher = LANE.get().publisher().expect("one context publishes");
+                    match publisher.publish_batch(&events.map(Event::new)) {
                         Ok(()) => events.len(),
                         Err(full) => events.len() - full.0.len(),
                     }
@@ -284,14 +284,14 @@ impl Subject for Unprotected {
     }
 }
 
-/// Must fail: a ring that is right for one producer, used by two.
+/// Must fail: a ring that is right for one publisher, used by two.
 pub struct TwoProducers;
 
 static READ: AtomicU32 = AtomicU32::new(0);
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
 
 impl Subject for TwoProducers {
-    const NAME: &str = "broken: two producers on a ring for one";
+    const NAME: &str = "broken: two publishers on a ring for one";
     const CAPACITY: usize = 4;
     const ENDS_ARE_FROZEN: bool = false;
     const HAS_BATCH: bool = false;

@@ -5,9 +5,8 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
-use tickbus::{
-    Feed, GatedTopic, Lagged, Latest, Publishers, Selective, Single, Subscriber, Topic, Watcher,
-};
+use tickbus::topic::{Publishers, Selective};
+use tickbus::{Feed, GatedTopic, Lagged, Latest, Single, Subscriber, Topic, Watcher};
 use tickbus_firmware::renewable::Renewable;
 
 use super::model::{MARGIN, Promise, READERS, Rules, Step};
@@ -113,7 +112,7 @@ fn read_runs<P: Publishers>(reader: &mut Subscriber<'static, Event, P>, mut saw:
 
 fn is_conserved<P: Publishers>(reader: &Subscriber<'static, Event, P>) -> bool {
     let stats = reader.stats();
-    stats.pending == 0 && reader.backlog() == 0 && stats.published == stats.read + stats.missed
+    stats.pending == 0 && reader.pending() == 0 && stats.published == stats.received + stats.missed
 }
 
 macro_rules! topic_subject {
@@ -266,7 +265,7 @@ impl Gatable for MaskedReader {
 
     fn is_conserved(&self) -> bool {
         let stats = self.stats();
-        let known = stats.read + stats.missed + stats.skipped;
+        let known = stats.received + stats.missed + stats.skipped;
         stats.pending == 0 && stats.published == known
     }
 

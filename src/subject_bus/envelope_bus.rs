@@ -12,7 +12,7 @@ use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 
-/// A publish by an [`EventBus`] that is awaited.
+/// A publish by an [`EnvelopeBus`] that is awaited.
 pub type PublishFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send + 'a>>;
 
@@ -22,22 +22,23 @@ pub type PublishFuture<'a> =
 /// # Examples
 ///
 /// ```
-/// use tickbus::{Envelope, EventBus, NoopBus, SubjectBus, SubscriptionOptions};
+/// use tickbus::{Envelope, SubjectBus};
+/// use tickbus::subject_bus::{EnvelopeBus, NoopBus, SubscriptionOptions};
 ///
-/// fn start(bus: &dyn EventBus) -> Result<(), Box<dyn core::error::Error>> {
+/// fn start(bus: &dyn EnvelopeBus) -> Result<(), Box<dyn core::error::Error>> {
 ///     bus.publish(Envelope::new("game.started")?.into())?;
 ///     Ok(())
 /// }
 ///
 /// let bus = SubjectBus::new();
 /// let pattern = "game.>".try_into()?;
-/// let seen = EventBus::subscribe(&bus, pattern, SubscriptionOptions::new())?;
+/// let seen = EnvelopeBus::subscribe(&bus, pattern, SubscriptionOptions::new())?;
 /// start(&bus)?;
 /// start(&NoopBus)?;
 /// assert_eq!(seen.drain().count(), 1);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-pub trait EventBus: Send + Sync {
+pub trait EnvelopeBus: Send + Sync {
     /// Delivers `envelope` to all subscriptions that match, and waits as long as `wait` says for those
     /// that want it.
     ///
@@ -97,7 +98,7 @@ pub trait EventBus: Send + Sync {
     fn is_closed(&self) -> bool;
 }
 
-impl EventBus for SubjectBus {
+impl EnvelopeBus for SubjectBus {
     fn publish_wait(
         &self,
         envelope: Arc<Envelope>,
@@ -133,7 +134,7 @@ impl EventBus for SubjectBus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoopBus;
 
-impl EventBus for NoopBus {
+impl EnvelopeBus for NoopBus {
     fn publish_wait(&self, _: Arc<Envelope>, _: Wait<'_>) -> Result<Published, PublishError> {
         Ok(Published::default())
     }

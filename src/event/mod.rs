@@ -243,21 +243,21 @@ macro_rules! events {
 
         impl $name {
             /// The number of kinds, as in `tickbus::Event`.
-            pub const KINDS: $crate::__private::core::primitive::usize =
-                <Self as $crate::Event>::KINDS;
+            pub const KINDS: $crate::event::__private::core::primitive::usize =
+                <Self as $crate::event::Event>::KINDS;
 
             /// The subject of each kind, as in `tickbus::Event`; the index is the kind.
-            pub const SUBJECTS: &'static [&'static $crate::__private::core::primitive::str] =
-                <Self as $crate::Event>::SUBJECTS;
+            pub const SUBJECTS: &'static [&'static $crate::event::__private::core::primitive::str] =
+                <Self as $crate::event::Event>::SUBJECTS;
         }
 
-        impl $crate::Event for $name {
-            const SUBJECTS: &'static [&'static $crate::__private::core::primitive::str] = &[
+        impl $crate::event::Event for $name {
+            const SUBJECTS: &'static [&'static $crate::event::__private::core::primitive::str] = &[
                 $($($subject)*)*
             ];
 
             #[inline]
-            fn kind(&self) -> $crate::__private::core::primitive::usize {
+            fn kind(&self) -> $crate::event::__private::core::primitive::usize {
                 enum Kind {
                     $($($kind)*)*
                 }
@@ -267,8 +267,8 @@ macro_rules! events {
             }
         }
 
-        const _: &$crate::__private::Index<{ <$name as $crate::Event>::KINDS }> =
-            &$crate::__private::Index::new(<$name as $crate::Event>::SUBJECTS);
+        const _: &$crate::event::__private::Index<{ <$name as $crate::event::Event>::KINDS }> =
+            &$crate::event::__private::Index::new(<$name as $crate::event::Event>::SUBJECTS);
     };
     (@take $name:ident $head:tt $done:tt
         $v00:tt $v01:tt $v02:tt $v03:tt $v04:tt $v05:tt $v06:tt $v07:tt $v08:tt $v09:tt $v10:tt
@@ -368,7 +368,7 @@ macro_rules! events {
                                 #[cfg_attr(any(), deprecated $($deprecated)*)]
                             )?
                         )*
-                        Self::$variant { .. } => Kind::$variant as $crate::__private::core::primitive::usize,
+                        Self::$variant { .. } => Kind::$variant as $crate::event::__private::core::primitive::usize,
                     )*}
                 }
             ]
@@ -488,11 +488,11 @@ macro_rules! events {
         [$sorted:tt [[subject $($other:tt)*] $($attribute:tt)*] { $variant:ident $($shape:tt)* } $($todo:tt)*]
         $($rest:tt)*
     ) => {
-        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+        $crate::event::__private::core::compile_error!($crate::event::__private::core::concat!(
             "the subject of the variant `",
-            $crate::__private::core::stringify!($name),
+            $crate::event::__private::core::stringify!($name),
             "::",
-            $crate::__private::core::stringify!($variant),
+            $crate::event::__private::core::stringify!($variant),
             "` is not a string: write `#[subject = \"a.subject\"]`"
         ));
     };
@@ -511,20 +511,20 @@ macro_rules! events {
         $subject
     };
     (@subject $name:ident $variant:ident) => {
-        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+        $crate::event::__private::core::compile_error!($crate::event::__private::core::concat!(
             "the variant `",
-            $crate::__private::core::stringify!($name),
+            $crate::event::__private::core::stringify!($name),
             "::",
-            $crate::__private::core::stringify!($variant),
+            $crate::event::__private::core::stringify!($variant),
             "` has no subject: write `#[subject = \"a.subject\"]` above it"
         ))
     };
     (@subject $name:ident $variant:ident $($subject:literal)+) => {
-        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+        $crate::event::__private::core::compile_error!($crate::event::__private::core::concat!(
             "the variant `",
-            $crate::__private::core::stringify!($name),
+            $crate::event::__private::core::stringify!($name),
             "::",
-            $crate::__private::core::stringify!($variant),
+            $crate::event::__private::core::stringify!($variant),
             "` has more than one subject: keep one, or make it several variants"
         ))
     };
@@ -538,22 +538,22 @@ macro_rules! events {
 
     // What is none of that, and why.
     ($(#[$($outer:tt)*])* $vis:vis enum $name:ident < $($rest:tt)*) => {
-        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+        $crate::event::__private::core::compile_error!($crate::event::__private::core::concat!(
             "the events `",
-            $crate::__private::core::stringify!($name),
+            $crate::event::__private::core::stringify!($name),
             "` have generic parameters, which `events!` does not take: name the types and lifetimes, or \
              implement `Event` by hand"
         ));
     };
     ($(#[$($outer:tt)*])* $vis:vis struct $name:ident $($rest:tt)*) => {
-        $crate::__private::core::compile_error!($crate::__private::core::concat!(
+        $crate::event::__private::core::compile_error!($crate::event::__private::core::concat!(
             "`",
-            $crate::__private::core::stringify!($name),
+            $crate::event::__private::core::stringify!($name),
             "` is a struct, and `events!` takes enums alone: put it in a variant, or implement `Event` by hand"
         ));
     };
     () => {
-        $crate::__private::core::compile_error!(
+        $crate::event::__private::core::compile_error!(
             "`events!` is empty: write an enum in it, as in `enum Input { #[subject = \"key\"] Key }`"
         );
     };

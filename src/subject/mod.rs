@@ -1,7 +1,10 @@
 //! Names of events, patterns over them, and the one matcher of every tier.
 
+mod dialect;
+
 use core::fmt;
 
+pub use self::dialect::{GlobPattern, PrefixPattern};
 use crate::error::{InvalidPattern, InvalidSubject};
 
 /// The longest subject and the longest pattern, in bytes.
@@ -18,7 +21,8 @@ pub(crate) const MAX_LEN: usize = 1024;
 /// # Examples
 ///
 /// ```
-/// use tickbus::{InvalidSubject, Subject};
+/// use tickbus::Subject;
+/// use tickbus::error::InvalidSubject;
 ///
 /// const TILT: Subject = Subject::from_static("input.tilt"); // checked by the compiler
 ///
@@ -42,7 +46,8 @@ impl<'a> Subject<'a> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{InvalidSubject, Subject};
+    /// use tickbus::Subject;
+    /// use tickbus::error::InvalidSubject;
     ///
     /// let room = String::from("room.grün.door");
     /// assert_eq!(Subject::new(&room).map(Subject::as_str), Ok("room.grün.door"));
@@ -165,13 +170,14 @@ impl<'a> TryFrom<&'a str> for Subject<'a> {
 /// A wildcard never stands for nothing, and is always a whole segment. `>` alone matches every
 /// subject. A pattern has 1 to 1024 bytes, and no empty segment.
 ///
-/// For patterns as other buses write them there are [`GlobPattern`](crate::GlobPattern) and
-/// [`PrefixPattern`](crate::PrefixPattern), where `*` alone is everything.
+/// For patterns as other buses write them there are [`GlobPattern`] and
+/// [`PrefixPattern`], where `*` alone is everything.
 ///
 /// # Examples
 ///
 /// ```
-/// use tickbus::{InvalidPattern, Pattern, Subject};
+/// use tickbus::{Pattern, Subject};
+/// use tickbus::error::InvalidPattern;
 ///
 /// const HITS: Pattern = Pattern::from_static("player.*.hit"); // checked by the compiler
 ///
@@ -197,7 +203,8 @@ impl<'a> Pattern<'a> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{InvalidPattern, Pattern};
+    /// use tickbus::Pattern;
+    /// use tickbus::error::InvalidPattern;
     ///
     /// assert!(Pattern::new("player.*.>").is_ok());
     ///

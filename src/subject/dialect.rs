@@ -10,8 +10,8 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::{MAX_LEN, Pattern, Subject, check_pattern, check_subject};
 use crate::error::{InvalidPattern, InvalidSubject};
-use crate::subject::{MAX_LEN, Pattern, Subject, check_pattern, check_subject};
 
 /// A pattern in the dialect of globs, as in `public.users.*`: `*` is one segment, and alone it is
 /// everything.
@@ -32,7 +32,8 @@ use crate::subject::{MAX_LEN, Pattern, Subject, check_pattern, check_subject};
 /// # Examples
 ///
 /// ```
-/// use tickbus::{GlobPattern, Pattern, Subject};
+/// use tickbus::{Pattern, Subject};
+/// use tickbus::subject::GlobPattern;
 ///
 /// const CREATED: Subject = Subject::from_static("public.users.create");
 ///
@@ -43,7 +44,7 @@ use crate::subject::{MAX_LEN, Pattern, Subject, check_pattern, check_subject};
 /// assert!(!GlobPattern::new("public.*")?.matches(CREATED)); // two segments
 ///
 /// assert_eq!(GlobPattern::new("*")?.to_pattern(), Pattern::new(">")?);
-/// # Ok::<(), tickbus::InvalidPattern>(())
+/// # Ok::<(), tickbus::error::InvalidPattern>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GlobPattern<'a>(&'a str);
@@ -58,7 +59,8 @@ impl<'a> GlobPattern<'a> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{GlobPattern, InvalidPattern};
+    /// use tickbus::error::InvalidPattern;
+    /// use tickbus::subject::GlobPattern;
     ///
     /// assert!(GlobPattern::new("public.*.create").is_ok());
     /// assert_eq!(GlobPattern::new("public.user*"), Err(InvalidPattern::PartialWildcard));
@@ -86,7 +88,8 @@ impl<'a> GlobPattern<'a> {
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
-    /// use tickbus::{Envelope, GlobPattern, SubjectBus};
+    /// use tickbus::{Envelope, SubjectBus};
+    /// use tickbus::subject::GlobPattern;
     ///
     /// let bus = SubjectBus::new();
     /// let everything = GlobPattern::new("*")?;
@@ -128,7 +131,8 @@ impl<'a> GlobPattern<'a> {
 /// # Examples
 ///
 /// ```
-/// use tickbus::{PrefixPattern, Subject};
+/// use tickbus::Subject;
+/// use tickbus::subject::PrefixPattern;
 ///
 /// const USERS: PrefixPattern = PrefixPattern::from_static("user*"); // checked by the compiler
 ///
@@ -136,7 +140,7 @@ impl<'a> GlobPattern<'a> {
 ///     assert!(USERS.matches(Subject::new(subject)?));
 /// }
 /// assert!(!USERS.matches(Subject::from_static("use.r")));
-/// # Ok::<(), tickbus::InvalidSubject>(())
+/// # Ok::<(), tickbus::error::InvalidSubject>(())
 /// ```
 #[doc(alias = "topic")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,7 +157,8 @@ impl<'a> PrefixPattern<'a> {
     /// # Examples
     ///
     /// ```
-    /// use tickbus::{InvalidPattern, PrefixPattern};
+    /// use tickbus::error::InvalidPattern;
+    /// use tickbus::subject::PrefixPattern;
     ///
     /// assert!(PrefixPattern::new("user.7.*").is_ok());
     /// assert_eq!(PrefixPattern::new("user.*.created"), Err(InvalidPattern::WildcardNotLast));
@@ -205,7 +210,8 @@ impl<'a> PrefixPattern<'a> {
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
-    /// use tickbus::{Envelope, PrefixPattern, SubjectBus};
+    /// use tickbus::{Envelope, SubjectBus};
+    /// use tickbus::subject::PrefixPattern;
     ///
     /// let from_a_file = String::from("user.7.cr*");
     /// let prefix = PrefixPattern::new(&from_a_file)?;
