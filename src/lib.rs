@@ -142,6 +142,11 @@ pub use timer::Timers;
 pub use topic::{Feed, GatedTopic, Latest, Subscriber, Topic, Watcher};
 pub use wait::Waiters;
 
+#[cfg(doc)]
+pub mod design {
+    #![doc = include_str!("ring/design.md")]
+}
+
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
