@@ -99,6 +99,7 @@
 //!
 //! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(feature = "alloc", tickbus_loom))]
 extern crate alloc;
