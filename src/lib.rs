@@ -65,7 +65,7 @@
 //! | the newest value only | [`Latest`] |
 //! | handlers called by the publisher | [`Dispatch::call`] |
 //! | events for later: at, after, every | [`Timers`] |
-//! | keep events until everybody is ready, or while paused | [`Hold`] |
+//! | keep events until the program has started, or while it is paused | [`Hold`] |
 //! | one question, several answers, a deadline | [`Requests`](request::Requests) |
 //! | put events off, or keep only the latest by key | [`Deferred`](defer::Deferred) |
 //! | events as envelopes to other processes, and back (`alloc`) | `BridgeOut`, `BridgeIn` |
