@@ -114,6 +114,9 @@ impl Kind for Single {
 /// ```compile_fail,E0080
 /// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // no power of two
 /// ```
+#[doc(alias = "broadcast")]
+#[doc(alias = "pubsub")]
+#[doc(alias = "mpmc")]
 pub struct Topic<E, const N: usize> {
     ring: Broadcast<E, N>,
 }
