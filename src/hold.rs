@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::bus::{Bus, Consumer, Drain, DropNewest, Stats};
+use crate::bus::{Bus, Consumer, Drain, DropNewest, Publish, Put, Stats};
 use crate::error::{Claimed, Full};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
 
@@ -169,6 +169,16 @@ impl<E, const N: usize> Hold<E, N> {
     }
 }
 
+impl<E, const N: usize> Publish for &Hold<E, N> {
+    type Event = E;
+
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Hold::publish(self, event).map(drop)
+    }
+}
+
+impl<E, const N: usize> Put for &Hold<E, N> {}
+
 impl<E, const N: usize> Default for Hold<E, N> {
     fn default() -> Self {
         Self::new()
@@ -230,7 +240,7 @@ impl<'a, E> HoldConsumer<'a, E> {
     /// Takes the events that are queued at this moment, oldest first; none while they are held.
     ///
     /// As [`Consumer::drain`]: dropping it leaves the rest. A pause does not end a drain that has begun.
-    pub fn drain(&mut self) -> Drain<'_, 'a, E, DropNewest> {
+    pub fn drain(&mut self) -> Drain<'_, Consumer<'a, E, DropNewest>> {
         // The end first: what was published after a pause is then either not in it, or the pause is known.
         let (drain, most) = (self.consumer.drain(), most(self.started));
         drain.at_most(most)

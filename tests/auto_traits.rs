@@ -7,7 +7,7 @@ extern crate alloc;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-use tickbus::bus::{DrainMut, Flow, Policy, Queue, Until};
+use tickbus::bus::{Flow, Policy, Queue, Until};
 use tickbus::defer::Deferred;
 use tickbus::error::{InvalidPattern, InvalidSubject, TooManySubscribers, TooManyWaiters};
 use tickbus::hold::{Delivery, HoldConsumer};
@@ -34,10 +34,10 @@ fn with<P: Policy + 'static>() {
     send_and_sync::<Bus<Event, 2, P>>();
     send_and_sync::<&'static Bus<Event, 2, P>>();
     send_and_sync::<Consumer<'static, Event, P>>();
-    send_and_sync::<Drain<'static, 'static, Event, P>>();
-    send_and_sync::<DrainMut<'static, Event, 2, P>>();
-    send_and_sync::<Until<Drain<'static, 'static, Event, P>, fn() -> bool>>();
-    send_and_sync::<Until<DrainMut<'static, Event, 2, P>, fn() -> bool>>();
+    send_and_sync::<Drain<'static, Consumer<'static, Event, P>>>();
+    send_and_sync::<Drain<'static, Bus<Event, 2, P>>>();
+    send_and_sync::<Until<Drain<'static, Consumer<'static, Event, P>>, fn() -> bool>>();
+    send_and_sync::<Until<Drain<'static, Bus<Event, 2, P>>, fn() -> bool>>();
     send_and_sync::<Awaited<Bus<Event, 2, P>, 1>>();
     send_and_sync::<AwaitedConsumer<'static, Event, P>>();
     send_and_sync::<AwaitedDrain<'static, 'static, Event, P>>();
@@ -51,7 +51,7 @@ fn with<P: Policy + 'static>() {
 fn unpinned<E: 'static, P: Queue + 'static>() {
     fn unpinned<T: Unpin>() {}
     unpinned::<Consumer<'static, E, P>>();
-    unpinned::<Drain<'static, 'static, E, P>>();
+    unpinned::<Drain<'static, Consumer<'static, E, P>>>();
     unpinned::<AwaitedConsumer<'static, E, P>>();
     unpinned::<AwaitedDrain<'static, 'static, E, P>>();
     unpinned::<NextEvent<'static, 'static, E, P>>();

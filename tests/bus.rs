@@ -25,7 +25,7 @@ fn ways<E, const N: usize, P: Policy>() -> Vec<(Publish<E, N, P>, Drain<E, N, P>
         [|bus, event| bus.publish(event), |bus, event| bus.publish_mut(event)];
     let drain: &[Drain<E, N, P>] = &[
         |bus| bus.consumer().unwrap().drain().collect(),
-        |bus| bus.drain_mut().collect(),
+        |bus| bus.drain().collect(),
         #[cfg(feature = "alloc")]
         |bus| {
             let mut events = Vec::new();
@@ -35,7 +35,7 @@ fn ways<E, const N: usize, P: Policy>() -> Vec<(Publish<E, N, P>, Drain<E, N, P>
         #[cfg(feature = "alloc")]
         |bus| {
             let mut events = Vec::new();
-            assert_eq!(bus.drain_mut().append_to(&mut events), events.len());
+            assert_eq!(bus.drain().append_to(&mut events), events.len());
             events
         },
     ];
@@ -250,7 +250,7 @@ fn batches<const N: usize, P: Policy>(publish: Batch<Bus<u32, N, P>>, drop_oldes
                 let mut bus = Bus::new();
                 for _ in 0..start {
                     bus.publish_mut(0).unwrap();
-                    bus.drain_mut().for_each(drop);
+                    bus.drain().for_each(drop);
                 }
                 for _ in 0..waiting {
                     bus.publish_mut(999).unwrap();
@@ -271,7 +271,7 @@ fn batches<const N: usize, P: Policy>(publish: Batch<Bus<u32, N, P>>, drop_oldes
                 let lost = all.len() - kept.len();
                 assert_eq!(stats.dropped() + stats.refused, lost, "{start} {waiting} {length}");
                 conserved(stats);
-                assert!(bus.drain_mut().eq(kept.iter().copied()), "{start} {waiting} {length}");
+                assert!(bus.drain().eq(kept.iter().copied()), "{start} {waiting} {length}");
             }
         }
     }
@@ -402,8 +402,8 @@ fn a_drain_dropped_early<P: Policy>() {
 
     drop(consumer);
     bus.publish_batch(&[7, 8, 9]).unwrap();
-    assert!(bus.drain_mut().take(1).eq([7]));
-    drop(bus.drain_mut());
+    assert!(bus.drain().take(1).eq([7]));
+    drop(bus.drain());
     assert!(bus.consumer().unwrap().drain().eq([8, 9]));
     conserved(bus.stats());
 }
@@ -431,15 +431,15 @@ fn until_asks_before_it_takes() {
     assert_eq!(consumer.pending(), 2);
     assert!(consumer.drain().until(|| true).eq([0; 0]));
     drop(consumer);
-    assert!(bus.drain_mut().until(|| true).eq([0; 0]));
-    assert!(bus.drain_mut().until(|| false).eq([3, 4]));
+    assert!(bus.drain().until(|| true).eq([0; 0]));
+    assert!(bus.drain().until(|| false).eq([3, 4]));
 }
 
 #[test]
 fn a_drain_of_an_empty_bus_is_empty() {
     let mut bus: Bus<u32, 2> = Bus::new();
     assert_eq!(bus.consumer().unwrap().drain().next(), None);
-    assert_eq!(bus.drain_mut().next(), None);
+    assert_eq!(bus.drain().next(), None);
     assert_eq!(bus.stats(), Stats::default());
 }
 
@@ -478,7 +478,7 @@ fn a_forgotten_consumer_keeps_its_claim_and_nothing_else() {
     let mut bus: Bus<Counted, 4> = filled(&log, 3);
     mem::forget(bus.consumer());
     assert!(bus.consumer().is_err());
-    assert_eq!(bus.drain_mut().next().map(|event| event.number), Some(0));
+    assert_eq!(bus.drain().next().map(|event| event.number), Some(0));
     assert!(bus.publish(log.event(3)).is_ok());
     assert_eq!(log.take(), [0]);
     drop(bus);
@@ -560,7 +560,7 @@ fn what_is_left_goes_down_with_the_bus() {
     let log = Log::default();
     for taken in 0..=4 {
         let mut bus: Bus<Counted, 4> = filled(&log, 4);
-        bus.drain_mut().take(taken).for_each(drop);
+        bus.drain().take(taken).for_each(drop);
         for number in 0..taken as u32 {
             assert!(bus.publish(log.event(10 + number)).is_ok());
         }
@@ -598,7 +598,7 @@ fn forgotten_drains<P: Policy>() {
     assert_eq!((log.take(), consumer.pending()), (vec![0], 3));
     drop(consumer);
 
-    let mut drain = bus.drain_mut();
+    let mut drain = bus.drain();
     drop(drain.next());
     let _ = ManuallyDrop::new(drain);
     assert_eq!((log.take(), bus.pending()), (vec![1], 2));
@@ -696,11 +696,11 @@ fn a_drained_event_panics<P: Policy>() {
                 }
                 (false, true) => bus.consumer().unwrap().drain().for_each(drop),
                 (true, false) => {
-                    for event in bus.drain_mut() {
+                    for event in bus.drain() {
                         drop(event);
                     }
                 }
-                (true, true) => bus.drain_mut().for_each(drop),
+                (true, true) => bus.drain().for_each(drop),
             }));
             assert_eq!(log.take(), [0, 1]);
             assert_eq!((bus.stats().handled, bus.pending()), (2, 1));
@@ -726,7 +726,7 @@ fn a_panic_in_until_takes_nothing() {
     let mut bus: Bus<u32, 4> = Bus::new();
     bus.publish_batch(&[1, 2]).unwrap();
     assert!(panics(|| bus.consumer().unwrap().drain().until(|| panic!("no clock")).next()));
-    assert!(panics(|| bus.drain_mut().until(|| panic!("no clock")).next()));
+    assert!(panics(|| bus.drain().until(|| panic!("no clock")).next()));
     assert!(bus.consumer().unwrap().drain().eq([1, 2]));
 }
 
@@ -816,7 +816,7 @@ fn found_by_a_drain<P: Policy>() {
     bus.consumer().unwrap().drain().for_each(drop);
     assert_eq!(bus.stats().high_water, 2, "a reading finds none");
     bus.publish_batch_mut(&[1, 2, 3]).unwrap();
-    bus.drain_mut().for_each(drop);
+    bus.drain().for_each(drop);
     assert_eq!(bus.stats().high_water, 3, "nor here");
 }
 
@@ -900,7 +900,7 @@ fn drops_of_events_without_a_size_are_counted() {
         assert!(bus.publish(Nothing).is_ok());
     }
     assert_eq!(DROPS.get(), 3);
-    drop(bus.drain_mut().next());
+    drop(bus.drain().next());
     assert_eq!(DROPS.get(), 4);
     drop(bus);
     assert_eq!(DROPS.get(), 7);
@@ -997,8 +997,8 @@ fn everything_can_be_printed_whatever_the_event() {
     prints(&lane.consumer().unwrap(), "Consumer { stats: Stats");
     prints(&bus.consumer().unwrap().drain(), "Drain { stats: Stats");
     prints(&bus.consumer().unwrap().drain().until(|| true), "Until { drain: Some(Drain");
-    prints(&bus.drain_mut(), "DrainMut");
-    prints(&bus.drain_mut().until(|| true), "Until { drain: Some(DrainMut");
+    prints(&bus.drain(), "DrainMut");
+    prints(&bus.drain().until(|| true), "Until { drain: Some(DrainMut");
     prints(&Budget::events(3), "Budget");
     prints(&table.tick(&mut Mute, &mut bus, Budget::unlimited()), "Report { handled: 0");
     prints(&Full(Mute), "Full(..)");
@@ -1020,11 +1020,11 @@ fn a_drain_of_at_most_so_many_leaves_the_rest() {
 
         let mut alone: Bus<u8, 4, P> = Bus::new();
         alone.publish_batch_mut(&[0, 1, 2]).unwrap();
-        assert_eq!(alone.drain_mut().at_most(0).next(), None);
+        assert_eq!(alone.drain().at_most(0).next(), None);
         let mut seen = vec![];
-        alone.drain_mut().at_most(1).for_each(|event| seen.push(event));
-        assert!(alone.drain_mut().at_most(1).eq([1]));
-        assert!(alone.drain_mut().at_most(usize::MAX).eq([2]));
+        alone.drain().at_most(1).for_each(|event| seen.push(event));
+        assert!(alone.drain().at_most(1).eq([1]));
+        assert!(alone.drain().at_most(usize::MAX).eq([2]));
         assert_eq!(seen, [0]);
     }
     check::<Reject>();
@@ -1049,7 +1049,7 @@ fn a_drain_is_shortened_from_where_it_is() {
 
             let mut alone: Bus<u8, 8, P> = Bus::new();
             assert!((1..=6).all(|event| alone.publish_mut(event).is_ok()));
-            let mut drain = alone.drain_mut();
+            let mut drain = alone.drain();
             assert!(drain.by_ref().take(3).eq([1, 2, 3]));
             assert!(drain.at_most(most).take(20).eq(left.iter().copied()));
             conserved(alone.stats());
@@ -1107,7 +1107,7 @@ fn room_in_a_vector_is_made_before_the_first_event_is_taken() {
         assert!(panics(|| consumer.drain().append_to(&mut full)));
         drop(consumer);
         assert_eq!((bus.stats().handled, bus.stats().pending), (0, 1));
-        assert!(panics(|| bus.drain_mut().append_to(&mut full)));
+        assert!(panics(|| bus.drain().append_to(&mut full)));
         assert_eq!((bus.stats().handled, bus.stats().pending), (0, 1));
 
         let bus: Bus<u8, 8, P> = Bus::new();

@@ -118,10 +118,10 @@ fn a_bus<P: Policy>() {
         for event in EVENTS {
             let _ = bus.publish_mut(event);
         }
-        assert_eq!(bus.drain_mut().next(), Some(7));
-        assert_eq!(bus.drain_mut().until(|| false).count(), 7);
+        assert_eq!(bus.drain().next(), Some(7));
+        assert_eq!(bus.drain().until(|| false).count(), 7);
         let _ = bus.publish_batch_mut(&EVENTS);
-        assert_eq!(bus.drain_mut().sum::<u32>(), 7 * 8);
+        assert_eq!(bus.drain().sum::<u32>(), 7 * 8);
         let _ = bus.publish(1); // dropped with the bus
     });
     assert_eq!(made, 0);

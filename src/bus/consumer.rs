@@ -1,14 +1,12 @@
 //! The reading end of a bus.
 
+#[cfg(any(feature = "alloc", tickbus_loom))]
+use alloc::vec::Vec;
 use core::fmt;
 
-use super::drain::Drain;
-#[cfg(not(tickbus_loom))]
-use super::overrun::Policy;
+use super::drain::{Drain, Source, Take, account};
 use super::overrun::{Queue, Reject, Taken};
 use super::stats::Stats;
-#[cfg(not(tickbus_loom))]
-use crate::bus::Bus;
 use crate::error::Claimed;
 use crate::ring::{Side, Span, Tally};
 
@@ -34,7 +32,7 @@ use crate::ring::{Side, Span, Tally};
 /// ```
 #[must_use = "a consumer that is dropped is given back"]
 pub struct Consumer<'a, E, P: Queue = Reject> {
-    pub(super) side: Side<'a, <P as Taken>::Reader<E>>,
+    side: Side<'a, <P as Taken>::Reader<E>>,
 }
 
 impl<'a, E, P: Queue> Consumer<'a, E, P> {
@@ -64,7 +62,7 @@ impl<'a, E, P: Queue> Consumer<'a, E, P> {
     /// assert_eq!(events.drain().next(), None);
     /// ```
     #[inline]
-    pub fn drain(&mut self) -> Drain<'_, 'a, E, P> {
+    pub fn drain(&mut self) -> Drain<'_, Self> {
         Drain::new(self)
     }
 
@@ -101,48 +99,16 @@ impl<E, P: Queue> fmt::Debug for Consumer<'_, E, P> {
     }
 }
 
-/// Where a tick takes events from: a [`Consumer`], or a [`Bus`] that you hold by `&mut`.
-///
-/// Write `impl Source<Event = Input>` for a function that takes either. This trait is sealed.
-#[diagnostic::on_unimplemented(
-    message = "a tick cannot take events from `{Self}`",
-    note = "a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`"
-)]
-#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Take`")]
-pub trait Source: Take<Item = <Self as Source>::Event> {
-    /// The type of the events.
-    type Event;
-}
-
-/// What a tick does to a source. `pub(crate)`, so a type parameter with the bound `Source` does not have
-/// these methods outside of this crate, where a span could meet a ring that did not make it.
-pub(crate) trait Take {
-    /// What is taken.
-    type Item;
-
-    /// Fixes what a pass may take: the events of this moment.
-    fn freeze(&mut self) -> Span;
-
-    /// Takes at most `most` of them and shows each to `each`. Returns how many it took. `span` comes from
-    /// [`freeze`](Self::freeze) of this source, and nothing else has been taken since.
-    fn show_most(
-        &mut self,
-        span: &mut Span,
-        most: usize,
-        each: impl FnMut(&Tally, &Self::Item),
-    ) -> usize;
-
-    /// What is pending, and the losses since the last call: dropped and refused.
-    fn account(&mut self) -> (usize, usize, usize);
-}
-
-#[inline]
-const fn account((waiting, lost): (usize, usize), refuses: bool) -> (usize, usize, usize) {
-    if refuses { (waiting, 0, lost) } else { (waiting, lost, 0) }
-}
-
 impl<E, P: Queue> Source for Consumer<'_, E, P> {
     type Event = E;
+
+    fn pending(&self) -> usize {
+        self.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
 }
 
 impl<E, P: Queue> Take for Consumer<'_, E, P> {
@@ -154,37 +120,33 @@ impl<E, P: Queue> Take for Consumer<'_, E, P> {
     }
 
     #[inline]
+    fn shorten(&mut self, span: &mut Span, most: usize) {
+        self.side.shorten(span, most);
+    }
+
+    #[inline]
+    fn take(&mut self, span: &mut Span) -> Option<E> {
+        self.side.take(span)
+    }
+
+    #[inline]
+    fn take_all(&mut self, span: &mut Span, each: impl FnMut(E)) {
+        self.side.take_most(span, usize::MAX, each);
+    }
+
+    #[inline]
     fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
         self.side.show_most(span, most, each)
+    }
+
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    #[inline]
+    fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        self.side.append(span, into)
     }
 
     #[inline]
     fn account(&mut self) -> (usize, usize, usize) {
         account(self.side.account(), P::REFUSES)
-    }
-}
-
-#[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Source for Bus<E, N, P> {
-    type Event = E;
-}
-
-#[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Take for Bus<E, N, P> {
-    type Item = E;
-
-    #[inline]
-    fn freeze(&mut self) -> Span {
-        self.ring.freeze_mut()
-    }
-
-    #[inline]
-    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
-        self.ring.show_most_mut(span, most, each)
-    }
-
-    #[inline]
-    fn account(&mut self) -> (usize, usize, usize) {
-        account(self.ring.core().account::<P>(), P::REFUSES)
     }
 }

@@ -4,7 +4,7 @@ use core::convert::Infallible;
 use core::fmt;
 
 use super::budget::{Budget, Report};
-use super::consumer::Source;
+use super::drain::Source;
 use crate::event::Event;
 use crate::event::{Index, Segments, Text};
 use crate::ring::Tally;

@@ -8,22 +8,27 @@ mod lane;
 #[cfg(test)]
 mod model;
 mod overrun;
+mod publish;
 mod stats;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::vec::Vec;
 use core::fmt;
 
 pub use self::budget::{Budget, Report};
-pub(crate) use self::consumer::Take;
-pub use self::consumer::{Consumer, Source};
+pub use self::consumer::Consumer;
 pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
-#[cfg(not(tickbus_loom))]
-pub use self::drain::DrainMut;
-pub use self::drain::{Drain, Until};
+pub(crate) use self::drain::Take;
+pub use self::drain::{Drain, Source, Until};
 pub use self::lane::{Lane, Publisher};
 pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, Single};
+pub use self::publish::Publish;
+pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
 use crate::error::{Claimed, Full};
 use crate::ring::queue::Ring;
+#[cfg(not(tickbus_loom))]
+use crate::ring::{Span, Tally};
 
 /// A bus: many publishers, one consumer, room for `N` events.
 ///
@@ -288,7 +293,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// bus.publish_mut(1)?;
     /// bus.publish_mut(2)?;
     /// assert_eq!(bus.publish_mut(3), Err(Full(3)));
-    /// assert!(bus.drain_mut().eq([1, 2]));
+    /// assert!(bus.drain().eq([1, 2]));
     /// # Ok::<(), Full<u8>>(())
     /// ```
     #[inline]
@@ -344,12 +349,66 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// let mut bus: Bus<u8, 4> = Bus::new();
     /// bus.publish_batch_mut(&[1, 2, 3]).unwrap();
     ///
-    /// assert!(bus.drain_mut().take(2).eq([1, 2])); // the rest stays
-    /// assert!(bus.drain_mut().eq([3]));
+    /// assert!(bus.drain().take(2).eq([1, 2])); // the rest stays
+    /// assert!(bus.drain().eq([3]));
     /// ```
     #[inline]
-    pub fn drain_mut(&mut self) -> DrainMut<'_, E, N, P> {
-        DrainMut::new(&mut self.ring)
+    pub fn drain(&mut self) -> Drain<'_, Self> {
+        Drain::new(self)
+    }
+}
+
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Policy> Source for Bus<E, N, P> {
+    type Event = E;
+
+    fn pending(&self) -> usize {
+        self.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
+}
+
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Policy> Take for Bus<E, N, P> {
+    type Item = E;
+
+    #[inline]
+    fn freeze(&mut self) -> Span {
+        self.ring.freeze_mut()
+    }
+
+    #[inline]
+    fn shorten(&mut self, span: &mut Span, most: usize) {
+        self.ring.shorten_mut(span, most);
+    }
+
+    #[inline]
+    fn take(&mut self, span: &mut Span) -> Option<E> {
+        self.ring.take_mut(span)
+    }
+
+    #[inline]
+    fn take_all(&mut self, span: &mut Span, each: impl FnMut(E)) {
+        self.ring.take_all_mut(span, each);
+    }
+
+    #[inline]
+    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
+        self.ring.show_most_mut(span, most, each)
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        self.ring.append_mut(span, into)
+    }
+
+    #[inline]
+    fn account(&mut self) -> (usize, usize, usize) {
+        drain::account(self.ring.core().account::<P>(), P::REFUSES)
     }
 }
 

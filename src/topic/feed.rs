@@ -4,7 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Subscriber, TopicStats};
-use crate::bus::Single;
+use crate::bus::{Publish, Put, Single};
 use crate::error::{Claimed, Full};
 use crate::ring::broadcast::alone::{Alone, Writer};
 
@@ -151,6 +151,17 @@ impl<E: Copy, const N: usize> Feed<E, N> {
     }
 }
 
+impl<E: Copy, const N: usize> Publish for &Feed<E, N> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Feed::publish(self, event)
+    }
+}
+
+impl<E: Copy, const N: usize> Put for &Feed<E, N> {}
+
 impl<E: Copy, const N: usize> Default for Feed<E, N> {
     fn default() -> Self {
         Self::new()
@@ -181,6 +192,18 @@ impl<E: Copy> Publisher<'_, E> {
         self.writer.publish(event);
     }
 }
+
+impl<E: Copy> Publish for Publisher<'_, E> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Publisher::publish(self, event);
+        Ok(())
+    }
+}
+
+impl<E: Copy> Put for Publisher<'_, E> {}
 
 impl<E: Copy> fmt::Debug for Publisher<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::TopicStats;
 use super::subscriber::Subscriber;
+use crate::bus::{Publish, Put};
 use crate::error::{Full, TooManySubscribers};
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
@@ -181,6 +182,17 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
         N
     }
 }
+
+impl<E: Copy, const N: usize, const S: usize> Publish for &GatedTopic<E, N, S> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        GatedTopic::publish(self, event)
+    }
+}
+
+impl<E: Copy, const N: usize, const S: usize> Put for &GatedTopic<E, N, S> {}
 
 impl<E: Copy, const N: usize, const S: usize> Default for GatedTopic<E, N, S> {
     fn default() -> Self {

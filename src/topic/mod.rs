@@ -27,7 +27,8 @@ pub use self::gated::{GatedTopic, Gating};
 pub use self::latest::{Changed, Latest, Watcher};
 pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
-use crate::bus::Single;
+use crate::bus::{Publish, Put, Single};
+use crate::error::Full;
 use crate::ring::broadcast::{self, Broadcast, Kind};
 
 /// How many publish to a topic: [`Many`] to a [`Topic`] and a [`GatedTopic`], a [`Single`] one to a
@@ -174,6 +175,18 @@ impl<E: Copy, const N: usize> Topic<E, N> {
         }
     }
 }
+
+impl<E: Copy, const N: usize> Publish for &Topic<E, N> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Topic::publish(self, event);
+        Ok(())
+    }
+}
+
+impl<E: Copy, const N: usize> Put for &Topic<E, N> {}
 
 impl<E: Copy, const N: usize> Default for Topic<E, N> {
     fn default() -> Self {

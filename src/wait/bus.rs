@@ -329,6 +329,14 @@ impl<'a, E, P: Queue> AwaitedConsumer<'a, E, P> {
 
 impl<E, P: Queue> Source for AwaitedConsumer<'_, E, P> {
     type Event = E;
+
+    fn pending(&self) -> usize {
+        self.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
 }
 
 impl<E, P: Queue> Take for AwaitedConsumer<'_, E, P> {
@@ -360,6 +368,29 @@ impl<E, P: Queue> Take for AwaitedConsumer<'_, E, P> {
             + consumer.show_most(span, most, |tally, event| {
                 table.wake_then(|| true, || each(tally, event));
             })
+    }
+
+    fn shorten(&mut self, span: &mut Span, most: usize) {
+        self.consumer.shorten(span, most);
+    }
+
+    #[inline]
+    fn take(&mut self, span: &mut Span) -> Option<E> {
+        match self.kept.take_left() {
+            Some(event) => Some(event),
+            None => self.consumer.take(span),
+        }
+    }
+
+    #[inline]
+    fn take_all(&mut self, span: &mut Span, each: impl FnMut(E)) {
+        self.consumer.take_all(span, each);
+    }
+
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    #[inline]
+    fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        self.consumer.append(span, into)
     }
 
     #[inline]
@@ -447,7 +478,7 @@ impl<E, P: Queue> fmt::Debug for NextEvent<'_, '_, E, P> {
 #[must_use = "a drain takes nothing until it is iterated over"]
 pub struct AwaitedDrain<'c, 'a, E, P: Queue> {
     table: &'a Table,
-    drain: Drain<'c, 'a, E, P>,
+    drain: Drain<'c, Consumer<'a, E, P>>,
     kept: &'c mut Kept<E>,
     /// Whether it hands out nothing, not even what is kept.
     ends_at_once: bool,

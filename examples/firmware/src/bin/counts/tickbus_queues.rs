@@ -162,12 +162,12 @@ impl Queue for Exclusive {
 
     #[inline(always)]
     fn take(&mut self) -> Option<Event> {
-        self.0.drain_mut().next()
+        self.0.drain().next()
     }
 
     #[inline(always)]
     fn drain(&mut self, each: impl FnMut(Event)) {
-        self.0.drain_mut().for_each(each);
+        self.0.drain().for_each(each);
     }
 
     #[inline(always)]
