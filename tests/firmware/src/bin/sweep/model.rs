@@ -4,6 +4,8 @@
 //! To take an event has two steps, since its slot is in use until it has been moved out: on a bus that
 //! drops the oldest, a publisher that comes in between drops the one behind it.
 
+use instruments::points::LEVELS;
+
 /// What happens to an event that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
@@ -25,9 +27,6 @@ pub enum Step {
     /// The drain or tick found nothing more of its own.
     Ended,
 }
-
-/// Contexts: `main`, PendSV, SysTick.
-pub const LEVELS: usize = 3;
 
 const STEPS: usize = 12;
 

@@ -4,10 +4,10 @@
 use core::cell::Cell;
 
 use critical_section::Mutex;
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::renewable::Renewable;
 use semihosting::println;
 use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Lane, Reject, Stats};
-use tickbus_firmware::interrupt::{self, Landing, Levels};
-use tickbus_firmware::renewable::Renewable;
 
 use crate::Event;
 

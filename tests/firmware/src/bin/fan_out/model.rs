@@ -5,7 +5,7 @@
 //! position that is free. An order must keep to what was under way when: an operation in an interrupt
 //! comes after every step that was over before, and before every step that began afterwards.
 
-use crate::model::LEVELS;
+use instruments::points::LEVELS;
 
 /// What a subject promises.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -17,11 +17,11 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::renewable::Renewable;
+use instruments::{clock, host};
 use semihosting::println;
 use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Reject};
-use tickbus_firmware::interrupt::{self, Landing, Levels};
-use tickbus_firmware::renewable::Renewable;
-use tickbus_firmware::{clock, host};
 
 tickbus::events! {
     /// An event with a number.

@@ -16,10 +16,10 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pubsub::{ImmediatePublisher, PubSubChannel, Subscriber as PubSubSubscriber};
 use embassy_sync::watch::{Receiver, Sender, Watch};
 use heapless::spsc;
+use instruments::clock;
 use semihosting::println;
 use tickbus::topic::Publisher;
 use tickbus::{Dispatch, Feed, GatedTopic, Latest, Single, Subscriber, Topic, Watcher};
-use tickbus_firmware::clock;
 
 use crate::event::{Context, Event, add};
 use crate::queue::SLOTS;

@@ -6,8 +6,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
 use heapless::Deque;
+use instruments::points::TORN;
+use instruments::renewable::Renewable;
 use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Lane, Reject};
-use tickbus_firmware::renewable::Renewable;
 
 use crate::model::Policy;
 
@@ -68,9 +69,6 @@ impl Event {
         if number == !inverted { number } else { TORN }
     }
 }
-
-/// No publisher's number.
-pub const TORN: u32 = 999_999;
 
 macro_rules! bus_subject {
     ($subject:ident, $name:literal, $capacity:literal, $policy:ident) => {

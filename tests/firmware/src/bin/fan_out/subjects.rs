@@ -5,12 +5,12 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
+use instruments::points::TORN;
+use instruments::renewable::Renewable;
 use tickbus::topic::{Publishers, Selective};
 use tickbus::{Feed, GatedTopic, Lagged, Latest, Single, Subscriber, Topic, Watcher};
-use tickbus_firmware::renewable::Renewable;
 
-use super::model::{MARGIN, Promise, READERS, Rules, Step};
-use crate::subjects::TORN;
+use crate::model::{MARGIN, Promise, READERS, Rules, Step};
 
 /// An object of the sweep. There is one of each, and every context reaches it.
 pub trait Subject {

@@ -8,11 +8,11 @@ use core::fmt;
 
 use critical_section::Mutex;
 use heapless::Vec;
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::renewable::Renewable;
 use semihosting::println;
 use tickbus::Hold;
 use tickbus::hold::Delivery;
-use tickbus_firmware::interrupt::{self, Landing, Levels};
-use tickbus_firmware::renewable::Renewable;
 
 const CAPACITY: usize = 4;
 

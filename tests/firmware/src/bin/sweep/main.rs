@@ -6,27 +6,22 @@
 #![no_std]
 #![no_main]
 
-mod fan_out;
 mod model;
 mod subjects;
 
 use core::cell::RefCell;
 use core::fmt;
-use core::ops::AddAssign;
 use core::panic::PanicInfo;
 
 use cortex_m_rt::ExceptionFrame;
 use critical_section::Mutex;
 use heapless::Vec;
-use model::{Counts, LEVELS, Log, Rules, Step, is_explained};
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::points::{Depth, LEVELS, MAIN, PENDSV, SYSTICK, Tries, event, every_point};
+use instruments::{clock, host};
+use model::{Counts, Log, Rules, Step, is_explained};
 use semihosting::println;
 use subjects::Subject;
-use tickbus_firmware::interrupt::{self, Landing, Levels};
-use tickbus_firmware::{clock, host};
-
-const MAIN: usize = 0;
-const PENDSV: usize = 1;
-const SYSTICK: usize = 2;
 
 /// What the contexts saw. Only the one on top writes.
 static LOGS: Mutex<RefCell<[Log; LEVELS]>> = Mutex::new(RefCell::new([Log::EMPTY; LEVELS]));
@@ -78,11 +73,6 @@ impl Operation {
             Self::Tick => tick::<S, LEVEL>,
         }
     }
-}
-
-/// The events of a context tell who published them, and in which order.
-const fn event(level: usize, number: u32) -> u32 {
-    100 * (level as u32 + 1) + number
 }
 
 fn log_published<const LEVEL: usize>(event: u32, is_published: bool) {
@@ -234,40 +224,6 @@ impl fmt::Display for Case {
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Tries {
-    points: u32,
-    landings: u32,
-    failures: u32,
-}
-
-impl AddAssign for Tries {
-    fn add_assign(&mut self, more: Self) {
-        self.points += more.points;
-        self.landings += more.landings;
-        self.failures += more.failures;
-    }
-}
-
-impl Tries {
-    /// Says what came of it, and returns the failures.
-    #[must_use]
-    fn told(self, name: &str) -> u32 {
-        let Self { points, landings, failures } = self;
-        let verdict = if failures == 0 { "passed" } else { "FAILED" };
-        println!("{name:<28} {verdict}: {points} points, {landings} landings");
-        failures
-    }
-
-    /// Fails if it found nothing wrong with a broken object.
-    fn convict(self, name: &str) {
-        if self.failures == 0 {
-            host::fail(format_args!("{name}: the sweep did not convict it"));
-        }
-        println!("{name}: convicted in {} cases, as it must be", self.failures);
-    }
-}
-
 /// Sweeps one case over all fill levels. Stops at the first failure, and tells it if `is_told`.
 fn sweep<S: Subject>(case: Case, is_told: bool) -> Tries {
     let levels = Levels {
@@ -304,47 +260,6 @@ fn sweep<S: Subject>(case: Case, is_told: bool) -> Tries {
         }
     }
     tries
-}
-
-/// Interrupts after every instruction: those of `main`, and if it `is_nested` those of PendSV, which
-/// interrupts each of them. `point` runs one and says whether it was right; the first that is not ends it.
-fn every_point(
-    is_nested: bool,
-    mut point: impl FnMut(u32, u32) -> (Landing, Landing, bool),
-) -> Tries {
-    let mut tries = Tries::default();
-    let mut last = None;
-    for first in 1.. {
-        let mut landed = Landing::After;
-        for second in 1.. {
-            let (one, two, is_right) = point(first, second);
-            tries.points += 1;
-            landed = one;
-            let landing = if is_nested { two } else { one };
-            if landing.is_inside() && Some(landing) != last {
-                tries.landings += 1;
-                last = Some(landing);
-            }
-            if !is_right {
-                tries.failures += 1;
-                return tries;
-            }
-            if !two.is_inside() {
-                break;
-            }
-        }
-        if !landed.is_inside() {
-            break;
-        }
-    }
-    tries
-}
-
-/// How many operations interrupt each other.
-#[derive(Clone, Copy, PartialEq)]
-enum Depth {
-    Two,
-    Three,
 }
 
 /// Sweeps all cases that the subject has.
@@ -418,7 +333,6 @@ fn main() -> ! {
     failures += must_pass::<subjects::DropNewest4>(Depth::Two);
     failures += must_pass::<subjects::DropOldest2>(Depth::Three);
     failures += must_pass::<subjects::DropOldest4>(Depth::Two);
-    failures += fan_out::sweep_all();
     if failures > 0 {
         host::fail(format_args!(
             "{failures} cases have an outcome that no sequential order explains"

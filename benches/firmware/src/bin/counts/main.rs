@@ -26,9 +26,9 @@ use core::fmt;
 use core::panic::PanicInfo;
 
 use event::{Context, Event};
+use instruments::{clock, host};
 use queue::{Queue, SLOTS};
 use semihosting::println;
-use tickbus_firmware::{clock, host};
 
 /// What the operations under test work on. It is reached by one pointer, as a `static` is.
 struct Bench<Q: Queue> {

@@ -3,23 +3,26 @@
 //! Each context that reads has a reader of its own, and a witness reads everything afterwards. What they
 //! saw, and what they find in the end, must be what some sequential order shows them: nothing torn, the
 //! same order for everybody, and nothing missed that they are not told of.
+#![no_std]
+#![no_main]
 
 mod model;
 mod subjects;
 
 use core::cell::RefCell;
 use core::fmt;
+use core::panic::PanicInfo;
 
+use cortex_m_rt::ExceptionFrame;
 use critical_section::Mutex;
 use heapless::Vec;
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::points::{Depth, LEVELS, MAIN, PENDSV, SYSTICK, Tries, event, every_point};
+use instruments::{clock, host};
 use semihosting::println;
-use tickbus_firmware::host;
-use tickbus_firmware::interrupt::{self, Landing, Levels};
 
-use self::model::{Log, Model, Promise, READERS, Reader, Rules, Step, WITNESS};
-use self::subjects::Subject;
-use crate::model::LEVELS;
-use crate::{Depth, MAIN, PENDSV, SYSTICK, Tries, event, every_point};
+use model::{Log, Model, Promise, READERS, Reader, Rules, Step, WITNESS};
+use subjects::Subject;
 
 /// What the contexts saw. Only the one on top writes.
 static LOGS: Mutex<RefCell<[Log; LEVELS]>> = Mutex::new(RefCell::new([Log::EMPTY; LEVELS]));
@@ -440,9 +443,11 @@ fn must_fail<S: Subject>() {
     sweep_cases::<S>(Depth::Two, false).0.convict(S::NAME);
 }
 
-/// Sweeps all subjects, and returns the number of failures.
-#[must_use]
-pub fn sweep_all() -> u32 {
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let mut core = cortex_m::Peripherals::take().expect("main runs once");
+    clock::start(&mut core.SYST);
+    interrupt::start(&mut core.SCB);
     must_fail::<subjects::TwoPublishers>();
     must_fail::<subjects::Unchecked>();
     must_fail::<subjects::OneCell>();
@@ -453,5 +458,21 @@ pub fn sweep_all() -> u32 {
     failures += must_pass::<subjects::Gated2>(Depth::Three);
     failures += must_pass::<subjects::Gated4>(Depth::Two);
     failures += must_pass::<subjects::LatestValue>(Depth::Three);
-    failures
+    if failures > 0 {
+        host::fail(format_args!(
+            "{failures} cases have an outcome that no sequential order explains"
+        ));
+    }
+    println!("fan_out passed");
+    host::done()
+}
+
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    host::fail(format_args!("a fault, perhaps for want of stack: {frame:x?}"))
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    host::fail(info)
 }

@@ -17,6 +17,9 @@ use core::task::{Context, Waker};
 
 use critical_section::Mutex;
 use heapless::Deque;
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::renewable::Renewable;
+use instruments::{clock, host};
 use semihosting::println;
 use tickbus::topic::Publisher;
 use tickbus::wait::{Awaited, AwaitedConsumer};
@@ -24,9 +27,6 @@ use tickbus::{
     Budget, Bus, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged, Lane, Latest, Subscriber,
     Topic, Watcher,
 };
-use tickbus_firmware::interrupt::{self, Landing, Levels};
-use tickbus_firmware::renewable::Renewable;
-use tickbus_firmware::{clock, host};
 
 /// The most that the bus may take: nothing where its steps are not critical sections.
 const BOUND: u32 =

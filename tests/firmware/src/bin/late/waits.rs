@@ -8,11 +8,11 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use instruments::interrupt::{self, Landing, Levels};
+use instruments::renewable::Renewable;
 use semihosting::println;
 use tickbus::wait::Awaited;
 use tickbus::{Bus, Full, Waiters};
-use tickbus_firmware::interrupt::{self, Landing, Levels};
-use tickbus_firmware::renewable::Renewable;
 
 /// One place for the task that is polled, and one for the other: a task, or a wake that is interrupted.
 static WAITERS: Waiters<2> = Waiters::new();
