@@ -11,7 +11,7 @@ use crate::envelope::Envelope;
 use crate::error::{Full, Lagged};
 use crate::subject_bus::{PublishError, Subscription};
 use crate::topic::{Publishers, Subscriber};
-use crate::wait::AwaitedSubscriber;
+use crate::wait::Waits;
 
 /// What carries the envelopes: any [`EnvelopeBus`](crate::subject_bus::EnvelopeBus).
 #[cfg(feature = "std")]
@@ -362,11 +362,7 @@ impl<S: Source> Outgoing for S {
     type Event = <S as Source>::Event;
 }
 
-impl<E: Copy, P: Publishers> Outgoing for Subscriber<'_, E, P> {
-    type Event = E;
-}
-
-impl<E: Copy, P: Publishers> Outgoing for AwaitedSubscriber<'_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> Outgoing for Subscriber<'_, E, P, W> {
     type Event = E;
 }
 
@@ -398,7 +394,7 @@ impl<S: Source> HandOver for S {
     }
 }
 
-impl<E: Copy, P: Publishers> HandOver for Subscriber<'_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> HandOver for Subscriber<'_, E, P, W> {
     type Item = E;
 
     fn hand_over(&mut self, each: impl FnMut(&E) -> bool) -> usize {
@@ -406,19 +402,7 @@ impl<E: Copy, P: Publishers> HandOver for Subscriber<'_, E, P> {
     }
 
     fn account(&mut self) -> (usize, usize, usize) {
-        (self.stats().pending, 0, 0)
-    }
-}
-
-impl<E: Copy, P: Publishers> HandOver for AwaitedSubscriber<'_, E, P> {
-    type Item = E;
-
-    fn hand_over(&mut self, each: impl FnMut(&E) -> bool) -> usize {
-        read(self.read(), each)
-    }
-
-    fn account(&mut self) -> (usize, usize, usize) {
-        (self.ready(), 0, 0)
+        (self.unread(), 0, 0)
     }
 }
 

@@ -163,8 +163,8 @@ pub struct TooManyWaiters;
 impl fmt::Display for TooManyWaiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(
-            "more tasks wait than there are places for wakers: make `W` of the `Awaited`, or of the \
-             `Waiters`, larger",
+            "more tasks wait than there are places for wakers: make `K` of the \
+             `Waiters` larger",
         )
     }
 }

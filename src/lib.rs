@@ -57,7 +57,7 @@
 //! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain`] |
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
-//! | await an event, or room for one | [`Awaited`](wait::Awaited), [`Waiters`] |
+//! | await an event, or room for one | [`Waiters`], as the last parameter: see [`wait`] |
 //! | a function for any of them | [`Publish`], [`Source`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |

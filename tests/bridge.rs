@@ -18,12 +18,12 @@ use proptest::prelude::*;
 use tickbus::bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
 use tickbus::error::InvalidSubject;
 use tickbus::subject_bus::{
-    EnvelopeBus, PublishError, Published, SubscribeError, SubscriptionOptions, Wait,
+    EnvelopeBus, PublishError, Published, SubscribeError, SubscriptionOptions,
 };
-use tickbus::wait::Awaited;
+use tickbus::wait::Wait;
 use tickbus::{
     Budget, Bus, DropNewest, DropOldest, Envelope, Feed, GatedTopic, Lane, Overrun, Pattern,
-    SubjectBus, Subscription, Topic,
+    SubjectBus, Subscription, Topic, Waiters,
 };
 use watch::watchdog;
 
@@ -222,9 +222,9 @@ fn every_subscriber_that_lags_is_pumped() {
     pump_of_seven(feed.subscribe(), |number| feed.publish(number).unwrap());
     let topic: GatedTopic<u32, 4, 1> = GatedTopic::new();
     pump_of_seven(topic.subscribe_lagging(), |number| topic.publish(number).unwrap());
-    let topic: Awaited<Topic<u32, 4>, 1> = Awaited::new(Topic::new());
+    let topic: Topic<u32, 4, Waiters<1>> = Topic::new();
     pump_of_seven(topic.subscribe(), |number| topic.publish(number));
-    let feed: Awaited<Feed<u32, 4>, 1> = Awaited::new(Feed::new());
+    let feed: Feed<u32, 4, Waiters<1>> = Feed::new();
     pump_of_seven(feed.subscribe(), |number| feed.publish(number).unwrap());
 }
 

@@ -11,8 +11,9 @@ use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 use tickbus::bus::Policy;
-use tickbus::wait::Awaited;
-use tickbus::{Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Reject, Stats};
+use tickbus::{
+    Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Reject, Stats, Waiters,
+};
 
 // ---- Helpers -----------------------------------------------------------------------------------
 
@@ -997,8 +998,8 @@ fn everything_can_be_printed_whatever_the_event() {
     prints(&lane.consumer().unwrap(), "Consumer { stats: Stats");
     prints(&bus.consumer().unwrap().drain(), "Drain { stats: Stats");
     prints(&bus.consumer().unwrap().drain().until(|| true), "Until { drain: Some(Drain");
-    prints(&bus.drain(), "DrainMut");
-    prints(&bus.drain().until(|| true), "Until { drain: Some(DrainMut");
+    prints(&bus.drain(), "Drain");
+    prints(&bus.drain().until(|| true), "Until { drain: Some(Drain");
     prints(&Budget::events(3), "Budget");
     prints(&table.tick(&mut Mute, &mut bus, Budget::unlimited()), "Report { handled: 0");
     prints(&Full(Mute), "Full(..)");
@@ -1063,7 +1064,7 @@ fn a_drain_is_shortened_from_where_it_is() {
 #[test]
 fn an_awaited_drain_is_shortened_from_where_it_is() {
     fn check<P: Policy>() {
-        let bus: Awaited<Bus<u8, 8, P>, 1> = Awaited::new(Bus::new());
+        let bus: Bus<u8, 8, P, Waiters<1>> = Bus::new();
         let mut events = bus.consumer().unwrap();
         assert!((1..=6).all(|event| bus.publish(event).is_ok()));
         let mut drain = events.drain();

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tickbus::envelope::{EventError, InvalidEnvelope};
-use tickbus::subject_bus::Cancel;
+use tickbus::wait::Cancel;
 use tickbus::{Bus, Dispatch, Envelope, Event, SubjectBus, events};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -16,7 +16,8 @@ use std::sync::atomic::Ordering;
 use loom::sync::atomic::AtomicUsize as Shared;
 use models::{Task, outcomes, run};
 use tickbus::envelope::Timestamp;
-use tickbus::subject_bus::{Cancel, Observer, PublishError, Published, Recipient, RecvError, Wait};
+use tickbus::subject_bus::{Observer, PublishError, Published, Recipient, RecvError};
+use tickbus::wait::{Cancel, Wait};
 use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 
 /// With everything set that a bus would fill in: no clock and no randomness in a model.

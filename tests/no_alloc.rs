@@ -13,10 +13,9 @@ use tickbus::bus::{Flow, Policy};
 use tickbus::defer::Deferred;
 use tickbus::error::InvalidPattern;
 use tickbus::request::{Incomplete, Requests};
-use tickbus::wait::Awaited;
 use tickbus::{
     Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Feed, Full, GatedTopic, Hold, Lane,
-    Latest, Pattern, Reject, Subject, Timers, Topic,
+    Latest, Pattern, Reject, Subject, Timers, Topic, Waiters,
 };
 
 // ---- The counter -------------------------------------------------------------------------------
@@ -390,28 +389,28 @@ fn waits_do_not_allocate() {
         pin!(future).poll(&mut Context::from_waker(Waker::noop()))
     }
     let all = || {
-        let bus: Awaited<Bus<u32, 2>, 2> = Awaited::default();
+        let bus: Bus<u32, 2, Reject, Waiters<2>> = Bus::default();
         let mut events = bus.consumer().unwrap();
-        assert!(poll(events.next_event()).is_pending());
-        assert!(poll(events.ready()).is_pending());
+        assert!(poll(events.next_async()).is_pending());
+        assert!(poll(events.ready_async()).is_pending());
         for event in 0..2 {
-            assert_eq!(poll(bus.publish_wait(event)), Poll::Ready(Ok(())));
+            assert_eq!(poll(bus.publish_async(event)), Poll::Ready(Ok(())));
         }
-        assert!(poll(bus.publish_wait(2)).is_pending());
-        assert_eq!(poll(events.next_event()), Poll::Ready(0));
+        assert!(poll(bus.publish_async(2)).is_pending());
+        assert_eq!(poll(events.next_async()), Poll::Ready(0));
 
-        let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+        let topic: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
         let mut gate = topic.subscribe().unwrap();
-        assert!(poll(gate.next_event()).is_pending());
-        assert_eq!([1, 2].map(|event| poll(topic.publish_wait(event))), [Poll::Ready(Ok(())); 2]);
-        assert!(poll(topic.publish_wait(3)).is_pending());
-        assert_eq!(poll(gate.next_event()), Poll::Ready(Ok(Ok(1))));
+        assert!(poll(gate.next_async()).is_pending());
+        assert_eq!([1, 2].map(|event| poll(topic.publish_async(event))), [Poll::Ready(Ok(())); 2]);
+        assert!(poll(topic.publish_async(3)).is_pending());
+        assert_eq!(poll(gate.next_async()), Poll::Ready(Ok(1)));
 
-        let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+        let latest: Latest<u32, Waiters<1>> = Latest::default();
         let mut watcher = latest.watch();
-        assert!(poll(watcher.next_change()).is_pending());
+        assert!(poll(watcher.changed_async()).is_pending());
         latest.publish(1);
-        assert!(poll(watcher.next_change()).is_ready());
+        assert!(poll(watcher.changed_async()).is_ready());
     };
     assert_eq!(calls(all), 0);
 }
@@ -479,7 +478,8 @@ mod subjects {
 
     use alloc::sync::Arc;
 
-    use tickbus::subject_bus::{DropReason, Observer, Recipient, Wait};
+    use tickbus::subject_bus::{DropReason, Observer, Recipient};
+    use tickbus::wait::Wait;
     use tickbus::{Envelope, Overrun, Subject, SubjectBus, Subscription};
 
     use super::{BYTES, calls};

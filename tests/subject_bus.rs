@@ -25,9 +25,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tickbus::error::InvalidPattern;
 use tickbus::subject_bus::{
-    Cancel, DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient,
-    RecvError, SubscribeError, SubscriptionOptions, Wait,
+    DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
+    SubscribeError, SubscriptionOptions,
 };
+use tickbus::wait::{Cancel, Wait};
 use tickbus::{Envelope, Overrun, Pattern, Subject, SubjectBus, Subscription};
 use watch::{LONG, Watched, eventually, watchdog, watched};
 

@@ -20,9 +20,10 @@ use std::sync::{Mutex, OnceLock};
 use futures_core::Stream;
 use tickbus::bridge::BridgeIn;
 use tickbus::subject_bus::{
-    Cancel, DropReason, Observer, PublishError, Published, Recipient, RecvError, SubjectHandlers,
+    DropReason, Observer, PublishError, Published, Recipient, RecvError, SubjectHandlers,
     SubscriptionStream,
 };
+use tickbus::wait::Cancel;
 use tickbus::{Budget, Envelope, Overrun, SubjectBus, Subscription};
 use watch::{watchdog, watched};
 

@@ -19,8 +19,9 @@ use std::thread;
 
 use tickbus::subject_bus::{
     DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, SubscribeError,
-    SubscriptionOptions, Wait,
+    SubscriptionOptions,
 };
+use tickbus::wait::Wait;
 use tickbus::{Envelope, Overrun, Pattern, SubjectBus, Subscription};
 use watch::{watchdog, watched};
 

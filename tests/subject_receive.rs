@@ -20,7 +20,8 @@ use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::subject_bus::{HandlerStats, Observer, RecvError, SubjectHandlers, Wait};
+use tickbus::subject_bus::{HandlerStats, Observer, RecvError, SubjectHandlers};
+use tickbus::wait::Wait;
 use tickbus::{Budget, Envelope, Overrun, SubjectBus, Subscription};
 use watch::{LONG, watchdog};
 

@@ -11,11 +11,11 @@ use bevy_ecs::system::{Res, SystemParam};
 use super::frame::no_bus;
 use crate::bus::{Bus, Consumer, Policy, Stats};
 use crate::error::{Claimed, Full};
-use crate::wait::{Awaited, AwaitedConsumer};
+use crate::wait::Waits;
 
-/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or an [`Awaited`] one.
+/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, with waiters or without.
 ///
-/// Tasks may wait on an awaited one until a frame makes room. They are woken when the app is dropped, too,
+/// Tasks may wait on one with waiters until a frame makes room. They are woken when the app is dropped, too,
 /// and go on waiting unless they give up.
 ///
 /// This trait is sealed: what it has is not for use outside.
@@ -27,7 +27,7 @@ use crate::wait::{Awaited, AwaitedConsumer};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no bus of `{E}` that a plugin can drain",
-    note = "a plugin drains a `static` `Bus` or `Awaited<Bus>`; a `tickbus::Lane` has one publisher, and a \
+    note = "a plugin drains a `static` `Bus`; a `tickbus::Lane` has one publisher, and a \
             Bevy app has many"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Publish`")]
@@ -58,86 +58,78 @@ pub(crate) trait Read<E>: Send + Sync {
     fn discard(&mut self, each: &mut dyn FnMut(&E));
 }
 
-macro_rules! any_bus {
-    ($bus:ty, $reader:ident, $($W:ident)?) => {
-        impl<E, const N: usize, P $(, const $W: usize)?> AnyBus<E> for $bus
-        where
-            E: Send + 'static,
-            P: Policy + 'static,
-        {
-        }
-
-        impl<E, const N: usize, P $(, const $W: usize)?> Publish<E> for $bus
-        where
-            E: Send + 'static,
-            P: Policy + 'static,
-        {
-            fn publish(&self, event: E) -> Result<(), Full<E>> {
-                self.publish(event)
-            }
-
-            fn pending(&self) -> usize {
-                self.pending()
-            }
-
-            fn capacity(&self) -> usize {
-                N
-            }
-
-            fn stats(&self) -> Stats {
-                self.stats()
-            }
-
-            fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed> {
-                let consumer = self.consumer()?;
-                Ok(Box::new($reader(consumer)))
-            }
-
-            fn as_pending(&'static self) -> &'static dyn Pending {
-                self
-            }
-        }
-
-        impl<E, const N: usize, P $(, const $W: usize)?> Pending for $bus
-        where
-            E: Send + 'static,
-            P: Policy + 'static,
-        {
-            fn is_pending(&self) -> bool {
-                !self.is_empty()
-            }
-        }
-
-        impl<E: Send, P: Policy> Read<E> for $reader<E, P> {
-            fn read(&mut self, limit: usize, into: &mut Vec<E>) {
-                self.0.drain().at_most(limit).append_to(into);
-            }
-
-            fn pending(&self) -> usize {
-                self.0.pending()
-            }
-
-            fn stats(&self) -> Stats {
-                self.0.stats()
-            }
-
-            fn discard(&mut self, each: &mut dyn FnMut(&E)) {
-                self.0.drain().for_each(|event| each(&event));
-            }
-        }
-    };
+impl<E, const N: usize, P, W> AnyBus<E> for Bus<E, N, P, W>
+where
+    E: Send + 'static,
+    P: Policy + 'static,
+    W: Waits,
+{
 }
 
-struct Reader<E: 'static, P: Policy + 'static>(Consumer<'static, E, P>);
+impl<E, const N: usize, P, W> Publish<E> for Bus<E, N, P, W>
+where
+    E: Send + 'static,
+    P: Policy + 'static,
+    W: Waits,
+{
+    fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.publish(event)
+    }
 
-any_bus!(Bus<E, N, P>, Reader,);
+    fn pending(&self) -> usize {
+        self.pending()
+    }
 
-struct AwaitedReader<E: 'static, P: Policy + 'static>(AwaitedConsumer<'static, E, P>);
+    fn capacity(&self) -> usize {
+        N
+    }
 
-any_bus!(Awaited<Bus<E, N, P>, W>, AwaitedReader, W);
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
 
-/// With the app: nobody makes room now for those who wait for it, and they may want to know.
-impl<E, P: Policy> Drop for AwaitedReader<E, P> {
+    fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed> {
+        Ok(Box::new(Reader(self.consumer()?)))
+    }
+
+    fn as_pending(&'static self) -> &'static dyn Pending {
+        self
+    }
+}
+
+impl<E, const N: usize, P, W> Pending for Bus<E, N, P, W>
+where
+    E: Send + 'static,
+    P: Policy + 'static,
+    W: Waits,
+{
+    fn is_pending(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+struct Reader<E: 'static, P: Policy + 'static, W: Waits>(Consumer<'static, E, P, W>);
+
+impl<E: Send, P: Policy, W: Waits> Read<E> for Reader<E, P, W> {
+    fn read(&mut self, limit: usize, into: &mut Vec<E>) {
+        self.0.drain().at_most(limit).append_to(into);
+    }
+
+    fn pending(&self) -> usize {
+        self.0.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    fn discard(&mut self, each: &mut dyn FnMut(&E)) {
+        self.0.drain().for_each(|event| each(&event));
+    }
+}
+
+/// With the app: nothing makes room now for those that wait for it, and they may want to know.
+impl<E, P: Policy, W: Waits> Drop for Reader<E, P, W> {
     fn drop(&mut self) {
         self.0.wake();
     }

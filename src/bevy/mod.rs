@@ -53,7 +53,7 @@
 //! | `crossbeam_channel::bounded`, `try_send` | the same | `Full` gives the event back as `TrySendError::Full` does; capacity is a power of two |
 //! | `receiver.try_iter().take(n)` | [`FrameBudget::events`] | lower lanes get their share, and what is left is told |
 //! | `bevy_crossbeam_event`: `add_crossbeam_event::<E>()`, `Res<CrossbeamEventSender<E>>` | [`add_bus_event`](EventBusAppExt::add_bus_event), [`BusPublisher<E>`](BusPublisher) or the `static` | observers run before `PreUpdate`, each with the commands of the one before applied; nothing is triggered while nobody observes |
-//! | `async_channel::bounded`, `send(event).await` | an [`Awaited<Bus>`](crate::wait::Awaited) in the plugin, [`publish_wait`](crate::wait::Awaited::publish_wait) | who waits for room is woken by the frame that makes it |
+//! | `async_channel::bounded`, `send(event).await` | a `Bus` with [`Waiters`](crate::Waiters) in the plugin, [`publish_async`](crate::Bus::publish_async) | who waits for room is woken by the frame that makes it |
 //! | plain `MessageWriter<E>` | [`BusPublisher<E>`](BusPublisher) | systems publish in parallel; events come in the next frame, not in this one |
 //! | plain `MessageReader<E>` | the same `MessageReader<E>` | nothing |
 //! | `MessageReader<E>` of thousands of events | [`BusFrame<E>`](BusFrame) | a slice; [`missed`](BusFrame::missed) tells what Bevy does not |

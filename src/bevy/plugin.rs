@@ -117,8 +117,8 @@ pub struct EventBusPlugin<E: 'static> {
 }
 
 impl<E: Send + Sync + 'static> EventBusPlugin<E> {
-    /// Drains `bus`: a [`Bus`](crate::Bus) of any capacity and policy, or an
-    /// [`Awaited`](crate::wait::Awaited) one, whose publishers may wait until a frame makes room.
+    /// Drains `bus`: a [`Bus`](crate::Bus) of any capacity and policy; or
+    /// one with [`Waiters`](crate::Waiters), whose publishers may wait until a frame makes room.
     #[must_use]
     pub fn new(bus: &'static impl AnyBus<E>) -> Self {
         Self {

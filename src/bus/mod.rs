@@ -10,6 +10,7 @@ mod model;
 mod overrun;
 mod publish;
 mod stats;
+mod waiting;
 
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
 use alloc::vec::Vec;
@@ -25,10 +26,12 @@ pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, Single};
 pub use self::publish::Publish;
 pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
+pub use self::waiting::{NextAsync, ReadyAsync};
 use crate::error::{Claimed, Full};
 use crate::ring::queue::Ring;
 #[cfg(not(tickbus_loom))]
 use crate::ring::{Span, Tally};
+use crate::wait::{NoWaiters, Waits};
 
 /// A bus: many publishers, one consumer, room for `N` events.
 ///
@@ -38,6 +41,15 @@ use crate::ring::{Span, Tally};
 ///
 /// `N` is a power of two and at least 2, and all `N` slots can be used. What a full bus does is the
 /// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
+///
+/// # Waiting
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes publishers, and both
+/// may wait: see [`publish_async`](Self::publish_async) and [`Consumer::next_async`]. A publish then costs a load
+/// and a branch more when nothing waits, and a fence except on x86, where a publish is one. It panics if the waker
+/// of a task does; the event is published then. Methods with `&mut self` wake nothing, since nothing waits for a bus
+/// that you have for yourself. With [`NoWaiters`](crate::wait::NoWaiters), the default, waiting
+/// costs nothing.
 ///
 /// # Memory
 ///
@@ -116,28 +128,29 @@ use crate::ring::{Span, Tally};
 #[doc(alias = "channel")]
 #[doc(alias = "event queue")]
 #[doc(alias = "message queue")]
-pub struct Bus<E, const N: usize, P: Policy = Reject> {
+pub struct Bus<E, const N: usize, P: Policy = Reject, W: Waits = NoWaiters> {
     ring: Ring<E, N, P>,
+    waiters: W,
 }
 
-impl<E, const N: usize, P: Policy> Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Ring::new() }
+        Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Ring::new() }
+        Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
     #[cfg(test)]
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Ring::starting_before_wrap(back) }
+        Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
     /// Publishes `event`.
@@ -169,6 +182,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         match self.offer(event) {
             Ok(displaced) => {
+                self.waiters.wake_after_commit();
                 drop(displaced);
                 Ok(())
             }
@@ -215,12 +229,15 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     where
         E: Copy,
     {
-        let rest = &events[self.ring.publish_batch(events)..];
-        if rest.is_empty() {
-            return Ok(());
+        let published = self.ring.publish_batch(events);
+        let rest = &events[published..];
+        if !rest.is_empty() {
+            self.ring.core().turn_away(rest.len());
         }
-        self.ring.core().turn_away(rest.len());
-        Err(Full(rest))
+        if published > 0 {
+            self.waiters.wake_after_commit();
+        }
+        if rest.is_empty() { Ok(()) } else { Err(Full(rest)) }
     }
 
     /// Claims the reading end.
@@ -243,8 +260,8 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// drop(first);
     /// assert!(BUS.consumer().is_ok());
     /// ```
-    pub fn consumer(&self) -> Result<Consumer<'_, E, P>, Claimed> {
-        Consumer::new(P::reader(&self.ring))
+    pub fn consumer(&self) -> Result<Consumer<'_, E, P, W>, Claimed> {
+        Consumer::new(P::reader(&self.ring), &self.waiters)
     }
 
     /// How many events wait, with those that are being published at this moment.
@@ -276,7 +293,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// [`publish`](Self::publish) for the only one who can see the bus: no atomics, the cost of an
     /// array.
     ///
@@ -359,7 +376,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Source for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Source for Bus<E, N, P, W> {
     type Event = E;
 
     fn pending(&self) -> usize {
@@ -372,7 +389,7 @@ impl<E, const N: usize, P: Policy> Source for Bus<E, N, P> {
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Take for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     type Item = E;
 
     #[inline]
@@ -412,13 +429,13 @@ impl<E, const N: usize, P: Policy> Take for Bus<E, N, P> {
     }
 }
 
-impl<E, const N: usize, P: Policy> Default for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E, const N: usize, P: Policy> fmt::Debug for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> fmt::Debug for Bus<E, N, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
             .field("capacity", &N)

@@ -4,6 +4,7 @@ use super::Bus;
 use super::lane::{Lane, Publisher};
 use super::overrun::Policy;
 use crate::error::Full;
+use crate::wait::Waits;
 
 /// What events are published to: the twin of [`Source`](crate::Source).
 ///
@@ -51,7 +52,7 @@ pub trait Publish: Put {
 /// Seals [`Publish`].
 pub(crate) trait Put {}
 
-impl<E, const N: usize, P: Policy> Publish for &Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Publish for &Bus<E, N, P, W> {
     type Event = E;
 
     #[inline]
@@ -60,9 +61,9 @@ impl<E, const N: usize, P: Policy> Publish for &Bus<E, N, P> {
     }
 }
 
-impl<E, const N: usize, P: Policy> Put for &Bus<E, N, P> {}
+impl<E, const N: usize, P: Policy, W: Waits> Put for &Bus<E, N, P, W> {}
 
-impl<E, const N: usize> Publish for &Lane<E, N> {
+impl<E, const N: usize, W: Waits> Publish for &Lane<E, N, W> {
     type Event = E;
 
     #[inline]
@@ -71,9 +72,9 @@ impl<E, const N: usize> Publish for &Lane<E, N> {
     }
 }
 
-impl<E, const N: usize> Put for &Lane<E, N> {}
+impl<E, const N: usize, W: Waits> Put for &Lane<E, N, W> {}
 
-impl<E> Publish for Publisher<'_, E> {
+impl<E, W: Waits> Publish for Publisher<'_, E, W> {
     type Event = E;
 
     #[inline]
@@ -82,4 +83,4 @@ impl<E> Publish for Publisher<'_, E> {
     }
 }
 
-impl<E> Put for Publisher<'_, E> {}
+impl<E, W: Waits> Put for Publisher<'_, E, W> {}

@@ -9,13 +9,15 @@
 //! | [`broadcast`] | many, or one | each reads every event | overwrites its oldest event; with a [`gate`], rejects |
 //! | [`latest`] | many | each reads the newest value | overwrites |
 //!
-//! [`waiter`] has the places for wakers, [`parts`] the copies that may race with a write.
+//! [`waiter`] has the places for wakers, and [`link`] how a handle finds them; [`kept`] has what could not be handed
+//! out, [`parts`] the copies that may race with a write.
 
 pub(crate) mod broadcast;
 mod cell;
 pub(crate) mod gate;
 pub(crate) mod kept;
 pub(crate) mod latest;
+pub(crate) mod link;
 mod parts;
 // One or the other, by whether the steps of publishers are critical sections: see `crate::sync::SECTIONS`.
 #[cfg(not(any(

@@ -1,7 +1,5 @@
 //! Envelopes by subject, to whoever subscribed to a pattern that matches.
 
-#[cfg(feature = "std")]
-mod cancel;
 #[cfg(not(feature = "std"))]
 #[path = "no_waits.rs"]
 mod cancel;
@@ -11,7 +9,6 @@ mod envelope_bus;
 mod handlers;
 mod info;
 mod observer;
-mod panics;
 mod publish;
 mod queue;
 mod room;
@@ -31,12 +28,12 @@ use core::fmt;
 
 use crate::envelope::Envelope;
 use crate::subject::{Pattern, Subject};
-#[cfg(not(feature = "std"))]
+use crate::wait::panics;
+#[cfg(feature = "std")]
+use crate::wait::thread as cancel;
 use cancel::Wait;
 use shared::Shared;
 
-#[cfg(feature = "std")]
-pub use cancel::{Cancel, Wait};
 #[cfg(feature = "std")]
 pub use envelope_bus::{EnvelopeBus, NoopBus, PublishFuture};
 pub use handlers::{HandlerStats, SubjectHandlers};

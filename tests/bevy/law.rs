@@ -13,8 +13,7 @@ use tickbus::bevy::{
     AnyBus, BusDrained, BusFrame, BusPublisher, EnvelopeBus, EventBusAppExt, EventBusConfig,
     EventBusPlugin, EventBusState, EventBusSystems, FrameBudget, PausePolicy,
 };
-use tickbus::wait::Awaited;
-use tickbus::{Bus, DropNewest, DropOldest, Reject, Stats};
+use tickbus::{Bus, DropNewest, DropOldest, Reject, Stats, Waiters};
 
 use super::stats;
 
@@ -163,7 +162,7 @@ fn with_lane(plugin: Option<EventBusPlugin<Kind>>, kind: u8) -> (EventBusPlugin<
         0 => lane!(Bus::<Kind, 16, Reject>::new()),
         1 => lane!(Bus::<Kind, 8, DropOldest>::new()),
         2 => lane!(Bus::<Kind, 16, DropNewest>::new()),
-        _ => lane!(Awaited::<_, 1>::new(Bus::<Kind, 8, Reject>::new())),
+        _ => lane!(Bus::<Kind, 8, Reject, Waiters<1>>::new()),
     }
 }
 

@@ -1,11 +1,11 @@
-//! What can be awaited is stated.
-//~ E0599
-//~ no method named `publish` found for struct `Awaited<Vec<u8>, 1>`
-//~ `Awaited<Bus<E, N, P>, W>`
+//! Whether something can be waited for is said by the two types of the crate, and the compiler names them.
+//~ E0277
+//~ `u8` does not say who may wait
+//~ `NoWaiters` (the default) or `Waiters<K>`
 
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject};
 
 fn main() {
-    let list: Awaited<Vec<u8>, 1> = Awaited::new(Vec::new());
-    list.publish(1);
+    let bus: Bus<u8, 2, Reject, u8> = Bus::new();
+    let _ = bus.publish(1);
 }

@@ -1,7 +1,6 @@
 //! The bus, its policies and its exclusive side.
 
-use tickbus::wait::{Awaited, AwaitedConsumer};
-use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Single};
+use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Reject, Single, Waiters};
 
 use crate::event::{Context, Event, add, subtract};
 use crate::queue::{Queue, SLOTS};
@@ -10,7 +9,7 @@ static TABLE: Dispatch<Event, Context, { Event::KINDS }> =
     Dispatch::new().on("count.first", add).otherwise(subtract);
 
 static REJECTING: Bus<Event, SLOTS> = Bus::new();
-static AWAITED: Awaited<Bus<Event, SLOTS>, 4> = Awaited::new(Bus::new());
+static AWAITED: Bus<Event, SLOTS, Reject, Waiters<4>> = Bus::new();
 static DISPLACING: Bus<Event, SLOTS, DropOldest> = Bus::new();
 static LANE: Lane<Event, SLOTS> = Lane::new();
 
@@ -47,7 +46,7 @@ impl Queue for Rejecting {
 }
 
 /// With nobody waiting.
-pub struct NobodyWaits(AwaitedConsumer<'static, Event>);
+pub struct NobodyWaits(Consumer<'static, Event, Reject, Waiters<4>>);
 
 impl NobodyWaits {
     pub fn open() -> Self {

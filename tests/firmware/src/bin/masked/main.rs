@@ -22,10 +22,9 @@ use instruments::renewable::Renewable;
 use instruments::{clock, host};
 use semihosting::println;
 use tickbus::topic::Publisher;
-use tickbus::wait::{Awaited, AwaitedConsumer};
 use tickbus::{
-    Budget, Bus, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged, Lane, Latest, Subscriber,
-    Topic, Watcher,
+    Budget, Bus, Consumer, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged, Lane, Latest, Reject, Subscriber,
+    Topic, Waiters, Watcher,
 };
 
 /// The most that the bus may take: nothing where its steps are not critical sections.
@@ -111,9 +110,9 @@ macro_rules! operations {
             static LAGGING: Held<Subscriber<'static, Payload<$words>>> = Held::new();
             static GATING: Held<Subscriber<'static, Payload<$words>>> = Held::new();
             static WATCHER: Held<Watcher<'static, Payload<$words>>> = Held::new();
-            static AWAITED: Renewable<Awaited<Bus<Payload<$words>, SLOTS>, 2>> =
-                Renewable::new(Awaited::new(Bus::new()));
-            static CONSUMER: Held<AwaitedConsumer<'static, Payload<$words>>> = Held::new();
+            static AWAITED: Renewable<Bus<Payload<$words>, SLOTS, Reject, Waiters<2>>> =
+                Renewable::new(Bus::new());
+            static CONSUMER: Held<Consumer<'static, Payload<$words>, Reject, Waiters<2>>> = Held::new();
             static DEQUE: Mutex<RefCell<Deque<Payload<$words>, SLOTS>>> =
                 Mutex::new(RefCell::new(Deque::new()));
 
@@ -132,7 +131,7 @@ macro_rules! operations {
                     GATED.renew(GatedTopic::new());
                     FEED.renew(Feed::new());
                     LATEST.renew(Latest::new());
-                    AWAITED.renew(Awaited::new(Bus::new()));
+                    AWAITED.renew(Bus::new());
                 }
                 critical_section::with(|cs| DEQUE.replace(cs, Deque::new()));
             }
@@ -176,7 +175,7 @@ macro_rules! operations {
             fn consumer_waits() {
                 consume();
                 CONSUMER.with(|consumer| {
-                    let mut ready = consumer.ready();
+                    let mut ready = consumer.ready_async();
                     begin_to_wait(&mut ready);
                     mem::forget(ready);
                 });
@@ -189,7 +188,7 @@ macro_rules! operations {
 
             fn publisher_waits() {
                 fill_awaited();
-                let mut publish = AWAITED.get().publish_wait(EVENT);
+                let mut publish = AWAITED.get().publish_async(EVENT);
                 begin_to_wait(&mut publish);
                 mem::forget(publish);
             }
@@ -283,20 +282,20 @@ macro_rules! operations {
                     assert_eq!(black_box(changed).map(|changed| changed.skipped), Some(1));
                     assert!(black_box(LATEST.get().get()).is_some());
                 }),
-                bus("Awaited: publish, nobody waits", consume, || {
+                bus("Bus with waiters: publish, nobody waits", consume, || {
                     assert!(AWAITED.get().publish(EVENT).is_ok());
                 }),
-                bus("Awaited: publish, and wake", consumer_waits, || {
+                bus("Bus with waiters: publish, and wake", consumer_waits, || {
                     assert!(AWAITED.get().publish(EVENT).is_ok());
                 }),
-                bus("Awaited: take, and wake", publisher_waits, || {
+                bus("Bus with waiters: take, and wake", publisher_waits, || {
                     assert!(CONSUMER.with(|consumer| black_box(consumer.drain().next()).is_some()));
                 }),
-                bus("Awaited: wait for an event, give up", consume, || {
-                    CONSUMER.with(|consumer| begin_to_wait(&mut consumer.ready()));
+                bus("Bus with waiters: wait for an event, give up", consume, || {
+                    CONSUMER.with(|consumer| begin_to_wait(&mut consumer.ready_async()));
                 }),
-                bus("Awaited: wait for room, give up", fill_awaited, || {
-                    begin_to_wait(&mut AWAITED.get().publish_wait(EVENT));
+                bus("Bus with waiters: wait for room, give up", fill_awaited, || {
+                    begin_to_wait(&mut AWAITED.get().publish_async(EVENT));
                 }),
                 peer("Deque in a critical section: publish", empty, || {
                     critical_section::with(|cs| {

@@ -16,12 +16,12 @@ use std::panic::{catch_unwind, resume_unwind};
 
 /// The first panic of several calls. One that is dropped ends there; the panic hook has told it.
 #[derive(Default)]
-pub(super) struct Panics(#[cfg(feature = "std")] Option<Box<dyn Any + Send>>);
+pub(crate) struct Panics(#[cfg(feature = "std")] Option<Box<dyn Any + Send>>);
 
 impl Panics {
     /// Calls `f`. `None` if it panics.
     #[inline]
-    pub(super) fn run<R>(&mut self, f: impl FnOnce() -> R) -> Option<R> {
+    pub(crate) fn run<R>(&mut self, f: impl FnOnce() -> R) -> Option<R> {
         #[cfg(feature = "std")]
         return match catch_unwind(AssertUnwindSafe(f)) {
             Ok(result) => Some(result),
@@ -44,19 +44,19 @@ impl Panics {
     }
 
     /// Wakes one after the other.
-    pub(super) fn wake(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+    pub(crate) fn wake(&mut self, wakers: impl IntoIterator<Item = Waker>) {
         for waker in wakers {
             self.run(|| waker.wake());
         }
     }
 
     /// Drops what may have a destructor of a user.
-    pub(super) fn dispose<T>(&mut self, it: T) {
+    pub(crate) fn dispose<T>(&mut self, it: T) {
         self.run(|| drop(it));
     }
 
     /// Whether there was none.
-    pub(super) const fn none(&self) -> bool {
+    pub(crate) const fn none(&self) -> bool {
         #[cfg(feature = "std")]
         return self.0.is_none();
         #[cfg(not(feature = "std"))]
@@ -64,7 +64,7 @@ impl Panics {
     }
 
     /// Lets the first panic go on, unless this thread unwinds already.
-    pub(super) fn resume(self) {
+    pub(crate) fn resume(self) {
         #[cfg(feature = "std")]
         {
             let mut panics = self;
