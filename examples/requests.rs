@@ -14,7 +14,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::request::{Answers, Incomplete, RequestId, Requests};
+use tickbus::request::{Answers, RequestError, RequestId, Requests};
 use tickbus::{Bus, Full};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +38,7 @@ static DONE: AtomicBool = AtomicBool::new(false);
 /// Up to two requests at a time, each to all sensors.
 type SensorRequests = Requests<Sensor, i32, 2, { SENSORS.len() }>;
 type SensorAnswers = Answers<Sensor, i32, { SENSORS.len() }>;
-type SensorResult = Result<SensorAnswers, Incomplete<Sensor, i32, { SENSORS.len() }>>;
+type SensorResult = Result<SensorAnswers, RequestError<Sensor, i32, { SENSORS.len() }>>;
 
 fn sensor(who: Sensor) {
     let mut questions = QUESTIONS[who as usize].consumer().expect("one thread each");
@@ -127,6 +127,8 @@ fn main() {
         assert_eq!(most.missing(), [Sensor::South]);
         let sum: i32 = most.into_arrived().map(|(_, reading)| reading).sum();
         assert_eq!(sum, 20 + 21 + 23);
-        assert!(matches!(all, Err(Incomplete::TimedOut(partial)) if partial.arrived().len() == 3));
+        assert!(
+            matches!(all, Err(RequestError::TimedOut(partial)) if partial.arrived().len() == 3)
+        );
     });
 }

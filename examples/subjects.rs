@@ -22,13 +22,13 @@ const TICK: usize = 16;
 
 struct Options {
     capacity: usize,
-    when_full: Overrun,
+    overrun: Overrun,
     patterns: Vec<String>,
 }
 
 impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self { capacity: 0, when_full: Overrun::DropNewest, patterns: vec![] };
+        let mut options = Self { capacity: 0, overrun: Overrun::DropNewest, patterns: vec![] };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
             match &*argument {
@@ -38,7 +38,7 @@ impl Options {
                     options.capacity = capacity.map_err(|_| format!("`{value}` is no capacity"))?;
                 }
                 "--when-full" => {
-                    options.when_full = match &*value()? {
+                    options.overrun = match &*value()? {
                         "drop_newest" => Overrun::DropNewest,
                         "drop_oldest" => Overrun::DropOldest,
                         // The program receives on the thread that publishes.
@@ -86,8 +86,7 @@ fn run() -> Result<usize, Box<dyn Error>> {
     for pattern in &options.patterns {
         let subscription =
             bus.subscribe(pattern).map_err(|error| format!("`{pattern}`: {error}"))?;
-        subscriptions
-            .push(subscription.capacity(options.capacity).overrun(options.when_full).open());
+        subscriptions.push(subscription.capacity(options.capacity).overrun(options.overrun).open());
     }
 
     let mut output = io::stdout().lock();
@@ -100,7 +99,7 @@ fn run() -> Result<usize, Box<dyn Error>> {
             match Envelope::from_json(&line) {
                 Ok(envelope) => {
                     let published = bus.publish(envelope)?;
-                    unmatched += usize::from(published.delivered + published.dropped == 0);
+                    unmatched += usize::from(published.enqueued + published.dropped == 0);
                 }
                 Err(error) => {
                     bad += 1;

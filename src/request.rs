@@ -46,7 +46,7 @@ impl From<u32> for RequestId {
 #[non_exhaustive]
 pub enum InvalidRequest {
     /// The request names no responder.
-    NobodyExpected,
+    NoResponders,
     /// The minimum is 0: it would be over before it is asked.
     NoMinimum,
     /// The minimum is above the number of responders, each counted once.
@@ -60,7 +60,7 @@ pub enum InvalidRequest {
 impl fmt::Display for InvalidRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::NobodyExpected => "the request expects nobody: name at least one responder",
+            Self::NoResponders => "the request expects nobody: name at least one responder",
             Self::NoMinimum => "the request needs no answer: ask for at least one",
             Self::MinimumTooHigh => {
                 "the request needs more answers than it expects responders: name more, or ask for fewer"
@@ -80,7 +80,7 @@ impl Error for InvalidRequest {}
 /// `Debug` and `Display` do not show the answer, so `unwrap`, `expect` and `?` work for every `A`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ignored<A> {
+pub enum AnswerError<A> {
     /// No such request is open: the answer is late, or of another store.
     Unknown(A),
     /// The request does not expect this responder.
@@ -89,7 +89,7 @@ pub enum Ignored<A> {
     Duplicate(A),
 }
 
-impl<A> Ignored<A> {
+impl<A> AnswerError<A> {
     /// The answer.
     pub fn into_answer(self) -> A {
         match self {
@@ -98,7 +98,7 @@ impl<A> Ignored<A> {
     }
 }
 
-impl<A> fmt::Debug for Ignored<A> {
+impl<A> fmt::Debug for AnswerError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Unknown(_) => "Unknown(..)",
@@ -108,7 +108,7 @@ impl<A> fmt::Debug for Ignored<A> {
     }
 }
 
-impl<A> fmt::Display for Ignored<A> {
+impl<A> fmt::Display for AnswerError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Unknown(_) => "the request is not open",
@@ -118,7 +118,7 @@ impl<A> fmt::Display for Ignored<A> {
     }
 }
 
-impl<A> Error for Ignored<A> {}
+impl<A> Error for AnswerError<A> {}
 
 /// What has come in for a request when it ended.
 #[must_use = "the answers are nowhere else"]
@@ -159,14 +159,14 @@ impl<W, A, const M: usize> fmt::Debug for Answers<W, A, M> {
 ///
 /// `Debug` and `Display` do not show the answers, so `unwrap`, `expect` and `?` work for every `A`.
 #[non_exhaustive]
-pub enum Incomplete<W, A, const M: usize> {
+pub enum RequestError<W, A, const M: usize> {
     /// The deadline has come.
     TimedOut(Answers<W, A, M>),
     /// It was [cancelled](Requests::cancel).
     Cancelled(Answers<W, A, M>),
 }
 
-impl<W, A, const M: usize> Incomplete<W, A, M> {
+impl<W, A, const M: usize> RequestError<W, A, M> {
     /// What has come in.
     pub const fn answers(&self) -> &Answers<W, A, M> {
         match self {
@@ -182,7 +182,7 @@ impl<W, A, const M: usize> Incomplete<W, A, M> {
     }
 }
 
-impl<W, A, const M: usize> fmt::Debug for Incomplete<W, A, M> {
+impl<W, A, const M: usize> fmt::Debug for RequestError<W, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Self::TimedOut(_) => "TimedOut",
@@ -192,7 +192,7 @@ impl<W, A, const M: usize> fmt::Debug for Incomplete<W, A, M> {
     }
 }
 
-impl<W, A, const M: usize> fmt::Display for Incomplete<W, A, M> {
+impl<W, A, const M: usize> fmt::Display for RequestError<W, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::TimedOut(_) => "the request has timed out",
@@ -201,7 +201,7 @@ impl<W, A, const M: usize> fmt::Display for Incomplete<W, A, M> {
     }
 }
 
-impl<W, A, const M: usize> Error for Incomplete<W, A, M> {}
+impl<W, A, const M: usize> Error for RequestError<W, A, M> {}
 
 struct Open<W, A, const M: usize> {
     id: RequestId,
@@ -335,7 +335,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         deadline: u32,
     ) -> Result<RequestId, InvalidRequest> {
         if expected.is_empty() {
-            return Err(InvalidRequest::NobodyExpected);
+            return Err(InvalidRequest::NoResponders);
         }
         if minimum == 0 {
             return Err(InvalidRequest::NoMinimum);
@@ -368,20 +368,23 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     ///
     /// # Errors
     ///
-    /// [`Ignored`] gives back an answer that does not count: because the request has ended or never
+    /// [`AnswerError`] gives back an answer that does not count: because the request has ended or never
     /// was, because it does not expect this responder, or because the responder has answered.
-    pub fn answer(&mut self, id: RequestId, responder: W, answer: A) -> Result<(), Ignored<A>> {
+    pub fn answer(&mut self, id: RequestId, responder: W, answer: A) -> Result<(), AnswerError<A>> {
         let Some(request) = self.open.iter_mut().find(|request| request.id == id) else {
-            return Err(Ignored::Unknown(answer));
+            return Err(AnswerError::Unknown(answer));
         };
         if !request.expected.contains(&responder) {
-            return Err(Ignored::Unexpected(answer));
+            return Err(AnswerError::Unexpected(answer));
         }
         if request.has_answer_of(responder) {
-            return Err(Ignored::Duplicate(answer));
+            return Err(AnswerError::Duplicate(answer));
         }
         // There is room for one answer of each that is expected.
-        request.arrived.push((responder, answer)).map_err(|(_, answer)| Ignored::Duplicate(answer))
+        request
+            .arrived
+            .push((responder, answer))
+            .map_err(|(_, answer)| AnswerError::Duplicate(answer))
     }
 
     /// Tells the time and hands each request that has ended to `each`, in the order of their opening.
@@ -400,7 +403,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     /// # Examples
     ///
     /// ```
-    /// use tickbus::request::{Incomplete, Requests};
+    /// use tickbus::request::{RequestError, Requests};
     ///
     /// let mut requests: Requests<u8, &str, 1, 2> = Requests::new();
     /// let id = requests.open(&[1, 2], 2, 10)?;
@@ -408,7 +411,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     ///
     /// assert_eq!(requests.tick(9, |_, _| unreachable!("it is open")), 0);
     /// requests.tick(10, |_, answers| {
-    ///     let Err(Incomplete::TimedOut(partial)) = answers else { unreachable!("one is missing") };
+    ///     let Err(RequestError::TimedOut(partial)) = answers else { unreachable!("one is missing") };
     ///     assert_eq!(partial.arrived(), [(2, "here")]);
     ///     assert_eq!(partial.missing(), [1]);
     /// });
@@ -418,7 +421,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     pub fn tick(
         &mut self,
         now: u32,
-        mut each: impl FnMut(RequestId, Result<Answers<W, A, M>, Incomplete<W, A, M>>),
+        mut each: impl FnMut(RequestId, Result<Answers<W, A, M>, RequestError<W, A, M>>),
     ) -> usize {
         let is_earlier = |told: &u32| now.wrapping_sub(*told) > i32::MAX as u32;
         let now = self.told.filter(is_earlier).unwrap_or(now);
@@ -433,7 +436,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
             }
             let (id, answers) = self.end(place);
             ended += 1;
-            each(id, if done { Ok(answers) } else { Err(Incomplete::TimedOut(answers)) });
+            each(id, if done { Ok(answers) } else { Err(RequestError::TimedOut(answers)) });
         }
         ended
     }
@@ -447,28 +450,28 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
 
     /// Ends a request now. `None` if it has ended.
     ///
-    /// If the minimum is in, it ends well all the same; else this is [`Incomplete::Cancelled`] with
+    /// If the minimum is in, it ends well all the same; else this is [`RequestError::Cancelled`] with
     /// what has come in.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tickbus::request::{Incomplete, Requests};
+    /// use tickbus::request::{RequestError, Requests};
     ///
     /// let mut requests: Requests<u8, (), 1, 2> = Requests::new();
     /// let id = requests.open(&[1, 2], 1, 10)?;
-    /// assert!(matches!(requests.cancel(id), Some(Err(Incomplete::Cancelled(_)))));
+    /// assert!(matches!(requests.cancel(id), Some(Err(RequestError::Cancelled(_)))));
     /// assert!(requests.cancel(id).is_none());
     /// # Ok::<(), tickbus::request::InvalidRequest>(())
     /// ```
     pub fn cancel(
         &mut self,
         id: RequestId,
-    ) -> Option<Result<Answers<W, A, M>, Incomplete<W, A, M>>> {
+    ) -> Option<Result<Answers<W, A, M>, RequestError<W, A, M>>> {
         let place = self.open.iter().position(|request| request.id == id)?;
         let done = self.open[place].is_done();
         let (_, answers) = self.end(place);
-        Some(if done { Ok(answers) } else { Err(Incomplete::Cancelled(answers)) })
+        Some(if done { Ok(answers) } else { Err(RequestError::Cancelled(answers)) })
     }
 
     /// Whether a request has not ended.
@@ -512,18 +515,4 @@ impl<W, A, const R: usize, const M: usize> fmt::Debug for Requests<W, A, R, M> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{RequestId, Requests};
-
-    #[test]
-    fn ids_go_round_and_pass_over_those_that_are_open() {
-        let mut requests: Requests<u8, (), 3, 1> = Requests::starting_at(u32::MAX);
-        let ids = [0; 3].map(|_| requests.open(&[1], 1, 9));
-        assert_eq!(ids, [Ok(RequestId(u32::MAX)), Ok(RequestId(0)), Ok(RequestId(1))]);
-        requests.next = u32::MAX;
-        assert!(requests.cancel(RequestId(0)).is_some());
-        assert_eq!(requests.open(&[1], 1, 9), Ok(RequestId(0)));
-        assert!(requests.cancel(RequestId(u32::MAX)).is_some());
-        assert_eq!(requests.open(&[1], 1, 9), Ok(RequestId(2)));
-    }
-}
+mod tests;

@@ -26,19 +26,19 @@ fn ids(subscription: &Subscription) -> String {
 }
 
 #[test]
-fn each_policy_keeps_what_it_says_and_nobody_waits() {
-    for (when_full, kept) in
+fn each_policy_keeps_what_it_says_and_no_publish_waits() {
+    for (overrun, kept) in
         [(Overrun::DropNewest, "12"), (Overrun::DropOldest, "34"), (Overrun::Block, "12")]
     {
         let bus = SubjectBus::new();
-        let one = bus.subscribe("a.*").unwrap().capacity(2).overrun(when_full).open();
+        let one = bus.subscribe("a.*").unwrap().capacity(2).overrun(overrun).open();
         for id in ["1", "2", "3", "4"] {
-            let published = bus.publish(envelope("a.b", id)).unwrap();
-            assert_eq!(published.delivered + published.dropped, 1);
+            let published = bus.try_publish(envelope("a.b", id)).unwrap();
+            assert_eq!(published.enqueued + published.dropped, 1);
         }
         assert_eq!((ids(&one).as_str(), one.dropped()), (kept, 2));
-        let it = bus.stats().deliveries;
-        assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending);
+        let it = bus.stats().totals;
+        assert_eq!(it.enqueued, it.received + it.dropped_oldest + it.abandoned + it.pending);
     }
 }
 
@@ -46,7 +46,7 @@ fn each_policy_keeps_what_it_says_and_nobody_waits() {
 fn an_envelope_is_published_as_it_is() {
     let bus = SubjectBus::new();
     let one = bus.subscribe(">").unwrap().open();
-    bus.publish(Envelope::unstamped("a").unwrap()).unwrap();
+    bus.try_publish(Envelope::unstamped("a").unwrap()).unwrap();
     let got = one.try_recv().unwrap();
     assert_eq!((got.id(), got.time()), ("", None), "id and time are the publisher's");
 }
@@ -65,7 +65,7 @@ fn filters_and_observers_are_asked_and_told() {
     let bus = SubjectBus::builder().observer(seen.clone()).build();
     let one = bus.subscribe("a").unwrap().capacity(1).filter(|it| it.id() != "no").open();
     for id in ["1", "no", "2"] {
-        bus.publish(envelope("a", id)).unwrap();
+        bus.try_publish(envelope("a", id)).unwrap();
     }
     assert_eq!((ids(&one).as_str(), seen.0.load(Relaxed)), ("1", 1));
 }
@@ -74,10 +74,10 @@ fn filters_and_observers_are_asked_and_told() {
 fn close_ends_the_bus_and_what_is_queued_stays() {
     let bus = SubjectBus::new();
     let one = bus.subscribe("a").unwrap().open();
-    bus.publish(envelope("a", "1")).unwrap();
+    bus.try_publish(envelope("a", "1")).unwrap();
     bus.close();
     bus.close();
-    assert!(matches!(bus.publish(envelope("a", "2")), Err(PublishError::Closed(_))));
+    assert!(matches!(bus.try_publish(envelope("a", "2")), Err(PublishError::Closed(_))));
     assert_eq!(one.try_recv().unwrap().id(), "1");
     assert_eq!(one.try_recv(), Err(RecvError::Closed));
 }
@@ -87,12 +87,12 @@ fn unfinished_and_leaked_drains_keep_the_order_and_the_end_comes_last() {
     let bus = SubjectBus::new();
     let one = bus.subscribe("a").unwrap().open();
     for id in ["1", "2", "3", "4", "5"] {
-        bus.publish(envelope("a", id)).unwrap();
+        bus.try_publish(envelope("a", id)).unwrap();
     }
     let (mut first, mut second) = (one.drain(), one.drain());
     assert_eq!(first.next().unwrap().id(), "1");
     assert_eq!(second.next().unwrap().id(), "2");
-    bus.publish(envelope("a", "6")).unwrap();
+    bus.try_publish(envelope("a", "6")).unwrap();
     bus.close();
     assert_eq!(one.try_recv().unwrap().id(), "3");
     assert_eq!(first.by_ref().map(|it| it.id().to_owned()).collect::<String>(), "45");
@@ -102,7 +102,7 @@ fn unfinished_and_leaked_drains_keep_the_order_and_the_end_comes_last() {
     assert_eq!(ids(&one), "6");
     assert_eq!(one.try_recv(), Err(RecvError::Closed));
     let it = one.stats();
-    assert_eq!((it.delivered, it.received, it.pending), (6, 6, 0));
+    assert_eq!((it.enqueued, it.received, it.pending), (6, 6, 0));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_task_awaits_and_a_tick_handles() {
         let mut next = pin!(stream.recv());
         let mut context = Context::from_waker(Waker::noop());
         assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
-        bus.publish(envelope("a", "1")).unwrap();
+        bus.try_publish(envelope("a", "1")).unwrap();
         let Poll::Ready(Some(got)) = next.poll(&mut context) else { panic!("it is there") };
         assert_eq!(got.id(), "1");
     }
@@ -129,7 +129,7 @@ fn a_task_awaits_and_a_tick_handles() {
         }
     });
     for id in ["1", "bad", "2"] {
-        bus.publish(envelope("a", id)).unwrap();
+        bus.try_publish(envelope("a", id)).unwrap();
     }
     let mut log = RefCell::default();
     let report = handlers.tick(&mut log, Budget::unlimited());
@@ -140,14 +140,14 @@ fn a_task_awaits_and_a_tick_handles() {
 fn a_publish_is_awaited() {
     let bus = SubjectBus::new();
     let one = bus.subscribe("a").unwrap().capacity(1).overrun(Overrun::Block).open();
-    bus.publish(envelope("a", "1")).unwrap();
+    bus.try_publish(envelope("a", "1")).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     {
         let mut second = pin!(bus.publish_async(envelope("a", "2")));
         assert!(second.as_mut().poll(&mut context).is_pending());
         assert_eq!(ids(&one), "1");
         let Poll::Ready(Ok(published)) = second.poll(&mut context) else { panic!("there is room") };
-        assert_eq!(published.delivered, 1);
+        assert_eq!(published.enqueued, 1);
     }
     {
         let mut third = pin!(bus.publish_async(envelope("a", "3")));

@@ -268,7 +268,7 @@ impl<'de> Visitor<'de> for FromObject {
             )));
         }
         if let Err(invalid) = Subject::new(&subject) {
-            return Err(A::Error::custom(format_args!("{}: {invalid}", Quoted(&subject))));
+            return Err(A::Error::custom(invalid));
         }
         if !is_uri_reference(&source) {
             return Err(A::Error::custom(InvalidCloudEvent::Source(source)));

@@ -11,7 +11,7 @@ use serde::ser::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::json::{DecodeError, InvalidEnvelope, InvalidPayload, Quoted, is_bytes};
+use super::json::{InvalidEnvelope, InvalidPayload, Quoted, is_bytes};
 use super::{Envelope, Payload, exact};
 use crate::event::Event;
 use crate::subject::Subject;
@@ -74,9 +74,7 @@ impl Envelope {
     /// ```
     #[cfg(feature = "std")]
     pub fn event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
-        Self::new(event.subject())
-            .map_err(|invalid| InvalidEnvelope::Subject(event.subject().into(), invalid))?
-            .with_fields(event)
+        Ok(Self::new(event.subject())?.with_fields(event)?)
     }
 
     /// The same without id and time: see [`unstamped`](Self::unstamped).
@@ -87,19 +85,14 @@ impl Envelope {
     /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
     /// kind that is not the index of its variant.
     pub fn unstamped_event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
-        Self::unstamped(event.subject())
-            .map_err(|invalid| InvalidEnvelope::Subject(event.subject().into(), invalid))?
-            .with_fields(event)
+        Ok(Self::unstamped(event.subject())?.with_fields(event)?)
     }
 
-    fn with_fields<E: Event + Serialize>(mut self, event: &E) -> Result<Self, InvalidEnvelope> {
+    fn with_fields<E: Event + Serialize>(mut self, event: &E) -> Result<Self, InvalidPayload> {
         match exact::to_raw(&Fields { kind: event.kind(), of: event }) {
             Ok(payload) if payload.get() == "null" => self.payload = Payload::None,
             Ok(payload) => self.payload = Payload::Json(payload),
-            Err(error) => {
-                let invalid = InvalidPayload { subject: self.subject, error };
-                return Err(InvalidEnvelope::Payload(invalid));
-            }
+            Err(error) => return Err(InvalidPayload::encoding(self.subject, error)),
         }
         Ok(self)
     }
@@ -112,14 +105,14 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`EventError::Subject`] if no kind of `E` has this subject; [`EventError::Payload`] if the payload
-    /// does not hold the fields of that kind. Both name the subject.
+    /// Returns [`InvalidEvent::Subject`] if no kind of `E` has this subject, and [`InvalidEvent::Payload`] if
+    /// the payload does not hold the fields of that kind. Both name the subject.
     ///
     /// # Examples
     ///
     /// ```
     /// use tickbus::Envelope;
-    /// use tickbus::envelope::EventError;
+    /// use tickbus::envelope::InvalidEvent;
     ///
     /// tickbus::events! {
     ///     #[derive(Debug, PartialEq, serde::Deserialize)]
@@ -132,7 +125,7 @@ impl Envelope {
     /// assert_eq!(said.decode_event::<Chat>()?, Chat::Said { who: 7, text: "hello".into() });
     ///
     /// let left = Envelope::from_json(r#"{"subject":"chat.left","payload":{"who":7}}"#)?;
-    /// assert!(matches!(left.decode_event::<Chat>(), Err(EventError::Subject(_))));
+    /// assert!(matches!(left.decode_event::<Chat>(), Err(InvalidEvent::Subject(_))));
     ///
     /// let error = Envelope::from_json(r#"{"subject":"chat.said","payload":{"who":7}}"#)?
     ///     .decode_event::<Chat>()
@@ -140,12 +133,11 @@ impl Envelope {
     /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: line 1 column 9: missing field"));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn decode_event<'a, E: Event + Deserialize<'a>>(&'a self) -> Result<E, EventError> {
+    pub fn decode_event<'a, E: Event + Deserialize<'a>>(&'a self) -> Result<E, InvalidEvent> {
         let subject = &*self.subject;
         let kind = E::SUBJECTS.iter().position(|of_kind| *of_kind == subject);
-        let kind = kind.ok_or_else(|| EventError::Subject(subject.into()))?;
-        let wrong =
-            |error| EventError::Payload(DecodeError { subject: self.subject.clone(), error });
+        let kind = kind.ok_or_else(|| InvalidEvent::Subject(subject.into()))?;
+        let wrong = |error| InvalidEvent::Payload(InvalidPayload::decoding(subject, error));
         let payload = match &self.payload {
             Payload::None => "null",
             Payload::Json(json) => json.get(),
@@ -165,17 +157,18 @@ impl Envelope {
     }
 }
 
-/// Why there is no event in an envelope.
+/// An envelope does not hold an event of the type that you asked for.
 #[derive(Debug)]
-pub enum EventError {
-    /// The subject of the envelope, which no kind of the event has.
+#[non_exhaustive]
+pub enum InvalidEvent {
+    /// No kind of the event has the subject of the envelope, which is this.
     Subject(Box<str>),
     /// The payload does not hold the fields of the kind that the subject names.
-    Payload(DecodeError),
+    Payload(InvalidPayload),
 }
 
-impl EventError {
-    /// The subject of the envelope.
+impl InvalidEvent {
+    /// Returns the subject of the envelope.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         match self {
@@ -185,7 +178,7 @@ impl EventError {
     }
 }
 
-impl fmt::Display for EventError {
+impl fmt::Display for InvalidEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Subject(subject) => {
@@ -196,7 +189,7 @@ impl fmt::Display for EventError {
     }
 }
 
-impl Error for EventError {
+impl Error for InvalidEvent {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Subject(_) => None,

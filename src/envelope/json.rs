@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Envelope, Headers, Payload, Timestamp, exact, raw};
-use crate::error::InvalidSubject;
+use crate::error::{self, InvalidSubject};
 use crate::subject::{MAX_LEN, Subject};
 
 impl Envelope {
@@ -45,9 +45,7 @@ impl Envelope {
         subject: &str,
         payload: &(impl Serialize + ?Sized),
     ) -> Result<Self, InvalidEnvelope> {
-        let envelope = Self::new(subject)
-            .map_err(|invalid| InvalidEnvelope::Subject(subject.into(), invalid))?;
-        envelope.with_payload(payload).map_err(InvalidEnvelope::Payload)
+        Ok(Self::new(subject)?.with_payload(payload)?)
     }
 
     /// Sets the payload: `payload` as JSON.
@@ -77,7 +75,7 @@ impl Envelope {
     ) -> Result<Self, InvalidPayload> {
         match exact::to_raw(payload) {
             Ok(payload) => self.payload = Payload::Json(payload),
-            Err(error) => return Err(InvalidPayload { subject: self.subject, error }),
+            Err(error) => return Err(InvalidPayload::encoding(self.subject, error)),
         }
         Ok(self)
     }
@@ -103,7 +101,7 @@ impl Envelope {
     pub fn with_raw_payload(mut self, payload: impl Into<String>) -> Result<Self, InvalidPayload> {
         match RawValue::from_string(payload.into()) {
             Ok(payload) => self.payload = Payload::Json(payload),
-            Err(error) => return Err(InvalidPayload { subject: self.subject, error }),
+            Err(error) => return Err(InvalidPayload::encoding(self.subject, error)),
         }
         Ok(self)
     }
@@ -137,8 +135,8 @@ impl Envelope {
     /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: "));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DecodeError> {
-        let wrong = |error| DecodeError { subject: self.subject.clone(), error };
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, InvalidPayload> {
+        let wrong = |error| InvalidPayload::decoding(&self.subject, error);
         match &self.payload {
             Payload::None => Ok(None),
             Payload::Json(json) => serde_json::from_str(json.get()).map(Some).map_err(wrong),
@@ -407,7 +405,7 @@ impl<'de> Visitor<'de> for FromObject {
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Envelope, A::Error> {
         let read = Read::deserialize(MapAccessDeserializer::new(members))?;
         if let Err(invalid) = Subject::new(&read.subject) {
-            return Err(A::Error::custom(format_args!("{}: {invalid}", Quoted(&read.subject))));
+            return Err(A::Error::custom(invalid));
         }
         let payload = match (read.payload, read.payload_base64) {
             (None, None) => Payload::None,
@@ -543,24 +541,18 @@ pub(super) struct Quoted<'a>(pub(super) &'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = if self.0.len() > MAX_LEN { 100 } else { MAX_LEN };
-        let mut rest = self.0.chars();
-        f.write_char('`')?;
-        for c in rest.by_ref().take(most) {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        f.write_str(if rest.as_str().is_empty() { "`" } else { "…`" })
+        let end = self.0.char_indices().nth(most).map_or(self.0.len(), |(end, _)| end);
+        let quoted = error::Quoted { text: &self.0[..end], cut: end < self.0.len() };
+        fmt::Display::fmt(&quoted, f)
     }
 }
 
-/// Why there is no envelope: the subject or the payload is not one.
+/// What you gave does not make an envelope: the subject or the payload is invalid.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum InvalidEnvelope {
-    /// The text, and why it is not a subject.
-    Subject(Box<str>, InvalidSubject),
+    /// The text is not a subject.
+    Subject(InvalidSubject),
     /// The payload cannot be written as JSON, or would come back as something else.
     Payload(InvalidPayload),
 }
@@ -568,7 +560,7 @@ pub enum InvalidEnvelope {
 impl fmt::Display for InvalidEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Subject(text, invalid) => write!(f, "{}: {invalid}", Quoted(text)),
+            Self::Subject(invalid) => fmt::Display::fmt(invalid, f),
             Self::Payload(invalid) => fmt::Display::fmt(invalid, f),
         }
     }
@@ -577,55 +569,63 @@ impl fmt::Display for InvalidEnvelope {
 impl Error for InvalidEnvelope {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Subject(..) => None, // `Display` says all of it
+            Self::Subject(_) => None, // `Display` says all of it
             Self::Payload(invalid) => invalid.source(),
         }
     }
 }
 
-/// What was to be the payload of an envelope is not JSON, or would come back as something else.
+impl From<InvalidSubject> for InvalidEnvelope {
+    fn from(invalid: InvalidSubject) -> Self {
+        Self::Subject(invalid)
+    }
+}
+
+impl From<InvalidPayload> for InvalidEnvelope {
+    fn from(invalid: InvalidPayload) -> Self {
+        Self::Payload(invalid)
+    }
+}
+
+/// A payload is not what it should be.
+///
+/// On the way in, it cannot be written as JSON, or would come back as something else. On the way out, it is
+/// not of the type that you asked for. The message names the subject of the envelope.
 #[derive(Debug)]
 pub struct InvalidPayload {
-    pub(super) subject: Box<str>,
-    pub(super) error: serde_json::Error,
+    subject: Box<str>,
+    decoding: bool,
+    error: serde_json::Error,
 }
 
-impl fmt::Display for InvalidPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (subject, error) = (Quoted(&self.subject), Placed(&self.error));
-        write!(f, "the payload for {subject} is not JSON: {error}")
+impl InvalidPayload {
+    pub(super) const fn encoding(subject: Box<str>, error: serde_json::Error) -> Self {
+        Self { subject, decoding: false, error }
     }
-}
 
-impl Error for InvalidPayload {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
+    pub(super) fn decoding(subject: &str, error: serde_json::Error) -> Self {
+        Self { subject: subject.into(), decoding: true, error }
     }
-}
 
-/// The payload of an envelope is not of the type that was asked for.
-#[derive(Debug)]
-pub struct DecodeError {
-    pub(super) subject: Box<str>,
-    pub(super) error: serde_json::Error,
-}
-
-impl DecodeError {
-    /// The subject of the envelope.
+    /// Returns the subject of the envelope.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         Subject::checked(&self.subject)
     }
 }
 
-impl fmt::Display for DecodeError {
+impl fmt::Display for InvalidPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (subject, error) = (Quoted(&self.subject), Placed(&self.error));
-        write!(f, "the payload of {subject} does not decode: {error}")
+        if self.decoding {
+            write!(f, "the payload of {subject} does not decode: {error}")
+        } else {
+            write!(f, "the payload for {subject} is not JSON: {error}")
+        }
     }
 }
 
-impl Error for DecodeError {
+impl Error for InvalidPayload {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.error)
     }

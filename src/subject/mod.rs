@@ -1,75 +1,76 @@
-//! Names of events, patterns over them, and the one matcher of every tier.
+//! Names of events, patterns over them, and the matcher that every tier uses.
 
 mod dialect;
 
 use core::fmt;
 
 pub use self::dialect::{GlobPattern, PrefixPattern};
-use crate::error::{InvalidPattern, InvalidSubject};
+use crate::error::{InvalidPattern, InvalidSubject, PatternFault, SubjectFault};
 
 /// The longest subject and the longest pattern, in bytes.
 pub(crate) const MAX_LEN: usize = 1024;
 
 /// The name of an event: segments with dots between them, as in `player.7.hit`.
 ///
-/// A subject has 1 to 1024 bytes, no empty segment, and neither `*` nor `>`, which belong to
-/// [`Pattern`]. Any other UTF-8 may stand in it, spaces and control characters included. Case
-/// matters, and so does every byte: nothing is trimmed, folded or normalized.
+/// A subject has 1 to 1024 bytes and no empty segment. It has neither `*` nor `>`, which belong to
+/// [`Pattern`]. Any other UTF-8 is allowed, spaces and control characters included. Two subjects are equal
+/// if all their bytes are: nothing is trimmed, folded or normalized.
 ///
-/// It borrows its text, and is as cheap to copy as a `&str`.
+/// A subject borrows its text, and is as cheap to copy as a `&str`.
 ///
 /// # Examples
 ///
 /// ```
 /// use tickbus::Subject;
-/// use tickbus::error::InvalidSubject;
 ///
 /// const TILT: Subject = Subject::from_static("input.tilt"); // checked by the compiler
 ///
 /// assert_eq!(Subject::new("input.tilt"), Ok(TILT));
 /// assert_ne!(Subject::new("Input.Tilt"), Ok(TILT)); // case matters
-/// assert_eq!(Subject::new("input."), Err(InvalidSubject::TrailingDot));
-/// assert_eq!(Subject::new("input.*"), Err(InvalidSubject::Wildcard));
+/// assert!(Subject::new("input.").is_err()); // an empty segment
+/// assert!(Subject::new("input.*").is_err()); // a pattern
 /// ```
+#[doc(alias("routing key", "event name"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject<'a>(&'a str);
 
 impl<'a> Subject<'a> {
     /// Checks `text` and wraps it.
     ///
-    /// Looks at each byte once, copies nothing.
+    /// It reads each byte once and copies nothing.
     ///
     /// # Errors
     ///
-    /// Says in [`InvalidSubject`] what is wrong with the text. There is no other way to fail.
+    /// Returns [`InvalidSubject`] if the text is not a subject. Its [fault](InvalidSubject::fault) is the rule
+    /// that the text breaks.
     ///
     /// # Examples
     ///
     /// ```
     /// use tickbus::Subject;
-    /// use tickbus::error::InvalidSubject;
+    /// use tickbus::error::SubjectFault;
     ///
     /// let room = String::from("room.grün.door");
     /// assert_eq!(Subject::new(&room).map(Subject::as_str), Ok("room.grün.door"));
     ///
-    /// assert_eq!(Subject::new(""), Err(InvalidSubject::Empty));
     /// assert!(Subject::new(&"x".repeat(1024)).is_ok());
-    /// assert_eq!(Subject::new(&"x".repeat(1025)), Err(InvalidSubject::TooLong));
+    /// let error = Subject::new(&"x".repeat(1025)).unwrap_err();
+    /// assert_eq!(error.fault(), SubjectFault::TooLong);
     /// ```
     pub const fn new(text: &'a str) -> Result<Self, InvalidSubject> {
         match check_subject(text) {
             Ok(()) => Ok(Self(text)),
-            Err(invalid) => Err(invalid),
+            Err(fault) => Err(InvalidSubject::new(text, fault)),
         }
     }
 
-    /// Wraps a text that has passed its check before.
+    /// Wraps a text that passed its check before.
     #[cfg(feature = "alloc")]
     pub(crate) const fn checked(text: &'a str) -> Self {
         Self(text)
     }
 
-    /// The text.
+    /// Returns the text.
     ///
     /// # Examples
     ///
@@ -84,7 +85,7 @@ impl<'a> Subject<'a> {
         self.0
     }
 
-    /// The text between the dots, from left to right.
+    /// Returns the segments, from left to right: the texts between the dots.
     ///
     /// There is at least one segment, and none is empty.
     ///
@@ -105,14 +106,14 @@ impl<'a> Subject<'a> {
 }
 
 impl Subject<'static> {
-    /// Wraps a text of the program, checked by the compiler where the result is a constant.
+    /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler checks it.
     ///
     /// For text that comes from outside, use [`Subject::new`].
     ///
     /// # Panics
     ///
-    /// If the text is not a subject, with the message of [`InvalidSubject`]. In a `const`, a
-    /// `static` or a `const` block, that is a compile error.
+    /// Panics if the text is not a subject, with the message of its
+    /// [`SubjectFault`](crate::error::SubjectFault). In a constant that is a compile error.
     ///
     /// # Examples
     ///
@@ -132,9 +133,9 @@ impl Subject<'static> {
     #[must_use]
     #[track_caller]
     pub const fn from_static(text: &'static str) -> Self {
-        match Self::new(text) {
-            Ok(subject) => subject,
-            Err(invalid) => panic!("{}", invalid.message()),
+        match check_subject(text) {
+            Ok(()) => Self(text),
+            Err(fault) => panic!("{}", fault.message()),
         }
     }
 }
@@ -161,71 +162,73 @@ impl<'a> TryFrom<&'a str> for Subject<'a> {
 
 /// A set of subjects: a subject in which whole segments may be wildcards.
 ///
-/// | segment | stands for | as in | matches | but not |
+/// | segment | stands for | as in | matches | does not match |
 /// |---|---|---|---|---|
 /// | text | itself, byte for byte | `player.7` | `player.7` | `Player.7` |
 /// | `*` | exactly one segment, whatever it is | `player.*` | `player.7` | `player`, `player.7.hit` |
 /// | `>` | one **or more** segments; only as the last | `player.>` | `player.7`, `player.7.hit` | `player` |
 ///
-/// A wildcard never stands for nothing, and is always a whole segment. `>` alone matches every
-/// subject. A pattern has 1 to 1024 bytes, and no empty segment.
+/// A wildcard is always a whole segment and stands for at least one. `>` alone matches every subject. A
+/// pattern has 1 to 1024 bytes, and no empty segment.
 ///
-/// For patterns as other buses write them there are [`GlobPattern`] and
-/// [`PrefixPattern`], where `*` alone is everything.
+/// [`GlobPattern`] and [`PrefixPattern`] read patterns as other buses write them, where `*` alone matches
+/// everything.
 ///
 /// # Examples
 ///
 /// ```
 /// use tickbus::{Pattern, Subject};
-/// use tickbus::error::InvalidPattern;
 ///
 /// const HITS: Pattern = Pattern::from_static("player.*.hit"); // checked by the compiler
 ///
 /// assert!(HITS.matches(Subject::from_static("player.7.hit")));
 /// assert!(!HITS.matches(Subject::from_static("player.7.8.hit"))); // `*` is one segment
 ///
-/// assert_eq!(Pattern::new("player.7*"), Err(InvalidPattern::PartialWildcard));
-/// assert_eq!(Pattern::new("player.>.hit"), Err(InvalidPattern::RestNotLast));
+/// assert!(Pattern::new("player.7*").is_err()); // not a whole segment
+/// assert!(Pattern::new("player.>.hit").is_err()); // `>` is not last
 /// ```
+#[doc(alias("wildcard", "glob", "topic filter"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern<'a>(&'a str);
 
 impl<'a> Pattern<'a> {
     /// Checks `text` and wraps it.
     ///
-    /// Looks at each byte once, copies nothing. Every subject is also a pattern, which matches
-    /// that subject alone.
+    /// It reads each byte once and copies nothing. Every subject is also a pattern, which matches that
+    /// subject alone.
     ///
     /// # Errors
     ///
-    /// Says in [`InvalidPattern`] what is wrong with the text. There is no other way to fail.
+    /// Returns [`InvalidPattern`] if the text is not a pattern. Its [fault](InvalidPattern::fault) is the rule
+    /// that the text breaks.
     ///
     /// # Examples
     ///
     /// ```
     /// use tickbus::Pattern;
-    /// use tickbus::error::InvalidPattern;
+    /// use tickbus::error::PatternFault;
     ///
     /// assert!(Pattern::new("player.*.>").is_ok());
     ///
-    /// assert_eq!(Pattern::new("play*.hit"), Err(InvalidPattern::PartialWildcard));
-    /// assert_eq!(Pattern::new("player.**"), Err(InvalidPattern::PartialWildcard));
-    /// assert_eq!(Pattern::new(">.hit"), Err(InvalidPattern::RestNotLast));
-    /// assert_eq!(Pattern::new(""), Err(InvalidPattern::Empty));
+    /// let fault = |text| Pattern::new(text).unwrap_err().fault();
+    /// assert_eq!(fault("play*.hit"), PatternFault::PartialWildcard);
+    /// assert_eq!(fault("player.**"), PatternFault::PartialWildcard);
+    /// assert_eq!(fault(">.hit"), PatternFault::RestNotLast);
+    /// assert_eq!(fault(""), PatternFault::Empty);
     /// ```
     pub const fn new(text: &'a str) -> Result<Self, InvalidPattern> {
         match check_pattern(text) {
             Ok(()) => Ok(Self(text)),
-            Err(invalid) => Err(invalid),
+            Err(fault) => Err(InvalidPattern::new(text, fault)),
         }
     }
 
-    /// Wraps a text that has passed its check before.
+    /// Wraps a text that passed its check before.
     pub(crate) const fn checked(text: &'a str) -> Self {
         Self(text)
     }
 
-    /// The text.
+    /// Returns the text.
     ///
     /// # Examples
     ///
@@ -238,10 +241,10 @@ impl<'a> Pattern<'a> {
         self.0
     }
 
-    /// Whether `subject` is in this set.
+    /// Returns whether `subject` is in this set.
     ///
-    /// Goes through both texts once, from left to right: no allocation, no backtracking, no
-    /// recursion. The comparison is by bytes, so case matters.
+    /// It reads both texts once, from left to right: no allocation, no backtracking, no recursion. The
+    /// comparison is by bytes, so case matters.
     ///
     /// # Examples
     ///
@@ -264,14 +267,14 @@ impl<'a> Pattern<'a> {
 }
 
 impl Pattern<'static> {
-    /// Wraps a text of the program, checked by the compiler where the result is a constant.
+    /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler checks it.
     ///
     /// For text that comes from outside, use [`Pattern::new`].
     ///
     /// # Panics
     ///
-    /// If the text is not a pattern, with the message of [`InvalidPattern`]. In a `const`, a
-    /// `static` or a `const` block, that is a compile error.
+    /// Panics if the text is not a pattern, with the message of its
+    /// [`PatternFault`](crate::error::PatternFault). In a constant that is a compile error.
     ///
     /// # Examples
     ///
@@ -291,9 +294,9 @@ impl Pattern<'static> {
     #[must_use]
     #[track_caller]
     pub const fn from_static(text: &'static str) -> Self {
-        match Self::new(text) {
-            Ok(pattern) => pattern,
-            Err(invalid) => panic!("{}", invalid.message()),
+        match check_pattern(text) {
+            Ok(()) => Self(text),
+            Err(fault) => panic!("{}", fault.message()),
         }
     }
 }
@@ -318,47 +321,47 @@ impl<'a> TryFrom<&'a str> for Pattern<'a> {
     }
 }
 
-/// A subject is the pattern that matches itself alone.
+/// Converts a subject to the pattern that matches it alone.
 impl<'a> From<Subject<'a>> for Pattern<'a> {
     fn from(subject: Subject<'a>) -> Self {
         Self(subject.0)
     }
 }
 
-// These three run in the compiler too, once or oftener for each kind and line of a table. There a step
-// by a slice pattern takes a third of the time of a step by an index.
+// These three also run in the compiler, at least once for each kind and line of a table. There a step by a
+// slice pattern takes a third of the time of a step by an index.
 
 /// Whether `text` is a subject.
-pub(crate) const fn check_subject(text: &str) -> Result<(), InvalidSubject> {
+pub(crate) const fn check_subject(text: &str) -> Result<(), SubjectFault> {
     let text = text.as_bytes();
     if text.is_empty() {
-        return Err(InvalidSubject::Empty);
+        return Err(SubjectFault::Empty);
     }
     if text.len() > MAX_LEN {
-        return Err(InvalidSubject::TooLong);
+        return Err(SubjectFault::TooLong);
     }
     let mut left = text;
     let mut before = b'.';
     while let [byte, rest @ ..] = left {
         match *byte {
-            b'*' | b'>' => return Err(InvalidSubject::Wildcard),
-            b'.' if left.len() == text.len() => return Err(InvalidSubject::LeadingDot),
-            b'.' if before == b'.' => return Err(InvalidSubject::DoubleDot),
+            b'*' | b'>' => return Err(SubjectFault::Wildcard),
+            b'.' if left.len() == text.len() => return Err(SubjectFault::LeadingDot),
+            b'.' if before == b'.' => return Err(SubjectFault::DoubleDot),
             byte => before = byte,
         }
         left = rest;
     }
-    if before == b'.' { Err(InvalidSubject::TrailingDot) } else { Ok(()) }
+    if before == b'.' { Err(SubjectFault::TrailingDot) } else { Ok(()) }
 }
 
 /// Whether `text` is a pattern.
-pub(crate) const fn check_pattern(text: &str) -> Result<(), InvalidPattern> {
+pub(crate) const fn check_pattern(text: &str) -> Result<(), PatternFault> {
     let text = text.as_bytes();
     if text.is_empty() {
-        return Err(InvalidPattern::Empty);
+        return Err(PatternFault::Empty);
     }
     if text.len() > MAX_LEN {
-        return Err(InvalidPattern::TooLong);
+        return Err(PatternFault::TooLong);
     }
     let mut left = text;
     let mut before = b'.';
@@ -366,26 +369,26 @@ pub(crate) const fn check_pattern(text: &str) -> Result<(), InvalidPattern> {
         match *byte {
             wildcard @ (b'*' | b'>') => {
                 if before != b'.' || !matches!(rest, [] | [b'.', ..]) {
-                    return Err(InvalidPattern::PartialWildcard);
+                    return Err(PatternFault::PartialWildcard);
                 }
                 if wildcard == b'>' && !rest.is_empty() {
-                    return Err(InvalidPattern::RestNotLast);
+                    return Err(PatternFault::RestNotLast);
                 }
                 before = wildcard;
             }
-            b'.' if left.len() == text.len() => return Err(InvalidPattern::LeadingDot),
-            b'.' if before == b'.' => return Err(InvalidPattern::DoubleDot),
+            b'.' if left.len() == text.len() => return Err(PatternFault::LeadingDot),
+            b'.' if before == b'.' => return Err(PatternFault::DoubleDot),
             byte => before = byte,
         }
         left = rest;
     }
-    if before == b'.' { Err(InvalidPattern::TrailingDot) } else { Ok(()) }
+    if before == b'.' { Err(PatternFault::TrailingDot) } else { Ok(()) }
 }
 
 /// Whether the subject is in the set of the pattern.
 ///
-/// Both have passed their check; that is why a wildcard byte is a whole segment wherever it
-/// stands, and why a `>` can end the walk. For anything else the answer is some `bool`.
+/// Both passed their check. So a wildcard byte is a whole segment wherever it stands, and a `>` can end the
+/// walk. For any other text the answer is some `bool`.
 pub(crate) const fn matches(mut pattern: &[u8], mut subject: &[u8]) -> bool {
     if subject.is_empty() {
         return false;

@@ -87,14 +87,14 @@ pub struct Fired {
 /// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unscheduled<E> {
+pub enum ScheduleError<E> {
     /// All `N` timers are pending.
     Full(E),
     /// The delay or the period has more than `i32::MAX` ticks.
     TooFar(E),
 }
 
-impl<E> Unscheduled<E> {
+impl<E> ScheduleError<E> {
     /// The event.
     pub fn into_event(self) -> E {
         match self {
@@ -103,7 +103,7 @@ impl<E> Unscheduled<E> {
     }
 }
 
-impl<E> fmt::Debug for Unscheduled<E> {
+impl<E> fmt::Debug for ScheduleError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Full(_) => "Full(..)",
@@ -112,7 +112,7 @@ impl<E> fmt::Debug for Unscheduled<E> {
     }
 }
 
-impl<E> fmt::Display for Unscheduled<E> {
+impl<E> fmt::Display for ScheduleError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Full(_) => "all timers are pending: cancel one, or make `N` larger",
@@ -123,7 +123,7 @@ impl<E> fmt::Display for Unscheduled<E> {
     }
 }
 
-impl<E> Error for Unscheduled<E> {}
+impl<E> Error for ScheduleError<E> {}
 
 /// Events for later: room for `N` timers, which fire in the order of their deadlines, from the tick.
 ///
@@ -180,7 +180,7 @@ impl<E> Error for Unscheduled<E> {}
 ///
 /// assert_eq!(timers.cancel(tea), Some("stir"));
 /// assert!(timers.is_empty());
-/// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+/// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
 /// ```
 pub struct Timers<E, const N: usize> {
     nodes: [Node<E>; N],
@@ -259,7 +259,7 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// # Errors
     ///
-    /// [`Unscheduled::Full`] gives the event back when `N` timers are pending.
+    /// [`ScheduleError::Full`] gives the event back when `N` timers are pending.
     ///
     /// # Examples
     ///
@@ -275,10 +275,10 @@ impl<E, const N: usize> Timers<E, N> {
     /// assert_eq!(timers.tick(0, &mut sink).fired, 1);
     /// assert_eq!(timers.tick(1, &mut sink).fired, 1);
     /// assert_eq!(fired, [1, 2]);
-    /// # Ok::<(), tickbus::timer::Unscheduled<u8>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<u8>>(())
     /// ```
     #[inline]
-    pub fn at(&mut self, deadline: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+    pub fn at(&mut self, deadline: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         let ahead = deadline.wrapping_sub(self.told);
         self.schedule(if ahead > FARTHEST { 0 } else { ahead }, 0, event)
     }
@@ -289,10 +289,10 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// # Errors
     ///
-    /// [`Unscheduled`] gives the event back when `N` timers are pending, or if the delay has more than
+    /// [`ScheduleError`] gives the event back when `N` timers are pending, or if the delay has more than
     /// `i32::MAX` ticks.
     #[inline]
-    pub fn after(&mut self, delay: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+    pub fn after(&mut self, delay: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         self.schedule(delay, 0, event)
     }
 
@@ -305,10 +305,10 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// # Errors
     ///
-    /// [`Unscheduled`] gives the event back when `N` timers are pending, or if the period has more than
+    /// [`ScheduleError`] gives the event back when `N` timers are pending, or if the period has more than
     /// `i32::MAX` ticks.
     #[inline]
-    pub fn every(&mut self, period: u32, event: E) -> Result<TimerId, Unscheduled<E>>
+    pub fn every(&mut self, period: u32, event: E) -> Result<TimerId, ScheduleError<E>>
     where
         E: Clone,
     {
@@ -338,7 +338,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// let report = timers.tick(5_005, |_| Ok(()));
     /// assert_eq!((report.fired, report.skipped), (1, 499));
     /// assert_eq!(timers.tick(5_010, |_| Ok(())).fired, 1);
-    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub fn set_missed_tick_behavior(
         &mut self,
@@ -385,7 +385,7 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// assert_eq!(timers.tick(2001, |_| Ok(())).fired, 0); // two ticks were left
     /// assert_eq!(timers.tick(2002, |_| Ok(())).fired, 1);
-    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub const fn pause(&mut self) {
         self.paused = true;
@@ -425,9 +425,9 @@ impl<E, const N: usize> Timers<E, N> {
     }
 
     #[inline]
-    fn schedule(&mut self, ahead: u32, period: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+    fn schedule(&mut self, ahead: u32, period: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         if ahead > FARTHEST {
-            return Err(Unscheduled::TooFar(event));
+            return Err(ScheduleError::TooFar(event));
         }
         let link = if self.len < self.used {
             let link = self.free;
@@ -437,7 +437,7 @@ impl<E, const N: usize> Timers<E, N> {
             self.used += 1;
             self.used - 1
         } else {
-            return Err(Unscheduled::Full(event));
+            return Err(ScheduleError::Full(event));
         };
         self.len += 1;
         let deadline = self.clock.wrapping_add(ahead);
@@ -463,7 +463,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// let timeout = timers.after(10, "timeout")?;
     /// assert_eq!(timers.cancel(timeout), Some("timeout"));
     /// assert_eq!(timers.cancel(timeout), None);
-    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub fn cancel(&mut self, timer: TimerId) -> Option<E> {
         if !self.is_pending(timer) {
@@ -517,7 +517,7 @@ impl<E, const N: usize> Timers<E, N> {
     ///     Ok(fired.push(event))
     /// });
     /// assert_eq!((report.fired, report.left, fired.as_str()), (2, 1, "ab"));
-    /// # Ok::<(), tickbus::timer::Unscheduled<char>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<char>>(())
     /// ```
     #[inline]
     pub fn tick(&mut self, now: u32, mut sink: impl FnMut(E) -> Result<(), Full<E>>) -> Fired {
