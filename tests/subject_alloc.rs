@@ -13,9 +13,10 @@ use core::task::{Context, Poll, Waker};
 
 use tickbus::bridge::{BridgeIn, BridgeOut};
 use tickbus::subject_bus::{
-    DropReason, Observer, PublishError, Recipient, RecvError, SubjectHandlers,
+    DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
+    SubjectHandlers, SubscribeError, SubscriptionOptions,
 };
-use tickbus::{Budget, Bus, Envelope, Full, Overrun, SubjectBus, Subscription};
+use tickbus::{Budget, Bus, Envelope, Full, Overrun, Pattern, SubjectBus, Subscription};
 
 fn envelope(subject: &str, id: &str) -> Envelope {
     Envelope::unstamped(subject).unwrap().with_id(id)
@@ -156,6 +157,67 @@ fn a_publish_is_awaited() {
         assert!(matches!(third.poll(&mut context), Poll::Ready(Err(PublishError::Closed(_)))));
     }
     assert_eq!(ids(&one), "2");
+}
+
+/// The methods that must be written are the same with `std`.
+#[test]
+fn any_bus_of_envelopes_is_used_behind_a_reference() {
+    struct Last(RefCell<Option<Arc<Envelope>>>); // neither `Send` nor `Sync`
+    impl EnvelopeBus for Last {
+        fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
+            self.0.replace(Some(envelope));
+            Ok(Published::default())
+        }
+        fn subscribe(
+            &self,
+            _: Pattern<'_>,
+            _: SubscriptionOptions,
+        ) -> Result<Subscription, SubscribeError> {
+            Err(SubscribeError::Closed)
+        }
+        fn close(&self) {}
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    let (bus, last) = (SubjectBus::new(), Last(RefCell::default()));
+    let all: [&dyn EnvelopeBus; 3] = [&bus, &NoopBus, &last];
+    let options = || SubscriptionOptions::new().capacity(1).overrun(Overrun::DropOldest);
+    let one = all[0].subscribe(Pattern::from_static("a"), options()).unwrap();
+    let ended = all[1].subscribe(Pattern::from_static("a"), options()).unwrap();
+    let enqueued = all.map(|bus| {
+        bus.try_publish(envelope("a", "1").into()).unwrap();
+        bus.try_publish(envelope("a", "2").into()).unwrap().enqueued
+    });
+    assert_eq!((enqueued, ids(&one).as_str()), ([1, 0, 0], "2"));
+    assert_eq!(ended.try_recv(), Err(RecvError::Closed));
+    assert_eq!(last.0.borrow().as_ref().unwrap().id(), "2");
+    all[0].close();
+    assert!(all[0].is_closed() && bus.is_closed());
+    let closed = all[0].subscribe(Pattern::from_static("a"), options()).unwrap_err();
+    assert_eq!(closed, SubscribeError::Closed);
+}
+
+#[test]
+fn a_bridge_owns_the_bus_that_it_shares() {
+    static HERE: Bus<u8, 2> = Bus::new();
+    struct Service {
+        bus: Rc<SubjectBus>,
+        out: BridgeOut<Rc<SubjectBus>>,
+        back: BridgeIn<u8>,
+    }
+    let bus = Rc::new(SubjectBus::new());
+    let back = BridgeIn::new(bus.subscribe("a").unwrap().open());
+    let mut service = Service { out: BridgeOut::new(bus.clone(), "here"), back, bus };
+    HERE.publish(7).unwrap();
+    let encode = |id: &u8| Ok::<_, ()>(envelope("a", &id.to_string()));
+    let mut here = HERE.consumer().unwrap();
+    assert_eq!(service.out.pump(&mut here, Budget::unlimited(), encode).forwarded, 1);
+    assert_eq!(service.bus.stats().published, 1);
+    let mut came = None;
+    let decode = |found: &Envelope| found.id().parse::<u8>();
+    let report = service.back.pump(Budget::unlimited(), decode, |it| Ok(came = Some(it)));
+    assert_eq!((report.forwarded, came), (1, Some(7)));
 }
 
 #[test]

@@ -18,8 +18,7 @@ use crate::subject::Subject;
 
 /// # Events
 ///
-/// An enum that [`events!`](crate::events) declared, with serde's derives on it, travels as it is. What
-/// becomes of a variant:
+/// An enum of [`events!`](crate::events) with serde's derives travels as it is. Each variant becomes a payload:
 ///
 /// | variant | payload |
 /// |---|---|
@@ -28,16 +27,16 @@ use crate::subject::Subject;
 /// | `Moved(i16, i16)` | `[3,-4]` |
 /// | `Tilt { x: i16, y: i16 }` | `{"x":3,"y":-4}` |
 ///
-/// The name of the variant is not in it: the subject says which one it is. Attributes of serde on fields
-/// apply; those that rename a variant have no effect, and there must be none that skips one.
+/// The payload does not have the name of the variant; the subject names it. Attributes of serde on fields apply.
+/// Those that rename a variant have no effect, and those that skip one are not allowed.
 ///
-/// An [`Event`] implemented by hand has all of its value in the payload if it is no enum, or one that is
-/// `#[serde(untagged)]` or has a `tag`. For other enums, the kinds must be the variants.
+/// A hand-written [`Event`] may also be a struct, or an enum that is `#[serde(untagged)]` or has a `tag`. Then the
+/// payload is the whole value. For other enums, the kinds must be the variants.
 impl Envelope {
-    /// An envelope with `event` in it, a new id, and the time of now.
+    /// Returns an envelope that holds `event`, with a new id and the current time.
     ///
-    /// A type of another crate is no [`Event`]: give it a subject by [`json`](Self::json), or put it
-    /// in a variant.
+    /// A type of another crate is not an [`Event`]: give it a subject with [`json`](Self::json), or put it in
+    /// a variant.
     ///
     /// # Errors
     ///
@@ -77,7 +76,7 @@ impl Envelope {
         Ok(Self::new(event.subject())?.with_fields(event)?)
     }
 
-    /// The same without id and time: see [`unstamped`](Self::unstamped).
+    /// Returns an envelope that holds `event`, without id and time: see [`unstamped`](Self::unstamped).
     ///
     /// # Errors
     ///
@@ -97,11 +96,10 @@ impl Envelope {
         Ok(self)
     }
 
-    /// The event in this envelope: of the kind that the subject names, with the payload as its fields.
-    /// It may borrow from the payload.
+    /// Decodes the event in this envelope: the subject names its kind, and the payload holds its fields. The
+    /// event may borrow from the payload.
     ///
-    /// No payload and the payload `null` are the same here. Looks at the subjects of `E` one after the
-    /// other.
+    /// A payload that is `null` means the same as none. It compares the subjects of `E` one after the other.
     ///
     /// # Errors
     ///
@@ -117,20 +115,20 @@ impl Envelope {
     /// tickbus::events! {
     ///     #[derive(Debug, PartialEq, serde::Deserialize)]
     ///     enum Chat {
-    ///         #[subject = "chat.said"] Said { who: u32, text: String },
+    ///         #[subject = "chat.said"] Said { by: u32, text: String },
     ///     }
     /// }
     ///
-    /// let said = Envelope::from_json(r#"{"subject":"chat.said","payload":{"who":7,"text":"hello"}}"#)?;
-    /// assert_eq!(said.decode_event::<Chat>()?, Chat::Said { who: 7, text: "hello".into() });
+    /// let said = Envelope::from_json(r#"{"subject":"chat.said","payload":{"by":7,"text":"hello"}}"#)?;
+    /// assert_eq!(said.decode_event::<Chat>()?, Chat::Said { by: 7, text: "hello".into() });
     ///
-    /// let left = Envelope::from_json(r#"{"subject":"chat.left","payload":{"who":7}}"#)?;
+    /// let left = Envelope::from_json(r#"{"subject":"chat.left","payload":{"by":7}}"#)?;
     /// assert!(matches!(left.decode_event::<Chat>(), Err(InvalidEvent::Subject(_))));
     ///
-    /// let error = Envelope::from_json(r#"{"subject":"chat.said","payload":{"who":7}}"#)?
+    /// let error = Envelope::from_json(r#"{"subject":"chat.said","payload":{"by":7}}"#)?
     ///     .decode_event::<Chat>()
     ///     .unwrap_err();
-    /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: line 1 column 9: missing field"));
+    /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: line 1 column 8: missing field"));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn decode_event<'a, E: Event + Deserialize<'a>>(&'a self) -> Result<E, InvalidEvent> {
@@ -198,7 +196,7 @@ impl Error for InvalidEvent {
     }
 }
 
-/// Writes a variant as its fields, without its name; everything else as it is.
+/// Writes a variant as its fields, without its name. Writes everything else as it is.
 struct Fields<T> {
     kind: usize,
     of: T,
@@ -211,7 +209,7 @@ impl<T: Serialize> Serialize for Fields<&T> {
 }
 
 impl<S: Serializer> Fields<S> {
-    /// The subject names the kind, so only where that is the variant may the variant's name be left out.
+    /// The subject names the kind. So the variant's name may be left out only where the kind is the variant.
     fn of_variant(self, name: &str, index: u32, variant: &str) -> Result<S, S::Error> {
         if self.kind == index as usize {
             return Ok(self.of);
@@ -366,7 +364,7 @@ impl<T: SerializeStruct> SerializeStructVariant for Each<T> {
     }
 }
 
-/// Reads a variant from its fields, the variant being told by its number; everything else as it is.
+/// Reads a variant from its fields; its number says which. Reads everything else as it is.
 struct FieldsOf<'de> {
     kind: u32,
     /// One JSON value.

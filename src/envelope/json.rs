@@ -19,12 +19,12 @@ use crate::error::{self, InvalidSubject};
 use crate::subject::{MAX_LEN, Subject};
 
 impl Envelope {
-    /// An envelope with a new id, the time of now, and `payload` as JSON.
+    /// Returns an envelope with a new id, the current time, and `payload` as JSON.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; `payload` is not looked at then. Also if
-    /// `payload` cannot be written as JSON, or would not come back: see [`with_payload`](Self::with_payload).
+    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; then it does not look at `payload`. Also
+    /// if `payload` cannot be written as JSON, or would not come back: see [`with_payload`](Self::with_payload).
     ///
     /// # Examples
     ///
@@ -48,13 +48,13 @@ impl Envelope {
         Ok(Self::new(subject)?.with_payload(payload)?)
     }
 
-    /// Sets the payload: `payload` as JSON.
+    /// Sets the payload to `payload` as JSON.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON, as a map whose keys are not texts.
-    /// Also if it would come back as something else: a float that is NaN or infinite, and a `Some` of what is
-    /// `null` in JSON, as `Some(())` is.
+    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON: a map with keys that are not texts,
+    /// for example. Also if it would come back as something else: a float that is NaN or infinite, and a `Some`
+    /// of what is `null` in JSON, such as `Some(())`.
     ///
     /// # Examples
     ///
@@ -80,7 +80,7 @@ impl Envelope {
         Ok(self)
     }
 
-    /// Sets the payload: the JSON value in `payload`, byte for byte, without white space around it.
+    /// Sets the payload to the JSON value in `payload`, byte for byte, without white space around it.
     ///
     /// # Errors
     ///
@@ -106,18 +106,18 @@ impl Envelope {
         Ok(self)
     }
 
-    /// The text of the payload: one JSON value. `None` where there is no payload, or one of
-    /// [`bytes`](Self::bytes); a payload that is `null` is `Some("null")`.
+    /// Returns the text of the payload: one JSON value. `None` if there is no payload, or one of
+    /// [`bytes`](Self::bytes). A payload that is `null` is `Some("null")`.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {
         self.payload.json()
     }
 
-    /// The payload as a `T`, which may borrow from it. `None` where there is no payload.
+    /// Decodes the payload as a `T`, which may borrow from it. `None` if there is no payload.
     ///
     /// # Errors
     ///
-    /// Returns [`DecodeError`] if the payload is not a `T`, or is bytes. The error names the subject, and the
+    /// Returns [`InvalidPayload`] if the payload is not a `T`, or is bytes. The error names the subject, and the
     /// line and column in the payload.
     ///
     /// # Examples
@@ -144,7 +144,8 @@ impl Envelope {
         }
     }
 
-    /// The envelope as one JSON object, on one line if its payload is. See [`Envelope`] for the form.
+    /// Returns the envelope as one JSON object. It is on one line if the payload is. See [`Envelope`] for the
+    /// form.
     ///
     /// # Examples
     ///
@@ -214,7 +215,7 @@ impl Envelope {
         String::from_utf8(json).unwrap_or_default() // it is
     }
 
-    /// How many bytes of JSON it takes, if no text has to be escaped.
+    /// Returns how many bytes of JSON it takes, if no text has to be escaped.
     fn length(&self) -> usize {
         // The names of the members, the time, and what is between them.
         const FRAME: usize = 136;
@@ -230,7 +231,7 @@ impl Envelope {
         FRAME + headers + texts + payload
     }
 
-    /// Reads an envelope from one JSON object, in UTF-8. See [`Envelope`] for what is refused.
+    /// Reads an envelope from one JSON object, in UTF-8. See [`Envelope`] for what it rejects.
     ///
     /// # Errors
     ///
@@ -267,7 +268,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJ
     serde_json::from_str(json).map_err(InvalidJson)
 }
 
-/// Why a payload of bytes does not decode.
+/// Returns why a payload of bytes does not decode.
 pub(super) fn is_bytes() -> serde_json::Error {
     serde_json::Error::custom("it is bytes, not JSON")
 }
@@ -392,7 +393,7 @@ impl<'de> Deserialize<'de> for Envelope {
     }
 }
 
-/// Takes an object alone; the derived code would take an array of the fields as well.
+/// Takes only an object. The derived code would also take an array of the fields.
 struct FromObject;
 
 impl<'de> Visitor<'de> for FromObject {
@@ -426,7 +427,7 @@ impl<'de> Visitor<'de> for FromObject {
     }
 }
 
-/// As an object of texts; a key that is there twice is refused, as a member of the envelope is.
+/// Reads an object of texts. It rejects a key that is there twice.
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_map(FromTexts)
@@ -453,7 +454,7 @@ impl<'de> Visitor<'de> for FromTexts {
     }
 }
 
-/// As text, in the form of `Display`.
+/// Writes a text, in the form of `Display`.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.text().as_str())
@@ -495,13 +496,13 @@ impl Visitor<'_> for FromText {
 pub struct InvalidJson(pub(super) serde_json::Error);
 
 impl InvalidJson {
-    /// The line of the text, from 1. Lines end with a line feed.
+    /// Returns the line of the text, from 1. Lines end with a line feed.
     #[must_use]
     pub fn line(&self) -> usize {
         self.0.line()
     }
 
-    /// The byte of the line up to which the text was read, from 1; 0 at the beginning of the line.
+    /// Returns the byte of the line up to which the text was read, from 1. It is 0 at the beginning of a line.
     #[must_use]
     pub fn column(&self) -> usize {
         self.0.column()
@@ -520,7 +521,7 @@ impl Error for InvalidJson {
     }
 }
 
-/// An error that says first where it is, if it knows.
+/// Shows an error after its place, if it knows the place.
 pub(super) struct Placed<'a>(pub(super) &'a serde_json::Error);
 
 impl fmt::Display for Placed<'_> {
@@ -535,7 +536,8 @@ impl fmt::Display for Placed<'_> {
     }
 }
 
-/// A text of unknown origin in an error: on one line, and only its beginning if no subject may be as long.
+/// A text of unknown origin in a message: on one line, and only its beginning if it is longer than a subject
+/// may be.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {

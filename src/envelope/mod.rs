@@ -1,4 +1,4 @@
-//! An event that travels: its subject, who sent it and when, and its payload as JSON or bytes.
+//! Events that travel: subject, sender and time, and the payload as JSON or bytes. See [`Envelope`].
 
 #[cfg(feature = "json")]
 mod cloud_event;
@@ -31,9 +31,9 @@ pub use time::{InvalidTime, Timestamp};
 use trace::TRACE_PARENT;
 pub use trace::{InvalidTraceParent, TraceParent};
 
-/// An event that travels: what happened, when, where it came from, and the payload.
+/// Holds an event that travels: its subject, id, time, source, trace, headers and payload.
 ///
-/// | field | set by | where there is none |
+/// | field | set by | if not set |
 /// |---|---|---|
 /// | [`id`](Self::id) | `new`: a `UUIDv7`; [`with_id`](Self::with_id) | empty; a bus fills it in |
 /// | [`subject`](Self::subject) | every constructor; always valid | |
@@ -44,31 +44,32 @@ pub use trace::{InvalidTraceParent, TraceParent};
 /// | `payload` | `json`, `with_payload`, `with_raw_payload` | `None`, which is not `null` |
 /// | or [`bytes`](Self::bytes) | [`with_bytes`](Self::with_bytes) | `None`, which is not empty |
 ///
-/// `new` needs the feature `std`; without a clock and a source of randomness,
-/// [`unstamped`](Self::unstamped) takes neither. A payload of JSON needs the feature `json`; it is kept as
-/// the text it came in, byte for byte, and looked into only when it is decoded.
+/// `new` needs the feature `std`. [`unstamped`](Self::unstamped) needs neither a clock nor a source of randomness.
+/// A payload of JSON needs the feature `json`. The envelope keeps it as the text it came in, byte for byte, and
+/// reads it only when you decode it.
 ///
-/// The sampled flag of a trace is kept in the header `traceparent`; the state of vendors, `tracestate`, is
-/// a header like any other, and `new` takes it from the current span too.
+/// The header `traceparent` keeps the sampled flag of a trace. `tracestate`, the state of vendors, is a header like
+/// any other; `new` takes it from the current span too.
 ///
 /// On a bus an envelope is shared and never changes. To change a received one, clone it.
 ///
 /// # JSON
 ///
-/// `to_json` writes the members `id`, `subject` and `time` always, then `source`, `trace_id`,
-/// `span_id`, `headers` and `payload` where they are not empty, in this order; the keys of the headers
-/// are sorted, the time is as [`Timestamp`] prints it. A payload of bytes is `payload_base64` instead, in
-/// the standard alphabet with padding. An envelope without a time is written with
-/// `0001-01-01T00:00:00Z`, which reads back as none.
+/// `to_json` always writes the members `id`, `subject` and `time`. Then it writes `source`, `trace_id`, `span_id`,
+/// `headers` and `payload`, in this order, and leaves out those that are empty. The keys of the headers are sorted,
+/// and the time is as [`Timestamp`] prints it. A payload of bytes is `payload_base64` instead, in the standard
+/// alphabet with padding. An envelope without a time is written with `0001-01-01T00:00:00Z`, and reads back without
+/// a time.
 ///
-/// `from_json` ignores members it does not know. It rejects a member of the wrong type (`null` too,
-/// but in the payload), a member or a header that is there twice, both payloads at once, a text that is not a
-/// time, an invalid or missing subject, and text after the end. A missing id or time is left for a bus to
-/// fill in.
+/// `from_json` ignores members that it does not know, and leaves a missing id or time for a bus to fill in. It rejects
+/// - a member of the wrong type, `null` included; a payload may be `null`,
+/// - a member or a header that is there twice, and both payloads at once,
+/// - a text that is not a time, and an invalid or missing subject,
+/// - text after the end.
 ///
-/// `Serialize` and `Deserialize` do the same with `serde_json`, also inside of types that serde buffers:
-/// `#[serde(tag = "…")]`, `untagged`, `flatten`. A payload that was buffered is written anew: without white
-/// space, and with a number that fits no 64-bit integer as the nearest `f64`.
+/// `Serialize` and `Deserialize` write and read the same form, also inside types that serde buffers:
+/// `#[serde(tag = "…")]`, `untagged`, `flatten`. A payload that serde buffered is written anew: without white
+/// space, and with the nearest `f64` in place of a number that fits no 64-bit integer.
 ///
 /// # Examples
 ///
@@ -95,10 +96,11 @@ pub use trace::{InvalidTraceParent, TraceParent};
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+#[doc(alias("message", "CloudEvent"))]
 #[derive(Clone)]
 pub struct Envelope {
     id: Box<str>,
-    /// Has passed the check of `Subject`.
+    /// Passed the check of `Subject`.
     subject: Box<str>,
     time: Option<Timestamp>,
     source: Box<str>,
@@ -118,16 +120,16 @@ enum Payload {
 }
 
 impl Envelope {
-    /// An envelope without payload, with a new id and the time of now.
+    /// Returns an envelope without payload, with a new id and the current time.
     ///
     /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under the
-    /// feature `opentelemetry` the trace and span ids are those of the current span, where there is
-    /// one; both or none. Its sampled flag and its `tracestate` come along. With the crate
-    /// `tracing-opentelemetry` that is the current span of `tracing`.
+    /// feature `opentelemetry`, the trace and span ids are those of the current span, if there is one. Its
+    /// sampled flag and its `tracestate` come along. With the crate `tracing-opentelemetry` that is the current
+    /// span of `tracing`.
     ///
     /// # Errors
     ///
-    /// If `subject` is not a [`Subject`].
+    /// Returns [`InvalidSubject`] if `subject` is not a [`Subject`].
     ///
     /// # Examples
     ///
@@ -156,14 +158,14 @@ impl Envelope {
         Ok(envelope)
     }
 
-    /// An envelope without payload, id and time.
+    /// Returns an envelope without payload, id and time.
     ///
-    /// For programs without a clock and a source of randomness, which set both by
-    /// [`with_id`](Self::with_id) and [`with_time`](Self::with_time). A bus fills in what is missing.
+    /// Use it in programs without a clock or a source of randomness, and set both by [`with_id`](Self::with_id)
+    /// and [`with_time`](Self::with_time). Under the feature `std`, a bus fills in what is missing.
     ///
     /// # Errors
     ///
-    /// If `subject` is not a [`Subject`].
+    /// Returns [`InvalidSubject`] if `subject` is not a [`Subject`].
     ///
     /// # Examples
     ///
@@ -193,47 +195,47 @@ impl Envelope {
         })
     }
 
-    /// What tells this envelope from all others. Empty only where nobody has set it yet.
+    /// Returns the id, which no other envelope has. It is empty until you or a bus sets it.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What it is about.
+    /// Returns the subject.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         Subject::checked(&self.subject)
     }
 
-    /// When it happened. `None` only where nobody has set it yet.
+    /// Returns the time. It is `None` until you or a bus sets it.
     #[must_use]
     pub const fn time(&self) -> Option<Timestamp> {
         self.time
     }
 
-    /// Who sent it, in the sender's own words. May be empty.
+    /// Returns the name of the sender, in the sender's own words. May be empty.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The id of the trace it belongs to. May be empty.
+    /// Returns the id of the trace. May be empty.
     #[must_use]
     pub fn trace_id(&self) -> &str {
         &self.trace_id
     }
 
-    /// The id of the span that sent it. May be empty.
+    /// Returns the id of the span that sent the envelope. May be empty.
     #[must_use]
     pub fn span_id(&self) -> &str {
         &self.span_id
     }
 
-    /// Its trace and span ids in the form of the W3C, unless one is missing or has another form.
+    /// Returns the trace and span ids in the form of the W3C. `None` if one is missing or has another form.
     ///
-    /// The flags are those of the header `traceparent`, in whatever case, if it names the same span; else 0.
-    /// Where the envelope has neither id, as one from a system that knows the header alone, the header names
-    /// the span.
+    /// The flags are those of the header `traceparent` if it names the same span, otherwise 0. The case of the
+    /// header's key does not matter. If the envelope has neither id, the header names the span: some systems
+    /// know only the header.
     ///
     /// # Examples
     ///
@@ -259,19 +261,19 @@ impl Envelope {
         Some(header().filter(|header| header.is_span_of(parent)).unwrap_or(parent))
     }
 
-    /// Its headers.
+    /// Returns the headers.
     #[must_use]
     pub const fn headers(&self) -> &Headers {
         &self.headers
     }
 
-    /// Its headers, to be changed.
+    /// Returns the headers, to be changed.
     #[must_use]
     pub const fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers
     }
 
-    /// Sets one header: any key, any value. What was there under this key is replaced.
+    /// Sets one header: any key, any value. It replaces the value that the key had.
     #[must_use]
     pub fn header(mut self, key: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         self.headers.insert(key, value);
@@ -285,24 +287,23 @@ impl Envelope {
         self
     }
 
-    /// Sets the time. 0001-01-01T00:00:00Z is none, as in JSON.
+    /// Sets the time. 0001-01-01T00:00:00Z stands for no time, as in JSON.
     #[must_use]
     pub fn with_time(mut self, time: Timestamp) -> Self {
         self.time = (time != Timestamp::NONE).then_some(time);
         self
     }
 
-    /// Says who sends it.
+    /// Sets the source: the name of the sender.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<str>>) -> Self {
         self.source = source.into();
         self
     }
 
-    /// Sets the trace and span ids: as text in lower-case hexadecimal digits.
+    /// Sets the trace and span ids, as texts of lower-case hexadecimal digits.
     ///
-    /// The flags, if they are not 0, stand in the header `traceparent`. One that was there before is
-    /// replaced or removed.
+    /// It also sets the header `traceparent` if the flags are not 0, and removes it if they are.
     #[must_use]
     pub fn with_trace_parent(mut self, parent: TraceParent) -> Self {
         let (trace_id, span_id) = parent.ids();
@@ -314,9 +315,9 @@ impl Envelope {
         self
     }
 
-    /// Sets the payload to these bytes. A payload of JSON is replaced.
+    /// Sets the payload to these bytes. It replaces a payload of JSON.
     ///
-    /// They are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come back the same.
+    /// Bytes are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come back the same.
     ///
     /// # Examples
     ///
@@ -340,7 +341,7 @@ impl Envelope {
         self
     }
 
-    /// The bytes of the payload. `None` where there is no payload, or one of JSON.
+    /// Returns the bytes of the payload. `None` if there is no payload, or one of JSON.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         match &self.payload {
@@ -361,7 +362,7 @@ impl Envelope {
         }
     }
 
-    /// Whether a bus has nothing to fill in.
+    /// Returns whether a bus has nothing to fill in.
     #[cfg(feature = "std")]
     pub(crate) fn is_stamped(&self) -> bool {
         !self.id.is_empty() && self.time.is_some()
@@ -369,7 +370,7 @@ impl Envelope {
 }
 
 impl Payload {
-    /// Its text, if it is JSON.
+    /// Returns its text, if it is JSON.
     fn json(&self) -> Option<&str> {
         match self {
             #[cfg(feature = "json")]
@@ -378,7 +379,7 @@ impl Payload {
         }
     }
 
-    /// How many bytes it has.
+    /// Returns how many bytes it has.
     fn len(&self) -> Option<usize> {
         match self {
             Self::Bytes(bytes) => Some(bytes.len()),
@@ -387,7 +388,7 @@ impl Payload {
     }
 }
 
-/// Payloads of JSON are equal when their texts are.
+/// Payloads of JSON are equal if their texts are.
 impl PartialEq for Payload {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -398,7 +399,7 @@ impl PartialEq for Payload {
     }
 }
 
-/// Two envelopes are equal when all their fields are; payloads, when their texts or bytes are.
+/// Two envelopes are equal if all their fields are. Payloads are equal if their texts or bytes are.
 impl PartialEq for Envelope {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
@@ -414,7 +415,7 @@ impl PartialEq for Envelope {
 
 impl Eq for Envelope {}
 
-/// All fields but the payload, of which it says the length in bytes.
+/// Shows all fields. Of the payload it shows only the length in bytes.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")

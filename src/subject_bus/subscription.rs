@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
+#[cfg(feature = "std")]
 use core::iter::FusedIterator;
 use core::task::{Poll, Waker};
 #[cfg(feature = "std")]
