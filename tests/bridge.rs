@@ -570,7 +570,10 @@ fn bridges_lie_in_one_struct_with_their_bus() {
         assert_eq!((sent.forwarded, service.bus.stats().published), (1, 1));
         assert_eq!(service.out.bus().stats(), service.bus.stats());
         let mut came = Vec::new();
-        let publish = |number| Ok(came.push(number));
+        let publish = |number| {
+            came.push(number);
+            Ok(())
+        };
         assert_eq!(service.back.pump(Budget::unlimited(), decode, publish).forwarded, 1);
         came
     });

@@ -12,9 +12,11 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::fields::{Envelope, Payload};
+use super::headers::Headers;
 use super::json::{self, Base64, Bytes, InvalidJson, Quoted};
-use super::trace::TRACE_PARENT;
-use super::{Envelope, Headers, Payload, Timestamp, TraceParent};
+use super::time::Timestamp;
+use super::trace::{TRACE_PARENT, TraceParent};
 use crate::subject::Subject;
 
 /// Headers whose keys no attribute can have, and the attributes that stand for them.

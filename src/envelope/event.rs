@@ -11,8 +11,9 @@ use serde::ser::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::exact;
+use super::fields::{Envelope, Payload};
 use super::json::{InvalidEnvelope, InvalidPayload, Quoted, is_bytes};
-use super::{Envelope, Payload, exact};
 use crate::event::Event;
 use crate::subject::Subject;
 

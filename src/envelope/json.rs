@@ -14,7 +14,10 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Envelope, Headers, Payload, Timestamp, exact, raw};
+use super::fields::{Envelope, Payload};
+use super::headers::Headers;
+use super::time::Timestamp;
+use super::{exact, raw};
 use crate::error::{self, InvalidSubject};
 use crate::subject::{MAX_LEN, Subject};
 

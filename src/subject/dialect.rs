@@ -10,7 +10,9 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{MAX_LEN, Pattern, Subject, check_pattern, check_subject};
+use super::check::{MAX_LEN, check_pattern, check_subject};
+use super::name::Subject;
+use super::pattern::Pattern;
 use crate::error::{InvalidPattern, PatternFault, SubjectFault};
 
 /// A pattern in the dialect of globs, as in `public.users.*`: `*` is one segment, and matches everything
