@@ -165,7 +165,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         Said::Hit { amount, .. } => Ok(amount),
         Said::WaveOver(_) => Ok(0),
     });
-    let amounts = amounts.collect::<Result<Vec<u32>, tickbus::envelope::EventError>>()?;
+    let amounts = amounts.collect::<Result<Vec<u32>, tickbus::envelope::InvalidEvent>>()?;
     assert_eq!(amounts.len(), out.forwarded);
     println!(
         "ledger: received all {} that crossed, with {} damage in sum",

@@ -17,7 +17,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::request::{Answers, Incomplete, RequestId, Requests};
+use tickbus::request::{Answers, RequestError, RequestId, Requests};
 use tickbus::{Bus, Full};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,7 +41,7 @@ static DONE: AtomicBool = AtomicBool::new(false);
 /// Up to two questions at a time, each to all sensors.
 type SensorRequests = Requests<Sensor, i32, 2, { SENSORS.len() }>;
 type SensorAnswers = Answers<Sensor, i32, { SENSORS.len() }>;
-type SensorResult = Result<SensorAnswers, Incomplete<Sensor, i32, { SENSORS.len() }>>;
+type SensorResult = Result<SensorAnswers, RequestError<Sensor, i32, { SENSORS.len() }>>;
 
 /// Answers questions as this sensor does, until the program is done.
 fn run(sensor: Sensor) {
@@ -138,7 +138,7 @@ fn main() {
         let sum: i32 = three.into_arrived().map(|(_, degrees)| degrees).sum();
         println!("\nThe mean of the three answers to A is {:.1} °C.", f64::from(sum) / 3.0);
         assert_eq!(sum, 20 + 21 + 23);
-        let Err(Incomplete::TimedOut(partial)) = all else { panic!("South cannot answer") };
+        let Err(RequestError::TimedOut(partial)) = all else { panic!("South cannot answer") };
         println!("B failed, but its {} answers are not lost either.", partial.arrived().len());
         assert_eq!(partial.arrived().len(), 3);
     });

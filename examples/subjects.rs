@@ -203,7 +203,7 @@ fn publish(bus: &SubjectBus, line: &[u8]) -> Result<Line, Box<dyn Error>> {
         format!("{place}: {}", why.unwrap_or(&text))
     })?;
     let published = bus.publish(envelope).map_err(|error| format!(": {error}"))?;
-    let matches = published.delivered + published.dropped;
+    let matches = published.enqueued + published.dropped;
     Ok(if matches == 0 { Line::Unmatched } else { Line::Matched })
 }
 

@@ -455,14 +455,6 @@ impl<T> Lock<T> {
     }
 }
 
-/// The one thread there is never sleeps.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
-pub(crate) mod host {
-    pub(crate) fn this_thread() -> core::task::Waker {
-        core::task::Waker::noop().clone()
-    }
-}
-
 /// Threads that sleep.
 #[cfg(feature = "std")]
 pub(crate) mod host {

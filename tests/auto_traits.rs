@@ -11,8 +11,8 @@ use tickbus::bus::{Flow, NextAsync, Policy, Queue, ReadyAsync, Until};
 use tickbus::defer::Deferred;
 use tickbus::error::{InvalidPattern, InvalidSubject, TooManySubscribers, TooManyWaiters};
 use tickbus::hold::Held;
-use tickbus::request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
-use tickbus::timer::{Fired, MissedTickBehavior, TimerId, Unscheduled};
+use tickbus::request::{AnswerError, Answers, InvalidRequest, RequestError, RequestId, Requests};
+use tickbus::timer::{Fired, MissedTickBehavior, ScheduleError, TimerId};
 use tickbus::topic::{Changed, Gating, Many, Selective, SubscriberStats, TopicStats, Unread};
 use tickbus::wait::{NoWaiters, PublishAsync, WaitError, WaitUntil, Waits};
 use tickbus::{
@@ -90,9 +90,9 @@ fn what_keeps_events_for_one_owner_moves() {
     send::<Deferred<Event, 2>>();
     send::<Requests<u8, Event, 2, 2>>();
     send::<Answers<u8, Event, 2>>();
-    send::<Incomplete<u8, Event, 2>>();
-    send::<Ignored<Event>>();
-    send::<Unscheduled<Event>>();
+    send::<RequestError<u8, Event, 2>>();
+    send::<AnswerError<Event>>();
+    send::<ScheduleError<Event>>();
     send_and_sync::<Timers<u8, 2>>();
     send_and_sync::<Deferred<u8, 2>>();
     send_and_sync::<Requests<u8, u8, 2, 2>>();
