@@ -215,6 +215,7 @@ impl Event for Place {
         "a.a.a.a.a.a.a.a.a.a",
         "fifteen_letters.a",
         "sixteen__letters.a",
+        "\u{1}fifteen_letters.a",
         "b_longer_than_a_word_by_far.a",
         "c_longer_than_a_word_by_far.a",
         "a.b_longer_than_a_word_by_far.a",
