@@ -112,6 +112,10 @@ impl<X> Settle for Result<Flow, X> {
 /// a tick looks up the kind and calls. For a closed set of events whose handlers all stand in one
 /// place, `match` is the table that the language has.
 ///
+/// For hundreds of closures, name the type first: `type Table = Dispatch<..>`, then `Table::new()`. The
+/// compiler then knows the types of a closure at its line. Otherwise it learns them after the last line, and
+/// the time to check grows with the square of the lines.
+///
 /// # Examples
 ///
 /// ```
