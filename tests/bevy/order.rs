@@ -5,8 +5,8 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel};
 use tickbus::Reject;
 use tickbus::bevy::{
-    BusFrame, BusOverrun, BusPublisher, EnvelopeBus, EventBusAppExt, EventBusConfig, EventBusDrain,
-    EventBusFixedDrain, EventBusPlugin, EventBusStats, EventBusSystems, bus_has_backlog,
+    BusFrame, BusOverrun, BusPublisher, EventBus, EventBusAppExt, EventBusConfig, EventBusDrain,
+    EventBusFixedDrain, EventBusPlugin, EventBusStats, EventBusSystems, bus_has_pending,
     on_bus_overrun,
 };
 
@@ -58,7 +58,7 @@ fn the_systems_of_the_plugin_are_unambiguous() {
             Update,
             (
                 (read, read, send, send, watch),
-                (|| {}).run_if(bus_has_backlog::<Number>),
+                (|| {}).run_if(bus_has_pending::<Number>),
                 (|| {}).run_if(on_bus_overrun),
             ),
         );
@@ -101,5 +101,5 @@ fn a_report_that_reads_only_the_bus_comes_after_the_drain() {
         app.update();
     }
     assert_eq!(Seen::take(&mut app), [0; 6]);
-    assert!(app.world().resource::<EnvelopeBus<Number>>().is_empty());
+    assert!(app.world().resource::<EventBus<Number>>().is_empty());
 }
