@@ -6,7 +6,7 @@
 //!
 //! The game publishes on a topic and takes commands from a bus; neither knows of JSON. A bridge each way
 //! carries both to and from a subject bus, so many a tick. The service reads what is said there, sends a
-//! command now and then, and one that nobody understands. At the end every event is accounted for.
+//! command now and then, and one that does not decode. At the end every event is accounted for.
 
 use tickbus::bridge::{BridgeIn, BridgeOut, Bridged};
 use tickbus::{Budget, Bus, Dispatch, Envelope, Overrun, SubjectBus, Topic};

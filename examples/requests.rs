@@ -27,10 +27,10 @@ enum Sensor {
 
 const SENSORS: [Sensor; 4] = [Sensor::North, Sensor::East, Sensor::South, Sensor::West];
 
-/// What a sensor answers to: the request, who it is, and its reading.
+/// The answer of a sensor: the request, the sensor, and its reading.
 type Reading = (RequestId, Sensor, i32);
 
-/// A bus for each, so that a broken one delays nobody.
+/// A bus for each, so that a broken sensor delays no other.
 static QUESTIONS: [Bus<RequestId, 4>; SENSORS.len()] = [const { Bus::new() }; SENSORS.len()];
 static ANSWERS: Bus<Reading, 4> = Bus::new();
 static DONE: AtomicBool = AtomicBool::new(false);
@@ -40,28 +40,28 @@ type SensorRequests = Requests<Sensor, i32, 2, { SENSORS.len() }>;
 type SensorAnswers = Answers<Sensor, i32, { SENSORS.len() }>;
 type SensorResult = Result<SensorAnswers, RequestError<Sensor, i32, { SENSORS.len() }>>;
 
-fn sensor(who: Sensor) {
-    let mut questions = QUESTIONS[who as usize].consumer().expect("one thread each");
+fn sensor(sensor: Sensor) {
+    let mut questions = QUESTIONS[sensor as usize].consumer().expect("one thread each");
     while !DONE.load(Ordering::Relaxed) {
         for id in questions.drain() {
-            match who {
+            match sensor {
                 Sensor::South => {} // broken
                 Sensor::East => {
-                    answer((id, who, 21));
-                    answer((id, who, 99)); // only the first one counts
+                    answer((id, sensor, 21));
+                    answer((id, sensor, 99)); // only the first one counts
                 }
                 Sensor::West => {
                     thread::sleep(Duration::from_millis(20));
-                    answer((id, who, 23));
+                    answer((id, sensor, 23));
                 }
-                Sensor::North => answer((id, who, 20)),
+                Sensor::North => answer((id, sensor, 20)),
             }
         }
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Who finds the bus full is told, and tries again.
+/// A sensor that finds the bus full gets its answer back, and tries again.
 fn answer(mut reading: Reading) {
     while let Err(Full(back)) = ANSWERS.publish(reading) {
         reading = back;
@@ -69,7 +69,7 @@ fn answer(mut reading: Reading) {
     }
 }
 
-/// Opens a request, then asks: an invalid one asks nobody.
+/// Opens a request, then asks. An invalid request asks no sensor.
 fn ask(requests: &mut SensorRequests, minimum: usize, deadline: u32) -> RequestId {
     let id = requests.open(&SENSORS, minimum, deadline).expect("two at a time, of four sensors");
     for bus in &QUESTIONS {
@@ -91,8 +91,8 @@ fn main() {
     let mut answers = ANSWERS.consumer().expect("main is the only consumer");
 
     thread::scope(|scope| {
-        for who in SENSORS {
-            scope.spawn(move || sensor(who));
+        for name in SENSORS {
+            scope.spawn(move || sensor(name));
         }
 
         // The counter of this program: milliseconds.
@@ -104,10 +104,10 @@ fn main() {
         let all = ask(&mut requests, 4, now() + 1000);
         let mut ended = vec![];
         while !requests.is_empty() {
-            for (id, who, reading) in answers.drain() {
-                // Late, twice, or from somebody else: it does not count, and says so.
-                if let Err(ignored) = requests.answer(id, who, reading) {
-                    println!("ignored {who:?} {reading}: {ignored}");
+            for (id, sensor, reading) in answers.drain() {
+                // Late, twice, or not expected: the error says which.
+                if let Err(ignored) = requests.answer(id, sensor, reading) {
+                    println!("ignored {sensor:?} {reading}: {ignored}");
                 }
             }
             requests.tick(now(), |id, result| ended.push((id, result)));

@@ -4,11 +4,9 @@
 //! cargo run --example subjects --features std,json -- 'player.*.hit' 'chat.>' < envelopes.jsonl
 //! ```
 //!
-//! Each argument opens a subscription; without arguments, `>` gets everything. Every tick, here every
-//! 16 lines, each subscription prints what it got. `--capacity N` and `--when-full drop_newest` (or
-//! `drop_oldest`) set what a subscription holds between two ticks and what it drops. A line that is no
-//! envelope is told on the standard error with its number, and the program goes on; it ends with a
-//! summary, and with the exit status 1 if there was such a line.
+//! `--help` explains the arguments. Every tick, here every 16 lines, each subscription prints what it
+//! received. The program reports a line that is not an envelope with its number on the standard error,
+//! and continues. It ends with a summary, and with the exit status 1 if there was such a line.
 
 use core::error::Error;
 use std::env;
@@ -19,6 +17,18 @@ use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 
 /// How many lines make a tick.
 const TICK: usize = 16;
+
+const HELP: &str = "\
+usage: subjects [--capacity N] [--overrun POLICY] [PATTERN]...
+
+Reads envelopes, one JSON object a line, from the standard input, and routes each to a subscription
+for every PATTERN that matches its subject: `*` is one segment, `>` is one or more, last. Without a
+PATTERN there is one subscription, to `>`, which matches everything.
+
+  --capacity N       how many envelopes a subscription holds between two ticks of 16 lines (64)
+  --overrun POLICY   what a full one does: drop_newest (the default) or drop_oldest
+  --help             prints this
+";
 
 struct Options {
     capacity: usize,
@@ -35,20 +45,23 @@ impl Options {
                 "--capacity" => {
                     let value = value()?;
                     let capacity = value.parse();
-                    options.capacity = capacity.map_err(|_| format!("`{value}` is no capacity"))?;
+                    options.capacity =
+                        capacity.map_err(|_| format!("`{value}` is not a capacity"))?;
                 }
-                "--when-full" => {
+                "--overrun" => {
                     options.overrun = match &*value()? {
                         "drop_newest" => Overrun::DropNewest,
                         "drop_oldest" => Overrun::DropOldest,
                         // The program receives on the thread that publishes.
                         other => {
-                            return Err(format!("`{other}`: drop_newest or drop_oldest").into());
+                            return Err(
+                                format!("`{other}` is not drop_newest or drop_oldest").into()
+                            );
                         }
                     }
                 }
                 other if other.starts_with("--") => {
-                    return Err(format!("`{other}` is no option").into());
+                    return Err(format!("unknown option `{other}`; see `--help`").into());
                 }
                 _ => options.patterns.push(argument),
             }
@@ -61,10 +74,14 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    if env::args().any(|argument| argument == "--help") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     match run() {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
-        // Whoever reads has had enough, as `head` does.
+        // The reader has had enough, as `head` does.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("subjects: {error}");
@@ -78,15 +95,14 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Says how many lines were no envelopes.
+/// Returns how many lines were not envelopes.
 fn run() -> Result<usize, Box<dyn Error>> {
     let options = Options::read(env::args().skip(1))?;
     let bus = SubjectBus::new();
     let mut subscriptions = Vec::new();
     for pattern in &options.patterns {
-        let subscription =
-            bus.subscribe(pattern).map_err(|error| format!("`{pattern}`: {error}"))?;
-        subscriptions.push(subscription.capacity(options.capacity).overrun(options.overrun).open());
+        let subscription = bus.subscribe(pattern)?.capacity(options.capacity);
+        subscriptions.push(subscription.overrun(options.overrun).open());
     }
 
     let mut output = io::stdout().lock();
@@ -120,11 +136,11 @@ fn run() -> Result<usize, Box<dyn Error>> {
     print(&mut output, &subscriptions)?;
     for subscription in &subscriptions {
         let stats = subscription.stats();
-        let (pattern, got, dropped) = (subscription.pattern(), stats.received, stats.dropped());
-        writeln!(output, "{pattern}: got {got}, dropped {dropped}")?;
+        let (pattern, dropped) = (subscription.pattern(), stats.dropped());
+        writeln!(output, "{pattern}: received {}, dropped {dropped}", stats.received)?;
     }
     let published = bus.stats().published;
-    writeln!(output, "{lines} lines: {published} published, {unmatched} for nobody, {bad} bad")?;
+    writeln!(output, "{lines} lines: {published} published, {unmatched} unmatched, {bad} bad")?;
     output.flush()?;
     Ok(bad)
 }

@@ -41,7 +41,7 @@ fn run(arguments: &[&str], input: &[u8]) -> (String, String, i32) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may end without reading: then there is nobody to write to.
+    // It may end without reading: then nothing reads what we write.
     let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -53,15 +53,15 @@ fn each_subscription_prints_what_it_got() {
     let input = br#"{"subject":"player.7.hit","payload":{"amount":12}}
 {"subject":"chat.all","payload":"hello"}
 
-{"subject":"nobody.cares"}"#;
+{"subject":"not.subscribed"}"#;
     let (output, errors, status) = run(&["player.*.hit", "chat.>"], input);
     assert_eq!(
         output,
         "player.*.hit: player.7.hit {\"amount\":12}\n\
          chat.>: chat.all \"hello\"\n\
-         player.*.hit: got 1, dropped 0\n\
-         chat.>: got 1, dropped 0\n\
-         4 lines: 3 published, 1 for nobody, 0 bad\n"
+         player.*.hit: received 1, dropped 0\n\
+         chat.>: received 1, dropped 0\n\
+         4 lines: 3 published, 1 unmatched, 0 bad\n"
     );
     assert_eq!((&*errors, status), ("", 0));
 }
@@ -78,7 +78,7 @@ fn a_bad_line_is_told_with_its_number_and_the_program_goes_on() {
     assert!(errors[2].starts_with("line 4: "), "{errors:?}");
     assert!(errors[3].starts_with("line 5: missing field `subject`"), "{errors:?}");
     assert!(output.contains(">: a without payload\n>: b without payload\n"), "{output}");
-    assert!(output.ends_with("6 lines: 2 published, 0 for nobody, 4 bad\n"), "{output}");
+    assert!(output.ends_with("6 lines: 2 published, 0 unmatched, 4 bad\n"), "{output}");
     assert_eq!(status, 1);
 }
 
@@ -86,9 +86,18 @@ fn a_bad_line_is_told_with_its_number_and_the_program_goes_on() {
 fn what_is_dropped_is_told() {
     let input = "{\"subject\":\"a\",\"payload\":1}\n{\"subject\":\"a\",\"payload\":2}\n{\"subject\":\"a\",\"payload\":3}\n";
     let (output, ..) = run(&["--capacity", "1", "a"], input.as_bytes());
-    assert!(output.starts_with("a: a 1\na: got 1, dropped 2\n"), "{output}");
-    let (output, ..) = run(&["--capacity", "1", "--when-full", "drop_oldest"], input.as_bytes());
-    assert!(output.starts_with(">: missed 2\n>: a 3\n>: got 1, dropped 2\n"), "{output}");
+    assert!(output.starts_with("a: a 1\na: received 1, dropped 2\n"), "{output}");
+    let (output, ..) = run(&["--capacity", "1", "--overrun", "drop_oldest"], input.as_bytes());
+    assert!(output.starts_with(">: missed 2\n>: a 3\n>: received 1, dropped 2\n"), "{output}");
+}
+
+#[test]
+fn help_names_every_option() {
+    let (output, errors, status) = run(&["--help"], b"");
+    assert_eq!((&*errors, status), ("", 0));
+    for word in ["usage: ", "PATTERN", "--capacity", "--overrun", "drop_newest", "drop_oldest"] {
+        assert!(output.contains(word), "{output}");
+    }
 }
 
 #[test]
@@ -96,9 +105,9 @@ fn wrong_arguments_are_told() {
     for (arguments, why) in [
         (&["a*"][..], "`a*`: the pattern has a wildcard"),
         (&["--capacity"], "`--capacity` needs a value"),
-        (&["--capacity", "x"], "`x` is no capacity"),
-        (&["--when-full", "block"], "`block`: drop_newest or drop_oldest"),
-        (&["--colour"], "`--colour` is no option"),
+        (&["--capacity", "x"], "`x` is not a capacity"),
+        (&["--overrun", "block"], "`block` is not drop_newest or drop_oldest"),
+        (&["--colour"], "unknown option `--colour`; see `--help`"),
     ] {
         let (output, errors, status) = run(arguments, b"");
         assert!(errors.starts_with(&format!("subjects: {why}")), "{errors}");

@@ -703,7 +703,7 @@ mod several {
 
         pub(in crate::several) enum Here { #[subject = "several.here"] Here, }
 
-        // The names inside the expansion are in nobody's way.
+        // The names inside the expansion are in the way of none of the user's.
         enum Kind {
             #[subject = "several.kind"]
             Kind,
