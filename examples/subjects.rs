@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         match bus.subscribe(pattern) {
             Ok(subscription) => subscriptions
                 .push(subscription.capacity(options.capacity).overrun(options.overrun).open()),
-            Err(error) => return refuse(&format!("`{pattern}`: {error}")),
+            Err(error) => return refuse(&error.to_string()),
         }
     }
     exit_code(run(&bus, &subscriptions))

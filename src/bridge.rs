@@ -1,4 +1,5 @@
-//! Connects a bus of events with a bus of envelopes: [`BridgeOut`] and [`BridgeIn`], which you pump in the tick.
+//! Connects a bus of events with a bus of envelopes: [`BridgeOut`] and [`BridgeIn`], which you pump
+//! in the tick.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,20 +16,21 @@ use crate::wait::Waits;
 
 /// Takes events off a bus or a topic and publishes them as envelopes.
 ///
-/// It owns `B`, through which it reaches the bus of envelopes: a reference or an `Arc`, of a [`SubjectBus`], of a
-/// `dyn EnvelopeBus`, or of any other [`EnvelopeBus`]. With an `Arc`, a struct or a Bevy resource can hold the
-/// bridge beside the bus.
+/// It owns `B`, through which it reaches the bus of envelopes: a reference or an `Arc`, of a
+/// [`SubjectBus`], of a `dyn EnvelopeBus`, or of any other [`EnvelopeBus`]. With an `Arc`, a struct
+/// or a Bevy resource can hold the bridge beside the bus.
 ///
 /// A pump never waits. A full subscription drops the envelope, also one with
-/// [`Overrun::Block`](crate::Overrun::Block). What the budget does not cover stays where it is, in order, and
-/// so does everything while the bus of envelopes is closed. When the source is full in turn, its own policy
-/// decides.
+/// [`Overrun::Block`](crate::Overrun::Block). What the budget does not cover stays where it is, in
+/// order, and so does everything while the bus of envelopes is closed. When the source is full in
+/// turn, its own policy decides.
 ///
 /// # Both ways
 ///
-/// A [`BridgeIn`] whose pattern matches what this bridge sends receives its own envelopes. Let its subscription
-/// filter them out by their source: this bridge gives its own to every envelope without one. Do not send out
-/// again what came in: let it in by another bus or topic than the one that you send.
+/// A [`BridgeIn`] whose pattern matches what this bridge sends receives its own envelopes. Let its
+/// subscription filter them out by their source: this bridge gives its own to every envelope
+/// without one. Do not send out again what came in: let it in by another bus or topic than the one
+/// that you send.
 ///
 /// # Examples
 ///
@@ -81,8 +83,8 @@ pub struct BridgeOut<B = Arc<SubjectBus>> {
 }
 
 impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
-    /// Returns a bridge to `bus`. It sets the [source](Envelope::source) of each envelope without one to
-    /// `source`.
+    /// Returns a bridge to `bus`. It sets the [source](Envelope::source) of each envelope without
+    /// one to `source`.
     pub fn new(bus: B, source: impl Into<Box<str>>) -> Self {
         Self { bus, source: source.into() }
     }
@@ -93,12 +95,12 @@ impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
         &self.bus
     }
 
-    /// Takes the events that are pending at `from`, within `budget`, makes an envelope of each with `encode`,
-    /// and publishes it.
+    /// Takes the events that are pending at `from`, within `budget`, makes an envelope of each with
+    /// `encode`, and publishes it.
     ///
-    /// It uses the budget as a tick does, without generations: what is published meanwhile waits for the next
-    /// pump. If `encode` fails, that event is lost and counted, and the pump continues. If `encode` panics,
-    /// that event is lost, and the rest stays.
+    /// It uses the budget as a tick does, without generations: what is published meanwhile waits
+    /// for the next pump. If `encode` fails, that event is lost and counted, and the pump
+    /// continues. If `encode` panics, that event is lost, and the rest stays.
     ///
     /// # Examples
     ///
@@ -179,10 +181,10 @@ impl<B> fmt::Debug for BridgeOut<B> {
 
 /// Takes envelopes off a subscription and publishes the events in them on a bus or a topic.
 ///
-/// A pump never waits, and loses nothing for want of room. The bridge keeps an event that comes back in
-/// [`Full`], and publishes it first in the next pump. The rest waits in the subscription. When that is full in
-/// turn, its [`Overrun`](crate::Overrun) decides. An event that the bridge keeps when you drop it is lost:
-/// [`into_parts`](Self::into_parts) takes it out.
+/// A pump never waits, and loses nothing for want of room. The bridge keeps an event that comes
+/// back in [`Full`], and publishes it first in the next pump. The rest waits in the subscription.
+/// When that is full in turn, its [`Overrun`](crate::Overrun) decides. An event that the bridge
+/// keeps when you drop it is lost: [`into_parts`](Self::into_parts) takes it out.
 ///
 /// The bridge owns its subscription, so a struct or a Bevy resource can hold it beside the bus.
 ///
@@ -202,13 +204,13 @@ impl<E> BridgeIn<E> {
         Self { subscription, kept: None, reported: 0 }
     }
 
-    /// Takes the envelopes that are pending at this moment, within `budget`, makes an event of each with
-    /// `decode`, and hands it to `publish`.
+    /// Takes the envelopes that are pending at this moment, within `budget`, makes an event of each
+    /// with `decode`, and hands it to `publish`.
     ///
-    /// The pump ends when `publish` returns an event in [`Full`]. To drop such an event instead, write
-    /// `|event| { let _ = BUS.publish(event); Ok(()) }`. It uses the budget as [`BridgeOut::pump`] does. If
-    /// `decode` fails, that envelope is lost and counted, and the pump continues. If `decode` or `publish`
-    /// panics, that event is lost.
+    /// The pump ends when `publish` returns an event in [`Full`]. To drop such an event instead,
+    /// write `|event| { let _ = BUS.publish(event); Ok(()) }`. It uses the budget as
+    /// [`BridgeOut::pump`] does. If `decode` fails, that envelope is lost and counted, and the pump
+    /// continues. If `decode` or `publish` panics, that event is lost.
     ///
     /// # Examples
     ///
@@ -299,32 +301,33 @@ impl<E> fmt::Debug for BridgeIn<E> {
 
 /// Counts what one pump of a bridge did.
 ///
-/// Summed over all pumps, the events that were to cross are `forwarded + failed + closed + dropped`, and the
-/// `left` of the last one.
+/// Summed over all pumps, the events that were to cross are
+/// `forwarded + failed + closed + dropped`, and the `left` of the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a report tells what the pump left undone and what was lost"]
 #[non_exhaustive]
 pub struct Bridged<X> {
     /// Events that are on the other side.
     pub forwarded: usize,
-    /// Events that are pending on this side: on the bus, in the topic, in the subscription, or kept by the
-    /// bridge. A topic may have overwritten some of them already.
+    /// Events that are pending on this side: on the bus, in the topic, in the subscription, or kept
+    /// by the bridge. A topic may have overwritten some of them already.
     pub left: usize,
     /// Events lost because `encode` or `decode` failed.
     pub failed: usize,
     /// The first of these errors in this pump.
     pub error: Option<X>,
-    /// Events lost because the bus of envelopes was closed after they had been taken. One at most: the bridge
-    /// sends nothing to a closed bus.
+    /// Events lost because the bus of envelopes was closed after they had been taken. One at most:
+    /// the bridge sends nothing to a closed bus.
     pub closed: usize,
-    /// Events lost for want of room on this side, before the bridge came to them. It counts from the last pump;
-    /// the first pump counts from the making of the bus, the topic's subscriber or the subscription.
+    /// Events lost for want of room on this side, before the bridge came to them. It counts from
+    /// the last pump; the first pump counts from the making of the bus, the topic's subscriber or
+    /// the subscription.
     pub dropped: usize,
-    /// Events that a full bus on this side gave back to its publishers since the last pump. The publishers
-    /// have them, so they are not part of the sum.
+    /// Events that a full bus on this side gave back to its publishers since the last pump. The
+    /// publishers have them, so they are not part of the sum.
     pub refused: usize,
-    /// Subscriptions on the other side that had no room for an envelope, or ended. Others may have it, so
-    /// they are not part of the sum.
+    /// Subscriptions on the other side that had no room for an envelope, or ended. Others may have
+    /// it, so they are not part of the sum.
     pub not_enqueued: usize,
 }
 
@@ -383,8 +386,8 @@ pub(crate) trait HandOver {
     /// The type of the events.
     type Item;
 
-    /// Takes the events of this moment and shows them to `each`, until that returns `false`. Returns how many it
-    /// found lost meanwhile.
+    /// Takes the events of this moment and shows them to `each`, until that returns `false`.
+    /// Returns how many it found lost meanwhile.
     fn hand_over(&mut self, each: impl FnMut(&Self::Item) -> bool) -> usize;
 
     /// Returns what is pending, and the losses since the last call: dropped and refused.
@@ -418,7 +421,8 @@ impl<E: Copy, P: Publishers, W: Waits> HandOver for Subscriber<'_, E, P, W> {
     }
 }
 
-/// Shows what a subscriber reads to `each`, until that returns `false`. Returns how many the subscriber missed.
+/// Shows what a subscriber reads to `each`, until that returns `false`. Returns how many the
+/// subscriber missed.
 fn read<E>(
     unread: impl Iterator<Item = Result<E, Lagged>>,
     mut each: impl FnMut(&E) -> bool,

@@ -10,19 +10,19 @@ use crate::error::Full;
 ///
 /// # Deferring
 ///
-/// A handler that cannot use an event in its present state [defers](Self::defer) it. After the state has changed,
-/// [`recall`](Self::recall) returns the events, oldest first. Recall before you drain the bus, so that deferred
-/// events come before new ones.
+/// A handler that cannot use an event in its present state [defers](Self::defer) it. After the
+/// state has changed, [`recall`](Self::recall) returns the events, oldest first. Recall before you
+/// drain the bus, so that deferred events come before new ones.
 ///
 /// # Coalescing
 ///
-/// Some events replace each other: positions, levels, progress. [`coalesce`](Self::coalesce) merges such an event
-/// into the pending one with the same key. Nothing merges unless you call it.
+/// Some events replace each other: positions, levels, progress. [`coalesce`](Self::coalesce) merges
+/// such an event into the pending one with the same key. Nothing merges unless you call it.
 ///
 /// # Interrupts
 ///
-/// Every method that changes it takes `&mut`, so it belongs to the code that handles the events. Interrupts
-/// publish to the bus that this code drains.
+/// Every method that changes it takes `&mut`, so it belongs to the code that handles the events.
+/// Interrupts publish to the bus that this code drains.
 ///
 /// `N` is at least 1, and need not be a power of two. A new one is all zeros.
 ///
@@ -90,14 +90,16 @@ impl<E, const N: usize> Deferred<E, N> {
     /// Merges `event` into the newest pending one with the same key. Without such an event it
     /// [defers](Self::defer) this one. Returns whether it merged.
     ///
-    /// The merged event keeps the place of the pending one. `|pending, latest| *pending = latest` lets the latest
-    /// win. It never merges into an event from before the last [`next_step`](Self::next_step).
+    /// The merged event keeps the place of the pending one. `|pending, latest| *pending = latest`
+    /// lets the latest win. It never merges into an event from before the last
+    /// [`next_step`](Self::next_step).
     ///
     /// It takes time in proportion to the pending events.
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if there is none to merge it into and `N` events are pending.
+    /// Returns [`Full`] with the event if there is none to merge it into and `N` events are
+    /// pending.
     ///
     /// # Examples
     ///
@@ -154,8 +156,8 @@ impl<E, const N: usize> Deferred<E, N> {
 
     /// Takes the oldest event. Constant time.
     ///
-    /// To recall all events while handlers may defer some again, call [`len`](Self::len) first, and recall that
-    /// many.
+    /// To recall all events while handlers may defer some again, call [`len`](Self::len) first, and
+    /// recall that many.
     ///
     /// # Examples
     ///

@@ -1,5 +1,5 @@
-//! What can go wrong: one small type per failure. Each implements [`Error`] and fits in a `Result` that you
-//! return with `?`.
+//! What can go wrong: one small type per failure. Each implements [`Error`] and fits in a `Result`
+//! that you return with `?`.
 //!
 //! # Names
 //!
@@ -11,16 +11,17 @@
 //! | a condition | The operation can fail for one reason, which this is. | [`Full`], [`Lagged`], [`Claimed`], [`TooManyWaiters`] |
 //! | `…Error` | The operation before it can fail for several reasons, one variant for each. | `PublishError`, [`ScheduleError`](crate::timer::ScheduleError), [`AnswerError`](crate::request::AnswerError) |
 //!
-//! An error that comes from one module lies there; those of several modules lie here. Every enum among them is
-//! `#[non_exhaustive]`, and gives back the event, answer or envelope that it is about, if there is one.
+//! An error that comes from one module lies there; those of several modules lie here. Every enum
+//! among them is `#[non_exhaustive]`, and gives back the event, answer or envelope that it is
+//! about, if there is one.
 
 use core::error::Error;
 use core::fmt::{self, Write as _};
 
 /// The bus is full. The event comes back untouched.
 ///
-/// The events on the bus are as they were. The bus keeps nothing of the event that came back: publish it
-/// again later, do without it, or use it in another way.
+/// The events on the bus are as they were. The bus keeps nothing of the event that came back:
+/// publish it again later, do without it, or use it in another way.
 ///
 /// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
 ///
@@ -54,10 +55,11 @@ impl<E> fmt::Display for Full<E> {
 
 impl<E> Error for Full<E> {}
 
-/// The one consumer of a bus or a lane is claimed already, or the one publisher of a lane or a feed.
+/// The one consumer of a bus or a lane is claimed already, or the one publisher of a lane or a
+/// feed.
 ///
-/// Drop the first handle, and you can claim another. To use one handle in several places, keep it and pass
-/// `&mut` on.
+/// Drop the first handle, and you can claim another. To use one handle in several places, keep it
+/// and pass `&mut` on.
 ///
 /// # Examples
 ///
@@ -152,7 +154,8 @@ impl fmt::Display for TooManySubscribers {
 
 impl Error for TooManySubscribers {}
 
-/// All places of a [`Waiters`](crate::Waiters) table are taken: as many tasks wait as it has places.
+/// All places of a [`Waiters`](crate::Waiters) table are taken: as many tasks wait as it has
+/// places.
 ///
 /// # Examples
 ///
@@ -187,8 +190,8 @@ impl Error for TooManyWaiters {}
 
 /// A text is not a [`Subject`](crate::Subject).
 ///
-/// It shows the beginning of the text, and says what to change. It keeps up to 60 bytes of the text inside, so
-/// it needs no allocator, borrows nothing, and is also made in a `const`.
+/// It shows the beginning of the text, and says what to change. It keeps up to 60 bytes of the text
+/// inside, so it needs no allocator, borrows nothing, and is also made in a `const`.
 ///
 /// # Examples
 ///
@@ -231,8 +234,8 @@ impl Error for InvalidSubject {}
 
 /// What is wrong with the text of an [`InvalidSubject`].
 ///
-/// [`Subject::new`](crate::Subject::new) checks for emptiness and length first. Of several other faults it
-/// reports the leftmost.
+/// [`Subject::new`](crate::Subject::new) checks for emptiness and length first. Of several other
+/// faults it reports the leftmost.
 ///
 /// # Examples
 ///
@@ -262,7 +265,7 @@ pub enum SubjectFault {
 }
 
 impl SubjectFault {
-    /// The text of `Display`, for panics at compile time.
+    /// Returns the text of `Display`, for panics at compile time.
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Empty => "the subject is empty: name at least one segment, as in `input.tilt`",
@@ -292,8 +295,8 @@ impl fmt::Display for SubjectFault {
 /// A text is not a [`Pattern`](crate::Pattern), a [`GlobPattern`](crate::subject::GlobPattern) or a
 /// [`PrefixPattern`](crate::subject::PrefixPattern).
 ///
-/// It shows the beginning of the text, and says what to change. It keeps up to 60 bytes of the text inside, so
-/// it needs no allocator, borrows nothing, and is also made in a `const`.
+/// It shows the beginning of the text, and says what to change. It keeps up to 60 bytes of the text
+/// inside, so it needs no allocator, borrows nothing, and is also made in a `const`.
 ///
 /// # Examples
 ///
@@ -337,8 +340,8 @@ impl Error for InvalidPattern {}
 
 /// What is wrong with the text of an [`InvalidPattern`].
 ///
-/// [`Pattern::new`](crate::Pattern::new) checks for emptiness and length first. Of several other faults it
-/// reports the leftmost.
+/// [`Pattern::new`](crate::Pattern::new) checks for emptiness and length first. Of several other
+/// faults it reports the leftmost.
 ///
 /// # Examples
 ///
@@ -367,7 +370,8 @@ pub enum PatternFault {
     PartialWildcard,
     /// A `>` is followed by another segment, as in `a.>.b`.
     RestNotLast,
-    /// A `*` is not at the end of a [`PrefixPattern`](crate::subject::PrefixPattern), as in `a.*.b`.
+    /// A `*` is not at the end of a [`PrefixPattern`](crate::subject::PrefixPattern), as in
+    /// `a.*.b`.
     WildcardNotLast,
     /// A `>` is in a [`GlobPattern`](crate::subject::GlobPattern) or a
     /// [`PrefixPattern`](crate::subject::PrefixPattern), where it would match nothing.
@@ -375,7 +379,7 @@ pub enum PatternFault {
 }
 
 impl PatternFault {
-    /// The text of `Display`, for panics at compile time.
+    /// Returns the text of `Display`, for panics at compile time.
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Empty => "the pattern is empty: to match every subject, write `>`",

@@ -5,15 +5,17 @@ use core::fmt;
 
 use heapless::Vec;
 
-/// Names one request of one [`Requests`]. It travels with the question and comes back with each answer.
+/// Names one request of one [`Requests`]. It travels with the question and comes back with each
+/// answer.
 ///
-/// It is a number, not a guard: dropping it does nothing. After the request has ended it names no request, until
-/// its number comes again 2^32 requests later. Another [`Requests`] may have a request of the same number.
+/// It is a number, not a guard: dropping it does nothing. After the request has ended it names no
+/// request, until its number comes again 2^32 requests later. Another [`Requests`] may have a
+/// request of the same number.
 ///
 /// # Examples
 ///
-/// It travels to responders behind a wire as a `u32`. A number that comes back wrong names no request, or the
-/// wrong one:
+/// It travels to responders behind a wire as a `u32`. A number that comes back wrong names no
+/// request, or the wrong one:
 ///
 /// ```
 /// use tickbus::request::{RequestId, Requests};
@@ -228,32 +230,36 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
 
 /// Collects the answers to requests: up to `R` requests at a time, each to up to `M` responders.
 ///
-/// 1. [`open`](Self::open) a request, and publish the question with its [`RequestId`] on a bus that the
-///    responders read.
+/// 1. [`open`](Self::open) a request, and publish the question with its [`RequestId`] on a bus that
+///    the responders read.
 /// 2. Each responder answers with that id. Hand the answers to [`answer`](Self::answer).
-/// 3. [`tick`](Self::tick) takes the current time and hands out the requests that have ended. A request ends when
-///    the minimum of distinct expected responders has answered, or at its deadline.
+/// 3. [`tick`](Self::tick) takes the current time and hands out the requests that have ended. A
+///    request ends when the minimum of distinct expected responders has answered, or at its
+///    deadline.
 ///
-/// `W` names a responder: an enum, a number, a `&'static str`. `A` is an answer. A request keeps its answers
-/// itself, so no other traffic displaces them. Each request ends, at the latest at its deadline, and then leaves
-/// nothing behind.
+/// `W` names a responder: an enum, a number, a `&'static str`. `A` is an answer. A request keeps
+/// its answers itself, so no other traffic displaces them. Each request ends, at the latest at its
+/// deadline, and then leaves nothing behind.
 ///
 /// # Time
 ///
-/// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may wrap, as for
-/// [`Timers`](crate::Timers). If it is earlier than the time before, no time has passed.
+/// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
+/// wrap, as for [`Timers`](crate::Timers). If it is earlier than the time before, no time has
+/// passed.
 ///
 /// # Interrupts
 ///
-/// Requests belong to the main loop: everything that changes them takes `&mut`. Interrupts and other threads
-/// answer through a bus that the main loop drains into [`answer`](Self::answer). If that bus
-/// [`Reject`](crate::Reject)s, no answer is lost on the way: a responder that finds it full gets its answer back.
+/// Requests belong to the main loop: everything that changes them takes `&mut`. Interrupts and
+/// other threads answer through a bus that the main loop drains into [`answer`](Self::answer). If
+/// that bus [`Reject`](crate::Reject)s, no answer is lost on the way: a responder that finds it
+/// full gets its answer back.
 ///
 /// # Progress
 ///
-/// No method waits. [`answer`](Self::answer) takes time in proportion to `R` + `M`. [`open`](Self::open) takes
-/// time in proportion to `R`, and to `M` for each responder that you name. A tick takes time in proportion to the
-/// open requests, and to `R` + `M` * `M` for each that ends.
+/// No method waits. [`answer`](Self::answer) takes time in proportion to `R` + `M`.
+/// [`open`](Self::open) takes time in proportion to `R`, and to `M` for each responder that you
+/// name. A tick takes time in proportion to the open requests, and to `R` + `M` * `M` for each that
+/// ends.
 ///
 /// # Examples
 ///
@@ -312,14 +318,15 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
 
     /// Opens a request that succeeds when `minimum` of the `expected` responders have answered.
     ///
-    /// A responder that you name twice counts once. Open the request before you publish the question: if that
-    /// fails, there is no question without a request.
+    /// A responder that you name twice counts once. Open the request before you publish the
+    /// question: if that fails, there is no question without a request.
     ///
     /// # Deadline
     ///
-    /// The request ends at the first tick whose time is `deadline` or later. `deadline` must be at most `i32::MAX`
-    /// ticks ahead; a later one, such as `u32::MAX` at time 0, has passed already. If other requests are open
-    /// since the last [tick](Self::tick), a deadline that is not later than that tick has passed too.
+    /// The request ends at the first tick whose time is `deadline` or later. `deadline` must be at
+    /// most `i32::MAX` ticks ahead; a later one, such as `u32::MAX` at time 0, has passed already.
+    /// If other requests are open since the last [tick](Self::tick), a deadline that is not later
+    /// than that tick has passed too.
     ///
     /// # Errors
     ///
@@ -371,12 +378,13 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
 
     /// Adds the answer of `responder` to a request.
     ///
-    /// A request that has its minimum takes further answers until the [tick](Self::tick) that ends it.
+    /// A request that has its minimum takes further answers until the [tick](Self::tick) that ends
+    /// it.
     ///
     /// # Errors
     ///
-    /// Returns [`AnswerError`] with the answer if it does not count: the request is not open, it does not expect
-    /// this responder, or the responder has answered already.
+    /// Returns [`AnswerError`] with the answer if it does not count: the request is not open, it
+    /// does not expect this responder, or the responder has answered already.
     pub fn answer(&mut self, id: RequestId, responder: W, answer: A) -> Result<(), AnswerError<A>> {
         let Some(request) = self.open.iter_mut().find(|request| request.id == id) else {
             return Err(AnswerError::Unknown(answer));
@@ -394,18 +402,18 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
             .map_err(|(_, answer)| AnswerError::Duplicate(answer))
     }
 
-    /// Sets the time to `now`, and hands each request that has ended to `each`, in the order of their opening.
-    /// Returns how many ended.
+    /// Sets the time to `now`, and hands each request that has ended to `each`, in the order of
+    /// their opening. Returns how many ended.
     ///
     /// A request that has its minimum succeeds, also if its deadline has passed.
     ///
-    /// While requests are open, call it at least every `i32::MAX` ticks. If `now` is earlier than at the call
-    /// before, by up to 2^31 ticks, no time has passed.
+    /// While requests are open, call it at least every `i32::MAX` ticks. If `now` is earlier than
+    /// at the call before, by up to 2^31 ticks, no time has passed.
     ///
     /// # Panics
     ///
-    /// Panics if `each` or `W::eq` does. A request that `each` was given has ended. The others end with the next
-    /// tick, with all their answers.
+    /// Panics if `each` or `W::eq` does. A request that `each` was given has ended. The others end
+    /// with the next tick, with all their answers.
     ///
     /// # Examples
     ///
@@ -457,8 +465,8 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
 
     /// Ends a request now. Returns `None` if it has ended already.
     ///
-    /// A request that has its minimum succeeds. Otherwise the result is [`RequestError::Cancelled`], with the
-    /// answers that came.
+    /// A request that has its minimum succeeds. Otherwise the result is
+    /// [`RequestError::Cancelled`], with the answers that came.
     ///
     /// # Examples
     ///

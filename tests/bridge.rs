@@ -247,7 +247,7 @@ fn what_a_topic_overwrites_meanwhile_is_told_as_well() {
     assert_eq!(sum(&reports), 10);
 }
 
-/// A gate, a lane and a bus that nobody shares are pumped in the same way.
+/// A gate, a lane and a bus with one owner are pumped in the same way.
 #[test]
 fn every_source_is_pumped() {
     let _watch = watchdog();

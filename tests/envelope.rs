@@ -177,7 +177,7 @@ fn a_payload_of_the_wrong_type_is_an_error_that_names_the_subject() {
     assert!(error.source().is_some());
 }
 
-/// Valid to the eye of the raw text, and no text to whoever decodes it.
+/// Valid as raw text, and not a text when it is decoded.
 #[test]
 fn a_malformed_text_in_a_payload_is_found_when_it_is_decoded() {
     let envelope = bare("a").with_raw_payload(r#""\ud800""#).unwrap();
@@ -775,7 +775,7 @@ fn a_missing_or_invalid_subject_is_refused() {
 fn a_member_that_is_there_twice_is_refused() {
     refused(r#"{"subject":"a","subject":"b"}"#, "duplicate");
     refused(r#"{"subject":"a","payload":1,"payload":1}"#, "duplicate");
-    // Who reads the first and who reads the last would see two tenants.
+    // A reader of the first and a reader of the last would see two tenants.
     refused(
         r#"{"subject":"a","headers":{"tenant":"x","b":"","t\u0065nant":"y"}}"#,
         "duplicate header `tenant`",
@@ -832,7 +832,7 @@ fn a_bad_time_is_refused() {
 fn invalid_utf_8_is_refused() {
     assert!(Envelope::from_json(b"{\"subject\":\"a\xff\"}").is_err());
     assert!(Envelope::from_json(b"{\"subject\":\"a\",\"payload\":\"\xff\"}").is_err());
-    // In members that nobody looks into as well.
+    // Also in members that are ignored.
     let error = Envelope::from_json(b"{\"subject\":\"a\",\n\"x\":[\"\xff\"]}").unwrap_err();
     assert_eq!((error.line(), error.column()), (2, 7));
     assert_eq!(error.to_string(), "line 2 column 7: invalid UTF-8");

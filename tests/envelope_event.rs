@@ -111,7 +111,7 @@ fn no_payload_and_null_are_the_same() {
 }
 
 #[test]
-fn members_that_nobody_knows_are_ignored() {
+fn unknown_members_are_ignored() {
     let found = decode("input.tilt", Some(r#"{"z":[1,{"a":2}],"x":5}"#)).unwrap();
     assert_eq!(found, Input::Tilt { x: 5, y: 0 });
 }

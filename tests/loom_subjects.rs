@@ -2,7 +2,7 @@
 //! the model checker. Run with
 //! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --features std --test loom_subjects`.
 //!
-//! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
+//! A thread that is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
 #![cfg(all(tickbus_loom, feature = "std"))]
 
@@ -47,7 +47,7 @@ fn published(bus: &SubjectBus, id: &str, wait: Wait<'_>) -> String {
     told(bus.publish_wait(event(id), wait))
 }
 
-/// The same, awaited; at first with a waker that wakes nobody.
+/// The same, awaited; at first with a waker that wakes nothing.
 fn awaited(bus: &SubjectBus, id: &str) -> String {
     let mut publish = pin!(bus.publish_async(event(id)));
     match publish.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -68,7 +68,7 @@ fn told(outcome: Result<Published, PublishError>) -> String {
 /// What a role saw, and the subscription if it still has it.
 type Seen = (String, Option<Subscription>);
 
-/// A publisher that is parked or awaits, or is about to, against whoever is to wake it: what each saw.
+/// A publisher that is parked or awaits, or is about to, against the thread that is to wake it: what each saw.
 fn parked(
     least: usize,
     expected: &[&str],
@@ -116,7 +116,7 @@ fn a_receive_wakes_a_parked_publisher() {
 
 #[test]
 fn closing_the_subscription_wakes_a_parked_publisher() {
-    // Closed before the publish looked: nobody matched.
+    // Closed before the publish looked: nothing matched.
     let expected = ["0 enqueued, 0 closed; closed; left 1", "0 enqueued, 1 closed; closed; left 1"];
     parked(10, &expected, |_, it| {
         it.close();

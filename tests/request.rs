@@ -1,4 +1,4 @@
-//! Requests: who answered, who did not, and nothing left behind.
+//! Requests: which responders answered, which did not, and nothing left behind.
 #![cfg(not(tickbus_loom))]
 
 extern crate alloc;
@@ -47,7 +47,7 @@ const ALL: [&str; 3] = ["a", "b", "c"];
 // ---- The contract ------------------------------------------------------------------------------
 
 #[test]
-fn all_have_answered_in_arrival_order_and_nobody_is_missing() {
+fn all_have_answered_in_arrival_order_and_none_is_missing() {
     let mut requests = Names::new();
     let id = requests.open(&ALL, 3, 100).unwrap();
     for (responder, answer) in [("c", 1), ("a", 2), ("b", 3)] {
@@ -336,7 +336,7 @@ fn a_flood_of_answers_that_do_not_count_displaces_none_that_does() {
     assert_eq!(the_end(&mut requests, 1).unwrap().arrived(), [("a", 1), ("b", 1), ("c", 1)]);
 }
 
-/// As interrupts would: the bus is small and rejects, so who finds it full is told and asks again.
+/// As interrupts would: the bus is small and rejects, so a responder that finds it full gets its answer back and tries again.
 #[test]
 fn answers_from_threads_come_through_a_bus_that_rejects() {
     const ROUNDS: u32 = if cfg!(miri) { 5 } else { 200 };

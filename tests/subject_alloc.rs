@@ -216,7 +216,10 @@ fn a_bridge_owns_the_bus_that_it_shares() {
     assert_eq!(service.bus.stats().published, 1);
     let mut came = None;
     let decode = |found: &Envelope| found.id().parse::<u8>();
-    let report = service.back.pump(Budget::unlimited(), decode, |it| Ok(came = Some(it)));
+    let report = service.back.pump(Budget::unlimited(), decode, |it| {
+        came = Some(it);
+        Ok(())
+    });
     assert_eq!((report.forwarded, came), (1, Some(7)));
 }
 

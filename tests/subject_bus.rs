@@ -256,7 +256,7 @@ fn a_cancel_keeps_nothing_of_a_subscription_that_is_gone() {
 // ---- Publish -----------------------------------------------------------------------------------
 
 #[test]
-fn publishing_to_nobody_is_fine() {
+fn a_publish_that_matches_nothing_is_fine() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let _other = bus.subscribe("a.b").unwrap().open();
@@ -283,7 +283,7 @@ fn publish_fills_in_id_and_time_where_they_are_missing() {
 }
 
 #[test]
-fn e1_receivers_share_one_envelope_that_nobody_can_change() {
+fn e1_receivers_share_one_envelope_that_never_changes() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = [(); 3].map(|()| bus.subscribe(">").unwrap().open());
@@ -295,7 +295,7 @@ fn e1_receivers_share_one_envelope_that_nobody_can_change() {
     assert_eq!([&sent, &got[1], &got[2]].map(|it| it.headers().get("k")), ["1"; 3]);
 }
 
-/// The publisher's own handle stays without, so nobody sees an envelope change.
+/// The publisher's own handle stays without, so no envelope changes.
 #[test]
 fn e4_filling_in_does_not_change_what_the_publisher_kept() {
     let _watch = watchdog();
@@ -432,7 +432,7 @@ fn block_one_receive_frees_exactly_one_in_the_order_of_waiting() {
         .collect();
     for n in 1..6 {
         assert_eq!(subscription.stats().waiting, 5 - n.max(1) as u64);
-        // Room that a receive makes belongs to who waits, not to who comes now.
+        // Room that a receive makes belongs to the publisher that waits, not to a new one.
         assert_eq!(bus.try_publish(numbered(99)).unwrap().enqueued, 0);
         assert_eq!(number(&subscription.recv().unwrap()), n);
     }
@@ -562,10 +562,10 @@ fn block_keeps_the_order_and_loses_nothing_under_load() {
     let bus = Arc::new(SubjectBus::new());
     let slow = open(&bus, 2, Overrun::Block);
     let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|who| {
+        .map(|publisher| {
             let bus = bus.clone();
             watched(move || {
-                publish(&bus, (0..EACH).map(|n| who * EACH + n));
+                publish(&bus, (0..EACH).map(|n| publisher * EACH + n));
             })
         })
         .collect();
@@ -577,9 +577,9 @@ fn block_keeps_the_order_and_loses_nothing_under_load() {
     })
     .join();
     publishers.into_iter().for_each(|publisher| publisher.join());
-    for who in 0..PUBLISHERS {
-        let of_one: Vec<_> = received.iter().copied().filter(|n| n / EACH == who).collect();
-        assert_eq!(of_one, Vec::from_iter(who * EACH..(who + 1) * EACH));
+    for publisher in 0..PUBLISHERS {
+        let of_one: Vec<_> = received.iter().copied().filter(|n| n / EACH == publisher).collect();
+        assert_eq!(of_one, Vec::from_iter(publisher * EACH..(publisher + 1) * EACH));
     }
 }
 
@@ -594,10 +594,10 @@ fn a18_each_publisher_s_order_is_kept_for_each_subscription() {
     let all: Vec<_> = policies.iter().zip([100, 100, 3 * EACH]).collect();
     let all: Vec<_> = all.into_iter().map(|(policy, n)| open(&bus, n, *policy)).collect();
     let publishers: Vec<_> = (0..3)
-        .map(|who| {
+        .map(|publisher| {
             let bus = bus.clone();
             watched(move || {
-                publish(&bus, (0..EACH).map(|n| who * EACH + n));
+                publish(&bus, (0..EACH).map(|n| publisher * EACH + n));
             })
         })
         .collect();
@@ -678,7 +678,11 @@ fn c5_what_an_unsubscribe_abandons_is_counted() {
     drop(subscription);
     let it = bus.stats().totals;
     assert_eq!((it.enqueued, it.received, it.abandoned, it.pending), (4, 1, 3, 0));
-    assert_eq!((it.dropped(), bus.dropped()), (1, 1), "the losses of who is gone still count");
+    assert_eq!(
+        (it.dropped(), bus.dropped()),
+        (1, 1),
+        "losses of subscriptions that are gone still count"
+    );
 }
 
 #[test]
@@ -728,7 +732,7 @@ fn observers_hear_of_the_publish_first_and_then_of_each_match_once() {
     );
 }
 
-/// Closed before its turn, a match is told as closed; without its handle, there is nobody to tell of.
+/// Closed before its turn, a match is reported as closed. Without its handle it is not reported.
 #[test]
 fn observers_hear_of_a_match_that_ends_before_its_turn_as_long_as_its_handle_is_there() {
     let _watch = watchdog();
@@ -785,7 +789,7 @@ fn observers_hear_of_what_gave_up_as_dropped() {
     assert_eq!(log.take(), ["publish 2", "drop 2 of 1 block buffer_full"]);
 }
 
-/// Two that are full: the deadline passes at the first, and whoever hears of that cancels.
+/// Two that are full: the deadline passes at the first, and the observer that sees it cancels.
 #[test]
 fn the_first_reason_to_give_up_is_the_one_that_is_told() {
     let _watch = watchdog();
@@ -1079,7 +1083,7 @@ fn close_waits_for_publishers_under_way() {
 }
 
 /// A publisher that was under way when the bus closed finds a full subscription only after that, when
-/// nobody will come to wake it.
+/// nothing will come to wake it.
 #[test]
 fn b14_a_publisher_under_way_does_not_begin_to_wait_on_a_bus_that_is_closing() {
     let _watch = watchdog();
@@ -1139,7 +1143,7 @@ fn b11_close_from_an_observer_or_a_filter_does_not_wait_for_itself() {
     .join();
 }
 
-/// The last handle goes while its filter runs, so the publisher is the one who drops the filter.
+/// The last handle goes while its filter runs, so the publisher drops the filter.
 #[test]
 fn b11_close_from_the_destructor_of_a_filter_does_not_wait_for_itself() {
     let _watch = watchdog();

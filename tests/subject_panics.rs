@@ -1,4 +1,4 @@
-//! Filters, observers, handlers and wakers that panic: does everyone else get what is theirs, and is each
+//! Filters, observers, handlers and wakers that panic: does every other subscription get its envelopes, and is each
 //! envelope accounted for? With as many subscriptions as make one, a part, or several of the runs in which a
 //! publish enqueues.
 #![cfg(all(feature = "std", not(tickbus_loom)))]

@@ -1,4 +1,4 @@
-//! A publish that is awaited: does it wait for room like one that parks, and hold up nobody? Every step
+//! A publish that is awaited: does it wait for room like one that parks, and delay no other? Every step
 //! that may wait has a watchdog.
 #![cfg(all(feature = "std", not(tickbus_loom)))]
 
@@ -415,7 +415,7 @@ fn an_observer_that_panics_takes_the_places_with_it() {
     assert_eq!((both[0].stats().waiting, both[1].stats().waiting), (0, 0));
     assert_eq!(drained(&both[0]), [2]);
     assert_eq!(drained(&both[1]), [1]);
-    bus.close(); // nobody is under way
+    bus.close(); // no publish is in progress
 }
 
 #[test]
@@ -543,7 +543,7 @@ fn wakers_are_woken_and_dropped_outside_all_locks() {
 
 /// A publisher that is parked can only leave when those before it were woken.
 #[test]
-fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
+fn closing_inside_a_waker_waits_for_none_that_is_woken_after_it() {
     let _watch = watchdog();
     struct Closes(Arc<SubjectBus>);
     impl Wake for Closes {
@@ -615,7 +615,7 @@ fn tasks_and_threads_lose_nothing_under_load() {
     }
 }
 
-/// The panic of a waker goes on to whoever woke; who was to be woken after it is woken all the same.
+/// The panic of a waker continues in its caller. The wakers after it are called all the same.
 #[test]
 fn a_waker_that_panics_leaves_no_other_asleep() {
     let _watch = watchdog();

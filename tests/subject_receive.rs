@@ -504,7 +504,7 @@ fn a_stream_gives_what_is_queued_then_waits_then_ends() {
     assert_eq!(bell.rung.load(SeqCst), 0);
 
     publish(&bus, 3..5);
-    assert_eq!(bell.rung.load(SeqCst), 1, "once for one who waits, however many come");
+    assert_eq!(bell.rung.load(SeqCst), 1, "once for one that waits, however many come");
     assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(3)));
     assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(4)));
     assert_eq!(poll(&mut stream, &waker), Poll::Pending);
@@ -902,7 +902,7 @@ fn the_report_tells_what_was_lost_since_the_tick_before() {
 }
 
 #[test]
-fn whoever_is_taken_off_nobody_s_turn_is_lost() {
+fn taking_a_handler_off_loses_no_turn_of_the_others() {
     let _watch = watchdog();
     for (off, next) in [(0, 'b'), (1, 'c'), (2, 'b')] {
         let bus = SubjectBus::new();

@@ -51,13 +51,14 @@ const CONTENT_TYPE: &str = "datacontenttype";
 /// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
 /// | [`payload`](Self::payload) or [`bytes`](Self::bytes) | `data` or `data_base64` |
 ///
-/// `from_cloud_event` turns an attribute that is a number or a boolean into a header with its text, and ignores one
-/// that is empty or `null`. `to_cloud_event` writes every header as a text. It can write each envelope that
-/// `from_cloud_event` reads.
+/// `from_cloud_event` turns an attribute that is a number or a boolean into a header with its text,
+/// and ignores one that is empty or `null`. `to_cloud_event` writes every header as a text. It can
+/// write each envelope that `from_cloud_event` reads.
 impl Envelope {
     /// Returns the envelope as a `CloudEvent`.
     ///
-    /// It leaves out headers that are empty, and a header `traceparent` of another span than the envelope's.
+    /// It leaves out headers that are empty, and a header `traceparent` of another span than the
+    /// envelope's.
     ///
     /// # Errors
     ///
@@ -140,11 +141,12 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not a `CloudEvent` of version 1.0: `id`,
-    /// `source` or `type` is missing or empty; an attribute is there twice, or has a name, a type or a
-    /// character that it must not have; `source` is not a URI reference; `time` is not a time; `data` is not
-    /// a text where `datacontenttype` says that it is not JSON; both `data` and `data_base64` are there. Also if
-    /// the `type` is not a [`Subject`]. The error begins with the line and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not a `CloudEvent` of version
+    /// 1.0: `id`, `source` or `type` is missing or empty; an attribute is there twice, or has a
+    /// name, a type or a character that it must not have; `source` is not a URI reference; `time`
+    /// is not a time; `data` is not a text where `datacontenttype` says that it is not JSON; both
+    /// `data` and `data_base64` are there. Also if the `type` is not a [`Subject`]. The error
+    /// begins with the line and column.
     ///
     /// # Examples
     ///
@@ -350,7 +352,8 @@ fn is_text(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || is_none(c))
 }
 
-/// Returns whether the characters are those of a URI reference of RFC 3986. It does not check their order.
+/// Returns whether the characters are those of a URI reference of RFC 3986. It does not check their
+/// order.
 fn is_uri_reference(text: &str) -> bool {
     let mut parts = text.split('%');
     let plain = |part: &str| {
@@ -381,8 +384,8 @@ pub enum InvalidCloudEvent {
     Source(Box<str>),
     /// The trace and span ids are not both there in the form of the W3C.
     Trace,
-    /// A header has this key, which is not an attribute name: it has other characters than lower-case letters
-    /// and digits, or means something else in a `CloudEvent`.
+    /// A header has this key, which is not an attribute name: it has other characters than
+    /// lower-case letters and digits, or means something else in a `CloudEvent`.
     Header(Box<str>),
     /// The attribute of this name would have control characters or non-characters.
     Character(Box<str>),

@@ -19,7 +19,8 @@ use crate::subject::Subject;
 
 /// # Events
 ///
-/// An enum of [`events!`](crate::events) with serde's derives travels as it is. Each variant becomes a payload:
+/// An enum of [`events!`](crate::events) with serde's derives travels as it is. Each variant
+/// becomes a payload:
 ///
 /// | variant | payload |
 /// |---|---|
@@ -28,22 +29,23 @@ use crate::subject::Subject;
 /// | `Moved(i16, i16)` | `[3,-4]` |
 /// | `Tilt { x: i16, y: i16 }` | `{"x":3,"y":-4}` |
 ///
-/// The payload does not have the name of the variant; the subject names it. Attributes of serde on fields apply.
-/// Those that rename a variant have no effect, and those that skip one are not allowed.
+/// The payload does not have the name of the variant; the subject names it. Attributes of serde on
+/// fields apply. Those that rename a variant have no effect, and those that skip one are not
+/// allowed.
 ///
-/// A hand-written [`Event`] may also be a struct, or an enum that is `#[serde(untagged)]` or has a `tag`. Then the
-/// payload is the whole value. For other enums, the kinds must be the variants.
+/// A hand-written [`Event`] may also be a struct, or an enum that is `#[serde(untagged)]` or has a
+/// `tag`. Then the payload is the whole value. For other enums, the kinds must be the variants.
 impl Envelope {
     /// Returns an envelope that holds `event`, with a new id and the current time.
     ///
-    /// A type of another crate is not an [`Event`]: give it a subject with [`json`](Self::json), or put it in
-    /// a variant.
+    /// A type of another crate is not an [`Event`]: give it a subject with [`json`](Self::json), or
+    /// put it in a variant.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back: see
-    /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
-    /// kind that is not the index of its variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back:
+    /// see [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid
+    /// subject, or a kind that is not the index of its variant.
     ///
     /// # Examples
     ///
@@ -77,13 +79,14 @@ impl Envelope {
         Ok(Self::new(event.subject())?.with_fields(event)?)
     }
 
-    /// Returns an envelope that holds `event`, without id and time: see [`unstamped`](Self::unstamped).
+    /// Returns an envelope that holds `event`, without id and time: see
+    /// [`unstamped`](Self::unstamped).
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back: see
-    /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
-    /// kind that is not the index of its variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back:
+    /// see [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid
+    /// subject, or a kind that is not the index of its variant.
     pub fn unstamped_event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
         Ok(Self::unstamped(event.subject())?.with_fields(event)?)
     }
@@ -97,15 +100,17 @@ impl Envelope {
         Ok(self)
     }
 
-    /// Decodes the event in this envelope: the subject names its kind, and the payload holds its fields. The
-    /// event may borrow from the payload.
+    /// Decodes the event in this envelope: the subject names its kind, and the payload holds its
+    /// fields. The event may borrow from the payload.
     ///
-    /// A payload that is `null` means the same as none. It compares the subjects of `E` one after the other.
+    /// A payload that is `null` means the same as none. It compares the subjects of `E` one after
+    /// the other.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEvent::Subject`] if no kind of `E` has this subject, and [`InvalidEvent::Payload`] if
-    /// the payload does not hold the fields of that kind. Both name the subject.
+    /// Returns [`InvalidEvent::Subject`] if no kind of `E` has this subject, and
+    /// [`InvalidEvent::Payload`] if the payload does not hold the fields of that kind. Both name
+    /// the subject.
     ///
     /// # Examples
     ///
@@ -210,7 +215,8 @@ impl<T: Serialize> Serialize for Fields<&T> {
 }
 
 impl<S: Serializer> Fields<S> {
-    /// The subject names the kind. So the variant's name may be left out only where the kind is the variant.
+    /// The subject names the kind. So the variant's name may be left out only where the kind is the
+    /// variant.
     fn of_variant(self, name: &str, index: u32, variant: &str) -> Result<S, S::Error> {
         if self.kind == index as usize {
             return Ok(self.of);

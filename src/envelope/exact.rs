@@ -17,8 +17,8 @@ pub(super) fn to_raw(
     to_raw_value(&Exact::new(value))
 }
 
-/// A value, or what writes it. `serde_json` writes floats that are not numbers as `null`, and `Some` of what is
-/// `null` in JSON would come back as `None`: both are errors here.
+/// A value, or what writes it. `serde_json` writes floats that are not numbers as `null`, and
+/// `Some` of what is `null` in JSON would come back as `None`: both are errors here.
 struct Exact<T> {
     of: T,
     inside: Inside,

@@ -24,32 +24,34 @@ use crate::subject::Subject;
 /// | `payload` | `json`, `with_payload`, `with_raw_payload` | `None`, which is not `null` |
 /// | or [`bytes`](Self::bytes) | [`with_bytes`](Self::with_bytes) | `None`, which is not empty |
 ///
-/// `new` needs the feature `std`. [`unstamped`](Self::unstamped) needs neither a clock nor a source of randomness.
-/// A payload of JSON needs the feature `json`. The envelope keeps it as the text it came in, byte for byte, and
-/// reads it only when you decode it.
+/// `new` needs the feature `std`. [`unstamped`](Self::unstamped) needs neither a clock nor a source
+/// of randomness. A payload of JSON needs the feature `json`. The envelope keeps it as the text it
+/// came in, byte for byte, and reads it only when you decode it.
 ///
-/// The header `traceparent` keeps the sampled flag of a trace. `tracestate`, the state of vendors, is a header like
-/// any other; `new` takes it from the current span too.
+/// The header `traceparent` keeps the sampled flag of a trace. `tracestate`, the state of vendors,
+/// is a header like any other; `new` takes it from the current span too.
 ///
 /// On a bus an envelope is shared and never changes. To change a received one, clone it.
 ///
 /// # JSON
 ///
-/// `to_json` always writes the members `id`, `subject` and `time`. Then it writes `source`, `trace_id`, `span_id`,
-/// `headers` and `payload`, in this order, and leaves out those that are empty. The keys of the headers are sorted,
-/// and the time is as [`Timestamp`] prints it. A payload of bytes is `payload_base64` instead, in the standard
-/// alphabet with padding. An envelope without a time is written with `0001-01-01T00:00:00Z`, and reads back without
-/// a time.
+/// `to_json` always writes the members `id`, `subject` and `time`. Then it writes `source`,
+/// `trace_id`, `span_id`, `headers` and `payload`, in this order, and leaves out those that are
+/// empty. The keys of the headers are sorted, and the time is as [`Timestamp`] prints it. A payload
+/// of bytes is `payload_base64` instead, in the standard alphabet with padding. An envelope without
+/// a time is written with `0001-01-01T00:00:00Z`, and reads back without a time.
 ///
-/// `from_json` ignores members that it does not know, and leaves a missing id or time for a bus to fill in. It rejects
+/// `from_json` ignores members that it does not know, and leaves a missing id or time for a bus to
+/// fill in. It rejects
 /// - a member of the wrong type, `null` included; a payload may be `null`,
 /// - a member or a header that is there twice, and both payloads at once,
 /// - a text that is not a time, and an invalid or missing subject,
 /// - text after the end.
 ///
-/// `Serialize` and `Deserialize` write and read the same form, also inside types that serde buffers:
-/// `#[serde(tag = "…")]`, `untagged`, `flatten`. A payload that serde buffered is written anew: without white
-/// space, and with the nearest `f64` in place of a number that fits no 64-bit integer.
+/// `Serialize` and `Deserialize` write and read the same form, also inside types that serde
+/// buffers: `#[serde(tag = "…")]`, `untagged`, `flatten`. A payload that serde buffered is written
+/// anew: without white space, and with the nearest `f64` in place of a number that fits no 64-bit
+/// integer.
 ///
 /// # Examples
 ///
@@ -102,10 +104,10 @@ pub(super) enum Payload {
 impl Envelope {
     /// Returns an envelope without payload, with a new id and the current time.
     ///
-    /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under the
-    /// feature `opentelemetry`, the trace and span ids are those of the current span, if there is one. Its
-    /// sampled flag and its `tracestate` come along. With the crate `tracing-opentelemetry` that is the current
-    /// span of `tracing`.
+    /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under
+    /// the feature `opentelemetry`, the trace and span ids are those of the current span, if there
+    /// is one. Its sampled flag and its `tracestate` come along. With the crate
+    /// `tracing-opentelemetry` that is the current span of `tracing`.
     ///
     /// # Errors
     ///
@@ -140,8 +142,9 @@ impl Envelope {
 
     /// Returns an envelope without payload, id and time.
     ///
-    /// Use it in programs without a clock or a source of randomness, and set both by [`with_id`](Self::with_id)
-    /// and [`with_time`](Self::with_time). Under the feature `std`, a bus fills in what is missing.
+    /// Use it in programs without a clock or a source of randomness, and set both by
+    /// [`with_id`](Self::with_id) and [`with_time`](Self::with_time). Under the feature `std`, a
+    /// bus fills in what is missing.
     ///
     /// # Errors
     ///
@@ -211,11 +214,12 @@ impl Envelope {
         &self.span_id
     }
 
-    /// Returns the trace and span ids in the form of the W3C. `None` if one is missing or has another form.
+    /// Returns the trace and span ids in the form of the W3C. `None` if one is missing or has
+    /// another form.
     ///
-    /// The flags are those of the header `traceparent` if it names the same span, otherwise 0. The case of the
-    /// header's key does not matter. If the envelope has neither id, the header names the span: some systems
-    /// know only the header.
+    /// The flags are those of the header `traceparent` if it names the same span, otherwise 0. The
+    /// case of the header's key does not matter. If the envelope has neither id, the header names
+    /// the span: some systems know only the header.
     ///
     /// # Examples
     ///
@@ -297,7 +301,8 @@ impl Envelope {
 
     /// Sets the payload to these bytes. It replaces a payload of JSON.
     ///
-    /// Bytes are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come back the same.
+    /// Bytes are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come
+    /// back the same.
     ///
     /// # Examples
     ///

@@ -8,8 +8,8 @@ use core::fmt;
 
 /// Maps keys to values, sorted by key.
 ///
-/// Any text may be a key or a value. The value of a missing key is the empty text. Five keys on which services
-/// agree have accessors.
+/// Any text may be a key or a value. The value of a missing key is the empty text. Five keys on
+/// which services agree have accessors.
 ///
 /// # Examples
 ///

@@ -26,8 +26,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; then it does not look at `payload`. Also
-    /// if `payload` cannot be written as JSON, or would not come back: see [`with_payload`](Self::with_payload).
+    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; then it does not look at
+    /// `payload`. Also if `payload` cannot be written as JSON, or would not come back: see
+    /// [`with_payload`](Self::with_payload).
     ///
     /// # Examples
     ///
@@ -55,9 +56,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON: a map with keys that are not texts,
-    /// for example. Also if it would come back as something else: a float that is NaN or infinite, and a `Some`
-    /// of what is `null` in JSON, such as `Some(())`.
+    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON: a map with keys that are
+    /// not texts, for example. Also if it would come back as something else: a float that is NaN or
+    /// infinite, and a `Some` of what is `null` in JSON, such as `Some(())`.
     ///
     /// # Examples
     ///
@@ -83,7 +84,8 @@ impl Envelope {
         Ok(self)
     }
 
-    /// Sets the payload to the JSON value in `payload`, byte for byte, without white space around it.
+    /// Sets the payload to the JSON value in `payload`, byte for byte, without white space around
+    /// it.
     ///
     /// # Errors
     ///
@@ -120,8 +122,8 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPayload`] if the payload is not a `T`, or is bytes. The error names the subject, and the
-    /// line and column in the payload.
+    /// Returns [`InvalidPayload`] if the payload is not a `T`, or is bytes. The error names the
+    /// subject, and the line and column in the payload.
     ///
     /// # Examples
     ///
@@ -147,8 +149,8 @@ impl Envelope {
         }
     }
 
-    /// Returns the envelope as one JSON object. It is on one line if the payload is. See [`Envelope`] for the
-    /// form.
+    /// Returns the envelope as one JSON object. It is on one line if the payload is. See
+    /// [`Envelope`] for the form.
     ///
     /// # Examples
     ///
@@ -238,8 +240,8 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not an envelope. The error begins with the
-    /// line and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not an envelope. The error
+    /// begins with the line and column.
     ///
     /// # Examples
     ///
@@ -505,7 +507,8 @@ impl InvalidJson {
         self.0.line()
     }
 
-    /// Returns the byte of the line up to which the text was read, from 1. It is 0 at the beginning of a line.
+    /// Returns the byte of the line up to which the text was read, from 1. It is 0 at the beginning
+    /// of a line.
     #[must_use]
     pub fn column(&self) -> usize {
         self.0.column()
@@ -539,8 +542,8 @@ impl fmt::Display for Placed<'_> {
     }
 }
 
-/// A text of unknown origin in a message: on one line, and only its beginning if it is longer than a subject
-/// may be.
+/// A text of unknown origin in a message: on one line, and only its beginning if it is longer than
+/// a subject may be.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -594,8 +597,8 @@ impl From<InvalidPayload> for InvalidEnvelope {
 
 /// A payload is not what it should be.
 ///
-/// On the way in, it cannot be written as JSON, or would come back as something else. On the way out, it is
-/// not of the type that you asked for. The message names the subject of the envelope.
+/// On the way in, it cannot be written as JSON, or would come back as something else. On the way
+/// out, it is not of the type that you asked for. The message names the subject of the envelope.
 #[derive(Debug)]
 pub struct InvalidPayload {
     subject: Box<str>,

@@ -1,4 +1,5 @@
-//! Events that travel: subject, sender and time, and the payload as JSON or bytes. See [`Envelope`].
+//! Events that travel: subject, sender and time, and the payload as JSON or bytes. See
+//! [`Envelope`].
 
 #[cfg(feature = "json")]
 mod cloud_event;

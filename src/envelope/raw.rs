@@ -15,8 +15,8 @@ pub(super) fn read<'de, D: Deserializer<'de>>(json: D) -> Result<Box<RawValue>, 
     Deserialize::deserialize(Unbuffered(json))
 }
 
-/// A `RawValue` asks for a newtype of a name that only `serde_json` knows, which hands it a map with the
-/// text. Everything else hands it the newtype itself.
+/// A `RawValue` asks for a newtype of a name that only `serde_json` knows, which hands it a map
+/// with the text. Everything else hands it the newtype itself.
 struct Unbuffered<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Unbuffered<D> {
@@ -177,7 +177,8 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 }
 
-/// Returns whether `serde_json` keeps the digits of numbers. Then what it buffers as a map may be a number.
+/// Returns whether `serde_json` keeps the digits of numbers. Then what it buffers as a map may be a
+/// number.
 fn keeps_digits() -> bool {
     serde_json::from_str::<serde_json::Number>("1e999").is_ok()
 }

@@ -12,9 +12,9 @@ use jiff::tz::Offset;
 ///
 /// The range is 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, both included.
 ///
-/// It prints as RFC 3339: with up to nine digits of the second, without trailing zeros, and with a `Z`. It reads
-/// every RFC 3339 text. It cuts digits after the ninth, and converts another offset to UTC. A leap second,
-/// `23:59:60` at the end of a month in UTC, reads as the second before it.
+/// It prints as RFC 3339: with up to nine digits of the second, without trailing zeros, and with a
+/// `Z`. It reads every RFC 3339 text. It cuts digits after the ninth, and converts another offset
+/// to UTC. A leap second, `23:59:60` at the end of a month in UTC, reads as the second before it.
 ///
 /// # Examples
 ///
@@ -31,7 +31,8 @@ use jiff::tz::Offset;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    /// In UTC; the year is not negative. The instants of `jiff` end 26 hours before the year 9999 does.
+    /// In UTC; the year is not negative. The instants of `jiff` end 26 hours before the year 9999
+    /// does.
     DateTime,
 );
 
@@ -41,8 +42,8 @@ impl Timestamp {
     /// Stands for an envelope without a time in JSON: 0001-01-01T00:00:00Z.
     pub(super) const NONE: Self = Self(DateTime::constant(1, 1, 1, 0, 0, 0, 0));
 
-    /// Returns the time that is this many nanoseconds after 1970-01-01T00:00:00Z, or before it if negative.
-    /// Leap seconds do not count.
+    /// Returns the time that is this many nanoseconds after 1970-01-01T00:00:00Z, or before it if
+    /// negative. Leap seconds do not count.
     ///
     /// # Errors
     ///

@@ -7,12 +7,12 @@ use core::str::FromStr;
 /// The key of the header with a trace, as other systems write it.
 pub(super) const TRACE_PARENT: &str = "traceparent";
 
-/// Holds the value of the header `traceparent` of the W3C's Trace Context: a trace, the span that sends, and
-/// flags.
+/// Holds the value of the header `traceparent` of the W3C's Trace Context: a trace, the span that
+/// sends, and flags.
 ///
-/// It reads versions 00 to fe, and ignores what later versions append. It writes version 00, the highest that it
-/// knows. Digits are lower case, and neither id is all zero. It ignores spaces and tabs around the text, which
-/// belong to the header.
+/// It reads versions 00 to fe, and ignores what later versions append. It writes version 00, the
+/// highest that it knows. Digits are lower case, and neither id is all zero. It ignores spaces and
+/// tabs around the text, which belong to the header.
 ///
 /// # Examples
 ///
@@ -40,7 +40,8 @@ impl TraceParent {
     /// The flag that says that the sender records this trace.
     pub const SAMPLED: u8 = 1;
 
-    /// Returns a trace and a span in it, with the flags 0. `None` if one of the ids is 0, which is not an id.
+    /// Returns a trace and a span in it, with the flags 0. `None` if one of the ids is 0, which is
+    /// not an id.
     #[must_use]
     pub const fn new(trace_id: u128, span_id: u64) -> Option<Self> {
         if trace_id == 0 || span_id == 0 {
@@ -49,8 +50,8 @@ impl TraceParent {
         Some(Self { trace_id, span_id, flags: 0 })
     }
 
-    /// Sets the flags. Version 00 defines only [`SAMPLED`](Self::SAMPLED); it sets every other bit to 0, as the
-    /// W3C demands.
+    /// Sets the flags. Version 00 defines only [`SAMPLED`](Self::SAMPLED); it sets every other bit
+    /// to 0, as the W3C demands.
     ///
     /// # Examples
     ///
@@ -169,8 +170,8 @@ impl Error for InvalidTraceParent {}
 ///
 /// # Examples
 ///
-/// The work for an envelope belongs to the trace of its sender. With the crate `tracing-opentelemetry`,
-/// `set_parent` of a span takes the same context.
+/// The work for an envelope belongs to the trace of its sender. With the crate
+/// `tracing-opentelemetry`, `set_parent` of a span takes the same context.
 ///
 /// ```
 /// use opentelemetry::Context;
@@ -203,8 +204,8 @@ impl From<TraceParent> for opentelemetry::trace::SpanContext {
     }
 }
 
-/// Returns the current span of this thread, and its `tracestate`. With the crate `tracing-opentelemetry` it is that
-/// of `tracing`.
+/// Returns the current span of this thread, and its `tracestate`. With the crate
+/// `tracing-opentelemetry` it is that of `tracing`.
 #[cfg(feature = "opentelemetry")]
 pub(super) fn current() -> Option<(TraceParent, alloc::string::String)> {
     use opentelemetry::trace::TraceContextExt;

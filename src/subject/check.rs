@@ -8,7 +8,7 @@ pub(crate) const MAX_LEN: usize = 1024;
 // These three also run in the compiler, at least once for each kind and line of a table. There a step by a
 // slice pattern takes a third of the time of a step by an index.
 
-/// Whether `text` is a subject.
+/// Checks whether `text` is a subject.
 pub(crate) const fn check_subject(text: &str) -> Result<(), SubjectFault> {
     let text = text.as_bytes();
     if text.is_empty() {
@@ -31,7 +31,7 @@ pub(crate) const fn check_subject(text: &str) -> Result<(), SubjectFault> {
     if before == b'.' { Err(SubjectFault::TrailingDot) } else { Ok(()) }
 }
 
-/// Whether `text` is a pattern.
+/// Checks whether `text` is a pattern.
 pub(crate) const fn check_pattern(text: &str) -> Result<(), PatternFault> {
     let text = text.as_bytes();
     if text.is_empty() {
@@ -62,10 +62,10 @@ pub(crate) const fn check_pattern(text: &str) -> Result<(), PatternFault> {
     if before == b'.' { Err(PatternFault::TrailingDot) } else { Ok(()) }
 }
 
-/// Whether the subject is in the set of the pattern.
+/// Returns whether the subject is in the set of the pattern.
 ///
-/// Both passed their check. So a wildcard byte is a whole segment wherever it stands, and a `>` can end the
-/// walk. For any other text the answer is some `bool`.
+/// Both passed their check. So a wildcard byte is a whole segment wherever it stands, and a `>` can
+/// end the walk. For any other text the answer is some `bool`.
 pub(crate) const fn matches(mut pattern: &[u8], mut subject: &[u8]) -> bool {
     if subject.is_empty() {
         return false;

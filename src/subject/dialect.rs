@@ -15,8 +15,8 @@ use super::name::Subject;
 use super::pattern::Pattern;
 use crate::error::{InvalidPattern, PatternFault, SubjectFault};
 
-/// A pattern in the dialect of globs, as in `public.users.*`: `*` is one segment, and matches everything
-/// when it stands alone.
+/// A pattern in the dialect of globs, as in `public.users.*`: `*` is one segment, and matches
+/// everything when it stands alone.
 ///
 /// | | `GlobPattern` | [`Pattern`] |
 /// |---|---|---|
@@ -24,9 +24,9 @@ use crate::error::{InvalidPattern, PatternFault, SubjectFault};
 /// | `*.*.create`, `user.*` | the same | the same |
 /// | `user.>` | not a glob | `user` with one or more segments |
 ///
-/// A glob matches subjects with as many segments as it has itself; there is no wildcard for "the rest". `*`
-/// alone is the exception. As in a [`Pattern`], there are 1 to 1024 bytes and no empty segment, a `*` is a
-/// whole segment, and the comparison is by bytes.
+/// A glob matches subjects with as many segments as it has itself; there is no wildcard for "the
+/// rest". `*` alone is the exception. As in a [`Pattern`], there are 1 to 1024 bytes and no empty
+/// segment, a `*` is a whole segment, and the comparison is by bytes.
 ///
 /// Each glob converts to a [`Pattern`] with [`to_pattern`](Self::to_pattern).
 ///
@@ -55,8 +55,8 @@ impl<'a> GlobPattern<'a> {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPattern`] if the text is not a glob: it breaks a rule of [`Pattern::new`], or has a
-    /// `>` ([`PatternFault::NotInDialect`]).
+    /// Returns [`InvalidPattern`] if the text is not a glob: it breaks a rule of [`Pattern::new`],
+    /// or has a `>` ([`PatternFault::NotInDialect`]).
     ///
     /// # Examples
     ///
@@ -120,8 +120,8 @@ impl<'a> GlobPattern<'a> {
     }
 }
 
-/// A pattern in the dialect of text prefixes, as in `user.*`: an exact text, or a text with one `*` at the
-/// end for whatever follows.
+/// A pattern in the dialect of text prefixes, as in `user.*`: an exact text, or a text with one `*`
+/// at the end for whatever follows.
 ///
 /// | | `PrefixPattern` | [`Pattern`] |
 /// |---|---|---|
@@ -130,11 +130,12 @@ impl<'a> GlobPattern<'a> {
 /// | `user*` | `user`, `users`, `user.created` | not a pattern |
 /// | `user.created` | the same | the same |
 ///
-/// The `*` stands for any text, also for none and for several segments. It stands only at the end. The text
-/// before it must be the beginning of a subject. There are at most 1024 bytes, and the comparison is by bytes.
+/// The `*` stands for any text, also for none and for several segments. It stands only at the end.
+/// The text before it must be the beginning of a subject. There are at most 1024 bytes, and the
+/// comparison is by bytes.
 ///
-/// A prefix converts to a wider [`Pattern`] plus a filter. To subscribe by one (with `alloc`), subscribe to its
-/// `cover` and filter by its `predicate`.
+/// A prefix converts to a wider [`Pattern`] plus a filter. To subscribe by one (with `alloc`),
+/// subscribe to its `cover` and filter by its `predicate`.
 ///
 /// # Examples
 ///
@@ -160,7 +161,8 @@ impl<'a> PrefixPattern<'a> {
     /// # Errors
     ///
     /// Returns [`InvalidPattern`] if the text is empty or too long, or has an empty segment, a `>`
-    /// ([`PatternFault::NotInDialect`]) or a `*` that is not at the end ([`PatternFault::WildcardNotLast`]).
+    /// ([`PatternFault::NotInDialect`]) or a `*` that is not at the end
+    /// ([`PatternFault::WildcardNotLast`]).
     ///
     /// # Examples
     ///
@@ -212,7 +214,8 @@ impl<'a> PrefixPattern<'a> {
         self.0
     }
 
-    /// Returns whether `subject` is in this set. It reads no more of the subject than the pattern has bytes.
+    /// Returns whether `subject` is in this set. It reads no more of the subject than the pattern
+    /// has bytes.
     #[must_use]
     pub const fn matches(self, subject: Subject<'_>) -> bool {
         let (prefix, open) = split(self.0);
@@ -221,8 +224,8 @@ impl<'a> PrefixPattern<'a> {
 
     /// Returns the text of the narrowest [`Pattern`] that matches all these subjects.
     ///
-    /// That pattern may match other subjects too. It matches no others if the prefix has no `*`, is `*`
-    /// alone, or has a dot before the `*`.
+    /// That pattern may match other subjects too. It matches no others if the prefix has no `*`, is
+    /// `*` alone, or has a dot before the `*`.
     ///
     /// # Examples
     ///
@@ -266,7 +269,7 @@ impl<'a> PrefixPattern<'a> {
     }
 }
 
-/// The text before a `*` at the end, and whether there is one.
+/// Returns the text before a `*` at the end, and whether there is one.
 const fn split(text: &str) -> (&str, bool) {
     match text.as_bytes() {
         [.., b'*'] => (text.split_at(text.len() - 1).0, true),
@@ -302,8 +305,8 @@ macro_rules! as_text {
     ($($name:ident)*) => {
         $(
             impl $name<'static> {
-                /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler
-                /// checks it.
+                /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the
+                /// compiler checks it.
                 ///
                 /// # Panics
                 ///

@@ -8,8 +8,8 @@ use crate::error::InvalidSubject;
 /// The name of an event: segments with dots between them, as in `player.7.hit`.
 ///
 /// A subject has 1 to 1024 bytes and no empty segment. It has neither `*` nor `>`, which belong to
-/// [`Pattern`](super::Pattern). Any other UTF-8 is allowed, spaces and control characters included. Two subjects are equal
-/// if all their bytes are: nothing is trimmed, folded or normalized.
+/// [`Pattern`](super::Pattern). Any other UTF-8 is allowed, spaces and control characters included.
+/// Two subjects are equal if all their bytes are: nothing is trimmed, folded or normalized.
 ///
 /// A subject borrows its text, and is as cheap to copy as a `&str`.
 ///
@@ -36,8 +36,8 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidSubject`] if the text is not a subject. Its [fault](InvalidSubject::fault) is the rule
-    /// that the text breaks.
+    /// Returns [`InvalidSubject`] if the text is not a subject. Its [fault](InvalidSubject::fault)
+    /// is the rule that the text breaks.
     ///
     /// # Examples
     ///
@@ -101,7 +101,8 @@ impl<'a> Subject<'a> {
 }
 
 impl Subject<'static> {
-    /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler checks it.
+    /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler
+    /// checks it.
     ///
     /// For text that comes from outside, use [`Subject::new`].
     ///

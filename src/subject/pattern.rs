@@ -14,11 +14,11 @@ use crate::error::InvalidPattern;
 /// | `*` | exactly one segment, whatever it is | `player.*` | `player.7` | `player`, `player.7.hit` |
 /// | `>` | one **or more** segments; only as the last | `player.>` | `player.7`, `player.7.hit` | `player` |
 ///
-/// A wildcard is always a whole segment and stands for at least one. `>` alone matches every subject. A
-/// pattern has 1 to 1024 bytes, and no empty segment.
+/// A wildcard is always a whole segment and stands for at least one. `>` alone matches every
+/// subject. A pattern has 1 to 1024 bytes, and no empty segment.
 ///
-/// [`GlobPattern`](super::GlobPattern) and [`PrefixPattern`](super::PrefixPattern) read patterns as other buses write them, where `*` alone matches
-/// everything.
+/// [`GlobPattern`](super::GlobPattern) and [`PrefixPattern`](super::PrefixPattern) read patterns as
+/// other buses write them, where `*` alone matches everything.
 ///
 /// # Examples
 ///
@@ -40,13 +40,13 @@ pub struct Pattern<'a>(&'a str);
 impl<'a> Pattern<'a> {
     /// Checks `text` and wraps it.
     ///
-    /// It reads each byte once and copies nothing. Every subject is also a pattern, which matches that
-    /// subject alone.
+    /// It reads each byte once and copies nothing. Every subject is also a pattern, which matches
+    /// that subject alone.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPattern`] if the text is not a pattern. Its [fault](InvalidPattern::fault) is the rule
-    /// that the text breaks.
+    /// Returns [`InvalidPattern`] if the text is not a pattern. Its [fault](InvalidPattern::fault)
+    /// is the rule that the text breaks.
     ///
     /// # Examples
     ///
@@ -89,8 +89,8 @@ impl<'a> Pattern<'a> {
 
     /// Returns whether `subject` is in this set.
     ///
-    /// It reads both texts once, from left to right: no allocation, no backtracking, no recursion. The
-    /// comparison is by bytes, so case matters.
+    /// It reads both texts once, from left to right: no allocation, no backtracking, no recursion.
+    /// The comparison is by bytes, so case matters.
     ///
     /// # Examples
     ///
@@ -113,7 +113,8 @@ impl<'a> Pattern<'a> {
 }
 
 impl Pattern<'static> {
-    /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler checks it.
+    /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the compiler
+    /// checks it.
     ///
     /// For text that comes from outside, use [`Pattern::new`].
     ///

@@ -18,57 +18,60 @@ const ROUTE_CACHE: usize = 1024;
 
 /// Puts envelopes into the buffers of the subscriptions whose pattern matches their subject.
 ///
-/// Any number of threads publish and receive. Each subscription has a buffer of its own, and an [`Overrun`]
-/// that says what happens when it is full. A subscription that does not read costs the others nothing; one
-/// with [`Overrun::Block`] is the exception. Envelopes are shared and never change, so the bus copies nothing
-/// per subscription.
+/// Any number of threads publish and receive. Each subscription has a buffer of its own, and an
+/// [`Overrun`] that says what happens when it is full. A subscription that does not read costs the
+/// others nothing; one with [`Overrun::Block`] is the exception. Envelopes are shared and never
+/// change, so the bus copies nothing per subscription.
 ///
 /// # Without `std`
 ///
-/// With the feature `alloc` alone, the bus is for the one main loop of a program without an operating system:
-/// it is neither `Send` nor `Sync`. [`try_publish`](Self::try_publish) never waits, and tasks await room with
-/// [`publish_async`](Self::publish_async). The methods that block a thread, `publish` and `publish_wait`, need
-/// `std`. What exists in both means the same in both.
+/// With the feature `alloc` alone, the bus is for the one main loop of a program without an
+/// operating system: it is neither `Send` nor `Sync`. [`try_publish`](Self::try_publish) never
+/// waits, and tasks await room with [`publish_async`](Self::publish_async). The methods that block
+/// a thread, `publish` and `publish_wait`, need `std`. What exists in both means the same in both.
 ///
 /// # Guarantees
 ///
-/// - When a publish returns, each subscription that matches has the envelope in its buffer, or the loss was
-///   counted and reported to the observers. Exception: a `publish_async` that is pending at `close` is only
-///   counted.
+/// - When a publish returns, each subscription that matches has the envelope in its buffer, or the
+///   loss was counted and reported to the observers. Exception: a `publish_async` that is pending
+///   at `close` is only counted.
 /// - Each subscription receives the envelopes of one publisher in the order of publishing.
 /// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
-///   `enqueued == received + dropped_oldest + abandoned + pending`. Each envelope that a subscription matched
-///   is in one of `enqueued`, `dropped_newest`, `waiting` and the bus's `closed`.
+///   `enqueued == received + dropped_oldest + abandoned + pending`. Each envelope that a
+///   subscription matched is in one of `enqueued`, `dropped_newest`, `waiting` and the bus's
+///   `closed`.
 /// - A receiver sees the end of its subscription after everything else, and then sees it for good.
-/// - No lock is held while a filter, an observer, a waker or one of their destructors runs. They may use the
-///   bus.
+/// - No lock is held while a filter, an observer, a waker or one of their destructors runs. They
+///   may use the bus.
 ///
 /// # Panics in your code
 ///
-/// Under the feature `std`, a filter, an observer or a waker that panics costs no other subscription, observer
-/// or task anything. The publish, the close or the drop does all its work, and then the panic continues in its
-/// caller. Such a publish does not wait for room: it drops the envelope where there is none. A receive is the
-/// exception: it returns its envelope, and the panic of a waker ends there.
+/// Under the feature `std`, a filter, an observer or a waker that panics costs no other
+/// subscription, observer or task anything. The publish, the close or the drop does all its work,
+/// and then the panic continues in its caller. Such a publish does not wait for room: it drops the
+/// envelope where there is none. A receive is the exception: it returns its envelope, and the panic
+/// of a waker ends there.
 ///
 /// # Deadlocks
 ///
-/// A thread that publishes with `publish` and receives from a full subscription with [`Overrun::Block`] waits
-/// for itself. Publish there with [`try_publish`](Self::try_publish), or with `publish_wait` and a timeout.
-/// In a task, use [`publish_async`](Self::publish_async).
+/// A thread that publishes with `publish` and receives from a full subscription with
+/// [`Overrun::Block`] waits for itself. Publish there with [`try_publish`](Self::try_publish), or
+/// with `publish_wait` and a timeout. In a task, use [`publish_async`](Self::publish_async).
 ///
 /// # Cost
 ///
-/// A bus has one lock. A publish takes it once. It finds the subscriptions by one hash if the subject was
-/// published before, otherwise by a search through the segments. It takes the lock again for every further 8
-/// subscriptions that match, for each that has a filter, and for observers. A receive takes it once, and so
-/// does each step of a [`drain`](super::Subscription::drain).
+/// A bus has one lock. A publish takes it once. It finds the subscriptions by one hash if the
+/// subject was published before, otherwise by a search through the segments. It takes the lock
+/// again for every further 8 subscriptions that match, for each that has a filter, and for
+/// observers. A receive takes it once, and so does each step of a
+/// [`drain`](super::Subscription::drain).
 ///
-/// A publish on a known subject allocates nothing unless it waits. Opening and ending a subscription empties
-/// the cache of subjects: see [`SubjectBusBuilder::route_cache`].
+/// A publish on a known subject allocates nothing unless it waits. Opening and ending a
+/// subscription empties the cache of subjects: see [`SubjectBusBuilder::route_cache`].
 ///
-/// A subscription takes at most 512 bytes, and beside them its filter, the text of its pattern, and 16 bytes
-/// for each slot of its buffer. A pattern with more than two segments of its own takes some 100 bytes for each
-/// further one.
+/// A subscription takes at most 512 bytes, and beside them its filter, the text of its pattern, and
+/// 16 bytes for each slot of its buffer. A pattern with more than two segments of its own takes
+/// some 100 bytes for each further one.
 ///
 /// # Closing
 ///
@@ -77,17 +80,19 @@ const ROUTE_CACHE: usize = 1024;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, Overrun, SubjectBus};
 ///
 /// let bus = SubjectBus::new();
 /// let hits = bus.subscribe("player.*.hit")?.capacity(256).overrun(Overrun::DropOldest).open();
 /// let all = bus.subscribe("player.>")?.filter(|envelope| envelope.source() != "bot").open();
 ///
-/// bus.try_publish(Envelope::unstamped("player.7.hit")?)?;
-/// bus.try_publish(Envelope::unstamped("player.7.hit")?.with_source("bot"))?;
-/// bus.try_publish(Envelope::unstamped("player")?)?; // matches neither, which is fine
+/// bus.publish(Envelope::new("player.7.hit")?)?;
+/// bus.publish(Envelope::new("player.7.hit")?.with_source("bot"))?;
+/// bus.publish(Envelope::new("player")?)?; // matches neither, which is fine
 ///
 /// assert_eq!((hits.drain().count(), all.drain().count()), (2, 1));
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
@@ -107,12 +112,12 @@ pub struct SubjectBusBuilder {
 }
 
 impl SubjectBusBuilder {
-    /// Sets for how many subjects the bus remembers which subscriptions match: 1024 by default, 0 to
-    /// remember none.
+    /// Sets for how many subjects the bus remembers which subscriptions match: 1024 by default, 0
+    /// to remember none.
     ///
-    /// Each takes its text, and 16 bytes for each subscription that matches. The cache changes what a publish
-    /// costs, never where an envelope goes. The bus empties it when a subscription is opened or ends, and when
-    /// too many new subjects find no place in it.
+    /// Each takes its text, and 16 bytes for each subscription that matches. The cache changes what
+    /// a publish costs, never where an envelope goes. The bus empties it when a subscription is
+    /// opened or ends, and when too many new subjects find no place in it.
     pub const fn route_cache(mut self, subjects: usize) -> Self {
         self.route_cache = subjects;
         self
@@ -192,7 +197,8 @@ impl SubjectBus {
 
     /// Returns how many subscriptions match `subject`. It does not ask their filters.
     ///
-    /// Use it to build an envelope only if a subscription wants it. It takes the lock of the bus for a search.
+    /// Use it to build an envelope only if a subscription wants it. It takes the lock of the bus
+    /// for a search.
     #[must_use]
     pub fn matching(&self, subject: Subject<'_>) -> usize {
         self.shared.matching(subject)
@@ -201,11 +207,11 @@ impl SubjectBus {
     /// Closes the bus. Publishing and subscribing then fail, publishers that wait for room return
     /// `PublishError::Closed`, and pending envelopes can still be received.
     ///
-    /// It waits for publishes in progress. When it returns, the bus enqueues nothing and calls no observer
-    /// any more. A second call has no effect beyond that wait.
+    /// It waits for publishes in progress. When it returns, the bus enqueues nothing and calls no
+    /// observer any more. A second call has no effect beyond that wait.
     ///
-    /// If a filter or an observer calls it, or a waker that the end of a bus or a subscription wakes, it does
-    /// not wait for publishes in progress: it would wait for its own caller.
+    /// If a filter or an observer calls it, or a waker that the end of a bus or a subscription
+    /// wakes, it does not wait for publishes in progress: it would wait for its own caller.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -230,7 +236,8 @@ impl SubjectBus {
 
     /// Returns the bus and each subscription in numbers, to be printed or serialised.
     ///
-    /// Publishers continue meanwhile, so the numbers of two subscriptions may be of different moments.
+    /// Publishers continue meanwhile, so the numbers of two subscriptions may be of different
+    /// moments.
     ///
     /// # Examples
     ///
@@ -269,7 +276,8 @@ impl SubjectBus {
         self.shared.subscriptions()
     }
 
-    /// Returns the patterns of the open subscriptions, sorted, each with how many subscriptions have it.
+    /// Returns the patterns of the open subscriptions, sorted, each with how many subscriptions
+    /// have it.
     #[must_use]
     pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
         let mut patterns = BTreeMap::new();

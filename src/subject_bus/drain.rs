@@ -7,8 +7,8 @@ use core::iter::FusedIterator;
 use super::subscription::Subscription;
 use crate::envelope::Envelope;
 
-/// See [`Subscription::drain`]. It holds no envelope: each stays pending until it is handed out, so a drain
-/// that stops early has nothing to put back.
+/// See [`Subscription::drain`]. It holds no envelope: each stays pending until it is handed out, so
+/// a drain that stops early has nothing to put back.
 pub(super) struct Drain<'a> {
     subscription: &'a Subscription,
     /// The first number, as `Queue::next_number` counts them, that is not of this drain.
@@ -16,15 +16,16 @@ pub(super) struct Drain<'a> {
 }
 
 impl Subscription {
-    /// Drains the envelopes that are pending at this moment, and no later ones. Never waits. For use in a
-    /// tick.
+    /// Drains the envelopes that are pending at this moment, and no later ones. Never waits. For
+    /// use in a tick.
     ///
-    /// Each call of `next` takes one envelope, under one lock, and makes room for another. What you do not
-    /// take stays pending, in order, even if you leak the drain. Several drains and receivers of one
-    /// subscription share what is pending: each envelope goes to one of them.
+    /// Each call of `next` takes one envelope, under one lock, and makes room for another. What you
+    /// do not take stays pending, in order, even if you leak the drain. Several drains and
+    /// receivers of one subscription share what is pending: each envelope goes to one of them.
     ///
-    /// Under [`Overrun::DropOldest`](super::Overrun::DropOldest), newer envelopes may displace older ones
-    /// while you drain. The displaced ones are lost; the newer ones wait for the next drain.
+    /// Under [`Overrun::DropOldest`](super::Overrun::DropOldest), newer envelopes may displace
+    /// older ones while you drain. The displaced ones are lost; the newer ones wait for the next
+    /// drain.
     ///
     /// # Examples
     ///

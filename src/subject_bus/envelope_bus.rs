@@ -23,10 +23,11 @@ pub type PublishFuture<'a> =
 
 /// Carries envelopes inside a process: [`SubjectBus`], [`NoopBus`], or a bus of your own.
 ///
-/// The trait has an object type: take `&dyn EnvelopeBus`, or `Arc<dyn EnvelopeBus + Send + Sync>` where several
-/// threads share it.
+/// The trait has an object type: take `&dyn EnvelopeBus`, or `Arc<dyn EnvelopeBus + Send + Sync>`
+/// where several threads share it.
 ///
-/// To implement it, write the four methods without a default. The methods that wait need the feature `std`.
+/// To implement it, write the four methods without a default. The methods that wait need the
+/// feature `std`.
 ///
 /// # Examples
 ///
@@ -67,13 +68,15 @@ pub trait EnvelopeBus {
         self.publish_wait(envelope, Wait::forever())
     }
 
-    /// Publishes `envelope`, and waits for room as long as `wait` says: see [`SubjectBus::publish_wait`].
+    /// Publishes `envelope`, and waits for room as long as `wait` says: see
+    /// [`SubjectBus::publish_wait`].
     ///
     /// The default implementation calls [`try_publish`](Self::try_publish) and never waits.
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the bus is closed, also while this waits, or if the wait ends without room.
+    /// Returns [`PublishError`] if the bus is closed, also while this waits, or if the wait ends
+    /// without room.
     #[cfg(feature = "std")]
     fn publish_wait(
         &self,
@@ -86,7 +89,8 @@ pub trait EnvelopeBus {
 
     /// Publishes `envelope`, and awaits room: see [`SubjectBus::publish_async`].
     ///
-    /// The default implementation calls [`try_publish`](Self::try_publish) at the first poll and never waits.
+    /// The default implementation calls [`try_publish`](Self::try_publish) at the first poll and
+    /// never waits.
     ///
     /// # Errors
     ///

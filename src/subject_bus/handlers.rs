@@ -15,25 +15,26 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 
 /// Calls handlers with the envelopes of their subscriptions, when you [`tick`](Self::tick).
 ///
-/// Publishers only fill the buffers of the subscriptions. The handlers run in the tick, on its thread, one
-/// after the other, with `&mut` access to your state `C`.
+/// Publishers only fill the buffers of the subscriptions. The handlers run in the tick, on its
+/// thread, one after the other, with `&mut` access to your state `C`.
 ///
 /// # Publishing in a handler
 ///
-/// A handler may publish, also to its own subscription. That envelope waits for the next tick, or for the next
-/// [generation](Budget::generations) of this one. If a subscription of the same thread says
-/// [`Block`](super::Overrun::Block), publish with [`try_publish`](super::SubjectBus::try_publish): only this
-/// thread can make room.
+/// A handler may publish, also to its own subscription. That envelope waits for the next tick, or
+/// for the next [generation](Budget::generations) of this one. If a subscription of the same thread
+/// says [`Block`](super::Overrun::Block), publish with
+/// [`try_publish`](super::SubjectBus::try_publish): only this thread can make room.
 ///
 /// # Order
 ///
-/// Each handler gets its envelopes in the order of its subscription. Two handlers have no order between them.
-/// If you need one, subscribe once, to a wider pattern, and distinguish the envelopes in the handler.
+/// Each handler gets its envelopes in the order of its subscription. Two handlers have no order
+/// between them. If you need one, subscribe once, to a wider pattern, and distinguish the envelopes
+/// in the handler.
 ///
 /// # Failures and panics
 ///
-/// If a handler fails or panics, the tick counts that, consumes the envelope, and continues. Under the feature
-/// `std` it catches the panic; `C` is then as the handler left it.
+/// If a handler fails or panics, the tick counts that, consumes the envelope, and continues. Under
+/// the feature `std` it catches the panic; `C` is then as the handler left it.
 ///
 /// # Examples
 ///
@@ -101,8 +102,8 @@ impl<C> SubjectHandlers<C> {
     /// Adds a handler for the envelopes of `subscription`.
     ///
     /// A handler returns `()` or a `Result`. The tick counts an error as a failure. A
-    /// [`Flow`](crate::bus::Flow), which a handler of a [`Dispatch`](crate::Dispatch) may return, has no effect
-    /// here: no handler stands behind another.
+    /// [`Flow`](crate::bus::Flow), which a handler of a [`Dispatch`](crate::Dispatch) may return,
+    /// has no effect here: no handler stands behind another.
     pub fn on<R: Verdict>(
         &mut self,
         subscription: Subscription,
@@ -117,7 +118,8 @@ impl<C> SubjectHandlers<C> {
         });
     }
 
-    /// Removes the handler whose subscription has this [id](Subscription::id), and returns the subscription.
+    /// Removes the handler whose subscription has this [id](Subscription::id), and returns the
+    /// subscription.
     ///
     /// Subscriptions of several buses may have the same id. It removes the first of them.
     pub fn off(&mut self, id: u64) -> Option<Subscription> {
@@ -131,12 +133,13 @@ impl<C> SubjectHandlers<C> {
 
     /// Calls the handlers with their pending envelopes, within `budget`.
     ///
-    /// It fixes the end when it begins. The handlers take turns in the order in which you added them. If the
-    /// budget ends at one, the next tick begins with the one after it, so none starves. What the budget leaves
-    /// stays in the subscriptions, in order.
+    /// It fixes the end when it begins. The handlers take turns in the order in which you added
+    /// them. If the budget ends at one, the next tick begins with the one after it, so none
+    /// starves. What the budget leaves stays in the subscriptions, in order.
     ///
-    /// The report counts as `dropped` what the subscriptions lost since the tick before. It counts nothing as
-    /// `unhandled` or `refused`. The tick takes one lock for each envelope, and a few for each handler.
+    /// The report counts as `dropped` what the subscriptions lost since the tick before. It counts
+    /// nothing as `unhandled` or `refused`. The tick takes one lock for each envelope, and a few
+    /// for each handler.
     ///
     /// # Panics
     ///
@@ -193,7 +196,8 @@ impl<C> SubjectHandlers<C> {
         report
     }
 
-    /// Returns the subscriptions in the order in which you added them, each with what its handler did.
+    /// Returns the subscriptions in the order in which you added them, each with what its handler
+    /// did.
     pub fn iter(&self) -> impl Iterator<Item = (&Subscription, HandlerStats)> {
         self.entries.iter().map(|entry| (&entry.subscription, entry.stats))
     }

@@ -11,7 +11,8 @@ use super::stats::{SubjectBusStats, SubscriptionStats};
 
 /// A bus at one moment: see [`SubjectBus::info`](super::SubjectBus::info).
 ///
-/// It prints as a table with a line for each subscription. With the feature `json` it is `Serialize`.
+/// It prints as a table with a line for each subscription. With the feature `json` it is
+/// `Serialize`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]

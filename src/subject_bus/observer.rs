@@ -9,8 +9,9 @@ use crate::subject::Pattern;
 /// What a subscription does with an envelope for which it has no room.
 ///
 /// `Block` needs a publisher that can wait: a task that calls
-/// [`publish_async`](super::SubjectBus::publish_async) or, under the feature `std`, a thread that calls `publish`
-/// or `publish_wait`. For [`try_publish`](super::SubjectBus::try_publish), which never waits, it is `DropNewest`.
+/// [`publish_async`](super::SubjectBus::publish_async) or, under the feature `std`, a thread that
+/// calls `publish` or `publish_wait`. For [`try_publish`](super::SubjectBus::try_publish), which
+/// never waits, it is `DropNewest`.
 ///
 /// # Examples
 ///
@@ -60,7 +61,7 @@ impl fmt::Display for Overrun {
     }
 }
 
-/// Tells an observer why a subscription lost an envelope that it matched.
+/// Names the reason why a subscription lost an envelope that it matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
@@ -105,22 +106,23 @@ pub struct Recipient<'a> {
 ///
 /// # Order
 ///
-/// For each publish, the bus calls `on_publish` first. Then it calls `on_deliver` or `on_drop` once for each
-/// subscription that matches, in the order in which they were opened. It calls neither for a subscription whose
-/// handle was dropped before its turn.
+/// For each publish, the bus calls `on_publish` first. Then it calls `on_deliver` or `on_drop` once
+/// for each subscription that matches, in the order in which they were opened. It calls neither for
+/// a subscription whose handle was dropped before its turn.
 ///
-/// Under [`DropOldest`](Overrun::DropOldest), a newer envelope may displace one that was enqueued before. Then
-/// the publish of the newer one calls `on_drop` for the older one.
+/// Under [`DropOldest`](Overrun::DropOldest), a newer envelope may displace one that was enqueued
+/// before. Then the publish of the newer one calls `on_drop` for the older one.
 ///
 /// # Closing
 ///
-/// After `close` the bus calls no observer. For a `publish_async` that is pending at that moment, the result of
-/// its future and the numbers of the bus say what became of the envelope.
+/// After `close` the bus calls no observer. For a `publish_async` that is pending at that moment,
+/// the result of its future and the numbers of the bus say what became of the envelope.
 ///
 /// # Panics
 ///
-/// Under the feature `std`, a panic in an observer continues in the publisher after every subscription that
-/// matches has the envelope or has counted it as lost, and after the other observers were called.
+/// Under the feature `std`, a panic in an observer continues in the publisher after every
+/// subscription that matches has the envelope or has counted it as lost, and after the other
+/// observers were called.
 ///
 /// # Examples
 ///
@@ -150,17 +152,17 @@ pub struct Recipient<'a> {
 /// ```
 #[doc(alias("hook", "middleware", "metrics"))]
 pub trait Observer: Send + Sync {
-    /// Is called when an envelope is published, before any subscription has it.
+    /// Sees an envelope that is published, before any subscription has it.
     fn on_publish(&self, envelope: &Arc<Envelope>) {
         let _ = envelope;
     }
 
-    /// Is called when the envelope was enqueued: the recipient has it in its buffer.
+    /// Sees that the envelope was enqueued: the recipient has it in its buffer.
     fn on_deliver(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>) {
         let _ = (envelope, recipient);
     }
 
-    /// Is called when the recipient lost the envelope.
+    /// Sees that the recipient lost the envelope, and why.
     fn on_drop(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>, reason: DropReason) {
         let _ = (envelope, recipient, reason);
     }

@@ -1,4 +1,5 @@
-//! What became of an envelope at one subscription, and how the publisher and the observers learn of it.
+//! What became of an envelope at one subscription, and how the publisher and the observers learn of
+//! it.
 
 use alloc::sync::Arc;
 
@@ -38,8 +39,8 @@ impl From<Settled> for Offer {
 }
 
 impl SubjectBus {
-    /// Reports to the publisher and the observers what became of an envelope at one subscription. The numbers
-    /// of the bus have it already.
+    /// Reports to the publisher and the observers what became of an envelope at one subscription.
+    /// The numbers of the bus have it already.
     pub(super) fn report(
         &self,
         about: Option<&About>,

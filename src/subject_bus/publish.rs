@@ -1,7 +1,8 @@
 //! How an envelope gets to the subscriptions that match.
 //!
-//! Most envelopes are enqueued under one lock: there is no observer, and no subscription that matches has a
-//! filter or lets the publisher wait. The others are enqueued one by one, with the lock released in between.
+//! Most envelopes are enqueued under one lock: there is no observer, and no subscription that
+//! matches has a filter or lets the publisher wait. The others are enqueued one by one, with the
+//! lock released in between.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -40,9 +41,9 @@ impl After {
     }
 }
 
-/// Enqueues at the first targets, under the lock: at most [`RUN`], and up to the first that has a filter or is
-/// full and lets the publisher wait. Returns how many that were. `give` returns the envelope; its argument is
-/// whether it is for the last target.
+/// Enqueues at the first targets, under the lock: at most [`RUN`], and up to the first that has a
+/// filter or is full and lets the publisher wait. Returns how many that were. `give` returns the
+/// envelope; its argument is whether it is for the last target.
 #[inline]
 fn run(
     queues: &mut Queues,
@@ -99,25 +100,28 @@ enum Begun<'a> {
 }
 
 impl SubjectBus {
-    /// Puts `envelope` into the buffer of each subscription that matches, and waits for room at those that are
-    /// full and say [`Block`](Overrun::Block). Needs `std`, since it blocks the thread.
+    /// Puts `envelope` into the buffer of each subscription that matches, and waits for room at
+    /// those that are full and say [`Block`](Overrun::Block). Needs `std`, since it blocks the
+    /// thread.
     ///
-    /// It fills in the id and the time of the envelope where they are missing. Before it waits, it serves all
-    /// other subscriptions. It waits as long as it takes; [`publish_wait`](Self::publish_wait) has a limit.
+    /// It fills in the id and the time of the envelope where they are missing. Before it waits, it
+    /// serves all other subscriptions. It waits as long as it takes;
+    /// [`publish_wait`](Self::publish_wait) has a limit.
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this waits.
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
+    /// waits.
     #[cfg(feature = "std")]
     pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
         self.publish_wait(envelope, Wait::forever())
     }
 
-    /// Puts `envelope` into the buffer of each subscription that matches, and never waits. A full subscription
-    /// that says [`Block`](Overrun::Block) drops the envelope.
+    /// Puts `envelope` into the buffer of each subscription that matches, and never waits. A full
+    /// subscription that says [`Block`](Overrun::Block) drops the envelope.
     ///
-    /// Under the feature `std`, it fills in the id and the time where they are missing. Without, there is
-    /// neither a clock nor a source of ids: set them yourself.
+    /// Under the feature `std`, it fills in the id and the time where they are missing. Without,
+    /// there is neither a clock nor a source of ids: set them yourself.
     ///
     /// # Errors
     ///
@@ -132,13 +136,14 @@ impl SubjectBus {
         }
     }
 
-    /// Puts `envelope` into the buffer of each subscription that matches, and waits for room as long as `wait`
-    /// says: see [`publish`](Self::publish).
+    /// Puts `envelope` into the buffer of each subscription that matches, and waits for room as
+    /// long as `wait` says: see [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] with the envelope if the bus is closed, also while this waits, or if the wait
-    /// ends before all subscriptions had room. Those that had room have the envelope. The others dropped it.
+    /// Returns [`PublishError`] with the envelope if the bus is closed, also while this waits, or
+    /// if the wait ends before all subscriptions had room. Those that had room have the envelope.
+    /// The others dropped it.
     #[cfg(feature = "std")]
     #[inline]
     pub fn publish_wait(
@@ -152,20 +157,21 @@ impl SubjectBus {
         }
     }
 
-    /// Puts `envelope` into the buffer of each subscription that matches, and awaits room at those that are
-    /// full and say [`Block`](Overrun::Block).
+    /// Puts `envelope` into the buffer of each subscription that matches, and awaits room at those
+    /// that are full and say [`Block`](Overrun::Block).
     ///
-    /// It works with any executor. Publishers get room in the order in which they came. Nothing happens before
-    /// you poll the future. If you drop it while it waits, the subscriptions that still have no room drop the
-    /// envelope; they count it, and the bus calls the observers. It does not delay [`close`](Self::close):
-    /// observers do not see what it waited for then.
+    /// It works with any executor. Publishers get room in the order in which they came. Nothing
+    /// happens before you poll the future. If you drop it while it waits, the subscriptions that
+    /// still have no room drop the envelope; they count it, and the bus calls the observers. It
+    /// does not delay [`close`](Self::close): observers do not see what it waited for then.
     ///
-    /// A poll that finds no room takes the lock of the bus, and a number of steps that grows with the
-    /// logarithm of the number of waiting publishers.
+    /// A poll that finds no room takes the lock of the bus, and a number of steps that grows with
+    /// the logarithm of the number of waiting publishers.
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this waits.
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
+    /// waits.
     ///
     /// # Examples
     ///

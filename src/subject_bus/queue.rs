@@ -1,10 +1,11 @@
-//! What is kept for one subscription: the envelopes that wait for it, the publishers that wait for room,
-//! and the receivers that wait for an envelope. All of it lies under the lock of the bus.
+//! What is kept for one subscription: the envelopes that wait for it, the publishers that wait for
+//! room, and the receivers that wait for an envelope. All of it lies under the lock of the bus.
 //!
-//! Two invariants. A publisher waits in the queue **with** its envelope, and only while the buffer is
-//! full. What takes an envelope out moves the first waiting one in, so one receive frees exactly one place
-//! and keeps the order. A receiver goes to sleep only while the buffer is empty. Each envelope that comes in
-//! wakes one receiver, and a receiver that was woken and leaves without looking wakes the next.
+//! Two invariants. A publisher waits in the queue **with** its envelope, and only while the buffer
+//! is full. What takes an envelope out moves the first waiting one in, so one receive frees exactly
+//! one place and keeps the order. A receiver goes to sleep only while the buffer is empty. Each
+//! envelope that comes in wakes one receiver, and a receiver that was woken and leaves without
+//! looking wakes the next.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,8 +25,8 @@ pub(super) type Predicate = Arc<dyn Fn(&Envelope) -> bool + Send + Sync>;
 /// How many slots a buffer has from the start, at most; it grows to its capacity beyond.
 const RESERVED: usize = 1024;
 
-/// What never changes of a subscription, its filter aside. Nothing in it is a user's, so it may be dropped
-/// anywhere.
+/// What never changes of a subscription, its filter aside. Nothing in it is a user's, so it may be
+/// dropped anywhere.
 pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
@@ -148,8 +149,8 @@ impl Ticket {
         Self(AtomicWord::new(WAITING))
     }
 
-    /// Under the lock of the bus; its publisher is woken after it, and takes that lock once more before it
-    /// returns, so what it waited for is before that.
+    /// Under the lock of the bus; its publisher is woken after it, and takes that lock once more
+    /// before it returns, so what it waited for is before that.
     fn settle(&self, outcome: Word) {
         self.0.store(outcome, Relaxed);
     }
@@ -236,8 +237,8 @@ impl Queue {
         self.gap += 1;
     }
 
-    /// Lets a publisher wait with its envelope, and returns its turn. The buffer is full. If the bus is about
-    /// to close, returns the waker, to be dropped after the lock.
+    /// Lets a publisher wait with its envelope, and returns its turn. The buffer is full. If the
+    /// bus is about to close, returns the waker, to be dropped after the lock.
     pub(super) fn wait(
         &mut self,
         envelope: Arc<Envelope>,
@@ -255,8 +256,8 @@ impl Queue {
         }
     }
 
-    /// Replaces the waker of the publisher of this turn. Returns the one that is not needed, to be dropped
-    /// after the lock.
+    /// Replaces the waker of the publisher of this turn. Returns the one that is not needed, to be
+    /// dropped after the lock.
     pub(super) fn wait_on(&mut self, turn: Turn, publisher: Waker) -> Waker {
         match self.publisher(turn) {
             Some((publishers, at)) => core::mem::replace(&mut publishers[at].publisher, publisher),
@@ -264,8 +265,8 @@ impl Queue {
         }
     }
 
-    /// Takes the envelope of this turn back and counts it as dropped. `None` if its case is settled. What comes
-    /// out is dropped after the lock.
+    /// Takes the envelope of this turn back and counts it as dropped. `None` if its case is
+    /// settled. What comes out is dropped after the lock.
     pub(super) fn withdraw(&mut self, turn: Turn) -> Option<Withdrawn> {
         let (publishers, at) = self.publisher(turn)?;
         let waiting = publishers.remove(at)?;
@@ -273,8 +274,8 @@ impl Queue {
         Some(Withdrawn(waiting))
     }
 
-    /// Returns the publishers that wait, and the index of the one of this turn. There may be as many as there
-    /// are tasks.
+    /// Returns the publishers that wait, and the index of the one of this turn. There may be as
+    /// many as there are tasks.
     fn publisher(&mut self, turn: Turn) -> Option<(&mut VecDeque<Waiting>, usize)> {
         let publishers = &mut self.asleep.as_mut()?.publishers;
         let at = publishers.binary_search_by_key(&turn, |waiting| waiting.turn).ok()?;
@@ -290,19 +291,21 @@ impl Queue {
         Some(oldest.envelope)
     }
 
-    /// Returns the number of the next envelope that comes in. They are numbered from 0, in their order.
+    /// Returns the number of the next envelope that comes in. They are numbered from 0, in their
+    /// order.
     pub(super) const fn next_number(&self) -> u64 {
         self.enqueued
     }
 
-    /// Returns how many are pending whose number is below `end`. Envelopes come in last and leave first, so
-    /// those that are pending have the numbers right before the next one.
+    /// Returns how many are pending whose number is below `end`. Envelopes come in last and leave
+    /// first, so those that are pending have the numbers right before the next one.
     #[inline]
     pub(super) fn pending_before(&self, end: u64) -> u64 {
         end.min(self.enqueued).saturating_sub(self.enqueued - self.pending.len() as u64)
     }
 
-    /// Takes the oldest whose number is below `end`, and lets the first publisher that waits put its own in.
+    /// Takes the oldest whose number is below `end`, and lets the first publisher that waits put
+    /// its own in.
     #[inline]
     pub(super) fn take_before(&mut self, end: u64) -> Option<Taken> {
         if self.pending_before(end) == 0 {
@@ -319,8 +322,8 @@ impl Queue {
         Some(Taken { it, publisher: Some(first.publisher), receiver })
     }
 
-    /// Registers a receiver, or replaces its waker. The buffer is empty. Returns the waker it had, to be
-    /// dropped after the lock.
+    /// Registers a receiver, or replaces its waker. The buffer is empty. Returns the waker it had,
+    /// to be dropped after the lock.
     pub(super) fn sleep(&mut self, id: &mut Option<ReceiverId>, waker: Waker) -> Option<Waker> {
         let asleep = self.asleep.get_or_insert_default();
         let registered = asleep.receivers.iter_mut().find(|(receiver, _)| Some(*receiver) == *id);
@@ -343,8 +346,8 @@ impl Queue {
         receivers.remove(at).map(|(_, waker)| waker)
     }
 
-    /// Removes a receiver that leaves without another look. If it was woken for an envelope that is still
-    /// there, returns the next receiver to wake for it, and `true`.
+    /// Removes a receiver that leaves without another look. If it was woken for an envelope that is
+    /// still there, returns the next receiver to wake for it, and `true`.
     pub(super) fn forget(&mut self, id: Option<ReceiverId>) -> Option<(Waker, bool)> {
         match self.awake(id) {
             Some(waker) => Some((waker, false)),

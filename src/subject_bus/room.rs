@@ -30,7 +30,7 @@ pub(super) struct Waits<'a> {
 }
 
 impl<'a> Waits<'a> {
-    /// One that is counted in `State::under_way`.
+    /// Makes one that `State::under_way` counts already.
     pub(super) fn new(bus: &'a SubjectBus, envelope: Arc<Envelope>) -> Self {
         Self {
             bus,
@@ -42,8 +42,8 @@ impl<'a> Waits<'a> {
         }
     }
 
-    /// Parks until it is over at each place in turn. The first reason to give up is the error. After it, each
-    /// place still gets its room if it is there.
+    /// Parks until it is over at each place in turn. The first reason to give up is the error.
+    /// After it, each place still gets its room if it is there.
     #[cfg(feature = "std")]
     pub(super) fn wait(mut self, wait: &Wait<'_>) -> Result<Published, PublishError> {
         let _woken = if self.places.is_empty() { None } else { wait.wake_on_cancel() };
@@ -68,7 +68,8 @@ impl<'a> Waits<'a> {
         }
     }
 
-    /// Ready when it is over at all places. If it is not, `waker` is woken when there is more to see.
+    /// Ready when it is over at all places. If it is not, `waker` is woken when there is more to
+    /// see.
     pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Published, PublishError>> {
         self.enter();
         while self.panics.none()
@@ -90,8 +91,8 @@ impl<'a> Waits<'a> {
         }
     }
 
-    /// It is over at the first place. Reports that to the publisher, and unless the bus was closed to the
-    /// observers.
+    /// It is over at the first place. Reports that to the publisher, and unless the bus was closed
+    /// to the observers.
     fn first_is(&mut self, offer: Offer) {
         let Self { bus, envelope, places, published, panics, under_way } = self;
         let Some(place) = places.pop_front() else { return };
@@ -171,8 +172,8 @@ impl Place<'_> {
         }
     }
 
-    /// Ready when the envelope is in, or cannot get in any more. If it is neither, `waker` is woken then. A
-    /// panic of a waker's clone or drop passes through: then the publish ends.
+    /// Ready when the envelope is in, or cannot get in any more. If it is neither, `waker` is woken
+    /// then. A panic of a waker's clone or drop passes through: then the publish ends.
     fn poll(&self, waker: &Waker) -> Poll<Settled> {
         if self.ticket.settled().is_none() {
             let waker = waker.clone(); // before the lock, for it may be a user's

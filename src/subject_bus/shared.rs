@@ -1,9 +1,9 @@
 //! What a bus and its subscriptions share: one lock, and all that changes under it.
 //!
-//! One lock for all of a bus: a publish takes it once however many match, counts without atomics, and is over
-//! for `close` when it releases the lock. It is held for a search, and for what one envelope does to at most
-//! [`RUN`](super::publish::RUN) queues. It is never held while code of a user runs, wakers and destructors
-//! included.
+//! One lock for all of a bus: a publish takes it once however many match, counts without atomics,
+//! and is over for `close` when it releases the lock. It is held for a search, and for what one
+//! envelope does to at most [`RUN`](super::publish::RUN) queues. It is never held while code of a
+//! user runs, wakers and destructors included.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -55,8 +55,8 @@ thread_local! {
     static WAITED_FOR: Cell<usize> = Cell::default();
 }
 
-/// While it lives, another thread in `close` may wait for what this thread does. So this thread does not wait
-/// in `close` itself.
+/// While it lives, another thread in `close` may wait for what this thread does. So this thread
+/// does not wait in `close` itself.
 struct WaitedFor;
 
 impl WaitedFor {
@@ -74,15 +74,15 @@ impl Drop for WaitedFor {
     }
 }
 
-/// A publisher that releases the lock before it is done. Meanwhile it calls the user's filters, observers,
-/// wakers, and their destructors.
+/// A publisher that releases the lock before it is done. Meanwhile it calls the user's filters,
+/// observers, wakers, and their destructors.
 pub(super) struct UnderWay<'a> {
     bus: &'a Shared,
     _waited_for: WaitedFor,
 }
 
 impl<'a> UnderWay<'a> {
-    /// One that is counted in `State::under_way`.
+    /// Makes one that `State::under_way` counts already.
     pub(super) fn new(bus: &'a Shared) -> Self {
         Self { bus, _waited_for: WaitedFor::new() }
     }
@@ -94,8 +94,8 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Wakes those whose wait has ended. A waker may be a user's, and the publishers after it cannot leave before
-/// they are woken.
+/// Wakes those whose wait has ended. A waker may be a user's, and the publishers after it cannot
+/// leave before they are woken.
 fn wake(sent: impl IntoIterator<Item = Sent>, panics: &mut Panics) {
     let _waited_for = WaitedFor::new();
     panics.wake(sent.into_iter().flat_map(Sent::wakers));
@@ -122,7 +122,7 @@ impl State {
 }
 
 impl Shared {
-    /// `cache` is how many subjects the routes are kept for.
+    /// Makes the state of a bus that keeps the routes of `cache` subjects.
     pub(super) fn new(cache: usize) -> Self {
         Self {
             state: Lock::new(State {
@@ -258,8 +258,8 @@ impl Shared {
         self.state.lock().routes.find(subject).targets.len()
     }
 
-    /// Takes the oldest envelope whose number is below `end`, and lets the first publisher that waits put its
-    /// own in. Where there is none, the error is whether the subscription has ended.
+    /// Takes the oldest envelope whose number is below `end`, and lets the first publisher that
+    /// waits put its own in. Where there is none, the error is whether the subscription has ended.
     #[inline]
     pub(super) fn take_before(&self, target: Target, end: u64) -> Result<Pending, bool> {
         let mut state = self.state.lock();

@@ -18,9 +18,9 @@ use crate::envelope::Envelope;
 ///
 /// # Cancel safety
 ///
-/// A stream, or a future of [`recv`](Self::recv), that you drop before it is ready has taken no envelope. If
-/// it was woken for one, it wakes another receiver of the subscription. A stream that you poll yourself, keep,
-/// and do not poll again keeps its turn.
+/// A stream, or a future of [`recv`](Self::recv), that you drop before it is ready has taken no
+/// envelope. If it was woken for one, it wakes another receiver of the subscription. A stream that
+/// you poll yourself, keep, and do not poll again keeps its turn.
 #[must_use = "a stream receives nothing before it is polled"]
 pub struct SubscriptionStream<'a> {
     subscription: &'a Subscription,
@@ -63,7 +63,8 @@ impl Subscription {
 }
 
 impl SubscriptionStream<'_> {
-    /// Waits for the next envelope. `None` is the end. It is `next` of a stream, without a crate for it.
+    /// Waits for the next envelope. `None` is the end. It is `next` of a stream, without a crate
+    /// for it.
     pub async fn recv(&mut self) -> Option<Arc<Envelope>> {
         let waiting = Waiting(self);
         poll_fn(|context| Pin::new(&mut *waiting.0).poll_next(context)).await

@@ -106,23 +106,26 @@ impl<'a> Subscribe<'a> {
         Self { options: self.options.capacity(capacity), ..self }
     }
 
-    /// Sets what happens to an envelope for which there is no room: [`Overrun::DropNewest`] by default.
+    /// Sets what happens to an envelope for which there is no room: [`Overrun::DropNewest`] by
+    /// default.
     pub fn overrun(self, overrun: Overrun) -> Self {
         Self { options: self.options.overrun(overrun), ..self }
     }
 
     /// Takes only envelopes for which `filter` returns `true`.
     ///
-    /// Each publish whose subject matches the pattern calls it, on the publisher's thread and outside of all
-    /// locks. It may use the bus. An envelope that it rejects is not lost: it is not counted, and observers are
-    /// not called.
+    /// Each publish whose subject matches the pattern calls it, on the publisher's thread and
+    /// outside of all locks. It may use the bus. An envelope that it rejects is not lost: it is not
+    /// counted, and observers are not called.
     ///
-    /// A filter that panics rejects the envelope. Under the feature `std`, the panic continues in the publisher
-    /// after every other subscription that matches has the envelope or has counted it as lost.
+    /// A filter that panics rejects the envelope. Under the feature `std`, the panic continues in
+    /// the publisher after every other subscription that matches has the envelope or has counted it
+    /// as lost.
     ///
     /// # Examples
     ///
-    /// Several patterns, and the subjects of an enum of [`events!`](crate::events), in one subscription:
+    /// Several patterns, and the subjects of an enum of [`events!`](crate::events), in one
+    /// subscription:
     ///
     /// ```
     /// use tickbus::{Envelope, Event, Pattern, SubjectBus};
@@ -158,8 +161,8 @@ impl<'a> Subscribe<'a> {
 
     /// Opens the subscription. It receives what is published from now on.
     ///
-    /// If the bus was closed after you called [`subscribe`](super::SubjectBus::subscribe), the subscription has
-    /// already ended.
+    /// If the bus was closed after you called [`subscribe`](super::SubjectBus::subscribe), the
+    /// subscription has already ended.
     #[must_use = "dropping a subscription ends it"]
     pub fn open(self) -> Subscription {
         self.options.open(self.pattern, self.bus)

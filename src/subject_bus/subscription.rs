@@ -25,16 +25,18 @@ use crate::wait::panics::Panics;
 #[cfg(feature = "std")]
 use crate::wait::thread::{Cancel, Registration};
 
-/// Receives the envelopes that match a pattern, in the order in which each publisher published them.
+/// Receives the envelopes that match a pattern, in the order in which each publisher published
+/// them.
 ///
 /// A subscription is a queue: each envelope is received once. Several threads may receive from one
 /// subscription, and each envelope goes to one of them.
 ///
 /// # The end
 ///
-/// A subscription ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its bus. You can
-/// still receive what is pending; the end comes after it. Dropping the handle ends the subscription at once and
-/// counts what is pending as abandoned. In each case, publishers that wait for room return.
+/// A subscription ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its
+/// bus. You can still receive what is pending; the end comes after it. Dropping the handle ends the
+/// subscription at once and counts what is pending as abandoned. In each case, publishers that wait
+/// for room return.
 ///
 /// # Examples
 ///
@@ -122,12 +124,13 @@ impl Subscription {
         self.wait(None).ok()
     }
 
-    /// Waits for the next envelope, at most for `timeout`. A timeout beyond the range of the clock waits for
-    /// ever.
+    /// Waits for the next envelope, at most for `timeout`. A timeout beyond the range of the clock
+    /// waits for ever.
     ///
     /// # Errors
     ///
-    /// Returns [`RecvError::Empty`] if no envelope came in time, and [`RecvError::Closed`] at the end.
+    /// Returns [`RecvError::Empty`] if no envelope came in time, and [`RecvError::Closed`] at the
+    /// end.
     #[cfg(feature = "std")]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Envelope>, RecvError> {
         self.wait(Instant::now().checked_add(timeout))
@@ -137,7 +140,8 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// Returns [`RecvError::Empty`] if no envelope is pending, and [`RecvError::Closed`] at the end.
+    /// Returns [`RecvError::Empty`] if no envelope is pending, and [`RecvError::Closed`] at the
+    /// end.
     pub fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
         self.take_before(u64::MAX)
     }
@@ -176,8 +180,8 @@ impl Subscription {
         }
     }
 
-    /// Takes the oldest envelope. Where there is none, the next one wakes `waker`. `waits` names the receiver, for
-    /// the next call and for [`forget`](Self::forget).
+    /// Takes the oldest envelope. Where there is none, the next one wakes `waker`. `waits` names
+    /// the receiver, for the next call and for [`forget`](Self::forget).
     pub(super) fn poll(
         &self,
         waits: &mut Option<ReceiverId>,
@@ -228,7 +232,8 @@ impl Subscription {
         panics.resume();
     }
 
-    /// Returns the number of the next envelope that comes in. A drain that begins now ends before it.
+    /// Returns the number of the next envelope that comes in. A drain that begins now ends before
+    /// it.
     pub(super) fn next_number(&self) -> u64 {
         let mut state = self.bus.state.lock();
         self.target.queue(&mut state.queues).map_or(0, |queue| queue.next_number())
@@ -283,8 +288,8 @@ impl Subscription {
         self.target.queue(&mut state.queues).map(|queue| queue.stats()).unwrap_or_default()
     }
 
-    /// Ends the subscription. No new envelope comes in, and pending ones can still be received. A second call
-    /// has no effect.
+    /// Ends the subscription. No new envelope comes in, and pending ones can still be received. A
+    /// second call has no effect.
     pub fn close(&self) {
         self.bus.close_one(&self.about, self.target);
     }

@@ -13,22 +13,24 @@ const FARTHEST: u32 = i32::MAX as u32;
 
 /// Names a timer of one [`Timers`], to [cancel](Timers::cancel) it.
 ///
-/// It is a number, not a guard: dropping it does nothing. After the timer has fired or was cancelled it names no
-/// timer, until its number comes again 2^32 timers later. Another store may have a timer of the same number.
+/// It is a number, not a guard: dropping it does nothing. After the timer has fired or was
+/// cancelled it names no timer, until its number comes again 2^32 timers later. Another store may
+/// have a timer of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     link: Link,
     number: u32,
 }
 
-/// Sets what a [periodic](Timers::every) timer does about the ticks that it missed, in the words of `tokio`.
+/// Sets what a [periodic](Timers::every) timer does about the ticks that it missed, in the words of
+/// `tokio`.
 ///
-/// A timer has missed ticks if a [tick](Timers::tick) hands its event out after its deadline: the tick came late,
-/// or the sink had rejected the event. Set the behaviour with
+/// A timer has missed ticks if a [tick](Timers::tick) hands its event out after its deadline: the
+/// tick came late, or the sink had rejected the event. Set the behaviour with
 /// [`set_missed_tick_behavior`](Timers::set_missed_tick_behavior).
 ///
-/// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines that have
-/// passed, and [`Fired::skipped`] counts the others.
+/// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines
+/// that have passed, and [`Fired::skipped`] counts the others.
 ///
 /// `tokio` forgives 5 ms. Here one tick is late.
 ///
@@ -58,13 +60,14 @@ pub struct TimerId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MissedTickBehavior {
-    /// Fires every missed copy at once. The deadlines stay multiples of the period from the start. The default.
+    /// Fires every missed copy at once. The deadlines stay multiples of the period from the start.
+    /// The default.
     #[default]
     Burst,
     /// Fires once, and again a period after that. Two copies are never less than a period apart.
     Delay,
-    /// Fires once, and again at the next multiple of the period from the start. It skips a multiple that falls on
-    /// the moment of firing.
+    /// Fires once, and again at the next multiple of the period from the start. It skips a multiple
+    /// that falls on the moment of firing.
     Skip,
 }
 
@@ -126,34 +129,39 @@ impl<E> Error for ScheduleError<E> {}
 
 /// Fires events later: up to `N` timers, in the order of their deadlines, from the tick.
 ///
-/// Schedule an event [at](Self::at) a moment, [after](Self::after) a delay, or [every](Self::every) so many ticks.
-/// [`tick`](Self::tick) hands the events that are due to a sink, such as a [`Bus`](crate::Bus). Timers with the
-/// same deadline fire in the order in which you scheduled them.
+/// Schedule an event [at](Self::at) a moment, [after](Self::after) a delay, or [every](Self::every)
+/// so many ticks. [`tick`](Self::tick) hands the events that are due to a sink, such as a
+/// [`Bus`](crate::Bus). Timers with the same deadline fire in the order in which you scheduled
+/// them.
 ///
 /// # Time
 ///
-/// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may wrap. Only
-/// [`tick`](Self::tick) moves it, and it stands still while the store is [paused](Self::pause). If it is earlier
-/// than the time before, by up to 2^31 ticks, no time has passed.
+/// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
+/// wrap. Only [`tick`](Self::tick) moves it, and it stands still while the store is
+/// [paused](Self::pause). If it is earlier than the time before, by up to 2^31 ticks, no time has
+/// passed.
 ///
 /// # Size
 ///
-/// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. Each timer takes
-/// 20 bytes beside the event and its tag, and the store about 500 for itself.
+/// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros.
+/// Each timer takes 20 bytes beside the event and its tag, and the store about 500 for itself.
 ///
 /// # Interrupts
 ///
-/// A store belongs to the main loop: everything that changes it takes `&mut`. To set a timer from an interrupt or
-/// another thread, publish a request on a bus, and drain that bus into [`after`](Self::after).
+/// A store belongs to the main loop: everything that changes it takes `&mut`. To set a timer from
+/// an interrupt or another thread, publish a request on a bus, and drain that bus into
+/// [`after`](Self::after).
 ///
 /// # Progress
 ///
-/// Scheduling and cancelling take constant time. Firing takes constant time for each event. A tick at which nothing
-/// happens takes constant time, however many timers are pending. There are two additions:
+/// Scheduling and cancelling take constant time. Firing takes constant time for each event. A tick
+/// at which nothing happens takes constant time, however many timers are pending. There are two
+/// additions:
 ///
-/// - A timer that you scheduled more than about `N` ticks ahead is moved at most 7 times, by the ticks that come
-///   near it. One tick may move many timers.
-/// - A tick after a gap looks for missed timers, at up to `N` / 32 slots for each timer that it finds.
+/// - A timer that you scheduled more than about `N` ticks ahead is moved at most 7 times, by the
+///   ticks that come near it. One tick may move many timers.
+/// - A tick after a gap looks for missed timers, at up to `N` / 32 slots for each timer that it
+///   finds.
 ///
 /// # Examples
 ///
@@ -186,13 +194,13 @@ impl<E> Error for ScheduleError<E> {}
 #[doc(alias("scheduler", "timer wheel", "delay queue", "interval", "alarm"))]
 pub struct Timers<E, const N: usize> {
     nodes: [Node<E>; N],
-    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which stays in
-    /// the cache.
+    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which
+    /// stays in the cache.
     place: [Place; N],
     /// The next of the list, of the last one the first. Of a free node, the next free one.
     next: [Link; N],
-    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that node is
-    /// the first one. There are `NEAR` of them; the rest is not used.
+    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that
+    /// node is the first one. There are `NEAR` of them; the rest is not used.
     near: [Link; N],
     /// A bit for each group of slots of the lowest level that may have lists.
     near_groups: u32,
@@ -253,10 +261,11 @@ impl<E, const N: usize> Timers<E, N> {
 
     /// Schedules `event` for the time `deadline`.
     ///
-    /// A deadline that has passed fires at the next tick, after those that were due before. A deadline has passed
-    /// if it is not among the `i32::MAX` ticks after the last [tick](Self::tick). If your counter does not start
-    /// at 0, make the store with [`starting_at`](Self::starting_at). The time that the store spends
-    /// [paused](Self::pause) until then delays the timer.
+    /// A deadline that has passed fires at the next tick, after those that were due before. A
+    /// deadline has passed if it is not among the `i32::MAX` ticks after the last
+    /// [tick](Self::tick). If your counter does not start at 0, make the store with
+    /// [`starting_at`](Self::starting_at). The time that the store spends [paused](Self::pause)
+    /// until then delays the timer.
     ///
     /// # Errors
     ///
@@ -290,23 +299,24 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// # Errors
     ///
-    /// Returns [`ScheduleError`] with the event if `N` timers are pending, or if the delay has more than
-    /// `i32::MAX` ticks.
+    /// Returns [`ScheduleError`] with the event if `N` timers are pending, or if the delay has more
+    /// than `i32::MAX` ticks.
     #[inline]
     pub fn after(&mut self, delay: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         self.schedule(delay, 0, event)
     }
 
-    /// Schedules a copy of `event` for every `period` ticks, until you [cancel](Self::cancel) it. The first fires
-    /// `period` ticks after the last [tick](Self::tick).
+    /// Schedules a copy of `event` for every `period` ticks, until you [cancel](Self::cancel) it.
+    /// The first fires `period` ticks after the last [tick](Self::tick).
     ///
-    /// The times do not drift. A tick that comes late fires every missed copy, each in its place among the other
-    /// events. [`set_missed_tick_behavior`](Self::set_missed_tick_behavior) changes that. A period of 0 counts as 1.
+    /// The times do not drift. A tick that comes late fires every missed copy, each in its place
+    /// among the other events. [`set_missed_tick_behavior`](Self::set_missed_tick_behavior) changes
+    /// that. A period of 0 counts as 1.
     ///
     /// # Errors
     ///
-    /// Returns [`ScheduleError`] with the event if `N` timers are pending, or if the period has more than
-    /// `i32::MAX` ticks.
+    /// Returns [`ScheduleError`] with the event if `N` timers are pending, or if the period has
+    /// more than `i32::MAX` ticks.
     #[inline]
     pub fn every(&mut self, period: u32, event: E) -> Result<TimerId, ScheduleError<E>>
     where
@@ -317,11 +327,12 @@ impl<E, const N: usize> Timers<E, N> {
         self.schedule(period, period, event)
     }
 
-    /// Sets what a periodic timer does about ticks that it misses from now on. Returns `false` if the timer was
-    /// cancelled or fires once.
+    /// Sets what a periodic timer does about ticks that it misses from now on. Returns `false` if
+    /// the timer was cancelled or fires once.
     ///
-    /// By default a timer [bursts](MissedTickBehavior::Burst). The next copy is at most 3 · 2^30 - 1 ticks after
-    /// the deadline of the late one. That matters only if the period and the delay have more than 2^30 ticks each.
+    /// By default a timer [bursts](MissedTickBehavior::Burst). The next copy is at most 3 · 2^30 -
+    /// 1 ticks after the deadline of the late one. That matters only if the period and the delay
+    /// have more than 2^30 ticks each.
     ///
     /// # Examples
     ///
@@ -353,7 +364,8 @@ impl<E, const N: usize> Timers<E, N> {
         true
     }
 
-    /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled or fires once.
+    /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled or
+    /// fires once.
     #[must_use]
     pub fn missed_tick_behavior(&self, timer: TimerId) -> Option<MissedTickBehavior> {
         let node = self.nodes.get(usize::from(timer.link))?;
@@ -365,8 +377,8 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. It has no effect on a
-    /// paused store.
+    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. It has
+    /// no effect on a paused store.
     ///
     /// # Examples
     ///
@@ -389,8 +401,8 @@ impl<E, const N: usize> Timers<E, N> {
         self.paused = true;
     }
 
-    /// Continues the time from where it stopped. Your counter shows `now`, which may be earlier than before. It
-    /// has no effect on a store that is not paused.
+    /// Continues the time from where it stopped. Your counter shows `now`, which may be earlier
+    /// than before. It has no effect on a store that is not paused.
     pub const fn resume(&mut self, now: u32) {
         if self.paused {
             self.paused = false;
@@ -478,23 +490,26 @@ impl<E, const N: usize> Timers<E, N> {
         })
     }
 
-    /// Sets the time to `now`, and hands the events that are due to `sink`, in (deadline, sequence) order.
+    /// Sets the time to `now`, and hands the events that are due to `sink`, in (deadline, sequence)
+    /// order.
     ///
-    /// Call it at least every `i32::MAX` ticks. If `now` is earlier than at the call before, by up to 2^31 ticks,
-    /// no time has passed.
+    /// Call it at least every `i32::MAX` ticks. If `now` is earlier than at the call before, by up
+    /// to 2^31 ticks, no time has passed.
     ///
     /// # Full
     ///
-    /// A sink without room returns the event in [`Full`]. Then the tick ends. That timer and those after it stay
-    /// due, count as left, and fire in the same order at the next tick that finds room. No event is lost, and no
-    /// timer overtakes another. To bound a tick, let the sink reject what goes beyond.
+    /// A sink without room returns the event in [`Full`]. Then the tick ends. That timer and those
+    /// after it stay due, count as left, and fire in the same order at the next tick that finds
+    /// room. No event is lost, and no timer overtakes another. To bound a tick, let the sink reject
+    /// what goes beyond.
     ///
-    /// While the sink rejects an event, the time stays less than 2^30 ticks ahead of it. Counting what is left
-    /// reads every timer.
+    /// While the sink rejects an event, the time stays less than 2^30 ticks ahead of it. Counting
+    /// what is left reads every timer.
     ///
     /// # Panics
     ///
-    /// Panics if the sink or `E::clone` does. The event that the sink was given is gone, and the others stay due.
+    /// Panics if the sink or `E::clone` does. The event that the sink was given is gone, and the
+    /// others stay due.
     ///
     /// # Examples
     ///
