@@ -245,7 +245,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         let (mut place, mut end) = (0, H);
         while place < end {
             let middle = place + (end - place) / 2;
-            if let Some(_) = row[middle] {
+            if row[middle].is_some() {
                 place = middle + 1;
             } else {
                 end = middle;
