@@ -405,7 +405,7 @@ fn kinds_are_triggered_for_observers_of_their_own() {
 
 /// A closure picks nothing where nothing listens.
 #[test]
-fn nothing_is_triggered_while_nobody_observes() {
+fn nothing_is_triggered_without_an_observer() {
     static PICKED: std::sync::Mutex<u32> = std::sync::Mutex::new(0);
     let bus = leak::<Game, 8, Reject>();
     let mut app = App::new();
