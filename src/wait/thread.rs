@@ -231,10 +231,12 @@ pub(crate) fn block_on<T>(
     }
     let _woken = wait.wake_on_cancel();
     loop {
-        wait.park()?;
+        let parked = wait.park();
+        // Also when the wait is over: what came before its end wins.
         if let Poll::Ready(found) = poll(&mut context) {
             return Ok(found);
         }
+        parked?;
     }
 }
 
