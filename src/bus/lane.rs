@@ -39,6 +39,8 @@ use crate::wait::{NoWaiters, Waits};
 /// assert!(samples.drain().eq([1, 2]));
 /// # Ok::<(), Full<u16>>(())
 /// ```
+#[doc(alias = "spsc")]
+#[doc(alias = "channel")]
 pub struct Lane<E, const N: usize, W: Waits = NoWaiters> {
     ring: Ring<E, N>,
     waiters: W,

@@ -58,6 +58,8 @@ use crate::wait::{NoWaiters, Waits};
 /// assert!(plot.read().flatten().eq([2, 3]));
 /// assert!(log.read().eq([Err(Lagged(1)), Ok(2), Ok(3)]));
 /// ```
+#[doc(alias = "spmc")]
+#[doc(alias = "broadcast")]
 pub struct Feed<E, const N: usize, W: Waits = NoWaiters> {
     pub(super) ring: Alone<E, N>,
     waiters: W,

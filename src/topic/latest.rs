@@ -46,6 +46,8 @@ use crate::wait::{NoWaiters, Waits};
 /// assert_eq!(arm.changed(), None);
 /// assert_eq!(POSE.get(), Some((0.5, 1.0)));
 /// ```
+#[doc(alias = "watch")]
+#[doc(alias = "signal")]
 pub struct Latest<E, W: Waits = NoWaiters> {
     cells: Cells<E>,
     waiters: W,
