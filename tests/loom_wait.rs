@@ -1,6 +1,6 @@
 //! Can a wake-up be lost? Those who wait against those who wake, under the model checker. Run with
 //! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_wait`; with `--cfg tickbus_exchanges`
-//! beside it, a publish wakes as on x86, without a fence.
+//! beside it, a publish wakes as on x86, without a fence; with `--features std`, threads wait too.
 //!
 //! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
@@ -678,7 +678,7 @@ impl<T> Reached<T> {
 #[test]
 fn a_subscriber_waits_for_a_publisher() {
     for reverse in [false, true] {
-        outcomes(3, 20, [vec![vec![Ok(1), Ok(2)], vec![]]], move || {
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
             let owner = Reached::new(Topic::<u64, 2, Waiters<1>>::new());
             let topic = owner.get();
             let mut subscriber = topic.subscribe();
@@ -703,7 +703,7 @@ fn a_subscriber_waits_for_a_publisher() {
 #[test]
 fn a_subscriber_waits_for_the_publisher_of_a_feed() {
     for reverse in [false, true] {
-        outcomes(3, 20, [vec![vec![Ok(1), Ok(2)], vec![]]], move || {
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
             let owner = Reached::new(Feed::<u64, 2, Waiters<1>>::new());
             let feed = owner.get();
             let mut subscriber = feed.subscribe();
@@ -730,7 +730,7 @@ fn a_subscriber_waits_for_the_publisher_of_a_feed() {
 #[test]
 fn subscribers_wait_for_a_publisher() {
     for reverse in [false, true] {
-        outcomes(1, 100, [vec![Some(Ok(1)), None, None]], move || {
+        outcomes(1, 100, [vec![Some(1), None, None]], move || {
             let owner = Reached::new(Topic::<u64, 2, Waiters<2>>::new());
             let topic = owner.get();
             let (mut waits, mut gives_up) = (topic.subscribe(), topic.subscribe());
@@ -917,5 +917,124 @@ fn a_watcher_waits_for_a_change() {
                 reverse,
             )
         });
+    }
+}
+
+/// Threads that park, with `--features std`.
+#[cfg(feature = "std")]
+mod threads {
+    use tickbus::wait::{Cancel, Wait, WaitError};
+
+    use super::*;
+
+    /// One place more than is waited at, so that none is found changing hands.
+    type Pair = Bus<u32, 2, Reject, Waiters<2>>;
+
+    #[test]
+    fn a_thread_waits_for_a_publisher() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [vec![vec![1, 2], vec![]]], move || {
+                let bus = Arc::new(Pair::new());
+                let (reads, publishes) = (Arc::clone(&bus), bus);
+                run(
+                    vec![
+                        Box::new(move || {
+                            let mut events = reads.consumer().unwrap();
+                            let next = |_| events.next_wait(Wait::forever()).unwrap();
+                            (0..2).map(next).collect()
+                        }),
+                        Box::new(move || {
+                            publishes.publish(1).unwrap();
+                            publishes.publish(2).unwrap();
+                            vec![]
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+
+    #[test]
+    fn a_thread_waits_for_room() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [vec![vec![], vec![1, 2, 3]]], move || {
+                let bus = Arc::new(Pair::new());
+                bus.publish_batch(&[1, 2]).unwrap();
+                let (reads, publishes) = (Arc::clone(&bus), bus);
+                run(
+                    vec![
+                        Box::new(move || {
+                            publishes.publish_wait(3, Wait::forever()).unwrap();
+                            vec![]
+                        }),
+                        Box::new(move || {
+                            let mut events = reads.consumer().unwrap();
+                            let next = |_| events.next_wait(Wait::forever()).unwrap();
+                            (0..3).map(next).collect()
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+
+    #[test]
+    fn a_cancel_wakes_a_thread() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [vec![true, true]], move || {
+                let shared = Arc::new((Pair::new(), Cancel::new()));
+                let (waits, cancels) = (Arc::clone(&shared), shared);
+                run(
+                    vec![
+                        Box::new(move || {
+                            let (bus, cancel) = &*waits;
+                            let wait = Wait::forever().until(cancel);
+                            let next = bus.consumer().unwrap().next_wait(wait);
+                            next == Err(WaitError::Cancelled)
+                        }),
+                        Box::new(move || {
+                            cancels.1.cancel();
+                            true
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+
+    /// What was there before the cancellation.
+    #[test]
+    fn an_event_and_room_win_over_a_cancellation() {
+        for reverse in [false, true] {
+            outcomes(2, 10, [vec![true, true, true]], move || {
+                let shared = Arc::new((Pair::new(), Pair::new(), Cancel::new()));
+                shared.1.publish_batch(&[1, 2]).unwrap();
+                let (reads, publishes) = (Arc::clone(&shared), Arc::clone(&shared));
+                run(
+                    vec![
+                        Box::new(move || {
+                            let (bus, _, cancel) = &*reads;
+                            let wait = Wait::forever().until(cancel);
+                            bus.consumer().unwrap().next_wait(wait) == Ok(1)
+                        }),
+                        Box::new(move || {
+                            let (_, bus, cancel) = &*publishes;
+                            bus.publish_wait(3, Wait::forever().until(cancel)).is_ok()
+                        }),
+                        Box::new(move || {
+                            let (empty, full, cancel) = &*shared;
+                            empty.publish(1).unwrap();
+                            let taken = full.consumer().unwrap().drain().next();
+                            cancel.cancel();
+                            taken == Some(1)
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
     }
 }

@@ -17,6 +17,11 @@ use crate::wait::{NoWaiters, Waits};
 /// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target, but for
 /// the count of what was refused.
 ///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes the publisher, and both
+/// may wait: see [`Publisher::publish_async`] and [`Consumer::next_async`]. A publish stays wait-free; it costs a
+/// fence, a load and a branch more when nothing waits, and panics if the waker of a task does, with the event
+/// published.
+///
 /// # Examples
 ///
 /// ```

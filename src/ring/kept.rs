@@ -101,7 +101,9 @@ unsafe impl<T> Place<T> for Left<T> {
 
     #[inline(always)]
     fn withhold(&mut self, is_withheld: bool) {
-        self.is_withheld = is_withheld;
+        if cfg!(panic = "unwind") {
+            self.is_withheld = is_withheld;
+        }
     }
 }
 

@@ -21,6 +21,9 @@ use crate::wait::{NoWaiters, Waits};
 /// `N` is a power of two and at least 2. A new feed is all zeros, so a `static` one lies in `.bss`. It
 /// takes four words beside its events; a subscriber takes nothing on it.
 ///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
+/// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
+///
 /// # Interrupts, progress
 ///
 /// Publishing is wait-free, never fails and masks no interrupts, but to copy a word where Rust has no stable

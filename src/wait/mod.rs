@@ -71,34 +71,32 @@ use crate::sync::AtomicWord;
 
 /// Places for the wakers of up to `K` tasks that wait for something to change.
 ///
-/// Who changes it says [`wake`](Self::wake) afterwards; who waits for it says
-/// [`wait_until`](Self::wait_until). It belongs to whatever the two agree on, and to any executor. A
-/// `wake` wakes everybody who waits, in no stated order, and costs a fence, a load and a branch when
-/// nobody does. Each then looks for himself; so a future that is dropped, woken or not, takes nothing from
-/// anybody. A bus of the type `Bus<E, N, P, Waiters<K>>` has a table beside it and says `wake` where it has to
-/// be said; so do lanes, topics, feeds and latest values: see the [module](crate::wait).
+/// As the last parameter of a bus, a lane, a topic, a feed or a latest value, it lets tasks and threads wait for
+/// that: see the [module](crate::wait). As a type of its own, it serves for anything else. Call
+/// [`wake`](Self::wake) after each change; a task that waits for it calls [`wait_until`](Self::wait_until). A
+/// `wake` wakes every task that waits, in no stated order. It costs a fence, a load and a branch when none does.
+/// Every woken task checks its condition again, so a dropped future loses no wake-up.
 ///
 /// New places are all zeros, so a `static` table lies in `.bss`. It takes one word, and three for each
 /// place.
 ///
 /// # How many
 ///
-/// One place for each task that may wait at the same time. One more for each interrupt priority below
-/// that of an executor at which somebody wakes: a `wake` that is interrupted in the few instructions in
-/// which it takes a waker out keeps the place until it goes on. Threads need none for that: a task that
-/// finds no place because a wake is under way is polled again.
+/// Reserve one place for each task that may wait at the same time. Reserve one more for each interrupt priority
+/// below that of an executor from which you call `wake`: a `wake` that is interrupted in the few instructions in
+/// which it takes a waker out keeps the place until it proceeds. Threads need none for that: a task that
+/// finds no place because a wake is in progress is polled again.
 ///
 /// # Interrupts
 ///
-/// `wake` may be said in interrupts, in drops, and in wakers. It masks nothing on targets with
-/// compare-and-swap; on those without, taking a waker is two critical sections of a few instructions, and so
-/// is putting one in.
-/// Wakers are cloned, woken and dropped outside of them.
+/// You may call `wake` in interrupt handlers, in destructors and in wakers. It masks nothing on targets with
+/// compare-and-swap. On those without, taking a waker is two critical sections of a few instructions, and so
+/// is putting one in. Wakers are cloned, woken and dropped outside of them.
 ///
 /// # Progress
 ///
-/// Nobody spins: `wake` looks at each place once, and a task that is stopped while it waits, or while it
-/// wakes, holds up nobody else.
+/// No operation spins: `wake` looks at each place once. A task that is interrupted while it waits or wakes holds
+/// up no other.
 ///
 /// # Examples
 ///
@@ -121,14 +119,14 @@ use crate::sync::AtomicWord;
 /// ```
 ///
 /// ```compile_fail,E0080
-/// static NOBODY: tickbus::Waiters<0> = tickbus::Waiters::new();
+/// static NONE: tickbus::Waiters<0> = tickbus::Waiters::new();
 /// ```
 pub struct Waiters<const K: usize> {
     table: Table<[Waiter; K]>,
 }
 
 impl<const K: usize> Waiters<K> {
-    /// A table in which nobody waits.
+    /// Creates a table in which no task waits.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
@@ -136,7 +134,7 @@ impl<const K: usize> Waiters<K> {
         Self { table: Table { used: AtomicWord::new(0), places: [const { Waiter::new() }; K] } }
     }
 
-    /// A table in which nobody waits.
+    /// Creates a table in which no task waits.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
@@ -144,25 +142,25 @@ impl<const K: usize> Waiters<K> {
         Self { table: Table { used: AtomicWord::new(0), places } }
     }
 
-    /// Wakes everybody who waits. Say so after the change that they wait for.
+    /// Wakes every task that waits. Call it after the change that they wait for.
     ///
     /// # Panics
     ///
-    /// If a waker does, after all others have been woken.
+    /// Panics if a waker does, after all others have been woken.
     #[inline]
     pub fn wake(&self) {
         self.table().wake();
     }
 
-    /// Waits until `ready` has something, and gives that.
+    /// Waits until `ready` returns something, and returns that.
     ///
-    /// `ready` is called when the future is polled, once or twice. It must come to see what changed before
-    /// a [`wake`](Self::wake); any atomic load does. To drop the future is to stop waiting: if `ready` had
-    /// nothing, nothing has happened.
+    /// Each poll calls `ready` once or twice. `ready` must come to see what changed before a
+    /// [`wake`](Self::wake); any atomic load does. Dropping the future ends the wait: if `ready` has returned
+    /// `None`, nothing has happened.
     ///
     /// # Errors
     ///
-    /// [`TooManyWaiters`] if it would have to wait and `K` others do.
+    /// Returns [`TooManyWaiters`] if it would have to wait and `K` others do.
     pub fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
         self.table().wait_until(Want::Change, ready)
     }
@@ -186,26 +184,27 @@ impl<const K: usize> fmt::Debug for Waiters<K> {
     }
 }
 
-/// Whether a bus, a lane, a topic, a feed or a latest value can be waited for: [`NoWaiters`] or [`Waiters`].
+/// The last parameter of a bus, a lane, a topic, a feed or a latest value: [`NoWaiters`] or [`Waiters`].
 ///
-/// It is a type, so that what cannot be waited for carries no code for it.
+/// It says whether tasks and threads can wait for that. It is a type, so that a bus without waiters carries no code
+/// for them.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say who may wait",
+    message = "`{Self}` is neither `NoWaiters` nor `Waiters<K>`",
     note = "the last parameter of a bus, a lane or a topic is `NoWaiters` (the default) or `Waiters<K>`"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Wakes`")]
 pub trait Waits: Wakes {}
 
-/// Nothing waits: a bus of this type is polled, or drained once a tick. The default.
+/// No places: a bus of this type is polled, or drained once a tick. The default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoWaiters;
 
 impl Waits for NoWaiters {}
 impl<const K: usize> Waits for Waiters<K> {}
 
-/// Who is woken, after what.
+/// What wakes, and after what.
 pub(crate) trait Wakes: Linked + Keeps + Send + Sync {
     /// Without any that wait.
     #[cfg(not(tickbus_loom))]

@@ -13,9 +13,9 @@ use super::panics::Panics;
 use crate::sync::Lock;
 use crate::sync::host::{park, park_timeout, this_thread};
 
-/// Ends what waits for it, once and for all: publishers, and subscriptions that were opened with it.
+/// Ends what waits for it, once and for all: threads, and subscriptions that were opened with it.
 ///
-/// Clones are the same signal. Cancelling wakes everybody; cancelling again does nothing.
+/// Clones are the same signal. Cancelling wakes every thread that waits; cancelling again does nothing.
 ///
 /// # Examples
 ///
@@ -198,7 +198,7 @@ impl<'a> Wait<'a> {
         })
     }
 
-    /// Parks this thread until somebody unparks it, or the wait is over. May return early.
+    /// Parks this thread until it is unparked, or the wait is over. May return early.
     pub(crate) fn park(&self) -> Result<(), GaveUp> {
         if self.never {
             return Err(GaveUp::TimedOut);
@@ -231,10 +231,12 @@ pub(crate) fn block_on<T>(
     }
     let _woken = wait.wake_on_cancel();
     loop {
-        wait.park()?;
+        let parked = wait.park();
+        // Also when the wait is over: what came before its end wins.
         if let Poll::Ready(found) = poll(&mut context) {
             return Ok(found);
         }
+        parked?;
     }
 }
 

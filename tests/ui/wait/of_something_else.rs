@@ -1,7 +1,7 @@
-//! Whether something can be waited for is said by the two types of the crate, and the compiler names them.
+//! Two types say whether a bus can be waited for, and the compiler names them.
 //~ E0277
-//~ `u8` does not say who may wait
-//~ `NoWaiters` (the default) or `Waiters<K>`
+//~ `u8` is neither `NoWaiters` nor `Waiters<K>`
+//~ is `NoWaiters` (the default) or `Waiters<K>`
 
 use tickbus::{Bus, Reject};
 
