@@ -1043,6 +1043,121 @@ fn a_chunk_of_swapped_cells() {
     }
 }
 
+/// A publisher that finds the ring full, then room for two and no more: the drain had moved its first chunk out,
+/// which is two events in a model.
+fn room_comes_by_the_chunk<T: Send + Sync + 'static>(
+    new: fn() -> T,
+    publish: fn(&T, u32) -> bool,
+    append: fn(&T) -> Vec<u32>,
+) {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 10, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let ring = Arc::new(new());
+                assert!((1..=4).all(|event| publish(&ring, event)));
+                let (out, taken) = slot();
+                let (p, c, seen) = (Arc::clone(&ring), Arc::clone(&ring), Arc::clone(&seen));
+                run(
+                    vec![
+                        Box::new(move || {
+                            let accepted = [5, 6, 7].map(|event| publish(&p, event));
+                            seen.lock().unwrap().insert(accepted);
+                        }),
+                        Box::new(move || put(&out, append(&c))),
+                    ],
+                    reverse,
+                );
+                assert_eq!(get(&taken), [1, 2, 3, 4]);
+            }
+        });
+        assert!(seen.lock().unwrap().contains(&[true, true, false]));
+    }
+}
+
+#[test]
+fn room_of_a_bus_comes_by_the_chunk() {
+    room_comes_by_the_chunk(
+        Bus::<u32, 4>::new,
+        |bus, event| bus.publish(event).is_ok(),
+        |bus| append(bus),
+    );
+}
+
+#[test]
+fn room_of_a_lane_comes_by_the_chunk() {
+    room_comes_by_the_chunk(
+        Lane::<u32, 4>::new,
+        |lane, event| lane.publish(event).is_ok(),
+        |lane| {
+            let mut taken = Vec::new();
+            lane.consumer().unwrap().drain().append_to(&mut taken);
+            taken
+        },
+    );
+}
+
+/// A lane that never has more than one event never says so, whenever its counts are read.
+#[test]
+fn counts_of_a_lane_never_show_more_events_than_there_were() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let lane = Arc::new(Lane::<u32, 4>::new());
+            let (both, reader) = (Arc::clone(&lane), Arc::clone(&lane));
+            run(
+                vec![
+                    Box::new(move || {
+                        for event in 1..=2 {
+                            lane_publishes(&both, event);
+                            lane_takes(&both);
+                        }
+                    }),
+                    Box::new(move || assert!(reader.stats().high_water <= 1)),
+                ],
+                reverse,
+            );
+            assert_eq!(lane.stats().high_water, 1);
+        });
+    }
+}
+
+/// Each event that finds no room, or meets the publisher of a lane, is counted, also of two at once.
+#[test]
+fn events_that_are_refused_at_once_are_each_counted() {
+    fn check<T: Send + Sync + 'static>(
+        ring: fn() -> T,
+        publish: fn(&T) -> bool,
+        refused: fn(&T) -> usize,
+    ) {
+        outcomes(3, 2, [2], move || {
+            let ring = Arc::new(ring());
+            let (a, b) = (Arc::clone(&ring), Arc::clone(&ring));
+            run(
+                vec![
+                    Box::new(move || assert!(!publish(&a))),
+                    Box::new(move || assert!(!publish(&b))),
+                ],
+                false,
+            );
+            refused(&ring)
+        });
+    }
+    fn full<P: Policy>() -> Bus<u32, 2, P> {
+        let bus = Bus::new();
+        assert!([1, 2].into_iter().all(|event| bus.publish(event).is_ok()));
+        bus
+    }
+    check(full::<Reject>, |bus| bus.publish(3).is_ok(), |bus| bus.stats().refused);
+    check(full::<DropNewest>, |bus| bus.publish(3).is_ok(), |bus| bus.stats().dropped_newest);
+    let with_a_publisher = || {
+        let lane = Lane::<u32, 2>::new();
+        core::mem::forget(lane.publisher().unwrap());
+        lane
+    };
+    check(with_a_publisher, |lane| lane.publish(3).is_ok(), |lane| lane.stats().refused);
+}
+
 /// A lane by the chunk, into whose slots its publisher publishes again: they are free all at once.
 #[test]
 fn a_lane_by_the_chunk() {
