@@ -12,6 +12,9 @@
 //! | empty | a drain that finds nothing |
 //! | displace | one event into a full queue, for which the oldest goes |
 //! | tick | publish one event, take what is there, call one of eight handlers through a table |
+//!
+//! The script beside the benches reads the tables: cells are divided by bars, and a table has a line above that is
+//! empty and a first line that names its columns.
 #![no_std]
 #![no_main]
 
@@ -130,7 +133,7 @@ fn measure<Q: Queue>(queue: Q) {
     });
 
     println!(
-        "{:<38} {published:>7} {taken:>5} {:>5}.{} {empty:>5} {:>8} {:>5}",
+        "{:<48} | {published:>7} | {taken:>4} | {:>3}.{} | {empty:>5} | {:>8} | {:>4}",
         Q::NAME,
         drained / 8,
         drained % 8 * 10 / 8,
@@ -143,9 +146,9 @@ fn measure<Q: Queue>(queue: Q) {
 fn main() -> ! {
     let mut core = cortex_m::Peripherals::take().expect("main runs once");
     clock::start(&mut core.SYST);
-    println!("a thousand instructions take {} ticks of the clock", clock::ticks_per_thousand());
+    println!("a thousand instructions take {} ticks of the clock\n", clock::ticks_per_thousand());
     println!(
-        "{:<38} {:>7} {:>5} {:>7} {:>5} {:>8} {:>5}",
+        "{:<48} | {:>7} | {:>4} | {:>5} | {:>5} | {:>8} | {:>4}",
         "queue", "publish", "take", "of 8", "empty", "displace", "tick"
     );
     measure(tickbus_queues::Rejecting::open());

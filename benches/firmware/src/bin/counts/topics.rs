@@ -74,7 +74,7 @@ fn row<A: FanOut, B: FanOut, C: FanOut>(name: &str, one: A, four: B, eight: C) {
     let (_, one) = measure::<A, 1>(one);
     let (_, four) = measure::<B, 4>(four);
     let (published, eight) = measure::<C, 8>(eight);
-    println!("{name:<38} {published:>12} {one:>16} {four:>5} {eight:>5}");
+    println!("{name:<48} | {published:>12} | {one:>12} | {four:>6} | {eight:>6}");
 }
 
 // ---- tickbus -----------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ fn newest<L: Newest>(name: &str, newest: L) {
     bench.sum = 0;
     let count = clock::count(publish_and_see, bench, ()).0 - overhead;
     assert!(bench.sum == 15 && bench.newest.changed().is_none());
-    println!("{name:<38} {count:>7}");
+    println!("{name:<48} | {count:>7}");
 }
 
 // ---- Calls of a table ---------------------------------------------------------------------------------
@@ -311,20 +311,20 @@ fn calls() {
     let one = count(|calls, ()| _ = TABLES.0.call(&mut calls.context, &calls.event), 1);
     let four = count(|calls, ()| _ = TABLES.1.call(&mut calls.context, &calls.event), 4);
     let eight = count(|calls, ()| _ = TABLES.2.call(&mut calls.context, &calls.event), 8);
-    println!("{:<38} {one:>16} {four:>5} {eight:>5}", "tickbus Dispatch::call");
+    println!("{:<48} | {one:>8} | {four:>8} | {eight:>8}", "tickbus Dispatch::call");
     fn call<const COUNT: usize>(calls: &mut Calls, (): ()) {
         let functions = core::hint::black_box(&FUNCTIONS[..COUNT]);
         functions.iter().for_each(|function| function(&mut calls.context, &calls.event));
     }
     let (one, four, eight) = (count(call::<1>, 1), count(call::<4>, 4), count(call::<8>, 8));
-    println!("{:<38} {one:>16} {four:>5} {eight:>5}", "list of functions");
+    println!("{:<48} | {one:>8} | {four:>8} | {eight:>8}", "list of functions");
 }
 
 pub fn print() {
     println!();
     println!(
-        "{:<38} {:>12} {:>16} {:>5} {:>5}",
-        "fan-out", "publish to 8", "and read, to 1", "4", "8"
+        "{:<48} | {:>12} | {:>12} | {:>6} | {:>6}",
+        "fan-out", "publish to 8", "and 1 reads", "4 read", "8 read"
     );
     let [one, four, eight] = &TOPICS;
     row(
@@ -346,11 +346,14 @@ pub fn print() {
     );
     row("heapless spsc each", queues!(1), queues!(4), queues!(8));
     println!();
-    println!("{:<38} {:>7}", "latest value of 16 bytes", "changed");
+    println!("{:<48} | {:>7}", "latest value of 16 bytes", "changed");
     newest("tickbus Latest", LATEST.watch());
     let receiver = WATCH.receiver().expect("there is one place");
     newest("embassy Watch", Watched(WATCH.sender(), receiver));
     println!();
-    println!("{:<38} {:>16} {:>5} {:>5}", "handlers at publish", "called: 1", "4", "8");
+    println!(
+        "{:<48} | {:>8} | {:>8} | {:>8}",
+        "handlers at publish", "1 called", "4 called", "8 called"
+    );
     calls();
 }
