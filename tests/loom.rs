@@ -12,6 +12,8 @@ mod models;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use loom::sync::atomic::AtomicUsize;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use loom::thread;
 use models::{Task, outcomes, run};
 use tickbus::bus::Policy;
@@ -179,6 +181,90 @@ fn two_publishers_and_a_consumer() {
         });
         let expected = [vec![], vec![1], vec![1, 2], vec![2], vec![2, 1]];
         assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// What was published before a drain began, by whatever says so, is in it: also where the consumer has looked
+/// before, and what it has seen lies before a batch, one event, or several.
+#[test]
+fn a_drain_finds_what_was_published_before_it_began() {
+    for (reverse, first) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+        let kept = Arc::new(Mutex::new(BTreeSet::new()));
+        let least = if reverse { 300 } else { 1000 };
+        outcomes(if reverse { 2 } else { 3 }, least, [()], {
+            let kept = Arc::clone(&kept);
+            move || {
+                let bus = Arc::new(Bus::<u32, 4>::new());
+                let said = Arc::new(AtomicUsize::new(0));
+                (0..first).for_each(|_| bus.publish(0).unwrap());
+                let (b, c) = (Arc::clone(&bus), Arc::clone(&bus));
+                let (says, hears) = (Arc::clone(&said), said);
+                let kept = Arc::clone(&kept);
+                run(
+                    vec![
+                        Box::new(move || {
+                            b.publish_batch(&[1, 2]).unwrap();
+                            says.store(2, Release);
+                            b.publish(3).unwrap();
+                            says.store(3, Release);
+                        }),
+                        Box::new(move || {
+                            let mut consumer = c.consumer().unwrap();
+                            let mut taken: Vec<_> = consumer.drain().at_most(1).collect();
+                            let mut most = 0;
+                            for _ in 0..2 {
+                                let said = hears.load(Acquire);
+                                taken.extend(consumer.drain());
+                                let events = taken.len() - first as usize;
+                                assert!(events >= said, "{said} were published before {taken:?}");
+                                most = most.max(said);
+                            }
+                            kept.lock().unwrap().insert((most, taken.len()));
+                        }),
+                    ],
+                    reverse,
+                );
+                conserved(&bus);
+            }
+        });
+        let seen = kept.lock().unwrap();
+        for said in [0, 2, 3] {
+            assert!(seen.iter().any(|(most, _)| *most == said), "{said} were never said: {seen:?}");
+        }
+    }
+}
+
+/// As above, with two publishers in the way of each other.
+#[test]
+fn a_drain_finds_what_two_publishers_had_published() {
+    for reverse in [false, true] {
+        outcomes(2, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 4>::new());
+            let said = Arc::new(AtomicUsize::new(0));
+            let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+            let (first, second, hears) = (Arc::clone(&said), Arc::clone(&said), said);
+            run(
+                vec![
+                    Box::new(move || {
+                        a.publish(1).unwrap();
+                        first.fetch_add(1, AcqRel);
+                    }),
+                    Box::new(move || {
+                        b.publish(2).unwrap();
+                        second.fetch_add(1, AcqRel);
+                    }),
+                    Box::new(move || {
+                        let mut consumer = c.consumer().unwrap();
+                        let mut taken: Vec<_> = consumer.drain().collect();
+                        let said = hears.load(Acquire);
+                        taken.extend(consumer.drain());
+                        assert!(taken.len() >= said, "{said} were published before {taken:?}");
+                    }),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+        });
     }
 }
 

@@ -113,6 +113,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::super::stopped::{Displacing, Random, Rejecting};
+    use super::super::take::Seen;
     use super::super::{Core, Eviction, Reader, Ring, before};
     use crate::sync::{Acquire, Relaxed, Word};
 
@@ -144,6 +145,8 @@ mod tests {
         random: Random,
         /// The hints that have been right since the last exclusive publish. The last one is right now.
         hints: Vec<Word>,
+        /// What the consumer has seen, or one that was claimed since the last exclusive publish.
+        seen: Seen,
         /// Claims of interrupted publishers.
         interrupted: Vec<super::super::publish::Claim>,
         published: u32,
@@ -157,6 +160,7 @@ mod tests {
             Self {
                 hints: Vec::from([ring.state.front.0.tail.load(Relaxed)]),
                 random: Random::new(seed),
+                seen: ring.core().seen::<P>(),
                 interrupted: Vec::new(),
                 published: 0,
                 handled: 0,
@@ -203,6 +207,7 @@ mod tests {
             }
             if end != self.end() {
                 self.hints = Vec::from([end]);
+                self.seen = self.ring.core().seen::<P>();
             }
         }
 
@@ -226,7 +231,7 @@ mod tests {
         fn drain(&mut self) {
             let most = self.random.below(2 * N as u64);
             let mut reader = Reader::new(self.ring.core());
-            let mut span = reader.freeze::<P>();
+            let mut span = reader.freeze::<P>(&mut self.seen);
             for _ in 0..most {
                 if let Some(event) = reader.take::<P>(&mut span) {
                     assert!(P::EVICTS && event >= self.handled || event == self.handled);
@@ -239,6 +244,8 @@ mod tests {
         /// module promises.
         fn check(&mut self) {
             let bound = bound::<P>(self.ring.core());
+            let end = self.ring.core().end_since::<P>(&mut self.seen.clone());
+            assert_eq!(end, self.end(), "for a consumer that has looked before");
             for _ in 0..6 {
                 let hint = self.any_hint();
                 let core = self.ring.core();
@@ -291,6 +298,7 @@ mod tests {
                     8 => history.interrupt(),
                     9 | 10 => history.resume(),
                     11 => history.set_back(),
+                    12 => history.seen = history.ring.core().seen::<P>(),
                     _ => history.drain(),
                 }
                 history.check();
@@ -330,7 +338,7 @@ mod tests {
             let bound = bound::<P>(ring.core());
             for event in 0..5 * N {
                 let mut reader = Reader::new(ring.core());
-                let mut span = reader.freeze::<P>();
+                let mut span = reader.freeze::<P>(&mut ring.core().seen::<P>());
                 while reader.take::<P>(&mut span).is_some() {}
                 assert!(ring.publish(event as u32).is_ok());
                 let now = start.wrapping_add(event as Word + 1);
