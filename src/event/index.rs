@@ -65,6 +65,7 @@ impl<const K: usize> Chains<K> {
 
 impl<const K: usize> Index<K> {
     /// Checks `subjects` and sorts them into chains. Returns what is wrong with them, if anything.
+    #[expect(clippy::result_large_err, reason = "while compiling only")]
     const fn new(subjects: &[&str]) -> Result<Self, Text> {
         if K != subjects.len() {
             return Err(Text::new().with("`KINDS` is not the number of `SUBJECTS`"));

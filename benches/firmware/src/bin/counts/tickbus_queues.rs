@@ -1,6 +1,8 @@
 //! The bus, its policies and its exclusive side.
 
-use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Reject, Single, Waiters};
+use tickbus::{
+    Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Reject, Single, Waiters,
+};
 
 use crate::event::{Context, Event, add, subtract};
 use crate::queue::{Queue, SLOTS};

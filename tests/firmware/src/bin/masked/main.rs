@@ -23,8 +23,8 @@ use instruments::{clock, host};
 use semihosting::println;
 use tickbus::topic::Publisher;
 use tickbus::{
-    Budget, Bus, Consumer, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged, Lane, Latest, Reject, Subscriber,
-    Topic, Waiters, Watcher,
+    Budget, Bus, Consumer, Dispatch, DropOldest, Event, Feed, GatedTopic, Lagged, Lane, Latest,
+    Reject, Subscriber, Topic, Waiters, Watcher,
 };
 
 /// The most that the bus may take: nothing where its steps are not critical sections.
@@ -112,7 +112,8 @@ macro_rules! operations {
             static WATCHER: Held<Watcher<'static, Payload<$words>>> = Held::new();
             static AWAITED: Renewable<Bus<Payload<$words>, SLOTS, Reject, Waiters<2>>> =
                 Renewable::new(Bus::new());
-            static CONSUMER: Held<Consumer<'static, Payload<$words>, Reject, Waiters<2>>> = Held::new();
+            static CONSUMER: Held<Consumer<'static, Payload<$words>, Reject, Waiters<2>>> =
+                Held::new();
             static DEQUE: Mutex<RefCell<Deque<Payload<$words>, SLOTS>>> =
                 Mutex::new(RefCell::new(Deque::new()));
 
