@@ -208,10 +208,6 @@ impl<const K: usize> Waits for Waiters<K> {}
 pub(crate) trait Wakes: Linked + Keeps + Send + Sync {
     /// Without any that wait.
     #[cfg(not(tickbus_loom))]
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "an initial value, never used in place"
-    )]
     const NEW: Self;
 
     /// Without any that wait.
