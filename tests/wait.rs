@@ -145,7 +145,7 @@ fn a_publish_wakes_the_consumer_once() {
 
 #[test]
 fn every_way_to_publish_wakes_the_consumer() {
-    let ways: [fn(&Bus<u32, 2, Reject, Waiters<2>>); 4] = [
+    let ways: [fn(&Pair<2>); 4] = [
         |bus| bus.publish(1).unwrap(),
         |bus| bus.publish_batch(&[1, 2]).unwrap(),
         |bus| assert_eq!(bus.publish_batch(&[1, 2, 3]), Err(Full(&[3][..]))),
@@ -733,7 +733,8 @@ fn every_way_to_publish_wakes_the_consumer_of_a_lane_once() {
 
 #[test]
 fn every_way_to_take_wakes_the_producer_of_a_lane() {
-    let ways: [fn(Consumer<'_, u32, Single, Waiters<2>>); 4] = [
+    type Way = fn(Consumer<'_, u32, Single, Waiters<2>>);
+    let ways: [Way; 4] = [
         |mut events| assert_eq!(block_on(events.next_async()), 1),
         |mut events| assert_eq!(events.drain().next(), Some(1)),
         |mut events| events.drain().for_each(drop),
@@ -861,7 +862,8 @@ fn a_subscriber_that_finds_no_place_is_told() {
 #[test]
 fn a_publisher_waits_for_the_slowest_gate() {
     type Gated = GatedTopic<u32, 2, 1, Waiters<2>>;
-    let ways: [fn(Subscriber<'_, u32, Many, Waiters<2>>); 3] = [
+    type Way = fn(Subscriber<'_, u32, Many, Waiters<2>>);
+    let ways: [Way; 3] = [
         |mut gate| assert_eq!(gate.read().next(), Some(Ok(1))),
         |mut gate| assert_eq!(block_on(gate.next_async()), Ok(1)),
         |gate| drop(gate),
