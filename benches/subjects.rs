@@ -153,7 +153,7 @@ fn route_repeated(size: usize) -> Row {
                 "HashMap in a Mutex, foldhash",
                 Some(1.3),
                 work(move |_| {
-                    let routes = shared.lock().expect("nobody panics");
+                    let routes = shared.lock().expect("no thread panics");
                     assert_eq!(routes[black_box(SUBJECT)].len(), 1);
                 }),
             ),

@@ -65,7 +65,7 @@
 //! | the newest value only | [`Latest`] |
 //! | handlers called by the publisher | [`Dispatch::call`] |
 //! | events for later: at, after, every | [`Timers`] |
-//! | keep events until everybody is ready, or while paused | [`Hold`] |
+//! | keep events until the program has started, or while it is paused | [`Hold`] |
 //! | one question, several answers, a deadline | [`Requests`](request::Requests) |
 //! | put events off, or keep only the latest by key | [`Deferred`](defer::Deferred) |
 //! | events as envelopes to other processes, and back (`alloc`) | `BridgeOut`, `BridgeIn` |
@@ -99,6 +99,7 @@
 //!
 //! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(feature = "alloc", tickbus_loom))]
 extern crate alloc;
@@ -141,6 +142,11 @@ pub use subject_bus::{Overrun, SubjectBus, Subscription};
 pub use timer::Timers;
 pub use topic::{Feed, GatedTopic, Latest, Subscriber, Topic, Watcher};
 pub use wait::Waiters;
+
+#[cfg(doc)]
+pub mod design {
+    #![doc = include_str!("ring/design.md")]
+}
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -401,8 +401,8 @@ pub(crate) struct CachePadded<T: ?Sized>(pub(crate) T);
 )))]
 pub(crate) const PAUSES: bool = cfg!(all(not(tickbus_loom), target_has_atomic = "64"));
 
-/// What a publisher does before it tries again, where that is of use: so many hints to the core that lets
-/// go of the cache line. Waits for nobody.
+/// Pauses before a retry, where that is of use: gives the core so many hints that it may let go of the
+/// cache line.
 #[cfg(not(any(
     tickbus_sections,
     tickbus_short_sections,

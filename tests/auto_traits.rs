@@ -118,7 +118,7 @@ fn topics_go_where_their_events_go() {
     /// May be sent and copied, and not shared.
     #[derive(Clone, Copy)]
     struct Sent(#[expect(dead_code, reason = "for its type")] *const u8);
-    // SAFETY: nobody follows the pointer.
+    // SAFETY: no code follows the pointer.
     unsafe impl Send for Sent {}
 
     send_and_sync::<Topic<Sent, 2>>();
@@ -142,7 +142,7 @@ fn topics_go_where_their_events_go() {
 fn what_waits_goes_where_its_events_go() {
     #[derive(Clone, Copy)]
     struct Sent(#[expect(dead_code, reason = "for its type")] *const u8);
-    // SAFETY: nobody follows the pointer.
+    // SAFETY: no code follows the pointer.
     unsafe impl Send for Sent {}
     fn is_sent(_: impl Send) {}
     let event = || Sent(core::ptr::null());

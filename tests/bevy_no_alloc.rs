@@ -52,7 +52,7 @@ tickbus::events! {
 }
 
 #[derive(Message, Clone, Copy)]
-#[expect(dead_code, reason = "nobody reads them")]
+#[expect(dead_code, reason = "they are never read")]
 struct Headshot(u32);
 
 #[derive(Resource, Default)]

@@ -67,7 +67,7 @@ impl Log {
         mem::take(&mut *self.0.borrow_mut())
     }
 
-    /// The same where the order is nobody's business.
+    /// The same where the order does not matter.
     fn take_sorted(&self) -> Vec<u32> {
         let mut dropped = self.take();
         dropped.sort_unstable();
@@ -1125,7 +1125,7 @@ fn room_in_a_vector_is_made_before_the_first_event_is_taken() {
     check::<DropNewest>();
 }
 
-/// Moved by the chunk, at whatever place of a ring and whoever published them.
+/// Moved by the chunk, at whatever place of a ring and whichever publisher they are from.
 #[cfg(feature = "alloc")]
 #[test]
 fn events_move_into_a_vector_behind_those_that_are_there() {

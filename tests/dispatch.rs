@@ -650,7 +650,7 @@ fn a_report_has_what_was_dropped_since_the_tick_before() {
         assert_eq!((report.handled, report.left), (1, 3));
         assert_eq!((report.dropped, report.refused), (3, 0));
         let report = COUNT.tick(&mut 0, &mut bus.consumer().unwrap(), Budget::events(1));
-        assert_eq!((report.dropped, report.left), (0, 2), "whoever ticks");
+        assert_eq!((report.dropped, report.left), (0, 2), "whichever table ticks");
         for _ in 0..4 {
             let _ = bus.publish_mut(Tick);
         }

@@ -148,7 +148,7 @@ fn the_room_that_another_found() {
 }
 
 /// Two publishers of two events each on a ring of two slots, and a consumer that drains while they
-/// are at it. Whatever is said to be published arrives once, in its publisher's order; nobody is told
+/// are at it. Whatever is said to be published arrives once, in its publisher's order; no publisher is told
 /// "full" while a slot is free.
 #[test]
 fn two_publishers_and_a_consumer() {
@@ -182,7 +182,7 @@ fn two_publishers_and_a_consumer() {
     }
 }
 
-/// A publisher that was stopped halfway holds up nobody: what others publish is there at once, its own
+/// An interrupted publisher delays no other: what others publish is there at once, its own
 /// event comes later, and its slot serves again.
 #[test]
 fn a_late_event_is_delivered_and_its_slot_serves_again() {
@@ -1076,7 +1076,7 @@ fn a_lane_by_the_chunk() {
     }
 }
 
-/// A publisher that is interrupted before it stores the hint stores it when others have published: whoever
+/// A publisher that is interrupted before it stores the hint stores it when others have published: an operation that
 /// looks for the end from there finds it, and has seen every event before it.
 #[test]
 fn a_hint_that_is_behind() {

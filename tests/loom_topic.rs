@@ -214,7 +214,7 @@ fn two_publishers_and_a_reader() {
     }
 }
 
-/// A publisher that was stopped halfway hides nobody: what another has published can be read at once.
+/// An interrupted publisher hides no event: what another has published can be read at once.
 #[test]
 fn a_stopped_publisher_hides_nobody() {
     for reverse in [false, true] {
@@ -309,7 +309,7 @@ fn more_publishers_under_way_than_slots() {
     }
 }
 
-/// Whoever knows that an event has been published finds it, also if the one before it came from a
+/// A reader that knows that an event has been published finds it, also if the one before it came from a
 /// publisher that it knows nothing of.
 #[test]
 fn who_sees_an_event_sees_those_before() {
@@ -348,7 +348,7 @@ fn who_sees_an_event_sees_those_before() {
     }
 }
 
-/// Whoever subscribes while another goes round the ring finds what it publishes after that, or is told
+/// A subscriber that joins while a publisher goes round the ring finds what it publishes after that, or is told
 /// that it was overtaken: it does not begin behind a position that is still to be committed.
 #[test]
 fn joining_while_another_laps() {
@@ -392,12 +392,12 @@ impl Work {
     }
 
     fn write(&self) {
-        // SAFETY: loom fails the model if anybody else is at it.
+        // SAFETY: loom fails the model if another thread is at it.
         self.0.with_mut(|work| unsafe { *work += 1 });
     }
 
     fn read(&self) -> u32 {
-        // SAFETY: loom fails the model if anybody writes meanwhile.
+        // SAFETY: loom fails the model if another thread writes meanwhile.
         self.0.with(|work| unsafe { *work })
     }
 }
@@ -464,7 +464,7 @@ fn the_publisher_of_a_feed_laps_a_reader() {
     }
 }
 
-/// Whoever reads an event finds what was done before it was published.
+/// A reader of an event finds what was done before it was published.
 #[test]
 fn a_feed_orders_what_its_publisher_did() {
     for reverse in [false, true] {
@@ -632,7 +632,7 @@ fn joining_while_others_publish() {
     }
 }
 
-/// The same while a publisher is stopped halfway: what it has claimed is not published, so whoever joins
+/// The same while a publisher is stopped halfway: what it has claimed is not published, so a reader that joins
 /// begins before it, and the gate may not be behind it.
 #[test]
 fn joining_while_one_is_stopped() {
@@ -645,7 +645,7 @@ fn joining_while_one_is_stopped() {
                 vec![
                     Box::new(move || _ = t.publish(event(1))),
                     Box::new(move || {
-                        // Nobody may come that near to the gate, so it is looked for anew.
+                        // No publisher may come that near to the gate, so it is looked for anew.
                         assert!(t.publish_with_margin(event(2), 2).is_err());
                         let subscriber = t.subscribe().unwrap();
                         let _ = (3..).find(|number| t.publish(event(*number)).is_err());
@@ -770,7 +770,7 @@ fn a_place_changes_hands() {
             run(vec![Box::new(join(&got)), Box::new(join(&got))], reverse);
             assert_eq!(topic.gate(), None);
             for number in 0..5 {
-                topic.publish(event(number)).expect("nobody gates");
+                topic.publish(event(number)).expect("no subscriber gates");
             }
             assert!(topic.subscribe().is_ok());
             got.load(Ordering::Relaxed)

@@ -54,7 +54,7 @@ fn conserved(stats: Stats) {
     assert_eq!(stats.published, stats.handled + stats.dropped() + stats.pending, "{stats:?}");
 }
 
-/// Tells publishers, also by a panic, that nobody consumes any more.
+/// Tells publishers, also by a panic, that no thread consumes any more.
 #[derive(Default)]
 struct Open(AtomicBool);
 
@@ -70,7 +70,7 @@ impl Open {
     }
 
     fn check(&self) {
-        assert!(!self.0.load(Ordering::Relaxed), "nobody consumes any more");
+        assert!(!self.0.load(Ordering::Relaxed), "no thread consumes any more");
     }
 }
 
@@ -425,7 +425,7 @@ fn the_consumer_of_each_policy_moves_between_threads() {
 fn both_ends_of_a_lane_move_between_threads() {
     const EVENTS: usize = 30_000;
     static LANE: Lane<(usize, usize), 4> = Lane::new();
-    // Whoever has the publisher publishes the next number, which only the lane passes on.
+    // The thread that has the publisher publishes the next number, which only the lane passes on.
     let next = AtomicUsize::new(0);
     let running = AtomicUsize::new(2);
     let turns = AtomicUsize::new(0);

@@ -1,5 +1,5 @@
 //! Does it hold between threads? Publishers without pause against several readers, on topics so small
-//! that everybody is lapped all the time: every event is read or told as missed, none twice, none torn,
+//! that every subscriber is lapped all the time: every event is read or told as missed, none twice, none torn,
 //! each publisher's in order.
 #![cfg(not(any(miri, tickbus_loom)))]
 
@@ -103,7 +103,7 @@ fn everything_is_read_or_told_as_missed() {
     lagging::<8, 40>(4, 2, 20_000);
 }
 
-/// More publishers than slots: what finds all of them in use is told to everybody.
+/// More publishers than slots: what finds all of them in use is told to every subscriber.
 #[test]
 fn more_publishers_than_slots() {
     lagging::<2, 60>(8, 2, 5_000);

@@ -439,7 +439,7 @@ fn a_masked_subscriber_neither_reads_nor_gates() {
     subscriber.set_masked(true);
     subscriber.set_masked(true);
     for event in 1..=50 {
-        topic.publish(event).expect("nobody gates");
+        topic.publish(event).expect("no subscriber gates");
     }
     assert_eq!((topic.gate(), subscriber.read().count()), (None, 0));
     // Its place is still its own.

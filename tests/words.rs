@@ -652,7 +652,7 @@ mod several {
 
         pub(in crate::several) enum Here { #[subject = "several.here"] Here, }
 
-        // The names inside the expansion are in nobody's way.
+        // The names inside the expansion shadow nothing.
         enum Kind {
             #[subject = "several.kind"]
             Kind,

@@ -25,7 +25,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Anybody may publish.
+/// Any thread may publish.
 fn row(name: &'static str, readers: usize, extend: impl FnOnce(&mut Vec<Contender>)) -> Row {
     let mut contenders =
         vec![topic(readers), disruptor_multi(readers), bevy(readers), tokio(readers)];
@@ -201,7 +201,7 @@ fn tokio(readers: usize) -> Contender {
         sender,
         receivers,
         |sender, event| {
-            sender.send(event).expect("somebody receives");
+            sender.send(event).expect("a receiver is there");
         },
         |_, receiver| {
             let mut sum = 0;

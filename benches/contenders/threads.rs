@@ -95,7 +95,7 @@ fn two_to_one() -> Row {
                 Vec::with_capacity(CAPACITY),
                 |(), share| {
                     share.each(|event| {
-                        let mut events = events.lock().expect("nobody panics");
+                        let mut events = events.lock().expect("no thread panics");
                         let fits = events.len() < CAPACITY;
                         if fits {
                             events.push(event);
@@ -104,7 +104,7 @@ fn two_to_one() -> Row {
                     });
                 },
                 |taken, check| {
-                    mem::swap(&mut *events.lock().expect("nobody panics"), taken);
+                    mem::swap(&mut *events.lock().expect("no thread panics"), taken);
                     taken.drain(..).for_each(|event| check.see(event));
                 },
             )

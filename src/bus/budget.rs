@@ -105,6 +105,8 @@ impl<F> fmt::Debug for Budget<F> {
 /// assert_eq!((report.handled, report.left, report.refused), (3, 1, 1));
 /// assert_eq!(text, "hel");
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a report tells what the tick left undone and what was lost"]
 #[non_exhaustive]
@@ -123,4 +125,16 @@ pub struct Report {
     pub refused: usize,
     /// Generations of events that were begun.
     pub generations: usize,
+}
+
+/// One line: `handled 6, failed 0, unhandled 1, left 2, dropped 0, refused 3, generations 1`.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handled, failed, unhandled, left, dropped, refused, generations } = self;
+        write!(
+            f,
+            "handled {handled}, failed {failed}, unhandled {unhandled}, left {left}, \
+             dropped {dropped}, refused {refused}, generations {generations}"
+        )
+    }
 }

@@ -32,6 +32,8 @@ use crate::ring::spsc::{Ring, Writer};
 /// assert!(samples.drain().eq([1, 2]));
 /// # Ok::<(), Full<u16>>(())
 /// ```
+#[doc(alias = "spsc")]
+#[doc(alias = "channel")]
 pub struct Lane<E, const N: usize> {
     ring: Ring<E, N>,
 }

@@ -107,6 +107,10 @@ use crate::ring::queue::Ring;
 /// ```compile_fail,E0080
 /// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
 /// ```
+#[doc(alias = "mpsc")]
+#[doc(alias = "channel")]
+#[doc(alias = "event queue")]
+#[doc(alias = "message queue")]
 pub struct Bus<E, const N: usize, P: Policy = Reject> {
     ring: Ring<E, N, P>,
 }

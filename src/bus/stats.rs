@@ -1,5 +1,7 @@
 //! What a bus has done so far, in numbers.
 
+use core::fmt;
+
 use crate::ring::Counts;
 
 /// What has happened on a bus since it was made.
@@ -28,6 +30,8 @@ use crate::ring::Counts;
 /// let stats = BUS.stats();
 /// assert_eq!((stats.published, stats.refused, stats.pending, stats.high_water), (2, 1, 2, 2));
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -75,5 +79,18 @@ impl Stats {
     #[must_use]
     pub const fn dropped(&self) -> usize {
         self.dropped_oldest.wrapping_add(self.dropped_newest)
+    }
+}
+
+/// One line: `published 9 = handled 6 + dropped 1 + pending 2; refused 3, failed 0, unhandled 0, high water 4`.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { published, handled, pending, refused, failed, unhandled, high_water, .. } = self;
+        let dropped = self.dropped();
+        write!(
+            f,
+            "published {published} = handled {handled} + dropped {dropped} + pending {pending}; \
+             refused {refused}, failed {failed}, unhandled {unhandled}, high water {high_water}"
+        )
     }
 }

@@ -1,53 +1,49 @@
-//! Storage of topics: a ring that is written by many and read by many, each reader at its own place.
-//! Publishers overwrite; nobody waits for anybody.
+//! Storage of topics: a ring that many write and many read, each reader at a position of its own.
+//! Publishers overwrite the oldest event. No operation waits.
 //!
 //! # The ring
 //!
-//! Positions count up for ever and wrap. A slot has a *cell*, which is room for an event, and an
-//! *entry*, which names a cell, not always the slot's own. The entry of the slot of position `p` is
-//! one word: `cell ^ (p + N)` once `p` is committed. As long as it says `cell ^ p`, the slot still has
-//! the event of `p - N`, or that has been given up for `p`; all zeros is the state at the start. To
-//! publish:
+//! Positions count up and wrap. A slot has a *cell*, which is room for an event, and an *entry*, which names
+//! a cell, not always the slot's own. The entry for position `p` is one word: `cell ^ (p + N)` once `p` is
+//! committed. As long as it is `cell ^ p`, the slot has the event of `p - N`, or that event has been given up
+//! for `p`. All zeros is the state at the start. To publish:
 //!
-//! 1. claim: read the number of claims, `p`, and the entry of its slot; one compare-and-swap of `p` to
-//!    `p + 1` makes the cell of the event of `p - N` ours;
-//! 2. copy the event into the cell;
-//! 3. commit: one compare-and-swap puts the cell into the entry of the *first position that is not
-//!    committed*, which is `p` unless somebody was stopped halfway.
+//! 1. **claim**: read the number of claims, `p`, and the entry of its slot. One compare-and-swap of `p` to
+//!    `p + 1` takes the cell of the event of `p - N`.
+//! 2. Copy the event into the cell.
+//! 3. **commit**: one compare-and-swap puts the cell into the entry of the *first position that is not
+//!    committed*. That is `p`, unless a publisher was interrupted.
 //!
-//! So a publisher that was stopped between claim and commit hides nobody: whoever comes after it commits
-//! at its position, and it commits, when it goes on, at the first free one behind. There are always as
-//! many claimed and uncommitted positions as there are publishers under way, and these positions are
-//! the last ones.
+//! So an interrupted publisher hides no event. The next publisher commits at its position, and it commits
+//! at the first free position when it goes on. There are as many claimed and uncommitted positions as
+//! publishers in progress, and these positions are the last ones.
 //!
-//! To read position `c`: load the entry; if it says `cell ^ (c + N)`, copy the cell's event; the copy
-//! is good if after that no more than `c + N` positions are claimed, for only the claim of `c + N` gives
-//! the cell away. No reader writes anything that others read.
+//! To read position `c`: load the entry. If it is `cell ^ (c + N)`, copy the event in that cell. The copy is
+//! good if no more than `c + N` positions are claimed after that, because only the claim of `c + N` gives the
+//! cell away. A reader writes nothing that others read.
 //!
-//! # Why nothing goes wrong
+//! # Why it is right
 //!
-//! **Ownership.** `p` cannot be committed before it is claimed, so an entry that says `cell ^ p` while
-//! the number of claims is `p` does not change until somebody claims `p`, and only one does. Cells in
-//! entries of committed positions and cells of publishers under way are together all cells, each once.
-//! (The positions wrap after 2^BITS; a publisher would have to be stopped for exactly that many to be
-//! fooled.)
+//! **Ownership.** `p` is claimed before it is committed. So an entry that is `cell ^ p` while the number of
+//! claims is `p` does not change before `p` is claimed, and one publisher claims it. The cells in entries of
+//! committed positions and the cells of publishers in progress are all cells, each once. (Positions wrap
+//! after 2^BITS events. Exactly that many, during one publish, would be mistaken for none.)
 //!
-//! **Room.** `p` is claimed only when `p - N` is committed. So at most N publishers are under way, and
-//! one more gets nothing: its event is counted as lost, and every reader is told. That takes N
-//! publishers that are all stopped halfway at the same moment.
+//! **Room.** `p` is claimed only after `p - N` was committed, so at most `N` publishers are in progress. If
+//! `N` publishers are interrupted at one moment, the next event is lost, counted and reported to every reader.
 //!
-//! **Order.** Positions are committed in order without gaps. A publisher commits its next event after
-//! the one before, hence behind it.
+//! **Order.** Positions are committed in order and without gaps. A publisher commits its next event after
+//! the one before, so behind it.
 //!
-//! **No torn event.** The claim of `c + N` comes before the release fence, and that before the new
-//! event's parts; the old event's parts are loaded before the acquire fence, and that before the number
-//! of claims. If any part was new, the number is too. (It is compared on the circle of words: more than
-//! half of that may not be claimed while one event is copied.)
+//! **No torn event.** The claim of `c + N` comes before the release fence, and that fence before the parts of
+//! the new event. A reader loads the parts of the old event before the acquire fence, and the number of
+//! claims after it. If any part was new, that number is new too. (Numbers are compared on the circle of
+//! words: no more than half of it may be claimed while one event is copied.)
 //!
 //! # Progress
 //!
-//! Publishing is lock-free: a compare-and-swap fails only if another publisher got on. Behind a stopped
-//! publisher it takes log2 N steps more to find the place. Reading an event is wait-free.
+//! Publishing is lock-free: a compare-and-swap fails only if another publish got on. Behind an interrupted
+//! publisher it takes up to log2 N steps more to find the place. Reading an event is wait-free.
 //!
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
@@ -145,8 +141,8 @@ unsafe fn hand_out_ahead<E: Copy, S, const AHEAD: usize>(
 ) -> bool {
     let mut position = first;
     let mut each_of = |copies: &[MaybeUninit<E>]| {
-        // Acquire: pairs with the Release fence of the publisher; who has seen a part of a newer event sees
-        // that the older one is not kept.
+        // Acquire: pairs with the Release fence of the publisher; a reader that has seen a part of a newer
+        // event sees that the older one is gone.
         fence(Acquire);
         let is_kept = is_kept(position);
         if is_kept {
@@ -401,8 +397,8 @@ impl<'a, E: Copy> View<'a, E> {
             if claims.compare_exchange_weak(position, next, Relaxed, Relaxed).is_err() {
                 continue;
             }
-            // Release: pairs with the Acquire fence in `read`; who sees a part of the event sees the
-            // claim.
+            // Release: pairs with the Acquire fence in `read`; a reader that sees a part of the event sees
+            // the claim.
             fence(Release);
             self.cell(cell).store(event);
             let new = cell ^ position.wrapping_add(span);
@@ -422,8 +418,8 @@ impl<'a, E: Copy> View<'a, E> {
         let mut position = self.committed();
         loop {
             let slot = self.at(position);
-            // Relaxed: whoever sees our commit sees the entries, too, that we have seen committed before it. And
-            // the cell of one that is not committed is somebody else's.
+            // Relaxed: a reader that sees our commit sees the commits that we have seen before it. The cell of
+            // an entry that is not committed is not ours to use.
             let entry = slot.entry.load(Relaxed);
             if entry ^ position >= span {
                 position = position.wrapping_add(1);

@@ -28,7 +28,7 @@ impl<E> Cell<E> {
     #[inline(always)]
     pub(super) unsafe fn write(&self, event: E) {
         self.0.with_mut(|cell| {
-            // SAFETY: the caller owns the cell, so nobody else reads or writes it.
+            // SAFETY: the caller owns the cell, so no other code reads or writes it.
             unsafe { cell.write(MaybeUninit::new(event)) }
         });
     }
@@ -42,7 +42,7 @@ impl<E> Cell<E> {
     #[inline(always)]
     pub(super) unsafe fn read(&self) -> E {
         self.0.with(|cell| {
-            // SAFETY: the caller owns the cell, so nobody writes it.
+            // SAFETY: the caller owns the cell, so no other code writes it.
             let event = unsafe { cell.read() };
             // SAFETY: the caller says that the cell holds an event.
             unsafe { event.assume_init() }
@@ -59,8 +59,8 @@ impl<E> Cell<E> {
 #[inline(always)]
 pub(super) unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
     let source = cells.as_ptr().cast::<MaybeUninit<E>>();
-    // SAFETY: a cell is an event and nothing else, the caller owns them all, and nobody else has the
-    // places.
+    // SAFETY: a cell is an event and nothing else, the caller owns them all, and the places
+    // are borrowed.
     unsafe { source.copy_to_nonoverlapping(places.as_mut_ptr(), places.len()) };
 }
 

@@ -1,7 +1,8 @@
 //! Storage of gated topics: where each gating reader is, and how far publishers may go.
 //!
-//! Publishers do not look at the readers. They compare with the *gate*, a position that no gating
-//! reader was behind when somebody last looked, and look at the readers only when that says "full".
+//! Publishers do not read the cursors of the readers. They compare with the *gate*, a position that no
+//! gating reader was behind when a publisher last looked. A publisher looks at the cursors again only if
+//! the gate says "full".
 //!
 //! # Why no gating reader is overtaken
 //!
@@ -203,7 +204,7 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Its own bits: nobody else changes them while the place is taken.
+        // Its own bits: no other place changes them while this one is taken.
         let bits = self.gate.0.places.load(Relaxed) & (taken(self.index) | gating(self.index));
         // Release: pairs with the AcqRel in `slowest` and `Place::gate`; we have let go.
         self.gate.0.places.fetch_add(bits.wrapping_neg(), Release);

@@ -1,17 +1,23 @@
-//! Storage of a latest value: a few cells and one word that says which cell has the value.
+//! Storage of a latest value: a few cells, and one word that names the cell with the newest value.
 //!
-//! A publisher claims a free cell, copies its event there, and makes it the newest by one
-//! compare-and-swap, which frees the cell that was the newest before. A reader copies the newest cell
-//! and looks whether it still is: as long as the generation is the same, nobody has claimed that cell.
-//! A publisher that was stopped halfway keeps one cell; readers and other publishers do not notice.
+//! To publish:
+//!
+//! 1. **claim** a free cell, by one compare-and-swap of the state;
+//! 2. copy the value into the cell;
+//! 3. **commit**: one compare-and-swap makes the cell the newest one, frees the cell that was the newest
+//!    before, and raises the generation.
+//!
+//! A reader copies the newest cell and then reads the state again. If the generation is the same, no
+//! publisher has claimed that cell meanwhile, and the copy is whole. An interrupted publisher keeps one
+//! cell. It delays neither readers nor other publishers.
 //!
 //! ```text
 //! generation ........ | published: one bit | busy: one bit for each cell | newest: the index of a cell
 //! ```
 //!
-//! Publishing and reading are lock-free: a publisher starts over when another one claims or commits, a
-//! reader when another value has come. Who finds no free cell has met `CELLS - 1` publishers that were
-//! all stopped halfway; any of them is about to replace the value anyway.
+//! Publishing and reading are lock-free: a publisher retries if another one claimed or committed, a reader
+//! if another value was committed. A publisher that finds no free cell has met `CELLS - 1` interrupted
+//! publishers. It gives its value up, since any of those is about to replace it.
 //!
 //! # Where a word has 32 bits
 //!
@@ -30,7 +36,7 @@ use core::mem::MaybeUninit;
 use super::parts::Parts;
 use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word, fence};
 
-/// How many cells there are: so many publishers, less one, can be under way at once.
+/// How many cells there are. One less is how many publishers can be in progress at once.
 pub(crate) const CELLS: usize = if Word::BITS == 64 && !cfg!(tickbus_loom) { 8 } else { 4 };
 
 /// The bits of the state that name the newest cell.
@@ -50,7 +56,7 @@ const ABOVE: Word = (CELLS as Word) << CELLS;
 /// The highest bit of the generation.
 const HALF: Word = 1 << (Word::BITS - 1);
 
-/// Whether two states are of one generation, whoever is under way.
+/// Whether two states are of one generation, whatever publishers are in progress.
 #[inline(always)]
 const fn is_one_generation(a: Word, b: Word) -> bool {
     a ^ b < NEXT
@@ -136,13 +142,13 @@ impl<E: Copy> Cells<E> {
         let halves =
             if generations > (HALF / NEXT) { 2 - Word::from(turned) } else { turned.into() };
         self.halves.fetch_add(if COMES_AGAIN { halves } else { 0 }, Relaxed);
-        self.state.compare_exchange(state, later, Release, Relaxed).expect("nobody else publishes");
+        self.state.compare_exchange(state, later, Release, Relaxed).expect("the only publisher");
     }
 
     #[inline(always)]
     fn cell(&self, index: Word) -> &Parts<E> {
         debug_assert!(index <= NEWEST);
-        // SAFETY: whoever asks has taken the bits of `NEWEST`, so `index` is less than `CELLS`.
+        // SAFETY: every caller masks with `NEWEST`, so `index` is less than `CELLS`.
         unsafe { self.cells.get_unchecked(index as usize) }
     }
 
@@ -159,11 +165,11 @@ impl<E: Copy> Cells<E> {
             claim = Claim { index, free: 0, claimed: 0 };
         }
         // Acquire: pairs with the Release of `commit`; the parts are those of an older event before we
-        // overwrite them. Release: pairs with the Acquire fence in `read`; who sees a part of ours sees
-        // that the cell was not the newest any more.
+        // overwrite them. Release: pairs with the Acquire fence in `read`; a reader that sees a part of
+        // ours sees that the cell is no longer the newest.
         fence(AcqRel);
         self.cell(claim.index).store(event);
-        // As if nobody had come in between.
+        // As if no other publisher had come in between.
         if !self.commit(claim) {
             self.commit_late(claim.index);
         }
@@ -298,8 +304,8 @@ impl<E: Copy> Cells<E> {
         let now = self.state.load(if COMES_AGAIN { Acquire } else { Relaxed });
         let is_newest = is_one_generation(now, state);
         let is_again = COMES_AGAIN && self.halves.load(Relaxed) != halves;
-        // SAFETY: the cell was committed with an event, says the caller; it was still the newest, so nobody's to
-        // write, when the last part had been copied: it is whole.
+        // SAFETY: the cell was committed with an event, says the caller. It was still the newest when the last
+        // part had been copied, so no publisher owned it: the event is whole.
         (is_newest && !is_again).then(|| unsafe { event.assume_init() })
     }
 }

@@ -1,6 +1,6 @@
 //! Events that may be read while they are written: copied part by part, each part one atomic load or
-//! store. A reader that was overtaken gets a mixture, finds out and throws it away; that is no data
-//! race, and no event until somebody has found it whole.
+//! store. A reader that was overtaken gets a mixture, finds out and throws it away. That is not a data
+//! race, and the mixture never becomes an event.
 //!
 //! Padding and pointers: an event may have bytes without a value and pointers with provenance, and an
 //! integer has neither. So each part goes through an empty assembly block on its way in, which makes

@@ -53,6 +53,8 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 /// assert!(plot.read().flatten().eq([2, 3]));
 /// assert!(log.read().eq([Err(Lagged(1)), Ok(2), Ok(3)]));
 /// ```
+#[doc(alias = "spmc")]
+#[doc(alias = "broadcast")]
 pub struct Feed<E, const N: usize> {
     pub(super) ring: Alone<E, N>,
 }

@@ -41,6 +41,8 @@ use crate::ring::latest::{Cells, Seen};
 /// assert_eq!(arm.changed(), None);
 /// assert_eq!(POSE.get(), Some((0.5, 1.0)));
 /// ```
+#[doc(alias = "watch")]
+#[doc(alias = "signal")]
 pub struct Latest<E> {
     cells: Cells<E>,
 }

@@ -114,6 +114,9 @@ impl Kind for Single {
 /// ```compile_fail,E0080
 /// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // no power of two
 /// ```
+#[doc(alias = "broadcast")]
+#[doc(alias = "pubsub")]
+#[doc(alias = "mpmc")]
 pub struct Topic<E, const N: usize> {
     ring: Broadcast<E, N>,
 }
@@ -188,6 +191,8 @@ impl<E: Copy, const N: usize> fmt::Debug for Topic<E, N> {
 }
 
 /// What has happened on a topic since it was made. The counters are as wide as a pointer and wrap.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicStats {
@@ -198,4 +203,12 @@ pub struct TopicStats {
     /// Events that came back: from a [`GatedTopic`] that was full, or from a [`Feed`] whose publisher was
     /// claimed. They are not among those published.
     pub refused: usize,
+}
+
+/// One line: `published 9, lost 0, refused 3`.
+impl fmt::Display for TopicStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { published, lost, refused } = self;
+        write!(f, "published {published}, lost {lost}, refused {refused}")
+    }
 }

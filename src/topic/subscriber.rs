@@ -184,8 +184,10 @@ impl<E: Copy, P: Publishers> fmt::Debug for Subscriber<'_, E, P> {
 
 /// What a subscriber has done so far, in numbers.
 ///
-/// At every quiet moment `published == read + missed + skipped + pending`. The counters are as wide as a
+/// At every quiet moment `published == received + missed + skipped + pending`. The counters are as wide as a
 /// pointer and wrap.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriberStats {
@@ -199,6 +201,18 @@ pub struct SubscriberStats {
     pub skipped: usize,
     /// Events it has neither read nor skipped, nor been told about, some of which may be overwritten.
     pub pending: usize,
+}
+
+/// One line: `published 9 = received 6 + missed 1 + skipped 0 + pending 2`.
+impl fmt::Display for SubscriberStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { published, received, missed, skipped, pending } = self;
+        write!(
+            f,
+            "published {published} = received {received} + missed {missed} + skipped {skipped} \
+             + pending {pending}"
+        )
+    }
 }
 
 /// The events that a subscriber had not read when [`Subscriber::read`] was called.

@@ -154,7 +154,7 @@ impl<E: Copy> Ring<[Slot<E>]> {
     }
 }
 
-/// The one who publishes.
+/// The one publisher.
 pub(crate) struct Writer<'a, E: Copy> {
     ring: &'a Ring<[Slot<E>]>,
 }
@@ -166,8 +166,8 @@ impl<E: Copy> Writer<'_, E> {
         let position = published.load(Relaxed);
         let next = position.wrapping_add(1);
         writing.store(next, Relaxed);
-        // Release: pairs with the Acquire fence in `read`; who sees a part of the event sees that it is
-        // being written.
+        // Release: pairs with the Acquire fence in `read`; a reader that sees a part of the event sees that
+        // it is being written.
         fence(Release);
         self.ring.slot(position).store(event);
         // Release: pairs with the Acquire in `published`; the event is in.

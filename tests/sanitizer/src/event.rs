@@ -42,7 +42,7 @@ impl Notes {
     /// Notes that the event is about to be published.
     pub(crate) fn write(&self, publisher: usize, number: usize) -> Pair {
         let event = Pair::new(publisher, number);
-        // SAFETY: this is the publisher, and whoever reads this note gets the event later.
+        // SAFETY: this is the publisher, and the reader of this note gets the event later.
         unsafe { *self.of(publisher, number) = event };
         event
     }

@@ -3,7 +3,7 @@
 //! A sanitizer believes whatever orders memory, so nothing here does but what is under test, and starting
 //! and joining threads: every flag is relaxed, and what threads share beside is plain memory that is guarded
 //! by nothing else. The program ends with a failure when an event is torn, lost without a count,
-//! doubled or out of order, when what was done before it was published is not there, and when somebody
+//! doubled or out of order, when what was done before it was published is not there, and when a thread
 //! who waits is not woken.
 //!
 //! ThreadSanitizer knows nothing of fences: what only a fence orders is the business of `loom`.

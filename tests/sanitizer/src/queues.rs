@@ -164,7 +164,7 @@ impl Claimed {
     }
 }
 
-/// Claims, takes and gives back, until nobody publishes.
+/// Claims, takes and gives back, until no thread publishes.
 fn consume<'a, E: Sample + 'a, P: Queue>(
     seen: &Claimed,
     publishing: &AtomicUsize,

@@ -131,7 +131,7 @@ fn a_gated_topic<const N: usize>(events: usize) {
     let mut comes = || {
         while publishing.load(Relaxed) > 0 {
             let mut seen = Follower::new(&notes);
-            read(&mut seen, &mut topic.subscribe().expect("nobody else comes and goes"));
+            read(&mut seen, &mut topic.subscribe().expect("no other subscriber comes and goes"));
             assert_eq!(seen.missed, 0, "the gate did not hold");
         }
     };
@@ -169,7 +169,7 @@ fn a_gate_that_guards<const N: usize>(events: usize, stays: bool) {
     };
     let mut comes = || {
         while publishing.load(Relaxed) > 0 {
-            let mut subscriber = topic.subscribe().expect("nobody else comes and goes");
+            let mut subscriber = topic.subscribe().expect("no other subscriber comes and goes");
             let mut seen = Follower::new(&notes);
             while seen.read == 0 && publishing.load(Relaxed) > 0 {
                 read(&mut seen, &mut subscriber);

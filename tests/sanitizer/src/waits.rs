@@ -17,7 +17,7 @@ use tickbus::{Bus, GatedTopic, Lagged, Latest, Topic, Waiters};
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;
 
-/// Whoever is not woken for so long never will be.
+/// A task that is not woken for so long never will be.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
 /// Whether the task of that number has been woken.

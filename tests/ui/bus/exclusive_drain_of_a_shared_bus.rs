@@ -1,4 +1,4 @@
-//! While there is a consumer, nobody has the bus to himself.
+//! While there is a consumer, the bus is not exclusive.
 //~ E0502
 //~ cannot borrow `bus` as mutable because it is also borrowed as immutable
 

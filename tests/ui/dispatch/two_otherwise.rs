@@ -1,4 +1,4 @@
-//! What nobody handles goes to one handler.
+//! What no handler wants goes to one handler.
 //~ E0080
 //~ a table has one `otherwise`
 

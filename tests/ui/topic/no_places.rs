@@ -1,4 +1,4 @@
-//! A gate for nobody is a `Topic`.
+//! A gate without places is a `Topic`.
 //~ places for 1 to 16 gating subscribers
 //~ E0080
 

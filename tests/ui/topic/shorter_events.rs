@@ -1,4 +1,4 @@
-//! What takes events that live for ever takes none that live shorter: whoever reads them would not know.
+//! What takes events that live for ever takes none that live shorter: their reader would not know.
 //~ lifetime may not live long enough
 //~ because of the type `Topic<
 //~ because of the type `GatedTopic<

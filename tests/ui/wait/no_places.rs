@@ -4,8 +4,8 @@
 
 use tickbus::Waiters;
 
-static NOBODY: Waiters<0> = Waiters::new();
+static EMPTY: Waiters<0> = Waiters::new();
 
 fn main() {
-    NOBODY.wake();
+    EMPTY.wake();
 }

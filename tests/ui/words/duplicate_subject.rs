@@ -1,4 +1,4 @@
-//! Two kinds of one enum cannot share a name: nobody could tell them apart by it.
+//! Two kinds of one enum cannot share a name: it would not tell them apart.
 //~ two variants have this subject
 
 tickbus::events! {

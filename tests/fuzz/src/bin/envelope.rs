@@ -93,7 +93,7 @@ fn events_of(text: &str) -> [Mixed; 6] {
 fuzz_target!(|data: &[u8]| {
     if let Ok(envelope) = Envelope::from_json(data) {
         assert!(Subject::new(envelope.subject().as_str()).is_ok());
-        // What nobody looks into must be JSON all the same: numbers beyond every range, and halves of
+        // What is never looked into must be JSON all the same: numbers beyond every range, and halves of
         // surrogate pairs, are.
         let text = std::str::from_utf8(data).expect("JSON is UTF-8");
         let members: BTreeMap<String, &RawValue> =
