@@ -102,6 +102,27 @@ use crate::wait::{NoWaiters, Waits};
 /// reads one word for each event or batch since then, 64 at most, and searches only if there are more. The claim
 /// of a consumer searches too.
 ///
+/// # Cost
+///
+/// What operations take at most on a Cortex-M3 and a Cortex-M0: instructions, not cycles, for events of 8 bytes and
+/// 16 slots. *Late* is the next operation after a publisher that was interrupted for a while. A Cortex-M0 does not
+/// search, and takes the same then.
+///
+/// | operation | M3 | M3, late | M0 |
+/// |---|--:|--:|--:|
+/// | `publish` | 53 | 320 | 32 |
+/// | `publish` to a full bus | 36 | 68 | 32 |
+/// | take: `drain().next()` | 56 | 261 | 45 |
+/// | a [`tick`](Dispatch::tick) of one event | 75 | 278 | 65 |
+/// | [`DropOldest`]: `publish` | 43 | 463 | 27 |
+/// | [`DropOldest`]: `publish` to a full bus | 47 | 468 | 29 |
+/// | [`DropOldest`]: take | 97 | 275 | 59 |
+/// | [`DropOldest`]: a tick of one event | 124 | 479 | 64 |
+///
+/// Most publishes on a Cortex-M3 take 38: at most one in `N` looks up how far the consumer is. Each further event
+/// of a drain takes about 18. A tick is counted as it is where the program has one call of it, which the compiler
+/// inlines. Continuous integration fails when one of these counts grows by more than 2 %.
+///
 /// # Order
 ///
 /// Events of one publisher are taken in the order of their publishing, and so are events of which one

@@ -122,7 +122,7 @@ impl Places {
         let index = self.index(position);
         // SAFETY: says the caller.
         let place = unsafe { self.at(index) };
-        usize::from(place.load(Relaxed) ^ index as Place)
+        usize::from(place.load(Relaxed)) ^ index as usize
     }
 
     /// Makes the place of a position name a cell.
@@ -167,13 +167,12 @@ impl Claim {
     /// Set if the oldest event is still in the cell, and now this publisher's.
     const DISPLACES: usize = 1 << 16;
     /// All cells are taken.
-    const NOTHING: Self = Self(1 << 17);
+    const NOTHING: Self = Self(usize::MAX);
 
     #[inline(always)]
-    fn of(claimed: Option<(usize, Word)>, places: Places) -> Self {
+    fn of(claimed: Option<(usize, usize)>) -> Self {
         match claimed {
-            Some((cell, pending)) if pending > places.last => Self(cell | Self::DISPLACES),
-            Some((cell, _)) => Self(cell),
+            Some((cell, displaces)) => Self(cell | displaces),
             None => Self::NOTHING,
         }
     }
@@ -197,35 +196,36 @@ impl Claim {
 /// The steps for larger events, for a section or for `&mut`; and the sections, which are never inlined and know
 /// no event, so that each is the same code for every event and capacity.
 impl State {
-    /// Claims a cell. Beside it, how many cells were not free: if all, the oldest event is still in this one.
-    /// `None`: all are taken.
+    /// Claims a cell. Beside it [`Claim::DISPLACES`] if the oldest event is still in it, or 0. `None`: all are
+    /// taken.
     #[inline(always)]
-    fn claim_step<const EVICTS: bool>(&self, places: Places) -> Option<(usize, Word)> {
+    fn claim_step<const EVICTS: bool>(&self, places: Places) -> Option<(usize, usize)> {
         let alloc = self.alloc.load(Relaxed);
         // Acquire: as in `put_step`.
         let head = self.head.load(if EVICTS { Relaxed } else { Acquire });
-        let pending = alloc.wrapping_sub(head);
-        if pending > places.last {
+        let mut displaces = 0;
+        if alloc.wrapping_sub(head) > places.last {
             if !EVICTS || self.tail.load(Relaxed) == head {
                 return None;
             }
             self.head.store(head.wrapping_add(1), Relaxed);
+            displaces = Claim::DISPLACES;
         }
         self.alloc.store(alloc.wrapping_add(1), Relaxed);
         // The place of the oldest event, if that was displaced.
         // SAFETY: the places are those of this ring, which is borrowed.
         let cell = unsafe { places.named(alloc) };
-        Some((cell, pending))
+        Some((cell, displaces))
     }
 
     #[inline(never)]
     fn claim(&self, places: Places) -> Claim {
-        Claim::of(section(|| self.claim_step::<false>(places)), places)
+        Claim::of(section(|| self.claim_step::<false>(places)))
     }
 
     #[inline(never)]
     fn claim_or_displace(&self, places: Places) -> Claim {
-        Claim::of(section(|| self.claim_step::<true>(places)), places)
+        Claim::of(section(|| self.claim_step::<true>(places)))
     }
 
     /// Puts the cell of a claim at the end of the queue.
@@ -251,12 +251,12 @@ impl State {
         tail.wrapping_sub(head) > tail.wrapping_sub(end)
     }
 
-    /// The cell of the oldest event, in exchange for the spare one. `None`: nothing waits before `end`.
+    /// The cell of the oldest event, in exchange for the spare one. [`Claim::NOTHING`]: nothing waits before `end`.
     #[inline(always)]
-    fn exchange_step(&self, places: Places, spare: usize, end: Word) -> Option<usize> {
+    fn exchange_step(&self, places: Places, spare: usize, end: Word) -> Claim {
         let head = self.head.load(Relaxed);
         if !self.is_waiting(head, end) {
-            return None;
+            return Claim::NOTHING;
         }
         self.head.store(head.wrapping_add(1), Relaxed);
         Tally::add(&self.taken, 1);
@@ -264,11 +264,11 @@ impl State {
         let oldest = unsafe { places.named(head) };
         // SAFETY: as above.
         unsafe { places.name(head, spare) };
-        Some(oldest)
+        Claim(oldest)
     }
 
     #[inline(never)]
-    fn exchange(&self, places: Places, spare: usize, end: Word) -> Option<usize> {
+    fn exchange(&self, places: Places, spare: usize, end: Word) -> Claim {
         section(|| self.exchange_step(places, spare, end))
     }
 }
@@ -490,9 +490,9 @@ impl<'a, E> Core<'a, E> {
             return section(|| self.take_step::<P>(span.end));
         }
         if P::EVICTS {
-            let cell = self.state().exchange(self.places, self.spare(), span.end)?;
+            let oldest = self.state().exchange(self.places, self.spare(), span.end);
             // SAFETY: it comes from there.
-            return Some(unsafe { self.keep(cell) });
+            return (!oldest.is_nothing()).then(|| unsafe { self.keep(oldest.cell()) });
         }
         let Span { head, end } = *span;
         if head == end {
@@ -539,9 +539,9 @@ impl<'a, E> Core<'a, E> {
             return self.take_step::<P>(span.end);
         }
         if P::EVICTS {
-            let cell = self.state().exchange_step(self.places, self.spare(), span.end)?;
+            let oldest = self.state().exchange_step(self.places, self.spare(), span.end);
             // SAFETY: it comes from there.
-            return Some(unsafe { self.keep(cell) });
+            return (!oldest.is_nothing()).then(|| unsafe { self.keep(oldest.cell()) });
         }
         self.take::<P>(span)
     }
@@ -731,7 +731,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         } else {
             state.claim_step::<false>(places)
         };
-        let claim = Claim::of(claimed, places);
+        let claim = Claim::of(claimed);
         if claim.is_nothing() {
             return Err(event);
         }

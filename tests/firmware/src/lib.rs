@@ -5,5 +5,6 @@
 pub mod clock;
 pub mod host;
 pub mod interrupt;
+pub mod masked;
 pub mod points;
 pub mod renewable;

@@ -14,12 +14,15 @@ pub const LENGTH: usize = 64;
 
 const BACKSPACE: u8 = 0x08;
 const DELETE: u8 = 0x7F;
+const ESCAPE: u8 = 0x1B;
 
 /// Why a line was not run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mistake {
-    /// No command has these words.
+    /// No command begins with this word.
     Unknown,
+    /// Some commands begin with the first word, and none has these words.
+    Usage,
     /// The line has more than [`LENGTH`] bytes: so many.
     TooLong(usize),
     /// The line has a byte that is no printable ASCII: this one, the first.
@@ -32,6 +35,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => write!(f, "unknown command"),
+            Self::Usage => write!(f, "no such use of the command"),
             Self::TooLong(length) => {
                 write!(f, "the line has {length} bytes and was not run, at most {LENGTH} fit")
             }
@@ -39,6 +43,34 @@ impl fmt::Display for Mistake {
                 write!(f, "the line has byte 0x{byte:02x} and was not run, only ASCII text is")
             }
             Self::TooMuchAhead => write!(f, "too much input at once, a byte was lost"),
+        }
+    }
+}
+
+/// How far an escape sequence is, which arrow keys and their like send. It is ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Sequence {
+    #[default]
+    None,
+    /// The escape has come.
+    Begun,
+    /// `[` has come: parameters follow, and a final byte.
+    Parameters,
+    /// One byte follows.
+    Last,
+}
+
+impl Sequence {
+    /// What `byte` makes of it, and whether it is part of it.
+    const fn after(self, byte: u8) -> (Self, bool) {
+        match (self, byte) {
+            (_, ESCAPE) => (Self::Begun, true),
+            // Any other control byte ends it, and means what it means.
+            (_, 0..b' ' | DELETE..) | (Self::None, _) => (Self::None, false),
+            (Self::Begun, b'[') => (Self::Parameters, true),
+            (Self::Begun, b'O') => (Self::Last, true),
+            (Self::Parameters, b' '..=b'?') => (Self::Parameters, true),
+            _ => (Self::None, true),
         }
     }
 }
@@ -52,11 +84,17 @@ pub struct Line {
     wrong: Option<u8>,
     is_over: bool,
     after_return: bool,
+    sequence: Sequence,
 }
 
 impl Line {
     /// Takes a byte. The one that ends the line returns its text, or why it has none.
     pub fn push(&mut self, byte: u8) -> Option<Result<&str, Mistake>> {
+        let (sequence, is_ignored) = self.sequence.after(byte);
+        self.sequence = sequence;
+        if is_ignored {
+            return None;
+        }
         // Return and newline together end one line.
         let after_return = core::mem::replace(&mut self.after_return, byte == b'\r');
         if byte == b'\n' && after_return {

@@ -62,6 +62,12 @@ tickbus::events! {
 impl Command {
     const ALL: [Self; 6] =
         [Self::Help, Self::Stats, Self::LedOn, Self::LedOff, Self::Flood, Self::Quit];
+
+    /// The commands that have the first word of a line.
+    fn beginning_as(line: &str) -> impl Iterator<Item = Self> {
+        let word = line.split_whitespace().next();
+        Self::ALL.into_iter().filter(move |command| command.subject().split('.').next() == word)
+    }
 }
 
 static BUS: Bus<Event, CAPACITY> = Bus::new();
@@ -234,10 +240,14 @@ impl Console {
             return Ok(());
         }
         let Some(text) = self.line.push(byte) else { return Ok(()) };
-        let mut words = text?.split_whitespace().peekable();
+        let text = text?;
+        let mut words = text.split_whitespace().peekable();
         if words.peek().is_some() {
             let asked = |command: &Command| command.subject().split('.').eq(words.clone());
-            let command = Command::ALL.into_iter().find(asked).ok_or(Mistake::Unknown)?;
+            let Some(command) = Command::ALL.into_iter().find(asked) else {
+                let is_known = Command::beginning_as(text).next().is_some();
+                return Err(if is_known { Mistake::Usage } else { Mistake::Unknown });
+            };
             COMMANDS.call(self, &command);
         }
         if self.wish.is_none() {
@@ -309,6 +319,15 @@ impl Console {
         match mistake {
             Mistake::Unknown => {
                 answer(format_args!("error: unknown command \"{}\", try help", self.line.text()))
+            }
+            Mistake::Usage => {
+                let mut before = "usage:";
+                for command in Command::beginning_as(self.line.text()) {
+                    print(format_args!("{before}"));
+                    command.subject().split('.').for_each(|word| print(format_args!(" {word}")));
+                    before = ", or";
+                }
+                answer(format_args!(""));
             }
             other => answer(format_args!("error: {other}")),
         }

@@ -22,6 +22,16 @@ pub enum Promise {
 pub struct Rules {
     pub capacity: u8,
     pub promise: Promise,
+    /// A publish that interrupts another one is refused.
+    pub claims: bool,
+    /// The readers want odd numbers only.
+    pub filters: bool,
+}
+
+impl Rules {
+    pub const fn new(capacity: u8, promise: Promise) -> Self {
+        Self { capacity, promise, claims: false, filters: false }
+    }
 }
 
 /// A step of an operation, as the one who ran it saw it.
@@ -184,10 +194,25 @@ impl Model {
         self.committed += 1;
     }
 
+    /// Whether a reader that filters skips what is there.
+    fn is_unwanted(&self, position: u8) -> bool {
+        position < self.committed && self.events[usize::from(position)].is_multiple_of(2)
+    }
+
+    /// Skips what a reader does not want and may read.
+    fn skip(&mut self, by: usize) {
+        while self.rules.filters
+            && self.readers[by].next < self.readers[by].end
+            && self.is_unwanted(self.readers[by].next)
+        {
+            self.readers[by].next += 1;
+        }
+    }
+
     /// Takes the next part of a step, if it can have the result that was seen.
     #[inline(never)]
-    fn step(&mut self, by: usize, part: u8, step: Step) -> Taken {
-        let Rules { capacity, promise } = self.rules;
+    fn step(&mut self, by: usize, part: u8, step: Step, interrupts_publish: bool) -> Taken {
+        let Rules { capacity, promise, claims, .. } = self.rules;
         let is_all_claimed = self.under_way() == capacity;
         let oldest = self.claims.saturating_sub(capacity);
         let newest = self.events().last().copied();
@@ -218,7 +243,8 @@ impl Model {
             (Step::RefusedWithMargin(_), Promise::Gated(_), _) => {
                 is_all_claimed || self.is_held_up(MARGIN)
             }
-            (Step::Refused(_) | Step::RefusedWithMargin(_), _, _) => false,
+            (Step::Refused(_), _, _) => claims && interrupts_publish,
+            (Step::RefusedWithMargin(_), _, _) => false,
 
             (Step::Masked, _, 0) => {
                 reader.gate = None;
@@ -293,6 +319,8 @@ impl Model {
                 true
             }
             (Step::Saw(event), _, _) => {
+                self.skip(by);
+                let reader = &mut self.readers[by];
                 let position = reader.next;
                 reader.next += 1;
                 if let Some(gate) = &mut reader.gate {
@@ -303,6 +331,14 @@ impl Model {
             }
             (Step::Missed(_), _, _) if reader.gate.is_some() => false,
             (Step::Missed(missed), _, _) => {
+                // Events may have been skipped before the next ones were overwritten.
+                while self.rules.filters
+                    && u32::from(oldest.saturating_sub(self.readers[by].next)) > missed
+                    && self.is_unwanted(self.readers[by].next)
+                {
+                    self.readers[by].next += 1;
+                }
+                let reader = &mut self.readers[by];
                 let overwritten = oldest.saturating_sub(reader.next);
                 let lost = self.lost - reader.lost;
                 if reader.next < reader.end && u32::from(overwritten) == missed {
@@ -316,6 +352,8 @@ impl Model {
                 missed > 0
             }
             (Step::Ended, _, _) => {
+                self.skip(by);
+                let reader = &self.readers[by];
                 reader.next >= reader.end.min(self.committed) && reader.lost == self.lost
             }
 
@@ -357,7 +395,13 @@ impl Model {
                 continue;
             }
             let mut next = *self;
-            match next.step(level, self.parts[level], step) {
+            let interrupts_publish = logs[..level].iter().zip(self.taken).any(|(log, taken)| {
+                matches!(
+                    log.steps().get(usize::from(taken)),
+                    Some(Step::Published(_) | Step::Refused(_))
+                )
+            });
+            match next.step(level, self.parts[level], step, interrupts_publish) {
                 Taken::Not => continue,
                 Taken::Part => next.parts[level] += 1,
                 Taken::All => {
@@ -377,7 +421,7 @@ impl Model {
         let mut quiet = *self;
         rests.iter().enumerate().all(|(reader, rest)| {
             let mut steps = rest.iter().flat_map(Log::steps);
-            steps.all(|step| matches!(quiet.step(reader, 0, *step), Taken::All))
+            steps.all(|step| matches!(quiet.step(reader, 0, *step, false), Taken::All))
         })
     }
 }

@@ -77,7 +77,7 @@ impl Event {
         Self([number, !number, number.rotate_left(8), !number.rotate_left(8)])
     }
 
-    fn number(self) -> u32 {
+    fn number(&self) -> u32 {
         let number = self.0[0];
         if self.0 == Self::new(number).0 { number } else { TORN }
     }
@@ -124,7 +124,7 @@ macro_rules! topic_subject {
 
             impl Subject for $subject {
                 const NAME: &str = $name;
-                const RULES: Rules = Rules { capacity: $capacity, promise: Promise::Lagging };
+                const RULES: Rules = Rules::new($capacity, Promise::Lagging);
                 type Reader = TopicReader;
 
                 fn rebuild() {
@@ -171,49 +171,124 @@ macro_rules! topic_subject {
 topic_subject!(Topic2, "Topic<_, 2>", 2);
 topic_subject!(Topic4, "Topic<_, 4>", 4);
 
-/// One publisher, whichever context it is in.
-pub struct Feed2;
+macro_rules! feed_subject {
+    ($subject:ident, $name:literal, $rules:expr, $($publish:tt)*) => {
+        pub struct $subject;
 
-static FEED: Renewable<Feed<Event, 2>> = Renewable::new(Feed::new());
+        const _: () = {
+            static FEED: Renewable<Feed<Event, 2>> = Renewable::new(Feed::new());
+
+            impl Subject for $subject {
+                const NAME: &str = $name;
+                const RULES: Rules = $rules;
+                type Reader = FeedReader;
+
+                fn rebuild() {
+                    // SAFETY: the sweep rebuilds between two points, with its clock stopped and without
+                    // readers.
+                    unsafe { FEED.renew(Feed::new()) };
+                }
+
+                $($publish)*
+
+                fn subscribe(_gates: bool) -> Option<FeedReader> {
+                    Some(FEED.get().subscribe())
+                }
+
+                readers!(FeedReader);
+
+                fn read(reader: &mut FeedReader, saw: impl FnMut(Step)) {
+                    read(reader, saw);
+                }
+
+                fn read_otherwise(reader: &mut FeedReader, saw: impl FnMut(Step)) {
+                    read_runs(reader, saw);
+                }
+
+                fn counts(published: usize) -> bool {
+                    FEED.get().stats().published == published
+                }
+
+                fn is_conserved(reader: &FeedReader) -> bool {
+                    is_conserved(reader)
+                }
+            }
+        };
+    };
+}
 
 type FeedReader = Subscriber<'static, Event, Single>;
 
-impl Subject for Feed2 {
-    const NAME: &str = "Feed<_, 2>";
-    const RULES: Rules = Rules { capacity: 2, promise: Promise::Lagging };
-    type Reader = FeedReader;
+// One publisher, whichever context it is in.
+feed_subject! {
+    Feed2, "Feed<_, 2>", Rules::new(2, Promise::Lagging),
     const HAS_ONE_PUBLISHER: bool = true;
-
-    fn rebuild() {
-        // SAFETY: the sweep rebuilds between two points, with its clock stopped and without readers.
-        unsafe { FEED.renew(Feed::new()) };
-    }
 
     fn publish(event: u32) -> bool {
         FEED.get().publisher().expect("no other context publishes").publish(Event::new(event));
         true
     }
+}
 
-    fn subscribe(_gates: bool) -> Option<FeedReader> {
-        Some(FEED.get().subscribe())
+feed_subject! {
+    FeedWithout2, "Feed<_, 2>, no handle", Rules { claims: true, ..Rules::new(2, Promise::Lagging) },
+    fn publish(event: u32) -> bool {
+        FEED.get().publish(Event::new(event)).is_ok()
+    }
+}
+
+/// Read by those who want odd numbers only.
+pub struct Filtered2;
+
+type FilteredReader = Selective<'static, Event, fn(&Event) -> bool>;
+
+static FILTERED: Renewable<Topic<Event, 2>> = Renewable::new(Topic::new());
+
+impl Subject for Filtered2 {
+    const NAME: &str = "Topic<_, 2>, filtered";
+    const RULES: Rules = Rules { filters: true, ..Rules::new(2, Promise::Lagging) };
+    type Reader = FilteredReader;
+
+    fn rebuild() {
+        // SAFETY: the sweep rebuilds between two points, with its clock stopped and without readers.
+        unsafe { FILTERED.renew(Topic::new()) };
     }
 
-    readers!(FeedReader);
-
-    fn read(reader: &mut FeedReader, saw: impl FnMut(Step)) {
-        read(reader, saw);
+    fn publish(event: u32) -> bool {
+        FILTERED.get().publish(Event::new(event));
+        true
     }
 
-    fn read_otherwise(reader: &mut FeedReader, saw: impl FnMut(Step)) {
-        read_runs(reader, saw);
+    fn subscribe(_gates: bool) -> Option<FilteredReader> {
+        Some(FILTERED.get().subscribe().filter(|event| !event.number().is_multiple_of(2)))
     }
 
-    fn counts(published: usize) -> bool {
-        FEED.get().stats().published == published
+    readers!(FilteredReader);
+
+    fn read(reader: &mut FilteredReader, mut saw: impl FnMut(Step)) {
+        let mut selected = reader.read();
+        saw(Step::Opened);
+        while let Some(item) = selected.next() {
+            saw(step(item));
+        }
+        saw(Step::Ended);
     }
 
-    fn is_conserved(reader: &FeedReader) -> bool {
-        is_conserved(reader)
+    fn read_otherwise(reader: &mut FilteredReader, mut saw: impl FnMut(Step)) {
+        let selected = reader.read();
+        saw(Step::Opened);
+        selected.for_each(|item| saw(step(item)));
+        saw(Step::Ended);
+    }
+
+    fn lost() -> usize {
+        FILTERED.get().stats().lost
+    }
+
+    fn is_conserved(reader: &FilteredReader) -> bool {
+        let stats = reader.stats();
+        let known = stats.received + stats.missed + stats.skipped;
+        stats.pending == 0 && stats.published == known
     }
 }
 
@@ -288,8 +363,7 @@ macro_rules! gated_subject {
 
             impl Subject for $subject {
                 const NAME: &str = $name;
-                const RULES: Rules =
-                    Rules { capacity: $capacity, promise: Promise::Gated($places) };
+                const RULES: Rules = Rules::new($capacity, Promise::Gated($places));
                 const CAN_MASK: bool = $masks;
                 type Reader = $reader;
 
@@ -350,7 +424,7 @@ static LATEST: Renewable<Latest<Event>> = Renewable::new(Latest::new());
 
 impl Subject for LatestValue {
     const NAME: &str = "Latest";
-    const RULES: Rules = Rules { capacity: 1, promise: Promise::Latest };
+    const RULES: Rules = Rules::new(1, Promise::Latest);
     type Reader = Watcher<'static, Event>;
 
     fn rebuild() {
@@ -377,7 +451,7 @@ impl Subject for LatestValue {
     }
 
     fn read_otherwise(_reader: &mut Self::Reader, mut saw: impl FnMut(Step)) {
-        saw(Step::Newest(LATEST.get().get().map(Event::number)));
+        saw(Step::Newest(LATEST.get().get().map(|event| event.number())));
     }
 
     fn lost() -> usize {
@@ -402,7 +476,7 @@ static GUARDED: Mutex<RefCell<Kept>> =
 
 impl Subject for Guarded {
     const NAME: &str = "topic in a critical section";
-    const RULES: Rules = Rules { capacity: 2, promise: Promise::Lagging };
+    const RULES: Rules = Rules::new(2, Promise::Lagging);
     type Reader = usize;
 
     fn rebuild() {
@@ -477,7 +551,7 @@ pub struct TwoPublishers;
 
 impl Subject for TwoPublishers {
     const NAME: &str = "broken: two publishers on a topic for one";
-    const RULES: Rules = Rules { capacity: 2, promise: Promise::Lagging };
+    const RULES: Rules = Rules::new(2, Promise::Lagging);
     type Reader = u32;
 
     fn rebuild() {
@@ -507,7 +581,7 @@ pub struct Unchecked;
 
 impl Subject for Unchecked {
     const NAME: &str = "broken: a topic that is read without a second look";
-    const RULES: Rules = Rules { capacity: 2, promise: Promise::Lagging };
+    const RULES: Rules = Rules::new(2, Promise::Lagging);
     type Reader = u32;
 
     fn rebuild() {
@@ -534,7 +608,7 @@ pub struct OneCell;
 
 impl Subject for OneCell {
     const NAME: &str = "broken: a latest value that is replaced in place";
-    const RULES: Rules = Rules { capacity: 1, promise: Promise::Latest };
+    const RULES: Rules = Rules::new(1, Promise::Latest);
     type Reader = u32;
 
     fn rebuild() {

@@ -11,6 +11,7 @@
 
 mod hold;
 mod readings;
+mod topic_waits;
 mod waits;
 
 use core::hint::black_box;
@@ -216,6 +217,7 @@ fn main() -> ! {
     let mut failures = sweep() + readings::sweep() + hold::must_pass();
     failures += waits::must_pass() + waits::consumer_must_pass();
     failures += waits::consumer_without_place_must_pass();
+    failures += topic_waits::must_pass();
     if failures > 0 {
         host::fail(format_args!(
             "{failures} cases take longer than their bound, count wrongly or have an outcome that no order explains"

@@ -1,5 +1,5 @@
-//! The statistics, read in an interrupt after every instruction of every operation: each reading is
-//! conserved and lies between those before and after.
+//! The statistics, read in an interrupt after every instruction of every operation, and interrupted by each after
+//! every instruction of the reading: each reading is conserved and lies between those before and after.
 
 use core::cell::Cell;
 
@@ -16,7 +16,7 @@ const N: usize = 4;
 static TABLE: Dispatch<Event, (), { Event::KINDS }> =
     Dispatch::new().on("event.numbered", |_, _| {});
 
-/// What the interrupt read.
+/// What was read.
 static READING: Mutex<Cell<Option<Stats>>> = Mutex::new(Cell::new(None));
 
 /// A bus or a lane, and what is done with it.
@@ -28,7 +28,7 @@ struct Subject {
     /// What is interrupted.
     operations: [(&'static str, fn()); 5],
     stats: fn() -> Stats,
-    /// Reads the statistics in an interrupt.
+    /// Reads the statistics, in an interrupt or interrupted.
     read: fn(),
 }
 
@@ -118,36 +118,42 @@ pub fn sweep() -> u32 {
     ];
     let mut failures = 0;
     for (subject, evicts) in &subjects {
-        let mut points = 0;
+        let mut points = [0; 2];
         for (name, operation) in subject.operations {
             // Six do not fit.
             for fill in [0, 1, 3, 4, 6] {
-                for k in 1.. {
-                    (subject.rebuild)();
-                    (0..fill).for_each(|_| (subject.publish)());
-                    let before = (subject.stats)();
-                    let levels = Levels { main: operation, pendsv: None, systick: subject.read };
-                    let (landing, _) = interrupt::run(levels, k, 1);
-                    if landing == Landing::After {
-                        break;
-                    }
-                    points += 1;
-                    let after = (subject.stats)();
-                    let during = critical_section::with(|cs| READING.borrow(cs).take());
-                    let during = during.expect("the interrupt has read");
-                    if let Some(fault) = fault(before, during, after, *evicts) {
-                        println!(
-                            "{}: {fault} in an interrupt of {name} with {fill} events, at \
-                             instruction {k}, {landing:?}:\n  before {before:?}\n  during \
-                             {during:?}\n  after  {after:?}",
-                            subject.name
-                        );
-                        failures += 1;
+                for (points, (order, main, systick)) in points.iter_mut().zip([
+                    ("in an interrupt of", operation, subject.read),
+                    ("interrupted by", subject.read, operation),
+                ]) {
+                    for k in 1.. {
+                        (subject.rebuild)();
+                        (0..fill).for_each(|_| (subject.publish)());
+                        let before = (subject.stats)();
+                        let levels = Levels { main, pendsv: None, systick };
+                        let (landing, _) = interrupt::run(levels, k, 1);
+                        if landing == Landing::After {
+                            break;
+                        }
+                        *points += 1;
+                        let after = (subject.stats)();
+                        let during = critical_section::with(|cs| READING.borrow(cs).take());
+                        let during = during.expect("it has been read");
+                        if let Some(fault) = fault(before, during, after, *evicts) {
+                            println!(
+                                "{}: {fault}, {order} {name} with {fill} events, at instruction {k}, \
+                                 {landing:?}:\n  before {before:?}\n  during {during:?}\n  after  {after:?}",
+                                subject.name
+                            );
+                            failures += 1;
+                        }
                     }
                 }
             }
         }
-        println!("{:<28} {:<40} {points:>7} points", subject.name, "any < stats");
+        let [any, stats] = points;
+        println!("{:<28} {:<40} {any:>7} points", subject.name, "any < stats");
+        println!("{:<28} {:<40} {stats:>7} points", subject.name, "stats < any");
     }
     failures
 }

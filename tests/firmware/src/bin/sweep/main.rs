@@ -138,6 +138,7 @@ impl Seen {
             capacity: S::CAPACITY,
             overrun: S::OVERRUN,
             ends_are_frozen: S::ENDS_ARE_FROZEN,
+            claims: S::CLAIMS,
         };
         self.contradiction.is_none()
             && self.missed.is_empty()
@@ -324,9 +325,12 @@ fn main() -> ! {
     interrupt::start(&mut core.SCB);
     must_fail::<subjects::Unprotected>();
     must_fail::<subjects::TwoProducers>();
+    must_fail::<subjects::AlwaysClaimed>();
     let mut failures = must_pass::<subjects::Guarded>(Depth::Three);
     failures += must_pass::<subjects::Lane2>(Depth::Two);
     failures += must_pass::<subjects::Lane4>(Depth::Two);
+    failures += must_pass::<subjects::LaneWithout2>(Depth::Three);
+    failures += must_pass::<subjects::LaneWithout4>(Depth::Two);
     failures += must_pass::<subjects::Reject2>(Depth::Three);
     failures += must_pass::<subjects::Reject4>(Depth::Two);
     failures += must_pass::<subjects::DropNewest2>(Depth::Two);

@@ -80,12 +80,21 @@ pub struct Rules {
     pub overrun: Policy,
     /// A drain ends where the bus ended when it began; without, it goes on while there are events.
     pub ends_are_frozen: bool,
+    /// A publish that interrupts another one is refused.
+    pub claims: bool,
 }
 
 impl Model {
     /// Takes the step, if the rules let it have the result that was seen. `under_way` are operations
-    /// of other contexts that are not over.
-    fn step(&mut self, rules: Rules, level: usize, step: Step, under_way: usize) -> bool {
+    /// of other contexts that are not over; `interrupts_publish`: one of them publishes, and is below.
+    fn step(
+        &mut self,
+        rules: Rules,
+        level: usize,
+        step: Step,
+        under_way: usize,
+        interrupts_publish: bool,
+    ) -> bool {
         let held = usize::from(self.holder.is_some());
         let is_full = self.tail - self.head + held == rules.capacity;
         match step {
@@ -111,7 +120,7 @@ impl Model {
                         return under_way >= rules.capacity;
                     }
                 }
-                is_full
+                is_full || (rules.claims && interrupts_publish)
             }
             Step::Opened => {
                 self.ends[level] = if rules.ends_are_frozen { self.tail } else { usize::MAX };
@@ -151,7 +160,10 @@ impl Model {
                 .filter(|(other, (log, taken))| *other != level && *taken < log.length)
                 .count();
             let mut next = self;
-            let is_allowed = next.step(rules, level, step, under_way);
+            let interrupts_publish = logs[..level].iter().zip(self.taken).any(|(log, taken)| {
+                matches!(log.steps().get(taken), Some(Step::Published(_) | Step::Refused(_)))
+            });
+            let is_allowed = next.step(rules, level, step, under_way, interrupts_publish);
             if next.holder != Some(level) {
                 next.taken[level] += 1;
             }

@@ -21,6 +21,8 @@ pub trait Subject {
     const ENDS_ARE_FROZEN: bool = true;
     /// Only one context publishes, and never while another does.
     const SINGLE_PRODUCER: bool = false;
+    /// A publish claims the publishing end, and refuses the event of another one that interrupts it.
+    const CLAIMS: bool = false;
     const HAS_BATCH: bool = true;
     const HAS_TICK: bool = true;
 
@@ -125,7 +127,7 @@ bus_subject!(DropOldest2, "Bus<_, 2, DropOldest>", 2, DropOldest);
 bus_subject!(DropOldest4, "Bus<_, 4, DropOldest>", 4, DropOldest);
 
 macro_rules! lane_subject {
-    ($subject:ident, $name:literal, $capacity:literal) => {
+    ($subject:ident, $name:literal, $capacity:literal, $($publish:tt)*) => {
         pub struct $subject;
 
         const _: () = {
@@ -134,25 +136,13 @@ macro_rules! lane_subject {
             impl Subject for $subject {
                 const NAME: &str = $name;
                 const CAPACITY: usize = $capacity;
-                const SINGLE_PRODUCER: bool = true;
 
                 fn rebuild() {
                     // SAFETY: the sweep rebuilds between two points, with its clock stopped.
                     unsafe { LANE.renew(Lane::new()) };
                 }
 
-                fn publish(event: u32) -> bool {
-                    let mut publisher = LANE.get().publisher().expect("one context publishes");
-                    publisher.publish(Event::new(event)).is_ok()
-                }
-
-                fn publish_batch(events: &[u32; 2]) -> usize {
-                    let mut publisher = LANE.get().publisher().expect("one context publishes");
-                    match publisher.publish_batch(&events.map(Event::new)) {
-                        Ok(()) => events.len(),
-                        Err(full) => events.len() - full.0.len(),
-                    }
-                }
+                $($publish)*
 
                 fn drain(most: usize, took: impl FnMut(u32)) -> bool {
                     let mut consumer = LANE.get().consumer().expect("one context consumes");
@@ -173,8 +163,46 @@ macro_rules! lane_subject {
     };
 }
 
-lane_subject!(Lane2, "Lane<_, 2>", 2);
-lane_subject!(Lane4, "Lane<_, 4>", 4);
+macro_rules! with_a_handle {
+    ($subject:ident, $name:literal, $capacity:literal) => {
+        lane_subject! {
+            $subject, $name, $capacity,
+            const SINGLE_PRODUCER: bool = true;
+
+            fn publish(event: u32) -> bool {
+                let mut publisher = LANE.get().publisher().expect("one context publishes");
+                publisher.publish(Event::new(event)).is_ok()
+            }
+
+            fn publish_batch(events: &[u32; 2]) -> usize {
+                let mut publisher = LANE.get().publisher().expect("one context publishes");
+                match publisher.publish_batch(&events.map(Event::new)) {
+                    Ok(()) => events.len(),
+                    Err(full) => events.len() - full.0.len(),
+                }
+            }
+        }
+    };
+}
+
+macro_rules! without_a_handle {
+    ($subject:ident, $name:literal, $capacity:literal) => {
+        lane_subject! {
+            $subject, $name, $capacity,
+            const CLAIMS: bool = true;
+            const HAS_BATCH: bool = false;
+
+            fn publish(event: u32) -> bool {
+                LANE.get().publish(Event::new(event)).is_ok()
+            }
+        }
+    };
+}
+
+with_a_handle!(Lane2, "Lane<_, 2>", 2);
+with_a_handle!(Lane4, "Lane<_, 4>", 4);
+without_a_handle!(LaneWithout2, "Lane<_, 2>, no handle", 2);
+without_a_handle!(LaneWithout4, "Lane<_, 4>, no handle", 4);
 
 static TABLE: Dispatch<Event, fn(u32), { Event::KINDS }> =
     Dispatch::new().on("event.numbered", |took, event| took(event.number()));
@@ -321,5 +349,35 @@ impl Subject for TwoProducers {
             took(event);
         }
         false
+    }
+}
+
+/// Must fail: refuses what finds room, and interrupts no publish.
+pub struct AlwaysClaimed;
+
+impl Subject for AlwaysClaimed {
+    const NAME: &str = "broken: refuses after having been interrupted";
+    const CAPACITY: usize = 4;
+    const CLAIMS: bool = true;
+    const ENDS_ARE_FROZEN: bool = false;
+    const HAS_BATCH: bool = false;
+    const HAS_TICK: bool = false;
+
+    fn rebuild() {
+        Guarded::rebuild();
+        WRITTEN.store(0, Ordering::Relaxed);
+    }
+
+    fn publish(event: u32) -> bool {
+        let written = WRITTEN.load(Ordering::Relaxed);
+        let is_published = critical_section::with(|_| {
+            WRITTEN.load(Ordering::Relaxed) == written && Guarded::publish(event)
+        });
+        WRITTEN.store(written.wrapping_add(1), Ordering::Relaxed);
+        is_published
+    }
+
+    fn drain(most: usize, took: impl FnMut(u32)) -> bool {
+        Guarded::drain(most, took)
     }
 }
