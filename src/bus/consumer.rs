@@ -12,7 +12,7 @@ use crate::ring::kept::Kept;
 use crate::ring::{Side, Span, Tally};
 use crate::wait::{NoWaiters, Stand, Waits};
 
-/// The one reading end of a [`Bus`], or of a [`Lane`](crate::Lane) with the policy
+/// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
 ///
 /// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What has not been

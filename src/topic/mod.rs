@@ -3,7 +3,7 @@
 //! | | publish | a subscriber that is N behind | what a subscriber costs a publisher |
 //! |---|---|---|---|
 //! | [`Topic`] | never fails | is told how much it missed | nothing |
-//! | [`GatedTopic`] | [`Full`](crate::Full) | gates, or is told: its choice | nothing, until the topic seems full |
+//! | [`GatedTopic`] | [`Full`] | gates, or is told: its choice | nothing, until the topic seems full |
 //! | [`Feed`] | never fails; one publisher | is told how much it missed | nothing |
 //! | [`Latest`] | never fails | reads the newest value | nothing |
 //!
