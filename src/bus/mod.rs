@@ -48,8 +48,7 @@ use crate::wait::{NoWaiters, Waits};
 /// may wait: see [`publish_async`](Self::publish_async) and [`Consumer::next_async`]. A publish then costs a load
 /// and a branch more when nothing waits, and a fence except on x86, where a publish is one. It panics if the waker
 /// of a task does; the event is published then. Methods with `&mut self` wake nothing, since nothing waits for a bus
-/// that you have for yourself. With [`NoWaiters`], the default, waiting
-/// costs nothing.
+/// that you have for yourself. With [`NoWaiters`], the default, waiting costs nothing.
 ///
 /// # Memory
 ///
