@@ -140,8 +140,26 @@ impl<'a, E> Reader<'a, E> {
         most: usize,
         mut each: impl FnMut(&Tally, &E),
     ) -> usize {
-        let Core { state, .. } = self.core;
-        self.take_most::<P>(span, most, |event| each(&state.tally, &event))
+        let Self { core } = *self;
+        let state = core.state;
+        if P::EVICTS {
+            return self.take_most::<P>(span, most, |event| each(&state.tally, &event));
+        }
+        let count = most.min(span.end.wrapping_sub(span.head) as usize);
+        let end = span.head.wrapping_add(count as Word);
+        while span.head != end {
+            let entry = core.entry(span.head).load(Relaxed);
+            // SAFETY: an entry named it.
+            let cell = unsafe { core.cell(core.shape().cell::<P>(entry, span.head)) };
+            // Not by `take_at`: an event that it returns is copied twice.
+            // SAFETY: as in `take_at`; `each` cannot reach this reader.
+            let event = unsafe { cell.read() };
+            span.head = span.head.wrapping_add(1);
+            // Release: pairs with the Acquire in `head`; the event is out.
+            state.taken.0.store(span.head, Release);
+            each(&state.tally, &event);
+        }
+        count
     }
 
     /// The next event where publishers may displace it.
