@@ -55,6 +55,13 @@ impl<E> fmt::Display for Full<E> {
 
 impl<E> Error for Full<E> {}
 
+#[cfg(feature = "defmt")]
+impl<E> defmt::Format for Full<E> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Full(..)");
+    }
+}
+
 /// The one consumer of a bus or a lane is claimed already, or the one publisher of a lane or a
 /// feed.
 ///
@@ -77,10 +84,12 @@ impl<E> Error for Full<E> {}
 /// drop(events);
 /// assert!(BUS.consumer().is_ok());
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claimed(End);
 
 /// Which end.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum End {
     Reading,
@@ -126,6 +135,7 @@ impl Error for Claimed {}
 /// assert_eq!(subscriber.read().next(), Some(Err(Lagged(1))));
 /// assert_eq!(subscriber.read().next(), Some(Ok(2)));
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lagged(pub u64);
 
@@ -140,6 +150,7 @@ impl Error for Lagged {}
 /// A gating subscriber has each place of the [`GatedTopic`](crate::GatedTopic).
 ///
 /// Drop one of them, give the topic more places, or subscribe without gating.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TooManySubscribers;
 
@@ -174,6 +185,7 @@ impl Error for TooManySubscribers {}
 /// assert_eq!(first.as_mut().poll(&mut context), Poll::Pending);
 /// assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(Err(TooManyWaiters)));
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyWaiters;
 
@@ -232,6 +244,14 @@ impl fmt::Display for InvalidSubject {
 
 impl Error for InvalidSubject {}
 
+/// Without the text, whose end may be cut.
+#[cfg(feature = "defmt")]
+impl defmt::Format for InvalidSubject {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "InvalidSubject({})", self.fault);
+    }
+}
+
 /// What is wrong with the text of an [`InvalidSubject`].
 ///
 /// [`Subject::new`](crate::Subject::new) checks for emptiness and length first. Of several other
@@ -247,6 +267,7 @@ impl Error for InvalidSubject {}
 /// assert_eq!(fault("player.*.hit"), SubjectFault::Wildcard);
 /// assert_eq!(fault(".*"), SubjectFault::LeadingDot); // the leftmost of two
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SubjectFault {
@@ -338,6 +359,14 @@ impl fmt::Display for InvalidPattern {
 
 impl Error for InvalidPattern {}
 
+/// Without the text, whose end may be cut.
+#[cfg(feature = "defmt")]
+impl defmt::Format for InvalidPattern {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "InvalidPattern({})", self.fault);
+    }
+}
+
 /// What is wrong with the text of an [`InvalidPattern`].
 ///
 /// [`Pattern::new`](crate::Pattern::new) checks for emptiness and length first. Of several other
@@ -353,6 +382,7 @@ impl Error for InvalidPattern {}
 /// assert_eq!(fault("player.7*"), PatternFault::PartialWildcard);
 /// assert_eq!(fault("player.>.hit"), PatternFault::RestNotLast);
 /// ```
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PatternFault {

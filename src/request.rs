@@ -44,6 +44,7 @@ impl From<u32> for RequestId {
 }
 
 /// A request was not opened, and left no trace.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidRequest {
@@ -80,6 +81,7 @@ impl Error for InvalidRequest {}
 /// An answer does not count. It comes back untouched, and the request is as it was.
 ///
 /// `Debug` and `Display` do not show the answer, so `unwrap`, `expect` and `?` work for every `A`.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnswerError<A> {

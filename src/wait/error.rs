@@ -6,6 +6,7 @@ use core::fmt;
 use crate::error::{Lagged, TooManyWaiters};
 
 /// Why a wait has nothing.
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
