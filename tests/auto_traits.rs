@@ -10,9 +10,9 @@ use core::cell::Cell;
 use tickbus::bus::{Flow, NextAsync, Policy, Queue, ReadyAsync, Until};
 use tickbus::defer::Deferred;
 use tickbus::error::{InvalidPattern, InvalidSubject, TooManySubscribers, TooManyWaiters};
-use tickbus::hold::{Delivery, HoldConsumer};
-use tickbus::request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
-use tickbus::timer::{Fired, MissedTickBehavior, TimerId, Unscheduled};
+use tickbus::hold::Held;
+use tickbus::request::{AnswerError, Answers, InvalidRequest, RequestError, RequestId, Requests};
+use tickbus::timer::{Fired, MissedTickBehavior, ScheduleError, TimerId};
 use tickbus::topic::{Changed, Gating, Many, Selective, SubscriberStats, TopicStats, Unread};
 use tickbus::wait::{NoWaiters, PublishAsync, WaitError, WaitUntil, Waits};
 use tickbus::{
@@ -80,8 +80,7 @@ fn what_holds_events_goes_where_they_go() {
 
 #[test]
 fn a_hold_is_shared_and_its_reader_too() {
-    send_and_sync::<Hold<Event, 2>>();
-    send_and_sync::<HoldConsumer<'static, Event>>();
+    send_and_sync::<Hold<&'static Bus<Event, 2>, 2>>();
 }
 
 /// What one owner keeps may be sent; whether it may be shared is the event's business.
@@ -91,13 +90,13 @@ fn what_keeps_events_for_one_owner_moves() {
     send::<Deferred<Event, 2>>();
     send::<Requests<u8, Event, 2, 2>>();
     send::<Answers<u8, Event, 2>>();
-    send::<Incomplete<u8, Event, 2>>();
-    send::<Ignored<Event>>();
-    send::<Unscheduled<Event>>();
+    send::<RequestError<u8, Event, 2>>();
+    send::<AnswerError<Event>>();
+    send::<ScheduleError<Event>>();
     send_and_sync::<Timers<u8, 2>>();
     send_and_sync::<Deferred<u8, 2>>();
     send_and_sync::<Requests<u8, u8, 2, 2>>();
-    send_and_sync::<(TimerId, Fired, MissedTickBehavior, RequestId, InvalidRequest, Delivery)>();
+    send_and_sync::<(TimerId, Fired, MissedTickBehavior, RequestId, InvalidRequest, Held)>();
 }
 
 /// It may be sent; whether it may be shared as well is the event's business.

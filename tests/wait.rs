@@ -1,6 +1,7 @@
 //! Buses with waiters, and tables of waiters: do they do what their pages say, to the event, to whoever waits,
 //! and to whoever stops waiting?
 #![cfg(not(tickbus_loom))]
+#![expect(clippy::type_complexity, reason = "types with waiters in lists of cases")]
 
 extern crate alloc;
 
@@ -2061,7 +2062,8 @@ fn sources_and_what_publishes_have_one_interface() {
     let (bus, waiting) = (Bus::<u32, 2>::default(), Pair::<1>::default());
     let (lane, feed) = (Lane::<u32, 2>::default(), Feed::<u32, 2>::default());
     let (topic, gated) = (Topic::<u32, 2>::default(), GatedTopic::<u32, 2, 1>::default());
-    let hold = Hold::<u32, 2>::new();
+    let behind = Topic::<u32, 2>::default();
+    let hold: Hold<_, 2> = Hold::before(&behind);
     let mut gate = gated.subscribe().unwrap();
     two(&bus);
     two(&waiting);

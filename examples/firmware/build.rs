@@ -1,7 +1,7 @@
 //! Picks the board of the target, puts its memory.x where the linker looks for it and passes the
 //! linker scripts, so that no RUSTFLAGS are needed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 const BOARDS: [(&str, &str); 6] = [
@@ -14,6 +14,11 @@ const BOARDS: [(&str, &str); 6] = [
 ];
 
 fn main() {
+    build(Path::new("memory"));
+}
+
+/// Builds with the linker scripts of this folder.
+pub fn build(memory: &Path) {
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let Some((_, board)) = BOARDS.iter().find(|(of, _)| *of == target) else {
         let known: Vec<&str> = BOARDS.iter().map(|(target, _)| *target).collect();
@@ -24,13 +29,12 @@ fn main() {
         std::process::exit(1);
     };
 
-    let source = format!("memory/{board}.x");
+    let source = memory.join(format!("{board}.x"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     fs::copy(&source, out.join("memory.x"))
-        .unwrap_or_else(|error| panic!("cannot copy {source}: {error}"));
+        .unwrap_or_else(|error| panic!("cannot copy {}: {error}", source.display()));
 
-    println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed={source}");
+    println!("cargo:rerun-if-changed={}", source.display());
     println!("cargo:rustc-cfg=board=\"{board}\"");
     println!("cargo:rustc-link-search={}", out.display());
     if target.starts_with("riscv") {

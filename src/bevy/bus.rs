@@ -1,4 +1,4 @@
-//! A bus of any capacity and policy, and who publishes to it.
+//! A bus of any capacity and policy, and how systems publish to it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -135,87 +135,88 @@ impl<E, P: Policy, W: Waits> Drop for Reader<E, P, W> {
     }
 }
 
-/// The buses of `E`, one for each lane: what an [`EventBusPlugin`](super::EventBusPlugin) was given.
+/// The buses of `E` that an [`EventBusPlugin`](super::EventBusPlugin) drains.
 ///
-/// A handle for code that does not name the `static`: clone it into a thread or a task.
+/// Use it as a handle where code does not name the `static`: clone it into a thread or a task.
 ///
 /// # Examples
 ///
 /// ```
 /// use bevy_app::App;
 /// use tickbus::Bus;
-/// use tickbus::bevy::{EnvelopeBus, EventBusPlugin};
+/// use tickbus::bevy::{EventBus, EventBusPlugin};
 ///
 /// static HITS: Bus<u32, 4> = Bus::new();
 /// let mut app = App::new();
 /// app.add_plugins(EventBusPlugin::new(&HITS));
 ///
-/// let hits = app.world().resource::<EnvelopeBus<u32>>().clone();
+/// let hits = app.world().resource::<EventBus<u32>>().clone();
 /// std::thread::spawn(move || hits.publish(7).unwrap()).join().unwrap();
 /// assert_eq!(HITS.pending(), 1);
 /// ```
 #[derive(Resource)]
-pub struct EnvelopeBus<E: 'static> {
-    pub(super) lanes: Vec<&'static dyn Publish<E>>,
+pub struct EventBus<E: 'static> {
+    /// The bus with the highest priority first.
+    pub(super) buses: Vec<&'static dyn Publish<E>>,
 }
 
-impl<E: 'static> EnvelopeBus<E> {
-    /// Publishes `event` on the first lane. Never blocks.
+impl<E: 'static> EventBus<E> {
+    /// Publishes `event` to the bus with the highest priority. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        self.lanes[0].publish(event)
+        self.buses[0].publish(event)
     }
 
-    /// Publishes `event` on a lane, 0 being the first. Never blocks.
+    /// Publishes `event` to the bus with this priority, 0 being the highest. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     ///
     /// # Panics
     ///
-    /// If there is no such lane.
-    pub fn publish_to(&self, lane: usize, event: E) -> Result<(), Full<E>> {
-        self.lanes[lane].publish(event)
+    /// Panics if the app has no bus of `E` with this priority.
+    pub fn publish_to(&self, priority: usize, event: E) -> Result<(), Full<E>> {
+        self.buses[priority].publish(event)
     }
 
-    /// How many events wait on all lanes.
+    /// Returns how many events are pending, over all buses.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.pending()).sum()
+        self.buses.iter().map(|bus| bus.pending()).sum()
     }
 
-    /// Whether no event waits on any lane.
+    /// Returns whether no event is pending on any bus.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
     }
 
-    /// What has happened on a lane so far.
+    /// Returns the statistics of the bus with this priority, 0 being the highest.
     ///
     /// # Panics
     ///
-    /// If there is no such lane.
+    /// Panics if the app has no bus of `E` with this priority.
     #[must_use]
-    pub fn stats(&self, lane: usize) -> Stats {
-        self.lanes[lane].stats()
+    pub fn stats(&self, priority: usize) -> Stats {
+        self.buses[priority].stats()
     }
 }
 
-impl<E: 'static> Clone for EnvelopeBus<E> {
+impl<E: 'static> Clone for EventBus<E> {
     fn clone(&self) -> Self {
-        Self { lanes: self.lanes.clone() }
+        Self { buses: self.buses.clone() }
     }
 }
 
-impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
+impl<E: 'static> fmt::Debug for EventBus<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnvelopeBus")
+        f.debug_struct("EventBus")
             .field("event", &type_name::<E>())
-            .field("lanes", &self.lanes.len())
+            .field("buses", &self.buses.len())
             .field("pending", &self.pending())
             .finish_non_exhaustive()
     }
@@ -223,12 +224,14 @@ impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
 
 /// Publishes from a system.
 ///
-/// Access is shared, so that systems with the same publisher run in parallel, which those with the
-/// same `MessageWriter` do not. It does no more than the `static` does; a system that can name that
-/// may publish without this parameter. What a system publishes is delivered in the next frame.
+/// The next frame delivers the event. Systems with the same `BusPublisher` run in parallel; systems with the
+/// same `MessageWriter` do not. A system that can name the `static` may publish to it without this parameter.
+///
+/// # Order
 ///
 /// Bevy does not see that two systems publish to one bus. To publish in a fixed order, order the systems by
-/// `before`, `after` or `chain`; the `_weak` forms order only what Bevy sees.
+/// `before`, `after` or `chain`. The weak forms, such as `chain_weak`, have no effect here: they order only
+/// systems whose access to the world conflicts.
 ///
 /// # Examples
 ///
@@ -256,30 +259,30 @@ impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
 #[derive(SystemParam)]
 pub struct BusPublisher<'w, E: 'static> {
     #[system_param(validation_message = no_bus::<E>())]
-    bus: Res<'w, EnvelopeBus<E>>,
+    bus: Res<'w, EventBus<E>>,
 }
 
 impl<E: 'static> BusPublisher<'_, E> {
-    /// Publishes `event` on the first lane. Never blocks.
+    /// Publishes `event` to the bus with the highest priority. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         self.bus.publish(event)
     }
 
-    /// Publishes `event` on a lane, 0 being the first. Never blocks.
+    /// Publishes `event` to the bus with this priority, 0 being the highest. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     ///
     /// # Panics
     ///
-    /// If there is no such lane.
-    pub fn publish_to(&self, lane: usize, event: E) -> Result<(), Full<E>> {
-        self.bus.publish_to(lane, event)
+    /// Panics if the app has no bus of `E` with this priority.
+    pub fn publish_to(&self, priority: usize, event: E) -> Result<(), Full<E>> {
+        self.bus.publish_to(priority, event)
     }
 }
 

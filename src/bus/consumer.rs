@@ -56,8 +56,8 @@ impl<'a, E, P: Queue, W: Waits> Consumer<'a, E, P, W> {
     ///
     /// What is published from here on, also by the code between two events, waits for the next drain.
     /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
-    /// is. Takes constant time, or after an interrupted publish a [search](crate::Bus#bounds) of at most
-    /// `log2(N) + 64` steps. Each event takes constant time.
+    /// is. Takes constant time, and on hosts a step for each new event, 64 at most. After an interrupted publish
+    /// it takes a [search](crate::Bus#bounds) of at most `log2(N) + 64` steps. Each event takes constant time.
     ///
     /// # Examples
     ///

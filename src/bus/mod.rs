@@ -97,6 +97,10 @@ use crate::wait::{NoWaiters, Waits};
 /// or a reading searches once, and [`Drain::at_most`] of a [`DropOldest`] bus once more. Each publish that ends
 /// during a search may make the search start again.
 ///
+/// With 64-bit atomics, a consumer of a [`Reject`] or [`DropNewest`] bus begins where its last drain ended: it
+/// reads one word for each event or batch since then, 64 at most, and searches only if there are more. The claim
+/// of a consumer searches too.
+///
 /// # Order
 ///
 /// Events of one publisher are taken in the order of their publishing, and so are events of which one

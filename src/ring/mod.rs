@@ -180,15 +180,13 @@ impl Tally {
         counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
     }
 
-    /// How many of `lost` the last call did not know of.
+    /// How many of `lost` the last call did not know of. What the consumer knows to be lost never becomes less.
     #[inline]
     fn news(&self, lost: Word) -> usize {
         let news = lost.wrapping_sub(self.told.load(Relaxed));
-        // Less than none: a reading that fell between two steps of a publisher told too much before.
-        if news == 0 || (news as SignedWord) < 0 {
-            return 0;
+        if news != 0 {
+            self.told.store(lost, Relaxed);
         }
-        self.told.store(lost, Relaxed);
         news as usize
     }
 }

@@ -1,8 +1,8 @@
 //! Code of users that panics: filters, observers, handlers, wakers, and their destructors.
 //!
-//! None of it may keep the bus from what it owes to others. So each call runs inside of [`Panics::run`], the bus
-//! does all its work, and then [`resume`](Panics::resume) lets the first panic go on. Without `std`, a panic
-//! cannot be caught, and goes on at once.
+//! A panic in it must not keep the bus from its other work. So each call runs inside of
+//! [`Panics::run`], the bus does all its work, and then [`resume`](Panics::resume) lets the first
+//! panic continue. Without `std`, a panic cannot be caught, and continues at once.
 
 #[cfg(feature = "std")]
 use alloc::boxed::Box;
@@ -14,7 +14,8 @@ use core::task::Waker;
 #[cfg(feature = "std")]
 use std::panic::{catch_unwind, resume_unwind};
 
-/// The first panic of several calls. One that is dropped ends there; the panic hook has told it.
+/// The first panic of several calls. If it is dropped it ends there; the panic hook has reported
+/// it.
 #[derive(Default)]
 pub(crate) struct Panics(#[cfg(feature = "std")] Option<Box<dyn Any + Send>>);
 
@@ -55,7 +56,7 @@ impl Panics {
         self.run(|| drop(it));
     }
 
-    /// Whether there was none.
+    /// Returns whether there was none.
     pub(crate) const fn none(&self) -> bool {
         #[cfg(feature = "std")]
         return self.0.is_none();
@@ -63,7 +64,7 @@ impl Panics {
         true
     }
 
-    /// Lets the first panic go on, unless this thread unwinds already.
+    /// Lets the first panic continue, unless this thread unwinds already.
     pub(crate) fn resume(self) {
         #[cfg(feature = "std")]
         {

@@ -162,7 +162,7 @@ fn who_waits_for_room_is_woken_when_the_app_is_dropped() {
     let (bus, app, third, bell) = waiting();
     drop(app);
     assert_eq!(bell.0.load(Relaxed), 1);
-    assert_eq!(third.into_event(), Some(Number(3)), "nobody makes room now");
+    assert_eq!(third.into_event(), Some(Number(3)), "nothing makes room now");
     let mut next = super::app(EventBusPlugin::new(bus), Update);
     next.update();
     assert_eq!(Seen::take(&mut next), [1, 2]);

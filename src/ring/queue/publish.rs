@@ -44,6 +44,14 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             // Where nobody else is in the middle of a publish, the place to commit to is known before.
             // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
             let tail = front.tail.load(Acquire);
+            // Acquire: pairs with the Release in `look_up_head` and in `claim_next`, which hands on that of the
+            // head: the events before are out of their cells.
+            if !P::EVICTS
+                && tail.wrapping_sub(front.room.load(Acquire)) >= Self::SHAPE.slots
+                && self.look_up_head(tail) == Self::SHAPE.slots
+            {
+                return Err(event);
+            }
             if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
                 // SAFETY: the claim is new.
                 let displaced = unsafe { self.fill(claim, event) };
@@ -85,7 +93,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     /// Claims the cell that the entry at `tail` names, if nobody else is in the middle of a publish.
-    /// The entry is then the second word, and becomes the third by committing.
+    /// The entry is then the second word, and becomes the third by committing. There must be room at `tail`.
     #[inline(always)]
     fn claim_tail(&self, tail: Word) -> Option<(Claim, Word, Word)> {
         let shape = Self::SHAPE;
@@ -99,17 +107,23 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             return Some((claim, claimed, committed));
         }
         let front = &self.state.front.0;
-        // Acquire: pairs with the Release in `claim_next`, which hands on that of the head: the events
-        // before are out of their cells.
-        if tail.wrapping_sub(front.room.load(Acquire)) >= shape.slots {
-            return None;
-        }
         let found = entry.load(Relaxed);
+        // Fails for a tail that is older than the head too: what is claimed is not.
         // Release: pairs with the Acquire in `claim_next`; whoever commits to this entry does so when it
         // has been read.
         front.alloc.compare_exchange_weak(tail, tail.wrapping_add(1), Release, Relaxed).ok()?;
         let cell = shape.cell::<P>(found, tail);
         Some((Claim::new(cell, false), found, shape.commit(found, cell, tail)))
+    }
+
+    /// Looks up how far the consumer is: how many events are pending before `tail`.
+    #[cold]
+    #[inline(never)]
+    fn look_up_head(&self, tail: Word) -> Word {
+        let head = self.core().head::<P>();
+        // Release: pairs with the Acquire in `publish`.
+        self.state.front.0.room.store(head, Release);
+        tail.wrapping_sub(head)
     }
 
     /// Claims a cell, beside others who are in the middle of a publish. `None`: all are taken.
