@@ -65,15 +65,14 @@ impl<'a, E> Core<'a, E> {
     unsafe fn move_out<P: Eviction>(self, head: Word, places: &mut [MaybeUninit<E>]) {
         let shape = self.shape();
         let first = shape.index(head);
-        let cells = &self.cells()[first..first + places.len()];
-        let entries = &self.state.entries.0[first..first + places.len()];
-        let names = entries.iter().fold(0, |names, entry| names | entry.load(Relaxed));
-        if names & (shape.slots - 1) == 0 {
+        if self.is_ordered(head, places.len()) {
+            let cells = &self.cells()[first..first + places.len()];
             // SAFETY: everything before the end of a span is committed, nobody displaces it, and moving
             // the head makes this the last read.
             unsafe { move_all(cells, places) };
             return;
         }
+        let entries = &self.state.entries.0[first..first + places.len()];
         for (at, (entry, place)) in entries.iter().zip(places).enumerate() {
             let cell = shape.cell::<P>(entry.load(Relaxed), head.wrapping_add(at as Word));
             // SAFETY: an entry named it.

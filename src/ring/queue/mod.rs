@@ -364,6 +364,16 @@ impl<'a, E> Core<'a, E> {
         self.first_younger::<P>(tail, self.shape().committed::<P>()).0
     }
 
+    /// Whether the entries of `count` positions from `first` on, all of one lap, name the cells of their own
+    /// indices. They do as long as no two publishers were in the middle of a publish at once.
+    #[inline(always)]
+    fn is_ordered(self, first: Word, count: usize) -> bool {
+        let first = self.shape().index(first);
+        let entries = &self.state.entries.0[first..first + count];
+        let names = entries.iter().fold(0, |names, entry| names | entry.load(Relaxed));
+        names & (self.shape().slots - 1) == 0
+    }
+
     /// Claims the consumer. `false` while another is alive.
     pub(crate) fn claim_consumer(self) -> bool {
         // Acquire: pairs with the Release in `release_consumer`, so that what the last consumer

@@ -7,6 +7,9 @@ use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, Word, pause
 /// How many cells one claim of a batch takes.
 const RUN: usize = LONGEST_RUN as usize;
 
+/// Cells that belong to this publisher: `None` if they lie in order, as the positions they were claimed for.
+type Cells<const RUN: usize> = Option<[usize; RUN]>;
+
 /// A cell that belongs to this publisher.
 #[derive(Clone, Copy)]
 pub(super) struct Claim(usize);
@@ -133,14 +136,14 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         if P::EVICTS {
             return self.claim_first();
         }
-        let (_, _, [cell]) = self.claim_next::<1>(1)?;
-        Some(Claim::new(cell, false))
+        let (first, _, cells) = self.claim_next::<1>(1)?;
+        Some(Claim::new(Self::cell_of(&cells, first, 0), false))
     }
 
     /// Claims cells for up to `most` events on a ring that does not displace: the first position whose
     /// entry named them, how many, and which. There are not more than `RUN`, and all are of one block.
     #[inline]
-    fn claim_next<const RUN: usize>(&self, most: usize) -> Option<(Word, usize, [usize; RUN])> {
+    fn claim_next<const RUN: usize>(&self, most: usize) -> Option<(Word, usize, Cells<RUN>)> {
         let core = self.core();
         let shape = Self::SHAPE;
         let front = &self.state.front.0;
@@ -163,18 +166,39 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                 let block = shape.block::<P>();
                 count = count.min((block - (alloc & (block - 1))) as usize);
             }
-            let mut cells = [0; RUN];
-            let mut next = alloc;
-            for cell in &mut cells[..count] {
-                *cell = shape.cell::<P>(core.entry(next).load(Relaxed), next);
-                next = next.wrapping_add(1);
-            }
+            let next = alloc.wrapping_add(count as Word);
+            let cells = if RUNS && RUN > 1 && core.is_ordered(alloc, count) {
+                None
+            } else {
+                Some(self.named(alloc, count))
+            };
             // Acquire and Release: pair with each other; whoever commits to one of these entries does so
             // when they have been read.
             if front.alloc.compare_exchange_weak(alloc, next, AcqRel, Relaxed).is_ok() {
                 return Some((alloc, count, cells));
             }
             pause(8);
+        }
+    }
+
+    /// The cells that `count` entries from `first` on name.
+    #[inline(always)]
+    fn named<const RUN: usize>(&self, first: Word, count: usize) -> [usize; RUN] {
+        let mut cells = [0; RUN];
+        let mut next = first;
+        for cell in &mut cells[..count] {
+            *cell = Self::SHAPE.cell::<P>(self.core().entry(next).load(Relaxed), next);
+            next = next.wrapping_add(1);
+        }
+        cells
+    }
+
+    /// The cell that was claimed for the position `at` behind `first`.
+    #[inline(always)]
+    fn cell_of<const RUN: usize>(cells: &Cells<RUN>, first: Word, at: usize) -> usize {
+        match cells {
+            Some(cells) => cells[at],
+            None => Self::SHAPE.index(first) + at,
         }
     }
 
@@ -282,34 +306,43 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     /// Moves `events` into the cells that were claimed for the positions from `first` on, and commits
     /// them in order.
     #[inline]
-    fn put(&self, events: &[E], first: Word, cells: &[usize])
+    fn put(&self, events: &[E], first: Word, cells: &Cells<RUN>)
     where
         E: Copy,
     {
-        let cells = &cells[..events.len()];
-        for (&event, &cell) in events.iter().zip(cells) {
-            // SAFETY: one of the cells just claimed.
-            unsafe { self.fill(Claim::new(cell, false), event) };
+        let cell = |at| Self::cell_of(cells, first, at);
+        if cells.is_none() {
+            let in_order = &self.cells.cells[cell(0)..];
+            for (cell, &event) in in_order.iter().zip(events) {
+                // SAFETY: one of the cells just claimed.
+                unsafe { cell.write(event) };
+            }
+        } else {
+            for (at, &event) in events.iter().enumerate() {
+                // SAFETY: one of the cells just claimed.
+                unsafe { self.fill(Claim::new(cell(at), false), event) };
+            }
         }
+        let count = events.len();
         let tail = &self.state.front.0.tail;
         // Acquire: as in `publish`.
-        if RUNS && tail.load(Acquire) == first && self.commit_run(first, cells) {
+        if RUNS && tail.load(Acquire) == first && self.commit_run(first, cell(0), count) {
             // Release: as in `publish`.
-            tail.store(first.wrapping_add(cells.len() as Word), Release);
+            tail.store(first.wrapping_add(count as Word), Release);
         } else {
-            cells.iter().for_each(|&cell| self.commit(Claim::new(cell, false)));
+            (0..count).for_each(|at| self.commit(Claim::new(cell(at), false)));
         }
     }
 
-    /// Commits cells at the positions whose entries name them, from `first` on. Everything before must
-    /// be committed. `false`: somebody else has committed there.
+    /// Commits `count` cells at the positions whose entries name them, from `first` on, of which the first is
+    /// `cell`. Everything before must be committed. `false`: somebody else has committed there.
     #[inline]
-    fn commit_run(&self, first: Word, cells: &[usize]) -> bool {
+    fn commit_run(&self, first: Word, cell: usize, count: usize) -> bool {
         let shape = Self::SHAPE;
         let entry = self.core().entry(first);
         let found = entry.load(Relaxed);
-        let committed = shape.commit(found, cells[0], first);
-        let run = (cells.len() - 1) as Word * shape.slots;
+        let committed = shape.commit(found, cell, first);
+        let run = (count - 1) as Word * shape.slots;
         // Release: as in `publish`.
         before(shape.age(found, first), shape.lap())
             && entry.compare_exchange(found, committed + run, COMMIT, Relaxed).is_ok()
