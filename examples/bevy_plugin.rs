@@ -99,10 +99,10 @@ fn main() {
     println!("{refused} refused, {recorded} samples recorded");
     // Nothing is unaccounted for: neither what the server sent nor what the microphone did.
     let stats = app.world().resource::<EventBusStats>();
-    let remote = stats.bus::<Remote>().next().unwrap();
+    let remote = stats.of::<Remote>().next().unwrap();
     let taken = remote.total.delivered + remote.total.unhandled;
     assert_eq!(taken + remote.left, (EVENTS - refused) as usize);
-    let samples = stats.bus::<Sample>().next().unwrap();
+    let samples = stats.of::<Sample>().next().unwrap();
     assert_eq!(samples.total.delivered + samples.total.dropped + SAMPLES.pending(), recorded);
 }
 

@@ -4,9 +4,14 @@
 //! cargo run --example bridge --features std,json
 //! ```
 //!
-//! The game publishes on a topic and takes commands from a bus; neither knows of JSON. A bridge each way
-//! carries both to and from a subject bus, so many a tick. The service reads what is said there, sends a
-//! command now and then, and one that nobody understands. At the end every event is accounted for.
+//! ```text
+//!   game ──▶ SAID (topic) ──▶ BridgeOut ──▶ arena.*          ──▶ service: ledger, screen
+//!   game ◀── COMMANDS (bus) ◀── BridgeIn ◀── command.arena.* ◀── service
+//! ```
+//!
+//! The game publishes what it says on a topic and takes commands from a bus. It knows nothing of JSON. Each
+//! bridge carries a few events per tick and reports what crossed, what is left and what was lost. One
+//! command of the service is not valid. At the end each event is accounted for.
 
 use tickbus::bridge::{BridgeIn, BridgeOut, Bridged};
 use tickbus::{Budget, Bus, Dispatch, Envelope, Overrun, SubjectBus, Topic};
@@ -59,7 +64,7 @@ impl Arena {
     }
 }
 
-/// What a bridge has done so far.
+/// What a bridge has carried so far.
 #[derive(Default)]
 struct Crossed {
     forwarded: usize,
@@ -71,9 +76,12 @@ struct Crossed {
 impl Crossed {
     fn add<X: core::fmt::Display>(&mut self, way: &str, report: Bridged<X>) {
         let Bridged { forwarded, failed, dropped, left, .. } = report;
-        println!("  {way}: {forwarded} crossed, {left} left, {failed} bad, {dropped} lost");
+        if forwarded + failed + dropped + left > 0 {
+            let way = format!("{way}:");
+            println!("  {way:<4} {forwarded} crossed, {left} left, {failed} bad, {dropped} lost");
+        }
         if let Some(error) = report.error {
-            println!("  {way}: {error}");
+            println!("       the bad one: {error}");
         }
         self.forwarded += forwarded;
         self.failed += failed;
@@ -99,10 +107,18 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
     let mut commands = COMMANDS.consumer().expect("the game is the only consumer");
     let mut arena = Arena { fighters: 2, said: 0 };
     let mut sent = 0;
+    println!("In each tick, two fighters hit once each, and later six. `out` carries 3 of these");
+    println!("events per tick to the service. The others are left on the topic of the game, which");
+    println!("keeps 16; then the oldest are lost. `in` carries the commands of the service, whose");
+    println!("screen keeps two hits.\n");
     for tick in 0..12 {
+        println!("tick {tick}");
         // The service.
         match tick {
             1 => {
+                println!(
+                    "  the service sends: spawn 1, spawn 1, spawn 2, and \"many\", which is not valid"
+                );
                 for count in [1, 1, 2] {
                     service.publish(Envelope::event(&Command::Spawn { count })?)?;
                 }
@@ -110,6 +126,7 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
                 sent += 4;
             }
             8 => {
+                println!("  the service sends: calm");
                 service.publish(Envelope::event(&Command::Calm)?)?;
                 sent += 1;
             }
@@ -117,7 +134,6 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
         }
 
         // The game. Only two commands fit on its bus: the third waits for the next tick.
-        println!("tick {tick}");
         let decode = |found: &Envelope| found.decode_event();
         let budget = Budget::events(4);
         back.add("in", inward.pump(budget, decode, |command| COMMANDS.publish(command)));
@@ -128,26 +144,33 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
 
         // The service again.
         for envelope in screen.drain() {
-            println!("  {} {}", envelope.subject(), envelope.payload().unwrap_or_default());
+            println!("  screen: {} {}", envelope.subject(), envelope.payload().unwrap_or_default());
         }
     }
 
-    println!("{}", service.info());
+    println!("\nThe subject bus of the service:\n{}", service.info());
     println!(
-        "out: {} of {} crossed, {} lost, {} left",
-        out.forwarded, arena.said, out.dropped, out.left
+        "out: the game said {}; {} crossed, {} were lost on the full topic, {} are left there",
+        arena.said, out.forwarded, out.dropped, out.left
     );
-    println!("in: {} of {sent} crossed, {} bad", back.forwarded, back.failed);
+    println!(
+        "in:  the service sent {sent}; {} crossed, {} was not valid, {} are left",
+        back.forwarded, back.failed, back.left
+    );
     assert_eq!((out.all(), back.all()), (arena.said, sent));
     assert_eq!((back.forwarded, back.failed, back.left), (4, 1, 0));
     assert!(out.dropped > 0, "six fighters were too many for three events a tick");
-    // Each was on its way as JSON, and comes out as the event that it was.
+    // Each envelope carries its event as JSON, and decodes to the event that it was.
     let amounts = ledger.drain().map(|found| match found.decode_event()? {
         Said::Hit { amount, .. } => Ok(amount),
         Said::WaveOver(_) => Ok(0),
     });
-    let amounts = amounts.collect::<Result<Vec<u32>, tickbus::envelope::EventError>>()?;
+    let amounts = amounts.collect::<Result<Vec<u32>, tickbus::envelope::InvalidEvent>>()?;
     assert_eq!(amounts.len(), out.forwarded);
-    println!("ledger: {} events, {} damage", amounts.len(), amounts.iter().sum::<u32>());
+    println!(
+        "ledger: received all {} that crossed, with {} damage in sum",
+        amounts.len(),
+        amounts.iter().sum::<u32>()
+    );
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! One sensor board, four readers that want different things of it.
+//! One sensor board, four readers. Each gets the same events and wants something else:
+//! `cargo run --example fan_out`.
 //!
-//! | reader | wants | by |
+//! | reader | wants | gets it by |
 //! |---|---|---|
-//! | ledger | every event, at any price | a subscriber that gates |
-//! | display | what is new, and to know what it missed | a subscriber that lags |
-//! | radio | one event in ten ticks, hot ones only | filter and minimum interval |
+//! | log | every event | a subscriber that gates: the topic is full until it has read |
+//! | radio | hot temperatures, one in ten ticks | a filter and a minimum interval |
+//! | display | the newest events, and the number of those it missed | a subscriber that lags |
 //! | fan | the newest temperature | `Latest` |
 //!
-//! An alarm is handled by a listener before its publisher goes on, and finds room where telemetry does
-//! not. Run it with `cargo run --example fan_out`.
+//! The board also has a siren. Its handler runs inside the publisher's call, before any reader looks.
 
 use tickbus::{Dispatch, Full, GatedTopic, Lagged, Latest};
 
@@ -20,11 +20,14 @@ tickbus::events! {
     }
 }
 
-/// Eight events; one subscriber may make publishers wait their turn.
+/// Eight events fit. One subscriber may gate.
 static READINGS: GatedTopic<Reading, 8, 1> = GatedTopic::new();
 static TEMPERATURE: Latest<i32> = Latest::new();
 static URGENT: Dispatch<Reading, Siren, { Reading::KINDS }> =
     Dispatch::new().on("board.alarm", Siren::sound);
+
+/// The slots that a temperature must leave free for alarms.
+const MARGIN: usize = 2;
 
 #[derive(Default)]
 struct Siren {
@@ -37,10 +40,9 @@ impl Siren {
     }
 }
 
-/// Two slots are kept for alarms.
-fn telemetry(degrees: i32) -> Result<(), Full<Reading>> {
+fn measure(degrees: i32) -> Result<(), Full<Reading>> {
     TEMPERATURE.publish(degrees);
-    READINGS.publish_with_margin(Reading::Temperature(degrees), 2)
+    READINGS.publish_with_margin(Reading::Temperature(degrees), MARGIN)
 }
 
 fn alarm(siren: &mut Siren, text: &'static str) -> Result<(), Full<Reading>> {
@@ -50,44 +52,72 @@ fn alarm(siren: &mut Siren, text: &'static str) -> Result<(), Full<Reading>> {
 }
 
 fn main() {
-    let mut ledger = READINGS.subscribe().expect("the only one that gates");
-    let mut display = READINGS.subscribe_lagging();
+    let mut log = READINGS.subscribe().expect("the log is the only subscriber that gates");
     let hot = |event: &Reading| matches!(event, Reading::Temperature(degrees) if *degrees > 25);
     let mut radio = READINGS.subscribe_lagging().filter(hot).min_interval(10);
+    let mut display = READINGS.subscribe_lagging();
     let mut fan = TEMPERATURE.watch();
 
+    println!("A board measures once a tick, for 60 ticks: 20 °C, and 1 °C more every 4 ticks.");
+    println!("Its topic keeps 8 events; the last {MARGIN} places are for alarms.\n");
+
     let mut siren = Siren::default();
-    let mut booked = 0;
-    let mut refused = 0;
-    let mut sent = Vec::new();
-    for tick in 0..40_u32 {
-        refused += usize::from(telemetry(20 + tick as i32 / 4).is_err());
+    let (mut logged, mut refused) = (0, 0);
+    for tick in 0..60_u32 {
+        if let Err(Full(lost)) = measure(20 + tick as i32 / 4) {
+            if refused == 0 {
+                let unread = READINGS.gate().expect("the log gates").pending;
+                println!("tick {tick}: the log has not read {unread} events, so the topic is full");
+                println!("         for temperatures. The board gets {lost:?} back.");
+            }
+            refused += 1;
+        }
         if tick == 25 {
-            alarm(&mut siren, "door open").expect("telemetry left room");
+            alarm(&mut siren, "door open").expect("the margin leaves room");
+            println!("tick {tick}: an alarm still finds room. The siren has sounded already.");
         }
-        // The ledger is busy for a while: telemetry is refused, the alarm is not.
-        if !(10..30).contains(&tick) {
-            booked += ledger.read().inspect(|found| assert!(found.is_ok(), "it gates")).count();
+
+        // The log is busy for twenty ticks. The radio reads every tick, display and fan at the end.
+        let is_busy = (10..30).contains(&tick);
+        if !is_busy {
+            let read = log.read().inspect(|found| assert!(found.is_ok(), "it gates")).count();
+            logged += read;
+            if read > 1 {
+                println!("tick {tick}: the log reads {read} events at once. There is room again.");
+            }
+        } else if tick == 10 {
+            println!("tick {tick}: the log is busy from now on and does not read.");
         }
-        sent.extend(radio.read_at(tick).flatten());
+        for event in radio.read_at(tick).flatten() {
+            println!("tick {tick}: the radio sends {event:?}.");
+        }
     }
 
-    println!("ledger   {booked} booked, {refused} refused, siren {} time(s)", siren.sounded);
-    println!("radio    {sent:?}");
-    let newest = fan.changed().expect("it has changed");
-    println!("fan      {} degrees, {} values skipped", newest.value, newest.skipped);
+    let published = READINGS.stats().published;
+    println!("\nAt the end:");
+    println!("  board    {published} events published; {refused} temperatures came back");
+    println!("  siren    sounded {} time", siren.sounded);
+    println!("  log      read {logged} of {published}: a subscriber that gates misses nothing");
+    let radio = radio.stats();
+    println!(
+        "  radio    sent {}, skipped {} on purpose: not hot, or within ten ticks of the last",
+        radio.received, radio.skipped
+    );
     for found in display.read() {
         match found {
-            Ok(event) => println!("display  {event:?}"),
-            Err(Lagged(missed)) => println!("display  missed {missed}"),
+            Err(Lagged(missed)) => println!("  display  reads only now and missed {missed}, then"),
+            Ok(event) => println!("           {event:?}"),
         }
     }
+    let newest = fan.changed().expect("the temperature has changed");
+    println!(
+        "  fan      looks only now: {} °C; {} older values were replaced",
+        newest.value, newest.skipped
+    );
 
-    assert_eq!((booked + refused, siren.sounded), (41, 1));
-    assert_eq!((newest.value, newest.skipped), (29, 39));
-    // 26 degrees came while telemetry was refused.
-    assert_eq!(sent.first(), Some(&Reading::Temperature(27)));
-    assert_eq!((ledger.stats().missed, radio.stats().missed), (0, 0));
-    let stats = display.stats();
-    assert_eq!((stats.received, stats.missed, stats.pending), (8, booked - 8, 0));
+    assert_eq!((logged, logged + refused, siren.sounded), (published, 61, 1));
+    assert_eq!((radio.received, radio.missed), (3, 0));
+    let display = display.stats();
+    assert_eq!((display.received, display.missed, display.pending), (8, logged - 8, 0));
+    assert_eq!((newest.value, newest.skipped), (34, 59));
 }

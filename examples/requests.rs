@@ -1,20 +1,23 @@
-//! Asks four sensors and takes what has come in by the deadline: `cargo run --example requests`.
+//! Asks four sensors, and takes the answers that are in by the deadline: `cargo run --example requests`.
 //!
 //! ```text
 //!   main ──▶ a QUESTIONS bus for each sensor ──▶ its thread
 //!     ▲                                              │
-//!     └────── ANSWERS: rejects, so none is lost ◀────┘
+//!     └─────────────────── ANSWERS ◀─────────────────┘
 //! ```
 //!
-//! One sensor is broken and never answers, one answers everything twice, one is slow. On a
-//! microcontroller the threads are interrupts, and the rest is the same.
+//! South is broken and never answers. East answers everything twice. West is slow. On a microcontroller the
+//! sensors are interrupts instead of threads; the rest stays the same.
+//!
+//! `ANSWERS` rejects what does not fit. A sensor then has its answer back and tries again, so no answer is
+//! lost.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::request::{Answers, Incomplete, RequestId, Requests};
+use tickbus::request::{Answers, RequestError, RequestId, Requests};
 use tickbus::{Bus, Full};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,41 +30,42 @@ enum Sensor {
 
 const SENSORS: [Sensor; 4] = [Sensor::North, Sensor::East, Sensor::South, Sensor::West];
 
-/// What a sensor answers to: the request, who it is, and its reading.
+/// The answer of a sensor: the question that it belongs to, the sensor, and the temperature.
 type Reading = (RequestId, Sensor, i32);
 
-/// A bus for each, so that a broken one delays nobody.
+/// One bus for each sensor: a broken one delays no other.
 static QUESTIONS: [Bus<RequestId, 4>; SENSORS.len()] = [const { Bus::new() }; SENSORS.len()];
 static ANSWERS: Bus<Reading, 4> = Bus::new();
 static DONE: AtomicBool = AtomicBool::new(false);
 
-/// Up to two requests at a time, each to all sensors.
+/// Up to two questions at a time, each to all sensors.
 type SensorRequests = Requests<Sensor, i32, 2, { SENSORS.len() }>;
 type SensorAnswers = Answers<Sensor, i32, { SENSORS.len() }>;
-type SensorResult = Result<SensorAnswers, Incomplete<Sensor, i32, { SENSORS.len() }>>;
+type SensorResult = Result<SensorAnswers, RequestError<Sensor, i32, { SENSORS.len() }>>;
 
-fn sensor(who: Sensor) {
-    let mut questions = QUESTIONS[who as usize].consumer().expect("one thread each");
+/// Answers questions as this sensor does, until the program is done.
+fn run(sensor: Sensor) {
+    let mut questions = QUESTIONS[sensor as usize].consumer().expect("each sensor has its own bus");
     while !DONE.load(Ordering::Relaxed) {
         for id in questions.drain() {
-            match who {
-                Sensor::South => {} // broken
+            match sensor {
+                Sensor::North => answer((id, sensor, 20)),
                 Sensor::East => {
-                    answer((id, who, 21));
-                    answer((id, who, 99)); // only the first one counts
+                    answer((id, sensor, 21));
+                    answer((id, sensor, 99));
                 }
+                Sensor::South => {}
                 Sensor::West => {
                     thread::sleep(Duration::from_millis(20));
-                    answer((id, who, 23));
+                    answer((id, sensor, 23));
                 }
-                Sensor::North => answer((id, who, 20)),
             }
         }
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Who finds the bus full is told, and tries again.
+/// Publishes an answer. A full bus gives it back; then this tries again.
 fn answer(mut reading: Reading) {
     while let Err(Full(back)) = ANSWERS.publish(reading) {
         reading = back;
@@ -69,48 +73,56 @@ fn answer(mut reading: Reading) {
     }
 }
 
-/// Opens a request, then asks: an invalid one asks nobody.
+/// Opens a request, then publishes the question. A request that cannot be opened asks no sensor.
 fn ask(requests: &mut SensorRequests, minimum: usize, deadline: u32) -> RequestId {
     let id = requests.open(&SENSORS, minimum, deadline).expect("two at a time, of four sensors");
     for bus in &QUESTIONS {
-        bus.publish(id).expect("no sensor is behind by more than two");
+        bus.publish(id).expect("four questions fit, and there are two");
     }
     id
-}
-
-fn print(what: &str, result: &SensorResult) {
-    let (verdict, answers) = match result {
-        Ok(answers) => ("enough", answers),
-        Err(error) => ("not enough", error.answers()),
-    };
-    println!("{what}: {verdict}, missing {:?}", answers.missing());
 }
 
 fn main() {
     let mut requests = SensorRequests::new();
     let mut answers = ANSWERS.consumer().expect("main is the only consumer");
 
+    println!("North and East answer at once, East even twice. West takes 20 ms for an answer.");
+    println!("South is broken and never answers.\n");
     thread::scope(|scope| {
-        for who in SENSORS {
-            scope.spawn(move || sensor(who));
+        for sensor in SENSORS {
+            scope.spawn(move || run(sensor));
         }
 
-        // The counter of this program: milliseconds.
+        // The clock of this program: milliseconds.
         let start = Instant::now();
         let now = || start.elapsed().as_millis() as u32;
 
-        // Two questions at once. Three of four will do for one, the other wants them all.
-        let most = ask(&mut requests, 3, now() + 10_000);
+        let three = ask(&mut requests, 3, now() + 10_000);
+        println!("{:4} ms: question A needs 3 of 4 answers within 10 s", now());
         let all = ask(&mut requests, 4, now() + 1000);
+        println!("{:4} ms: question B needs all 4 answers within 1 s", now());
+        let name = |id| if id == three { 'A' } else { 'B' };
+
         let mut ended = vec![];
         while !requests.is_empty() {
-            for (id, who, reading) in answers.drain() {
-                // Late, twice, or from somebody else: it does not count, and says so.
-                if let Err(ignored) = requests.answer(id, who, reading) {
-                    println!("ignored {who:?} {reading}: {ignored}");
+            for (id, sensor, degrees) in answers.drain() {
+                let question = name(id);
+                print!("{:4} ms: {sensor:?} answers {question} with {degrees} °C", now());
+                match requests.answer(id, sensor, degrees) {
+                    Ok(()) => println!(),
+                    Err(ignored) => println!(" and is ignored: {ignored}"),
                 }
             }
-            requests.tick(now(), |id, result| ended.push((id, result)));
+            requests.tick(now(), |id, result: SensorResult| {
+                let (outcome, answers) = match &result {
+                    Ok(answers) => ("ends well".to_owned(), answers),
+                    Err(error) => (format!("fails, since {error}"), error.answers()),
+                };
+                let (arrived, missing) = (answers.arrived().len(), answers.missing());
+                println!("{:4} ms: question {} {outcome}:", now(), name(id));
+                println!("         {arrived} answers are in, {missing:?} is missing");
+                ended.push((id, result));
+            });
             thread::sleep(Duration::from_millis(1));
         }
         DONE.store(true, Ordering::Relaxed);
@@ -119,14 +131,15 @@ fn main() {
             let place = ended.iter().position(|(id, _)| *id == wanted).expect("both have ended");
             ended.remove(place).1
         };
-        let (most, all) = (of(most), of(all));
-        print("three of four", &most);
-        print("all four", &all);
+        let (three, all) = (of(three), of(all));
 
-        let most = most.expect("only South is missing");
-        assert_eq!(most.missing(), [Sensor::South]);
-        let sum: i32 = most.into_arrived().map(|(_, reading)| reading).sum();
+        let three = three.expect("only South is missing");
+        assert_eq!(three.missing(), [Sensor::South]);
+        let sum: i32 = three.into_arrived().map(|(_, degrees)| degrees).sum();
+        println!("\nThe mean of the three answers to A is {:.1} °C.", f64::from(sum) / 3.0);
         assert_eq!(sum, 20 + 21 + 23);
-        assert!(matches!(all, Err(Incomplete::TimedOut(partial)) if partial.arrived().len() == 3));
+        let Err(RequestError::TimedOut(partial)) = all else { panic!("South cannot answer") };
+        println!("B failed, but its {} answers are not lost either.", partial.arrived().len());
+        assert_eq!(partial.arrived().len(), 3);
     });
 }

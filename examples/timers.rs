@@ -6,22 +6,22 @@
 //!                           └───────────── what is due, once per tick ─────┘
 //! ```
 //!
-//! A tick is 100 ms of pretended time, so it runs at once and prints the same every time. The counter starts
-//! shortly before it wraps, to show that nobody notices.
+//! A tick stands for 100 ms, but the program does not wait: it runs at once and prints the same every time.
+//! Its counter starts shortly before it wraps. Timers do not mind.
 
 use tickbus::timer::TimerId;
 use tickbus::{Bus, Timers};
 
-/// What may happen at the crossing.
+/// What can happen at the crossing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Event {
-    /// Somebody leans on the button: it bounces.
+    /// A contact of the button. One press bounces and makes several.
     Button,
-    /// The button has been quiet for as long as a real press takes.
+    /// The button has been quiet for [`QUIET`] ticks: that was a press.
     Pressed,
-    /// The light goes on to its next colour.
+    /// The light changes to its next colour.
     Next,
-    /// The lamp for those who wait blinks.
+    /// The lamp that says "wait" blinks.
     Blink,
 }
 
@@ -36,8 +36,14 @@ enum Light {
 /// Interrupts publish here, and so do the timers.
 static BUS: Bus<Event, 4> = Bus::new();
 
-/// Ticks of quiet that make a press of many bounces.
+/// The ticks of quiet after which the bounces count as one press.
 const QUIET: u32 = 3;
+/// The ticks between two blinks.
+const BLINK: u32 = 5;
+/// The ticks from a press to amber, from amber to red, and from red to green.
+const TO_AMBER: u32 = 20;
+const TO_RED: u32 = 10;
+const TO_GREEN: u32 = 30;
 
 /// Room for one timer of each kind.
 type CrossingTimers = Timers<Event, 4>;
@@ -61,45 +67,55 @@ impl Crossing {
         }
     }
 
-    /// One timer of each kind at most, so there is always room.
     fn after(&mut self, delay: u32, event: Event) -> TimerId {
-        self.timers.after(delay, event).expect("room for one of each kind")
+        self.timers.after(delay, event).expect("room for one timer of each kind")
     }
 
-    fn handle(&mut self, event: Event) {
+    /// Handles an event and returns what it did, in words.
+    fn handle(&mut self, event: Event) -> String {
         match event {
-            // Every bounce puts the press off: cancel and schedule anew, both in constant time.
+            // Each bounce postpones the press: cancel and schedule anew, both in constant time.
             Event::Button => {
-                if let Some(earlier) = self.debounce {
-                    self.timers.cancel(earlier);
-                }
+                let earlier = self.debounce.and_then(|timer| self.timers.cancel(timer));
                 self.debounce = Some(self.after(QUIET, Event::Pressed));
+                match earlier {
+                    Some(_) => format!("it bounces; the timer of {QUIET} ticks starts anew"),
+                    None => format!("a timer of {QUIET} ticks starts, to see whether it bounces"),
+                }
             }
             Event::Pressed if self.light == Light::Green && self.blinking.is_none() => {
-                self.blinking =
-                    Some(self.timers.every(5, Event::Blink).expect("room for one of each kind"));
-                self.after(20, Event::Next);
+                let blinking = self.timers.every(BLINK, Event::Blink);
+                self.blinking = Some(blinking.expect("room for one timer of each kind"));
+                self.after(TO_AMBER, Event::Next);
+                format!("the lamp blinks every {BLINK} ticks, the light changes in {TO_AMBER}")
             }
-            Event::Pressed => {} // is waiting already
-            Event::Blink => self.blinks += 1,
-            Event::Next => {
-                self.light = match self.light {
-                    Light::Green => Light::Amber,
-                    Light::Amber => Light::Red,
-                    Light::Red => Light::Green,
-                };
-                match self.light {
-                    Light::Amber => drop(self.after(10, Event::Next)),
-                    Light::Red => {
-                        // Those who waited may go: an endless timer ends by its id.
-                        if let Some(blinking) = self.blinking.take() {
-                            self.timers.cancel(blinking);
-                        }
-                        self.after(30, Event::Next);
-                    }
-                    Light::Green => {}
+            Event::Pressed => "the light is about to change already".to_owned(),
+            Event::Blink => {
+                self.blinks += 1;
+                let late =
+                    if self.blinking.is_none() { ": on the bus before the cancel" } else { "" };
+                format!("blink {}{late}", self.blinks)
+            }
+            Event::Next => match self.light {
+                Light::Green => {
+                    self.light = Light::Amber;
+                    self.after(TO_RED, Event::Next);
+                    format!("the light is amber, for {TO_RED} ticks")
                 }
-            }
+                Light::Amber => {
+                    self.light = Light::Red;
+                    // A periodic timer runs until it is cancelled.
+                    if let Some(blinking) = self.blinking.take() {
+                        self.timers.cancel(blinking);
+                    }
+                    self.after(TO_GREEN, Event::Next);
+                    format!("the light is red, for {TO_GREEN} ticks; the lamp is cancelled")
+                }
+                Light::Red => {
+                    self.light = Light::Green;
+                    "the light is green".to_owned()
+                }
+            },
         }
     }
 }
@@ -109,39 +125,47 @@ fn main() {
     let mut crossing = Crossing::new(start);
     let mut events = BUS.consumer().expect("main is the only consumer");
 
+    println!("The light is green until you press the button. The counter wraps in tick 16.\n");
+    println!("tick     counter  event    what happens");
     for tick in 0..120 {
         let now = start.wrapping_add(tick);
 
-        // The interrupt: presses that bounce, of which one comes while the first is being served.
+        // The interrupt: a press that bounces, and one more while the lamp blinks.
         if matches!(tick, 5 | 6 | 7 | 20) {
-            BUS.publish(Event::Button).expect("four fit in a tick");
+            BUS.publish(Event::Button).expect("four events fit in a tick");
         }
-        // Somebody works on the lamp: what is left of every timer stays what it is.
+        // A pause freezes every timer. Each keeps the time that it has left.
         match tick {
-            40 => crossing.timers.pause(),
-            60 => crossing.timers.resume(now),
+            40 => {
+                crossing.timers.pause();
+                println!("{tick:4}  {now:10}           all timers pause");
+            }
+            60 => {
+                crossing.timers.resume(now);
+                println!("{tick:4}  {now:10}           all timers resume, 20 ticks later");
+            }
             _ => {}
         }
 
-        // What is due goes on the bus. What finds it full is due again at the next tick.
+        // What is due goes on the bus. What finds the bus full is due again in the next tick.
         let report = crossing.timers.tick(now, |event| BUS.publish(event));
-        assert_eq!(report.left, 0, "three timers and one interrupt fit in a bus of four");
+        assert_eq!(report.left, 0, "three timers and one interrupt fit on a bus of four");
 
         for event in events.drain() {
-            let before = crossing.light;
-            crossing.handle(event);
-            if event == Event::Pressed || before != crossing.light {
-                println!("tick {tick:3}, counter {now:10}: {event:?}, {:?}", crossing.light);
-            }
+            let what = crossing.handle(event);
+            println!("{tick:4}  {now:10}  {:<7}  {what}", format!("{event:?}"));
         }
     }
 
     println!(
-        "the lamp blinked {} times; {} timers are left",
-        crossing.blinks,
+        "\nThe lamp blinked {} times: every {BLINK} ticks from tick 10 on, and the",
+        crossing.blinks
+    );
+    println!(
+        "pause moved the last blink from 40 to 61. {} timers still run.",
         crossing.timers.len()
     );
-    // The sixth was on the bus when its timer was cancelled: what is handed out is out of reach.
+    // A cancelled timer publishes nothing more, but what it has published stays on the bus.
     assert_eq!((crossing.light, crossing.blinks), (Light::Green, 6));
     assert!(crossing.timers.is_empty());
 }

@@ -1,43 +1,42 @@
-//! Between the buses of one program and a bus of envelopes: [`BridgeOut`] and [`BridgeIn`], pumped from the
-//! tick.
+//! Connects a bus of events with a bus of envelopes: [`BridgeOut`] and [`BridgeIn`], which you pump
+//! in the tick.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::Deref;
 
 use crate::bus::Take;
 use crate::bus::{Budget, Source};
 use crate::envelope::Envelope;
 use crate::error::{Full, Lagged};
-use crate::subject_bus::{PublishError, Subscription};
+use crate::subject_bus::{EnvelopeBus, PublishError, SubjectBus, Subscription};
 use crate::topic::{Publishers, Subscriber};
-use crate::wait::AwaitedSubscriber;
-
-/// What carries the envelopes: any [`EnvelopeBus`](crate::subject_bus::EnvelopeBus).
-#[cfg(feature = "std")]
-type Carrier = dyn crate::subject_bus::EnvelopeBus;
-
-/// What carries the envelopes, without threads.
-#[cfg(not(feature = "std"))]
-type Carrier = crate::subject_bus::SubjectBus;
+use crate::wait::Waits;
 
 /// Takes events off a bus or a topic and publishes them as envelopes.
 ///
-/// It never waits: a subscription that is full drops the envelope, also one that says
-/// [`Overrun::Block`](crate::Overrun::Block). What the budget does not cover, and everything while the bus
-/// of envelopes is closed, stays where it is, in order, and that bus or topic does what it does when it is
-/// full.
+/// It owns `B`, through which it reaches the bus of envelopes: a reference or an `Arc`, of a
+/// [`SubjectBus`], of a `dyn EnvelopeBus`, or of any other [`EnvelopeBus`]. With an `Arc`, a struct
+/// or a Bevy resource can hold the bridge beside the bus.
+///
+/// A pump never waits. A full subscription drops the envelope, also one with
+/// [`Overrun::Block`](crate::Overrun::Block). What the budget does not cover stays where it is, in
+/// order, and so does everything while the bus of envelopes is closed. When the source is full in
+/// turn, its own policy decides.
 ///
 /// # Both ways
 ///
-/// What a bridge sends comes back to a [`BridgeIn`] whose pattern matches it. Its subscription has to turn
-/// it away, by the source that this bridge gives every envelope without one. What came in must not go out
-/// again: let it in by another bus or topic than the one that is sent.
+/// A [`BridgeIn`] whose pattern matches what this bridge sends receives its own envelopes. Let its
+/// subscription filter them out by their source: this bridge gives its own to every envelope
+/// without one. Do not send out again what came in: let it in by another bus or topic than the one
+/// that you send.
 ///
 /// # Examples
 ///
 /// ```
-/// # #[cfg(all(feature = "json", feature = "std"))] {
+/// # #[cfg(feature = "json")] {
+/// use std::sync::Arc;
 /// use tickbus::{Budget, Bus, Envelope, SubjectBus, Topic};
 /// use tickbus::bridge::{BridgeIn, BridgeOut};
 ///
@@ -52,47 +51,60 @@ type Carrier = crate::subject_bus::SubjectBus;
 /// static HERE: Topic<Game, 16> = Topic::new(); // what happens in this process
 /// static THERE: Bus<Game, 16> = Bus::new(); // what happens in others
 ///
-/// let service = SubjectBus::new();
+/// struct Arena { service: Arc<SubjectBus>, outward: BridgeOut, inward: BridgeIn<Game> }
+///
+/// let service = Arc::new(SubjectBus::new());
 /// let others = service.subscribe("game.*")?.filter(|sent| sent.source() != "arena-1").open();
-/// let mut outward = BridgeOut::new(&service, "arena-1");
-/// let mut inward = BridgeIn::new(others);
+/// let mut arena = Arena {
+///     outward: BridgeOut::new(service.clone(), "arena-1"),
+///     inward: BridgeIn::new(others),
+///     service,
+/// };
 ///
 /// let mut here = HERE.subscribe();
 /// HERE.publish(Game::Scored { by: 7 });
-/// service.publish(Envelope::event(&Game::Ended)?.with_source("arena-2"))?;
+/// let ended = Envelope::unstamped_event(&Game::Ended)?.with_source("arena-2");
+/// arena.service.try_publish(ended)?;
 ///
 /// // In the tick:
-/// let sent = outward.pump(&mut here, Budget::events(64), Envelope::event);
-/// let came = inward.pump(Budget::events(64), |found| found.decode_event(), |event| THERE.publish(event));
+/// let budget = || Budget::events(64);
+/// let sent = arena.outward.pump(&mut here, budget(), Envelope::unstamped_event);
+/// let came = arena.inward.pump(budget(), |found| found.decode_event(), |event| THERE.publish(event));
 /// assert_eq!((sent.forwarded, sent.left), (1, 0));
 /// assert_eq!((came.forwarded, came.left), (1, 0)); // not its own
 /// assert!(THERE.consumer().unwrap().drain().eq([Game::Ended]));
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-pub struct BridgeOut<'a> {
-    bus: &'a Carrier,
+#[doc(alias("gateway", "connector", "forwarder"))]
+pub struct BridgeOut<B = Arc<SubjectBus>> {
+    bus: B,
     source: Box<str>,
 }
 
-impl<'a> BridgeOut<'a> {
-    /// A bridge to `bus`, by whom all envelopes without a [source](Envelope::source) are from `source`.
-    ///
-    /// `bus` is any `EnvelopeBus` under the feature `std`, and a [`SubjectBus`](crate::SubjectBus) without.
-    pub fn new(bus: &'a Carrier, source: impl Into<Box<str>>) -> Self {
+impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
+    /// Returns a bridge to `bus`. It sets the [source](Envelope::source) of each envelope without
+    /// one to `source`.
+    pub fn new(bus: B, source: impl Into<Box<str>>) -> Self {
         Self { bus, source: source.into() }
     }
 
-    /// Takes what is queued at `from` at this moment, within `budget`, makes an envelope of each event and
-    /// publishes it.
+    /// Returns the bus of envelopes.
+    #[must_use]
+    pub fn bus(&self) -> &B::Target {
+        &self.bus
+    }
+
+    /// Takes the events that are pending at `from`, within `budget`, makes an envelope of each with
+    /// `encode`, and publishes it.
     ///
-    /// The budget is used as by a tick, but for its generations: what is published meanwhile waits for the
-    /// next pump. An event that `encode` fails on is lost and counted; the others go on. If `encode`
-    /// panics, its event is lost, and the rest stays.
+    /// It uses the budget as a tick does, without generations: what is published meanwhile waits
+    /// for the next pump. If `encode` fails, that event is lost and counted, and the pump
+    /// continues. If `encode` panics, that event is lost, and the rest stays.
     ///
     /// # Examples
     ///
-    /// An event of another crate's type, from a bus of six of which two are lost:
+    /// An event of another crate's type. Six are published on a bus of four slots, which loses two:
     ///
     /// ```
     /// # #[cfg(all(feature = "json", feature = "std"))] {
@@ -149,19 +161,19 @@ impl<'a> BridgeOut<'a> {
         match self.bus.try_publish(Arc::new(envelope)) {
             Ok(published) => {
                 report.forwarded += 1;
-                report.undelivered += published.dropped + published.closed;
+                report.not_enqueued += published.dropped + published.closed;
             }
             Err(PublishError::Closed(_)) => report.closed += 1,
-            // A broker behind the bus: whoever had no room has lost it.
+            // From a bus of another crate: what had no room has lost it.
             Err(PublishError::TimedOut(_) | PublishError::Cancelled(_)) => {
                 report.forwarded += 1;
-                report.undelivered += 1;
+                report.not_enqueued += 1;
             }
         }
     }
 }
 
-impl fmt::Debug for BridgeOut<'_> {
+impl<B> fmt::Debug for BridgeOut<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BridgeOut").field("source", &self.source).finish_non_exhaustive()
     }
@@ -169,39 +181,41 @@ impl fmt::Debug for BridgeOut<'_> {
 
 /// Takes envelopes off a subscription and publishes the events in them on a bus or a topic.
 ///
-/// It never waits, and loses nothing for want of room: an event that comes back in [`Full`] is kept and
-/// goes first in the next pump. The rest waits in the subscription, which does what its
-/// [`Overrun`](crate::Overrun) says when it is full in turn. An event that is kept when the bridge is
-/// dropped is lost, unless [`into_parts`](Self::into_parts) takes it out.
+/// A pump never waits, and loses nothing for want of room. The bridge keeps an event that comes
+/// back in [`Full`], and publishes it first in the next pump. The rest waits in the subscription.
+/// When that is full in turn, its [`Overrun`](crate::Overrun) decides. An event that the bridge
+/// keeps when you drop it is lost: [`into_parts`](Self::into_parts) takes it out.
 ///
-/// See [`BridgeOut`] for the way out and for both together.
+/// The bridge owns its subscription, so a struct or a Bevy resource can hold it beside the bus.
+///
+/// See [`BridgeOut`] for the other way, and for both together.
 pub struct BridgeIn<E> {
     subscription: Subscription,
     /// Came back from a full bus.
     kept: Option<E>,
     /// How many losses of the subscription were reported.
-    told: u64,
+    reported: u64,
 }
 
 impl<E> BridgeIn<E> {
-    /// A bridge from `subscription`.
+    /// Returns a bridge from `subscription`.
     #[must_use]
     pub const fn new(subscription: Subscription) -> Self {
-        Self { subscription, kept: None, told: 0 }
+        Self { subscription, kept: None, reported: 0 }
     }
 
-    /// Takes what is queued at this moment, within `budget`, makes an event of each envelope and hands it
-    /// to `publish`.
+    /// Takes the envelopes that are pending at this moment, within `budget`, makes an event of each
+    /// with `decode`, and hands it to `publish`.
     ///
-    /// When `publish` gives an event back in [`Full`], the pump is over. To have an event dropped instead,
-    /// take it: `|event| { let _ = BUS.publish(event); Ok(()) }`. The budget is used as by
-    /// [`BridgeOut::pump`]. An envelope that `decode` fails on is lost and counted; the others go on. If
-    /// `decode` or `publish` panics, that event is lost.
+    /// The pump ends when `publish` returns an event in [`Full`]. To drop such an event instead,
+    /// write `|event| { let _ = BUS.publish(event); Ok(()) }`. It uses the budget as
+    /// [`BridgeOut::pump`] does. If `decode` fails, that envelope is lost and counted, and the pump
+    /// continues. If `decode` or `publish` panics, that event is lost.
     ///
     /// # Examples
     ///
     /// ```
-    /// # #[cfg(all(feature = "json", feature = "std"))] {
+    /// # #[cfg(feature = "json")] {
     /// use tickbus::{Budget, Bus, Envelope, SubjectBus};
     /// use tickbus::bridge::BridgeIn;
     ///
@@ -210,7 +224,7 @@ impl<E> BridgeIn<E> {
     /// let service = SubjectBus::new();
     /// let mut bridge = BridgeIn::new(service.subscribe("tank.level")?.open());
     /// for level in ["7", "8", "low", "9"] {
-    ///     service.publish(Envelope::new("tank.level")?.with_payload(level)?)?;
+    ///     service.try_publish(Envelope::unstamped("tank.level")?.with_payload(level)?)?;
     /// }
     ///
     /// let decode = |found: &Envelope| found.decode::<&str>().unwrap().unwrap().parse();
@@ -259,18 +273,18 @@ impl<E> BridgeIn<E> {
         drop(found);
         let stats = self.subscription.stats();
         let dropped = stats.dropped();
-        report.dropped = (dropped - self.told) as usize;
-        self.told = dropped;
+        report.dropped = (dropped - self.reported) as usize;
+        self.reported = dropped;
         report.left = stats.pending as usize + usize::from(self.kept.is_some());
         report
     }
 
-    /// Where the envelopes come from: its numbers, and whether it has ended.
+    /// Returns the subscription, for its numbers and its end.
     pub const fn subscription(&self) -> &Subscription {
         &self.subscription
     }
 
-    /// The subscription, and the event that came back from a full bus, if there is one.
+    /// Returns the subscription, and the event that came back from a full bus, if there is one.
     pub fn into_parts(self) -> (Subscription, Option<E>) {
         (self.subscription, self.kept)
     }
@@ -285,9 +299,9 @@ impl<E> fmt::Debug for BridgeIn<E> {
     }
 }
 
-/// What one pump of a bridge did.
+/// Counts what one pump of a bridge did.
 ///
-/// Nothing gets lost silently. Summed over all pumps there were, what was to cross is
+/// Summed over all pumps, the events that were to cross are
 /// `forwarded + failed + closed + dropped`, and the `left` of the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a report tells what the pump left undone and what was lost"]
@@ -295,25 +309,26 @@ impl<E> fmt::Debug for BridgeIn<E> {
 pub struct Bridged<X> {
     /// Events that are on the other side.
     pub forwarded: usize,
-    /// Events that wait on this side: on the bus, in the topic (where some may be overwritten already), in
-    /// the subscription, or kept by the bridge.
+    /// Events that are pending on this side: on the bus, in the topic, in the subscription, or kept
+    /// by the bridge. A topic may have overwritten some of them already.
     pub left: usize,
-    /// Events lost because they could not be made into an envelope, or back.
+    /// Events lost because `encode` or `decode` failed.
     pub failed: usize,
-    /// The first reason for that in this pump.
+    /// The first of these errors in this pump.
     pub error: Option<X>,
-    /// Events lost because the bus of envelopes was closed after they had been taken: one at most, for a
-    /// closed bus is sent nothing.
+    /// Events lost because the bus of envelopes was closed after they had been taken. One at most:
+    /// the bridge sends nothing to a closed bus.
     pub closed: usize,
-    /// Events lost for want of room on this side, before the bridge came to them: since the last pump, or
-    /// since the bus, the topic's subscriber or the subscription was made.
+    /// Events lost for want of room on this side, before the bridge came to them. It counts from
+    /// the last pump; the first pump counts from the making of the bus, the topic's subscriber or
+    /// the subscription.
     pub dropped: usize,
-    /// Events that a full bus on this side gave back to its publishers, since the last pump. They have
-    /// them; not part of the sum.
+    /// Events that a full bus on this side gave back to its publishers since the last pump. The
+    /// publishers have them, so they are not part of the sum.
     pub refused: usize,
-    /// Subscriptions on the other side that had no room for an envelope, or ended. Others have it; not
-    /// part of the sum.
-    pub undelivered: usize,
+    /// Subscriptions on the other side that had no room for an envelope, or ended. Others may have
+    /// it, so they are not part of the sum.
+    pub not_enqueued: usize,
 }
 
 impl<X> Bridged<X> {
@@ -333,14 +348,14 @@ impl<X> Default for Bridged<X> {
             closed: 0,
             dropped: 0,
             refused: 0,
-            undelivered: 0,
+            not_enqueued: 0,
         }
     }
 }
 
-/// Where a [`BridgeOut`] takes events from: a [`Source`], or the [`Subscriber`] of a topic or a feed.
+/// A [`BridgeOut`] takes events from it: a [`Source`], or the [`Subscriber`] of a topic or a feed.
 ///
-/// This trait is sealed: what it has is not for use outside.
+/// This trait is sealed: you can neither implement it nor call its methods.
 ///
 /// ```compile_fail,E0624
 /// fn take<S: tickbus::bridge::Outgoing<Event = u8>>(from: &mut S) {
@@ -362,24 +377,20 @@ impl<S: Source> Outgoing for S {
     type Event = <S as Source>::Event;
 }
 
-impl<E: Copy, P: Publishers> Outgoing for Subscriber<'_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> Outgoing for Subscriber<'_, E, P, W> {
     type Event = E;
 }
 
-impl<E: Copy, P: Publishers> Outgoing for AwaitedSubscriber<'_, E, P> {
-    type Event = E;
-}
-
-/// What a bridge does to where it takes events from.
+/// The methods of [`Outgoing`].
 pub(crate) trait HandOver {
-    /// What is taken.
+    /// The type of the events.
     type Item;
 
-    /// Takes the events of this moment and shows them to `each`, until it says to stop. Gives the number of
-    /// those that were found lost meanwhile.
+    /// Takes the events of this moment and shows them to `each`, until that returns `false`.
+    /// Returns how many it found lost meanwhile.
     fn hand_over(&mut self, each: impl FnMut(&Self::Item) -> bool) -> usize;
 
-    /// What is pending, and the losses since the last call: dropped and refused.
+    /// Returns what is pending, and the losses since the last call: dropped and refused.
     fn account(&mut self) -> (usize, usize, usize);
 }
 
@@ -398,7 +409,7 @@ impl<S: Source> HandOver for S {
     }
 }
 
-impl<E: Copy, P: Publishers> HandOver for Subscriber<'_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> HandOver for Subscriber<'_, E, P, W> {
     type Item = E;
 
     fn hand_over(&mut self, each: impl FnMut(&E) -> bool) -> usize {
@@ -406,23 +417,12 @@ impl<E: Copy, P: Publishers> HandOver for Subscriber<'_, E, P> {
     }
 
     fn account(&mut self) -> (usize, usize, usize) {
-        (self.stats().pending, 0, 0)
+        (self.unread(), 0, 0)
     }
 }
 
-impl<E: Copy, P: Publishers> HandOver for AwaitedSubscriber<'_, E, P> {
-    type Item = E;
-
-    fn hand_over(&mut self, each: impl FnMut(&E) -> bool) -> usize {
-        read(self.read(), each)
-    }
-
-    fn account(&mut self) -> (usize, usize, usize) {
-        (self.ready(), 0, 0)
-    }
-}
-
-/// Shows what a subscriber reads to `each`, until it says to stop. Gives the number of those that it missed.
+/// Shows what a subscriber reads to `each`, until that returns `false`. Returns how many the
+/// subscriber missed.
 fn read<E>(
     unread: impl Iterator<Item = Result<E, Lagged>>,
     mut each: impl FnMut(&E) -> bool,

@@ -1,4 +1,4 @@
-//! Events for another state, and events of which the latest will do: [`Deferred`].
+//! Events that a handler puts off, and events of which the latest is enough: [`Deferred`].
 
 use core::fmt;
 
@@ -6,18 +6,25 @@ use heapless::Deque;
 
 use crate::error::Full;
 
-/// Events that their handler has put off: room for `N`, in order.
+/// Keeps up to `N` events that a handler has put off, in order.
 ///
-/// A handler that cannot use an event in the state it is in [defers](Self::defer) it. Once the state has
-/// changed, [`recall`](Self::recall) hands the events back, oldest first. Recall before the bus is
-/// drained, and what was put off comes before what is new.
+/// # Deferring
 ///
-/// Of events that replace each other (positions, levels, progress) only one need wait:
-/// [`coalesce`](Self::coalesce) merges an event into the one that waits under the same key.
+/// A handler that cannot use an event in its present state [defers](Self::defer) it. After the
+/// state has changed, [`recall`](Self::recall) returns the events, oldest first. Recall before you
+/// drain the bus, so that deferred events come before new ones.
 ///
-/// Neither happens unless it is asked for. Everything takes `&mut`: this belongs to the code
-/// that handles the events, and interrupts publish to the bus that is drained into it. A new one is all zeros.
-/// `N` is at least 1, and need not be a power of two.
+/// # Coalescing
+///
+/// Some events replace each other: positions, levels, progress. [`coalesce`](Self::coalesce) merges
+/// such an event into the pending one with the same key. Nothing merges unless you call it.
+///
+/// # Interrupts
+///
+/// Every method that changes it takes `&mut`, so it belongs to the code that handles the events.
+/// Interrupts publish to the bus that this code drains.
+///
+/// `N` is at least 1, and need not be a power of two. A new one is all zeros.
 ///
 /// # Examples
 ///
@@ -56,40 +63,43 @@ use crate::error::Full;
 /// server.finish();
 /// assert_eq!(server.busy, Some(2));
 /// ```
+#[doc(alias("recall", "coalesce", "debounce", "conflate"))]
 pub struct Deferred<E, const N: usize> {
     events: Deque<E, N>,
-    /// So many of the oldest are of an earlier step.
+    /// This many of the oldest are of an earlier step.
     sealed: usize,
 }
 
 impl<E, const N: usize> Deferred<E, N> {
-    /// Nothing put off.
+    /// Returns an empty store.
     #[must_use]
     pub const fn new() -> Self {
         const { assert!(N > 0, "there must be room to put off at least one event") };
         Self { events: Deque::new(), sealed: 0 }
     }
 
-    /// Puts `event` off, behind those that wait. Constant time.
+    /// Puts `event` off, behind those that are pending. Constant time.
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back when `N` events wait.
+    /// Returns [`Full`] with the event if `N` events are pending.
     pub fn defer(&mut self, event: E) -> Result<(), Full<E>> {
         self.events.push_back(event).map_err(Full)
     }
 
-    /// Merges `event` into the newest one that waits under the same key, or puts it off like
-    /// [`defer`](Self::defer). Returns whether it was merged.
+    /// Merges `event` into the newest pending one with the same key. Without such an event it
+    /// [defers](Self::defer) this one. Returns whether it merged.
     ///
-    /// The merged event keeps the place of the one that waited. `|waiting, latest| *waiting = latest`
-    /// lets the latest win. Events from before the last [`next_step`](Self::next_step) are left alone.
+    /// The merged event keeps the place of the pending one. `|pending, latest| *pending = latest`
+    /// lets the latest win. It never merges into an event from before the last
+    /// [`next_step`](Self::next_step).
     ///
-    /// Takes time in proportion to the events that wait.
+    /// It takes time in proportion to the pending events.
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back when there is none to merge it into and `N` events wait.
+    /// Returns [`Full`] with the event if there is none to merge it into and `N` events are
+    /// pending.
     ///
     /// # Examples
     ///
@@ -98,8 +108,8 @@ impl<E, const N: usize> Deferred<E, N> {
     /// use tickbus::defer::Deferred;
     ///
     /// let mut damage: Deferred<(char, u32), 2> = Deferred::new();
-    /// let mut hit = |who, much| {
-    ///     damage.coalesce((who, much), |hit| hit.0, |waiting, hit| waiting.1 += hit.1)
+    /// let mut hit = |target, much| {
+    ///     damage.coalesce((target, much), |hit| hit.0, |pending, hit| pending.1 += hit.1)
     /// };
     ///
     /// assert_eq!(hit('a', 1), Ok(false));
@@ -116,14 +126,14 @@ impl<E, const N: usize> Deferred<E, N> {
     ) -> Result<bool, Full<E>> {
         let wanted = key(&event);
         let open = self.events.iter_mut().skip(self.sealed).rev();
-        if let Some(waiting) = { open }.find(|waiting| key(waiting) == wanted) {
-            merge(waiting, event);
+        if let Some(pending) = { open }.find(|pending| key(pending) == wanted) {
+            merge(pending, event);
             return Ok(true);
         }
         self.defer(event).map(|()| false)
     }
 
-    /// Begins another fixed step: what waits now is never merged into again.
+    /// Begins another fixed step. Nothing merges into the events that are pending now.
     ///
     /// # Examples
     ///
@@ -131,7 +141,7 @@ impl<E, const N: usize> Deferred<E, N> {
     /// use tickbus::defer::Deferred;
     ///
     /// let mut moves: Deferred<(u8, i32), 4> = Deferred::new();
-    /// let latest = |waiting: &mut (u8, i32), event| *waiting = event;
+    /// let latest = |pending: &mut (u8, i32), event| *pending = event;
     ///
     /// moves.coalesce((1, 10), |event| event.0, latest).unwrap();
     /// moves.next_step();
@@ -146,8 +156,8 @@ impl<E, const N: usize> Deferred<E, N> {
 
     /// Takes the oldest event. Constant time.
     ///
-    /// To recall all that waits while handlers may put events off again, ask [`len`](Self::len) first
-    /// and recall so many.
+    /// To recall all events while handlers may defer some again, call [`len`](Self::len) first, and
+    /// recall that many.
     ///
     /// # Examples
     ///
@@ -169,19 +179,19 @@ impl<E, const N: usize> Deferred<E, N> {
         self.events.pop_front()
     }
 
-    /// How many events wait.
+    /// Returns how many events are pending.
     #[must_use]
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether no event waits.
+    /// Returns whether no event is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// How many events fit: `N`.
+    /// Returns how many events fit: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N

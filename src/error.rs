@@ -1,12 +1,27 @@
-//! What can go wrong, one small type per failure.
+//! What can go wrong: one small type per failure. Each implements [`Error`] and fits in a `Result`
+//! that you return with `?`.
+//!
+//! # Names
+//!
+//! The name of an error tells which of three kinds it is:
+//!
+//! | name | what it says | as in |
+//! |---|---|---|
+//! | `Invalid…` | What you gave is not what the word behind it says. | [`InvalidSubject`], [`InvalidPattern`], `InvalidPayload` |
+//! | a condition | The operation can fail for one reason, which this is. | [`Full`], [`Lagged`], [`Claimed`], [`TooManyWaiters`] |
+//! | `…Error` | The operation before it can fail for several reasons, one variant for each. | `PublishError`, [`ScheduleError`](crate::timer::ScheduleError), [`AnswerError`](crate::request::AnswerError) |
+//!
+//! An error that comes from one module lies there; those of several modules lie here. Every enum
+//! among them is `#[non_exhaustive]`, and gives back the event, answer or envelope that it is
+//! about, if there is one.
 
 use core::error::Error;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
-/// The bus was full. The event comes back untouched.
+/// The bus is full. The event comes back untouched.
 ///
-/// Nothing happened to the events that were there before, and nothing keeps the one that came
-/// back: publish it again later, do without it, or hand it to somebody else.
+/// The events on the bus are as they were. The bus keeps nothing of the event that came back:
+/// publish it again later, do without it, or use it in another way.
 ///
 /// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
 ///
@@ -40,10 +55,11 @@ impl<E> fmt::Display for Full<E> {
 
 impl<E> Error for Full<E> {}
 
-/// The one consumer of a bus or a lane is claimed already, or the one publisher of a lane or a feed.
+/// The one consumer of a bus or a lane is claimed already, or the one publisher of a lane or a
+/// feed.
 ///
-/// Dropping the handle that has it gives it back. To use one handle in several places, keep it and pass
-/// `&mut` on.
+/// Drop the first handle, and you can claim another. To use one handle in several places, keep it
+/// and pass `&mut` on.
 ///
 /// # Examples
 ///
@@ -93,9 +109,9 @@ impl fmt::Display for Claimed {
 
 impl Error for Claimed {}
 
-/// So many events were overwritten before this subscriber read them.
+/// This many events were overwritten before the subscriber read them.
 ///
-/// The subscriber goes on with the oldest event that is kept; the count is exact.
+/// The subscriber continues with the oldest event that is kept. The count is exact.
 ///
 /// # Examples
 ///
@@ -121,7 +137,7 @@ impl fmt::Display for Lagged {
 
 impl Error for Lagged {}
 
-/// Every place of a [`GatedTopic`](crate::GatedTopic) is taken by a subscriber that gates.
+/// A gating subscriber has each place of the [`GatedTopic`](crate::GatedTopic).
 ///
 /// Drop one of them, give the topic more places, or subscribe without gating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +154,8 @@ impl fmt::Display for TooManySubscribers {
 
 impl Error for TooManySubscribers {}
 
-/// All places of a [`Waiters`](crate::Waiters) table are taken: as many tasks wait as it has places.
+/// All places of a [`Waiters`](crate::Waiters) table are taken: as many tasks wait as it has
+/// places.
 ///
 /// # Examples
 ///
@@ -163,38 +180,77 @@ pub struct TooManyWaiters;
 impl fmt::Display for TooManyWaiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(
-            "more tasks wait than there are places for wakers: make `W` of the `Awaited`, or of the \
-             `Waiters`, larger",
+            "more tasks wait than there are places for wakers: make `K` of the \
+             `Waiters` larger",
         )
     }
 }
 
 impl Error for TooManyWaiters {}
 
-/// Why a text is not a [`Subject`](crate::Subject).
+/// A text is not a [`Subject`](crate::Subject).
 ///
-/// Emptiness and length are looked at first. After them, where several things are wrong, the
-/// leftmost is told.
+/// It shows the beginning of the text, and says what to change. It keeps up to 60 bytes of the text
+/// inside, so it needs no allocator, borrows nothing, and is also made in a `const`.
 ///
 /// # Examples
 ///
 /// ```
 /// use tickbus::Subject;
-/// use tickbus::error::InvalidSubject;
+/// use tickbus::error::SubjectFault;
 ///
-/// assert_eq!(Subject::new("player..hit"), Err(InvalidSubject::DoubleDot));
-/// assert_eq!(Subject::new("player.*.hit"), Err(InvalidSubject::Wildcard));
-/// assert_eq!(Subject::new(".*"), Err(InvalidSubject::LeadingDot)); // the leftmost of two
-///
+/// let error = Subject::new("player..hit").unwrap_err();
+/// assert_eq!(error.fault(), SubjectFault::DoubleDot);
 /// assert_eq!(
-///     InvalidSubject::DoubleDot.to_string(),
-///     "the subject has two dots in a row: remove one, or name the segment between them",
+///     error.to_string(),
+///     "`player..hit`: the subject has two dots in a row: remove one, or name the segment between them",
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InvalidSubject {
+    fault: SubjectFault,
+    text: Excerpt,
+}
+
+impl InvalidSubject {
+    pub(crate) const fn new(text: &str, fault: SubjectFault) -> Self {
+        Self { fault, text: Excerpt::of(text) }
+    }
+
+    /// Returns the rule that the text breaks.
+    #[must_use]
+    pub const fn fault(&self) -> SubjectFault {
+        self.fault
+    }
+}
+
+impl fmt::Display for InvalidSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.before(self.fault.message(), f)
+    }
+}
+
+impl Error for InvalidSubject {}
+
+/// What is wrong with the text of an [`InvalidSubject`].
+///
+/// [`Subject::new`](crate::Subject::new) checks for emptiness and length first. Of several other
+/// faults it reports the leftmost.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Subject;
+/// use tickbus::error::SubjectFault;
+///
+/// let fault = |text| Subject::new(text).unwrap_err().fault();
+/// assert_eq!(fault("player.*.hit"), SubjectFault::Wildcard);
+/// assert_eq!(fault(".*"), SubjectFault::LeadingDot); // the leftmost of two
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum InvalidSubject {
-    /// There is no text at all.
+pub enum SubjectFault {
+    /// The text is empty.
     Empty,
     /// The text is longer than 1024 bytes.
     TooLong,
@@ -208,8 +264,8 @@ pub enum InvalidSubject {
     Wildcard,
 }
 
-impl InvalidSubject {
-    /// The text of `Display`, for panics at compile time.
+impl SubjectFault {
+    /// Returns the text of `Display`, for panics at compile time.
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Empty => "the subject is empty: name at least one segment, as in `input.tilt`",
@@ -230,37 +286,77 @@ impl InvalidSubject {
     }
 }
 
-impl fmt::Display for InvalidSubject {
+impl fmt::Display for SubjectFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.message())
     }
 }
 
-impl Error for InvalidSubject {}
-
-/// Why a text is not a [`Pattern`](crate::Pattern).
+/// A text is not a [`Pattern`](crate::Pattern), a [`GlobPattern`](crate::subject::GlobPattern) or a
+/// [`PrefixPattern`](crate::subject::PrefixPattern).
 ///
-/// Emptiness and length are looked at first. After them, where several things are wrong, the
-/// leftmost is told.
+/// It shows the beginning of the text, and says what to change. It keeps up to 60 bytes of the text
+/// inside, so it needs no allocator, borrows nothing, and is also made in a `const`.
 ///
 /// # Examples
 ///
 /// ```
 /// use tickbus::Pattern;
-/// use tickbus::error::InvalidPattern;
+/// use tickbus::error::PatternFault;
 ///
-/// assert_eq!(Pattern::new("player.7*"), Err(InvalidPattern::PartialWildcard));
-/// assert_eq!(Pattern::new("player.>.hit"), Err(InvalidPattern::RestNotLast));
-///
+/// let error = Pattern::new("player.>.hit").unwrap_err();
+/// assert_eq!(error.fault(), PatternFault::RestNotLast);
 /// assert_eq!(
-///     InvalidPattern::RestNotLast.to_string(),
-///     "the pattern goes on after `>`: make `>` the last segment, or use `*` for one segment",
+///     error.to_string(),
+///     "`player.>.hit`: the pattern goes on after `>`: \
+///      make `>` the last segment, or use `*` for one segment",
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InvalidPattern {
+    fault: PatternFault,
+    text: Excerpt,
+}
+
+impl InvalidPattern {
+    pub(crate) const fn new(text: &str, fault: PatternFault) -> Self {
+        Self { fault, text: Excerpt::of(text) }
+    }
+
+    /// Returns the rule that the text breaks.
+    #[must_use]
+    pub const fn fault(&self) -> PatternFault {
+        self.fault
+    }
+}
+
+impl fmt::Display for InvalidPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.before(self.fault.message(), f)
+    }
+}
+
+impl Error for InvalidPattern {}
+
+/// What is wrong with the text of an [`InvalidPattern`].
+///
+/// [`Pattern::new`](crate::Pattern::new) checks for emptiness and length first. Of several other
+/// faults it reports the leftmost.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Pattern;
+/// use tickbus::error::PatternFault;
+///
+/// let fault = |text| Pattern::new(text).unwrap_err().fault();
+/// assert_eq!(fault("player.7*"), PatternFault::PartialWildcard);
+/// assert_eq!(fault("player.>.hit"), PatternFault::RestNotLast);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum InvalidPattern {
-    /// There is no text at all.
+pub enum PatternFault {
+    /// The text is empty.
     Empty,
     /// The text is longer than 1024 bytes.
     TooLong,
@@ -274,15 +370,16 @@ pub enum InvalidPattern {
     PartialWildcard,
     /// A `>` is followed by another segment, as in `a.>.b`.
     RestNotLast,
-    /// A `*` is not at the end of a [`PrefixPattern`](crate::subject::PrefixPattern), as in `a.*.b`.
+    /// A `*` is not at the end of a [`PrefixPattern`](crate::subject::PrefixPattern), as in
+    /// `a.*.b`.
     WildcardNotLast,
-    /// A `>` is in a [`GlobPattern`](crate::subject::GlobPattern) or a [`PrefixPattern`](crate::subject::PrefixPattern),
-    /// where it would match nothing.
+    /// A `>` is in a [`GlobPattern`](crate::subject::GlobPattern) or a
+    /// [`PrefixPattern`](crate::subject::PrefixPattern), where it would match nothing.
     NotInDialect,
 }
 
-impl InvalidPattern {
-    /// The text of `Display`, for panics at compile time.
+impl PatternFault {
+    /// Returns the text of `Display`, for panics at compile time.
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Empty => "the pattern is empty: to match every subject, write `>`",
@@ -309,17 +406,74 @@ impl InvalidPattern {
                  make `*` the last byte, where it stands for whatever follows"
             }
             Self::NotInDialect => {
-                "the pattern has a `>`, which is no wildcard here: \
+                "the pattern has a `>`, which is not a wildcard here: \
                  use `*`, or make it a `Pattern`"
             }
         }
     }
 }
 
-impl fmt::Display for InvalidPattern {
+impl fmt::Display for PatternFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.message())
     }
 }
 
-impl Error for InvalidPattern {}
+/// The beginning of a text, which an error keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Excerpt {
+    bytes: [u8; Self::LONGEST],
+    kept: u8,
+    cut: bool,
+}
+
+impl Excerpt {
+    /// An error with a fault beside it has 63 bytes.
+    const LONGEST: usize = 60;
+
+    const fn of(text: &str) -> Self {
+        let kept = text.floor_char_boundary(Self::LONGEST);
+        let mut bytes = [0; Self::LONGEST];
+        bytes.split_at_mut(kept).0.copy_from_slice(text.as_bytes().split_at(kept).0);
+        Self { bytes, kept: kept as u8, cut: kept < text.len() }
+    }
+
+    fn text(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..usize::from(self.kept)]).unwrap_or_default()
+    }
+
+    /// Writes the text and then what is wrong with it.
+    fn before(&self, message: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kept == 0 {
+            return f.pad(message);
+        }
+        write!(f, "{}: {message}", Quoted { text: self.text(), cut: self.cut })
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.text(), f)?;
+        f.write_str(if self.cut { "…" } else { "" })
+    }
+}
+
+/// A text of unknown origin in a message: on one line, and with `…` where it was cut.
+pub(crate) struct Quoted<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) cut: bool,
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('`')?;
+        for c in self.text.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        f.write_str(if self.cut { "…`" } else { "`" })
+    }
+}

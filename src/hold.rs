@@ -2,257 +2,292 @@
 
 use core::fmt;
 
-use crate::bus::{Bus, Consumer, Drain, DropNewest, Stats};
-use crate::error::{Claimed, Full};
-use crate::sync::{Acquire, AtomicWord, Relaxed, Release};
+use crate::bus::{Bus, DropNewest, Publish, Put, Stats};
+use crate::error::Full;
+use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word};
 
-/// What became of an event that was published to a [`Hold`].
+/// Whether a hold has kept an event that was published to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Delivery {
-    /// It comes out with the next drain.
-    Live,
-    /// It is kept until the hold is [started](Hold::start).
-    Held,
+pub enum Held {
+    /// The event went on to where the hold stands before.
+    No,
+    /// The event is in the buffer until the hold is [started](Hold::start).
+    Yes,
 }
 
-/// A bus that keeps its events until it is started, and again while it is paused.
+/// A buffer before a bus, a lane or a topic: keeps events until it is started, and while it is paused.
 ///
-/// Drivers and systems publish while the program still sets itself up; nothing comes out. Once it is
-/// [started](Self::start), the reader takes everything in the order of its publishing, and goes on with
-/// what comes live. All events go through one bus, so that none overtakes another, whichever context
-/// publishes, starts or pauses in the meantime.
+/// Drivers and systems publish to the hold while the program still sets itself up. [`start`](Self::start)
+/// replays the events in the order of their publishing, and from then on `publish` hands each event straight
+/// on. [`pause`](Self::pause) holds them back again. No event overtakes another one of its publisher.
 ///
-/// The buffer has `N` slots, a power of two. While it is full, the newest event is dropped and counted,
-/// and comes back to its publisher in [`Full`]; [`dropped_held`](Self::dropped_held) tells those that
-/// were lost to holding from those that a live reader was too slow for.
+/// `T` is what the hold stands before: `&Bus`, `&Lane`, `&Topic`, `&GatedTopic`, `&Feed`. Read from that as
+/// usual. The buffer has `N` slots, a power of two, 1024 if you do not say. [`limit`](Self::limit) keeps
+/// fewer. A new hold is not started.
 ///
-/// To hold events back from several receivers, hand on what is drained: each receiver meets it with
-/// its own overrun policy and counts its own losses. A bus without a hold pays nothing for it. A
-/// new hold is not started, and all zeros.
+/// # Full
+///
+/// While the buffer is full, the hold drops the newest event, counts it in
+/// [`Stats::dropped_newest`] of its own [`stats`](Self::stats), and returns it in [`Full`]. Where the target is
+/// full, its own policy applies, to replayed events too: they count in the statistics of the target.
 ///
 /// # Interrupts
 ///
-/// As for [`Bus`]: any context may publish, start and pause, and none waits. The count of what was lost
-/// to holding is one more read-modify-write, made only then.
+/// Any context may publish, start and pause, and none waits. A publish that ends while a replay is in progress
+/// may go on with that replay: it then hands on up to `N` events. A publish through a hold that is started costs
+/// a load and a branch more than one without.
+///
+/// # Progress
+///
+/// An interrupted publisher delays its own event. Events that others publish meanwhile are replayed without
+/// it, and stay in the buffer's order until it has gone on.
 ///
 /// # Examples
 ///
 /// ```
+/// use tickbus::hold::Held;
 /// use tickbus::{Bus, Full, Hold};
-/// use tickbus::hold::Delivery;
 ///
-/// static BOOT: Hold<u8, 4> = Hold::new();
-/// let mut events = BOOT.consumer().expect("main is the only consumer");
+/// static BUS: Bus<u8, 8> = Bus::new();
+/// static BOOT: Hold<&Bus<u8, 8>, 4> = Hold::before(&BUS);
 ///
 /// for event in 1..=4 {
-///     assert_eq!(BOOT.publish(event), Ok(Delivery::Held));
+///     assert_eq!(BOOT.publish(event), Ok(Held::Yes));
 /// }
-/// assert_eq!(BOOT.publish(5), Err(Full(5)));
-/// assert_eq!((events.drain().count(), BOOT.dropped_held()), (0, 1));
+/// assert_eq!(BOOT.publish(5), Err(Full(5))); // the buffer is full
+/// assert_eq!((BUS.pending(), BOOT.pending(), BOOT.stats().dropped()), (0, 4, 1));
 ///
-/// // The program is set up: replay to the receivers of this moment.
-/// BOOT.start();
-/// let (all, few) = (Bus::<u8, 4>::new(), Bus::<u8, 2>::new());
-/// for event in events.drain() {
-///     let _ = all.publish(event);
-///     let _ = few.publish(event); // has a policy of its own: refuses 3 and 4
-/// }
-/// assert!(all.consumer().unwrap().drain().eq(1..=4));
-/// assert_eq!(few.stats().refused, 2);
-/// assert_eq!(BOOT.publish(6), Ok(Delivery::Live));
+/// BOOT.start(); // the program is set up
+/// assert_eq!(BOOT.publish(6), Ok(Held::No));
+/// assert!(BUS.consumer().unwrap().drain().eq([1, 2, 3, 4, 6]));
 /// ```
-pub struct Hold<E, const N: usize> {
-    bus: Bus<E, N, DropNewest>,
-    /// Whether events come out. The order is that of the bus.
-    started: AtomicWord,
-    dropped_held: AtomicWord,
+pub struct Hold<T: Publish, const N: usize = 1024> {
+    to: T,
+    held: Bus<T::Event, N, DropNewest>,
+    /// The most events that are held at once.
+    limit: usize,
+    /// How many are, where the limit is less than `N`.
+    kept: AtomicWord,
+    /// The phase, [`LEFT`], and the number of publishers on their way into the buffer, in steps of [`ENTERED`].
+    state: AtomicWord,
 }
 
-impl<E, const N: usize> Hold<E, N> {
-    /// An empty hold that is not started.
+/// The bits of the state that are the phase.
+const PHASE: Word = 3;
+/// Events are kept.
+const HOLDING: Word = 0;
+/// Events are kept, and a replay takes them out.
+const REPLAYING: Word = 1;
+/// The buffer is empty, and events go straight on.
+const LIVE: Word = 2;
+/// A publisher has left the way into the buffer since a replay has last begun to take events out.
+const LEFT: Word = 4;
+/// One publisher on its way into the buffer.
+const ENTERED: Word = 8;
+
+impl<T: Publish + Copy, const N: usize> Hold<T, N> {
+    /// An empty hold before `to`, not started.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
-        Self { bus: Bus::new(), started: AtomicWord::new(0), dropped_held: AtomicWord::new(0) }
+    pub const fn before(to: T) -> Self {
+        Self {
+            to,
+            held: Bus::new(),
+            limit: N,
+            kept: AtomicWord::new(0),
+            state: AtomicWord::new(HOLDING),
+        }
     }
 
-    /// An empty hold that is not started.
+    /// An empty hold before `to`, not started.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
-        Self { bus: Bus::new(), started: AtomicWord::new(0), dropped_held: AtomicWord::new(0) }
+    pub fn before(to: T) -> Self {
+        Self {
+            to,
+            held: Bus::new(),
+            limit: N,
+            kept: AtomicWord::new(0),
+            state: AtomicWord::new(HOLDING),
+        }
     }
 
-    /// Publishes `event`, and tells whether it is held. Never blocks.
+    /// Keeps at most `limit` events at once, any number up to `N`.
+    #[must_use]
+    pub const fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Publishes `event`, and returns whether it is held. Never blocks.
     ///
-    /// The answer is of the moment at which the publishing began. An event that is published after a
-    /// [pause](Self::pause) is held: no drain takes it before the next [start](Self::start).
+    /// The answer is of the moment at which the publishing began.
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if all `N` slots are taken. It is counted as dropped.
-    pub fn publish(&self, event: E) -> Result<Delivery, Full<E>> {
-        let started = self.started.load(Relaxed) != 0;
-        let delivery = if started { Delivery::Live } else { Delivery::Held };
-        match self.bus.publish(event) {
-            Ok(()) => Ok(delivery),
-            Err(full) => {
-                if delivery == Delivery::Held {
-                    self.dropped_held.fetch_add(1, Relaxed);
-                }
-                Err(full)
+    /// Returns [`Full`] with the event if it is to be held and the buffer is full, which counts it as dropped, or
+    /// if the target has no room.
+    pub fn publish(&self, event: T::Event) -> Result<Held, Full<T::Event>> {
+        if !self.enter() {
+            let mut to = self.to;
+            return to.publish(event).map(|()| Held::No);
+        }
+        let kept = self.keep(event);
+        self.leave();
+        kept.map(|()| Held::Yes)
+    }
+
+    /// Lets the events come out: replays those that are held, in order, and from then on hands each event straight
+    /// on. Does nothing on a hold that is started.
+    ///
+    /// Returns when the events that were held are with the target. Exceptions: another context is replaying
+    /// them already, or has paused the hold again; an event whose publisher is interrupted follows when that
+    /// one goes on.
+    pub fn start(&self) {
+        let replaying = |state| (state & PHASE == HOLDING).then_some(state & !PHASE | REPLAYING);
+        if self.change(replaying).is_some() {
+            self.replay();
+        }
+    }
+
+    /// Holds events back again, from the next publish on, in a replay from the next event on. What is in the
+    /// buffer stays there, in order. Does nothing on a hold that is not started.
+    pub fn pause(&self) {
+        let holding = |state| (state & PHASE != HOLDING).then_some(state & !PHASE | HOLDING);
+        self.change(holding);
+    }
+
+    /// Returns whether the hold is started.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.state.load(Relaxed) & PHASE != HOLDING
+    }
+
+    /// Returns how many events are held, with those that are being published.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.held.pending()
+    }
+
+    /// Returns whether no event is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Returns how many events can be held at once.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        if self.limit < N { self.limit } else { N }
+    }
+
+    /// Returns what has happened in the buffer: events that went straight on do not count here.
+    ///
+    /// `published` is what was to be held, `handled` what was replayed, `dropped_newest` what found the buffer full.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.held.stats()
+    }
+
+    /// Enters on the way into the buffer, unless events go straight on.
+    #[inline]
+    fn enter(&self) -> bool {
+        // Acquire: pairs with the Release in `replay`; what was replayed is with the target already.
+        let mut state = self.state.load(Acquire);
+        while state & PHASE != LIVE {
+            let entered = state.wrapping_add(ENTERED);
+            match self.state.compare_exchange(state, entered, Relaxed, Acquire) {
+                Ok(_) => return true,
+                Err(found) => state = found,
+            }
+        }
+        false
+    }
+
+    /// Leaves, with the event in the buffer.
+    fn leave(&self) {
+        let left = |state: Word| Some(state.wrapping_sub(ENTERED) | LEFT);
+        if self.change(left).unwrap_or_default() & PHASE == REPLAYING {
+            self.replay();
+        }
+    }
+
+    /// Puts the event into the buffer, if there is room within the limit.
+    fn keep(&self, event: T::Event) -> Result<(), Full<T::Event>> {
+        if self.limit >= N {
+            return self.held.publish(event);
+        }
+        let mut kept = self.kept.load(Relaxed);
+        loop {
+            if kept as usize >= self.limit {
+                return Err(self.held.turn_away(event));
+            }
+            match self.kept.compare_exchange(kept, kept.wrapping_add(1), Relaxed, Relaxed) {
+                Ok(_) => return self.held.publish(event),
+                Err(found) => kept = found,
             }
         }
     }
 
-    /// Lets the events come out: what is held with the next drain, then what is published. No effect on
-    /// a hold that is started.
-    ///
-    /// A reader that finds the hold [started](Self::is_started) finds what was published before.
-    pub fn start(&self) {
-        // Pairs with `is_started` and `live`.
-        self.started.store(1, Release);
+    /// Changes the state to what `next` says, and returns what it was before; unless `next` says that it stays.
+    fn change(&self, next: impl Fn(Word) -> Option<Word>) -> Option<Word> {
+        let mut state = self.state.load(Relaxed);
+        loop {
+            // Release: pairs with the Acquire here, of another context's next change. What that one did to the
+            // buffer and its claim before, we see; what we did, the next one sees.
+            match self.state.compare_exchange(state, next(state)?, AcqRel, Relaxed) {
+                Ok(_) => return Some(state),
+                Err(found) => state = found,
+            }
+        }
     }
 
-    /// Holds events back again, from the next drain on. What has not been drained stays, in order. No
-    /// effect on a hold that is not started.
-    pub fn pause(&self) {
-        self.started.store(0, Relaxed);
-    }
-
-    /// Whether events come out.
-    #[must_use]
-    pub fn is_started(&self) -> bool {
-        // Pairs with `start`.
-        self.started.load(Acquire) != 0
-    }
-
-    /// Claims the reading end.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Claimed`] while another [`HoldConsumer`] of this hold is alive. Dropping that one gives the
-    /// end back.
-    pub fn consumer(&self) -> Result<HoldConsumer<'_, E>, Claimed> {
-        self.bus.consumer().map(|consumer| HoldConsumer { consumer, started: &self.started })
-    }
-
-    /// How many events have been dropped because the buffer was full while they were held. Part of
-    /// [`Stats::dropped_newest`].
-    #[must_use]
-    pub fn dropped_held(&self) -> usize {
-        self.dropped_held.load(Relaxed) as usize
-    }
-
-    /// How many events wait, held or live.
-    #[must_use]
-    pub fn pending(&self) -> usize {
-        self.bus.pending()
-    }
-
-    /// Whether no event waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bus.is_empty()
-    }
-
-    /// How many events fit: `N`.
-    #[must_use]
-    pub const fn capacity(&self) -> usize {
-        N
-    }
-
-    /// What has happened so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.bus.stats()
+    /// Hands the events of the buffer on, and turns live when it is empty. If another context does so already,
+    /// that one sees to ours.
+    #[cold]
+    fn replay(&self) {
+        let is_paused = || self.state.load(Relaxed) & PHASE != REPLAYING;
+        while let Ok(mut events) = self.held.consumer() {
+            self.change(|state| Some(state & !LEFT));
+            let mut to = self.to;
+            for event in events.drain().until(is_paused) {
+                if self.limit < N {
+                    self.kept.fetch_add(Word::MAX, Relaxed);
+                }
+                // The target counts what it has no room for.
+                let _ = to.publish(event);
+            }
+            // No publisher is on its way, and none has left since: the buffer is empty. Release: pairs with the
+            // Acquire in `enter`; what was replayed is with the target.
+            let _ = self.state.compare_exchange(REPLAYING, LIVE, Release, Relaxed);
+            drop(events);
+            // A context that found the buffer claimed has left it to us: after its change, which we see here, or
+            // before ours, which it would have seen. A publisher on its way replays when it leaves.
+            let state = self.change(Some).unwrap_or_default();
+            if state & PHASE != REPLAYING || state >= ENTERED {
+                return;
+            }
+        }
     }
 }
 
-impl<E, const N: usize> Default for Hold<E, N> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<E, const N: usize> fmt::Debug for Hold<E, N> {
+impl<T: Publish + Copy, const N: usize> fmt::Debug for Hold<T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hold")
-            .field("capacity", &N)
+            .field("capacity", &self.capacity())
             .field("started", &self.is_started())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }
 
-/// The one reading end of a [`Hold`].
-#[must_use = "a consumer that is dropped is given back"]
-pub struct HoldConsumer<'a, E> {
-    consumer: Consumer<'a, E, DropNewest>,
-    started: &'a AtomicWord,
-}
+impl<T: Publish + Copy, const N: usize> Publish for &Hold<T, N> {
+    type Event = T::Event;
 
-impl<'a, E> HoldConsumer<'a, E> {
-    /// The consumer of the bus, unless events are held: for a [`Dispatch`](crate::Dispatch) table.
-    ///
-    /// Call it for each tick: a pause counts from the next call on.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tickbus::{Budget, Dispatch, Hold};
-    ///
-    /// tickbus::events! { enum Input { #[subject = "key"] Key(char) } }
-    /// static HANDLERS: Dispatch<Input, String, { Input::KINDS }> =
-    ///     Dispatch::new().on("key", |text, Input::Key(key)| text.push(*key));
-    /// static INPUT: Hold<Input, 8> = Hold::new();
-    ///
-    /// let mut events = INPUT.consumer().unwrap();
-    /// let mut text = String::new();
-    /// let mut tick = |events: &mut tickbus::hold::HoldConsumer<Input>| {
-    ///     if let Some(events) = events.live() {
-    ///         let _ = HANDLERS.tick(&mut text, events, Budget::unlimited());
-    ///     }
-    ///     text.len()
-    /// };
-    ///
-    /// INPUT.publish(Input::Key('a')).unwrap();
-    /// assert_eq!(tick(&mut events), 0);
-    /// INPUT.start();
-    /// assert_eq!(tick(&mut events), 1);
-    /// ```
-    #[must_use]
-    pub fn live(&mut self) -> Option<&mut Consumer<'a, E, DropNewest>> {
-        // Pairs with `start`.
-        (self.started.load(Acquire) != 0).then_some(&mut self.consumer)
-    }
-
-    /// Takes the events that are queued at this moment, oldest first; none while they are held.
-    ///
-    /// As [`Consumer::drain`]: dropping it leaves the rest. A pause does not end a drain that has begun.
-    pub fn drain(&mut self) -> Drain<'_, 'a, E, DropNewest> {
-        // The end first: what was published after a pause is then either not in it, or the pause is known.
-        let (drain, most) = (self.consumer.drain(), most(self.started));
-        drain.at_most(most)
-    }
-
-    /// How many events wait, held or live.
-    #[must_use]
-    pub fn pending(&self) -> usize {
-        self.consumer.pending()
+    #[inline]
+    fn publish(&mut self, event: T::Event) -> Result<(), Full<T::Event>> {
+        Hold::publish(self, event).map(|_| ())
     }
 }
 
-/// How many events come out.
-fn most(started: &AtomicWord) -> usize {
-    if started.load(Relaxed) != 0 { usize::MAX } else { 0 }
-}
-
-impl<E> fmt::Debug for HoldConsumer<'_, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HoldConsumer")
-            .field("started", &(self.started.load(Relaxed) != 0))
-            .field("pending", &self.pending())
-            .finish_non_exhaustive()
-    }
-}
+impl<T: Publish + Copy, const N: usize> Put for &Hold<T, N> {}

@@ -54,10 +54,11 @@
 //! |---|---|
 //! | many publishers, one consumer | [`Bus`] |
 //! | one declared publisher, one consumer | [`Lane`] |
-//! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain_mut`] |
+//! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain`] |
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
-//! | await an event, or room for one | [`Awaited`](wait::Awaited), [`Waiters`] |
+//! | await an event, or room for one | [`Waiters`], as the last parameter: see [`wait`] |
+//! | a function for any of them | [`Publish`], [`Source`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
 //! | the same from one declared publisher: overtaken and told | [`Feed`] |
@@ -128,8 +129,8 @@ pub mod topic;
 pub mod wait;
 
 pub use bus::{
-    Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, Lane, Publisher, Reject,
-    Report, Single, Source, Stats,
+    Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, Lane, Publish, Publisher,
+    Reject, Report, Single, Source, Stats,
 };
 #[cfg(feature = "alloc")]
 pub use envelope::Envelope;

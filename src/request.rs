@@ -1,19 +1,21 @@
-//! One question, several answers: [`Requests`].
+//! One question, answers of several responders: [`Requests`].
 
 use core::error::Error;
 use core::fmt;
 
 use heapless::Vec;
 
-/// Names one request of one [`Requests`]. It travels with the question and comes back with each answer.
+/// Names one request of one [`Requests`]. It travels with the question and comes back with each
+/// answer.
 ///
-/// A number, not a guard. Once the request has ended it names none (until 2^32 requests later). Other
-/// [`Requests`] may have one of the same number.
+/// It is a number, not a guard: dropping it does nothing. After the request has ended it names no
+/// request, until its number comes again 2^32 requests later. Another [`Requests`] may have a
+/// request of the same number.
 ///
 /// # Examples
 ///
-/// To responders behind a wire it travels as a `u32`; a number that comes back wrong names no request, or
-/// the wrong one:
+/// It travels to responders behind a wire as a `u32`. A number that comes back wrong names no
+/// request, or the wrong one:
 ///
 /// ```
 /// use tickbus::request::{RequestId, Requests};
@@ -41,15 +43,15 @@ impl From<u32> for RequestId {
     }
 }
 
-/// Why a request was not opened. There is no trace of it.
+/// A request was not opened, and left no trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidRequest {
     /// The request names no responder.
-    NobodyExpected,
-    /// The minimum is 0: it would be over before it is asked.
+    NoResponders,
+    /// The minimum is 0, so the request would end before its question.
     NoMinimum,
-    /// The minimum is above the number of responders, each counted once.
+    /// The minimum is higher than the number of responders, each counted once.
     MinimumTooHigh,
     /// More than `M` responders are expected.
     TooManyResponders,
@@ -60,7 +62,7 @@ pub enum InvalidRequest {
 impl fmt::Display for InvalidRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::NobodyExpected => "the request expects nobody: name at least one responder",
+            Self::NoResponders => "the request expects no responder: name at least one",
             Self::NoMinimum => "the request needs no answer: ask for at least one",
             Self::MinimumTooHigh => {
                 "the request needs more answers than it expects responders: name more, or ask for fewer"
@@ -75,13 +77,13 @@ impl fmt::Display for InvalidRequest {
 
 impl Error for InvalidRequest {}
 
-/// Why an answer does not count. It comes back untouched, and the request is as it was before.
+/// An answer does not count. It comes back untouched, and the request is as it was.
 ///
 /// `Debug` and `Display` do not show the answer, so `unwrap`, `expect` and `?` work for every `A`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ignored<A> {
-    /// No such request is open: the answer is late, or of another store.
+pub enum AnswerError<A> {
+    /// No such request is open: the answer is late, or for another [`Requests`].
     Unknown(A),
     /// The request does not expect this responder.
     Unexpected(A),
@@ -89,8 +91,8 @@ pub enum Ignored<A> {
     Duplicate(A),
 }
 
-impl<A> Ignored<A> {
-    /// The answer.
+impl<A> AnswerError<A> {
+    /// Returns the answer.
     pub fn into_answer(self) -> A {
         match self {
             Self::Unknown(answer) | Self::Unexpected(answer) | Self::Duplicate(answer) => answer,
@@ -98,7 +100,7 @@ impl<A> Ignored<A> {
     }
 }
 
-impl<A> fmt::Debug for Ignored<A> {
+impl<A> fmt::Debug for AnswerError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Unknown(_) => "Unknown(..)",
@@ -108,7 +110,7 @@ impl<A> fmt::Debug for Ignored<A> {
     }
 }
 
-impl<A> fmt::Display for Ignored<A> {
+impl<A> fmt::Display for AnswerError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Unknown(_) => "the request is not open",
@@ -118,9 +120,9 @@ impl<A> fmt::Display for Ignored<A> {
     }
 }
 
-impl<A> Error for Ignored<A> {}
+impl<A> Error for AnswerError<A> {}
 
-/// What has come in for a request when it ended.
+/// Holds the answers that a request had when it ended.
 #[must_use = "the answers are nowhere else"]
 pub struct Answers<W, A, const M: usize> {
     arrived: Vec<(W, A), M>,
@@ -128,18 +130,18 @@ pub struct Answers<W, A, const M: usize> {
 }
 
 impl<W, A, const M: usize> Answers<W, A, M> {
-    /// The answers in the order of their arrival, each with its responder.
+    /// Returns the answers in the order of their arrival, each with its responder.
     #[must_use]
     pub fn arrived(&self) -> &[(W, A)] {
         &self.arrived
     }
 
-    /// The answers themselves, in the order of their arrival.
+    /// Takes the answers out, in the order of their arrival, each with its responder.
     pub fn into_arrived(self) -> impl ExactSizeIterator<Item = (W, A)> {
         self.arrived.into_iter()
     }
 
-    /// The responders that have not answered, in the order in which they were expected.
+    /// Returns the responders that have not answered, in the order in which you named them.
     #[must_use]
     pub fn missing(&self) -> &[W] {
         &self.missing
@@ -155,26 +157,26 @@ impl<W, A, const M: usize> fmt::Debug for Answers<W, A, M> {
     }
 }
 
-/// Why a request ended before its minimum was in, with the answers that were.
+/// A request ended before its minimum of answers was in. The error has the answers that came.
 ///
 /// `Debug` and `Display` do not show the answers, so `unwrap`, `expect` and `?` work for every `A`.
 #[non_exhaustive]
-pub enum Incomplete<W, A, const M: usize> {
-    /// The deadline has come.
+pub enum RequestError<W, A, const M: usize> {
+    /// The deadline passed.
     TimedOut(Answers<W, A, M>),
-    /// It was [cancelled](Requests::cancel).
+    /// The request was [cancelled](Requests::cancel).
     Cancelled(Answers<W, A, M>),
 }
 
-impl<W, A, const M: usize> Incomplete<W, A, M> {
-    /// What has come in.
+impl<W, A, const M: usize> RequestError<W, A, M> {
+    /// Returns the answers that came.
     pub const fn answers(&self) -> &Answers<W, A, M> {
         match self {
             Self::TimedOut(answers) | Self::Cancelled(answers) => answers,
         }
     }
 
-    /// What has come in.
+    /// Returns the answers that came.
     pub fn into_answers(self) -> Answers<W, A, M> {
         match self {
             Self::TimedOut(answers) | Self::Cancelled(answers) => answers,
@@ -182,7 +184,7 @@ impl<W, A, const M: usize> Incomplete<W, A, M> {
     }
 }
 
-impl<W, A, const M: usize> fmt::Debug for Incomplete<W, A, M> {
+impl<W, A, const M: usize> fmt::Debug for RequestError<W, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Self::TimedOut(_) => "TimedOut",
@@ -192,7 +194,7 @@ impl<W, A, const M: usize> fmt::Debug for Incomplete<W, A, M> {
     }
 }
 
-impl<W, A, const M: usize> fmt::Display for Incomplete<W, A, M> {
+impl<W, A, const M: usize> fmt::Display for RequestError<W, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::TimedOut(_) => "the request has timed out",
@@ -201,7 +203,7 @@ impl<W, A, const M: usize> fmt::Display for Incomplete<W, A, M> {
     }
 }
 
-impl<W, A, const M: usize> Error for Incomplete<W, A, M> {}
+impl<W, A, const M: usize> Error for RequestError<W, A, M> {}
 
 struct Open<W, A, const M: usize> {
     id: RequestId,
@@ -226,31 +228,38 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
     }
 }
 
-/// Requests that wait for answers: up to `R` at a time, each to up to `M` responders.
+/// Collects the answers to requests: up to `R` requests at a time, each to up to `M` responders.
 ///
-/// [`open`](Self::open) a request and publish the question with its [`RequestId`], on whatever bus the
-/// responders read. Each of them answers with that id; the program hands what comes in to
-/// [`answer`](Self::answer). [`tick`](Self::tick) tells the time and hands out what has ended: a request
-/// whose minimum of distinct expected responders has answered, or whose deadline has come.
+/// 1. [`open`](Self::open) a request, and publish the question with its [`RequestId`] on a bus that
+///    the responders read.
+/// 2. Each responder answers with that id. Hand the answers to [`answer`](Self::answer).
+/// 3. [`tick`](Self::tick) takes the current time and hands out the requests that have ended. A
+///    request ends when the minimum of distinct expected responders has answered, or at its
+///    deadline.
 ///
-/// `W` names a responder: an enum, a number, a `&'static str`. `A` is an answer. Answers lie in the
-/// request's own place, so that no other traffic can displace them. A request that has ended leaves
-/// nothing behind, and each ends: by its deadline at the latest.
+/// `W` names a responder: an enum, a number, a `&'static str`. `A` is an answer. A request keeps
+/// its answers itself, so no other traffic displaces them. Each request ends, at the latest at its
+/// deadline, and then leaves nothing behind.
 ///
-/// Time is whatever the caller counts, a `u32` that may wrap, as for [`Timers`](crate::Timers). An earlier
-/// time than the one before counts as no time passed.
+/// # Time
+///
+/// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
+/// wrap, as for [`Timers`](crate::Timers). If it is earlier than the time before, no time has
+/// passed.
 ///
 /// # Interrupts
 ///
-/// Requests belong to the main loop: everything that changes them takes `&mut`. Interrupts and other
-/// threads answer through a bus that the main loop drains into [`answer`](Self::answer). Let that bus
-/// [`Reject`](crate::Reject), and nothing is lost on the way: a responder that finds it full is told.
+/// Requests belong to the main loop: everything that changes them takes `&mut`. Interrupts and
+/// other threads answer through a bus that the main loop drains into [`answer`](Self::answer). If
+/// that bus [`Reject`](crate::Reject)s, no answer is lost on the way: a responder that finds it
+/// full gets its answer back.
 ///
 /// # Progress
 ///
-/// Nothing waits. [`answer`](Self::answer) takes time in proportion to `R` + `M`, and
-/// [`open`](Self::open) to `R` and to `M` for each responder that it is given. A tick takes time in
-/// proportion to the requests that are open, and to `R` + `M` * `M` for each that ends.
+/// No method waits. [`answer`](Self::answer) takes time in proportion to `R` + `M`.
+/// [`open`](Self::open) takes time in proportion to `R`, and to `M` for each responder that you
+/// name. A tick takes time in proportion to the open requests, and to `R` + `M` * `M` for each that
+/// ends.
 ///
 /// # Examples
 ///
@@ -286,16 +295,17 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
 /// assert_eq!(ended, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("scatter gather", "request reply", "request response", "query", "rpc"))]
 pub struct Requests<W, A, const R: usize, const M: usize> {
     /// In the order of their opening.
     open: Vec<Open<W, A, M>, R>,
     next: u32,
-    /// The latest time that was told while requests were open, if any.
+    /// The latest time of a tick while requests were open, if any.
     told: Option<u32>,
 }
 
 impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M> {
-    /// No requests.
+    /// Returns a store without requests.
     #[must_use]
     pub const fn new() -> Self {
         Self { open: Vec::new(), next: 0, told: None }
@@ -306,17 +316,21 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         Self { open: Vec::new(), next, told: None }
     }
 
-    /// Opens a request that ends well when `minimum` of the `expected` have answered.
+    /// Opens a request that succeeds when `minimum` of the `expected` responders have answered.
     ///
-    /// A responder that is named twice counts once. The request ends at the tick at which the counter shows
-    /// `deadline` or later, among the `i32::MAX` ticks that follow it. So a deadline that lies more than
-    /// `i32::MAX` ticks ahead, such as `u32::MAX` at zero, has passed already. So has one that is not later
-    /// than the last [tick](Self::tick), if other requests were open then and are still.
+    /// A responder that you name twice counts once. Open the request before you publish the
+    /// question: if that fails, there is no question without a request.
+    ///
+    /// # Deadline
+    ///
+    /// The request ends at the first tick whose time is `deadline` or later. `deadline` must be at
+    /// most `i32::MAX` ticks ahead; a later one, such as `u32::MAX` at time 0, has passed already.
+    /// If other requests are open since the last [tick](Self::tick), a deadline that is not later
+    /// than that tick has passed too.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] if it could never end well, or if there is no room for it. Open first, then
-    /// publish: so no question is asked in vain.
+    /// Returns [`InvalidRequest`] if the request can never succeed, or if there is no room for it.
     ///
     /// # Examples
     ///
@@ -335,7 +349,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         deadline: u32,
     ) -> Result<RequestId, InvalidRequest> {
         if expected.is_empty() {
-            return Err(InvalidRequest::NobodyExpected);
+            return Err(InvalidRequest::NoResponders);
         }
         if minimum == 0 {
             return Err(InvalidRequest::NoMinimum);
@@ -362,45 +376,49 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         Ok(id)
     }
 
-    /// Hands in the answer of `responder`.
+    /// Adds the answer of `responder` to a request.
     ///
-    /// A request that has its minimum takes further answers until the [tick](Self::tick) that ends it.
+    /// A request that has its minimum takes further answers until the [tick](Self::tick) that ends
+    /// it.
     ///
     /// # Errors
     ///
-    /// [`Ignored`] gives back an answer that does not count: because the request has ended or never
-    /// was, because it does not expect this responder, or because the responder has answered.
-    pub fn answer(&mut self, id: RequestId, responder: W, answer: A) -> Result<(), Ignored<A>> {
+    /// Returns [`AnswerError`] with the answer if it does not count: the request is not open, it
+    /// does not expect this responder, or the responder has answered already.
+    pub fn answer(&mut self, id: RequestId, responder: W, answer: A) -> Result<(), AnswerError<A>> {
         let Some(request) = self.open.iter_mut().find(|request| request.id == id) else {
-            return Err(Ignored::Unknown(answer));
+            return Err(AnswerError::Unknown(answer));
         };
         if !request.expected.contains(&responder) {
-            return Err(Ignored::Unexpected(answer));
+            return Err(AnswerError::Unexpected(answer));
         }
         if request.has_answer_of(responder) {
-            return Err(Ignored::Duplicate(answer));
+            return Err(AnswerError::Duplicate(answer));
         }
         // There is room for one answer of each that is expected.
-        request.arrived.push((responder, answer)).map_err(|(_, answer)| Ignored::Duplicate(answer))
+        request
+            .arrived
+            .push((responder, answer))
+            .map_err(|(_, answer)| AnswerError::Duplicate(answer))
     }
 
-    /// Tells the time and hands each request that has ended to `each`, in the order of their opening.
-    /// Returns how many.
+    /// Sets the time to `now`, and hands each request that has ended to `each`, in the order of
+    /// their opening. Returns how many ended.
     ///
-    /// If the minimum is in, a request ends well, though its deadline may have come as well.
+    /// A request that has its minimum succeeds, also if its deadline has passed.
     ///
-    /// While requests are open, call it at least every `i32::MAX` ticks: an earlier `now` than the one
-    /// before, by up to 2^31 ticks, counts as no time passed.
+    /// While requests are open, call it at least every `i32::MAX` ticks. If `now` is earlier than
+    /// at the call before, by up to 2^31 ticks, no time has passed.
     ///
     /// # Panics
     ///
-    /// Only if `each` does, or `W::eq`. A request that `each` was given has ended; those behind it end with
-    /// the next tick, with all their answers.
+    /// Panics if `each` or `W::eq` does. A request that `each` was given has ended. The others end
+    /// with the next tick, with all their answers.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tickbus::request::{Incomplete, Requests};
+    /// use tickbus::request::{RequestError, Requests};
     ///
     /// let mut requests: Requests<u8, &str, 1, 2> = Requests::new();
     /// let id = requests.open(&[1, 2], 2, 10)?;
@@ -408,7 +426,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     ///
     /// assert_eq!(requests.tick(9, |_, _| unreachable!("it is open")), 0);
     /// requests.tick(10, |_, answers| {
-    ///     let Err(Incomplete::TimedOut(partial)) = answers else { unreachable!("one is missing") };
+    ///     let Err(RequestError::TimedOut(partial)) = answers else { unreachable!("one is missing") };
     ///     assert_eq!(partial.arrived(), [(2, "here")]);
     ///     assert_eq!(partial.missing(), [1]);
     /// });
@@ -418,7 +436,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     pub fn tick(
         &mut self,
         now: u32,
-        mut each: impl FnMut(RequestId, Result<Answers<W, A, M>, Incomplete<W, A, M>>),
+        mut each: impl FnMut(RequestId, Result<Answers<W, A, M>, RequestError<W, A, M>>),
     ) -> usize {
         let is_earlier = |told: &u32| now.wrapping_sub(*told) > i32::MAX as u32;
         let now = self.told.filter(is_earlier).unwrap_or(now);
@@ -433,63 +451,63 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
             }
             let (id, answers) = self.end(place);
             ended += 1;
-            each(id, if done { Ok(answers) } else { Err(Incomplete::TimedOut(answers)) });
+            each(id, if done { Ok(answers) } else { Err(RequestError::TimedOut(answers)) });
         }
         ended
     }
 
-    /// Takes a request out. Compares responders before that, in case it panics.
+    /// Takes a request out. It compares responders first, since that may panic.
     fn end(&mut self, place: usize) -> (RequestId, Answers<W, A, M>) {
         let missing = self.open[place].missing();
         let Open { id, arrived, .. } = self.open.remove(place);
         (id, Answers { arrived, missing })
     }
 
-    /// Ends a request now. `None` if it has ended.
+    /// Ends a request now. Returns `None` if it has ended already.
     ///
-    /// If the minimum is in, it ends well all the same; else this is [`Incomplete::Cancelled`] with
-    /// what has come in.
+    /// A request that has its minimum succeeds. Otherwise the result is
+    /// [`RequestError::Cancelled`], with the answers that came.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tickbus::request::{Incomplete, Requests};
+    /// use tickbus::request::{RequestError, Requests};
     ///
     /// let mut requests: Requests<u8, (), 1, 2> = Requests::new();
     /// let id = requests.open(&[1, 2], 1, 10)?;
-    /// assert!(matches!(requests.cancel(id), Some(Err(Incomplete::Cancelled(_)))));
+    /// assert!(matches!(requests.cancel(id), Some(Err(RequestError::Cancelled(_)))));
     /// assert!(requests.cancel(id).is_none());
     /// # Ok::<(), tickbus::request::InvalidRequest>(())
     /// ```
     pub fn cancel(
         &mut self,
         id: RequestId,
-    ) -> Option<Result<Answers<W, A, M>, Incomplete<W, A, M>>> {
+    ) -> Option<Result<Answers<W, A, M>, RequestError<W, A, M>>> {
         let place = self.open.iter().position(|request| request.id == id)?;
         let done = self.open[place].is_done();
         let (_, answers) = self.end(place);
-        Some(if done { Ok(answers) } else { Err(Incomplete::Cancelled(answers)) })
+        Some(if done { Ok(answers) } else { Err(RequestError::Cancelled(answers)) })
     }
 
-    /// Whether a request has not ended.
+    /// Returns whether a request is open: it has not ended.
     #[must_use]
     pub fn is_open(&self, id: RequestId) -> bool {
         self.open.iter().any(|request| request.id == id)
     }
 
-    /// How many requests are open.
+    /// Returns how many requests are open.
     #[must_use]
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether no request is open.
+    /// Returns whether no request is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// How many requests may be open: `R`.
+    /// Returns how many requests may be open at a time: `R`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         R
@@ -512,18 +530,4 @@ impl<W, A, const R: usize, const M: usize> fmt::Debug for Requests<W, A, R, M> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{RequestId, Requests};
-
-    #[test]
-    fn ids_go_round_and_pass_over_those_that_are_open() {
-        let mut requests: Requests<u8, (), 3, 1> = Requests::starting_at(u32::MAX);
-        let ids = [0; 3].map(|_| requests.open(&[1], 1, 9));
-        assert_eq!(ids, [Ok(RequestId(u32::MAX)), Ok(RequestId(0)), Ok(RequestId(1))]);
-        requests.next = u32::MAX;
-        assert!(requests.cancel(RequestId(0)).is_some());
-        assert_eq!(requests.open(&[1], 1, 9), Ok(RequestId(0)));
-        assert!(requests.cancel(RequestId(u32::MAX)).is_some());
-        assert_eq!(requests.open(&[1], 1, 9), Ok(RequestId(2)));
-    }
-}
+mod tests;

@@ -7,17 +7,14 @@ extern crate alloc;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-use tickbus::bus::{DrainMut, Flow, Policy, Queue, Until};
+use tickbus::bus::{Flow, NextAsync, Policy, Queue, ReadyAsync, Until};
 use tickbus::defer::Deferred;
 use tickbus::error::{InvalidPattern, InvalidSubject, TooManySubscribers, TooManyWaiters};
-use tickbus::hold::{Delivery, HoldConsumer};
-use tickbus::request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
-use tickbus::timer::{Fired, MissedTickBehavior, TimerId, Unscheduled};
+use tickbus::hold::Held;
+use tickbus::request::{AnswerError, Answers, InvalidRequest, RequestError, RequestId, Requests};
+use tickbus::timer::{Fired, MissedTickBehavior, ScheduleError, TimerId};
 use tickbus::topic::{Changed, Gating, Many, Selective, SubscriberStats, TopicStats, Unread};
-use tickbus::wait::{
-    Awaited, AwaitedConsumer, AwaitedDrain, AwaitedLanePublisher, AwaitedPublisher,
-    AwaitedSubscriber, AwaitedWatcher, NextEvent, PublishWait, Ready, WaitUntil,
-};
+use tickbus::wait::{NoWaiters, PublishAsync, WaitError, WaitUntil, Waits};
 use tickbus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, Feed, Full, GatedTopic, Hold,
     Lagged, Lane, Latest, Pattern, Publisher, Reject, Report, Single, Stats, Subject, Subscriber,
@@ -34,34 +31,40 @@ fn with<P: Policy + 'static>() {
     send_and_sync::<Bus<Event, 2, P>>();
     send_and_sync::<&'static Bus<Event, 2, P>>();
     send_and_sync::<Consumer<'static, Event, P>>();
-    send_and_sync::<Drain<'static, 'static, Event, P>>();
-    send_and_sync::<DrainMut<'static, Event, 2, P>>();
-    send_and_sync::<Until<Drain<'static, 'static, Event, P>, fn() -> bool>>();
-    send_and_sync::<Until<DrainMut<'static, Event, 2, P>, fn() -> bool>>();
-    send_and_sync::<Awaited<Bus<Event, 2, P>, 1>>();
-    send_and_sync::<AwaitedConsumer<'static, Event, P>>();
-    send_and_sync::<AwaitedDrain<'static, 'static, Event, P>>();
-    send_and_sync::<NextEvent<'static, 'static, Event, P>>();
-    send_and_sync::<Ready<'static, 'static, Event, P>>();
-    send::<PublishWait<'static, Event, &'static Bus<Event, 2, P>>>();
-    send_and_sync::<PublishWait<'static, u8, &'static Bus<u8, 2, P>>>();
+    send_and_sync::<Drain<'static, Consumer<'static, Event, P>>>();
+    send_and_sync::<Drain<'static, Bus<Event, 2, P>>>();
+    send_and_sync::<Until<Drain<'static, Consumer<'static, Event, P>>, fn() -> bool>>();
+    send_and_sync::<Until<Drain<'static, Bus<Event, 2, P>>, fn() -> bool>>();
+    send_and_sync::<Bus<Event, 2, P, Waiters<1>>>();
+    send_and_sync::<Consumer<'static, Event, P, Waiters<1>>>();
+    send_and_sync::<Drain<'static, Consumer<'static, Event, P, Waiters<1>>>>();
+    send_and_sync::<NextAsync<'static, 'static, Event, P, 1>>();
+    send_and_sync::<ReadyAsync<'static, 'static, Event, P, 1>>();
+    send::<PublishAsync<'static, Event, &'static Bus<Event, 2, P, Waiters<1>>>>();
+    send_and_sync::<PublishAsync<'static, u8, &'static Bus<u8, 2, P, Waiters<1>>>>();
 }
 
 /// Whatever the queue, known or not, and whatever the events.
-fn unpinned<E: 'static, P: Queue + 'static>() {
+fn unpinned<E: 'static, P: Queue + 'static, W: Waits>() {
     fn unpinned<T: Unpin>() {}
-    unpinned::<Consumer<'static, E, P>>();
-    unpinned::<Drain<'static, 'static, E, P>>();
-    unpinned::<AwaitedConsumer<'static, E, P>>();
-    unpinned::<AwaitedDrain<'static, 'static, E, P>>();
-    unpinned::<NextEvent<'static, 'static, E, P>>();
-    unpinned::<Ready<'static, 'static, E, P>>();
+    unpinned::<Consumer<'static, E, P, W>>();
+    unpinned::<Drain<'static, Consumer<'static, E, P, W>>>();
+    unpinned::<NextAsync<'static, 'static, E, P, 1>>();
+    unpinned::<ReadyAsync<'static, 'static, E, P, 1>>();
+}
+
+/// Known or not whether it can be waited for.
+fn sent_and_shared<P: Queue + 'static, W: Waits>() {
+    send_and_sync::<Consumer<'static, Event, P, W>>();
+    send_and_sync::<Publisher<'static, u8, W>>();
+    send_and_sync::<Subscriber<'static, u8, Many, W>>();
+    send_and_sync::<Watcher<'static, u8, W>>();
 }
 
 #[test]
 fn what_reads_is_never_pinned() {
-    unpinned::<core::marker::PhantomPinned, Reject>();
-    unpinned::<core::marker::PhantomPinned, Single>();
+    unpinned::<core::marker::PhantomPinned, Reject, NoWaiters>();
+    unpinned::<core::marker::PhantomPinned, Single, Waiters<1>>();
 }
 
 #[test]
@@ -69,14 +72,15 @@ fn what_holds_events_goes_where_they_go() {
     with::<Reject>();
     with::<DropOldest>();
     with::<DropNewest>();
+    sent_and_shared::<Reject, NoWaiters>();
+    sent_and_shared::<Single, Waiters<1>>();
     send_and_sync::<Lane<Event, 2>>();
     send_and_sync::<&'static Lane<Event, 2>>();
 }
 
 #[test]
 fn a_hold_is_shared_and_its_reader_too() {
-    send_and_sync::<Hold<Event, 2>>();
-    send_and_sync::<HoldConsumer<'static, Event>>();
+    send_and_sync::<Hold<&'static Bus<Event, 2>, 2>>();
 }
 
 /// What one owner keeps may be sent; whether it may be shared is the event's business.
@@ -86,13 +90,13 @@ fn what_keeps_events_for_one_owner_moves() {
     send::<Deferred<Event, 2>>();
     send::<Requests<u8, Event, 2, 2>>();
     send::<Answers<u8, Event, 2>>();
-    send::<Incomplete<u8, Event, 2>>();
-    send::<Ignored<Event>>();
-    send::<Unscheduled<Event>>();
+    send::<RequestError<u8, Event, 2>>();
+    send::<AnswerError<Event>>();
+    send::<ScheduleError<Event>>();
     send_and_sync::<Timers<u8, 2>>();
     send_and_sync::<Deferred<u8, 2>>();
     send_and_sync::<Requests<u8, u8, 2, 2>>();
-    send_and_sync::<(TimerId, Fired, MissedTickBehavior, RequestId, InvalidRequest, Delivery)>();
+    send_and_sync::<(TimerId, Fired, MissedTickBehavior, RequestId, InvalidRequest, Held)>();
 }
 
 /// It may be sent; whether it may be shared as well is the event's business.
@@ -100,10 +104,10 @@ fn what_keeps_events_for_one_owner_moves() {
 fn a_producer_moves() {
     send::<Publisher<'static, Event>>();
     send_and_sync::<Publisher<'static, u8>>();
-    send_and_sync::<Awaited<Lane<Event, 2>, 1>>();
-    send::<AwaitedLanePublisher<'static, Event>>();
-    send_and_sync::<AwaitedLanePublisher<'static, u8>>();
-    send::<PublishWait<'static, Event, &'static mut Publisher<'static, Event>>>();
+    send_and_sync::<Lane<Event, 2, Waiters<1>>>();
+    send::<Publisher<'static, Event, Waiters<1>>>();
+    send_and_sync::<Publisher<'static, u8, Waiters<1>>>();
+    send::<PublishAsync<'static, Event, &'static mut Publisher<'static, Event, Waiters<1>>>>();
 }
 
 #[test]
@@ -147,21 +151,21 @@ fn what_waits_goes_where_its_events_go() {
     fn is_sent(_: impl Send) {}
     let event = || Sent(core::ptr::null());
 
-    let bus: Awaited<Bus<Sent, 2>, 2> = Awaited::default();
-    is_sent(bus.publish_wait(event()));
+    let bus: Bus<Sent, 2, Reject, Waiters<2>> = Bus::default();
+    is_sent(bus.publish_async(event()));
     let mut events = bus.consumer().unwrap();
-    is_sent(events.ready());
-    is_sent(events.next_event());
-    let lane: Awaited<Lane<Sent, 2>, 2> = Awaited::default();
-    is_sent(lane.publisher().unwrap().publish_wait(event()));
+    is_sent(events.ready_async());
+    is_sent(events.next_async());
+    let lane: Lane<Sent, 2, Waiters<2>> = Lane::default();
+    is_sent(lane.publisher().unwrap().publish_async(event()));
 
-    let gated: Awaited<GatedTopic<Sent, 2, 1>, 1> = Awaited::default();
-    is_sent(gated.publish_wait(event()));
-    is_sent(gated.subscribe().unwrap().next_event());
-    let feed: Awaited<Feed<Sent, 2>, 1> = Awaited::default();
-    is_sent(feed.subscribe().next_event());
-    let latest: Awaited<Latest<Sent>, 1> = Awaited::default();
-    is_sent(latest.watch().next_change());
+    let gated: GatedTopic<Sent, 2, 1, Waiters<1>> = GatedTopic::default();
+    is_sent(gated.publish_async(event()));
+    is_sent(gated.subscribe().unwrap().next_async());
+    let feed: Feed<Sent, 2, Waiters<1>> = Feed::default();
+    is_sent(feed.subscribe().next_async());
+    let latest: Latest<Sent, Waiters<1>> = Latest::default();
+    is_sent(latest.watch().changed_async());
 }
 
 /// A table holds functions only: neither the events nor what the handlers work on.
@@ -182,13 +186,13 @@ fn numbers_and_words_are_shared() {
     send_and_sync::<Lagged>();
     send_and_sync::<TooManySubscribers>();
     send_and_sync::<TooManyWaiters>();
-    send_and_sync::<Awaited<Topic<u8, 2>, 1>>();
-    send_and_sync::<Awaited<Feed<u8, 2>, 1>>();
-    send_and_sync::<AwaitedPublisher<'static, u8>>();
-    send_and_sync::<Awaited<GatedTopic<u8, 2, 1>, 1>>();
-    send_and_sync::<Awaited<Latest<u8>, 1>>();
-    send_and_sync::<AwaitedSubscriber<'static, u8>>();
-    send_and_sync::<AwaitedWatcher<'static, u8>>();
+    send_and_sync::<Topic<u8, 2, Waiters<1>>>();
+    send_and_sync::<Feed<u8, 2, Waiters<1>>>();
+    send_and_sync::<WaitError>();
+    send_and_sync::<GatedTopic<u8, 2, 1, Waiters<1>>>();
+    send_and_sync::<Latest<u8, Waiters<1>>>();
+    send_and_sync::<Subscriber<'static, u8, Many, Waiters<1>>>();
+    send_and_sync::<Watcher<'static, u8, Waiters<1>>>();
     send_and_sync::<Waiters<1>>();
     send_and_sync::<WaitUntil<'static, fn() -> Option<u8>>>();
     send_and_sync::<Reject>();

@@ -1,5 +1,5 @@
 //! A frame of the plugin allocates nothing once its buffers have their size: on every route, with a
-//! budget, lanes and overruns. The executor is single-threaded; Bevy's other one allocates by itself.
+//! budget, priorities and overruns. The executor is single-threaded; Bevy's other one allocates by itself.
 #![cfg(all(feature = "bevy", feature = "std", not(tickbus_loom)))]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -158,11 +158,11 @@ fn events_that_no_delivery_takes_allocate_nothing() {
 }
 
 #[test]
-fn overload_of_two_lanes_by_kind_allocates_nothing() {
+fn overload_of_two_buses_by_kind_allocates_nothing() {
     static HIGH: Bus<Hit, 64> = Bus::new();
     static LOW: Bus<Hit, 64, DropOldest> = Bus::new();
     let mut app = app(EventBusPlugin::new(&HIGH)
-        .with_lane(&LOW)
+        .with_lower_priority(&LOW)
         .with_budget(FrameBudget::events(20))
         .by_kind());
     app.add_bus_frame::<Hit>();

@@ -18,12 +18,11 @@ use proptest::prelude::*;
 use tickbus::bridge::{BridgeIn, BridgeOut, Bridged, Outgoing};
 use tickbus::error::InvalidSubject;
 use tickbus::subject_bus::{
-    EnvelopeBus, PublishError, Published, SubscribeError, SubscriptionOptions, Wait,
+    EnvelopeBus, NoopBus, PublishError, Published, SubscribeError, SubscriptionOptions,
 };
-use tickbus::wait::Awaited;
 use tickbus::{
     Budget, Bus, DropNewest, DropOldest, Envelope, Feed, GatedTopic, Lane, Overrun, Pattern,
-    SubjectBus, Subscription, Topic,
+    SubjectBus, Subscription, Topic, Waiters,
 };
 use watch::watchdog;
 
@@ -222,9 +221,9 @@ fn every_subscriber_that_lags_is_pumped() {
     pump_of_seven(feed.subscribe(), |number| feed.publish(number).unwrap());
     let topic: GatedTopic<u32, 4, 1> = GatedTopic::new();
     pump_of_seven(topic.subscribe_lagging(), |number| topic.publish(number).unwrap());
-    let topic: Awaited<Topic<u32, 4>, 1> = Awaited::new(Topic::new());
+    let topic: Topic<u32, 4, Waiters<1>> = Topic::new();
     pump_of_seven(topic.subscribe(), |number| topic.publish(number));
-    let feed: Awaited<Feed<u32, 4>, 1> = Awaited::new(Feed::new());
+    let feed: Feed<u32, 4, Waiters<1>> = Feed::new();
     pump_of_seven(feed.subscribe(), |number| feed.publish(number).unwrap());
 }
 
@@ -248,7 +247,7 @@ fn what_a_topic_overwrites_meanwhile_is_told_as_well() {
     assert_eq!(sum(&reports), 10);
 }
 
-/// A gate, a lane and a bus that nobody shares are pumped in the same way.
+/// A gate, a lane and a bus with one owner are pumped in the same way.
 #[test]
 fn every_source_is_pumped() {
     let _watch = watchdog();
@@ -320,7 +319,7 @@ fn a_full_subscription_that_would_block_does_not_hold_up_the_tick() {
     let mut bridge = BridgeOut::new(&service, "here");
     (0..3).for_each(|number| bus.publish(number).unwrap());
     let report = bridge.pump(&mut events, Budget::unlimited(), encode);
-    assert_eq!((report.forwarded, report.undelivered, report.left), (3, 2, 0));
+    assert_eq!((report.forwarded, report.not_enqueued, report.left), (3, 2, 0));
     assert_eq!((numbers(&slow), numbers(&all)), (vec![0], vec![0, 1, 2]));
     assert_eq!(slow.dropped(), 2);
 }
@@ -342,20 +341,16 @@ fn a_subscription_that_ends_meanwhile_is_one_that_has_it_not() {
     bus.publish(1).unwrap();
     let mut bridge = BridgeOut::new(&service, "here");
     let report = bridge.pump(&mut events, Budget::unlimited(), encode);
-    assert_eq!((report.forwarded, report.undelivered, numbers(&first)), (1, 1, vec![1]));
+    assert_eq!((report.forwarded, report.not_enqueued, numbers(&first)), (1, 1, vec![1]));
 }
 
 /// A broker may give up although it is not told to wait; others may have the envelope.
 #[test]
-fn what_a_broker_gives_up_on_is_forwarded_and_undelivered() {
+fn what_a_broker_gives_up_on_is_forwarded_and_not_enqueued() {
     let _watch = watchdog();
     struct Broker(fn(Arc<Envelope>) -> PublishError);
     impl EnvelopeBus for Broker {
-        fn publish_wait(
-            &self,
-            envelope: Arc<Envelope>,
-            _: Wait<'_>,
-        ) -> Result<Published, PublishError> {
+        fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
             Err(self.0(envelope))
         }
         fn subscribe(
@@ -377,7 +372,7 @@ fn what_a_broker_gives_up_on_is_forwarded_and_undelivered() {
         (0..3).for_each(|number| bus.publish(number).unwrap());
         let mut bridge = BridgeOut::new(&broker, "here");
         let report = bridge.pump(&mut events, Budget::unlimited(), encode);
-        assert_eq!((report.forwarded, report.undelivered, report.closed), (3, 3, 0));
+        assert_eq!((report.forwarded, report.not_enqueued, report.closed), (3, 3, 0));
         assert_eq!(sum(&[report]), 3);
     }
 }
@@ -467,9 +462,9 @@ fn an_envelope_that_makes_no_event_is_lost_and_told_and_the_others_go_on() {
 #[test]
 fn what_the_subscription_dropped_is_told_once() {
     let _watch = watchdog();
-    for (when_full, got) in [(Overrun::DropNewest, [0, 1]), (Overrun::DropOldest, [3, 4])] {
+    for (overrun, got) in [(Overrun::DropNewest, [0, 1]), (Overrun::DropOldest, [3, 4])] {
         let service = SubjectBus::new();
-        let subscription = service.subscribe(">").unwrap().capacity(2).overrun(when_full).open();
+        let subscription = service.subscribe(">").unwrap().capacity(2).overrun(overrun).open();
         let mut bridge = BridgeIn::new(subscription);
         let bus: Bus<u32, 8> = Bus::new();
         send(&service, 0..5);
@@ -522,7 +517,7 @@ fn an_event_makes_one_hop_and_does_not_come_back() {
     struct Program<'a> {
         local: Topic<u32, 64>,
         remote: Bus<u32, 64>,
-        out: BridgeOut<'a>,
+        out: BridgeOut<&'a SubjectBus>,
         back: BridgeIn<u32>,
     }
     let service = SubjectBus::new();
@@ -548,6 +543,92 @@ fn an_event_makes_one_hop_and_does_not_come_back() {
     }
     assert_eq!((published, service.stats().published), (20, 20), "no event was sent twice");
     assert_eq!(crossed, [9, 10], "the first has its turn before the second's last event");
+}
+
+/// A struct owns all of it, and so does what holds the struct.
+#[test]
+fn bridges_lie_in_one_struct_with_their_bus() {
+    let _watch = watchdog();
+    static HERE: Bus<u32, 4> = Bus::new();
+    struct Service {
+        bus: Arc<SubjectBus>,
+        out: BridgeOut,
+        back: BridgeIn<u32>,
+    }
+    fn make() -> Service {
+        let bus = Arc::new(SubjectBus::new());
+        let back = BridgeIn::new(bus.subscribe("number").unwrap().open());
+        Service { out: BridgeOut::new(bus.clone(), "here"), back, bus }
+    }
+    let service = Box::new(make());
+    let came = thread::spawn(move || {
+        let mut service = service;
+        let mut events = HERE.consumer().unwrap();
+        HERE.publish(7).unwrap();
+        let sent = service.out.pump(&mut events, Budget::unlimited(), encode);
+        assert_eq!((sent.forwarded, service.bus.stats().published), (1, 1));
+        assert_eq!(service.out.bus().stats(), service.bus.stats());
+        let mut came = Vec::new();
+        let publish = |number| {
+            came.push(number);
+            Ok(())
+        };
+        assert_eq!(service.back.pump(Budget::unlimited(), decode, publish).forwarded, 1);
+        came
+    });
+    assert_eq!(came.join().unwrap(), [7]);
+}
+
+/// What a `Deref` leads to is the bus: of this crate or not, named or not.
+#[test]
+fn a_bridge_goes_through_any_pointer_to_any_bus() {
+    let _watch = watchdog();
+    fn pump<B: core::ops::Deref<Target: EnvelopeBus>>(bus: B) -> usize {
+        let here: Bus<u32, 2> = Bus::new();
+        here.publish(1).unwrap();
+        let mut bridge = BridgeOut::new(bus, "here");
+        bridge.pump(&mut here.consumer().unwrap(), Budget::unlimited(), encode).forwarded
+    }
+    static NOOP: NoopBus = NoopBus;
+    let bus = Arc::new(SubjectBus::new());
+    let all = bus.subscribe(">").unwrap().open();
+    let shared: Arc<dyn EnvelopeBus + Send + Sync> = bus.clone();
+    let borrowed: &dyn EnvelopeBus = &*bus;
+    let sent = [pump(&*bus), pump(bus.clone()), pump(shared), pump(borrowed), pump(&NOOP)];
+    assert_eq!((sent, all.drain().count()), ([1; 5], 4));
+}
+
+#[cfg(feature = "bevy")]
+#[test]
+fn bridges_lie_in_a_bevy_resource_with_their_bus() {
+    use bevy_ecs::prelude::{ResMut, Resource, World};
+    use bevy_ecs::system::RunSystemOnce;
+
+    let _watch = watchdog();
+    static HERE: Topic<u32, 4> = Topic::new();
+    static THERE: Bus<u32, 4> = Bus::new();
+    #[derive(Resource)]
+    struct Service {
+        bus: Arc<SubjectBus>,
+        out: BridgeOut,
+        back: BridgeIn<u32>,
+        here: tickbus::Subscriber<'static, u32>,
+    }
+    fn pump(mut service: ResMut<Service>) {
+        let Service { out, back, here, bus } = &mut *service;
+        assert_eq!(out.pump(here, Budget::unlimited(), encode).forwarded, 1);
+        assert_eq!(bus.stats().published, 1);
+        let report = back.pump(Budget::unlimited(), decode, |number| THERE.publish(number));
+        assert_eq!(report.forwarded, 1);
+    }
+    let bus = Arc::new(SubjectBus::new());
+    let back = BridgeIn::new(bus.subscribe("number").unwrap().open());
+    let out = BridgeOut::new(bus.clone(), "here");
+    let mut world = World::new();
+    world.insert_resource(Service { bus, out, back, here: HERE.subscribe() });
+    HERE.publish(7);
+    world.run_system_once(pump).unwrap();
+    assert!(THERE.consumer().unwrap().drain().eq([7]));
 }
 
 #[test]
@@ -623,8 +704,8 @@ proptest! {
     ) {
         let _watch = watchdog();
         let service = SubjectBus::new();
-        let when_full = if block { Overrun::Block } else { Overrun::DropOldest };
-        let far = service.subscribe(">").unwrap().capacity(6).overrun(when_full).open();
+        let overrun = if block { Overrun::Block } else { Overrun::DropOldest };
+        let far = service.subscribe(">").unwrap().capacity(6).overrun(overrun).open();
         let near: Bus<u32, 8, DropOldest> = Bus::new();
         let landed: Bus<u32, 4> = Bus::new();
         let (mut events, mut arrived) = (near.consumer().unwrap(), landed.consumer().unwrap());
@@ -670,7 +751,7 @@ proptest! {
 fn a_bridge_goes_to_other_threads() {
     let _watch = watchdog();
     fn check<T: Send + core::fmt::Debug>() {}
-    check::<BridgeOut<'static>>();
+    check::<BridgeOut>();
     check::<BridgeIn<core::cell::Cell<u32>>>();
     check::<Bridged<InvalidSubject>>();
 }

@@ -192,7 +192,7 @@ fn what_is_required_is_required() {
         for value in [Value::from(7), true.into()] {
             let mut event = whole.clone();
             event[name] = value;
-            refused(&event.to_string(), &format!("the attribute `{name}` is no text"));
+            refused(&event.to_string(), &format!("the attribute `{name}` is not a text"));
         }
     }
     refused(&event("").replace("1.0", "0.3"), "`specversion` is `0.3`, not `1.0`");
@@ -206,15 +206,15 @@ fn attributes_have_names_and_types() {
     refused(&event(r#","":1"#), "``: ");
     refused(&event(r#","x":{}"#), "the attribute `x` is an object or an array");
     refused(&event(r#","x":[1]"#), "the attribute `x` is an object or an array");
-    refused(&event(r#","x":1.5"#), "the attribute `x` is a number that is no integer");
-    refused(&event(r#","x":1e3"#), "the attribute `x` is a number that is no integer");
+    refused(&event(r#","x":1.5"#), "the attribute `x` is a number that is not an integer");
+    refused(&event(r#","x":1e3"#), "the attribute `x` is a number that is not an integer");
     refused(&event(r#","x":1,"x":1"#), "the attribute `x` is there twice");
     refused(&event(r#","x":null,"x":1"#), "the attribute `x` is there twice");
     refused(&event(r#","id":"8""#), "the attribute `id` is there twice");
     refused(&event(r#","data":1,"data":1"#), "duplicate field `data`");
     refused(&event(r#","time":"noon""#), "`time`: not a time: ");
-    refused(&event(r#","subject":5"#), "the attribute `subject` is no text");
-    refused(&event(r#","x":"\ud800""#), "the attribute `x` is no text in Unicode");
+    refused(&event(r#","subject":5"#), "the attribute `subject` is not a text");
+    refused(&event(r#","x":"\ud800""#), "the attribute `x` is not a text in Unicode");
     refused(&event(r#","x":"a\nb""#), "the attribute `x` has a control character in it");
     refused(&event(r#","X":null,"Y":1"#), "`Y`: ");
 }
@@ -258,7 +258,7 @@ fn no_data_is_no_payload_and_null_is_null() {
 
 #[test]
 fn data_that_is_not_json_is_text() {
-    let error = "the data is no text, and `text/xml` is not JSON";
+    let error = "the data is not a text, and `text/xml` is not JSON";
     refused(&event(r#","data":{},"datacontenttype":"text/xml""#), error);
     refused(&event(r#","datacontenttype":"text/xml","data":null"#), error);
     for json in ["application/json", "text/json; charset=utf-8", "application/vnd.a+json", "a/JSON"]
@@ -325,7 +325,7 @@ fn a_source_that_is_no_uri_reference_is_refused_on_both_ways() {
     for source in ["game server", "a%2", "100%", "grün", "<a>"] {
         refused(
             &event("").replace("/a", source),
-            &format!("the source `{source}` is no URI reference"),
+            &format!("the source `{source}` is not a URI reference"),
         );
     }
 }
@@ -385,7 +385,9 @@ fn a_header_that_can_be_no_attribute_is_told() {
     ] {
         let error = bare().header(key, "x").to_cloud_event().unwrap_err();
         assert_eq!(error, InvalidCloudEvent::Header(key.into()));
-        assert!(error.to_string().starts_with(&format!("the header `{key}` can be no attribute")));
+        assert!(
+            error.to_string().starts_with(&format!("the header `{key}` cannot be an attribute"))
+        );
     }
 }
 
@@ -589,7 +591,7 @@ fn an_error_shows_a_text_on_one_line_and_no_more_of_it_than_a_subject_may_have()
         assert!(error.len() < 400 && error.contains("xx…`"), "{error}");
     }
     let error = bare().header("a\nb", "1").to_cloud_event().unwrap_err().to_string();
-    assert!(error.starts_with(r"the header `a\nb` can be no"), "{error}");
+    assert!(error.starts_with(r"the header `a\nb` cannot be an attribute"), "{error}");
     for source in [format!("{long} "), "a\nb".into()] {
         let error = bare().with_source(source).to_cloud_event().unwrap_err().to_string();
         assert!(error.len() < 400 && !error.contains('\n'), "{error}");

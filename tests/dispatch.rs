@@ -213,6 +213,16 @@ impl Event for Place {
         "b.b.c.d.e.f.g.h.j",
         "a.b.c.d.e.f.g.h.i.j",
         "a.a.a.a.a.a.a.a.a.a",
+        "fifteen_letters.a",
+        "sixteen__letters.a",
+        "\u{1}fifteen_letters.a",
+        "b_longer_than_a_word_by_far.a",
+        "c_longer_than_a_word_by_far.a",
+        "a.b_longer_than_a_word_by_far.a",
+        "a.c_longer_than_a_word_by_far.a",
+        // A segment of 17 bytes, of which the last 16 look like the end of a short one.
+        "x\0\0\0\0\0\0\0\0\0\0\0\0\0\0\u{1}a.a",
+        "x\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\u{1}.a",
     ];
 
     fn kind(&self) -> usize {
@@ -258,6 +268,12 @@ fn a_line_finds_what_the_matcher_finds() {
     {
         assert_eq!(called(none), matching(none), "{none}");
     }
+    for malformed in
+        [".*", "*.", "*..a", "*..*", "**", ">.a", "*.>.*", "*a.*", "b_longer_than_a_word_by_far..>"]
+    {
+        assert_eq!(called(malformed), None, "{malformed}");
+    }
+    assert_eq!(called(&format!("*.{}", "x".repeat(1023))), None);
 }
 
 #[test]
@@ -448,7 +464,7 @@ fn a_budget_of_events_leaves_the_rest_in_order() {
         let mut count = 0;
         let report = COUNT.tick(&mut count, &mut bus, Budget::events(budget));
         assert_eq!((report.handled, report.left, count), (handled, 10 - handled, handled));
-        assert!(bus.drain_mut().eq((handled as u32..10).map(Tilt)), "budget {budget}");
+        assert!(bus.drain().eq((handled as u32..10).map(Tilt)), "budget {budget}");
     }
 }
 

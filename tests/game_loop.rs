@@ -1,12 +1,21 @@
-//! The game from a pipe: same keys, same end; nothing lost without a count; clear answers to bad
-//! arguments.
+//! The example `game_loop`: from a pipe, the same keys give the same end and each event is accounted
+//! for; in a window that is too small it pauses; bad arguments get a clear answer.
 #![cfg(not(any(miri, tickbus_loom)))]
 
+mod watch;
+
 use std::env;
+#[cfg(target_os = "linux")]
+use std::io::Read;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::process::Child;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+
+#[cfg(target_os = "linux")]
+use watch::watchdog;
 
 /// Flies to the left while shooting, pauses, presses two keys that mean nothing, flies back.
 fn keys() -> String {
@@ -16,13 +25,19 @@ fn keys() -> String {
 #[test]
 fn the_same_keys_end_in_exactly_this_state() {
     let expected = "\
-ticks 1003
-keys 802, of them unknown 2 \"x?\"
-score 30, level 1, lives 1
-ship at 76,15, course 1,0
-rocks 6, gems 0, shots 3, bolts 1, sparks 0, wind 4
-refused 0
-published 843 = handled 843 + dropped 0 + pending 0
+The game
+  ended after  1003 ticks of 1/60 s
+  reached      score 30, level 1, lives left 1
+  your ship    at column 76, row 15, flying right
+  around it    rocks 6, gems 0, shots 3, lightning 1, wind 4
+  your keys    802, of which 2 mean nothing: \"x?\"
+The bus, which holds up to 1024 events
+  published       843  events that it accepted from all threads
+  handled         843  events that the game took from it
+  dropped           0  events that it lost: it rejects instead
+  pending           0  events that waited on it at the end
+  refused           0  events that did not fit and went back
+Each event is accounted for: 843 = 843 + 0 + 0
 ";
     assert_eq!(state(&keys(), &[]), expected);
     assert_eq!(state(&keys(), &[]), expected, "the second time");
@@ -33,13 +48,20 @@ fn an_overload_is_refused_in_part_and_accounted_for_in_full() {
     // Two ticks of flood, then nothing but its aftermath, then a flood to the very end.
     let keys = format!("o.o{}o{}", ".".repeat(20), ".".repeat(10));
     let expected = "\
-ticks 36
-keys 3, of them unknown 0 \"\"
-score 0, level 1, lives 3
-ship at 39,15, course 0,0
-rocks 1, gems 0, shots 0, bolts 0, sparks 8189, wind 0
-refused 114179
-published 8706 = handled 8194 + dropped 0 + pending 512
+The game
+  ended after  36 ticks of 1/60 s
+  reached      score 0, level 1, lives left 3
+  your ship    at column 39, row 15, at rest
+  around it    rocks 1, gems 0, shots 0, lightning 0, wind 0
+  your keys    3
+The bus, which holds up to 1024 events
+  published      8706  events that it accepted from all threads
+  handled        8194  events that the game took from it
+    sparks       8189  of these came from the overload
+  dropped           0  events that it lost: it rejects instead
+  pending         512  events that waited on it at the end
+  refused      114179  events that did not fit and went back
+Each event is accounted for: 8706 = 8194 + 0 + 512
 ";
     assert_eq!(state(&keys, &[]), expected);
     assert_eq!(state(&keys, &[]), expected, "the second time");
@@ -62,24 +84,29 @@ fn every_end_conserves_events() {
 #[test]
 fn no_keys_are_a_game_of_one_tick() {
     let state = state("", &[]);
-    assert!(state.starts_with("ticks 1\nkeys 0, of them unknown 0 \"\"\n"), "{state}");
-    assert!(state.ends_with("published 1 = handled 1 + dropped 0 + pending 0\n"), "{state}");
+    assert!(state.contains("ended after  1 ticks"), "{state}");
+    assert!(state.contains("your keys    0\n"), "{state}");
+    assert!(state.ends_with("Each event is accounted for: 1 = 1 + 0 + 0\n"), "{state}");
 }
 
 #[test]
 fn a_game_ends_with_the_quit_key_or_the_last_tick() {
-    for quit in ["aaq", "aa\u{3}"] {
-        assert!(state(&format!("{quit}dddd"), &[]).starts_with("ticks 3\nkeys 3,"));
-    }
-    assert!(state("aaaaaa", &["--ticks", "4"]).starts_with("ticks 4\nkeys 4,"));
-    assert!(state("aaaaaa", &["--ticks", "0"]).starts_with("ticks 0\nkeys 0,"));
+    let ends = |keys: &str, arguments: &[&str], ticks: u32| {
+        let state = state(keys, arguments);
+        assert!(state.contains(&format!("ended after  {ticks} ticks")), "{keys:?}: {state}");
+        assert!(state.contains(&format!("your keys    {ticks}\n")), "{keys:?}: {state}");
+    };
+    ends("aaqdddd", &[], 3);
+    ends("aa\u{3}dddd", &[], 3);
+    ends("aaaaaa", &["--ticks", "4"], 4);
+    ends("aaaaaa", &["--ticks", "0"], 0);
 }
 
 #[test]
 fn unknown_keys_are_counted_and_shown() {
     let state = run(b"a\x07\xffZ#a", &[]);
     let state = String::from_utf8_lossy(&state.stdout).into_owned();
-    assert!(state.contains("keys 6, of them unknown 4 \"\\u{7}\\u{ff}Z#\"\n"), "{state}");
+    assert!(state.contains("keys    6, of which 4 mean nothing: \"\\u{7}\\u{ff}Z#\"\n"), "{state}");
 }
 
 #[test]
@@ -102,17 +129,126 @@ fn bad_arguments_are_told_with_the_usage() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
-        assert!(told.starts_with(&format!("game_loop: {complaint}\n")), "{told}");
-        assert!(told.contains("usage: game_loop [--seed N] [--ticks N]"), "{told}");
+        let usage = "usage: game_loop [--seed N] [--ticks N]; see `--help`";
+        assert_eq!(told, format!("game_loop: {complaint}\n{usage}\n"));
     }
 }
 
 #[test]
-fn help_is_no_error() {
+fn help_explains_the_keys_the_signs_and_the_numbers() {
     for help in ["--help", "-h"] {
         let output = run(b"", &[help]);
-        assert_eq!(output.status.code(), Some(0));
-        assert!(String::from_utf8_lossy(&output.stdout).contains("usage: game_loop"));
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+        let text = String::from_utf8(output.stdout).expect("the help is text");
+        let first_words: Vec<_> =
+            text.lines().filter_map(|line| line.strip_prefix("  ")?.split("  ").next()).collect();
+        for word in ["a d w s", "space", "o", "r", "q, Ctrl-C"] {
+            assert!(first_words.contains(&word), "the key {word}: {text}");
+        }
+        for sign in ["/A\\", "(O)", "◆", "┊ then ║", "|", "·"] {
+            assert!(first_words.contains(&sign), "the sign {sign}: {text}");
+        }
+        for number in ["published", "handled", "dropped", "pending", "refused", "high water"] {
+            assert!(first_words.contains(&number), "the number {number}: {text}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_window_that_is_too_small_pauses_the_game_and_shows_nothing_else() {
+    let _watch = watchdog();
+    let Some(mut window) = Window::open() else { return };
+    let small = "60 x 20. Enlarge it to go on, or press q to quit.";
+
+    // Too small from the start: a message on a clear screen, and not one frame.
+    let shown = window.until(small);
+    let message =
+        "\x1b[2J\x1b[1;1HPaused: the game needs a window of 80 x 24, and this one has\x1b[2;1H";
+    assert!(shown.ends_with(&format!("{message}{small}")), "{shown:?}");
+    assert!(!shown.contains("score"), "{shown:?}");
+
+    // A larger window: a whole frame, on a clear screen.
+    window.resize(24, 80);
+    let shown = window.until("r restart   q quit");
+    assert!(shown.starts_with("\x1b[2J\x1b[1;1H"), "{shown:?}");
+    for part in ["score 0", "bus: published", "rocks: shoot, dodge", "gem: take"] {
+        assert!(shown.contains(part), "{part} is missing: {shown:?}");
+    }
+
+    // A small one again: the message alone, until the quit key.
+    window.resize(20, 60);
+    let shown = window.until(small);
+    assert!(shown.ends_with(&format!("{message}{small}")), "{shown:?}");
+    window.press("a d q");
+    let shown = window.until("your keys    1\r\n");
+    // The message may come twice: the game also hears of the new size from the terminal.
+    let after = shown.replace(&format!("{message}{small}"), "");
+    assert!(after.starts_with("\x1b[?1049l"), "nothing comes after the message: {shown:?}");
+    window.until("Each event is accounted for");
+}
+
+/// The game in a terminal of 60 x 20, which `script` provides.
+#[cfg(target_os = "linux")]
+struct Window {
+    script: Child,
+    terminal: String,
+    unread: Vec<u8>,
+}
+
+#[cfg(target_os = "linux")]
+impl Window {
+    /// Returns `None` where `script` is not installed.
+    fn open() -> Option<Self> {
+        let commands = format!("stty rows 20 cols 60; tty; exec '{}'", game().display());
+        let script = Command::new("script")
+            .args(["-qec", &commands, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(script) = script else {
+            eprintln!("`script` is missing: the window is not tested");
+            return None;
+        };
+        let mut window = Self { script, terminal: String::new(), unread: Vec::new() };
+        window.terminal = window.until("\n").trim().to_owned();
+        Some(window)
+    }
+
+    fn resize(&self, rows: u16, columns: u16) {
+        let size = ["rows".to_owned(), rows.to_string(), "cols".to_owned(), columns.to_string()];
+        let stty = Command::new("stty").args(["-F", &self.terminal]).args(size).status();
+        assert!(stty.expect("stty is there").success());
+    }
+
+    fn press(&mut self, keys: &str) {
+        let keyboard = self.script.stdin.as_mut().expect("it is piped");
+        keyboard.write_all(keys.as_bytes()).expect("the game reads keys");
+    }
+
+    /// Returns what the game shows next, up to and including this text.
+    fn until(&mut self, text: &str) -> String {
+        let output = self.script.stdout.as_mut().expect("it is piped");
+        loop {
+            let found = self.unread.windows(text.len()).position(|part| part == text.as_bytes());
+            if let Some(found) = found {
+                let shown = self.unread.drain(..found + text.len()).collect();
+                return String::from_utf8(shown).expect("the game shows text");
+            }
+            let mut more = [0; 4096];
+            let read = output.read(&mut more).expect("the terminal is open");
+            let unread = String::from_utf8_lossy(&self.unread);
+            assert!(read > 0, "the game ended before it showed {text:?}: {unread:?}");
+            self.unread.extend(&more[..read]);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Window {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
     }
 }
 

@@ -9,9 +9,9 @@ const TIERS: &[&[&str]] = &[
     &["error", "sync"],
     &["subject", "event"],
     &["ring"],
+    &["wait"],
     &["bus"],
     &["defer", "hold", "request", "timer", "topic"],
-    &["wait"],
     &["envelope"],
     &["subject_bus"],
     &["bridge"],
@@ -111,10 +111,11 @@ fn faults(tier: &str, text: &str, names: &Names) -> Vec<String> {
     faults
 }
 
-/// The texts of a file, or of all files below a folder.
+/// The code of a file, or of all files below a folder.
 fn sources(path: &Path) -> Vec<String> {
     if path.is_file() {
-        return vec![fs::read_to_string(path).unwrap()];
+        let is_code = path.extension().is_some_and(|extension| extension == "rs");
+        return if is_code { vec![fs::read_to_string(path).unwrap()] } else { vec![] };
     }
     let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|entry| sources(&entry)).collect()

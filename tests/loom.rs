@@ -12,6 +12,8 @@ mod models;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use loom::sync::atomic::AtomicUsize;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use loom::thread;
 use models::{Task, outcomes, run};
 use tickbus::bus::Policy;
@@ -179,6 +181,90 @@ fn two_publishers_and_a_consumer() {
         });
         let expected = [vec![], vec![1], vec![1, 2], vec![2], vec![2, 1]];
         assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// What was published before a drain began, by whatever says so, is in it: also where the consumer has looked
+/// before, and what it has seen lies before a batch, one event, or several.
+#[test]
+fn a_drain_finds_what_was_published_before_it_began() {
+    for (reverse, first) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+        let kept = Arc::new(Mutex::new(BTreeSet::new()));
+        let least = if reverse { 300 } else { 1000 };
+        outcomes(if reverse { 2 } else { 3 }, least, [()], {
+            let kept = Arc::clone(&kept);
+            move || {
+                let bus = Arc::new(Bus::<u32, 4>::new());
+                let said = Arc::new(AtomicUsize::new(0));
+                (0..first).for_each(|_| bus.publish(0).unwrap());
+                let (b, c) = (Arc::clone(&bus), Arc::clone(&bus));
+                let (says, hears) = (Arc::clone(&said), said);
+                let kept = Arc::clone(&kept);
+                run(
+                    vec![
+                        Box::new(move || {
+                            b.publish_batch(&[1, 2]).unwrap();
+                            says.store(2, Release);
+                            b.publish(3).unwrap();
+                            says.store(3, Release);
+                        }),
+                        Box::new(move || {
+                            let mut consumer = c.consumer().unwrap();
+                            let mut taken: Vec<_> = consumer.drain().at_most(1).collect();
+                            let mut most = 0;
+                            for _ in 0..2 {
+                                let said = hears.load(Acquire);
+                                taken.extend(consumer.drain());
+                                let events = taken.len() - first as usize;
+                                assert!(events >= said, "{said} were published before {taken:?}");
+                                most = most.max(said);
+                            }
+                            kept.lock().unwrap().insert((most, taken.len()));
+                        }),
+                    ],
+                    reverse,
+                );
+                conserved(&bus);
+            }
+        });
+        let seen = kept.lock().unwrap();
+        for said in [0, 2, 3] {
+            assert!(seen.iter().any(|(most, _)| *most == said), "{said} were never said: {seen:?}");
+        }
+    }
+}
+
+/// As above, with two publishers in the way of each other.
+#[test]
+fn a_drain_finds_what_two_publishers_had_published() {
+    for reverse in [false, true] {
+        outcomes(2, 500, [()], move || {
+            let bus = Arc::new(Bus::<u32, 4>::new());
+            let said = Arc::new(AtomicUsize::new(0));
+            let (a, b, c) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&bus));
+            let (first, second, hears) = (Arc::clone(&said), Arc::clone(&said), said);
+            run(
+                vec![
+                    Box::new(move || {
+                        a.publish(1).unwrap();
+                        first.fetch_add(1, AcqRel);
+                    }),
+                    Box::new(move || {
+                        b.publish(2).unwrap();
+                        second.fetch_add(1, AcqRel);
+                    }),
+                    Box::new(move || {
+                        let mut consumer = c.consumer().unwrap();
+                        let mut taken: Vec<_> = consumer.drain().collect();
+                        let said = hears.load(Acquire);
+                        taken.extend(consumer.drain());
+                        assert!(taken.len() >= said, "{said} were published before {taken:?}");
+                    }),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+        });
     }
 }
 
@@ -1041,6 +1127,121 @@ fn a_chunk_of_swapped_cells() {
             all
         });
     }
+}
+
+/// A publisher that finds the ring full, then room for two and no more: the drain had moved its first chunk out,
+/// which is two events in a model.
+fn room_comes_by_the_chunk<T: Send + Sync + 'static>(
+    new: fn() -> T,
+    publish: fn(&T, u32) -> bool,
+    append: fn(&T) -> Vec<u32>,
+) {
+    for reverse in [false, true] {
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        outcomes(3, 10, [()], {
+            let seen = Arc::clone(&seen);
+            move || {
+                let ring = Arc::new(new());
+                assert!((1..=4).all(|event| publish(&ring, event)));
+                let (out, taken) = slot();
+                let (p, c, seen) = (Arc::clone(&ring), Arc::clone(&ring), Arc::clone(&seen));
+                run(
+                    vec![
+                        Box::new(move || {
+                            let accepted = [5, 6, 7].map(|event| publish(&p, event));
+                            seen.lock().unwrap().insert(accepted);
+                        }),
+                        Box::new(move || put(&out, append(&c))),
+                    ],
+                    reverse,
+                );
+                assert_eq!(get(&taken), [1, 2, 3, 4]);
+            }
+        });
+        assert!(seen.lock().unwrap().contains(&[true, true, false]));
+    }
+}
+
+#[test]
+fn room_of_a_bus_comes_by_the_chunk() {
+    room_comes_by_the_chunk(
+        Bus::<u32, 4>::new,
+        |bus, event| bus.publish(event).is_ok(),
+        |bus| append(bus),
+    );
+}
+
+#[test]
+fn room_of_a_lane_comes_by_the_chunk() {
+    room_comes_by_the_chunk(
+        Lane::<u32, 4>::new,
+        |lane, event| lane.publish(event).is_ok(),
+        |lane| {
+            let mut taken = Vec::new();
+            lane.consumer().unwrap().drain().append_to(&mut taken);
+            taken
+        },
+    );
+}
+
+/// A lane that never has more than one event never says so, whenever its counts are read.
+#[test]
+fn counts_of_a_lane_never_show_more_events_than_there_were() {
+    for reverse in [false, true] {
+        outcomes(3, 10, [()], move || {
+            let lane = Arc::new(Lane::<u32, 4>::new());
+            let (both, reader) = (Arc::clone(&lane), Arc::clone(&lane));
+            run(
+                vec![
+                    Box::new(move || {
+                        for event in 1..=2 {
+                            lane_publishes(&both, event);
+                            lane_takes(&both);
+                        }
+                    }),
+                    Box::new(move || assert!(reader.stats().high_water <= 1)),
+                ],
+                reverse,
+            );
+            assert_eq!(lane.stats().high_water, 1);
+        });
+    }
+}
+
+/// Each event that finds no room, or meets the publisher of a lane, is counted, also of two at once.
+#[test]
+fn events_that_are_refused_at_once_are_each_counted() {
+    fn check<T: Send + Sync + 'static>(
+        ring: fn() -> T,
+        publish: fn(&T) -> bool,
+        refused: fn(&T) -> usize,
+    ) {
+        outcomes(3, 2, [2], move || {
+            let ring = Arc::new(ring());
+            let (a, b) = (Arc::clone(&ring), Arc::clone(&ring));
+            run(
+                vec![
+                    Box::new(move || assert!(!publish(&a))),
+                    Box::new(move || assert!(!publish(&b))),
+                ],
+                false,
+            );
+            refused(&ring)
+        });
+    }
+    fn full<P: Policy>() -> Bus<u32, 2, P> {
+        let bus = Bus::new();
+        assert!([1, 2].into_iter().all(|event| bus.publish(event).is_ok()));
+        bus
+    }
+    check(full::<Reject>, |bus| bus.publish(3).is_ok(), |bus| bus.stats().refused);
+    check(full::<DropNewest>, |bus| bus.publish(3).is_ok(), |bus| bus.stats().dropped_newest);
+    let with_a_publisher = || {
+        let lane = Lane::<u32, 2>::new();
+        core::mem::forget(lane.publisher().unwrap());
+        lane
+    };
+    check(with_a_publisher, |lane| lane.publish(3).is_ok(), |lane| lane.stats().refused);
 }
 
 /// A lane by the chunk, into whose slots its publisher publishes again: they are free all at once.

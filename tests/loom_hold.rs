@@ -10,46 +10,31 @@ mod models;
 use std::sync::Arc;
 
 use models::{Task, outcomes, run};
-use tickbus::hold::Delivery;
-use tickbus::hold::Delivery::{Held, Live};
-use tickbus::{Full, Hold};
+use tickbus::hold::Held;
+use tickbus::{Bus, Full, Hold};
 
-type Small = Hold<u64, 2>;
-type Told = Result<Delivery, Full<u64>>;
+type Target = Bus<u64, 4>;
+type Small = Hold<&'static Target, 2>;
 
-fn held() -> Arc<Small> {
-    Arc::new(Hold::new())
+/// A bus, and a hold before it. A model leaks its bus, which the hold borrows.
+fn both() -> (Arc<Small>, &'static Target) {
+    let bus: &Target = Box::leak(Box::new(Bus::new()));
+    (Arc::new(Hold::before(bus)), bus)
 }
 
-fn started() -> Arc<Small> {
-    let hold = held();
-    hold.start();
-    hold
+fn drain(bus: &Target) -> Vec<u64> {
+    bus.consumer().expect("one thread consumes").drain().collect()
 }
 
-/// What one drain takes.
-fn drain(hold: &Small) -> Vec<u64> {
-    hold.consumer().expect("one thread consumes").drain().collect()
-}
-
-/// The same by way of the consumer of the bus.
-fn drain_live(hold: &Small) -> Vec<u64> {
-    let mut events = hold.consumer().expect("one thread consumes");
-    events.live().map_or(vec![], |events| events.drain().collect())
-}
-
-/// Starts it, takes what is left, and looks whether all adds up.
+/// What is on the bus when every operation has returned and the hold is started: all, without another step.
 #[track_caller]
-fn rest(hold: &Small) -> Vec<u64> {
-    hold.start();
-    let rest = drain(hold);
+fn all(hold: &Small, bus: &Target) -> Vec<u64> {
+    assert!(hold.is_started() && hold.pending() == 0, "{hold:?}");
     let stats = hold.stats();
     assert_eq!(stats.published, stats.handled + stats.dropped(), "{stats:?}");
-    assert_eq!((stats.pending, stats.dropped_oldest, stats.refused), (0, 0, 0), "{stats:?}");
-    assert!(hold.dropped_held() <= stats.dropped_newest, "{stats:?}");
-    assert_eq!(hold.publish(99), Ok(Live));
-    assert_eq!(drain(hold), [99]);
-    rest
+    let all = drain(bus);
+    assert_eq!((hold.publish(99), drain(bus)), (Ok(Held::No), vec![99]), "it is live");
+    all
 }
 
 fn task<T>(hold: &Arc<Small>, task: impl FnOnce(&Small) -> T + Send + 'static) -> Task<T> {
@@ -57,208 +42,164 @@ fn task<T>(hold: &Arc<Small>, task: impl FnOnce(&Small) -> T + Send + 'static) -
     Box::new(move || task(&hold))
 }
 
-/// What a thread has to say.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Said {
-    Nothing,
-    Told(Vec<u8>),
-    Took(Vec<u64>),
-}
-
 /// Held, live or full.
-fn letter(told: &Told) -> u8 {
+fn letter(told: Result<Held, Full<u64>>) -> char {
     match told {
-        Ok(Held) => b'H',
-        Ok(Live) => b'L',
-        Err(_) => b'F',
+        Ok(Held::Yes) => 'H',
+        Ok(Held::No) => 'L',
+        Err(_) => 'F',
     }
 }
 
-fn told(said: &Said) -> String {
-    let Said::Told(letters) = said else { panic!("{said:?}") };
-    String::from_utf8(letters.clone()).expect("letters")
+fn publish(hold: &Small, events: &[u64]) -> String {
+    events.iter().map(|event| letter(hold.publish(*event))).collect()
 }
 
-fn took(said: &Said) -> Vec<u64> {
-    let Said::Took(events) = said else { panic!("{said:?}") };
-    events.clone()
-}
-
-/// What is published after a pause comes out after the next start, whatever the drain that begins meanwhile
-/// finds.
+/// What is held comes before what is live, and nothing stays behind.
 #[test]
-fn nothing_that_is_published_after_a_pause_comes_out() {
+fn a_start_beside_a_publisher() {
     for reverse in [false, true] {
-        let all = [vec![], vec![1]];
-        outcomes(3, 40, all, move || {
-            let hold = started();
-            hold.publish(1).unwrap();
+        let expected = ["HH", "HL", "LL"].map(String::from);
+        outcomes(3, 100, expected, move || {
+            let (hold, bus) = both();
+            assert_eq!(publish(&hold, &[1]), "H");
             let said = run(
                 vec![
+                    task(&hold, |hold| publish(hold, &[10, 11])),
                     task(&hold, |hold| {
-                        hold.pause();
-                        assert_eq!(hold.publish(2), Ok(Held));
-                        Said::Nothing
-                    }),
-                    task(&hold, |hold| Said::Took(drain(hold))),
-                ],
-                reverse,
-            );
-            let during = took(&said[1]);
-            let mut all = during.clone();
-            all.extend(rest(&hold));
-            assert_eq!(all, [1, 2], "in order");
-            during
-        });
-    }
-}
-
-/// A reader that knows of the start finds everything that was held.
-#[test]
-fn a_reader_that_finds_it_started_finds_what_was_held() {
-    type Drain = fn(&Small) -> Vec<u64>;
-    let asks: Drain = |hold| if hold.is_started() { drain(hold) } else { vec![] };
-    for (reverse, take) in
-        [(false, asks), (true, asks), (false, drain_live as Drain), (true, drain_live)]
-    {
-        outcomes(3, 10, [vec![], vec![1, 2]], move || {
-            let hold = held();
-            let said = run(
-                vec![
-                    task(&hold, |hold| {
-                        assert_eq!([hold.publish(1), hold.publish(2)], [Ok(Held); 2]);
                         hold.start();
-                        Said::Nothing
+                        String::new()
                     }),
-                    task(&hold, move |hold| Said::Took(take(hold))),
                 ],
                 reverse,
             );
-            let during = took(&said[1]);
-            let mut all = during.clone();
-            all.extend(rest(&hold));
-            assert_eq!(all, [1, 2]);
-            during
+            // The buffer of two has room for the second only when the replay has begun.
+            let told = said[0].clone();
+            let all = all(&hold, bus);
+            if let Some(lost) = told.find('F') {
+                assert_eq!((lost, all), (1, vec![1, 10]));
+                return "HL".to_owned();
+            }
+            assert_eq!(all, [1, 10, 11]);
+            told
         });
     }
 }
 
-/// A publisher, one who starts and pauses, and a reader: nothing overtakes, nothing is lost, and the
-/// publisher is told what was true when it began.
+/// Two publishers while it starts: per publisher in order, whoever replays.
 #[test]
-fn publish_start_pause_and_drain_race() {
-    let all = [
-        ("HH", vec![]),
-        ("HH", vec![10]),
-        ("HH", vec![10, 11]),
-        ("HL", vec![]),
-        ("HL", vec![10]),
-        ("HL", vec![10, 11]),
-        ("LH", vec![]),
-        // Not both: a drain that finds the second one knows of the pause before it, as its publisher did.
-        ("LH", vec![10]),
-        ("LL", vec![]),
-        ("LL", vec![10]),
-        ("LL", vec![10, 11]),
-    ];
+fn a_start_beside_two_publishers() {
     for reverse in [false, true] {
-        let all = all.clone().map(|(told, took)| (told.to_owned(), took));
-        outcomes(2, 500, all, move || {
-            let hold = held();
+        // What is held comes before what is live. One preemption reaches these, by which thread comes first.
+        let expected = if reverse {
+            [("HL", [10, 20]), ("LH", [20, 10]), ("LL", [10, 20]), ("LL", [20, 10])]
+        } else {
+            [("HH", [10, 20]), ("HH", [20, 10]), ("HL", [10, 20]), ("LL", [10, 20])]
+        };
+        let expected = expected.map(|(told, order)| (told.to_owned(), order.to_vec()));
+        outcomes(1, 300, expected, move || {
+            let (hold, bus) = both();
             let said = run(
                 vec![
+                    task(&hold, |hold| publish(hold, &[10])),
+                    task(&hold, |hold| publish(hold, &[20])),
                     task(&hold, |hold| {
-                        Said::Told([10, 11].map(|event| letter(&hold.publish(event))).to_vec())
+                        hold.start();
+                        String::new()
                     }),
+                ],
+                reverse,
+            );
+            (said.concat(), all(&hold, bus))
+        });
+    }
+}
+
+/// A pause in between keeps the order of a publisher, and a start at the end brings all out.
+#[test]
+fn start_and_pause_beside_a_publisher() {
+    for reverse in [false, true] {
+        let expected = ["HH", "HL", "LH", "LL"].map(String::from);
+        outcomes(2, 300, expected, move || {
+            let (hold, bus) = both();
+            let said = run(
+                vec![
+                    task(&hold, |hold| publish(hold, &[10, 11])),
                     task(&hold, |hold| {
                         hold.start();
                         hold.pause();
-                        Said::Nothing
+                        String::new()
                     }),
-                    task(&hold, |hold| Said::Took(drain(hold))),
                 ],
                 reverse,
             );
-            let during = took(&said[2]);
-            let mut all = during.clone();
-            all.extend(rest(&hold));
-            assert_eq!(all, [10, 11], "once each, in order");
-            (told(&said[0]), during)
+            assert!(!hold.is_started());
+            assert_eq!(publish(&hold, &[12]).find('L'), None, "it is paused");
+            hold.start();
+            let all = all(&hold, bus);
+            assert!(all.starts_with(&[10, 11]), "{all:?}");
+            said[0].clone()
         });
     }
 }
 
-/// Two publishers while it starts: both are told, and the replay comes before what is live.
+/// Two contexts start it, a third pauses it: whoever finds the buffer claimed leaves it to one who looks again.
 #[test]
-fn two_publishers_and_a_start() {
+fn two_starts_and_a_pause() {
     for reverse in [false, true] {
-        let all = [
-            (b"HH", [10, 20]),
-            (b"HH", [20, 10]),
-            (b"HL", [10, 20]),
-            (b"HL", [20, 10]),
-            (b"LH", [10, 20]),
-            (b"LH", [20, 10]),
-            (b"LL", [10, 20]),
-            (b"LL", [20, 10]),
-        ];
-        let all = all.map(|(told, rest)| (told.to_vec(), rest.to_vec()));
-        outcomes(3, 500, all, move || {
-            let hold = held();
-            let said = run(
+        outcomes(2, 300, [()], move || {
+            let (hold, bus) = both();
+            assert_eq!(publish(&hold, &[1, 2]), "HH");
+            run(
                 vec![
-                    task(&hold, |hold| letter(&hold.publish(10))),
-                    task(&hold, |hold| letter(&hold.publish(20))),
+                    task(&hold, |hold| hold.start()),
                     task(&hold, |hold| {
+                        hold.pause();
                         hold.start();
-                        b'-'
                     }),
                 ],
                 reverse,
             );
-            (said[..2].to_vec(), rest(&hold))
+            assert_eq!(all(&hold, bus), [1, 2]);
         });
     }
 }
 
-/// What finds no room is counted once, and under its own reason if it was to be held.
+/// A pause beside a replay keeps the rest, in order.
 #[test]
-fn what_is_lost_while_held_is_counted_apart() {
+fn a_pause_beside_a_replay() {
     for reverse in [false, true] {
-        outcomes(3, 100, [2], move || {
-            let hold = held();
-            assert_eq!([hold.publish(1), hold.publish(2)], [Ok(Held); 2]);
-            let said = run(
-                vec![task(&hold, |hold| hold.publish(3)), task(&hold, |hold| hold.publish(4))],
-                reverse,
-            );
-            assert_eq!(said, [Err(Full(3)), Err(Full(4))]);
-            assert_eq!(hold.stats().dropped_newest, 2);
-            let lost = hold.dropped_held();
-            assert_eq!(rest(&hold), [1, 2]);
-            lost
+        outcomes(3, 50, [vec![], vec![1], vec![1, 2]], move || {
+            let (hold, bus) = both();
+            assert_eq!(publish(&hold, &[1, 2]), "HH");
+            run(vec![task(&hold, |hold| hold.start()), task(&hold, |hold| hold.pause())], reverse);
+            let before = drain(bus);
+            hold.start();
+            let mut all_of_it = before.clone();
+            all_of_it.extend(all(&hold, bus));
+            assert_eq!(all_of_it, [1, 2]);
+            before
         });
-        // With a start in between it is one or the other, and with a drain as well it may find room.
-        let all = [("F", 0), ("F", 1), ("H", 0), ("L", 0)];
-        outcomes(3, 100, all.map(|(told, lost)| (told.to_owned(), lost)), move || {
-            let hold = held();
-            assert_eq!([hold.publish(1), hold.publish(2)], [Ok(Held); 2]);
+    }
+}
+
+/// A limit is exact: of two publishers beside each other one finds room.
+#[test]
+fn a_limit_beside_publishers() {
+    for reverse in [false, true] {
+        outcomes(3, 20, ["FH".to_owned(), "HF".to_owned()], move || {
+            let bus: &Target = Box::leak(Box::new(Bus::new()));
+            let hold: Arc<Small> = Arc::new(Hold::before(bus).limit(1));
             let said = run(
                 vec![
-                    task(&hold, |hold| Said::Told(vec![letter(&hold.publish(3))])),
-                    task(&hold, |hold| {
-                        hold.start();
-                        Said::Took(drain(hold))
-                    }),
+                    task(&hold, |hold| publish(hold, &[10])),
+                    task(&hold, |hold| publish(hold, &[20])),
                 ],
                 reverse,
             );
-            let (told, during, lost) = (told(&said[0]), took(&said[1]), hold.dropped_held());
-            let mut all = during.clone();
-            all.extend(rest(&hold));
-            assert_eq!(during, [1, 2], "the start comes before");
-            assert_eq!(all, if told == "F" { vec![1, 2] } else { vec![1, 2, 3] });
-            (told, lost)
+            hold.start();
+            assert_eq!(all(&hold, bus).len(), 1);
+            said.concat()
         });
     }
 }

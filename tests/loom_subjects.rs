@@ -2,7 +2,7 @@
 //! the model checker. Run with
 //! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --features std --test loom_subjects`.
 //!
-//! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
+//! A thread that is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
 #![cfg(all(tickbus_loom, feature = "std"))]
 
@@ -16,7 +16,8 @@ use std::sync::atomic::Ordering;
 use loom::sync::atomic::AtomicUsize as Shared;
 use models::{Task, outcomes, run};
 use tickbus::envelope::Timestamp;
-use tickbus::subject_bus::{Cancel, Observer, PublishError, Published, Recipient, RecvError, Wait};
+use tickbus::subject_bus::{Observer, PublishError, Published, Recipient, RecvError};
+use tickbus::wait::{Cancel, Wait};
 use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 
 /// With everything set that a bus would fill in: no clock and no randomness in a model.
@@ -46,7 +47,7 @@ fn published(bus: &SubjectBus, id: &str, wait: Wait<'_>) -> String {
     told(bus.publish_wait(event(id), wait))
 }
 
-/// The same, awaited; at first with a waker that wakes nobody.
+/// The same, awaited; at first with a waker that wakes nothing.
 fn awaited(bus: &SubjectBus, id: &str) -> String {
     let mut publish = pin!(bus.publish_async(event(id)));
     match publish.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -57,7 +58,7 @@ fn awaited(bus: &SubjectBus, id: &str) -> String {
 
 fn told(outcome: Result<Published, PublishError>) -> String {
     match outcome {
-        Ok(it) => format!("{} delivered, {} closed", it.delivered, it.closed),
+        Ok(it) => format!("{} enqueued, {} closed", it.enqueued, it.closed),
         Err(PublishError::Closed(_)) => "bus closed".to_owned(),
         Err(PublishError::Cancelled(_)) => "cancelled".to_owned(),
         Err(error) => error.to_string(),
@@ -67,7 +68,7 @@ fn told(outcome: Result<Published, PublishError>) -> String {
 /// What a role saw, and the subscription if it still has it.
 type Seen = (String, Option<Subscription>);
 
-/// A publisher that is parked or awaits, or is about to, against whoever is to wake it: what each saw.
+/// A publisher that is parked or awaits, or is about to, against the thread that is to wake it: what each saw.
 fn parked(
     least: usize,
     expected: &[&str],
@@ -90,9 +91,9 @@ fn parked(
             let mut results = run(vec![publisher, other], reverse);
             let (saw, subscription) = results.pop().unwrap();
             let left = subscription.map(|it| ids(&it)).unwrap_or_default();
-            let stats = bus.stats().deliveries;
+            let stats = bus.stats().totals;
             let accounted = stats.received + stats.dropped_oldest + stats.abandoned + stats.pending;
-            assert_eq!((stats.delivered, stats.waiting), (accounted, 0), "{stats:?}");
+            assert_eq!((stats.enqueued, stats.waiting), (accounted, 0), "{stats:?}");
             format!("{}; {saw}; left {left}", results[0].0)
         });
     }
@@ -102,7 +103,7 @@ fn parked(
 fn a_receive_wakes_a_parked_publisher() {
     parked(
         10,
-        &["1 delivered, 0 closed; 1; left 2", "1 delivered, 0 closed; 1 2; left "],
+        &["1 enqueued, 0 closed; 1; left 2", "1 enqueued, 0 closed; 1 2; left "],
         |_, it| {
             let mut got = it.recv().unwrap().id().to_owned();
             if let Ok(second) = it.try_recv() {
@@ -115,9 +116,8 @@ fn a_receive_wakes_a_parked_publisher() {
 
 #[test]
 fn closing_the_subscription_wakes_a_parked_publisher() {
-    // Closed before the publish looked: nobody matched.
-    let expected =
-        ["0 delivered, 0 closed; closed; left 1", "0 delivered, 1 closed; closed; left 1"];
+    // Closed before the publish looked: nothing matched.
+    let expected = ["0 enqueued, 0 closed; closed; left 1", "0 enqueued, 1 closed; closed; left 1"];
     parked(10, &expected, |_, it| {
         it.close();
         ("closed".to_owned(), Some(it))
@@ -126,8 +126,7 @@ fn closing_the_subscription_wakes_a_parked_publisher() {
 
 #[test]
 fn dropping_the_subscription_wakes_a_parked_publisher() {
-    let expected =
-        ["0 delivered, 0 closed; dropped; left ", "0 delivered, 1 closed; dropped; left "];
+    let expected = ["0 enqueued, 0 closed; dropped; left ", "0 enqueued, 1 closed; dropped; left "];
     parked(10, &expected, |_, it| {
         drop(it);
         ("dropped".to_owned(), None)
@@ -189,7 +188,7 @@ fn a_cancel_wakes_a_parked_publisher() {
 #[test]
 fn a_receive_against_a_cancel() {
     for reverse in [false, true] {
-        let expected = ["1 delivered, 0 closed; left 2", "cancelled; left "];
+        let expected = ["1 enqueued, 0 closed; left 2", "cancelled; left "];
         outcomes(3, 10, expected.map(str::to_owned), move || {
             let (bus, subscription) = blocked();
             let subscription = Arc::new(subscription);
@@ -333,7 +332,7 @@ fn a_receiver_that_goes_away_passes_its_wake_up_on() {
 
 struct Late(Arc<Shared>);
 
-/// When `close` has returned, nothing is delivered and no observer is called any more.
+/// When `close` has returned, nothing is enqueued and no observer is called any more.
 impl Observer for Late {
     fn on_deliver(&self, envelope: &Arc<Envelope>, _: Recipient<'_>) {
         assert!(envelope.id() == "1" || self.0.load(Ordering::Relaxed) == 0, "closed");
@@ -358,7 +357,7 @@ fn close(bus: Arc<SubjectBus>, closed: Arc<Shared>) -> Task<String> {
 #[test]
 fn close_waits_for_a_publisher_under_way() {
     for reverse in [false, true] {
-        let expected = ["1 delivered, 0 closed; left 2", "bus closed; left "];
+        let expected = ["1 enqueued, 0 closed; left 2", "bus closed; left "];
         outcomes(3, 10, expected.map(str::to_owned), move || {
             let (bus, closed) = heard();
             let subscription = open(&bus);
@@ -377,7 +376,7 @@ fn close_waits_for_a_publisher_under_way() {
 #[test]
 fn close_waits_for_a_task_that_looks() {
     for reverse in [false, true] {
-        outcomes(3, 2, ["1 delivered, 0 closed; left 2".to_owned()], move || {
+        outcomes(3, 2, ["1 enqueued, 0 closed; left 2".to_owned()], move || {
             let (bus, closed) = heard();
             let subscription = open(&bus);
             bus.publish(event("1")).unwrap();
@@ -397,7 +396,7 @@ fn close_waits_for_a_task_that_looks() {
 #[test]
 fn a_publish_against_the_close_of_the_bus_is_in_or_refused() {
     for reverse in [false, true] {
-        let expected = ["1 delivered, 0 closed; left 1", "bus closed; left "];
+        let expected = ["1 enqueued, 0 closed; left 1", "bus closed; left "];
         outcomes(3, 4, expected.map(str::to_owned), move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
             let subscription = open(&bus);

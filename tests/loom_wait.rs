@@ -1,6 +1,6 @@
 //! Can a wake-up be lost? Those who wait against those who wake, under the model checker. Run with
 //! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_wait`; with `--cfg tickbus_exchanges`
-//! beside it, a publish wakes as on x86, without a fence.
+//! beside it, a publish wakes as on x86, without a fence; with `--features std`, threads wait too.
 //!
 //! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
@@ -18,8 +18,8 @@ use std::task::Wake;
 use loom::sync::atomic::AtomicUsize as Shared;
 use loom::thread;
 use models::{Task, outcomes, run};
-use tickbus::wait::Awaited;
-use tickbus::{Bus, Feed, Full, GatedTopic, Lane, Latest, Topic, Waiters};
+use tickbus::topic::Many;
+use tickbus::{Bus, Feed, Full, GatedTopic, Lane, Latest, Reject, Topic, Waiters};
 
 /// Runs a future on this thread of the model, which blocks while it waits. It lets others run in between:
 /// who found a place changing hands is polled again at once, and again, until the place has changed.
@@ -283,14 +283,14 @@ fn never_too_many_while_one_is_woken() {
 fn a_consumer_waits_for_a_publisher() {
     for reverse in [false, true] {
         outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             let (reads, publishes) = (Arc::clone(&bus), bus);
             run(
                 vec![
                     Box::new(move || {
                         let mut events = reads.consumer().unwrap();
-                        let first = block_on(events.next_event());
-                        block_on(events.ready());
+                        let first = block_on(events.next_async());
+                        block_on(events.ready_async());
                         let second = events.drain().next().expect("it said so");
                         vec![first, second]
                     }),
@@ -311,13 +311,13 @@ fn a_consumer_waits_for_a_publisher() {
 fn a_consumer_waits_for_a_batch() {
     for reverse in [false, true] {
         outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             let (reads, publishes) = (Arc::clone(&bus), bus);
             run(
                 vec![
                     Box::new(move || {
                         let mut events = reads.consumer().unwrap();
-                        block_on(events.ready());
+                        block_on(events.ready_async());
                         events.drain().collect()
                     }),
                     Box::new(move || {
@@ -336,7 +336,7 @@ fn a_consumer_waits_for_a_batch() {
 fn a_consumer_waits_for_two_publishers() {
     for reverse in [false, true] {
         outcomes(1, 20, [vec![vec![1, 2], vec![], vec![]]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             let publish = |event| -> Task<Vec<u32>> {
                 let bus = Arc::clone(&bus);
                 Box::new(move || {
@@ -348,7 +348,7 @@ fn a_consumer_waits_for_two_publishers() {
             let reads = bus;
             let mut tasks: Vec<Task<Vec<u32>>> = vec![Box::new(move || {
                 let mut events = reads.consumer().unwrap();
-                let mut taken: Vec<_> = (0..2).map(|_| block_on(events.next_event())).collect();
+                let mut taken: Vec<_> = (0..2).map(|_| block_on(events.next_async())).collect();
                 taken.sort_unstable();
                 taken
             })];
@@ -414,14 +414,14 @@ fn a_place_that_was_left_is_found() {
 fn a_consumer_that_gave_up_is_not_woken() {
     for reverse in [false, true] {
         outcomes(3, 4, [vec![0, 0]], move || {
-            let bus = Arc::new((Shared::new(0), Awaited::<Bus<u32, 2>, 1>::new(Bus::new())));
+            let bus = Arc::new((Shared::new(0), Bus::<u32, 2, Reject, Waiters<1>>::new()));
             let (counter, waker) = Counter::new();
             let (waits, publishes) = (Arc::clone(&bus), bus);
             run(
                 vec![
                     Box::new(move || {
                         let mut events = waits.1.consumer().unwrap();
-                        let mut ready = events.ready();
+                        let mut ready = events.ready_async();
                         let _ = Pin::new(&mut ready).poll(&mut Context::from_waker(&waker));
                         drop(ready);
                         waits.0.store(1, Ordering::Release);
@@ -447,14 +447,14 @@ fn a_consumer_that_gave_up_is_not_woken() {
 fn a_consumer_takes_the_place_of_a_publisher() {
     for reverse in [false, true] {
         outcomes(3, 20, [vec![0, 0], vec![0, 1]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             bus.publish_batch(&[1, 2]).unwrap();
             let (counter, waker) = Counter::new();
             let (reads, publishes) = (Arc::clone(&bus), bus);
             run(
                 vec![
                     Box::new(move || {
-                        let mut publish = publishes.publish_wait(3);
+                        let mut publish = publishes.publish_async(3);
                         let _ = Pin::new(&mut publish).poll(&mut Context::from_waker(&waker));
                         core::mem::forget(publish);
                         0
@@ -464,7 +464,7 @@ fn a_consumer_takes_the_place_of_a_publisher() {
                         let mut taken = Vec::new();
                         assert_eq!(events.drain().append_to(&mut taken), 2);
                         let woken = counter.count();
-                        let next = once(pin!(events.next_event()));
+                        let next = once(pin!(events.next_async()));
                         // A consumer that has taken an event wakes the publisher for its room.
                         if next.is_pending() { counter.count() - woken } else { 0 }
                     }),
@@ -483,13 +483,13 @@ fn a_publisher_waits_for_a_consumer() {
         let all = move |outcome: Vec<Vec<u32>>| outcome.concat();
         let expected: Vec<Vec<u32>> = expected.into_iter().map(all).collect();
         outcomes(3, 20, expected, move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             bus.publish_batch(&[1, 2]).unwrap();
             let (drains, publishes) = (Arc::clone(&bus), Arc::clone(&bus));
             let mut taken = run(
                 vec![
                     Box::new(move || {
-                        block_on(publishes.publish_wait(3)).expect("there is a place");
+                        block_on(publishes.publish_async(3)).expect("there is a place");
                         vec![]
                     }),
                     Box::new(move || drains.consumer().unwrap().drain().take(1).collect()),
@@ -508,10 +508,10 @@ fn a_publisher_waits_for_a_consumer() {
 fn a_publisher_waits_for_a_chunk() {
     for reverse in [false, true] {
         outcomes(3, 20, [vec![1, 2, 3]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             bus.publish_batch(&[1, 2]).unwrap();
             let (drains, publishes) = (Arc::clone(&bus), Arc::clone(&bus));
-            let append = |bus: &Awaited<Bus<u32, 2>, 1>| {
+            let append = |bus: &Bus<u32, 2, Reject, Waiters<1>>| {
                 let mut taken = Vec::new();
                 bus.consumer().unwrap().drain().append_to(&mut taken);
                 taken
@@ -519,7 +519,7 @@ fn a_publisher_waits_for_a_chunk() {
             let mut taken = run(
                 vec![
                     Box::new(move || {
-                        block_on(publishes.publish_wait(3)).expect("there is a place");
+                        block_on(publishes.publish_async(3)).expect("there is a place");
                         vec![]
                     }),
                     Box::new(move || append(&drains)),
@@ -537,7 +537,7 @@ fn a_publisher_waits_for_a_chunk() {
 fn both_sides_wait() {
     for reverse in [false, true] {
         outcomes(2, 100, [vec![vec![1, 2, 3, 4], vec![]]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 2>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<2>>::new());
             let (reads, publishes) = (Arc::clone(&bus), bus);
             run(
                 vec![
@@ -546,7 +546,7 @@ fn both_sides_wait() {
                         block_on(async {
                             let mut taken = Vec::new();
                             while taken.len() < 4 {
-                                events.ready().await;
+                                events.ready_async().await;
                                 events.drain().for_each(|event| taken.push(event));
                             }
                             taken
@@ -555,7 +555,7 @@ fn both_sides_wait() {
                     Box::new(move || {
                         block_on(async {
                             for event in 1..=4 {
-                                publishes.publish_wait(event).await.expect("there are two places");
+                                publishes.publish_async(event).await.expect("there are two places");
                             }
                         });
                         vec![]
@@ -573,18 +573,18 @@ fn both_sides_wait() {
 fn a_consumer_gets_a_place_before_publishers() {
     for reverse in [false, true] {
         outcomes(2, 100, [vec![vec![1, 2, 3], vec![]]], move || {
-            let bus = Arc::new(Awaited::<Bus<u32, 2>, 1>::new(Bus::new()));
+            let bus = Arc::new(Bus::<u32, 2, Reject, Waiters<1>>::new());
             bus.publish_batch(&[1, 2]).unwrap();
             let (reads, publishes) = (Arc::clone(&bus), bus);
             run(
                 vec![
                     Box::new(move || {
                         let mut events = reads.consumer().unwrap();
-                        (0..3).map(|_| block_on(events.next_event())).collect()
+                        (0..3).map(|_| block_on(events.next_async())).collect()
                     }),
                     Box::new(move || {
                         let mut event = 3;
-                        while let Err(Full(back)) = block_on(publishes.publish_wait(event)) {
+                        while let Err(Full(back)) = block_on(publishes.publish_async(event)) {
                             event = back;
                             thread::yield_now();
                         }
@@ -602,21 +602,21 @@ fn a_consumer_gets_a_place_before_publishers() {
 /// What is published one by one, and at once.
 #[test]
 fn the_consumer_of_a_lane_waits_for_its_publisher() {
-    type Way = fn(tickbus::wait::AwaitedLanePublisher<'_, u32>);
+    type Way = fn(tickbus::Publisher<'_, u32, Waiters<1>>);
     let ways: [Way; 2] = [
         |mut publisher| [1, 2].into_iter().for_each(|event| publisher.publish(event).unwrap()),
         |mut publisher| publisher.publish_batch(&[1, 2]).unwrap(),
     ];
     for (reverse, way) in [false, true].into_iter().flat_map(|each| ways.map(|way| (each, way))) {
         outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
-            let lane = Arc::new(Awaited::<Lane<u32, 2>, 1>::new(Lane::new()));
+            let lane = Arc::new(Lane::<u32, 2, Waiters<1>>::new());
             let (reads, publishes) = (Arc::clone(&lane), lane);
             run(
                 vec![
                     Box::new(move || {
                         let mut events = reads.consumer().unwrap();
-                        let first = block_on(events.next_event());
-                        block_on(events.ready());
+                        let first = block_on(events.next_async());
+                        block_on(events.ready_async());
                         let second = events.drain().next().expect("it said so");
                         vec![first, second]
                     }),
@@ -636,18 +636,18 @@ fn the_consumer_of_a_lane_waits_for_its_publisher() {
 fn both_ends_of_a_lane_wait() {
     for reverse in [false, true] {
         outcomes(2, 100, [vec![vec![1, 2, 3, 4], vec![]]], move || {
-            let lane = Arc::new(Awaited::<Lane<u32, 2>, 2>::new(Lane::new()));
+            let lane = Arc::new(Lane::<u32, 2, Waiters<2>>::new());
             let (reads, publishes) = (Arc::clone(&lane), lane);
             run(
                 vec![
                     Box::new(move || {
                         let mut events = reads.consumer().unwrap();
-                        (0..4).map(|_| block_on(events.next_event())).collect()
+                        (0..4).map(|_| block_on(events.next_async())).collect()
                     }),
                     Box::new(move || {
                         let mut publisher = publishes.publisher().unwrap();
                         for event in 1..=4 {
-                            block_on(publisher.publish_wait(event)).expect("there are two places");
+                            block_on(publisher.publish_async(event)).expect("there are two places");
                         }
                         vec![]
                     }),
@@ -678,14 +678,14 @@ impl<T> Reached<T> {
 #[test]
 fn a_subscriber_waits_for_a_publisher() {
     for reverse in [false, true] {
-        outcomes(3, 20, [vec![vec![Ok(1), Ok(2)], vec![]]], move || {
-            let owner = Reached::new(Awaited::<Topic<u64, 2>, 1>::new(Topic::new()));
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
+            let owner = Reached::new(Topic::<u64, 2, Waiters<1>>::new());
             let topic = owner.get();
             let mut subscriber = topic.subscribe();
             run(
                 vec![
                     Box::new(move || {
-                        let mut next = || block_on(subscriber.next_event()).expect("a place");
+                        let mut next = || block_on(subscriber.next_async()).expect("a place");
                         vec![next(), next()]
                     }),
                     Box::new(move || {
@@ -703,14 +703,14 @@ fn a_subscriber_waits_for_a_publisher() {
 #[test]
 fn a_subscriber_waits_for_the_publisher_of_a_feed() {
     for reverse in [false, true] {
-        outcomes(3, 20, [vec![vec![Ok(1), Ok(2)], vec![]]], move || {
-            let owner = Reached::new(Awaited::<Feed<u64, 2>, 1>::new(Feed::new()));
+        outcomes(3, 20, [vec![vec![1, 2], vec![]]], move || {
+            let owner = Reached::new(Feed::<u64, 2, Waiters<1>>::new());
             let feed = owner.get();
             let mut subscriber = feed.subscribe();
             run(
                 vec![
                     Box::new(move || {
-                        let mut next = || block_on(subscriber.next_event()).expect("a place");
+                        let mut next = || block_on(subscriber.next_async()).expect("a place");
                         vec![next(), next()]
                     }),
                     Box::new(move || {
@@ -730,15 +730,15 @@ fn a_subscriber_waits_for_the_publisher_of_a_feed() {
 #[test]
 fn subscribers_wait_for_a_publisher() {
     for reverse in [false, true] {
-        outcomes(1, 100, [vec![Some(Ok(1)), None, None]], move || {
-            let owner = Reached::new(Awaited::<Topic<u64, 2>, 2>::new(Topic::new()));
+        outcomes(1, 100, [vec![Some(1), None, None]], move || {
+            let owner = Reached::new(Topic::<u64, 2, Waiters<2>>::new());
             let topic = owner.get();
             let (mut waits, mut gives_up) = (topic.subscribe(), topic.subscribe());
             run(
                 vec![
-                    Box::new(move || Some(block_on(waits.next_event()).expect("a place"))),
+                    Box::new(move || Some(block_on(waits.next_async()).expect("a place"))),
                     Box::new(move || {
-                        let _ = once(pin!(gives_up.next_event()));
+                        let _ = once(pin!(gives_up.next_async()));
                         None
                     }),
                     Box::new(move || {
@@ -756,11 +756,11 @@ fn subscribers_wait_for_a_publisher() {
 /// that waits is woken by a publisher that had waited.
 #[test]
 fn a_publisher_waits_for_a_gate() {
-    type Subscriber = tickbus::wait::AwaitedSubscriber<'static, u64>;
+    type Subscriber = tickbus::Subscriber<'static, u64, Many, Waiters<2>>;
     let ways: [(fn(Subscriber) -> Vec<u64>, &[u64]); 3] = [
         (
             |mut subscriber| {
-                let next = |_| block_on(subscriber.next_event()).expect("a place").unwrap();
+                let next = |_| block_on(subscriber.next_async()).expect("a place");
                 (0..3).map(next).collect()
             },
             &[1, 2, 3],
@@ -785,8 +785,7 @@ fn a_publisher_waits_for_a_gate() {
     for reverse in [false, true] {
         for (way, read) in ways {
             outcomes(2, 20, [vec![vec![], read.to_vec()]], move || {
-                let owner =
-                    Reached::new(Awaited::<GatedTopic<u64, 2, 1>, 2>::new(GatedTopic::new()));
+                let owner = Reached::new(GatedTopic::<u64, 2, 1, Waiters<2>>::new());
                 let topic = owner.get();
                 let subscriber = topic.subscribe().unwrap();
                 topic.publish(1).unwrap();
@@ -794,7 +793,7 @@ fn a_publisher_waits_for_a_gate() {
                 run(
                     vec![
                         Box::new(move || {
-                            block_on(topic.publish_wait(3)).expect("there is a place");
+                            block_on(topic.publish_async(3)).expect("there is a place");
                             vec![]
                         }),
                         Box::new(move || way(subscriber)),
@@ -809,17 +808,16 @@ fn a_publisher_waits_for_a_gate() {
 /// Two subscribers at the gate read at the same time: one of them sees that there is room.
 #[test]
 fn a_publisher_waits_for_two_gates() {
-    type Subscriber = tickbus::wait::AwaitedSubscriber<'static, u64>;
+    type Subscriber = tickbus::Subscriber<'static, u64, Many, Waiters<3>>;
     let ways: [fn(&mut Subscriber); 3] = [
         |gate| assert_eq!(gate.read().next(), Some(Ok(1))),
-        |gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
+        |gate| assert_eq!(block_on(gate.next_async()), Ok(1)),
         |gate| assert_eq!(gate.read().flatten().sum::<u64>(), 3),
     ];
     for reverse in [false, true] {
         for (first, second) in [(0, 0), (1, 2)].map(|(first, second)| (ways[first], ways[second])) {
             outcomes(2, 20, [vec![(); 3]], move || {
-                let owner =
-                    Reached::new(Awaited::<GatedTopic<u64, 2, 2>, 3>::new(GatedTopic::new()));
+                let owner = Reached::new(GatedTopic::<u64, 2, 2, Waiters<3>>::new());
                 let topic = owner.get();
                 let read = |way: fn(&mut Subscriber)| -> Task {
                     let mut gate = topic.subscribe().unwrap();
@@ -833,7 +831,7 @@ fn a_publisher_waits_for_two_gates() {
                 topic.publish(1).unwrap();
                 topic.publish(2).unwrap();
                 let publish: Task =
-                    Box::new(|| block_on(topic.publish_wait(3)).expect("there is a place"));
+                    Box::new(|| block_on(topic.publish_async(3)).expect("there is a place"));
                 let mut tasks = vec![publish];
                 tasks.extend(reads);
                 run(tasks, reverse)
@@ -847,7 +845,7 @@ fn a_publisher_waits_for_two_gates() {
 fn a_publisher_waits_for_one_that_subscribes() {
     for reverse in [false, true] {
         outcomes(3, 20, [vec![(); 2]], move || {
-            let owner = Reached::new(Awaited::<GatedTopic<u64, 2, 1>, 1>::new(GatedTopic::new()));
+            let owner = Reached::new(GatedTopic::<u64, 2, 1, Waiters<1>>::new());
             let topic = owner.get();
             run(
                 vec![
@@ -861,7 +859,7 @@ fn a_publisher_waits_for_one_that_subscribes() {
                     Box::new(move || {
                         topic.publish(1).unwrap();
                         topic.publish(2).unwrap();
-                        block_on(topic.publish_wait(3)).expect("there is a place");
+                        block_on(topic.publish_async(3)).expect("there is a place");
                     }),
                 ],
                 reverse,
@@ -875,12 +873,12 @@ fn a_publisher_waits_for_one_that_subscribes() {
 fn a_gating_subscriber_waits_for_a_publisher() {
     for reverse in [false, true] {
         outcomes(3, 4, [vec![1, 0]], move || {
-            let owner = Reached::new(Awaited::<GatedTopic<u64, 2, 1>, 1>::new(GatedTopic::new()));
+            let owner = Reached::new(GatedTopic::<u64, 2, 1, Waiters<1>>::new());
             let topic = owner.get();
             let mut subscriber = topic.subscribe().unwrap();
             run(
                 vec![
-                    Box::new(move || block_on(subscriber.next_event()).expect("a place").unwrap()),
+                    Box::new(move || block_on(subscriber.next_async()).expect("a place")),
                     Box::new(move || {
                         topic.publish(1).unwrap();
                         0
@@ -896,7 +894,7 @@ fn a_gating_subscriber_waits_for_a_publisher() {
 fn a_watcher_waits_for_a_change() {
     for reverse in [false, true] {
         outcomes(3, 20, [vec![vec![1, 2], vec![]], vec![vec![2], vec![]]], move || {
-            let owner = Reached::new(Awaited::<Latest<u64>, 1>::new(Latest::new()));
+            let owner = Reached::new(Latest::<u64, Waiters<1>>::new());
             let latest = owner.get();
             let mut watcher = latest.watch();
             run(
@@ -904,7 +902,7 @@ fn a_watcher_waits_for_a_change() {
                     Box::new(move || {
                         let mut seen = vec![];
                         while seen.last() != Some(&2) {
-                            let changed = block_on(watcher.next_change()).expect("a place");
+                            let changed = block_on(watcher.changed_async()).expect("a place");
                             assert_eq!(changed.skipped + seen.len() + 1, changed.value as usize);
                             seen.push(changed.value);
                         }
@@ -919,5 +917,124 @@ fn a_watcher_waits_for_a_change() {
                 reverse,
             )
         });
+    }
+}
+
+/// Threads that park, with `--features std`.
+#[cfg(feature = "std")]
+mod threads {
+    use tickbus::wait::{Cancel, Wait, WaitError};
+
+    use super::*;
+
+    /// One place more than is waited at, so that none is found changing hands.
+    type Pair = Bus<u32, 2, Reject, Waiters<2>>;
+
+    #[test]
+    fn a_thread_waits_for_a_publisher() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [vec![vec![1, 2], vec![]]], move || {
+                let bus = Arc::new(Pair::new());
+                let (reads, publishes) = (Arc::clone(&bus), bus);
+                run(
+                    vec![
+                        Box::new(move || {
+                            let mut events = reads.consumer().unwrap();
+                            let next = |_| events.next_wait(Wait::forever()).unwrap();
+                            (0..2).map(next).collect()
+                        }),
+                        Box::new(move || {
+                            publishes.publish(1).unwrap();
+                            publishes.publish(2).unwrap();
+                            vec![]
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+
+    #[test]
+    fn a_thread_waits_for_room() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [vec![vec![], vec![1, 2, 3]]], move || {
+                let bus = Arc::new(Pair::new());
+                bus.publish_batch(&[1, 2]).unwrap();
+                let (reads, publishes) = (Arc::clone(&bus), bus);
+                run(
+                    vec![
+                        Box::new(move || {
+                            publishes.publish_wait(3, Wait::forever()).unwrap();
+                            vec![]
+                        }),
+                        Box::new(move || {
+                            let mut events = reads.consumer().unwrap();
+                            let next = |_| events.next_wait(Wait::forever()).unwrap();
+                            (0..3).map(next).collect()
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+
+    #[test]
+    fn a_cancel_wakes_a_thread() {
+        for reverse in [false, true] {
+            outcomes(3, 10, [vec![true, true]], move || {
+                let shared = Arc::new((Pair::new(), Cancel::new()));
+                let (waits, cancels) = (Arc::clone(&shared), shared);
+                run(
+                    vec![
+                        Box::new(move || {
+                            let (bus, cancel) = &*waits;
+                            let wait = Wait::forever().until(cancel);
+                            let next = bus.consumer().unwrap().next_wait(wait);
+                            next == Err(WaitError::Cancelled)
+                        }),
+                        Box::new(move || {
+                            cancels.1.cancel();
+                            true
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
+    }
+
+    /// What was there before the cancellation.
+    #[test]
+    fn an_event_and_room_win_over_a_cancellation() {
+        for reverse in [false, true] {
+            outcomes(2, 10, [vec![true, true, true]], move || {
+                let shared = Arc::new((Pair::new(), Pair::new(), Cancel::new()));
+                shared.1.publish_batch(&[1, 2]).unwrap();
+                let (reads, publishes) = (Arc::clone(&shared), Arc::clone(&shared));
+                run(
+                    vec![
+                        Box::new(move || {
+                            let (bus, _, cancel) = &*reads;
+                            let wait = Wait::forever().until(cancel);
+                            bus.consumer().unwrap().next_wait(wait) == Ok(1)
+                        }),
+                        Box::new(move || {
+                            let (_, bus, cancel) = &*publishes;
+                            bus.publish_wait(3, Wait::forever().until(cancel)).is_ok()
+                        }),
+                        Box::new(move || {
+                            let (empty, full, cancel) = &*shared;
+                            empty.publish(1).unwrap();
+                            let taken = full.consumer().unwrap().drain().next();
+                            cancel.cancel();
+                            taken == Some(1)
+                        }),
+                    ],
+                    reverse,
+                )
+            });
+        }
     }
 }

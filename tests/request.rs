@@ -1,4 +1,4 @@
-//! Requests: who answered, who did not, and nothing left behind.
+//! Requests: which responders answered, which did not, and nothing left behind.
 #![cfg(not(tickbus_loom))]
 
 extern crate alloc;
@@ -11,14 +11,14 @@ use std::thread;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tickbus::request::{Answers, Ignored, Incomplete, InvalidRequest, RequestId, Requests};
+use tickbus::request::{AnswerError, Answers, InvalidRequest, RequestError, RequestId, Requests};
 use tickbus::{Bus, Full};
 
 // ---- Helpers -----------------------------------------------------------------------------------
 
 type Names = Requests<&'static str, u32, 4, 4>;
 type Result<const M: usize> =
-    core::result::Result<Answers<&'static str, u32, M>, Incomplete<&'static str, u32, M>>;
+    core::result::Result<Answers<&'static str, u32, M>, RequestError<&'static str, u32, M>>;
 
 /// What ends at this tick.
 fn ended<const R: usize, const M: usize>(
@@ -47,7 +47,7 @@ const ALL: [&str; 3] = ["a", "b", "c"];
 // ---- The contract ------------------------------------------------------------------------------
 
 #[test]
-fn all_have_answered_in_arrival_order_and_nobody_is_missing() {
+fn all_have_answered_in_arrival_order_and_none_is_missing() {
     let mut requests = Names::new();
     let id = requests.open(&ALL, 3, 100).unwrap();
     for (responder, answer) in [("c", 1), ("a", 2), ("b", 3)] {
@@ -92,7 +92,7 @@ fn a_timeout_is_an_error_with_the_partial_result() {
         requests.answer(id, "b", 7).unwrap();
         assert!(ended(&mut requests, deadline.wrapping_sub(1)).is_empty(), "{deadline}");
         let error = the_end(&mut requests, deadline).unwrap_err();
-        assert!(matches!(error, Incomplete::TimedOut(_)));
+        assert!(matches!(error, RequestError::TimedOut(_)));
         assert_eq!(error.answers().arrived(), [("b", 7)]);
         assert_eq!(error.into_answers().missing(), ["a", "c"]);
     }
@@ -206,7 +206,7 @@ fn cancelled_is_an_error_with_the_partial_result() {
     let mut requests = Names::new();
     let id = requests.open(&ALL, 2, 100).unwrap();
     requests.answer(id, "c", 9).unwrap();
-    let Some(Err(Incomplete::Cancelled(partial))) = requests.cancel(id) else {
+    let Some(Err(RequestError::Cancelled(partial))) = requests.cancel(id) else {
         panic!("one of two");
     };
     assert_eq!((partial.arrived(), partial.missing()), (&[("c", 9)][..], &["a", "b"][..]));
@@ -223,17 +223,17 @@ fn the_first_answer_counts_and_duplicate_late_foreign_and_unexpected_ones_are_ig
     let foreign = others.open(&ALL, 1, 100).unwrap();
 
     requests.answer(id, "a", 1).unwrap();
-    assert_eq!(requests.answer(id, "a", 2), Err(Ignored::Duplicate(2)));
-    assert_eq!(requests.answer(id, "x", 3), Err(Ignored::Unexpected(3)));
-    assert_eq!(requests.answer(foreign, "b", 4), Err(Ignored::Unknown(4)));
+    assert_eq!(requests.answer(id, "a", 2), Err(AnswerError::Duplicate(2)));
+    assert_eq!(requests.answer(id, "x", 3), Err(AnswerError::Unexpected(3)));
+    assert_eq!(requests.answer(foreign, "b", 4), Err(AnswerError::Unknown(4)));
     assert!(ended(&mut requests, 1).is_empty(), "one of two");
     requests.answer(id, "c", 5).unwrap();
     assert_eq!(the_end(&mut requests, 1).unwrap().arrived(), [("a", 1), ("c", 5)]);
 
-    assert_eq!(requests.answer(id, "b", 6), Err(Ignored::Unknown(6)));
+    assert_eq!(requests.answer(id, "b", 6), Err(AnswerError::Unknown(6)));
     assert_eq!(requests.answer(id, "b", 7).unwrap_err().into_answer(), 7);
     let again = requests.open(&["b"], 1, 100).unwrap();
-    assert_eq!(requests.answer(id, "b", 8), Err(Ignored::Unknown(8)), "of the request before");
+    assert_eq!(requests.answer(id, "b", 8), Err(AnswerError::Unknown(8)), "of the request before");
     assert!(requests.is_open(again));
 }
 
@@ -244,7 +244,7 @@ fn an_id_travels_as_a_number_and_a_wrong_number_names_nothing() {
     let number = u32::from(id);
     assert_eq!(RequestId::from(number), id);
     let wrong = RequestId::from(!number);
-    assert!(matches!(requests.answer(wrong, "a", 1), Err(Ignored::Unknown(1))));
+    assert!(matches!(requests.answer(wrong, "a", 1), Err(AnswerError::Unknown(1))));
     assert!(requests.cancel(wrong).is_none());
     assert!(requests.answer(RequestId::from(number), "a", 1).is_ok());
 }
@@ -253,8 +253,8 @@ fn an_id_travels_as_a_number_and_a_wrong_number_names_nothing() {
 fn wrong_arguments_are_errors_at_once_and_leave_no_trace() {
     let mut requests = Names::new();
     for (expected, minimum, error) in [
-        (&[][..], 1, InvalidRequest::NobodyExpected),
-        (&[][..], 0, InvalidRequest::NobodyExpected),
+        (&[][..], 1, InvalidRequest::NoResponders),
+        (&[][..], 0, InvalidRequest::NoResponders),
         (&["a"][..], 0, InvalidRequest::NoMinimum),
         (&["a"][..], 2, InvalidRequest::MinimumTooHigh),
         (&["a", "a"][..], 2, InvalidRequest::MinimumTooHigh),
@@ -328,15 +328,15 @@ fn a_flood_of_answers_that_do_not_count_displaces_none_that_does() {
     for responder in ALL {
         requests.answer(id, responder, 1).unwrap();
         for noise in 0..if cfg!(miri) { 100 } else { 100_000 } {
-            assert_eq!(requests.answer(id, "noise", noise), Err(Ignored::Unexpected(noise)));
-            assert_eq!(requests.answer(id, responder, noise), Err(Ignored::Duplicate(noise)));
-            assert_eq!(requests.answer(over, responder, noise), Err(Ignored::Unknown(noise)));
+            assert_eq!(requests.answer(id, "noise", noise), Err(AnswerError::Unexpected(noise)));
+            assert_eq!(requests.answer(id, responder, noise), Err(AnswerError::Duplicate(noise)));
+            assert_eq!(requests.answer(over, responder, noise), Err(AnswerError::Unknown(noise)));
         }
     }
     assert_eq!(the_end(&mut requests, 1).unwrap().arrived(), [("a", 1), ("b", 1), ("c", 1)]);
 }
 
-/// As interrupts would: the bus is small and rejects, so who finds it full is told and asks again.
+/// As interrupts would: the bus is small and rejects, so a responder that finds it full gets its answer back and tries again.
 #[test]
 fn answers_from_threads_come_through_a_bus_that_rejects() {
     const ROUNDS: u32 = if cfg!(miri) { 5 } else { 200 };
@@ -402,7 +402,7 @@ fn what_went_wrong_is_said_for_every_answer() {
     let invalid: Box<dyn core::error::Error> = InvalidRequest::NoMinimum.into();
     assert_eq!(invalid.to_string(), "the request needs no answer: ask for at least one");
     for invalid in [
-        InvalidRequest::NobodyExpected,
+        InvalidRequest::NoResponders,
         InvalidRequest::MinimumTooHigh,
         InvalidRequest::TooManyResponders,
         InvalidRequest::TooManyRequests,
@@ -433,7 +433,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 type Ended<const M: usize> =
-    core::result::Result<Answers<u8, (usize, Rc<()>), M>, Incomplete<u8, (usize, Rc<()>), M>>;
+    core::result::Result<Answers<u8, (usize, Rc<()>), M>, RequestError<u8, (usize, Rc<()>), M>>;
 
 struct Open {
     id: RequestId,
@@ -458,7 +458,7 @@ impl Open {
             }
             Err(error) => {
                 assert!(!done);
-                assert_eq!(matches!(error, Incomplete::Cancelled(_)), cancelled);
+                assert_eq!(matches!(error, RequestError::Cancelled(_)), cancelled);
                 error.into_answers()
             }
         };
@@ -509,11 +509,11 @@ fn run(start: u32, steps: Vec<Step>) {
                         assert!(request.missing().contains(&responder));
                         request.arrived.push((responder, number));
                     }
-                    (Err(Ignored::Unknown(_)), None) => {}
-                    (Err(Ignored::Unexpected(_)), Some(request)) => {
+                    (Err(AnswerError::Unknown(_)), None) => {}
+                    (Err(AnswerError::Unexpected(_)), Some(request)) => {
                         assert!(!request.expected.contains(&responder));
                     }
-                    (Err(Ignored::Duplicate(_)), Some(request)) => {
+                    (Err(AnswerError::Duplicate(_)), Some(request)) => {
                         assert!(request.arrived.iter().any(|(from, _)| *from == responder));
                     }
                     (found, request) => panic!("{found:?}, open: {}", request.is_some()),
@@ -553,7 +553,7 @@ fn run(start: u32, steps: Vec<Step>) {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        cases: 1000,
+        cases: if cfg!(miri) { 4 } else { 1000 },
         ..ProptestConfig::default()
     })]
 

@@ -13,9 +13,10 @@ use core::task::{Context, Poll, Waker};
 
 use tickbus::bridge::{BridgeIn, BridgeOut};
 use tickbus::subject_bus::{
-    DropReason, Observer, PublishError, Recipient, RecvError, SubjectHandlers,
+    DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
+    SubjectHandlers, SubscribeError, SubscriptionOptions,
 };
-use tickbus::{Budget, Bus, Envelope, Full, Overrun, SubjectBus, Subscription};
+use tickbus::{Budget, Bus, Envelope, Full, Overrun, Pattern, SubjectBus, Subscription};
 
 fn envelope(subject: &str, id: &str) -> Envelope {
     Envelope::unstamped(subject).unwrap().with_id(id)
@@ -26,19 +27,19 @@ fn ids(subscription: &Subscription) -> String {
 }
 
 #[test]
-fn each_policy_keeps_what_it_says_and_nobody_waits() {
-    for (when_full, kept) in
+fn each_policy_keeps_what_it_says_and_no_publish_waits() {
+    for (overrun, kept) in
         [(Overrun::DropNewest, "12"), (Overrun::DropOldest, "34"), (Overrun::Block, "12")]
     {
         let bus = SubjectBus::new();
-        let one = bus.subscribe("a.*").unwrap().capacity(2).overrun(when_full).open();
+        let one = bus.subscribe("a.*").unwrap().capacity(2).overrun(overrun).open();
         for id in ["1", "2", "3", "4"] {
-            let published = bus.publish(envelope("a.b", id)).unwrap();
-            assert_eq!(published.delivered + published.dropped, 1);
+            let published = bus.try_publish(envelope("a.b", id)).unwrap();
+            assert_eq!(published.enqueued + published.dropped, 1);
         }
         assert_eq!((ids(&one).as_str(), one.dropped()), (kept, 2));
-        let it = bus.stats().deliveries;
-        assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending);
+        let it = bus.stats().totals;
+        assert_eq!(it.enqueued, it.received + it.dropped_oldest + it.abandoned + it.pending);
     }
 }
 
@@ -46,7 +47,7 @@ fn each_policy_keeps_what_it_says_and_nobody_waits() {
 fn an_envelope_is_published_as_it_is() {
     let bus = SubjectBus::new();
     let one = bus.subscribe(">").unwrap().open();
-    bus.publish(Envelope::unstamped("a").unwrap()).unwrap();
+    bus.try_publish(Envelope::unstamped("a").unwrap()).unwrap();
     let got = one.try_recv().unwrap();
     assert_eq!((got.id(), got.time()), ("", None), "id and time are the publisher's");
 }
@@ -65,7 +66,7 @@ fn filters_and_observers_are_asked_and_told() {
     let bus = SubjectBus::builder().observer(seen.clone()).build();
     let one = bus.subscribe("a").unwrap().capacity(1).filter(|it| it.id() != "no").open();
     for id in ["1", "no", "2"] {
-        bus.publish(envelope("a", id)).unwrap();
+        bus.try_publish(envelope("a", id)).unwrap();
     }
     assert_eq!((ids(&one).as_str(), seen.0.load(Relaxed)), ("1", 1));
 }
@@ -74,10 +75,10 @@ fn filters_and_observers_are_asked_and_told() {
 fn close_ends_the_bus_and_what_is_queued_stays() {
     let bus = SubjectBus::new();
     let one = bus.subscribe("a").unwrap().open();
-    bus.publish(envelope("a", "1")).unwrap();
+    bus.try_publish(envelope("a", "1")).unwrap();
     bus.close();
     bus.close();
-    assert!(matches!(bus.publish(envelope("a", "2")), Err(PublishError::Closed(_))));
+    assert!(matches!(bus.try_publish(envelope("a", "2")), Err(PublishError::Closed(_))));
     assert_eq!(one.try_recv().unwrap().id(), "1");
     assert_eq!(one.try_recv(), Err(RecvError::Closed));
 }
@@ -87,12 +88,12 @@ fn unfinished_and_leaked_drains_keep_the_order_and_the_end_comes_last() {
     let bus = SubjectBus::new();
     let one = bus.subscribe("a").unwrap().open();
     for id in ["1", "2", "3", "4", "5"] {
-        bus.publish(envelope("a", id)).unwrap();
+        bus.try_publish(envelope("a", id)).unwrap();
     }
     let (mut first, mut second) = (one.drain(), one.drain());
     assert_eq!(first.next().unwrap().id(), "1");
     assert_eq!(second.next().unwrap().id(), "2");
-    bus.publish(envelope("a", "6")).unwrap();
+    bus.try_publish(envelope("a", "6")).unwrap();
     bus.close();
     assert_eq!(one.try_recv().unwrap().id(), "3");
     assert_eq!(first.by_ref().map(|it| it.id().to_owned()).collect::<String>(), "45");
@@ -102,7 +103,7 @@ fn unfinished_and_leaked_drains_keep_the_order_and_the_end_comes_last() {
     assert_eq!(ids(&one), "6");
     assert_eq!(one.try_recv(), Err(RecvError::Closed));
     let it = one.stats();
-    assert_eq!((it.delivered, it.received, it.pending), (6, 6, 0));
+    assert_eq!((it.enqueued, it.received, it.pending), (6, 6, 0));
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn a_task_awaits_and_a_tick_handles() {
         let mut next = pin!(stream.recv());
         let mut context = Context::from_waker(Waker::noop());
         assert_eq!(next.as_mut().poll(&mut context), Poll::Pending);
-        bus.publish(envelope("a", "1")).unwrap();
+        bus.try_publish(envelope("a", "1")).unwrap();
         let Poll::Ready(Some(got)) = next.poll(&mut context) else { panic!("it is there") };
         assert_eq!(got.id(), "1");
     }
@@ -129,7 +130,7 @@ fn a_task_awaits_and_a_tick_handles() {
         }
     });
     for id in ["1", "bad", "2"] {
-        bus.publish(envelope("a", id)).unwrap();
+        bus.try_publish(envelope("a", id)).unwrap();
     }
     let mut log = RefCell::default();
     let report = handlers.tick(&mut log, Budget::unlimited());
@@ -140,14 +141,14 @@ fn a_task_awaits_and_a_tick_handles() {
 fn a_publish_is_awaited() {
     let bus = SubjectBus::new();
     let one = bus.subscribe("a").unwrap().capacity(1).overrun(Overrun::Block).open();
-    bus.publish(envelope("a", "1")).unwrap();
+    bus.try_publish(envelope("a", "1")).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     {
         let mut second = pin!(bus.publish_async(envelope("a", "2")));
         assert!(second.as_mut().poll(&mut context).is_pending());
         assert_eq!(ids(&one), "1");
         let Poll::Ready(Ok(published)) = second.poll(&mut context) else { panic!("there is room") };
-        assert_eq!(published.delivered, 1);
+        assert_eq!(published.enqueued, 1);
     }
     {
         let mut third = pin!(bus.publish_async(envelope("a", "3")));
@@ -156,6 +157,70 @@ fn a_publish_is_awaited() {
         assert!(matches!(third.poll(&mut context), Poll::Ready(Err(PublishError::Closed(_)))));
     }
     assert_eq!(ids(&one), "2");
+}
+
+/// The methods that must be written are the same with `std`.
+#[test]
+fn any_bus_of_envelopes_is_used_behind_a_reference() {
+    struct Last(RefCell<Option<Arc<Envelope>>>); // neither `Send` nor `Sync`
+    impl EnvelopeBus for Last {
+        fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
+            self.0.replace(Some(envelope));
+            Ok(Published::default())
+        }
+        fn subscribe(
+            &self,
+            _: Pattern<'_>,
+            _: SubscriptionOptions,
+        ) -> Result<Subscription, SubscribeError> {
+            Err(SubscribeError::Closed)
+        }
+        fn close(&self) {}
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+    let (bus, last) = (SubjectBus::new(), Last(RefCell::default()));
+    let all: [&dyn EnvelopeBus; 3] = [&bus, &NoopBus, &last];
+    let options = || SubscriptionOptions::new().capacity(1).overrun(Overrun::DropOldest);
+    let one = all[0].subscribe(Pattern::from_static("a"), options()).unwrap();
+    let ended = all[1].subscribe(Pattern::from_static("a"), options()).unwrap();
+    let enqueued = all.map(|bus| {
+        bus.try_publish(envelope("a", "1").into()).unwrap();
+        bus.try_publish(envelope("a", "2").into()).unwrap().enqueued
+    });
+    assert_eq!((enqueued, ids(&one).as_str()), ([1, 0, 0], "2"));
+    assert_eq!(ended.try_recv(), Err(RecvError::Closed));
+    assert_eq!(last.0.borrow().as_ref().unwrap().id(), "2");
+    all[0].close();
+    assert!(all[0].is_closed() && bus.is_closed());
+    let closed = all[0].subscribe(Pattern::from_static("a"), options()).unwrap_err();
+    assert_eq!(closed, SubscribeError::Closed);
+}
+
+#[test]
+fn a_bridge_owns_the_bus_that_it_shares() {
+    static HERE: Bus<u8, 2> = Bus::new();
+    struct Service {
+        bus: Rc<SubjectBus>,
+        out: BridgeOut<Rc<SubjectBus>>,
+        back: BridgeIn<u8>,
+    }
+    let bus = Rc::new(SubjectBus::new());
+    let back = BridgeIn::new(bus.subscribe("a").unwrap().open());
+    let mut service = Service { out: BridgeOut::new(bus.clone(), "here"), back, bus };
+    HERE.publish(7).unwrap();
+    let encode = |id: &u8| Ok::<_, ()>(envelope("a", &id.to_string()));
+    let mut here = HERE.consumer().unwrap();
+    assert_eq!(service.out.pump(&mut here, Budget::unlimited(), encode).forwarded, 1);
+    assert_eq!(service.bus.stats().published, 1);
+    let mut came = None;
+    let decode = |found: &Envelope| found.id().parse::<u8>();
+    let report = service.back.pump(Budget::unlimited(), decode, |it| {
+        came = Some(it);
+        Ok(())
+    });
+    assert_eq!((report.forwarded, came), (1, Some(7)));
 }
 
 #[test]

@@ -65,8 +65,8 @@ struct Notes {
     got: Vec<usize>,
 }
 
-fn open(bus: &SubjectBus, (when_full, capacity, filter): Opened) -> (Subscription, Notes) {
-    let it = bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full);
+fn open(bus: &SubjectBus, (overrun, capacity, filter): Opened) -> (Subscription, Notes) {
+    let it = bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun);
     let it = match filter {
         Filter::None => it,
         Filter::Odd => it.filter(|envelope| number(envelope) % 2 == 1),
@@ -147,19 +147,19 @@ fn holds(
     notes: &[Notes],
 ) -> Result<(), TestCaseError> {
     let stats = bus.stats();
-    let it = stats.deliveries;
+    let it = stats.totals;
     let out = it.received + it.dropped_oldest + it.abandoned + it.pending;
-    prop_assert_eq!(it.delivered, out, "{:?}", it);
-    let known = it.delivered + it.dropped_newest + it.waiting + stats.closed;
+    prop_assert_eq!(it.enqueued, out, "{:?}", it);
+    let known = it.enqueued + it.dropped_newest + it.waiting + stats.closed;
     prop_assert_eq!(matched, known, "{:?}", stats);
     for (one, notes) in all.iter().zip(notes) {
         let it = one.stats();
         prop_assert_eq!(it.received, notes.got.len() as u64);
-        prop_assert_eq!(it.delivered, it.received + it.dropped_oldest + it.pending);
+        prop_assert_eq!(it.enqueued, it.received + it.dropped_oldest + it.pending);
         prop_assert!(notes.got.is_sorted_by(|a, b| a < b), "{:?}", notes.got);
         prop_assert!(it.pending <= it.high_water && it.high_water <= one.capacity() as u64);
         if !one.is_closed() {
-            prop_assert_eq!(notes.matched, it.delivered + it.dropped_newest + it.waiting);
+            prop_assert_eq!(notes.matched, it.enqueued + it.dropped_newest + it.waiting);
         }
     }
     Ok(())
@@ -286,7 +286,7 @@ proptest! {
             contained(|| drop(gone));
         }
         holds(&bus, matched, &all, &notes)?;
-        let it = bus.stats().deliveries;
+        let it = bus.stats().totals;
         prop_assert_eq!((it.pending, it.waiting), (0, 0));
     }
 }
@@ -298,9 +298,9 @@ fn workers_of_one_subscription_share_all_of_it() {
     const EACH: usize = 1_000;
     const PUBLISHERS: usize = 2;
     let _watch = watchdog();
-    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
+    for overrun in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         let bus = Arc::new(SubjectBus::new());
-        let one = bus.subscribe("n").unwrap().capacity(40).overrun(when_full).open();
+        let one = bus.subscribe("n").unwrap().capacity(40).overrun(overrun).open();
         let one = Arc::new(one);
         let workers: Vec<_> = (0..4)
             .map(|worker| {
@@ -318,7 +318,7 @@ fn workers_of_one_subscription_share_all_of_it() {
                             match one.recv_timeout(Duration::from_micros(50)) {
                                 Ok(it) => got.push(number(&it)),
                                 Err(RecvError::Empty) => {}
-                                Err(RecvError::Closed) => break,
+                                Err(_) => break,
                             }
                         },
                     }
@@ -344,13 +344,13 @@ fn workers_of_one_subscription_share_all_of_it() {
         for got in workers.into_iter().map(Watched::join) {
             for publisher in 0..PUBLISHERS {
                 let of_one = got.iter().filter(|n| **n / EACH == publisher);
-                assert!(of_one.is_sorted_by(|a, b| a < b), "{when_full}");
+                assert!(of_one.is_sorted_by(|a, b| a < b), "{overrun}");
             }
             all.extend(got);
         }
         let it = one.stats();
         assert_eq!((it.received, it.pending), (all.len() as u64, 0));
-        assert_eq!(it.received + it.dropped(), (PUBLISHERS * EACH) as u64, "{when_full}");
+        assert_eq!(it.received + it.dropped(), (PUBLISHERS * EACH) as u64, "{overrun}");
         all.sort_unstable();
         assert!(all.is_sorted_by(|a, b| a < b), "one came twice");
     }

@@ -1,6 +1,6 @@
-//! Filters, observers, handlers and wakers that panic: does everyone else get what is theirs, and is each
+//! Filters, observers, handlers and wakers that panic: does every other subscription get its envelopes, and is each
 //! envelope accounted for? With as many subscriptions as make one, a part, or several of the runs in which a
-//! publish delivers.
+//! publish enqueues.
 #![cfg(all(feature = "std", not(tickbus_loom)))]
 
 extern crate alloc;
@@ -20,9 +20,10 @@ use std::sync::{Mutex, OnceLock};
 use futures_core::Stream;
 use tickbus::bridge::BridgeIn;
 use tickbus::subject_bus::{
-    Cancel, DropReason, Observer, PublishError, Published, Recipient, RecvError, SubjectHandlers,
+    DropReason, Observer, PublishError, Published, Recipient, RecvError, SubjectHandlers,
     SubscriptionStream,
 };
+use tickbus::wait::Cancel;
 use tickbus::{Budget, Envelope, Overrun, SubjectBus, Subscription};
 use watch::{watchdog, watched};
 
@@ -50,8 +51,8 @@ fn drained(subscription: &Subscription) -> Vec<usize> {
     subscription.drain().map(|envelope| number(&envelope)).collect()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
-    bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
+fn open(bus: &SubjectBus, capacity: usize, overrun: Overrun) -> Subscription {
+    bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun).open()
 }
 
 /// What `f` panics with.
@@ -64,13 +65,13 @@ fn panics<T: core::fmt::Debug>(f: impl FnOnce() -> T) -> String {
     }
 }
 
-/// What matched is delivered, dropped or came too late; what was delivered went somewhere.
+/// What matched is enqueued, dropped or came too late; what was enqueued went somewhere.
 #[track_caller]
 fn accounted(bus: &SubjectBus, matched: usize) {
     let stats = bus.stats();
-    let it = stats.deliveries;
-    assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
-    assert_eq!(it.delivered + it.dropped_newest + stats.closed, matched as u64, "{stats:?}");
+    let it = stats.totals;
+    assert_eq!(it.enqueued, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
+    assert_eq!(it.enqueued + it.dropped_newest + stats.closed, matched as u64, "{stats:?}");
     assert_eq!(it.waiting, 0);
 }
 
@@ -136,9 +137,9 @@ fn a_receiver_s_waker_that_panics_in_a_publish_costs_no_subscription_the_envelop
     let _watch = watchdog();
     for size in SIZES {
         for bombs in some_of(size) {
-            for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
+            for overrun in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
                 let bus = SubjectBus::new();
-                let all: Vec<_> = (0..size).map(|_| open(&bus, 1, when_full)).collect();
+                let all: Vec<_> = (0..size).map(|_| open(&bus, 1, overrun)).collect();
                 let bells: Vec<_> = (0..size).map(|n| Bell::new(bombs.contains(&n))).collect();
                 let mut streams: Vec<_> = all.iter().map(Subscription::stream).collect();
                 for (stream, bell) in streams.iter_mut().zip(&bells) {
@@ -155,7 +156,7 @@ fn a_receiver_s_waker_that_panics_in_a_publish_costs_no_subscription_the_envelop
 
 /// Where the publisher lets go of the lock for each: it is observed, or there is a filter.
 #[test]
-fn the_same_where_each_is_delivered_to_by_itself() {
+fn the_same_where_each_is_served_by_itself() {
     struct Nothing;
     impl Observer for Nothing {}
     let _watch = watchdog();
@@ -248,7 +249,7 @@ fn a_publisher_s_waker_that_panics_costs_no_receiver_its_envelope() {
             assert_eq!(seen, Vec::from_iter(0..=size), "{way}");
             assert!(bells.iter().all(|bell| bell.rung() == 1));
             accounted(&bus, size + 1);
-            assert_eq!(bus.stats().deliveries.received, size as u64 + 1, "{way}");
+            assert_eq!(bus.stats().totals.received, size as u64 + 1, "{way}");
         }
     }
 }
@@ -336,9 +337,9 @@ fn dropping_a_subscription_is_complete_though_its_wakers_and_its_filter_panic() 
         let Poll::Ready(Ok(published)) = poll_publish(&mut second, Waker::noop()) else {
             panic!("it is over")
         };
-        assert_eq!((published.delivered, published.closed), (0, 1));
+        assert_eq!((published.enqueued, published.closed), (0, 1));
         accounted(&bus, 2);
-        assert_eq!(bus.stats().deliveries.abandoned, 1);
+        assert_eq!(bus.stats().totals.abandoned, 1);
     }
 }
 
@@ -565,7 +566,7 @@ fn an_observer_that_panics_costs_no_subscription_and_no_other_observer_anything(
                 let kept = if policies[n % 3] == Overrun::DropOldest { 3 } else { 1 };
                 assert_eq!((drained(one), one.dropped()), (vec![kept], 2));
             }
-            let oldest = all.iter().filter(|one| one.when_full() == Overrun::DropOldest).count();
+            let oldest = all.iter().filter(|one| one.overrun() == Overrun::DropOldest).count();
             for heard in [&bomb, &other] {
                 assert_eq!(heard.count("publish"), 3);
                 assert_eq!(heard.count("deliver"), size + 2 * oldest);

@@ -1,4 +1,4 @@
-//! A publish that is awaited: does it wait for room like one that parks, and hold up nobody? Every step
+//! A publish that is awaited: does it wait for room like one that parks, and delay no other? Every step
 //! that may wait has a watchdog.
 #![cfg(all(feature = "std", not(tickbus_loom)))]
 
@@ -19,8 +19,9 @@ use std::thread;
 
 use tickbus::subject_bus::{
     DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, SubscribeError,
-    SubscriptionOptions, Wait,
+    SubscriptionOptions,
 };
+use tickbus::wait::Wait;
 use tickbus::{Envelope, Overrun, Pattern, SubjectBus, Subscription};
 use watch::{watchdog, watched};
 
@@ -63,8 +64,8 @@ fn drained(subscription: &Subscription) -> Vec<usize> {
     subscription.drain().map(|envelope| envelope.source().parse().unwrap()).collect()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
-    bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
+fn open(bus: &SubjectBus, capacity: usize, overrun: Overrun) -> Subscription {
+    bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun).open()
 }
 
 /// A bus, and a subscription that blocks and is full of number 1.
@@ -85,17 +86,17 @@ fn poll(publish: &mut Publish<'_>, wakes: &Arc<Wakes>) -> Poll<Outcome> {
     publish.as_mut().poll(&mut Context::from_waker(&wakes.clone().into()))
 }
 
-/// Its parts: delivered, dropped, closed.
+/// Its parts: enqueued, dropped, closed.
 #[track_caller]
 fn done(outcome: Poll<Outcome>) -> (usize, usize, usize) {
     let Poll::Ready(Ok(it)) = outcome else { panic!("{outcome:?}") };
-    (it.delivered, it.dropped, it.closed)
+    (it.enqueued, it.dropped, it.closed)
 }
 
 #[track_caller]
 fn conserved(bus: &SubjectBus) {
-    let it = bus.stats().deliveries;
-    assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
+    let it = bus.stats().totals;
+    assert_eq!(it.enqueued, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
 }
 
 /// What an observer hears.
@@ -147,14 +148,14 @@ fn where_there_is_room_it_is_over_at_once() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let all = [Overrun::Block, Overrun::DropNewest, Overrun::DropOldest];
-    let subscriptions = all.map(|when_full| open(&bus, 1, when_full));
+    let subscriptions = all.map(|overrun| open(&bus, 1, overrun));
     let wakes = Arc::new(Wakes::default());
     assert_eq!(done(poll(&mut publish(&bus, 1), &wakes)), (3, 0, 0));
     for subscription in &subscriptions {
         assert_eq!(drained(subscription), [1]);
     }
     let without_id = block_on(bus.publish_async(Envelope::unstamped("n").unwrap())).unwrap();
-    assert_eq!(without_id.delivered, 3);
+    assert_eq!(without_id.enqueued, 3);
     assert!(!subscriptions[0].try_recv().unwrap().id().is_empty());
 }
 
@@ -167,7 +168,7 @@ fn it_waits_in_turn_with_those_who_park_and_one_receive_frees_exactly_one() {
     assert!(poll(&mut second, &wakes[0]).is_pending());
     let parked = thread::spawn({
         let bus = bus.clone();
-        move || bus.publish(numbered(3)).unwrap().delivered
+        move || bus.publish(numbered(3)).unwrap().enqueued
     });
     while subscription.stats().waiting < 2 {
         thread::yield_now();
@@ -284,7 +285,7 @@ fn dropped_while_it_waits_it_drops_the_envelope_and_keeps_no_place() {
 }
 
 #[test]
-fn dropped_after_its_room_was_made_it_has_delivered() {
+fn dropped_after_its_room_was_made_it_has_enqueued() {
     let _watch = watchdog();
     let (bus, subscription, log) = heard();
     let mut second = publish(&bus, 2);
@@ -323,7 +324,7 @@ fn closing_the_bus_waits_for_no_task_and_sends_it_away() {
         log.take();
         bus.close(); // on the thread that would poll
         assert_eq!(wakes.0.load(SeqCst), 2);
-        assert_eq!((bus.stats().closed, bus.stats().deliveries.waiting), (2, 0), "at once");
+        assert_eq!((bus.stats().closed, bus.stats().totals.waiting), (2, 0), "at once");
         let Poll::Ready(Err(PublishError::Closed(back))) = poll(&mut second, &wakes) else {
             panic!("the bus is closed")
         };
@@ -340,7 +341,7 @@ fn closing_the_bus_waits_for_no_task_and_sends_it_away() {
 }
 
 #[test]
-fn what_was_delivered_before_the_bus_closed_is_delivered() {
+fn what_was_enqueued_before_the_bus_closed_is_enqueued() {
     let _watch = watchdog();
     let (bus, subscription, log) = heard();
     let wakes = Arc::new(Wakes::default());
@@ -376,7 +377,7 @@ fn closing_the_bus_waits_for_a_poll_under_way() {
         bus.publish(numbered(1)).unwrap();
         let task = thread::spawn({
             let bus = bus.clone();
-            move || block_on(bus.publish_async(numbered(2))).unwrap().delivered
+            move || block_on(bus.publish_async(numbered(2))).unwrap().enqueued
         });
         while subscription.stats().waiting < 1 {
             thread::yield_now();
@@ -414,14 +415,14 @@ fn an_observer_that_panics_takes_the_places_with_it() {
     assert_eq!((both[0].stats().waiting, both[1].stats().waiting), (0, 0));
     assert_eq!(drained(&both[0]), [2]);
     assert_eq!(drained(&both[1]), [1]);
-    bus.close(); // nobody is under way
+    bus.close(); // no publish is in progress
 }
 
 #[test]
 fn any_bus_is_awaited_behind_a_reference() {
     let _watch = watchdog();
     let (bus, subscription) = blocked();
-    let any: [&dyn EnvelopeBus; 2] = [&*bus, &NoopBus];
+    let any: [&(dyn EnvelopeBus + Sync); 2] = [&*bus, &NoopBus];
     let wakes = Arc::new(Wakes::default());
     let mut waits = any[0].publish_async(numbered(2).into());
     assert!(poll(&mut waits, &wakes).is_pending());
@@ -429,7 +430,7 @@ fn any_bus_is_awaited_behind_a_reference() {
     assert_eq!(done(poll(&mut waits, &wakes)), (1, 0, 0));
     assert_eq!(done(poll(&mut any[1].publish_async(numbered(2).into()), &wakes)), (0, 0, 0));
     let full = any[0].try_publish(numbered(3).into()).unwrap();
-    assert_eq!((full.delivered, full.dropped), (0, 1));
+    assert_eq!((full.enqueued, full.dropped), (0, 1));
 }
 
 /// As every other, before it is polled it publishes nothing.
@@ -438,8 +439,7 @@ fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
     let _watch = watchdog();
     struct Tried(AtomicUsize);
     impl EnvelopeBus for Tried {
-        fn publish_wait(&self, _: Arc<Envelope>, wait: Wait<'_>) -> Outcome {
-            assert_eq!(format!("{wait:?}"), format!("{:?}", Wait::never()));
+        fn try_publish(&self, _: Arc<Envelope>) -> Outcome {
             self.0.fetch_add(1, SeqCst);
             Ok(Published::default())
         }
@@ -460,6 +460,9 @@ fn a_bus_that_says_no_more_than_it_must_is_tried_by_the_first_poll() {
     assert_eq!(bus.0.load(SeqCst), 0);
     assert_eq!(done(poll(&mut bus.publish_async(numbered(2).into()), &Arc::default())), (0, 0, 0));
     assert_eq!(bus.0.load(SeqCst), 1);
+    assert!(bus.publish(numbered(3).into()).is_ok(), "as the others");
+    assert!(bus.publish_wait(numbered(4).into(), Wait::forever()).is_ok());
+    assert_eq!(bus.0.load(SeqCst), 3);
 }
 
 /// The waker belongs to a user: no clone of it may run under the lock.
@@ -540,7 +543,7 @@ fn wakers_are_woken_and_dropped_outside_all_locks() {
 
 /// A publisher that is parked can only leave when those before it were woken.
 #[test]
-fn closing_inside_a_waker_waits_for_nobody_who_is_woken_after_it() {
+fn closing_inside_a_waker_waits_for_none_that_is_woken_after_it() {
     let _watch = watchdog();
     struct Closes(Arc<SubjectBus>);
     impl Wake for Closes {
@@ -590,7 +593,7 @@ fn tasks_and_threads_lose_nothing_under_load() {
                             0 => bus.publish(envelope),
                             _ => block_on(bus.publish_async(envelope)),
                         };
-                        assert_eq!(published.unwrap().delivered, 1);
+                        assert_eq!(published.unwrap().enqueued, 1);
                     }
                 })
             })
@@ -612,7 +615,7 @@ fn tasks_and_threads_lose_nothing_under_load() {
     }
 }
 
-/// The panic of a waker goes on to whoever woke; who was to be woken after it is woken all the same.
+/// The panic of a waker continues in its caller. The wakers after it are called all the same.
 #[test]
 fn a_waker_that_panics_leaves_no_other_asleep() {
     let _watch = watchdog();

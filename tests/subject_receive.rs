@@ -20,7 +20,8 @@ use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::subject_bus::{HandlerStats, Observer, RecvError, SubjectHandlers, Wait};
+use tickbus::subject_bus::{HandlerStats, Observer, RecvError, SubjectHandlers};
+use tickbus::wait::Wait;
 use tickbus::{Budget, Envelope, Overrun, SubjectBus, Subscription};
 use watch::{LONG, watchdog};
 
@@ -32,8 +33,8 @@ fn number(envelope: &Envelope) -> usize {
     envelope.source().parse().unwrap()
 }
 
-fn open(bus: &SubjectBus, capacity: usize, when_full: Overrun) -> Subscription {
-    bus.subscribe("n").unwrap().capacity(capacity).overrun(when_full).open()
+fn open(bus: &SubjectBus, capacity: usize, overrun: Overrun) -> Subscription {
+    bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun).open()
 }
 
 fn publish(bus: &SubjectBus, numbers: impl IntoIterator<Item = usize>) {
@@ -52,8 +53,8 @@ fn drained(subscription: &Subscription) -> Vec<usize> {
 
 #[track_caller]
 fn conserved(bus: &SubjectBus) {
-    let it = bus.stats().deliveries;
-    assert_eq!(it.delivered, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
+    let it = bus.stats().totals;
+    assert_eq!(it.enqueued, it.received + it.dropped_oldest + it.abandoned + it.pending, "{it:?}");
 }
 
 // ---- Drains ------------------------------------------------------------------------------------
@@ -61,9 +62,9 @@ fn conserved(bus: &SubjectBus) {
 #[test]
 fn a_drain_that_stops_early_leaves_the_rest_in_order_and_counted() {
     let _watch = watchdog();
-    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
+    for overrun in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         let bus = SubjectBus::new();
-        let subscription = open(&bus, 100, when_full);
+        let subscription = open(&bus, 100, overrun);
         publish(&bus, 0..100);
         for turn in 0..10 {
             let got: Vec<_> = subscription.drain().take(7).map(|it| number(&it)).collect();
@@ -88,10 +89,10 @@ fn step(drain: &mut impl Iterator<Item = Arc<Envelope>>) -> Option<usize> {
 #[test]
 fn unfinished_drains_leave_the_order_as_it_was() {
     let _watch = watchdog();
-    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
+    for overrun in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         for others in [1, 2, 5] {
             let bus = SubjectBus::new();
-            let subscription = open(&bus, 70, when_full);
+            let subscription = open(&bus, 70, overrun);
             publish(&bus, 0..70);
             let mut drains: Vec<_> = (0..=others).map(|_| subscription.drain()).collect();
             for (n, drain) in drains.iter_mut().enumerate() {
@@ -123,9 +124,9 @@ fn a_drain_keeps_nothing_from_other_receivers() {
 #[test]
 fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
     let _watch = watchdog();
-    for when_full in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
+    for overrun in [Overrun::DropNewest, Overrun::DropOldest, Overrun::Block] {
         let bus = SubjectBus::new();
-        let subscription = open(&bus, 2, when_full);
+        let subscription = open(&bus, 2, overrun);
         for n in 0..40 {
             publish(&bus, [3 * n, 3 * n + 1, 3 * n + 2]);
             let mut drain = subscription.drain();
@@ -133,7 +134,7 @@ fn a_drain_that_stops_early_never_holds_more_than_the_capacity() {
             publish(&bus, [1000 + n, 2000 + n]);
             drop(drain);
             let stats = subscription.stats();
-            assert_eq!((stats.pending, stats.high_water), (2, 2), "{when_full}");
+            assert_eq!((stats.pending, stats.high_water), (2, 2), "{overrun}");
             conserved(&bus);
         }
     }
@@ -218,12 +219,12 @@ fn a_drain_that_is_over_stays_over() {
     let subscription = open(&bus, 8, Overrun::DropNewest);
     publish(&bus, 0..2);
     let (mut one, mut two) = (subscription.drain(), subscription.drain());
-    assert_eq!(format!("{one:?}"), "Drain { left: 2 }");
+    assert_eq!(format!("{one:?}"), "Drain { pending: 2 }");
     assert_eq!(one.by_ref().count(), 2);
     for n in 2..6 {
         assert_eq!((step(&mut one), step(&mut two)), (None, None));
         publish(&bus, [n]);
-        assert_eq!(format!("{two:?}"), "Drain { left: 0 }");
+        assert_eq!(format!("{two:?}"), "Drain { pending: 0 }");
     }
     assert_eq!(drained(&subscription), [2, 3, 4, 5]);
 }
@@ -267,7 +268,7 @@ fn the_high_water_mark_stays_and_sees_what_comes_within_a_drain() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let subscription = open(&bus, 8, Overrun::DropNewest);
-    let high_water = || (subscription.stats().high_water, bus.stats().deliveries.high_water);
+    let high_water = || (subscription.stats().high_water, bus.stats().totals.high_water);
     publish(&bus, 0..3);
     let mut drain = subscription.drain();
     assert_eq!((step(&mut drain), high_water()), (Some(0), (3, 3)));
@@ -300,7 +301,7 @@ fn a_drain_wakes_the_publishers_that_it_makes_room_for() {
     let (done, all) = mpsc::channel();
     for n in 1..4 {
         let (bus, done) = (bus.clone(), done.clone());
-        thread::spawn(move || done.send(bus.publish(numbered(n)).unwrap().delivered));
+        thread::spawn(move || done.send(bus.publish(numbered(n)).unwrap().enqueued));
     }
     let mut got = 0;
     while got < 4 {
@@ -326,10 +327,10 @@ struct Model {
 }
 
 impl Model {
-    fn publish(&mut self, capacity: usize, when_full: Overrun) {
+    fn publish(&mut self, capacity: usize, overrun: Overrun) {
         self.last += 1;
         if self.queue.len() >= capacity {
-            if when_full != Overrun::DropOldest {
+            if overrun != Overrun::DropOldest {
                 self.dropped_newest += 1;
                 self.gap += 1;
                 return;
@@ -370,7 +371,7 @@ proptest! {
     /// last.
     #[test]
     fn a_subscription_is_the_model_of_one(
-        when_full in select(&[Overrun::DropNewest, Overrun::DropOldest, Overrun::Block][..]),
+        overrun in select(&[Overrun::DropNewest, Overrun::DropOldest, Overrun::Block][..]),
         capacity in select(&[1_usize, 2, 5, 40, 70][..]),
         steps in vec(prop_oneof![
             8 => (0..50_usize).prop_map(Step::Publish),
@@ -385,7 +386,7 @@ proptest! {
     ) {
         let _watch = watchdog();
         let bus = SubjectBus::new();
-        let subscription = open(&bus, capacity, when_full);
+        let subscription = open(&bus, capacity, overrun);
         let mut model = Model::default();
         let mut drains = Vec::new();
         let mut stream = subscription.stream();
@@ -394,7 +395,7 @@ proptest! {
             match step {
                 Step::Publish(_) if closed => publish(&bus, [0]), // matches no more
                 Step::Publish(count) => for _ in 0..count {
-                    model.publish(capacity, when_full);
+                    model.publish(capacity, overrun);
                     publish(&bus, [model.last]);
                 }
                 Step::Receive => {
@@ -442,7 +443,7 @@ proptest! {
         }
         drop((drains, stream));
         drop(subscription);
-        let it = bus.stats().deliveries;
+        let it = bus.stats().totals;
         prop_assert_eq!((it.abandoned, it.pending), (model.queue.len() as u64, 0));
         prop_assert_eq!(model.last as u64, it.received + it.dropped() + it.abandoned);
     }
@@ -503,7 +504,7 @@ fn a_stream_gives_what_is_queued_then_waits_then_ends() {
     assert_eq!(bell.rung.load(SeqCst), 0);
 
     publish(&bus, 3..5);
-    assert_eq!(bell.rung.load(SeqCst), 1, "once for one who waits, however many come");
+    assert_eq!(bell.rung.load(SeqCst), 1, "once for one that waits, however many come");
     assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(3)));
     assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(4)));
     assert_eq!(poll(&mut stream, &waker), Poll::Pending);
@@ -593,7 +594,7 @@ fn a_publish_that_goes_the_long_way_wakes_as_well() {
     }
 }
 
-/// More than a publish delivers to under one lock.
+/// More than a publish serves under one lock.
 #[test]
 fn one_publish_wakes_those_who_wait_at_many_subscriptions() {
     let _watch = watchdog();
@@ -877,7 +878,7 @@ fn b16_a_handler_that_fails_or_panics_is_counted_and_the_tick_goes_on() {
     assert_eq!((report.handled, report.failed, report.left), (8, 2, 0));
     assert_eq!(log, [('a', 0), ('a', 3), ('b', 0), ('b', 1), ('b', 2), ('b', 3)]);
     assert_eq!(totals(&handlers), [(4, 2, 1), (4, 0, 0)]);
-    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).handled, 0, "never delivered again");
+    assert_eq!(handlers.tick(&mut log, Budget::unlimited()).handled, 0, "never handled again");
     conserved(&bus);
 }
 
@@ -901,7 +902,7 @@ fn the_report_tells_what_was_lost_since_the_tick_before() {
 }
 
 #[test]
-fn whoever_is_taken_off_nobody_s_turn_is_lost() {
+fn taking_a_handler_off_loses_no_turn_of_the_others() {
     let _watch = watchdog();
     for (off, next) in [(0, 'b'), (1, 'c'), (2, 'b')] {
         let bus = SubjectBus::new();

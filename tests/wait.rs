@@ -1,6 +1,7 @@
-//! Awaited buses and tables of waiters: do they do what their pages say, to the event, to whoever waits,
+//! Buses with waiters, and tables of waiters: do they do what their pages say, to the event, to whoever waits,
 //! and to whoever stops waiting?
 #![cfg(not(tickbus_loom))]
+#![expect(clippy::type_complexity, reason = "types with waiters in lists of cases")]
 
 extern crate alloc;
 
@@ -16,18 +17,18 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::panic::catch_unwind;
+#[cfg(feature = "std")]
+use std::sync::LazyLock;
 use std::sync::{Mutex, mpsc};
 use std::thread::{self, Thread};
 
 use tickbus::bus::Policy;
 use tickbus::error::TooManyWaiters;
-use tickbus::topic::{Changed, Publishers};
-use tickbus::wait::{
-    Awaited, AwaitedConsumer, AwaitedLanePublisher, AwaitedSubscriber, PublishWait,
-};
+use tickbus::topic::{Changed, Many, Publishers};
+use tickbus::wait::{PublishAsync, WaitError};
 use tickbus::{
-    Budget, Bus, Dispatch, DropNewest, DropOldest, Feed, Full, GatedTopic, Lagged, Lane, Latest,
-    Single, Topic, Waiters,
+    Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Feed, Full, GatedTopic, Lagged, Lane,
+    Latest, Publisher, Reject, Single, Subscriber, Topic, Waiters,
 };
 
 // ---- Helpers -----------------------------------------------------------------------------------
@@ -104,15 +105,15 @@ fn poll_with<F: Future + Unpin>(waker: &Waker, future: &mut F) -> Poll<F::Output
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-type Pair<const W: usize> = Awaited<Bus<u32, 2>, W>;
+type Pair<const W: usize> = Bus<u32, 2, Reject, Waiters<W>>;
 
 fn full<const W: usize>() -> Pair<W> {
-    let bus = Pair::new(Bus::new());
+    let bus = Pair::new();
     bus.publish_batch(&[1, 2]).unwrap();
     bus
 }
 
-fn drain<E, const N: usize, P: Policy, const W: usize>(bus: &Awaited<Bus<E, N, P>, W>) -> Vec<E> {
+fn drain<E, const N: usize, P: Policy, const W: usize>(bus: &Bus<E, N, P, Waiters<W>>) -> Vec<E> {
     bus.consumer().unwrap().drain().collect()
 }
 
@@ -123,17 +124,17 @@ fn next_is_there_at_once_if_an_event_waits() {
     let bus = full::<1>();
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
-    assert_eq!(task.poll(&mut events.next_event()), Poll::Ready(1));
+    assert_eq!(task.poll(&mut events.next_async()), Poll::Ready(1));
     assert_eq!(task.held(), 0, "nobody had to wait");
     assert_eq!(events.pending(), 1);
 }
 
 #[test]
 fn a_publish_wakes_the_consumer_once() {
-    let bus = Pair::<1>::new(Bus::new());
+    let bus = Pair::<1>::new();
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
-    let mut next = events.next_event();
+    let mut next = events.next_async();
     assert!(task.poll(&mut next).is_pending());
     assert_eq!(task.held(), 1);
     bus.publish(1).unwrap();
@@ -144,17 +145,17 @@ fn a_publish_wakes_the_consumer_once() {
 
 #[test]
 fn every_way_to_publish_wakes_the_consumer() {
-    let ways: [fn(&Awaited<Bus<u32, 2>, 2>); 4] = [
+    let ways: [fn(&Bus<u32, 2, Reject, Waiters<2>>); 4] = [
         |bus| bus.publish(1).unwrap(),
         |bus| bus.publish_batch(&[1, 2]).unwrap(),
         |bus| assert_eq!(bus.publish_batch(&[1, 2, 3]), Err(Full(&[3][..]))),
-        |bus| assert_eq!(Task::new().poll(&mut bus.publish_wait(1)), Poll::Ready(Ok(()))),
+        |bus| assert_eq!(Task::new().poll(&mut bus.publish_async(1)), Poll::Ready(Ok(()))),
     ];
     for way in ways {
-        let bus = Pair::<2>::new(Bus::new());
+        let bus = Pair::<2>::new();
         let mut events = bus.consumer().unwrap();
         let task = Task::new();
-        let mut ready = events.ready();
+        let mut ready = events.ready_async();
         assert!(task.poll(&mut ready).is_pending());
         way(&bus);
         assert_eq!(task.woken(), 1);
@@ -168,7 +169,7 @@ fn every_way_to_publish_wakes_the_consumer() {
 fn a_publish_that_fails_wakes_nobody() {
     let bus = full::<2>();
     let task = Task::new();
-    let mut waits = bus.publish_wait(3);
+    let mut waits = bus.publish_async(3);
     assert!(task.poll(&mut waits).is_pending());
     assert_eq!(bus.publish(4), Err(Full(4)));
     assert_eq!((task.woken(), task.held()), (0, 1));
@@ -179,18 +180,18 @@ fn a_publish_that_fails_wakes_nobody() {
 fn ready_takes_nothing() {
     let bus = full::<1>();
     let mut events = bus.consumer().unwrap();
-    block_on(events.ready());
-    block_on(events.ready());
+    block_on(events.ready_async());
+    block_on(events.ready_async());
     assert_eq!(events.pending(), 2);
 }
 
 #[test]
 fn a_displacing_publish_wakes_the_consumer() {
-    let bus: Awaited<Bus<u32, 2, DropOldest>, 1> = Awaited::default();
+    let bus: Bus<u32, 2, DropOldest, Waiters<1>> = Bus::default();
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
-    assert!(task.poll(&mut events.ready()).is_pending());
-    let mut ready = events.ready();
+    assert!(task.poll(&mut events.ready_async()).is_pending());
+    let mut ready = events.ready_async();
     assert!(task.poll(&mut ready).is_pending());
     for event in 1..=3 {
         bus.publish(event).unwrap();
@@ -200,12 +201,12 @@ fn a_displacing_publish_wakes_the_consumer() {
     assert!(events.drain().eq([2, 3]));
 }
 
-// ---- Waiting for room: the contract lines "publish_wait" ----------------------------------------
+// ---- Waiting for room: the contract lines "publish_async" ----------------------------------------
 
 #[test]
 fn publish_wait_with_room_is_done_at_once() {
-    let bus = Pair::<1>::new(Bus::new());
-    assert_eq!(Task::new().poll(&mut bus.publish_wait(1)), Poll::Ready(Ok(())));
+    let bus = Pair::<1>::new();
+    assert_eq!(Task::new().poll(&mut bus.publish_async(1)), Poll::Ready(Ok(())));
     assert_eq!(drain(&bus), [1]);
 }
 
@@ -213,7 +214,7 @@ fn publish_wait_with_room_is_done_at_once() {
 fn publish_wait_on_a_full_bus_waits_for_room() {
     let bus = full::<1>();
     let task = Task::new();
-    let mut waits = bus.publish_wait(3);
+    let mut waits = bus.publish_async(3);
     assert!(task.poll(&mut waits).is_pending());
     assert!(task.poll(&mut waits).is_pending(), "polled without having been woken");
     assert_eq!((task.woken(), task.held()), (0, 1));
@@ -235,7 +236,7 @@ fn every_way_to_take_wakes_the_publisher() {
     static TABLE: Dispatch<Number, u32, { Number::KINDS }> =
         Dispatch::new().on("number", |sum, Number::Number(number)| *sum += number);
 
-    type Numbers = Awaited<Bus<Number, 2>, 2>;
+    type Numbers = Bus<Number, 2, Reject, Waiters<2>>;
     let ways: &[fn(&Numbers)] = &[
         #[cfg(feature = "alloc")]
         |bus| {
@@ -252,7 +253,7 @@ fn every_way_to_take_wakes_the_publisher() {
         |bus| {
             assert!(bus.consumer().unwrap().drain().until(|| false).next().is_some());
         },
-        |bus| assert!(Task::new().poll(&mut bus.consumer().unwrap().next_event()).is_ready()),
+        |bus| assert!(Task::new().poll(&mut bus.consumer().unwrap().next_async()).is_ready()),
         |bus| {
             let mut sum = 0;
             let report = TABLE.tick(&mut sum, &mut bus.consumer().unwrap(), Budget::events(1));
@@ -263,7 +264,7 @@ fn every_way_to_take_wakes_the_publisher() {
         let bus = Numbers::default();
         bus.publish_batch(&[Number::Number(1), Number::Number(2)]).unwrap();
         let task = Task::new();
-        let mut waits = bus.publish_wait(Number::Number(3));
+        let mut waits = bus.publish_async(Number::Number(3));
         assert!(task.poll(&mut waits).is_pending());
         way(&bus);
         assert_eq!(task.woken(), 1, "way {number}");
@@ -276,7 +277,7 @@ fn every_way_to_take_wakes_the_publisher() {
 fn the_publisher_is_woken_before_the_handler_runs() {
     let bus = full::<1>();
     let task = Task::new();
-    let mut waits = bus.publish_wait(3);
+    let mut waits = bus.publish_async(3);
     assert!(task.poll(&mut waits).is_pending());
     let mut events = bus.consumer().unwrap();
     let mut woken = Vec::new();
@@ -288,7 +289,7 @@ fn the_publisher_is_woken_before_the_handler_runs() {
 fn a_drain_that_goes_on_has_woken_the_publisher() {
     let bus = full::<1>();
     let task = Task::new();
-    let mut waits = bus.publish_wait(3);
+    let mut waits = bus.publish_async(3);
     assert!(task.poll(&mut waits).is_pending());
     let mut events = bus.consumer().unwrap();
     let mut drain = events.drain();
@@ -302,13 +303,13 @@ fn a_drain_that_goes_on_has_woken_the_publisher() {
 #[test]
 fn a_publisher_that_gave_up_has_left_no_trace() {
     let alive = Rc::new(());
-    let bus: Awaited<Bus<Rc<()>, 2>, 1> = Awaited::new(Bus::new());
+    let bus: Bus<Rc<()>, 2, Reject, Waiters<1>> = Bus::new();
     bus.publish(Rc::clone(&alive)).unwrap();
     bus.publish(Rc::clone(&alive)).unwrap();
     let before = bus.stats();
     let task = Task::new();
     for polls in 0..3 {
-        let mut waits = bus.publish_wait(Rc::clone(&alive));
+        let mut waits = bus.publish_async(Rc::clone(&alive));
         for _ in 0..polls {
             assert!(task.poll(&mut waits).is_pending());
         }
@@ -324,13 +325,13 @@ fn a_publisher_that_gave_up_has_left_no_trace() {
 fn the_event_of_a_publisher_that_gives_up_comes_back() {
     let bus = full::<1>();
     let task = Task::new();
-    assert_eq!(bus.publish_wait(3).into_event(), Some(3), "never polled");
-    let mut waits = bus.publish_wait(4);
+    assert_eq!(bus.publish_async(3).into_event(), Some(3), "never polled");
+    let mut waits = bus.publish_async(4);
     assert!(task.poll(&mut waits).is_pending());
     assert_eq!(waits.into_event(), Some(4));
     assert_eq!(task.held(), 0);
     drain(&bus);
-    let mut done = bus.publish_wait(5);
+    let mut done = bus.publish_async(5);
     assert_eq!(task.poll(&mut done), Poll::Ready(Ok(())));
     assert_eq!(done.into_event(), None, "published");
     assert_eq!(drain(&bus), [5]);
@@ -341,7 +342,7 @@ fn the_event_of_a_publisher_that_gives_up_comes_back() {
 fn cancelled_after_the_wake_the_room_goes_to_the_next() {
     let bus = full::<2>();
     let (first, second) = (Task::new(), Task::new());
-    let (mut gives_up, mut stays) = (bus.publish_wait(3), bus.publish_wait(4));
+    let (mut gives_up, mut stays) = (bus.publish_async(3), bus.publish_async(4));
     assert!(first.poll(&mut gives_up).is_pending());
     assert!(second.poll(&mut stays).is_pending());
     assert_eq!(bus.consumer().unwrap().drain().next(), Some(1));
@@ -353,9 +354,9 @@ fn cancelled_after_the_wake_the_room_goes_to_the_next() {
 
 #[test]
 fn room_wins_over_a_cancellation_that_came_first() {
-    let bus = Pair::<1>::new(Bus::new());
+    let bus = Pair::<1>::new();
     let cancelled = AtomicBool::new(true);
-    let mut publish = bus.publish_wait(1);
+    let mut publish = bus.publish_async(1);
     let result = block_on(poll_fn(|context| match Pin::new(&mut publish).poll(context) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
         Poll::Pending if cancelled.load(Ordering::Relaxed) => Poll::Ready(None),
@@ -367,26 +368,26 @@ fn room_wins_over_a_cancellation_that_came_first() {
 
 #[test]
 fn any_policy_may_wait() {
-    let bus: Awaited<Bus<u32, 2, DropNewest>, 1> = Awaited::default();
+    let bus: Bus<u32, 2, DropNewest, Waiters<1>> = Bus::default();
     bus.publish_batch(&[1, 2]).unwrap();
     let task = Task::new();
-    let mut waits = bus.publish_wait(3);
+    let mut waits = bus.publish_async(3);
     assert!(task.poll(&mut waits).is_pending());
     assert_eq!(bus.consumer().unwrap().drain().next(), Some(1));
     assert_eq!(task.poll(&mut waits), Poll::Ready(Ok(())));
     assert_eq!(bus.stats().dropped(), 0);
 
-    let bus: Awaited<Bus<u32, 2, DropOldest>, 1> = Awaited::default();
+    let bus: Bus<u32, 2, DropOldest, Waiters<1>> = Bus::default();
     bus.publish_batch(&[1, 2]).unwrap();
-    assert_eq!(task.poll(&mut bus.publish_wait(3)), Poll::Ready(Ok(())));
+    assert_eq!(task.poll(&mut bus.publish_async(3)), Poll::Ready(Ok(())));
     assert_eq!(drain(&bus), [2, 3]);
 }
 
 #[test]
 #[should_panic(expected = "not polled when it is done")]
 fn a_publish_that_is_done_is_not_polled_again() {
-    let bus = Pair::<1>::new(Bus::new());
-    let mut publish = bus.publish_wait(1);
+    let bus = Pair::<1>::new();
+    let mut publish = bus.publish_async(1);
     let task = Task::new();
     assert!(task.poll(&mut publish).is_ready());
     let _ = task.poll(&mut publish);
@@ -399,9 +400,9 @@ fn a_publish_that_is_done_is_not_polled_again() {
 fn a_consumer_that_is_cancelled_at_any_point_loses_nothing() {
     let task = Task::new();
     for point in 0..3 {
-        let bus = Pair::<1>::new(Bus::new());
+        let bus = Pair::<1>::new();
         let mut events = bus.consumer().unwrap();
-        let mut next = events.next_event();
+        let mut next = events.next_async();
         if point > 0 {
             assert!(task.poll(&mut next).is_pending());
         }
@@ -413,7 +414,7 @@ fn a_consumer_that_is_cancelled_at_any_point_loses_nothing() {
         if point < 2 {
             bus.publish(1).unwrap();
         }
-        assert_eq!(task.poll(&mut events.next_event()), Poll::Ready(1), "point {point}");
+        assert_eq!(task.poll(&mut events.next_async()), Poll::Ready(1), "point {point}");
     }
     assert_eq!(task.woken(), 1);
 }
@@ -433,11 +434,11 @@ fn a_wait_that_is_forgotten_is_ended_by_the_next_wake() {
 
 #[test]
 fn a_consumers_future_that_is_forgotten_takes_no_place() {
-    let bus = Pair::<1>::new(Bus::new());
+    let bus = Pair::<1>::new();
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
     for _ in 0..3 {
-        let mut next = events.next_event();
+        let mut next = events.next_async();
         assert!(task.poll(&mut next).is_pending());
         mem::forget(next);
         assert_eq!(task.held(), 1);
@@ -448,12 +449,12 @@ fn a_consumers_future_that_is_forgotten_takes_no_place() {
 
 #[test]
 fn a_consumer_that_is_dropped_is_given_back_with_its_place() {
-    let bus = Pair::<1>::new(Bus::new());
+    let bus = Pair::<1>::new();
     let events = bus.consumer().unwrap();
     assert!(bus.consumer().is_err());
     drop(events);
     let mut events = bus.consumer().unwrap();
-    assert!(Task::new().poll(&mut events.next_event()).is_pending());
+    assert!(Task::new().poll(&mut events.next_async()).is_pending());
 }
 
 #[test]
@@ -471,10 +472,10 @@ fn a_table_that_is_dropped_drops_the_wakers_in_it() {
 
 #[test]
 fn a_task_that_moves_to_another_executor_is_woken_there() {
-    let bus = Pair::<1>::new(Bus::new());
+    let bus = Pair::<1>::new();
     let mut events = bus.consumer().unwrap();
     let (here, there) = (Task::new(), Task::new());
-    let mut next = events.next_event();
+    let mut next = events.next_async();
     assert!(here.poll(&mut next).is_pending());
     assert!(there.poll(&mut next).is_pending());
     assert_eq!((here.held(), there.held()), (0, 1));
@@ -504,9 +505,9 @@ fn a_full_table_says_so_and_displaces_nobody() {
 fn a_full_table_gives_the_event_back() {
     let bus = full::<1>();
     let task = Task::new();
-    let mut waits = bus.publish_wait(3);
+    let mut waits = bus.publish_async(3);
     assert!(task.poll(&mut waits).is_pending());
-    let mut other = bus.publish_wait(4);
+    let mut other = bus.publish_async(4);
     assert_eq!(task.poll(&mut other), Poll::Ready(Err(Full(4))));
     assert_eq!(bus.stats().refused, 0);
 }
@@ -604,19 +605,19 @@ fn a_condition_that_wakes_and_waits_is_served() {
 /// embassy-sync panics here: its wakers run under the lock of the channel.
 #[test]
 fn a_waker_that_re_enters_the_bus() {
-    static BUS: Awaited<Bus<u32, 4>, 4> = Awaited::new(Bus::new());
+    static BUS: Bus<u32, 4, Reject, Waiters<4>> = Bus::new();
     static SEEN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
     let mut events = BUS.consumer().unwrap();
     let waker = act(|| {
         if BUS.pending() < 4 {
             BUS.publish(7).unwrap();
         }
-        let mut waits = BUS.publish_wait(8);
+        let mut waits = BUS.publish_async(8);
         if poll_with(Waker::noop(), &mut waits).is_ready() {
             SEEN.lock().unwrap().push(8);
         }
     });
-    let mut next = events.next_event();
+    let mut next = events.next_async();
     assert!(poll_with(&waker, &mut next).is_pending());
     BUS.publish(1).unwrap();
     drop(next);
@@ -648,12 +649,12 @@ fn a_waker_that_polls_at_once_finds_a_place() {
 
 #[test]
 fn a_waker_that_panics_does_so_when_all_is_done() {
-    let bus = Awaited::<Bus<u32, 4>, 3>::new(Bus::new());
+    let bus = Bus::<u32, 4, Reject, Waiters<3>>::new();
     let mut events = bus.consumer().unwrap();
     let (before, after) = (Task::new(), Task::new());
     let bomb = act(|| panic!("a waker"));
     bus.publish_batch(&[1, 2, 3, 4]).unwrap();
-    let mut waits = [5, 6, 7].map(|event| bus.publish_wait(event));
+    let mut waits = [5, 6, 7].map(|event| bus.publish_async(event));
     let [first, second, third] = &mut waits;
     assert!(before.poll(first).is_pending());
     assert!(poll_with(&bomb, second).is_pending());
@@ -667,7 +668,7 @@ fn a_waker_that_panics_does_so_when_all_is_done() {
 
     // All places are free, and the bus goes on.
     for wait in &mut waits[1..] {
-        drop(mem::replace(wait, bus.publish_wait(0)));
+        drop(mem::replace(wait, bus.publish_async(0)));
     }
     assert!(before.poll(&mut waits[0]).is_ready());
     assert!(waits[1..].iter_mut().all(|wait| before.poll(wait).is_pending()));
@@ -676,9 +677,9 @@ fn a_waker_that_panics_does_so_when_all_is_done() {
 
 #[test]
 fn a_waker_that_panics_does_not_unpublish() {
-    let bus = Pair::<1>::new(Bus::new());
+    let bus = Pair::<1>::new();
     let mut events = bus.consumer().unwrap();
-    let mut ready = events.ready();
+    let mut ready = events.ready_async();
     assert!(poll_with(&act(|| panic!("a waker")), &mut ready).is_pending());
     assert!(catch_unwind(AssertUnwindSafe(|| bus.publish(1))).is_err());
     drop(ready);
@@ -708,20 +709,20 @@ fn a_waker_whose_clone_panics_costs_no_place() {
 
 // ---- Lanes --------------------------------------------------------------------------------------
 
-type Path<const W: usize> = Awaited<Lane<u32, 2>, W>;
+type Path<const W: usize> = Lane<u32, 2, Waiters<W>>;
 
 #[test]
 fn every_way_to_publish_wakes_the_consumer_of_a_lane_once() {
-    let ways: [fn(&mut AwaitedLanePublisher<'_, u32>); 3] = [
+    let ways: [fn(&mut Publisher<'_, u32, Waiters<2>>); 3] = [
         |publisher| publisher.publish(1).unwrap(),
         |publisher| publisher.publish_batch(&[1]).unwrap(),
-        |publisher| block_on(publisher.publish_wait(1)).unwrap(),
+        |publisher| block_on(publisher.publish_async(1)).unwrap(),
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let lane = Path::<2>::default();
         let (mut publisher, mut events) = (lane.publisher().unwrap(), lane.consumer().unwrap());
         let task = Task::new();
-        let mut next = events.next_event();
+        let mut next = events.next_async();
         assert_eq!(task.poll(&mut next), Poll::Pending, "way {number}");
         way(&mut publisher);
         way(&mut publisher);
@@ -732,12 +733,12 @@ fn every_way_to_publish_wakes_the_consumer_of_a_lane_once() {
 
 #[test]
 fn every_way_to_take_wakes_the_producer_of_a_lane() {
-    let ways: [fn(AwaitedConsumer<'_, u32, Single>); 4] = [
-        |mut events| assert_eq!(block_on(events.next_event()), 1),
+    let ways: [fn(Consumer<'_, u32, Single, Waiters<2>>); 4] = [
+        |mut events| assert_eq!(block_on(events.next_async()), 1),
         |mut events| assert_eq!(events.drain().next(), Some(1)),
         |mut events| events.drain().for_each(drop),
         |mut events| {
-            block_on(events.ready());
+            block_on(events.ready_async());
             assert_eq!(events.drain().at_most(1).count(), 1);
         },
     ];
@@ -746,7 +747,7 @@ fn every_way_to_take_wakes_the_producer_of_a_lane() {
         let mut publisher = lane.publisher().unwrap();
         publisher.publish_batch(&[1, 2]).unwrap();
         let task = Task::new();
-        let mut third = publisher.publish_wait(3);
+        let mut third = publisher.publish_async(3);
         assert_eq!(task.poll(&mut third), Poll::Pending, "way {number}");
         way(lane.consumer().unwrap());
         assert_eq!(task.woken(), 1, "way {number}");
@@ -761,7 +762,7 @@ fn a_producer_that_gave_up_has_left_no_trace() {
     let mut publisher = lane.publisher().unwrap();
     publisher.publish_batch(&[1, 2]).unwrap();
     let task = Task::new();
-    let mut third = publisher.publish_wait(3);
+    let mut third = publisher.publish_async(3);
     assert_eq!(task.poll(&mut third), Poll::Pending);
     assert_eq!(third.into_event(), Some(3));
     assert_eq!(task.held(), 0);
@@ -779,90 +780,90 @@ fn a_producer_that_finds_no_place_gets_its_event_back() {
     let mut publisher = lane.publisher().unwrap();
     publisher.publish_batch(&[1, 2]).unwrap();
     let task = Task::new();
-    let mut forgotten = publisher.publish_wait(3);
+    let mut forgotten = publisher.publish_async(3);
     assert_eq!(task.poll(&mut forgotten), Poll::Pending);
     mem::forget(forgotten);
-    assert_eq!(task.poll(&mut publisher.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(task.poll(&mut publisher.publish_async(4)), Poll::Ready(Err(Full(4))));
     assert_eq!(lane.stats().refused, 0);
     assert!(lane.consumer().unwrap().drain().eq([1, 2]));
-    assert_eq!(task.poll(&mut publisher.publish_wait(4)), Poll::Ready(Ok(())));
+    assert_eq!(task.poll(&mut publisher.publish_async(4)), Poll::Ready(Ok(())));
 }
 
 // ---- Topics and latest values -------------------------------------------------------------------
 
 #[test]
 fn a_publish_wakes_every_subscriber_that_waits() {
-    let topic: Awaited<Topic<u32, 4>, 3> = Awaited::default();
+    let topic: Topic<u32, 4, Waiters<3>> = Topic::default();
     let mut subscribers = [(); 3].map(|()| topic.subscribe());
     let tasks = [(); 3].map(|()| Task::new());
-    let mut waits = subscribers.each_mut().map(|subscriber| Box::pin(subscriber.next_event()));
+    let mut waits = subscribers.each_mut().map(|subscriber| Box::pin(subscriber.next_async()));
     for (task, wait) in tasks.iter().zip(&mut waits) {
         assert!(task.poll(wait).is_pending());
     }
     topic.publish(7);
     for (task, wait) in tasks.iter().zip(&mut waits) {
         assert_eq!(task.woken(), 1);
-        assert_eq!(task.poll(wait), Poll::Ready(Ok(Ok(7))));
+        assert_eq!(task.poll(wait), Poll::Ready(Ok(7)));
     }
 }
 
 #[test]
 fn the_publisher_of_a_feed_wakes_every_subscriber_that_waits() {
-    let feed: Awaited<Feed<u32, 2>, 2> = Awaited::default();
+    let feed: Feed<u32, 2, Waiters<2>> = Feed::default();
     let mut publisher = feed.publisher().unwrap();
     assert!(feed.publisher().is_err(), "it is claimed");
     let mut subscribers = [(); 2].map(|()| feed.subscribe());
     let tasks = [(); 2].map(|()| Task::new());
     {
-        let mut waits = subscribers.each_mut().map(|subscriber| Box::pin(subscriber.next_event()));
+        let mut waits = subscribers.each_mut().map(|subscriber| Box::pin(subscriber.next_async()));
         for (task, wait) in tasks.iter().zip(&mut waits) {
             assert!(task.poll(wait).is_pending());
         }
         publisher.publish(7);
         for (task, wait) in tasks.iter().zip(&mut waits) {
             assert_eq!(task.woken(), 1);
-            assert_eq!(task.poll(wait), Poll::Ready(Ok(Ok(7))));
+            assert_eq!(task.poll(wait), Poll::Ready(Ok(7)));
         }
     }
     (8..=10).for_each(|event| publisher.publish(event));
     for subscriber in &mut subscribers {
-        assert_eq!(block_on(subscriber.next_event()), Ok(Err(Lagged(1))));
+        assert_eq!(block_on(subscriber.next_async()), Err(WaitError::Lagged(Lagged(1))));
         assert!(subscriber.read().eq([Ok(9), Ok(10)]));
     }
 }
 
 #[test]
 fn a_subscriber_that_was_overtaken_is_told_when_it_wakes() {
-    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
     let mut subscriber = topic.subscribe();
     let task = Task::new();
-    assert!(task.poll(&mut Box::pin(subscriber.next_event())).is_pending());
+    assert!(task.poll(&mut Box::pin(subscriber.next_async())).is_pending());
     assert_eq!(task.held(), 0, "cancelled");
     for event in 1..=3 {
         topic.publish(event);
     }
-    assert_eq!(block_on(subscriber.next_event()), Ok(Err(Lagged(1))));
+    assert_eq!(block_on(subscriber.next_async()), Err(WaitError::Lagged(Lagged(1))));
     assert!(subscriber.read().eq([Ok(2), Ok(3)]));
 }
 
 #[test]
 fn a_subscriber_that_finds_no_place_is_told() {
-    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
     let (mut first, mut second) = (topic.subscribe(), topic.subscribe());
     let task = Task::new();
-    let mut waits = Box::pin(first.next_event());
+    let mut waits = Box::pin(first.next_async());
     assert!(task.poll(&mut waits).is_pending());
-    let told = task.poll(&mut Box::pin(second.next_event()));
-    assert_eq!(told, Poll::Ready(Err(TooManyWaiters)));
+    let told = task.poll(&mut Box::pin(second.next_async()));
+    assert_eq!(told, Poll::Ready(Err(WaitError::TooManyWaiters)));
 }
 
 /// By every way to make room: reading, awaiting, and dropping the gate.
 #[test]
 fn a_publisher_waits_for_the_slowest_gate() {
-    type Gated = Awaited<GatedTopic<u32, 2, 1>, 2>;
-    let ways: [fn(AwaitedSubscriber<'_, u32>); 3] = [
+    type Gated = GatedTopic<u32, 2, 1, Waiters<2>>;
+    let ways: [fn(Subscriber<'_, u32, Many, Waiters<2>>); 3] = [
         |mut gate| assert_eq!(gate.read().next(), Some(Ok(1))),
-        |mut gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
+        |mut gate| assert_eq!(block_on(gate.next_async()), Ok(1)),
         |gate| drop(gate),
     ];
     for (number, way) in ways.into_iter().enumerate() {
@@ -871,7 +872,7 @@ fn a_publisher_waits_for_the_slowest_gate() {
         topic.publish(1).unwrap();
         topic.publish(2).unwrap();
         let task = Task::new();
-        let mut waits = Box::pin(topic.publish_wait(3));
+        let mut waits = Box::pin(topic.publish_async(3));
         assert!(task.poll(&mut waits).is_pending());
         way(gate);
         assert_eq!(task.woken(), 1, "way {number}");
@@ -881,24 +882,24 @@ fn a_publisher_waits_for_the_slowest_gate() {
 
 #[test]
 fn a_reader_of_a_gated_topic_is_woken_by_both_ways_to_publish() {
-    let topic: Awaited<GatedTopic<u32, 2, 1>, 2> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 1, Waiters<2>> = GatedTopic::default();
     let mut gate = topic.subscribe().unwrap();
     for event in [1, 2] {
         let task = Task::new();
-        let mut wait = Box::pin(gate.next_event());
+        let mut wait = Box::pin(gate.next_async());
         assert!(task.poll(&mut wait).is_pending());
         match event {
             1 => topic.publish(event).unwrap(),
-            _ => block_on(topic.publish_wait(event)).unwrap(),
+            _ => block_on(topic.publish_async(event)).unwrap(),
         }
         assert_eq!(task.woken(), 1);
-        assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(Ok(event))));
+        assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(event)));
     }
 }
 
 #[test]
 fn a_publisher_that_waits_can_tell_for_whom() {
-    let topic: Awaited<GatedTopic<u32, 2, 2>, 2> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 2, Waiters<2>> = GatedTopic::default();
     let mut reads = topic.subscribe().unwrap();
     let sleeps = topic.subscribe().unwrap();
     topic.publish(1).unwrap();
@@ -906,7 +907,7 @@ fn a_publisher_that_waits_can_tell_for_whom() {
     assert!(reads.read().eq([Ok(1), Ok(2)]));
 
     let task = Task::new();
-    let mut third = Box::pin(topic.publish_wait(3));
+    let mut third = Box::pin(topic.publish_async(3));
     assert!(task.poll(&mut third).is_pending());
     let gate = topic.gate().unwrap();
     assert_eq!((Some(gate.subscriber), gate.pending), (sleeps.place(), topic.capacity()));
@@ -920,32 +921,32 @@ fn a_publisher_that_waits_can_tell_for_whom() {
 
 #[test]
 fn a_publish_with_a_margin_wakes_subscribers_and_leaves_its_room() {
-    let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
     let mut gate = topic.subscribe().unwrap();
     let task = Task::new();
-    let mut wait = Box::pin(gate.next_event());
+    let mut wait = Box::pin(gate.next_async());
     assert!(task.poll(&mut wait).is_pending());
     topic.publish_with_margin(1, 1).unwrap();
     assert_eq!(task.woken(), 1);
     assert_eq!(topic.publish_with_margin(2, 1), Err(Full(2)));
     assert_eq!(topic.publish(3), Ok(()));
-    assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+    assert_eq!(task.poll(&mut wait), Poll::Ready(Ok(1)));
 }
 
 #[test]
 fn what_is_awaited_has_the_numbers_of_what_is_inside() {
-    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
     let mut subscriber = topic.subscribe();
     (0..3).for_each(|event| topic.publish(event));
     assert_eq!((topic.stats().published, topic.capacity()), (3, 2));
     assert_eq!(subscriber.read().count(), 3);
     assert_eq!((subscriber.stats().missed, subscriber.stats().received), (1, 2));
 
-    let feed: Awaited<Feed<u32, 2>, 1> = Awaited::default();
+    let feed: Feed<u32, 2, Waiters<1>> = Feed::default();
     feed.publisher().unwrap().publish(1);
     assert_eq!((feed.stats().published, feed.capacity()), (1, 2));
 
-    let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+    let latest: Latest<u32, Waiters<1>> = Latest::default();
     let mut watcher = latest.watch();
     assert!(!watcher.is_changed());
     latest.publish(1);
@@ -956,11 +957,11 @@ fn what_is_awaited_has_the_numbers_of_what_is_inside() {
 
 #[test]
 fn a_watcher_waits_for_a_change_and_sees_the_newest() {
-    let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+    let latest: Latest<u32, Waiters<1>> = Latest::default();
     latest.publish(1);
     let mut watcher = latest.watch();
     let task = Task::new();
-    let mut wait = Box::pin(watcher.next_change());
+    let mut wait = Box::pin(watcher.changed_async());
     assert!(task.poll(&mut wait).is_pending(), "what came before is no change");
     latest.publish(2);
     latest.publish(3);
@@ -972,18 +973,18 @@ fn a_watcher_waits_for_a_change_and_sees_the_newest() {
 
 // ---- Wakers that panic: no event is lost, and nothing is miscounted -------------------------------
 
-type Wide = Awaited<Bus<u32, 4>, 3>;
+type Wide = Bus<u32, 4, Reject, Waiters<3>>;
 
 /// A full bus on which a waker that panics waits for room, between two that do not.
 struct Mined<'a> {
-    waits: Vec<PublishWait<'a, u32, &'a Bus<u32, 4>>>,
+    waits: Vec<PublishAsync<'a, u32, &'a Wide>>,
     tasks: [Task; 2],
 }
 
 impl<'a> Mined<'a> {
     fn new(bus: &'a Wide) -> Self {
         bus.publish_batch(&[1, 2, 3, 4]).unwrap();
-        let mut waits: Vec<_> = [5, 6, 7].map(|event| bus.publish_wait(event)).into();
+        let mut waits: Vec<_> = [5, 6, 7].map(|event| bus.publish_async(event)).into();
         let tasks = [Task::new(), Task::new()];
         assert!(tasks[0].poll(&mut waits[0]).is_pending());
         assert!(poll_with(&act(|| panic!("a waker")), &mut waits[1]).is_pending());
@@ -1014,15 +1015,15 @@ fn a_waker_that_panics_in_a_tick_keeps_no_event_from_its_handler() {
             seen.push(*number);
             Err(())
         });
-    let bus: Awaited<Bus<Number, 4>, 2> = Awaited::default();
+    let bus: Bus<Number, 4, Reject, Waiters<2>> = Bus::default();
     bus.publish_batch(&[Number::Odd(1), Number::Even, Number::Odd(3)]).unwrap();
     bus.publish(Number::Even).unwrap();
     let mut events = bus.consumer().unwrap();
     let (bomb, task) = (act(|| panic!("a waker")), Task::new());
     let mut seen = Vec::new();
     for (at, expected) in [(1, vec![1]), (2, vec![1])] {
-        let mut mined = bus.publish_wait(Number::Odd(4 + at));
-        let mut waits = bus.publish_wait(Number::Odd(0));
+        let mut mined = bus.publish_async(Number::Odd(4 + at));
+        let mut waits = bus.publish_async(Number::Odd(0));
         assert!(poll_with(&bomb, &mut mined).is_pending());
         assert!(task.poll(&mut waits).is_pending());
         let tick = || TABLE.tick(&mut seen, &mut events, Budget::unlimited());
@@ -1062,7 +1063,7 @@ fn a_waker_that_panics_costs_a_drain_no_event() {
             });
             assert_eq!((&seen[..], events.pending(), bus.pending()), (&[][..], 4, 3));
             assert_eq!(events.drain().at_most(0).next(), None);
-            block_on(events.ready());
+            block_on(events.ready_async());
             seen.extend(events.drain().at_most(2));
             assert_eq!((&seen[..], events.pending()), (&[1, 2][..], 2));
         }
@@ -1089,8 +1090,8 @@ fn an_event_that_a_panic_kept_is_the_next() {
     }
     static TABLE: Dispatch<Number, Vec<u32>, { Number::KINDS }> =
         Dispatch::new().on("number", |seen, Number::Number(number)| seen.push(*number));
-    type Numbers = Awaited<Bus<Number, 2>, 1>;
-    type Way = fn(AwaitedConsumer<'_, Number>) -> Vec<u32>;
+    type Numbers = Bus<Number, 2, Reject, Waiters<1>>;
+    type Way = fn(Consumer<'_, Number, Reject, Waiters<1>>) -> Vec<u32>;
     let ways: &[Way] = &[
         |mut events| events.drain().map(|Number::Number(number)| number).collect(),
         |mut events| {
@@ -1106,7 +1107,7 @@ fn an_event_that_a_panic_kept_is_the_next() {
         },
         |mut events| {
             let mut next = || {
-                let Number::Number(number) = block_on(events.next_event());
+                let Number::Number(number) = block_on(events.next_async());
                 number
             };
             vec![next(), next()]
@@ -1124,7 +1125,7 @@ fn an_event_that_a_panic_kept_is_the_next() {
         let bus = Numbers::default();
         bus.publish_batch(&[Number::Number(1), Number::Number(2)]).unwrap();
         let mut events = bus.consumer().unwrap();
-        let mut waits = bus.publish_wait(Number::Number(3));
+        let mut waits = bus.publish_async(Number::Number(3));
         assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
         let taken = catch_unwind(AssertUnwindSafe(|| events.drain().next()));
         assert!(taken.is_err());
@@ -1149,10 +1150,10 @@ fn a_waker_that_panics_costs_a_wait_no_event() {
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
     let mined = Mined::new(&bus);
-    mined.goes_off(&bus, || _ = task.poll(&mut events.next_event()));
+    mined.goes_off(&bus, || _ = task.poll(&mut events.next_async()));
     let mut seen = Vec::new();
     while events.pending() > 0 {
-        seen.push(block_on(events.next_event()));
+        seen.push(block_on(events.next_async()));
     }
     assert_eq!(seen, [1, 2, 3, 4]);
     assert_eq!(bus.stats().handled, 4);
@@ -1160,17 +1161,17 @@ fn a_waker_that_panics_costs_a_wait_no_event() {
 
 #[test]
 fn a_waker_that_panics_costs_a_lane_no_event() {
-    type Way = fn(&mut AwaitedConsumer<'_, u32, Single>, &mut Vec<u32>);
+    type Way = fn(&mut Consumer<'_, u32, Single, Waiters<1>>, &mut Vec<u32>);
     let ways: [Way; 3] = [
         |events, seen| events.drain().for_each(|event| seen.push(event)),
         |events, seen| seen.extend(events.drain().next()),
-        |events, seen| seen.push(block_on(events.next_event())),
+        |events, seen| seen.push(block_on(events.next_async())),
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let lane = Path::<1>::default();
         let mut publisher = lane.publisher().unwrap();
         publisher.publish_batch(&[1, 2]).unwrap();
-        let mut waits = publisher.publish_wait(3);
+        let mut waits = publisher.publish_async(3);
         assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
         let (mut events, mut seen) = (lane.consumer().unwrap(), Vec::new());
         let taken = catch_unwind(AssertUnwindSafe(|| way(&mut events, &mut seen)));
@@ -1183,28 +1184,28 @@ fn a_waker_that_panics_costs_a_lane_no_event() {
 
 #[test]
 fn a_waker_that_panics_costs_a_gating_subscriber_no_event() {
-    type Way = fn(&mut AwaitedSubscriber<'_, u32>, &mut Vec<u32>);
+    type Way = fn(&mut Subscriber<'_, u32, Many, Waiters<2>>, &mut Vec<u32>);
     let ways: [Way; 3] = [
         |gate, seen| gate.read().for_each(|event| seen.push(event.unwrap())),
         |gate, seen| seen.extend(gate.read().next().map(Result::unwrap)),
-        |gate, seen| seen.push(block_on(gate.next_event()).unwrap().unwrap()),
+        |gate, seen| seen.push(block_on(gate.next_async()).unwrap()),
     ];
     let then: [Way; 3] = [
         ways[0],
         |gate, seen| seen.extend(gate.read().flatten()),
         |gate, seen| {
             while gate.pending() > 0 {
-                seen.push(block_on(gate.next_event()).unwrap().unwrap());
+                seen.push(block_on(gate.next_async()).unwrap());
             }
         },
     ];
     for (way, then) in ways.into_iter().flat_map(|way| then.map(|then| (way, then))) {
-        let topic: Awaited<GatedTopic<u32, 2, 1>, 2> = Awaited::default();
+        let topic: GatedTopic<u32, 2, 1, Waiters<2>> = GatedTopic::default();
         let mut gate = topic.subscribe().unwrap();
         topic.publish(1).unwrap();
         topic.publish(2).unwrap();
         let task = Task::new();
-        let mut waits = [3, 4].map(|event| Box::pin(topic.publish_wait(event)));
+        let mut waits = [3, 4].map(|event| Box::pin(topic.publish_async(event)));
         assert!(poll_with(&act(|| panic!("a waker")), &mut waits[0]).is_pending());
         assert!(task.poll(&mut waits[1]).is_pending());
         let mut seen = Vec::new();
@@ -1219,11 +1220,11 @@ fn a_waker_that_panics_costs_a_gating_subscriber_no_event() {
 
 #[test]
 fn a_waker_that_panics_opens_the_gate_of_a_subscriber_that_leaves() {
-    let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
     let gate = topic.subscribe().unwrap();
     topic.publish(1).unwrap();
     topic.publish(2).unwrap();
-    let mut waits = Box::pin(topic.publish_wait(3));
+    let mut waits = Box::pin(topic.publish_async(3));
     assert!(poll_with(&act(|| panic!("a waker")), &mut waits).is_pending());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(gate))).is_err());
     assert_eq!(Task::new().poll(&mut waits), Poll::Ready(Ok(())));
@@ -1238,67 +1239,67 @@ fn a_waker_that_panics_unpublishes_nothing_anywhere() {
         assert!(catch_unwind(AssertUnwindSafe(publish)).is_err());
     };
 
-    let topic: Awaited<Topic<u32, 4>, 1> = Awaited::default();
+    let topic: Topic<u32, 4, Waiters<1>> = Topic::default();
     let (mut waits, mut reads) = (topic.subscribe(), topic.subscribe());
-    assert!(poll_with(&bomb(), &mut Box::pin(waits.next_event())).is_pending());
-    let mut wait = Box::pin(waits.next_event());
+    assert!(poll_with(&bomb(), &mut Box::pin(waits.next_async())).is_pending());
+    let mut wait = Box::pin(waits.next_async());
     assert!(poll_with(&bomb(), &mut wait).is_pending());
     goes_off(&mut || topic.publish(1));
-    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(1)));
     assert!(reads.read().eq([Ok(1)]));
 
-    let feed: Awaited<Feed<u32, 4>, 1> = Awaited::default();
+    let feed: Feed<u32, 4, Waiters<1>> = Feed::default();
     let (mut publisher, mut waits) = (feed.publisher().unwrap(), feed.subscribe());
-    let mut wait = Box::pin(waits.next_event());
+    let mut wait = Box::pin(waits.next_async());
     assert!(poll_with(&bomb(), &mut wait).is_pending());
     goes_off(&mut || publisher.publish(1));
-    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+    assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(1)));
 
-    let latest: Awaited<Latest<u32>, 1> = Awaited::default();
+    let latest: Latest<u32, Waiters<1>> = Latest::default();
     let mut watcher = latest.watch();
-    let mut wait = Box::pin(watcher.next_change());
+    let mut wait = Box::pin(watcher.changed_async());
     assert!(poll_with(&bomb(), &mut wait).is_pending());
     goes_off(&mut || latest.publish(1));
     let changed = Changed { value: 1, skipped: 0 };
     assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(changed)));
     assert_eq!((latest.get(), latest.lost()), (Some(1), 0));
 
-    let gated: Awaited<GatedTopic<u32, 4, 1>, 1> = Awaited::default();
+    let gated: GatedTopic<u32, 4, 1, Waiters<1>> = GatedTopic::default();
     let mut gate = gated.subscribe().unwrap();
-    let ways: [fn(&Awaited<GatedTopic<u32, 4, 1>, 1>); 2] =
-        [|gated| gated.publish(1).unwrap(), |gated| block_on(gated.publish_wait(1)).unwrap()];
+    let ways: [fn(&GatedTopic<u32, 4, 1, Waiters<1>>); 2] =
+        [|gated| gated.publish(1).unwrap(), |gated| block_on(gated.publish_async(1)).unwrap()];
     for way in ways {
-        let mut wait = Box::pin(gate.next_event());
+        let mut wait = Box::pin(gate.next_async());
         assert!(poll_with(&bomb(), &mut wait).is_pending());
         goes_off(&mut || way(&gated));
-        assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(Ok(1))));
+        assert_eq!(Task::new().poll(&mut wait), Poll::Ready(Ok(1)));
     }
     assert_eq!((gated.stats().published, gated.stats().refused), (2, 0));
 
     let ways: [fn(&Pair<2>); 3] = [
         |bus| bus.publish(1).unwrap(),
         |bus| bus.publish_batch(&[1]).unwrap(),
-        |bus| block_on(bus.publish_wait(1)).unwrap(),
+        |bus| block_on(bus.publish_async(1)).unwrap(),
     ];
     for way in ways {
         let bus = Pair::<2>::default();
         let mut events = bus.consumer().unwrap();
-        let mut next = events.next_event();
+        let mut next = events.next_async();
         assert!(poll_with(&bomb(), &mut next).is_pending());
         goes_off(&mut || way(&bus));
         assert_eq!(Task::new().poll(&mut next), Poll::Ready(1));
         assert_eq!((bus.stats().published, bus.stats().handled), (1, 1));
     }
 
-    let ways: [fn(&mut AwaitedLanePublisher<'_, u32>); 3] = [
+    let ways: [fn(&mut Publisher<'_, u32, Waiters<2>>); 3] = [
         |publisher| publisher.publish(1).unwrap(),
         |publisher| publisher.publish_batch(&[1]).unwrap(),
-        |publisher| block_on(publisher.publish_wait(1)).unwrap(),
+        |publisher| block_on(publisher.publish_async(1)).unwrap(),
     ];
     for way in ways {
         let lane = Path::<2>::default();
         let (mut publisher, mut events) = (lane.publisher().unwrap(), lane.consumer().unwrap());
-        let mut next = events.next_event();
+        let mut next = events.next_async();
         assert!(poll_with(&bomb(), &mut next).is_pending());
         goes_off(&mut || way(&mut publisher));
         assert_eq!(Task::new().poll(&mut next), Poll::Ready(1));
@@ -1343,23 +1344,23 @@ fn a_table_that_refuses_or_is_left_wakes_no_bystander() {
 fn a_bus_that_refuses_or_is_left_wakes_no_bystander() {
     let (sleeper, task) = (Task::new(), Task::new());
     let bus = full::<1>();
-    let mut sleeps = bus.publish_wait(3);
+    let mut sleeps = bus.publish_async(3);
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    assert_eq!(task.poll(&mut bus.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(task.poll(&mut bus.publish_async(4)), Poll::Ready(Err(Full(4))));
     assert_eq!(bus.publish(4), Err(Full(4)));
     assert_eq!(bus.publish_batch(&[4, 5]), Err(Full(&[4, 5][..])));
     assert_eq!(bus.publish_batch(&[]), Ok(()));
     assert_sleeps(&sleeper);
     let mut events = bus.consumer().unwrap();
-    drop(events.ready());
-    drop(events.next_event());
+    drop(events.ready_async());
+    drop(events.next_async());
     drop(events.drain());
     assert_eq!(events.drain().at_most(0).next(), None);
     assert_eq!(events.drain().until(|| true).next(), None);
     events.drain().at_most(0).for_each(drop);
     #[cfg(feature = "alloc")]
     assert_eq!(events.drain().at_most(0).append_to(&mut Vec::new()), 0);
-    assert_eq!(task.poll(&mut events.ready()), Poll::Ready(()));
+    assert_eq!(task.poll(&mut events.ready_async()), Poll::Ready(()));
     drop(events);
     assert_sleeps(&sleeper);
     assert_eq!(bus.consumer().unwrap().drain().next(), Some(1));
@@ -1367,10 +1368,10 @@ fn a_bus_that_refuses_or_is_left_wakes_no_bystander() {
 
     let sleeper = Task::new();
     let bus = full::<2>();
-    let mut sleeps = bus.publish_wait(3);
+    let mut sleeps = bus.publish_async(3);
     assert!(sleeper.poll(&mut sleeps).is_pending());
     for is_dropped in [true, false] {
-        let mut cancelled = bus.publish_wait(4);
+        let mut cancelled = bus.publish_async(4);
         assert!(task.poll(&mut cancelled).is_pending());
         if is_dropped {
             drop(cancelled);
@@ -1384,9 +1385,9 @@ fn a_bus_that_refuses_or_is_left_wakes_no_bystander() {
     let sleeper = Task::new();
     let bus = Pair::<2>::default();
     let mut events = bus.consumer().unwrap();
-    let mut sleeps = events.next_event();
+    let mut sleeps = events.next_async();
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    drop(bus.publish_wait(1));
+    drop(bus.publish_async(1));
     assert_eq!(bus.publish_batch(&[]), Ok(()));
     assert_sleeps(&sleeper);
 }
@@ -1394,13 +1395,13 @@ fn a_bus_that_refuses_or_is_left_wakes_no_bystander() {
 #[test]
 fn a_bus_that_drops_the_newest_wakes_no_bystander() {
     let (sleeper, task) = (Task::new(), Task::new());
-    let bus: Awaited<Bus<u32, 2, DropNewest>, 1> = Awaited::default();
+    let bus: Bus<u32, 2, DropNewest, Waiters<1>> = Bus::default();
     bus.publish_batch(&[1, 2]).unwrap();
-    let mut sleeps = bus.publish_wait(3);
+    let mut sleeps = bus.publish_async(3);
     assert!(sleeper.poll(&mut sleeps).is_pending());
     let _ = bus.publish(4);
     let _ = bus.publish_batch(&[4, 5]);
-    assert_eq!(task.poll(&mut bus.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(task.poll(&mut bus.publish_async(4)), Poll::Ready(Err(Full(4))));
     assert_sleeps(&sleeper);
     assert_eq!((bus.pending(), bus.stats().dropped()), (2, 3));
 }
@@ -1411,15 +1412,15 @@ fn a_lane_that_refuses_or_is_left_wakes_no_bystander() {
     let lane = Path::<1>::default();
     let mut publisher = lane.publisher().unwrap();
     publisher.publish_batch(&[1, 2]).unwrap();
-    let mut sleeps = publisher.publish_wait(3);
+    let mut sleeps = publisher.publish_async(3);
     assert!(sleeper.poll(&mut sleeps).is_pending());
     mem::forget(sleeps);
-    assert_eq!(task.poll(&mut publisher.publish_wait(4)), Poll::Ready(Err(Full(4))));
+    assert_eq!(task.poll(&mut publisher.publish_async(4)), Poll::Ready(Err(Full(4))));
     assert_eq!(publisher.publish(4), Err(Full(4)));
     assert_eq!(publisher.publish_batch(&[4]), Err(Full(&[4][..])));
     assert_sleeps(&sleeper);
     let mut events = lane.consumer().unwrap();
-    drop(events.next_event());
+    drop(events.next_async());
     assert_eq!(events.drain().at_most(0).next(), None);
     drop(events);
     assert_sleeps(&sleeper);
@@ -1427,28 +1428,29 @@ fn a_lane_that_refuses_or_is_left_wakes_no_bystander() {
 
     let (sleeper, lane) = (Task::new(), Path::<2>::default());
     let (mut publisher, mut events) = (lane.publisher().unwrap(), lane.consumer().unwrap());
-    let mut sleeps = events.next_event();
+    let mut sleeps = events.next_async();
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    drop(publisher.publish_wait(1));
+    drop(publisher.publish_async(1));
     assert_eq!(publisher.publish_batch(&[]), Ok(()));
     drop(publisher);
     assert_sleeps(&sleeper);
 }
 
 /// Subscribers of any kind: the first sleeps, the second is refused, or gives up.
-fn second_leaves_the_first_asleep<P: Publishers>(
-    [mut first, mut second]: [AwaitedSubscriber<'_, u32, P>; 2],
+fn second_leaves_the_first_asleep<P: Publishers, const K: usize>(
+    [mut first, mut second]: [Subscriber<'_, u32, P, Waiters<K>>; 2],
     has_place: bool,
 ) {
     let (sleeper, task) = (Task::new(), Task::new());
-    let mut sleeps = Box::pin(first.next_event());
+    let mut sleeps = Box::pin(first.next_async());
     assert!(sleeper.poll(&mut sleeps).is_pending());
     for _ in 0..2 {
-        let mut wait = Box::pin(second.next_event());
-        let expected = if has_place { Poll::Pending } else { Poll::Ready(Err(TooManyWaiters)) };
+        let mut wait = Box::pin(second.next_async());
+        let expected =
+            if has_place { Poll::Pending } else { Poll::Ready(Err(WaitError::TooManyWaiters)) };
         assert_eq!(task.poll(&mut wait), expected);
     }
-    drop(second.next_event());
+    drop(second.next_async());
     assert_eq!(second.read().next(), None);
     second.read().for_each(drop);
     drop(second);
@@ -1457,54 +1459,54 @@ fn second_leaves_the_first_asleep<P: Publishers>(
 
 #[test]
 fn a_topic_that_refuses_or_is_left_wakes_no_bystander() {
-    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
     second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe()), false);
-    let topic: Awaited<Topic<u32, 2>, 2> = Awaited::default();
+    let topic: Topic<u32, 2, Waiters<2>> = Topic::default();
     second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe()), true);
 
-    let feed: Awaited<Feed<u32, 2>, 1> = Awaited::default();
+    let feed: Feed<u32, 2, Waiters<1>> = Feed::default();
     second_leaves_the_first_asleep([(); 2].map(|()| feed.subscribe()), false);
-    let feed: Awaited<Feed<u32, 2>, 2> = Awaited::default();
+    let feed: Feed<u32, 2, Waiters<2>> = Feed::default();
     second_leaves_the_first_asleep([(); 2].map(|()| feed.subscribe()), true);
 
     // It reads for the task that slept all the same.
-    let topic: Awaited<Topic<u32, 2>, 1> = Awaited::default();
+    let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
     let (mut first, mut second) = (topic.subscribe(), topic.subscribe());
     let (sleeper, task) = (Task::new(), Task::new());
-    let mut sleeps = Box::pin(first.next_event());
+    let mut sleeps = Box::pin(first.next_async());
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    let refused = task.poll(&mut Box::pin(second.next_event()));
-    assert_eq!(refused, Poll::Ready(Err(TooManyWaiters)));
+    let refused = task.poll(&mut Box::pin(second.next_async()));
+    assert_eq!(refused, Poll::Ready(Err(WaitError::TooManyWaiters)));
     topic.publish(7);
     assert_eq!((sleeper.woken(), task.woken()), (1, 0));
-    assert_eq!(sleeper.poll(&mut sleeps), Poll::Ready(Ok(Ok(7))));
+    assert_eq!(sleeper.poll(&mut sleeps), Poll::Ready(Ok(7)));
 }
 
 #[test]
 fn a_gated_topic_that_refuses_or_is_left_wakes_no_bystander() {
     // Subscribers.
-    let topic: Awaited<GatedTopic<u32, 2, 2>, 1> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 2, Waiters<1>> = GatedTopic::default();
     second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe().unwrap()), false);
-    let topic: Awaited<GatedTopic<u32, 2, 2>, 2> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 2, Waiters<2>> = GatedTopic::default();
     second_leaves_the_first_asleep([(); 2].map(|()| topic.subscribe().unwrap()), true);
     second_leaves_the_first_asleep([topic.subscribe().unwrap(), topic.subscribe_lagging()], true);
 
     // Publishers.
     let (sleeper, task) = (Task::new(), Task::new());
-    let topic: Awaited<GatedTopic<u32, 2, 1>, 1> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
     let mut lagging = topic.subscribe_lagging();
     let gate = topic.subscribe().unwrap();
     topic.publish(1).unwrap();
     topic.publish(2).unwrap();
-    let mut sleeps = Box::pin(topic.publish_wait(3));
+    let mut sleeps = Box::pin(topic.publish_async(3));
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    let refused = task.poll(&mut Box::pin(topic.publish_wait(4)));
+    let refused = task.poll(&mut Box::pin(topic.publish_async(4)));
     assert_eq!(refused, Poll::Ready(Err(Full(4))));
     assert_eq!(topic.publish(4), Err(Full(4)));
     assert_eq!(topic.publish_with_margin(4, 1), Err(Full(4)));
     assert!(topic.subscribe().is_err());
     // A subscriber that does not gate makes no room.
-    assert_eq!(block_on(lagging.next_event()), Ok(Ok(1)));
+    assert_eq!(block_on(lagging.next_async()), Ok(1));
     assert!(lagging.read().eq([Ok(2)]));
     drop(lagging);
     assert_sleeps(&sleeper);
@@ -1512,31 +1514,31 @@ fn a_gated_topic_that_refuses_or_is_left_wakes_no_bystander() {
     assert_eq!(sleeper.woken(), 1, "it has its place");
 
     let sleeper = Task::new();
-    let topic: Awaited<GatedTopic<u32, 2, 1>, 2> = Awaited::default();
+    let topic: GatedTopic<u32, 2, 1, Waiters<2>> = GatedTopic::default();
     let _gate = topic.subscribe().unwrap();
     topic.publish(1).unwrap();
     topic.publish(2).unwrap();
-    let mut sleeps = Box::pin(topic.publish_wait(3));
+    let mut sleeps = Box::pin(topic.publish_async(3));
     assert!(sleeper.poll(&mut sleeps).is_pending());
-    assert!(task.poll(&mut Box::pin(topic.publish_wait(4))).is_pending());
+    assert!(task.poll(&mut Box::pin(topic.publish_async(4))).is_pending());
     assert_sleeps(&sleeper);
 }
 
 #[test]
 fn a_latest_value_that_refuses_or_is_left_wakes_no_bystander() {
-    fn second_watcher<const W: usize>(expected: Poll<Result<Changed<u32>, TooManyWaiters>>) {
-        let latest: Awaited<Latest<u32>, W> = Awaited::default();
+    fn second_watcher<const W: usize>(expected: Poll<Result<Changed<u32>, WaitError>>) {
+        let latest: Latest<u32, Waiters<W>> = Latest::default();
         latest.publish(1);
         let (mut first, mut second) = (latest.watch(), latest.watch());
         let (sleeper, task) = (Task::new(), Task::new());
-        let mut sleeps = Box::pin(first.next_change());
+        let mut sleeps = Box::pin(first.changed_async());
         assert!(sleeper.poll(&mut sleeps).is_pending());
-        assert_eq!(task.poll(&mut Box::pin(second.next_change())), expected);
+        assert_eq!(task.poll(&mut Box::pin(second.changed_async())), expected);
         assert_eq!((second.changed(), latest.get()), (None, Some(1)));
         drop(second);
         assert_sleeps(&sleeper);
     }
-    second_watcher::<1>(Poll::Ready(Err(TooManyWaiters)));
+    second_watcher::<1>(Poll::Ready(Err(WaitError::TooManyWaiters)));
     second_watcher::<2>(Poll::Pending);
 }
 
@@ -1545,7 +1547,7 @@ fn a_wait_for_events_that_is_dropped_gives_its_place_back() {
     let bus = Pair::<1>::default();
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
-    let mut ready = events.ready();
+    let mut ready = events.ready_async();
     assert!(task.poll(&mut ready).is_pending());
     assert_eq!(task.held(), 1);
     drop(ready);
@@ -1557,12 +1559,12 @@ fn a_wait_for_events_that_is_dropped_gives_its_place_back() {
 // ---- Reads wake only publishers, and only for room ------------------------------------------------
 
 /// A task that reads for ever, and counts.
-async fn reads_all<P: Publishers>(
-    mut subscriber: AwaitedSubscriber<'_, u32, P>,
+async fn reads_all<P: Publishers, const K: usize>(
+    mut subscriber: Subscriber<'_, u32, P, Waiters<K>>,
     seen: &Cell<usize>,
 ) {
     loop {
-        subscriber.next_event().await.expect("a place for each").expect("it is never late");
+        subscriber.next_async().await.expect("a place for each, and never late");
         seen.set(seen.get() + 1);
         // And what there is beside.
         seen.set(seen.get() + subscriber.read().count());
@@ -1570,8 +1572,8 @@ async fn reads_all<P: Publishers>(
 }
 
 /// Each publish wakes each task once, and no task wakes another.
-fn a_herd_is_woken_once_for_each_event<P: Publishers>(
-    subscribers: Vec<AwaitedSubscriber<'_, u32, P>>,
+fn a_herd_is_woken_once_for_each_event<P: Publishers, const K: usize>(
+    subscribers: Vec<Subscriber<'_, u32, P, Waiters<K>>>,
     mut publish: impl FnMut(u32),
 ) {
     let count = subscribers.len();
@@ -1595,22 +1597,22 @@ fn a_herd_is_woken_once_for_each_event<P: Publishers>(
 #[test]
 fn a_read_that_makes_no_room_wakes_no_task() {
     for count in [1, 8, 32] {
-        let topic: Awaited<Topic<u32, 4>, 32> = Awaited::default();
+        let topic: Topic<u32, 4, Waiters<32>> = Topic::default();
         let subscribers = (0..count).map(|_| topic.subscribe()).collect();
         a_herd_is_woken_once_for_each_event(subscribers, |event| topic.publish(event));
 
-        let feed: Awaited<Feed<u32, 4>, 32> = Awaited::default();
+        let feed: Feed<u32, 4, Waiters<32>> = Feed::default();
         let mut publisher = feed.publisher().unwrap();
         let subscribers = (0..count).map(|_| feed.subscribe()).collect();
         a_herd_is_woken_once_for_each_event(subscribers, |event| publisher.publish(event));
 
-        let topic: Awaited<GatedTopic<u32, 4, 1>, 32> = Awaited::default();
+        let topic: GatedTopic<u32, 4, 1, Waiters<32>> = GatedTopic::default();
         let subscribers = (0..count).map(|_| topic.subscribe_lagging()).collect();
         a_herd_is_woken_once_for_each_event(subscribers, |event| topic.publish(event).unwrap());
     }
     // No topic has more places at its gate.
     for count in [1, 8, 16] {
-        let topic: Awaited<GatedTopic<u32, 4, 16>, 32> = Awaited::default();
+        let topic: GatedTopic<u32, 4, 16, Waiters<32>> = GatedTopic::default();
         let subscribers = (0..count).map(|_| topic.subscribe().unwrap()).collect();
         a_herd_is_woken_once_for_each_event(subscribers, |event| topic.publish(event).unwrap());
     }
@@ -1618,22 +1620,22 @@ fn a_read_that_makes_no_room_wakes_no_task() {
 
 #[test]
 fn a_read_wakes_a_publisher_if_no_gate_is_left_behind() {
-    type Way = fn(&mut AwaitedSubscriber<'_, u32>);
+    type Way = fn(&mut Subscriber<'_, u32, Many, Waiters<2>>);
     let ways: [Way; 3] = [
         |gate| assert_eq!(gate.read().next(), Some(Ok(1))),
-        |gate| assert_eq!(block_on(gate.next_event()), Ok(Ok(1))),
+        |gate| assert_eq!(block_on(gate.next_async()), Ok(1)),
         |gate| gate.read().for_each(drop),
     ];
     for (first, second) in ways.into_iter().flat_map(|first| ways.map(|second| (first, second))) {
-        let topic: Awaited<GatedTopic<u32, 2, 2>, 2> = Awaited::default();
+        let topic: GatedTopic<u32, 2, 2, Waiters<2>> = GatedTopic::default();
         let mut gates = [(); 2].map(|()| topic.subscribe().unwrap());
         topic.publish(1).unwrap();
         topic.publish(2).unwrap();
         let (publishes, sleeper) = (Task::new(), Task::new());
-        let mut waits = Box::pin(topic.publish_wait(3));
+        let mut waits = Box::pin(topic.publish_async(3));
         assert!(publishes.poll(&mut waits).is_pending());
         let mut lagging = topic.subscribe_lagging();
-        let mut sleeps = Box::pin(lagging.next_event());
+        let mut sleeps = Box::pin(lagging.next_async());
         assert!(sleeper.poll(&mut sleeps).is_pending());
 
         first(&mut gates[1]);
@@ -1651,13 +1653,13 @@ fn a_read_wakes_a_publisher_if_no_gate_is_left_behind() {
 #[test]
 fn block_on_carries_everything_across_threads_in_order() {
     const EVENTS: u32 = if cfg!(miri) { 50 } else { 20_000 };
-    static BUS: Awaited<Bus<(u32, u32), 4>, 8> = Awaited::new(Bus::new());
+    static BUS: Bus<(u32, u32), 4, Reject, Waiters<8>> = Bus::new();
     let publishers: Vec<_> = (0..3)
         .map(|publisher| {
             thread::spawn(move || {
                 block_on(async {
                     for number in 0..EVENTS {
-                        BUS.publish_wait((publisher, number)).await.expect("8 places, 4 tasks");
+                        BUS.publish_async((publisher, number)).await.expect("8 places, 4 tasks");
                     }
                 });
             })
@@ -1667,7 +1669,7 @@ fn block_on_carries_everything_across_threads_in_order() {
     let mut next = [0; 3];
     block_on(async {
         while next.iter().sum::<u32>() < 3 * EVENTS {
-            events.ready().await;
+            events.ready_async().await;
             for (publisher, number) in events.drain() {
                 assert_eq!(number, next[publisher as usize]);
                 next[publisher as usize] += 1;
@@ -1684,16 +1686,16 @@ fn block_on_carries_everything_across_threads_in_order() {
 #[test]
 fn nobody_sleeps_through_a_publish() {
     const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
-    type Ball = Awaited<Bus<u32, 4>, 1>;
-    static PING: [Ball; 2] = [const { Awaited::new(Bus::new()) }; 2];
-    static PONG: Ball = Awaited::new(Bus::new());
+    type Ball = Bus<u32, 4, Reject, Waiters<1>>;
+    static PING: [Ball; 2] = [const { Bus::new() }; 2];
+    static PONG: Ball = Bus::new();
     let (done, over) = mpsc::channel();
     for side in &PING {
         let done = done.clone();
         thread::spawn(move || {
             let mut balls = side.consumer().unwrap();
             for round in 0..ROUNDS {
-                assert_eq!(block_on(balls.next_event()), round);
+                assert_eq!(block_on(balls.next_async()), round);
                 PONG.publish(round).expect("one of each side");
             }
             done.send(()).unwrap();
@@ -1704,7 +1706,7 @@ fn nobody_sleeps_through_a_publish() {
         for round in 0..ROUNDS {
             PING.iter().for_each(|side| side.publish(round).expect("it is empty"));
             for _ in &PING {
-                assert_eq!(block_on(balls.next_event()), round);
+                assert_eq!(block_on(balls.next_async()), round);
             }
         }
         done.send(()).unwrap();
@@ -1717,19 +1719,19 @@ fn nobody_sleeps_through_a_publish() {
 #[test]
 fn a_lane_carries_everything_across_threads_in_order() {
     const EVENTS: u32 = if cfg!(miri) { 50 } else { 20_000 };
-    static LANE: Awaited<Lane<u32, 4>, 2> = Awaited::new(Lane::new());
+    static LANE: Lane<u32, 4, Waiters<2>> = Lane::new();
     let publisher = thread::spawn(|| {
         let mut publisher = LANE.publisher().unwrap();
         block_on(async {
             for number in 0..EVENTS {
-                publisher.publish_wait(number).await.expect("2 places, 2 tasks");
+                publisher.publish_async(number).await.expect("2 places, 2 tasks");
             }
         });
     });
     let mut events = LANE.consumer().unwrap();
     block_on(async {
         for number in 0..EVENTS {
-            assert_eq!(events.next_event().await, number);
+            assert_eq!(events.next_async().await, number);
         }
     });
     publisher.join().unwrap();
@@ -1741,11 +1743,11 @@ fn a_lane_carries_everything_across_threads_in_order() {
 #[test]
 fn cancelled_publishers_lose_nothing_for_the_others() {
     const EVENTS: u32 = if cfg!(miri) { 50 } else { 5_000 };
-    static BUS: Awaited<Bus<u32, 2>, 8> = Awaited::new(Bus::new());
+    static BUS: Bus<u32, 2, Reject, Waiters<8>> = Bus::new();
     let fickle = thread::spawn(|| {
         let task = Task::new();
         for round in 0..EVENTS {
-            let mut publish = BUS.publish_wait(u32::MAX);
+            let mut publish = BUS.publish_async(u32::MAX);
             for _ in 0..round % 3 {
                 if task.poll(&mut publish).is_ready() {
                     break;
@@ -1756,14 +1758,14 @@ fn cancelled_publishers_lose_nothing_for_the_others() {
     let steady = thread::spawn(|| {
         block_on(async {
             for number in 0..EVENTS {
-                BUS.publish_wait(number).await.unwrap();
+                BUS.publish_async(number).await.unwrap();
             }
         });
     });
     let mut events = BUS.consumer().unwrap();
     block_on(async {
         for number in 0..EVENTS {
-            while events.next_event().await != number {}
+            while events.next_async().await != number {}
         }
     });
     fickle.join().unwrap();
@@ -1773,17 +1775,17 @@ fn cancelled_publishers_lose_nothing_for_the_others() {
 /// Nothing here needs threads: what is not `Send` may travel between the tasks of one.
 #[test]
 fn tasks_of_one_thread_share_what_is_not_send() {
-    let bus: Awaited<Bus<Rc<u32>, 2>, 2> = Awaited::default();
+    let bus: Bus<Rc<u32>, 2, Reject, Waiters<2>> = Bus::default();
     let log = RefCell::new(Vec::new());
     let mut publishes = pin!(async {
         for number in 0..5 {
-            bus.publish_wait(Rc::new(number)).await.unwrap();
+            bus.publish_async(Rc::new(number)).await.unwrap();
         }
     });
     let mut reads = pin!(async {
         let mut events = bus.consumer().unwrap();
         for _ in 0..5 {
-            let event = events.next_event().await;
+            let event = events.next_async().await;
             log.borrow_mut().push(*event);
         }
     });
@@ -1794,4 +1796,291 @@ fn tasks_of_one_thread_share_what_is_not_send() {
     }));
     assert!(is_published);
     assert_eq!(*log.borrow(), [0, 1, 2, 3, 4]);
+}
+
+// ---- Threads -------------------------------------------------------------------------------------
+
+#[cfg(feature = "std")]
+mod threads {
+    use tickbus::wait::{Cancel, NotPublished, Wait};
+
+    use super::*;
+
+    const BRIEF: Duration = Duration::from_millis(5);
+
+    fn over() -> [(Wait<'static>, WaitError); 3] {
+        static CANCELLED: LazyLock<Cancel> = LazyLock::new(|| {
+            let cancel = Cancel::new();
+            cancel.cancel();
+            cancel
+        });
+        [
+            (Wait::never(), WaitError::TimedOut),
+            (Wait::forever().timeout(Duration::ZERO), WaitError::TimedOut),
+            (Wait::forever().until(&CANCELLED), WaitError::Cancelled),
+        ]
+    }
+
+    #[test]
+    fn room_wins_over_a_wait_that_is_over() {
+        for (wait, reason) in over() {
+            let bus = Pair::<1>::default();
+            let lane = Path::<1>::default();
+            let mut publisher = lane.publisher().unwrap();
+            let gated: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
+            let mut gate = gated.subscribe().unwrap();
+            for event in [1, 2] {
+                bus.publish_wait(event, wait).unwrap();
+                publisher.publish_wait(event, wait).unwrap();
+                gated.publish_wait(event, wait).unwrap();
+            }
+            let full = Err(NotPublished { event: 3, reason });
+            for _ in 0..2 {
+                assert_eq!(bus.publish_wait(3, wait), full);
+                assert_eq!(publisher.publish_wait(3, wait), full);
+                assert_eq!(gated.publish_wait(3, wait), full);
+            }
+            // They left no trace.
+            for stats in [bus.stats(), lane.stats()] {
+                assert_eq!((stats.published, stats.refused, stats.dropped()), (2, 0, 0));
+            }
+            assert_eq!((gated.stats().published, gated.stats().refused), (2, 0));
+            assert_eq!(drain(&bus), [1, 2]);
+            assert!(lane.consumer().unwrap().drain().eq([1, 2]));
+            assert!(gate.read().flatten().eq([1, 2]));
+            publisher.publish_wait(3, wait).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_event_wins_over_a_wait_that_is_over() {
+        for (wait, reason) in over() {
+            let bus = Pair::<1>::default();
+            let mut events = bus.consumer().unwrap();
+            assert_eq!(events.next_wait(wait), Err(reason));
+            bus.publish(1).unwrap();
+            assert_eq!(events.next_wait(wait), Ok(1));
+
+            let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
+            let mut subscriber = topic.subscribe();
+            assert_eq!(subscriber.next_wait(wait), Err(reason));
+            (1..=3).for_each(|event| topic.publish(event));
+            assert_eq!(subscriber.next_wait(wait), Err(WaitError::Lagged(Lagged(1))));
+            assert_eq!(subscriber.next_wait(wait), Ok(2));
+
+            let latest: Latest<u32, Waiters<1>> = Latest::default();
+            let mut watcher = latest.watch();
+            assert_eq!(watcher.changed_wait(wait), Err(reason));
+            latest.publish(1);
+            assert_eq!(watcher.changed_wait(wait), Ok(Changed { value: 1, skipped: 0 }));
+        }
+    }
+
+    /// By every place that a wait had.
+    #[test]
+    fn a_wait_that_gave_up_gives_its_place_back() {
+        let bus = full::<1>();
+        let brief = || Wait::forever().timeout(BRIEF);
+        let reason = WaitError::TimedOut;
+        for _ in 0..3 {
+            assert_eq!(bus.publish_wait(3, brief()), Err(NotPublished { event: 3, reason }));
+        }
+        assert_eq!(drain(&bus), [1, 2]);
+        let mut events = bus.consumer().unwrap();
+        for _ in 0..3 {
+            assert_eq!(events.next_wait(brief()), Err(reason));
+        }
+        let task = Task::new();
+        assert!(task.poll(&mut events.next_async()).is_pending());
+    }
+
+    #[test]
+    fn where_every_place_is_taken_a_thread_gets_its_event_back() {
+        let bus = full::<1>();
+        let task = Task::new();
+        let mut waits = bus.publish_async(3);
+        assert!(task.poll(&mut waits).is_pending());
+        let error = bus.publish_wait(4, Wait::forever()).unwrap_err();
+        assert_eq!((error.event, error.reason), (4, WaitError::TooManyWaiters));
+    }
+
+    #[test]
+    fn cancelling_ends_every_wait() {
+        let bus: Bus<u32, 2, Reject, Waiters<2>> = Bus::default();
+        let crowd = full::<1>();
+        let topic: Topic<u32, 2, Waiters<1>> = Topic::default();
+        let latest: Latest<u32, Waiters<1>> = Latest::default();
+        let cancel = Cancel::new();
+        let wait = Wait::forever().until(&cancel);
+        thread::scope(|scope| {
+            let waits = [
+                scope.spawn(|| bus.consumer().unwrap().next_wait(wait).unwrap_err()),
+                scope.spawn(|| crowd.publish_wait(3, wait).unwrap_err().reason),
+                scope.spawn(|| topic.subscribe().next_wait(wait).unwrap_err()),
+                scope.spawn(|| latest.watch().changed_wait(wait).unwrap_err()),
+            ];
+            thread::sleep(BRIEF);
+            cancel.cancel();
+            for wait in waits {
+                assert_eq!(wait.join().unwrap(), WaitError::Cancelled);
+            }
+        });
+        assert_eq!(drain(&crowd), [1, 2]);
+    }
+
+    /// More events than there is room for, so both sides wait for each other.
+    #[test]
+    fn threads_wait_for_each_other() {
+        const EVENTS: u32 = if cfg!(miri) { 20 } else { 2_000 };
+        let wait = Wait::forever();
+        let bus: Bus<u32, 2, Reject, Waiters<3>> = Bus::default();
+        let lane = Path::<2>::default();
+        let gated: GatedTopic<u32, 2, 1, Waiters<2>> = GatedTopic::default();
+        let mut gate = gated.subscribe().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope
+                    .spawn(|| (0..EVENTS).for_each(|event| bus.publish_wait(event, wait).unwrap()));
+            }
+            scope.spawn(|| {
+                let mut publisher = lane.publisher().unwrap();
+                (0..EVENTS).for_each(|event| publisher.publish_wait(event, wait).unwrap());
+            });
+            scope.spawn(|| (0..EVENTS).for_each(|event| gated.publish_wait(event, wait).unwrap()));
+            scope.spawn(|| {
+                let mut events = lane.consumer().unwrap();
+                (0..EVENTS).for_each(|event| assert_eq!(events.next_wait(wait), Ok(event)));
+            });
+            scope.spawn(move || {
+                (0..EVENTS).for_each(|event| assert_eq!(gate.next_wait(wait), Ok(event)));
+            });
+            let mut events = bus.consumer().unwrap();
+            let sum: u32 = (0..2 * EVENTS).map(|_| events.next_wait(wait).unwrap()).sum();
+            assert_eq!(sum, EVENTS * (EVENTS - 1));
+        });
+        assert_eq!((bus.stats().refused, lane.stats().refused, gated.stats().refused), (0, 0, 0));
+    }
+}
+
+// ---- Without waiters -----------------------------------------------------------------------------
+
+/// A parameter that is not used costs no byte: the sizes are those of rings and handles alone.
+#[cfg(all(
+    target_pointer_width = "64",
+    target_has_atomic = "64",
+    not(any(tickbus_narrow, tickbus_sections, tickbus_short_sections))
+))]
+#[test]
+fn what_cannot_be_waited_for_takes_no_room() {
+    assert_eq!(size_of::<Bus<u64, 4>>(), 640);
+    assert_eq!(size_of::<Bus<u64, 4, DropOldest>>(), 640);
+    assert_eq!(size_of::<Lane<u64, 4>>(), 384);
+    assert_eq!(size_of::<Topic<u64, 4>>(), 256);
+    assert_eq!(size_of::<Feed<u64, 4>>(), 256);
+    assert_eq!(size_of::<GatedTopic<u64, 4, 2>>(), 640);
+    assert_eq!(size_of::<Latest<u64>>(), 88);
+    assert_eq!(size_of::<Consumer<'_, u64>>(), 24);
+    assert_eq!(size_of::<Consumer<'_, u64, Single>>(), 16);
+    assert_eq!(size_of::<Publisher<'_, u64>>(), 32);
+    assert_eq!(size_of::<tickbus::topic::Publisher<'_, u64>>(), 16);
+    assert_eq!(size_of::<Subscriber<'_, u64>>(), 72);
+    assert_eq!(size_of::<tickbus::Watcher<'_, u64>>(), 24);
+}
+
+/// A handle for `'static` serves where one for a shorter time is asked for.
+#[test]
+fn handles_are_covariant_whether_they_wait_or_not() {
+    fn shorter<'a, W: tickbus::wait::Waits>(
+        (events, publisher): (Consumer<'static, u32, Reject, W>, Publisher<'static, u32, W>),
+        subscriber: Subscriber<'static, u32, Many, W>,
+        watcher: tickbus::Watcher<'static, u32, W>,
+        _: &'a u8,
+    ) -> usize {
+        let events: Consumer<'a, u32, Reject, W> = events;
+        let publisher: Publisher<'a, u32, W> = publisher;
+        let subscriber: Subscriber<'a, u32, Many, W> = subscriber;
+        let watcher: tickbus::Watcher<'a, u32, W> = watcher;
+        drop((publisher, watcher));
+        events.pending() + subscriber.pending()
+    }
+    macro_rules! try_with {
+        ($W:ty) => {{
+            static BUS: Bus<u32, 2, Reject, $W> = Bus::new();
+            static LANE: Lane<u32, 2, $W> = Lane::new();
+            static TOPIC: Topic<u32, 2, $W> = Topic::new();
+            static LATEST: Latest<u32, $W> = Latest::new();
+            let ends = (BUS.consumer().unwrap(), LANE.publisher().unwrap());
+            assert_eq!(shorter(ends, TOPIC.subscribe(), LATEST.watch(), &0), 0);
+        }};
+    }
+    try_with!(tickbus::wait::NoWaiters);
+    try_with!(Waiters<1>);
+}
+
+/// A reader that reads by choice wakes publishers too: by reading, and by being masked.
+#[test]
+fn a_selective_reader_wakes_publishers() {
+    type Selective<'a> = tickbus::topic::Selective<'a, u32, fn(&u32) -> bool, Many, Waiters<1>>;
+    let ways: [fn(&mut Selective<'_>); 3] = [
+        |gate| assert_eq!(gate.read().next(), Some(Ok(2))),
+        |gate| gate.read().for_each(drop),
+        |gate| gate.set_masked(true),
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let topic: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
+        let even: fn(&u32) -> bool = |event| event % 2 == 0;
+        let mut gate = topic.subscribe().unwrap().filter(even);
+        topic.publish(1).unwrap();
+        topic.publish(2).unwrap();
+        let task = Task::new();
+        let mut waits = topic.publish_async(3);
+        assert!(task.poll(&mut waits).is_pending());
+        way(&mut gate);
+        assert_eq!(task.woken(), 1, "way {number}");
+        assert_eq!(task.poll(&mut waits), Poll::Ready(Ok(())), "way {number}");
+    }
+}
+
+/// Of a function that takes any source, and one that publishes to anything.
+#[test]
+fn sources_and_what_publishes_have_one_interface() {
+    use tickbus::{Hold, Publish, Source, topic};
+
+    fn all(events: &mut impl Source<Event = u32>) -> Vec<u32> {
+        assert_eq!(events.pending(), events.stats().pending);
+        let mut all: Vec<_> = events.drain().at_most(1).collect();
+        all.extend(events.drain());
+        all
+    }
+    fn two(mut to: impl Publish<Event = u32>) {
+        assert_eq!(to.publish(1), Ok(()));
+        assert_eq!(to.publish(2), Ok(()));
+    }
+
+    let (bus, waiting) = (Bus::<u32, 2>::default(), Pair::<1>::default());
+    let (lane, feed) = (Lane::<u32, 2>::default(), Feed::<u32, 2>::default());
+    let (topic, gated) = (Topic::<u32, 2>::default(), GatedTopic::<u32, 2, 1>::default());
+    let behind = Topic::<u32, 2>::default();
+    let hold: Hold<_, 2> = Hold::before(&behind);
+    let mut gate = gated.subscribe().unwrap();
+    two(&bus);
+    two(&waiting);
+    two(&lane);
+    two(&topic);
+    two(&gated);
+    two(&feed);
+    two(&hold);
+    let publisher: topic::Publisher<'_, u32> = feed.publisher().unwrap();
+    two(publisher);
+    assert_eq!(Publish::publish(&mut &bus, 3), Err(Full(3)));
+    assert_eq!(Publish::publish(&mut &gated, 3), Err(Full(3)));
+    assert_eq!(all(&mut bus.consumer().unwrap()), [1, 2]);
+    assert_eq!(all(&mut waiting.consumer().unwrap()), [1, 2]);
+    assert_eq!(all(&mut lane.consumer().unwrap()), [1, 2]);
+    two(lane.publisher().unwrap());
+    assert_eq!((topic.stats().published, feed.stats().published), (2, 4));
+    assert_eq!((gate.read().count(), hold.pending()), (2, 2));
+    let mut owned = Pair::<1>::default();
+    owned.publish_batch_mut(&[1, 2]).unwrap();
+    assert_eq!(all(&mut owned), [1, 2]);
 }

@@ -9,7 +9,8 @@ use std::collections::hash_map::DefaultHasher;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tickbus::error::{InvalidPattern, InvalidSubject};
+use tickbus::error::{InvalidPattern, InvalidSubject, PatternFault, SubjectFault};
+use tickbus::subject::{GlobPattern, PrefixPattern};
 use tickbus::{Event, Full, Pattern, Subject, events};
 
 fn matches(pattern: &str, subject: &str) -> bool {
@@ -38,6 +39,14 @@ fn a_subject_is_segments_with_dots_between() {
     }
 }
 
+fn subject_fault(text: &str) -> SubjectFault {
+    Subject::new(text).unwrap_err().fault()
+}
+
+fn pattern_fault(text: &str) -> PatternFault {
+    Pattern::new(text).unwrap_err().fault()
+}
+
 #[test]
 fn a_subject_may_hold_any_other_utf_8() {
     for text in ["grün.tür", "部屋.扉", "🚪", "a b. c", "a\u{0}b.\n", "e\u{301}", "a．b", "＊.＞"]
@@ -48,7 +57,7 @@ fn a_subject_may_hold_any_other_utf_8() {
 
 #[test]
 fn an_invalid_subject_says_what_is_wrong() {
-    use InvalidSubject::{DoubleDot, Empty, LeadingDot, TrailingDot, Wildcard};
+    use SubjectFault::{DoubleDot, Empty, LeadingDot, TrailingDot, Wildcard};
     for (text, wrong) in [
         ("", Empty),
         (".", LeadingDot),
@@ -72,7 +81,7 @@ fn an_invalid_subject_says_what_is_wrong() {
         ("*..a", Wildcard),
         ("a..*", DoubleDot),
     ] {
-        assert_eq!(Subject::new(text), Err(wrong), "{text:?}");
+        assert_eq!(subject_fault(text), wrong, "{text:?}");
     }
 }
 
@@ -80,15 +89,15 @@ fn an_invalid_subject_says_what_is_wrong() {
 fn a_subject_has_at_most_1024_bytes() {
     let longest = "x".repeat(1024);
     assert_eq!(Subject::new(&longest).map(Subject::as_str), Ok(&*longest));
-    assert_eq!(Subject::new(&"x".repeat(1025)), Err(InvalidSubject::TooLong));
+    assert_eq!(subject_fault(&"x".repeat(1025)), SubjectFault::TooLong);
 
     // Bytes, not characters.
     assert!(Subject::new(&"ü".repeat(512)).is_ok());
-    assert_eq!(Subject::new(&"ü".repeat(513)), Err(InvalidSubject::TooLong));
+    assert_eq!(subject_fault(&"ü".repeat(513)), SubjectFault::TooLong);
 
     // Before everything else.
-    assert_eq!(Subject::new(&".".repeat(1024)), Err(InvalidSubject::LeadingDot));
-    assert_eq!(Subject::new(&".".repeat(1025)), Err(InvalidSubject::TooLong));
+    assert_eq!(subject_fault(&".".repeat(1024)), SubjectFault::LeadingDot);
+    assert_eq!(subject_fault(&".".repeat(1025)), SubjectFault::TooLong);
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn a_pattern_is_a_subject_with_wildcards_for_segments() {
 
 #[test]
 fn an_invalid_pattern_says_what_is_wrong() {
-    use InvalidPattern::{DoubleDot, Empty, LeadingDot, PartialWildcard, RestNotLast, TrailingDot};
+    use PatternFault::{DoubleDot, Empty, LeadingDot, PartialWildcard, RestNotLast, TrailingDot};
     for (text, wrong) in [
         ("", Empty),
         (".", LeadingDot),
@@ -146,7 +155,7 @@ fn an_invalid_pattern_says_what_is_wrong() {
         ("a*.>.b", PartialWildcard),
         ("a.>.b*", RestNotLast),
     ] {
-        assert_eq!(Pattern::new(text), Err(wrong), "{text:?}");
+        assert_eq!(pattern_fault(text), wrong, "{text:?}");
     }
 }
 
@@ -154,11 +163,11 @@ fn an_invalid_pattern_says_what_is_wrong() {
 fn a_pattern_has_at_most_1024_bytes() {
     let longest = format!("{}.>", "x".repeat(1022));
     assert_eq!(Pattern::new(&longest).map(Pattern::as_str), Ok(&*longest));
-    assert_eq!(Pattern::new(&format!("x{longest}")), Err(InvalidPattern::TooLong));
+    assert_eq!(pattern_fault(&format!("x{longest}")), PatternFault::TooLong);
 
     // Before everything else.
-    assert_eq!(Pattern::new(&"*".repeat(1024)), Err(InvalidPattern::PartialWildcard));
-    assert_eq!(Pattern::new(&"*".repeat(1025)), Err(InvalidPattern::TooLong));
+    assert_eq!(pattern_fault(&"*".repeat(1024)), PatternFault::PartialWildcard);
+    assert_eq!(pattern_fault(&"*".repeat(1025)), PatternFault::TooLong);
 }
 
 // ---- matches -----------------------------------------------------------------------------------
@@ -442,36 +451,78 @@ fn a_bad_pattern_of_the_program_panics() {
 
 #[test]
 fn the_errors_say_what_to_do() {
+    let subjects = [
+        SubjectFault::Empty,
+        SubjectFault::TooLong,
+        SubjectFault::LeadingDot,
+        SubjectFault::TrailingDot,
+        SubjectFault::DoubleDot,
+        SubjectFault::Wildcard,
+    ]
+    .map(|fault| fault.to_string());
+    let patterns = [
+        PatternFault::Empty,
+        PatternFault::TooLong,
+        PatternFault::LeadingDot,
+        PatternFault::TrailingDot,
+        PatternFault::DoubleDot,
+        PatternFault::PartialWildcard,
+        PatternFault::RestNotLast,
+        PatternFault::WildcardNotLast,
+        PatternFault::NotInDialect,
+    ]
+    .map(|fault| fault.to_string());
+
+    assert!(subjects.iter().all(|said| said.starts_with("the subject ")));
+    assert!(patterns.iter().all(|said| said.starts_with("the pattern ")));
+    let said: HashSet<_> = subjects.iter().chain(&patterns).collect();
+    assert_eq!(said.len(), 15, "each fault has words of its own");
+    assert!(said.iter().all(|said| said.contains(": ")), "what is wrong: what to do");
+}
+
+#[test]
+fn the_errors_show_the_text_that_they_refuse() {
     fn message(error: impl Error + Copy + 'static) -> String {
         let boxed: Box<dyn Error> = error.into();
         assert!(boxed.source().is_none());
         boxed.to_string()
     }
-    let subjects = [
-        InvalidSubject::Empty,
-        InvalidSubject::TooLong,
-        InvalidSubject::LeadingDot,
-        InvalidSubject::TrailingDot,
-        InvalidSubject::DoubleDot,
-        InvalidSubject::Wildcard,
-    ]
-    .map(message);
-    let patterns = [
-        InvalidPattern::Empty,
-        InvalidPattern::TooLong,
-        InvalidPattern::LeadingDot,
-        InvalidPattern::TrailingDot,
-        InvalidPattern::DoubleDot,
-        InvalidPattern::PartialWildcard,
-        InvalidPattern::RestNotLast,
-    ]
-    .map(message);
+    fn shown(text: &str) -> [String; 4] {
+        let all = [
+            message(Subject::new(text).unwrap_err()),
+            message(Pattern::new(text).unwrap_err()),
+            message(GlobPattern::new(text).unwrap_err()),
+            message(PrefixPattern::new(text).unwrap_err()),
+        ];
+        all.map(|said| said.split_once(": the ").map(|(shown, _)| shown.into()).unwrap_or(said))
+    }
 
-    assert!(subjects.iter().all(|said| said.starts_with("the subject ")));
-    assert!(patterns.iter().all(|said| said.starts_with("the pattern ")));
-    let said: HashSet<_> = subjects.iter().chain(&patterns).collect();
-    assert_eq!(said.len(), 13, "each failure has words of its own");
-    assert!(said.iter().all(|said| said.contains(": ")), "what is wrong: what to do");
+    for (text, quoted) in [
+        ("a..b", "`a..b`".to_owned()),
+        (".", "`.`".into()),
+        ("a..\n\u{1b}[31m", r"`a..\n\u{1b}[31m`".into()), // on one line
+        (&format!("{}..", "x".repeat(58)), format!("`{}..`", "x".repeat(58))),
+        (&format!("{}..", "x".repeat(59)), format!("`{}.…`", "x".repeat(59))), // 61 bytes
+        (&format!("{}..", "ü".repeat(40)), format!("`{}…`", "ü".repeat(30))),
+        (&format!("x{}..", "ü".repeat(40)), format!("`x{}…`", "ü".repeat(29))), // no half character
+        (&".".repeat(2000), format!("`{}…`", ".".repeat(60))),
+    ] {
+        assert_eq!(shown(text), [(); 4].map(|()| quoted.clone()), "{text:?}");
+    }
+    assert!(message(Subject::new("").unwrap_err()).starts_with("the subject is empty"));
+    assert_eq!(
+        format!("{:?}", Subject::new("a.").unwrap_err()),
+        r#"InvalidSubject { fault: TrailingDot, text: "a." }"#
+    );
+
+    // Small, without an allocator, and in a constant.
+    const CONSTANT: InvalidPattern = match Pattern::new("a*") {
+        Err(invalid) => invalid,
+        Ok(_) => unreachable!(),
+    };
+    assert!(message(CONSTANT).starts_with("`a*`: the pattern has a wildcard"));
+    const { assert!(size_of::<InvalidPattern>() <= 64 && size_of::<InvalidSubject>() <= 64) };
+    const { assert!(size_of::<Result<Subject<'_>, InvalidSubject>>() <= 64) };
 }
 
 #[test]

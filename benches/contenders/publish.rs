@@ -32,7 +32,7 @@ fn exclusive() -> Row {
             "tickbus Bus",
             Box::new(Bus::<Sample, CAPACITY>::new()),
             |bus, event| bus.publish_mut(event),
-            |bus, sum| bus.drain_mut().fold(sum, |sum, event| event.fold(sum)),
+            |bus, sum| bus.drain().fold(sum, |sum, event| event.fold(sum)),
         ),
         array(),
         frame(

@@ -26,7 +26,7 @@ fn drop_oldest_exclusive() -> Row {
             "tickbus Bus",
             Box::new(Bus::<Sample, CAPACITY, DropOldest>::new()),
             |bus, event| bus.publish_mut(event),
-            |bus| bus.drain_mut().collect(),
+            |bus| bus.drain().collect(),
         ),
         overwrite(
             "HistoryBuf",

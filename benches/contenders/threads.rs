@@ -271,7 +271,7 @@ fn shared(
 
 /// Runs the consumer and every publisher on threads of their own, from a common start until the last
 /// event is in. Each thread is pinned, to a core of its own while there are cores: on one core they
-/// would take turns and never meet. This thread stays free, for a spawned one inherits its pin.
+/// would take turns and never meet. A consumer that polls has a core to itself. This thread stays free, for a spawned one inherits its pin.
 fn race<P: Send + 'static, C: Send + 'static>(
     name: &'static str,
     publishers: Vec<P>,
@@ -304,11 +304,17 @@ pub(super) fn race_at<P: Send + 'static, C: Send + 'static>(
     let mut race = move || {
         let line = &StartLine::new(publishers.len() + 1, &cores);
         let events = EVENTS / publishers.len() as u64;
+        let cores = cores.len();
         let (produce, consume, consumer) = (&produce, &consume, &mut consumer);
         thread::scope(|scope| {
             for (number, publisher) in publishers.iter_mut().enumerate() {
+                // One that polls never lets its core go, so the publishers share the others.
+                let others = match pace {
+                    Pace::Ticks => usize::MAX,
+                    Pace::Polls => cores.saturating_sub(1).max(1),
+                };
                 scope.spawn(move || {
-                    line.wait(1 + number);
+                    line.wait(1 + number % others);
                     produce(publisher, Share { first: (number as u64) << PRODUCER, events });
                 });
             }

@@ -1,22 +1,22 @@
-//! What can happen in the game, and the one bus that carries all of it.
+//! What can happen in the game, and the one bus that carries it.
 
 use std::io;
 
 use tickbus::Bus;
 
-/// How many events the bus holds.
+/// The number of events that fit on the bus.
 pub(crate) const CAPACITY: usize = 1024;
 
-/// Every thread publishes here, and the main thread takes from here, once per tick.
+/// Every thread publishes here. The main thread takes the events once per tick.
 ///
-/// A full bus gives the event back to the publisher (the policy `Reject`, which is the default), so
-/// each publisher decides for itself what a refusal means: see `publishers.rs`.
+/// A full bus gives the event back to the publisher: that is the policy `Reject`, the default. Each
+/// publisher then decides what to do with it; see `publishers.rs`.
 pub(crate) static BUS: Bus<GameEvent, CAPACITY> = Bus::new();
 
 tickbus::events! {
     /// Everything that can happen, from every thread.
     ///
-    /// The subjects group the kinds, so that one pattern of the dispatch table can name a group.
+    /// The subjects form groups. One pattern of the dispatch table can name a whole group.
     #[derive(Clone, Copy, Debug)]
     pub(crate) enum GameEvent {
         // The keyboard.
@@ -27,7 +27,7 @@ tickbus::events! {
         #[subject = "key.quit"] Quit,
         #[subject = "key.unknown"] Unknown(char),
 
-        // What else the input thread sees.
+        // The end of the keys, and the window.
         #[subject = "input.closed"] InputClosed,
         #[subject = "input.failed"] InputFailed(io::ErrorKind),
         #[subject = "screen.resized"] Resized,
@@ -40,11 +40,11 @@ tickbus::events! {
         #[subject = "weather.wind"] Wind(i32),
         #[subject = "weather.lightning"] Lightning { column: i32 },
 
-        // What the publishers flood the bus with while the overload key is on.
+        // The flood, while the overload key is on.
         #[subject = "flood.spark"] Spark { column: i32, row: i32 },
         #[subject = "flood.rain"] Rain { column: i32, row: i32 },
 
-        // What the game tells itself.
+        // The game itself.
         #[subject = "hit.rock"] RockHit { x: i32, y: i32, big: bool },
         #[subject = "hit.gem"] GemTaken,
         #[subject = "hit.ship"] ShipHit,
@@ -53,7 +53,7 @@ tickbus::events! {
 }
 
 impl GameEvent {
-    /// What a key means; `None` for the keys that let a tick pass in a piped game.
+    /// Returns the event of a key, or `None` for a key that only lets a tick pass in a piped game.
     pub(crate) fn from_key(key: char) -> Option<Self> {
         Some(match key {
             'a' => Self::Steer { x: -1, y: 0 },
@@ -70,5 +70,5 @@ impl GameEvent {
     }
 }
 
-/// A terminal in raw mode sends this instead of interrupting the program.
+/// What Ctrl-C sends: a terminal in raw mode does not interrupt the program.
 pub(crate) const CTRL_C: char = '\u{3}';

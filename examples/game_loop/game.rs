@@ -8,7 +8,7 @@ use tickbus::{Dispatch, Full};
 use crate::control::CONTROL;
 use crate::event::{BUS, GameEvent};
 
-/// Sixty units make a cell: at 60 ticks a second, units per tick are cells per second.
+/// Sixty units make a cell. At 60 ticks a second, one unit per tick is one cell per second.
 pub(crate) const CELL: i32 = 60;
 /// The field, in cells.
 pub(crate) const WIDTH: i32 = 78;
@@ -21,8 +21,8 @@ const SHIELD_TICKS: u32 = 90;
 const MOST_ROCKS: usize = 64;
 const SPARK_TICKS: u64 = 20;
 
-/// Who handles what. The patterns are resolved at compile time: one that matches no event is an
-/// error there, and a tick looks handlers up by number.
+/// The handlers by subject. The patterns are resolved at compile time: a pattern that matches no event
+/// does not compile, and a tick looks handlers up by number.
 pub(crate) static HANDLERS: Dispatch<GameEvent, Game, { GameEvent::KINDS }> = Dispatch::new()
     .on("key.*", Game::count_key)
     .on("key.steer", Game::steer)
@@ -39,7 +39,7 @@ pub(crate) static HANDLERS: Dispatch<GameEvent, Game, { GameEvent::KINDS }> = Di
     .on("hit.*", Game::hit)
     .on("game.over", Game::over);
 
-/// The context of the handlers: all there is to know about the game.
+/// The context of the handlers: the whole state of the game.
 #[derive(Default)]
 pub(crate) struct Game {
     pub(crate) round: Round,
@@ -54,7 +54,7 @@ pub(crate) struct Game {
     resized: bool,
 }
 
-/// Whether there are keys to come.
+/// Whether more keys can come.
 #[derive(Default)]
 pub(crate) enum Input {
     #[default]
@@ -86,31 +86,31 @@ pub(crate) struct Body {
     pub(crate) vy: i32,
 }
 
-/// What falls, drifts with the wind and hurts.
+/// A rock: it falls, drifts with the wind and costs a life.
 pub(crate) struct Rock {
     pub(crate) body: Body,
     pub(crate) big: bool,
 }
 
-/// A flash of lightning: announced first, then deadly, then gone.
+/// A flash of lightning: first a warning, then deadly, then gone.
 pub(crate) struct Bolt {
     pub(crate) column: i32,
     age: u32,
 }
 
-/// The last sparks of a flood. Only a trace of it: the events themselves are handled and gone.
+/// The last sparks of a flood, which glow for a moment. Their events are handled and gone.
 pub(crate) struct Sparks {
     cells: [(i32, i32, u64); 128],
     pub(crate) count: u64,
 }
 
-/// The handlers. Each is one row of [`HANDLERS`] and sees the game and one event.
+/// The handlers. Each is one row of [`HANDLERS`] and gets the game and one event.
 impl Game {
     fn count_key(&mut self, _: &GameEvent) {
         self.keys += 1;
     }
 
-    /// A terminal tells of presses only, never of releases: so the ship keeps its course.
+    /// Changes the course. A terminal reports no release of a key, so the ship keeps its course.
     fn steer(&mut self, event: &GameEvent) {
         let GameEvent::Steer { x, y } = *event else { return };
         let ship = &mut self.round.ship;
@@ -157,7 +157,7 @@ impl Game {
         self.resized = true;
     }
 
-    /// One handler for all of `spawn.*`: the pattern has chosen the group, `match` the kind.
+    /// Handles all of `spawn.*`: the pattern chooses the group, `match` the kind.
     fn spawn(&mut self, event: &GameEvent) {
         match *event {
             GameEvent::Rock { column, speed, big } if self.round.rocks.len() < MOST_ROCKS => {
@@ -178,7 +178,7 @@ impl Game {
         }
     }
 
-    /// Thousands of these come in an overload: a handler that may be flooded had better be short.
+    /// Lets a spark glow. An overload brings thousands of these, so this handler is short.
     fn spark(&mut self, event: &GameEvent) {
         if let GameEvent::Spark { column, row } | GameEvent::Rain { column, row } = *event {
             self.sparks.add(column, row, self.ticks);
@@ -205,7 +205,7 @@ impl Game {
 
 /// How the world moves between two dispatches.
 impl Game {
-    /// Moves everything by one tick and announces what collided.
+    /// Moves everything by one tick and publishes what collided.
     pub(crate) fn step(&mut self) {
         self.ticks += 1;
         self.round.fly(self.wind);
@@ -216,7 +216,7 @@ impl Game {
         CONTROL.set_level(self.round.level());
     }
 
-    /// Whether the window has changed since the last call.
+    /// Returns whether the window has changed since the last call.
     pub(crate) fn take_resized(&mut self) -> bool {
         mem::take(&mut self.resized)
     }
@@ -245,14 +245,15 @@ impl Game {
         }
 
         if self.round.shield == 0 && self.round.strikes_the_ship() {
-            // Now, not when the event is handled: a ship is hit once, however late the news.
+            // The shield starts now, not when the event is handled: a late event must not cost a
+            // second life.
             self.round.shield = SHIELD_TICKS;
             self.announce(GameEvent::ShipHit);
         }
     }
 
-    /// The last life ends the round, by an event that a handler publishes. The tick's second
-    /// generation handles it, so nobody sees a game without lives go on.
+    /// Takes a life. The last one ends the round by an event, which this handler publishes. The second
+    /// generation of the same tick handles it, so no frame shows a game without lives.
     fn lose_a_life(&mut self) {
         self.round.lives = self.round.lives.saturating_sub(1);
         if self.round.lives == 0 {
@@ -260,8 +261,8 @@ impl Game {
         }
     }
 
-    /// Tells the rest of the game. A flooded bus gives the event back, and then it is handled at
-    /// once, without the queue: score and lives must not depend on the load.
+    /// Publishes an event of the game. If the bus is full, this handles the event at once, without the
+    /// queue: score and lives must not depend on the load.
     fn announce(&mut self, event: GameEvent) {
         if let Err(Full(event)) = BUS.publish(event) {
             HANDLERS.call(self, &event);
@@ -312,14 +313,14 @@ impl Round {
         self.bolts.retain(|bolt| bolt.age < Bolt::GONE);
     }
 
-    /// A big rock breaks into two that fly apart.
+    /// Breaks a big rock into two small ones that fly apart.
     fn split(&mut self, x: i32, y: i32) {
         for vx in [-6, 6] {
             self.rocks.push(Rock { body: Body { x, y, vx, vy: 7 }, big: false });
         }
     }
 
-    /// Whether lightning or a rock hits the ship. The rock does not survive it.
+    /// Returns whether lightning or a rock hits the ship. A rock that hits is gone.
     fn strikes_the_ship(&mut self) -> bool {
         let ship = self.ship;
         if self.bolts.iter().any(|bolt| bolt.is_deadly() && (bolt.column - ship.column()).abs() < 2)
@@ -344,6 +345,17 @@ impl Body {
         self.y.div_euclid(CELL)
     }
 
+    /// Returns where the body flies to, in words.
+    pub(crate) fn course(&self) -> String {
+        let across = ["left", "", "right"][(self.vx.signum() + 1) as usize];
+        let along = ["up", "", "down"][(self.vy.signum() + 1) as usize];
+        match (along, across) {
+            ("", "") => "at rest".to_owned(),
+            ("", way) | (way, "") => format!("flying {way}"),
+            _ => format!("flying {along} and {across}"),
+        }
+    }
+
     fn fly(&mut self, wind: i32) {
         self.x += self.vx + wind;
         self.y += self.vy;
@@ -358,7 +370,7 @@ impl Body {
         (0..HEIGHT).contains(&self.row())
     }
 
-    /// Whether the two overlap, a cell being the least and `reach` what is added to the width.
+    /// Returns whether the two overlap. A body is one cell wide and high; `reach` adds to the width.
     fn touches(&self, other: &Self, reach: i32) -> bool {
         (self.x - other.x).abs() < CELL + reach && (self.y - other.y).abs() < CELL
     }
@@ -392,7 +404,7 @@ impl Sparks {
         self.count += 1;
     }
 
-    /// The cells that still glow.
+    /// Returns the cells that still glow.
     pub(crate) fn glowing(&self, now: u64) -> impl Iterator<Item = (i32, i32)> {
         self.cells.iter().filter(move |cell| cell.2 > now).map(|cell| (cell.0, cell.1))
     }

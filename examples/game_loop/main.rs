@@ -1,4 +1,5 @@
-//! A small arcade game whose threads meet on one bus.
+//! A small arcade game. Its threads publish on one bus, and the main thread takes the events 60 times a
+//! second.
 //!
 //! ```text
 //!   input thread    key.*, input.*     ─┐
@@ -7,12 +8,17 @@
 //!   the game        hit.*, game.over   ─┘
 //! ```
 //!
-//! Where to look: `event.rs` has the events and the bus, `game.rs` the dispatch table and the
-//! handlers, `publishers.rs` the threads and what each of them does when the bus is full, and this
-//! file the tick with its budget. `pace.rs` makes the threads repeatable. The rest is no news.
+//! | file | what it shows |
+//! |---|---|
+//! | `event.rs` | the events and the bus |
+//! | `game.rs` | the dispatch table and the handlers |
+//! | `publishers.rs` | the threads, and what each of them does when the bus is full |
+//! | `main.rs` | the tick with its budget |
+//! | `pace.rs` | how a game with threads becomes repeatable |
 //!
-//! Play it with `cargo run --example game_loop`, and press `o` to flood the bus. With keys from a
-//! pipe it draws nothing and is repeatable: `printf 'aaa   dd' | cargo run --example game_loop`.
+//! Play it with `cargo run --example game_loop`, and press `o` to flood the bus. You can also pipe the
+//! keys in: `printf 'aaa   dd' | cargo run --example game_loop`. The game then draws nothing, and the
+//! same keys give the same output.
 
 mod control;
 mod event;
@@ -31,27 +37,27 @@ use std::{env, thread};
 use tickbus::{Budget, Consumer, Report};
 
 use control::CONTROL;
-use event::{BUS, GameEvent};
-use game::{Game, HANDLERS, Input};
-use options::{Options, Request, USAGE};
+use event::{BUS, CAPACITY, GameEvent};
+use game::{Game, HANDLERS, Input, Round};
+use options::{HELP, Options, Request, USAGE};
 use pace::{Conductor, Pace};
 use publishers::{Spawner, Weather, pipe_keys, type_keys};
 use screen::{Canvas, Terminal};
 
-/// The step of the game's clock: 60 a second.
+/// The length of a tick: 60 ticks make a second.
 const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
-/// A tick handles at most this many events, whatever is on the bus ...
+/// The budget of a tick in events. What is left waits for the next tick.
 const EVENTS_PER_TICK: usize = 512;
-/// ... and for at most this long: the rest of the frame belongs to the world and the screen.
+/// The budget of a tick in time. The rest of the frame belongs to the world and the screen.
 const HANDLING: Duration = Duration::from_millis(6);
 
 fn main() -> ExitCode {
     let options = match Request::parse(env::args_os().skip(1)) {
         Ok(Request::Play(options)) => options,
-        Ok(Request::Help) => return exit_code(io::stdout().write_all(USAGE.as_bytes())),
+        Ok(Request::Help) => return exit_code(io::stdout().write_all(HELP.as_bytes())),
         Err(complaint) => {
-            eprint!("game_loop: {complaint}\n\n{USAGE}");
+            eprint!("game_loop: {complaint}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -69,30 +75,29 @@ fn exit_code(result: io::Result<()>) -> ExitCode {
     }
 }
 
-/// One tick: what was published since the last one happens, within the budget, and then the world
-/// moves on. What the budget does not allow stays on the bus, in order, and is reported as left.
+/// Handles what was published since the last tick, within the budget. What the budget does not allow
+/// stays on the bus, in order, and is reported as left.
 ///
-/// Two generations: what a handler publishes is handled in the same tick, what comes of that in
-/// the next one.
-fn tick(
+/// There are two generations. The same tick handles what a handler publishes, but what comes of that
+/// waits for the next tick.
+fn dispatch(
     game: &mut Game,
     events: &mut Consumer<'_, GameEvent>,
     is_late: impl FnMut() -> bool,
 ) -> Report {
     let budget = Budget::events(EVENTS_PER_TICK).until(is_late).generations(2);
-    let report = HANDLERS.tick(game, events, budget);
-    game.step();
-    report
+    HANDLERS.tick(game, events, budget)
 }
 
-/// A game that is played: each thread has its own clock, and each tick is drawn.
+/// Plays the game in the terminal: each thread has its own clock, and each tick is drawn.
 fn play(options: &Options) -> io::Result<Game> {
     if !io::stdout().is_terminal() {
-        return Err(io::Error::other("standard output is no terminal; pipe the keys in instead"));
+        let complaint = "standard output is not a terminal: to play without one, pipe the keys in";
+        return Err(io::Error::other(complaint));
     }
     let seed = options.seed.unwrap_or_else(seed_of_the_day);
     let mut game = Game::default();
-    let mut events = BUS.consumer().expect("nobody else has claimed the consumer");
+    let mut events = BUS.consumer().expect("the main thread is the only consumer");
     let mut terminal = Terminal::open()?;
     thread::scope(|threads| {
         threads.spawn(type_keys);
@@ -113,22 +118,30 @@ fn frames(
 ) -> io::Result<()> {
     let mut clock = FrameClock::new();
     while goes_on(game, options) && CONTROL.is_running() {
+        let too_small = screen::too_small()?;
+        CONTROL.set_paused(too_small.is_some());
         let deadline = Instant::now() + HANDLING;
-        let report = tick(game, events, || Instant::now() >= deadline);
+        let report = dispatch(game, events, || Instant::now() >= deadline);
         if game.take_resized() {
             terminal.forget();
         }
-        terminal.show(&Canvas::draw(game, &report, &clock.pulse()))?;
+        if let Some(window) = too_small {
+            terminal.show_pause(window)?;
+        } else {
+            game.step();
+            terminal.show(Canvas::draw(game, &report, &clock.pulse()))?;
+        }
         clock.wait();
     }
     Ok(())
 }
 
-/// A game from a pipe: the same threads, but each waits for its turn, and no clock has a say.
+/// Plays the game with keys from a pipe. The threads are the same, but they take turns and no clock
+/// matters.
 fn replay(options: &Options) -> io::Result<Game> {
     let seed = options.seed.unwrap_or(1);
     let mut game = Game::default();
-    let mut events = BUS.consumer().expect("nobody else has claimed the consumer");
+    let mut events = BUS.consumer().expect("the main thread is the only consumer");
     thread::scope(|threads| {
         let mut conductor = Conductor::default();
         let (keys, rocks, weather) = (conductor.pace(), conductor.pace(), conductor.pace());
@@ -137,8 +150,9 @@ fn replay(options: &Options) -> io::Result<Game> {
         threads.spawn(|| Weather::new(seed).run(weather));
         while goes_on(&game, options) {
             conductor.step();
-            let report = tick(&mut game, &mut events, || false);
+            let report = dispatch(&mut game, &mut events, || false);
             debug_assert!(report.handled <= EVENTS_PER_TICK, "the budget holds");
+            game.step();
         }
     });
     Ok(game)
@@ -155,48 +169,63 @@ fn seed_of_the_day() -> u64 {
     now.map_or(1, |since| since.as_nanos() as u64)
 }
 
-/// Prints how the game ended and whether the bus can account for every event.
+/// Prints how the game ended and what became of every event.
 ///
-/// The publishers have ended, so this is a quiet moment and the sum has to be exact.
+/// The publishers have ended, so this is a quiet moment and the sum must be exact.
 fn print_outcome(game: &Game) -> io::Result<()> {
     if let Input::Failed(kind) = game.input {
         return Err(io::Error::new(kind, format!("cannot read the keys: {kind}")));
     }
-    let (round, bus) = (&game.round, BUS.stats());
-    let unknown = game.first_unknown.escape_default();
+    let Game { ticks, keys, unknown, round, .. } = game;
+    let Round { score, lives, .. } = round;
+    let [rocks, gems, shots, bolts] =
+        [round.rocks.len(), round.gems.len(), round.shots.len(), round.bolts.len()];
     let (x, y) = (round.ship.column(), round.ship.row());
+    let bus = BUS.stats();
+    let (published, handled, dropped, pending) =
+        (bus.published, bus.handled, bus.dropped(), bus.pending);
+
     let mut out = io::stdout().lock();
-    writeln!(out, "ticks {}", game.ticks)?;
-    writeln!(out, "keys {}, of them unknown {} \"{unknown}\"", game.keys, game.unknown)?;
-    writeln!(out, "score {}, level {}, lives {}", round.score, round.level(), round.lives)?;
-    writeln!(out, "ship at {x},{y}, course {},{}", round.ship.vx.signum(), round.ship.vy.signum())?;
+    writeln!(out, "The game")?;
+    writeln!(out, "  ended after  {ticks} ticks of 1/60 s")?;
+    writeln!(out, "  reached      score {score}, level {}, lives left {lives}", round.level())?;
+    writeln!(out, "  your ship    at column {x}, row {y}, {}", round.ship.course())?;
     writeln!(
         out,
-        "rocks {}, gems {}, shots {}, bolts {}, sparks {}, wind {}",
-        round.rocks.len(),
-        round.gems.len(),
-        round.shots.len(),
-        round.bolts.len(),
-        game.sparks.count,
+        "  around it    rocks {rocks}, gems {gems}, shots {shots}, lightning {bolts}, wind {}",
         game.wind
     )?;
-    writeln!(out, "refused {}", bus.refused)?;
-    writeln!(
-        out,
-        "published {} = handled {} + dropped {} + pending {}",
-        bus.published,
-        bus.handled,
-        bus.dropped(),
-        bus.pending
-    )?;
-    if bus.published == bus.handled + bus.dropped() + bus.pending {
-        Ok(())
+    write!(out, "  your keys    {keys}")?;
+    if *unknown > 0 {
+        write!(
+            out,
+            ", of which {unknown} mean nothing: \"{}\"",
+            game.first_unknown.escape_default()
+        )?;
+    }
+    writeln!(out)?;
+    writeln!(out, "The bus, which holds up to {CAPACITY} events")?;
+    writeln!(out, "  published    {published:>6}  events that it accepted from all threads")?;
+    writeln!(out, "  handled      {handled:>6}  events that the game took from it")?;
+    if game.sparks.count > 0 {
+        writeln!(out, "    sparks     {:>6}  of these came from the overload", game.sparks.count)?;
+    }
+    writeln!(out, "  dropped      {dropped:>6}  events that it lost: it rejects instead")?;
+    writeln!(out, "  pending      {pending:>6}  events that waited on it at the end")?;
+    writeln!(out, "  refused      {:>6}  events that did not fit and went back", bus.refused)?;
+    if published == handled + dropped + pending {
+        writeln!(
+            out,
+            "Each event is accounted for: {published} = {handled} + {dropped} + {pending}"
+        )
     } else {
-        Err(io::Error::other("the bus has lost count"))
+        Err(io::Error::other(
+            "the bus has lost count: published is not handled + dropped + pending",
+        ))
     }
 }
 
-/// Keeps the frames 60 to the second and counts how well that goes.
+/// Paces the frames, 60 a second, and counts the late ones.
 struct FrameClock {
     next: Instant,
     second: Instant,
@@ -211,8 +240,8 @@ impl FrameClock {
         Self { next: now + TICK, second: now, frames: 0, per_second: 0, late: 0 }
     }
 
-    /// Sleeps until the next frame is due. A frame that is late by more than a tick is not made up
-    /// for: catching up would make the next ones late as well.
+    /// Sleeps until the next frame is due. After a frame that is late by more than a tick the clock
+    /// starts anew: to catch up would make the next frames late as well.
     fn wait(&mut self) {
         let now = Instant::now();
         if now > self.next + TICK {

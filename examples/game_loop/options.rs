@@ -2,22 +2,46 @@
 
 use std::ffi::OsString;
 
-/// What `--help` prints, and what follows a complaint.
-pub(crate) const USAGE: &str = "\
+/// What follows an error in the arguments.
+pub(crate) const USAGE: &str = "usage: game_loop [--seed N] [--ticks N]; see `--help`\n";
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
 A small arcade game on one event bus: dodge the rocks and the lightning, shoot, collect gems.
 
 usage: game_loop [--seed N] [--ticks N]
 
-  --seed N    the seed of the spawner and the weather (piped: 1; played: another one each time)
-  --ticks N   stop after N ticks, a 60th of a second each; piped keys may end earlier
-  --help      this text
+  --seed N    choose the rocks and the weather (default: 1 with piped keys, else a new one each time)
+  --ticks N   stop after N ticks of a 60th of a second
+  --help      print this text
 
-keys:  a d w s or the arrows: steer (the ship flies on; steer back to brake)   space: fire
-       o: overload, every publisher floods the bus   r: restart   q or Ctrl-C: quit
+keys
+  a d w s     steer, as the arrows do; the ship flies on until you steer back
+  space       fire
+  o           overload: two threads flood the bus; again to stop
+  r           restart
+  q, Ctrl-C   quit
 
-If standard input is no terminal, its bytes are the keys, one per tick ('.' and line ends let a
-tick pass). Nothing is drawn, the threads run in lockstep, and the final state is printed: the
-same keys and the same seed give the same output.
+signs
+  /A\\         you; you have 3 lives (♥) and cannot be hit while you blink
+  (O)  o      a big and a small rock: shoot it for 20 and 10 points, or dodge it
+  ◆           a gem: fly into it for 50 points
+  ┊ then ║    lightning: leave the column while the line is thin
+  |           your shot
+  ·           a spark of the overload; it does no harm
+
+the lines above the field
+  published   events that the bus has accepted: handled + dropped + pending
+  handled     events that the game has taken from the bus
+  dropped     events that the bus has lost: 0, since this bus gives back what does not fit
+  pending     events that wait on the bus
+  refused     events that the bus gave back to a thread, because it was full
+  high water  the most events that waited at one time, of the 1024 that fit
+  last tick   the events that the last tick handled, and what its budget left for the next one
+
+If standard input is not a terminal, its bytes are the keys, one per tick ('.' and line ends let a
+tick pass). The game then draws nothing, its threads take turns, and it prints how it ended. The same
+keys and the same seed give the same output.
 ";
 
 /// What the command line asks for.
@@ -34,7 +58,7 @@ pub(crate) struct Options {
 }
 
 impl Request {
-    /// Reads the arguments that follow the program's name. `Err` says what is wrong with them.
+    /// Reads the arguments that follow the program's name, or returns what is wrong with them.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let mut options = Options::default();

@@ -1,4 +1,4 @@
-//! When the producing threads take their steps.
+//! When the publishing threads take their steps.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -6,11 +6,11 @@ use std::thread;
 use crate::TICK;
 use crate::control::CONTROL;
 
-/// When a producing thread takes its next step.
+/// When a publishing thread takes its next step.
 pub(crate) enum Pace {
-    /// By its own clock.
+    /// 60 times a second, by the thread's own clock. A paused game has no steps.
     Clock,
-    /// When the main thread says so, which then waits until the step is done.
+    /// When the main thread says so. The main thread waits until the step is done.
     Lockstep { go: Receiver<()>, done: SyncSender<()> },
 }
 
@@ -20,7 +20,9 @@ impl Pace {
         match self {
             Self::Clock => {
                 while CONTROL.is_running() {
-                    step();
+                    if !CONTROL.is_paused() {
+                        step();
+                    }
                     thread::sleep(TICK);
                 }
             }
@@ -38,15 +40,15 @@ impl Pace {
 
 /// The main thread's end of every [`Pace::Lockstep`].
 ///
-/// Threads that run one after the other, in a fixed order, always publish in the same order: this
-/// is all it takes to make a game with many publishers repeatable. Dropping it ends the threads.
+/// The threads take turns in a fixed order, so they always publish in the same order. Nothing else is
+/// needed to make a game with many publishers repeatable. Dropping the conductor ends the threads.
 #[derive(Default)]
 pub(crate) struct Conductor {
     threads: Vec<(SyncSender<()>, Receiver<()>)>,
 }
 
 impl Conductor {
-    /// A pace for one more thread, which takes its steps after those that came before it.
+    /// Returns the pace of one more thread. It steps after the threads that were added before it.
     pub(crate) fn pace(&mut self) -> Pace {
         let (say_go, go) = sync_channel(0);
         let (done, is_done) = sync_channel(0);
@@ -58,7 +60,7 @@ impl Conductor {
     pub(crate) fn step(&self) {
         for (say_go, is_done) in &self.threads {
             let stepped = say_go.send(()).is_ok() && is_done.recv().is_ok();
-            assert!(stepped, "a producing thread has ended early");
+            assert!(stepped, "a publishing thread has ended early");
         }
     }
 }

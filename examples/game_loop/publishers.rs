@@ -1,4 +1,4 @@
-//! The producing threads: keys, rocks, weather. Each has its own answer to a full bus.
+//! The publishing threads: keys, rocks, weather. Each has its own answer to a full bus.
 
 use core::time::Duration;
 use std::io::{self, Read};
@@ -12,18 +12,22 @@ use crate::event::{BUS, CTRL_C, GameEvent};
 use crate::game::{HEIGHT, WIDTH};
 use crate::pace::Pace;
 
-/// Input thread of a game that is played: keys as they are pressed.
+/// Publishes the keys of a played game as you press them.
+///
+/// While the game is paused, only the quit key and the size of the window matter.
 pub(crate) fn type_keys() {
     while CONTROL.is_running() {
         match next_key() {
-            Ok(Some(event)) => insist(event),
-            Ok(None) => {}
+            Ok(Some(GameEvent::Quit)) => insist(GameEvent::Quit),
+            Ok(Some(GameEvent::Resized)) => insist(GameEvent::Resized),
+            Ok(Some(event)) if !CONTROL.is_paused() => insist(event),
+            Ok(_) => {}
             Err(error) => return insist(GameEvent::InputFailed(error.kind())),
         }
     }
 }
 
-/// Input thread of a piped game: a byte per step.
+/// Publishes the keys of a piped game: one byte per step.
 pub(crate) fn pipe_keys(pace: Pace) {
     let mut keys = io::stdin().lock().bytes();
     let mut open = true;
@@ -43,10 +47,11 @@ pub(crate) fn pipe_keys(pace: Pace) {
     });
 }
 
-/// A key must not get lost: refused, it tries again until the next tick has made room.
+/// Publishes an event that must not get lost. A full bus gives it back; then this tries again until
+/// the next tick has made room.
 ///
-/// (In lockstep no tick can come to its help, but none is needed: this thread is the first to step
-/// after a tick, and a tick leaves far fewer events than the bus can hold.)
+/// In lockstep the bus has room at once: this thread is the first to step after a tick, and a tick
+/// leaves far fewer events than the bus can hold.
 fn insist(mut event: GameEvent) {
     while let Err(Full(refused)) = BUS.publish(event) {
         if !CONTROL.is_running() {
@@ -57,7 +62,7 @@ fn insist(mut event: GameEvent) {
     }
 }
 
-/// Waits a moment for a key: not for ever, so that the thread sees the end of the game.
+/// Waits at most 50 ms for a key, so that the thread notices the end of the game.
 fn next_key() -> io::Result<Option<GameEvent>> {
     if !event::poll(Duration::from_millis(50))? {
         return Ok(None);
@@ -71,7 +76,7 @@ fn next_key() -> io::Result<Option<GameEvent>> {
     })
 }
 
-/// The character that a piped game has for this key, if there is one.
+/// Returns the character that stands for this key in a piped game.
 fn character(key: KeyEvent) -> char {
     match key.code {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => CTRL_C,
@@ -86,7 +91,7 @@ fn character(key: KeyEvent) -> char {
     }
 }
 
-/// Drops rocks and gems: more, the higher the level.
+/// Drops rocks and gems: more on a higher level.
 pub(crate) struct Spawner {
     dice: Dice,
     countdown: u32,
@@ -102,7 +107,8 @@ impl Spawner {
         pace.run(|| self.step());
     }
 
-    /// A rock may come late but it has to come: refused, it waits for the next step.
+    /// Takes one step. A rock may come late, but it must come: if the bus gives it back, it waits
+    /// here for the next step.
     fn step(&mut self) {
         if let Some(event) = self.waiting.take().or_else(|| self.next())
             && let Err(Full(refused)) = BUS.publish(event)
@@ -147,7 +153,8 @@ impl Weather {
         pace.run(|| self.step());
     }
 
-    /// Weather that is refused is yesterday's weather: forgotten, as the next one replaces it.
+    /// Takes one step. If the bus gives the weather back, it is forgotten: the next weather replaces
+    /// it anyway.
     fn step(&mut self) {
         self.steps += 1;
         if self.steps.is_multiple_of(Self::GUST) {
@@ -160,9 +167,8 @@ impl Weather {
     }
 }
 
-/// While the overload key is on: four times what the bus can hold, every step, as a runaway effect
-/// or a hostile peer would. Nobody waits for a spark, so what is refused is forgotten. It was
-/// counted: the bus does that.
+/// Floods the bus while the overload key is on: each step publishes four times what the bus can hold,
+/// as a runaway effect or a hostile peer would. A refused spark is forgotten; the bus has counted it.
 fn flood(dice: &mut Dice, spark: fn(i32, i32) -> GameEvent) {
     if CONTROL.is_overloaded() {
         for _ in 0..4 * BUS.capacity() {
@@ -171,12 +177,12 @@ fn flood(dice: &mut Dice, spark: fn(i32, i32) -> GameEvent) {
     }
 }
 
-/// Marsaglia's xorshift: enough for a game, and the same on every machine.
+/// Marsaglia's xorshift: good enough for a game, and the same on every machine.
 struct Dice(u64);
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        // Spreads small seeds over all bits; zero would stay zero for ever.
+        // Spreads small seeds over all bits. A state of zero would stay zero for ever.
         Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1))
     }
 
@@ -184,7 +190,7 @@ impl Dice {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        // The upper half is the better one, and it fits: the remainder is below an `i32`.
+        // The upper half is the better one, and the remainder fits: it is below `limit`.
         ((self.0 >> 32) % limit as u64) as i32
     }
 }

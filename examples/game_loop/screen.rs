@@ -1,4 +1,4 @@
-//! The terminal: opened, painted sixty times a second, and always given back.
+//! The terminal: opened, painted 60 times a second, and always restored.
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::io::{self, Write};
@@ -19,20 +19,47 @@ use crate::game::{Game, HEIGHT, Round, WIDTH};
 
 const COLUMNS: usize = WIDTH as usize + 2;
 const ROWS: usize = HEIGHT as usize + 6;
-/// Where the field begins, inside its frame and below the lines of text.
+/// The corner of the field, inside its frame and below the lines of text.
 const LEFT: i32 = 1;
 const TOP: i32 = 4;
 
 const HELP: &str = "a d w s / arrows steer   space fire   o overload   r restart   q quit";
+/// The signs and their meaning, each in the colour that it has on the field.
+const LEGEND: [(&str, Color, &str); 5] = [
+    ("/A\\", Color::White, " you  "),
+    ("(O) o", Color::Grey, " rocks: shoot, dodge  "),
+    ("◆", Color::Cyan, " gem: take  "),
+    ("┊ ║", Color::Yellow, " lightning: flee  "),
+    ("|", Color::Red, " shot"),
+];
 
 type Row = [(char, Color); COLUMNS];
 
-/// Whether the terminal is ours; whoever clears it has to give the terminal back.
+/// Whether the terminal is in raw mode. The code that clears this flag restores the terminal.
 static IS_OURS: AtomicBool = AtomicBool::new(false);
 
-/// The terminal in raw mode. Dropping it, and a panic in any thread, gives it back.
+/// The terminal in raw mode. Dropping it restores the terminal, and so does a panic in any thread.
 pub(crate) struct Terminal {
-    shown: Vec<Row>,
+    shown: Shown,
+}
+
+/// What is on the screen.
+#[derive(PartialEq)]
+enum Shown {
+    Unknown,
+    Frame(Vec<Row>),
+    /// The message for a window of this size.
+    Pause(Window),
+}
+
+/// The columns and rows of the window.
+type Window = (u16, u16);
+
+/// Returns the size of the window if the game does not fit into it.
+pub(crate) fn too_small() -> io::Result<Option<Window>> {
+    let (columns, rows) = terminal::size()?;
+    let fits = usize::from(columns) >= COLUMNS && usize::from(rows) >= ROWS;
+    Ok((!fits).then_some((columns, rows)))
 }
 
 impl Terminal {
@@ -40,48 +67,85 @@ impl Terminal {
         give_back_on_panic();
         enable_raw_mode()?;
         IS_OURS.store(true, SeqCst);
-        let terminal = Self { shown: Vec::new() };
+        let terminal = Self { shown: Shown::Unknown };
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(terminal)
     }
 
     /// Forgets what is shown, so that the next frame is drawn as a whole.
     pub(crate) fn forget(&mut self) {
-        self.shown.clear();
+        self.shown = Shown::Unknown;
     }
 
-    /// Shows a frame; only rows that have changed are written.
-    pub(crate) fn show(&mut self, frame: &Canvas) -> io::Result<()> {
-        let bytes = self.changes(frame)?;
-        // A panic elsewhere gives the terminal back under the same lock: no frame comes after it.
-        let mut stdout = io::stdout().lock();
-        if IS_OURS.load(SeqCst) {
-            stdout.write_all(&bytes)?;
-            stdout.flush()?;
-        }
-        Ok(())
-    }
-
-    fn changes(&mut self, frame: &Canvas) -> io::Result<Vec<u8>> {
+    /// Shows a frame. Only the rows that have changed are written.
+    pub(crate) fn show(&mut self, frame: Canvas) -> io::Result<()> {
         let mut bytes = Vec::new();
-        if self.shown.is_empty() {
-            queue!(bytes, Clear(ClearType::All))?;
-        }
-        let (columns, rows) = terminal::size()?;
-        for (y, row) in (0..rows).zip(&frame.rows) {
-            if self.shown.get(usize::from(y)) != Some(row) {
+        let shown = match &self.shown {
+            Shown::Frame(rows) => &rows[..],
+            _ => {
+                queue!(bytes, Clear(ClearType::All))?;
+                &[]
+            }
+        };
+        for (y, row) in (0..).zip(&frame.rows) {
+            if shown.get(usize::from(y)) != Some(row) {
                 queue!(bytes, MoveTo(0, y))?;
-                queue_row(&mut bytes, &row[..COLUMNS.min(columns.into())])?;
+                queue_row(&mut bytes, row)?;
             }
         }
-        if usize::from(columns) < COLUMNS || usize::from(rows) < ROWS {
-            let complaint = format!("window too small: {COLUMNS} x {ROWS} needed");
-            let visible = complaint.len().min(columns.into());
-            queue!(bytes, MoveTo(0, 0), Print(&complaint[..visible]))?;
-        }
-        self.shown.clone_from(&frame.rows);
-        Ok(bytes)
+        self.shown = Shown::Frame(frame.rows);
+        write(&bytes)
     }
+
+    /// Shows, alone on the screen, that the game waits for a larger window.
+    pub(crate) fn show_pause(&mut self, window: Window) -> io::Result<()> {
+        if self.shown == Shown::Pause(window) {
+            return Ok(());
+        }
+        let (columns, rows) = window;
+        let text = format!(
+            "Paused: the game needs a window of {COLUMNS} x {ROWS}, and this one has {columns} x {rows}. \
+             Enlarge it to go on, or press q to quit."
+        );
+        let mut bytes = Vec::new();
+        queue!(bytes, Clear(ClearType::All))?;
+        for (y, line) in (0..rows).zip(wrapped(&text, columns.into())) {
+            queue!(bytes, MoveTo(0, y), Print(line))?;
+        }
+        self.shown = Shown::Pause(window);
+        write(&bytes)
+    }
+}
+
+/// Breaks a text into lines of at most so many characters. A longer word is cut.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("the first line is there");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.len() + 1 + word.len() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    for line in &mut lines {
+        line.truncate(columns);
+    }
+    lines
+}
+
+/// Writes to the terminal. A panic in another thread restores the terminal under the same lock, and
+/// nothing is written after that.
+fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if IS_OURS.load(SeqCst) {
+        stdout.write_all(bytes)?;
+        stdout.flush()?;
+    }
+    Ok(())
 }
 
 impl Drop for Terminal {
@@ -101,7 +165,7 @@ fn queue_row(bytes: &mut Vec<u8>, row: &[(char, Color)]) -> io::Result<()> {
     queue!(bytes, ResetColor)
 }
 
-/// Leaves the terminal as it was. Errors have nowhere to go: it may be the terminal that failed.
+/// Restores the terminal. An error is ignored: the terminal itself may have failed.
 fn give_back() {
     let mut stdout = io::stdout().lock();
     if IS_OURS.swap(false, SeqCst) {
@@ -110,8 +174,9 @@ fn give_back() {
     }
 }
 
-/// Before a panic prints its message, which would otherwise vanish with the other screen; and the
-/// rest of the game comes to an end, as the thread that panicked may be any.
+/// Makes a panic in any thread restore the terminal and stop the game.
+///
+/// The terminal comes first: a message on the game's screen would vanish with it.
 fn give_back_on_panic() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -127,12 +192,13 @@ pub(crate) struct Canvas {
 }
 
 impl Canvas {
-    /// Draws the game and, above it, how it and its bus are doing.
+    /// Draws the game. Above it are the numbers of the game and of its bus, below it the legend.
     pub(crate) fn draw(game: &Game, report: &Report, pulse: &str) -> Self {
         let mut canvas = Self { rows: vec![[(' ', Color::Reset); COLUMNS]; ROWS] };
         canvas.draw_state(game, pulse);
         canvas.draw_bus(report);
         canvas.draw_frame();
+        canvas.draw_legend();
         canvas.draw_world(game);
         canvas.text(0, ROWS as i32 - 1, Color::DarkGrey, HELP);
         canvas
@@ -151,7 +217,8 @@ impl Canvas {
         }
     }
 
-    /// The line this game is about. (Read while others publish, the sum may be off by a few.)
+    /// Draws the sum that this game is about. Other threads publish meanwhile, so it may be off by a
+    /// few.
     fn draw_bus(&mut self, report: &Report) {
         let bus = BUS.stats();
         let sum = format!(
@@ -186,7 +253,18 @@ impl Canvas {
         }
     }
 
-    /// What comes later hides what came before.
+    /// Writes the legend into the lower edge of the frame.
+    fn draw_legend(&mut self) {
+        let mut x = LEFT + 1;
+        for (sign, color, meaning) in LEGEND {
+            for (text, color) in [(sign, color), (meaning, Color::Reset)] {
+                self.text(x, TOP + HEIGHT, color, text);
+                x += text.chars().count() as i32;
+            }
+        }
+    }
+
+    /// Draws the field. A later thing hides an earlier one.
     fn draw_world(&mut self, game: &Game) {
         let round = &game.round;
         for (column, row) in game.sparks.glowing(game.ticks) {
@@ -225,14 +303,14 @@ impl Canvas {
             let x = LEFT + (WIDTH - text.len() as i32) / 2;
             return self.text(x, TOP + HEIGHT / 2, Color::Red, text);
         }
-        // Blinks while nothing can hit it.
+        // The ship blinks while nothing can hit it.
         let color = if round.shield & 4 == 0 { Color::White } else { Color::DarkGrey };
         for (x, glyph) in [(-1, '/'), (0, 'A'), (1, '\\')] {
             self.dot(round.ship.column() + x, round.ship.row(), glyph, color);
         }
     }
 
-    /// A cell of the field.
+    /// Draws a cell of the field.
     fn dot(&mut self, column: i32, row: i32, glyph: char, color: Color) {
         if (0..WIDTH).contains(&column) && (0..HEIGHT).contains(&row) {
             self.put(LEFT + column, TOP + row, glyph, color);
@@ -245,7 +323,7 @@ impl Canvas {
         }
     }
 
-    /// What lies outside is not drawn.
+    /// Draws a cell of the screen. Outside there is nothing to draw.
     fn put(&mut self, x: i32, y: i32, glyph: char, color: Color) {
         let cell = self.rows.get_mut(y as usize).and_then(|row| row.get_mut(x as usize));
         if let Some(cell) = cell {

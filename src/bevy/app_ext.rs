@@ -1,7 +1,6 @@
-//! The lines of an app that say what a bus delivers to.
+//! The methods of an app that add deliveries to a bus.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::any::{TypeId, type_name};
 
 use bevy_app::{App, MainScheduleOrder, SubApp};
@@ -10,28 +9,29 @@ use bevy_ecs::message::{Message, MessageRegistry, Messages};
 use bevy_ecs::world::World;
 
 use super::buses::Buses;
-use super::drain::Kinds;
 use super::frame::KeepsFrames;
+use super::kinds::{Covered, Kinds};
 use super::plugin::set_up;
 use super::route::{BusMessage, Observed, Picked, PickedObserved, Routes, Whole};
 use crate::event::Event;
-use crate::subject::{Pattern, Subject};
 
-/// What a bus delivers to, each a line of an app. The order of these lines and that of the plugins
-/// does not matter.
+/// Adds deliveries to an app: what the buses of an event deliver to.
 ///
-/// The first drain panics if no bus carries an event that one of these lines is about, and if a bus has
-/// neither one of these lines nor an observer of [`BusDrained`](super::BusDrained). An event that no
-/// delivery takes is counted as [unhandled](super::LaneCounts::unhandled), and logged as a warning once.
+/// Call these methods before or after you add the plugins. For each event the observers come first, then
+/// [`BusDrained`](super::BusDrained), then messages and frames.
 ///
-/// For each event the observers come first, then [`BusDrained`](super::BusDrained), then messages and frames.
-///
-/// | line | who reads | cost |
+/// | delivery | readers | cost |
 /// |---|---|---|
 /// | [`add_bus_frame`](Self::add_bus_frame) | [`BusFrame`](super::BusFrame), a slice | least |
-/// | an observer of [`BusDrained`](super::BusDrained) | itself, a slice; no line needed | least |
+/// | an observer of [`BusDrained`](super::BusDrained), without a method | the observer, a slice | least |
 /// | [`add_bus_message`](Self::add_bus_message) | `MessageReader` | less than `MessageWriter::write` |
 /// | [`add_bus_event`](Self::add_bus_event) | observers, one call an event | some thirty times a message |
+///
+/// # Events without a delivery
+///
+/// The first drain panics if a bus has neither a delivery by one of these methods nor an observer of
+/// [`BusDrained`](super::BusDrained). It also panics if a delivery has no bus. If no delivery takes an event,
+/// [`unhandled`](super::BusCounts::unhandled) counts it, and the plugin logs one warning for its kind.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ use crate::subject::{Pattern, Subject};
 /// assert_eq!(app.world().resource::<Health>().0, 70);
 /// ```
 ///
-/// This trait is sealed: what it has is not for use outside.
+/// This trait is sealed: only this crate implements it, and calls what it needs.
 ///
 /// ```compile_fail,E0624
 /// fn world<A: tickbus::bevy::EventBusAppExt>(app: &mut A) {
@@ -77,10 +77,9 @@ use crate::subject::{Pattern, Subject};
 pub trait EventBusAppExt: HasWorld {
     /// Delivers every `E` as a Bevy message.
     ///
-    /// Events move into `Messages<E>` in one batch; they are cloned only where another message route
-    /// or a frame wants them too. The messages live as long as Bevy's own. While Bevy's clock is
-    /// paused, which keeps Bevy from dropping old ones, the plugin drops them after two frames. Adding it again changes
-    /// nothing.
+    /// A drain moves its events into `Messages<E>` in one batch. It clones them only if another delivery
+    /// needs them too. The messages stay for two frames, as Bevy's own do. A paused clock keeps Bevy from
+    /// dropping old messages; the plugin then drops them. A second call for `E` has no effect.
     fn add_bus_message<E: Message + Clone>(&mut self) -> &mut Self {
         let world = self.world_of_buses();
         register_message::<E>(world);
@@ -88,8 +87,10 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Delivers every `E` as a [`BusMessage<E>`]: for types of other crates, which cannot be made a
-    /// `Message`. Adding it again changes nothing.
+    /// Delivers every `E` as a [`BusMessage<E>`].
+    ///
+    /// Use it for types of other crates, for which you cannot implement `Message`. A second call for `E` has no
+    /// effect.
     fn add_foreign_bus_message<E: Clone + Send + Sync + 'static>(&mut self) -> &mut Self {
         let world = self.world_of_buses();
         register_message::<BusMessage<E>>(world);
@@ -98,7 +99,7 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Delivers what `pick` makes of an `E` as a Bevy message. `None` makes no message.
+    /// Delivers what `pick` makes of each `E` as a Bevy message. Events for which it returns `None` make none.
     fn add_bus_message_with<E, M>(
         &mut self,
         pick: impl Fn(&E) -> Option<M> + Send + Sync + 'static,
@@ -113,13 +114,14 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Delivers the kinds of `E` whose subject `pattern` matches as a message type of their own.
+    /// Delivers what `pick` makes of the kinds that `pattern` matches as a Bevy message.
     ///
-    /// Other kinds cost one look into a table.
+    /// `pattern` matches the subjects of the kinds: `*` stands for one segment, `>` at the end for one or
+    /// more. A kind that it does not match costs one look into a table.
     ///
     /// # Panics
     ///
-    /// If the pattern is malformed or matches no subject of `E`.
+    /// Panics if the pattern is malformed, or matches no subject of `E`.
     ///
     /// # Examples
     ///
@@ -153,6 +155,7 @@ pub trait EventBusAppExt: HasWorld {
     /// app.update();
     /// assert_eq!(app.world().resource::<Messages<Hit>>().len(), 1);
     /// ```
+    #[track_caller]
     fn add_bus_message_for<E, M>(
         &mut self,
         pattern: &str,
@@ -162,17 +165,19 @@ pub trait EventBusAppExt: HasWorld {
         E: Event + Send + Sync + 'static,
         M: Message,
     {
-        let kinds = kinds_of::<E>(pattern);
+        let covered = Covered::by::<E>(pattern);
         routes::<E>(self.world_of_buses()).kinds = Some(Kinds::of());
-        self.add_bus_message_with(move |event: &E| covered(&kinds, event).then(|| pick(event))?)
+        self.add_bus_message_with(move |event: &E| covered.contains(event).then(|| pick(event))?)
     }
 
-    /// Triggers every `E` for Bevy's observers, and applies their commands before the next, as
-    /// `Commands::trigger` would.
+    /// Triggers every `E` for Bevy's observers.
     ///
-    /// Nothing is triggered while nobody observes `E`. Observers of one event run in no particular
-    /// order: that is Bevy's. An observer that publishes an `E` does not recurse: see
-    /// [`with_generations`](super::EventBusPlugin::with_generations).
+    /// The drain applies the commands of the observers of one event before it triggers the next event, as
+    /// `Commands::trigger` does. It triggers nothing while `E` has no observer. Bevy runs the observers of one
+    /// event in no particular order.
+    ///
+    /// An `E` that an observer publishes waits for the next frame, or the next
+    /// [generation](super::EventBusPlugin::with_generations). It is never a recursion.
     ///
     /// # Examples
     ///
@@ -205,12 +210,15 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Triggers what `pick` makes of the kinds of `E` whose subject `pattern` matches, as
-    /// [`add_bus_event`](Self::add_bus_event) does.
+    /// Triggers what `pick` makes of the kinds that `pattern` matches for Bevy's observers.
+    ///
+    /// The pattern is that of [`add_bus_message_for`](Self::add_bus_message_for), and the observers run as
+    /// those of [`add_bus_event`](Self::add_bus_event).
     ///
     /// # Panics
     ///
-    /// If the pattern is malformed or matches no subject of `E`.
+    /// Panics if the pattern is malformed, or matches no subject of `E`.
+    #[track_caller]
     fn add_bus_event_for<E, T>(
         &mut self,
         pattern: &str,
@@ -220,15 +228,17 @@ pub trait EventBusAppExt: HasWorld {
         E: Event + Send + Sync + 'static,
         T: for<'a> Triggered<Trigger<'a>: Default>,
     {
-        let kinds = kinds_of::<E>(pattern);
-        let pick = move |event: &E| covered(&kinds, event).then(|| pick(event))?;
+        let covered = Covered::by::<E>(pattern);
+        let pick = move |event: &E| covered.contains(event).then(|| pick(event))?;
         let routes = routes::<E>(self.world_of_buses());
         routes.kinds = Some(Kinds::of());
         routes.observers.push(Box::new(PickedObserved::new(pick)));
         self
     }
 
-    /// Keeps the events of each frame for [`BusFrame`](super::BusFrame), which does not work without it.
+    /// Keeps the events of each frame for [`BusFrame`](super::BusFrame).
+    ///
+    /// A system with a `BusFrame<E>` does not run without it. A second call for `E` has no effect.
     fn add_bus_frame<E: Send + Sync + 'static>(&mut self) -> &mut Self {
         let world = self.world_of_buses();
         world.init_resource::<KeepsFrames<E>>();
@@ -240,7 +250,7 @@ pub trait EventBusAppExt: HasWorld {
 impl EventBusAppExt for App {}
 impl EventBusAppExt for SubApp {}
 
-/// What has the world of the buses.
+/// An app, or a part of one, with a world for the buses.
 pub(crate) trait HasWorld {
     fn world_of_buses(&mut self) -> &mut World;
 }
@@ -257,33 +267,14 @@ impl HasWorld for SubApp {
     }
 }
 
-/// As `App::add_message` does it.
+/// Registers a type of messages as `App::add_message` does.
 fn register_message<M: Message>(world: &mut World) {
     if !world.contains_resource::<Messages<M>>() {
         MessageRegistry::register_message::<M>(world);
     }
 }
 
-/// Which kinds a pattern covers.
-#[track_caller]
-fn kinds_of<E: Event>(pattern: &str) -> Vec<bool> {
-    let parsed = Pattern::new(pattern).unwrap_or_else(|error| panic!("`{pattern}`: {error}"));
-    let matches = |subject| Subject::new(subject).is_ok_and(|subject| parsed.matches(subject));
-    let kinds: Vec<bool> = E::SUBJECTS.iter().map(|subject| matches(*subject)).collect();
-    assert!(
-        kinds.contains(&true),
-        "`{pattern}` matches no subject of `{}`, which has {:?}",
-        type_name::<E>(),
-        E::SUBJECTS
-    );
-    kinds
-}
-
-fn covered<E: Event>(kinds: &[bool], event: &E) -> bool {
-    kinds.get(event.kind()).is_some_and(|covered| *covered)
-}
-
-/// The routes that the bus of `E` will adopt.
+/// Returns the routes that the buses of `E` adopt in the next drain.
 fn routes<E: Send + Sync + 'static>(world: &mut World) -> &mut Routes<E> {
     let mut buses = world.get_resource_or_init::<Buses>();
     buses.busy = true;

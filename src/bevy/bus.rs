@@ -1,4 +1,4 @@
-//! A bus of any capacity and policy, and who publishes to it.
+//! A bus of any capacity and policy, and how systems publish to it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,11 +11,11 @@ use bevy_ecs::system::{Res, SystemParam};
 use super::frame::no_bus;
 use crate::bus::{Bus, Consumer, Policy, Stats};
 use crate::error::{Claimed, Full};
-use crate::wait::{Awaited, AwaitedConsumer};
+use crate::wait::Waits;
 
-/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, or an [`Awaited`] one.
+/// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, with waiters or without.
 ///
-/// Tasks may wait on an awaited one until a frame makes room. They are woken when the app is dropped, too,
+/// Tasks may wait on one with waiters until a frame makes room. They are woken when the app is dropped, too,
 /// and go on waiting unless they give up.
 ///
 /// This trait is sealed: what it has is not for use outside.
@@ -27,7 +27,7 @@ use crate::wait::{Awaited, AwaitedConsumer};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no bus of `{E}` that a plugin can drain",
-    note = "a plugin drains a `static` `Bus` or `Awaited<Bus>`; a `tickbus::Lane` has one publisher, and a \
+    note = "a plugin drains a `static` `Bus`; a `tickbus::Lane` has one publisher, and a \
             Bevy app has many"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Publish`")]
@@ -58,172 +58,165 @@ pub(crate) trait Read<E>: Send + Sync {
     fn discard(&mut self, each: &mut dyn FnMut(&E));
 }
 
-macro_rules! any_bus {
-    ($bus:ty, $reader:ident, $($W:ident)?) => {
-        impl<E, const N: usize, P $(, const $W: usize)?> AnyBus<E> for $bus
-        where
-            E: Send + 'static,
-            P: Policy + 'static,
-        {
-        }
-
-        impl<E, const N: usize, P $(, const $W: usize)?> Publish<E> for $bus
-        where
-            E: Send + 'static,
-            P: Policy + 'static,
-        {
-            fn publish(&self, event: E) -> Result<(), Full<E>> {
-                self.publish(event)
-            }
-
-            fn pending(&self) -> usize {
-                self.pending()
-            }
-
-            fn capacity(&self) -> usize {
-                N
-            }
-
-            fn stats(&self) -> Stats {
-                self.stats()
-            }
-
-            fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed> {
-                let consumer = self.consumer()?;
-                Ok(Box::new($reader(consumer)))
-            }
-
-            fn as_pending(&'static self) -> &'static dyn Pending {
-                self
-            }
-        }
-
-        impl<E, const N: usize, P $(, const $W: usize)?> Pending for $bus
-        where
-            E: Send + 'static,
-            P: Policy + 'static,
-        {
-            fn is_pending(&self) -> bool {
-                !self.is_empty()
-            }
-        }
-
-        impl<E: Send, P: Policy> Read<E> for $reader<E, P> {
-            fn read(&mut self, limit: usize, into: &mut Vec<E>) {
-                self.0.drain().at_most(limit).append_to(into);
-            }
-
-            fn pending(&self) -> usize {
-                self.0.pending()
-            }
-
-            fn stats(&self) -> Stats {
-                self.0.stats()
-            }
-
-            fn discard(&mut self, each: &mut dyn FnMut(&E)) {
-                self.0.drain().for_each(|event| each(&event));
-            }
-        }
-    };
+impl<E, const N: usize, P, W> AnyBus<E> for Bus<E, N, P, W>
+where
+    E: Send + 'static,
+    P: Policy + 'static,
+    W: Waits,
+{
 }
 
-struct Reader<E: 'static, P: Policy + 'static>(Consumer<'static, E, P>);
+impl<E, const N: usize, P, W> Publish<E> for Bus<E, N, P, W>
+where
+    E: Send + 'static,
+    P: Policy + 'static,
+    W: Waits,
+{
+    fn publish(&self, event: E) -> Result<(), Full<E>> {
+        self.publish(event)
+    }
 
-any_bus!(Bus<E, N, P>, Reader,);
+    fn pending(&self) -> usize {
+        self.pending()
+    }
 
-struct AwaitedReader<E: 'static, P: Policy + 'static>(AwaitedConsumer<'static, E, P>);
+    fn capacity(&self) -> usize {
+        N
+    }
 
-any_bus!(Awaited<Bus<E, N, P>, W>, AwaitedReader, W);
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
 
-/// With the app: nobody makes room now for those who wait for it, and they may want to know.
-impl<E, P: Policy> Drop for AwaitedReader<E, P> {
+    fn claim(&'static self) -> Result<Box<dyn Read<E>>, Claimed> {
+        Ok(Box::new(Reader(self.consumer()?)))
+    }
+
+    fn as_pending(&'static self) -> &'static dyn Pending {
+        self
+    }
+}
+
+impl<E, const N: usize, P, W> Pending for Bus<E, N, P, W>
+where
+    E: Send + 'static,
+    P: Policy + 'static,
+    W: Waits,
+{
+    fn is_pending(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+struct Reader<E: 'static, P: Policy + 'static, W: Waits>(Consumer<'static, E, P, W>);
+
+impl<E: Send, P: Policy, W: Waits> Read<E> for Reader<E, P, W> {
+    fn read(&mut self, limit: usize, into: &mut Vec<E>) {
+        self.0.drain().at_most(limit).append_to(into);
+    }
+
+    fn pending(&self) -> usize {
+        self.0.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    fn discard(&mut self, each: &mut dyn FnMut(&E)) {
+        self.0.drain().for_each(|event| each(&event));
+    }
+}
+
+/// With the app: nothing makes room now for those that wait for it, and they may want to know.
+impl<E, P: Policy, W: Waits> Drop for Reader<E, P, W> {
     fn drop(&mut self) {
         self.0.wake();
     }
 }
 
-/// The buses of `E`, one for each lane: what an [`EventBusPlugin`](super::EventBusPlugin) was given.
+/// The buses of `E` that an [`EventBusPlugin`](super::EventBusPlugin) drains.
 ///
-/// A handle for code that does not name the `static`: clone it into a thread or a task.
+/// Use it as a handle where code does not name the `static`: clone it into a thread or a task.
 ///
 /// # Examples
 ///
 /// ```
 /// use bevy_app::App;
 /// use tickbus::Bus;
-/// use tickbus::bevy::{EnvelopeBus, EventBusPlugin};
+/// use tickbus::bevy::{EventBus, EventBusPlugin};
 ///
 /// static HITS: Bus<u32, 4> = Bus::new();
 /// let mut app = App::new();
 /// app.add_plugins(EventBusPlugin::new(&HITS));
 ///
-/// let hits = app.world().resource::<EnvelopeBus<u32>>().clone();
+/// let hits = app.world().resource::<EventBus<u32>>().clone();
 /// std::thread::spawn(move || hits.publish(7).unwrap()).join().unwrap();
 /// assert_eq!(HITS.pending(), 1);
 /// ```
 #[derive(Resource)]
-pub struct EnvelopeBus<E: 'static> {
-    pub(super) lanes: Vec<&'static dyn Publish<E>>,
+pub struct EventBus<E: 'static> {
+    /// The bus with the highest priority first.
+    pub(super) buses: Vec<&'static dyn Publish<E>>,
 }
 
-impl<E: 'static> EnvelopeBus<E> {
-    /// Publishes `event` on the first lane. Never blocks.
+impl<E: 'static> EventBus<E> {
+    /// Publishes `event` to the bus with the highest priority. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        self.lanes[0].publish(event)
+        self.buses[0].publish(event)
     }
 
-    /// Publishes `event` on a lane, 0 being the first. Never blocks.
+    /// Publishes `event` to the bus with this priority, 0 being the highest. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     ///
     /// # Panics
     ///
-    /// If there is no such lane.
-    pub fn publish_to(&self, lane: usize, event: E) -> Result<(), Full<E>> {
-        self.lanes[lane].publish(event)
+    /// Panics if the app has no bus of `E` with this priority.
+    pub fn publish_to(&self, priority: usize, event: E) -> Result<(), Full<E>> {
+        self.buses[priority].publish(event)
     }
 
-    /// How many events wait on all lanes.
+    /// Returns how many events are pending, over all buses.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.pending()).sum()
+        self.buses.iter().map(|bus| bus.pending()).sum()
     }
 
-    /// Whether no event waits on any lane.
+    /// Returns whether no event is pending on any bus.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
     }
 
-    /// What has happened on a lane so far.
+    /// Returns the statistics of the bus with this priority, 0 being the highest.
     ///
     /// # Panics
     ///
-    /// If there is no such lane.
+    /// Panics if the app has no bus of `E` with this priority.
     #[must_use]
-    pub fn stats(&self, lane: usize) -> Stats {
-        self.lanes[lane].stats()
+    pub fn stats(&self, priority: usize) -> Stats {
+        self.buses[priority].stats()
     }
 }
 
-impl<E: 'static> Clone for EnvelopeBus<E> {
+impl<E: 'static> Clone for EventBus<E> {
     fn clone(&self) -> Self {
-        Self { lanes: self.lanes.clone() }
+        Self { buses: self.buses.clone() }
     }
 }
 
-impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
+impl<E: 'static> fmt::Debug for EventBus<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnvelopeBus")
+        f.debug_struct("EventBus")
             .field("event", &type_name::<E>())
-            .field("lanes", &self.lanes.len())
+            .field("buses", &self.buses.len())
             .field("pending", &self.pending())
             .finish_non_exhaustive()
     }
@@ -231,12 +224,14 @@ impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
 
 /// Publishes from a system.
 ///
-/// Access is shared, so that systems with the same publisher run in parallel, which those with the
-/// same `MessageWriter` do not. It does no more than the `static` does; a system that can name that
-/// may publish without this parameter. What a system publishes is delivered in the next frame.
+/// The next frame delivers the event. Systems with the same `BusPublisher` run in parallel; systems with the
+/// same `MessageWriter` do not. A system that can name the `static` may publish to it without this parameter.
+///
+/// # Order
 ///
 /// Bevy does not see that two systems publish to one bus. To publish in a fixed order, order the systems by
-/// `before`, `after` or `chain`; the `_weak` forms order only what Bevy sees.
+/// `before`, `after` or `chain`. The weak forms, such as `chain_weak`, have no effect here: they order only
+/// systems whose access to the world conflicts.
 ///
 /// # Examples
 ///
@@ -264,30 +259,30 @@ impl<E: 'static> fmt::Debug for EnvelopeBus<E> {
 #[derive(SystemParam)]
 pub struct BusPublisher<'w, E: 'static> {
     #[system_param(validation_message = no_bus::<E>())]
-    bus: Res<'w, EnvelopeBus<E>>,
+    bus: Res<'w, EventBus<E>>,
 }
 
 impl<E: 'static> BusPublisher<'_, E> {
-    /// Publishes `event` on the first lane. Never blocks.
+    /// Publishes `event` to the bus with the highest priority. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         self.bus.publish(event)
     }
 
-    /// Publishes `event` on a lane, 0 being the first. Never blocks.
+    /// Publishes `event` to the bus with this priority, 0 being the highest. Never blocks.
     ///
     /// # Errors
     ///
-    /// As for [`Bus::publish`].
+    /// Returns [`Full`] with the event if the bus is full and its policy is [`Reject`](crate::bus::Reject).
     ///
     /// # Panics
     ///
-    /// If there is no such lane.
-    pub fn publish_to(&self, lane: usize, event: E) -> Result<(), Full<E>> {
-        self.bus.publish_to(lane, event)
+    /// Panics if the app has no bus of `E` with this priority.
+    pub fn publish_to(&self, priority: usize, event: E) -> Result<(), Full<E>> {
+        self.bus.publish_to(priority, event)
     }
 }
 

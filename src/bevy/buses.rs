@@ -1,4 +1,4 @@
-//! The buses of an app, and their turns.
+//! The buses of an app, and the order in which a frame drains them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,23 +14,25 @@ use bevy_ecs::world::World;
 use super::bus::Pending;
 #[cfg(feature = "bevy_time")]
 use super::clock;
+use super::config::EventBusConfig;
 use super::route::MessageType;
-use super::{BusOverrun, EventBusConfig, EventBusStats};
+use super::stats::{BusOverrun, EventBusStats};
 
-/// Every bus of an app.
+/// The buses of an app.
 #[derive(Resource, Default)]
 pub(super) struct Buses {
-    pub(super) buses: Vec<Entry>,
-    /// Events that somebody wants delivered, and that nobody has looked for yet.
+    /// The buses of each event.
+    pub(super) entries: Vec<Entry>,
+    /// Events with a delivery, until the next drain has checked that each has a bus.
     pub(super) wanted: Vec<(TypeId, &'static str)>,
-    /// The types of messages that they deliver.
+    /// The types of messages that the buses deliver.
     pub(super) messages: Vec<MessageType>,
     /// Where the buses are drained if the app has no main schedule. Only the drain ends the life of messages
     /// then.
     pub(super) by_hand: Option<InternedScheduleLabel>,
-    /// Every lane of every bus.
-    pub(super) lanes: Vec<&'static dyn Pending>,
-    /// The settings and the numbers as the plugins made them.
+    /// Every bus.
+    pub(super) pending: Vec<&'static dyn Pending>,
+    /// The settings and the numbers, as the plugins made them.
     pub(super) made: (EventBusConfig, EventBusStats),
     /// Whether a drain has to come even if nothing is pending.
     pub(super) busy: bool,
@@ -38,24 +40,24 @@ pub(super) struct Buses {
     pub(super) overrun: bool,
 }
 
-/// One bus, and what it is a bus of.
+/// The buses of one event.
 pub(super) struct Entry {
     pub(super) of: TypeId,
-    /// `None` while it is drained.
+    /// `None` while they are drained.
     pub(super) bus: Option<Box<dyn Drained>>,
 }
 
-/// A bus without its event.
+/// The buses of one event, without the type of the event.
 pub(super) trait Drained: Send + Sync {
-    /// Whether a drain would find nothing and change nothing.
+    /// Returns whether a drain would find nothing and change nothing.
     fn is_idle(&self) -> bool;
 
-    /// Looks what the bus delivers to, and says which messages are to lose the old ones.
+    /// Takes over new routes, and marks the types of messages whose old messages have to go.
     fn begin(&mut self, world: &mut World);
 
     fn drain(&mut self, world: &mut World);
 
-    /// Delivers what the fixed step covers that ends at `end`.
+    /// Delivers the events that the fixed step covers that ends at `end`.
     #[cfg(feature = "bevy_time")]
     fn release(&mut self, world: &mut World, end: Duration);
 
@@ -64,26 +66,26 @@ pub(super) trait Drained: Send + Sync {
 }
 
 impl Buses {
-    /// Whether there is anything to drain.
+    /// Returns whether there is anything to drain.
     fn any_work(&self) -> bool {
-        self.busy || self.lanes.iter().any(|lane| lane.is_pending())
+        self.busy || self.pending.iter().any(|bus| bus.is_pending())
     }
 
-    /// Adds the settings and the numbers that are missing: those of a bus that was just added, and of all
-    /// buses where one of these resources was removed, or replaced by a new one, which knows none.
+    /// Adds the settings and the numbers that are missing: those of a bus that was just added, and those of
+    /// all buses where one of these resources was removed or replaced by a new one.
     pub(super) fn begin_anew(world: &mut World) {
         world.init_resource::<EventBusConfig>();
         world.init_resource::<EventBusStats>();
         let (config, stats) = &world.resource::<Self>().made;
         let (known, told) = (
             world.resource::<EventBusConfig>().buses.len(),
-            world.resource::<EventBusStats>().lanes.len(),
+            world.resource::<EventBusStats>().buses.len(),
         );
-        if known < config.buses.len() || told < stats.lanes.len() {
+        if known < config.buses.len() || told < stats.buses.len() {
             let buses = config.buses.get(known..).unwrap_or_default().to_vec();
-            let lanes = stats.lanes.get(told..).unwrap_or_default().to_vec();
+            let numbers = stats.buses.get(told..).unwrap_or_default().to_vec();
             world.resource_mut::<EventBusConfig>().buses.extend(buses);
-            world.resource_mut::<EventBusStats>().lanes.extend(lanes);
+            world.resource_mut::<EventBusStats>().buses.extend(numbers);
         }
     }
 }
@@ -104,7 +106,7 @@ pub(super) fn drain_all(world: &mut World) {
     buses.busy = true; // until all has gone well
     for (of, name) in core::mem::take(&mut buses.wanted) {
         assert!(
-            buses.buses.iter().any(|entry| entry.of == of),
+            buses.entries.iter().any(|entry| entry.of == of),
             "events of `{name}` are to be delivered, but no bus carries them: add an \
              `EventBusPlugin` with a bus of `{name}`"
         );
@@ -120,14 +122,14 @@ pub(super) fn drain_all(world: &mut World) {
     stats.generations = 0;
     stats.spent = Duration::ZERO;
     let mut busy = false;
-    for at in 0..world.resource::<Buses>().buses.len() {
+    for at in 0..world.resource::<Buses>().entries.len() {
         with_bus(world, at, |bus, world| bus.begin(world));
     }
     // For all buses at once, before the first delivers: several may deliver one type.
     let mut messages = core::mem::take(&mut world.resource_mut::<Buses>().messages);
     messages.iter_mut().for_each(|messages| messages.end_frame(world));
     world.resource_mut::<Buses>().messages = messages;
-    for at in 0..world.resource::<Buses>().buses.len() {
+    for at in 0..world.resource::<Buses>().entries.len() {
         with_bus(world, at, |bus, world| {
             if !bus.is_idle() {
                 bus.drain(world);
@@ -142,15 +144,15 @@ pub(super) fn drain_all(world: &mut World) {
 #[cfg(feature = "bevy_time")]
 pub(super) fn release_all(world: &mut World) {
     let end = clock::end_of_step(world);
-    for at in 0..world.resource::<Buses>().buses.len() {
-        let bus = world.resource::<Buses>().buses[at].bus.as_ref();
+    for at in 0..world.resource::<Buses>().entries.len() {
+        let bus = world.resource::<Buses>().entries[at].bus.as_ref();
         if bus.is_some_and(|bus| bus.is_fixed()) {
             with_bus(world, at, |bus, world| bus.release(world, end));
         }
     }
 }
 
-/// Takes a bus out of the world for as long as it works on the world, and puts it back also when an
+/// Takes the buses of an event out of the world while they work on it, and puts them back also when an
 /// observer panics.
 pub(super) fn with_bus(
     world: &mut World,
@@ -167,17 +169,17 @@ pub(super) fn with_bus(
         fn drop(&mut self) {
             let bus = core::mem::replace(&mut self.bus, Box::new(Nothing));
             if let Some(mut buses) = self.world.get_resource_mut::<Buses>() {
-                buses.buses[self.at].bus = Some(bus);
+                buses.entries[self.at].bus = Some(bus);
             }
         }
     }
 
-    let Some(bus) = world.resource_mut::<Buses>().buses[at].bus.take() else { return };
+    let Some(bus) = world.resource_mut::<Buses>().entries[at].bus.take() else { return };
     let mut out = PutBack { world, at, bus };
     work(&mut *out.bus, out.world);
 }
 
-/// What stands in for a bus that goes back. Allocates nothing.
+/// Stands in for buses that go back. Allocates nothing.
 struct Nothing;
 
 impl Drained for Nothing {

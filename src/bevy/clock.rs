@@ -1,4 +1,4 @@
-//! What the drain knows of time: with Bevy's clocks, and without.
+//! The clocks of the drain: with Bevy's, and without.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) fn of_the_system() -> Option<Clock> {
     Some(|| BEGIN.get_or_init(Instant::now).elapsed())
 }
 
-/// There is none; in a browser, `Instant` is there and panics.
+/// There is none. In a browser `Instant` exists and panics.
 #[cfg(any(not(feature = "std"), all(target_family = "wasm", target_os = "unknown")))]
 pub(super) fn of_the_system() -> Option<Clock> {
     None
@@ -35,7 +35,7 @@ pub(super) struct FixedTime {
 }
 
 impl FixedTime {
-    /// The fixed time of what happened `age` ago, by a clock that nobody slows down.
+    /// Returns the fixed time of what happened `age` ago, by a clock at the speed of real time.
     pub(super) fn of(&self, age: Duration) -> Duration {
         // Exact at the usual speed, and at any other as exact as the virtual clock itself.
         let age = if self.speed == 1.0 { age } else { age.mul_f64(self.speed) };
@@ -48,12 +48,12 @@ mod bevys {
     use super::{Duration, FixedTime, World};
     use bevy_time::{Fixed, Time, Virtual};
 
-    /// Whether the virtual clock stood still in this frame.
+    /// Returns whether the virtual clock stood still in this frame.
     pub(in crate::bevy) fn stands_still(world: &World) -> bool {
         world.get_resource::<Time<Virtual>>().is_some_and(|time| time.effective_speed_f64() == 0.0)
     }
 
-    /// Whether Bevy drops no old messages now: it does so after fixed steps, and none come.
+    /// Returns whether Bevy drops no old messages now: it does so after fixed steps, and none come.
     pub(in crate::bevy) fn keeps_messages(world: &World, _paused: bool) -> bool {
         stands_still(world)
     }
@@ -74,7 +74,7 @@ mod bevys {
         }
     }
 
-    /// Where the fixed step ends that is about to run.
+    /// Returns the end of the fixed step that is about to run.
     pub(in crate::bevy) fn end_of_step(world: &World) -> Duration {
         world.get_resource::<Time<Fixed>>().map_or(Duration::MAX, Time::elapsed)
     }
@@ -84,7 +84,7 @@ mod bevys {
 mod bevys {
     use super::{Duration, FixedTime, World};
 
-    /// Nobody says so.
+    /// Not known.
     pub(in crate::bevy) fn stands_still(_: &World) -> bool {
         false
     }

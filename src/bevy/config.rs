@@ -1,4 +1,4 @@
-//! What can be set: how much a frame may do, and what a pause means.
+//! The settings: how much a frame may do, and what a pause means.
 
 use alloc::vec::Vec;
 use core::any::type_name;
@@ -11,15 +11,16 @@ use {
     bevy_reflect::{Reflect, std_traits::ReflectDefault},
 };
 
-/// How much of one bus a frame may deliver: a number of events, and a time.
+/// How much a frame may deliver of one event: a number of events, and a time.
 ///
-/// What the budget leaves stays on the bus, in order, and is told by [`EventBusStats`] and
-/// [`BusOverrun`]. The number is exact. The time is looked at after every 64 events, and bounds what
-/// observers do with them; each lane that has events gets one batch of up to 64 however late it is.
-/// A time makes a run depend on the machine: for lockstep and replay set a number alone.
+/// What the budget leaves stays on the bus, in order. [`EventBusStats`] and [`BusOverrun`] report it.
 ///
-/// It is plain data, so that [`EventBusConfig`] can change it between two frames; a
-/// [`Budget`](crate::Budget) holds a closure.
+/// The number is exact. The drain checks the time after every 64 events, and stops when it is over. Each bus
+/// with pending events delivers one batch of up to 64 even then. With a time the result of a frame depends on
+/// the machine: set only a number for lockstep and replay.
+///
+/// A budget is plain data, so that [`EventBusConfig`] can change it between two frames. A
+/// [`Budget`](crate::bus::Budget) holds a closure.
 ///
 /// [`EventBusStats`]: super::EventBusStats
 /// [`BusOverrun`]: super::BusOverrun
@@ -32,34 +33,36 @@ use {
 ///
 /// let budget = FrameBudget::events(2048).and_time(Duration::from_micros(300));
 /// assert_eq!(budget.events, 2048);
-/// assert_eq!(FrameBudget::events(0).events, 1); // a bus moves on
+/// assert_eq!(FrameBudget::events(0).events, 1); // at least one
 /// assert_eq!(FrameBudget::default(), FrameBudget::unlimited());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Default))]
 pub struct FrameBudget {
-    /// At most so many events a frame. 0 is taken as 1.
+    /// The most events that a frame delivers. 0 means 1.
     pub events: usize,
-    /// After this time no further batch is begun.
+    /// The time after which a frame begins no further batch.
     pub time: Option<Duration>,
 }
 
 impl FrameBudget {
-    /// All that waits when the drain begins.
+    /// Returns a budget for all events that are pending when the drain begins.
     #[must_use]
     pub const fn unlimited() -> Self {
         Self { events: usize::MAX, time: None }
     }
 
-    /// At most `count` events, and at least one.
+    /// Returns a budget for at most `count` events, and at least one.
     #[must_use]
     pub const fn events(count: usize) -> Self {
         let events = if count == 0 { 1 } else { count };
         Self { events, time: None }
     }
 
-    /// And no further batch after `time`. Adding a bus with a time and without a clock panics; a time that
-    /// is set later has no effect there.
+    /// Adds a time after which a frame begins no further batch.
+    ///
+    /// A time needs a clock. Without one, adding the plugin panics, and a time that you set later has no
+    /// effect. Add a clock by [`with_clock`](super::EventBusPlugin::with_clock).
     #[must_use]
     pub const fn and_time(self, time: Duration) -> Self {
         Self { events: self.events, time: Some(time) }
@@ -72,23 +75,23 @@ impl Default for FrameBudget {
     }
 }
 
-/// What a lane does while the app is paused.
+/// What a bus does while the app is paused.
 ///
 /// The app is paused while [`EventBusConfig::paused`] is set, and with the feature `bevy_time` also
 /// while Bevy's virtual clock stands still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Default))]
 pub enum PausePolicy {
-    /// Events wait on the bus. When it is full, its own policy decides. The default.
+    /// Events stay on the bus. If it is full, its own policy decides. The default.
     #[default]
     Hold,
-    /// Events are taken and dropped, counted as discarded.
+    /// The drain drops the events, and counts them as discarded.
     Drop,
-    /// Events are delivered as ever: for menus and other things that a pause does not stop.
+    /// The drain delivers the events as usual: for menus and other things that a pause does not stop.
     PassThrough,
 }
 
-/// The settings of one bus.
+/// The settings of the buses of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect))]
 pub struct BusConfig {
@@ -96,17 +99,17 @@ pub struct BusConfig {
     pub event: &'static str,
     /// How much a frame may deliver.
     pub budget: FrameBudget,
-    /// How many generations of events a drain handles. 0 is taken as 1.
+    /// How many generations of events a drain delivers. 0 means 1.
     pub generations: usize,
-    /// A frame delivers no more messages than bring those that wait to be read to this number. 0 is taken
-    /// as 1.
+    /// The most unread messages: a frame stops delivering there. 0 means 1.
     pub message_limit: usize,
-    /// What each lane does in a pause.
+    /// What each bus does in a pause. The index is the priority.
     pub pause: Vec<PausePolicy>,
 }
 
-/// The settings of all buses of the app, to be changed at any time; they count from the next drain
-/// on.
+/// The settings of all buses of the app.
+///
+/// Change them at any time. The next drain uses the new values.
 ///
 /// # Examples
 ///
@@ -121,32 +124,32 @@ pub struct BusConfig {
 /// static HITS: Bus<Hit, 64> = Bus::new();
 ///
 /// fn slow_down(mut config: ResMut<EventBusConfig>) {
-///     config.bus_mut::<Hit>().expect("it was added").budget = FrameBudget::events(8);
+///     config.of_mut::<Hit>().expect("it was added").budget = FrameBudget::events(8);
 /// }
 ///
 /// let mut app = App::new();
 /// app.add_plugins(EventBusPlugin::new(&HITS)).add_bus_frame::<Hit>().add_systems(Update, slow_down);
 /// app.update();
-/// assert_eq!(app.world().resource::<EventBusConfig>().bus::<Hit>().unwrap().budget.events, 8);
+/// assert_eq!(app.world().resource::<EventBusConfig>().of::<Hit>().unwrap().budget.events, 8);
 /// ```
 #[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Resource, Default))]
 pub struct EventBusConfig {
-    /// Whether lanes do as their [`PausePolicy`] says, beside what Bevy's clock says.
+    /// Pauses the buses, each by its [`PausePolicy`]. They also pause with Bevy's virtual clock.
     pub paused: bool,
     pub(super) buses: Vec<BusConfig>,
 }
 
 impl EventBusConfig {
-    /// The settings of the bus of `E`. `None` if the app has no such bus.
+    /// Returns the settings of the buses of `E`. Returns `None` if the app has none.
     #[must_use]
-    pub fn bus<E>(&self) -> Option<&BusConfig> {
+    pub fn of<E>(&self) -> Option<&BusConfig> {
         self.buses.iter().find(|bus| bus.event == type_name::<E>())
     }
 
-    /// The settings of the bus of `E`, to change them. `None` if the app has no such bus.
+    /// Returns the settings of the buses of `E`, to change them. Returns `None` if the app has none.
     #[must_use]
-    pub fn bus_mut<E>(&mut self) -> Option<&mut BusConfig> {
+    pub fn of_mut<E>(&mut self) -> Option<&mut BusConfig> {
         self.buses.iter_mut().find(|bus| bus.event == type_name::<E>())
     }
 }

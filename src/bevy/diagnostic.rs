@@ -1,13 +1,14 @@
-//! The numbers of the drain as Bevy's diagnostics.
+//! The numbers of the drains as Bevy's diagnostics.
 
 use bevy_app::{App, Plugin};
 use bevy_diagnostic::{Diagnostic, DiagnosticPath, Diagnostics, RegisterDiagnostic};
 use bevy_ecs::schedule::IntoScheduleConfigs;
 use bevy_ecs::system::Res;
 
-use super::{EventBusDrain, EventBusStats, EventBusSystems};
+use super::plugin::{EventBusDrain, EventBusSystems};
+use super::stats::EventBusStats;
 
-/// Passes what the drains of a frame did to Bevy's diagnostics: one measurement a frame and number.
+/// Passes the numbers of each frame's drains to Bevy's diagnostics.
 ///
 /// # Examples
 ///
@@ -36,20 +37,20 @@ use super::{EventBusDrain, EventBusStats, EventBusSystems};
 pub struct EventBusDiagnosticsPlugin;
 
 impl EventBusDiagnosticsPlugin {
-    /// Events delivered in a frame.
-    pub const DELIVERED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/delivered");
-    /// Events that no delivery took in a frame.
-    pub const UNHANDLED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/unhandled");
-    /// Events that wait at the end of a drain.
-    pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/left");
-    /// Events that buses dropped in a frame, by their policy.
-    pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/dropped");
-    /// Events that full buses gave back to their publishers in a frame.
-    pub const REFUSED: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/refused");
-    /// Events released later than in the step that covers them.
-    pub const LATE: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/late");
-    /// How long the drain took, in microseconds.
-    pub const SPENT: DiagnosticPath = DiagnosticPath::const_new("envelope_bus/spent");
+    /// How many events a frame delivered.
+    pub const DELIVERED: DiagnosticPath = DiagnosticPath::const_new("event_bus/delivered");
+    /// How many events of a frame no delivery took.
+    pub const UNHANDLED: DiagnosticPath = DiagnosticPath::const_new("event_bus/unhandled");
+    /// How many events are pending at the end of the drains.
+    pub const LEFT: DiagnosticPath = DiagnosticPath::const_new("event_bus/left");
+    /// How many events the buses dropped in a frame, by their policy.
+    pub const DROPPED: DiagnosticPath = DiagnosticPath::const_new("event_bus/dropped");
+    /// How many events full buses rejected in a frame.
+    pub const REFUSED: DiagnosticPath = DiagnosticPath::const_new("event_bus/refused");
+    /// How many events a frame delivered in a later fixed step than the one that covers them.
+    pub const LATE: DiagnosticPath = DiagnosticPath::const_new("event_bus/late");
+    /// How long the drains took, in microseconds.
+    pub const SPENT: DiagnosticPath = DiagnosticPath::const_new("event_bus/spent");
 }
 
 impl Plugin for EventBusDiagnosticsPlugin {

@@ -1,4 +1,4 @@
-//! The events of a frame as one slice, and the queues that a rollback has to restore.
+//! The events of a frame as one slice, and the queues that a rollback restores.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -18,14 +18,18 @@ use bevy_platform::sync::Arc;
 
 use crate::sync::{AtomicWord, Relaxed, Word};
 
-/// All that the plugin keeps of the bus of `E` from one frame to the next: the frame, the cursors of
-/// its readers, the pending, the events that wait for their fixed step, and what lanes are owed.
+/// What the plugin keeps of the buses of `E` from one frame to the next.
 ///
-/// Plain data. To roll an app back, clone this resource with the rest of the world and insert the
-/// clone again. Two things are not in it: what is still on the bus, and Bevy's own `Messages` with
-/// their readers; so a rollback publishes again what it runs again, and its systems read
-/// [`BusFrame`]s. Add the bus [`with_backlog`](super::EventBusPlugin::with_backlog): then nothing stays
-/// on it over a frame, and a drain comes in every frame, so that what was restored ends when it should.
+/// This is the frame, the cursors of its readers, the pending events, the events that wait for their fixed
+/// step, and the credit of each bus. All of it is plain data.
+///
+/// # Rollback
+///
+/// Clone this resource with the rest of the world, and insert the clone to roll back. It does not contain
+/// the events that are still on a bus. Call [`keep_pending`](super::EventBusPlugin::keep_pending): then no
+/// event stays on the bus after a frame, and every frame has a drain, which ends the restored frame in time.
+/// Bevy's `Messages` and their readers are not in it either. Let the systems that run again read
+/// [`BusFrame`]s, and publish again what they published.
 ///
 /// # Examples
 ///
@@ -36,7 +40,7 @@ use crate::sync::{AtomicWord, Relaxed, Word};
 ///
 /// static INPUTS: Bus<u32, 8> = Bus::new();
 /// let mut app = App::new();
-/// app.add_plugins(EventBusPlugin::new(&INPUTS).with_backlog()).add_bus_frame::<u32>();
+/// app.add_plugins(EventBusPlugin::new(&INPUTS).keep_pending()).add_bus_frame::<u32>();
 ///
 /// INPUTS.publish(7).unwrap();
 /// app.update();
@@ -52,12 +56,12 @@ pub struct EventBusState<E: Send + Sync + 'static> {
     frame: Vec<E>,
     /// The number of the event after the last of the frame, counted over all frames; wraps.
     end: Word,
-    /// The number of the first event that a reader has not seen, reader by reader. A reader writes
-    /// its own and no other, through a shared reference, so that readers run in parallel.
+    /// The number of the first event that a reader has not seen, reader by reader. A reader writes only
+    /// its own, through a shared reference, so that readers run in parallel.
     cursors: Vec<Cursor>,
     /// How many readers had been made when the cursors were.
     made: Word,
-    pub(super) lanes: Vec<LaneState<E>>,
+    pub(super) buses: Vec<Kept<E>>,
 }
 
 /// How far a reader has come.
@@ -67,35 +71,38 @@ struct Cursor {
     next: AtomicWord,
 }
 
-/// What one lane keeps.
+/// What one bus keeps.
 #[derive(Clone)]
-pub(super) struct LaneState<E> {
+pub(super) struct Kept<E> {
     /// Taken off the bus, not delivered.
     pub(super) pending: VecDeque<E>,
     /// Waiting for the fixed step that covers their time.
     pub(super) held: Vec<(Duration, E)>,
-    /// What the lane is owed, in eighths of an event.
+    /// What the bus is owed, in eighths of an event.
     pub(super) credit: usize,
 }
 
-impl<E> Default for LaneState<E> {
+impl<E> Default for Kept<E> {
     fn default() -> Self {
         Self { pending: VecDeque::new(), held: Vec::new(), credit: 0 }
     }
 }
 
 impl<E: Send + Sync + 'static> EventBusState<E> {
-    /// The events of this frame, or of this fixed step. Reading them here moves no cursor. Always empty
-    /// without [`add_bus_frame`](super::EventBusAppExt::add_bus_frame).
+    /// Returns the events of this frame, or of this fixed step. Moves no cursor.
+    ///
+    /// The slice is always empty without [`add_bus_frame`](super::EventBusAppExt::add_bus_frame).
     #[must_use]
     pub fn frame(&self) -> &[E] {
         &self.frame
     }
 
-    /// How many events wait: in the pending, and for their fixed step.
+    /// Returns how many events of this state are pending, including those that wait for their fixed step.
+    ///
+    /// Events that are still on a bus are not in it.
     #[must_use]
-    pub fn queued(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.pending.len() + lane.held.len()).sum()
+    pub fn pending(&self) -> usize {
+        self.buses.iter().map(|bus| bus.pending.len() + bus.held.len()).sum()
     }
 
     /// Ends the frame before, and leaves its buffer to an empty batch, so that there is one for both.
@@ -122,7 +129,7 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
     }
 
     /// Makes cursors for readers that have none: they see what is in the frame now. A state that was
-    /// saved before a reader was there has none for it, or one of a reader that is gone.
+    /// saved before a reader was made has none for it, or one of a reader that was dropped.
     pub(super) fn make_cursors(&mut self, readers: &FrameReaders<E>) {
         if self.made == readers.made {
             return;
@@ -139,10 +146,10 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
         }
     }
 
-    /// Makes lanes where there are fewer: in a new state, also one that took the place of another.
-    pub(super) fn make_lanes(&mut self, lanes: usize) {
-        if self.lanes.len() < lanes {
-            self.lanes.resize_with(lanes, LaneState::default);
+    /// Makes places for `count` buses where there are fewer, as in a new state.
+    pub(super) fn make_room(&mut self, count: usize) {
+        if self.buses.len() < count {
+            self.buses.resize_with(count, Kept::default);
         }
     }
 
@@ -174,7 +181,7 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
 
 impl<E: Send + Sync + 'static> Default for EventBusState<E> {
     fn default() -> Self {
-        Self { frame: Vec::new(), end: 0, cursors: Vec::new(), made: 0, lanes: Vec::new() }
+        Self { frame: Vec::new(), end: 0, cursors: Vec::new(), made: 0, buses: Vec::new() }
     }
 }
 
@@ -189,7 +196,7 @@ impl<E: Clone + Send + Sync + 'static> Clone for EventBusState<E> {
             end: self.end,
             cursors: cursors.collect(),
             made: self.made,
-            lanes: self.lanes.clone(),
+            buses: self.buses.clone(),
         }
     }
 }
@@ -199,23 +206,27 @@ impl<E: Send + Sync + 'static> fmt::Debug for EventBusState<E> {
         f.debug_struct("EventBusState")
             .field("frame", &self.frame.len())
             .field("readers", &self.cursors.len())
-            .field("queued", &self.queued())
+            .field("pending", &self.pending())
             .finish_non_exhaustive()
     }
 }
 
 /// Reads the events of a frame as one slice: the cheapest way into a system.
 ///
-/// [`add_bus_frame`](super::EventBusAppExt::add_bus_frame) keeps the frames. Each system sees each
-/// event once, whether it runs once a frame, in several fixed steps or in none. The slice stays until
-/// the next drain, for a bus [in fixed steps](super::EventBusPlugin::in_fixed_step) until the next
-/// step; a system that does not run in that time is told how many events it has missed.
+/// Call [`add_bus_frame`](super::EventBusAppExt::add_bus_frame) on the app to keep the frames. Each system
+/// reads each event at most once, also if it runs several times in a frame. Systems that read the same frame
+/// run in parallel.
 ///
-/// A system with this parameter does not run, and Bevy panics, if the app has no bus of `E` or no
-/// `add_bus_frame::<E>()`; with an `Option` of it the system runs all the same.
+/// # Lagging
 ///
-/// Systems that read the same frame run in parallel. The cursor of a system is in
-/// [`EventBusState`]. Dropping the system frees its place for the next one.
+/// The slice stays until the next drain. For a bus
+/// [in fixed steps](super::EventBusPlugin::in_fixed_step) it stays until the next step. A system that does not
+/// run in that time loses its events, and [`missed`](Self::missed) returns how many.
+///
+/// # Panics
+///
+/// Bevy panics instead of running the system if the app has no bus of `E`, or no `add_bus_frame::<E>()`. With
+/// `Option<BusFrame<E>>` the system runs without them.
 ///
 /// # Examples
 ///
@@ -262,12 +273,14 @@ pub struct BusFrame<'w, 's, E: Send + Sync + 'static> {
 }
 
 impl<E: Send + Sync + 'static> BusFrame<'_, '_, E> {
-    /// The events of this frame that this system has not read yet.
+    /// Returns the events of this frame that this system has not read yet.
     pub fn read(&mut self) -> &[E] {
         self.state.read(&self.reader)
     }
 
-    /// How many events went by since this system last [read](Self::read). 0 after reading.
+    /// Returns how many events this system has missed since it last called [`read`](Self::read).
+    ///
+    /// Call it before `read`: afterwards it returns 0.
     #[must_use]
     pub fn missed(&self) -> u64 {
         // A word has 64 bits at most.
@@ -285,7 +298,7 @@ impl<E: Send + Sync + 'static> fmt::Debug for BusFrame<'_, '_, E> {
     }
 }
 
-/// What to do about a system parameter that has no bus.
+/// Returns the remedy for a system parameter without a bus.
 pub(super) fn no_bus<E>() -> String {
     let name = type_name::<E>();
     format!("the app has no bus of `{name}`: add an `EventBusPlugin` with one")
@@ -296,7 +309,7 @@ fn no_frames<E>() -> String {
     format!("the app keeps no frames of `{name}`: call `add_bus_frame::<{name}>()` on it")
 }
 
-/// There if the drain keeps frames.
+/// A resource of apps whose drain keeps frames.
 #[derive(Resource)]
 pub(super) struct KeepsFrames<E: 'static>(PhantomData<fn() -> E>);
 
@@ -335,9 +348,24 @@ impl<E: Send + Sync + 'static> FromWorld for Reader<E> {
     }
 }
 
-/// Makes the cursors of readers that came, or that a restored state does not know. Without a bus there
+/// Opens the state for a drain of `count` buses. Ends the frame before, and leaves its buffer to `ended`,
+/// unless a fixed step ends it.
+pub(super) fn open<E: Send + Sync + 'static>(
+    world: &mut World,
+    count: usize,
+    ended: Option<&mut Vec<E>>,
+) {
+    let mut state = world.get_resource_or_init::<EventBusState<E>>();
+    state.make_room(count);
+    if let Some(batch) = ended {
+        state.begin_frame(batch);
+    }
+    make_cursors::<E>(world);
+}
+
+/// Makes the cursors of readers that are new, or that a restored state does not know. Without a bus there
 /// is no state yet; its first drain makes the cursors.
-pub(super) fn make_cursors<E: Send + Sync + 'static>(world: &mut World) {
+fn make_cursors<E: Send + Sync + 'static>(world: &mut World) {
     let Some(readers) = world.get_resource::<FrameReaders<E>>() else { return };
     let made = readers.made;
     if world.get_resource::<EventBusState<E>>().is_some_and(|state| state.made != made) {
@@ -349,7 +377,7 @@ pub(super) fn make_cursors<E: Send + Sync + 'static>(world: &mut World) {
     }
 }
 
-/// The readers that there are. No part of the state: a rollback takes none away.
+/// The readers of the app. They are no part of the state: a rollback removes none.
 #[derive(Resource)]
 pub(super) struct FrameReaders<E: 'static> {
     /// The number of the reader that has, or had, a cursor.

@@ -1,4 +1,4 @@
-//! The plugin, and when it drains.
+//! The plugin, and the schedules in which it drains.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -18,63 +18,67 @@ use bevy_ecs::schedule::{
 };
 use bevy_ecs::world::World;
 
-use super::bus::AnyBus;
-use super::bus::Publish;
+use super::bus::{AnyBus, EventBus, Publish};
 use super::buses::{Buses, Entry, drain_all};
 use super::clock::{self, Clock};
-use super::drain::{Kinds, Lane, Steps, Work};
-use super::route::{BusDrained, Routes};
-use super::share::MAX_LANES;
-use super::{
-    BusConfig, BusOverrun, EnvelopeBus, EventBusConfig, EventBusState, EventBusStats, FrameBudget,
-    LaneStats, PausePolicy,
-};
+use super::config::{BusConfig, EventBusConfig, FrameBudget, PausePolicy};
+use super::delivery::Delivery;
+use super::drain::Work;
+use super::frame::EventBusState;
+use super::intake::{Intake, Intakes};
+use super::kinds::Kinds;
+use super::route::Routes;
+use super::share::MAX_BUSES;
+use super::stats::{BusOverrun, BusStats, EventBusStats};
+use super::steps::Steps;
 use crate::event::Event;
 
 /// The schedule that drains the buses of an app.
 ///
-/// It runs once a frame, after `First`, so after Bevy has dropped old messages and set its clocks,
-/// and before `PreUpdate`; on one thread, for a drain is shorter than handing it to another. Systems
-/// before and after the drain order themselves by [`EventBusSystems`].
+/// It runs once a frame, after `First` and before `PreUpdate`: Bevy has dropped old messages and set its
+/// clocks by then. It runs on one thread, because a drain takes less time than handing it to another. Use
+/// [`EventBusSystems`] to order your systems of this schedule before or after the drain.
 ///
-/// An app without Bevy's main schedule, as [`App::empty`] makes it, runs it in the update schedule
-/// that it has when the plugin is added, else in `PreUpdate`. Systems of that schedule that read events
-/// come [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
+/// # Apps without a main schedule
+///
+/// An app that [`App::empty`] makes runs this schedule in its update schedule, as it is when you add the
+/// plugin, or else in `PreUpdate`. Order the systems of that schedule that read events
+/// [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusDrain;
 
-/// The schedule that releases events in the fixed step that covers them: runs in each step, after
-/// `FixedFirst`.
+/// The schedule that delivers events in the fixed step that covers them.
 ///
-/// Releases nothing unless a bus is [in fixed steps](EventBusPlugin::in_fixed_step). An app that has no
-/// `FixedMainScheduleOrder` when the plugin is added runs it by itself.
+/// It runs in each fixed step, after `FixedFirst`. It does nothing unless a bus is
+/// [in fixed steps](EventBusPlugin::in_fixed_step). If the app has no `FixedMainScheduleOrder` when you add
+/// the plugin, run this schedule yourself in each step.
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusFixedDrain;
 
-/// What happens in [`EventBusDrain`] and [`EventBusFixedDrain`], in this order.
+/// The system sets of [`EventBusDrain`] and [`EventBusFixedDrain`], in this order.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventBusSystems {
-    /// Events leave the buses and are delivered. Systems that publish what this frame shall see come
-    /// before.
+    /// The drain: events leave the buses. Order a system before it to publish for this frame.
     Drain,
-    /// What the drain did is passed on, to diagnostics for example.
+    /// Systems that report what the drain did, to diagnostics for example.
     Report,
 }
 
-/// Drains a bus into the app, once a frame.
+/// Drains the buses of one event into the app, once a frame.
 ///
-/// `E` is the event; capacity and policy are the bus's own business. Add one plugin for each event
-/// type, and say with [`EventBusAppExt`](super::EventBusAppExt) what to deliver to.
+/// Add one plugin for each event type `E`, and call a method of
+/// [`EventBusAppExt`](super::EventBusAppExt) for each delivery. The capacity and the policy stay those of the
+/// bus.
 ///
-/// Publishers need no Bevy: any thread, task or interrupt handler publishes to the `static`. What they
-/// publish is delivered in the next frame whose drain begins afterwards, in publish order.
+/// Publishers need no Bevy: any thread, task or interrupt handler publishes to the `static`. The next drain
+/// that begins after the publish delivers the event, in publish order.
 ///
-/// Dropping the app gives the consumer of each bus back. What nobody took stays, and the next app that
-/// adds the bus takes it.
+/// Dropping the app gives the consumer of each bus back. Pending events stay on the bus, and the next app that
+/// adds the bus delivers them.
 ///
 /// # Panics
 ///
-/// Adding it panics if the app has a bus of `E` already, or if something else consumes the bus. The first
+/// Adding the plugin panics if the app has a bus of `E` already, or if the bus has a consumer. The first
 /// frame panics if the bus has no delivery: see [`EventBusAppExt`](super::EventBusAppExt).
 ///
 /// # Examples
@@ -91,7 +95,7 @@ pub enum EventBusSystems {
 /// app.add_plugins(
 ///     EventBusPlugin::new(&URGENT)
 ///         .with_pause(PausePolicy::PassThrough)
-///         .with_lane(&USUAL)
+///         .with_lower_priority(&USUAL)
 ///         .with_budget(FrameBudget::events(4)),
 /// )
 /// .add_bus_frame::<u32>()
@@ -106,130 +110,142 @@ pub enum EventBusSystems {
 /// assert_eq!(frame, [100, 0, 1, 2]);
 /// ```
 pub struct EventBusPlugin<E: 'static> {
-    lanes: Vec<(&'static dyn Publish<E>, PausePolicy)>,
+    /// The bus with the highest priority first.
+    buses: Vec<(&'static dyn Publish<E>, PausePolicy)>,
     budget: FrameBudget,
     generations: usize,
     message_limit: Option<usize>,
     clock: Option<Clock>,
-    keeps_backlog: bool,
+    keeps_pending: bool,
     kinds: Option<Kinds<E>>,
     steps: Option<Steps<E>>,
 }
 
 impl<E: Send + Sync + 'static> EventBusPlugin<E> {
-    /// Drains `bus`: a [`Bus`](crate::Bus) of any capacity and policy, or an
-    /// [`Awaited`](crate::wait::Awaited) one, whose publishers may wait until a frame makes room.
+    /// Creates a plugin that drains `bus`: a [`Bus`](crate::bus::Bus) of any capacity and policy, also one
+    /// with [`Waiters`](crate::wait::Waiters), whose publishers may wait until a frame makes room.
     #[must_use]
     pub fn new(bus: &'static impl AnyBus<E>) -> Self {
         Self {
-            lanes: vec![(bus, PausePolicy::Hold)],
+            buses: vec![(bus, PausePolicy::Hold)],
             budget: FrameBudget::unlimited(),
             generations: 1,
             message_limit: None,
             clock: clock::of_the_system(),
-            keeps_backlog: false,
+            keeps_pending: false,
             kinds: None,
             steps: None,
         }
     }
 
-    /// Adds a bus of the same event below those before: a lane of lower priority.
+    /// Adds a bus of the same event, with a lower priority than the buses before.
     ///
-    /// All lanes share the budget. A lane gets what the lanes above leave, but never less than an
-    /// eighth of the budget while it has events; under a time, never less than a batch. So a frame
-    /// delivers the first lane first, and the last is late but not forgotten.
+    /// The first bus has priority 0, the next one priority 1, and so on. A frame delivers the events of a bus
+    /// before those of the buses below. All buses share the budget: a bus gets what the buses above leave,
+    /// but at least an eighth of the budget while it has pending events. Under a time it gets at least one
+    /// batch.
     ///
     /// # Panics
     ///
-    /// If there are eight lanes already.
+    /// Panics if the plugin has eight buses already.
     #[must_use]
-    pub fn with_lane(mut self, bus: &'static impl AnyBus<E>) -> Self {
-        assert!(self.lanes.len() < MAX_LANES, "an event has at most {MAX_LANES} lanes");
-        self.lanes.push((bus, PausePolicy::Hold));
+    pub fn with_lower_priority(mut self, bus: &'static impl AnyBus<E>) -> Self {
+        assert!(self.buses.len() < MAX_BUSES, "an event has at most {MAX_BUSES} buses");
+        self.buses.push((bus, PausePolicy::Hold));
         self
     }
 
-    /// What the lane named last does in a pause. [`PausePolicy::Hold`] unless set.
+    /// Sets what the bus added last does in a pause. The default is [`PausePolicy::Hold`].
     #[must_use]
     pub fn with_pause(mut self, policy: PausePolicy) -> Self {
-        if let Some((_, pause)) = self.lanes.last_mut() {
+        if let Some((_, pause)) = self.buses.last_mut() {
             *pause = policy;
         }
         self
     }
 
-    /// How much a frame may deliver. Unlimited unless set.
+    /// Sets how much a frame may deliver. The default is [`FrameBudget::unlimited`].
     #[must_use]
     pub fn with_budget(mut self, budget: FrameBudget) -> Self {
         self.budget = budget;
         self
     }
 
-    /// How many generations of events a drain handles: the first is what waits when it begins, the
-    /// second is what observers have published meanwhile, and so on. 1 unless set, so that what
-    /// observers publish waits for the next frame. The budget is for all generations together; what is
-    /// left is [told](super::EventBusStats), never recursed.
+    /// Sets how many generations of events a drain delivers.
+    ///
+    /// The first generation is what is pending when the drain begins, the second is what observers publish
+    /// meanwhile, and so on. The default is 1: what observers publish waits for the next frame. The budget is
+    /// for all generations together. Events of later generations stay pending, and
+    /// [`EventBusStats`] counts them as `left`.
     #[must_use]
     pub fn with_generations(mut self, count: usize) -> Self {
         self.generations = count.max(1);
         self
     }
 
-    /// How many messages may wait to be read before the drain leaves further events on the bus: the
-    /// bound where nothing makes Bevy drop old messages, as with fixed steps that do not come.
-    /// Sixteen times the capacity of the lanes unless set. 0 is taken as 1; and a message waits for two
-    /// frames, read or not, so that a limit below twice the budget slows the drain down.
+    /// Sets the upper bound on unread messages; a frame stops delivering there.
+    ///
+    /// It limits unread messages where Bevy drops none, for example while no fixed step runs. The default is
+    /// sixteen times the capacity of the buses. 0 means 1. A message stays for two frames, read or not: a
+    /// limit below twice the budget slows the drain down.
     #[must_use]
     pub fn with_message_limit(mut self, count: usize) -> Self {
         self.message_limit = Some(count);
         self
     }
 
-    /// The clock of the [time budget](FrameBudget::and_time), instead of the operating system's. It
-    /// tells the time since a moment of its own choice and never goes back.
+    /// Sets the clock of the [time budget](FrameBudget::and_time), instead of the operating system's.
+    ///
+    /// `now` returns the time since any fixed moment. It must never go back.
     #[must_use]
     pub fn with_clock(mut self, now: fn() -> Duration) -> Self {
         self.clock = Some(now);
         self
     }
 
-    /// Keeps what a frame leaves in [`EventBusState`], where a rollback can restore it, instead of on
-    /// the bus.
+    /// Moves the events that a frame leaves from the bus to [`EventBusState`], where a rollback can restore
+    /// them.
     ///
-    /// The pending takes at most as much as a bus holds, and is delivered before anything newer. So a
-    /// bus whose policy drops the oldest event drops among those that came later than the pending. Such
-    /// a bus is drained in every frame, idle or not.
+    /// The state keeps at most as many events of a bus as the bus holds, and delivers them before newer ones.
+    /// A bus that drops its oldest event therefore drops one that is newer than those in the state. The
+    /// plugin drains such buses in every frame, also when they are idle.
     #[must_use]
-    pub fn with_backlog(mut self) -> Self {
-        self.keeps_backlog = true;
+    pub fn keep_pending(mut self) -> Self {
+        self.keeps_pending = true;
         self
     }
 
-    /// Tells what a frame leaves, and what a pause discards, by the kind of event: in [`LaneStats`] and
-    /// [`BusOverrun`].
+    /// Counts what a frame leaves, and what a pause discards, by the kind of event.
     ///
-    /// Includes [`with_backlog`](Self::with_backlog), for a bus does not show its events. Counting
-    /// takes time in proportion to the pending.
+    /// [`BusStats`] and [`BusOverrun`] report the counts. The method includes
+    /// [`keep_pending`](Self::keep_pending), because the events on a bus cannot be looked at. Counting takes
+    /// time in proportion to the pending events.
     #[must_use]
     pub fn by_kind(mut self) -> Self
     where
         E: Event,
     {
-        self.keeps_backlog = true;
+        self.keeps_pending = true;
         self.kinds = Some(Kinds::of());
         self
     }
 
     /// Delivers each event in the fixed step that covers its stamp, instead of once a frame.
     ///
-    /// `at` is the stamp of an event, by the clock that `now` reads: any clock of yours that runs at
-    /// the speed of real time. The step that covers an event is the one during which it happened, by
-    /// Bevy's virtual clock, with its speed taken into account. An event whose step is over goes to
-    /// the next one, counted as [late](super::LaneCounts::late). Within one step the order is that of
-    /// the lanes, and of publishing.
+    /// `at` returns the stamp of an event, and `now` reads the clock of the stamps. Use any clock that runs at
+    /// the speed of real time. The step that covers an event is the one during which it happened by Bevy's
+    /// virtual clock, at that clock's speed. Within one step the bus with the highest priority comes first,
+    /// each bus in publish order.
     ///
-    /// Per lane, at most as many events as its bus holds wait for their step; the rest stays on the
-    /// bus. A frame that brings no step delivers nothing. Generations do not apply.
+    /// # Late events
+    ///
+    /// If the step of an event is over, the next step delivers the event, and
+    /// [`late`](super::BusCounts::late) counts it.
+    ///
+    /// # Frames without a step
+    ///
+    /// A frame without a step delivers nothing. For each bus, at most as many events as the bus holds wait for
+    /// their step; further events stay on the bus. [Generations](Self::with_generations) have no effect.
     ///
     /// # Panics
     ///
@@ -281,7 +297,8 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
 }
 
 impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
-    /// For Bevy. A second bus of one event is refused all the same, with more to say about it.
+    /// Returns `false`: one app may have several of these plugins. [`build`](Self::build) panics if two have
+    /// the same event.
     fn is_unique(&self) -> bool {
         false
     }
@@ -296,29 +313,28 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
         let world = app.world_mut();
         set_up(world, update);
         let buses = world.resource::<Buses>();
-        if buses.buses.iter().any(|entry| entry.of == TypeId::of::<E>()) {
-            let known = world.get_resource::<EnvelopeBus<E>>();
-            let known = known.map_or(&[][..], |bus| &bus.lanes);
+        if buses.entries.iter().any(|entry| entry.of == TypeId::of::<E>()) {
+            let known = world.get_resource::<EventBus<E>>();
+            let known = known.map_or(&[][..], |bus| &bus.buses);
             assert!(
-                !known.iter().any(|known| self.lanes.iter().any(|(bus, _)| addr_eq(*known, *bus))),
+                !known.iter().any(|known| self.buses.iter().any(|(bus, _)| addr_eq(*known, *bus))),
                 "this bus of `{name}` was added to the app already: add one `EventBusPlugin` for it, once"
             );
             panic!(
                 "the app has a bus of `{name}` already: add the second one to the same plugin by \
-                 `with_lane`, or give it an event type of its own"
+                 `with_lower_priority`, or give it an event type of its own"
             );
         }
-        for (at, (bus, _)) in self.lanes.iter().enumerate() {
+        for (at, (bus, _)) in self.buses.iter().enumerate() {
             assert!(
-                !self.lanes[..at].iter().any(|(other, _)| addr_eq(*other, *bus)),
-                "lane {at} of `{name}` is a bus that is a lane of the plugin already: give each lane a bus of \
-                 its own"
+                !self.buses[..at].iter().any(|(other, _)| addr_eq(*other, *bus)),
+                "bus {at} of `{name}` is in the plugin already: give each priority a bus of its own"
             );
         }
         let kinds = self.kinds.map_or(0, |kinds| kinds.subjects.len());
-        let capacity: usize = self.lanes.iter().map(|(lane, _)| lane.capacity()).sum();
-        let lanes: Vec<_> = self
-            .lanes
+        let capacity: usize = self.buses.iter().map(|(bus, _)| bus.capacity()).sum();
+        let buses: Vec<_> = self
+            .buses
             .iter()
             .map(|(bus, _)| {
                 let reader = bus.claim().unwrap_or_else(|_| {
@@ -327,61 +343,48 @@ impl<E: Send + Sync + 'static> Plugin for EventBusPlugin<E> {
                          that consumer or that app before you add the plugin, or use a second bus"
                     )
                 });
-                Lane::new(reader, bus.capacity(), kinds)
+                Intake::new(reader, bus.capacity(), kinds)
             })
             .collect();
 
         let mut state = world.get_resource_or_init::<EventBusState<E>>();
-        state.make_lanes(lanes.len());
-        world.insert_resource(EnvelopeBus {
-            lanes: self.lanes.iter().map(|(bus, _)| *bus).collect(),
-        });
+        state.make_room(buses.len());
+        world.insert_resource(EventBus { buses: self.buses.iter().map(|(bus, _)| *bus).collect() });
 
-        let index = world.resource::<Buses>().buses.len();
+        let index = world.resource::<Buses>().entries.len();
         let settings = BusConfig {
             event: name,
             budget: self.budget,
             generations: self.generations,
             message_limit: self.message_limit.unwrap_or(capacity.saturating_mul(16)),
-            pause: self.lanes.iter().map(|(_, pause)| *pause).collect(),
+            pause: self.buses.iter().map(|(_, pause)| *pause).collect(),
         };
-        let first_lane = world.resource::<Buses>().lanes.len();
-        let numbers = (0..lanes.len()).map(|lane| LaneStats {
+        let first = world.resource::<Buses>().pending.len();
+        let numbers = (0..buses.len()).map(|priority| BusStats {
             event: name,
-            lane,
+            priority,
             left_by_kind: vec![0; kinds],
             discarded_by_kind: vec![0; kinds],
-            ..LaneStats::default()
+            ..BusStats::default()
         });
 
-        let batch = Vec::with_capacity(capacity.min(self.budget.events));
+        let routes = Routes { kinds: self.kinds, ..Routes::default() };
+        let work = Work {
+            index,
+            intakes: Intakes { buses, first, keeps_pending: self.keeps_pending, kinds: self.kinds },
+            delivery: Delivery::new(routes, capacity.min(self.budget.events)),
+            clock: self.clock,
+            steps: self.steps,
+            started: false,
+            messages: Vec::new(),
+            linger: 0,
+        };
         let mut buses = world.resource_mut::<Buses>();
         buses.busy = true; // so that the first drain finds out if it has no delivery
         buses.made.0.buses.push(settings);
-        buses.made.1.lanes.extend(numbers);
-        buses.lanes.extend(self.lanes.iter().map(|(bus, _)| bus.as_pending()));
-        buses.buses.push(Entry {
-            of: TypeId::of::<E>(),
-            bus: Some(Box::new(Work {
-                index,
-                first_lane,
-                lanes,
-                keeps_backlog: self.keeps_backlog,
-                kinds: self.kinds,
-                clock: self.clock,
-                steps: self.steps,
-                routes: Routes::default(),
-                started: false,
-                messages: Vec::new(),
-                batch: BusDrained { events: batch },
-                in_batch: [0; MAX_LANES],
-                taken: Vec::new(),
-                told: Vec::new(),
-                observed: 0,
-                announced: false,
-                linger: 0,
-            })),
-        });
+        buses.made.1.buses.extend(numbers);
+        buses.pending.extend(self.buses.iter().map(|(bus, _)| bus.as_pending()));
+        buses.entries.push(Entry { of: TypeId::of::<E>(), bus: Some(Box::new(work)) });
         Buses::begin_anew(world);
     }
 
@@ -404,7 +407,7 @@ pub(super) fn set_up(world: &mut World, update: Option<InternedScheduleLabel>) {
     world.init_resource::<Buses>();
     world.init_resource::<EventBusStats>();
     world.init_resource::<EventBusConfig>();
-    // Not registered with Bevy, which would keep every one of them in a pause.
+    // Not registered with Bevy, which would keep all of these messages in a pause.
     world.init_resource::<Messages<BusOverrun>>();
     #[cfg(feature = "bevy_reflect")]
     if let Some(types) = world.get_resource::<AppTypeRegistry>() {
@@ -460,7 +463,7 @@ impl<E: 'static> fmt::Debug for EventBusPlugin<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventBusPlugin")
             .field("event", &type_name::<E>())
-            .field("lanes", &self.lanes.len())
+            .field("buses", &self.buses.len())
             .field("budget", &self.budget)
             .field("generations", &self.generations)
             .finish_non_exhaustive()

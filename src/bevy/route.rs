@@ -12,9 +12,9 @@ use bevy_ecs::message::{Message, Messages};
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::drain::Kinds;
+use super::kinds::Kinds;
 
-/// The ways of one event, on their way to its bus.
+/// The ways of one event into the world. A resource until its buses adopt them.
 #[derive(Resource)]
 pub(super) struct Routes<E: Send + Sync + 'static> {
     pub(super) slices: Vec<Box<dyn Route<E>>>,
@@ -38,17 +38,17 @@ impl<E: Send + Sync + 'static> Routes<E> {
         self.kinds = self.kinds.or(other.kinds);
     }
 
-    /// Whether there is no way into the world.
+    /// Returns whether there is no way into the world.
     pub(super) fn is_empty(&self) -> bool {
         self.slices.is_empty() && self.observers.is_empty() && !self.frame
     }
 
-    /// Whether every event has a way into the world, whatever it is.
+    /// Returns whether every event has a way into the world, whatever its kind.
     pub(super) fn take_all(&self) -> bool {
         self.frame || self.slices.iter().any(|route| route.plain().is_some())
     }
 
-    /// A route of all events as they are is there once, however often it is added.
+    /// Adds a route. A second route of all events, as they are, has no effect.
     pub(super) fn add_slices(&mut self, route: Box<dyn Route<E>>) {
         let plain = route.plain();
         if plain.is_none() || self.slices.iter().all(|other| other.plain() != plain) {
@@ -68,20 +68,20 @@ pub(super) trait Route<E>: Send + Sync {
     /// Sets `taken` for each event that it makes a message of. A route of all events sets nothing.
     fn deliver(&mut self, world: &mut World, events: &[E], taken: &mut [bool]);
 
-    /// The same, if the events are not needed afterwards.
+    /// Does the same where the events are not needed afterwards.
     fn deliver_last(&mut self, world: &mut World, events: &mut Vec<E>, taken: &mut [bool]) {
         self.deliver(world, events, taken);
     }
 
-    /// As what it delivers all events as they are. `None` if it picks.
+    /// Returns the type of the messages if it delivers all events as they are. `None` if it picks.
     fn plain(&self) -> Option<TypeId> {
         None
     }
 
-    /// How many messages are there.
+    /// Returns how many messages there are.
     fn waiting(&self, world: &World) -> usize;
 
-    /// The type of the messages.
+    /// Returns the type of the messages.
     fn message(&self) -> MessageType;
 }
 
@@ -232,7 +232,7 @@ pub(super) trait Observe<E>: Send + Sync {
     /// Triggers what it makes of the event, if anything observes that, and sets `taken` before.
     fn observe(&self, world: &mut World, event: &mut E, taken: &mut bool);
 
-    /// The same for all events that have not been seen; each counts as seen before it is observed.
+    /// Does the same for all events that have not been seen. Each counts as seen before it is observed.
     fn observe_all(
         &self,
         world: &mut World,
@@ -250,13 +250,13 @@ pub(super) trait Observe<E>: Send + Sync {
 
     fn is_observed(&self, world: &World) -> bool;
 
-    /// Whether it delivers the events as they are.
+    /// Returns whether it delivers the events as they are.
     fn is_plain(&self) -> bool {
         false
     }
 }
 
-/// Whether any observer would run.
+/// Returns whether any observer would run.
 pub(super) fn is_observed<T: Triggered>(world: &World) -> bool {
     let Some(key) = world.event_key::<T>() else { return false };
     world.observers().try_get_observers(key).is_some_and(|observers| {
@@ -320,8 +320,9 @@ where
     }
 }
 
-/// An event of a type that is no `Message`: what
-/// [`add_foreign_bus_message`](super::EventBusAppExt::add_foreign_bus_message) delivers.
+/// An event as a Bevy message, for types that are not a `Message`.
+///
+/// [`add_foreign_bus_message`](super::EventBusAppExt::add_foreign_bus_message) delivers it.
 ///
 /// # Examples
 ///
@@ -349,11 +350,11 @@ where
 #[derive(Message, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BusMessage<E: Send + Sync + 'static>(pub E);
 
-/// The events of one drain, triggered once: for observers that take them by the slice.
+/// The events of one drain, for observers that take them as a slice.
 ///
-/// Dereferences to the events. Triggered for every bus that has an observer of it and events to
-/// deliver, once a generation; for a bus in fixed steps, once a step. If it is the only delivery of a bus,
-/// add an observer before the first frame, in `Startup` at the latest.
+/// It dereferences to the events. The drain triggers it once a generation if it has an observer, for buses in
+/// fixed steps once a step. If it is the only delivery of a bus, add an observer before the first frame, in
+/// `Startup` at the latest.
 ///
 /// # Examples
 ///

@@ -1,29 +1,29 @@
-//! How lanes share the budget of a frame.
+//! How the buses of one event share the budget of a frame.
 
-/// Lanes below the first have a right to this part of the budget each, when they have events.
+/// Each bus below the first has a right to this part of the budget while it has events.
 const SHARE: usize = 8;
 
-/// So that the first lane has a part of the budget as well.
-pub(super) const MAX_LANES: usize = SHARE;
+/// With eight buses the first has a part of the budget as well.
+pub(super) const MAX_BUSES: usize = SHARE;
 
-/// Shares a budget out among lanes, the first being the highest.
+/// Shares a budget out among buses, the first being that with the highest priority.
 ///
-/// A lane gets what the lanes above leave, and those below the first an eighth of the budget at
-/// least. What makes no whole event is kept as credit, in eighths, so that a budget of 1 reaches the
-/// lowest lane too. A lane that has nothing to deliver saves nothing.
+/// A bus gets what those above leave, but below the first at least an eighth of the budget. A fraction of
+/// an event becomes credit, in eighths, so that a budget of 1 reaches the lowest bus too. A bus without
+/// events saves nothing.
 pub(super) fn allot(
     budget: usize,
-    waiting: &[usize; MAX_LANES],
-    credits: &mut [usize; MAX_LANES],
-) -> [usize; MAX_LANES] {
+    waiting: &[usize; MAX_BUSES],
+    credits: &mut [usize; MAX_BUSES],
+) -> [usize; MAX_BUSES] {
     let all = waiting.iter().fold(0_usize, |sum, waiting| sum.saturating_add(*waiting));
     if all <= budget {
-        *credits = [0; MAX_LANES];
+        *credits = [0; MAX_BUSES];
         return *waiting;
     }
     // `budget` is less than what waits, so far from the end of its range.
-    let mut owed = [0; MAX_LANES];
-    for at in 1..MAX_LANES {
+    let mut owed = [0; MAX_BUSES];
+    for at in 1..MAX_BUSES {
         credits[at] = match waiting[at] {
             0 => 0,
             // What it had no use for is not saved up: one share a frame, and the fraction.
@@ -33,8 +33,8 @@ pub(super) fn allot(
     }
     let mut rest = budget;
     let mut promised: usize = owed.iter().sum();
-    let mut allowed = [0; MAX_LANES];
-    for at in 0..MAX_LANES {
+    let mut allowed = [0; MAX_BUSES];
+    for at in 0..MAX_BUSES {
         promised -= owed[at];
         allowed[at] = waiting[at].min(rest.saturating_sub(promised).max(owed[at].min(rest)));
         rest -= allowed[at];
@@ -44,59 +44,4 @@ pub(super) fn allot(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{MAX_LANES, allot};
-
-    fn lanes<const K: usize>(values: [usize; K]) -> [usize; MAX_LANES] {
-        core::array::from_fn(|at| values.get(at).copied().unwrap_or(0))
-    }
-
-    fn share<const K: usize>(budget: usize, waiting: [usize; K]) -> [usize; MAX_LANES] {
-        allot(budget, &lanes(waiting), &mut [0; MAX_LANES])
-    }
-
-    #[test]
-    fn all_is_allowed_that_the_budget_covers() {
-        assert_eq!(share(10, [4, 6]), lanes([4, 6]));
-        assert_eq!(share(usize::MAX, [usize::MAX, 6]), lanes([usize::MAX, 6]));
-    }
-
-    #[test]
-    fn the_first_lane_leaves_an_eighth_to_each_lane_below() {
-        assert_eq!(share(80, [1000, 1000]), lanes([70, 10]));
-        assert_eq!(share(80, [1000, 1000, 1000]), lanes([60, 10, 10]));
-        assert_eq!(share(80, [1000, 3, 1000]), lanes([67, 3, 10]));
-        assert_eq!(share(80, [0, 1000, 1000]), lanes([0, 70, 10]));
-        assert_eq!(share(80, [1000; 8]), lanes([10; 8]));
-    }
-
-    /// For budgets and backlogs at random: never more than the budget or than what waits, all of the
-    /// budget where enough waits, and nobody waits for ever.
-    #[test]
-    fn shares_add_up_and_nobody_starves() {
-        let mut random = 1_u64;
-        let mut next = |below: u64| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            ((random >> 33) % below) as usize
-        };
-        for _ in 0..2000 {
-            let budget = 1 + next(40);
-            let mut waiting: [usize; MAX_LANES] = core::array::from_fn(|_| next(3) * next(100));
-            let mut credits = [0; MAX_LANES];
-            let mut hungry = [0; MAX_LANES];
-            for _ in 0..64 {
-                let allowed = allot(budget, &waiting, &mut credits);
-                let (given, all) = (allowed.iter().sum::<usize>(), waiting.iter().sum::<usize>());
-                assert_eq!(given, budget.min(all));
-                for at in 0..MAX_LANES {
-                    assert!(allowed[at] <= waiting[at]);
-                    hungry[at] =
-                        if allowed[at] == 0 && waiting[at] > 0 { hungry[at] + 1 } else { 0 };
-                    assert!(hungry[at] <= 15, "lane {at}, {budget}, {waiting:?}, {credits:?}");
-                    waiting[at] += next(20) * 2;
-                    waiting[at] -= allowed[at];
-                }
-            }
-        }
-    }
-}
+mod tests;

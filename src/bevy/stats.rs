@@ -1,4 +1,4 @@
-//! What the drain did, and what it left.
+//! What the drains did, and what they left.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -12,29 +12,29 @@ use {
     bevy_reflect::{Reflect, std_traits::ReflectDefault},
 };
 
-use super::EnvelopeBus;
+use super::bus::EventBus;
 
-/// Events by what became of them.
+/// The number of events, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Default))]
-pub struct LaneCounts {
-    /// Handed to messages, observers and frames.
+pub struct BusCounts {
+    /// Delivered to messages, observers or frames.
     pub delivered: usize,
-    /// Taken off the bus, and then no message was made of it, nothing observed it and no frame kept it:
-    /// no delivery was added for its kind, or nothing observes what was.
+    /// Taken off the bus, but delivered to nothing: the app has no delivery for the kind of the event, or no
+    /// observer for the delivery that it has.
     pub unhandled: usize,
-    /// Taken and dropped in a pause: [`PausePolicy::Drop`](super::PausePolicy::Drop).
+    /// Taken off the bus and dropped in a pause, by [`PausePolicy::Drop`](super::PausePolicy::Drop).
     pub discarded: usize,
-    /// Lost by the bus: its policy dropped the oldest or the newest.
+    /// Dropped by the bus, by its policy.
     pub dropped: usize,
-    /// Given back to their publishers by a full bus.
+    /// Rejected by the full bus: `publish` returned the event.
     pub refused: usize,
-    /// Released in a later fixed step than the one that covers them, because that one was over when
-    /// they came. Part of `delivered`.
+    /// Delivered in a later fixed step than the one that covers the event, because that step was over. Part
+    /// of `delivered`.
     pub late: usize,
 }
 
-impl LaneCounts {
+impl BusCounts {
     /// Sums that wrap, as the counters of a bus do.
     fn add(&mut self, other: Self) {
         self.delivered = self.delivered.wrapping_add(other.delivered);
@@ -46,34 +46,37 @@ impl LaneCounts {
     }
 }
 
-/// The numbers of one lane of one bus.
+/// The numbers of one bus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Default))]
-pub struct LaneStats {
+pub struct BusStats {
     /// The name of the event type.
     pub event: &'static str,
-    /// The lane: 0 is the first, and the highest.
-    pub lane: usize,
-    /// Since the frame began.
-    pub frame: LaneCounts,
-    /// Since the app began.
-    pub total: LaneCounts,
-    /// Events that wait now: on the bus, in the pending, and for their fixed step.
+    /// The priority of the bus among those of its event. 0 is the highest.
+    pub priority: usize,
+    /// What has happened since the frame began.
+    pub frame: BusCounts,
+    /// What has happened since the app began.
+    pub total: BusCounts,
+    /// How many events the last drain left pending: on the bus, in [`EventBusState`](super::EventBusState),
+    /// and for their fixed step.
     pub left: usize,
-    /// The most events that have waited on the bus.
+    /// The most events that have been pending on the bus.
     pub high_water: usize,
-    /// `left` by kind, for a bus that was added [`by_kind`](super::EventBusPlugin::by_kind); otherwise
-    /// empty. The index is the kind. Events that wait for their fixed step are not in it.
+    /// `left` by kind, without the events that wait for their fixed step. The index is the kind. Empty
+    /// without [`by_kind`](super::EventBusPlugin::by_kind).
     pub left_by_kind: Vec<usize>,
-    /// `frame.discarded` by kind, likewise. What a bus drops or gives back is of no known kind, for it
-    /// has gone before anybody takes it.
+    /// `frame.discarded` by kind. The index is the kind. Empty without
+    /// [`by_kind`](super::EventBusPlugin::by_kind).
+    ///
+    /// The kinds of dropped and refused events are unknown: the plugin never sees these events.
     pub discarded_by_kind: Vec<usize>,
 }
 
-/// What the drain of this frame did, lane by lane. Written once per frame and bus, and not at all
-/// while a bus is idle: the second drain after the last event is the last that writes.
+/// What the drain of this frame did, bus by bus.
 ///
-/// A new value in its place counts from zero.
+/// Each drain writes the numbers of its buses once. An idle bus writes nothing: the second drain after its
+/// last event is the last that writes. Replace the resource by a new value to count from zero.
 ///
 /// # Examples
 ///
@@ -98,58 +101,61 @@ pub struct LaneStats {
 #[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Resource, Default))]
 pub struct EventBusStats {
-    /// Every lane of every bus, in the order in which they were added.
-    pub lanes: Vec<LaneStats>,
-    /// The most generations of events that a bus went through in the last drain.
+    /// Every bus, in the order in which the app added them. Those of one event are neighbours, the one with
+    /// the highest priority first.
+    pub buses: Vec<BusStats>,
+    /// The most generations that the buses of one event went through in the last drain.
     pub generations: usize,
-    /// How long the last drain took. Zero where there is no clock.
+    /// How long the last drains took, all events together. Zero without a clock.
     pub spent: Duration,
 }
 
 impl EventBusStats {
-    /// The sums over all lanes since the frame began.
+    /// Returns the sums over all buses since the frame began.
     #[must_use]
-    pub fn frame(&self) -> LaneCounts {
-        self.sum(|lane| lane.frame)
+    pub fn frame(&self) -> BusCounts {
+        self.sum(|bus| bus.frame)
     }
 
-    /// The sums over all lanes since the app began.
+    /// Returns the sums over all buses since the app began.
     #[must_use]
-    pub fn total(&self) -> LaneCounts {
-        self.sum(|lane| lane.total)
+    pub fn total(&self) -> BusCounts {
+        self.sum(|bus| bus.total)
     }
 
-    /// How many events wait now, over all lanes.
+    /// Returns how many events the last drains left pending, over all buses.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.left).sum()
+        self.buses.iter().map(|bus| bus.left).sum()
     }
 
-    /// The lanes of the bus of `E`.
-    pub fn bus<E>(&self) -> impl Iterator<Item = &LaneStats> {
-        self.lanes.iter().filter(|lane| lane.event == core::any::type_name::<E>())
+    /// Returns the numbers of the buses of `E`, the one with the highest priority first.
+    pub fn of<E>(&self) -> impl Iterator<Item = &BusStats> {
+        self.buses.iter().filter(|bus| bus.event == core::any::type_name::<E>())
     }
 
-    fn sum(&self, counts: fn(&LaneStats) -> LaneCounts) -> LaneCounts {
-        let mut sum = LaneCounts::default();
-        self.lanes.iter().for_each(|lane| sum.add(counts(lane)));
+    fn sum(&self, counts: fn(&BusStats) -> BusCounts) -> BusCounts {
+        let mut sum = BusCounts::default();
+        self.buses.iter().for_each(|bus| sum.add(counts(bus)));
         sum
     }
 }
 
-impl LaneStats {
+impl BusStats {
     /// Adds to the frame and to the total.
-    pub(super) fn count(&mut self, counts: LaneCounts) {
+    pub(super) fn count(&mut self, counts: BusCounts) {
         self.frame.add(counts);
         self.total.add(counts);
     }
 }
 
-/// A lane could not keep up in this frame: the budget left events, or events were lost.
+/// Reports that a bus could not keep up in this frame: the budget left events, or events were lost.
 ///
-/// At most one for each lane and kind and frame, however many events it is about. It can be read for
-/// two frames, paused or not. A pause that holds a lane back is no overrun, and neither is what comes
-/// after the drain; what gets lost meanwhile is.
+/// The plugin writes at most one message for each bus, kind and frame, however many events it is about.
+/// Systems can read it for two frames, also in a pause.
+///
+/// Events that a pause holds are not an overrun, and neither are events that come after the drain. Events
+/// that the bus drops or rejects meanwhile are.
 ///
 /// # Examples
 ///
@@ -159,7 +165,7 @@ impl LaneStats {
 ///
 /// fn warn(mut overruns: MessageReader<BusOverrun>) {
 ///     for BusOverrun { event, left, dropped, refused, .. } in overruns.read() {
-///         println!("{event}: {left} left, {dropped} dropped, {refused} given back");
+///         println!("{event}: {left} left, {dropped} dropped, {refused} refused");
 ///     }
 /// }
 /// # bevy_ecs::system::assert_is_system(warn);
@@ -168,43 +174,43 @@ impl LaneStats {
 pub struct BusOverrun {
     /// The name of the event type.
     pub event: &'static str,
-    /// The lane.
-    pub lane: usize,
-    /// The kind, by its subject, where the bus was added
-    /// [`by_kind`](super::EventBusPlugin::by_kind). Losses are of no known kind.
+    /// The priority of the bus among those of its event. 0 is the highest.
+    pub priority: usize,
+    /// The subject of the kind, where the plugin counts [`by_kind`](super::EventBusPlugin::by_kind). `None`
+    /// for lost events, whose kind is unknown.
     pub subject: Option<&'static str>,
-    /// Events that the budget left.
+    /// How many events the budget left.
     pub left: usize,
-    /// Events that the bus dropped since the last frame, by its policy.
+    /// How many events the bus has dropped since the last frame, by its policy.
     pub dropped: usize,
-    /// Events that the full bus gave back to their publishers since the last frame.
+    /// How many events the full bus has rejected since the last frame.
     pub refused: usize,
 }
 
-/// A run condition: whether events of `E` wait on a lane of its bus.
+/// Returns whether events of `E` are pending. Use it as a run condition.
 ///
-/// False where the app has no such bus.
+/// Returns `false` if the app has no bus of `E`.
 ///
 /// # Examples
 ///
 /// ```
 /// use bevy_app::{App, Update};
 /// use bevy_ecs::prelude::*;
-/// use tickbus::bevy::bus_has_backlog;
+/// use tickbus::bevy::bus_has_pending;
 ///
 /// fn show_hourglass() {}
-/// App::new().add_systems(Update, show_hourglass.run_if(bus_has_backlog::<u32>));
+/// App::new().add_systems(Update, show_hourglass.run_if(bus_has_pending::<u32>));
 /// ```
 #[must_use]
-pub fn bus_has_backlog<E: Send + Sync + 'static>(
-    bus: Option<Res<EnvelopeBus<E>>>,
+pub fn bus_has_pending<E: Send + Sync + 'static>(
+    bus: Option<Res<EventBus<E>>>,
     stats: Option<Res<EventBusStats>>,
 ) -> bool {
     bus.is_some_and(|bus| !bus.is_empty())
-        || stats.is_some_and(|stats| stats.bus::<E>().any(|lane| lane.left > 0))
+        || stats.is_some_and(|stats| stats.of::<E>().any(|bus| bus.left > 0))
 }
 
-/// A run condition: whether a lane overran since it was last asked.
+/// Returns whether a bus overran since the condition was last evaluated. Use it as a run condition.
 ///
 /// # Examples
 ///

@@ -1,22 +1,25 @@
 //! The reading end of a bus.
 
+#[cfg(any(feature = "alloc", tickbus_loom))]
+use alloc::vec::Vec;
 use core::fmt;
 
-use super::drain::Drain;
-#[cfg(not(tickbus_loom))]
-use super::overrun::Policy;
+use super::drain::{Drain, Source, Take, account};
 use super::overrun::{Queue, Reject, Taken};
 use super::stats::Stats;
-#[cfg(not(tickbus_loom))]
-use crate::bus::Bus;
 use crate::error::Claimed;
+use crate::ring::kept::Kept;
 use crate::ring::{Side, Span, Tally};
+use crate::wait::{NoWaiters, Stand, Waits};
 
-/// The one reading end of a [`Bus`], or of a [`Lane`](crate::Lane) with the policy
+/// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
 ///
-/// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What nobody has
+/// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What has not been
 /// taken stays on the bus.
+///
+/// With [`Waiters`](crate::Waiters), it wakes those that wait for room, and it can wait for events: see
+/// [`next_async`](Self::next_async).
 ///
 /// # Examples
 ///
@@ -33,21 +36,28 @@ use crate::ring::{Side, Span, Tally};
 /// assert_eq!(events.pending(), 1);
 /// ```
 #[must_use = "a consumer that is dropped is given back"]
-pub struct Consumer<'a, E, P: Queue = Reject> {
+pub struct Consumer<'a, E, P: Queue = Reject, W: Waits = NoWaiters> {
     pub(super) side: Side<'a, <P as Taken>::Reader<E>>,
+    pub(super) stand: Stand<'a, W>,
+    /// The event that was taken when a waker panicked.
+    pub(super) kept: Kept<E, W>,
 }
 
-impl<'a, E, P: Queue> Consumer<'a, E, P> {
-    pub(super) fn new(side: Option<Side<'a, <P as Taken>::Reader<E>>>) -> Result<Self, Claimed> {
-        Ok(Self { side: side.ok_or(Claimed::CONSUMER)? })
+impl<'a, E, P: Queue, W: Waits> Consumer<'a, E, P, W> {
+    pub(super) fn new(
+        side: Option<Side<'a, <P as Taken>::Reader<E>>>,
+        waiters: &'a W,
+    ) -> Result<Self, Claimed> {
+        let side = side.ok_or(Claimed::CONSUMER)?;
+        Ok(Self { side, stand: Stand::beside(waiters), kept: Kept::nothing() })
     }
 
     /// Takes the events that are queued at this moment, oldest first.
     ///
     /// What is published from here on, also by the code between two events, waits for the next drain.
     /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
-    /// is. Takes constant time, or after an interrupted publish a [search](crate::Bus#bounds) of at most
-    /// `log2(N) + 64` steps. Each event takes constant time.
+    /// is. Takes constant time, and on hosts a step for each new event, 64 at most. After an interrupted publish
+    /// it takes a [search](crate::Bus#bounds) of at most `log2(N) + 64` steps. Each event takes constant time.
     ///
     /// # Examples
     ///
@@ -64,28 +74,21 @@ impl<'a, E, P: Queue> Consumer<'a, E, P> {
     /// assert_eq!(events.drain().next(), None);
     /// ```
     #[inline]
-    pub fn drain(&mut self) -> Drain<'_, 'a, E, P> {
+    pub fn drain(&mut self) -> Drain<'_, Self> {
         Drain::new(self)
     }
 
-    /// Whether a drain would find an event. Unlike [`pending`](Self::pending), it does not count those
-    /// that are still being published.
-    #[inline]
-    pub(crate) fn has_event(&mut self) -> bool {
-        self.side.has_event()
-    }
-
-    /// Where a tick counts what became of an event that was taken before.
-    #[inline(always)]
-    pub(crate) fn tally(&self) -> &Tally {
-        self.side.tally()
+    /// Wakes those that wait for room, though there is none.
+    #[cfg(all(feature = "bevy", not(tickbus_loom)))]
+    pub(crate) fn wake(&self) {
+        self.stand.waiters().wake();
     }
 
     /// How many events wait, with those that are being published at this moment, which a drain does not
     /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.side.pending()
+        self.side.pending() + usize::from(self.kept.is_left())
     }
 
     /// What has happened so far.
@@ -95,96 +98,102 @@ impl<'a, E, P: Queue> Consumer<'a, E, P> {
     }
 }
 
-impl<E, P: Queue> fmt::Debug for Consumer<'_, E, P> {
+impl<E, P: Queue, W: Waits> fmt::Debug for Consumer<'_, E, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
-/// Where a tick takes events from: a [`Consumer`], or a [`Bus`] that you hold by `&mut`.
-///
-/// Write `impl Source<Event = Input>` for a function that takes either. This trait is sealed.
-#[diagnostic::on_unimplemented(
-    message = "a tick cannot take events from `{Self}`",
-    note = "a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`"
-)]
-#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Take`")]
-pub trait Source: Take<Item = <Self as Source>::Event> {
-    /// The type of the events.
-    type Event;
-}
-
-/// What a tick does to a source. `pub(crate)`, so a type parameter with the bound `Source` does not have
-/// these methods outside of this crate, where a span could meet a ring that did not make it.
-pub(crate) trait Take {
-    /// What is taken.
-    type Item;
-
-    /// Fixes what a pass may take: the events of this moment.
-    fn freeze(&mut self) -> Span;
-
-    /// Takes at most `most` of them and shows each to `each`. Returns how many it took. `span` comes from
-    /// [`freeze`](Self::freeze) of this source, and nothing else has been taken since.
-    fn show_most(
-        &mut self,
-        span: &mut Span,
-        most: usize,
-        each: impl FnMut(&Tally, &Self::Item),
-    ) -> usize;
-
-    /// What is pending, and the losses since the last call: dropped and refused.
-    fn account(&mut self) -> (usize, usize, usize);
-}
-
-#[inline]
-const fn account((waiting, lost): (usize, usize), refuses: bool) -> (usize, usize, usize) {
-    if refuses { (waiting, 0, lost) } else { (waiting, lost, 0) }
-}
-
-impl<E, P: Queue> Source for Consumer<'_, E, P> {
+impl<E, P: Queue, W: Waits> Source for Consumer<'_, E, P, W> {
     type Event = E;
+
+    fn pending(&self) -> usize {
+        self.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
 }
 
-impl<E, P: Queue> Take for Consumer<'_, E, P> {
+impl<E, P: Queue, W: Waits> Take for Consumer<'_, E, P, W> {
     type Item = E;
 
     #[inline]
     fn freeze(&mut self) -> Span {
+        self.kept.withhold(false);
         self.side.freeze()
     }
 
     #[inline]
-    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
-        self.side.show_most(span, most, each)
+    fn shorten(&mut self, span: &mut Span, most: usize) {
+        if most == 0 {
+            self.kept.withhold(true);
+        }
+        self.side.shorten(span, most.saturating_sub(usize::from(self.kept.is_left())));
+    }
+
+    #[inline]
+    fn take(&mut self, span: &mut Span) -> Option<E> {
+        let Self { side, stand, kept } = self;
+        if let Some(event) = kept.take_left() {
+            return Some(event);
+        }
+        let event = side.take(span)?;
+        Some(stand.waiters().wake_keeping(event, kept, || true))
+    }
+
+    #[inline]
+    fn take_all(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
+        if let Some(event) = self.kept.take_left() {
+            each(event);
+        }
+        let waiters = self.stand.waiters();
+        self.side.take_most(span, usize::MAX, |event| waiters.wake_then(|| true, || each(event)));
+    }
+
+    #[inline]
+    fn show_most(
+        &mut self,
+        span: &mut Span,
+        mut most: usize,
+        mut each: impl FnMut(&Tally, &E),
+    ) -> usize {
+        let Self { side, stand, kept } = self;
+        let mut count = 0;
+        if most > 0
+            && let Some(event) = kept.take_left()
+        {
+            most -= 1;
+            count += 1;
+            each(side.tally(), &event);
+        }
+        let waiters = stand.waiters();
+        let shown = side.show_most(span, most, |tally, event| {
+            waiters.wake_then(|| true, || each(tally, event));
+        });
+        count + shown
+    }
+
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    #[inline]
+    fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        let Self { side, stand, kept } = self;
+        if kept.is_left() {
+            into.reserve(1);
+        }
+        let before = into.len();
+        into.extend(kept.take_left());
+        let count = into.len() - before;
+        let moved = side.append(span, into);
+        if moved > 0 {
+            stand.waiters().wake_for_room();
+        }
+        count + moved
     }
 
     #[inline]
     fn account(&mut self) -> (usize, usize, usize) {
         account(self.side.account(), P::REFUSES)
-    }
-}
-
-#[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Source for Bus<E, N, P> {
-    type Event = E;
-}
-
-#[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Take for Bus<E, N, P> {
-    type Item = E;
-
-    #[inline]
-    fn freeze(&mut self) -> Span {
-        self.ring.freeze_mut()
-    }
-
-    #[inline]
-    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
-        self.ring.show_most_mut(span, most, each)
-    }
-
-    #[inline]
-    fn account(&mut self) -> (usize, usize, usize) {
-        account(self.ring.core().account::<P>(), P::REFUSES)
     }
 }

@@ -4,9 +4,9 @@ use core::convert::Infallible;
 use core::fmt;
 
 use super::budget::{Budget, Report};
-use super::consumer::Source;
+use super::drain::Source;
 use crate::event::Event;
-use crate::event::{Index, Segments, Text};
+use crate::event::{Index, Indexed, Segments, Text};
 use crate::ring::Tally;
 use crate::subject::{check_pattern, matches};
 
@@ -112,6 +112,10 @@ impl<X> Settle for Result<Flow, X> {
 /// a tick looks up the kind and calls. For a closed set of events whose handlers all stand in one
 /// place, `match` is the table that the language has.
 ///
+/// For hundreds of closures, name the type first: `type Table = Dispatch<..>`, then `Table::new()`. The
+/// compiler then knows the types of a closure at its line. Otherwise it learns them after the last line, and
+/// the time to check grows with the square of the lines.
+///
 /// # Examples
 ///
 /// ```
@@ -163,7 +167,7 @@ pub struct Dispatch<E, C, const K: usize, R: Verdict = (), const H: usize = 2> {
 
 impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, R, H> {
     /// The kinds by subject. To make it is to check the subjects.
-    const INDEX: &'static Index<K> = &Index::new(E::SUBJECTS);
+    const INDEX: &'static Index<K> = Indexed::<E, K>::get();
 
     /// Creates a table without handlers.
     ///
@@ -217,18 +221,19 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// Adds a handler for each kind that a pattern with wildcards matches.
     #[track_caller]
     const fn add_matching(&mut self, pattern: &str, handler: Handler<E, C, R>) {
-        if let Err(error) = check_pattern(pattern) {
-            Text::new().with("`").with(pattern).with("`: ").with(error.message()).refuse();
+        let mut kinds = const { &Segments::<K>::new(E::SUBJECTS) }.candidates(pattern);
+        if !kinds.is_exact {
+            refuse_malformed(pattern);
         }
         let mut matched = false;
-        let mut kinds = const { &Segments::<K>::new(E::SUBJECTS) }.candidates(pattern);
-        while let Some(kind) = kinds.next() {
-            if matches(pattern.as_bytes(), E::SUBJECTS[kind].as_bytes()) {
+        while let Some((kind, is_match)) = kinds.next() {
+            if is_match || matches(pattern.as_bytes(), E::SUBJECTS[kind].as_bytes()) {
                 matched = true;
                 self.add(kind, pattern, handler);
             }
         }
         if !matched {
+            refuse_malformed(pattern);
             refuse_unmatched(pattern, E::SUBJECTS);
         }
     }
@@ -236,14 +241,20 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// Adds a handler after those that the kind has.
     #[track_caller]
     const fn add(&mut self, kind: usize, pattern: &str, handler: Handler<E, C, R>) {
-        let mut place = 0;
-        while place < H && self.handlers[kind][place].is_some() {
-            place += 1;
+        let row = &mut self.handlers[kind];
+        let (mut place, mut end) = (0, H);
+        while place < end {
+            let middle = place + (end - place) / 2;
+            if row[middle].is_some() {
+                place = middle + 1;
+            } else {
+                end = middle;
+            }
         }
         if place == H {
             refuse_another(pattern, E::SUBJECTS[kind], H);
         }
-        self.handlers[kind][place] = Some(handler);
+        row[place] = Some(handler);
     }
 
     /// Calls `handler` for every kind that has none.
@@ -440,6 +451,14 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
                 hook(context, event, error);
             }
         })
+    }
+}
+
+/// Says what is wrong with a pattern, if anything.
+#[track_caller]
+const fn refuse_malformed(pattern: &str) {
+    if let Err(error) = check_pattern(pattern) {
+        Text::new().with("`").with(pattern).with("`: ").with(error.message()).refuse();
     }
 }
 

@@ -1,29 +1,121 @@
-//! The events of one moment, taken one by one or all at once.
+//! What events are taken from, and the events of one moment, taken one by one or all at once.
 
 #[cfg(any(feature = "alloc", tickbus_loom))]
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-use super::consumer::Consumer;
-use super::overrun::Queue;
-use crate::ring::Span;
+use super::stats::Stats;
+use crate::ring::{Span, Tally};
 
-/// The events that were queued when [`Consumer::drain`] was called.
+/// What events are taken from: a [`Consumer`](crate::Consumer), or a [`Bus`](crate::Bus) that you hold by
+/// `&mut`.
+///
+/// Write `impl Source<Event = Input>` for a function that takes either, as [`Dispatch::tick`] does.
+///
+/// This trait is sealed.
+///
+/// [`Dispatch::tick`]: crate::Dispatch::tick
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::{Bus, Lane, Source};
+///
+/// fn sum(events: &mut impl Source<Event = u32>) -> u32 {
+///     events.drain().sum()
+/// }
+///
+/// static SHARED: Lane<u32, 4> = Lane::new();
+/// SHARED.publish(3).unwrap();
+/// assert_eq!(sum(&mut SHARED.consumer().unwrap()), 3);
+///
+/// let mut owned: Bus<u32, 4> = Bus::new();
+/// owned.publish_mut(4).unwrap();
+/// assert_eq!(sum(&mut owned), 4);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "events cannot be taken from `{Self}`",
+    note = "a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`"
+)]
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Take`")]
+pub trait Source: Take<Item = <Self as Source>::Event> + Sized {
+    /// The type of the events.
+    type Event;
+
+    /// Takes the events that are pending at this moment, oldest first: see
+    /// [`Consumer::drain`](crate::Consumer::drain).
+    #[inline]
+    fn drain(&mut self) -> Drain<'_, Self> {
+        Drain::new(self)
+    }
+
+    /// Returns how many events are pending, with those that are being published.
+    fn pending(&self) -> usize;
+
+    /// Returns what has happened so far.
+    fn stats(&self) -> Stats;
+}
+
+/// How events are taken from a source. `pub(crate)`, so a type parameter with the bound `Source` does not have
+/// these methods outside of this crate, where a span could meet a ring that did not make it.
+pub(crate) trait Take {
+    /// What is taken.
+    type Item;
+
+    /// Fixes what a pass may take: the events of this moment. What follows takes a span that comes from here,
+    /// and nothing else has been taken since.
+    fn freeze(&mut self) -> Span;
+
+    /// Ends a span after so many of its events, if it does not end before.
+    fn shorten(&mut self, span: &mut Span, most: usize);
+
+    /// Takes the next event.
+    fn take(&mut self, span: &mut Span) -> Option<Self::Item>;
+
+    /// Hands all events to `each`.
+    fn take_all(&mut self, span: &mut Span, each: impl FnMut(Self::Item));
+
+    /// Takes at most `most` of them and shows each to `each`. Returns how many it took.
+    fn show_most(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        each: impl FnMut(&Tally, &Self::Item),
+    ) -> usize;
+
+    /// Moves all events to the end of `into`. Returns how many that was.
+    #[cfg(any(feature = "alloc", tickbus_loom))]
+    fn append(&mut self, span: &mut Span, into: &mut Vec<Self::Item>) -> usize;
+
+    /// What is pending, and the losses since the last call: dropped and refused.
+    fn account(&mut self) -> (usize, usize, usize);
+}
+
+/// What [`Take::account`] says, of what a ring says.
+#[inline]
+pub(super) const fn account(
+    (pending, lost): (usize, usize),
+    refuses: bool,
+) -> (usize, usize, usize) {
+    if refuses { (pending, 0, lost) } else { (pending, lost, 0) }
+}
+
+/// The events that were pending when [`Source::drain`] was called.
 ///
 /// Dropping it leaves those not taken on the bus, unlike `Vec::drain`. On a
 /// [`DropOldest`](crate::DropOldest) bus, events may be displaced while they wait here.
 #[must_use = "a drain takes nothing until it is iterated over"]
-pub struct Drain<'c, 'a, E, P: Queue> {
-    consumer: &'c mut Consumer<'a, E, P>,
+pub struct Drain<'c, S: Source> {
+    source: &'c mut S,
     span: Span,
 }
 
-impl<'c, 'a, E, P: Queue> Drain<'c, 'a, E, P> {
+impl<'c, S: Source> Drain<'c, S> {
     #[inline]
-    pub(super) fn new(consumer: &'c mut Consumer<'a, E, P>) -> Self {
-        let span = consumer.side.freeze();
-        Self { consumer, span }
+    pub(super) fn new(source: &'c mut S) -> Self {
+        let span = source.freeze();
+        Self { source, span }
     }
 
     /// The same events, but `most` at most: as `take`, without counting them one by one.
@@ -45,7 +137,7 @@ impl<'c, 'a, E, P: Queue> Drain<'c, 'a, E, P> {
     /// ```
     #[inline]
     pub fn at_most(mut self, most: usize) -> Self {
-        self.consumer.side.shorten(&mut self.span, most);
+        self.source.shorten(&mut self.span, most);
         self
     }
 
@@ -68,7 +160,7 @@ impl<'c, 'a, E, P: Queue> Drain<'c, 'a, E, P> {
     /// assert!(events.drain().until(late).eq([1, 2]));
     /// assert!(events.drain().eq([3]));
     /// ```
-    pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
+    pub fn until<F: FnMut() -> bool>(self, stop: F) -> Until<Self, F> {
         Until::new(self, stop)
     }
 
@@ -99,34 +191,34 @@ impl<'c, 'a, E, P: Queue> Drain<'c, 'a, E, P> {
     /// ```
     #[cfg(any(feature = "alloc", tickbus_loom))]
     #[inline]
-    pub fn append_to(mut self, events: &mut Vec<E>) -> usize {
-        self.consumer.side.append(&mut self.span, events)
+    pub fn append_to(mut self, events: &mut Vec<S::Event>) -> usize {
+        self.source.append(&mut self.span, events)
     }
 }
 
-impl<E, P: Queue> Iterator for Drain<'_, '_, E, P> {
-    type Item = E;
+impl<S: Source> Iterator for Drain<'_, S> {
+    type Item = S::Event;
 
     #[inline]
-    fn next(&mut self) -> Option<E> {
-        self.consumer.side.take(&mut self.span)
+    fn next(&mut self) -> Option<S::Event> {
+        self.source.take(&mut self.span)
     }
 
     #[inline]
-    fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
+    fn fold<B, F: FnMut(B, S::Event) -> B>(mut self, init: B, mut each: F) -> B {
         let mut folded = Some(init);
-        self.consumer.side.take_most(&mut self.span, usize::MAX, |event| {
+        self.source.take_all(&mut self.span, |event| {
             folded = folded.take().map(|so_far| each(so_far, event));
         });
         folded.unwrap_or_else(|| unreachable!("put back after every event"))
     }
 }
 
-impl<E, P: Queue> FusedIterator for Drain<'_, '_, E, P> {}
+impl<S: Source> FusedIterator for Drain<'_, S> {}
 
-impl<E, P: Queue> fmt::Debug for Drain<'_, '_, E, P> {
+impl<S: Source> fmt::Debug for Drain<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain").field("stats", &self.consumer.stats()).finish_non_exhaustive()
+        f.debug_struct("Drain").field("stats", &self.source.stats()).finish_non_exhaustive()
     }
 }
 
@@ -162,88 +254,5 @@ impl<D: FusedIterator, S: FnMut() -> bool> FusedIterator for Until<D, S> {}
 impl<D: fmt::Debug, S> fmt::Debug for Until<D, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Until").field("drain", &self.drain).finish_non_exhaustive()
-    }
-}
-
-#[cfg(not(tickbus_loom))]
-pub use self::exclusive::DrainMut;
-
-#[cfg(not(tickbus_loom))]
-mod exclusive {
-    #[cfg(feature = "alloc")]
-    use alloc::vec::Vec;
-    use core::fmt;
-    use core::iter::FusedIterator;
-
-    use super::Until;
-    use crate::bus::Policy;
-    use crate::ring::Span;
-    use crate::ring::queue::Ring;
-
-    /// The events that were queued when [`Bus::drain_mut`](crate::Bus::drain_mut) was called.
-    ///
-    /// Dropping it leaves those not taken on the bus, unlike `Vec::drain`.
-    #[must_use = "a drain takes nothing until it is iterated over"]
-    pub struct DrainMut<'a, E, const N: usize, P: Policy> {
-        ring: &'a mut Ring<E, N, P>,
-        span: Span,
-    }
-
-    impl<'a, E, const N: usize, P: Policy> DrainMut<'a, E, N, P> {
-        #[inline]
-        pub(in crate::bus) fn new(ring: &'a mut Ring<E, N, P>) -> Self {
-            let span = ring.freeze_mut();
-            Self { ring, span }
-        }
-
-        /// The same events, but `most` at most: as [`Drain::at_most`](crate::Drain::at_most).
-        #[inline]
-        pub fn at_most(mut self, most: usize) -> Self {
-            self.ring.shorten_mut(&mut self.span, most);
-            self
-        }
-
-        /// The same events, until `stop` says so: as [`Drain::until`](crate::Drain::until).
-        pub fn until<S: FnMut() -> bool>(self, stop: S) -> Until<Self, S> {
-            Until::new(self, stop)
-        }
-
-        /// Moves all events to the end of `events`: as [`Drain::append_to`](crate::Drain::append_to).
-        ///
-        /// # Panics
-        ///
-        /// As `Vec::reserve`. No event is taken then.
-        #[cfg(feature = "alloc")]
-        #[inline]
-        pub fn append_to(mut self, events: &mut Vec<E>) -> usize {
-            self.ring.append_mut(&mut self.span, events)
-        }
-    }
-
-    impl<E, const N: usize, P: Policy> Iterator for DrainMut<'_, E, N, P> {
-        type Item = E;
-
-        #[inline]
-        fn next(&mut self) -> Option<E> {
-            self.ring.take_mut(&mut self.span)
-        }
-
-        #[inline]
-        fn fold<B, F: FnMut(B, E) -> B>(mut self, init: B, mut each: F) -> B {
-            let mut folded = Some(init);
-            self.ring.take_all_mut(&mut self.span, |event| {
-                folded = folded.take().map(|so_far| each(so_far, event));
-            });
-            folded.unwrap_or_else(|| unreachable!("put back after every event"))
-        }
-    }
-
-    impl<E, const N: usize, P: Policy> FusedIterator for DrainMut<'_, E, N, P> {}
-
-    impl<E, const N: usize, P: Policy> fmt::Debug for DrainMut<'_, E, N, P> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let waiting = self.ring.core().pending::<P>();
-            f.debug_struct("DrainMut").field("waiting", &waiting).finish_non_exhaustive()
-        }
     }
 }

@@ -6,7 +6,9 @@ use super::consumer::Consumer;
 use super::overrun::{Single, Taken};
 use super::stats::Stats;
 use crate::error::{Claimed, Full};
+use crate::ring::link::Link;
 use crate::ring::spsc::{Ring, Writer};
+use crate::wait::{NoWaiters, Waits};
 
 /// A bus for exactly one publisher: no read-modify-write when publishing.
 ///
@@ -14,6 +16,11 @@ use crate::ring::spsc::{Ring, Writer};
 /// [`consumer`](Self::consumer), which is the same [`Consumer`] that a [`Bus`](crate::Bus) has. A
 /// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target, but for
 /// the count of what was refused.
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes the publisher, and both
+/// may wait: see [`Publisher::publish_async`] and [`Consumer::next_async`]. A publish stays wait-free; it costs a
+/// fence, a load and a branch more when nothing waits, and panics if the waker of a task does, with the event
+/// published.
 ///
 /// # Examples
 ///
@@ -34,28 +41,29 @@ use crate::ring::spsc::{Ring, Writer};
 /// ```
 #[doc(alias = "spsc")]
 #[doc(alias = "channel")]
-pub struct Lane<E, const N: usize> {
+pub struct Lane<E, const N: usize, W: Waits = NoWaiters> {
     ring: Ring<E, N>,
+    waiters: W,
 }
 
-impl<E, const N: usize> Lane<E, N> {
+impl<E, const N: usize, W: Waits> Lane<E, N, W> {
     /// An empty lane.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Ring::new() }
+        Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty lane.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Ring::new() }
+        Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
     #[cfg(test)]
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Ring::starting_before_wrap(back) }
+        Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
     /// Claims the publishing end.
@@ -64,8 +72,9 @@ impl<E, const N: usize> Lane<E, N> {
     ///
     /// Returns [`Claimed`] while another [`Publisher`] of this lane is alive. Dropping that one gives the end
     /// back. [`publish`](Self::publish) counts an event that meets that case.
-    pub fn publisher(&self) -> Result<Publisher<'_, E>, Claimed> {
-        Ok(Publisher { writer: self.ring.writer().ok_or(Claimed::PUBLISHER)? })
+    pub fn publisher(&self) -> Result<Publisher<'_, E, W>, Claimed> {
+        let writer = self.ring.writer().ok_or(Claimed::PUBLISHER)?;
+        Ok(Publisher { writer, waiters: Link::to(&self.waiters) })
     }
 
     /// Publishes `event` without a [`Publisher`]: claims the publishing end for this one event and gives it
@@ -95,13 +104,14 @@ impl<E, const N: usize> Lane<E, N> {
     /// assert_eq!((SAMPLES.stats().published, SAMPLES.stats().refused), (2, 1));
     /// ```
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        match self.publisher() {
-            Ok(mut publisher) => publisher.publish(event),
-            Err(_) => {
-                self.ring.turn_away();
-                Err(Full(event))
-            }
-        }
+        let Some(mut writer) = self.ring.writer() else {
+            self.ring.turn_away();
+            return Err(Full(event));
+        };
+        put(&mut writer, event)?;
+        drop(writer); // those that wake up may publish
+        self.waiters.wake();
+        Ok(())
     }
 
     /// Claims the reading end.
@@ -110,8 +120,8 @@ impl<E, const N: usize> Lane<E, N> {
     ///
     /// Returns [`Claimed`] while another [`Consumer`] of this lane is alive. Dropping that one gives the end
     /// back.
-    pub fn consumer(&self) -> Result<Consumer<'_, E, Single>, Claimed> {
-        Consumer::new(self.ring.reader())
+    pub fn consumer(&self) -> Result<Consumer<'_, E, Single, W>, Claimed> {
+        Consumer::new(self.ring.reader(), &self.waiters)
     }
 
     /// How many events wait.
@@ -139,13 +149,13 @@ impl<E, const N: usize> Lane<E, N> {
     }
 }
 
-impl<E, const N: usize> Default for Lane<E, N> {
+impl<E, const N: usize, W: Waits> Default for Lane<E, N, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E, const N: usize> fmt::Debug for Lane<E, N> {
+impl<E, const N: usize, W: Waits> fmt::Debug for Lane<E, N, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lane")
             .field("capacity", &N)
@@ -156,11 +166,21 @@ impl<E, const N: usize> fmt::Debug for Lane<E, N> {
 
 /// The one publishing end of a [`Lane`].
 #[must_use = "a publisher that is dropped is given back"]
-pub struct Publisher<'a, E> {
+pub struct Publisher<'a, E, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,
+    pub(super) waiters: Link<'a, W>,
 }
 
-impl<E> Publisher<'_, E> {
+/// Puts an event in, or counts that it found no room.
+#[inline(always)]
+fn put<E>(writer: &mut Writer<'_, E>, event: E) -> Result<(), Full<E>> {
+    writer.publish(event).map_err(|event| {
+        writer.turn_away(1);
+        Full(event)
+    })
+}
+
+impl<E, W: Waits> Publisher<'_, E, W> {
     /// Publishes `event`. Never blocks, constant time.
     ///
     /// # Errors
@@ -180,15 +200,14 @@ impl<E> Publisher<'_, E> {
     /// ```
     #[inline]
     pub fn publish(&mut self, event: E) -> Result<(), Full<E>> {
-        self.offer(event).map_err(|event| {
-            self.writer.turn_away(1);
-            Full(event)
-        })
+        put(&mut self.writer, event)?;
+        self.waiters.get().wake();
+        Ok(())
     }
 
-    /// [`publish`](Self::publish) that does not count what was refused.
+    /// [`publish`](Self::publish) that does not count what was refused, and wakes nothing.
     #[inline(always)]
-    pub(crate) fn offer(&mut self, event: E) -> Result<(), E> {
+    pub(super) fn offer(&mut self, event: E) -> Result<(), E> {
         self.writer.publish(event)
     }
 
@@ -202,16 +221,19 @@ impl<E> Publisher<'_, E> {
     where
         E: Copy,
     {
-        let rest = &events[self.writer.publish_batch(events)..];
-        if rest.is_empty() {
-            return Ok(());
+        let published = self.writer.publish_batch(events);
+        let rest = &events[published..];
+        if !rest.is_empty() {
+            self.writer.turn_away(rest.len());
         }
-        self.writer.turn_away(rest.len());
-        Err(Full(rest))
+        if published > 0 {
+            self.waiters.get().wake();
+        }
+        if rest.is_empty() { Ok(()) } else { Err(Full(rest)) }
     }
 }
 
-impl<E> fmt::Debug for Publisher<'_, E> {
+impl<E, W: Waits> fmt::Debug for Publisher<'_, E, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher")
             .field("capacity", &self.writer.capacity())

@@ -8,22 +8,30 @@ mod lane;
 #[cfg(test)]
 mod model;
 mod overrun;
+mod publish;
 mod stats;
+mod waiting;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::vec::Vec;
 use core::fmt;
 
 pub use self::budget::{Budget, Report};
-pub(crate) use self::consumer::Take;
-pub use self::consumer::{Consumer, Source};
+pub use self::consumer::Consumer;
 pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
-#[cfg(not(tickbus_loom))]
-pub use self::drain::DrainMut;
-pub use self::drain::{Drain, Until};
+pub(crate) use self::drain::Take;
+pub use self::drain::{Drain, Source, Until};
 pub use self::lane::{Lane, Publisher};
 pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, Single};
+pub use self::publish::Publish;
+pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
+pub use self::waiting::{NextAsync, ReadyAsync};
 use crate::error::{Claimed, Full};
 use crate::ring::queue::Ring;
+#[cfg(not(tickbus_loom))]
+use crate::ring::{Span, Tally};
+use crate::wait::{NoWaiters, Waits};
 
 /// A bus: many publishers, one consumer, room for `N` events.
 ///
@@ -33,6 +41,15 @@ use crate::ring::queue::Ring;
 ///
 /// `N` is a power of two and at least 2, and all `N` slots can be used. What a full bus does is the
 /// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
+///
+/// # Waiting
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes publishers, and both
+/// may wait: see [`publish_async`](Self::publish_async) and [`Consumer::next_async`]. A publish then costs a load
+/// and a branch more when nothing waits, and a fence except on x86, where a publish is one. It panics if the waker
+/// of a task does; the event is published then. Methods with `&mut self` wake nothing, since nothing waits for a bus
+/// that you have for yourself. With [`NoWaiters`], the default, waiting
+/// costs nothing.
 ///
 /// # Memory
 ///
@@ -80,6 +97,10 @@ use crate::ring::queue::Ring;
 /// A publish searches twice at most, and so does each generation of a tick of a [`DropOldest`] bus. A drain
 /// or a reading searches once, and [`Drain::at_most`] of a [`DropOldest`] bus once more. Each publish that ends
 /// during a search may make the search start again.
+///
+/// With 64-bit atomics, a consumer of a [`Reject`] or [`DropNewest`] bus begins where its last drain ended: it
+/// reads one word for each event or batch since then, 64 at most, and searches only if there are more. The claim
+/// of a consumer searches too.
 ///
 /// # Cost
 ///
@@ -132,28 +153,29 @@ use crate::ring::queue::Ring;
 #[doc(alias = "channel")]
 #[doc(alias = "event queue")]
 #[doc(alias = "message queue")]
-pub struct Bus<E, const N: usize, P: Policy = Reject> {
+pub struct Bus<E, const N: usize, P: Policy = Reject, W: Waits = NoWaiters> {
     ring: Ring<E, N, P>,
+    waiters: W,
 }
 
-impl<E, const N: usize, P: Policy> Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Ring::new() }
+        Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Ring::new() }
+        Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
     #[cfg(test)]
     pub(crate) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Ring::starting_before_wrap(back) }
+        Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
     /// Publishes `event`.
@@ -185,6 +207,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         match self.offer(event) {
             Ok(displaced) => {
+                self.waiters.wake_after_commit();
                 drop(displaced);
                 Ok(())
             }
@@ -231,12 +254,15 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     where
         E: Copy,
     {
-        let rest = &events[self.ring.publish_batch(events)..];
-        if rest.is_empty() {
-            return Ok(());
+        let published = self.ring.publish_batch(events);
+        let rest = &events[published..];
+        if !rest.is_empty() {
+            self.ring.core().turn_away(rest.len());
         }
-        self.ring.core().turn_away(rest.len());
-        Err(Full(rest))
+        if published > 0 {
+            self.waiters.wake_after_commit();
+        }
+        if rest.is_empty() { Ok(()) } else { Err(Full(rest)) }
     }
 
     /// Claims the reading end.
@@ -259,8 +285,8 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// drop(first);
     /// assert!(BUS.consumer().is_ok());
     /// ```
-    pub fn consumer(&self) -> Result<Consumer<'_, E, P>, Claimed> {
-        Consumer::new(P::reader(&self.ring))
+    pub fn consumer(&self) -> Result<Consumer<'_, E, P, W>, Claimed> {
+        Consumer::new(P::reader(&self.ring), &self.waiters)
     }
 
     /// How many events wait, with those that are being published at this moment.
@@ -292,7 +318,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
 }
 
 #[cfg(not(tickbus_loom))]
-impl<E, const N: usize, P: Policy> Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// [`publish`](Self::publish) for the only one who can see the bus: no atomics, the cost of an
     /// array.
     ///
@@ -309,7 +335,7 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// bus.publish_mut(1)?;
     /// bus.publish_mut(2)?;
     /// assert_eq!(bus.publish_mut(3), Err(Full(3)));
-    /// assert!(bus.drain_mut().eq([1, 2]));
+    /// assert!(bus.drain().eq([1, 2]));
     /// # Ok::<(), Full<u8>>(())
     /// ```
     #[inline]
@@ -365,22 +391,76 @@ impl<E, const N: usize, P: Policy> Bus<E, N, P> {
     /// let mut bus: Bus<u8, 4> = Bus::new();
     /// bus.publish_batch_mut(&[1, 2, 3]).unwrap();
     ///
-    /// assert!(bus.drain_mut().take(2).eq([1, 2])); // the rest stays
-    /// assert!(bus.drain_mut().eq([3]));
+    /// assert!(bus.drain().take(2).eq([1, 2])); // the rest stays
+    /// assert!(bus.drain().eq([3]));
     /// ```
     #[inline]
-    pub fn drain_mut(&mut self) -> DrainMut<'_, E, N, P> {
-        DrainMut::new(&mut self.ring)
+    pub fn drain(&mut self) -> Drain<'_, Self> {
+        Drain::new(self)
     }
 }
 
-impl<E, const N: usize, P: Policy> Default for Bus<E, N, P> {
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Policy, W: Waits> Source for Bus<E, N, P, W> {
+    type Event = E;
+
+    fn pending(&self) -> usize {
+        self.pending()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
+    }
+}
+
+#[cfg(not(tickbus_loom))]
+impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
+    type Item = E;
+
+    #[inline]
+    fn freeze(&mut self) -> Span {
+        self.ring.freeze_mut()
+    }
+
+    #[inline]
+    fn shorten(&mut self, span: &mut Span, most: usize) {
+        self.ring.shorten_mut(span, most);
+    }
+
+    #[inline]
+    fn take(&mut self, span: &mut Span) -> Option<E> {
+        self.ring.take_mut(span)
+    }
+
+    #[inline]
+    fn take_all(&mut self, span: &mut Span, each: impl FnMut(E)) {
+        self.ring.take_all_mut(span, each);
+    }
+
+    #[inline]
+    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
+        self.ring.show_most_mut(span, most, each)
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline]
+    fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
+        self.ring.append_mut(span, into)
+    }
+
+    #[inline]
+    fn account(&mut self) -> (usize, usize, usize) {
+        drain::account(self.ring.core().account::<P>(), P::REFUSES)
+    }
+}
+
+impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E, const N: usize, P: Policy> fmt::Debug for Bus<E, N, P> {
+impl<E, const N: usize, P: Policy, W: Waits> fmt::Debug for Bus<E, N, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
             .field("capacity", &N)

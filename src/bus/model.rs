@@ -452,14 +452,14 @@ fn run_exclusive<E: Sample, const N: usize, P: Policy>(
             }
             Exclusive::Drain(take) => {
                 let last = model.freeze();
-                let mut drain = bus.drain_mut();
+                let mut drain = bus.drain();
                 for _ in 0..take {
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 }
             }
             Exclusive::Shorten(take, most) => {
                 let last = model.freeze();
-                let mut drain = bus.drain_mut();
+                let mut drain = bus.drain();
                 for _ in 0..take {
                     assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 }
@@ -471,20 +471,19 @@ fn run_exclusive<E: Sample, const N: usize, P: Policy>(
             }
             Exclusive::DrainAll => {
                 let last = model.freeze();
-                bus.drain_mut()
-                    .for_each(|event| assert_eq!(Some(event.number()), model.take(last)));
+                bus.drain().for_each(|event| assert_eq!(Some(event.number()), model.take(last)));
                 assert_eq!(model.take(last), None);
             }
             #[cfg(feature = "alloc")]
             Exclusive::Append => {
                 let last = model.freeze();
                 let mut events = Vec::from([E::new(u32::MAX, token)]);
-                let taken = bus.drain_mut().append_to(&mut events);
+                let taken = bus.drain().append_to(&mut events);
                 check_appended(events, taken, usize::MAX, model, last);
             }
             Exclusive::ForgetDrain => {
                 let last = model.freeze();
-                let mut drain = bus.drain_mut();
+                let mut drain = bus.drain();
                 assert_eq!(drain.next().map(|event| event.number()), model.take(last));
                 let _ = ManuallyDrop::new(drain);
             }
@@ -601,13 +600,13 @@ fn an_exclusive_drain_leaves_the_claim_as_it_was() {
         for event in 0..3 {
             let _ = bus.publish(event);
         }
-        bus.drain_mut().next();
+        bus.drain().next();
         assert!(bus.consumer().is_ok(), "nobody has claimed it");
         mem::forget(bus.consumer());
         for event in 0..3 {
             let _ = bus.publish(event);
         }
-        bus.drain_mut().next();
+        bus.drain().next();
         assert!(bus.consumer().is_err(), "claimed for good");
     }
     check::<Reject>();

@@ -12,9 +12,11 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::fields::{Envelope, Payload};
+use super::headers::Headers;
 use super::json::{self, Base64, Bytes, InvalidJson, Quoted};
-use super::trace::TRACE_PARENT;
-use super::{Envelope, Headers, Payload, Timestamp, TraceParent};
+use super::time::Timestamp;
+use super::trace::{TRACE_PARENT, TraceParent};
 use crate::subject::Subject;
 
 /// Headers whose keys no attribute can have, and the attributes that stand for them.
@@ -49,15 +51,18 @@ const CONTENT_TYPE: &str = "datacontenttype";
 /// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
 /// | [`payload`](Self::payload) or [`bytes`](Self::bytes) | `data` or `data_base64` |
 ///
-/// An attribute that is a number or a boolean is its text as a header, and written as a text. One that is
-/// empty or `null` is ignored. Whatever `from_cloud_event` reads, `to_cloud_event` writes.
+/// `from_cloud_event` turns an attribute that is a number or a boolean into a header with its text,
+/// and ignores one that is empty or `null`. `to_cloud_event` writes every header as a text. It can
+/// write each envelope that `from_cloud_event` reads.
 impl Envelope {
-    /// The envelope as a `CloudEvent`.
+    /// Returns the envelope as a `CloudEvent`.
+    ///
+    /// It leaves out headers that are empty, and a header `traceparent` of another span than the
+    /// envelope's.
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudEvent`] says what of the envelope has no place in one. Nothing is left out silently
-    /// but headers that are empty, and a header `traceparent` of another span than the envelope's.
+    /// Returns [`InvalidCloudEvent`] if something in the envelope has no place in a `CloudEvent`.
     ///
     /// # Examples
     ///
@@ -136,11 +141,12 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not a `CloudEvent` of version 1.0: `id`,
-    /// `source` or `type` is missing or empty; an attribute is there twice, or has a name, a type or a
-    /// character that it must not have; `source` is not a URI reference; `time` is not a time; `data` is not
-    /// a text where `datacontenttype` says that it is not JSON; both `data` and `data_base64` are there. Also if
-    /// the `type` is not a [`Subject`]. The error begins with the line and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not a `CloudEvent` of version
+    /// 1.0: `id`, `source` or `type` is missing or empty; an attribute is there twice, or has a
+    /// name, a type or a character that it must not have; `source` is not a URI reference; `time`
+    /// is not a time; `data` is not a text where `datacontenttype` says that it is not JSON; both
+    /// `data` and `data_base64` are there. Also if the `type` is not a [`Subject`]. The error
+    /// begins with the line and column.
     ///
     /// # Examples
     ///
@@ -268,7 +274,7 @@ impl<'de> Visitor<'de> for FromObject {
             )));
         }
         if let Err(invalid) = Subject::new(&subject) {
-            return Err(A::Error::custom(format_args!("{}: {invalid}", Quoted(&subject))));
+            return Err(A::Error::custom(invalid));
         }
         if !is_uri_reference(&source) {
             return Err(A::Error::custom(InvalidCloudEvent::Source(source)));
@@ -316,37 +322,38 @@ impl<'de> Visitor<'de> for FromObject {
     }
 }
 
-/// The text of an attribute's value; empty where it is not set.
+/// Returns the text of an attribute's value. Empty if it is not set.
 fn attribute(name: &str, value: &RawValue) -> Result<Box<str>, &'static str> {
     let text = value.get();
     match text.as_bytes() {
         [b'"', ..] => match serde_json::from_str::<Box<str>>(text) {
             Ok(text) if is_text(&text) => Ok(text),
             Ok(_) => Err("has a control character in it"),
-            Err(_) => Err("is no text in Unicode"),
+            Err(_) => Err("is not a text in Unicode"),
         },
         b"null" => Ok(Box::default()),
         [b'{' | b'[', ..] => Err("is an object or an array, which no attribute is"),
-        _ if TEXTS.contains(&name) => Err("is no text"),
+        _ if TEXTS.contains(&name) => Err("is not a text"),
         _ if text.contains(['.', 'e', 'E']) && !matches!(text, "true" | "false") => {
-            Err("is a number that is no integer")
+            Err("is a number that is not an integer")
         }
         _ => Ok(text.into()),
     }
 }
 
-/// Whether an attribute can have this name.
+/// Returns whether an attribute can have this name.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// Whether a String of `CloudEvents` can have these characters.
+/// Returns whether a String of `CloudEvents` can have these characters.
 fn is_text(text: &str) -> bool {
     let is_none = |c: char| matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
     !text.chars().any(|c| c.is_control() || is_none(c))
 }
 
-/// Whether the characters are those of a URI reference of RFC 3986. Their order is not looked at.
+/// Returns whether the characters are those of a URI reference of RFC 3986. It does not check their
+/// order.
 fn is_uri_reference(text: &str) -> bool {
     let mut parts = text.split('%');
     let plain = |part: &str| {
@@ -359,7 +366,7 @@ fn is_uri_reference(text: &str) -> bool {
     parts.next().is_some_and(plain) && parts.all(escaped)
 }
 
-/// Whether data of this content type is JSON; without one, it is.
+/// Returns whether data of this content type is JSON. Without one, it is.
 fn is_json(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let Some((_, subtype)) = media_type.split_once('/') else { return media_type.is_empty() };
@@ -367,22 +374,22 @@ fn is_json(content_type: &str) -> bool {
     ending.eq_ignore_ascii_case("json")
 }
 
-/// Why an envelope is no `CloudEvent`.
+/// An envelope cannot be written as a `CloudEvent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCloudEvent {
-    /// It has no `id` or no `source`, whichever this is.
+    /// The envelope has no `id` or no `source`: this one is missing.
     Missing(&'static str),
-    /// Its source is no URI reference, as one with spaces.
+    /// The source, which is this, is not a URI reference. It may have spaces.
     Source(Box<str>),
-    /// Its trace and span ids are not both there in the form of the W3C.
+    /// The trace and span ids are not both there in the form of the W3C.
     Trace,
-    /// It has a header with this key: other than lower-case letters and digits, or a name that means
-    /// something else.
+    /// A header has this key, which is not an attribute name: it has other characters than
+    /// lower-case letters and digits, or means something else in a `CloudEvent`.
     Header(Box<str>),
-    /// The attribute of this name would have control characters or non-characters in it.
+    /// The attribute of this name would have control characters or non-characters.
     Character(Box<str>),
-    /// Its payload is no text, but its header `datacontenttype` is this, which is not JSON.
+    /// The payload is not a text, and the header `datacontenttype`, which is this, is not JSON.
     Data(Box<str>),
 }
 
@@ -394,7 +401,7 @@ impl fmt::Display for InvalidCloudEvent {
             }
             Self::Source(source) => write!(
                 f,
-                "the source {} is no URI reference: write it as in `/arena/1`, \
+                "the source {} is not a URI reference: write it as in `/arena/1`, \
                  with `%20` for a space",
                 Quoted(source)
             ),
@@ -404,7 +411,7 @@ impl fmt::Display for InvalidCloudEvent {
             ),
             Self::Header(key) => write!(
                 f,
-                "the header {} can be no attribute of a CloudEvent: it has other characters \
+                "the header {} cannot be an attribute of a CloudEvent: it has other characters \
                  than lower-case letters and digits, or a name that means something else",
                 Quoted(key)
             ),
@@ -412,7 +419,7 @@ impl fmt::Display for InvalidCloudEvent {
                 write!(f, "the attribute {} has a control character in it", Quoted(name))
             }
             Self::Data(content_type) => {
-                write!(f, "the data is no text, and {} is not JSON", Quoted(content_type))
+                write!(f, "the data is not a text, and {} is not JSON", Quoted(content_type))
             }
         }
     }

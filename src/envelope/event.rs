@@ -11,15 +11,16 @@ use serde::ser::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::json::{DecodeError, InvalidEnvelope, InvalidPayload, Quoted, is_bytes};
-use super::{Envelope, Payload, exact};
+use super::exact;
+use super::fields::{Envelope, Payload};
+use super::json::{InvalidEnvelope, InvalidPayload, Quoted, is_bytes};
 use crate::event::Event;
 use crate::subject::Subject;
 
 /// # Events
 ///
-/// An enum that [`events!`](crate::events) declared, with serde's derives on it, travels as it is. What
-/// becomes of a variant:
+/// An enum of [`events!`](crate::events) with serde's derives travels as it is. Each variant
+/// becomes a payload:
 ///
 /// | variant | payload |
 /// |---|---|
@@ -28,22 +29,23 @@ use crate::subject::Subject;
 /// | `Moved(i16, i16)` | `[3,-4]` |
 /// | `Tilt { x: i16, y: i16 }` | `{"x":3,"y":-4}` |
 ///
-/// The name of the variant is not in it: the subject says which one it is. Attributes of serde on fields
-/// apply; those that rename a variant have no effect, and there must be none that skips one.
+/// The payload does not have the name of the variant; the subject names it. Attributes of serde on
+/// fields apply. Those that rename a variant have no effect, and those that skip one are not
+/// allowed.
 ///
-/// An [`Event`] implemented by hand has all of its value in the payload if it is no enum, or one that is
-/// `#[serde(untagged)]` or has a `tag`. For other enums, the kinds must be the variants.
+/// A hand-written [`Event`] may also be a struct, or an enum that is `#[serde(untagged)]` or has a
+/// `tag`. Then the payload is the whole value. For other enums, the kinds must be the variants.
 impl Envelope {
-    /// An envelope with `event` in it, a new id, and the time of now.
+    /// Returns an envelope that holds `event`, with a new id and the current time.
     ///
-    /// A type of another crate is no [`Event`]: give it a subject by [`json`](Self::json), or put it
-    /// in a variant.
+    /// A type of another crate is not an [`Event`]: give it a subject with [`json`](Self::json), or
+    /// put it in a variant.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back: see
-    /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
-    /// kind that is not the index of its variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back:
+    /// see [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid
+    /// subject, or a kind that is not the index of its variant.
     ///
     /// # Examples
     ///
@@ -74,78 +76,72 @@ impl Envelope {
     /// ```
     #[cfg(feature = "std")]
     pub fn event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
-        Self::new(event.subject())
-            .map_err(|invalid| InvalidEnvelope::Subject(event.subject().into(), invalid))?
-            .with_fields(event)
+        Ok(Self::new(event.subject())?.with_fields(event)?)
     }
 
-    /// The same without id and time: see [`unstamped`](Self::unstamped).
+    /// Returns an envelope that holds `event`, without id and time: see
+    /// [`unstamped`](Self::unstamped).
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back: see
-    /// [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid subject, or a
-    /// kind that is not the index of its variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back:
+    /// see [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid
+    /// subject, or a kind that is not the index of its variant.
     pub fn unstamped_event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
-        Self::unstamped(event.subject())
-            .map_err(|invalid| InvalidEnvelope::Subject(event.subject().into(), invalid))?
-            .with_fields(event)
+        Ok(Self::unstamped(event.subject())?.with_fields(event)?)
     }
 
-    fn with_fields<E: Event + Serialize>(mut self, event: &E) -> Result<Self, InvalidEnvelope> {
+    fn with_fields<E: Event + Serialize>(mut self, event: &E) -> Result<Self, InvalidPayload> {
         match exact::to_raw(&Fields { kind: event.kind(), of: event }) {
             Ok(payload) if payload.get() == "null" => self.payload = Payload::None,
             Ok(payload) => self.payload = Payload::Json(payload),
-            Err(error) => {
-                let invalid = InvalidPayload { subject: self.subject, error };
-                return Err(InvalidEnvelope::Payload(invalid));
-            }
+            Err(error) => return Err(InvalidPayload::encoding(self.subject, error)),
         }
         Ok(self)
     }
 
-    /// The event in this envelope: of the kind that the subject names, with the payload as its fields.
-    /// It may borrow from the payload.
+    /// Decodes the event in this envelope: the subject names its kind, and the payload holds its
+    /// fields. The event may borrow from the payload.
     ///
-    /// No payload and the payload `null` are the same here. Looks at the subjects of `E` one after the
-    /// other.
+    /// A payload that is `null` means the same as none. It compares the subjects of `E` one after
+    /// the other.
     ///
     /// # Errors
     ///
-    /// [`EventError::Subject`] if no kind of `E` has this subject; [`EventError::Payload`] if the payload
-    /// does not hold the fields of that kind. Both name the subject.
+    /// Returns [`InvalidEvent::Subject`] if no kind of `E` has this subject, and
+    /// [`InvalidEvent::Payload`] if the payload does not hold the fields of that kind. Both name
+    /// the subject.
     ///
     /// # Examples
     ///
     /// ```
     /// use tickbus::Envelope;
-    /// use tickbus::envelope::EventError;
+    /// use tickbus::envelope::InvalidEvent;
     ///
     /// tickbus::events! {
     ///     #[derive(Debug, PartialEq, serde::Deserialize)]
     ///     enum Chat {
-    ///         #[subject = "chat.said"] Said { who: u32, text: String },
+    ///         #[subject = "chat.said"] Said { by: u32, text: String },
     ///     }
     /// }
     ///
-    /// let said = Envelope::from_json(r#"{"subject":"chat.said","payload":{"who":7,"text":"hello"}}"#)?;
-    /// assert_eq!(said.decode_event::<Chat>()?, Chat::Said { who: 7, text: "hello".into() });
+    /// let said = Envelope::from_json(r#"{"subject":"chat.said","payload":{"by":7,"text":"hello"}}"#)?;
+    /// assert_eq!(said.decode_event::<Chat>()?, Chat::Said { by: 7, text: "hello".into() });
     ///
-    /// let left = Envelope::from_json(r#"{"subject":"chat.left","payload":{"who":7}}"#)?;
-    /// assert!(matches!(left.decode_event::<Chat>(), Err(EventError::Subject(_))));
+    /// let left = Envelope::from_json(r#"{"subject":"chat.left","payload":{"by":7}}"#)?;
+    /// assert!(matches!(left.decode_event::<Chat>(), Err(InvalidEvent::Subject(_))));
     ///
-    /// let error = Envelope::from_json(r#"{"subject":"chat.said","payload":{"who":7}}"#)?
+    /// let error = Envelope::from_json(r#"{"subject":"chat.said","payload":{"by":7}}"#)?
     ///     .decode_event::<Chat>()
     ///     .unwrap_err();
-    /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: line 1 column 9: missing field"));
+    /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: line 1 column 8: missing field"));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn decode_event<'a, E: Event + Deserialize<'a>>(&'a self) -> Result<E, EventError> {
+    pub fn decode_event<'a, E: Event + Deserialize<'a>>(&'a self) -> Result<E, InvalidEvent> {
         let subject = &*self.subject;
         let kind = E::SUBJECTS.iter().position(|of_kind| *of_kind == subject);
-        let kind = kind.ok_or_else(|| EventError::Subject(subject.into()))?;
-        let wrong =
-            |error| EventError::Payload(DecodeError { subject: self.subject.clone(), error });
+        let kind = kind.ok_or_else(|| InvalidEvent::Subject(subject.into()))?;
+        let wrong = |error| InvalidEvent::Payload(InvalidPayload::decoding(subject, error));
         let payload = match &self.payload {
             Payload::None => "null",
             Payload::Json(json) => json.get(),
@@ -165,17 +161,18 @@ impl Envelope {
     }
 }
 
-/// Why there is no event in an envelope.
+/// An envelope does not hold an event of the type that you asked for.
 #[derive(Debug)]
-pub enum EventError {
-    /// The subject of the envelope, which no kind of the event has.
+#[non_exhaustive]
+pub enum InvalidEvent {
+    /// No kind of the event has the subject of the envelope, which is this.
     Subject(Box<str>),
     /// The payload does not hold the fields of the kind that the subject names.
-    Payload(DecodeError),
+    Payload(InvalidPayload),
 }
 
-impl EventError {
-    /// The subject of the envelope.
+impl InvalidEvent {
+    /// Returns the subject of the envelope.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         match self {
@@ -185,7 +182,7 @@ impl EventError {
     }
 }
 
-impl fmt::Display for EventError {
+impl fmt::Display for InvalidEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Subject(subject) => {
@@ -196,7 +193,7 @@ impl fmt::Display for EventError {
     }
 }
 
-impl Error for EventError {
+impl Error for InvalidEvent {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Subject(_) => None,
@@ -205,7 +202,7 @@ impl Error for EventError {
     }
 }
 
-/// Writes a variant as its fields, without its name; everything else as it is.
+/// Writes a variant as its fields, without its name. Writes everything else as it is.
 struct Fields<T> {
     kind: usize,
     of: T,
@@ -218,7 +215,8 @@ impl<T: Serialize> Serialize for Fields<&T> {
 }
 
 impl<S: Serializer> Fields<S> {
-    /// The subject names the kind, so only where that is the variant may the variant's name be left out.
+    /// The subject names the kind. So the variant's name may be left out only where the kind is the
+    /// variant.
     fn of_variant(self, name: &str, index: u32, variant: &str) -> Result<S, S::Error> {
         if self.kind == index as usize {
             return Ok(self.of);
@@ -373,7 +371,7 @@ impl<T: SerializeStruct> SerializeStructVariant for Each<T> {
     }
 }
 
-/// Reads a variant from its fields, the variant being told by its number; everything else as it is.
+/// Reads a variant from its fields; its number says which. Reads everything else as it is.
 struct FieldsOf<'de> {
     kind: u32,
     /// One JSON value.

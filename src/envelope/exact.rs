@@ -1,4 +1,4 @@
-//! Writes payloads as JSON that reads back as what was written, or says why it would not.
+//! Writes payloads as JSON that reads back as what was written, or returns an error.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -10,21 +10,21 @@ use serde::ser::{
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// The JSON of `value`.
+/// Writes `value` as JSON.
 pub(super) fn to_raw(
     value: &(impl Serialize + ?Sized),
 ) -> Result<Box<RawValue>, serde_json::Error> {
     to_raw_value(&Exact::new(value))
 }
 
-/// A value, or what writes it. `serde_json` writes floats that are no numbers as `null`, and `Some` of what
-/// is `null` in JSON would come back as `None`: both are errors here.
+/// A value, or what writes it. `serde_json` writes floats that are not numbers as `null`, and
+/// `Some` of what is `null` in JSON would come back as `None`: both are errors here.
 struct Exact<T> {
     of: T,
     inside: Inside,
 }
 
-/// What it is directly inside of.
+/// What a value is directly inside of.
 #[derive(Clone, Copy, PartialEq)]
 enum Inside {
     Anything,

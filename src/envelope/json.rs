@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,17 +14,21 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Envelope, Headers, Payload, Timestamp, exact, raw};
-use crate::error::InvalidSubject;
+use super::fields::{Envelope, Payload};
+use super::headers::Headers;
+use super::time::Timestamp;
+use super::{exact, raw};
+use crate::error::{self, InvalidSubject};
 use crate::subject::{MAX_LEN, Subject};
 
 impl Envelope {
-    /// An envelope with a new id, the time of now, and `payload` as JSON.
+    /// Returns an envelope with a new id, the current time, and `payload` as JSON.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; `payload` is not looked at then. Also if
-    /// `payload` cannot be written as JSON, or would not come back: see [`with_payload`](Self::with_payload).
+    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; then it does not look at
+    /// `payload`. Also if `payload` cannot be written as JSON, or would not come back: see
+    /// [`with_payload`](Self::with_payload).
     ///
     /// # Examples
     ///
@@ -45,18 +49,16 @@ impl Envelope {
         subject: &str,
         payload: &(impl Serialize + ?Sized),
     ) -> Result<Self, InvalidEnvelope> {
-        let envelope = Self::new(subject)
-            .map_err(|invalid| InvalidEnvelope::Subject(subject.into(), invalid))?;
-        envelope.with_payload(payload).map_err(InvalidEnvelope::Payload)
+        Ok(Self::new(subject)?.with_payload(payload)?)
     }
 
-    /// Sets the payload: `payload` as JSON.
+    /// Sets the payload to `payload` as JSON.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON, as a map whose keys are not texts.
-    /// Also if it would come back as something else: a float that is NaN or infinite, and a `Some` of what is
-    /// `null` in JSON, as `Some(())` is.
+    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON: a map with keys that are
+    /// not texts, for example. Also if it would come back as something else: a float that is NaN or
+    /// infinite, and a `Some` of what is `null` in JSON, such as `Some(())`.
     ///
     /// # Examples
     ///
@@ -77,12 +79,13 @@ impl Envelope {
     ) -> Result<Self, InvalidPayload> {
         match exact::to_raw(payload) {
             Ok(payload) => self.payload = Payload::Json(payload),
-            Err(error) => return Err(InvalidPayload { subject: self.subject, error }),
+            Err(error) => return Err(InvalidPayload::encoding(self.subject, error)),
         }
         Ok(self)
     }
 
-    /// Sets the payload: the JSON value in `payload`, byte for byte, without white space around it.
+    /// Sets the payload to the JSON value in `payload`, byte for byte, without white space around
+    /// it.
     ///
     /// # Errors
     ///
@@ -103,24 +106,24 @@ impl Envelope {
     pub fn with_raw_payload(mut self, payload: impl Into<String>) -> Result<Self, InvalidPayload> {
         match RawValue::from_string(payload.into()) {
             Ok(payload) => self.payload = Payload::Json(payload),
-            Err(error) => return Err(InvalidPayload { subject: self.subject, error }),
+            Err(error) => return Err(InvalidPayload::encoding(self.subject, error)),
         }
         Ok(self)
     }
 
-    /// The text of the payload: one JSON value. `None` where there is no payload, or one of
-    /// [`bytes`](Self::bytes); a payload that is `null` is `Some("null")`.
+    /// Returns the text of the payload: one JSON value. `None` if there is no payload, or one of
+    /// [`bytes`](Self::bytes). A payload that is `null` is `Some("null")`.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {
         self.payload.json()
     }
 
-    /// The payload as a `T`, which may borrow from it. `None` where there is no payload.
+    /// Decodes the payload as a `T`, which may borrow from it. `None` if there is no payload.
     ///
     /// # Errors
     ///
-    /// Returns [`DecodeError`] if the payload is not a `T`, or is bytes. The error names the subject, and the
-    /// line and column in the payload.
+    /// Returns [`InvalidPayload`] if the payload is not a `T`, or is bytes. The error names the
+    /// subject, and the line and column in the payload.
     ///
     /// # Examples
     ///
@@ -137,8 +140,8 @@ impl Envelope {
     /// assert!(error.to_string().starts_with("the payload of `chat.said` does not decode: "));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DecodeError> {
-        let wrong = |error| DecodeError { subject: self.subject.clone(), error };
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, InvalidPayload> {
+        let wrong = |error| InvalidPayload::decoding(&self.subject, error);
         match &self.payload {
             Payload::None => Ok(None),
             Payload::Json(json) => serde_json::from_str(json.get()).map(Some).map_err(wrong),
@@ -146,7 +149,8 @@ impl Envelope {
         }
     }
 
-    /// The envelope as one JSON object, on one line if its payload is. See [`Envelope`] for the form.
+    /// Returns the envelope as one JSON object. It is on one line if the payload is. See
+    /// [`Envelope`] for the form.
     ///
     /// # Examples
     ///
@@ -216,7 +220,7 @@ impl Envelope {
         String::from_utf8(json).unwrap_or_default() // it is
     }
 
-    /// How many bytes of JSON it takes, if no text has to be escaped.
+    /// Returns how many bytes of JSON it takes, if no text has to be escaped.
     fn length(&self) -> usize {
         // The names of the members, the time, and what is between them.
         const FRAME: usize = 136;
@@ -232,12 +236,12 @@ impl Envelope {
         FRAME + headers + texts + payload
     }
 
-    /// Reads an envelope from one JSON object, in UTF-8. See [`Envelope`] for what is refused.
+    /// Reads an envelope from one JSON object, in UTF-8. See [`Envelope`] for what it rejects.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not an envelope. The error begins with the
-    /// line and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not an envelope. The error
+    /// begins with the line and column.
     ///
     /// # Examples
     ///
@@ -269,7 +273,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJ
     serde_json::from_str(json).map_err(InvalidJson)
 }
 
-/// Why a payload of bytes does not decode.
+/// Returns why a payload of bytes does not decode.
 pub(super) fn is_bytes() -> serde_json::Error {
     serde_json::Error::custom("it is bytes, not JSON")
 }
@@ -394,7 +398,7 @@ impl<'de> Deserialize<'de> for Envelope {
     }
 }
 
-/// Takes an object alone; the derived code would take an array of the fields as well.
+/// Takes only an object. The derived code would also take an array of the fields.
 struct FromObject;
 
 impl<'de> Visitor<'de> for FromObject {
@@ -407,7 +411,7 @@ impl<'de> Visitor<'de> for FromObject {
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Envelope, A::Error> {
         let read = Read::deserialize(MapAccessDeserializer::new(members))?;
         if let Err(invalid) = Subject::new(&read.subject) {
-            return Err(A::Error::custom(format_args!("{}: {invalid}", Quoted(&read.subject))));
+            return Err(A::Error::custom(invalid));
         }
         let payload = match (read.payload, read.payload_base64) {
             (None, None) => Payload::None,
@@ -428,7 +432,7 @@ impl<'de> Visitor<'de> for FromObject {
     }
 }
 
-/// As an object of texts; a key that is there twice is refused, as a member of the envelope is.
+/// Reads an object of texts. It rejects a key that is there twice.
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_map(FromTexts)
@@ -455,7 +459,7 @@ impl<'de> Visitor<'de> for FromTexts {
     }
 }
 
-/// As text, in the form of `Display`.
+/// Writes a text, in the form of `Display`.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.text().as_str())
@@ -497,13 +501,14 @@ impl Visitor<'_> for FromText {
 pub struct InvalidJson(pub(super) serde_json::Error);
 
 impl InvalidJson {
-    /// The line of the text, from 1. Lines end with a line feed.
+    /// Returns the line of the text, from 1. Lines end with a line feed.
     #[must_use]
     pub fn line(&self) -> usize {
         self.0.line()
     }
 
-    /// The byte of the line up to which the text was read, from 1; 0 at the beginning of the line.
+    /// Returns the byte of the line up to which the text was read, from 1. It is 0 at the beginning
+    /// of a line.
     #[must_use]
     pub fn column(&self) -> usize {
         self.0.column()
@@ -522,7 +527,7 @@ impl Error for InvalidJson {
     }
 }
 
-/// An error that says first where it is, if it knows.
+/// Shows an error after its place, if it knows the place.
 pub(super) struct Placed<'a>(pub(super) &'a serde_json::Error);
 
 impl fmt::Display for Placed<'_> {
@@ -537,30 +542,25 @@ impl fmt::Display for Placed<'_> {
     }
 }
 
-/// A text of unknown origin in an error: on one line, and only its beginning if no subject may be as long.
+/// A text of unknown origin in a message: on one line, and only its beginning if it is longer than
+/// a subject may be.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = if self.0.len() > MAX_LEN { 100 } else { MAX_LEN };
-        let mut rest = self.0.chars();
-        f.write_char('`')?;
-        for c in rest.by_ref().take(most) {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        f.write_str(if rest.as_str().is_empty() { "`" } else { "…`" })
+        let end = self.0.char_indices().nth(most).map_or(self.0.len(), |(end, _)| end);
+        let quoted = error::Quoted { text: &self.0[..end], cut: end < self.0.len() };
+        fmt::Display::fmt(&quoted, f)
     }
 }
 
-/// Why there is no envelope: the subject or the payload is not one.
+/// What you gave does not make an envelope: the subject or the payload is invalid.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum InvalidEnvelope {
-    /// The text, and why it is not a subject.
-    Subject(Box<str>, InvalidSubject),
+    /// The text is not a subject.
+    Subject(InvalidSubject),
     /// The payload cannot be written as JSON, or would come back as something else.
     Payload(InvalidPayload),
 }
@@ -568,7 +568,7 @@ pub enum InvalidEnvelope {
 impl fmt::Display for InvalidEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Subject(text, invalid) => write!(f, "{}: {invalid}", Quoted(text)),
+            Self::Subject(invalid) => fmt::Display::fmt(invalid, f),
             Self::Payload(invalid) => fmt::Display::fmt(invalid, f),
         }
     }
@@ -577,55 +577,63 @@ impl fmt::Display for InvalidEnvelope {
 impl Error for InvalidEnvelope {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Subject(..) => None, // `Display` says all of it
+            Self::Subject(_) => None, // `Display` says all of it
             Self::Payload(invalid) => invalid.source(),
         }
     }
 }
 
-/// What was to be the payload of an envelope is not JSON, or would come back as something else.
+impl From<InvalidSubject> for InvalidEnvelope {
+    fn from(invalid: InvalidSubject) -> Self {
+        Self::Subject(invalid)
+    }
+}
+
+impl From<InvalidPayload> for InvalidEnvelope {
+    fn from(invalid: InvalidPayload) -> Self {
+        Self::Payload(invalid)
+    }
+}
+
+/// A payload is not what it should be.
+///
+/// On the way in, it cannot be written as JSON, or would come back as something else. On the way
+/// out, it is not of the type that you asked for. The message names the subject of the envelope.
 #[derive(Debug)]
 pub struct InvalidPayload {
-    pub(super) subject: Box<str>,
-    pub(super) error: serde_json::Error,
+    subject: Box<str>,
+    decoding: bool,
+    error: serde_json::Error,
 }
 
-impl fmt::Display for InvalidPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (subject, error) = (Quoted(&self.subject), Placed(&self.error));
-        write!(f, "the payload for {subject} is not JSON: {error}")
+impl InvalidPayload {
+    pub(super) const fn encoding(subject: Box<str>, error: serde_json::Error) -> Self {
+        Self { subject, decoding: false, error }
     }
-}
 
-impl Error for InvalidPayload {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
+    pub(super) fn decoding(subject: &str, error: serde_json::Error) -> Self {
+        Self { subject: subject.into(), decoding: true, error }
     }
-}
 
-/// The payload of an envelope is not of the type that was asked for.
-#[derive(Debug)]
-pub struct DecodeError {
-    pub(super) subject: Box<str>,
-    pub(super) error: serde_json::Error,
-}
-
-impl DecodeError {
-    /// The subject of the envelope.
+    /// Returns the subject of the envelope.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         Subject::checked(&self.subject)
     }
 }
 
-impl fmt::Display for DecodeError {
+impl fmt::Display for InvalidPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (subject, error) = (Quoted(&self.subject), Placed(&self.error));
-        write!(f, "the payload of {subject} does not decode: {error}")
+        if self.decoding {
+            write!(f, "the payload of {subject} does not decode: {error}")
+        } else {
+            write!(f, "the payload for {subject} is not JSON: {error}")
+        }
     }
 }
 
-impl Error for DecodeError {
+impl Error for InvalidPayload {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.error)
     }

@@ -10,13 +10,13 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
-/// One JSON value, from `serde_json` or from what serde has buffered of it.
+/// Reads one JSON value, from `serde_json` or from what serde has buffered of it.
 pub(super) fn read<'de, D: Deserializer<'de>>(json: D) -> Result<Box<RawValue>, D::Error> {
     Deserialize::deserialize(Unbuffered(json))
 }
 
-/// A `RawValue` asks for a newtype of a name that only `serde_json` knows, which hands it a map with the
-/// text. Everything else hands it the newtype itself.
+/// A `RawValue` asks for a newtype of a name that only `serde_json` knows, which hands it a map
+/// with the text. Everything else hands it the newtype itself.
 struct Unbuffered<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Unbuffered<D> {
@@ -177,7 +177,8 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 }
 
-/// Whether `serde_json` keeps the digits of numbers, so that what it buffers as a map may be a number.
+/// Returns whether `serde_json` keeps the digits of numbers. Then what it buffers as a map may be a
+/// number.
 fn keeps_digits() -> bool {
     serde_json::from_str::<serde_json::Number>("1e999").is_ok()
 }

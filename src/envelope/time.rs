@@ -1,4 +1,4 @@
-//! Points in time, as envelopes write them.
+//! The times of envelopes: [`Timestamp`].
 
 use core::error::Error;
 use core::fmt;
@@ -8,13 +8,13 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// A point in time, to the nanosecond, in UTC.
+/// Holds a point in time, to the nanosecond, in UTC.
 ///
 /// The range is 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, both included.
 ///
-/// It prints as RFC 3339 with up to nine digits of the second, without trailing zeros, and a `Z`. It
-/// reads every RFC 3339 text. Digits after the ninth are cut. Another offset is turned into UTC. A leap
-/// second, `23:59:60` at the end of a month in UTC, reads as the second before it.
+/// It prints as RFC 3339: with up to nine digits of the second, without trailing zeros, and with a
+/// `Z`. It reads every RFC 3339 text. It cuts digits after the ninth, and converts another offset
+/// to UTC. A leap second, `23:59:60` at the end of a month in UTC, reads as the second before it.
 ///
 /// # Examples
 ///
@@ -31,18 +31,19 @@ use jiff::tz::Offset;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    /// In UTC; the year is not negative. The instants of `jiff` end 26 hours before the year 9999 does.
+    /// In UTC; the year is not negative. The instants of `jiff` end 26 hours before the year 9999
+    /// does.
     DateTime,
 );
 
 const UNIX_EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
-    /// The time that stands for "none" in JSON: 0001-01-01T00:00:00Z.
+    /// Stands for an envelope without a time in JSON: 0001-01-01T00:00:00Z.
     pub(super) const NONE: Self = Self(DateTime::constant(1, 1, 1, 0, 0, 0, 0));
 
-    /// The time so many nanoseconds after 1970-01-01T00:00:00Z; before it, if negative. Leap seconds
-    /// do not count.
+    /// Returns the time that is this many nanoseconds after 1970-01-01T00:00:00Z, or before it if
+    /// negative. Leap seconds do not count.
     ///
     /// # Errors
     ///
@@ -74,13 +75,13 @@ impl Timestamp {
         (time.year() >= 0).then_some(Self(time))
     }
 
-    /// Nanoseconds since 1970-01-01T00:00:00Z; negative before it.
+    /// Returns the nanoseconds since 1970-01-01T00:00:00Z. Negative before it.
     #[must_use]
     pub fn unix_nanos(self) -> i128 {
         self.0.duration_since(UNIX_EPOCH).as_nanos()
     }
 
-    /// The text of `Display`, without the machinery of formatting.
+    /// Returns the text of `Display`, without the machinery of formatting.
     #[inline(never)]
     pub(super) fn text(self) -> Text {
         let time = self.0;
@@ -113,7 +114,7 @@ impl Timestamp {
         Text { bytes, len: end + 1 }
     }
 
-    /// The time of now, by the clock of the system. That clock may be set back.
+    /// Returns the current time, by the clock of the system. That clock may be set back.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn now() -> Self {
@@ -140,7 +141,7 @@ impl Text {
     }
 }
 
-/// The number that the digits make.
+/// Reads decimal digits.
 #[inline]
 fn digits(text: &[u8]) -> Option<i32> {
     text.iter().try_fold(0, |number, byte| {
@@ -148,7 +149,7 @@ fn digits(text: &[u8]) -> Option<i32> {
     })
 }
 
-/// Looks at the form; the ranges of the numbers are the calendar's to know.
+/// Checks the form. The calendar checks the ranges of the numbers.
 fn parse(text: &[u8]) -> Option<DateTime> {
     let (time, rest) = text.split_first_chunk::<{ "0000-00-00T00:00:00".len() }>()?;
     let dividers = [time[4], time[7], time[10].to_ascii_uppercase(), time[13], time[16]];
@@ -209,7 +210,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// The text is not a time in the form of RFC 3339, or the time is out of range: see [`Timestamp`].
+/// A text is not a time in the form of RFC 3339, or a time is out of range: see [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTime;
 
@@ -225,35 +226,4 @@ impl fmt::Display for InvalidTime {
 impl Error for InvalidTime {}
 
 #[cfg(test)]
-mod tests {
-    use jiff::civil::DateTime;
-    use jiff::tz::Offset;
-    use proptest::prelude::*;
-
-    /// What the calendar's own parser makes of the text. It takes `:60` in any minute and at most nine
-    /// digits of the second, has offsets of a day and more, and ends before the year 9999 does.
-    fn reference(text: &str) -> Option<DateTime> {
-        let (head, rest) = text.split_at(19);
-        let digits = rest.bytes().take_while(|byte| !b"Zz+-".contains(byte)).count();
-        let text = [head, &rest[..digits.min(10)], &rest[digits..]].concat();
-        let time = Offset::UTC.to_datetime(text.parse::<jiff::Timestamp>().ok()?);
-        let ends_month = time.last_of_month().date().at(23, 59, 59, time.subsec_nanosecond());
-        (!head.ends_with(":60") || time == ends_month).then_some(time)
-    }
-
-    proptest! {
-        #[test]
-        fn a_text_is_the_time_that_the_calendar_says(
-            text in "[0-8][0-9]{3}-[01][0-9]-[0-3][0-9][Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,12})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-6][0-9])",
-        ) {
-            prop_assert_eq!(super::parse(text.as_bytes()), reference(&text), "{}", text);
-        }
-
-        #[test]
-        fn the_end_of_a_month_may_have_a_leap_second(
-            text in "[0-8][0-9]{3}-(12-31|06-30|02-2[89]|03-31|0[1-3]-01)T([01][0-9]|2[0-3]):[0-5]9:60(\\.[0-9]{1,12})?(Z|[+-]0[0-9]:[0-5][0-9])",
-        ) {
-            prop_assert_eq!(super::parse(text.as_bytes()), reference(&text), "{}", text);
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The header by which traces cross services.
+//! The header by which traces cross services: [`TraceParent`].
 
 use core::error::Error;
 use core::fmt;
@@ -7,12 +7,12 @@ use core::str::FromStr;
 /// The key of the header with a trace, as other systems write it.
 pub(super) const TRACE_PARENT: &str = "traceparent";
 
-/// The value of the header `traceparent` of the W3C's Trace Context: a trace, the span that sends, and
-/// flags.
+/// Holds the value of the header `traceparent` of the W3C's Trace Context: a trace, the span that
+/// sends, and flags.
 ///
-/// Reads versions 00 to fe and ignores what later versions append. Writes version 00, the highest that it
-/// knows. Digits are lower case; neither id is all zero. Spaces and tabs around the text are those of the
-/// header, and ignored.
+/// It reads versions 00 to fe, and ignores what later versions append. It writes version 00, the
+/// highest that it knows. Digits are lower case, and neither id is all zero. It ignores spaces and
+/// tabs around the text, which belong to the header.
 ///
 /// # Examples
 ///
@@ -40,7 +40,8 @@ impl TraceParent {
     /// The flag that says that the sender records this trace.
     pub const SAMPLED: u8 = 1;
 
-    /// A trace and a span in it; `None` if one of them is 0, which is no id. The flags are 0.
+    /// Returns a trace and a span in it, with the flags 0. `None` if one of the ids is 0, which is
+    /// not an id.
     #[must_use]
     pub const fn new(trace_id: u128, span_id: u64) -> Option<Self> {
         if trace_id == 0 || span_id == 0 {
@@ -49,8 +50,8 @@ impl TraceParent {
         Some(Self { trace_id, span_id, flags: 0 })
     }
 
-    /// Sets the flags. Version 00 defines [`SAMPLED`](Self::SAMPLED) alone; every other bit is set to 0,
-    /// as the W3C demands.
+    /// Sets the flags. Version 00 defines only [`SAMPLED`](Self::SAMPLED); it sets every other bit
+    /// to 0, as the W3C demands.
     ///
     /// # Examples
     ///
@@ -70,30 +71,30 @@ impl TraceParent {
         self.flags & Self::SAMPLED != 0
     }
 
-    /// The id of the trace.
+    /// Returns the id of the trace.
     #[must_use]
     pub const fn trace_id(self) -> u128 {
         self.trace_id
     }
 
-    /// The id of the span.
+    /// Returns the id of the span.
     #[must_use]
     pub const fn span_id(self) -> u64 {
         self.span_id
     }
 
-    /// The flags: [`SAMPLED`](Self::SAMPLED) or 0.
+    /// Returns the flags: [`SAMPLED`](Self::SAMPLED) or 0.
     #[must_use]
     pub const fn flags(self) -> u8 {
         self.flags
     }
 
-    /// Whether both name the same span, whatever else they say.
+    /// Returns whether both name the same span. The flags may differ.
     pub(super) fn is_span_of(self, other: Self) -> bool {
         (self.trace_id, self.span_id) == (other.trace_id, other.span_id)
     }
 
-    /// The ids by their texts: 32 and 16 lower-case hexadecimal digits, not all zero.
+    /// Reads the ids from their texts: 32 and 16 lower-case hexadecimal digits, not all zero.
     pub(super) fn from_ids(trace_id: &str, span_id: &str) -> Option<Self> {
         if (trace_id.len(), span_id.len()) != (32, 16) {
             return None;
@@ -102,13 +103,13 @@ impl TraceParent {
         Self::new(trace_id, u64::try_from(span_id).ok()?)
     }
 
-    /// The texts of the ids.
+    /// Returns the texts of the ids.
     pub(super) fn ids(self) -> (alloc::string::String, alloc::string::String) {
         (alloc::format!("{:032x}", self.trace_id), alloc::format!("{:016x}", self.span_id))
     }
 }
 
-/// The number that up to 32 lower-case hexadecimal digits make.
+/// Reads up to 32 lower-case hexadecimal digits.
 fn digits(text: &[u8]) -> Option<u128> {
     text.iter().try_fold(0, |number, byte| {
         let digit = match byte {
@@ -150,7 +151,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// The text is not a [`TraceParent`].
+/// A text is not a [`TraceParent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTraceParent;
 
@@ -165,11 +166,11 @@ impl fmt::Display for InvalidTraceParent {
 
 impl Error for InvalidTraceParent {}
 
-/// The span of another process, to be the parent of spans of this one.
+/// Converts to the span of another process, as a parent for spans of this one.
 ///
 /// # Examples
 ///
-/// What is done for an envelope belongs to the trace of its sender. With the crate
+/// The work for an envelope belongs to the trace of its sender. With the crate
 /// `tracing-opentelemetry`, `set_parent` of a span takes the same context.
 ///
 /// ```
@@ -203,8 +204,8 @@ impl From<TraceParent> for opentelemetry::trace::SpanContext {
     }
 }
 
-/// The span that this thread is in, and its `tracestate`. The crate `tracing-opentelemetry` keeps it that
-/// of `tracing`.
+/// Returns the current span of this thread, and its `tracestate`. With the crate
+/// `tracing-opentelemetry` it is that of `tracing`.
 #[cfg(feature = "opentelemetry")]
 pub(super) fn current() -> Option<(TraceParent, alloc::string::String)> {
     use opentelemetry::trace::TraceContextExt;

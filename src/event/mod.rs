@@ -3,7 +3,7 @@
 mod index;
 mod text;
 
-pub(crate) use index::{Index, Segments};
+pub(crate) use index::{Index, Indexed, Segments};
 pub(crate) use text::Text;
 
 /// What a bus carries: a type whose values are of a few kinds, each with a subject.
@@ -268,7 +268,7 @@ macro_rules! events {
         }
 
         const _: &$crate::event::__private::Index<{ <$name as $crate::event::Event>::KINDS }> =
-            &$crate::event::__private::Index::new(<$name as $crate::event::Event>::SUBJECTS);
+            $crate::event::__private::Indexed::<$name, { <$name as $crate::event::Event>::KINDS }>::get();
     };
     (@take $name:ident $head:tt $done:tt
         $v00:tt $v01:tt $v02:tt $v03:tt $v04:tt $v05:tt $v06:tt $v07:tt $v08:tt $v09:tt $v10:tt
@@ -562,6 +562,6 @@ macro_rules! events {
 /// What the expansion of [`events!`](crate::events) names.
 #[doc(hidden)]
 pub mod __private {
-    pub use super::index::Index;
+    pub use super::index::{Index, Indexed};
     pub use ::core;
 }

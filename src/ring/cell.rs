@@ -50,6 +50,10 @@ impl<E> Cell<E> {
     }
 }
 
+/// How many events move out before their cells are free for publishers. Rings in models are small.
+#[cfg(any(feature = "alloc", tickbus_loom))]
+pub(super) const CHUNK: usize = if cfg!(tickbus_loom) { 2 } else { 64 };
+
 /// Moves the event of each cell to its place.
 ///
 /// # Safety

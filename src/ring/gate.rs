@@ -126,20 +126,6 @@ impl<'a> GateView<'a> {
         (gate, slowest)
     }
 
-    /// Whether no gating reader is behind the one at this place.
-    ///
-    /// After a `SeqCst` fence behind its last read: of two readers that read at the same time, the one whose
-    /// fence is later sees both reads.
-    pub(crate) fn is_slowest(self, index: usize) -> bool {
-        let own = self.0.cursors[index].load(Relaxed);
-        let places = self.0.places.load(Relaxed);
-        let mut others = self.0.cursors.iter().enumerate();
-        // Relaxed: nothing is read of what the others have copied.
-        others.all(|(other, cursor)| {
-            places & gating(other) == 0 || !before(cursor.load(Relaxed), own)
-        })
-    }
-
     /// Takes a place. `None`: there is no free one.
     pub(crate) fn take_place(self) -> Option<Place<'a>> {
         let mut places = self.0.places.load(Relaxed);
@@ -168,13 +154,23 @@ impl<'a> Place<'a> {
         self.index
     }
 
-    #[inline]
-    pub(crate) fn view(&self) -> GateView<'a> {
-        self.gate
-    }
-
     fn cursor(&self) -> &AtomicWord {
         &self.gate.0.cursors[self.index]
+    }
+
+    /// Whether no gating reader is behind this one.
+    ///
+    /// After a `SeqCst` fence behind its last read: of two readers that read at the same time, the one whose
+    /// fence is later sees both reads.
+    pub(crate) fn is_slowest(&self) -> bool {
+        let own = self.cursor().load(Relaxed);
+        let Readers { places, cursors, .. } = self.gate.0;
+        let places = places.load(Relaxed);
+        let mut others = cursors.iter().enumerate();
+        // Relaxed: nothing is read of what the others have copied.
+        others.all(|(other, cursor)| {
+            places & gating(other) == 0 || !before(cursor.load(Relaxed), own)
+        })
     }
 
     /// From now on publishers wait for this reader. Returns where it begins.

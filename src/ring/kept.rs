@@ -1,39 +1,121 @@
 //! An event that was taken and could not be handed out yet.
 
-/// What was taken, and is kept until it can be handed out.
-pub(crate) struct Kept<T>(Option<T>);
+/// Where such events are kept: nowhere, if every event is handed out at once.
+pub(crate) trait Keeps {
+    /// A place for one.
+    type Place<T>: Place<T>;
+}
 
-// SAFETY: a shared `Kept` says whether there is something, and gives no reference to it.
-unsafe impl<T: Send> Sync for Kept<T> {}
-
-/// What is kept is never pinned.
-impl<T> Unpin for Kept<T> {}
-
-impl<T> Kept<T> {
-    pub(crate) const fn nothing() -> Self {
-        Self(None)
-    }
+/// A place for a `T` that was taken, and is kept until it can be handed out.
+///
+/// # Safety
+///
+/// It has a `T` or nothing, and gives no reference to it.
+pub(crate) unsafe trait Place<T>: Unpin {
+    /// Without one.
+    const EMPTY: Self;
 
     /// Whether a panic has left something. Never where a panic ends the program.
-    #[inline(always)]
-    pub(crate) const fn is_left(&self) -> bool {
-        cfg!(panic = "unwind") && self.0.is_some()
+    fn is_left(&self) -> bool;
+
+    /// What a panic has left, unless it is withheld.
+    fn take_left(&mut self) -> Option<T>;
+
+    /// Says whether [`take_left`](Self::take_left) keeps back what is left.
+    fn withhold(&mut self, is_withheld: bool);
+}
+
+/// The place that a handle has.
+pub(crate) struct Kept<T, K: Keeps>(pub(crate) K::Place<T>);
+
+// SAFETY: says `Place`.
+unsafe impl<T: Send, K: Keeps> Send for Kept<T, K> {}
+
+// SAFETY: a shared `Place` says whether there is something, and gives no reference to it.
+unsafe impl<T: Send, K: Keeps> Sync for Kept<T, K> {}
+
+impl<T, K: Keeps> Kept<T, K> {
+    pub(crate) const fn nothing() -> Self {
+        Self(K::Place::EMPTY)
     }
 
-    /// What a panic has left.
+    #[inline(always)]
+    pub(crate) fn is_left(&self) -> bool {
+        self.0.is_left()
+    }
+
     #[inline(always)]
     pub(crate) fn take_left(&mut self) -> Option<T> {
-        if self.is_left() { self.0.take() } else { None }
+        self.0.take_left()
     }
 
     #[inline(always)]
+    pub(crate) fn withhold(&mut self, is_withheld: bool) {
+        self.0.withhold(is_withheld);
+    }
+}
+
+/// No place.
+pub(crate) struct Nowhere;
+
+// SAFETY: it has nothing.
+unsafe impl<T> Place<T> for Nowhere {
+    const EMPTY: Self = Self;
+
+    #[inline(always)]
+    fn is_left(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn take_left(&mut self) -> Option<T> {
+        None
+    }
+
+    #[inline(always)]
+    fn withhold(&mut self, _: bool) {}
+}
+
+/// One place.
+pub(crate) struct Left<T> {
+    event: Option<T>,
+    is_withheld: bool,
+}
+
+/// What is kept is never pinned.
+impl<T> Unpin for Left<T> {}
+
+// SAFETY: it has an `Option<T>`, and no method gives a reference to it.
+unsafe impl<T> Place<T> for Left<T> {
+    const EMPTY: Self = Self { event: None, is_withheld: false };
+
+    #[inline(always)]
+    fn is_left(&self) -> bool {
+        cfg!(panic = "unwind") && self.event.is_some()
+    }
+
+    #[inline(always)]
+    fn take_left(&mut self) -> Option<T> {
+        if self.is_left() && !self.is_withheld { self.event.take() } else { None }
+    }
+
+    #[inline(always)]
+    fn withhold(&mut self, is_withheld: bool) {
+        if cfg!(panic = "unwind") {
+            self.is_withheld = is_withheld;
+        }
+    }
+}
+
+impl<T> Left<T> {
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<T> {
-        self.0.take()
+        self.event.take()
     }
 
     /// Keeps this; what was kept before is dropped.
     #[inline(always)]
     pub(crate) fn put(&mut self, taken: T) {
-        self.0 = Some(taken);
+        self.event = Some(taken);
     }
 }

@@ -9,13 +9,15 @@
 //! | [`broadcast`] | many, or one | each reads every event | overwrites its oldest event; with a [`gate`], rejects |
 //! | [`latest`] | many | each reads the newest value | overwrites |
 //!
-//! [`waiter`] has the places for wakers, [`parts`] the copies that may race with a write.
+//! [`waiter`] has the places for wakers, and [`link`] how a handle finds them; [`kept`] has what could not be handed
+//! out, [`parts`] the copies that may race with a write.
 
 pub(crate) mod broadcast;
 mod cell;
 pub(crate) mod gate;
 pub(crate) mod kept;
 pub(crate) mod latest;
+pub(crate) mod link;
 mod parts;
 // One or the other, by whether the steps of publishers are critical sections: see `crate::sync::SECTIONS`.
 #[cfg(not(any(
@@ -178,15 +180,13 @@ impl Tally {
         counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
     }
 
-    /// How many of `lost` the last call did not know of.
+    /// How many of `lost` the last call did not know of. What the consumer knows to be lost never becomes less.
     #[inline]
     fn news(&self, lost: Word) -> usize {
         let news = lost.wrapping_sub(self.told.load(Relaxed));
-        // Less than none: a reading that fell between two steps of a publisher told too much before.
-        if news == 0 || (news as SignedWord) < 0 {
-            return 0;
+        if news != 0 {
+            self.told.store(lost, Relaxed);
         }
-        self.told.store(lost, Relaxed);
         news as usize
     }
 }

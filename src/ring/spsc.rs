@@ -20,13 +20,9 @@ use core::ptr::NonNull;
 
 use super::cell::Cell;
 #[cfg(any(feature = "alloc", tickbus_loom))]
-use super::cell::move_all;
+use super::cell::{CHUNK, move_all};
 use super::{Counts, Read, Side, Span, Tally};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
-
-/// How many events move out before their cells are free for the publisher.
-#[cfg(any(feature = "alloc", tickbus_loom))]
-const CHUNK: usize = 64;
 
 /// What the publisher writes.
 #[derive(Debug)]
@@ -193,7 +189,8 @@ impl<E> Body<[Cell<E>]> {
     fn ends(&self) -> (Word, Word) {
         // Acquire: pairs with the Release of the takes; a tail that is loaded later is no older.
         let head = self.back.0.taken.load(Acquire);
-        (head, self.front.0.tail.load(Relaxed))
+        // Acquire: pairs with the Release in `advance`; a head that is looked at later is no older.
+        (head, self.front.0.tail.load(Acquire))
     }
 
     /// How many events wait. A reading beside others at work may come late, and never tells more than `N`.
@@ -507,17 +504,17 @@ mod tests {
     /// What met a publisher is counted to the end of the range, as everything else is.
     #[test]
     fn events_that_met_a_publisher_are_counted_to_the_end_of_the_range() {
-        for before in [0, Word::MAX / 2, Word::MAX - 1] {
+        for before in [0, Word::MAX / 2, Word::MAX / 2 + 1, Word::MAX - 1] {
             let mut ring = Ring::<u8, 2>::new();
             *ring.0.front.0.met.get_mut() = before;
-            *ring.0.back.0.tally.told.get_mut() = before;
             let mut side = ring.reader().unwrap();
+            assert_eq!(side.account(), (0, before as usize), "a tick tells them all");
             assert_eq!(side.counts().turned_away, before as usize);
             let publisher = ring.writer();
             assert!(publisher.is_some() && ring.writer().is_none());
             ring.turn_away();
             assert_eq!(side.counts().turned_away, before as usize + 1);
-            assert_eq!(side.account(), (0, 1), "a tick tells it");
+            assert_eq!(side.account(), (0, 1), "the next tick tells it");
             drop(publisher);
             assert!(ring.writer().is_some(), "given back after {before} refusals");
         }

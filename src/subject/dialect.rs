@@ -10,11 +10,13 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{MAX_LEN, Pattern, Subject, check_pattern, check_subject};
-use crate::error::{InvalidPattern, InvalidSubject};
+use super::check::{MAX_LEN, check_pattern, check_subject};
+use super::name::Subject;
+use super::pattern::Pattern;
+use crate::error::{InvalidPattern, PatternFault, SubjectFault};
 
-/// A pattern in the dialect of globs, as in `public.users.*`: `*` is one segment, and alone it is
-/// everything.
+/// A pattern in the dialect of globs, as in `public.users.*`: `*` is one segment, and matches
+/// everything when it stands alone.
 ///
 /// | | `GlobPattern` | [`Pattern`] |
 /// |---|---|---|
@@ -22,12 +24,11 @@ use crate::error::{InvalidPattern, InvalidSubject};
 /// | `*.*.create`, `user.*` | the same | the same |
 /// | `user.>` | not a glob | `user` with one or more segments |
 ///
-/// But for `*` alone, pattern and subject have the same number of segments; there is no wildcard for
-/// "the rest". Other matters are as for [`Pattern`]: 1 to 1024 bytes, no empty segment, a `*` is a whole
-/// segment, and the comparison is by bytes.
+/// A glob matches subjects with as many segments as it has itself; there is no wildcard for "the
+/// rest". `*` alone is the exception. As in a [`Pattern`], there are 1 to 1024 bytes and no empty
+/// segment, a `*` is a whole segment, and the comparison is by bytes.
 ///
-/// Each glob is a [`Pattern`] in other words: [`to_pattern`](Self::to_pattern) says which, for whatever
-/// takes one.
+/// Each glob converts to a [`Pattern`] with [`to_pattern`](Self::to_pattern).
 ///
 /// # Examples
 ///
@@ -54,35 +55,42 @@ impl<'a> GlobPattern<'a> {
     ///
     /// # Errors
     ///
-    /// As for [`Pattern::new`]; a `>` is [`InvalidPattern::NotInDialect`].
+    /// Returns [`InvalidPattern`] if the text is not a glob: it breaks a rule of [`Pattern::new`],
+    /// or has a `>` ([`PatternFault::NotInDialect`]).
     ///
     /// # Examples
     ///
     /// ```
-    /// use tickbus::error::InvalidPattern;
+    /// use tickbus::error::PatternFault;
     /// use tickbus::subject::GlobPattern;
     ///
     /// assert!(GlobPattern::new("public.*.create").is_ok());
-    /// assert_eq!(GlobPattern::new("public.user*"), Err(InvalidPattern::PartialWildcard));
-    /// assert_eq!(GlobPattern::new("public.>"), Err(InvalidPattern::NotInDialect));
+    ///
+    /// let fault = |text| GlobPattern::new(text).unwrap_err().fault();
+    /// assert_eq!(fault("public.user*"), PatternFault::PartialWildcard);
+    /// assert_eq!(fault("public.>"), PatternFault::NotInDialect);
     /// ```
     pub const fn new(text: &'a str) -> Result<Self, InvalidPattern> {
-        if text.len() <= MAX_LEN && contains(text, b'>') {
-            return Err(InvalidPattern::NotInDialect);
-        }
-        match check_pattern(text) {
+        match Self::check(text) {
             Ok(()) => Ok(Self(text)),
-            Err(invalid) => Err(invalid),
+            Err(fault) => Err(InvalidPattern::new(text, fault)),
         }
     }
 
-    /// The text.
+    const fn check(text: &str) -> Result<(), PatternFault> {
+        if text.len() <= MAX_LEN && contains(text, b'>') {
+            return Err(PatternFault::NotInDialect);
+        }
+        check_pattern(text)
+    }
+
+    /// Returns the text.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         self.0
     }
 
-    /// The pattern that matches the same subjects.
+    /// Converts the glob to the pattern that matches the same subjects.
     ///
     /// # Examples
     ///
@@ -101,19 +109,19 @@ impl<'a> GlobPattern<'a> {
     /// ```
     #[must_use]
     pub const fn to_pattern(self) -> Pattern<'a> {
-        // A lone `*` is the only glob that means something else as a pattern.
+        // `*` alone is the only glob that means something else as a pattern.
         Pattern::checked(if let [b'*'] = self.0.as_bytes() { ">" } else { self.0 })
     }
 
-    /// Whether `subject` is in this set. Goes through both texts once.
+    /// Returns whether `subject` is in this set. It reads both texts once.
     #[must_use]
     pub const fn matches(self, subject: Subject<'_>) -> bool {
         self.to_pattern().matches(subject)
     }
 }
 
-/// A pattern in the dialect of text prefixes, as in `user.*`: exact, or with one `*` at the end for
-/// whatever follows.
+/// A pattern in the dialect of text prefixes, as in `user.*`: an exact text, or a text with one `*`
+/// at the end for whatever follows.
 ///
 /// | | `PrefixPattern` | [`Pattern`] |
 /// |---|---|---|
@@ -122,11 +130,12 @@ impl<'a> GlobPattern<'a> {
 /// | `user*` | `user`, `users`, `user.created` | not a pattern |
 /// | `user.created` | the same | the same |
 ///
-/// Segments mean nothing to it: the `*` stands for any text, also for none, and only at the end. What is
-/// before it must be the beginning of a subject. At most 1024 bytes; the comparison is by bytes.
+/// The `*` stands for any text, also for none and for several segments. It stands only at the end.
+/// The text before it must be the beginning of a subject. There are at most 1024 bytes, and the
+/// comparison is by bytes.
 ///
-/// Most are no [`Pattern`]. With `alloc`, to subscribe by one, subscribe to the pattern that covers it
-/// (`cover`), and filter by its `predicate`.
+/// A prefix converts to a wider [`Pattern`] plus a filter. To subscribe by one (with `alloc`),
+/// subscribe to its `cover` and filter by its `predicate`.
 ///
 /// # Examples
 ///
@@ -151,60 +160,72 @@ impl<'a> PrefixPattern<'a> {
     ///
     /// # Errors
     ///
-    /// If it is empty or too long, has an empty segment, a `>` ([`InvalidPattern::NotInDialect`]) or a `*`
-    /// that is not at the end ([`InvalidPattern::WildcardNotLast`]).
+    /// Returns [`InvalidPattern`] if the text is empty or too long, or has an empty segment, a `>`
+    /// ([`PatternFault::NotInDialect`]) or a `*` that is not at the end
+    /// ([`PatternFault::WildcardNotLast`]).
     ///
     /// # Examples
     ///
     /// ```
-    /// use tickbus::error::InvalidPattern;
+    /// use tickbus::error::PatternFault;
     /// use tickbus::subject::PrefixPattern;
     ///
     /// assert!(PrefixPattern::new("user.7.*").is_ok());
-    /// assert_eq!(PrefixPattern::new("user.*.created"), Err(InvalidPattern::WildcardNotLast));
-    /// assert_eq!(PrefixPattern::new("user.>"), Err(InvalidPattern::NotInDialect));
-    /// assert_eq!(PrefixPattern::new("user."), Err(InvalidPattern::TrailingDot));
+    ///
+    /// let fault = |text| PrefixPattern::new(text).unwrap_err().fault();
+    /// assert_eq!(fault("user.*.created"), PatternFault::WildcardNotLast);
+    /// assert_eq!(fault("user.>"), PatternFault::NotInDialect);
+    /// assert_eq!(fault("user."), PatternFault::TrailingDot);
     /// ```
     pub const fn new(text: &'a str) -> Result<Self, InvalidPattern> {
-        if text.len() > MAX_LEN {
-            return Err(InvalidPattern::TooLong);
-        }
-        let (prefix, open) = split(text);
-        if contains(prefix, b'>') {
-            return Err(InvalidPattern::NotInDialect);
-        }
-        let invalid = match check_subject(prefix) {
-            Ok(()) => return Ok(Self(text)),
-            Err(invalid) => invalid,
-        };
-        match invalid {
-            // What follows may begin a segment, or be all there is.
-            InvalidSubject::Empty | InvalidSubject::TrailingDot if open => Ok(Self(text)),
-            InvalidSubject::Empty => Err(InvalidPattern::Empty),
-            InvalidSubject::TooLong => Err(InvalidPattern::TooLong),
-            InvalidSubject::LeadingDot => Err(InvalidPattern::LeadingDot),
-            InvalidSubject::TrailingDot => Err(InvalidPattern::TrailingDot),
-            InvalidSubject::DoubleDot => Err(InvalidPattern::DoubleDot),
-            InvalidSubject::Wildcard => Err(InvalidPattern::WildcardNotLast),
+        match Self::check(text) {
+            Ok(()) => Ok(Self(text)),
+            Err(fault) => Err(InvalidPattern::new(text, fault)),
         }
     }
 
-    /// The text.
+    const fn check(text: &str) -> Result<(), PatternFault> {
+        if text.len() > MAX_LEN {
+            return Err(PatternFault::TooLong);
+        }
+        let (prefix, open) = split(text);
+        if contains(prefix, b'>') {
+            return Err(PatternFault::NotInDialect);
+        }
+        let fault = match check_subject(prefix) {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        };
+        match fault {
+            // What follows may begin a segment, or be all there is.
+            SubjectFault::Empty | SubjectFault::TrailingDot if open => Ok(()),
+            SubjectFault::Empty => Err(PatternFault::Empty),
+            SubjectFault::TooLong => Err(PatternFault::TooLong),
+            SubjectFault::LeadingDot => Err(PatternFault::LeadingDot),
+            SubjectFault::TrailingDot => Err(PatternFault::TrailingDot),
+            SubjectFault::DoubleDot => Err(PatternFault::DoubleDot),
+            SubjectFault::Wildcard => Err(PatternFault::WildcardNotLast),
+        }
+    }
+
+    /// Returns the text.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         self.0
     }
 
-    /// Whether `subject` is in this set. Looks at no more of it than there is of the pattern.
+    /// Returns whether `subject` is in this set. It reads no more of the subject than the pattern
+    /// has bytes.
     #[must_use]
     pub const fn matches(self, subject: Subject<'_>) -> bool {
         let (prefix, open) = split(self.0);
         starts_with(subject.as_str(), prefix) && (open || subject.as_str().len() == prefix.len())
     }
 
-    /// The text of the narrowest [`Pattern`] that matches all these subjects, and maybe others.
+    /// Returns the text of the narrowest [`Pattern`] that matches all these subjects.
     ///
-    /// It matches no others if there is no `*`, if `*` is all there is, or if there is a dot before it.
+    /// That pattern may match other subjects too. It matches no others if the prefix has no `*`, is
+    /// `*` alone, or has a dot before the `*`.
     ///
     /// # Examples
     ///
@@ -240,7 +261,7 @@ impl<'a> PrefixPattern<'a> {
         [segments, ">"].concat()
     }
 
-    /// What [`matches`](Self::matches) says, as a function that keeps the text.
+    /// Returns [`matches`](Self::matches) as a function that owns the text.
     #[cfg(feature = "alloc")]
     pub fn predicate(self) -> impl Fn(Subject<'_>) -> bool + Clone + Send + Sync + use<> {
         let text = String::from(self.0);
@@ -248,7 +269,7 @@ impl<'a> PrefixPattern<'a> {
     }
 }
 
-/// The text before a `*` at the end, and whether there is one.
+/// Returns the text before a `*` at the end, and whether there is one.
 const fn split(text: &str) -> (&str, bool) {
     match text.as_bytes() {
         [.., b'*'] => (text.split_at(text.len() - 1).0, true),
@@ -284,18 +305,18 @@ macro_rules! as_text {
     ($($name:ident)*) => {
         $(
             impl $name<'static> {
-                /// Wraps a text of the program, checked by the compiler where the result is a constant.
+                /// Wraps a text of the program. In a `const`, a `static` or a `const` block, the
+                /// compiler checks it.
                 ///
                 /// # Panics
                 ///
-                /// If the text is not such a pattern. In a `const`, a `static` or a `const` block, that
-                /// is a compile error.
+                /// Panics if the text is not such a pattern. In a constant that is a compile error.
                 #[must_use]
                 #[track_caller]
                 pub const fn from_static(text: &'static str) -> Self {
-                    match Self::new(text) {
-                        Ok(pattern) => pattern,
-                        Err(invalid) => panic!("{}", invalid.message()),
+                    match Self::check(text) {
+                        Ok(()) => Self(text),
+                        Err(fault) => panic!("{}", fault.message()),
                     }
                 }
             }

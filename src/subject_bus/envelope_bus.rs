@@ -1,23 +1,33 @@
-//! What a bus of envelopes is, whoever carries them.
+//! What every bus of envelopes can do: [`EnvelopeBus`].
 
+#[cfg(feature = "std")]
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+#[cfg(feature = "std")]
 use core::pin::Pin;
 
-use super::cancel::Wait;
+use super::bus::SubjectBus;
+use super::published::{PublishError, Published};
 use super::shared::Shared;
 use super::subscribe::{SubscribeError, SubscriptionOptions};
 use super::subscription::Subscription;
-use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
+#[cfg(feature = "std")]
+use crate::wait::thread::Wait;
 
-/// A publish by an [`EnvelopeBus`] that is awaited.
+/// A publish of an [`EnvelopeBus`] that is awaited.
+#[cfg(feature = "std")]
 pub type PublishFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send + 'a>>;
 
-/// A bus of envelopes behind a reference: [`SubjectBus`], [`NoopBus`], or what carries envelopes to
-/// other processes.
+/// Carries envelopes inside a process: [`SubjectBus`], [`NoopBus`], or a bus of your own.
+///
+/// The trait has an object type: take `&dyn EnvelopeBus`, or `Arc<dyn EnvelopeBus + Send + Sync>`
+/// where several threads share it.
+///
+/// To implement it, write the four methods without a default. The methods that wait need the
+/// feature `std`.
 ///
 /// # Examples
 ///
@@ -26,7 +36,7 @@ pub type PublishFuture<'a> =
 /// use tickbus::subject_bus::{EnvelopeBus, NoopBus, SubscriptionOptions};
 ///
 /// fn start(bus: &dyn EnvelopeBus) -> Result<(), Box<dyn core::error::Error>> {
-///     bus.publish(Envelope::new("game.started")?.into())?;
+///     bus.try_publish(Envelope::unstamped("game.started")?.into())?;
 ///     Ok(())
 /// }
 ///
@@ -38,67 +48,85 @@ pub type PublishFuture<'a> =
 /// assert_eq!(seen.drain().count(), 1);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-pub trait EnvelopeBus: Send + Sync {
-    /// Delivers `envelope` to all subscriptions that match, and waits as long as `wait` says for those
-    /// that want it.
+pub trait EnvelopeBus {
+    /// Publishes `envelope` and never waits: see [`SubjectBus::try_publish`].
     ///
     /// # Errors
     ///
-    /// If the bus is closed, or the wait is over.
+    /// Returns [`PublishError`] if the bus is closed.
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError>;
+
+    /// Publishes `envelope`, and waits for room as long as it takes: see [`SubjectBus::publish`].
+    ///
+    /// The default implementation calls [`publish_wait`](Self::publish_wait).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError`] if the bus is closed, also while this waits.
+    #[cfg(feature = "std")]
+    fn publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
+        self.publish_wait(envelope, Wait::forever())
+    }
+
+    /// Publishes `envelope`, and waits for room as long as `wait` says: see
+    /// [`SubjectBus::publish_wait`].
+    ///
+    /// The default implementation calls [`try_publish`](Self::try_publish) and never waits.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError`] if the bus is closed, also while this waits, or if the wait ends
+    /// without room.
+    #[cfg(feature = "std")]
     fn publish_wait(
         &self,
         envelope: Arc<Envelope>,
         wait: Wait<'_>,
-    ) -> Result<Published, PublishError>;
+    ) -> Result<Published, PublishError> {
+        let _ = wait;
+        self.try_publish(envelope)
+    }
 
-    /// The same for a task, as [`SubjectBus::publish_async`] describes it.
+    /// Publishes `envelope`, and awaits room: see [`SubjectBus::publish_async`].
     ///
-    /// A bus that does not say how is tried by the first poll, and does not wait.
+    /// The default implementation calls [`try_publish`](Self::try_publish) at the first poll and
+    /// never waits.
     ///
     /// # Errors
     ///
-    /// If the bus is closed, or is while this waits.
-    fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_> {
+    /// The future returns [`PublishError`] if the bus is closed, also while it waits.
+    #[cfg(feature = "std")]
+    fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_>
+    where
+        Self: Sync,
+    {
         Box::pin(async move { self.try_publish(envelope) })
-    }
-
-    /// The same, and does not wait.
-    ///
-    /// # Errors
-    ///
-    /// If the bus is closed.
-    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
-        self.publish_wait(envelope, Wait::never())
-    }
-
-    /// The same, and waits for ever.
-    ///
-    /// # Errors
-    ///
-    /// If the bus is closed, or is while this waits.
-    fn publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
-        self.publish_wait(envelope, Wait::forever())
     }
 
     /// Opens a subscription.
     ///
     /// # Errors
     ///
-    /// If the bus is closed.
+    /// Returns [`SubscribeError::Closed`] if the bus is closed.
     fn subscribe(
         &self,
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError>;
 
-    /// Ends the bus and its subscriptions. Again, it does nothing.
+    /// Closes the bus and ends its subscriptions. A second call has no effect.
     fn close(&self);
 
-    /// Whether the bus is closed.
+    /// Returns whether the bus is closed.
     fn is_closed(&self) -> bool;
 }
 
 impl EnvelopeBus for SubjectBus {
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
+        Self::try_publish(self, envelope)
+    }
+
+    #[cfg(feature = "std")]
     fn publish_wait(
         &self,
         envelope: Arc<Envelope>,
@@ -107,6 +135,7 @@ impl EnvelopeBus for SubjectBus {
         Self::publish_wait(self, envelope, wait)
     }
 
+    #[cfg(feature = "std")]
     fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_> {
         Box::pin(Self::publish_async(self, envelope))
     }
@@ -129,24 +158,29 @@ impl EnvelopeBus for SubjectBus {
     }
 }
 
-/// A bus that accepts everything and delivers nothing. Its subscriptions have already ended; it cannot
-/// be closed.
+/// Accepts every envelope and passes none on.
+///
+/// Its subscriptions have already ended, and it cannot be closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoopBus;
 
 impl EnvelopeBus for NoopBus {
-    fn publish_wait(&self, _: Arc<Envelope>, _: Wait<'_>) -> Result<Published, PublishError> {
+    fn try_publish(&self, _: Arc<Envelope>) -> Result<Published, PublishError> {
         Ok(Published::default())
     }
 
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::arc_with_non_send_sync, reason = "it is both where there are threads")
+    )]
     fn subscribe(
         &self,
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError> {
-        let nobody = Arc::new(Shared::new(0));
-        nobody.close();
-        Ok(options.open(pattern, &nobody))
+        let ended = Arc::new(Shared::new(0));
+        ended.close();
+        Ok(options.open(pattern, &ended))
     }
 
     fn close(&self) {}

@@ -5,32 +5,40 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::panics::Panics;
 use super::subscription::Subscription;
 use crate::bus::{Budget, Report, Verdict};
 use crate::envelope::Envelope;
+use crate::wait::panics::Panics;
 
-/// What a handler does with an envelope. Whether it went well.
+/// A handler. Returns whether it succeeded.
 type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 
-/// Handlers of envelopes, each with a subscription of its own, called when the owner ticks.
+/// Calls handlers with the envelopes of their subscriptions, when you [`tick`](Self::tick).
 ///
-/// Publishers only fill the buffers of the subscriptions; the handlers run in [`tick`](Self::tick), on the
-/// thread that ticks, one after the other, and get `&mut C`. They may publish, also to themselves: that
-/// waits for the next tick, or the next [generation](Budget::generations) of this one. Where a subscription
-/// of the same thread says [`Block`](super::Overrun::Block), they take
-/// [`try_publish`](super::SubjectBus::try_publish), for nobody else makes room.
+/// Publishers only fill the buffers of the subscriptions. The handlers run in the tick, on its
+/// thread, one after the other, with `&mut` access to your state `C`.
 ///
-/// Each handler gets its envelopes in the order of its subscription. Between two handlers there is no
-/// order; those who need one subscribe once, to a wider pattern, and tell the envelopes apart.
+/// # Publishing in a handler
 ///
-/// A handler that fails or panics is counted, the envelope is consumed, and the tick goes on. A panic is
-/// caught (under the feature `std`), so what the handler left behind in `C` is for `C` to make sense of.
+/// A handler may publish, also to its own subscription. That envelope waits for the next tick, or
+/// for the next [generation](Budget::generations) of this one. If a subscription of the same thread
+/// says [`Block`](super::Overrun::Block), publish with
+/// [`try_publish`](super::SubjectBus::try_publish): only this thread can make room.
+///
+/// # Order
+///
+/// Each handler gets its envelopes in the order of its subscription. Two handlers have no order
+/// between them. If you need one, subscribe once, to a wider pattern, and distinguish the envelopes
+/// in the handler.
+///
+/// # Failures and panics
+///
+/// If a handler fails or panics, the tick counts that, consumes the envelope, and continues. Under
+/// the feature `std` it catches the panic; `C` is then as the handler left it.
 ///
 /// # Examples
 ///
 /// ```
-/// # #[cfg(feature = "std")] {
 /// use tickbus::{Budget, Envelope, SubjectBus};
 /// use tickbus::subject_bus::SubjectHandlers;
 ///
@@ -45,19 +53,19 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 ///     if envelope.subject().as_str().ends_with("left") { Err("a player left") } else { Ok(()) }
 /// });
 ///
-/// bus.publish(Envelope::new("player.7.hit")?)?;
-/// bus.publish(Envelope::new("player.7.left")?)?;
+/// bus.try_publish(Envelope::unstamped("player.7.hit")?)?;
+/// bus.try_publish(Envelope::unstamped("player.7.left")?)?;
 ///
 /// let mut game = Game::default();
 /// let report = handlers.tick(&mut game, Budget::events(100));
 /// assert_eq!((report.handled, report.failed, report.left), (3, 1, 0));
 /// assert_eq!((game.hits, game.seen), (1, 2));
-/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+#[doc(alias("dispatcher", "callback", "event handler"))]
 pub struct SubjectHandlers<C> {
     entries: Vec<Entry<C>>,
-    /// Whose turn it is: after the one at which the budget ended the last time.
+    /// The handler whose turn is next: after the one at which the last budget ended.
     next: usize,
 }
 
@@ -71,12 +79,12 @@ struct Entry<C> {
     stats: HandlerStats,
 }
 
-/// What a handler has done.
+/// Counts what a handler did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HandlerStats {
-    /// Envelopes it was called with.
+    /// Envelopes that the handler was called with.
     pub handled: u64,
     /// Those with which it failed or panicked. Part of `handled`.
     pub failed: u64,
@@ -85,17 +93,17 @@ pub struct HandlerStats {
 }
 
 impl<C> SubjectHandlers<C> {
-    /// No handlers.
+    /// Returns a table without handlers.
     #[must_use]
     pub const fn new() -> Self {
         Self { entries: Vec::new(), next: 0 }
     }
 
-    /// Adds a handler for what `subscription` gets.
+    /// Adds a handler for the envelopes of `subscription`.
     ///
-    /// It may return `()` or a `Result`; of an error it is counted that there was one. The
-    /// [`Flow`](crate::bus::Flow) that a handler of a [`Dispatch`](crate::Dispatch) may return means nothing
-    /// here: no handler stands behind another.
+    /// A handler returns `()` or a `Result`. The tick counts an error as a failure. A
+    /// [`Flow`](crate::bus::Flow), which a handler of a [`Dispatch`](crate::Dispatch) may return,
+    /// has no effect here: no handler stands behind another.
     pub fn on<R: Verdict>(
         &mut self,
         subscription: Subscription,
@@ -110,29 +118,32 @@ impl<C> SubjectHandlers<C> {
         });
     }
 
-    /// Removes the handler whose subscription has this [id](Subscription::id), and gives the subscription
-    /// back; the first, where subscriptions of several buses have it.
+    /// Removes the handler whose subscription has this [id](Subscription::id), and returns the
+    /// subscription.
+    ///
+    /// Subscriptions of several buses may have the same id. It removes the first of them.
     pub fn off(&mut self, id: u64) -> Option<Subscription> {
         let at = self.entries.iter().position(|entry| entry.subscription.id() == id)?;
         let entry = self.entries.remove(at);
         if at < self.next {
-            self.next -= 1; // the same one's turn
+            self.next -= 1; // still the turn of the same one
         }
         Some(entry.subscription)
     }
 
-    /// Calls the handlers with what is queued for them, within `budget`.
+    /// Calls the handlers with their pending envelopes, within `budget`.
     ///
-    /// The end is fixed when the tick begins. The handlers take turns in the order in which they were
-    /// added; where the budget ends with one, the next tick begins with the next, so none starves. What
-    /// the budget leaves stays in the subscriptions, in order.
+    /// It fixes the end when it begins. The handlers take turns in the order in which you added
+    /// them. If the budget ends at one, the next tick begins with the one after it, so none
+    /// starves. What the budget leaves stays in the subscriptions, in order.
     ///
-    /// The report tells as `dropped` what the subscriptions have lost since the tick before; nothing is
-    /// `unhandled` or `refused` here. One lock for each envelope, and a few for each handler.
+    /// The report counts as `dropped` what the subscriptions lost since the tick before. It counts
+    /// nothing as `unhandled` or `refused`. The tick takes one lock for each envelope, and a few
+    /// for each handler.
     ///
     /// # Panics
     ///
-    /// Only if the deadline of the budget does.
+    /// Panics if the deadline of the budget does.
     pub fn tick<F: FnMut() -> bool>(&mut self, context: &mut C, mut budget: Budget<F>) -> Report {
         let mut report = Report::default();
         let mut until_asked = budget.every;
@@ -185,7 +196,8 @@ impl<C> SubjectHandlers<C> {
         report
     }
 
-    /// The subscriptions, in the order in which they were added, each with what its handler did.
+    /// Returns the subscriptions in the order in which you added them, each with what its handler
+    /// did.
     pub fn iter(&self) -> impl Iterator<Item = (&Subscription, HandlerStats)> {
         self.entries.iter().map(|entry| (&entry.subscription, entry.stats))
     }

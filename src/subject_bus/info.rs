@@ -1,89 +1,54 @@
-//! A whole bus as it is now, to be printed or serialised.
+//! A bus and its subscriptions at one moment, to be printed or serialised.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::observer::Overrun;
 use super::queue::{End, Queue};
-use super::{Overrun, SubjectBus, SubjectBusStats, SubscriptionStats};
+use super::stats::{SubjectBusStats, SubscriptionStats};
 
-/// A bus as it is now: [`SubjectBus::info`].
+/// A bus at one moment: see [`SubjectBus::info`](super::SubjectBus::info).
 ///
-/// It prints as a table, a line for each subscription. With the feature `json` it is `Serialize`.
+/// It prints as a table with a line for each subscription. With the feature `json` it is
+/// `Serialize`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SubjectBusInfo {
-    /// Whether it is closed.
+    /// Whether the bus is closed.
     pub closed: bool,
-    /// Its numbers.
+    /// The numbers of the bus.
     pub stats: SubjectBusStats,
     /// The subscriptions whose handle is alive, in the order in which they were opened.
     pub subscriptions: Vec<SubscriptionInfo>,
 }
 
-impl SubjectBus {
-    /// Everything there is to know, to be printed or serialised: the numbers of the bus and of each
-    /// subscription. Publishers go on meanwhile, so the numbers of two subscriptions may be of different
-    /// moments.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tickbus::{Envelope, SubjectBus, Overrun};
-    ///
-    /// let bus = SubjectBus::new();
-    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(Overrun::DropOldest).open();
-    /// let all = bus.subscribe(">")?.open();
-    /// for lap in ["lap.1", "lap.2", "lap.3"] {
-    ///     bus.publish(Envelope::new(lap)?)?;
-    /// }
-    /// all.close();
-    ///
-    /// assert_eq!(bus.info().to_string(), "\
-    /// 3 published, 2 subscriptions, 6 delivered, 1 dropped
-    /// id  pattern  when full    received  dropped  queued  most
-    ///  1  lap.*    drop_oldest         0        1     2/2     2
-    ///  2  >        drop_newest         0        0    3/64     3  closed
-    /// ");
-    /// # drop(laps);
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn info(&self) -> SubjectBusInfo {
-        SubjectBusInfo {
-            closed: self.is_closed(),
-            stats: self.stats(),
-            subscriptions: self.subscriptions(),
-        }
-    }
-}
-
 impl fmt::Display for SubjectBusInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SubjectBusStats { published, subscriptions, deliveries, .. } = &self.stats;
-        let (delivered, dropped) = (deliveries.delivered, deliveries.dropped());
+        let SubjectBusStats { published, subscriptions, totals, .. } = &self.stats;
+        let (enqueued, dropped) = (totals.enqueued, totals.dropped());
         write!(f, "{published} published, {subscriptions} subscriptions, ")?;
         writeln!(
             f,
-            "{delivered} delivered, {dropped} dropped{}",
+            "{enqueued} enqueued, {dropped} dropped{}",
             if self.closed { ", closed" } else { "" }
         )?;
         let patterns = self.subscriptions.iter().map(|info| info.pattern.chars().count());
         let width = patterns.max().unwrap_or_default().max("pattern".len());
-        writeln!(f, "id  {:width$}  when full    received  dropped  queued  most", "pattern")?;
+        writeln!(f, "id  {:width$}  overrun      received  dropped  pending  most", "pattern")?;
         for info in &self.subscriptions {
-            let queued = [info.stats.pending.to_string(), info.capacity.to_string()].join("/");
+            let pending = [info.stats.pending.to_string(), info.capacity.to_string()].join("/");
             writeln!(
                 f,
-                "{:>2}  {:width$}  {:11}  {:>8}  {:>7}  {:>6}  {:>4}{}",
+                "{:>2}  {:width$}  {:11}  {:>8}  {:>7}  {:>7}  {:>4}{}",
                 info.id,
                 info.pattern,
-                info.when_full,
+                info.overrun,
                 info.stats.received,
                 info.stats.dropped(),
-                queued,
+                pending,
                 info.stats.high_water,
                 if info.closed { "  closed" } else { "" }
             )?;
@@ -92,20 +57,20 @@ impl fmt::Display for SubjectBusInfo {
     }
 }
 
-/// One subscription of a bus, as it is now.
+/// One subscription of a bus at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SubscriptionInfo {
-    /// Its number, unique on its bus.
+    /// The number of the subscription, unique on its bus.
     pub id: u64,
     /// The text of its pattern.
     pub pattern: Box<str>,
-    /// How many envelopes may wait.
+    /// How many envelopes fit into its buffer.
     pub capacity: usize,
     /// What happens to an envelope for which there is no room.
-    pub when_full: Overrun,
-    /// Whether it has ended.
+    pub overrun: Overrun,
+    /// Whether the subscription has ended.
     pub closed: bool,
     /// Its numbers.
     pub stats: SubscriptionStats,
@@ -117,7 +82,7 @@ impl SubscriptionInfo {
             id: queue.about.id,
             pattern: queue.about.pattern().as_str().into(),
             capacity: queue.about.capacity,
-            when_full: queue.about.when_full,
+            overrun: queue.about.overrun,
             closed: queue.end == End::Closed,
             stats: queue.stats(),
         }

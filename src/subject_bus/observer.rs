@@ -1,4 +1,4 @@
-//! What can be seen of a bus at work.
+//! Overrun policies, and what observers see of a bus at work.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -8,39 +8,43 @@ use crate::subject::Pattern;
 
 /// What a subscription does with an envelope for which it has no room.
 ///
+/// `Block` needs a publisher that can wait: a task that calls
+/// [`publish_async`](super::SubjectBus::publish_async) or, under the feature `std`, a thread that
+/// calls `publish` or `publish_wait`. For [`try_publish`](super::SubjectBus::try_publish), which
+/// never waits, it is `DropNewest`.
+///
 /// # Examples
 ///
 /// ```
-/// # #[cfg(feature = "std")] {
-/// use tickbus::{Envelope, SubjectBus, Overrun};
+/// use tickbus::{Envelope, Overrun, SubjectBus};
 ///
 /// let bus = SubjectBus::new();
 /// let first = bus.subscribe(">")?.capacity(1).open(); // DropNewest
 /// let last = bus.subscribe(">")?.capacity(1).overrun(Overrun::DropOldest).open();
 /// for subject in ["lap.1", "lap.2", "lap.3"] {
-///     bus.publish(Envelope::new(subject)?)?;
+///     bus.try_publish(Envelope::unstamped(subject)?)?;
 /// }
 ///
-/// assert_eq!((first.recv().unwrap().subject().as_str(), first.dropped()), ("lap.1", 2));
-/// assert_eq!((last.recv().unwrap().subject().as_str(), last.dropped()), ("lap.3", 2));
-/// # }
+/// assert_eq!((first.try_recv()?.subject().as_str(), first.dropped()), ("lap.1", 2));
+/// assert_eq!((last.try_recv()?.subject().as_str(), last.dropped()), ("lap.3", 2));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[doc(alias("policy", "overflow", "backpressure", "when full"))]
 pub enum Overrun {
     /// Drops the new envelope. The default.
     #[default]
     DropNewest,
-    /// Drops the oldest envelope that waits; the new one is last.
+    /// Drops the oldest pending envelope. The new one is last.
     DropOldest,
-    /// The publisher waits for room. One that receives on the same thread waits for ever: see
-    /// `Wait`.
+    /// Lets the publisher wait for room. A thread that also receives here waits for itself: see
+    /// [`SubjectBus`](super::SubjectBus), "Deadlocks".
     Block,
 }
 
 impl Overrun {
-    /// `drop_newest`, `drop_oldest` or `block`: the name in metrics and JSON.
+    /// Returns `drop_newest`, `drop_oldest` or `block`: the name in metrics and JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -57,18 +61,18 @@ impl fmt::Display for Overrun {
     }
 }
 
-/// Why a subscription did not get an envelope that it matched.
+/// Names the reason why a subscription lost an envelope that it matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// There was no room for it, or for the newer ones.
+    /// There was no room for it, or newer envelopes displaced it.
     BufferFull,
     /// The subscription had ended, or ended while the publisher waited for room.
     Closed,
 }
 
 impl DropReason {
-    /// `buffer_full` or `closed`: the name in metrics.
+    /// Returns `buffer_full` or `closed`: the name in metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -84,34 +88,45 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// The subscription that an observer hears of.
+/// The subscription that an observer is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recipient<'a> {
-    /// Its number, unique on its bus.
+    /// The number of the subscription, unique on its bus.
     pub id: u64,
-    /// What it subscribed to.
+    /// The pattern that it subscribed to.
     pub pattern: Pattern<'a>,
     /// What it does when it is full.
-    pub when_full: Overrun,
+    pub overrun: Overrun,
 }
 
-/// Sees what a bus does; changes nothing.
+/// Sees what a bus does, for logs, metrics and traces. It changes nothing.
 ///
-/// It is called on the publisher's thread, outside of all locks, so it may use the bus. Under the feature
-/// `std`, a panic in it goes on to the publisher after every subscription that matches has the envelope or
-/// has counted it as lost, and after the other observers were told.
+/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus.
 ///
-/// For each publish: first `on_publish`, then for each subscription that matches one `on_deliver` or
-/// one `on_drop`, in its turn; one whose handle is dropped before that does not match any more. An
-/// envelope that gave way to a newer one ([`DropOldest`](Overrun::DropOldest)) was delivered before, and
-/// is now told as dropped, by whoever published the newer one. Of a publish that is awaited, nothing more
-/// is told once the bus is closed: what became of it since its last poll, its future and the numbers say.
+/// # Order
+///
+/// For each publish, the bus calls `on_publish` first. Then it calls `on_deliver` or `on_drop` once
+/// for each subscription that matches, in the order in which they were opened. It calls neither for
+/// a subscription whose handle was dropped before its turn.
+///
+/// Under [`DropOldest`](Overrun::DropOldest), a newer envelope may displace one that was enqueued
+/// before. Then the publish of the newer one calls `on_drop` for the older one.
+///
+/// # Closing
+///
+/// After `close` the bus calls no observer. For a `publish_async` that is pending at that moment,
+/// the result of its future and the numbers of the bus say what became of the envelope.
+///
+/// # Panics
+///
+/// Under the feature `std`, a panic in an observer continues in the publisher after every
+/// subscription that matches has the envelope or has counted it as lost, and after the other
+/// observers were called.
 ///
 /// # Examples
 ///
 /// ```
-/// # #[cfg(feature = "std")] {
 /// use std::sync::{Arc, Mutex};
 /// use tickbus::{Envelope, SubjectBus};
 /// use tickbus::subject_bus::{DropReason, Observer, Recipient};
@@ -129,25 +144,25 @@ pub struct Recipient<'a> {
 /// let losses = Arc::new(Losses::default());
 /// let bus = SubjectBus::builder().observer(losses.clone()).build();
 /// let _laps = bus.subscribe("lap.*")?.capacity(1).open();
-/// bus.publish(Envelope::new("lap.1")?)?;
-/// bus.publish(Envelope::new("lap.2")?)?;
+/// bus.try_publish(Envelope::unstamped("lap.1")?)?;
+/// bus.try_publish(Envelope::unstamped("lap.2")?)?;
 ///
 /// assert_eq!(*losses.0.lock().unwrap(), ["lap.* lap.2 buffer_full"]);
-/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+#[doc(alias("hook", "middleware", "metrics"))]
 pub trait Observer: Send + Sync {
-    /// An envelope is being published; nobody has it yet.
+    /// Sees an envelope that is published, before any subscription has it.
     fn on_publish(&self, envelope: &Arc<Envelope>) {
         let _ = envelope;
     }
 
-    /// The recipient has it in its buffer.
+    /// Sees that the envelope was enqueued: the recipient has it in its buffer.
     fn on_deliver(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>) {
         let _ = (envelope, recipient);
     }
 
-    /// The recipient does not get it.
+    /// Sees that the recipient lost the envelope, and why.
     fn on_drop(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>, reason: DropReason) {
         let _ = (envelope, recipient, reason);
     }

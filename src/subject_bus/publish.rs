@@ -1,25 +1,29 @@
 //! How an envelope gets to the subscriptions that match.
 //!
-//! Most envelopes are delivered under one lock: nobody observes, and no subscription that matches has a
-//! filter or lets the publisher wait. What is left then is delivered one by one, with the lock released
-//! in between.
+//! Most envelopes are enqueued under one lock: there is no observer, and no subscription that
+//! matches has a filter or lets the publisher wait. The others are enqueued one by one, with the
+//! lock released in between.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use super::cancel::Wait;
-use super::observer::{DropReason, Observer, Overrun};
-use super::panics::Panics;
-use super::queue::{About, Room, Settled, Ticket};
+use super::bus::SubjectBus;
+use super::observer::Overrun;
+use super::offer::Offer;
+use super::published::{PublishError, Published};
+use super::queue::{Room, Ticket};
 use super::room::{Place, Waits};
 use super::routes::Target;
 use super::shared::{Queues, State};
-use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
+#[cfg(feature = "std")]
 use crate::sync::host::this_thread;
+use crate::wait::panics::Panics;
+#[cfg(feature = "std")]
+use crate::wait::thread::Wait;
 
-/// How many deliveries are made under one lock.
+/// How many subscriptions get the envelope under one lock.
 pub(super) const RUN: usize = 8;
 
 /// What a run leaves to be done after the lock.
@@ -37,37 +41,9 @@ impl After {
     }
 }
 
-/// What became of an envelope at one subscription.
-pub(super) enum Offer {
-    Delivered,
-    /// Delivered, and the oldest had to go.
-    Displaced(Arc<Envelope>),
-    Dropped,
-    Closed,
-}
-
-impl Offer {
-    pub(super) const fn count(&self, published: &mut Published) {
-        match self {
-            Self::Dropped => published.dropped += 1,
-            Self::Closed => published.closed += 1,
-            Self::Delivered | Self::Displaced(_) => published.delivered += 1,
-        }
-    }
-}
-
-impl From<Settled> for Offer {
-    fn from(settled: Settled) -> Self {
-        match settled {
-            Settled::Delivered => Self::Delivered,
-            Settled::Closed => Self::Closed,
-        }
-    }
-}
-
-/// Delivers to the first targets, under the lock: to at most [`RUN`], and up to the first that has a
-/// filter or is full and lets the publisher wait. Says how many that were. `give` gives the envelope, and
-/// is told whether it is for the last target.
+/// Enqueues at the first targets, under the lock: at most [`RUN`], and up to the first that has a
+/// filter or is full and lets the publisher wait. Returns how many that were. `give` returns the
+/// envelope; its argument is whether it is for the last target.
 #[inline]
 fn run(
     queues: &mut Queues,
@@ -86,7 +62,7 @@ fn run(
         let displaced = match queue.room() {
             Room::Yes => None,
             Room::Displaced(oldest) => Some(oldest),
-            Room::Full if may_wait && queue.when_full == Overrun::Block => return at,
+            Room::Full if may_wait && queue.overrun == Overrun::Block => return at,
             Room::Full => {
                 queue.refuse();
                 published.dropped += 1;
@@ -104,12 +80,12 @@ fn run(
         if let Some(oldest) = displaced {
             let _ = after.evicted.push(oldest); // the same
         }
-        published.delivered += 1;
+        published.enqueued += 1;
     }
     most
 }
 
-/// With an id and a time. Copied where others have it.
+/// Fills in id and time. Copies the envelope where it is shared.
 #[cfg(feature = "std")]
 #[cold]
 fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
@@ -117,47 +93,103 @@ fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
     envelope
 }
 
-/// What became of a publish at first.
+/// A publish after its first look at each subscription.
 enum Begun<'a> {
     Done(Published),
     Waits(Waits<'a>),
 }
 
 impl SubjectBus {
-    /// The same as [`publish`](Self::publish) for a task: where a subscription is full and says
-    /// [`Block`](Overrun::Block), the future waits for room, in the order in which publishers came, and
-    /// the thread does not. Any executor will do.
+    /// Puts `envelope` into the buffer of each subscription that matches, and waits for room at
+    /// those that are full and say [`Block`](Overrun::Block). Needs `std`, since it blocks the
+    /// thread.
     ///
-    /// Nothing happens before it is polled. Dropped while it waits, it drops the envelope at the
-    /// subscriptions that still have no room: counted, and observers are told. It does not hold up
-    /// [`close`](Self::close); of what it waited for then, no observer hears.
-    ///
-    /// A poll that finds no room takes the lock of the bus, and a number of steps that grows with the
-    /// logarithm of how many wait.
+    /// It fills in the id and the time of the envelope where they are missing. Before it waits, it
+    /// serves all other subscriptions. It waits as long as it takes;
+    /// [`publish_wait`](Self::publish_wait) has a limit.
     ///
     /// # Errors
     ///
-    /// If the bus is closed, or is closed while this waits. The error has the envelope.
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
+    /// waits.
+    #[cfg(feature = "std")]
+    pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
+        self.publish_wait(envelope, Wait::forever())
+    }
+
+    /// Puts `envelope` into the buffer of each subscription that matches, and never waits. A full
+    /// subscription that says [`Block`](Overrun::Block) drops the envelope.
+    ///
+    /// Under the feature `std`, it fills in the id and the time where they are missing. Without,
+    /// there is neither a clock nor a source of ids: set them yourself.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed.
+    pub fn try_publish(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+    ) -> Result<Published, PublishError> {
+        match self.begin(envelope.into(), None)? {
+            Begun::Done(published) => Ok(published),
+            Begun::Waits(mut waits) => waits.end(),
+        }
+    }
+
+    /// Puts `envelope` into the buffer of each subscription that matches, and waits for room as
+    /// long as `wait` says: see [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError`] with the envelope if the bus is closed, also while this waits, or
+    /// if the wait ends before all subscriptions had room. Those that had room have the envelope.
+    /// The others dropped it.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn publish_wait(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+        wait: Wait<'_>,
+    ) -> Result<Published, PublishError> {
+        match self.begin(envelope.into(), wait.waits().then_some(&this_thread))? {
+            Begun::Done(published) => Ok(published),
+            Begun::Waits(waits) => waits.wait(&wait),
+        }
+    }
+
+    /// Puts `envelope` into the buffer of each subscription that matches, and awaits room at those
+    /// that are full and say [`Block`](Overrun::Block).
+    ///
+    /// It works with any executor. Publishers get room in the order in which they came. Nothing
+    /// happens before you poll the future. If you drop it while it waits, the subscriptions that
+    /// still have no room drop the envelope; they count it, and the bus calls the observers. It
+    /// does not delay [`close`](Self::close): observers do not see what it waited for then.
+    ///
+    /// A poll that finds no room takes the lock of the bus, and a number of steps that grows with
+    /// the logarithm of the number of waiting publishers.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
+    /// waits.
     ///
     /// # Examples
     ///
     /// ```
-    /// # #[cfg(feature = "std")] {
     /// use core::task::{Context, Poll, Waker};
-    /// use tickbus::{Envelope, SubjectBus, Overrun};
+    /// use tickbus::{Envelope, Overrun, SubjectBus};
     ///
     /// let bus = SubjectBus::new();
     /// let jobs = bus.subscribe("job.*")?.capacity(1).overrun(Overrun::Block).open();
-    /// bus.publish(Envelope::new("job.1")?)?;
+    /// bus.try_publish(Envelope::unstamped("job.1")?)?;
     ///
-    /// let mut second = Box::pin(bus.publish_async(Envelope::new("job.2")?));
+    /// let mut second = Box::pin(bus.publish_async(Envelope::unstamped("job.2")?));
     /// let mut context = Context::from_waker(Waker::noop()); // an executor has a real one
     /// assert!(second.as_mut().poll(&mut context).is_pending()); // full
     ///
     /// assert_eq!(jobs.try_recv().unwrap().subject().as_str(), "job.1");
     /// let Poll::Ready(published) = second.as_mut().poll(&mut context) else { unreachable!() };
-    /// assert_eq!(published?.delivered, 1);
-    /// # }
+    /// assert_eq!(published?.enqueued, 1);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[expect(clippy::missing_panics_doc, reason = "what is ready at once is polled once")]
@@ -168,7 +200,7 @@ impl SubjectBus {
         let mut envelope = Some(envelope.into());
         let begun = poll_fn(|context| {
             let envelope = envelope.take().expect("the only poll");
-            Poll::Ready(self.begin(envelope, true, || context.waker().clone()))
+            Poll::Ready(self.begin(envelope, Some(&|| context.waker().clone())))
         });
         match begun.await? {
             Begun::Done(published) => Ok(published),
@@ -176,25 +208,12 @@ impl SubjectBus {
         }
     }
 
-    #[inline]
-    pub(super) fn deliver(
-        &self,
-        envelope: Arc<Envelope>,
-        wait: &Wait<'_>,
-    ) -> Result<Published, PublishError> {
-        match self.begin(envelope, wait.waits(), this_thread)? {
-            Begun::Done(published) => Ok(published),
-            Begun::Waits(waits) => waits.wait(wait),
-        }
-    }
-
-    /// Delivers where there is room. `waker` is for where there is none and the publisher `may_wait`.
+    /// Enqueues where there is room. With a `waker`, the publisher may wait where there is none.
     #[inline]
     fn begin(
         &self,
         envelope: Arc<Envelope>,
-        may_wait: bool,
-        waker: impl Fn() -> Waker,
+        waker: Option<&dyn Fn() -> Waker>,
     ) -> Result<Begun<'_>, PublishError> {
         #[cfg(feature = "std")] // without, id and time are the publisher's
         let envelope = match envelope.is_stamped() {
@@ -208,7 +227,6 @@ impl SubjectBus {
             return Err(PublishError::Closed(envelope));
         }
         state.published += 1;
-        let waker = may_wait.then_some(&waker as &dyn Fn() -> Waker);
         if !self.observers.is_empty() {
             state.under_way += 1;
             drop(state);
@@ -216,7 +234,7 @@ impl SubjectBus {
             let Waits { envelope, panics, .. } = &mut waits;
             self.observe(panics, |observer| observer.on_publish(envelope));
             let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
-            self.deliver_rest(&targets, &mut waits, waker);
+            self.enqueue_rest(&targets, &mut waits, waker);
             return Ok(Begun::Waits(waits));
         }
         let State { routes, queues, under_way, .. } = &mut *state;
@@ -226,7 +244,7 @@ impl SubjectBus {
         // The last one gets what the publisher has; the others, a clone.
         let mut envelope = Some(envelope);
         let give = |last| if last { envelope.take() } else { envelope.clone() };
-        let done = run(queues, route.targets, give, may_wait, &mut after, &mut published);
+        let done = run(queues, route.targets, give, waker.is_some(), &mut after, &mut published);
         if done == route.targets.len() {
             drop(state);
             if !after.wake.is_empty() {
@@ -243,13 +261,13 @@ impl SubjectBus {
         let mut waits = Waits::new(self, envelope);
         waits.published = published;
         after.run(&mut waits.panics);
-        self.deliver_rest(&targets[done..], &mut waits, waker);
+        self.enqueue_rest(&targets[done..], &mut waits, waker);
         Ok(Begun::Waits(waits))
     }
 
-    /// Delivers to these, with the lock released where it must be. With a waker it may wait.
+    /// Enqueues at these, with the lock released where it must be. With a waker it may wait.
     #[cold]
-    fn deliver_rest<'a>(
+    fn enqueue_rest<'a>(
         &'a self,
         mut targets: &[Target],
         waits: &mut Waits<'a>,
@@ -270,7 +288,7 @@ impl SubjectBus {
                 after.run(&mut waits.panics);
             }
             if done == 0 {
-                self.deliver_to(*first, waits, waker);
+                self.enqueue_at(*first, waits, waker);
                 targets = rest;
             } else {
                 targets = &targets[done..];
@@ -278,8 +296,8 @@ impl SubjectBus {
         }
     }
 
-    /// Delivers to one, after its filter; or finds the publisher a place to wait.
-    fn deliver_to<'a>(
+    /// Enqueues at one, after its filter; or finds the publisher a place to wait.
+    fn enqueue_at<'a>(
         &'a self,
         target: Target,
         waits: &mut Waits<'a>,
@@ -289,8 +307,8 @@ impl SubjectBus {
         let mut state = self.shared.state.lock();
         let Some(queue) = target.queue(&mut state.queues) else { return };
         let about = (!self.observers.is_empty()).then(|| queue.about.clone());
-        let (filter, when_full) = (queue.predicate.clone(), queue.when_full);
-        let waker = waker.filter(|_| when_full == Overrun::Block);
+        let (filter, overrun) = (queue.predicate.clone(), queue.overrun);
+        let waker = waker.filter(|_| overrun == Overrun::Block);
         let mut publisher = None;
         if filter.is_some() || waker.is_some() {
             drop(state);
@@ -310,7 +328,7 @@ impl SubjectBus {
             Some(queue) => match queue.room() {
                 Room::Yes => {
                     receiver = queue.put(envelope.clone());
-                    Offer::Delivered
+                    Offer::Enqueued
                 }
                 Room::Displaced(oldest) => {
                     receiver = queue.put(envelope.clone());
@@ -343,39 +361,6 @@ impl SubjectBus {
         drop(state);
         panics.dispose(publisher); // after the lock
         panics.wake(receiver);
-        self.told(about.as_deref(), envelope, offer, published, panics);
-    }
-
-    /// Tells the publisher and the observers what became of an envelope at one subscription. The numbers of the
-    /// bus have it already.
-    pub(super) fn told(
-        &self,
-        about: Option<&About>,
-        envelope: &Arc<Envelope>,
-        offer: Offer,
-        published: &mut Published,
-        panics: &mut Panics,
-    ) {
-        offer.count(published);
-        let Some(recipient) = about.map(About::recipient) else { return };
-        let mut dropped = |envelope, reason| {
-            self.observe(panics, |observer| observer.on_drop(envelope, recipient, reason));
-        };
-        match &offer {
-            Offer::Dropped => dropped(envelope, DropReason::BufferFull),
-            Offer::Closed => dropped(envelope, DropReason::Closed),
-            Offer::Delivered | Offer::Displaced(_) => {
-                if let Offer::Displaced(oldest) = &offer {
-                    dropped(oldest, DropReason::BufferFull);
-                }
-                self.observe(panics, |observer| observer.on_deliver(envelope, recipient));
-            }
-        }
-    }
-
-    fn observe(&self, panics: &mut Panics, f: impl Fn(&dyn Observer)) {
-        for observer in &self.observers {
-            panics.run(|| f(&**observer));
-        }
+        self.report(about.as_deref(), envelope, offer, published, panics);
     }
 }

@@ -1,11 +1,11 @@
-//! What is kept for one subscription: the envelopes that wait for it, the publishers that wait for room,
-//! and the receivers that wait for an envelope. All of it lies under the lock of the bus.
+//! What is kept for one subscription: the envelopes that wait for it, the publishers that wait for
+//! room, and the receivers that wait for an envelope. All of it lies under the lock of the bus.
 //!
-//! Two invariants. A publisher waits in the queue **with** its envelope, and only while the buffer is
-//! full; whoever takes an envelope out moves the first waiting one in, so that one receive frees exactly
-//! one and the order is kept. A receiver goes to sleep only while the buffer is empty; each envelope that
-//! comes in, by whatever way, wakes one, and a receiver that was woken and goes away without looking
-//! passes that on.
+//! Two invariants. A publisher waits in the queue **with** its envelope, and only while the buffer
+//! is full. What takes an envelope out moves the first waiting one in, so one receive frees exactly
+//! one place and keeps the order. A receiver goes to sleep only while the buffer is empty. Each
+//! envelope that comes in wakes one receiver, and a receiver that was woken and leaves without
+//! looking wakes the next.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -13,31 +13,31 @@ use alloc::sync::Arc;
 use core::task::Waker;
 
 use super::observer::{Overrun, Recipient};
-use super::panics::Panics;
 use super::routes::Target;
 use super::stats::SubscriptionStats;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 use crate::sync::{AtomicWord, Relaxed, Word};
+use crate::wait::panics::Panics;
 
 pub(super) type Predicate = Arc<dyn Fn(&Envelope) -> bool + Send + Sync>;
 
 /// How many slots a buffer has from the start, at most; it grows to its capacity beyond.
 const RESERVED: usize = 1024;
 
-/// What never changes of a subscription, its filter aside. Nothing in it is a user's, so it may be dropped
-/// anywhere.
+/// What never changes of a subscription, its filter aside. Nothing in it is a user's, so it may be
+/// dropped anywhere.
 pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
-    pub(super) when_full: Overrun,
+    pub(super) overrun: Overrun,
     /// Has passed the check of `Pattern`.
     pattern: Box<str>,
 }
 
 impl About {
-    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, when_full: Overrun) -> Self {
-        Self { id, capacity, when_full, pattern: pattern.as_str().into() }
+    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, overrun: Overrun) -> Self {
+        Self { id, capacity, overrun, pattern: pattern.as_str().into() }
     }
 
     pub(super) fn pattern(&self) -> Pattern<'_> {
@@ -45,7 +45,7 @@ impl About {
     }
 
     pub(super) fn recipient(&self) -> Recipient<'_> {
-        Recipient { id: self.id, pattern: self.pattern(), when_full: self.when_full }
+        Recipient { id: self.id, pattern: self.pattern(), overrun: self.overrun }
     }
 }
 
@@ -54,16 +54,16 @@ pub(super) struct Queue {
     pub(super) predicate: Option<Predicate>,
     // What a publish needs of `about`, at hand.
     pub(super) id: u64,
-    pub(super) when_full: Overrun,
+    pub(super) overrun: Overrun,
     capacity: usize,
     pub(super) end: End,
     pending: VecDeque<Pending>,
-    /// Made when somebody waits for the first time.
+    /// Made at the first wait.
     asleep: Option<Box<Asleep>>,
     /// How many were dropped since the last one in `pending`, or since the last one received.
     gap: u64,
     // As in `SubscriptionStats`.
-    delivered: u64,
+    enqueued: u64,
     received: u64,
     dropped_newest: u64,
     dropped_oldest: u64,
@@ -75,7 +75,7 @@ struct Asleep {
     /// Not empty only while the buffer is full and the queue is open. In the order of their turns.
     publishers: VecDeque<Waiting>,
     last_turn: Turn,
-    /// Who went to sleep while the buffer was empty, and was not woken since.
+    /// Went to sleep while the buffer was empty, and were not woken since.
     receivers: VecDeque<(ReceiverId, Waker)>,
     last_receiver: ReceiverId,
 }
@@ -83,7 +83,7 @@ struct Asleep {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Open,
-    /// No publisher waits here any more; envelopes for which there is room still come in.
+    /// No publisher waits here any more. Envelopes for which there is room still come in.
     Closing,
     Closed,
 }
@@ -94,17 +94,17 @@ pub(super) struct Pending {
     pub(super) missed: u64,
 }
 
-/// What a receive takes, and who is to be woken for it after the lock.
+/// What a receive takes, and which wakers it calls after the lock.
 pub(super) struct Taken {
     pub(super) it: Pending,
-    /// Whose envelope moved in.
+    /// Its envelope moved in.
     publisher: Option<Waker>,
-    /// For which it moved in.
+    /// For it, that envelope moved in.
     receiver: Option<Waker>,
 }
 
 impl Taken {
-    /// The envelope. It is its receiver's, whatever becomes of a waker: a panic in one ends here.
+    /// Returns the envelope. The receiver has it even if a waker panics: that panic ends here.
     #[inline]
     pub(super) fn wake(self) -> Pending {
         if self.publisher.is_some() || self.receiver.is_some() {
@@ -121,26 +121,26 @@ struct Waiting {
     publisher: Waker,
 }
 
-/// What a publisher waited with, and does no more.
+/// What a publisher waited with, before it withdrew.
 #[must_use = "it is dropped after the lock"]
 pub(super) struct Withdrawn(#[expect(dead_code, reason = "to be dropped")] Waiting);
 
-/// A publisher that waits, told from the others of its queue. Who came later has a greater one.
+/// Names a publisher among those that wait at one queue. A later one has a greater number.
 pub(super) type Turn = u64;
 
-/// A receiver that waits, told from the others of its queue.
+/// Names a receiver among those that wait at one queue.
 pub(super) type ReceiverId = u32;
 
 /// What a waiting publisher looks at.
 pub(super) struct Ticket(AtomicWord);
 
 const WAITING: Word = 0;
-const DELIVERED: Word = 1;
+const ENQUEUED: Word = 1;
 const CLOSED: Word = 2;
 
 /// What became of an envelope that was waited with.
 pub(super) enum Settled {
-    Delivered,
+    Enqueued,
     Closed,
 }
 
@@ -149,15 +149,15 @@ impl Ticket {
         Self(AtomicWord::new(WAITING))
     }
 
-    /// Under the lock of the bus; its publisher is woken after it, and takes that lock once more before it
-    /// returns, so what it waited for is before that.
+    /// Under the lock of the bus; its publisher is woken after it, and takes that lock once more
+    /// before it returns, so what it waited for is before that.
     fn settle(&self, outcome: Word) {
         self.0.store(outcome, Relaxed);
     }
 
     pub(super) fn settled(&self) -> Option<Settled> {
         match self.0.load(Relaxed) {
-            DELIVERED => Some(Settled::Delivered),
+            ENQUEUED => Some(Settled::Enqueued),
             CLOSED => Some(Settled::Closed),
             _ => None,
         }
@@ -168,7 +168,7 @@ impl Ticket {
 pub(super) enum Room {
     /// It may, and must.
     Yes,
-    /// The same, and this one had to go.
+    /// It may, and this one had to go.
     Displaced(Arc<Envelope>),
     /// It may not. Nothing is counted yet.
     Full,
@@ -183,14 +183,14 @@ impl Queue {
                 _ => about.capacity.min(RESERVED),
             }),
             id: about.id,
-            when_full: about.when_full,
+            overrun: about.overrun,
             capacity: about.capacity,
             about,
             predicate,
             end,
             asleep: None,
             gap: 0,
-            delivered: 0,
+            enqueued: 0,
             received: 0,
             dropped_newest: 0,
             dropped_oldest: 0,
@@ -211,17 +211,17 @@ impl Queue {
         if self.pending.len() < self.capacity {
             return Room::Yes;
         }
-        match self.when_full {
+        match self.overrun {
             Overrun::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
             Overrun::DropNewest | Overrun::Block => Room::Full,
         }
     }
 
-    /// Puts it last. There is room. Gives the receiver to wake.
+    /// Puts it last. There is room. Returns the receiver to wake.
     #[inline]
     pub(super) fn put(&mut self, envelope: Arc<Envelope>) -> Option<Waker> {
         self.pending.push_back(Pending { envelope, missed: core::mem::take(&mut self.gap) });
-        self.delivered += 1;
+        self.enqueued += 1;
         self.high_water = self.high_water.max(self.pending.len());
         self.next_to_wake()
     }
@@ -237,8 +237,8 @@ impl Queue {
         self.gap += 1;
     }
 
-    /// Lets a publisher wait with its envelope, and gives its turn. The buffer is full. If the bus is about
-    /// to close, gives the waker back, to be dropped after the lock.
+    /// Lets a publisher wait with its envelope, and returns its turn. The buffer is full. If the
+    /// bus is about to close, returns the waker, to be dropped after the lock.
     pub(super) fn wait(
         &mut self,
         envelope: Arc<Envelope>,
@@ -256,8 +256,8 @@ impl Queue {
         }
     }
 
-    /// Has the publisher of this turn woken by another waker from now on. Gives the one that is not needed,
-    /// to be dropped after the lock.
+    /// Replaces the waker of the publisher of this turn. Returns the one that is not needed, to be
+    /// dropped after the lock.
     pub(super) fn wait_on(&mut self, turn: Turn, publisher: Waker) -> Waker {
         match self.publisher(turn) {
             Some((publishers, at)) => core::mem::replace(&mut publishers[at].publisher, publisher),
@@ -265,8 +265,8 @@ impl Queue {
         }
     }
 
-    /// Takes the envelope of this turn back, counted as dropped. `None` if its case is settled. What comes
-    /// out is dropped after the lock.
+    /// Takes the envelope of this turn back and counts it as dropped. `None` if its case is
+    /// settled. What comes out is dropped after the lock.
     pub(super) fn withdraw(&mut self, turn: Turn) -> Option<Withdrawn> {
         let (publishers, at) = self.publisher(turn)?;
         let waiting = publishers.remove(at)?;
@@ -274,15 +274,15 @@ impl Queue {
         Some(Withdrawn(waiting))
     }
 
-    /// The publishers that wait, and where among them the one of this turn is. There may be as many as there
-    /// are tasks.
+    /// Returns the publishers that wait, and the index of the one of this turn. There may be as
+    /// many as there are tasks.
     fn publisher(&mut self, turn: Turn) -> Option<(&mut VecDeque<Waiting>, usize)> {
         let publishers = &mut self.asleep.as_mut()?.publishers;
         let at = publishers.binary_search_by_key(&turn, |waiting| waiting.turn).ok()?;
         Some((publishers, at))
     }
 
-    /// Drops the oldest; the gap it leaves is before the one that is now first.
+    /// Drops the oldest. The gap it leaves is before the one that is now first.
     fn displace(&mut self) -> Option<Arc<Envelope>> {
         let oldest = self.pending.pop_front()?;
         let gap = self.pending.front_mut().map_or(&mut self.gap, |next| &mut next.missed);
@@ -291,19 +291,21 @@ impl Queue {
         Some(oldest.envelope)
     }
 
-    /// The number of the next envelope that comes in. They are numbered from 0, in their order.
+    /// Returns the number of the next envelope that comes in. They are numbered from 0, in their
+    /// order.
     pub(super) const fn next_number(&self) -> u64 {
-        self.delivered
+        self.enqueued
     }
 
-    /// How many are pending whose number is below `end`. Envelopes come in last and leave first, so those
-    /// that are pending have the numbers right before the next one.
+    /// Returns how many are pending whose number is below `end`. Envelopes come in last and leave
+    /// first, so those that are pending have the numbers right before the next one.
     #[inline]
     pub(super) fn pending_before(&self, end: u64) -> u64 {
-        end.min(self.delivered).saturating_sub(self.delivered - self.pending.len() as u64)
+        end.min(self.enqueued).saturating_sub(self.enqueued - self.pending.len() as u64)
     }
 
-    /// Takes the oldest whose number is below `end`, and lets the first publisher that waits put its own in.
+    /// Takes the oldest whose number is below `end`, and lets the first publisher that waits put
+    /// its own in.
     #[inline]
     pub(super) fn take_before(&mut self, end: u64) -> Option<Taken> {
         if self.pending_before(end) == 0 {
@@ -316,12 +318,12 @@ impl Queue {
             return Some(Taken { it, publisher: None, receiver: None });
         };
         let receiver = self.put(first.envelope);
-        first.ticket.settle(DELIVERED);
+        first.ticket.settle(ENQUEUED);
         Some(Taken { it, publisher: Some(first.publisher), receiver })
     }
 
-    /// Registers a receiver, or what wakes it from now on. The buffer is empty. Gives what woke it so
-    /// far, to be dropped after the lock.
+    /// Registers a receiver, or replaces its waker. The buffer is empty. Returns the waker it had,
+    /// to be dropped after the lock.
     pub(super) fn sleep(&mut self, id: &mut Option<ReceiverId>, waker: Waker) -> Option<Waker> {
         let asleep = self.asleep.get_or_insert_default();
         let registered = asleep.receivers.iter_mut().find(|(receiver, _)| Some(*receiver) == *id);
@@ -336,7 +338,7 @@ impl Queue {
         None
     }
 
-    /// A receiver does not wait any more. Gives what was to wake it, to be dropped after the lock.
+    /// Removes a receiver that waits no more. Returns its waker, to be dropped after the lock.
     pub(super) fn awake(&mut self, id: Option<ReceiverId>) -> Option<Waker> {
         let id = id?;
         let receivers = &mut self.asleep.as_mut()?.receivers;
@@ -344,8 +346,8 @@ impl Queue {
         receivers.remove(at).map(|(_, waker)| waker)
     }
 
-    /// A receiver goes away without another look. If it was woken for an envelope that is still there,
-    /// this gives another one that is to be woken for it, and `true`.
+    /// Removes a receiver that leaves without another look. If it was woken for an envelope that is
+    /// still there, returns the next receiver to wake for it, and `true`.
     pub(super) fn forget(&mut self, id: Option<ReceiverId>) -> Option<(Waker, bool)> {
         match self.awake(id) {
             Some(waker) => Some((waker, false)),
@@ -354,7 +356,7 @@ impl Queue {
         }
     }
 
-    /// Goes on to `end`. Gives who is to be woken.
+    /// Goes on to `end`. Returns what is to be woken.
     pub(super) fn advance(&mut self, end: End) -> Sent {
         if self.end != End::Closed {
             self.end = end;
@@ -372,7 +374,7 @@ impl Queue {
     pub(super) fn stats(&self) -> SubscriptionStats {
         let waiting = self.asleep.as_ref().map_or(0, |asleep| asleep.publishers.len());
         SubscriptionStats {
-            delivered: self.delivered,
+            enqueued: self.enqueued,
             received: self.received,
             dropped_newest: self.dropped_newest,
             dropped_oldest: self.dropped_oldest,
@@ -383,13 +385,13 @@ impl Queue {
         }
     }
 
-    /// The numbers of one whose handle is gone: what is pending is abandoned.
+    /// Returns the numbers of a queue whose handle is gone: what is pending is abandoned.
     pub(super) fn final_stats(&self) -> SubscriptionStats {
         SubscriptionStats { abandoned: self.pending.len() as u64, pending: 0, ..self.stats() }
     }
 }
 
-/// Who was sent away; to be woken after the lock.
+/// Publishers and receivers whose wait has ended, to be woken after the lock.
 #[derive(Default)]
 #[must_use]
 pub(super) struct Sent {
@@ -398,7 +400,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// How many publishers were sent away, each with an envelope.
+    /// Returns how many publishers there are, each with an envelope.
     pub(super) fn publishers(&self) -> u64 {
         self.publishers.len() as u64
     }

@@ -4,14 +4,16 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::task::{Poll, Waker};
 
-use super::cancel::{GaveUp, Wait};
-use super::panics::Panics;
-use super::publish::Offer;
+use super::bus::SubjectBus;
+use super::offer::Offer;
+use super::published::{PublishError, Published};
 use super::queue::{About, Settled, Ticket, Turn};
 use super::routes::Target;
 use super::shared::{Shared, UnderWay};
-use super::{PublishError, Published, SubjectBus};
 use crate::envelope::Envelope;
+use crate::wait::panics::Panics;
+#[cfg(feature = "std")]
+use crate::wait::thread::{GaveUp, Wait};
 
 /// A publish that has begun, and may wait for room.
 ///
@@ -28,7 +30,7 @@ pub(super) struct Waits<'a> {
 }
 
 impl<'a> Waits<'a> {
-    /// One that is counted in `State::under_way`.
+    /// Makes one that `State::under_way` counts already.
     pub(super) fn new(bus: &'a SubjectBus, envelope: Arc<Envelope>) -> Self {
         Self {
             bus,
@@ -40,8 +42,9 @@ impl<'a> Waits<'a> {
         }
     }
 
-    /// Parks until it is over at each place in turn. The first reason to give up is the reason; after it,
-    /// each place still gets its room if it is there.
+    /// Parks until it is over at each place in turn. The first reason to give up is the error.
+    /// After it, each place still gets its room if it is there.
+    #[cfg(feature = "std")]
     pub(super) fn wait(mut self, wait: &Wait<'_>) -> Result<Published, PublishError> {
         let _woken = if self.places.is_empty() { None } else { wait.wake_on_cancel() };
         let mut gave_up = None;
@@ -57,11 +60,16 @@ impl<'a> Waits<'a> {
             };
             self.first_is(offer);
         }
-        self.leave();
-        self.end(gave_up)
+        let published = self.end()?;
+        match gave_up {
+            None => Ok(published),
+            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(self.envelope.clone())),
+            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(self.envelope.clone())),
+        }
     }
 
-    /// Whether it is over at all places. If not, `waker` is told when there is more to see.
+    /// Ready when it is over at all places. If it is not, `waker` is woken when there is more to
+    /// see.
     pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Published, PublishError>> {
         self.enter();
         while self.panics.none()
@@ -73,29 +81,28 @@ impl<'a> Waits<'a> {
             };
             self.first_is(settled.into());
         }
-        self.leave();
-        Poll::Ready(self.end(None))
+        Poll::Ready(self.end())
     }
 
-    /// Has `close` wait for what comes.
+    /// Makes `close` wait for what comes.
     fn enter(&mut self) {
         if self.under_way.is_none() {
             self.under_way = self.bus.shared.enter();
         }
     }
 
-    /// It is over at the first place. The publisher and the observers are told; but no observer hears of it after the bus
-    /// was closed.
+    /// It is over at the first place. Reports that to the publisher, and unless the bus was closed
+    /// to the observers.
     fn first_is(&mut self, offer: Offer) {
         let Self { bus, envelope, places, published, panics, under_way } = self;
         let Some(place) = places.pop_front() else { return };
         match under_way {
-            Some(_) => bus.told(Some(&place.about), envelope, offer, published, panics),
+            Some(_) => bus.report(Some(&place.about), envelope, offer, published, panics),
             None => offer.count(published),
         }
     }
 
-    /// Drops the envelope where it still waits. Then lets a panic go on.
+    /// Drops the envelope where it still waits. Then lets a panic continue.
     fn leave(&mut self) {
         while let Some(place) = self.places.front() {
             let offer = match place.ticket.settled() {
@@ -108,17 +115,14 @@ impl<'a> Waits<'a> {
         core::mem::take(&mut self.panics).resume();
     }
 
-    fn end(&self, gave_up: Option<GaveUp>) -> Result<Published, PublishError> {
-        let envelope = || self.envelope.clone();
-        match gave_up {
-            // Sent away by the bus, not by the subscriber.
-            _ if self.published.closed > 0 && self.bus.is_closed() => {
-                Err(PublishError::Closed(envelope()))
-            }
-            Some(GaveUp::TimedOut) => Err(PublishError::TimedOut(envelope())),
-            Some(GaveUp::Cancelled) => Err(PublishError::Cancelled(envelope())),
-            None => Ok(self.published),
+    /// Drops the envelope where it still waits, and says what became of it.
+    pub(super) fn end(&mut self) -> Result<Published, PublishError> {
+        self.leave();
+        if self.published.closed > 0 && self.bus.is_closed() {
+            // The bus ended the wait, not the subscriber.
+            return Err(PublishError::Closed(self.envelope.clone()));
         }
+        Ok(self.published)
     }
 }
 
@@ -141,7 +145,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Takes the envelope back, counted as dropped. `false` if its case is settled.
+    /// Takes the envelope back and counts it as dropped. `false` if its case is settled.
     fn withdraw(&self, panics: &mut Panics) -> bool {
         let mut state = self.shared.state.lock();
         let withdrawn =
@@ -153,6 +157,7 @@ impl Place<'_> {
     }
 
     /// Parks until the envelope is in, or cannot get in any more.
+    #[cfg(feature = "std")]
     fn wait(&self, wait: &Wait<'_>, panics: &mut Panics) -> Result<Settled, GaveUp> {
         loop {
             if let Some(settled) = self.ticket.settled() {
@@ -167,8 +172,8 @@ impl Place<'_> {
         }
     }
 
-    /// Whether the envelope is in, or cannot get in any more. If neither, `waker` is told when. Goes on with a
-    /// panic of a waker's clone or drop: then the publish ends.
+    /// Ready when the envelope is in, or cannot get in any more. If it is neither, `waker` is woken
+    /// then. A panic of a waker's clone or drop passes through: then the publish ends.
     fn poll(&self, waker: &Waker) -> Poll<Settled> {
         if self.ticket.settled().is_none() {
             let waker = waker.clone(); // before the lock, for it may be a user's

@@ -1,8 +1,8 @@
 //! Which subscriptions match a subject.
 //!
-//! A **tree** with a node per segment knows all patterns; a **cache** in front of it knows the answers
-//! for the subjects asked for so far. Every change of the tree empties the cache. All of this lies under
-//! the lock of the bus.
+//! A **tree** with a node per segment knows all patterns; a **cache** in front of it knows the
+//! answers for the subjects asked for so far. Every change of the tree empties the cache. All of
+//! this lies under the lock of the bus.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -30,14 +30,14 @@ pub(super) struct Target {
     pub(super) rest: bool,
 }
 
-/// Who matches a subject, in the order in which they were opened.
+/// The subscriptions that match a subject, in the order in which they were opened.
 pub(super) struct Route<'a> {
     pub(super) targets: &'a [Target],
     pub(super) cached: Option<&'a Arc<[Target]>>,
 }
 
 impl Route<'_> {
-    /// The same, to be kept. Allocates where the cache does not know the answer.
+    /// Keeps the targets. Allocates where the cache does not know the answer.
     pub(super) fn keep(&self) -> Arc<[Target]> {
         self.cached.map_or_else(|| self.targets.into(), Arc::clone)
     }
@@ -65,17 +65,17 @@ pub(super) struct Answer {
     targets: Arc<[Target]>,
 }
 
-/// How often the answers of a full cache are missed, for each of them, before they make room for others:
-/// often enough that subjects which never repeat pay little for the cache.
+/// How often the answers of a full cache are missed, for each of them, before they make room for
+/// others: often enough that subjects which never repeat pay little for the cache.
 const PATIENCE: usize = 8;
 
-/// How many misses in a row make the cache not worth a look, and how many searches go by without one
-/// then.
+/// How many misses in a row make the cache not worth a look, and how many searches go by without
+/// one then.
 const LOSING: u32 = 64;
 const UNSEEN: u32 = 16;
 
 impl Routes {
-    /// `size` answers are kept.
+    /// Makes routes with a cache for `size` answers.
     pub(super) fn new(size: usize) -> Self {
         Self {
             tree: Tree::default(),
@@ -101,7 +101,7 @@ impl Routes {
         Cache::new()
     }
 
-    /// Forgets the answers. They are given back, to be dropped after the lock.
+    /// Forgets the answers. Returns them, to be dropped after the lock.
     #[must_use]
     fn forget(&mut self) -> Cache {
         (self.misses, self.losing) = (0, 0);
@@ -243,7 +243,7 @@ impl Tree {
         hasher.finish()
     }
 
-    /// The node behind a segment.
+    /// Returns the node behind a segment.
     #[inline(always)]
     fn next(&self, from: u32, segment: Segment<'_>) -> Option<u32> {
         let is = |to: &u32| {
@@ -253,7 +253,7 @@ impl Tree {
         self.edges.find(Self::hash(&self.hasher, from, segment), is).copied()
     }
 
-    /// The same, made where there is none.
+    /// Returns the node behind a segment. Makes it where there is none.
     fn extend(&mut self, from: u32, segment: Segment<'_>) -> u32 {
         if let Some(to) = self.next(from, segment) {
             return to;
@@ -332,7 +332,7 @@ impl Tree {
         true
     }
 
-    /// At most one level per segment, of which a subject has 512.
+    /// Finds the targets. Recurses at most once per segment, of which a subject has 512.
     fn find(&self, mut node: u32, mut subject: &[u8], found: &mut Vec<Target>) {
         loop {
             let here = &self.nodes[node as usize];
@@ -358,13 +358,13 @@ impl Tree {
     }
 }
 
-/// As many keys as this are not handed out: each stands for some 100 bytes.
+/// Makes a key of an index. There is no room for 2^32 of them: each stands for some 100 bytes.
 pub(super) fn key(index: usize) -> u32 {
     u32::try_from(index).expect("fewer than 2^32 subscriptions and segments")
 }
 
-/// Makes room for one more, and by a quarter where there is none: a table twice as large as it need be
-/// is most of what a subscription takes.
+/// Makes room for one more, and by a quarter where there is none: a table twice as large as it need
+/// be is most of what a subscription takes.
 pub(super) fn grow<T>(slab: &mut Slab<T>) {
     if slab.len() == slab.capacity() {
         slab.reserve_exact(slab.len() / 4 + 4);
@@ -374,7 +374,8 @@ pub(super) fn grow<T>(slab: &mut Slab<T>) {
 /// The text between two dots.
 #[derive(Clone, Copy)]
 struct Segment<'a> {
-    /// The first eight bytes, with zeros behind a shorter text: with the length, all of most segments.
+    /// The first eight bytes, with zeros behind a shorter text: with the length, all of most
+    /// segments.
     word: u64,
     len: usize,
     /// What comes after the first eight bytes.
@@ -392,14 +393,14 @@ impl PartialEq for Segment<'_> {
 }
 
 impl Segment<'_> {
-    /// Whether it is this wildcard. No other segment of a pattern has the byte.
+    /// Returns whether it is this wildcard. No other segment of a pattern has the byte.
     #[inline]
     const fn is(&self, wildcard: u8) -> bool {
         self.word == wildcard as u64
     }
 }
 
-/// The first segment, and what comes after its dot. `text` is not empty.
+/// Returns the first segment, and what comes after its dot. `text` is not empty.
 #[inline]
 fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -408,7 +409,7 @@ fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
         Some(first) => u64::from_le_bytes(*first),
         None => text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     };
-    // The lowest bit that is left tells the first byte that is a dot; those above it may lie.
+    // The lowest bit that is left marks the first dot; those above it may be wrong.
     let zeros = word ^ DOTS;
     let dots = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
     if dots != 0 {
@@ -425,87 +426,4 @@ fn split(text: &[u8]) -> (Segment<'_>, &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::format;
-    use alloc::vec::Vec;
-
-    use super::{Routes, Target, split};
-    use crate::subject::{Pattern, Subject};
-
-    const fn target(id: u64) -> Target {
-        Target { id, key: 0, filtered: false, rest: false }
-    }
-
-    #[test]
-    fn the_cache_is_bounded_and_makes_room_for_those_that_come_later() {
-        let mut routes = Routes::new(4);
-        drop(routes.insert(Pattern::from_static(">"), target(1)));
-        for n in 0..10_000 {
-            let subject = format!("s.{n}");
-            assert_eq!(routes.find(Subject::checked(&subject)).targets.len(), 1);
-            assert!(routes.cache.len() <= 4, "{n}");
-        }
-        let later = ["a", "b", "c"].map(Subject::from_static);
-        for _ in 0..1000 {
-            later.iter().for_each(|subject| drop(routes.find(*subject).keep()));
-        }
-        assert!(later.iter().all(|subject| routes.find(*subject).cached.is_some()));
-
-        let mut none = Routes::new(0);
-        assert!((0..9).all(|_| none.find(later[0]).cached.is_none()) && none.cache.is_empty());
-    }
-
-    #[test]
-    fn a_pattern_that_is_gone_leaves_nothing_behind() {
-        let mut routes = Routes::new(4);
-        let patterns = [">", "a", "a.b", "a.*", "a.*.>", "*.b.c", "*", "a.b.long.segments.of.it"];
-        let patterns = patterns.map(Pattern::from_static);
-        for turn in 0..patterns.len() {
-            for (id, pattern) in patterns.iter().enumerate() {
-                drop(routes.insert(*pattern, target(id as u64)));
-            }
-            drop(routes.insert(patterns[turn], target(99)));
-            for at in 0..patterns.len() {
-                let at = (turn + at) % patterns.len();
-                drop(routes.remove(patterns[at], target(at as u64)));
-            }
-            assert_eq!(
-                routes.find(Subject::from_static("z")).targets.len(),
-                usize::from(turn == 0 || turn == 6)
-            );
-            drop(routes.remove(patterns[turn], target(99)));
-            drop(routes.remove(patterns[turn], target(99))); // gone already
-            assert_eq!((routes.tree.nodes.len(), routes.tree.edges.len()), (1, 0), "{turn}");
-        }
-    }
-
-    #[test]
-    fn a_text_is_split_at_its_dots_wherever_they_are() {
-        for first in 1..20 {
-            for second in 0..20 {
-                let text = format!(
-                    "{}.{}",
-                    "ä-/0".repeat(5)[..]
-                        .chars()
-                        .cycle()
-                        .take(first)
-                        .collect::<alloc::string::String>(),
-                    "x".repeat(second)
-                );
-                let text = text.trim_end_matches('.');
-                let mut rest = text.as_bytes();
-                let mut segments = Vec::new();
-                while !rest.is_empty() {
-                    let (segment, more) = split(rest);
-                    let mut bytes = segment.word.to_le_bytes().to_vec();
-                    assert!(bytes.iter().skip(segment.len).all(|byte| *byte == 0), "{text}");
-                    bytes.truncate(segment.len);
-                    bytes.extend_from_slice(segment.more);
-                    segments.push(bytes);
-                    rest = more;
-                }
-                assert!(segments.into_iter().eq(text.split('.').map(str::as_bytes)), "{text}");
-            }
-        }
-    }
-}
+mod tests;

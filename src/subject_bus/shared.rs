@@ -1,9 +1,9 @@
 //! What a bus and its subscriptions share: one lock, and all that changes under it.
 //!
-//! One lock for all of a bus, so that a publish is one lock whoever many match, counts without atomics,
-//! and is over for `close` when the lock is. It is held for a search, and for what one envelope does to at
-//! most [`RUN`](super::publish::RUN) queues; never while code of a user runs, wakers and destructors
-//! included.
+//! One lock for all of a bus: a publish takes it once however many match, counts without atomics,
+//! and is over for `close` when it releases the lock. It is held for a search, and for what one
+//! envelope does to at most [`RUN`](super::publish::RUN) queues. It is never held while code of a
+//! user runs, wakers and destructors included.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,16 +15,15 @@ use core::task::Waker;
 
 use slab::Slab;
 
-use super::SubjectBusStats;
 use super::info::SubscriptionInfo;
-use super::panics::Panics;
 use super::queue::{About, End, Pending, Predicate, Queue, Sent};
 use super::routes::{Routes, Target, grow, key};
-use super::stats::SubscriptionStats;
+use super::stats::{SubjectBusStats, SubscriptionStats};
 use crate::subject::Subject;
 use crate::sync::Lock;
 #[cfg(feature = "std")]
 use crate::sync::host::{park, this_thread, thread_local};
+use crate::wait::panics::Panics;
 
 pub(super) struct Shared {
     pub(super) state: Lock<State>,
@@ -35,9 +34,9 @@ pub(super) type Queues = Slab<Box<Queue>>;
 
 pub(super) struct State {
     pub(super) closed: bool,
-    /// Publishers that let go of the lock before they are done: `close` waits for them.
+    /// Publishers that release the lock before they are done: `close` waits for them.
     pub(super) under_way: usize,
-    /// Who waits in `close`.
+    /// Wait in `close`.
     pub(super) closers: Vec<Waker>,
     pub(super) published: u64,
     /// Envelopes that came too late for a subscription.
@@ -52,12 +51,12 @@ pub(super) struct State {
 
 #[cfg(feature = "std")]
 thread_local! {
-    /// How much of what this thread does now, on whatever bus, somebody in `close` may wait for.
+    /// How many calls of this thread, on any bus, another thread in `close` may wait for.
     static WAITED_FOR: Cell<usize> = Cell::default();
 }
 
-/// What this thread does as long as it lives, somebody in `close` may wait for: so it waits for nobody in
-/// `close` itself.
+/// While it lives, another thread in `close` may wait for what this thread does. So this thread
+/// does not wait in `close` itself.
 struct WaitedFor;
 
 impl WaitedFor {
@@ -75,15 +74,15 @@ impl Drop for WaitedFor {
     }
 }
 
-/// A publisher that lets go of the lock before it is done. All that it calls of a user's (filters,
-/// observers, wakers, and their destructors) it calls meanwhile.
+/// A publisher that releases the lock before it is done. Meanwhile it calls the user's filters,
+/// observers, wakers, and their destructors.
 pub(super) struct UnderWay<'a> {
     bus: &'a Shared,
     _waited_for: WaitedFor,
 }
 
 impl<'a> UnderWay<'a> {
-    /// One that is counted in `State::under_way`.
+    /// Makes one that `State::under_way` counts already.
     pub(super) fn new(bus: &'a Shared) -> Self {
         Self { bus, _waited_for: WaitedFor::new() }
     }
@@ -95,15 +94,15 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Wakes who was sent away. A waker may be a user's, and the publishers after it cannot leave before they
-/// are woken.
+/// Wakes those whose wait has ended. A waker may be a user's, and the publishers after it cannot
+/// leave before they are woken.
 fn wake(sent: impl IntoIterator<Item = Sent>, panics: &mut Panics) {
     let _waited_for = WaitedFor::new();
     panics.wake(sent.into_iter().flat_map(Sent::wakers));
 }
 
 impl Target {
-    /// Its queue, if the handle is alive.
+    /// Returns its queue, if the handle is alive.
     #[inline]
     pub(super) fn queue(self, queues: &mut Queues) -> Option<&mut Queue> {
         queues
@@ -123,7 +122,7 @@ impl State {
 }
 
 impl Shared {
-    /// `cache` is how many subjects the routes are kept for.
+    /// Makes the state of a bus that keeps the routes of `cache` subjects.
     pub(super) fn new(cache: usize) -> Self {
         Self {
             state: Lock::new(State {
@@ -144,7 +143,7 @@ impl Shared {
         self.state.lock().closed
     }
 
-    /// Adds a subscription; one that has ended, if it must or the bus is closed.
+    /// Adds a subscription. It has ended already if `ended` or if the bus is closed.
     pub(super) fn insert(
         &self,
         about: impl FnOnce(u64) -> About,
@@ -205,8 +204,8 @@ impl Shared {
         let sent = state.advance(End::Closing);
         drop(state);
         wake(sent, &mut panics);
-        // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads,
-        // whoever is under way is.
+        // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads, every
+        // publisher in progress is such a caller.
         #[cfg(feature = "std")]
         if WAITED_FOR.with(Cell::get) == 0 {
             self.wait_for_publishers();
@@ -234,7 +233,7 @@ impl Shared {
         }
     }
 
-    /// Counts a publisher as under way. `None` on a closed bus.
+    /// Counts a publisher as in progress. `None` on a closed bus.
     pub(super) fn enter(&self) -> Option<UnderWay<'_>> {
         let mut state = self.state.lock();
         if state.closed {
@@ -245,7 +244,7 @@ impl Shared {
         Some(UnderWay::new(self))
     }
 
-    /// A publisher that was counted as under way is done.
+    /// Counts a publisher in progress as done.
     fn leave(&self) {
         let mut state = self.state.lock();
         state.under_way -= 1;
@@ -259,8 +258,8 @@ impl Shared {
         self.state.lock().routes.find(subject).targets.len()
     }
 
-    /// Takes the oldest envelope whose number is below `end`, and lets the first publisher that waits put its
-    /// own in. Where there is none, says whether the subscription has ended.
+    /// Takes the oldest envelope whose number is below `end`, and lets the first publisher that
+    /// waits put its own in. Where there is none, the error is whether the subscription has ended.
     #[inline]
     pub(super) fn take_before(&self, target: Target, end: u64) -> Result<Pending, bool> {
         let mut state = self.state.lock();
@@ -280,13 +279,13 @@ impl Shared {
 
     pub(super) fn stats(&self) -> SubjectBusStats {
         let state = self.state.lock();
-        let mut deliveries = state.retired;
-        state.queues.iter().for_each(|(_, queue)| deliveries.add(&queue.stats()));
+        let mut totals = state.retired;
+        state.queues.iter().for_each(|(_, queue)| totals.add(&queue.stats()));
         SubjectBusStats {
             published: state.published,
             closed: state.too_late,
             subscriptions: state.queues.len() as u64,
-            deliveries,
+            totals,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The numbers of a bus and of its subscriptions.
 
-/// What happened at one subscription.
+/// Counts what happened at one subscription.
 ///
-/// At every quiet moment `delivered == received + dropped_oldest + abandoned + pending`.
+/// At every quiet moment `enqueued == received + dropped_oldest + abandoned + pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SubscriptionStats {
     /// Envelopes that were put into the buffer.
-    pub delivered: u64,
+    pub enqueued: u64,
     /// Envelopes that were received.
     pub received: u64,
     /// Envelopes that were not put into the buffer because it was full.
@@ -19,22 +19,22 @@ pub struct SubscriptionStats {
     pub abandoned: u64,
     /// Envelopes in the buffer now.
     pub pending: u64,
-    /// Publishers that wait for room now. Their envelopes are counted nowhere yet.
+    /// Publishers that wait for room now. Their envelopes are not counted yet.
     pub waiting: u64,
-    /// The most that were ever in the buffer.
+    /// The most envelopes that were ever in the buffer.
     pub high_water: u64,
 }
 
 impl SubscriptionStats {
-    /// Losses for want of room.
+    /// Returns how many envelopes were lost for want of room.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
         self.dropped_newest + self.dropped_oldest
     }
 
-    /// Adds the numbers of another one.
+    /// Adds the numbers of another subscription.
     pub(super) fn add(&mut self, other: &Self) {
-        self.delivered += other.delivered;
+        self.enqueued += other.enqueued;
         self.received += other.received;
         self.dropped_newest += other.dropped_newest;
         self.dropped_oldest += other.dropped_oldest;
@@ -45,17 +45,17 @@ impl SubscriptionStats {
     }
 }
 
-/// What has happened on a subject bus since it was made.
+/// Counts what happened on a subject bus since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SubjectBusStats {
-    /// Publishes that found the bus open, whoever matched. Wraps.
+    /// Publishes that found the bus open, with or without a subscription that matches. Wraps.
     pub published: u64,
-    /// Envelopes that a subscription matched, but ended before it had them.
+    /// Envelopes that a subscription matched, and that came after its end.
     pub closed: u64,
     /// Subscriptions whose handle is alive.
     pub subscriptions: u64,
-    /// The sums over all subscriptions there ever were; of the high-water marks, the highest.
-    pub deliveries: SubscriptionStats,
+    /// The sums over all subscriptions, ended ones included. Of the high-water marks, the highest.
+    pub totals: SubscriptionStats,
 }

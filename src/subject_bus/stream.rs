@@ -1,4 +1,4 @@
-//! The envelopes of a subscription for a task that awaits them.
+//! The envelopes of a subscription, awaited by a task: [`Subscription::stream`].
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -12,24 +12,59 @@ use super::queue::ReceiverId;
 use super::subscription::Subscription;
 use crate::envelope::Envelope;
 
-/// The envelopes of a subscription as they come, for a task: see [`Subscription::stream`].
+/// Awaits the envelopes of a subscription: see [`Subscription::stream`].
 ///
-/// Any executor will do. It is cancel safe: a stream, or a future of [`recv`](Self::recv), that is dropped
-/// before it is ready has taken nothing, and if it was woken for an envelope, another receiver of the
-/// subscription is woken instead. A stream that is polled by itself and then kept without another look
-/// keeps its turn.
-#[must_use = "nothing is received before it is polled"]
+/// It works with any executor.
+///
+/// # Cancel safety
+///
+/// A stream, or a future of [`recv`](Self::recv), that you drop before it is ready has taken no
+/// envelope. If it was woken for one, it wakes another receiver of the subscription. A stream that
+/// you poll yourself, keep, and do not poll again keeps its turn.
+#[must_use = "a stream receives nothing before it is polled"]
 pub struct SubscriptionStream<'a> {
     subscription: &'a Subscription,
     waits: Option<ReceiverId>,
 }
 
-impl<'a> SubscriptionStream<'a> {
-    pub(super) const fn new(subscription: &'a Subscription) -> Self {
-        Self { subscription, waits: None }
+impl Subscription {
+    /// Returns the envelopes as they come, to the end, for a task that awaits them.
+    ///
+    /// Tasks and threads may receive from one subscription at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     use std::task::{Context, Poll, Waker};
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #         Poll::Ready(output) => output,
+    /// #         Poll::Pending => unreachable!("all is there"),
+    /// #     }
+    /// # }
+    /// let bus = SubjectBus::new();
+    /// let laps = bus.subscribe("lap.*")?.open();
+    /// bus.try_publish(Envelope::unstamped("lap.1")?)?;
+    /// bus.close();
+    ///
+    /// block_on(async {
+    ///     let mut stream = laps.stream();
+    ///     assert_eq!(stream.recv().await.unwrap().subject().as_str(), "lap.1");
+    ///     assert_eq!(stream.recv().await, None); // the end
+    /// });
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub const fn stream(&self) -> SubscriptionStream<'_> {
+        SubscriptionStream { subscription: self, waits: None }
     }
+}
 
-    /// The next envelope; `None` is the end. The same as `next` of a stream, without a crate for it.
+impl SubscriptionStream<'_> {
+    /// Waits for the next envelope. `None` is the end. It is `next` of a stream, without a crate
+    /// for it.
     pub async fn recv(&mut self) -> Option<Arc<Envelope>> {
         let waiting = Waiting(self);
         poll_fn(|context| Pin::new(&mut *waiting.0).poll_next(context)).await
@@ -40,7 +75,7 @@ impl<'a> SubscriptionStream<'a> {
     }
 }
 
-/// A `recv` under way; one that is dropped waits no more.
+/// A `recv` in progress. When it is dropped, it waits no more.
 struct Waiting<'s, 'a>(&'s mut SubscriptionStream<'a>);
 
 impl Drop for Waiting<'_, '_> {

@@ -4,8 +4,6 @@ use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 
-#[cfg(feature = "std")]
-use super::cancel::Cancel;
 use super::observer::Overrun;
 use super::queue::{About, Predicate};
 use super::shared::Shared;
@@ -13,38 +11,40 @@ use super::subscription::Subscription;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
+#[cfg(feature = "std")]
+use crate::wait::thread::Cancel;
 
-/// How many envelopes wait for a subscription that does not say otherwise.
+/// How many envelopes fit into the buffer of a subscription by default.
 const CAPACITY: usize = 64;
 
-/// What a subscription is like: what [`Subscribe`] sets one by one, as a value.
+/// Holds the settings of a subscription, as a value: those that [`Subscribe`] sets one by one.
 #[derive(Default)]
 #[must_use]
 pub struct SubscriptionOptions {
     capacity: usize,
-    when_full: Overrun,
+    overrun: Overrun,
     predicate: Option<Predicate>,
     #[cfg(feature = "std")]
     cancel: Option<Cancel>,
 }
 
 impl SubscriptionOptions {
-    /// 64 envelopes, [`Overrun::DropNewest`], no filter.
+    /// Returns the defaults: 64 envelopes, [`Overrun::DropNewest`], no filter.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many envelopes may wait; 0 for the default, which is 64.
+    /// Sets how many envelopes fit into the buffer. 0 stands for the default, which is 64.
     pub fn capacity(self, capacity: usize) -> Self {
         Self { capacity, ..self }
     }
 
-    /// What happens to an envelope for which there is no room.
-    pub fn overrun(self, when_full: Overrun) -> Self {
-        Self { when_full, ..self }
+    /// Sets what happens to an envelope for which there is no room.
+    pub fn overrun(self, overrun: Overrun) -> Self {
+        Self { overrun, ..self }
     }
 
-    /// Takes only envelopes for which `filter` is true: see [`Subscribe::filter`].
+    /// Takes only envelopes for which `filter` returns `true`: see [`Subscribe::filter`].
     pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
         Self { predicate: Some(Arc::new(filter)), ..self }
     }
@@ -55,9 +55,9 @@ impl SubscriptionOptions {
         Self { cancel: Some(cancel.clone()), ..self }
     }
 
-    /// Opens a subscription; on a closed bus, or if it is cancelled already, one that has ended.
+    /// Opens a subscription. On a closed bus, or if it is cancelled already, it has ended.
     pub(super) fn open(self, pattern: Pattern<'_>, bus: &Arc<Shared>) -> Subscription {
-        let Self { capacity, when_full, predicate, .. } = self;
+        let Self { capacity, overrun, predicate, .. } = self;
         let capacity = if capacity == 0 { CAPACITY } else { capacity };
         #[cfg(feature = "std")]
         let cancel = self.cancel;
@@ -65,7 +65,7 @@ impl SubscriptionOptions {
         let ended = cancel.as_ref().is_some_and(Cancel::is_cancelled);
         #[cfg(not(feature = "std"))]
         let ended = false;
-        let about = |id| About::new(id, pattern, capacity, when_full);
+        let about = |id| About::new(id, pattern, capacity, overrun);
         let (about, target) = bus.insert(about, predicate, ended);
         #[cfg_attr(not(feature = "std"), expect(unused_mut, reason = "nothing cancels there"))]
         let mut subscription = Subscription::new(bus.clone(), about, target);
@@ -81,13 +81,13 @@ impl fmt::Debug for SubscriptionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubscriptionOptions")
             .field("capacity", &self.capacity)
-            .field("when_full", &self.when_full)
+            .field("overrun", &self.overrun)
             .field("filter", &self.predicate.is_some())
             .finish_non_exhaustive()
     }
 }
 
-/// A subscription that is about to be opened.
+/// Sets up a subscription. [`open`](Self::open) opens it.
 #[derive(Debug)]
 #[must_use = "nothing is subscribed before `open`"]
 pub struct Subscribe<'a> {
@@ -101,30 +101,33 @@ impl<'a> Subscribe<'a> {
         Self { bus, pattern, options: SubscriptionOptions::new() }
     }
 
-    /// How many envelopes may wait; 0 for the default, which is 64.
+    /// Sets how many envelopes fit into the buffer. 0 stands for the default, which is 64.
     pub fn capacity(self, capacity: usize) -> Self {
         Self { options: self.options.capacity(capacity), ..self }
     }
 
-    /// What happens to an envelope for which there is no room. [`Overrun::DropNewest`] by default.
-    pub fn overrun(self, when_full: Overrun) -> Self {
-        Self { options: self.options.overrun(when_full), ..self }
+    /// Sets what happens to an envelope for which there is no room: [`Overrun::DropNewest`] by
+    /// default.
+    pub fn overrun(self, overrun: Overrun) -> Self {
+        Self { options: self.options.overrun(overrun), ..self }
     }
 
-    /// Takes only envelopes for which `filter` is true.
+    /// Takes only envelopes for which `filter` returns `true`.
     ///
-    /// It is asked after the pattern, for every publish, on the publisher's thread and outside of all
-    /// locks, so it may use the bus. What it turns away is not lost: no observer hears of it.
+    /// Each publish whose subject matches the pattern calls it, on the publisher's thread and
+    /// outside of all locks. It may use the bus. An envelope that it rejects is not lost: it is not
+    /// counted, and observers are not called.
     ///
-    /// A filter that panics turns the envelope away. Under the feature `std`, the panic goes on to the
-    /// publisher after every other subscription that matches has the envelope or has counted it as lost.
+    /// A filter that panics rejects the envelope. Under the feature `std`, the panic continues in
+    /// the publisher after every other subscription that matches has the envelope or has counted it
+    /// as lost.
     ///
     /// # Examples
     ///
-    /// Several patterns, and the subjects of an enum of [`events!`](crate::events), in one subscription:
+    /// Several patterns, and the subjects of an enum of [`events!`](crate::events), in one
+    /// subscription:
     ///
     /// ```
-    /// # #[cfg(feature = "std")] {
     /// use tickbus::{Envelope, Event, Pattern, SubjectBus};
     ///
     /// tickbus::events! {
@@ -141,10 +144,9 @@ impl<'a> Subscribe<'a> {
     /// let (money, orders) = (money.open(), orders.open());
     ///
     /// for subject in ["order.paid", "stock.reserved", "refund.7.sent", "chat.said"] {
-    ///     bus.publish(Envelope::new(subject)?)?;
+    ///     bus.try_publish(Envelope::unstamped(subject)?)?;
     /// }
     /// assert_eq!((money.drain().count(), orders.drain().count()), (2, 2));
-    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
@@ -157,20 +159,21 @@ impl<'a> Subscribe<'a> {
         Self { options: self.options.until(cancel), ..self }
     }
 
-    /// Opens it: it gets what is published from now on.
+    /// Opens the subscription. It receives what is published from now on.
     ///
-    /// If the bus was closed since [`subscribe`](super::SubjectBus::subscribe), the subscription has
-    /// already ended.
+    /// If the bus was closed after you called [`subscribe`](super::SubjectBus::subscribe), the
+    /// subscription has already ended.
     #[must_use = "dropping a subscription ends it"]
     pub fn open(self) -> Subscription {
         self.options.open(self.pattern, self.bus)
     }
 }
 
-/// Why there is no subscription.
+/// A subscription was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SubscribeError {
-    /// The text is no pattern.
+    /// The text is not a pattern.
     InvalidPattern(InvalidPattern),
     /// The bus is closed.
     Closed,

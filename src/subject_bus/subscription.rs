@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
+#[cfg(feature = "std")]
 use core::iter::FusedIterator;
 use core::task::{Poll, Waker};
 #[cfg(feature = "std")]
@@ -10,55 +11,53 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-#[cfg(feature = "std")]
-use super::cancel::{Cancel, Registration};
-use super::drain::Drain;
 use super::observer::Overrun;
-use super::panics::Panics;
 use super::queue::{About, End, Pending, ReceiverId};
 use super::routes::Target;
 use super::shared::Shared;
 use super::stats::SubscriptionStats;
-use super::stream::SubscriptionStream;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 #[cfg(feature = "std")]
 use crate::sync::host::{park, park_timeout, this_thread};
 use crate::sync::{PlainNumber, Relaxed};
+use crate::wait::panics::Panics;
+#[cfg(feature = "std")]
+use crate::wait::thread::{Cancel, Registration};
 
-/// What a subscriber gets: the envelopes that match its pattern, in the order in which each publisher
-/// published them.
+/// Receives the envelopes that match a pattern, in the order in which each publisher published
+/// them.
 ///
-/// It is a queue: each envelope is received once. Several threads may receive from one subscription,
-/// and each envelope goes to one of them.
+/// A subscription is a queue: each envelope is received once. Several threads may receive from one
+/// subscription, and each envelope goes to one of them.
 ///
-/// It ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its bus. What is
-/// queued then can still be received; after that comes the end. Dropping the handle ends it at once,
-/// and what is queued is counted as abandoned. Every way of ending sends the publishers that wait for
-/// room away.
+/// # The end
+///
+/// A subscription ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its
+/// bus. You can still receive what is pending; the end comes after it. Dropping the handle ends the
+/// subscription at once and counts what is pending as abandoned. In each case, publishers that wait
+/// for room return.
 ///
 /// # Examples
 ///
 /// ```
-/// # #[cfg(feature = "std")] {
 /// use tickbus::{Envelope, SubjectBus};
 /// use tickbus::subject_bus::RecvError;
 ///
 /// let bus = SubjectBus::new();
 /// let hits = bus.subscribe("player.*.hit")?.capacity(2).open();
 /// for player in 1..=4 {
-///     bus.publish(Envelope::new(&format!("player.{player}.hit"))?)?;
+///     bus.try_publish(Envelope::unstamped(&format!("player.{player}.hit"))?)?;
 /// }
 /// hits.close();
 ///
 /// assert_eq!(hits.dropped(), 2); // two slots, four envelopes
-/// assert_eq!(hits.recv().unwrap().subject().as_str(), "player.1.hit");
+/// assert_eq!(hits.try_recv().unwrap().subject().as_str(), "player.1.hit");
 /// assert_eq!(hits.try_recv().unwrap().subject().as_str(), "player.2.hit");
-/// assert_eq!(hits.try_recv(), Err(RecvError::Closed));
-/// assert_eq!(hits.recv(), None); // the end, as often as it is asked for
-/// # }
+/// assert_eq!(hits.try_recv(), Err(RecvError::Closed)); // each time from now on
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+#[doc(alias("subscriber", "receiver", "listener"))]
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
     pub(super) bus: Arc<Shared>,
@@ -94,58 +93,60 @@ impl Subscription {
         }));
     }
 
-    /// Its number, unique on its bus.
+    /// Returns the number of this subscription, unique on its bus.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.about.id
     }
 
-    /// What it subscribed to.
+    /// Returns the pattern that this subscribed to.
     #[must_use]
     pub fn pattern(&self) -> Pattern<'_> {
         self.about.pattern()
     }
 
-    /// How many envelopes may wait.
+    /// Returns how many envelopes fit into the buffer.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.about.capacity
     }
 
-    /// What happens to an envelope for which there is no room.
+    /// Returns what happens to an envelope for which there is no room.
     #[must_use]
-    pub fn when_full(&self) -> Overrun {
-        self.about.when_full
+    pub fn overrun(&self) -> Overrun {
+        self.about.overrun
     }
 
-    /// The next envelope. Waits for one; `None` is the end.
+    /// Waits for the next envelope. `None` is the end.
     #[must_use]
     #[cfg(feature = "std")]
     pub fn recv(&self) -> Option<Arc<Envelope>> {
         self.wait(None).ok()
     }
 
-    /// The next envelope. Waits for one, but not longer than `timeout`; a timeout beyond what the clock
-    /// can tell is none.
+    /// Waits for the next envelope, at most for `timeout`. A timeout beyond the range of the clock
+    /// waits for ever.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Empty`] if none came in time, [`RecvError::Closed`] at the end.
+    /// Returns [`RecvError::Empty`] if no envelope came in time, and [`RecvError::Closed`] at the
+    /// end.
     #[cfg(feature = "std")]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Arc<Envelope>, RecvError> {
         self.wait(Instant::now().checked_add(timeout))
     }
 
-    /// The next envelope, if there is one now. Never waits.
+    /// Takes the next envelope, if there is one now. Never waits.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Empty`] if there is none now, [`RecvError::Closed`] at the end.
+    /// Returns [`RecvError::Empty`] if no envelope is pending, and [`RecvError::Closed`] at the
+    /// end.
     pub fn try_recv(&self) -> Result<Arc<Envelope>, RecvError> {
         self.take_before(u64::MAX)
     }
 
-    /// The oldest envelope, if its number is below `end`.
+    /// Takes the oldest envelope, if its number is below `end`.
     #[inline]
     pub(super) fn take_before(&self, end: u64) -> Result<Arc<Envelope>, RecvError> {
         match self.bus.take_before(self.target, end) {
@@ -179,8 +180,8 @@ impl Subscription {
         }
     }
 
-    /// Takes the oldest envelope. Where there is none, `waker` is told of the next one; `waits` is who
-    /// waits, for the next call and for [`forget`](Self::forget).
+    /// Takes the oldest envelope. Where there is none, the next one wakes `waker`. `waits` names
+    /// the receiver, for the next call and for [`forget`](Self::forget).
     pub(super) fn poll(
         &self,
         waits: &mut Option<ReceiverId>,
@@ -214,7 +215,7 @@ impl Subscription {
         }
     }
 
-    /// A receiver that waits goes away.
+    /// Removes a receiver that waits.
     pub(super) fn forget(&self, waits: Option<ReceiverId>) {
         if waits.is_none() {
             return;
@@ -231,116 +232,42 @@ impl Subscription {
         panics.resume();
     }
 
-    /// The number of the next envelope that comes in: up to it goes a drain that begins now.
+    /// Returns the number of the next envelope that comes in. A drain that begins now ends before
+    /// it.
     pub(super) fn next_number(&self) -> u64 {
         let mut state = self.bus.state.lock();
         self.target.queue(&mut state.queues).map_or(0, |queue| queue.next_number())
     }
 
-    /// How many are pending whose number is below `end`.
+    /// Returns how many are pending whose number is below `end`.
     pub(super) fn pending_before(&self, end: u64) -> u64 {
         let mut state = self.bus.state.lock();
         self.target.queue(&mut state.queues).map_or(0, |queue| queue.pending_before(end))
     }
 
-    /// Drains the envelopes that are pending at this moment, and no later ones. Never waits. For use in a
-    /// tick.
-    ///
-    /// Each call of `next` takes one envelope, under one lock; it makes room when it is handed out. What is
-    /// not taken stays pending, in order, also when the drain is leaked. Several drains and receivers of one
-    /// subscription share what is pending: each envelope goes to one of them. Under
-    /// [`Overrun::DropOldest`], what gave way to newer envelopes before it was taken is lost; the newer ones
-    /// wait for the next drain.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "std")] {
-    /// use tickbus::{Envelope, SubjectBus};
-    ///
-    /// let bus = SubjectBus::new();
-    /// let ticks = bus.subscribe("tick.*")?.open();
-    /// bus.publish(Envelope::new("tick.1")?)?;
-    ///
-    /// let mut handled = 0;
-    /// for _ in ticks.drain() {
-    ///     handled += 1;
-    ///     bus.publish(Envelope::new("tick.2")?)?; // waits for the next drain
-    /// }
-    /// assert_eq!(handled, 1);
-    /// assert_eq!(ticks.drain().count(), 1);
-    /// # }
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
-    /// ```
-    pub fn drain(&self) -> impl FusedIterator<Item = Arc<Envelope>> + fmt::Debug {
-        self.drain_before(self.next_number())
-    }
-
-    /// Drains those whose number is below `end`.
-    pub(super) const fn drain_before(&self, end: u64) -> Drain<'_> {
-        Drain::new(self, end)
-    }
-
-    /// The envelopes as they come, to the end, for a task that awaits them. Tasks and threads may
-    /// receive from one subscription at the same time.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "std")] {
-    /// use tickbus::{Envelope, SubjectBus};
-    ///
-    /// # fn block_on<F: Future>(future: F) -> F::Output {
-    /// #     use std::task::{Context, Poll, Waker};
-    /// #     let mut future = std::pin::pin!(future);
-    /// #     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-    /// #         Poll::Ready(output) => output,
-    /// #         Poll::Pending => unreachable!("all is there"),
-    /// #     }
-    /// # }
-    /// let bus = SubjectBus::new();
-    /// let laps = bus.subscribe("lap.*")?.open();
-    /// bus.publish(Envelope::new("lap.1")?)?;
-    /// bus.close();
-    ///
-    /// block_on(async {
-    ///     let mut stream = laps.stream();
-    ///     assert_eq!(stream.recv().await.unwrap().subject().as_str(), "lap.1");
-    ///     assert_eq!(stream.recv().await, None); // the end
-    /// });
-    /// # }
-    /// # Ok::<(), Box<dyn core::error::Error>>(())
-    /// ```
-    pub const fn stream(&self) -> SubscriptionStream<'_> {
-        SubscriptionStream::new(self)
-    }
-
-    /// The envelopes as they come, to the end. Waits for each.
+    /// Returns the envelopes as they come, to the end. It waits for each.
     #[cfg(feature = "std")]
     pub fn iter(&self) -> SubscriptionIter<'_> {
         SubscriptionIter(self)
     }
 
-    /// How many envelopes were dropped right before the one that was received last: the size of the
-    /// hole in front of it.
+    /// Returns how many envelopes were dropped right before the one that was received last.
     ///
     /// # Examples
     ///
     /// ```
-    /// # #[cfg(feature = "std")] {
-    /// use tickbus::{Envelope, SubjectBus, Overrun};
+    /// use tickbus::{Envelope, Overrun, SubjectBus};
     ///
     /// let bus = SubjectBus::new();
     /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(Overrun::DropOldest).open();
     /// for lap in 1..=5 {
-    ///     bus.publish(Envelope::new(&format!("lap.{lap}"))?)?;
+    ///     bus.try_publish(Envelope::unstamped(&format!("lap.{lap}"))?)?;
     /// }
     ///
-    /// assert_eq!(laps.recv().unwrap().subject().as_str(), "lap.4");
+    /// assert_eq!(laps.try_recv()?.subject().as_str(), "lap.4");
     /// assert_eq!(laps.missed(), 3); // 1, 2 and 3
-    /// assert_eq!(laps.recv().unwrap().subject().as_str(), "lap.5");
+    /// assert_eq!(laps.try_recv()?.subject().as_str(), "lap.5");
     /// assert_eq!(laps.missed(), 0);
-    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
@@ -348,25 +275,26 @@ impl Subscription {
         self.missed.load(Relaxed) as u64
     }
 
-    /// How many envelopes this subscription lost for want of room, since it was opened.
+    /// Returns how many envelopes this subscription lost for want of room.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.stats().dropped()
     }
 
-    /// Its numbers.
+    /// Returns the numbers of this subscription.
     #[must_use]
     pub fn stats(&self) -> SubscriptionStats {
         let mut state = self.bus.state.lock();
         self.target.queue(&mut state.queues).map(|queue| queue.stats()).unwrap_or_default()
     }
 
-    /// Ends it: nothing new comes in, what is queued can still be received. Again, it does nothing.
+    /// Ends the subscription. No new envelope comes in, and pending ones can still be received. A
+    /// second call has no effect.
     pub fn close(&self) {
         self.bus.close_one(&self.about, self.target);
     }
 
-    /// Whether it has ended. There may be envelopes left to receive.
+    /// Returns whether the subscription has ended. Envelopes may still be pending.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let mut state = self.bus.state.lock();
@@ -386,7 +314,7 @@ impl fmt::Debug for Subscription {
             .field("id", &self.id())
             .field("pattern", &self.pattern().as_str())
             .field("capacity", &self.capacity())
-            .field("when_full", &self.when_full())
+            .field("overrun", &self.overrun())
             .field("closed", &self.is_closed())
             .field("stats", &self.stats())
             .finish()
@@ -403,10 +331,10 @@ impl<'a> IntoIterator for &'a Subscription {
     }
 }
 
-/// The envelopes of a subscription as they come: see [`Subscription::iter`].
+/// Waits for the envelopes of a subscription: see [`Subscription::iter`].
 #[cfg(feature = "std")]
 #[derive(Debug)]
-#[must_use = "nothing is received before it is asked for"]
+#[must_use = "an iterator receives nothing before you ask it for one"]
 pub struct SubscriptionIter<'a>(&'a Subscription);
 
 #[cfg(feature = "std")]
@@ -421,19 +349,20 @@ impl Iterator for SubscriptionIter<'_> {
 #[cfg(feature = "std")]
 impl FusedIterator for SubscriptionIter<'_> {}
 
-/// Why there is no envelope to receive.
+/// No envelope was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RecvError {
-    /// There is none now, or none came in time. There may be later.
+    /// No envelope is pending, or none came in time. Later ones may come.
     Empty,
-    /// The subscription has ended, and everything was received.
+    /// The subscription has ended, and all its envelopes were received.
     Closed,
 }
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Empty => "no envelope is there",
+            Self::Empty => "no envelope is pending",
             Self::Closed => "the subscription has ended",
         })
     }

@@ -1,4 +1,4 @@
-//! Events for later: [`Timers`]. How they wait is told in `wheel.rs`.
+//! Events for later: [`Timers`]. The file `wheel.rs` explains how they are kept.
 
 mod wheel;
 
@@ -13,24 +13,26 @@ const FARTHEST: u32 = i32::MAX as u32;
 
 /// Names a timer of one [`Timers`], to [cancel](Timers::cancel) it.
 ///
-/// A number, not a guard: dropping it does nothing. Once the timer has fired or is cancelled it names
-/// none (until 2^32 timers later). Another store may have a timer of the same number.
+/// It is a number, not a guard: dropping it does nothing. After the timer has fired or was
+/// cancelled it names no timer, until its number comes again 2^32 timers later. Another store may
+/// have a timer of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     link: Link,
     number: u32,
 }
 
-/// What a [periodic](Timers::every) timer does about the ticks it has missed, in the words of `tokio`.
+/// Sets what a [periodic](Timers::every) timer does about the ticks that it missed, in the words of
+/// `tokio`.
 ///
-/// A timer has missed ticks if a [tick](Timers::tick) hands its event out later than at its deadline: the
-/// tick came late, or the sink had refused the event. Say how with
+/// A timer has missed ticks if a [tick](Timers::tick) hands its event out after its deadline: the
+/// tick came late, or the sink had rejected the event. Set the behaviour with
 /// [`set_missed_tick_behavior`](Timers::set_missed_tick_behavior).
 ///
-/// The behaviours are those of `tokio`, which however forgives 5 ms: here one tick is late.
+/// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines
+/// that have passed, and [`Fired::skipped`] counts the others.
 ///
-/// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines that have
-/// passed, and [`Fired::skipped`] counts the others.
+/// `tokio` forgives 5 ms. Here one tick is late.
 ///
 /// # Examples
 ///
@@ -58,44 +60,44 @@ pub struct TimerId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MissedTickBehavior {
-    /// Fires every copy it has missed at once. The deadlines stay multiples of the period from the start.
+    /// Fires every missed copy at once. The deadlines stay multiples of the period from the start.
     /// The default.
     #[default]
     Burst,
     /// Fires once, and again a period after that. Two copies are never less than a period apart.
     Delay,
-    /// Fires once, and again at the next multiple of the period from the start. A multiple that falls on
-    /// the moment of firing is passed over.
+    /// Fires once, and again at the next multiple of the period from the start. It skips a multiple
+    /// that falls on the moment of firing.
     Skip,
 }
 
-/// What a [tick](Timers::tick) did.
+/// Counts what a [tick](Timers::tick) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "a report tells what is due and has found no room"]
+#[must_use = "a report says what is due and found no room"]
 #[non_exhaustive]
 pub struct Fired {
     /// Events that the sink took.
     pub fired: usize,
-    /// Timers that are due and wait, because the sink refused an event.
+    /// Timers that are due and stay pending, because the sink rejected an event.
     pub left: usize,
-    /// Copies that periodic timers have left out, as [`MissedTickBehavior`] says. At most `usize::MAX`.
+    /// Copies that periodic timers left out, as [`MissedTickBehavior`] says. At most `usize::MAX`.
     pub skipped: usize,
 }
 
-/// Why an event was not scheduled. It comes back untouched.
+/// An event was not scheduled. It comes back untouched.
 ///
 /// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unscheduled<E> {
+pub enum ScheduleError<E> {
     /// All `N` timers are pending.
     Full(E),
     /// The delay or the period has more than `i32::MAX` ticks.
     TooFar(E),
 }
 
-impl<E> Unscheduled<E> {
-    /// The event.
+impl<E> ScheduleError<E> {
+    /// Returns the event.
     pub fn into_event(self) -> E {
         match self {
             Self::Full(event) | Self::TooFar(event) => event,
@@ -103,7 +105,7 @@ impl<E> Unscheduled<E> {
     }
 }
 
-impl<E> fmt::Debug for Unscheduled<E> {
+impl<E> fmt::Debug for ScheduleError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Full(_) => "Full(..)",
@@ -112,7 +114,7 @@ impl<E> fmt::Debug for Unscheduled<E> {
     }
 }
 
-impl<E> fmt::Display for Unscheduled<E> {
+impl<E> fmt::Display for ScheduleError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Full(_) => "all timers are pending: cancel one, or make `N` larger",
@@ -123,36 +125,43 @@ impl<E> fmt::Display for Unscheduled<E> {
     }
 }
 
-impl<E> Error for Unscheduled<E> {}
+impl<E> Error for ScheduleError<E> {}
 
-/// Events for later: room for `N` timers, which fire in the order of their deadlines, from the tick.
+/// Fires events later: up to `N` timers, in the order of their deadlines, from the tick.
 ///
-/// Schedule an event [at](Self::at) a moment, [after](Self::after) a delay or [every](Self::every)
-/// so many ticks; [`tick`](Self::tick) hands the events that are due to a sink, such as a
-/// [`Bus`](crate::Bus). Timers of one deadline fire in the order in which they were scheduled.
+/// Schedule an event [at](Self::at) a moment, [after](Self::after) a delay, or [every](Self::every)
+/// so many ticks. [`tick`](Self::tick) hands the events that are due to a sink, such as a
+/// [`Bus`](crate::Bus). Timers with the same deadline fire in the order in which you scheduled
+/// them.
 ///
-/// Time is whatever the caller counts: milliseconds, frames, timer interrupts. It is a `u32` that may
-/// wrap, moves only by [`tick`](Self::tick), and stands still while the store is
-/// [paused](Self::pause). An earlier time than the one before, by up to 2^31 ticks, counts as no time passed.
+/// # Time
 ///
-/// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros. It
-/// takes 20 bytes for each timer beside the event and its tag, and about 500 for itself.
+/// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
+/// wrap. Only [`tick`](Self::tick) moves it, and it stands still while the store is
+/// [paused](Self::pause). If it is earlier than the time before, by up to 2^31 ticks, no time has
+/// passed.
+///
+/// # Size
+///
+/// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros.
+/// Each timer takes 20 bytes beside the event and its tag, and the store about 500 for itself.
 ///
 /// # Interrupts
 ///
-/// A store belongs to the main loop: everything that changes it takes `&mut`. Interrupts and other
-/// threads set a timer by publishing the wish to a bus, which the main loop drains into
-/// [`after`](Self::after); what they learn of time they learn by the events that fire.
+/// A store belongs to the main loop: everything that changes it takes `&mut`. To set a timer from
+/// an interrupt or another thread, publish a request on a bus, and drain that bus into
+/// [`after`](Self::after).
 ///
 /// # Progress
 ///
-/// Scheduling and cancelling take constant time, firing is constant for each event, and so is a tick
-/// at which nothing happens, however many timers are pending. Two things come on top:
+/// Scheduling and cancelling take constant time. Firing takes constant time for each event. A tick
+/// at which nothing happens takes constant time, however many timers are pending. There are two
+/// additions:
 ///
-/// - A timer that was scheduled more than about `N` ticks ahead is moved on its way, at most 7 times, by
-///   the tick that comes near it. One tick may move many.
-/// - A tick that comes after a gap looks for what it has missed: at up to `N` / 32 slots for each timer
-///   that it finds.
+/// - A timer that you scheduled more than about `N` ticks ahead is moved at most 7 times, by the
+///   ticks that come near it. One tick may move many timers.
+/// - A tick after a gap looks for missed timers, at up to `N` / 32 slots for each timer that it
+///   finds.
 ///
 /// # Examples
 ///
@@ -180,17 +189,18 @@ impl<E> Error for Unscheduled<E> {}
 ///
 /// assert_eq!(timers.cancel(tea), Some("stir"));
 /// assert!(timers.is_empty());
-/// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+/// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
 /// ```
+#[doc(alias("scheduler", "timer wheel", "delay queue", "interval", "alarm"))]
 pub struct Timers<E, const N: usize> {
     nodes: [Node<E>; N],
-    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which stays in
-    /// the cache.
+    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which
+    /// stays in the cache.
     place: [Place; N],
     /// The next of the list, of the last one the first. Of a free node, the next free one.
     next: [Link; N],
-    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that node is
-    /// the first one. There are `NEAR` of them; the rest is not used.
+    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that
+    /// node is the first one. There are `NEAR` of them; the rest is not used.
     near: [Link; N],
     /// A bit for each group of slots of the lowest level that may have lists.
     near_groups: u32,
@@ -200,16 +210,16 @@ pub struct Timers<E, const N: usize> {
     occupied: [u32; LEVELS],
     /// The node that was freed last, if `len < used`.
     free: Link,
-    /// Nodes that were ever used: the first so many.
+    /// How many nodes were ever used: the first ones.
     used: Link,
     len: Link,
     /// Timers that were ever scheduled.
     scheduled: u32,
     /// The time of the wheel: everything before has fired.
     elapsed: u32,
-    /// The time that has passed. Ahead of the wheel while the sink refuses.
+    /// The time that has passed. Ahead of the wheel while the sink rejects events.
     clock: u32,
-    /// What the caller's counter showed at `clock`. Differs from it by the time spent paused.
+    /// The time of the last tick. Differs from `clock` by the time spent paused.
     told: u32,
     paused: bool,
     /// `E::clone`, once there was a periodic timer.
@@ -219,13 +229,13 @@ pub struct Timers<E, const N: usize> {
 impl<E, const N: usize> Timers<E, N> {
     const VALID: () = assert!(N > 0 && N <= at(Link::MAX), "a store has 1 to 65,535 timers");
 
-    /// An empty store for a counter that starts at zero.
+    /// Returns an empty store for a time that starts at 0.
     #[must_use]
     pub const fn new() -> Self {
         Self::starting_at(0)
     }
 
-    /// An empty store for a counter that shows `now`.
+    /// Returns an empty store for a time that starts at `now`.
     #[must_use]
     pub const fn starting_at(now: u32) -> Self {
         const { Self::VALID };
@@ -249,17 +259,17 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// Schedules `event` for the moment at which the counter shows `deadline`.
+    /// Schedules `event` for the time `deadline`.
     ///
-    /// A deadline that has passed counts as now: it fires at the next tick, after those that were due
-    /// before. It has passed if it is not among the `i32::MAX` ticks ahead of the last
-    /// [tick](Self::tick); so at a counter that has not been told yet, start
-    /// [there](Self::starting_at). Like every timer, it is put off by the time spent
-    /// [paused](Self::pause) until then.
+    /// A deadline that has passed fires at the next tick, after those that were due before. A
+    /// deadline has passed if it is not among the `i32::MAX` ticks after the last
+    /// [tick](Self::tick). If your counter does not start at 0, make the store with
+    /// [`starting_at`](Self::starting_at). The time that the store spends [paused](Self::pause)
+    /// until then delays the timer.
     ///
     /// # Errors
     ///
-    /// [`Unscheduled::Full`] gives the event back when `N` timers are pending.
+    /// Returns [`ScheduleError::Full`] with the event if `N` timers are pending.
     ///
     /// # Examples
     ///
@@ -275,10 +285,10 @@ impl<E, const N: usize> Timers<E, N> {
     /// assert_eq!(timers.tick(0, &mut sink).fired, 1);
     /// assert_eq!(timers.tick(1, &mut sink).fired, 1);
     /// assert_eq!(fired, [1, 2]);
-    /// # Ok::<(), tickbus::timer::Unscheduled<u8>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<u8>>(())
     /// ```
     #[inline]
-    pub fn at(&mut self, deadline: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+    pub fn at(&mut self, deadline: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         let ahead = deadline.wrapping_sub(self.told);
         self.schedule(if ahead > FARTHEST { 0 } else { ahead }, 0, event)
     }
@@ -289,26 +299,26 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// # Errors
     ///
-    /// [`Unscheduled`] gives the event back when `N` timers are pending, or if the delay has more than
-    /// `i32::MAX` ticks.
+    /// Returns [`ScheduleError`] with the event if `N` timers are pending, or if the delay has more
+    /// than `i32::MAX` ticks.
     #[inline]
-    pub fn after(&mut self, delay: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+    pub fn after(&mut self, delay: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         self.schedule(delay, 0, event)
     }
 
-    /// Schedules a copy of `event` for every `period` ticks, the first one `period` after the last
-    /// [tick](Self::tick), until it is [cancelled](Self::cancel).
+    /// Schedules a copy of `event` for every `period` ticks, until you [cancel](Self::cancel) it.
+    /// The first fires `period` ticks after the last [tick](Self::tick).
     ///
-    /// The times do not drift: a tick that comes late fires every copy it has missed, each in its place
-    /// among the others, unless [`set_missed_tick_behavior`](Self::set_missed_tick_behavior) says
-    /// otherwise. A period of 0 counts as 1.
+    /// The times do not drift. A tick that comes late fires every missed copy, each in its place
+    /// among the other events. [`set_missed_tick_behavior`](Self::set_missed_tick_behavior) changes
+    /// that. A period of 0 counts as 1.
     ///
     /// # Errors
     ///
-    /// [`Unscheduled`] gives the event back when `N` timers are pending, or if the period has more than
-    /// `i32::MAX` ticks.
+    /// Returns [`ScheduleError`] with the event if `N` timers are pending, or if the period has
+    /// more than `i32::MAX` ticks.
     #[inline]
-    pub fn every(&mut self, period: u32, event: E) -> Result<TimerId, Unscheduled<E>>
+    pub fn every(&mut self, period: u32, event: E) -> Result<TimerId, ScheduleError<E>>
     where
         E: Clone,
     {
@@ -317,12 +327,12 @@ impl<E, const N: usize> Timers<E, N> {
         self.schedule(period, period, event)
     }
 
-    /// Sets what a periodic timer does about ticks that it misses from now on. Returns whether there is such
-    /// a timer: `false` if it was cancelled, or fires once.
+    /// Sets what a periodic timer does about ticks that it misses from now on. Returns `false` if
+    /// the timer was cancelled or fires once.
     ///
-    /// Without it a timer [bursts](MissedTickBehavior::Burst). The next copy is at most 3 · 2^30 - 1 ticks
-    /// after the deadline of the one that was late, which can only matter if the period and the delay have
-    /// more than 2^30 ticks each.
+    /// By default a timer [bursts](MissedTickBehavior::Burst). The next copy is at most 3 · 2^30 -
+    /// 1 ticks after the deadline of the late one. That matters only if the period and the delay
+    /// have more than 2^30 ticks each.
     ///
     /// # Examples
     ///
@@ -338,7 +348,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// let report = timers.tick(5_005, |_| Ok(()));
     /// assert_eq!((report.fired, report.skipped), (1, 499));
     /// assert_eq!(timers.tick(5_010, |_| Ok(())).fired, 1);
-    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub fn set_missed_tick_behavior(
         &mut self,
@@ -354,8 +364,8 @@ impl<E, const N: usize> Timers<E, N> {
         true
     }
 
-    /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled, or fires
-    /// once.
+    /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled or
+    /// fires once.
     #[must_use]
     pub fn missed_tick_behavior(&self, timer: TimerId) -> Option<MissedTickBehavior> {
         let node = self.nodes.get(usize::from(timer.link))?;
@@ -367,8 +377,8 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. No effect on
-    /// a store that is paused.
+    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. It has
+    /// no effect on a paused store.
     ///
     /// # Examples
     ///
@@ -385,14 +395,14 @@ impl<E, const N: usize> Timers<E, N> {
     ///
     /// assert_eq!(timers.tick(2001, |_| Ok(())).fired, 0); // two ticks were left
     /// assert_eq!(timers.tick(2002, |_| Ok(())).fired, 1);
-    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub const fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// Lets the time go on from where it stopped; the counter shows `now`, which may be earlier than before.
-    /// No effect on a store that is not paused.
+    /// Continues the time from where it stopped. Your counter shows `now`, which may be earlier
+    /// than before. It has no effect on a store that is not paused.
     pub const fn resume(&mut self, now: u32) {
         if self.paused {
             self.paused = false;
@@ -400,34 +410,34 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// Whether the time stands still.
+    /// Returns whether the store is paused.
     #[must_use]
     pub const fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// How many timers are pending, due ones included.
+    /// Returns how many timers are pending, due ones included.
     #[must_use]
     pub const fn len(&self) -> usize {
         at(self.len)
     }
 
-    /// Whether no timer is pending.
+    /// Returns whether no timer is pending.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many timers fit: `N`.
+    /// Returns how many timers fit: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
     #[inline]
-    fn schedule(&mut self, ahead: u32, period: u32, event: E) -> Result<TimerId, Unscheduled<E>> {
+    fn schedule(&mut self, ahead: u32, period: u32, event: E) -> Result<TimerId, ScheduleError<E>> {
         if ahead > FARTHEST {
-            return Err(Unscheduled::TooFar(event));
+            return Err(ScheduleError::TooFar(event));
         }
         let link = if self.len < self.used {
             let link = self.free;
@@ -437,7 +447,7 @@ impl<E, const N: usize> Timers<E, N> {
             self.used += 1;
             self.used - 1
         } else {
-            return Err(Unscheduled::Full(event));
+            return Err(ScheduleError::Full(event));
         };
         self.len += 1;
         let deadline = self.clock.wrapping_add(ahead);
@@ -449,10 +459,9 @@ impl<E, const N: usize> Timers<E, N> {
         Ok(TimerId { link, number })
     }
 
-    /// Takes a timer back, and its event. `None` if it has fired or was cancelled.
+    /// Cancels a timer and returns its event. `None` if it has fired or was cancelled.
     ///
-    /// What has been handed to the sink is out of reach: an event that waits on a bus comes all the
-    /// same.
+    /// It does not reach an event that the sink has taken: what is pending on a bus still comes.
     ///
     /// # Examples
     ///
@@ -463,7 +472,7 @@ impl<E, const N: usize> Timers<E, N> {
     /// let timeout = timers.after(10, "timeout")?;
     /// assert_eq!(timers.cancel(timeout), Some("timeout"));
     /// assert_eq!(timers.cancel(timeout), None);
-    /// # Ok::<(), tickbus::timer::Unscheduled<&str>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub fn cancel(&mut self, timer: TimerId) -> Option<E> {
         if !self.is_pending(timer) {
@@ -473,7 +482,7 @@ impl<E, const N: usize> Timers<E, N> {
         Some(self.release(timer.link))
     }
 
-    /// Whether a timer is still to fire.
+    /// Returns whether a timer is still to fire.
     #[must_use]
     pub fn is_pending(&self, timer: TimerId) -> bool {
         self.nodes.get(usize::from(timer.link)).is_some_and(|node| {
@@ -481,21 +490,26 @@ impl<E, const N: usize> Timers<E, N> {
         })
     }
 
-    /// Tells the time and hands what is due to `sink`, in (deadline, sequence) order.
+    /// Sets the time to `now`, and hands the events that are due to `sink`, in (deadline, sequence)
+    /// order.
     ///
-    /// A sink that has no room gives the event back in [`Full`]. Then the tick ends: that timer and
-    /// those after it stay due, are reported as left, and fire in the same order at the next tick that
-    /// finds room. Nothing is lost, and no timer overtakes another. To bound a tick, refuse what goes
-    /// beyond.
+    /// Call it at least every `i32::MAX` ticks. If `now` is earlier than at the call before, by up
+    /// to 2^31 ticks, no time has passed.
     ///
-    /// Call it at least every `i32::MAX` ticks: an earlier `now` than the one before, by up to 2^31 ticks,
-    /// counts as no time passed. The time never gets 2^30 ticks ahead of a timer that is refused. Counting
-    /// those left looks at every timer, and is done only when the sink refuses.
+    /// # Full
+    ///
+    /// A sink without room returns the event in [`Full`]. Then the tick ends. That timer and those
+    /// after it stay due, count as left, and fire in the same order at the next tick that finds
+    /// room. No event is lost, and no timer overtakes another. To bound a tick, let the sink reject
+    /// what goes beyond.
+    ///
+    /// While the sink rejects an event, the time stays less than 2^30 ticks ahead of it. Counting
+    /// what is left reads every timer.
     ///
     /// # Panics
     ///
-    /// Only if the sink does, or `E::clone`. An event that the sink has been given is gone; everything
-    /// else stays due.
+    /// Panics if the sink or `E::clone` does. The event that the sink was given is gone, and the
+    /// others stay due.
     ///
     /// # Examples
     ///
@@ -517,7 +531,7 @@ impl<E, const N: usize> Timers<E, N> {
     ///     Ok(fired.push(event))
     /// });
     /// assert_eq!((report.fired, report.left, fired.as_str()), (2, 1, "ab"));
-    /// # Ok::<(), tickbus::timer::Unscheduled<char>>(())
+    /// # Ok::<(), tickbus::timer::ScheduleError<char>>(())
     /// ```
     #[inline]
     pub fn tick(&mut self, now: u32, mut sink: impl FnMut(E) -> Result<(), Full<E>>) -> Fired {

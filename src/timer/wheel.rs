@@ -2,27 +2,28 @@
 //!
 //! # The wheel
 //!
-//! A hierarchical timing wheel (Varghese and Lauck, 1987). The lowest level has a slot for each tick of
-//! a block, about as many as the store has room for timers; each level above has 32 slots, which stand
-//! for as many ticks each as all slots of the level below together. A slot has a list of timers. The
-//! level of a timer is that of the highest digit in which its deadline differs from the time of the
-//! wheel; its slot is that digit. When the time reaches a slot of a level above the lowest, its timers
-//! move down, in their order.
+//! A hierarchical timing wheel (Varghese and Lauck, 1987). The lowest level has a slot for each
+//! tick of a block, about as many as the store has room for timers; each level above has 32 slots,
+//! which stand for as many ticks each as all slots of the level below together. A slot has a list
+//! of timers. The level of a timer is that of the highest digit in which its deadline differs from
+//! the time of the wheel; its slot is that digit. When the time reaches a slot of a level above the
+//! lowest, its timers move down, in their order.
 //!
 //! Two timers of one deadline are always in one list, since level and slot follow from the deadline
-//! alone, and lists are appended to and moved from front to back. So a list is in the order in which
-//! its timers were scheduled, and the wheel needs no sequence numbers to fire in (deadline, sequence)
-//! order.
+//! alone, and lists are appended to and moved from front to back. So a list is in the order in
+//! which its timers were scheduled, and the wheel needs no sequence numbers to fire in (deadline,
+//! sequence) order.
 //!
-//! Deadlines are only compared within a block or by their distance from the time of the wheel, so the
-//! counter may wrap. On the highest level a lap of the counter has at least four slots, and a deadline is
-//! less than three quarters of a lap ahead of the wheel: it is never taken for one of the lap before.
+//! Deadlines are only compared within a block or by their distance from the time of the wheel, so
+//! the counter may wrap. On the highest level a lap of the counter has at least four slots, and a
+//! deadline is less than three quarters of a lap ahead of the wheel: it is never taken for one of
+//! the lap before.
 //!
 //! # Why a wheel
 //!
-//! 10,000 timers pending on a host, nanoseconds for each (medians), beside the heap of the standard library and
-//! the least that fires in order: a `Vec` for each tick, which cannot cancel, allocates, and goes no further
-//! than one lap. `benches/contenders/timers.rs` has the code.
+//! 10,000 timers pending on a host, nanoseconds for each (medians), beside the heap of the standard
+//! library and the least that fires in order: a `Vec` for each tick, which cannot cancel,
+//! allocates, and goes no further than one lap. `benches/contenders/timers.rs` has the code.
 //!
 //! | | this wheel | `BinaryHeap` | a `Vec` for each tick |
 //! |---|--:|--:|--:|
@@ -56,8 +57,9 @@ pub(super) const fn at(link: Link) -> usize {
     link as usize
 }
 
-/// The most ticks from a deadline of a periodic timer to the next one. Less than three quarters of a lap of
-/// the counter, and more than a tick can be late: `FARTHEST_BEHIND` and `FARTHEST` together.
+/// The most ticks from a deadline of a periodic timer to the next one. Less than three quarters of
+/// a lap of the counter, and more than a tick can be late: `FARTHEST_BEHIND` and `FARTHEST`
+/// together.
 const FARTHEST_NEXT: u32 = 3 * (1 << 30) - 1;
 
 /// The event of a node. Not an `Option`, whose `None` need not be zero.
@@ -84,8 +86,8 @@ pub(super) struct Place {
 }
 
 impl<E, const N: usize> Timers<E, N> {
-    /// Bits of a time that tell the slot on the lowest level: about as many slots as timers. But a lap
-    /// of the counter has at least four slots on the highest level.
+    /// Bits of a time that tell the slot on the lowest level: about as many slots as timers. But a
+    /// lap of the counter has at least four slots on the highest level.
     const NEAR_BITS: u32 = {
         let bits = N.ilog2();
         if (u32::BITS - bits) % BITS == 1 { bits - 1 } else { bits }
@@ -96,13 +98,13 @@ impl<E, const N: usize> Timers<E, N> {
     /// Slots of the lowest level that have one bit together: a power of two, as its logarithm.
     const GROUP_BITS: u32 = Self::NEAR_BITS.saturating_sub(5);
 
-    /// The bits of a time that a level above the lowest leaves to those below.
+    /// Returns the bits of a time that a level above the lowest leaves to those below.
     #[inline(always)]
     const fn shift(level: usize) -> u32 {
         Self::NEAR_BITS + level as u32 * BITS
     }
 
-    /// The slot of a time at a level above the lowest.
+    /// Returns the slot of a time at a level above the lowest.
     #[inline(always)]
     const fn digit(time: u32, level: usize) -> usize {
         let shift = Self::shift(level);
@@ -114,8 +116,8 @@ impl<E, const N: usize> Timers<E, N> {
         (time & (Self::NEAR - 1)) as usize
     }
 
-    /// Turns the wheel to the clock; `now` is where the clock will be at the end of the tick. Whether the
-    /// sink took all events.
+    /// Turns the wheel to the clock; `now` is where the clock will be at the end of the tick.
+    /// Whether the sink took all events.
     #[inline]
     pub(super) fn catch_up(
         &mut self,
@@ -189,8 +191,8 @@ impl<E, const N: usize> Timers<E, N> {
 
     /// Fires the timers of a slot of the lowest level, until the sink refuses. Whether it took all.
     ///
-    /// Before the sink is called the timer has left the list, in case the sink panics. What the sink gives
-    /// back of a periodic timer is dropped last, in case that panics.
+    /// Before the sink is called the timer has left the list, in case the sink panics. What the
+    /// sink gives back of a periodic timer is dropped last, in case that panics.
     #[inline]
     fn fire(
         &mut self,
@@ -238,7 +240,7 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// The event of a periodic timer, and what becomes of those it has missed.
+    /// Returns the event of a periodic timer, and what becomes of those it has missed.
     fn copy(&self, link: Link) -> (E, MissedTickBehavior) {
         match (&self.nodes[usize::from(link)].event, self.clone) {
             (Content::Pending(missed, event), Some(clone)) => (clone(event), *missed),
@@ -246,7 +248,7 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// How many timers are due.
+    /// Returns how many timers are due.
     pub(super) fn due(&self) -> usize {
         let lag = self.clock.wrapping_sub(self.elapsed);
         let pending = |node: &Node<E>| matches!(node.event, Content::Pending(..));
@@ -260,8 +262,8 @@ impl<E, const N: usize> Timers<E, N> {
         &mut self.nodes[usize::from(link)]
     }
 
-    /// The level above the lowest at which a deadline differs from the time of the wheel, and its slot.
-    /// `None` if that is the lowest.
+    /// Returns the level above the lowest at which a deadline differs from the time of the wheel,
+    /// and its slot. `None` if that is the lowest.
     #[inline(always)]
     fn far_place(&self, deadline: u32) -> Option<(usize, usize)> {
         let differs = (deadline ^ self.elapsed) >> Self::NEAR_BITS;
@@ -269,7 +271,7 @@ impl<E, const N: usize> Timers<E, N> {
         Some((level, Self::digit(deadline, level)))
     }
 
-    /// The list of a deadline.
+    /// Returns the list of a deadline.
     #[inline(always)]
     fn list(&mut self, deadline: u32) -> &mut Link {
         match self.far_place(deadline) {
@@ -278,7 +280,7 @@ impl<E, const N: usize> Timers<E, N> {
         }
     }
 
-    /// The list of a deadline, about to have a timer.
+    /// Returns the list of a deadline, about to have a timer.
     #[inline(always)]
     fn list_to_fill(&mut self, deadline: u32) -> &mut Link {
         match self.far_place(deadline) {
@@ -363,8 +365,8 @@ impl<E, const N: usize> Timers<E, N> {
 }
 
 impl MissedTickBehavior {
-    /// How far behind its deadline a periodic timer fires again when it is handed out so `late`, and how
-    /// many deadlines it passes over.
+    /// Returns how far behind its deadline a periodic timer fires again when it is handed out so
+    /// `late`, and how many deadlines it passes over.
     #[inline]
     fn next(self, late: u32, period: u32) -> (u32, u32) {
         let ahead = match self {

@@ -4,9 +4,11 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Subscriber, TopicStats};
-use crate::bus::Single;
+use crate::bus::{Publish, Put, Single};
 use crate::error::{Claimed, Full};
 use crate::ring::broadcast::alone::{Alone, Writer};
+use crate::ring::link::Link;
+use crate::wait::{NoWaiters, Waits};
 
 /// A topic for exactly one publisher: no read-modify-write when publishing, and less to look at when
 /// reading.
@@ -18,6 +20,9 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 ///
 /// `N` is a power of two and at least 2. A new feed is all zeros, so a `static` one lies in `.bss`. It
 /// takes four words beside its events; a subscriber takes nothing on it.
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
+/// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
 ///
 /// # Interrupts, progress
 ///
@@ -55,28 +60,29 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 /// ```
 #[doc(alias = "spmc")]
 #[doc(alias = "broadcast")]
-pub struct Feed<E, const N: usize> {
+pub struct Feed<E, const N: usize, W: Waits = NoWaiters> {
     pub(super) ring: Alone<E, N>,
+    waiters: W,
 }
 
-impl<E: Copy, const N: usize> Feed<E, N> {
+impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
     /// A feed without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Alone::new() }
+        Self { ring: Alone::new(), waiters: W::NEW }
     }
 
     /// A feed without events.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Alone::new() }
+        Self { ring: Alone::new(), waiters: W::fresh() }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
     pub(super) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Alone::starting_before_wrap(back) }
+        Self { ring: Alone::starting_before_wrap(back), waiters: W::NEW }
     }
 
     /// Claims the publishing end.
@@ -85,9 +91,9 @@ impl<E: Copy, const N: usize> Feed<E, N> {
     ///
     /// Returns [`Claimed`] while another [`Publisher`] of this feed is alive. Dropping that one gives the end
     /// back. [`publish`](Self::publish) counts an event that meets that case.
-    pub fn publisher(&self) -> Result<Publisher<'_, E>, Claimed> {
+    pub fn publisher(&self) -> Result<Publisher<'_, E, W>, Claimed> {
         let writer = self.ring.ring().writer().ok_or(Claimed::PUBLISHER)?;
-        Ok(Publisher { writer, here: PhantomData })
+        Ok(Publisher { writer, waiters: Link::to(&self.waiters), here: PhantomData })
     }
 
     /// Publishes `event` without a [`Publisher`]: claims the publishing end for this one event and gives it
@@ -116,21 +122,20 @@ impl<E: Copy, const N: usize> Feed<E, N> {
     /// assert_eq!((SAMPLES.stats().published, SAMPLES.stats().refused), (2, 1));
     /// ```
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
-        match self.publisher() {
-            Ok(mut publisher) => {
-                publisher.publish(event);
-                Ok(())
-            }
-            Err(_) => {
-                self.ring.ring().refuse();
-                Err(Full(event))
-            }
-        }
+        let ring = self.ring.ring();
+        let Some(mut writer) = ring.writer() else {
+            ring.refuse();
+            return Err(Full(event));
+        };
+        writer.publish(event);
+        drop(writer); // those that wake up may publish
+        self.waiters.wake();
+        Ok(())
     }
 
     /// A subscriber that sees what is published from here on. There may be any number.
-    pub fn subscribe(&self) -> Subscriber<'_, E, Single> {
-        Subscriber::lagging(self.ring.ring())
+    pub fn subscribe(&self) -> Subscriber<'_, E, Single, W> {
+        Subscriber::lagging(self.ring.ring(), &self.waiters)
     }
 
     /// How many events are kept: `N`.
@@ -151,13 +156,24 @@ impl<E: Copy, const N: usize> Feed<E, N> {
     }
 }
 
-impl<E: Copy, const N: usize> Default for Feed<E, N> {
+impl<E: Copy, const N: usize, W: Waits> Publish for &Feed<E, N, W> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Feed::publish(self, event)
+    }
+}
+
+impl<E: Copy, const N: usize, W: Waits> Put for &Feed<E, N, W> {}
+
+impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E: Copy, const N: usize> fmt::Debug for Feed<E, N> {
+impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Feed<E, N, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed")
             .field("capacity", &N)
@@ -168,21 +184,35 @@ impl<E: Copy, const N: usize> fmt::Debug for Feed<E, N> {
 
 /// The one publishing end of a [`Feed`].
 #[must_use = "a publisher that is dropped is given back"]
-pub struct Publisher<'a, E: Copy> {
+pub struct Publisher<'a, E: Copy, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,
+    waiters: Link<'a, W>,
     /// Publishing needs `&mut`, so that it may be sent to another thread but not shared.
     here: PhantomData<&'a mut E>,
 }
 
-impl<E: Copy> Publisher<'_, E> {
+impl<E: Copy, W: Waits> Publisher<'_, E, W> {
     /// Publishes `event` to every subscriber. Never blocks, never fails; constant time.
     #[inline]
     pub fn publish(&mut self, event: E) {
         self.writer.publish(event);
+        self.waiters.get().wake();
     }
 }
 
-impl<E: Copy> fmt::Debug for Publisher<'_, E> {
+impl<E: Copy, W: Waits> Publish for Publisher<'_, E, W> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Publisher::publish(self, event);
+        Ok(())
+    }
+}
+
+impl<E: Copy, W: Waits> Put for Publisher<'_, E, W> {}
+
+impl<E: Copy, W: Waits> fmt::Debug for Publisher<'_, E, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher")
             .field("capacity", &self.writer.capacity())

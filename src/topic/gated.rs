@@ -2,12 +2,14 @@
 
 use core::fmt;
 
-use super::TopicStats;
 use super::subscriber::Subscriber;
+use super::{Many, TopicStats};
+use crate::bus::{Publish, Put};
 use crate::error::{Full, TooManySubscribers};
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
 use crate::sync::{AtomicWord, Relaxed, Word};
+use crate::wait::{NoWaiters, Waits};
 
 /// A topic whose publishers are told "full" rather than overtake a subscriber: many publishers, up to
 /// `S` subscribers that gate, any number that do not.
@@ -19,6 +21,12 @@ use crate::sync::{AtomicWord, Relaxed, Word};
 /// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one
 /// lies in `.bss`. Beside what a [`Topic`](crate::Topic) takes it has one word for each of the `S` places
 /// and three more.
+///
+/// # Waiting
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, and a gating subscriber
+/// that reads or is dropped wakes publishers: see [`publish_async`](Self::publish_async) and
+/// [`Subscriber::next_async`].
 ///
 /// # Interrupts, progress, order
 ///
@@ -53,26 +61,37 @@ use crate::sync::{AtomicWord, Relaxed, Word};
 /// assert!(ledger.read().flatten().eq([2, 3]));
 /// # Ok::<(), TooManySubscribers>(())
 /// ```
-pub struct GatedTopic<E, const N: usize, const S: usize> {
+pub struct GatedTopic<E, const N: usize, const S: usize, W: Waits = NoWaiters> {
     ring: Broadcast<E, N>,
     gate: Gate<S>,
+    pub(super) waiters: W,
     /// Events that were given back.
     refused: AtomicWord,
 }
 
-impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
+impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     /// A topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Broadcast::new(), gate: Gate::new(), refused: AtomicWord::new(0) }
+        Self {
+            ring: Broadcast::new(),
+            gate: Gate::new(),
+            waiters: W::NEW,
+            refused: AtomicWord::new(0),
+        }
     }
 
     /// A topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Broadcast::new(), gate: Gate::new(), refused: AtomicWord::new(0) }
+        Self {
+            ring: Broadcast::new(),
+            gate: Gate::new(),
+            waiters: W::fresh(),
+            refused: AtomicWord::new(0),
+        }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
@@ -80,6 +99,7 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
         Self {
             ring: Broadcast::starting_before_wrap(back),
             gate: Gate::starting_before_wrap(back),
+            waiters: W::NEW,
             refused: AtomicWord::new(0),
         }
     }
@@ -121,12 +141,16 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     /// ```
     #[inline]
     pub fn publish_with_margin(&self, event: E, margin: usize) -> Result<(), Full<E>> {
-        if self.offer(event, margin) { Ok(()) } else { Err(self.turn_away(event)) }
+        if !self.put(event, margin) {
+            return Err(self.turn_away(event));
+        }
+        self.waiters.wake();
+        Ok(())
     }
 
-    /// Publishes if there is room, and counts nothing if there is none.
+    /// Publishes if there is room, and counts nothing if there is none. Wakes nothing.
     #[inline]
-    pub(crate) fn offer(&self, event: E, margin: usize) -> bool {
+    pub(super) fn put(&self, event: E, margin: usize) -> bool {
         let ring = self.ring.view();
         let gate = self.gate.view();
         let most = N.saturating_sub(margin) as Word;
@@ -146,14 +170,17 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     /// # Errors
     ///
     /// [`TooManySubscribers`] while `S` others gate.
-    pub fn subscribe(&self) -> Result<Subscriber<'_, E>, TooManySubscribers> {
+    pub fn subscribe(&self) -> Result<Subscriber<'_, E, Many, W>, TooManySubscribers> {
         let place = self.gate.view().take_place().ok_or(TooManySubscribers)?;
-        Ok(Subscriber::gating(self.ring.view().shelf(), place))
+        let subscriber = Subscriber::gating(self.ring.view().shelf(), place, &self.waiters);
+        // If it was interrupted, the gate has been where it began, and now is where it begins.
+        self.waiters.wake_for_room();
+        Ok(subscriber)
     }
 
     /// A subscriber that does not gate: it may be overtaken, and is told.
-    pub fn subscribe_lagging(&self) -> Subscriber<'_, E> {
-        Subscriber::lagging(self.ring.view().shelf())
+    pub fn subscribe_lagging(&self) -> Subscriber<'_, E, Many, W> {
+        Subscriber::lagging(self.ring.view().shelf(), &self.waiters)
     }
 
     /// The slowest of the subscribers that gate, if there are any: who makes the topic full.
@@ -182,13 +209,24 @@ impl<E: Copy, const N: usize, const S: usize> GatedTopic<E, N, S> {
     }
 }
 
-impl<E: Copy, const N: usize, const S: usize> Default for GatedTopic<E, N, S> {
+impl<E: Copy, const N: usize, const S: usize, W: Waits> Publish for &GatedTopic<E, N, S, W> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        GatedTopic::publish(self, event)
+    }
+}
+
+impl<E: Copy, const N: usize, const S: usize, W: Waits> Put for &GatedTopic<E, N, S, W> {}
+
+impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E: Copy, const N: usize, const S: usize> fmt::Debug for GatedTopic<E, N, S> {
+impl<E: Copy, const N: usize, const S: usize, W: Waits> fmt::Debug for GatedTopic<E, N, S, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatedTopic")
             .field("capacity", &N)

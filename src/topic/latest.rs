@@ -3,6 +3,8 @@
 use core::fmt;
 
 use crate::ring::latest::{Cells, Seen};
+use crate::ring::link::Link;
+use crate::wait::{NoWaiters, Waits};
 
 /// The latest value of a kind: publishers replace it, readers find out whether it has changed.
 ///
@@ -12,6 +14,9 @@ use crate::ring::latest::{Cells, Seen};
 ///
 /// A new one is all zeros and has no value. It takes four cells for values, eight where the target has
 /// 64-bit atomics, and three words.
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the watchers that wait, up to `K` at the same time:
+/// see [`Watcher::changed_async`].
 ///
 /// # Interrupts
 ///
@@ -43,34 +48,36 @@ use crate::ring::latest::{Cells, Seen};
 /// ```
 #[doc(alias = "watch")]
 #[doc(alias = "signal")]
-pub struct Latest<E> {
+pub struct Latest<E, W: Waits = NoWaiters> {
     cells: Cells<E>,
+    waiters: W,
 }
 
-impl<E: Copy> Latest<E> {
+impl<E: Copy, W: Waits> Latest<E, W> {
     /// Without a value.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { cells: Cells::new() }
+        Self { cells: Cells::new(), waiters: W::NEW }
     }
 
     /// Without a value.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { cells: Cells::new() }
+        Self { cells: Cells::new(), waiters: W::fresh() }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
     pub(super) fn starting_before_wrap(back: usize, value: E) -> Self {
-        Self { cells: Cells::starting_before_wrap(back, value) }
+        Self { cells: Cells::starting_before_wrap(back, value), waiters: W::NEW }
     }
 
     /// Replaces the value. Never blocks, never fails.
     #[inline]
     pub fn publish(&self, value: E) {
         self.cells.publish(value);
+        self.waiters.wake();
     }
 
     /// The newest value, if there has been one.
@@ -81,8 +88,9 @@ impl<E: Copy> Latest<E> {
     }
 
     /// A reader that tells changes. What has been published before is none.
-    pub fn watch(&self) -> Watcher<'_, E> {
-        Watcher { seen: self.cells.seen(), cells: &self.cells }
+    pub fn watch(&self) -> Watcher<'_, E, W> {
+        let waiters = Link::to(&self.waiters);
+        Watcher { seen: self.cells.seen(), cells: &self.cells, waiters }
     }
 
     /// How many values were given up: see above. Wraps.
@@ -92,13 +100,13 @@ impl<E: Copy> Latest<E> {
     }
 }
 
-impl<E: Copy> Default for Latest<E> {
+impl<E: Copy, W: Waits> Default for Latest<E, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E> fmt::Debug for Latest<E> {
+impl<E, W: Waits> fmt::Debug for Latest<E, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Latest").finish_non_exhaustive()
     }
@@ -121,12 +129,13 @@ pub struct Changed<E> {
 /// publications after the last one it saw for that one, and counts what it skipped up to there. At 1 kHz
 /// that many take 18.6 hours, at 1 MHz 67 seconds. The next value is seen again.
 #[must_use = "a watcher does nothing by itself"]
-pub struct Watcher<'a, E> {
+pub struct Watcher<'a, E, W: Waits = NoWaiters> {
     cells: &'a Cells<E>,
     seen: Seen,
+    pub(super) waiters: Link<'a, W>,
 }
 
-impl<E: Copy> Watcher<'_, E> {
+impl<E: Copy, W: Waits> Watcher<'_, E, W> {
     /// The newest value, if it came after the one this watcher last got.
     #[inline]
     pub fn changed(&mut self) -> Option<Changed<E>> {
@@ -142,7 +151,7 @@ impl<E: Copy> Watcher<'_, E> {
     }
 }
 
-impl<E: Copy> fmt::Debug for Watcher<'_, E> {
+impl<E: Copy, W: Waits> fmt::Debug for Watcher<'_, E, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watcher").field("is_changed", &self.is_changed()).finish_non_exhaustive()
     }

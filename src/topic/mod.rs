@@ -3,7 +3,7 @@
 //! | | publish | a subscriber that is N behind | what a subscriber costs a publisher |
 //! |---|---|---|---|
 //! | [`Topic`] | never fails | is told how much it missed | nothing |
-//! | [`GatedTopic`] | [`Full`](crate::Full) | gates, or is told: its choice | nothing, until the topic seems full |
+//! | [`GatedTopic`] | [`Full`] | gates, or is told: its choice | nothing, until the topic seems full |
 //! | [`Feed`] | never fails; one publisher | is told how much it missed | nothing |
 //! | [`Latest`] | never fails | reads the newest value | nothing |
 //!
@@ -19,6 +19,7 @@ mod latest;
 mod model;
 mod selective;
 mod subscriber;
+mod waiting;
 
 use core::fmt;
 
@@ -27,8 +28,10 @@ pub use self::gated::{GatedTopic, Gating};
 pub use self::latest::{Changed, Latest, Watcher};
 pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
-use crate::bus::Single;
+use crate::bus::{Publish, Put, Single};
+use crate::error::Full;
 use crate::ring::broadcast::{self, Broadcast, Kind};
+use crate::wait::{NoWaiters, Waits};
 
 /// How many publish to a topic: [`Many`] to a [`Topic`] and a [`GatedTopic`], a [`Single`] one to a
 /// [`Feed`]. A [`Subscriber`] has it in its type.
@@ -61,6 +64,11 @@ impl Kind for Single {
 ///
 /// `N` is a power of two and at least 2. A new topic is all zeros, so a `static` one lies in `.bss`. It
 /// takes one word for each slot beside the event, and two for itself; a subscriber takes nothing on it.
+///
+/// # Waiting
+///
+/// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
+/// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
 ///
 /// # Interrupts
 ///
@@ -117,28 +125,29 @@ impl Kind for Single {
 #[doc(alias = "broadcast")]
 #[doc(alias = "pubsub")]
 #[doc(alias = "mpmc")]
-pub struct Topic<E, const N: usize> {
+pub struct Topic<E, const N: usize, W: Waits = NoWaiters> {
     ring: Broadcast<E, N>,
+    waiters: W,
 }
 
-impl<E: Copy, const N: usize> Topic<E, N> {
+impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
     /// A topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { ring: Broadcast::new() }
+        Self { ring: Broadcast::new(), waiters: W::NEW }
     }
 
     /// A topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
-        Self { ring: Broadcast::new() }
+        Self { ring: Broadcast::new(), waiters: W::fresh() }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
     pub(super) fn starting_before_wrap(back: usize) -> Self {
-        Self { ring: Broadcast::starting_before_wrap(back) }
+        Self { ring: Broadcast::starting_before_wrap(back), waiters: W::NEW }
     }
 
     /// Publishes `event` to every subscriber. Never blocks, never fails; constant time, unless a
@@ -149,11 +158,12 @@ impl<E: Copy, const N: usize> Topic<E, N> {
         if !ring.publish(event, |_| true) {
             ring.lose();
         }
+        self.waiters.wake();
     }
 
     /// A subscriber that sees what is published from here on. There may be any number.
-    pub fn subscribe(&self) -> Subscriber<'_, E> {
-        Subscriber::lagging(self.ring.view().shelf())
+    pub fn subscribe(&self) -> Subscriber<'_, E, Many, W> {
+        Subscriber::lagging(self.ring.view().shelf(), &self.waiters)
     }
 
     /// How many events are kept: `N`.
@@ -175,13 +185,25 @@ impl<E: Copy, const N: usize> Topic<E, N> {
     }
 }
 
-impl<E: Copy, const N: usize> Default for Topic<E, N> {
+impl<E: Copy, const N: usize, W: Waits> Publish for &Topic<E, N, W> {
+    type Event = E;
+
+    #[inline]
+    fn publish(&mut self, event: E) -> Result<(), Full<E>> {
+        Topic::publish(self, event);
+        Ok(())
+    }
+}
+
+impl<E: Copy, const N: usize, W: Waits> Put for &Topic<E, N, W> {}
+
+impl<E: Copy, const N: usize, W: Waits> Default for Topic<E, N, W> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E: Copy, const N: usize> fmt::Debug for Topic<E, N> {
+impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Topic<E, N, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Topic")
             .field("capacity", &N)

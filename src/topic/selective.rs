@@ -7,6 +7,7 @@ use super::{Many, Publishers};
 use crate::error::Lagged;
 use crate::ring::broadcast::Shelf;
 use crate::sync::Word;
+use crate::wait::{NoWaiters, Waits};
 
 /// A [`Subscriber`] that reads some events and skips the others.
 ///
@@ -30,8 +31,8 @@ use crate::sync::Word;
 /// assert_eq!((plot.stats().received, plot.stats().skipped, plot.stats().missed), (3, 4, 0));
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
-pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many> {
-    subscriber: Subscriber<'a, E, P>,
+pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many, W: Waits = NoWaiters> {
+    subscriber: Subscriber<'a, E, P, W>,
     wanted: F,
     /// Take one in so many, and how many to skip until then.
     nth: u32,
@@ -44,7 +45,7 @@ pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many> {
     skipped: usize,
 }
 
-impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
+impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
     /// Reads only events for which `wanted` says so.
     ///
     /// It is asked where the events are read, never by a publisher.
@@ -84,7 +85,7 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     /// }
     /// assert!(buttons.read().flatten().eq([Input::Pressed(1), Input::Released(1)]));
     /// ```
-    pub fn filter<F: FnMut(&E) -> bool>(self, wanted: F) -> Selective<'a, E, F, P> {
+    pub fn filter<F: FnMut(&E) -> bool>(self, wanted: F) -> Selective<'a, E, F, P, W> {
         Selective {
             subscriber: self,
             wanted,
@@ -99,12 +100,12 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     }
 
     /// Reads every event, but may be told otherwise.
-    pub fn selective(self) -> Selective<'a, E, fn(&E) -> bool, P> {
+    pub fn selective(self) -> Selective<'a, E, fn(&E) -> bool, P, W> {
         self.filter(|_| true)
     }
 }
 
-impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
+impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E, F, P, W> {
     /// Reads the first event, the one `n` after it, and so on. 0 and 1 mean every event.
     pub fn every_nth(mut self, n: u32) -> Self {
         self.nth = n.max(1);
@@ -141,7 +142,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     /// # Errors
     ///
     /// As for [`Subscriber::read`]: an item is [`Lagged`] where events were overwritten.
-    pub fn read(&mut self) -> Selected<'_, 'a, E, F, P> {
+    pub fn read(&mut self) -> Selected<'_, 'a, E, F, P, W> {
         self.read_with(false)
     }
 
@@ -153,7 +154,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     /// # Errors
     ///
     /// As for [`read`](Self::read).
-    pub fn read_at(&mut self, now: u32) -> Selected<'_, 'a, E, F, P> {
+    pub fn read_at(&mut self, now: u32) -> Selected<'_, 'a, E, F, P, W> {
         let passed = self.told.map_or(0, |told| now.wrapping_sub(told));
         if passed <= i32::MAX as u32 {
             self.told = Some(now);
@@ -162,7 +163,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
         self.read_with(true)
     }
 
-    fn read_with(&mut self, is_timed: bool) -> Selected<'_, 'a, E, F, P> {
+    fn read_with(&mut self, is_timed: bool) -> Selected<'_, 'a, E, F, P, W> {
         let mut end = self.subscriber.ring.end();
         if self.masked {
             end = self.subscriber.ring.committed();
@@ -206,6 +207,9 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
             None => ring.committed(),
         };
         self.skip_to(now);
+        if self.subscriber.place.is_some() {
+            self.subscriber.waiters.get().wake_for_room();
+        }
     }
 
     /// Whether it is masked.
@@ -225,7 +229,8 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     fn skip_to(&mut self, position: Word) {
         let skipped = position.wrapping_sub(self.subscriber.cursor);
         self.subscriber.cursor = position;
-        self.skipped = self.skipped.wrapping_add(skipped as usize);
+        let kept = usize::from(self.subscriber.kept.take_left().is_some());
+        self.skipped = self.skipped.wrapping_add(skipped as usize).wrapping_add(kept);
     }
 
     fn takes(&mut self, event: &E, is_timed: bool) -> bool {
@@ -247,7 +252,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers> Selective<'a, E, F, P> {
     }
 }
 
-impl<E: Copy, F, P: Publishers> fmt::Debug for Selective<'_, E, F, P> {
+impl<E: Copy, F, P: Publishers, W: Waits> fmt::Debug for Selective<'_, E, F, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selective")
             .field("subscriber", &self.subscriber)
@@ -261,18 +266,20 @@ impl<E: Copy, F, P: Publishers> fmt::Debug for Selective<'_, E, F, P> {
 
 /// The wanted ones of the events that a subscriber had not read: [`Selective::read`].
 #[must_use = "nothing is read until it is iterated over"]
-pub struct Selected<'s, 'a, E: Copy, F, P: Publishers = Many> {
-    selective: &'s mut Selective<'a, E, F, P>,
+pub struct Selected<'s, 'a, E: Copy, F, P: Publishers = Many, W: Waits = NoWaiters> {
+    selective: &'s mut Selective<'a, E, F, P, W>,
     is_timed: bool,
     end: Word,
 }
 
-impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers> Iterator for Selected<'_, '_, E, F, P> {
+impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Iterator
+    for Selected<'_, '_, E, F, P, W>
+{
     type Item = Result<E, Lagged>;
 
     fn next(&mut self) -> Option<Result<E, Lagged>> {
         loop {
-            let event = match self.selective.subscriber.next_before(self.end)? {
+            let event = match self.selective.subscriber.take_before(self.end)? {
                 Ok(event) => event,
                 Err(lagged) => return Some(Err(lagged)),
             };
@@ -287,7 +294,7 @@ impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers> Iterator for Selected<'_, '_,
     }
 }
 
-impl<E: Copy, F, P: Publishers> fmt::Debug for Selected<'_, '_, E, F, P> {
+impl<E: Copy, F, P: Publishers, W: Waits> fmt::Debug for Selected<'_, '_, E, F, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selected").field("selective", &self.selective).finish_non_exhaustive()
     }

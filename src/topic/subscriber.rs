@@ -5,14 +5,24 @@ use core::fmt;
 use super::{Many, Publishers};
 use crate::error::Lagged;
 use crate::ring::broadcast::{Kind, Shelf, before};
-use crate::ring::gate::{GateView, Place};
+use crate::ring::gate::Place;
+use crate::ring::kept::Kept;
+use crate::ring::link::Link;
 use crate::sync::Word;
+use crate::wait::{NoWaiters, Waits};
 
 /// One reader of a [`Topic`](crate::Topic), a [`GatedTopic`](crate::GatedTopic) or a
 /// [`Feed`](crate::Feed), with a cursor of its own.
 ///
 /// It sees what is published from its subscription on. Dropping it ends that; whatever it had not read
 /// does not matter to anybody. It may be moved to another thread or into an interrupt handler.
+///
+/// # Waiting
+///
+/// Reading wakes no task but publishers, and those only if it has made room: on a
+/// [`GatedTopic`](crate::GatedTopic) with waiters, when no gating subscriber is left behind. They are woken
+/// before the event is handed out. If a waker panics, all others are woken, and the event is the next one that
+/// this subscriber hands out; [`Iterator::for_each`] hands it out while the panic unwinds.
 ///
 /// # Examples
 ///
@@ -30,7 +40,7 @@ use crate::sync::Word;
 /// assert!(display.read().eq([Err(Lagged(3)), Ok(4), Ok(5)]));
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
-pub struct Subscriber<'a, E: Copy, P: Publishers = Many> {
+pub struct Subscriber<'a, E: Copy, P: Publishers = Many, W: Waits = NoWaiters> {
     pub(super) ring: &'a P::Ring<E>,
     /// The next position to read.
     pub(super) cursor: Word,
@@ -41,20 +51,30 @@ pub struct Subscriber<'a, E: Copy, P: Publishers = Many> {
     missed: usize,
     /// Its place at the gate, if it gates.
     pub(super) place: Option<Place<'a>>,
+    pub(super) waiters: Link<'a, W>,
+    /// What was read when a waker panicked.
+    pub(super) kept: Kept<Result<E, Lagged>, W>,
 }
 
-impl<'a, E: Copy> Subscriber<'a, E> {
-    pub(super) fn gating(ring: &'a <Many as Kind>::Ring<E>, place: Place<'a>) -> Self {
+impl<'a, E: Copy, W: Waits> Subscriber<'a, E, Many, W> {
+    pub(super) fn gating(
+        ring: &'a <Many as Kind>::Ring<E>,
+        place: Place<'a>,
+        waiters: &'a W,
+    ) -> Self {
         let start = place.gate(ring);
-        Self { ring, cursor: start, start, lost: ring.lost(), missed: 0, place: Some(place) }
+        let (lost, place) = (ring.lost(), Some(place));
+        let (waiters, kept) = (Link::to(waiters), Kept::nothing());
+        Self { ring, cursor: start, start, lost, missed: 0, place, waiters, kept }
     }
 }
 
-impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
-    pub(super) fn lagging(ring: &'a P::Ring<E>) -> Self {
+impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
+    pub(super) fn lagging(ring: &'a P::Ring<E>, waiters: &'a W) -> Self {
         let lost = ring.lost();
         let start = ring.committed();
-        Self { ring, cursor: start, start, lost, missed: 0, place: None }
+        let (waiters, kept) = (Link::to(waiters), Kept::nothing());
+        Self { ring, cursor: start, start, lost, missed: 0, place: None, waiters, kept }
     }
 
     /// Reads what has been published up to this moment and not been read yet, oldest first.
@@ -87,7 +107,7 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     /// assert_eq!(audio.read().next(), None);
     /// ```
     #[inline]
-    pub fn read(&mut self) -> Unread<'_, 'a, E, P> {
+    pub fn read(&mut self) -> Unread<'_, 'a, E, P, W> {
         let end = self.ring.end();
         Unread { subscriber: self, end }
     }
@@ -96,7 +116,7 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     #[must_use]
     pub fn pending(&self) -> usize {
         let ahead = self.ring.claims().wrapping_sub(self.cursor);
-        ahead.min(self.ring.span()) as usize
+        ahead.min(self.ring.span()) as usize + usize::from(self.kept.is_left())
     }
 
     /// Its place, if it gates: the number by which [`GatedTopic::gate`](crate::GatedTopic::gate) names
@@ -106,9 +126,10 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
         self.place.as_ref().map(Place::index)
     }
 
-    /// The gate, and its place there.
-    pub(crate) fn gate(&self) -> Option<(GateView<'a>, usize)> {
-        self.place.as_ref().map(|place| (place.view(), place.index()))
+    /// How many events wait, with those that were overwritten and the one that is kept.
+    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+    pub(crate) fn unread(&self) -> usize {
+        self.stats().pending + usize::from(self.kept.is_left())
     }
 
     /// What has happened since the subscription.
@@ -143,6 +164,31 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
         self.missed_before(end).map(Err)
     }
 
+    /// Reads what [`next_before`](Self::next_before) does, and wakes publishers that wait for room, if this has
+    /// made some.
+    #[inline(always)]
+    pub(super) fn take_before(&mut self, end: Word) -> Option<Result<E, Lagged>> {
+        if let Some(read) = self.kept.take_left() {
+            return Some(read);
+        }
+        let read = self.next_before(end)?;
+        let Self { place, waiters, kept, .. } = self;
+        Some(match place {
+            Some(place) => waiters.get().wake_keeping(read, kept, || place.is_slowest()),
+            None => read,
+        })
+    }
+
+    /// Wakes publishers that wait for room, if the last read has made some, and then calls `then`: also if a
+    /// waker panics.
+    #[inline(always)]
+    pub(super) fn wake_then<R>(&self, then: impl FnOnce() -> R) -> R {
+        match &self.place {
+            Some(place) => self.waiters.get().wake_then(|| place.is_slowest(), then),
+            None => then(),
+        }
+    }
+
     #[inline(always)]
     fn move_to(&mut self, position: Word) {
         self.cursor = position;
@@ -172,7 +218,17 @@ impl<'a, E: Copy, P: Publishers> Subscriber<'a, E, P> {
     }
 }
 
-impl<E: Copy, P: Publishers> fmt::Debug for Subscriber<'_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> Drop for Subscriber<'_, E, P, W> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            drop(place); // the gate opens,
+            self.waiters.get().wake_for_room(); // and publishers may go on
+        }
+    }
+}
+
+impl<E: Copy, P: Publishers, W: Waits> fmt::Debug for Subscriber<'_, E, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscriber")
             .field("gates", &self.place.is_some())
@@ -221,17 +277,17 @@ impl fmt::Display for SubscriberStats {
 /// `next`: they copy a few events before they hand out the first, so an event that is overwritten meanwhile
 /// may still come.
 #[must_use = "nothing is read until it is iterated over"]
-pub struct Unread<'s, 'a, E: Copy, P: Publishers = Many> {
-    subscriber: &'s mut Subscriber<'a, E, P>,
+pub struct Unread<'s, 'a, E: Copy, P: Publishers = Many, W: Waits = NoWaiters> {
+    subscriber: &'s mut Subscriber<'a, E, P, W>,
     end: Word,
 }
 
-impl<E: Copy, P: Publishers> Iterator for Unread<'_, '_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> Iterator for Unread<'_, '_, E, P, W> {
     type Item = Result<E, Lagged>;
 
     #[inline]
     fn next(&mut self) -> Option<Result<E, Lagged>> {
-        self.subscriber.next_before(self.end)
+        self.subscriber.take_before(self.end)
     }
 
     #[inline]
@@ -239,14 +295,17 @@ impl<E: Copy, P: Publishers> Iterator for Unread<'_, '_, E, P> {
         let Self { subscriber, end } = self;
         let mut folded = Some(init);
         let mut take = |found| folded = folded.take().map(|so_far| each(so_far, found));
+        if let Some(read) = subscriber.kept.take_left() {
+            take(read);
+        }
         loop {
             let ring = subscriber.ring;
             ring.read_run(subscriber.cursor, end, |next, event| {
                 subscriber.move_to(next);
-                take(Ok(event));
+                subscriber.wake_then(|| take(Ok(event)));
             });
             match subscriber.next_before(end) {
-                Some(found) => take(found),
+                Some(found) => subscriber.wake_then(|| take(found)),
                 None => break,
             }
         }
@@ -254,7 +313,7 @@ impl<E: Copy, P: Publishers> Iterator for Unread<'_, '_, E, P> {
     }
 }
 
-impl<E: Copy, P: Publishers> fmt::Debug for Unread<'_, '_, E, P> {
+impl<E: Copy, P: Publishers, W: Waits> fmt::Debug for Unread<'_, '_, E, P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unread").field("subscriber", &self.subscriber).finish_non_exhaustive()
     }

@@ -1,54 +1,102 @@
-//! Waiting, for tasks of any async runtime: [`Waiters`], and what has them: [`Awaited`].
+//! Waiting, for tasks of any async runtime and, with `std`, for threads.
+//!
+//! Whether a bus, a lane, a topic, a feed or a latest value can be waited for is the last parameter of its
+//! type: [`NoWaiters`], the default, or [`Waiters`]. Without waiters nothing is kept and no instruction runs
+//! for them.
+//!
+//! | type | what can wait | awaited | on a thread, with `std` |
+//! |---|---|---|---|
+//! | [`Bus`](crate::Bus) | a publish, for room | `publish_async` | `publish_wait` |
+//! | | its consumer | `next_async`, `ready_async` | `next_wait` |
+//! | [`Lane`](crate::Lane) | its publisher, for room | `publish_async` | `publish_wait` |
+//! | | its consumer | `next_async`, `ready_async` | `next_wait` |
+//! | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers | `next_async` | `next_wait` |
+//! | [`GatedTopic`](crate::GatedTopic) | a publish, for the gate | `publish_async` | `publish_wait` |
+//! | | subscribers | `next_async` | `next_wait` |
+//! | [`Latest`](crate::Latest) | watchers | `changed_async` | `changed_wait` |
+//!
+//! # Examples
+//!
+//! ```
+//! use core::task::{Context, Poll, Waker};
+//! use std::pin::pin;
+//! use tickbus::{Bus, Reject, Waiters};
+//!
+//! static BUS: Bus<u8, 2, Reject, Waiters<2>> = Bus::new();
+//!
+//! let mut events = BUS.consumer().expect("this task is the only consumer");
+//! let mut context = Context::from_waker(Waker::noop()); // an executor has a better one
+//!
+//! assert_eq!(pin!(events.next_async()).poll(&mut context), Poll::Pending);
+//! BUS.publish(1).unwrap(); // in an interrupt; this wakes the task
+//! assert_eq!(pin!(events.next_async()).poll(&mut context), Poll::Ready(1));
+//!
+//! BUS.publish(2).unwrap();
+//! BUS.publish(3).unwrap();
+//! let mut waiting = pin!(BUS.publish_async(4));
+//! assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
+//! assert!(events.drain().eq([2, 3])); // and this the publisher
+//! assert_eq!(waiting.poll(&mut context), Poll::Ready(Ok(())));
+//! ```
 
-mod bus;
-mod lane;
-mod topic;
+mod error;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub(crate) mod panics;
+mod publish;
+mod table;
+#[cfg(feature = "std")]
+pub(crate) mod thread;
 
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::slice;
-use core::task::{Context, Poll, Waker};
+use core::ptr::NonNull;
+use core::task::{Context, Poll};
 
-pub use self::bus::{AwaitedConsumer, AwaitedDrain, NextEvent, PublishWait, Ready};
-pub use self::lane::AwaitedLanePublisher;
-pub use self::topic::{AwaitedPublisher, AwaitedSubscriber, AwaitedWatcher};
-use crate::error::{Full, TooManyWaiters};
-use crate::ring::kept::Kept;
-use crate::ring::waiter::{Ticket, Waiter, Want, are_all_armed};
-use crate::sync::{
-    Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,
-};
+#[cfg(feature = "std")]
+pub use self::error::NotPublished;
+pub use self::error::WaitError;
+pub(crate) use self::publish::Offer;
+pub use self::publish::PublishAsync;
+#[cfg(feature = "std")]
+pub(crate) use self::publish::block;
+use self::table::{Seat, Table, Waiting};
+#[cfg(feature = "std")]
+pub use self::thread::{Cancel, Wait};
+use crate::error::TooManyWaiters;
+use crate::ring::kept::{Keeps, Kept, Left, Nowhere};
+use crate::ring::link::{Anywhere, Link, Linked, Uniform};
+use crate::ring::waiter::{Waiter, Want};
+use crate::sync::AtomicWord;
 
-/// Places for the wakers of up to `W` tasks that wait for something to change.
+/// Places for the wakers of up to `K` tasks that wait for something to change.
 ///
-/// Who changes it says [`wake`](Self::wake) afterwards; who waits for it says
-/// [`wait_until`](Self::wait_until). It belongs to whatever the two agree on, and to any executor. A
-/// `wake` wakes everybody who waits, in no stated order, and costs a fence, a load and a branch when
-/// nobody does. Each then looks for himself; so a future that is dropped, woken or not, takes nothing from
-/// anybody. [`Awaited`] puts a table beside a bus and says `wake` where it has to be said.
+/// As the last parameter of a bus, a lane, a topic, a feed or a latest value, it lets tasks and threads wait for
+/// that: see the [module](crate::wait). As a type of its own, it serves for anything else. Call
+/// [`wake`](Self::wake) after each change; a task that waits for it calls [`wait_until`](Self::wait_until). A
+/// `wake` wakes every task that waits, in no stated order. It costs a fence, a load and a branch when none does.
+/// Every woken task checks its condition again, so a dropped future loses no wake-up.
 ///
 /// New places are all zeros, so a `static` table lies in `.bss`. It takes one word, and three for each
 /// place.
 ///
 /// # How many
 ///
-/// One place for each task that may wait at the same time. One more for each interrupt priority below
-/// that of an executor at which somebody wakes: a `wake` that is interrupted in the few instructions in
-/// which it takes a waker out keeps the place until it goes on. Threads need none for that: a task that
-/// finds no place because a wake is under way is polled again.
+/// Reserve one place for each task that may wait at the same time. Reserve one more for each interrupt priority
+/// below that of an executor from which you call `wake`: a `wake` that is interrupted in the few instructions in
+/// which it takes a waker out keeps the place until it proceeds. Threads need none for that: a task that
+/// finds no place because a wake is in progress is polled again.
 ///
 /// # Interrupts
 ///
-/// `wake` may be said in interrupts, in drops, and in wakers. It masks nothing on targets with
-/// compare-and-swap; on those without, taking a waker is two critical sections of a few instructions, and so
-/// is putting one in.
-/// Wakers are cloned, woken and dropped outside of them.
+/// You may call `wake` in interrupt handlers, in destructors and in wakers. It masks nothing on targets with
+/// compare-and-swap. On those without, taking a waker is two critical sections of a few instructions, and so
+/// is putting one in. Wakers are cloned, woken and dropped outside of them.
 ///
 /// # Progress
 ///
-/// Nobody spins: `wake` looks at each place once, and a task that is stopped while it waits, or while it
-/// wakes, holds up nobody else.
+/// No operation spins: `wake` looks at each place once. A task that is interrupted while it waits or wakes holds
+/// up no other.
 ///
 /// # Examples
 ///
@@ -71,22 +119,22 @@ use crate::sync::{
 /// ```
 ///
 /// ```compile_fail,E0080
-/// static NOBODY: tickbus::Waiters<0> = tickbus::Waiters::new();
+/// static NONE: tickbus::Waiters<0> = tickbus::Waiters::new();
 /// ```
-pub struct Waiters<const W: usize> {
-    table: Table<[Waiter; W]>,
+pub struct Waiters<const K: usize> {
+    table: Table<[Waiter; K]>,
 }
 
-impl<const W: usize> Waiters<W> {
-    /// A table in which nobody waits.
+impl<const K: usize> Waiters<K> {
+    /// Creates a table in which no task waits.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(W > 0, "a table for waiters needs at least one place") };
-        Self { table: Table { used: AtomicWord::new(0), places: [const { Waiter::new() }; W] } }
+        const { assert!(K > 0, "a table for waiters needs at least one place") };
+        Self { table: Table { used: AtomicWord::new(0), places: [const { Waiter::new() }; K] } }
     }
 
-    /// A table in which nobody waits.
+    /// Creates a table in which no task waits.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
@@ -94,119 +142,243 @@ impl<const W: usize> Waiters<W> {
         Self { table: Table { used: AtomicWord::new(0), places } }
     }
 
-    /// Wakes everybody who waits. Say so after the change that they wait for.
+    /// Wakes every task that waits. Call it after the change that they wait for.
     ///
     /// # Panics
     ///
-    /// If a waker does, after all others have been woken.
+    /// Panics if a waker does, after all others have been woken.
     #[inline]
     pub fn wake(&self) {
         self.table().wake();
     }
 
-    /// Waits until `ready` has something, and gives that.
+    /// Waits until `ready` returns something, and returns that.
     ///
-    /// `ready` is called when the future is polled, once or twice. It must come to see what changed before
-    /// a [`wake`](Self::wake); any atomic load does. To drop the future is to stop waiting: if `ready` had
-    /// nothing, nothing has happened.
+    /// Each poll calls `ready` once or twice. `ready` must come to see what changed before a
+    /// [`wake`](Self::wake); any atomic load does. Dropping the future ends the wait: if `ready` has returned
+    /// `None`, nothing has happened.
     ///
     /// # Errors
     ///
-    /// [`TooManyWaiters`] if it would have to wait and `W` others do.
+    /// Returns [`TooManyWaiters`] if it would have to wait and `K` others do.
     pub fn wait_until<T, F: FnMut() -> Option<T>>(&self, ready: F) -> WaitUntil<'_, F> {
         self.table().wait_until(Want::Change, ready)
     }
 
     #[inline(always)]
-    fn table(&self) -> &Table {
+    pub(crate) fn table(&self) -> &Table {
         &self.table
     }
 }
 
-impl<const W: usize> Default for Waiters<W> {
+impl<const K: usize> Default for Waiters<K> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const W: usize> fmt::Debug for Waiters<W> {
+impl<const K: usize> fmt::Debug for Waiters<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = self.table.places.iter().filter(|place| place.is_armed()).count();
-        f.debug_struct("Waiters").field("places", &W).field("waiting", &waiting).finish()
+        f.debug_struct("Waiters").field("places", &K).field("waiting", &waiting).finish()
     }
 }
 
-/// Something and the tasks that wait for it.
+/// The last parameter of a bus, a lane, a topic, a feed or a latest value: [`NoWaiters`] or [`Waiters`].
 ///
-/// | inside | who can wait |
-/// |---|---|
-/// | [`Bus`](crate::Bus) | its consumer; publishers when it is full |
-/// | [`Lane`](crate::Lane) | its consumer; its publisher when it is full |
-/// | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers |
-/// | [`GatedTopic`](crate::GatedTopic) | subscribers; publishers when a gate is shut |
-/// | [`Latest`](crate::Latest) | watchers |
+/// It says whether tasks and threads can wait for that. It is a type, so that a bus without waiters carries no code
+/// for them.
 ///
-/// It has the methods of what is inside that need no `&mut`, with those that wait beside them, and wakes
-/// whoever has to be. `W` is the number of places for tasks that wait at the same time, the consumer's included: see
-/// [`Waiters`]. What is inside pays nothing for it where it is not wrapped.
-///
-/// # Examples
-///
-/// ```
-/// use core::task::{Context, Poll, Waker};
-/// use std::pin::pin;
-/// use tickbus::Bus;
-/// use tickbus::wait::Awaited;
-///
-/// static BUS: Awaited<Bus<u8, 2>, 2> = Awaited::new(Bus::new());
-///
-/// let mut events = BUS.consumer().expect("this task is the only consumer");
-/// let mut context = Context::from_waker(Waker::noop()); // an executor has a better one
-///
-/// assert_eq!(pin!(events.next_event()).poll(&mut context), Poll::Pending);
-/// BUS.publish(1).unwrap(); // in an interrupt; this wakes the task
-/// assert_eq!(pin!(events.next_event()).poll(&mut context), Poll::Ready(1));
-///
-/// BUS.publish(2).unwrap();
-/// BUS.publish(3).unwrap();
-/// let mut waiting = pin!(BUS.publish_wait(4));
-/// assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
-/// assert!(events.drain().eq([2, 3])); // and this the publisher
-/// assert_eq!(waiting.poll(&mut context), Poll::Ready(Ok(())));
-/// ```
-pub struct Awaited<T, const W: usize> {
-    inner: T,
-    waiters: Waiters<W>,
-}
+/// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither `NoWaiters` nor `Waiters<K>`",
+    note = "the last parameter of a bus, a lane or a topic is `NoWaiters` (the default) or `Waiters<K>`"
+)]
+#[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Wakes`")]
+pub trait Waits: Wakes {}
 
-impl<T, const W: usize> Awaited<T, W> {
-    /// `inner`, with nobody waiting for it.
+/// No places: a bus of this type is polled, or drained once a tick. The default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoWaiters;
+
+impl Waits for NoWaiters {}
+impl<const K: usize> Waits for Waiters<K> {}
+
+/// What wakes, and after what.
+pub(crate) trait Wakes: Linked + Keeps + Send + Sync {
+    /// Without any that wait.
     #[cfg(not(tickbus_loom))]
-    #[must_use]
-    pub const fn new(inner: T) -> Self {
-        Self { inner, waiters: Waiters::new() }
-    }
+    const NEW: Self;
 
-    /// `inner`, with nobody waiting for it.
+    /// Without any that wait.
     #[cfg(tickbus_loom)]
-    #[must_use]
-    pub fn new(inner: T) -> Self {
-        Self { inner, waiters: Waiters::new() }
+    fn fresh() -> Self;
+
+    /// Where a handle waits.
+    type Seat: Default + Unpin + Send + Sync;
+
+    /// Waits there no longer.
+    fn leave(&self, seat: &mut Self::Seat);
+
+    /// Wakes all, after a change.
+    fn wake(&self);
+
+    /// Wakes all, after a publish to a bus, which has ended with a committing exchange.
+    fn wake_after_commit(&self);
+
+    /// Wakes those that wait for room, after something was taken, and gives that back. If a waker panics, it is
+    /// in `kept`. `is_room` says whether the take has made room.
+    fn wake_keeping<T>(
+        &self,
+        taken: T,
+        kept: &mut Kept<T, Self>,
+        is_room: impl FnOnce() -> bool,
+    ) -> T;
+
+    /// Wakes those that wait for room, after something was taken, and hands that on by `then`: also if a waker
+    /// panics.
+    fn wake_then<R>(&self, is_room: impl FnOnce() -> bool, then: impl FnOnce() -> R) -> R;
+
+    /// Wakes those that wait for room, after something was taken.
+    #[inline(always)]
+    fn wake_for_room(&self) {
+        self.wake_then(|| true, || ());
     }
 }
 
-impl<T: Default, const W: usize> Default for Awaited<T, W> {
-    fn default() -> Self {
-        Self::new(T::default())
+impl Linked for NoWaiters {
+    type Pointer = Anywhere;
+}
+
+impl Uniform for NoWaiters {
+    const ANY: &'static Self = &Self;
+}
+
+impl Keeps for NoWaiters {
+    type Place<T> = Nowhere;
+}
+
+impl Wakes for NoWaiters {
+    #[cfg(not(tickbus_loom))]
+    const NEW: Self = Self;
+
+    #[cfg(tickbus_loom)]
+    fn fresh() -> Self {
+        Self
+    }
+
+    type Seat = ();
+
+    #[inline(always)]
+    fn leave(&self, (): &mut ()) {}
+
+    #[inline(always)]
+    fn wake(&self) {}
+
+    #[inline(always)]
+    fn wake_after_commit(&self) {}
+
+    #[inline(always)]
+    fn wake_keeping<T>(&self, taken: T, _: &mut Kept<T, Self>, _: impl FnOnce() -> bool) -> T {
+        taken
+    }
+
+    #[inline(always)]
+    fn wake_then<R>(&self, _: impl FnOnce() -> bool, then: impl FnOnce() -> R) -> R {
+        then()
     }
 }
 
-impl<T: fmt::Debug, const W: usize> fmt::Debug for Awaited<T, W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Awaited")
-            .field("inner", &self.inner)
-            .field("waiters", &self.waiters)
-            .finish()
+impl<const K: usize> Linked for Waiters<K> {
+    type Pointer = NonNull<Self>;
+}
+
+impl<const K: usize> Keeps for Waiters<K> {
+    type Place<T> = Left<T>;
+}
+
+impl<const K: usize> Wakes for Waiters<K> {
+    #[cfg(not(tickbus_loom))]
+    const NEW: Self = Self::new();
+
+    #[cfg(tickbus_loom)]
+    fn fresh() -> Self {
+        Self::new()
+    }
+
+    type Seat = Seat;
+
+    fn leave(&self, seat: &mut Seat) {
+        self.table().leave(seat);
+    }
+
+    #[inline(always)]
+    fn wake(&self) {
+        self.table().wake();
+    }
+
+    #[inline(always)]
+    fn wake_after_commit(&self) {
+        self.table().wake_after_commit();
+    }
+
+    #[inline(always)]
+    fn wake_keeping<T>(
+        &self,
+        taken: T,
+        kept: &mut Kept<T, Self>,
+        is_room: impl FnOnce() -> bool,
+    ) -> T {
+        self.table().wake_keeping(taken, &mut kept.0, is_room)
+    }
+
+    #[inline(always)]
+    fn wake_then<R>(&self, is_room: impl FnOnce() -> bool, then: impl FnOnce() -> R) -> R {
+        self.table().wake_then(is_room, then)
+    }
+}
+
+/// What a handle that may wait keeps: the way to the waiters, and its place among them. It is kept here and not
+/// in the futures, lest one that is forgotten keeps it.
+pub(crate) struct Stand<'a, W: Waits> {
+    waiters: Link<'a, W>,
+    seat: W::Seat,
+}
+
+impl<'a, W: Waits> Stand<'a, W> {
+    #[inline(always)]
+    pub(crate) fn beside(waiters: &'a W) -> Self {
+        Self { waiters: Link::to(waiters), seat: W::Seat::default() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn waiters(&self) -> &'a W {
+        self.waiters.get()
+    }
+
+    /// Waits no longer.
+    #[inline(always)]
+    pub(crate) fn leave(&mut self) {
+        self.waiters.get().leave(&mut self.seat);
+    }
+}
+
+impl<const K: usize> Stand<'_, Waiters<K>> {
+    /// Waits until `ready` has something.
+    pub(crate) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Poll<Result<T, TooManyWaiters>> {
+        let Self { waiters, seat } = self;
+        waiters.get().table().poll(seat, Want::Change, context, ready)
+    }
+}
+
+impl<W: Waits> Drop for Stand<'_, W> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -232,248 +404,5 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
 impl<F> fmt::Debug for WaitUntil<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitUntil").field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
-
-/// The places, however many.
-struct Table<P: ?Sized = [Waiter]> {
-    /// How many are in use, or are about to be. Never more than there are.
-    used: AtomicWord,
-    places: P,
-}
-
-/// Why there is no place.
-enum NoPlace {
-    /// Others wait at every one.
-    Taken,
-    /// A place is changing hands at this moment.
-    Changing,
-}
-
-impl Table {
-    fn wait_until<T, F: FnMut() -> Option<T>>(&self, want: Want, ready: F) -> WaitUntil<'_, F> {
-        WaitUntil { wait: Waiting::new(self, want), ready }
-    }
-
-    #[inline(always)]
-    fn wake(&self) {
-        // Store, then load, here and in `Waiting::poll`, crosswise: a change here and `used` there, `used`
-        // here and the change there. Of two SeqCst fences one is first, and what was stored before it is
-        // seen behind the other: either we see that a task waits, and where, or it sees the change.
-        fence(SeqCst);
-        if self.used.load(Relaxed) != 0 {
-            self.wake_all(Want::Change);
-        }
-    }
-
-    /// Wakes after a publish to a bus, which has ended with a committing exchange.
-    #[inline(always)]
-    fn wake_after_commit(&self) {
-        if !EXCHANGES_ARE_FENCES {
-            return self.wake();
-        }
-        // SeqCst, as the exchange: if this is before the fence of a task that waits, so is the exchange, and
-        // the task sees the entry behind its fence. If not, this sees that the task waits, but not yet where:
-        // no other load of this thread is ordered. So the fence of `wake` comes before those.
-        if self.used.load(SeqCst) != 0 {
-            self.wake_late();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wake_late(&self) {
-        self.wake();
-    }
-
-    /// Wakes those that wait for room, after something was taken, and gives that back. If a waker panics, it
-    /// is in `kept`. What was taken may have made no room: then `is_room` says so, asked after the fence.
-    #[inline(always)]
-    fn wake_keeping<T>(&self, taken: T, kept: &mut Kept<T>, is_room: impl FnOnce() -> bool) -> T {
-        // Pairs with the fence in `Waiting::poll`, as that in `wake`.
-        fence(SeqCst);
-        if self.used.load(Relaxed) == 0 || !is_room() {
-            return taken;
-        }
-        kept.put(taken);
-        self.wake_all(Want::Room);
-        kept.take().unwrap_or_else(|| unreachable!("put there, and borrowed since"))
-    }
-
-    /// Wakes those that wait for room, after something was taken.
-    #[inline(always)]
-    fn wake_for_room(&self) {
-        self.wake_then(|| true, || ());
-    }
-
-    /// Wakes those that wait for room, after something was taken, and hands that on by `then`: also if a
-    /// waker panics.
-    #[inline(always)]
-    fn wake_then<R>(&self, is_room: impl FnOnce() -> bool, then: impl FnOnce() -> R) -> R {
-        let mut then = Finally(Some(then));
-        // Pairs with the fence in `Waiting::poll`, as that in `wake`.
-        fence(SeqCst);
-        if self.used.load(Relaxed) != 0 && is_room() {
-            self.wake_all(Want::Room);
-        }
-        then.run().unwrap_or_else(|| unreachable!("it runs once"))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wake_all(&self, want: Want) {
-        /// Goes on with the others when a waker panics.
-        struct Rest<'a> {
-            used: &'a AtomicWord,
-            want: Want,
-            places: slice::Iter<'a, Waiter>,
-        }
-        impl Rest<'_> {
-            fn run(&mut self) {
-                for place in self.places.by_ref() {
-                    if let Some(waker) = place.take(self.want) {
-                        leave(self.used);
-                        waker.wake();
-                    }
-                }
-            }
-        }
-        impl Drop for Rest<'_> {
-            fn drop(&mut self) {
-                self.run();
-            }
-        }
-        Rest { used: &self.used, want, places: self.places.iter() }.run();
-    }
-
-    /// Finds a place for the waker.
-    fn arm(&self, want: Want, mut waker: Waker) -> Result<Place, NoPlace> {
-        let mut used = self.used.load(Relaxed);
-        loop {
-            let is_full = used as usize >= self.places.len();
-            let next = if is_full { used } else { used.wrapping_add(1) };
-            // By comparing and swapping also when it is full, so that it is full now and not a while ago.
-            match self.used.compare_exchange(used, next, Relaxed, Relaxed) {
-                Ok(_) if is_full => {
-                    let is_taken = are_all_armed(&self.places);
-                    return Err(if is_taken { NoPlace::Taken } else { NoPlace::Changing });
-                }
-                Ok(_) => break,
-                Err(found) => used = found,
-            }
-        }
-        // Counted in, so at every moment one place is free. We miss it only if others get ahead.
-        loop {
-            for (index, place) in self.places.iter().enumerate() {
-                match place.arm(want, waker) {
-                    Ok(ticket) => return Ok(Place { index, ticket }),
-                    Err(back) => waker = back,
-                }
-            }
-            // Acquire: pairs with the Release in `leave`; the next look sees what was freed before this.
-            self.used.fetch_add(0, Acquire);
-        }
-    }
-
-    fn disarm(&self, place: Place) -> Option<Waker> {
-        let waker = self.places[place.index].take_as(place.ticket);
-        if waker.is_some() {
-            leave(&self.used);
-        }
-        waker
-    }
-}
-
-/// Whether any of these was published.
-#[inline(always)]
-fn is_any_published<E>(events: &[E], done: &Result<(), Full<&[E]>>) -> bool {
-    events.len() != done.as_ref().err().map_or(0, |Full(rest)| rest.len())
-}
-
-/// Calls a function once: when it is told to, or when it is dropped.
-struct Finally<R, F: FnOnce() -> R>(Option<F>);
-
-impl<R, F: FnOnce() -> R> Finally<R, F> {
-    fn run(&mut self) -> Option<R> {
-        self.0.take().map(|run| run())
-    }
-}
-
-impl<R, F: FnOnce() -> R> Drop for Finally<R, F> {
-    fn drop(&mut self) {
-        self.run();
-    }
-}
-
-/// Counts a place as free again, after it is.
-fn leave(used: &AtomicWord) {
-    // Release: pairs with the Acquire in `Table::arm`.
-    used.fetch_add(Word::MAX, Release);
-}
-
-/// Where one's waker is.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    index: usize,
-    ticket: Ticket,
-}
-
-/// One who waits: what every future here is made of.
-struct Waiting<'a> {
-    table: &'a Table,
-    want: Want,
-    place: Option<Place>,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(table: &'a Table, want: Want) -> Self {
-        Self { table, want, place: None }
-    }
-
-    /// Asks `ready`, and again when the waker is in its place.
-    fn poll<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        mut ready: impl FnMut() -> Option<T>,
-    ) -> Poll<Result<T, TooManyWaiters>> {
-        self.end();
-        if let Some(found) = ready() {
-            return Poll::Ready(Ok(found));
-        }
-        match self.table.arm(self.want, context.waker().clone()) {
-            Ok(place) => self.place = Some(place),
-            Err(NoPlace::Taken) => return Poll::Ready(Err(TooManyWaiters)),
-            Err(NoPlace::Changing) => {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        }
-        // Pairs with the fence in `Table::wake`.
-        fence(SeqCst);
-        match ready() {
-            Some(found) => {
-                self.end();
-                Poll::Ready(Ok(found))
-            }
-            None => Poll::Pending,
-        }
-    }
-
-    /// Waits no longer.
-    fn end(&mut self) {
-        let waker = self.place.take().and_then(|place| self.table.disarm(place));
-        drop(waker);
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-impl fmt::Debug for Waiting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("place", &self.place).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::ScheduleLabel;
 use tickbus::bevy::{
-    EnvelopeBus, EventBusAppExt, EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusState,
+    EventBus, EventBusAppExt, EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusState,
 };
 use tickbus::{DropOldest, Reject};
 
@@ -24,9 +24,9 @@ fn several_buses_live_in_one_app() {
     app.update();
     assert_eq!(Seen::take(&mut app), [1, 2]);
     assert_eq!(app.world().resource::<Messages<Other>>().len(), 1);
-    let delivered: Vec<_> = stats(&app).lanes.iter().map(|lane| lane.frame.delivered).collect();
+    let delivered: Vec<_> = stats(&app).buses.iter().map(|bus| bus.frame.delivered).collect();
     assert_eq!(delivered, [2, 1]);
-    assert_eq!(stats(&app).bus::<Other>().count(), 1);
+    assert_eq!(stats(&app).of::<Other>().count(), 1);
 
     // One idle, the other not.
     others.publish(Other(4)).unwrap();
@@ -67,17 +67,17 @@ fn a_bus_that_is_added_twice_is_refused() {
 #[should_panic(expected = "the app has a bus of `bevy::Number` already")]
 fn a_second_bus_is_refused_without_the_handle_of_the_first() {
     let mut app = app(EventBusPlugin::new(leak::<Number, 8, Reject>()), Update);
-    app.world_mut().remove_resource::<EnvelopeBus<Number>>();
+    app.world_mut().remove_resource::<EventBus<Number>>();
     app.add_plugins(EventBusPlugin::new(leak::<Number, 8, Reject>()));
 }
 
 #[test]
 #[should_panic(
-    expected = "lane 1 of `bevy::Number` is a bus that is a lane of the plugin already: give each lane a bus"
+    expected = "bus 1 of `bevy::Number` is in the plugin already: give each priority a bus of its own"
 )]
-fn a_bus_in_two_lanes_is_refused() {
+fn a_bus_with_two_priorities_is_refused() {
     let bus = leak::<Number, 8, Reject>();
-    let _ = app(EventBusPlugin::new(bus).with_lane(bus), Update);
+    let _ = app(EventBusPlugin::new(bus).with_lower_priority(bus), Update);
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn a_plugin_that_is_refused_claims_no_bus() {
     let (free, taken) = (leak::<Number, 8, Reject>(), leak::<Number, 8, Reject>());
     let consumer = taken.consumer().expect("it is the first");
     let refused = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
-        let _ = app(EventBusPlugin::new(free).with_lane(taken), Update);
+        let _ = app(EventBusPlugin::new(free).with_lower_priority(taken), Update);
     }));
     assert!(refused.is_err());
     drop(consumer);
-    let mut app = app(EventBusPlugin::new(free).with_lane(taken), Update);
+    let mut app = app(EventBusPlugin::new(free).with_lower_priority(taken), Update);
     publish(free, [1]);
     publish(taken, [2]);
     app.update();
@@ -129,13 +129,13 @@ fn an_update_schedule_after_the_plugin_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "at most 8 lanes")]
-fn a_ninth_lane_is_refused() {
+#[should_panic(expected = "at most 8 buses")]
+fn a_ninth_bus_is_refused() {
     let bus = || leak::<Number, 2, Reject>();
-    let _ = (0..8).fold(EventBusPlugin::new(bus()), |plugin, _| plugin.with_lane(bus()));
+    let _ = (0..8).fold(EventBusPlugin::new(bus()), |plugin, _| plugin.with_lower_priority(bus()));
 }
 
-/// What nobody took waits for the next app, and publishers are not bothered.
+/// Pending events wait for the next app, and publishers go on.
 #[test]
 fn a_dropped_app_gives_its_bus_back() {
     let bus = leak::<Number, 8, Reject>();
@@ -143,7 +143,7 @@ fn a_dropped_app_gives_its_bus_back() {
     publish(bus, [1]);
     first.update();
     publish(bus, [2]);
-    let handle = first.world().resource::<EnvelopeBus<Number>>().clone();
+    let handle = first.world().resource::<EventBus<Number>>().clone();
     drop(first);
     handle.publish(Number(3)).unwrap();
 
@@ -159,7 +159,7 @@ fn an_empty_app_drains_in_pre_update() {
     let bus = leak::<Number, 4, Reject>();
     let mut app = App::empty();
     app.add_plugins(EventBusPlugin::new(bus)).add_bus_message::<Number>();
-    // Nobody swaps messages in such an app but the plugin.
+    // Only the plugin swaps messages in such an app.
     for round in 0..100 {
         publish(bus, [round]);
         app.world_mut().run_schedule(PreUpdate);
@@ -258,7 +258,7 @@ fn a_sub_app_with_a_main_schedule_drains_after_first() {
     assert_eq!(app.sub_app(Server).world().resource::<Seen>().0, [2]);
 }
 
-/// Whoever drops old messages there, it is done.
+/// Old messages go there too.
 #[test]
 fn a_sub_app_with_a_main_schedule_keeps_no_old_messages() {
     let bus = leak::<Number, 4, Reject>();

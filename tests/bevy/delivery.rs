@@ -403,9 +403,9 @@ fn kinds_are_triggered_for_observers_of_their_own() {
     assert_eq!(Seen::take(&mut app), [2]);
 }
 
-/// Nobody is asked to pick where nobody listens.
+/// A closure picks nothing where nothing listens.
 #[test]
-fn nothing_is_triggered_while_nobody_observes() {
+fn nothing_is_triggered_without_an_observer() {
     static PICKED: std::sync::Mutex<u32> = std::sync::Mutex::new(0);
     let bus = leak::<Game, 8, Reject>();
     let mut app = App::new();
@@ -468,7 +468,7 @@ fn what_an_observer_publishes_waits_for_the_next_frame() {
     publish(bus, [1]);
     app.update();
     assert_eq!(Seen::take(&mut app), [1]);
-    assert_eq!((bus.pending(), super::lane(&app, 0).left), (1, 1));
+    assert_eq!((bus.pending(), super::numbers(&app, 0).left), (1, 1));
     // Which is no overrun: nothing kept it from being delivered but the end of the drain.
     assert!(app.world().resource::<Messages<tickbus::bevy::BusOverrun>>().is_empty());
     app.update();
@@ -491,12 +491,12 @@ fn a_time_budget_does_not_open_a_generation() {
     assert_eq!((Seen::take(&mut app), bus.pending()), (vec![1], 1));
 }
 
-/// However low the lane is that it publishes to.
+/// However low the priority of the bus is that it publishes to.
 #[test]
-fn what_an_observer_publishes_to_a_lower_lane_waits_too() {
+fn what_an_observer_publishes_to_a_lower_bus_waits_too() {
     let (high, low) = (leak::<Number, 8, Reject>(), leak::<Number, 8, Reject>());
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(high).with_lane(low))
+    app.add_plugins(EventBusPlugin::new(high).with_lower_priority(low))
         .add_bus_event::<Number>()
         .init_resource::<Seen>()
         .add_observer(|number: On<Number>, bus: BusPublisher<Number>, mut seen: ResMut<Seen>| {
@@ -524,7 +524,7 @@ fn generations_are_bounded_and_the_rest_is_told() {
     publish(bus, [1]);
     app.update();
     assert_eq!(Seen::take(&mut app), [1, 2, 3, 4]);
-    assert_eq!((super::stats(&app).generations, super::lane(&app, 0).left), (4, 1));
+    assert_eq!((super::stats(&app).generations, super::numbers(&app, 0).left), (4, 1));
 }
 
 #[test]

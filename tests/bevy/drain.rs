@@ -7,12 +7,12 @@ use bevy_ecs::message::{MessageUpdateSystems, Messages};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::ScheduleLabel;
 use tickbus::bevy::{
-    EnvelopeBus, EventBusAppExt, EventBusConfig, EventBusDrain, EventBusPlugin, EventBusSystems,
+    EventBus, EventBusAppExt, EventBusConfig, EventBusDrain, EventBusPlugin, EventBusSystems,
     FrameBudget,
 };
 use tickbus::{Bus, Reject};
 
-use super::{Number, Seen, app, lane, leak, publish, stats};
+use super::{Number, Seen, app, leak, numbers, publish, stats};
 
 #[test]
 fn events_are_there_in_pre_update_of_the_same_frame() {
@@ -86,7 +86,7 @@ fn a_system_may_be_in_the_schedule_before_the_plugin_is() {
     let publish_one = (|| publish(bus, [1])).before(EventBusSystems::Drain);
     app.add_systems(EventBusDrain, publish_one).add_plugins(EventBusPlugin::new(bus));
     app.add_bus_frame::<Number>().update();
-    assert_eq!(lane(&app, 0).frame.delivered, 1);
+    assert_eq!(numbers(&app, 0).frame.delivered, 1);
 }
 
 #[test]
@@ -134,8 +134,8 @@ fn a_budget_is_exact_and_the_rest_stays_in_order() {
     for (expected, left) in [(vec![0, 1, 2], 5), (vec![3, 4, 5], 2), (vec![6, 7], 0), (vec![], 0)] {
         app.update();
         assert_eq!(bus.pending(), left);
-        assert_eq!(lane(&app, 0).left, left);
-        assert_eq!(lane(&app, 0).frame.delivered, expected.len());
+        assert_eq!(numbers(&app, 0).left, left);
+        assert_eq!(numbers(&app, 0).frame.delivered, expected.len());
         assert_eq!(Seen::take(&mut app), expected);
     }
     assert_eq!(stats(&app).total().delivered, 8);
@@ -159,7 +159,7 @@ fn a_budget_changes_between_frames() {
     app.update();
     assert_eq!(Seen::take(&mut app), [0]);
     let mut config = app.world_mut().resource_mut::<EventBusConfig>();
-    config.bus_mut::<Number>().unwrap().budget = FrameBudget::events(5);
+    config.of_mut::<Number>().unwrap().budget = FrameBudget::events(5);
     app.update();
     assert_eq!(Seen::take(&mut app), [1, 2, 3, 4, 5]);
 }
@@ -190,7 +190,7 @@ fn a_time_budget_ends_after_a_batch() {
     app.update();
     // Read at the beginning, 1; after the first batch, 2; after the second, 3; after the third, 4 = 1 + 3.
     assert_eq!(Seen::take(&mut app), (0..192).collect::<Vec<_>>());
-    assert_eq!(lane(&app, 0).left, 1024 - 192);
+    assert_eq!(numbers(&app, 0).left, 1024 - 192);
     app.update();
     assert_eq!(Seen::take(&mut app), (192..384).collect::<Vec<_>>());
 }
@@ -222,7 +222,7 @@ fn a_count_ends_within_a_batch_of_time() {
 fn a_large_bus_enters_the_world_as_a_handle() {
     static LARGE: Bus<[u64; 16], 16_384> = Bus::new();
     const { assert!(size_of_val(&LARGE) > 2 << 20) };
-    const { assert!(size_of::<EnvelopeBus<[u64; 16]>>() <= 64) };
+    const { assert!(size_of::<EventBus<[u64; 16]>>() <= 64) };
     let mut app = bevy_app::App::new();
     app.add_plugins(EventBusPlugin::new(&LARGE)).add_bus_frame::<[u64; 16]>();
     LARGE.publish([7; 16]).unwrap();

@@ -14,7 +14,7 @@ use tickbus::bevy::{
 };
 use tickbus::{Bus, Reject};
 
-use super::{lane, leak, stats};
+use super::{leak, numbers, stats};
 
 #[derive(Message, Clone, Copy, Debug, PartialEq)]
 struct Stamped {
@@ -142,11 +142,11 @@ fn an_event_between_steps_waits_in_the_world_and_in_the_numbers() {
     game.frame(ms(4));
     assert_eq!(game.counts(), [0; 0]);
     assert!(game.bus.is_empty());
-    assert_eq!(lane(&game.app, 0).left, 1);
-    assert_eq!(game.app.world().resource::<EventBusState<Stamped>>().queued(), 1);
+    assert_eq!(numbers(&game.app, 0).left, 1);
+    assert_eq!(game.app.world().resource::<EventBusState<Stamped>>().pending(), 1);
     game.frame(ms(12));
     assert_eq!(game.counts(), [1]);
-    assert_eq!(lane(&game.app, 0).left, 0);
+    assert_eq!(numbers(&game.app, 0).left, 0);
     assert_eq!(stats(&game.app).total().delivered, 1);
 }
 
@@ -267,8 +267,8 @@ fn what_waits_for_a_step_is_bounded() {
         accepted += usize::from(game.bus.publish(Stamped { number, at }).is_ok());
         game.frame(ms(1));
     }
-    assert_eq!(game.app.world().resource::<EventBusState<Stamped>>().queued(), 16);
-    assert_eq!((game.bus.pending(), accepted, lane(&game.app, 0).left), (16, 32, 32));
+    assert_eq!(game.app.world().resource::<EventBusState<Stamped>>().pending(), 16);
+    assert_eq!((game.bus.pending(), accepted, numbers(&game.app, 0).left), (16, 32, 32));
     assert_eq!(stats(&game.app).total().refused, 1000 - 32);
 }
 
@@ -295,7 +295,7 @@ fn a_pause_holds_steps_too() {
     game.publish(NOW.get());
     game.frame(ms(100));
     assert_eq!(game.counts().iter().sum::<usize>(), 0);
-    assert_eq!(lane(&game.app, 0).left, 2);
+    assert_eq!(numbers(&game.app, 0).left, 2);
     game.app.world_mut().resource_mut::<EventBusConfig>().paused = false;
     game.frame(ms(100));
     assert_eq!(game.counts().iter().sum::<usize>(), 2);

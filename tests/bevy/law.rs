@@ -10,11 +10,10 @@ use bevy_time::{Time, TimePlugin, TimeUpdateStrategy, Virtual};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tickbus::bevy::{
-    AnyBus, BusDrained, BusFrame, BusPublisher, EnvelopeBus, EventBusAppExt, EventBusConfig,
+    AnyBus, BusDrained, BusFrame, BusPublisher, EventBus, EventBusAppExt, EventBusConfig,
     EventBusPlugin, EventBusState, EventBusSystems, FrameBudget, PausePolicy,
 };
-use tickbus::wait::Awaited;
-use tickbus::{Bus, DropNewest, DropOldest, Reject, Stats};
+use tickbus::{Bus, DropNewest, DropOldest, Reject, Stats, Waiters};
 
 use super::stats;
 
@@ -56,7 +55,7 @@ struct Counts {
 
 #[derive(Clone, Debug)]
 struct Setting {
-    lanes: Vec<(u8, u8)>,
+    buses: Vec<(u8, u8)>,
     budget: Option<usize>,
     time: bool,
     generations: usize,
@@ -82,7 +81,7 @@ fn setting() -> impl Strategy<Value = Setting> {
     );
     delivered.prop_map(
         |(
-            lanes,
+            buses,
             budget,
             time,
             generations,
@@ -96,7 +95,7 @@ fn setting() -> impl Strategy<Value = Setting> {
             deliveries[MESSAGE_A] |= !deliveries.contains(&true); // one is needed
             let fixed = fixed && !by_hand;
             Setting {
-                lanes,
+                buses,
                 budget,
                 time,
                 generations,
@@ -111,7 +110,7 @@ fn setting() -> impl Strategy<Value = Setting> {
     )
 }
 
-/// A frame: what is published before it, how long it is, and who pauses.
+/// A frame: what is published before it, how long it is, and what pauses.
 type Frame = (Vec<(u8, u8)>, u8, bool, bool);
 
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
@@ -137,46 +136,47 @@ fn stamp(event: &Kind) -> Duration {
 }
 
 /// What a test needs of a bus of any type.
-struct Lane {
-    len: Box<dyn Fn() -> usize>,
+/// How to read the numbers of a bus.
+struct Numbers {
+    pending: Box<dyn Fn() -> usize>,
     stats: Box<dyn Fn() -> Stats>,
 }
 
-fn with_lane(plugin: Option<EventBusPlugin<Kind>>, kind: u8) -> (EventBusPlugin<Kind>, Lane) {
+fn with_bus(plugin: Option<EventBusPlugin<Kind>>, kind: u8) -> (EventBusPlugin<Kind>, Numbers) {
     fn add<B: AnyBus<Kind>>(
         plugin: Option<EventBusPlugin<Kind>>,
         bus: &'static B,
     ) -> EventBusPlugin<Kind> {
         match plugin {
-            Some(plugin) => plugin.with_lane(bus),
+            Some(plugin) => plugin.with_lower_priority(bus),
             None => EventBusPlugin::new(bus),
         }
     }
-    macro_rules! lane {
+    macro_rules! numbers {
         ($bus:expr) => {{
             let bus = &*Box::leak(Box::new($bus));
-            let (len, stats) = (Box::new(|| bus.pending()), Box::new(|| bus.stats()));
-            (add(plugin, bus), Lane { len, stats })
+            let (pending, stats) = (Box::new(|| bus.pending()), Box::new(|| bus.stats()));
+            (add(plugin, bus), Numbers { pending, stats })
         }};
     }
     match kind {
-        0 => lane!(Bus::<Kind, 16, Reject>::new()),
-        1 => lane!(Bus::<Kind, 8, DropOldest>::new()),
-        2 => lane!(Bus::<Kind, 16, DropNewest>::new()),
-        _ => lane!(Awaited::<_, 1>::new(Bus::<Kind, 8, Reject>::new())),
+        0 => numbers!(Bus::<Kind, 16, Reject>::new()),
+        1 => numbers!(Bus::<Kind, 8, DropOldest>::new()),
+        2 => numbers!(Bus::<Kind, 16, DropNewest>::new()),
+        _ => numbers!(Bus::<Kind, 8, Reject, Waiters<1>>::new()),
     }
 }
 
-fn app(setting: &Setting) -> (App, Vec<Lane>) {
+fn app(setting: &Setting) -> (App, Vec<Numbers>) {
     let mut plugin = None;
-    let mut lanes = Vec::new();
-    for (kind, pause) in &setting.lanes {
-        let (added, lane) = with_lane(plugin, *kind);
+    let mut buses = Vec::new();
+    for (kind, pause) in &setting.buses {
+        let (added, numbers) = with_bus(plugin, *kind);
         let policies = [PausePolicy::Hold, PausePolicy::Drop, PausePolicy::PassThrough];
         plugin = Some(added.with_pause(policies[usize::from(*pause)]));
-        lanes.push(lane);
+        buses.push(numbers);
     }
-    let mut plugin = plugin.expect("there is a lane").with_generations(setting.generations);
+    let mut plugin = plugin.expect("there is a bus").with_generations(setting.generations);
     let mut budget = setting.budget.map_or(FrameBudget::unlimited(), FrameBudget::events);
     if setting.time {
         budget = budget.and_time(Duration::from_micros(250));
@@ -184,7 +184,7 @@ fn app(setting: &Setting) -> (App, Vec<Lane>) {
     plugin = plugin.with_clock(now).with_budget(budget);
     plugin = match setting.keeps {
         0 => plugin,
-        1 => plugin.with_backlog(),
+        1 => plugin.keep_pending(),
         _ => plugin.by_kind(),
     };
     if setting.fixed {
@@ -251,7 +251,7 @@ fn app(setting: &Setting) -> (App, Vec<Lane>) {
             counts.seen[EVENT] += 1;
         });
     }
-    (app, lanes)
+    (app, buses)
 }
 
 fn read<M>(app: &mut App, by_hand: bool, system: impl IntoSystem<(), (), M> + 'static) {
@@ -262,16 +262,16 @@ fn read<M>(app: &mut App, by_hand: bool, system: impl IntoSystem<(), (), M> + 's
     }
 }
 
-/// The law, for the lanes together and from the numbers of the buses.
-fn check(app: &App, lanes: &[Lane]) {
-    let sum = |number: fn(&Stats) -> usize| lanes.iter().map(|lane| number(&(lane.stats)())).sum();
+/// The law, for the buses together and from the numbers of the buses.
+fn check(app: &App, buses: &[Numbers]) {
+    let sum = |number: fn(&Stats) -> usize| buses.iter().map(|bus| number(&(bus.stats)())).sum();
     let (published, dropped): (usize, usize) =
         (sum(|stats| stats.published), sum(|stats| stats.dropped()));
-    let pending: usize = lanes.iter().map(|lane| (lane.len)()).sum();
-    let queued = app.world().resource::<EventBusState<Kind>>().queued();
+    let pending: usize = buses.iter().map(|bus| (bus.pending)()).sum();
+    let in_state = app.world().resource::<EventBusState<Kind>>().pending();
     let total = stats(app).total();
     let handled = total.delivered + total.unhandled + total.discarded;
-    assert_eq!(published, handled + dropped + pending + queued, "{total:?}");
+    assert_eq!(published, handled + dropped + pending + in_state, "{total:?}");
 
     let counts = app.world().resource::<Counts>();
     for delivery in [BATCH, MESSAGE, EVENT] {
@@ -284,7 +284,7 @@ fn check(app: &App, lanes: &[Lane]) {
 
 fn run(setting: &Setting, frames: Vec<Frame>) {
     NOW.set(Duration::from_secs(100));
-    let (mut app, lanes) = app(setting);
+    let (mut app, buses) = app(setting);
     let update = |app: &mut App, length: u64, clock: bool, hand: bool| {
         let length = Duration::from_millis(length);
         NOW.set(NOW.get() + length);
@@ -301,21 +301,21 @@ fn run(setting: &Setting, frames: Vec<Frame>) {
             }
             app.update();
         }
-        check(app, &lanes);
+        check(app, &buses);
     };
     update(&mut app, 0, false, false);
-    let bus = app.world().resource::<EnvelopeBus<Kind>>().clone();
+    let bus = app.world().resource::<EventBus<Kind>>().clone();
     for (number, (published, length, clock, hand)) in frames.into_iter().enumerate() {
-        for (lane, kind) in published {
+        for (priority, kind) in published {
             let number = number as u32 + u32::from(kind);
             let event = [Kind::A, Kind::B, Kind::C, Kind::D][usize::from(kind) % 4](number);
-            let _ = bus.publish_to(usize::from(lane) % lanes.len(), event);
+            let _ = bus.publish_to(usize::from(priority) % buses.len(), event);
         }
         update(&mut app, u64::from(length), clock, hand);
     }
     for _ in 0..2000 {
         update(&mut app, 20, false, false);
-        if bus.is_empty() && app.world().resource::<EventBusState<Kind>>().queued() == 0 {
+        if bus.is_empty() && app.world().resource::<EventBusState<Kind>>().pending() == 0 {
             break;
         }
     }
@@ -324,7 +324,7 @@ fn run(setting: &Setting, frames: Vec<Frame>) {
     // Nothing is left; what was taken was seen, and what was seen was counted.
     let total = stats(&app).total();
     assert_eq!((stats(&app).left(), bus.pending()), (0, 0));
-    let of = |number: fn(&Stats) -> usize| lanes.iter().map(|lane| number(&(lane.stats)())).sum();
+    let of = |number: fn(&Stats) -> usize| buses.iter().map(|bus| number(&(bus.stats)())).sum();
     assert_eq!((total.dropped, total.refused), (of(Stats::dropped), of(|stats| stats.refused)));
     let counts = app.world().resource::<Counts>();
     if setting.deliveries[FRAME..].contains(&true) {

@@ -1,4 +1,4 @@
-//! The Bevy plugin: does it do what its pages say, frame by frame?
+//! The Bevy plugin does what its pages say, frame by frame.
 #![cfg(all(feature = "bevy", feature = "std", not(tickbus_loom)))]
 
 extern crate alloc;
@@ -10,12 +10,12 @@ mod diagnostic;
 mod drain;
 #[cfg(feature = "bevy_time")]
 mod fixed;
-mod lanes;
 #[cfg(feature = "bevy_time")]
 mod law;
 mod order;
 mod panics;
 mod pause;
+mod priorities;
 mod rollback;
 mod stats;
 mod threads;
@@ -24,7 +24,7 @@ mod unhandled;
 use bevy_app::App;
 use bevy_ecs::prelude::*;
 use tickbus::Bus;
-use tickbus::bevy::{EventBusAppExt, EventBusPlugin, EventBusStats, LaneStats};
+use tickbus::bevy::{BusStats, EventBusAppExt, EventBusPlugin, EventBusStats};
 use tickbus::bus::Policy;
 
 /// A bus that lives as long as a `static`, of which a test can have its own.
@@ -71,6 +71,7 @@ fn stats(app: &App) -> &EventBusStats {
     app.world().resource::<EventBusStats>()
 }
 
-fn lane(app: &App, lane: usize) -> &LaneStats {
-    &stats(app).lanes[lane]
+/// The numbers of one bus.
+fn numbers(app: &App, bus: usize) -> &BusStats {
+    &stats(app).buses[bus]
 }

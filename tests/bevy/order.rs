@@ -3,12 +3,12 @@
 use bevy_app::{App, PreUpdate, Update};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel};
-use tickbus::Reject;
 use tickbus::bevy::{
-    BusFrame, BusOverrun, BusPublisher, EnvelopeBus, EventBusAppExt, EventBusConfig, EventBusDrain,
-    EventBusFixedDrain, EventBusPlugin, EventBusStats, EventBusSystems, bus_has_backlog,
-    on_bus_overrun,
+    BusDrained, BusFrame, BusMessage, BusOverrun, BusPublisher, EventBus, EventBusAppExt,
+    EventBusConfig, EventBusDrain, EventBusFixedDrain, EventBusPlugin, EventBusStats,
+    EventBusSystems, FrameBudget, bus_has_pending, on_bus_overrun,
 };
+use tickbus::{DropNewest, DropOldest, Reject};
 
 use super::{Number, Seen, leak, publish};
 
@@ -35,22 +35,45 @@ fn send(numbers: BusPublisher<Number>) {
 
 fn watch(_: MessageReader<BusOverrun>, _: Res<EventBusStats>, _: Res<EventBusConfig>) {}
 
+/// An event in fixed steps, with its stamp.
+#[cfg(feature = "bevy_time")]
+#[derive(Message, Clone, Copy)]
+struct Stamped(core::time::Duration);
+
+/// An app with every kind of bus and every delivery: one bus, several with priorities, and one in fixed steps.
 fn everything() -> App {
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(leak::<Number, 64, Reject>()))
+    let several = EventBusPlugin::new(leak::<Number, 64, Reject>())
+        .with_lower_priority(leak::<Number, 8, DropOldest>())
+        .with_lower_priority(leak::<Number, 8, DropNewest>())
+        .with_budget(FrameBudget::events(16));
+    app.add_plugins(several)
         .add_plugins(EventBusPlugin::new(leak::<u8, 64, Reject>()))
         .add_bus_frame::<Number>()
         .add_bus_message::<Number>()
+        .add_bus_event::<Number>()
+        .add_observer(|_: On<Number>| {})
+        .add_observer(|_: On<BusDrained<Number>>| {})
+        .add_foreign_bus_message::<u8>()
         .add_bus_frame::<u8>();
     #[cfg(feature = "bevy_time")]
-    app.add_plugins(bevy_time::TimePlugin);
+    {
+        use core::time::Duration;
+        let fixed = EventBusPlugin::new(leak::<Stamped, 8, Reject>())
+            .with_lower_priority(leak::<Stamped, 8, Reject>())
+            .in_fixed_step(|| Duration::ZERO, |event| event.0);
+        app.add_plugins((bevy_time::TimePlugin, fixed))
+            .add_bus_message::<Stamped>()
+            .add_bus_frame::<Stamped>();
+    }
     #[cfg(feature = "bevy_diagnostic")]
     app.add_plugins((bevy_diagnostic::DiagnosticsPlugin, tickbus::bevy::EventBusDiagnosticsPlugin));
     app
 }
 
+/// In every schedule of the app, also those that only Bevy has systems in.
 #[test]
-fn the_systems_of_the_plugin_are_unambiguous() {
+fn an_app_with_every_kind_of_bus_has_no_ambiguity() {
     let mut app = everything();
     app.add_systems(EventBusDrain, send.before(EventBusSystems::Drain))
         .add_systems(EventBusDrain, (watch, read).in_set(EventBusSystems::Report))
@@ -58,20 +81,34 @@ fn the_systems_of_the_plugin_are_unambiguous() {
             Update,
             (
                 (read, read, send, send, watch),
-                (|| {}).run_if(bus_has_backlog::<Number>),
+                (|_: BusFrame<u8>| {}, |_: MessageReader<BusMessage<u8>>| {}),
+                (|_: MessageReader<Number>| {}, |_: MessageReader<Number>| {}),
+                (|bus: Res<EventBus<Number>>| _ = bus.publish_to(2, Number(1))),
+                (|| {}).run_if(bus_has_pending::<Number>),
                 (|| {}).run_if(on_bus_overrun),
             ),
         );
-    assert!(is_unambiguous(&mut app, EventBusDrain));
-    assert!(is_unambiguous(&mut app, Update));
     #[cfg(feature = "bevy_time")]
-    assert!(is_unambiguous(&mut app, EventBusFixedDrain));
+    app.add_systems(
+        bevy_app::FixedUpdate,
+        (
+            |_: MessageReader<Stamped>| {},
+            |_: BusFrame<Stamped>| {},
+            |bus: BusPublisher<Stamped>| _ = bus.publish(Stamped(core::time::Duration::ZERO)),
+        ),
+    );
+    let labels: Vec<_> =
+        app.world().resource::<Schedules>().iter().map(|(_, schedule)| schedule.label()).collect();
+    assert!(labels.contains(&EventBusDrain.intern()));
+    assert_eq!(labels.contains(&EventBusFixedDrain.intern()), cfg!(feature = "bevy_time"));
+    for label in labels {
+        assert!(is_unambiguous(&mut app, label), "{label:?}");
+    }
     (0..3).for_each(|_| app.update());
 
     // The search finds what there is to find.
     app.add_systems(EventBusDrain, send);
     assert!(!is_unambiguous(&mut app, EventBusDrain));
-    let _ = EventBusFixedDrain;
 }
 
 /// Where the drain is a system among others.
@@ -101,5 +138,5 @@ fn a_report_that_reads_only_the_bus_comes_after_the_drain() {
         app.update();
     }
     assert_eq!(Seen::take(&mut app), [0; 6]);
-    assert!(app.world().resource::<EnvelopeBus<Number>>().is_empty());
+    assert!(app.world().resource::<EventBus<Number>>().is_empty());
 }

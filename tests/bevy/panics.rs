@@ -72,7 +72,7 @@ fn a_panic_of_a_batch_observer_consumes_the_batch() {
     assert!(messages.iter_current_update_messages().map(|number| number.0).eq(0..5));
 }
 
-/// Who picks a message and panics is not given the same event for ever, and others get theirs once.
+/// A closure that panics on an event does not get it again, and the other deliveries get it once.
 #[test]
 fn a_panic_of_a_pick_consumes_the_batch() {
     #[derive(Message)]
@@ -91,7 +91,7 @@ fn a_panic_of_a_pick_consumes_the_batch() {
     assert!(update(&mut app));
     let messages = app.world().resource::<Messages<Number>>();
     assert!(messages.iter_current_update_messages().map(|number| number.0).eq([0, 1, 2, 4]));
-    assert_eq!(super::lane(&app, 0).total.delivered, 4);
+    assert_eq!(super::numbers(&app, 0).total.delivered, 4);
 }
 
 /// An event whose observer panics has been observed: it is no unhandled one, and neither are the others.
@@ -112,9 +112,9 @@ fn a_panic_leaves_no_event_uncounted() {
     publish(bus, 0..6);
     assert!(!update(&mut app));
     assert!(update(&mut app));
-    let total = super::lane(&app, 0).total;
+    let total = super::numbers(&app, 0).total;
     // Nothing observes 4 and 5 any more.
-    assert_eq!((total.delivered, total.unhandled, super::lane(&app, 0).left), (4, 2, 0));
+    assert_eq!((total.delivered, total.unhandled, super::numbers(&app, 0).left), (4, 2, 0));
 }
 
 /// A batch whose observer panics has been observed.
@@ -128,7 +128,7 @@ fn a_panic_of_a_batch_observer_leaves_no_event_unhandled() {
     publish(bus, 0..3);
     assert!(!update(&mut app));
     assert!(update(&mut app));
-    let total = super::lane(&app, 0).total;
+    let total = super::numbers(&app, 0).total;
     assert_eq!((total.delivered, total.unhandled), (3, 0));
 }
 
@@ -155,8 +155,8 @@ fn a_kind_that_panics_loses_no_event() {
     app.world_mut().resource_mut::<tickbus::bevy::EventBusConfig>().paused = true;
     assert!(!update(&mut app));
     assert!(update(&mut app));
-    let lane = super::lane(&app, 0);
-    assert_eq!((lane.total.delivered, lane.total.discarded, lane.left), (1, 5, 0));
+    let numbers = super::numbers(&app, 0);
+    assert_eq!((numbers.total.delivered, numbers.total.discarded, numbers.left), (1, 5, 0));
 }
 
 /// An observer cannot drain again: Bevy does not run a schedule within itself.

@@ -8,7 +8,7 @@ use tickbus::bevy::{EventBusConfig, EventBusPlugin, EventBusState, FrameBudget, 
 use tickbus::bus::Policy;
 use tickbus::{Bus, DropOldest, Reject};
 
-use super::{Number, Seen, app, lane, leak, publish, stats};
+use super::{Number, Seen, app, leak, numbers, publish, stats};
 
 const FRAMES: u32 = 1000;
 const EVENTS: u32 = 100;
@@ -17,7 +17,7 @@ const EVENTS: u32 = 100;
 fn memory(app: &App) -> usize {
     let messages = app.world().resource::<Messages<Number>>().len();
     let overruns = app.world().resource::<Messages<tickbus::bevy::BusOverrun>>().len();
-    messages + overruns + app.world().resource::<EventBusState<Number>>().queued()
+    messages + overruns + app.world().resource::<EventBusState<Number>>().pending()
 }
 
 /// 1000 paused frames of 100 events: how many were accepted, and the most memory it took.
@@ -86,21 +86,21 @@ fn dropped_events_are_counted_and_do_not_come_later() {
 }
 
 #[test]
-fn lanes_pause_each_in_its_way() {
-    let lanes: [_; 3] = [(); 3].map(|()| leak::<Number, 8, Reject>());
-    let plugin = EventBusPlugin::new(lanes[0])
+fn buses_pause_each_in_its_way() {
+    let buses: [_; 3] = [(); 3].map(|()| leak::<Number, 8, Reject>());
+    let plugin = EventBusPlugin::new(buses[0])
         .with_pause(PausePolicy::PassThrough)
-        .with_lane(lanes[1])
-        .with_lane(lanes[2])
+        .with_lower_priority(buses[1])
+        .with_lower_priority(buses[2])
         .with_pause(PausePolicy::Drop);
     let mut app = app(plugin, Update);
     by_hand(&mut app, true);
-    for (at, lane) in lanes.iter().enumerate() {
-        publish(lane, [at as u32]);
+    for (at, bus) in buses.iter().enumerate() {
+        publish(bus, [at as u32]);
     }
     app.update();
     assert_eq!(Seen::take(&mut app), [0]);
-    let left: Vec<_> = (0..3).map(|at| lane(&app, at).left).collect();
+    let left: Vec<_> = (0..3).map(|at| numbers(&app, at).left).collect();
     assert_eq!(left, [0, 1, 0]);
     by_hand(&mut app, false);
     app.update();
@@ -116,7 +116,7 @@ fn a_pause_is_no_overrun() {
     publish(bus, 0..8);
     app.update();
     assert_eq!(memory(&app), 0);
-    assert_eq!(lane(&app, 0).left, 8);
+    assert_eq!(numbers(&app, 0).left, 8);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_policy_changes_between_frames() {
     publish(bus, [1]);
     app.update();
     let mut config = app.world_mut().resource_mut::<EventBusConfig>();
-    config.bus_mut::<Number>().unwrap().pause[0] = PausePolicy::PassThrough;
+    config.of_mut::<Number>().unwrap().pause[0] = PausePolicy::PassThrough;
     app.update();
     assert_eq!(Seen::take(&mut app), [1]);
 }

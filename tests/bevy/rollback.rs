@@ -58,12 +58,15 @@ struct Match {
 }
 
 impl Match {
-    /// Two lanes and a budget that is too small: pending, credit and cursors all take part.
+    /// Two buses and a budget that is too small: pending, credit and cursors all take part.
     fn new() -> Self {
         let (high, low) = (leak::<Input, 64, Reject>(), leak::<Input, 64, Reject>());
         let mut app = App::new();
         app.add_plugins(
-            EventBusPlugin::new(high).with_lane(low).with_budget(FrameBudget::events(5)).by_kind(),
+            EventBusPlugin::new(high)
+                .with_lower_priority(low)
+                .with_budget(FrameBudget::events(5))
+                .by_kind(),
         )
         .add_bus_frame::<Input>()
         .init_resource::<Game>()
@@ -102,7 +105,7 @@ impl Match {
         self.app.world().resource::<Game>().hash(&mut hasher);
         let state = self.app.world().resource::<EventBusState<Input>>();
         state.frame().hash(&mut hasher);
-        state.queued().hash(&mut hasher);
+        state.pending().hash(&mut hasher);
         hasher.finish()
     }
 
@@ -139,7 +142,7 @@ fn a_rollback_comes_to_the_same_state() {
         history.push_back((tick, game.save()));
         game.tick(tick);
         let expected = game.hash();
-        pending = pending.max(game.app.world().resource::<EventBusState<Input>>().queued());
+        pending = pending.max(game.app.world().resource::<EventBusState<Input>>().pending());
         if history.len() == BACK {
             let (first, snapshot) = history.pop_front().unwrap();
             game.restore(snapshot);
@@ -173,7 +176,7 @@ fn a_rollback_without_the_state_of_the_bus_is_seen() {
 fn a_restored_frame_ends_when_it_should() {
     let bus = leak::<u32, 8, Reject>();
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(bus).with_backlog()).add_bus_frame::<u32>();
+    app.add_plugins(EventBusPlugin::new(bus).keep_pending()).add_bus_frame::<u32>();
     bus.publish(7).unwrap();
     app.update();
     let saved = app.world().resource::<EventBusState<u32>>().clone();
@@ -190,7 +193,7 @@ fn a_state_older_than_its_readers_serves_them() {
     struct Read(Vec<u32>);
     let bus = leak::<u32, 8, Reject>();
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(bus).with_backlog())
+    app.add_plugins(EventBusPlugin::new(bus).keep_pending())
         .add_bus_frame::<u32>()
         .init_resource::<Read>()
         .add_systems(Update, |mut frame: BusFrame<u32>, mut read: ResMut<Read>| {

@@ -4,12 +4,12 @@ use bevy_app::{App, Update};
 use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
 use tickbus::bevy::{
-    BusOverrun, EventBusAppExt, EventBusPlugin, FrameBudget, bus_has_backlog, on_bus_overrun,
+    BusOverrun, EventBusAppExt, EventBusPlugin, FrameBudget, bus_has_pending, on_bus_overrun,
 };
 use tickbus::bus::Policy;
 use tickbus::{DropNewest, DropOldest, Reject};
 
-use super::{Number, Seen, app, lane, leak, publish, stats};
+use super::{Number, Seen, app, leak, numbers, publish, stats};
 
 /// Published and refused, delivered and dropped: nothing is unaccounted for.
 fn conserved<P: Policy + 'static>() -> (usize, usize) {
@@ -22,7 +22,7 @@ fn conserved<P: Policy + 'static>() -> (usize, usize) {
             let _ = bus.publish(Number(number));
         }
         app.update();
-        let (told, total) = (lane(&app, 0), stats(&app).total());
+        let (told, total) = (numbers(&app, 0), stats(&app).total());
         let now = bus.stats();
         assert_eq!(now.published, total.delivered + total.dropped + told.left);
         assert_eq!((total.dropped, total.refused), (now.dropped(), now.refused));
@@ -63,7 +63,7 @@ fn losses_before_the_app_are_not_its_own() {
 }
 
 #[test]
-fn overruns_are_told_once_a_lane_and_frame_and_forgotten() {
+fn overruns_are_told_once_a_bus_and_frame_and_forgotten() {
     let bus = leak::<Number, 4, DropOldest>();
     let mut app = app(EventBusPlugin::new(bus), Update);
     publish(bus, 0..100);
@@ -99,7 +99,7 @@ fn overruns_tell_dropped_and_refused_events_apart() {
 /// Removed and not replaced: the drain makes them again.
 #[test]
 fn numbers_settings_and_state_may_be_removed() {
-    use tickbus::bevy::{EnvelopeBus, EventBusConfig, EventBusState, EventBusStats};
+    use tickbus::bevy::{EventBus, EventBusConfig, EventBusState, EventBusStats};
     let bus = leak::<Number, 8, DropOldest>();
     let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
     app.add_bus_frame::<Number>().add_bus_event::<Number>();
@@ -108,7 +108,7 @@ fn numbers_settings_and_state_may_be_removed() {
         world.remove_resource::<EventBusStats>();
         world.remove_resource::<EventBusState<Number>>();
         world.remove_resource::<Messages<BusOverrun>>();
-        world.remove_resource::<EnvelopeBus<Number>>();
+        world.remove_resource::<EventBus<Number>>();
     }
     remove(app.world_mut());
     publish(bus, 0..9); // one is dropped, and the overrun told
@@ -127,14 +127,14 @@ fn numbers_settings_and_state_may_be_removed() {
 }
 
 #[test]
-fn run_conditions_tell_backlog_and_overrun() {
+fn run_conditions_tell_pending_events_and_overrun() {
     let bus = leak::<Number, 4, Reject>();
     let mut app = app(EventBusPlugin::new(bus).with_budget(FrameBudget::events(2)), Update);
     app.world_mut().resource_mut::<Seen>().0.clear();
     app.add_systems(
         bevy_app::PostUpdate,
         (
-            (|mut seen: ResMut<Seen>| seen.0.push(1000)).run_if(bus_has_backlog::<Number>),
+            (|mut seen: ResMut<Seen>| seen.0.push(1000)).run_if(bus_has_pending::<Number>),
             (|mut seen: ResMut<Seen>| seen.0.push(2000)).run_if(on_bus_overrun),
         )
             .chain(),
@@ -159,8 +159,8 @@ fn numbers_settings_and_state_may_be_reset() {
     app.update();
     app.insert_resource(EventBusStats::default());
     app.update();
-    assert_eq!(stats(&app).lanes.len(), 2);
-    assert_eq!((stats(&app).total().delivered, lane(&app, 0).left), (1, 0));
+    assert_eq!(stats(&app).buses.len(), 2);
+    assert_eq!((stats(&app).total().delivered, numbers(&app, 0).left), (1, 0));
 
     app.insert_resource(EventBusConfig::default());
     app.insert_resource(EventBusState::<Number>::default());
@@ -168,7 +168,7 @@ fn numbers_settings_and_state_may_be_reset() {
     app.update();
     assert_eq!(Seen::take(&mut app), [0, 1, 2, 3, 4]); // the budget is that of the plugin again
     let config = app.world().resource::<EventBusConfig>();
-    assert!(config.bus::<Number>().is_some() && config.bus::<u8>().is_some());
+    assert!(config.of::<Number>().is_some() && config.of::<u8>().is_some());
 
     // In the middle of a drain too.
     app.add_bus_event::<Number>().add_observer(|_: On<Number>, mut commands: Commands| {
@@ -185,7 +185,7 @@ fn numbers_settings_and_state_may_be_reset() {
 #[test]
 fn run_conditions_are_false_without_a_bus() {
     let mut world = World::new();
-    let pending = world.register_system(bus_has_backlog::<Number>);
+    let pending = world.register_system(bus_has_pending::<Number>);
     assert!(!world.run_system(pending).unwrap());
     let overrun = world.register_system(on_bus_overrun);
     assert!(!world.run_system(overrun).unwrap());

@@ -13,8 +13,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize};
 use core::task::{Context, Poll, Waker};
 use tickbus::bevy::{EventBusAppExt, EventBusPlugin, FrameBudget};
 use tickbus::bus::Policy;
-use tickbus::wait::{Awaited, PublishWait};
-use tickbus::{Bus, DropOldest, Reject};
+use tickbus::wait::PublishAsync;
+use tickbus::{Bus, DropOldest, Reject, Waiters};
 
 use super::{Number, Seen, app, leak, stats};
 
@@ -133,19 +133,18 @@ impl Wake for Bell {
 }
 
 /// A full awaited bus with a task that waits for room, and the bell of the task.
-fn waiting()
--> (&'static Waited, App, PublishWait<'static, Number, &'static Bus<Number, 2>>, Arc<Bell>) {
-    let bus: &'static Waited = Box::leak(Box::new(Awaited::new(Bus::new())));
+fn waiting() -> (&'static Waited, App, PublishAsync<'static, Number, &'static Waited>, Arc<Bell>) {
+    let bus: &'static Waited = Box::leak(Box::new(Bus::new()));
     let app = app(EventBusPlugin::new(bus), Update);
     bus.publish_batch(&[Number(1), Number(2)]).unwrap();
     let bell = Arc::new(Bell::default());
-    let mut third = bus.publish_wait(Number(3));
+    let mut third = bus.publish_async(Number(3));
     let waker = Waker::from(Arc::clone(&bell));
     assert!(pin!(&mut third).poll(&mut Context::from_waker(&waker)).is_pending());
     (bus, app, third, bell)
 }
 
-type Waited = Awaited<Bus<Number, 2>, 2>;
+type Waited = Bus<Number, 2, Reject, Waiters<2>>;
 
 #[test]
 fn a_task_waits_until_a_frame_makes_room() {
@@ -163,7 +162,7 @@ fn who_waits_for_room_is_woken_when_the_app_is_dropped() {
     let (bus, app, third, bell) = waiting();
     drop(app);
     assert_eq!(bell.0.load(Relaxed), 1);
-    assert_eq!(third.into_event(), Some(Number(3)), "nobody makes room now");
+    assert_eq!(third.into_event(), Some(Number(3)), "nothing makes room now");
     let mut next = super::app(EventBusPlugin::new(bus), Update);
     next.update();
     assert_eq!(Seen::take(&mut next), [1, 2]);

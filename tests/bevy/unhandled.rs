@@ -11,7 +11,7 @@ use tickbus::bevy::{
 };
 use tickbus::{Bus, Reject};
 
-use super::{Number, Seen, lane, leak, publish, stats};
+use super::{Number, Seen, leak, numbers, publish, stats};
 
 tickbus::events! {
     #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ fn kinds_without_a_delivery_are_counted_and_logged_once_each() {
     log();
     let (high, low) = (leak::<Game, 8, Reject>(), leak::<Game, 8, Reject>());
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(high).with_lane(low))
+    app.add_plugins(EventBusPlugin::new(high).with_lower_priority(low))
         .add_bus_message_for("game.won", points);
     for _ in 0..3 {
         for event in [Game::Won(1), Game::Lost(2), Game::Won(3)] {
@@ -108,7 +108,7 @@ fn kinds_without_a_delivery_are_counted_and_logged_once_each() {
             low.publish(event).unwrap();
         }
         app.update();
-        let counts = |at| (lane(&app, at).frame.delivered, lane(&app, at).frame.unhandled);
+        let counts = |at| (numbers(&app, at).frame.delivered, numbers(&app, at).frame.unhandled);
         assert_eq!((counts(0), counts(1)), ((2, 1), (0, 2)));
     }
     let total = stats(&app).total();
@@ -135,7 +135,7 @@ fn events_that_no_closure_picks_are_counted_and_logged_once() {
     for _ in 0..2 {
         (0..8).for_each(|number| bus.publish(Plain(number)).ok().unwrap());
         app.update();
-        assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 0).frame.unhandled), (3, 5));
+        assert_eq!((numbers(&app, 0).frame.delivered, numbers(&app, 0).frame.unhandled), (3, 5));
     }
     let logged = logged("Plain`");
     assert_eq!(logged.len(), 1);
@@ -156,7 +156,7 @@ fn a_delivery_of_all_events_leaves_none_unhandled() {
         add(&mut app);
         publish(bus, [1, 2]);
         app.update();
-        assert_eq!((lane(&app, 0).total.delivered, lane(&app, 0).total.unhandled), (2, 0));
+        assert_eq!((numbers(&app, 0).total.delivered, numbers(&app, 0).total.unhandled), (2, 0));
     }
 }
 
@@ -169,7 +169,7 @@ fn what_nothing_observes_is_unhandled() {
     let counts = |app: &mut App| {
         publish(bus, [1, 2, 3]);
         app.update();
-        (lane(app, 0).frame.delivered, lane(app, 0).frame.unhandled)
+        (numbers(app, 0).frame.delivered, numbers(app, 0).frame.unhandled)
     };
     assert_eq!(counts(&mut app), (0, 3));
     app.add_observer(|number: On<Number>, mut commands: Commands| {
@@ -194,7 +194,7 @@ fn what_nothing_observes_of_a_kind_is_unhandled() {
         bus.publish(event).unwrap();
     }
     app.update();
-    assert_eq!((lane(&app, 0).total.delivered, lane(&app, 0).total.unhandled), (2, 2));
+    assert_eq!((numbers(&app, 0).total.delivered, numbers(&app, 0).total.unhandled), (2, 2));
 }
 
 // ---- System parameters --------------------------------------------------------------------------
@@ -250,7 +250,7 @@ fn cursors(app: &App) -> String {
 
 fn framed(bus: &'static Bus<Number, 8>) -> App {
     let mut app = App::new();
-    app.add_plugins(EventBusPlugin::new(bus).with_backlog())
+    app.add_plugins(EventBusPlugin::new(bus).keep_pending())
         .add_bus_frame::<Number>()
         .init_resource::<Seen>()
         .add_systems(Update, |mut frame: BusFrame<Number>, mut seen: ResMut<Seen>| {

@@ -4,9 +4,8 @@
 use core::cell::Cell;
 use std::thread;
 
-use tickbus::{Budget, Bus, Dispatch, DropOldest, Feed, GatedTopic, Lane, Latest, Pattern, Subject, Topic, Waiters};
+use tickbus::{Budget, Bus, Dispatch, DropOldest, Feed, GatedTopic, Lane, Latest, Pattern, Reject, Subject, Topic, Waiters};
 use tickbus::bus::Flow;
-use tickbus::wait::Awaited;
 
 tickbus::events! {
     #[derive(Clone, Copy)]
@@ -28,8 +27,8 @@ static TOPIC: Topic<u8, 2> = Topic::new();
 static GATED: GatedTopic<u8, 2, 16> = GatedTopic::new();
 static FEED: Feed<u8, 2> = Feed::new();
 static LATEST: Latest<u8> = Latest::new();
-static AWAITED: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
-static AWAITED_TOPIC: Awaited<Topic<u8, 2>, 1> = Awaited::new(Topic::new());
+static AWAITED: Bus<u8, 2, Reject, Waiters<1>> = Bus::new();
+static AWAITED_TOPIC: Topic<u8, 2, Waiters<1>> = Topic::new();
 static WAITERS: Waiters<1> = Waiters::new();
 static HANDLERS: Dispatch<Input, u8, { Input::KINDS }, Flow> = Dispatch::new()
     .on("input.*", |count, _| {
@@ -63,11 +62,11 @@ fn main() {
         scope.spawn(move || (subscriber.read().count(), watcher.changed()));
         scope.spawn(move || gating.filter(|event| event % 2 == 1).read().count());
     });
-    spawn(AWAITED.publish_wait(1));
+    spawn(AWAITED.publish_async(1));
     spawn(WAITERS.wait_until(|| Some(())));
     spawn(async {
-        AWAITED_TOPIC.subscribe().next_event().await.is_ok()
-            && AWAITED.consumer().unwrap().next_event().await == 1
+        AWAITED_TOPIC.subscribe().next_async().await.is_ok()
+            && AWAITED.consumer().unwrap().next_async().await == 1
     });
     thread::scope(|scope| {
         scope.spawn(|| SHARED.publish(Cell::new(1)).is_ok());

@@ -1,7 +1,8 @@
-//! The picture: the game above, the bus below.
+//! The picture: the game above, the buses below.
 
 use core::convert::Infallible;
 use core::num::NonZeroU32;
+use std::collections::VecDeque;
 
 use bevy_ecs::prelude::*;
 use bevy_time::{Time, Virtual};
@@ -15,13 +16,17 @@ use embedded_graphics::text::Text;
 use softbuffer::{Context, Surface};
 use tickbus::bevy::EventBusStats;
 
-use crate::sky::SKY;
-use crate::{Game, Place, What};
+use crate::sky::{ROCKS, STARS};
+use crate::{Falls, GOAL, Game, Gust, LIVES, Place, What};
 
 pub(crate) const WIDTH: u32 = 640;
 pub(crate) const HEIGHT: u32 = 480;
 /// Where the game ends and the numbers begin.
-const FLOOR: i32 = 360;
+const FLOOR: i32 = 330;
+
+/// How many frames the history shows, and how wide a frame is.
+const FRAMES: usize = 300;
+const FRAME: i32 = 2;
 
 const SKY_BLUE: Rgb888 = Rgb888::new(16, 20, 40);
 const PANEL: Rgb888 = Rgb888::new(32, 32, 32);
@@ -29,6 +34,11 @@ const GOLD: Rgb888 = Rgb888::new(255, 208, 64);
 const STONE: Rgb888 = Rgb888::new(150, 130, 120);
 const GREEN: Rgb888 = Rgb888::new(96, 220, 120);
 const RED: Rgb888 = Rgb888::new(230, 80, 70);
+const GRAY: Rgb888 = Rgb888::new(160, 160, 160);
+
+/// How many stars each of the last frames has left on the bus.
+#[derive(Resource, Debug, Default)]
+pub(crate) struct History(VecDeque<usize>);
 
 /// One picture.
 struct Canvas(Vec<u32>);
@@ -63,8 +73,8 @@ impl Canvas {
             .draw(self);
     }
 
-    fn circle(&mut self, x: i32, y: i32, color: Rgb888) {
-        let Ok(()) = Circle::with_center(Point::new(x, y), 15)
+    fn circle(&mut self, x: i32, y: i32, diameter: u32, color: Rgb888) {
+        let Ok(()) = Circle::with_center(Point::new(x, y), diameter)
             .into_styled(PrimitiveStyle::with_fill(color))
             .draw(self);
     }
@@ -81,35 +91,75 @@ pub(crate) fn draw(
     game: Res<Game>,
     stats: Res<EventBusStats>,
     time: Res<Time<Virtual>>,
+    mut history: ResMut<History>,
 ) {
     let mut canvas = Canvas(vec![RawU24::from(SKY_BLUE).into_inner(); (WIDTH * HEIGHT) as usize]);
-    let x = |at: f32| (at * WIDTH as f32) as i32;
-    for (what, place) in &things {
-        let color = if *what == What::Star { GOLD } else { STONE };
-        canvas.circle(x(place.x), (place.y * FLOOR as f32) as i32, color);
+    draw_game(&mut canvas, &things, &game, time.is_paused());
+    history.0.push_back(stats.of::<Falls>().nth(1).map_or(0, |stars| stars.left));
+    if history.0.len() > FRAMES {
+        history.0.pop_front();
     }
-    canvas.rectangle(x(game.player) - 35, FLOOR - 14, 70, 10, GREEN);
-    canvas.text(10, 24, &format!("stars {}   rocks {}", game.stars, game.rocks), Rgb888::WHITE);
-    if time.is_paused() {
-        canvas.text(280, 180, "paused", Rgb888::WHITE);
-    }
-
-    canvas.rectangle(0, FLOOR, WIDTH, HEIGHT - FLOOR as u32, PANEL);
-    let (frame, total) = (stats.frame(), stats.total());
-    let left = stats.left();
-    canvas.text(10, FLOOR + 26, "bus", Rgb888::WHITE);
-    canvas.rectangle(60, FLOOR + 12, 560, 16, SKY_BLUE);
-    let share = (left * 560 / SKY.capacity()) as u32;
-    canvas.rectangle(60, FLOOR + 12, share, 16, if left > 32 { RED } else { GREEN });
-    let lines = [
-        format!("frame: {:2} delivered, {left:2} left of {}", frame.delivered, SKY.capacity()),
-        format!("total: {} delivered, {} refused", total.delivered, total.refused),
-        format!("drain: {} us, high water {}", stats.spent.as_micros(), SKY.stats().high_water),
-    ];
-    for (line, text) in lines.iter().enumerate() {
-        canvas.text(10, FLOOR + 54 + 24 * line as i32, text, Rgb888::WHITE);
-    }
+    draw_buses(&mut canvas, &stats, &history);
     show(*window, &canvas.0);
+}
+
+fn draw_game(canvas: &mut Canvas, things: &Query<(&What, &Place)>, game: &Game, paused: bool) {
+    let x = |at: f32| (at * WIDTH as f32) as i32;
+    for (what, place) in things {
+        let y = (place.y * FLOOR as f32) as i32;
+        match what {
+            What::Star => canvas.circle(x(place.x), y, 11, GOLD),
+            What::Rock => canvas.circle(x(place.x), y, 23, STONE),
+        }
+    }
+    let color = if game.ache > 0.0 { RED } else { GREEN };
+    canvas.rectangle(x(game.player) - 38, FLOOR - 14, 76, 10, color);
+    let stars = format!("stars {} of {GOAL}", game.stars);
+    canvas.text(10, 24, &stars, Rgb888::WHITE);
+    canvas.text(520, 24, &format!("lives {} of {LIVES}", game.lives), Rgb888::WHITE);
+    canvas.text(
+        10,
+        HEIGHT as i32 - 8,
+        "left/right move  space pause  enter begin again  esc end",
+        GRAY,
+    );
+    let banner = match (game.is_over(), game.lives) {
+        (true, 0) => "Three rocks: lost. Enter begins again",
+        (true, _) => "Thirty stars: won! Enter begins again",
+        _ if paused => "Paused: the buses hold what comes",
+        _ => "",
+    };
+    canvas.text(130, 160, banner, Rgb888::WHITE);
+}
+
+/// The buses at work: what each frame has left on them, now and in the last seconds.
+fn draw_buses(canvas: &mut Canvas, stats: &EventBusStats, history: &History) {
+    canvas.rectangle(0, FLOOR, WIDTH, HEIGHT - FLOOR as u32 - 26, PANEL);
+    let lines = [("rocks", ROCKS.capacity()), ("stars", STARS.capacity())];
+    for ((line, (name, capacity)), bus) in lines.into_iter().enumerate().zip(stats.of::<Falls>()) {
+        let y = FLOOR + 8 + 24 * line as i32;
+        canvas.text(10, y + 14, name, Rgb888::WHITE);
+        canvas.rectangle(70, y, 200, 16, SKY_BLUE);
+        let color = if bus.left * 2 > capacity { RED } else { GREEN };
+        canvas.rectangle(70, y, (bus.left * 200 / capacity) as u32, 16, color);
+        let text = format!("{:2} left of {capacity}, {} delivered", bus.left, bus.total.delivered);
+        canvas.text(280, y + 14, &text, Rgb888::WHITE);
+    }
+    let bottom = FLOOR + 104;
+    canvas.rectangle(20, bottom - 44, (FRAMES as i32 * FRAME) as u32, 44, SKY_BLUE);
+    for (frame, left) in history.0.iter().enumerate() {
+        let height = (left * 44 / STARS.capacity()) as i32;
+        let x = 20 + frame as i32 * FRAME;
+        canvas.rectangle(x, bottom - height, FRAME as u32, height as u32, GREEN);
+    }
+    let (total, late) =
+        (stats.total(), stats.of::<Gust>().map(|bus| bus.total.late).sum::<usize>());
+    let text = format!(
+        "refused {}  late gusts {late}  drain {} us",
+        total.refused,
+        stats.spent.as_micros()
+    );
+    canvas.text(26, bottom - 30, &text, Rgb888::WHITE);
 }
 
 /// Copies the picture into the window, once there is one. Bevy lends the window for no longer than

@@ -1,13 +1,27 @@
-//! The sky: a thread that publishes in bursts, faster than frames take.
+//! The sky: one thread drops things in bursts, faster than frames take them; another one is the wind.
 
+use core::f32::consts::TAU;
 use core::time::Duration;
+use std::sync::LazyLock;
 use std::thread;
+use std::time::Instant;
 
-use tickbus::Bus;
+use tickbus::{Bus, DropOldest};
 
-use crate::{Falls, What};
+use crate::{Falls, Gust, What};
 
-pub(crate) static SKY: Bus<Falls, 64> = Bus::new();
+/// The bus of the rocks. Its priority is the higher one: no rock waits behind a burst of stars.
+pub(crate) static ROCKS: Bus<Falls, 16> = Bus::new();
+pub(crate) static STARS: Bus<Falls, 64> = Bus::new();
+/// Only new wind is worth anything.
+pub(crate) static GUSTS: Bus<Gust, 64, DropOldest> = Bus::new();
+
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Returns the time since the sky has opened: the clock of the stamps.
+pub(crate) fn clock() -> Duration {
+    BEGIN.elapsed()
+}
 
 pub(crate) fn open() {
     thread::spawn(|| {
@@ -19,13 +33,23 @@ pub(crate) fn open() {
             random
         };
         loop {
-            for _ in 0..next() % 24 {
-                let what = if next() % 4 == 0 { What::Rock } else { What::Star };
+            for _ in 0..4 + next() % 20 {
                 let at = 0.05 + (next() % 900) as f32 / 1000.0;
                 // Full, in a long pause: the bus counts it.
-                let _ = SKY.publish(Falls { at, what });
+                let _ = if next() % 5 == 0 {
+                    ROCKS.publish(Falls { at, what: What::Rock })
+                } else {
+                    STARS.publish(Falls { at, what: What::Star })
+                };
             }
-            thread::sleep(Duration::from_millis(400));
+            thread::sleep(Duration::from_millis(900));
+        }
+    });
+    thread::spawn(|| {
+        loop {
+            let at = clock();
+            let _ = GUSTS.publish(Gust { at, push: 0.003 * (at.as_secs_f32() * TAU / 6.0).sin() });
+            thread::sleep(Duration::from_millis(30));
         }
     });
 }

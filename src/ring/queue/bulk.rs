@@ -10,11 +10,8 @@ use core::ptr::NonNull;
 
 use super::{Core, Eviction, Reader};
 use crate::ring::Span;
-use crate::ring::cell::{Cell, move_all};
+use crate::ring::cell::{CHUNK, Cell, move_all};
 use crate::sync::{Relaxed, Release, Word};
-
-/// How many events move out before their cells are free for publishers.
-const CHUNK: usize = 64;
 
 impl<E> Reader<'_, E> {
     /// Moves the events of a span to the end of `into`. Returns how many that was.

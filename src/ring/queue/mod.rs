@@ -57,7 +57,8 @@
 //! before that one committed. A hint goes back when a publisher that was interrupted before storing it
 //! goes on. From any hint the end is found in at most `log2(N / B) + 6 + B` reads of entries at a quiet
 //! moment, where `B` is the block: 1 on a ring that displaces and where words have 32 bits, else
-//! `min(64, N)`. Each concurrent publish may add as many. See `search.rs`.
+//! `min(64, N)`. Each concurrent publish may add as many. See `search.rs`. A consumer of a ring that refuses
+//! looks from the end of its last look on, where words have 64 bits: see `take.rs`.
 //!
 //! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
 //! `p` overwrites the entry that named the free cell of `p`, which was claimed before: claims are never
@@ -97,7 +98,7 @@
 //! | [`Front::tail`] | commits | all | Release → Acquire: everything before it is committed |
 //! | [`Front::room`] | `claim` | `publish` | Release → Acquire: hands on what `head` says |
 //! | [`State::taken`], [`State::skipped`] | consumer | `claim`, counts | Release → Acquire: the event is out of the cell; the claims of what was passed |
-//! | entries | all | all | commit Release → `first_younger` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
+//! | entries | all | all | commit Release → `first_younger` and `end_from` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
 //! | [`State::consumer`] | consumer | consumer | Release → Acquire: what the last consumer did |
 //! | counters | their owner | anybody | Relaxed: each is right by itself |
 //!
@@ -500,7 +501,7 @@ impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
         }
         if core::mem::needs_drop::<E>() {
             let mut reader = Reader::new(self.core());
-            let span = reader.freeze::<P>();
+            let span = reader.freeze::<P>(&mut self.core().seen::<P>());
             let policy = PhantomData::<P>;
             Rest { reader, span, policy }.run();
         }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use super::take::Seen;
 use super::{Core, Eviction, Reader, State};
 use crate::ring::cell::Cell;
 use crate::ring::{Counts, Read, Span, Tally};
@@ -13,21 +14,24 @@ use crate::ring::{Counts, Read, Span, Tally};
 pub(crate) struct Raw<E, P> {
     state: NonNull<State>,
     cells: NonNull<Cell<E>>,
+    /// What the consumer has seen, so far.
+    seen: Seen,
     rules: PhantomData<fn() -> P>,
 }
 
-impl<E, P> Raw<E, P> {
+impl<E, P: Eviction> Raw<E, P> {
+    /// What a consumer keeps that has just been claimed.
     #[inline(always)]
     pub(super) fn new(core: Core<'_, E>) -> Self {
         let Core { state, cells, .. } = core;
-        Self { state: NonNull::from(state), cells, rules: PhantomData }
+        Self { state: NonNull::from(state), cells, seen: core.seen::<P>(), rules: PhantomData }
     }
 
     /// # Safety
     ///
-    /// The ring is alive.
+    /// The ring is alive, for `'r`.
     #[inline(always)]
-    unsafe fn core(&self) -> Core<'_, E> {
+    unsafe fn core<'r>(&self) -> Core<'r, E> {
         // SAFETY: the state is part of the ring.
         let state = unsafe { self.state.as_ref() };
         Core { state, cells: self.cells, borrowed: PhantomData }
@@ -50,8 +54,9 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
 
     #[inline]
     unsafe fn freeze(&mut self) -> Span {
-        // SAFETY: says the caller.
-        unsafe { self.reader() }.freeze::<P>()
+        // SAFETY: says the caller, and the core is not used after this.
+        let core = unsafe { self.core() };
+        Reader::new(core).freeze::<P>(&mut self.seen)
     }
 
     #[inline]

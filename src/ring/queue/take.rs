@@ -1,8 +1,28 @@
 //! The taking side: freeze an end, take what is before it.
+//!
+//! # A consumer that polls
+//!
+//! Publishers write the line of `tail` with every event. A consumer that reads it at every look takes it from
+//! them as often. So where words have 64 bits and nothing is displaced, the consumer keeps the end of its last
+//! look, and asks the entry there, which the next commit writes: if it is not committed, the end has not moved.
+//! Else the consumer steps over up to [`NEAR`] runs, and only then reads `tail`.
+//!
+//! The end is exact all the same. What the consumer keeps was an end, so it never lies inside a run, whose
+//! entries are not written. An exclusive publish writes no entry either, but no consumer is alive then, and the
+//! next one begins with a search from `tail`. A publish that happened before the look has committed, and so has
+//! everything before it, from what the consumer keeps onwards.
 
-use super::{Core, Eviction, State, before};
+use super::{Core, Eviction, RUNS, State, before};
 use crate::ring::{Span, Tally};
-use crate::sync::{AtomicWord, Relaxed, Release, Word};
+use crate::sync::{Acquire, AtomicWord, Relaxed, Release, Word};
+
+/// How many runs a look steps over before it reads what publishers write with every event. The models have few
+/// events.
+const NEAR: usize = if cfg!(tickbus_loom) { 1 } else { 64 };
+
+/// Where the last look of a consumer ended, where words have 64 bits.
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Seen([Word; RUNS as usize]);
 
 /// The one consumer's side of a ring.
 pub(super) struct Reader<'a, E> {
@@ -16,11 +36,11 @@ impl<'a, E> Reader<'a, E> {
         Self { core }
     }
 
-    /// What is on the ring at this moment: the start of a drain.
+    /// What is on the ring at this moment: the start of a drain. `seen` is of this consumer.
     #[inline]
-    pub(crate) fn freeze<P: Eviction>(&mut self) -> Span {
+    pub(crate) fn freeze<P: Eviction>(&mut self, seen: &mut Seen) -> Span {
         let Core { state, .. } = self.core;
-        let end = self.core.end::<P>();
+        let end = self.core.end_since::<P>(seen);
         let mut head = state.head_of_consumer::<P>();
         if P::EVICTS {
             head = state.skip_displaced(head, end, self.core.shape().slots);
@@ -161,6 +181,45 @@ impl<'a, E> Reader<'a, E> {
             }
             state.pass(&state.skipped, 1);
         }
+    }
+}
+
+impl<E> Core<'_, E> {
+    /// What a consumer has seen that has just been claimed.
+    pub(super) fn seen<P: Eviction>(self) -> Seen {
+        Seen([(); _].map(|()| self.end::<P>()))
+    }
+
+    /// Where the committed events end, for the consumer that has seen so much.
+    #[inline]
+    pub(super) fn end_since<P: Eviction>(self, seen: &mut Seen) -> Word {
+        match &mut seen.0[..] {
+            [seen] if !P::EVICTS => {
+                *seen = self.end_from::<P>(*seen);
+                *seen
+            }
+            _ => self.end::<P>(),
+        }
+    }
+
+    /// Where the committed events end, from an earlier end on. Only on a ring that does not displace.
+    #[inline]
+    fn end_from<P: Eviction>(self, mut position: Word) -> Word {
+        let shape = self.shape();
+        for _ in 0..NEAR {
+            // Acquire: pairs with the Release in `publish` and `commit`; the events of the run are in.
+            let age = shape.age(self.entry(position).load(Acquire), position);
+            if before(age, shape.committed::<P>()) {
+                return position;
+            }
+            // The next read needs what this one has found. If it were a branch, the core would guess, and read
+            // ahead what publishers are about to write.
+            position = position.wrapping_add(1 + shape.run(age));
+        }
+        // Acquire: as in `end`.
+        let tail = self.state.front.0.tail.load(Acquire);
+        let from = if before(position, tail) { tail } else { position };
+        self.first_younger::<P>(from, shape.committed::<P>()).0
     }
 }
 

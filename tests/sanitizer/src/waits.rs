@@ -11,8 +11,9 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tickbus::wait::{Awaited, AwaitedSubscriber, AwaitedWatcher};
-use tickbus::{Bus, GatedTopic, Lagged, Latest, Topic, Waiters};
+use tickbus::topic::Many;
+use tickbus::wait::WaitError;
+use tickbus::{Bus, GatedTopic, Lagged, Latest, Reject, Subscriber, Topic, Waiters, Watcher};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;
@@ -120,13 +121,13 @@ fn a_table(events: usize) {
 
 /// Two publishers that wait for room, and the consumer.
 fn a_bus<const N: usize>(events: usize) {
-    let bus: Awaited<Bus<Pair, N>, 3> = Awaited::new(Bus::new());
+    let bus: Bus<Pair, N, Reject, Waiters<3>> = Bus::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {
         let mut task = Task::new(publisher);
         for number in 0..events {
             let event = notes.write(publisher, number);
-            waited!(task, bus.publish_wait(event)).expect("a place for each");
+            waited!(task, bus.publish_async(event)).expect("a place for each");
         }
     };
     let (mut first, mut second) = (|| publish(0), || publish(1));
@@ -136,9 +137,9 @@ fn a_bus<const N: usize>(events: usize) {
         let mut seen = Follower::new(&notes);
         while seen.read < 2 * events {
             if seen.read.is_multiple_of(2) {
-                seen.see(waited!(task, events_of_bus.next_event()));
+                seen.see(waited!(task, events_of_bus.next_async()));
             } else {
-                waited!(task, events_of_bus.ready());
+                waited!(task, events_of_bus.ready_async());
                 events_of_bus.drain().for_each(|event| seen.see(event));
             }
         }
@@ -151,9 +152,9 @@ fn a_bus<const N: usize>(events: usize) {
 }
 
 /// Reads until it knows of so many.
-fn follow(
+fn follow<const K: usize>(
     task: usize,
-    mut subscriber: AwaitedSubscriber<'_, Pair>,
+    mut subscriber: Subscriber<'_, Pair, Many, Waiters<K>>,
     notes: &Notes,
     events: usize,
 ) -> usize {
@@ -164,7 +165,11 @@ fn follow(
         Err(Lagged(missed)) => seen.missed += missed as usize,
     };
     while seen.known() < events {
-        see(&mut seen, waited!(task, subscriber.next_event()).expect("a place for each"));
+        match waited!(task, subscriber.next_async()) {
+            Ok(event) => see(&mut seen, Ok(event)),
+            Err(WaitError::Lagged(lagged)) => see(&mut seen, Err(lagged)),
+            Err(error) => panic!("{error}"),
+        }
         // And what is there beside, by both ways to read it.
         if let Some(read) = subscriber.read().next() {
             see(&mut seen, read);
@@ -176,7 +181,7 @@ fn follow(
 
 /// Two publishers and two subscribers that wait.
 fn a_topic<const N: usize>(events: usize) {
-    let topic: Awaited<Topic<Pair, N>, 2> = Awaited::new(Topic::new());
+    let topic: Topic<Pair, N, Waiters<2>> = Topic::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {
         for number in 0..events {
@@ -193,18 +198,18 @@ fn a_topic<const N: usize>(events: usize) {
 
 /// The same, and all wait for each other.
 fn a_gated_topic<const N: usize>(events: usize) {
-    let topic: Awaited<GatedTopic<Pair, N, 2>, 4> = Awaited::new(GatedTopic::new());
+    let topic: GatedTopic<Pair, N, 2, Waiters<4>> = GatedTopic::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {
         let mut task = Task::new(publisher);
         for number in 0..events {
             let event = notes.write(publisher, number);
-            waited!(task, topic.publish_wait(event)).expect("a place for each");
+            waited!(task, topic.publish_async(event)).expect("a place for each");
         }
     };
     let (mut first, mut second) = (|| publish(0), || publish(1));
     let (mut here, mut there) = (topic.subscribe().ok(), topic.subscribe().ok());
-    let read = |task: usize, subscriber: &mut Option<AwaitedSubscriber<'_, Pair>>| {
+    let read = |task: usize, subscriber: &mut Option<Subscriber<'_, Pair, Many, Waiters<4>>>| {
         let subscriber = subscriber.take().expect("a place, once");
         assert_eq!(follow(task, subscriber, &notes, 2 * events), 0, "the gate did not hold");
     };
@@ -214,7 +219,7 @@ fn a_gated_topic<const N: usize>(events: usize) {
 
 /// Two publishers and two watchers that wait.
 fn a_latest_value(events: usize) {
-    let latest: Awaited<Latest<Pair>, 2> = Awaited::new(Latest::new());
+    let latest: Latest<Pair, Waiters<2>> = Latest::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {
         for number in 0..events {
@@ -224,11 +229,11 @@ fn a_latest_value(events: usize) {
     };
     let (mut first, mut second) = (|| publish(0), || publish(1));
     let (mut here, mut there) = (latest.watch(), latest.watch());
-    let watch = |task: usize, watcher: &mut AwaitedWatcher<'_, Pair>| {
+    let watch = |task: usize, watcher: &mut Watcher<'_, Pair, Waiters<2>>| {
         let mut task = Task::new(task);
         let mut seen = Follower::new(&notes);
         while seen.known() < 2 * events {
-            let changed = waited!(task, watcher.next_change()).expect("a place for each");
+            let changed = waited!(task, watcher.changed_async()).expect("a place for each");
             seen.see(changed.value);
             seen.missed += changed.skipped;
         }

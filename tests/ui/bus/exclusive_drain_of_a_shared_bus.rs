@@ -7,6 +7,6 @@ use tickbus::Bus;
 fn main() {
     let mut bus: Bus<u8, 2> = Bus::new();
     let mut events = bus.consumer().unwrap();
-    bus.drain_mut().for_each(drop);
+    bus.drain().for_each(drop);
     events.drain().for_each(drop);
 }

@@ -21,7 +21,7 @@ fn publisher<'s>(publisher: Publisher<'s, Forever>) -> Publisher<'s, &'s str> {
     publisher
 }
 
-fn hold<'s>(hold: &'s Hold<Forever, 2>) -> &'s Hold<&'s str, 2> {
+fn hold<'s>(hold: Hold<&'s Bus<Forever, 2>, 2>) -> Hold<&'s Bus<&'s str, 2>, 2> {
     hold
 }
 

@@ -1,6 +1,6 @@
 //! What is no bus is told what a tick takes.
 //~ E0277
-//~ a tick cannot take events from
+//~ events cannot be taken from
 //~ a tick takes a `Consumer`, as `BUS.consumer()` gives it, or an exclusive `Bus`
 
 use tickbus::{Budget, Dispatch};

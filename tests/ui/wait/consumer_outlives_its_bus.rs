@@ -2,12 +2,11 @@
 //~ E0597
 //~ `bus` does not live long enough
 
-use tickbus::Bus;
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject, Waiters};
 
 fn main() {
     let mut events = {
-        let bus: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
+        let bus: Bus<u8, 2, Reject, Waiters<1>> = Bus::new();
         bus.consumer().unwrap()
     };
     events.drain().for_each(drop);

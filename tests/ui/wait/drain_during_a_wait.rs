@@ -2,14 +2,13 @@
 //~ E0499
 //~ cannot borrow `events` as mutable more than once at a time
 
-use tickbus::Bus;
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject, Waiters};
 
-static BUS: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
+static BUS: Bus<u8, 2, Reject, Waiters<1>> = Bus::new();
 
 fn main() {
     let mut events = BUS.consumer().unwrap();
-    let wait = events.ready();
+    let wait = events.ready_async();
     events.drain().for_each(drop);
     drop(wait);
 }

@@ -4,14 +4,13 @@
 
 use std::rc::Rc;
 
-use tickbus::Bus;
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject, Waiters};
 
 fn spawn(task: impl Future + Send) {
     drop(task);
 }
 
 fn main() {
-    let bus: Awaited<Bus<Rc<u8>, 2>, 1> = Awaited::new(Bus::new());
-    spawn(bus.publish_wait(Rc::new(1)));
+    let bus: Bus<Rc<u8>, 2, Reject, Waiters<1>> = Bus::new();
+    spawn(bus.publish_async(Rc::new(1)));
 }

@@ -2,10 +2,9 @@
 //~ at least one place
 //~ E0080
 
-use tickbus::Bus;
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject, Waiters};
 
 fn main() {
-    let bus: Awaited<Bus<u8, 2>, 0> = Awaited::new(Bus::new());
+    let bus: Bus<u8, 2, Reject, Waiters<0>> = Bus::new();
     let _ = bus.publish(1);
 }

@@ -1,11 +1,11 @@
-//! What can be awaited is stated.
-//~ E0599
-//~ no method named `publish` found for struct `Awaited<Vec<u8>, 1>`
-//~ `Awaited<Bus<E, N, P>, W>`
+//! Two types say whether a bus can be waited for, and the compiler names them.
+//~ E0277
+//~ `u8` is neither `NoWaiters` nor `Waiters<K>`
+//~ is `NoWaiters` (the default) or `Waiters<K>`
 
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject};
 
 fn main() {
-    let list: Awaited<Vec<u8>, 1> = Awaited::new(Vec::new());
-    list.publish(1);
+    let bus: Bus<u8, 2, Reject, u8> = Bus::new();
+    let _ = bus.publish(1);
 }

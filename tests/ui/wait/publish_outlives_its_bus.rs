@@ -2,13 +2,12 @@
 //~ E0597
 //~ `bus` does not live long enough
 
-use tickbus::Bus;
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject, Waiters};
 
 fn main() {
     let publish = {
-        let bus: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
-        bus.publish_wait(1)
+        let bus: Bus<u8, 2, Reject, Waiters<1>> = Bus::new();
+        bus.publish_async(1)
     };
     let _ = publish.into_event();
 }

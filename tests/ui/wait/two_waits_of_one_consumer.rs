@@ -2,14 +2,13 @@
 //~ E0499
 //~ cannot borrow `events` as mutable more than once at a time
 
-use tickbus::Bus;
-use tickbus::wait::Awaited;
+use tickbus::{Bus, Reject, Waiters};
 
-static BUS: Awaited<Bus<u8, 2>, 1> = Awaited::new(Bus::new());
+static BUS: Bus<u8, 2, Reject, Waiters<1>> = Bus::new();
 
 fn main() {
     let mut events = BUS.consumer().unwrap();
-    let first = events.next_event();
-    let second = events.ready();
+    let first = events.next_async();
+    let second = events.ready_async();
     drop((first, second));
 }

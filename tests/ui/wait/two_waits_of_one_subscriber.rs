@@ -2,14 +2,13 @@
 //~ E0499
 //~ cannot borrow `subscriber` as mutable more than once at a time
 
-use tickbus::Topic;
-use tickbus::wait::Awaited;
+use tickbus::{Topic, Waiters};
 
-static TOPIC: Awaited<Topic<u8, 2>, 2> = Awaited::new(Topic::new());
+static TOPIC: Topic<u8, 2, Waiters<2>> = Topic::new();
 
 fn main() {
     let mut subscriber = TOPIC.subscribe();
-    let first = subscriber.next_event();
-    let second = subscriber.next_event();
+    let first = subscriber.next_async();
+    let second = subscriber.next_async();
     drop((first, second));
 }

@@ -13,8 +13,7 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
 use embassy_executor::Spawner;
 use semihosting::{println, process};
-use tickbus::wait::Awaited;
-use tickbus::{Budget, Bus, Dispatch};
+use tickbus::{Budget, Bus, Dispatch, Reject, Waiters};
 
 tickbus::events! {
     #[derive(Clone, Copy)]
@@ -29,8 +28,8 @@ const SAMPLES_IN_ALL: u32 = 12;
 const SAMPLES_A_REPORT: u32 = 4;
 const CLOCKS_A_SAMPLE: u32 = 12_500;
 
-static SAMPLES: Awaited<Bus<u32, 16>, 1> = Awaited::new(Bus::new());
-static REPORTS: Awaited<Bus<Report, 2>, 2> = Awaited::new(Bus::new());
+static SAMPLES: Bus<u32, 16, Reject, Waiters<1>> = Bus::new();
+static REPORTS: Bus<Report, 2, Reject, Waiters<2>> = Bus::new();
 
 static HANDLERS: Dispatch<Report, u32, { Report::KINDS }> =
     Dispatch::new().on("report.*", count).on("report.sum", last);
@@ -79,13 +78,13 @@ async fn measure() {
     loop {
         let (mut least, mut most, mut sum) = (u32::MAX, 0, 0);
         for _ in 0..SAMPLES_A_REPORT {
-            let sample = samples.next_event().await;
+            let sample = samples.next_async().await;
             least = least.min(sample);
             most = most.max(sample);
             sum += sample;
         }
         for report in [Report::Least(least), Report::Most(most), Report::Sum(sum)] {
-            REPORTS.publish_wait(report).await.expect("there is a place for each of the two tasks");
+            REPORTS.publish_async(report).await.expect("there is a place for each of the two tasks");
         }
     }
 }
@@ -95,7 +94,7 @@ async fn report() {
     let mut reports = 0;
     let mut events = REPORTS.consumer().expect("this task is the only consumer");
     loop {
-        events.ready().await;
+        events.ready_async().await;
         let report = HANDLERS.tick(&mut reports, &mut events, Budget::events(2));
         assert_eq!(report.left, 0, "there is room for two");
     }

@@ -1,7 +1,8 @@
 //! The bus, its policies and its exclusive side.
 
-use tickbus::wait::{Awaited, AwaitedConsumer};
-use tickbus::{Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Single};
+use tickbus::{
+    Budget, Bus, Consumer, Dispatch, DropOldest, Lane, Publisher, Reject, Single, Waiters,
+};
 
 use crate::event::{Context, Event, add, subtract};
 use crate::queue::{Queue, SLOTS};
@@ -10,7 +11,7 @@ static TABLE: Dispatch<Event, Context, { Event::KINDS }> =
     Dispatch::new().on("count.first", add).otherwise(subtract);
 
 static REJECTING: Bus<Event, SLOTS> = Bus::new();
-static AWAITED: Awaited<Bus<Event, SLOTS>, 4> = Awaited::new(Bus::new());
+static AWAITED: Bus<Event, SLOTS, Reject, Waiters<4>> = Bus::new();
 static DISPLACING: Bus<Event, SLOTS, DropOldest> = Bus::new();
 static LANE: Lane<Event, SLOTS> = Lane::new();
 
@@ -47,7 +48,7 @@ impl Queue for Rejecting {
 }
 
 /// With nobody waiting.
-pub struct NobodyWaits(AwaitedConsumer<'static, Event>);
+pub struct NobodyWaits(Consumer<'static, Event, Reject, Waiters<4>>);
 
 impl NobodyWaits {
     pub fn open() -> Self {
@@ -162,12 +163,12 @@ impl Queue for Exclusive {
 
     #[inline(always)]
     fn take(&mut self) -> Option<Event> {
-        self.0.drain_mut().next()
+        self.0.drain().next()
     }
 
     #[inline(always)]
     fn drain(&mut self, each: impl FnMut(Event)) {
-        self.0.drain_mut().for_each(each);
+        self.0.drain().for_each(each);
     }
 
     #[inline(always)]

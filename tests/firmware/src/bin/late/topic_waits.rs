@@ -13,19 +13,18 @@ use critical_section::Mutex;
 use instruments::interrupt::{self, Landing, Levels};
 use instruments::renewable::Renewable;
 use semihosting::println;
-use tickbus::wait::{Awaited, AwaitedSubscriber, AwaitedWatcher};
-use tickbus::{GatedTopic, Latest, Topic};
+use tickbus::topic::Many;
+use tickbus::{GatedTopic, Latest, Subscriber, Topic, Waiters, Watcher};
 
-static TOPIC: Renewable<Awaited<Topic<u32, 2>, 1>> = Renewable::new(Awaited::new(Topic::new()));
-static GATED: Renewable<Awaited<GatedTopic<u32, 2, 1>, 1>> =
-    Renewable::new(Awaited::new(GatedTopic::new()));
-static LATEST: Renewable<Awaited<Latest<u32>, 1>> = Renewable::new(Awaited::new(Latest::new()));
+static TOPIC: Renewable<Topic<u32, 2, Waiters<1>>> = Renewable::new(Topic::new());
+static GATED: Renewable<GatedTopic<u32, 2, 1, Waiters<1>>> = Renewable::new(GatedTopic::new());
+static LATEST: Renewable<Latest<u32, Waiters<1>>> = Renewable::new(Latest::new());
 
 type Slot<T> = Mutex<RefCell<Option<T>>>;
 
-static READER: Slot<AwaitedSubscriber<'static, u32>> = Mutex::new(RefCell::new(None));
-static GATING: Slot<AwaitedSubscriber<'static, u32>> = Mutex::new(RefCell::new(None));
-static WATCHER: Slot<AwaitedWatcher<'static, u32>> = Mutex::new(RefCell::new(None));
+static READER: Slot<Subscriber<'static, u32, Many, Waiters<1>>> = Mutex::new(RefCell::new(None));
+static GATING: Slot<Subscriber<'static, u32, Many, Waiters<1>>> = Mutex::new(RefCell::new(None));
+static WATCHER: Slot<Watcher<'static, u32, Waiters<1>>> = Mutex::new(RefCell::new(None));
 
 /// How often the task was woken.
 static WOKEN: AtomicU32 = AtomicU32::new(0);
@@ -71,7 +70,7 @@ fn with<T>(slot: &'static Slot<T>, work: impl FnOnce(&mut T)) {
 }
 
 fn next_event() {
-    with(&READER, |reader| poll(reader.next_event()));
+    with(&READER, |reader| poll(reader.next_async()));
 }
 
 fn publish() {
@@ -79,7 +78,7 @@ fn publish() {
 }
 
 fn next_gated() {
-    with(&GATING, |reader| poll(reader.next_event()));
+    with(&GATING, |reader| poll(reader.next_async()));
 }
 
 fn publish_gated() {
@@ -87,7 +86,7 @@ fn publish_gated() {
 }
 
 fn publish_gated_wait() {
-    poll(GATED.get().publish_wait(7));
+    poll(GATED.get().publish_async(7));
 }
 
 fn read_gated() {
@@ -99,7 +98,7 @@ fn drop_gate() {
 }
 
 fn next_change() {
-    with(&WATCHER, |watcher| poll(watcher.next_change()));
+    with(&WATCHER, |watcher| poll(watcher.changed_async()));
 }
 
 fn publish_latest() {
@@ -115,21 +114,21 @@ struct Case {
 }
 
 const CASES: [Case; 5] = [
-    Case { name: "Topic::next_event, publish", fill: 0, wait: next_event, wake: publish },
+    Case { name: "Topic::next_async, publish", fill: 0, wait: next_event, wake: publish },
     Case {
-        name: "GatedTopic::next_event, publish",
+        name: "GatedTopic::next_async, publish",
         fill: 0,
         wait: next_gated,
         wake: publish_gated,
     },
-    Case { name: "publish_wait, read", fill: 2, wait: publish_gated_wait, wake: read_gated },
+    Case { name: "publish_async, read", fill: 2, wait: publish_gated_wait, wake: read_gated },
     Case {
-        name: "publish_wait, drop the gate",
+        name: "publish_async, drop the gate",
         fill: 2,
         wait: publish_gated_wait,
         wake: drop_gate,
     },
-    Case { name: "Latest::next_change, publish", fill: 0, wait: next_change, wake: publish_latest },
+    Case { name: "Latest::changed_async, publish", fill: 0, wait: next_change, wake: publish_latest },
 ];
 
 fn renew() {
@@ -139,11 +138,11 @@ fn renew() {
         WATCHER.replace(cs, None);
     });
     // SAFETY: the clock stands, and what had borrowed them is dropped or forgotten.
-    unsafe { TOPIC.renew(Awaited::new(Topic::new())) };
+    unsafe { TOPIC.renew(Topic::new()) };
     // SAFETY: as above.
-    unsafe { GATED.renew(Awaited::new(GatedTopic::new())) };
+    unsafe { GATED.renew(GatedTopic::new()) };
     // SAFETY: as above.
-    unsafe { LATEST.renew(Awaited::new(Latest::new())) };
+    unsafe { LATEST.renew(Latest::new()) };
     critical_section::with(|cs| {
         READER.replace(cs, Some(TOPIC.get().subscribe()));
         GATING.replace(cs, GATED.get().subscribe().ok());

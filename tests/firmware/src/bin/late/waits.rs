@@ -11,13 +11,12 @@ use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use instruments::interrupt::{self, Landing, Levels};
 use instruments::renewable::Renewable;
 use semihosting::println;
-use tickbus::wait::Awaited;
-use tickbus::{Bus, Full, Waiters};
+use tickbus::{Bus, Full, Reject, Waiters};
 
 /// One place for the task that is polled, and one for the other: a task, or a wake that is interrupted.
 static WAITERS: Waiters<2> = Waiters::new();
 static CHANGED: AtomicU32 = AtomicU32::new(0);
-static BUS: Awaited<Bus<u32, 2>, 2> = Awaited::new(Bus::new());
+static BUS: Bus<u32, 2, Reject, Waiters<2>> = Bus::new();
 
 /// What the last poll said.
 static SAID: AtomicU32 = AtomicU32::new(NOTHING);
@@ -94,17 +93,17 @@ fn wake() {
     WAITERS.wake();
 }
 
-fn next_event() {
+fn next_async() {
     let mut events = BUS.consumer().expect("one context consumes");
-    say(polled(&mut events.next_event(), &WOKEN).map(Ok::<_, ()>));
+    say(polled(&mut events.next_async(), &WOKEN).map(Ok::<_, ()>));
 }
 
 fn publish() {
     assert!(BUS.publish(7).is_ok());
 }
 
-fn publish_wait() {
-    let mut publish = BUS.publish_wait(7);
+fn publish_async() {
+    let mut publish = BUS.publish_async(7);
     say(polled(&mut publish, &WOKEN));
     core::mem::forget(publish);
 }
@@ -164,24 +163,24 @@ const CASES: [Case; 9] = [
         has_other: true,
     },
     Case {
-        name: "publish_wait / take",
+        name: "publish_async / take",
         prepare: fill,
-        main: publish_wait,
+        main: publish_async,
         systick: take,
         has_other: false,
     },
     Case {
-        name: "take / publish_wait",
+        name: "take / publish_async",
         prepare: fill,
         main: take,
-        systick: publish_wait,
+        systick: publish_async,
         has_other: false,
     },
     Case {
-        name: "take all / publish_wait",
+        name: "take all / publish_async",
         prepare: fill,
         main: take_all,
-        systick: publish_wait,
+        systick: publish_async,
         has_other: false,
     },
 ];
@@ -243,7 +242,7 @@ pub fn consumer_must_pass() -> u32 {
     for k in 1.. {
         BUS.consumer().expect("nobody consumes").drain().for_each(drop);
         SAID.store(NOTHING, Ordering::Relaxed);
-        let levels = Levels { main: next_event, pendsv: None, systick: publish };
+        let levels = Levels { main: next_async, pendsv: None, systick: publish };
         let (landing, _) = interrupt::run(levels, k, 1);
         if landing == Landing::After {
             break;
@@ -252,17 +251,17 @@ pub fn consumer_must_pass() -> u32 {
         // What was published is taken, or is there for the next poll.
         let said = SAID.load(Ordering::Relaxed);
         if (said == READY) != BUS.is_empty() || said == TOO_MANY {
-            println!("next_event / publish: the event is lost at instruction {k}");
+            println!("next_async / publish: the event is lost at instruction {k}");
             failures += 1;
         }
     }
-    println!("{:<28} {:<40} {points:>7} points", "waits", "next_event / publish");
+    println!("{:<28} {:<40} {points:>7} points", "waits", "next_async / publish");
     failures
 }
 
 /// One place, one publisher too many: it was stopped when it had the place, and has not found yet that
 /// there is room.
-static NARROW: Renewable<Awaited<Bus<u32, 2>, 1>> = Renewable::new(Awaited::new(Bus::new()));
+static NARROW: Renewable<Bus<u32, 2, Reject, Waiters<1>>> = Renewable::new(Bus::new());
 
 /// The waker of a publisher that is overtaken while it goes to wait: between its first look, which finds no
 /// room, and its place, somebody takes everything.
@@ -277,7 +276,7 @@ static OVERTAKEN: RawWakerVTable = RawWakerVTable::new(
 );
 
 fn publish_overtaken() {
-    let mut publish = NARROW.get().publish_wait(7);
+    let mut publish = NARROW.get().publish_async(7);
     // SAFETY: the functions of the table do nothing with their data.
     let waker = unsafe { Waker::from_raw(RawWaker::new(core::ptr::null(), &OVERTAKEN)) };
     match Pin::new(&mut publish).poll(&mut Context::from_waker(&waker)) {
@@ -296,7 +295,7 @@ fn come_again() {
     let Ok(mut events) = NARROW.get().consumer() else { return };
     for _ in 0..POLLS {
         let told = AGAIN.load(Ordering::Relaxed);
-        let mut next = events.next_event();
+        let mut next = events.next_async();
         say(polled(&mut next, &WOKEN).map(Ok::<_, ()>));
         if SAID.load(Ordering::Relaxed) == READY {
             return;
@@ -319,7 +318,7 @@ pub fn consumer_without_place_must_pass() -> u32 {
     let (mut points, mut edges) = (0, 0);
     for k in 1.. {
         // SAFETY: the clock stands, and what had borrowed it is over or forgotten.
-        unsafe { NARROW.renew(Awaited::new(Bus::new())) };
+        unsafe { NARROW.renew(Bus::new()) };
         for counter in [&CHANGED, &SAID, &WOKEN, &AGAIN] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -332,18 +331,18 @@ pub fn consumer_without_place_must_pass() -> u32 {
         points += 1;
         let waits = SAID.load(Ordering::Relaxed) == WAIT;
         if waits && is_changed().is_some() && WOKEN.load(Ordering::Relaxed) == 0 {
-            println!("publish_wait / next_event: not woken, at instruction {k}, {landing:?}");
+            println!("publish_async / next_async: not woken, at instruction {k}, {landing:?}");
             failures += 1;
         }
         edges += u32::from(waits && AGAIN.load(Ordering::Relaxed) == 1);
     }
     if edges == 0 {
-        println!("publish_wait / next_event: nobody waited after having been told to come again");
+        println!("publish_async / next_async: nobody waited after having been told to come again");
         failures += 1;
     }
     println!(
         "{:<28} {:<40} {points:>7} points {edges:>7} times told to come again",
-        "waits", "publish_wait, no place / next_event"
+        "waits", "publish_async, no place / next_async"
     );
     failures
 }

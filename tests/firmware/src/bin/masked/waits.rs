@@ -12,8 +12,8 @@ use core::task::{Context, Waker};
 use instruments::host;
 use instruments::masked::{Column, Kept, Operation, Payload, tell};
 use instruments::renewable::Renewable;
-use tickbus::wait::{Awaited, AwaitedConsumer, AwaitedSubscriber, AwaitedWatcher};
-use tickbus::{Bus, GatedTopic, Latest, Topic, Waiters};
+use tickbus::topic::Many;
+use tickbus::{Bus, Consumer, GatedTopic, Latest, Reject, Subscriber, Topic, Waiters, Watcher};
 
 /// Polls once, and finds that it has to wait.
 fn begin_to_wait<F: Future>(future: Pin<&mut F>) {
@@ -37,18 +37,15 @@ macro_rules! operations {
         type Event = Payload<{ $bytes / 4 }>;
         const EVENT: Event = Payload([7; $bytes / 4]);
         const SLOTS: usize = $slots;
-        static BUS: Renewable<Awaited<Bus<Event, SLOTS>, 2>> =
-            Renewable::new(Awaited::new(Bus::new()));
-        static CONSUMER: Kept<AwaitedConsumer<'static, Event>> = Kept::new();
-        static TOPIC: Renewable<Awaited<Topic<Event, SLOTS>, 2>> =
-            Renewable::new(Awaited::new(Topic::new()));
-        static READER: Kept<AwaitedSubscriber<'static, Event>> = Kept::new();
-        static GATED: Renewable<Awaited<GatedTopic<Event, SLOTS, 1>, 2>> =
-            Renewable::new(Awaited::new(GatedTopic::new()));
-        static GATING: Kept<AwaitedSubscriber<'static, Event>> = Kept::new();
-        static LATEST: Renewable<Awaited<Latest<Event>, 2>> =
-            Renewable::new(Awaited::new(Latest::new()));
-        static WATCHER: Kept<AwaitedWatcher<'static, Event>> = Kept::new();
+        static BUS: Renewable<Bus<Event, SLOTS, Reject, Waiters<2>>> = Renewable::new(Bus::new());
+        static CONSUMER: Kept<Consumer<'static, Event, Reject, Waiters<2>>> = Kept::new();
+        static TOPIC: Renewable<Topic<Event, SLOTS, Waiters<2>>> = Renewable::new(Topic::new());
+        static READER: Kept<Subscriber<'static, Event, Many, Waiters<2>>> = Kept::new();
+        static GATED: Renewable<GatedTopic<Event, SLOTS, 1, Waiters<2>>> =
+            Renewable::new(GatedTopic::new());
+        static GATING: Kept<Subscriber<'static, Event, Many, Waiters<2>>> = Kept::new();
+        static LATEST: Renewable<Latest<Event, Waiters<2>>> = Renewable::new(Latest::new());
+        static WATCHER: Kept<Watcher<'static, Event, Waiters<2>>> = Kept::new();
         static WAITERS: Renewable<Waiters<2>> = Renewable::new(Waiters::new());
 
         fn open() {
@@ -58,10 +55,10 @@ macro_rules! operations {
             WATCHER.forget();
             // SAFETY: the clock stands, and what had borrowed them is dropped or forgotten.
             unsafe {
-                BUS.renew(Awaited::new(Bus::new()));
-                TOPIC.renew(Awaited::new(Topic::new()));
-                GATED.renew(Awaited::new(GatedTopic::new()));
-                LATEST.renew(Awaited::new(Latest::new()));
+                BUS.renew(Bus::new());
+                TOPIC.renew(Topic::new());
+                GATED.renew(GatedTopic::new());
+                LATEST.renew(Latest::new());
                 WAITERS.renew(Waiters::new());
             }
             CONSUMER.set(BUS.get().consumer().expect("there is no other"));
@@ -80,17 +77,17 @@ macro_rules! operations {
 
         fn readers_wait() {
             open();
-            CONSUMER.with(|consumer| wait_for_ever(consumer.ready()));
-            READER.with(|reader| wait_for_ever(reader.next_event()));
-            GATING.with(|reader| wait_for_ever(reader.next_event()));
-            WATCHER.with(|watcher| wait_for_ever(watcher.next_change()));
+            CONSUMER.with(|consumer| wait_for_ever(consumer.ready_async()));
+            READER.with(|reader| wait_for_ever(reader.next_async()));
+            GATING.with(|reader| wait_for_ever(reader.next_async()));
+            WATCHER.with(|watcher| wait_for_ever(watcher.changed_async()));
             wait_for_ever(WAITERS.get().wait_until(|| None::<()>));
         }
 
         fn publishers_wait() {
             fill();
-            wait_for_ever(BUS.get().publish_wait(EVENT));
-            wait_for_ever(GATED.get().publish_wait(EVENT));
+            wait_for_ever(BUS.get().publish_async(EVENT));
+            wait_for_ever(GATED.get().publish_async(EVENT));
         }
 
         const OPERATIONS: &[Operation] = &[
@@ -107,32 +104,32 @@ macro_rules! operations {
                 assert!(CONSUMER.with(|consumer| black_box(consumer.drain().next()).is_some()));
             }),
             Operation::new("Bus: await an event", fill, || {
-                CONSUMER.with(|consumer| assert!(is_ready(pin!(consumer.next_event()))));
+                CONSUMER.with(|consumer| assert!(is_ready(pin!(consumer.next_async()))));
             }),
             Operation::new("Bus: wait for an event, give up", open, || {
-                CONSUMER.with(|consumer| begin_to_wait(pin!(consumer.ready())));
+                CONSUMER.with(|consumer| begin_to_wait(pin!(consumer.ready_async())));
             }),
             Operation::new("Bus: wait for room, give up", fill, || {
-                begin_to_wait(pin!(BUS.get().publish_wait(EVENT)));
+                begin_to_wait(pin!(BUS.get().publish_async(EVENT)));
             }),
             Operation::new("Topic: publish, no task waits", open, || TOPIC.get().publish(EVENT)),
             Operation::new("Topic: publish, and wake", readers_wait, || {
                 TOPIC.get().publish(EVENT);
             }),
             Operation::new("Topic: wait for an event, give up", open, || {
-                READER.with(|reader| begin_to_wait(pin!(reader.next_event())));
+                READER.with(|reader| begin_to_wait(pin!(reader.next_async())));
             }),
             Operation::new("GatedTopic: publish, and wake", readers_wait, || {
                 assert!(GATED.get().publish_with_margin(EVENT, 1).is_ok());
             }),
             Operation::new("GatedTopic: await an event, and wake", publishers_wait, || {
-                GATING.with(|reader| assert!(is_ready(pin!(reader.next_event()))));
+                GATING.with(|reader| assert!(is_ready(pin!(reader.next_async()))));
             }),
             Operation::new("GatedTopic: wait for an event, give up", open, || {
-                GATING.with(|reader| begin_to_wait(pin!(reader.next_event())));
+                GATING.with(|reader| begin_to_wait(pin!(reader.next_async())));
             }),
             Operation::new("GatedTopic: wait for room, give up", fill, || {
-                begin_to_wait(pin!(GATED.get().publish_wait(EVENT)));
+                begin_to_wait(pin!(GATED.get().publish_async(EVENT)));
             }),
             Operation::new("GatedTopic: drop the gate, and wake", publishers_wait, || {
                 GATING.forget();
@@ -141,7 +138,7 @@ macro_rules! operations {
                 LATEST.get().publish(EVENT);
             }),
             Operation::new("Latest: wait for a change, give up", open, || {
-                WATCHER.with(|watcher| begin_to_wait(pin!(watcher.next_change())));
+                WATCHER.with(|watcher| begin_to_wait(pin!(watcher.changed_async())));
             }),
             Operation::new("Waiters: wake", readers_wait, || WAITERS.get().wake()),
             Operation::new("Waiters: wait, give up", open, || {

@@ -1,8 +1,8 @@
 //! Code of users that panics: filters, observers, handlers, wakers, and their destructors.
 //!
-//! None of it may keep the bus from what it owes to others. So each call runs inside of [`Panics::run`], the bus
-//! does all its work, and then [`resume`](Panics::resume) lets the first panic go on. Without `std`, a panic
-//! cannot be caught, and goes on at once.
+//! A panic in it must not keep the bus from its other work. So each call runs inside of
+//! [`Panics::run`], the bus does all its work, and then [`resume`](Panics::resume) lets the first
+//! panic continue. Without `std`, a panic cannot be caught, and continues at once.
 
 #[cfg(feature = "std")]
 use alloc::boxed::Box;
@@ -14,14 +14,15 @@ use core::task::Waker;
 #[cfg(feature = "std")]
 use std::panic::{catch_unwind, resume_unwind};
 
-/// The first panic of several calls. One that is dropped ends there; the panic hook has told it.
+/// The first panic of several calls. If it is dropped it ends there; the panic hook has reported
+/// it.
 #[derive(Default)]
-pub(super) struct Panics(#[cfg(feature = "std")] Option<Box<dyn Any + Send>>);
+pub(crate) struct Panics(#[cfg(feature = "std")] Option<Box<dyn Any + Send>>);
 
 impl Panics {
     /// Calls `f`. `None` if it panics.
     #[inline]
-    pub(super) fn run<R>(&mut self, f: impl FnOnce() -> R) -> Option<R> {
+    pub(crate) fn run<R>(&mut self, f: impl FnOnce() -> R) -> Option<R> {
         #[cfg(feature = "std")]
         return match catch_unwind(AssertUnwindSafe(f)) {
             Ok(result) => Some(result),
@@ -44,27 +45,27 @@ impl Panics {
     }
 
     /// Wakes one after the other.
-    pub(super) fn wake(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+    pub(crate) fn wake(&mut self, wakers: impl IntoIterator<Item = Waker>) {
         for waker in wakers {
             self.run(|| waker.wake());
         }
     }
 
     /// Drops what may have a destructor of a user.
-    pub(super) fn dispose<T>(&mut self, it: T) {
+    pub(crate) fn dispose<T>(&mut self, it: T) {
         self.run(|| drop(it));
     }
 
-    /// Whether there was none.
-    pub(super) const fn none(&self) -> bool {
+    /// Returns whether there was none.
+    pub(crate) const fn none(&self) -> bool {
         #[cfg(feature = "std")]
         return self.0.is_none();
         #[cfg(not(feature = "std"))]
         true
     }
 
-    /// Lets the first panic go on, unless this thread unwinds already.
-    pub(super) fn resume(self) {
+    /// Lets the first panic continue, unless this thread unwinds already.
+    pub(crate) fn resume(self) {
         #[cfg(feature = "std")]
         {
             let mut panics = self;

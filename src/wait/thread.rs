@@ -1,25 +1,27 @@
-//! Giving up a wait from outside.
+//! Threads that wait: for how long, and giving up from outside.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::time::Instant;
 
+use super::error::WaitError;
 use super::panics::Panics;
 use crate::sync::Lock;
 use crate::sync::host::{park, park_timeout, this_thread};
 
-/// Ends what waits for it, once and for all: publishers, and subscriptions that were opened with it.
+/// Ends what waits for it, once and for all: threads, and subscriptions that were opened with it.
 ///
-/// Clones are the same signal. Cancelling wakes everybody; cancelling again does nothing.
+/// Clones are the same signal. Cancelling wakes every thread that waits; cancelling again does nothing.
 ///
 /// # Examples
 ///
 /// ```
 /// use tickbus::SubjectBus;
-/// use tickbus::subject_bus::Cancel;
+/// use tickbus::wait::Cancel;
 ///
 /// let bus = SubjectBus::new();
 /// let shutdown = Cancel::new();
@@ -68,7 +70,7 @@ impl Cancel {
 
     /// Runs `action` when this is cancelled, at once if it is, unless the registration is dropped
     /// before.
-    pub(super) fn on_cancel(&self, action: impl FnOnce() + Send + 'static) -> Registration {
+    pub(crate) fn on_cancel(&self, action: impl FnOnce() + Send + 'static) -> Registration {
         let mut state = self.0.lock();
         let key = state.next;
         state.next += 1;
@@ -90,7 +92,7 @@ impl fmt::Debug for Cancel {
 
 /// Takes its action back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Registration {
+pub(crate) struct Registration {
     cancel: Cancel,
     key: u64,
 }
@@ -102,18 +104,18 @@ impl Drop for Registration {
     }
 }
 
-/// How long a publisher waits for subscriptions that are full and say
-/// [`Block`](crate::Overrun::Block).
+/// How long a thread waits: for room, for an event, for a change.
 ///
-/// Room wins: where there is room, neither a deadline in the past nor a cancellation keeps an envelope
-/// out.
+/// What is there wins: neither a deadline in the past nor a cancellation keeps an event out where there is
+/// room, or back where there is one.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
 /// use tickbus::{Envelope, SubjectBus, Overrun};
-/// use tickbus::subject_bus::{Cancel, PublishError, Wait};
+/// use tickbus::subject_bus::PublishError;
+/// use tickbus::wait::{Cancel, Wait};
 ///
 /// let bus = SubjectBus::new();
 /// let orders = bus.subscribe("order.*")?.capacity(1).overrun(Overrun::Block).open();
@@ -143,18 +145,27 @@ pub struct Wait<'a> {
 
 /// Why a wait is over without what it waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GaveUp {
+pub(crate) enum GaveUp {
     TimedOut,
     Cancelled,
 }
 
+impl From<GaveUp> for WaitError {
+    fn from(gave_up: GaveUp) -> Self {
+        match gave_up {
+            GaveUp::TimedOut => Self::TimedOut,
+            GaveUp::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
 impl<'a> Wait<'a> {
-    /// Until there is room, or the subscription or the bus ends. The default.
+    /// As long as it takes, or until what it waits for ends. The default.
     pub const fn forever() -> Self {
         Self { deadline: None, cancel: None, never: false }
     }
 
-    /// Not at all: an envelope for which there is no room is dropped.
+    /// Not at all.
     pub const fn never() -> Self {
         Self { deadline: None, cancel: None, never: true }
     }
@@ -175,20 +186,20 @@ impl<'a> Wait<'a> {
     }
 
     /// Whether there is any waiting.
-    pub(super) const fn waits(&self) -> bool {
+    pub(crate) const fn waits(&self) -> bool {
         !self.never
     }
 
     /// Wakes this thread on cancellation, as long as the registration lives.
-    pub(super) fn wake_on_cancel(&self) -> Option<Registration> {
+    pub(crate) fn wake_on_cancel(&self) -> Option<Registration> {
         self.cancel.map(|cancel| {
             let thread = this_thread();
             cancel.on_cancel(move || thread.wake())
         })
     }
 
-    /// Parks this thread until somebody unparks it, or the wait is over. May return early.
-    pub(super) fn park(&self) -> Result<(), GaveUp> {
+    /// Parks this thread until it is unparked, or the wait is over. May return early.
+    pub(crate) fn park(&self) -> Result<(), GaveUp> {
         if self.never {
             return Err(GaveUp::TimedOut);
         }
@@ -205,6 +216,27 @@ impl<'a> Wait<'a> {
         }
         park_timeout(left);
         Ok(())
+    }
+}
+
+/// Polls until there is something, or the wait is over.
+pub(crate) fn block_on<T>(
+    wait: Wait<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, WaitError> {
+    let thread = this_thread();
+    let mut context = Context::from_waker(&thread);
+    if let Poll::Ready(found) = poll(&mut context) {
+        return Ok(found);
+    }
+    let _woken = wait.wake_on_cancel();
+    loop {
+        let parked = wait.park();
+        // Also when the wait is over: what came before its end wins.
+        if let Poll::Ready(found) = poll(&mut context) {
+            return Ok(found);
+        }
+        parked?;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lanes: who comes first, and that the last comes too.
+//! Several buses of one event: the highest priority comes first, and the lowest comes too.
 
 use core::time::Duration;
 
@@ -10,18 +10,18 @@ use tickbus::bevy::{
 };
 use tickbus::{Bus, Reject};
 
-use super::{Number, Seen, app, lane, leak, publish};
+use super::{Number, Seen, app, leak, numbers, publish};
 
-type Lane = &'static Bus<Number, 1024>;
+type NumberBus = &'static Bus<Number, 1024>;
 
-fn two(budget: FrameBudget) -> (Lane, Lane, bevy_app::App) {
+fn two(budget: FrameBudget) -> (NumberBus, NumberBus, bevy_app::App) {
     let (high, low) = (leak::<Number, 1024, Reject>(), leak::<Number, 1024, Reject>());
-    let app = app(EventBusPlugin::new(high).with_lane(low).with_budget(budget), Update);
+    let app = app(EventBusPlugin::new(high).with_lower_priority(low).with_budget(budget), Update);
     (high, low, app)
 }
 
 #[test]
-fn a_frame_delivers_the_first_lane_first() {
+fn a_frame_delivers_the_highest_priority_first() {
     let (high, low, mut app) = two(FrameBudget::unlimited());
     publish(low, [10, 11]);
     publish(high, [1, 2]);
@@ -30,7 +30,7 @@ fn a_frame_delivers_the_first_lane_first() {
 }
 
 #[test]
-fn a_low_lane_has_an_eighth_of_the_budget() {
+fn a_low_bus_has_an_eighth_of_the_budget() {
     let (high, low, mut app) = two(FrameBudget::events(80));
     publish(high, 0..1000);
     publish(low, 1000..2000);
@@ -38,21 +38,21 @@ fn a_low_lane_has_an_eighth_of_the_budget() {
     let seen = Seen::take(&mut app);
     assert_eq!(seen.len(), 80);
     assert_eq!(seen.iter().filter(|number| **number >= 1000).count(), 10);
-    assert_eq!((lane(&app, 0).left, lane(&app, 1).left), (930, 990));
+    assert_eq!((numbers(&app, 0).left, numbers(&app, 1).left), (930, 990));
 }
 
 #[test]
-fn a_low_lane_takes_what_the_high_one_leaves() {
+fn a_low_bus_takes_what_the_high_one_leaves() {
     let (high, low, mut app) = two(FrameBudget::events(80));
     publish(high, 0..20);
     publish(low, 1000..2000);
     app.update();
-    assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 1).frame.delivered), (20, 60));
+    assert_eq!((numbers(&app, 0).frame.delivered, numbers(&app, 1).frame.delivered), (20, 60));
 }
 
 /// An eighth of one event is an event in every eighth frame.
 #[test]
-fn a_budget_of_one_reaches_the_lowest_lane() {
+fn a_budget_of_one_reaches_the_lowest_bus() {
     let (high, low, mut app) = two(FrameBudget::events(1));
     publish(high, 0..1000);
     publish(low, 1000..1010);
@@ -68,9 +68,9 @@ fn a_budget_of_one_reaches_the_lowest_lane() {
     assert_eq!(low_at, [8, 16, 24, 32, 40]);
 }
 
-/// A lane that had nothing to deliver has saved nothing.
+/// A bus that had nothing to deliver has saved nothing.
 #[test]
-fn an_idle_lane_saves_no_credit() {
+fn an_idle_bus_saves_no_credit() {
     let (high, low, mut app) = two(FrameBudget::events(1));
     publish(high, 0..1000);
     for _ in 0..100 {
@@ -84,7 +84,7 @@ fn an_idle_lane_saves_no_credit() {
     assert!(Seen::take(&mut app).iter().all(|number| *number < 1000));
 }
 
-/// A lane that needs less than its share has not saved the rest.
+/// A bus that needs less than its share has not saved the rest.
 #[test]
 fn an_unused_share_is_not_saved() {
     let (high, low, mut app) = two(FrameBudget::events(80));
@@ -92,21 +92,22 @@ fn an_unused_share_is_not_saved() {
         publish(high, (0..1000 - high.pending() as u32).take(100));
         publish(low, [1000]);
         app.update();
-        assert_eq!(lane(&app, 1).frame.delivered, 1);
+        assert_eq!(numbers(&app, 1).frame.delivered, 1);
     }
     publish(low, 1000..2000);
     app.update();
-    assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 1).frame.delivered), (70, 10));
+    assert_eq!((numbers(&app, 0).frame.delivered, numbers(&app, 1).frame.delivered), (70, 10));
 }
 
 #[test]
-fn no_lane_of_eight_starves() {
-    let lanes: Vec<Lane> = (0..8).map(|_| leak::<Number, 1024, Reject>()).collect();
-    let plugin =
-        lanes[1..].iter().fold(EventBusPlugin::new(lanes[0]), |p, lane| p.with_lane(*lane));
+fn no_bus_of_eight_starves() {
+    let buses: Vec<NumberBus> = (0..8).map(|_| leak::<Number, 1024, Reject>()).collect();
+    let plugin = buses[1..]
+        .iter()
+        .fold(EventBusPlugin::new(buses[0]), |plugin, bus| plugin.with_lower_priority(*bus));
     let mut app = app(plugin.with_budget(FrameBudget::events(1)), Update);
-    for (at, lane) in lanes.iter().enumerate() {
-        publish(lane, (0..1000).map(|number| number * 8 + at as u32));
+    for (at, bus) in buses.iter().enumerate() {
+        publish(bus, (0..1000).map(|number| number * 8 + at as u32));
     }
     for _ in 0..800 {
         app.update();
@@ -119,17 +120,17 @@ fn no_lane_of_eight_starves() {
 }
 
 #[test]
-fn a_low_lane_gets_a_batch_however_late_it_is() {
+fn a_low_bus_gets_a_batch_however_late_it_is() {
     let budget = FrameBudget::unlimited().and_time(Duration::ZERO);
     let (high, low, mut app) = two(budget);
     publish(high, 0..1000);
     publish(low, 1000..2000);
     app.update();
-    assert_eq!((lane(&app, 0).frame.delivered, lane(&app, 1).frame.delivered), (64, 64));
+    assert_eq!((numbers(&app, 0).frame.delivered, numbers(&app, 1).frame.delivered), (64, 64));
 }
 
 #[test]
-fn a_publisher_chooses_its_lane() {
+fn a_publisher_chooses_its_priority() {
     let (high, low, mut app) = two(FrameBudget::unlimited());
     app.add_systems(Update, |bus: BusPublisher<Number>| {
         bus.publish(Number(1)).unwrap();
@@ -139,7 +140,7 @@ fn a_publisher_chooses_its_lane() {
     assert_eq!((high.pending(), low.pending()), (1, 1));
 }
 
-// ---- Who was left -------------------------------------------------------------------------------
+// ---- What was left -------------------------------------------------------------------------------
 
 tickbus::events! {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,11 +152,14 @@ tickbus::events! {
 }
 
 #[test]
-fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
+fn what_is_left_is_told_by_bus_and_kind_once_a_frame() {
     let (high, low) = (leak::<Kind, 16, Reject>(), leak::<Kind, 4, Reject>());
     let mut app = bevy_app::App::new();
     app.add_plugins(
-        EventBusPlugin::new(high).with_lane(low).with_budget(FrameBudget::events(2)).by_kind(),
+        EventBusPlugin::new(high)
+            .with_lower_priority(low)
+            .with_budget(FrameBudget::events(2))
+            .by_kind(),
     )
     .add_bus_frame::<Kind>();
     let mut cursor = MessageCursor::<BusOverrun>::default();
@@ -172,9 +176,9 @@ fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
     }
     app.update();
     let event = core::any::type_name::<Kind>();
-    let overrun = |lane, subject, left, refused| BusOverrun {
+    let overrun = |priority, subject, left, refused| BusOverrun {
         event,
-        lane,
+        priority,
         subject,
         left,
         dropped: 0,
@@ -189,10 +193,10 @@ fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
             overrun(1, None, 0, 2),
         ]
     );
-    assert_eq!(lane(&app, 0).left_by_kind, [0, 2, 1]);
-    assert_eq!(lane(&app, 1).left_by_kind, [0, 0, 4]);
+    assert_eq!(numbers(&app, 0).left_by_kind, [0, 2, 1]);
+    assert_eq!(numbers(&app, 1).left_by_kind, [0, 0, 4]);
 
-    // The pending comes first, in order, and the bus has room again.
+    // What was pending comes first, in order, and the bus has room again.
     assert!(high.is_empty() && low.is_empty());
     high.publish(Kind::A).unwrap();
     app.update();
@@ -201,16 +205,16 @@ fn what_is_left_is_told_by_lane_and_kind_once_a_frame() {
     for _ in 0..4 {
         app.update();
     }
-    assert_eq!(lane(&app, 0).left_by_kind, [0, 0, 0]);
+    assert_eq!(numbers(&app, 0).left_by_kind, [0, 0, 0]);
     assert_eq!(super::stats(&app).left(), 0);
     told(&app);
     app.update();
     assert_eq!(told(&app), []);
 }
 
-/// The pending is bounded by the bus, and nothing is lost between the two.
+/// The capacity of the bus bounds the state, and nothing is lost between the two.
 #[test]
-fn a_backlog_holds_as_much_as_the_bus() {
+fn the_state_holds_as_many_events_as_the_bus() {
     let bus = leak::<Kind, 8, Reject>();
     let mut app = bevy_app::App::new();
     app.add_plugins(EventBusPlugin::new(bus).with_budget(FrameBudget::events(1)).by_kind())
@@ -221,7 +225,7 @@ fn a_backlog_holds_as_much_as_the_bus() {
             accepted += usize::from(bus.publish(Kind::A).is_ok());
         }
         app.update();
-        let left = lane(&app, 0).left;
+        let left = numbers(&app, 0).left;
         assert!(left <= 16, "{left}");
         assert_eq!(accepted, super::stats(&app).total().delivered + left);
     }
@@ -238,16 +242,17 @@ fn an_overrun_without_kinds_is_one_message() {
         .world()
         .resource::<Messages<BusOverrun>>()
         .iter_current_update_messages()
-        .map(|overrun| (overrun.lane, overrun.subject, overrun.left, overrun.refused))
+        .map(|overrun| (overrun.priority, overrun.subject, overrun.left, overrun.refused))
         .collect();
     assert_eq!(overruns, [(0, None, 3, 0)]);
 }
 
-/// One lane goes on in a pause and spends the budget; what the other holds is not the budget's.
+/// One bus goes on in a pause and spends the budget. The events that the other one holds are no overrun.
 #[test]
-fn a_lane_that_a_pause_holds_is_no_overrun_of_another() {
+fn a_bus_that_a_pause_holds_is_no_overrun_of_another() {
     let (high, low) = (leak::<Number, 8, Reject>(), leak::<Number, 8, Reject>());
-    let plugin = EventBusPlugin::new(high).with_pause(PausePolicy::PassThrough).with_lane(low);
+    let plugin =
+        EventBusPlugin::new(high).with_pause(PausePolicy::PassThrough).with_lower_priority(low);
     let mut app = app(plugin.with_budget(FrameBudget::events(1)), Update);
     app.world_mut().resource_mut::<EventBusConfig>().paused = true;
     publish(high, 0..3);
@@ -255,7 +260,7 @@ fn a_lane_that_a_pause_holds_is_no_overrun_of_another() {
     app.update();
     let overruns = app.world().resource::<Messages<BusOverrun>>();
     let told: Vec<_> =
-        overruns.iter_current_update_messages().map(|told| (told.lane, told.left)).collect();
+        overruns.iter_current_update_messages().map(|told| (told.priority, told.left)).collect();
     assert_eq!(told, [(0, 2)]);
 }
 
@@ -273,7 +278,7 @@ fn losses_of_a_pause_tell_of_no_kind_that_was_left() {
         let _ = bus.publish(Kind::B); // four fit
     }
     app.update();
-    assert_eq!(lane(&app, 0).left_by_kind, [3, 0, 0]);
+    assert_eq!(numbers(&app, 0).left_by_kind, [3, 0, 0]);
     let overruns = app.world().resource::<Messages<BusOverrun>>();
     let told: Vec<_> = overruns
         .iter_current_update_messages()
@@ -296,9 +301,9 @@ fn what_a_pause_discards_is_told_by_kind() {
     bus.publish(Kind::C).unwrap();
     app.update();
     // Two of the pending, and the one on the bus.
-    assert_eq!(lane(&app, 0).discarded_by_kind, [1, 0, 2]);
-    assert_eq!(lane(&app, 0).frame.discarded, 3);
+    assert_eq!(numbers(&app, 0).discarded_by_kind, [1, 0, 2]);
+    assert_eq!(numbers(&app, 0).frame.discarded, 3);
     app.update();
-    assert_eq!(lane(&app, 0).discarded_by_kind, [0, 0, 0]);
-    assert_eq!(lane(&app, 0).total.discarded, 3);
+    assert_eq!(numbers(&app, 0).discarded_by_kind, [0, 0, 0]);
+    assert_eq!(numbers(&app, 0).total.discarded, 3);
 }

@@ -1,0 +1,93 @@
+//! How a handle finds what lies beside its ring, without a lifetime in the type of the pointer, so that the
+//! handle is covariant in its own.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+/// What a [`Link`] leads to.
+pub(crate) trait Linked: Sized + 'static {
+    /// How it is found.
+    type Pointer: Pointer<Self>;
+}
+
+/// A pointer, or nothing where there is nothing to find.
+pub(crate) trait Pointer<T>: Copy + Unpin {
+    /// To this.
+    fn to(target: &T) -> Self;
+
+    /// What it was made from.
+    ///
+    /// # Safety
+    ///
+    /// That is alive for `'a`.
+    unsafe fn follow<'a>(self) -> &'a T;
+}
+
+impl<T> Pointer<T> for NonNull<T> {
+    #[inline(always)]
+    fn to(target: &T) -> Self {
+        Self::from(target)
+    }
+
+    #[inline(always)]
+    unsafe fn follow<'a>(self) -> &'a T {
+        // SAFETY: it was made from a reference, and the caller says that its target is alive.
+        unsafe { self.as_ref() }
+    }
+}
+
+/// The way to something of which one is as good as any other.
+#[derive(Clone, Copy)]
+pub(crate) struct Anywhere;
+
+/// A type whose values are all the same.
+pub(crate) trait Uniform: 'static {
+    /// One of them.
+    const ANY: &'static Self;
+}
+
+impl<T: Uniform> Pointer<T> for Anywhere {
+    #[inline(always)]
+    fn to(_: &T) -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    unsafe fn follow<'a>(self) -> &'a T {
+        T::ANY
+    }
+}
+
+/// A reference for `'a`. It takes no room where the target is [`Uniform`].
+pub(crate) struct Link<'a, T: Linked> {
+    pointer: T::Pointer,
+    borrowed: PhantomData<&'a ()>,
+}
+
+// SAFETY: a link gives what a `&T` gives.
+unsafe impl<T: Linked + Sync> Send for Link<'_, T> {}
+
+// SAFETY: a link gives what a `&T` gives.
+unsafe impl<T: Linked + Sync> Sync for Link<'_, T> {}
+
+impl<T: Linked> Clone for Link<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Linked> Copy for Link<'_, T> {}
+
+impl<'a, T: Linked> Link<'a, T> {
+    #[inline(always)]
+    pub(crate) fn to(target: &'a T) -> Self {
+        Self { pointer: T::Pointer::to(target), borrowed: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(self) -> &'a T {
+        // SAFETY: `to` borrows the target for `'a`, and a shorter `'a` is as good.
+        unsafe { self.pointer.follow() }
+    }
+}

@@ -1,0 +1,310 @@
+//! The bus: how it is made, subscribed to, closed and looked at.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::info::{SubjectBusInfo, SubscriptionInfo};
+use super::observer::Observer;
+use super::shared::Shared;
+use super::stats::SubjectBusStats;
+use super::subscribe::{Subscribe, SubscribeError};
+use crate::subject::{Pattern, Subject};
+
+/// How many subjects the cache of routes keeps by default.
+const ROUTE_CACHE: usize = 1024;
+
+/// Puts envelopes into the buffers of the subscriptions whose pattern matches their subject.
+///
+/// Any number of threads publish and receive. Each subscription has a buffer of its own, and an
+/// [`Overrun`] that says what happens when it is full. A subscription that does not read costs the
+/// others nothing; one with [`Overrun::Block`] is the exception. Envelopes are shared and never
+/// change, so the bus copies nothing per subscription.
+///
+/// # Without `std`
+///
+/// With the feature `alloc` alone, the bus is for the one main loop of a program without an
+/// operating system: it is neither `Send` nor `Sync`. [`try_publish`](Self::try_publish) never
+/// waits, and tasks await room with [`publish_async`](Self::publish_async). The methods that block
+/// a thread, `publish` and `publish_wait`, need `std`. What exists in both means the same in both.
+///
+/// # Guarantees
+///
+/// - When a publish returns, each subscription that matches has the envelope in its buffer, or the
+///   loss was counted and reported to the observers. Exception: a `publish_async` that is pending
+///   at `close` is only counted.
+/// - Each subscription receives the envelopes of one publisher in the order of publishing.
+/// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
+///   `enqueued == received + dropped_oldest + abandoned + pending`. Each envelope that a
+///   subscription matched is in one of `enqueued`, `dropped_newest`, `waiting` and the bus's
+///   `closed`.
+/// - A receiver sees the end of its subscription after everything else, and then sees it for good.
+/// - No lock is held while a filter, an observer, a waker or one of their destructors runs. They
+///   may use the bus.
+///
+/// # Panics in your code
+///
+/// Under the feature `std`, a filter, an observer or a waker that panics costs no other
+/// subscription, observer or task anything. The publish, the close or the drop does all its work,
+/// and then the panic continues in its caller. Such a publish does not wait for room: it drops the
+/// envelope where there is none. A receive is the exception: it returns its envelope, and the panic
+/// of a waker ends there.
+///
+/// # Deadlocks
+///
+/// A thread that publishes with `publish` and receives from a full subscription with
+/// [`Overrun::Block`] waits for itself. Publish there with [`try_publish`](Self::try_publish), or
+/// with `publish_wait` and a timeout. In a task, use [`publish_async`](Self::publish_async).
+///
+/// # Cost
+///
+/// A bus has one lock. A publish takes it once. It finds the subscriptions by one hash if the
+/// subject was published before, otherwise by a search through the segments. It takes the lock
+/// again for every further 8 subscriptions that match, for each that has a filter, and for
+/// observers. A receive takes it once, and so does each step of a
+/// [`drain`](super::Subscription::drain).
+///
+/// A publish on a known subject allocates nothing unless it waits. Opening and ending a
+/// subscription empties the cache of subjects: see [`SubjectBusBuilder::route_cache`].
+///
+/// A subscription takes at most 512 bytes, and beside them its filter, the text of its pattern, and
+/// 16 bytes for each slot of its buffer. A pattern with more than two segments of its own takes
+/// some 100 bytes for each further one.
+///
+/// # Closing
+///
+/// [`close`](Self::close) ends the bus, and dropping the bus closes it.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use tickbus::{Envelope, Overrun, SubjectBus};
+///
+/// let bus = SubjectBus::new();
+/// let hits = bus.subscribe("player.*.hit")?.capacity(256).overrun(Overrun::DropOldest).open();
+/// let all = bus.subscribe("player.>")?.filter(|envelope| envelope.source() != "bot").open();
+///
+/// bus.publish(Envelope::new("player.7.hit")?)?;
+/// bus.publish(Envelope::new("player.7.hit")?.with_source("bot"))?;
+/// bus.publish(Envelope::new("player")?)?; // matches neither, which is fine
+///
+/// assert_eq!((hits.drain().count(), all.drain().count()), (2, 1));
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
+/// [`Overrun`]: super::Overrun
+/// [`Overrun::Block`]: super::Overrun::Block
+#[doc(alias("event bus", "message bus", "pubsub", "publish subscribe", "broker", "dispatcher"))]
+pub struct SubjectBus {
+    pub(super) shared: Arc<Shared>,
+    pub(super) observers: Box<[Arc<dyn Observer>]>,
+}
+
+/// Makes a [`SubjectBus`] with other settings than the defaults: see [`SubjectBus::builder`].
+#[must_use]
+pub struct SubjectBusBuilder {
+    route_cache: usize,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl SubjectBusBuilder {
+    /// Sets for how many subjects the bus remembers which subscriptions match: 1024 by default, 0
+    /// to remember none.
+    ///
+    /// Each takes its text, and 16 bytes for each subscription that matches. The cache changes what
+    /// a publish costs, never where an envelope goes. The bus empties it when a subscription is
+    /// opened or ends, and when too many new subjects find no place in it.
+    pub const fn route_cache(mut self, subjects: usize) -> Self {
+        self.route_cache = subjects;
+        self
+    }
+
+    /// Adds an observer. The bus calls several in the order in which you added them.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Makes the bus.
+    #[must_use]
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::arc_with_non_send_sync, reason = "it is both where there are threads")
+    )]
+    pub fn build(self) -> SubjectBus {
+        SubjectBus {
+            shared: Arc::new(Shared::new(self.route_cache)),
+            observers: self.observers.into(),
+        }
+    }
+}
+
+impl fmt::Debug for SubjectBusBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubjectBusBuilder")
+            .field("route_cache", &self.route_cache)
+            .field("observers", &self.observers.len())
+            .finish()
+    }
+}
+
+impl SubjectBus {
+    /// Returns a bus without subscriptions and observers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, for observers and for another size of the cache.
+    pub const fn builder() -> SubjectBusBuilder {
+        SubjectBusBuilder { route_cache: ROUTE_CACHE, observers: Vec::new() }
+    }
+
+    /// Starts a subscription to `pattern`. [`open`](Subscribe::open) opens it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SubscribeError`] if `pattern` is not a [`Pattern`], or if the bus is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::SubjectBus;
+    /// use tickbus::subject_bus::SubscribeError;
+    ///
+    /// let bus = SubjectBus::new();
+    /// let error = bus.subscribe("player.7*").unwrap_err();
+    /// assert!(error.to_string().starts_with("`player.7*`: the pattern has a wildcard"));
+    ///
+    /// let hits = bus.subscribe("player.*.hit")?.open();
+    /// assert_eq!(hits.capacity(), 64); // the default
+    ///
+    /// bus.close();
+    /// assert_eq!(bus.subscribe(">").unwrap_err(), SubscribeError::Closed);
+    /// # Ok::<(), SubscribeError>(())
+    /// ```
+    pub fn subscribe<'a>(&'a self, pattern: &'a str) -> Result<Subscribe<'a>, SubscribeError> {
+        let pattern = Pattern::new(pattern)?;
+        if self.is_closed() {
+            return Err(SubscribeError::Closed);
+        }
+        Ok(Subscribe::new(&self.shared, pattern))
+    }
+
+    /// Returns how many subscriptions match `subject`. It does not ask their filters.
+    ///
+    /// Use it to build an envelope only if a subscription wants it. It takes the lock of the bus
+    /// for a search.
+    #[must_use]
+    pub fn matching(&self, subject: Subject<'_>) -> usize {
+        self.shared.matching(subject)
+    }
+
+    /// Closes the bus. Publishing and subscribing then fail, publishers that wait for room return
+    /// `PublishError::Closed`, and pending envelopes can still be received.
+    ///
+    /// It waits for publishes in progress. When it returns, the bus enqueues nothing and calls no
+    /// observer any more. A second call has no effect beyond that wait.
+    ///
+    /// If a filter or an observer calls it, or a waker that the end of a bus or a subscription
+    /// wakes, it does not wait for publishes in progress: it would wait for its own caller.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Returns whether the bus is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// Returns how many envelopes all subscriptions lost for want of room, ended ones included.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.stats().totals.dropped()
+    }
+
+    /// Returns the numbers of the bus. It reads those of each subscription.
+    #[must_use]
+    pub fn stats(&self) -> SubjectBusStats {
+        self.shared.stats()
+    }
+
+    /// Returns the bus and each subscription in numbers, to be printed or serialised.
+    ///
+    /// Publishers continue meanwhile, so the numbers of two subscriptions may be of different
+    /// moments.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, Overrun, SubjectBus};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let laps = bus.subscribe("lap.*")?.capacity(2).overrun(Overrun::DropOldest).open();
+    /// let all = bus.subscribe(">")?.open();
+    /// for lap in ["lap.1", "lap.2", "lap.3"] {
+    ///     bus.try_publish(Envelope::unstamped(lap)?)?;
+    /// }
+    /// all.close();
+    ///
+    /// assert_eq!(bus.info().to_string(), "\
+    /// 3 published, 2 subscriptions, 6 enqueued, 1 dropped
+    /// id  pattern  overrun      received  dropped  pending  most
+    ///  1  lap.*    drop_oldest         0        1      2/2     2
+    ///  2  >        drop_newest         0        0     3/64     3  closed
+    /// ");
+    /// # drop(laps);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> SubjectBusInfo {
+        SubjectBusInfo {
+            closed: self.is_closed(),
+            stats: self.stats(),
+            subscriptions: self.subscriptions(),
+        }
+    }
+
+    /// Returns the subscriptions whose handle is alive, in the order in which they were opened.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscriptionInfo> {
+        self.shared.subscriptions()
+    }
+
+    /// Returns the patterns of the open subscriptions, sorted, each with how many subscriptions
+    /// have it.
+    #[must_use]
+    pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
+        let mut patterns = BTreeMap::new();
+        for open in self.subscriptions().into_iter().filter(|subscription| !subscription.closed) {
+            *patterns.entry(open.pattern).or_default() += 1;
+        }
+        patterns
+    }
+}
+
+impl Default for SubjectBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SubjectBus {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for SubjectBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubjectBus")
+            .field("closed", &self.is_closed())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

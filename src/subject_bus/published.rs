@@ -1,0 +1,58 @@
+//! What a publish returns.
+
+use alloc::sync::Arc;
+use core::error::Error;
+use core::fmt;
+
+use crate::envelope::Envelope;
+
+/// How many subscriptions got a published envelope, and how many did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// Subscriptions that have the envelope in their buffer.
+    pub enqueued: usize,
+    /// Subscriptions that had no room for it.
+    pub dropped: usize,
+    /// Subscriptions that matched, and ended before they had it.
+    pub closed: usize,
+}
+
+/// An envelope was not published, or not to every subscription that matched.
+///
+/// Each variant gives the envelope back. Subscriptions that had room have it nevertheless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The bus is closed, or was closed while this publish waited for room.
+    Closed(Arc<Envelope>),
+    /// The deadline passed before every subscription had room.
+    TimedOut(Arc<Envelope>),
+    /// The wait was cancelled before every subscription had room.
+    Cancelled(Arc<Envelope>),
+}
+
+impl PublishError {
+    /// Returns the envelope.
+    #[must_use]
+    pub fn into_envelope(self) -> Arc<Envelope> {
+        match self {
+            Self::Closed(envelope) | Self::TimedOut(envelope) | Self::Cancelled(envelope) => {
+                envelope
+            }
+        }
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (envelope, what) = match self {
+            Self::Closed(envelope) => (envelope, "the bus is closed"),
+            Self::TimedOut(envelope) => (envelope, "a subscription had no room in time"),
+            Self::Cancelled(envelope) => (envelope, "cancelled before every subscription had room"),
+        };
+        write!(f, "`{}`: {what}", envelope.subject())
+    }
+}
+
+impl Error for PublishError {}
