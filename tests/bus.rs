@@ -1139,7 +1139,7 @@ fn room_in_a_vector_is_made_before_the_first_event_is_taken() {
 #[test]
 fn events_move_into_a_vector_behind_those_that_are_there() {
     fn check<P: Policy>() {
-        for first in (0..256_u32).step_by(if cfg!(miri) { 51 } else { 1 }) {
+        for first in (0..256_u32).step_by(if cfg!(miri) { 150 } else { 1 }) {
             let bus: Bus<u32, 256, P> = Bus::new();
             let mut consumer = bus.consumer().unwrap();
             for event in 0..first {

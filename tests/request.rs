@@ -553,7 +553,7 @@ fn run(start: u32, steps: Vec<Step>) {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        cases: if cfg!(miri) { 4 } else { 1000 },
+        cases: if cfg!(miri) { 1 } else { 1000 },
         ..ProptestConfig::default()
     })]
 

@@ -315,7 +315,7 @@ fn matching() -> impl Strategy<Value = (Vec<&'static str>, Vec<&'static str>)> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 512 },
+        cases: if cfg!(miri) { 1 } else { 512 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -119,7 +119,8 @@ pub struct Report {
     pub unhandled: usize,
     /// Events that wait on the bus now, with those that are being published at this moment.
     pub left: usize,
-    /// Events the bus has lost since the tick before, or since it was made.
+    /// Events the bus has lost since the tick before, or since it was made. Counts modulo 2^32 on targets without
+    /// 64-bit atomics, and so does `refused`.
     pub dropped: usize,
     /// Events the bus has given back to their publishers since the tick before, or since it was made.
     pub refused: usize,

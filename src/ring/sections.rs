@@ -1008,6 +1008,27 @@ mod tests {
         }
     }
 
+    /// The names of the cells of the largest ring, with the spare one, need all bits of a place.
+    #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes hours for so many events")]
+    fn the_largest_ring_names_every_cell() {
+        const SLOTS: usize = 32768;
+        static RING: Ring<[usize; 4], SLOTS, Displacing> = Ring::new();
+        let mut side = RING.reader().unwrap();
+        let mut waiting = VecDeque::new();
+        for event in 0..5 * SLOTS {
+            let oldest = if waiting.len() == SLOTS { waiting.pop_front() } else { None };
+            waiting.push_back(event);
+            assert_eq!(RING.publish([event; 4]), Ok(oldest.map(|oldest| [oldest; 4])));
+            if event % 3 == 0 {
+                let mut span = side.freeze();
+                assert_eq!(side.take(&mut span), waiting.pop_front().map(|oldest| [oldest; 4]));
+            }
+        }
+        assert_eq!(waiting.len(), SLOTS - 1);
+        check_cells(&RING, core::iter::empty());
+    }
+
     // ---- Publishers that are interrupted between their two sections --------------------------------
 
     /// An event that shows whether it is alive: one word and so many more.
@@ -1105,11 +1126,11 @@ mod tests {
     }
 
     /// Each cell is named once: pending, in progress, free or spare.
-    fn check_cells<P: Eviction, const N: usize, const WORDS: usize>(
-        ring: &Ring<Counted<WORDS>, N, P>,
+    fn check_cells<E, P: Eviction, const N: usize>(
+        ring: &Ring<E, N, P>,
         claims: impl Iterator<Item = Claim>,
     ) {
-        if Core::<Counted<WORDS>>::is_small::<P>() {
+        if Core::<E>::is_small::<P>() {
             return;
         }
         let core = ring.core();
