@@ -84,7 +84,10 @@ async fn measure() {
             sum += sample;
         }
         for report in [Report::Least(least), Report::Most(most), Report::Sum(sum)] {
-            REPORTS.publish_async(report).await.expect("there is a place for each of the two tasks");
+            REPORTS
+                .publish_async(report)
+                .await
+                .expect("there is a place for each of the two tasks");
         }
     }
 }

@@ -128,7 +128,12 @@ const CASES: [Case; 5] = [
         wait: publish_gated_wait,
         wake: drop_gate,
     },
-    Case { name: "Latest::changed_async, publish", fill: 0, wait: next_change, wake: publish_latest },
+    Case {
+        name: "Latest::changed_async, publish",
+        fill: 0,
+        wait: next_change,
+        wake: publish_latest,
+    },
 ];
 
 fn renew() {
