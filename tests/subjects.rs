@@ -106,7 +106,7 @@ fn what_is_dropped_is_counted() {
 fn wrong_arguments_are_named() {
     for (arguments, why) in [
         (&["a*"][..], "`a*`: the pattern has a wildcard"),
-        (&["b", ""], "``: the pattern is empty"),
+        (&["b", ""], "the pattern is empty"),
         (&["--capacity"], "`--capacity` needs a number"),
         (&["--capacity", "x"], "`--capacity` needs a number from 1, not `x`"),
         (&["--capacity", "0"], "`--capacity` needs a number from 1, not `0`"),
