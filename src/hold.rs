@@ -249,13 +249,11 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         let is_paused = || self.state.load(Relaxed) & PHASE != REPLAYING;
         while let Ok(mut events) = self.held.consumer() {
             self.change(|state| Some(state & !LEFT));
-            let mut to = self.to;
             for event in events.drain().until(is_paused) {
                 if self.limit < N {
                     self.kept.fetch_add(Word::MAX, Relaxed);
                 }
-                // The target counts what it has no room for.
-                let _ = to.publish(event);
+                self.hand_on(event);
             }
             // No publisher is on its way, and none has left since: the buffer is empty. Release: pairs with the
             // Acquire in `enter`; what was replayed is with the target.
@@ -268,6 +266,14 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
                 return;
             }
         }
+    }
+
+    /// Publishes to the target, which counts what it has no room for. Not inlined into the replay, which leaves
+    /// too few registers to a publish in a critical section.
+    #[inline(never)]
+    fn hand_on(&self, event: T::Event) {
+        let mut to = self.to;
+        let _ = to.publish(event);
     }
 }
 

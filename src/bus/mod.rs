@@ -112,11 +112,11 @@ use crate::wait::{NoWaiters, Waits};
 /// | `publish` | 53 | 320 | 32 |
 /// | `publish` to a full bus | 36 | 68 | 32 |
 /// | take: `drain().next()` | 56 | 261 | 45 |
-/// | a [`tick`](Dispatch::tick) of one event | 75 | 278 | 65 |
+/// | a [`tick`](Dispatch::tick) of one event | 74 | 277 | 64 |
 /// | [`DropOldest`]: `publish` | 43 | 463 | 27 |
 /// | [`DropOldest`]: `publish` to a full bus | 47 | 468 | 29 |
 /// | [`DropOldest`]: take | 97 | 275 | 59 |
-/// | [`DropOldest`]: a tick of one event | 124 | 479 | 64 |
+/// | [`DropOldest`]: a tick of one event | 123 | 478 | 63 |
 ///
 /// Most publishes on a Cortex-M3 take 38: at most one in `N` looks up how far the consumer is. Each further event
 /// of a drain takes about 18. A tick is counted as it is where the program has one call of it, which the compiler
