@@ -1086,7 +1086,6 @@ mod tests {
 
     impl Model {
         /// A new event, with the next number. Returns what it displaces, or `None` if there is no room.
-        #[expect(clippy::option_option, reason = "as a ring answers")]
         fn claim(&mut self) -> Option<Option<usize>> {
             let mut displaced = None;
             if self.queue.len() + self.in_progress.len() == self.slots {
