@@ -1,7 +1,6 @@
 //! Buses with waiters, and tables of waiters: do they do what their pages say, to the event, to whoever waits,
 //! and to whoever stops waiting?
 #![cfg(not(tickbus_loom))]
-#![expect(clippy::type_complexity, reason = "types with waiters in lists of cases")]
 
 extern crate alloc;
 
