@@ -10,6 +10,8 @@ mod model;
 mod overrun;
 mod publish;
 mod stats;
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests;
 mod waiting;
 
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
