@@ -49,7 +49,7 @@ const TARGETS: &[(&str, &str, f64)] = &[
     ("threads, 2 to 1", "embassy Channel", 1.0),
     ("threads, 2 to 1", "Deque in a critical section", 1.0),
     ("threads, 2 to 1", "sync_channel", 1.0),
-    ("threads, 1 to 1, the consumer polls", "ArrayQueue", 1.5),
+    ("threads, 1 to 1, the consumer polls", "ArrayQueue", 3.0),
     ("threads, 2 to 1, the consumer polls", "ArrayQueue", 1.5),
     ("threads, ping-pong", "ArrayQueue", 0.85),
     ("drop-oldest on a full ring, exclusive", "HistoryBuf", 1.2),

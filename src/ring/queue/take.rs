@@ -213,8 +213,12 @@ impl<E> Core<'_, E> {
     pub(super) fn end_since<P: Eviction>(self, seen: &mut Seen) -> Word {
         match &mut seen.0[..] {
             [seen] if !P::EVICTS => {
-                *seen = self.end_from::<P>(*seen);
-                *seen
+                let end = self.end_from::<P>(*seen);
+                // Mostly it is the same, and a word just written is slow to read.
+                if *seen != end {
+                    *seen = end;
+                }
+                end
             }
             _ => self.end::<P>(),
         }
