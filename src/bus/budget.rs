@@ -23,7 +23,7 @@ pub struct Budget<F = fn() -> bool> {
     pub(crate) events: usize,
     pub(crate) generations: usize,
     pub(crate) every: usize,
-    /// Whether there is anybody to ask.
+    /// Whether there is a function to ask.
     pub(crate) is_timed: bool,
     pub(crate) late: F,
 }

@@ -422,7 +422,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         self.route(context, event).0
     }
 
-    /// Whether anybody wanted the event, and whether anybody failed.
+    /// Whether a handler wanted the event, and whether one failed.
     #[inline(always)]
     fn route(&self, context: &mut C, event: &E) -> (bool, bool) {
         let mut row = self.handlers.get(event.kind()).into_iter().flatten();

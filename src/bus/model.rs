@@ -601,7 +601,7 @@ fn an_exclusive_drain_leaves_the_claim_as_it_was() {
             let _ = bus.publish(event);
         }
         bus.drain().next();
-        assert!(bus.consumer().is_ok(), "nobody has claimed it");
+        assert!(bus.consumer().is_ok(), "it is not claimed");
         mem::forget(bus.consumer());
         for event in 0..3 {
             let _ = bus.publish(event);

@@ -68,7 +68,7 @@ pub struct Reject;
 /// The oldest pending event is dropped and counted; the new one is last. For what is only worth
 /// something while it is fresh.
 ///
-/// Taking an event costs a compare-and-swap, and the bus has room for one event more, which nobody else
+/// Taking an event costs a compare-and-swap, and the bus has room for one event more, which nothing else
 /// can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropOldest;

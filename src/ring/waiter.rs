@@ -1,11 +1,11 @@
-//! A place for the waker of somebody who waits.
+//! A place for the waker of a task that waits.
 
 use core::task::Waker;
 
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, UnsafeCell, Word};
 
-/// One place. It serves for one wait: whoever takes the waker out frees it, and whoever goes on waiting
-/// arms another. So nobody ever needs a place that somebody else is in the middle of.
+/// One place. It serves for one wait: taking the waker out frees it, and a task that waits on arms another. So
+/// no task ever needs a place that another context is working on.
 ///
 /// ```text
 ///           arm             arm                  take
@@ -80,7 +80,7 @@ impl Waiter {
         {
             return Err(waker);
         }
-        // SAFETY: we have made the place busy, so nobody else touches the waker. There is none to drop.
+        // SAFETY: we have made the place busy, so no other context touches the waker. There is none to drop.
         self.waker.with_mut(|place| unsafe { place.write(Some(waker)) });
         let armed = found | if want == Want::Room { ROOM } else { ARMED };
         // Release: pairs with the Acquire in `take_as`; the waker is in.
@@ -88,7 +88,7 @@ impl Waiter {
         Ok(Ticket(armed))
     }
 
-    /// Whether somebody waits here.
+    /// Whether a task waits here.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         is_armed(self.state.load(Relaxed))
@@ -109,7 +109,7 @@ impl Waiter {
         if self.state.compare_exchange(armed, free(armed) | BUSY, Acquire, Relaxed).is_err() {
             return None;
         }
-        // SAFETY: we have made the place busy, so nobody else touches the waker.
+        // SAFETY: we have made the place busy, so no other context touches the waker.
         let waker = self.waker.with_mut(|place| unsafe { place.replace(None) });
         // Release: pairs with the Acquire in `arm`; the waker is out.
         self.state.store(free(armed).wrapping_add(ROUND), Release);
@@ -117,14 +117,14 @@ impl Waiter {
     }
 }
 
-/// Whether there was a moment at which somebody waited at each place. One who has been at two of them
+/// Whether there was a moment at which a task waited at each place. A task that has been at two of them
 /// does not count twice.
 pub(crate) fn are_all_armed(places: &[Waiter]) -> bool {
     // What says "armed" only grows, with the rounds: where the sums are equal, so are the words.
     let sum = || {
         places.iter().try_fold(0, |sum: Word, place| {
-            // Acquire: pairs with the Release in `arm`; whoever is here has seen that he is no longer at the
-            // place before, so we see that, too, when we look again.
+            // Acquire: pairs with the Release in `arm`; a task that is here has seen that it is no longer at
+            // the place before, so we see that, too, when we look again.
             let found = place.state.load(Acquire);
             is_armed(found).then(|| sum.wrapping_add(found))
         })

@@ -10,34 +10,28 @@ use crate::ring::broadcast::alone::{Alone, Writer};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
 
-/// A topic for exactly one publisher: no read-modify-write when publishing, and less to look at when
-/// reading.
+/// A topic for one publisher: no read-modify-write when publishing, and fewer loads when reading.
 ///
-/// What a [`Lane`](crate::Lane) is to a [`Bus`](crate::Bus). The publisher claims the
-/// [`publisher`](Self::publisher); there may be any number of subscribers, which are those of a
-/// [`Topic`](crate::Topic): one that is more than `N` events behind is told how many it
-/// [missed](crate::Lagged) and goes on with the oldest one kept.
+/// A feed is to a [`Topic`](crate::Topic) what a [`Lane`](crate::Lane) is to a [`Bus`](crate::Bus). One context claims
+/// the [`publisher`](Self::publisher). Any number of subscribers read, as from a topic: one that is more than
+/// `N` events behind reads [`Lagged`](crate::Lagged) and continues with the oldest event that is kept.
 ///
-/// `N` is a power of two and at least 2. A new feed is all zeros, so a `static` one lies in `.bss`. It
-/// takes four words beside its events; a subscriber takes nothing on it.
+/// `N` is a power of two and at least 2. A new feed is all zeros, so a `static` one lies in `.bss`. It takes four
+/// words beside its events. A subscriber takes no room on it.
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
 /// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
 ///
 /// # Interrupts, progress
 ///
-/// Publishing is wait-free, never fails and masks no interrupts, but to copy a word where Rust has no stable
-/// inline assembly (see [`Topic`](crate::Topic#interrupts)); only to claim the publisher is a
-/// compare-and-swap. A publisher that is interrupted halfway keeps its own event back and
-/// the oldest one kept, and nobody waits. Reading an event is wait-free.
+/// Publishing is wait-free, never fails and masks no interrupts. Exception: targets without stable inline assembly
+/// copy each word in a critical section (see [`Topic`](crate::Topic#interrupts)). To claim the publisher takes a
+/// compare-and-swap. An interrupted publisher delays its own event and holds the slot of the oldest one. Reading
+/// an event is wait-free.
 ///
 /// # Safety limit
 ///
-/// On targets without 64-bit atomics, at most 2^31 events may be published while a subscriber copies one
-/// event: one that is interrupted for longer may take a mixture of two events for a whole one, which is
-/// undefined behavior if such a mixture is not a valid `E`. And a subscriber must read at least once in
-/// 2^31 events: one that is further behind finds nothing for as many more, and is not told what it missed.
-/// At 1 kHz that many take 596 hours, at 1 MHz 36 minutes.
+/// That of a [`Topic`](crate::Topic#safety-limit).
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! A topic on which nothing is lost to those who gate.
+//! A topic that loses nothing for the subscribers that gate.
 
 use core::fmt;
 
@@ -11,16 +11,15 @@ use crate::ring::gate::Gate;
 use crate::sync::{AtomicWord, Relaxed, Word};
 use crate::wait::{NoWaiters, Waits};
 
-/// A topic whose publishers are told "full" rather than overtake a subscriber: many publishers, up to
-/// `S` subscribers that gate, any number that do not.
+/// Fan-out without loss: rejects until the slowest gating subscriber has read. Many publishers, up to `S`
+/// subscribers that gate, any number that do not.
 ///
-/// Each subscriber chooses. One from [`subscribe`](Self::subscribe) gates: while it has `N` events unread
-/// the topic is full. One from [`subscribe_lagging`](Self::subscribe_lagging) does not: it may be
-/// overtaken and is told, as on a [`Topic`](crate::Topic).
+/// Each subscriber chooses. One from [`subscribe`](Self::subscribe) gates: while it has `N` unread events, the
+/// topic is full. One from [`subscribe_lagging`](Self::subscribe_lagging) does not gate: it may lag, as on a
+/// [`Topic`](crate::Topic#lagging).
 ///
-/// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one
-/// lies in `.bss`. Beside what a [`Topic`](crate::Topic) takes it has one word for each of the `S` places
-/// and three more.
+/// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one lies in
+/// `.bss`. It takes three words more than a [`Topic`](crate::Topic), and one for each of the `S` places.
 ///
 /// # Waiting
 ///
@@ -30,13 +29,12 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// # Interrupts, progress, order
 ///
-/// As for [`Topic`](crate::Topic). A publisher looks at the subscribers, one after the other, only when
-/// the topic was full by what was known before: at most once in as many events as the slowest has read
-/// since, and each time it is full.
+/// As for [`Topic`](crate::Topic). The publisher scans the subscribers again only when its cached limit is
+/// reached: after as many events as the slowest one has read since, and each time the topic is full.
 ///
 /// # Safety limit
 ///
-/// A subscriber that gates has none: it is never overtaken. For the others it is that of
+/// A subscriber that gates has none, since no publisher overtakes it. The others have that of a
 /// [`Topic`](crate::Topic#safety-limit).
 ///
 /// # Examples
@@ -108,9 +106,9 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back, counted as [refused](TopicStats::refused), and nobody gets it, when a gating subscriber has `N` events unread,
-    /// or when all `N` slots belong to publishers that were stopped halfway. A subscriber that was
-    /// stopped halfway in subscribing counts from where it began.
+    /// Returns [`Full`] with the event if a gating subscriber has `N` unread events, or if interrupted publishers
+    /// hold all `N` slots. No subscriber receives it, and it counts as [refused](TopicStats::refused). A
+    /// subscriber that is interrupted while it subscribes counts from where it began.
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         self.publish_with_margin(event, 0)
@@ -121,8 +119,8 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     ///
     /// # Errors
     ///
-    /// As for [`publish`](Self::publish), but already when a gating subscriber has more than
-    /// `N - margin - 1` events unread; always, if `margin` is `N` or more.
+    /// As for [`publish`](Self::publish), but already if a gating subscriber has more than `N - margin - 1` unread
+    /// events; always, if `margin` is `N` or more.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The newest value, for those who do not want every one.
+//! The newest value.
 
 use core::fmt;
 
@@ -6,28 +6,27 @@ use crate::ring::latest::{Cells, Seen};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
 
-/// The latest value of a kind: publishers replace it, readers find out whether it has changed.
+/// The latest value of a kind: publishers replace it, readers learn whether it has changed.
 ///
-/// Anybody may publish and read, in any thread or interrupt handler. Nobody ever waits, and nobody reads
-/// half a value, however large it is. For values of which every one counts there is
-/// [`Topic`](crate::Topic).
+/// Any thread or interrupt handler may publish and read. No operation waits, and no reader sees half a value,
+/// however large it is. Use a [`Topic`](crate::Topic) if every value counts.
 ///
-/// A new one is all zeros and has no value. It takes four cells for values, eight where the target has
-/// 64-bit atomics, and three words.
+/// A new one is all zeros and has no value. It takes three words, and four cells for values; eight cells with 64-bit
+/// atomics.
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the watchers that wait, up to `K` at the same time:
 /// see [`Watcher::changed_async`].
 ///
 /// # Interrupts
 ///
-/// As for [`Topic`](crate::Topic): where there is no compare-and-swap, a publish has two critical
-/// sections of constant length, whatever `E`.
+/// As for [`Topic`](crate::Topic): without compare-and-swap, a publish has two critical sections of constant length
+/// for every `E`.
 ///
 /// # Progress
 ///
-/// Publishing and reading are lock-free: they start over only when somebody else has published
-/// meanwhile. Three publishers, seven on 64 bits, may be stopped halfway at once. The value of one more is
-/// given up, as if one of those had replaced it at once, and counted by [`lost`](Self::lost).
+/// Publishing and reading are lock-free: they retry only if another publish succeeded meanwhile. Three publishers,
+/// seven with 64-bit atomics, may be interrupted at one moment. The value of the next one is given up, as if one of
+/// them had replaced it at once, and [`lost`](Self::lost) counts it.
 ///
 /// # Examples
 ///

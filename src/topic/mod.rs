@@ -1,16 +1,15 @@
 //! Fan-out: every subscriber reads every event, at its own cursor.
 //!
-//! | | publish | a subscriber that is N behind | what a subscriber costs a publisher |
+//! | | publish | a subscriber that is `N` behind | what a subscriber costs a publisher |
 //! |---|---|---|---|
-//! | [`Topic`] | never fails | is told how much it missed | nothing |
-//! | [`GatedTopic`] | [`Full`] | gates, or is told: its choice | nothing, until the topic seems full |
-//! | [`Feed`] | never fails; one publisher | is told how much it missed | nothing |
+//! | [`Topic`] | never fails | learns how many events it missed | nothing |
+//! | [`GatedTopic`] | returns [`Full`] | gates or lags, as it chose | nothing, until the topic seems full |
+//! | [`Feed`] | never fails; one publisher | learns how many events it missed | nothing |
 //! | [`Latest`] | never fails | reads the newest value | nothing |
 //!
-//! Several types of topic and not one. A publisher that is alone needs no read-modify-write: 13 instructions
-//! instead of 39 on a Cortex-M3. The gate costs a publisher something even where nobody gates:
-//! 44 instructions instead of 39 on a Cortex-M3, three words and one for each place, and an answer that has
-//! to be looked at. Where there is a gate, each subscriber chooses, which costs nothing more.
+//! Why several types: a sole publisher needs no read-modify-write, and a gate costs every publisher something. On a
+//! Cortex-M3 a publish takes 13 instructions on a `Feed`, 39 on a `Topic` and 44 on a `GatedTopic`. The gate
+//! also takes three words, and one for each place.
 
 mod feed;
 mod gated;
@@ -57,13 +56,18 @@ impl Kind for Single {
 
 /// A topic: many publishers, any number of subscribers, the last `N` events.
 ///
-/// Anybody who can see it may publish and subscribe: threads, tasks, interrupt handlers, whoever is just
-/// reading it. Publishing never waits and never fails, and costs the same whatever the number of
-/// subscribers; a subscriber that is more than `N` events behind is told how many it
-/// [missed](crate::Lagged) and goes on with the oldest one kept.
+/// Threads, tasks and interrupt handlers may all publish and subscribe. Publishing never waits, never fails, and
+/// costs the same for any number of subscribers.
 ///
-/// `N` is a power of two and at least 2. A new topic is all zeros, so a `static` one lies in `.bss`. It
-/// takes one word for each slot beside the event, and two for itself; a subscriber takes nothing on it.
+/// # Lagging
+///
+/// A topic keeps the last `N` events. A subscriber that is further behind reads [`Lagged`](crate::Lagged) once, with
+/// the number of events that it missed, and continues with the oldest event that is kept.
+///
+/// # Memory
+///
+/// `N` is a power of two and at least 2. A new topic is all zeros, so a `static` one lies in `.bss`. It takes one
+/// word for each slot beside the event, and two words for itself. A subscriber takes no room on it.
 ///
 /// # Waiting
 ///
@@ -72,32 +76,29 @@ impl Kind for Single {
 ///
 /// # Interrupts
 ///
-/// On targets with compare-and-swap no operation masks interrupts. On those without, a publish has two
-/// critical sections of a few instructions, the same whatever `E`, `N` and the number of subscribers;
-/// reading has none. Where Rust has no stable inline assembly either (AVR, MSP430, Xtensa), each word of an
-/// event is copied in a critical section of its own, by publishers and by subscribers.
+/// With compare-and-swap, no operation masks interrupts. Without it, a publish has two critical sections of a few
+/// instructions, the same for every `E`, `N` and number of subscribers. Reading has none. On targets without
+/// stable inline assembly (AVR, MSP430, Xtensa), each word of an event is copied in a critical section of its own.
 ///
 /// # Progress
 ///
-/// A publisher that is interrupted halfway, at whatever instruction and for however long, keeps one
-/// slot to itself: others publish, readers read what they publish, and nobody waits. It takes `N`
-/// publishers that are all stopped halfway at the same moment to bring one more into trouble: its event
-/// is lost, [counted](TopicStats::lost), and every subscriber is told. Publishing is lock-free: it
-/// starts over only when another publisher has got ahead. Reading an event is wait-free.
+/// A publisher that is interrupted at any instruction, for any time, holds one slot. Others publish, and
+/// subscribers read what they publish. If interrupted publishers hold all `N` slots, the next event is lost,
+/// [counted](TopicStats::lost) and reported to every subscriber. Publishing is lock-free: it retries only if
+/// another publish succeeded meanwhile. Reading an event is wait-free.
 ///
 /// # Order
 ///
-/// Every subscriber sees the same order: that of one publisher's publishing, and of two events of which
-/// one was published before the publishing of the other began. Between two that were under way at the
-/// same time the topic decides.
+/// Every subscriber reads the same order. Events of one publisher keep their order. If one `publish` returned
+/// before another began, its event comes first. For two that were in progress at the same time, the topic decides.
 ///
 /// # Safety limit
 ///
-/// On targets without 64-bit atomics, at most 2^31 events may be published while a subscriber copies one
-/// event: one that is interrupted for longer may take a mixture of two events for a whole one, which is
-/// undefined behavior if such a mixture is not a valid `E`. And a subscriber must read at least once in
-/// 2^31 events: one that is further behind finds nothing for as many more, and is not told what it missed.
-/// At 1 kHz that many take 596 hours, at 1 MHz 36 minutes.
+/// This concerns targets without 64-bit atomics. At most 2^31 events may be published while a subscriber copies one
+/// event. A copy that is interrupted for longer may mix two events, which is undefined behavior if the mixture
+/// is not a valid `E`. A subscriber must also read at least once in 2^31 events. One that is further behind
+/// finds nothing for as many more events, and does not learn what it missed. At 1 kHz, 2^31 events take
+/// 596 hours; at 1 MHz, 36 minutes.
 ///
 /// # Examples
 ///
@@ -106,7 +107,7 @@ impl Kind for Single {
 ///
 /// static DAMAGE: Topic<u32, 4> = Topic::new();
 ///
-/// DAMAGE.publish(1); // nobody subscribes: that is fine
+/// DAMAGE.publish(1); // there is no subscriber yet: that is fine
 /// let mut audio = DAMAGE.subscribe();
 /// let mut score = DAMAGE.subscribe();
 ///
@@ -220,10 +221,10 @@ impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Topic<E, N, W> {
 pub struct TopicStats {
     /// Events published, the lost ones included.
     pub published: usize,
-    /// Events that nobody could get, because `N` publishers had been stopped halfway.
+    /// Events that no subscriber received, because interrupted publishers held all `N` slots.
     pub lost: usize,
     /// Events that came back: from a [`GatedTopic`] that was full, or from a [`Feed`] whose publisher was
-    /// claimed. They are not among those published.
+    /// claimed. Not part of `published`.
     pub refused: usize,
 }
 

@@ -1,4 +1,4 @@
-//! One of many readers.
+//! One reader of many.
 
 use core::fmt;
 
@@ -14,19 +14,19 @@ use crate::wait::{NoWaiters, Waits};
 /// One reader of a [`Topic`](crate::Topic), a [`GatedTopic`](crate::GatedTopic) or a
 /// [`Feed`](crate::Feed), with a cursor of its own.
 ///
-/// It sees what is published from its subscription on. Dropping it ends that; whatever it had not read
-/// does not matter to anybody. It may be moved to another thread or into an interrupt handler.
+/// It reads what is published after its subscription. Dropping it unsubscribes, and what it has not read is
+/// not counted as lost. You may move it to another thread or into an interrupt handler.
 ///
 /// # Waiting
 ///
-/// Reading wakes no task but publishers, and those only if it has made room: on a
-/// [`GatedTopic`](crate::GatedTopic) with waiters, when no gating subscriber is left behind. They are woken
-/// before the event is handed out. If a waker panics, all others are woken, and the event is the next one that
-/// this subscriber hands out; [`Iterator::for_each`] hands it out while the panic unwinds.
+/// Reading wakes only publishers, and those only if it has made room: on a [`GatedTopic`](crate::GatedTopic) with
+/// waiters, when no gating subscriber is further behind. It wakes them before it hands out the event. If a waker
+/// panics, all others are woken, and the event is the next one that this subscriber hands out.
+/// [`Iterator::for_each`] hands it out while the panic unwinds.
 ///
 /// # Examples
 ///
-/// A subscriber that fell behind is told by how much, once, and goes on with the oldest event kept:
+/// A subscriber that lags learns by how much, once, and continues with the oldest event that is kept:
 ///
 /// ```
 /// use tickbus::{Lagged, Topic};
