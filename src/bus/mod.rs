@@ -21,7 +21,7 @@ use core::fmt;
 pub use self::budget::{Budget, Report};
 pub use self::consumer::Consumer;
 pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[cfg(any(not(tickbus_loom), all(feature = "alloc", target_has_atomic = "ptr")))]
 pub(crate) use self::drain::Take;
 pub use self::drain::{Drain, Source, Until};
 pub use self::lane::{Lane, Publisher};
