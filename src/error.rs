@@ -85,7 +85,7 @@ impl<E> defmt::Format for Full<E> {
 /// assert!(BUS.consumer().is_ok());
 /// ```
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claimed(End);
 
 /// Which end.
@@ -99,6 +99,13 @@ enum End {
 impl Claimed {
     pub(crate) const CONSUMER: Self = Self(End::Reading);
     pub(crate) const PUBLISHER: Self = Self(End::Publishing);
+}
+
+/// The sentence of `Display`, so that `unwrap` and `expect` say what to do.
+impl fmt::Debug for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Claimed {

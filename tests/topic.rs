@@ -640,6 +640,7 @@ fn feed_counts_an_event_that_meets_a_claimed_publisher() {
     let mut publisher = feed.publisher().unwrap();
     let error = feed.publisher().unwrap_err();
     assert!(error.to_string().starts_with("the publisher is claimed already"), "{error}");
+    assert_eq!(format!("{error:?}"), error.to_string(), "what `unwrap` shows");
     assert_eq!([1, 2].map(|event| feed.publish(event)), [Err(Full(1)), Err(Full(2))]);
     publisher.publish(3);
     drop(publisher);
