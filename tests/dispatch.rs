@@ -248,7 +248,7 @@ fn matching(pattern: &str) -> Option<Vec<usize>> {
 fn a_line_finds_what_the_matcher_finds() {
     for subject in Place::SUBJECTS {
         let segments: Vec<_> = subject.split('.').collect();
-        for stars in 0..1_u32 << segments.len() {
+        for stars in (0..1_u32 << segments.len()).step_by(if cfg!(miri) { 61 } else { 1 }) {
             let mut pattern: Vec<_> = segments.clone();
             for (at, segment) in pattern.iter_mut().enumerate() {
                 if stars >> at & 1 == 1 {
@@ -295,7 +295,7 @@ fn a_line_tells_subjects_apart_by_each_byte() {
     };
     let subject = Only::SUBJECTS[0];
     assert!(called(subject) && !called(&subject[1..]) && !called(&format!("{subject}u")));
-    for at in 0..subject.len() {
+    for at in (0..subject.len()).step_by(if cfg!(miri) { 7 } else { 1 }) {
         let other = format!("{}#{}", &subject[..at], &subject[at + 1..]);
         assert!(!called(&other), "{other}");
     }
