@@ -246,18 +246,25 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
     /// that one sees to ours.
     #[cold]
     fn replay(&self) {
-        let is_paused = || self.state.load(Relaxed) & PHASE != REPLAYING;
         while let Ok(mut events) = self.held.consumer() {
+            let mut is_paused = false;
+            let pause = || {
+                is_paused = self.state.load(Relaxed) & PHASE != REPLAYING;
+                is_paused
+            };
             self.change(|state| Some(state & !LEFT));
-            for event in events.drain().until(is_paused) {
+            for event in events.drain().until(pause) {
                 if self.limit < N {
                     self.kept.fetch_add(Word::MAX, Relaxed);
                 }
                 self.hand_on(event);
             }
-            // No publisher is on its way, and none has left since: the buffer is empty. Release: pairs with the
-            // Acquire in `enter`; what was replayed is with the target.
-            let _ = self.state.compare_exchange(REPLAYING, LIVE, Release, Relaxed);
+            // If the replay came to its end, and no publisher is on its way or has left since, the buffer is empty.
+            // A hold that was paused meanwhile may be started again by now: then the next round goes on. Release:
+            // pairs with the Acquire in `enter`; what was replayed is with the target.
+            if !is_paused {
+                let _ = self.state.compare_exchange(REPLAYING, LIVE, Release, Relaxed);
+            }
             drop(events);
             // A context that found the buffer claimed has left it to us: after its change, which we see here, or
             // before ours, which it would have seen. A publisher on its way replays when it leaves.

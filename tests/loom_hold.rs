@@ -147,7 +147,7 @@ fn start_and_pause_beside_a_publisher() {
 #[test]
 fn two_starts_and_a_pause() {
     for reverse in [false, true] {
-        outcomes(2, 300, [()], move || {
+        outcomes(3, 300, [()], move || {
             let (hold, bus) = both();
             assert_eq!(publish(&hold, &[1, 2]), "HH");
             run(
