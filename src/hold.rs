@@ -261,7 +261,8 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
             }
             // If the replay came to its end, and no publisher is on its way or has left since, the buffer is empty.
             // A hold that was paused meanwhile may be started again by now: then the next round goes on. Release:
-            // pairs with the Acquire in `enter`; what was replayed is with the target.
+            // pairs with the Acquire in `enter`; what was replayed is with the target. (No model notices: the targets
+            // order two publishes by themselves.)
             if !is_paused {
                 let _ = self.state.compare_exchange(REPLAYING, LIVE, Release, Relaxed);
             }

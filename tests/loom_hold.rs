@@ -9,6 +9,7 @@ mod models;
 
 use std::sync::Arc;
 
+use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use models::{Task, outcomes, run};
 use tickbus::hold::Held;
 use tickbus::{Bus, Full, Hold};
@@ -199,6 +200,38 @@ fn a_limit_beside_publishers() {
             );
             hold.start();
             assert_eq!(all(&hold, bus).len(), 1);
+            said.concat()
+        });
+    }
+}
+
+/// A publisher whose event goes straight on sees what was done before the start.
+#[test]
+fn a_live_publisher_sees_what_came_before_the_start() {
+    for reverse in [false, true] {
+        outcomes(3, 5, ["H", "L"].map(String::from), move || {
+            let (hold, bus) = both();
+            let prepared = Arc::new(AtomicUsize::new(0));
+            let prepares = Arc::clone(&prepared);
+            let said = run(
+                vec![
+                    task(&hold, move |hold| {
+                        let told = publish(hold, &[10]);
+                        assert!(
+                            told != "L" || prepared.load(Relaxed) == 1,
+                            "live before the start"
+                        );
+                        told
+                    }),
+                    task(&hold, move |hold| {
+                        prepares.store(1, Relaxed);
+                        hold.start();
+                        String::new()
+                    }),
+                ],
+                reverse,
+            );
+            assert_eq!(all(&hold, bus), [10]);
             said.concat()
         });
     }
