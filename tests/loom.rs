@@ -119,10 +119,13 @@ fn the_slot_of_a_taken_event_is_used_again() {
     }
 }
 
-/// A publisher that learns from another one, not from the consumer, that there is room.
+/// A publisher that learns from another one, not from the consumer, that there is room: from a publish, or from a
+/// batch, which looks up the head by itself.
 #[test]
 fn the_room_that_another_found() {
-    for reverse in [false, true] {
+    let by_one: fn(&Bus<u32, 2>) = |bus| _ = bus.publish(4);
+    let by_batch: fn(&Bus<u32, 2>) = |bus| _ = bus.publish_batch(&[4]);
+    for (reverse, other) in [(false, by_one), (true, by_one), (false, by_batch), (true, by_batch)] {
         outcomes(3, 500, [()], move || {
             let bus = Arc::new(Bus::<u32, 2>::new());
             bus.publish(1).unwrap();
@@ -134,9 +137,7 @@ fn the_room_that_another_found() {
                     Box::new(move || {
                         let _ = a.publish(3);
                     }),
-                    Box::new(move || {
-                        let _ = b.publish(4);
-                    }),
+                    Box::new(move || other(&b)),
                     Box::new(move || put(&out, drain(&c, 1))),
                 ],
                 reverse,
