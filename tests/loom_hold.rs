@@ -12,7 +12,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use models::{Task, outcomes, run};
 use tickbus::hold::Held;
-use tickbus::{Bus, Full, Hold};
+use tickbus::{Bus, Full, Hold, Topic};
 
 type Target = Bus<u64, 4>;
 type Small = Hold<&'static Target, 2>;
@@ -233,6 +233,33 @@ fn a_live_publisher_sees_what_came_before_the_start() {
             );
             assert_eq!(all(&hold, bus), [10]);
             said.concat()
+        });
+    }
+}
+
+/// A publisher whose event goes straight on finds what was replayed with the target, before its own.
+#[test]
+fn a_live_publisher_finds_what_was_replayed() {
+    for reverse in [false, true] {
+        outcomes(3, 20, ["H", "L"].map(String::from), move || {
+            let topic: &Topic<u64, 2> = Box::leak(Box::new(Topic::new()));
+            let hold: Arc<Hold<&'static Topic<u64, 2>, 2>> = Arc::new(Hold::before(topic));
+            hold.publish(1).unwrap();
+            let (theirs, starts) = (Arc::clone(&hold), hold);
+            let mut subscriber = topic.subscribe();
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    let told = letter(theirs.publish(2));
+                    let read: Vec<_> = subscriber.read().flatten().collect();
+                    assert!(told != 'L' || read == [1, 2], "{read:?}");
+                    told.to_string()
+                }),
+                Box::new(move || {
+                    starts.start();
+                    String::new()
+                }),
+            ];
+            run(tasks, reverse).concat()
         });
     }
 }
