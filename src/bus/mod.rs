@@ -69,7 +69,7 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// A single-core part with compare-and-swap may use the same ring: build the binary with
 /// `--cfg tickbus_short_sections`, which moves events of up to 16 bytes (8 on a [`DropOldest`] bus) inside of a
-/// section. A publish on a Cortex-M3 then takes 25 instructions instead of 38, and no section is longer than 21. Do
+/// section. A publish on a Cortex-M3 then takes 25 instructions instead of 38, and no section is longer than 20. Do
 /// not publish from an NMI in such a binary, nor on a target without compare-and-swap: a critical section does not
 /// mask it.
 ///

@@ -14,13 +14,8 @@ use crate::interrupt::{self, Landing, Levels};
 use crate::{clock, host};
 
 /// The most that the bus may take: nothing where its steps are not critical sections.
-pub const BOUND: u32 = if cfg!(all(target_has_atomic = "ptr", not(tickbus_short_sections))) {
-    0
-} else if cfg!(target_has_atomic = "ptr") {
-    21
-} else {
-    20
-};
+pub const BOUND: u32 =
+    if cfg!(all(target_has_atomic = "ptr", not(tickbus_short_sections))) { 0 } else { 20 };
 
 /// An event of so many words.
 #[derive(Clone, Copy)]
