@@ -113,8 +113,8 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// | operation | M3 | M3, late | M0 |
 /// |---|--:|--:|--:|
-/// | `publish` | 53 | 330 | 32 |
-/// | `publish` to a full bus | 36 | 76 | 32 |
+/// | `publish` | 53 | 320 | 32 |
+/// | `publish` to a full bus | 36 | 68 | 32 |
 /// | take: `drain().next()` | 56 | 261 | 45 |
 /// | a [`tick`](Dispatch::tick) of one event | 74 | 277 | 64 |
 /// | [`DropOldest`]: `publish` | 43 | 463 | 27 |

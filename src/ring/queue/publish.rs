@@ -142,7 +142,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
 
     /// Claims cells for up to `most` events on a ring that does not displace: the first position whose
     /// entry named them, how many, and which. There are not more than `RUN`, and all are of one block.
-    #[inline]
+    #[inline(always)]
     fn claim_next<const RUN: usize>(&self, most: usize) -> Option<(Word, usize, Cells<RUN>)> {
         let core = self.core();
         let shape = Self::SHAPE;
