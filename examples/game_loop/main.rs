@@ -136,7 +136,7 @@ fn frames(
     Ok(())
 }
 
-/// Plays the game with keys from a pipe. The threads are the same, but they take turns and no clock
+/// Plays the game with keys from a pipe. The same threads run. They take turns, and no clock
 /// matters.
 fn replay(options: &Options) -> io::Result<Game> {
     let seed = options.seed.unwrap_or(1);

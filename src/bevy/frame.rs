@@ -377,7 +377,7 @@ fn make_cursors<E: Send + Sync + 'static>(world: &mut World) {
     }
 }
 
-/// The readers of the app. They are no part of the state: a rollback removes none.
+/// The readers of the app. A rollback of the state keeps them.
 #[derive(Resource)]
 pub(super) struct FrameReaders<E: 'static> {
     /// The number of the reader that has, or had, a cursor.

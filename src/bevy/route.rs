@@ -38,7 +38,7 @@ impl<E: Send + Sync + 'static> Routes<E> {
         self.kinds = self.kinds.or(other.kinds);
     }
 
-    /// Returns whether there is no way into the world.
+    /// Returns whether the bus has no delivery.
     pub(super) fn is_empty(&self) -> bool {
         self.slices.is_empty() && self.observers.is_empty() && !self.frame
     }

@@ -44,8 +44,8 @@ pub trait Publish: Put {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if there is no room for it. A topic and the publisher of a feed always
-    /// have room.
+    /// Returns [`Full`] with the event if there is no room for it. It never fails for a topic and for
+    /// the publisher of a feed.
     fn publish(&mut self, event: Self::Event) -> Result<(), Full<Self::Event>>;
 }
 

@@ -326,7 +326,7 @@ impl Envelope {
         self
     }
 
-    /// Returns the bytes of the payload. `None` if there is no payload, or one of JSON.
+    /// Returns the bytes of the payload. `None` without a payload, and for a JSON one.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         match &self.payload {

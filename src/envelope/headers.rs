@@ -107,7 +107,7 @@ impl Headers {
         self.0.len()
     }
 
-    /// Returns whether there are no headers.
+    /// Returns `true` without a header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -111,7 +111,7 @@ impl Envelope {
         Ok(self)
     }
 
-    /// Returns the text of the payload: one JSON value. `None` if there is no payload, or one of
+    /// Returns the text of the payload: one JSON value. `None` without a payload, and for one of
     /// [`bytes`](Self::bytes). A payload that is `null` is `Some("null")`.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {

@@ -3,7 +3,7 @@
 //! | handler | who claims the publisher | where the handler keeps it |
 //! |---|---|---|
 //! | SysTick | the handler, at its first call | in a `static mut` of its own, which cortex-m-rt gives it as `&mut` |
-//! | PendSV | `main`, which hands it over in a cell | the same, once it has taken it out of the cell |
+//! | PendSV | `main`, which hands it over in a cell | PendSV alone, after it has taken it out of the cell |
 //!
 //! A third way is a resource of RTIC: see `rtic_lane`. A handler that keeps no publisher calls `Lane::publish`,
 //! which claims the lane for one event at a time.

@@ -20,7 +20,7 @@
 #![no_main]
 
 #[path = "../counts/event.rs"]
-#[allow(dead_code, reason = "it has no table by hand")]
+#[expect(dead_code, reason = "it has no table by hand")]
 mod event;
 
 use core::hint::black_box;
@@ -53,7 +53,7 @@ trait Subject: Sized {
     /// Whether it takes an event when it is full, and drops the oldest.
     const DISPLACES: bool = false;
 
-    /// Makes it new. There are no handles.
+    /// Replaces it by a new one, without handles.
     fn renew();
     fn open() -> Self;
     fn publish(&mut self, event: Event) -> bool;
