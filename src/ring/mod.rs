@@ -149,7 +149,6 @@ impl Tally {
 
     /// Raises the high-water mark to so many events. Every context may.
     #[cold]
-    #[inline(never)]
     fn raise_high_water(&self, events: Word) {
         self.high_water.fetch_max(events, Relaxed);
     }

@@ -17,10 +17,22 @@ pub(super) struct Claim(usize);
 impl Claim {
     /// Set if the oldest event is still in the cell, and now this publisher's.
     const DISPLACES: usize = 1 << (usize::BITS - 1);
+    /// All cells are taken.
+    const NOTHING: Self = Self(usize::MAX);
 
     #[inline(always)]
     pub(super) fn new(cell: usize, displaces: bool) -> Self {
         Self(if displaces { cell | Self::DISPLACES } else { cell })
+    }
+
+    #[inline(always)]
+    fn or_nothing(claim: Option<Self>) -> Self {
+        claim.unwrap_or(Self::NOTHING)
+    }
+
+    #[inline(always)]
+    fn or_none(self) -> Option<Self> {
+        (self.0 != Self::NOTHING.0).then_some(self)
     }
 
     #[inline(always)]
@@ -43,7 +55,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
         let front = &self.state.front.0;
         let mut pauses = 0;
-        loop {
+        let (claim, displaced) = loop {
             // Where nobody else is in the middle of a publish, the place to commit to is known before.
             // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
             let tail = front.tail.load(Acquire);
@@ -64,18 +76,16 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                     // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
                     // committed.
                     front.tail.store(tail.wrapping_add(1), Release);
-                } else {
-                    self.commit(claim);
+                    return Ok(displaced);
                 }
-                return Ok(displaced);
+                break (claim, displaced);
             }
             if !PAUSES || !self.let_others_finish(tail, &mut pauses) {
-                break;
+                let Some(claim) = self.claim() else { return Err(event) };
+                // SAFETY: the claim is new.
+                break (claim, unsafe { self.fill(claim, event) });
             }
-        }
-        let Some(claim) = self.claim() else { return Err(event) };
-        // SAFETY: the claim is new.
-        let displaced = unsafe { self.fill(claim, event) };
+        };
         self.commit(claim);
         Ok(displaced)
     }
@@ -121,7 +131,6 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
 
     /// Looks up how far the consumer is: how many events are pending before `tail`.
     #[cold]
-    #[inline(never)]
     fn look_up_head(&self, tail: Word) -> Word {
         let head = self.core().head::<P>();
         // Release: pairs with the Acquire in `publish`.
@@ -130,14 +139,22 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     /// Claims a cell, beside others who are in the middle of a publish. `None`: all are taken.
+    #[inline(always)]
+    pub(super) fn claim(&self) -> Option<Claim> {
+        self.claim_or_nothing().or_none()
+    }
+
+    /// [`claim`](Self::claim), whose answer fits into one register.
     #[cold]
     #[inline(never)]
-    pub(super) fn claim(&self) -> Option<Claim> {
+    fn claim_or_nothing(&self) -> Claim {
         if P::EVICTS {
-            return self.claim_first();
+            return Claim::or_nothing(self.claim_first());
         }
-        let (first, _, cells) = self.claim_next::<1>(1)?;
-        Some(Claim::new(Self::cell_of(&cells, first, 0), false))
+        let claimed = self.claim_next::<1>(1);
+        Claim::or_nothing(claimed.map(|(first, _, cells)| {
+            Claim::new(Self::cell_of(&cells, first, 0), false)
+        }))
     }
 
     /// Claims cells for up to `most` events on a ring that does not displace: the first position whose

@@ -18,8 +18,13 @@
 use super::{Eviction, LAP, RUNS, Shape, before};
 use crate::sync::Word;
 
-/// How many plain steps come before a search. The models have few events.
-pub(super) const STEPS: Word = if cfg!(tickbus_loom) { 1 } else { 4 };
+/// How many plain steps come before a search: as many as publishers on other cores make necessary. The models have
+/// few events.
+pub(super) const STEPS: Word = match (RUNS, cfg!(tickbus_loom)) {
+    (false, _) => 0,
+    (true, true) => 1,
+    (true, false) => 4,
+};
 
 /// The longest run of a batch.
 pub(super) const LONGEST_RUN: Word = if cfg!(tickbus_loom) { 2 } else { 1 << LAP };
@@ -47,19 +52,19 @@ impl Shape {
     ) -> (Word, Word) {
         let mut steps = STEPS;
         loop {
-            for _ in 0..steps {
-                let found = self.age(entry, position);
-                position = self.latest(found, position, age).wrapping_add(1);
-                if !P::EVICTS {
-                    position = position.wrapping_add(self.run(found));
-                }
-                entry = load(position);
-                if before(self.age(entry, position), age) {
-                    return (position, entry);
-                }
+            if steps == 0 {
+                (position, entry) = self.last_start::<P>(position, entry, age, &mut load);
+                steps = self.block::<P>().max(STEPS);
             }
-            (position, entry) = self.last_start::<P>(position, entry, age, &mut load);
-            steps = self.block::<P>().max(STEPS);
+            steps -= 1;
+            if RUNS && !P::EVICTS {
+                position = position.wrapping_add(self.run(self.age(entry, position)));
+            }
+            position = position.wrapping_add(1);
+            entry = load(position);
+            if before(self.age(entry, position), age) {
+                return (position, entry);
+            }
         }
     }
 
@@ -78,15 +83,16 @@ impl Shape {
         let first = if start == position { entry } else { load(start) };
         let found = self.age(first, start);
         let start = if before(found, age) { start } else { self.latest(found, start, age) };
-        // Counted in blocks from there: the first is committed, the second not or not for certain.
-        let (mut least, mut most) = (0, self.slots / block);
         let mut last = (position, entry);
         if before(position, start) {
             last = (start, first);
         }
-        while most - least > 1 {
-            let middle = least.midpoint(most);
-            let start = start.wrapping_add(middle * block);
+        // Behind that start: the first is committed, the second not or not for certain.
+        let (mut least, mut most) = (0, self.slots);
+        // Where no plain steps were made, most ends are near.
+        let mut middle = if STEPS == 0 { block } else { most / 2 };
+        while most - least > block {
+            let start = start.wrapping_add(middle);
             let entry = load(start);
             if before(self.age(entry, start), age) {
                 most = middle;
@@ -94,6 +100,7 @@ impl Shape {
                 least = middle;
                 last = (start, entry);
             }
+            middle = least + (most - least) / 2;
         }
         last
     }
