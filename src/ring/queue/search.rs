@@ -58,7 +58,9 @@ impl Shape {
             }
             steps -= 1;
             if RUNS && !P::EVICTS {
-                position = position.wrapping_add(self.run(self.age(entry, position)));
+                // A run is of its own lap. In an earlier one its entries may not have been written either.
+                let found = self.age(entry, position);
+                position = self.latest(found, position, age).wrapping_add(self.run(found));
             }
             position = position.wrapping_add(1);
             entry = load(position);
