@@ -94,7 +94,7 @@ use crate::wait::{NoWaiters, Waits};
 /// |---|---|---|
 /// | 64-bit atomics | [`Reject`], [`DropNewest`] | `log2(N) + 64` |
 /// | 64-bit atomics | [`DropOldest`] | `log2(N) + 7` |
-/// | 32-bit atomics | any | `log2(N) + 7` |
+/// | 32-bit atomics | any | `log2(N) + 3` |
 /// | without compare-and-swap | any | none: such a bus does not search |
 ///
 /// A publish searches twice at most, and so does each generation of a tick of a [`DropOldest`] bus. A drain

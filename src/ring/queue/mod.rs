@@ -56,8 +56,8 @@
 //! may be too. It is only stored after the entry before it was committed, whose committer had found all
 //! before that one committed. A hint goes back when a publisher that was interrupted before storing it
 //! goes on. From any hint the end is found in at most `log2(N / B) + 6 + B` reads of entries at a quiet
-//! moment, where `B` is the block: 1 on a ring that displaces and where words have 32 bits, else
-//! `min(64, N)`. Each concurrent publish may add as many. See `search.rs`. A consumer of a ring that refuses
+//! moment, where `B` is the block: 1 on a ring that displaces, else `min(64, N)`. Where words have 32 bits, in
+//! `log2(N) + 3`. Each concurrent publish may add as many. See `search.rs`. A consumer of a ring that refuses
 //! looks from the end of its last look on, where words have 64 bits: see `take.rs`.
 //!
 //! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
