@@ -400,12 +400,16 @@ impl<S: Source> HandOver for S {
     fn hand_over(&mut self, mut each: impl FnMut(&Self::Item) -> bool) -> usize {
         let mut span = self.freeze();
         let mut goes_on = true;
-        while goes_on && self.show_most(&mut span, 1, |_, event| goes_on = each(event)) == 1 {}
+        while goes_on
+            && self.show_most(&mut span, 1, |_| (), |_, (), event| goes_on = each(event)) == 1
+        {
+        }
         0 // `account` has them
     }
 
     fn account(&mut self) -> (usize, usize, usize) {
-        Take::account(self)
+        let span = self.freeze();
+        Take::account(self, &span)
     }
 }
 

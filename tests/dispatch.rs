@@ -761,6 +761,42 @@ fn an_event_whose_handler_or_hook_panics_is_consumed_and_the_rest_stays() {
     through_panics::<DropNewest>();
 }
 
+/// An event whose kind panics if it is the third. It counts how many of it are alive.
+struct Sour(u32, #[expect(dead_code, reason = "counted")] Arc<()>);
+
+impl Event for Sour {
+    const KINDS: usize = 1;
+    const SUBJECTS: &'static [&'static str] = &["sour"];
+
+    fn kind(&self) -> usize {
+        assert_ne!(self.0, 2, "the kind panics");
+        0
+    }
+}
+
+#[test]
+fn an_event_whose_kind_panics_is_consumed_and_the_rest_stays() {
+    fn check(mut source: impl tickbus::Source<Event = Sour>, publish: impl Fn(Sour)) {
+        static TABLE: Dispatch<Sour, Vec<u32>, { Sour::KINDS }> =
+            Dispatch::new().on("sour", |seen, event| seen.push(event.0));
+        let (token, mut seen) = (Arc::new(()), Vec::new());
+        (0..4).for_each(|number| publish(Sour(number, Arc::clone(&token))));
+        let mut tick = || {
+            let tick = || TABLE.tick(&mut seen, &mut source, Budget::unlimited()).handled;
+            catch_unwind(AssertUnwindSafe(tick)).ok()
+        };
+        assert_eq!((tick(), tick(), tick()), (None, Some(1), Some(0)));
+        assert_eq!((seen, Arc::strong_count(&token)), (vec![0, 1, 3], 1));
+    }
+
+    let bus: Bus<Sour, 4> = Bus::new();
+    check(bus.consumer().unwrap(), |event| assert!(bus.publish(event).is_ok()));
+    let bus: Bus<Sour, 4, DropOldest> = Bus::new();
+    check(bus.consumer().unwrap(), |event| assert!(bus.publish(event).is_ok()));
+    let lane: Lane<Sour, 4> = Lane::new();
+    check(lane.consumer().unwrap(), |event| assert!(lane.publish(event).is_ok()));
+}
+
 /// An event that counts how many of it are alive.
 #[derive(Debug)]
 struct Alive(Arc<()>);

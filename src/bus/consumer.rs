@@ -153,11 +153,12 @@ impl<E, P: Queue, W: Waits> Take for Consumer<'_, E, P, W> {
     }
 
     #[inline]
-    fn show_most(
+    fn show_most<L>(
         &mut self,
         span: &mut Span,
         mut most: usize,
-        mut each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         let Self { side, stand, kept } = self;
         let mut count = 0;
@@ -166,11 +167,11 @@ impl<E, P: Queue, W: Waits> Take for Consumer<'_, E, P, W> {
         {
             most -= 1;
             count += 1;
-            each(side.tally(), &event);
+            each(side.tally(), look(&event), &event);
         }
         let waiters = stand.waiters();
-        let shown = side.show_most(span, most, |tally, event| {
-            waiters.wake_then(|| true, || each(tally, event));
+        let shown = side.show_most(span, most, look, |tally, found, event| {
+            waiters.wake_then(|| true, || each(tally, found, event));
         });
         count + shown
     }
@@ -193,7 +194,7 @@ impl<E, P: Queue, W: Waits> Take for Consumer<'_, E, P, W> {
     }
 
     #[inline]
-    fn account(&mut self) -> (usize, usize, usize) {
-        account(self.side.account(), P::REFUSES)
+    fn account(&mut self, span: &Span) -> (usize, usize, usize) {
+        account(self.side.account(span), P::REFUSES)
     }
 }

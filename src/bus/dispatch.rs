@@ -325,10 +325,12 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         let mut report = Report::default();
         let mut until_asked = budget.every;
         let mut is_late = false;
-        while !is_late && report.generations < budget.generations {
+        let mut span = events.freeze();
+        loop {
             let room = budget.events - report.handled;
-            let mut each = |counters: &Tally, event: &E| {
-                let (wanted, failed) = self.route(context, event);
+            let kind = |event: &E| event.kind();
+            let mut each = |counters: &Tally, kind, event: &E| {
+                let (wanted, failed) = self.route(context, kind, event);
                 if !wanted {
                     report.unhandled += 1;
                     counters.count_unhandled();
@@ -338,13 +340,12 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
                     counters.count_failed();
                 }
             };
-            let mut span = events.freeze();
             let mut handled = 0;
             if budget.is_timed {
                 // As many at a time as need no question.
                 loop {
                     let most = until_asked.min(room - handled);
-                    let taken = events.show_most(&mut span, most, &mut each);
+                    let taken = events.show_most(&mut span, most, kind, &mut each);
                     handled += taken;
                     until_asked -= taken;
                     if until_asked == 0 {
@@ -356,15 +357,19 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
                     }
                 }
             } else {
-                handled = events.show_most(&mut span, room, each);
+                handled = events.show_most(&mut span, room, kind, each);
             }
             if handled == 0 {
                 break;
             }
             report.handled += handled;
             report.generations += 1;
+            if is_late || report.generations >= budget.generations {
+                break;
+            }
+            span = events.freeze();
         }
-        (report.left, report.dropped, report.refused) = events.account();
+        (report.left, report.dropped, report.refused) = events.account(&span);
         report
     }
 
@@ -419,13 +424,13 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// assert_eq!((saved, log.read().count()), (1, 3));
     /// ```
     pub fn call(&self, context: &mut C, event: &E) -> bool {
-        self.route(context, event).0
+        self.route(context, event.kind(), event).0
     }
 
     /// Whether a handler wanted the event, and whether one failed.
     #[inline(always)]
-    fn route(&self, context: &mut C, event: &E) -> (bool, bool) {
-        let mut row = self.handlers.get(event.kind()).into_iter().flatten();
+    fn route(&self, context: &mut C, kind: usize, event: &E) -> (bool, bool) {
+        let mut row = self.handlers.get(kind).into_iter().flatten();
         let Some(&Some(mut handler)) = row.next() else {
             let Some(otherwise) = self.otherwise else { return (false, false) };
             return (true, self.run(otherwise, context, event) == Err(()));

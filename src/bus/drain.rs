@@ -76,20 +76,22 @@ pub(crate) trait Take {
     /// Hands all events to `each`.
     fn take_all(&mut self, span: &mut Span, each: impl FnMut(Self::Item));
 
-    /// Takes at most `most` of them and shows each to `each`. Returns how many it took.
-    fn show_most(
+    /// Takes at most `most` of them. Shows each to `look`, and then to `each` with what `look` has found. Returns
+    /// how many it took.
+    fn show_most<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        each: impl FnMut(&Tally, &Self::Item),
+        look: impl Fn(&Self::Item) -> L,
+        each: impl FnMut(&Tally, L, &Self::Item),
     ) -> usize;
 
     /// Moves all events to the end of `into`. Returns how many that was.
     #[cfg(any(feature = "alloc", tickbus_loom))]
     fn append(&mut self, span: &mut Span, into: &mut Vec<Self::Item>) -> usize;
 
-    /// What is pending, and the losses since the last call: dropped and refused.
-    fn account(&mut self) -> (usize, usize, usize);
+    /// What is pending behind a span, and the losses since the last call: dropped and refused.
+    fn account(&mut self, span: &Span) -> (usize, usize, usize);
 }
 
 /// What [`Take::account`] says, of what a ring says.

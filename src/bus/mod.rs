@@ -441,8 +441,14 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     }
 
     #[inline]
-    fn show_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(&Tally, &E)) -> usize {
-        self.ring.show_most_mut(span, most, each)
+    fn show_most<L>(
+        &mut self,
+        span: &mut Span,
+        most: usize,
+        look: impl Fn(&E) -> L,
+        each: impl FnMut(&Tally, L, &E),
+    ) -> usize {
+        self.ring.show_most_mut(span, most, look, each)
     }
 
     #[cfg(feature = "alloc")]
@@ -452,8 +458,8 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     }
 
     #[inline]
-    fn account(&mut self) -> (usize, usize, usize) {
-        drain::account(self.ring.core().account::<P>(), P::REFUSES)
+    fn account(&mut self, span: &Span) -> (usize, usize, usize) {
+        drain::account(self.ring.core().account::<P>(span), P::REFUSES)
     }
 }
 

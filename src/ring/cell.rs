@@ -33,6 +33,34 @@ impl<E> Cell<E> {
         });
     }
 
+    /// Looks at the event before it moves out: on its way through memory it is late. If `look` panics, the event
+    /// is dropped after `pass`, which moves the head.
+    ///
+    /// # Safety
+    ///
+    /// As for [`read`](Self::read).
+    #[inline(always)]
+    pub(super) unsafe fn look<L>(&self, look: impl FnOnce(&E) -> L, pass: impl Fn()) -> L {
+        struct Taken<'a, E, F: Fn()>(&'a Cell<E>, F);
+        impl<E, F: Fn()> Drop for Taken<'_, E, F> {
+            fn drop(&mut self) {
+                // SAFETY: as in `look`, whose caller does not go on to read it.
+                let event = unsafe { self.0.read() };
+                (self.1)();
+                drop(event);
+            }
+        }
+        let taken = Taken(self, pass);
+        let found = self.0.with(|cell| {
+            // SAFETY: a cell is never null, and the caller owns it, so no other code writes it.
+            let cell = unsafe { &*cell };
+            // SAFETY: the caller says that the cell holds an event.
+            look(unsafe { cell.assume_init_ref() })
+        });
+        core::mem::forget(taken);
+        found
+    }
+
     /// Moves the event out.
     ///
     /// # Safety

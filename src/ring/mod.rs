@@ -221,12 +221,14 @@ pub(crate) unsafe trait Read: Unpin {
         each: impl FnMut(Self::Event),
     ) -> usize;
 
-    /// Shows at most `most` events to `each`, and drops them. Returns how many that was.
-    unsafe fn show_most(
+    /// Shows at most `most` events to `look` and then to `each`, with what `look` has found, and drops them.
+    /// Returns how many that was.
+    unsafe fn show_most<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        each: impl FnMut(&Tally, &Self::Event),
+        look: impl Fn(&Self::Event) -> L,
+        each: impl FnMut(&Tally, L, &Self::Event),
     ) -> usize;
 
     /// Moves the events of a span to the end of `into`. Returns how many that was.
@@ -239,8 +241,8 @@ pub(crate) unsafe trait Read: Unpin {
     /// Where a tick counts what became of an event.
     unsafe fn tally(&self) -> &Tally;
 
-    /// How many events wait, and the losses since this was last asked.
-    unsafe fn account(&mut self) -> (usize, usize);
+    /// How many events wait behind a span, and the losses since this was last asked.
+    unsafe fn account(&mut self, span: &Span) -> (usize, usize);
 
     /// How many events wait, with those that are being published.
     unsafe fn pending(&self) -> usize;
@@ -304,14 +306,15 @@ impl<R: Read> Side<'_, R> {
     }
 
     #[inline(always)]
-    pub(crate) fn show_most(
+    pub(crate) fn show_most<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        each: impl FnMut(&Tally, &R::Event),
+        look: impl Fn(&R::Event) -> L,
+        each: impl FnMut(&Tally, L, &R::Event),
     ) -> usize {
         // SAFETY: as in `take`.
-        unsafe { self.reader.show_most(span, most, each) }
+        unsafe { self.reader.show_most(span, most, look, each) }
     }
 
     #[cfg(any(feature = "alloc", tickbus_loom))]
@@ -334,9 +337,9 @@ impl<R: Read> Side<'_, R> {
     }
 
     #[inline(always)]
-    pub(crate) fn account(&mut self) -> (usize, usize) {
-        // SAFETY: as in `freeze`.
-        unsafe { self.reader.account() }
+    pub(crate) fn account(&mut self, span: &Span) -> (usize, usize) {
+        // SAFETY: as in `take`.
+        unsafe { self.reader.account(span) }
     }
 
     pub(crate) fn pending(&self) -> usize {

@@ -552,8 +552,12 @@ impl<'a, E> Core<'a, E> {
 
     #[inline]
     fn ends<P: Eviction>(self) -> Ends {
+        self.ends_from::<P>(self.state().head.load(Relaxed))
+    }
+
+    #[inline(always)]
+    fn ends_from<P: Eviction>(self, head: Word) -> Ends {
         let state = self.state();
-        let head = state.head.load(Relaxed);
         Ends {
             head,
             taken: if P::EVICTS { state.taken.load(Relaxed) } else { head },
@@ -591,11 +595,12 @@ impl<'a, E> Core<'a, E> {
         }
     }
 
-    /// How many events wait, and the losses since this was last asked. Only for the consumer.
+    /// How many events wait behind a span, and the losses since this was last asked. Only for the consumer.
     #[inline]
-    pub(crate) fn account<P: Eviction>(self) -> (usize, usize) {
+    pub(crate) fn account<P: Eviction>(self, span: &Span) -> (usize, usize) {
         let state = self.state();
-        let ends = self.ends::<P>();
+        let head = if P::EVICTS { state.head.load(Relaxed) } else { span.head };
+        let ends = self.ends_from::<P>(head);
         let lost = state.turned_away.load(Relaxed).wrapping_add(ends.displaced());
         (ends.pending(self.slots()) as usize, state.tally.news(lost))
     }
@@ -766,18 +771,19 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     #[inline]
-    pub(crate) fn show_most_mut(
+    pub(crate) fn show_most_mut<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         let mut count = 0;
         while count < most
             && let Some(event) = self.take_mut(span)
         {
             count += 1;
-            each(&self.state.tally, &event);
+            each(&self.state.tally, look(&event), &event);
         }
         count
     }
@@ -874,15 +880,17 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
     }
 
     #[inline]
-    unsafe fn show_most(
+    unsafe fn show_most<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         // SAFETY: says the caller.
         let core = unsafe { self.core() };
-        core.take_most::<P>(span, most, |event| each(&core.state().tally, &event))
+        let each = |event| each(&core.state().tally, look(&event), &event);
+        core.take_most::<P>(span, most, each)
     }
 
     #[cfg(any(feature = "alloc", tickbus_loom))]
@@ -912,9 +920,9 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
     }
 
     #[inline]
-    unsafe fn account(&mut self) -> (usize, usize) {
+    unsafe fn account(&mut self, span: &Span) -> (usize, usize) {
         // SAFETY: says the caller.
-        unsafe { self.core() }.account::<P>()
+        unsafe { self.core() }.account::<P>(span)
     }
 
     unsafe fn pending(&self) -> usize {

@@ -418,11 +418,12 @@ unsafe impl<E> Read for Reader<E> {
     }
 
     #[inline]
-    unsafe fn show_most(
+    unsafe fn show_most<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         let ring = self.0;
         // SAFETY: says the caller.
@@ -431,13 +432,18 @@ unsafe impl<E> Read for Reader<E> {
         let count = most.min(span.end.wrapping_sub(span.head) as usize);
         let end = span.head.wrapping_add(count as Word);
         while span.head != end {
+            let cell = ring.cell(span.head);
+            // Release: pairs with the Acquire in `Writer::room`; the event is out.
+            let pass = || taken.store(span.head.wrapping_add(1), Release);
+            // SAFETY: as in `take_at`.
+            let found = unsafe { cell.look(&look, pass) };
             // Not by `take_at`: an event that it returns is copied twice.
             // SAFETY: as in `take_at`; `each` cannot reach this reader.
-            let event = unsafe { ring.cell(span.head).read() };
+            let event = unsafe { cell.read() };
             span.head = span.head.wrapping_add(1);
             // Release: pairs with the Acquire in `Writer::room`; the event is out.
             taken.store(span.head, Release);
-            each(tally, &event);
+            each(tally, found, &event);
         }
         count
     }
@@ -484,10 +490,10 @@ unsafe impl<E> Read for Reader<E> {
     }
 
     #[inline]
-    unsafe fn account(&mut self) -> (usize, usize) {
+    unsafe fn account(&mut self, span: &Span) -> (usize, usize) {
         // SAFETY: says the caller.
         let ring = unsafe { self.ring() };
-        let waiting = ring.front.0.tail.load(Relaxed).wrapping_sub(ring.back.0.taken.load(Relaxed));
+        let waiting = ring.front.0.tail.load(Relaxed).wrapping_sub(span.head);
         (waiting as usize, ring.back.0.tally.news(ring.refused()))
     }
 
@@ -519,13 +525,14 @@ mod tests {
             let mut ring = Ring::<u8, 2>::new();
             *ring.0.front.0.met.get_mut() = before;
             let mut side = ring.reader().unwrap();
-            assert_eq!(side.account(), (0, before as usize), "a tick tells them all");
+            let span = side.freeze();
+            assert_eq!(side.account(&span), (0, before as usize), "a tick tells them all");
             assert_eq!(side.counts().turned_away, before as usize);
             let publisher = ring.writer();
             assert!(publisher.is_some() && ring.writer().is_none());
             ring.turn_away();
             assert_eq!(side.counts().turned_away, before as usize + 1);
-            assert_eq!(side.account(), (0, 1), "the next tick tells it");
+            assert_eq!(side.account(&span), (0, 1), "the next tick tells it");
             drop(publisher);
             assert!(ring.writer().is_some(), "given back after {before} refusals");
         }

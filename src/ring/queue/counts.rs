@@ -1,7 +1,7 @@
 //! What has happened on a ring, counted where it costs least: most of it follows from the positions.
 
 use super::{Core, Eviction};
-use crate::ring::Counts;
+use crate::ring::{Counts, Span};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Word};
 
 /// Where the ends of a ring are.
@@ -47,11 +47,10 @@ impl<E> Core<'_, E> {
         self.first_younger::<P>(tail, self.shape().claimed()).0
     }
 
-    /// [`ends`](Self::ends) for the consumer.
+    /// [`ends`](Self::ends) for the consumer, who has taken so many.
     #[inline]
-    fn ends_of_consumer<P: Eviction>(self) -> Ends {
+    fn ends_of_consumer<P: Eviction>(self, taken: Word) -> Ends {
         let front = &self.state.front.0;
-        let taken = self.state.taken.0.load(Relaxed);
         let skipped = if P::EVICTS { self.state.skipped.load(Relaxed) } else { 0 };
         // Relaxed: it has seen the commit of every event before the head, and with it the claim.
         let claimed =
@@ -62,7 +61,7 @@ impl<E> Core<'_, E> {
     /// Where the oldest event that is not displaced is, or will be, for the consumer.
     #[inline]
     pub(super) fn oldest_of_consumer<P: Eviction>(self) -> Word {
-        let ends = self.ends_of_consumer::<P>();
+        let ends = self.ends_of_consumer::<P>(self.state.taken.0.load(Relaxed));
         let (_, displaced) = ends.waiting(self.shape().slots);
         ends.head().wrapping_add(displaced)
     }
@@ -106,11 +105,12 @@ impl<E> Core<'_, E> {
         self.state.turned_away.fetch_add(events as Word, Relaxed);
     }
 
-    /// How many events wait, and the losses since this was last asked. Only for the consumer.
+    /// How many events wait behind a span, and the losses since this was last asked. Only for the consumer.
     #[inline]
-    pub(crate) fn account<P: Eviction>(self) -> (usize, usize) {
+    pub(crate) fn account<P: Eviction>(self, span: &Span) -> (usize, usize) {
         let state = self.state;
-        let ends = self.ends_of_consumer::<P>();
+        let taken = if P::EVICTS { state.taken.0.load(Relaxed) } else { span.head };
+        let ends = self.ends_of_consumer::<P>(taken);
         let (pending, displaced) = ends.waiting(self.shape().slots);
         let mut lost = state.turned_away.load(Relaxed);
         if P::EVICTS {

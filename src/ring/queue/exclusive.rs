@@ -159,11 +159,12 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
 
     /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
     #[inline]
-    pub(crate) fn show_most_mut(
+    pub(crate) fn show_most_mut<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         if P::EVICTS {
             let mut count = 0;
@@ -171,7 +172,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                 && let Some(event) = self.take_mut(span)
             {
                 count += 1;
-                each(&self.state().tally, &event);
+                each(&self.state().tally, look(&event), &event);
             }
             return count;
         }
@@ -181,7 +182,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         while span.head != end {
             // SAFETY: `&mut` makes the cell ours until the event is dropped, and nobody reads it again.
             let event = unsafe { Shown::new(this.pass(span)) };
-            each(&this.state().tally, &event);
+            each(&this.state().tally, look(&event), &event);
         }
         count
     }

@@ -152,9 +152,9 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             return Claim::or_nothing(self.claim_first());
         }
         let claimed = self.claim_next::<1>(1);
-        Claim::or_nothing(claimed.map(|(first, _, cells)| {
-            Claim::new(Self::cell_of(&cells, first, 0), false)
-        }))
+        Claim::or_nothing(
+            claimed.map(|(first, _, cells)| Claim::new(Self::cell_of(&cells, first, 0), false)),
+        )
     }
 
     /// Claims cells for up to `most` events on a ring that does not displace: the first position whose

@@ -78,14 +78,15 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
     }
 
     #[inline]
-    unsafe fn show_most(
+    unsafe fn show_most<L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         // SAFETY: says the caller.
-        unsafe { self.reader() }.show_most::<P>(span, most, each)
+        unsafe { self.reader() }.show_most::<P, _>(span, most, look, each)
     }
 
     #[cfg(any(feature = "alloc", tickbus_loom))]
@@ -111,9 +112,9 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
     }
 
     #[inline]
-    unsafe fn account(&mut self) -> (usize, usize) {
+    unsafe fn account(&mut self, span: &Span) -> (usize, usize) {
         // SAFETY: says the caller.
-        unsafe { self.core() }.account::<P>()
+        unsafe { self.core() }.account::<P>(span)
     }
 
     unsafe fn pending(&self) -> usize {

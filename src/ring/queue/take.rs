@@ -134,16 +134,18 @@ impl<'a, E> Reader<'a, E> {
 
     /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
     #[inline]
-    pub(crate) fn show_most<P: Eviction>(
+    pub(crate) fn show_most<P: Eviction, L>(
         &mut self,
         span: &mut Span,
         most: usize,
-        mut each: impl FnMut(&Tally, &E),
+        look: impl Fn(&E) -> L,
+        mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         let Self { core } = *self;
         let state = core.state;
         if P::EVICTS {
-            return self.take_most::<P>(span, most, |event| each(&state.tally, &event));
+            let each = |event| each(&state.tally, look(&event), &event);
+            return self.take_most::<P>(span, most, each);
         }
         let count = most.min(span.end.wrapping_sub(span.head) as usize);
         let end = span.head.wrapping_add(count as Word);
@@ -151,13 +153,17 @@ impl<'a, E> Reader<'a, E> {
             let entry = core.entry(span.head).load(Relaxed);
             // SAFETY: an entry named it.
             let cell = unsafe { core.cell(core.shape().cell::<P>(entry, span.head)) };
+            // Release: pairs with the Acquire in `head`; the event is out.
+            let pass = || state.taken.0.store(span.head.wrapping_add(1), Release);
+            // SAFETY: as in `take_at`.
+            let found = unsafe { cell.look(&look, pass) };
             // Not by `take_at`: an event that it returns is copied twice.
             // SAFETY: as in `take_at`; `each` cannot reach this reader.
             let event = unsafe { cell.read() };
             span.head = span.head.wrapping_add(1);
             // Release: pairs with the Acquire in `head`; the event is out.
             state.taken.0.store(span.head, Release);
-            each(&state.tally, &event);
+            each(&state.tally, found, &event);
         }
         count
     }
