@@ -187,7 +187,10 @@ impl<'a, E> Reader<'a, E> {
             if age.wrapping_sub(shape.committed::<P>()) < shape.phase() {
                 let spare = &state.spare;
                 let left = spare.load(Relaxed).wrapping_add(shape.slots) as usize;
-                let free = shape.naming(left, head.wrapping_add(shape.slots));
+                // Names it for the next lap. The entry less its age is the base of this lap, which need not be
+                // worked out again.
+                let next_lap = found.wrapping_sub(age).wrapping_add(shape.lap());
+                let free = next_lap + (left ^ shape.index(head)) as Word;
                 // Release: pairs with the Acquire in `publish` and `first_younger`; the event that was
                 // in the spare is out.
                 if entry.compare_exchange(found, free, Release, Relaxed).is_err() {
