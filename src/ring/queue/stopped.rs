@@ -338,3 +338,32 @@ fn a_hint_that_is_behind() {
         assert_eq!(seen.taken, [11, 12, 13, 14]);
     }
 }
+
+/// Publishers in the middle of a publish at once swap their cells. An exclusive drain takes what they have published
+/// in the order of the commits, wherever on the ring that is.
+#[test]
+fn an_exclusive_drain_of_swapped_cells_is_in_order() {
+    let mut ring = Ring::<Counted, 8, Rejecting>::new();
+    let token = Rc::new(());
+    for before in 0..16 {
+        let mut numbers = 0..;
+        let mut next = || (numbers.next().unwrap(), Rc::clone(&token));
+        for _ in 0..before % 5 {
+            assert!(ring.publish(next()).is_ok());
+        }
+        let (first, second) = (ring.claim().unwrap(), ring.claim().unwrap());
+        finish(&ring, second, next());
+        finish(&ring, first, next());
+        assert!(ring.publish_mut(next()).is_ok());
+        let count = numbers.next().unwrap();
+        let mut seen = Vec::new();
+        let mut span = ring.freeze_mut();
+        if before % 2 == 0 {
+            ring.take_all_mut(&mut span, |(number, _)| seen.push(number));
+        } else {
+            ring.show_most_mut(&mut span, 9, |event| event.0, |_, number, _| seen.push(number));
+        }
+        assert!(seen.into_iter().eq(0..count), "in the order of the commits");
+        assert_eq!(Rc::strong_count(&token), 1, "nothing is dropped twice or kept");
+    }
+}
