@@ -1598,7 +1598,7 @@ fn subscriptions_and_patterns_can_be_listed() {
     c.close();
     let list = bus.subscriptions();
     assert_eq!(list.iter().map(|it| it.id).collect::<Vec<_>>(), [a.id(), b.id(), c.id()]);
-    assert_eq!((&*list[0].pattern, list[0].capacity, list[0].overrun), ("a.>", 3, Overrun::Block));
+    assert_eq!((&*list[0].patterns[0], list[0].capacity, list[0].overrun), ("a.>", 3, Overrun::Block));
     assert_eq!(list.iter().map(|it| it.closed).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(list.iter().map(|it| it.stats.pending).collect::<Vec<_>>(), [1, 0, 1]);
     let d = bus.subscribe("d").unwrap().open(); // in the place of the first

@@ -11,6 +11,7 @@ use super::observer::Observer;
 use super::shared::Shared;
 use super::stats::SubjectBusStats;
 use super::subscribe::{Subscribe, SubscribeError};
+use crate::event::Event;
 use crate::subject::{Pattern, Subject};
 
 /// How many subjects the cache of routes keeps by default.
@@ -195,6 +196,46 @@ impl SubjectBus {
         Ok(Subscribe::new(&self.shared, pattern))
     }
 
+    /// Starts a subscription to the events of `E`: to each of its subjects.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SubscribeError`] if the bus is closed, or if a hand-written `E` has no subject, or
+    /// one that is not a subject.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// tickbus::events! {
+    ///     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    ///     enum Order {
+    ///         #[subject = "order.paid"]     Paid { cents: u32 },
+    ///         #[subject = "stock.reserved"] Reserved,
+    ///     }
+    /// }
+    ///
+    /// let bus = SubjectBus::new();
+    /// let orders = bus.subscribe_events::<Order>()?.open();
+    /// bus.try_publish(Envelope::unstamped_event(&Order::Paid { cents: 990 })?)?;
+    /// bus.try_publish(Envelope::unstamped("order.shipped")?)?; // not one of these
+    /// bus.try_publish(Envelope::unstamped("order.paid")?)?; // without its payload
+    ///
+    /// let mut events = orders.drain_events::<Order>();
+    /// assert_eq!(events.next().unwrap()?, Order::Paid { cents: 990 });
+    /// assert!(events.next().unwrap().is_err());
+    /// assert!(events.next().is_none());
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn subscribe_events<E: Event>(&self) -> Result<Subscribe<'_>, SubscribeError> {
+        let mut subjects = E::SUBJECTS.iter();
+        let first = self.subscribe(subjects.next().copied().unwrap_or_default())?;
+        subjects.try_fold(first, |subscription, subject| subscription.or(subject))
+    }
+
     /// Returns how many subscriptions match `subject`. It does not ask their filters.
     ///
     /// Use it to build an envelope only if a subscription wants it. It takes the lock of the bus
@@ -282,7 +323,7 @@ impl SubjectBus {
     pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
         let mut patterns = BTreeMap::new();
         for open in self.subscriptions().into_iter().filter(|subscription| !subscription.closed) {
-            *patterns.entry(open.pattern).or_default() += 1;
+            open.patterns.into_iter().for_each(|one| *patterns.entry(one).or_default() += 1);
         }
         patterns
     }

@@ -35,16 +35,23 @@ impl fmt::Display for SubjectBusInfo {
             "{enqueued} enqueued, {dropped} dropped{}",
             if self.closed { ", closed" } else { "" }
         )?;
-        let patterns = self.subscriptions.iter().map(|info| info.pattern.chars().count());
-        let width = patterns.max().unwrap_or_default().max("pattern".len());
-        writeln!(f, "id  {:width$}  overrun      received  dropped  pending  most", "pattern")?;
-        for info in &self.subscriptions {
+        let patterns: Vec<_> = self.subscriptions.iter().map(|it| it.patterns.join(", ")).collect();
+        let longest = |texts: &mut dyn Iterator<Item = &str>| {
+            texts.map(|text| text.chars().count()).max().unwrap_or_default()
+        };
+        let width = longest(&mut patterns.iter().map(|text| &**text)).max("pattern".len());
+        // A column more where one of them has a name.
+        let named = longest(&mut self.subscriptions.iter().map(|info| &*info.name));
+        let name = |name| Name { name, width: if named == 0 { 0 } else { named.max(4) } };
+        let title = "overrun      received  dropped  pending  most";
+        writeln!(f, "id  {}{:width$}  {title}", name("name"), "pattern")?;
+        for (info, pattern) in self.subscriptions.iter().zip(&patterns) {
             let pending = [info.stats.pending.to_string(), info.capacity.to_string()].join("/");
             writeln!(
                 f,
-                "{:>2}  {:width$}  {:11}  {:>8}  {:>7}  {:>7}  {:>4}{}",
+                "{:>2}  {}{pattern:width$}  {:11}  {:>8}  {:>7}  {:>7}  {:>4}{}",
                 info.id,
-                info.pattern,
+                name(&info.name),
                 info.overrun,
                 info.stats.received,
                 info.stats.dropped(),
@@ -57,6 +64,21 @@ impl fmt::Display for SubjectBusInfo {
     }
 }
 
+/// A cell of the column of names, which has no width where there are none.
+struct Name<'a> {
+    name: &'a str,
+    width: usize,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.width == 0 {
+            return Ok(());
+        }
+        write!(f, "{:width$}  ", self.name, width = self.width)
+    }
+}
+
 /// One subscription of a bus at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
@@ -64,8 +86,10 @@ impl fmt::Display for SubjectBusInfo {
 pub struct SubscriptionInfo {
     /// The number of the subscription, unique on its bus.
     pub id: u64,
-    /// The text of its pattern.
-    pub pattern: Box<str>,
+    /// Its name. Empty if it has none.
+    pub name: Box<str>,
+    /// The texts of its patterns, in the order in which they were named.
+    pub patterns: Vec<Box<str>>,
     /// How many envelopes fit into its buffer.
     pub capacity: usize,
     /// What happens to an envelope for which there is no room.
@@ -80,7 +104,8 @@ impl SubscriptionInfo {
     pub(super) fn of(queue: &Queue) -> Self {
         Self {
             id: queue.about.id,
-            pattern: queue.about.pattern().as_str().into(),
+            name: queue.about.name.clone(),
+            patterns: queue.about.patterns.to_vec(),
             capacity: queue.about.capacity,
             overrun: queue.about.overrun,
             closed: queue.end == End::Closed,

@@ -17,6 +17,8 @@ mod stats;
 mod stream;
 mod subscribe;
 mod subscription;
+#[cfg(feature = "json")]
+mod typed;
 
 pub use bus::{SubjectBus, SubjectBusBuilder};
 #[cfg(feature = "std")]

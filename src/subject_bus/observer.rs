@@ -69,15 +69,18 @@ pub enum DropReason {
     BufferFull,
     /// The subscription had ended, or ended while the publisher waited for room.
     Closed,
+    /// The subscription takes [every nth](super::Subscribe::every_nth), and this was another one.
+    Sampled,
 }
 
 impl DropReason {
-    /// Returns `buffer_full` or `closed`: the name in metrics.
+    /// Returns `buffer_full`, `closed` or `sampled`: the name in metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::BufferFull => "buffer_full",
             Self::Closed => "closed",
+            Self::Sampled => "sampled",
         }
     }
 }
@@ -94,7 +97,9 @@ impl fmt::Display for DropReason {
 pub struct Recipient<'a> {
     /// The number of the subscription, unique on its bus.
     pub id: u64,
-    /// The pattern that it subscribed to.
+    /// Its [name](super::Subscribe::name). May be empty.
+    pub name: &'a str,
+    /// The pattern that it subscribed to. Of several, the first.
     pub pattern: Pattern<'a>,
     /// What it does when it is full.
     pub overrun: Overrun,

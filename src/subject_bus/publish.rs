@@ -12,7 +12,7 @@ use super::bus::SubjectBus;
 use super::observer::Overrun;
 use super::offer::Offer;
 use super::published::{PublishError, Published};
-use super::queue::{Room, Ticket};
+use super::queue::{Queue, Room, Ticket};
 use super::room::{Place, Waits};
 use super::routes::Target;
 use super::shared::{Queues, State};
@@ -323,8 +323,10 @@ impl SubjectBus {
             state = self.shared.state.lock();
         }
         let mut receiver = None;
+        let sampled = target.queue(&mut state.queues).is_some_and(Queue::samples_away);
         let offer = match target.queue(&mut state.queues) {
             None => Offer::Closed,
+            Some(_) if sampled => Offer::Sampled,
             Some(queue) => match queue.room() {
                 Room::Yes => {
                     receiver = queue.put(envelope.clone());

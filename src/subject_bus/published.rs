@@ -16,6 +16,8 @@ pub struct Published {
     pub dropped: usize,
     /// Subscriptions that matched, and ended before they had it.
     pub closed: usize,
+    /// Subscriptions that take every nth envelope, and not this one.
+    pub sampled: usize,
 }
 
 /// An envelope was not published, or not to every subscription that matched.

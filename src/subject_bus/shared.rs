@@ -143,16 +143,17 @@ impl Shared {
         self.state.lock().closed
     }
 
-    /// Adds a subscription. It has ended already if `ended` or if the bus is closed.
+    /// Adds a subscription, and gives it its id. It has ended already if `ended` or if the bus is closed.
     pub(super) fn insert(
         &self,
-        about: impl FnOnce(u64) -> About,
+        mut about: About,
         predicate: Option<Predicate>,
         ended: bool,
     ) -> (Arc<About>, Target) {
         let mut state = self.state.lock();
         state.last_id += 1;
-        let about = Arc::new(about(state.last_id));
+        about.id = state.last_id;
+        let about = Arc::new(about);
         let ended = ended || state.closed;
         let end = if ended { End::Closed } else { End::Open };
         let queue = Box::new(Queue::new(about.clone(), predicate, end));
@@ -160,7 +161,7 @@ impl Shared {
         let place = state.queues.vacant_entry();
         let target = queue.target(key(place.key()));
         place.insert(queue);
-        let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
+        let stale = (!ended).then(|| state.routes.insert(about.patterns(), target));
         drop(state);
         drop(stale);
         (about, target)
@@ -177,7 +178,7 @@ impl Shared {
         let mut state = self.state.lock();
         let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
         state.too_late += sent.as_ref().map_or(0, Sent::publishers);
-        let stale = state.routes.remove(about.pattern(), target);
+        let stale = state.routes.remove(about.patterns(), target);
         drop(state);
         drop(stale);
         wake(sent, panics);

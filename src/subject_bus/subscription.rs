@@ -99,10 +99,21 @@ impl Subscription {
         self.about.id
     }
 
-    /// Returns the pattern that this subscribed to.
+    /// Returns the name that you gave it. It is empty if you gave none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.about.name
+    }
+
+    /// Returns the pattern that this subscribed to. Of several, it returns the first.
     #[must_use]
     pub fn pattern(&self) -> Pattern<'_> {
         self.about.pattern()
+    }
+
+    /// Returns the patterns that this subscribed to, in the order in which you named them.
+    pub fn patterns(&self) -> impl ExactSizeIterator<Item = Pattern<'_>> {
+        self.about.patterns()
     }
 
     /// Returns how many envelopes fit into the buffer.
@@ -312,7 +323,8 @@ impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("id", &self.id())
-            .field("pattern", &self.pattern().as_str())
+            .field("name", &self.name())
+            .field("patterns", &self.about.patterns)
             .field("capacity", &self.capacity())
             .field("overrun", &self.overrun())
             .field("closed", &self.is_closed())
