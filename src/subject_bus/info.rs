@@ -19,6 +19,8 @@ use super::stats::{SubjectBusStats, SubscriptionStats};
 pub struct SubjectBusInfo {
     /// Whether the bus is closed.
     pub closed: bool,
+    /// Whether the bus is started.
+    pub started: bool,
     /// The numbers of the bus.
     pub stats: SubjectBusStats,
     /// The subscriptions whose handle is alive, in the order in which they were opened.
@@ -30,11 +32,11 @@ impl fmt::Display for SubjectBusInfo {
         let SubjectBusStats { published, subscriptions, totals, .. } = &self.stats;
         let (enqueued, dropped) = (totals.enqueued, totals.dropped());
         write!(f, "{published} published, {subscriptions} subscriptions, ")?;
-        writeln!(
-            f,
-            "{enqueued} enqueued, {dropped} dropped{}",
-            if self.closed { ", closed" } else { "" }
-        )?;
+        write!(f, "{enqueued} enqueued, {dropped} dropped")?;
+        if !self.started {
+            write!(f, ", paused with {} held", self.stats.held)?;
+        }
+        writeln!(f, "{}", if self.closed { ", closed" } else { "" })?;
         let patterns: Vec<_> = self.subscriptions.iter().map(|it| it.patterns.join(", ")).collect();
         let longest = |texts: &mut dyn Iterator<Item = &str>| {
             texts.map(|text| text.chars().count()).max().unwrap_or_default()
@@ -96,6 +98,8 @@ pub struct SubscriptionInfo {
     pub overrun: Overrun,
     /// Whether the subscription has ended.
     pub closed: bool,
+    /// See [`Subscription::missed_replay`](super::Subscription::missed_replay).
+    pub missed_replay: u64,
     /// Its numbers.
     pub stats: SubscriptionStats,
 }
@@ -109,6 +113,7 @@ impl SubscriptionInfo {
             capacity: queue.about.capacity,
             overrun: queue.about.overrun,
             closed: queue.end == End::Closed,
+            missed_replay: queue.about.missed_replay,
             stats: queue.stats(),
         }
     }

@@ -3,7 +3,9 @@
 mod bus;
 mod drain;
 mod envelope_bus;
+mod group;
 mod handlers;
+mod hold;
 mod info;
 mod observer;
 mod offer;
@@ -24,6 +26,7 @@ pub use bus::{SubjectBus, SubjectBusBuilder};
 #[cfg(feature = "std")]
 pub use envelope_bus::PublishFuture;
 pub use envelope_bus::{EnvelopeBus, NoopBus};
+pub use group::PublishAllError;
 pub use handlers::{HandlerStats, SubjectHandlers};
 pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Overrun, Recipient};

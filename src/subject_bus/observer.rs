@@ -107,7 +107,8 @@ pub struct Recipient<'a> {
 
 /// Sees what a bus does, for logs, metrics and traces. It changes nothing.
 ///
-/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus.
+/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus. What a bus
+/// [holds](super::SubjectBus::start), observers see in the replay.
 ///
 /// # Order
 ///
@@ -165,6 +166,12 @@ pub trait Observer: Send + Sync {
     /// Sees that the envelope was enqueued: the recipient has it in its buffer.
     fn on_deliver(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>) {
         let _ = (envelope, recipient);
+    }
+
+    /// Sees that a subscription was opened after the bus had replayed `missed` envelopes, which may
+    /// have been for it: see [`Subscription::missed_replay`](super::Subscription::missed_replay).
+    fn on_late(&self, recipient: Recipient<'_>, missed: u64) {
+        let _ = (recipient, missed);
     }
 
     /// Sees that the recipient lost the envelope, and why.

@@ -34,6 +34,10 @@ pub(super) struct About {
     pub(super) capacity: usize,
     pub(super) overrun: Overrun,
     pub(super) name: Box<str>,
+    /// Whether it may miss a replay.
+    pub(super) late: bool,
+    /// How many envelopes the bus had replayed before.
+    pub(super) missed_replay: u64,
     /// Takes the first of so many, then the one so many later. 1 for each.
     pub(super) every_nth: u32,
     /// One at least. Each has passed the check of `Pattern`, and none is there twice.
@@ -246,6 +250,18 @@ impl Queue {
             Overrun::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
             Overrun::DropNewest | Overrun::Block => Room::Full,
         }
+    }
+
+    /// Returns whether there is room for those that it takes of `count` further envelopes. Some of
+    /// those that are pending may have to go.
+    pub(super) fn has_room_for(&self, count: usize) -> bool {
+        let every_nth = self.about.every_nth as usize;
+        let taken = count.saturating_sub(self.skips as usize).div_ceil(every_nth);
+        let kept = match self.overrun {
+            Overrun::DropOldest => 0,
+            Overrun::DropNewest | Overrun::Block => self.pending.len(),
+        };
+        self.end == End::Closed || taken <= self.capacity - kept
     }
 
     /// Puts it last. There is room. Returns the receiver to wake.

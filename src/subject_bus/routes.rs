@@ -104,7 +104,8 @@ impl Routes {
         patterns: impl Iterator<Item = Pattern<'a>>,
         target: Target,
     ) -> Cache {
-        let remove = |pattern: Pattern<'_>| self.tree.remove(pattern.as_str().as_bytes(), target.id);
+        let remove =
+            |pattern: Pattern<'_>| self.tree.remove(pattern.as_str().as_bytes(), target.id);
         let removed = patterns.map(remove).fold(false, |any, was_there| any | was_there);
         if removed { self.forget() } else { Cache::new() }
     }

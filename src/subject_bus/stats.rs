@@ -55,7 +55,15 @@ impl SubscriptionStats {
 #[non_exhaustive]
 pub struct SubjectBusStats {
     /// Publishes that found the bus open, with or without a subscription that matches. Wraps.
+    ///
+    /// Those that are not in one of the next three numbers went to the subscriptions.
     pub published: u64,
+    /// Envelopes that wait for the [start](super::SubjectBus::start) of the bus.
+    pub held: u64,
+    /// Envelopes that were lost because the bus was not started and held as many as it may.
+    pub held_dropped: u64,
+    /// Envelopes that were lost because the bus was closed before it was started.
+    pub held_abandoned: u64,
     /// Envelopes that a subscription matched, and that came after its end.
     pub closed: u64,
     /// Subscriptions whose handle is alive.

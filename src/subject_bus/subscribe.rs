@@ -5,13 +5,15 @@ use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 
-use super::observer::Overrun;
+use super::bus::SubjectBus;
+use super::observer::{Observer, Overrun};
 use super::queue::{About, Patterns, Predicate};
 use super::shared::Shared;
 use super::subscription::Subscription;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
+use crate::wait::panics::Panics;
 #[cfg(feature = "std")]
 use crate::wait::thread::Cancel;
 
@@ -28,6 +30,7 @@ pub struct SubscriptionOptions {
     capacity: usize,
     /// 0 and 1 for each.
     every_nth: u32,
+    late: bool,
     overrun: Overrun,
     predicate: Option<Predicate>,
     #[cfg(feature = "std")]
@@ -61,6 +64,11 @@ impl SubscriptionOptions {
         self
     }
 
+    /// Declares that it may miss a replay: see [`Subscribe::late`].
+    pub fn late(self) -> Self {
+        Self { late: true, ..self }
+    }
+
     /// Takes the first envelope, the one `n` after it, and so on: see [`Subscribe::every_nth`].
     pub fn every_nth(self, n: u32) -> Self {
         Self { every_nth: n, ..self }
@@ -78,8 +86,13 @@ impl SubscriptionOptions {
     }
 
     /// Opens a subscription. On a closed bus, or if it is cancelled already, it has ended.
-    pub(super) fn open(self, pattern: Pattern<'_>, bus: &Arc<Shared>) -> Subscription {
-        let Self { name, more, capacity, every_nth, overrun, predicate, .. } = self;
+    pub(super) fn open(
+        self,
+        pattern: Pattern<'_>,
+        bus: &Arc<Shared>,
+        observers: &[Arc<dyn Observer>],
+    ) -> Subscription {
+        let Self { name, more, capacity, every_nth, late, overrun, predicate, .. } = self;
         let mut patterns = Patterns::from_iter([pattern.as_str().into()]);
         for one in more {
             if !patterns.contains(&one) {
@@ -94,13 +107,23 @@ impl SubscriptionOptions {
         #[cfg(not(feature = "std"))]
         let ended = false;
         let every_nth = every_nth.max(1);
-        let about = About { id: 0, capacity, overrun, name, every_nth, patterns };
+        let (id, missed_replay) = (0, 0); // `insert` sets them
+        let about = About { id, capacity, overrun, name, late, missed_replay, every_nth, patterns };
         let (about, target) = bus.insert(about, predicate, ended);
         #[cfg_attr(not(feature = "std"), expect(unused_mut, reason = "nothing cancels there"))]
         let mut subscription = Subscription::new(bus.clone(), about, target);
         #[cfg(feature = "std")]
         if let Some(cancel) = &cancel {
             subscription.close_on(cancel);
+        }
+        let missed = subscription.missed_replay();
+        if missed > 0 && !subscription.is_closed() {
+            let mut panics = Panics::default();
+            let recipient = subscription.recipient();
+            for observer in observers {
+                panics.run(|| observer.on_late(recipient, missed));
+            }
+            panics.resume();
         }
         subscription
     }
@@ -123,13 +146,13 @@ impl fmt::Debug for SubscriptionOptions {
 #[derive(Debug)]
 #[must_use = "nothing is subscribed before `open`"]
 pub struct Subscribe<'a> {
-    bus: &'a Arc<Shared>,
+    bus: &'a SubjectBus,
     pattern: Pattern<'a>,
     options: SubscriptionOptions,
 }
 
 impl<'a> Subscribe<'a> {
-    pub(super) fn new(bus: &'a Arc<Shared>, pattern: Pattern<'a>) -> Self {
+    pub(super) fn new(bus: &'a SubjectBus, pattern: Pattern<'a>) -> Self {
         Self { bus, pattern, options: SubscriptionOptions::new() }
     }
 
@@ -196,6 +219,15 @@ impl<'a> Subscribe<'a> {
     /// ```
     pub fn or(self, pattern: &str) -> Result<Self, SubscribeError> {
         Ok(Self { options: self.options.or(Pattern::new(pattern)?), ..self })
+    }
+
+    /// Declares that this subscription is late on purpose, for example since its part of the program
+    /// begins when it becomes the leader. Then it tells of no replay that it missed: neither by
+    /// [`missed_replay`](Subscription::missed_replay) nor by
+    /// [`Observer::on_late`](super::Observer::on_late).
+    #[doc(alias("leader only"))]
+    pub fn late(self) -> Self {
+        Self { options: self.options.late(), ..self }
     }
 
     /// Takes the first envelope, the one `n` after it, and so on. 0 and 1 mean every envelope.
@@ -266,7 +298,7 @@ impl<'a> Subscribe<'a> {
     /// subscription has already ended.
     #[must_use = "dropping a subscription ends it"]
     pub fn open(self) -> Subscription {
-        self.options.open(self.pattern, self.bus)
+        self.options.open(self.pattern, &self.bus.shared, &self.bus.observers)
     }
 }
 

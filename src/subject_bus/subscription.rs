@@ -11,7 +11,7 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-use super::observer::Overrun;
+use super::observer::{Overrun, Recipient};
 use super::queue::{About, End, Pending, ReceiverId};
 use super::routes::Target;
 use super::shared::Shared;
@@ -91,6 +91,10 @@ impl Subscription {
                 bus.close_one(&about, target);
             }
         }));
+    }
+
+    pub(super) fn recipient(&self) -> Recipient<'_> {
+        self.about.recipient()
     }
 
     /// Returns the number of this subscription, unique on its bus.
@@ -284,6 +288,14 @@ impl Subscription {
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed.load(Relaxed) as u64
+    }
+
+    /// Returns how many envelopes the bus had replayed, by [`start`](super::SubjectBus::start),
+    /// before this subscription was opened: it did not see them. 0 if it was opened in time, or
+    /// [late](super::Subscribe::late) on purpose.
+    #[must_use]
+    pub fn missed_replay(&self) -> u64 {
+        self.about.missed_replay
     }
 
     /// Returns how many envelopes this subscription lost for want of room.
