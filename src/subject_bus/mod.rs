@@ -12,6 +12,8 @@ mod offer;
 mod publish;
 mod published;
 mod queue;
+#[cfg(feature = "std")]
+mod request;
 mod room;
 mod routes;
 mod shared;
@@ -31,6 +33,8 @@ pub use handlers::{HandlerStats, SubjectHandlers};
 pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Overrun, Recipient};
 pub use published::{PublishError, Published};
+#[cfg(feature = "std")]
+pub use request::{GatherError, Gathered, Request};
 pub use stats::{SubjectBusStats, SubscriptionStats};
 pub use stream::SubscriptionStream;
 pub use subscribe::{Subscribe, SubscribeError, SubscriptionOptions};

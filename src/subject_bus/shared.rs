@@ -19,6 +19,8 @@ use slab::Slab;
 use super::hold::Hold;
 use super::info::SubscriptionInfo;
 use super::queue::{About, End, Pending, Predicate, Queue, Sent};
+#[cfg(feature = "std")]
+use super::request::Requests;
 use super::routes::{Routes, Target, grow, key};
 use super::stats::{SubjectBusStats, SubscriptionStats};
 use crate::subject::Subject;
@@ -39,6 +41,8 @@ pub(super) struct State {
     /// Whether a publish goes straight to the subscriptions: the bus is open and started.
     pub(super) live: bool,
     pub(super) hold: Hold,
+    #[cfg(feature = "std")]
+    pub(super) requests: Requests,
     /// Publishers that release the lock before they are done: `close` waits for them.
     pub(super) under_way: usize,
     /// Wait in `close`.
@@ -134,6 +138,8 @@ impl Shared {
                 closed: false,
                 live: hold.is_out_of_the_way(),
                 hold,
+                #[cfg(feature = "std")]
+                requests: Requests::default(),
                 under_way: 0,
                 closers: Vec::new(),
                 published: 0,
@@ -214,8 +220,12 @@ impl Shared {
         state.live = false;
         let held = state.hold.abandon();
         let sent = state.advance(End::Closing);
+        #[cfg(feature = "std")]
+        let callers = state.requests.wakers();
         drop(state);
         drop(held);
+        #[cfg(feature = "std")]
+        panics.wake(callers);
         wake(sent, &mut panics);
         // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads, every
         // publisher in progress is such a caller.
