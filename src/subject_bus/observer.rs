@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use super::hooks::Outcome;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 
@@ -172,6 +173,12 @@ pub trait Observer: Send + Sync {
     /// have been for it: see [`Subscription::missed_replay`](super::Subscription::missed_replay).
     fn on_late(&self, recipient: Recipient<'_>, missed: u64) {
         let _ = (recipient, missed);
+    }
+
+    /// Sees what a handler made of the envelope, in a tick of a table that you gave this observer:
+    /// see [`SubjectHandlers::observer`](super::SubjectHandlers::observer).
+    fn on_handled(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>, outcome: &Outcome) {
+        let _ = (envelope, recipient, outcome);
     }
 
     /// Sees that the recipient lost the envelope, and why.

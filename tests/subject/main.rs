@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod group;
 mod hold;
+mod hooks;
 mod request;
 mod subscribe;
 #[path = "../watch/mod.rs"]
