@@ -101,9 +101,14 @@ impl SubjectBus {
         let put = self.put_all(&wanted, &envelopes);
         let (settled, wakers) = match put {
             Ok(put) => put,
-            Err(why) => {
+            Err(refused) => {
                 panics.resume();
-                return why.with(envelopes);
+                return Err(match refused {
+                    Refused::Closed => PublishAllError::Closed(envelopes),
+                    Refused::Full(subscription) => {
+                        PublishAllError::Full { subscription, envelopes }
+                    }
+                });
             }
         };
         panics.wake(wakers);
@@ -155,8 +160,8 @@ impl SubjectBus {
         let mut settled = Vec::with_capacity(wanted.len());
         let mut wakers = Vec::with_capacity(wanted.len());
         let mut state = self.shared.state.lock();
-        if !state.live {
-            return Err(Refused::NotLive(Self::hold_all(&mut state, envelopes.to_vec())));
+        if state.closed {
+            return Err(Refused::Closed);
         }
         for part in parts.chunk_by(|one, other| one.id == other.id) {
             let queue = part[0].queue(&mut state.queues);
@@ -199,17 +204,8 @@ fn put(queue: &mut Queue, envelope: &Arc<Envelope>) -> (Offer, Option<Waker>) {
 enum Refused {
     /// The subscription with this id has no room.
     Full(u64),
-    /// The bus was closed or paused meanwhile. What became of the group.
-    NotLive(Result<Published, PublishAllError>),
-}
-
-impl Refused {
-    fn with(self, envelopes: Vec<Arc<Envelope>>) -> Result<Published, PublishAllError> {
-        match self {
-            Self::Full(subscription) => Err(PublishAllError::Full { subscription, envelopes }),
-            Self::NotLive(result) => result,
-        }
-    }
+    /// The bus was closed meanwhile.
+    Closed,
 }
 
 /// A group was not published: no subscription has any of it.

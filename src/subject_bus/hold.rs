@@ -44,11 +44,6 @@ impl Hold {
         }
     }
 
-    /// Returns whether envelopes go straight to the subscriptions.
-    pub(super) const fn is_out_of_the_way(&self) -> bool {
-        self.started && !self.replaying
-    }
-
     pub(super) fn pending(&self) -> u64 {
         self.kept.len() as u64
     }
@@ -61,11 +56,6 @@ impl Hold {
 }
 
 impl State {
-    /// Says anew whether a publish goes straight to the subscriptions.
-    fn set_live(&mut self) {
-        self.live = !self.closed && self.hold.is_out_of_the_way();
-    }
-
     /// Keeps these until the start, all or none. The bus is open, and not live.
     pub(super) fn hold_back(&mut self, envelopes: &[Arc<Envelope>]) -> bool {
         let has_room = envelopes.len() <= self.hold.capacity - self.hold.kept.len();
@@ -155,7 +145,7 @@ impl SubjectBus {
     pub fn pause(&self) {
         let mut state = self.shared.state.lock();
         state.hold.started = false;
-        state.set_live();
+        state.live = false;
     }
 
     /// Returns whether the bus is started.
@@ -195,20 +185,19 @@ impl SubjectBus {
         let mut panics = Panics::default();
         let mut state = self.shared.state.lock();
         state.hold.started = true;
-        if state.closed || state.hold.replaying {
+        if state.hold.replaying {
             return;
         }
         state.hold.replaying = true;
         loop {
-            let goes_on = state.hold.started && !state.closed;
-            let next = if goes_on { state.hold.kept.pop_front() } else { None };
+            let next = if state.hold.started { state.hold.kept.pop_front() } else { None };
             let Some(envelope) = next else { break };
             state.hold.replayed += 1;
             panics.run(|| finish(self.route(state, envelope, waker)));
             state = self.shared.state.lock();
         }
         state.hold.replaying = false;
-        state.set_live();
+        state.live = state.hold.started && !state.closed;
         drop(state);
         panics.resume();
     }

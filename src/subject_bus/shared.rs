@@ -38,7 +38,8 @@ pub(super) type Queues = Slab<Box<Queue>>;
 
 pub(super) struct State {
     pub(super) closed: bool,
-    /// Whether a publish goes straight to the subscriptions: the bus is open and started.
+    /// Whether a publish goes straight to the subscriptions: the bus is open and started, and no
+    /// replay is in progress.
     pub(super) live: bool,
     pub(super) hold: Hold,
     #[cfg(feature = "std")]
@@ -136,7 +137,7 @@ impl Shared {
         Self {
             state: Lock::new(State {
                 closed: false,
-                live: hold.is_out_of_the_way(),
+                live: hold.started,
                 hold,
                 #[cfg(feature = "std")]
                 requests: Requests::default(),
