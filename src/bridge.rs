@@ -164,8 +164,8 @@ impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
                 report.not_enqueued += published.dropped + published.closed;
             }
             Err(PublishError::Closed(_)) => report.closed += 1,
-            // From a bus of another crate: what had no room has lost it.
-            Err(PublishError::TimedOut(_) | PublishError::Cancelled(_)) => {
+            // From a full hold or a bus of another crate: what had no room has lost it.
+            Err(_) => {
                 report.forwarded += 1;
                 report.not_enqueued += 1;
             }

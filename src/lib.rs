@@ -112,6 +112,8 @@ pub mod bevy;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod bridge;
 pub mod bus;
+#[cfg(feature = "alloc")]
+pub mod context;
 pub mod defer;
 #[cfg(feature = "alloc")]
 pub mod envelope;

@@ -58,6 +58,8 @@ pub enum InvalidRequest {
     TooManyResponders,
     /// `R` requests are open.
     TooManyRequests,
+    /// A question with this id is being asked already.
+    AlreadyOpen,
 }
 
 impl fmt::Display for InvalidRequest {
@@ -72,6 +74,9 @@ impl fmt::Display for InvalidRequest {
                 "the request expects more responders than there is room for: make `M` larger"
             },
             Self::TooManyRequests => "too many requests are open: cancel one, or make `R` larger",
+            Self::AlreadyOpen => {
+                "a question with this id is being asked already: give each question an id of its own"
+            }
         })
     }
 }
@@ -215,18 +220,18 @@ struct Open<W, A, const M: usize> {
     arrived: Vec<(W, A), M>,
 }
 
-impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
+impl<W: Clone + PartialEq, A, const M: usize> Open<W, A, M> {
     fn is_done(&self) -> bool {
         self.arrived.len() >= self.minimum
     }
 
-    fn has_answer_of(&self, responder: W) -> bool {
-        self.arrived.iter().any(|(from, _)| *from == responder)
+    fn has_answer_of(&self, responder: &W) -> bool {
+        self.arrived.iter().any(|(from, _)| from == responder)
     }
 
     fn missing(&self) -> Vec<W, M> {
-        let open = self.expected.iter().filter(|responder| !self.has_answer_of(**responder));
-        open.copied().collect()
+        let open = self.expected.iter().filter(|responder| !self.has_answer_of(responder));
+        open.cloned().collect()
     }
 }
 
@@ -239,7 +244,7 @@ impl<W: Copy + PartialEq, A, const M: usize> Open<W, A, M> {
 ///    request ends when the minimum of distinct expected responders has answered, or at its
 ///    deadline.
 ///
-/// `W` names a responder: an enum, a number, a `&'static str`. `A` is an answer. A request keeps
+/// `W` names a responder: an enum, a number, a `&'static str`, a `String`. `A` is an answer. A request keeps
 /// its answers itself, so no other traffic displaces them. Each request ends, at the latest at its
 /// deadline, and then leaves nothing behind.
 ///
@@ -306,7 +311,7 @@ pub struct Requests<W, A, const R: usize, const M: usize> {
     told: Option<u32>,
 }
 
-impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M> {
+impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M> {
     /// Returns a store without requests.
     #[must_use]
     pub const fn new() -> Self {
@@ -350,18 +355,59 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         minimum: usize,
         deadline: u32,
     ) -> Result<RequestId, InvalidRequest> {
-        if expected.is_empty() {
-            return Err(InvalidRequest::NoResponders);
-        }
-        if minimum == 0 {
+        if minimum == 0 && !expected.is_empty() {
             return Err(InvalidRequest::NoMinimum);
         }
-        let mut distinct: Vec<W, M> = Vec::new();
+        self.open_distinct(Self::distinct(expected)?, minimum, deadline)
+    }
+
+    /// Opens a request that succeeds when all of the `expected` responders have answered: see
+    /// [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidRequest`] if it names no responder, or if there is no room for it.
+    ///
+    /// # Examples
+    ///
+    /// Responders by names that are made at run time:
+    ///
+    /// ```
+    /// use tickbus::request::{RequestError, Requests};
+    ///
+    /// let names: Vec<String> = (1..=2).map(|n| format!("sensor-{n}")).collect();
+    /// let mut requests: Requests<String, u16, 1, 4> = Requests::new();
+    /// let id = requests.open_all(&names, 10)?;
+    /// requests.answer(id, "sensor-2".to_owned(), 451)?;
+    /// requests.tick(10, |_, answers| {
+    ///     let Err(RequestError::TimedOut(partial)) = answers else { unreachable!("one is missing") };
+    ///     assert_eq!(partial.missing(), ["sensor-1"]);
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_all(&mut self, expected: &[W], deadline: u32) -> Result<RequestId, InvalidRequest> {
+        let distinct = Self::distinct(expected)?;
+        let minimum = distinct.len();
+        self.open_distinct(distinct, minimum, deadline)
+    }
+
+    /// Returns each of the responders once.
+    fn distinct(expected: &[W]) -> Result<Vec<W, M>, InvalidRequest> {
+        let mut distinct = Vec::new();
         for responder in expected {
-            if !distinct.contains(responder) && distinct.push(*responder).is_err() {
+            if !distinct.contains(responder) && distinct.push(responder.clone()).is_err() {
                 return Err(InvalidRequest::TooManyResponders);
             }
         }
+        if distinct.is_empty() { Err(InvalidRequest::NoResponders) } else { Ok(distinct) }
+    }
+
+    fn open_distinct(
+        &mut self,
+        distinct: Vec<W, M>,
+        minimum: usize,
+        deadline: u32,
+    ) -> Result<RequestId, InvalidRequest> {
         if minimum > distinct.len() {
             return Err(InvalidRequest::MinimumTooHigh);
         }
@@ -394,7 +440,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         if !request.expected.contains(&responder) {
             return Err(AnswerError::Unexpected(answer));
         }
-        if request.has_answer_of(responder) {
+        if request.has_answer_of(&responder) {
             return Err(AnswerError::Duplicate(answer));
         }
         // There is room for one answer of each that is expected.
@@ -414,7 +460,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     ///
     /// # Panics
     ///
-    /// Panics if `each` or `W::eq` does. A request that `each` was given has ended. The others end
+    /// Panics if `each`, `W::eq` or `W::clone` does. A request that `each` was given has ended. The others end
     /// with the next tick, with all their answers.
     ///
     /// # Examples
@@ -458,7 +504,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
         ended
     }
 
-    /// Takes a request out. It compares responders first, since that may panic.
+    /// Takes a request out. It compares and clones responders first, since that may panic.
     fn end(&mut self, place: usize) -> (RequestId, Answers<W, A, M>) {
         let missing = self.open[place].missing();
         let Open { id, arrived, .. } = self.open.remove(place);
@@ -516,7 +562,7 @@ impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, M
     }
 }
 
-impl<W: Copy + PartialEq, A, const R: usize, const M: usize> Default for Requests<W, A, R, M> {
+impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Default for Requests<W, A, R, M> {
     fn default() -> Self {
         Self::new()
     }

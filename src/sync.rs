@@ -443,6 +443,10 @@ pub(crate) use core::sync::atomic::AtomicUsize as PlainNumber;
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(host::Mutex<T>);
 
+/// A [`Lock`] that is held.
+#[cfg(feature = "std")]
+pub(crate) type Guard<'a, T> = host::MutexGuard<'a, T>;
+
 #[cfg(feature = "std")]
 impl<T> Lock<T> {
     pub(crate) fn new(value: T) -> Self {
@@ -450,7 +454,7 @@ impl<T> Lock<T> {
     }
 
     #[inline]
-    pub(crate) fn lock(&self) -> host::MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -460,13 +464,17 @@ impl<T> Lock<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(core::cell::RefCell<T>);
 
+/// A [`Lock`] that is held.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
+pub(crate) type Guard<'a, T> = core::cell::RefMut<'a, T>;
+
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr", not(feature = "std")))]
 impl<T> Lock<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(core::cell::RefCell::new(value))
     }
 
-    pub(crate) fn lock(&self) -> core::cell::RefMut<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.borrow_mut()
     }
 }

@@ -13,6 +13,7 @@ const TIERS: &[&[&str]] = &[
     &["bus"],
     &["defer", "hold", "request", "timer", "topic"],
     &["envelope"],
+    &["context"],
     &["subject_bus"],
     &["bridge"],
     &["bevy"],

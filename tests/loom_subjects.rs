@@ -10,6 +10,7 @@ mod models;
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -447,4 +448,207 @@ fn the_end_comes_after_what_an_unfinished_drain_leaves() {
             run(tasks, reverse)[..2].join("; ")
         });
     }
+}
+
+// ---- Start and pause ---------------------------------------------------------------------------
+
+/// A bus that holds `1` and `2`, and a subscription for which the lock is released between the envelopes.
+fn paused() -> (Arc<SubjectBus>, Subscription) {
+    let bus = Arc::new(SubjectBus::builder().route_cache(0).hold(4).build());
+    let subscription = bus.subscribe("n").unwrap().filter(|_| true).open();
+    for id in ["1", "2"] {
+        assert!(bus.publish(event(id)).unwrap().held);
+    }
+    (bus, subscription)
+}
+
+#[test]
+fn a_publish_does_not_overtake_what_is_replayed() {
+    for reverse in [false, true] {
+        let expected = ["held: 1 2 3", "1 enqueued: 1 2 3"];
+        outcomes(3, 10, expected.map(str::to_owned), move || {
+            let (bus, subscription) = paused();
+            let (publishing, starting) = (bus.clone(), bus);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    let published = publishing.publish(event("3")).unwrap();
+                    let enqueued = format!("{} enqueued", published.enqueued);
+                    if published.held { "held".to_owned() } else { enqueued }
+                }),
+                Box::new(move || {
+                    starting.start();
+                    String::new()
+                }),
+            ];
+            let told = run(tasks, reverse).swap_remove(0);
+            // The publisher that was told "held" came before the end of the replay, which took it along.
+            format!("{told}: {}", ids(&subscription))
+        });
+    }
+}
+
+/// Whatever the pause leaves, the last start replays, in order.
+#[test]
+fn starts_and_a_pause_at_the_same_time_keep_the_order() {
+    for reverse in [false, true] {
+        outcomes(3, 10, ["1 2".to_owned()], move || {
+            let (bus, subscription) = paused();
+            let starts = [bus.clone(), bus.clone()].map(|bus| {
+                Box::new(move || {
+                    bus.start();
+                    bus.pause();
+                    bus.start();
+                }) as Task
+            });
+            run(Vec::from(starts), reverse);
+            assert!(bus.is_started());
+            ids(&subscription)
+        });
+    }
+}
+
+#[test]
+fn a_start_against_the_close_of_the_bus_loses_nothing_unaccounted() {
+    for reverse in [false, true] {
+        let expected = ["left , abandoned 2", "left 1, abandoned 1", "left 1 2, abandoned 0"];
+        outcomes(3, 10, expected.map(str::to_owned), move || {
+            let (bus, subscription) = paused();
+            let (starting, closing) = (bus.clone(), bus.clone());
+            let tasks: Vec<Task> =
+                vec![Box::new(move || starting.start()), Box::new(move || closing.close())];
+            run(tasks, reverse);
+            let stats = bus.stats();
+            assert_eq!((stats.published, stats.held, stats.closed), (2, 0, 0));
+            format!("left {}, abandoned {}", ids(&subscription), stats.held_abandoned)
+        });
+    }
+}
+
+// ---- Groups ------------------------------------------------------------------------------------
+
+fn group(bus: &SubjectBus) -> String {
+    match bus.publish_all(["1", "2"].map(event)) {
+        Ok(published) => format!("{} enqueued", published.enqueued),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_receiver_sees_all_of_a_group_or_nothing() {
+    for reverse in [false, true] {
+        outcomes(3, 4, ["; 1 2", "1 2; "].map(str::to_owned), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = Arc::new(bus.subscribe("n").unwrap().open());
+            let receiving = subscription.clone();
+            let tasks: Vec<Task<String>> =
+                vec![Box::new(move || ids(&receiving)), Box::new(move || group(&bus))];
+            let results = run(tasks, reverse);
+            assert_eq!(results[1], "2 enqueued");
+            format!("{}; {}", results[0], ids(&subscription))
+        });
+    }
+}
+
+#[test]
+fn a_group_and_another_publisher_for_the_last_room() {
+    for reverse in [false, true] {
+        let expected = [
+            "2 enqueued; 0 enqueued; 1 2",
+            "subscription 1 has no room for its part of the group; 1 enqueued; 3",
+        ];
+        outcomes(3, 4, expected.map(str::to_owned), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            // With a filter, the lock is released between the look and the envelope.
+            let subscription = bus.subscribe("n").unwrap().capacity(2).filter(|_| true).open();
+            let (publishing, grouping) = (bus.clone(), bus);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || group(&grouping)),
+                Box::new(move || {
+                    let published = publishing.publish(event("3")).unwrap();
+                    format!("{} enqueued", published.enqueued)
+                }),
+            ];
+            let results = run(tasks, reverse);
+            format!("{}; {}", results.join("; "), ids(&subscription))
+        });
+    }
+}
+
+#[test]
+fn close_waits_for_a_group_that_is_told() {
+    for reverse in [false, true] {
+        let expected = ["2 enqueued; left 1 2", "the bus is closed; left "];
+        outcomes(3, 10, expected.map(str::to_owned), move || {
+            let (bus, closed) = heard();
+            let subscription = bus.subscribe("n").unwrap().open();
+            let grouping = bus.clone();
+            let tasks: Vec<Task<String>> =
+                vec![Box::new(move || group(&grouping)), close(bus, closed)];
+            let results = run(tasks, reverse);
+            format!("{}; left {}", results[0], ids(&subscription))
+        });
+    }
+}
+
+#[test]
+fn a_group_wakes_a_parked_receiver() {
+    receiving(4, &["1"], |bus, _| drop(bus.publish_all([event("1")])));
+}
+
+// ---- Requests ----------------------------------------------------------------------------------
+
+/// A caller that waits for one of two answers, as long as it takes, against another thread.
+fn asking(
+    least: usize,
+    expected: &[&str],
+    other: impl Fn(&SubjectBus, &Subscription, &Cancel) + Clone + Send + Sync + 'static,
+) {
+    for reverse in [false, true] {
+        let other = other.clone();
+        outcomes(3, least, expected.iter().map(|it| (*it).to_owned()), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
+            let subscription = bus.subscribe("n").unwrap().open();
+            let cancel = Cancel::new();
+            let (other, its_bus, its_cancel) = (other.clone(), bus.clone(), cancel.clone());
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    let request = bus.request(event("q"), ["a", "b"]).at_least(1);
+                    match request.timeout(Duration::MAX).until(&cancel).wait() {
+                        Ok(gathered) => format!("{} of 2", gathered.arrived.len()),
+                        Err(error) => error.to_string(),
+                    }
+                }),
+                Box::new(move || {
+                    other(&its_bus, &subscription, &its_cancel);
+                    let late = its_bus.answer(&event("q"), "b", event("late"));
+                    if late.is_ok() { "counted".to_owned() } else { "late".to_owned() }
+                }),
+            ];
+            run(tasks, reverse).swap_remove(0)
+        });
+    }
+}
+
+#[test]
+fn an_answer_wakes_its_caller() {
+    asking(10, &["1 of 2", "2 of 2"], |bus, subscription, _| {
+        let question = subscription.recv().unwrap();
+        bus.answer(&question, "a", event("1")).unwrap();
+    });
+}
+
+#[test]
+fn closing_the_bus_wakes_a_caller() {
+    let expected = [
+        "`n`: the bus is closed",
+        "the bus was closed, without an answer of a, b",
+        "1 of 2", // after the close, before the caller looked
+    ];
+    asking(10, &expected, |bus, _, _| bus.close());
+}
+
+#[test]
+fn a_cancel_wakes_a_caller() {
+    let expected = ["the request was cancelled, without an answer of a, b", "1 of 2"];
+    asking(10, &expected, |_, _, cancel| cancel.cancel());
 }

@@ -563,3 +563,44 @@ proptest! {
         run(i32::MAX as u32 - back, steps);
     }
 }
+
+// ---- All of them, and names that are made at run time -------------------------------------------
+
+#[test]
+fn all_of_them_are_those_that_are_named_each_once() {
+    let mut requests = Names::new();
+    let id = requests.open_all(&["b", "a", "b"], 10).unwrap();
+    requests.answer(id, "a", 1).unwrap();
+    assert!(ended(&mut requests, 9).is_empty());
+    requests.answer(id, "b", 2).unwrap();
+    assert_eq!(the_end(&mut requests, 9).unwrap().arrived(), [("a", 1), ("b", 2)]);
+
+    requests.open_all(&ALL, 10).unwrap();
+    let partial = the_end(&mut requests, 10).unwrap_err();
+    assert_eq!(partial.answers().missing(), ALL);
+}
+
+#[test]
+fn all_of_none_and_all_of_too_many_are_refused() {
+    let mut requests: Requests<&str, u32, 1, 2> = Requests::new();
+    assert_eq!(requests.open_all(&[], 10), Err(InvalidRequest::NoResponders));
+    assert_eq!(requests.open_all(&ALL, 10), Err(InvalidRequest::TooManyResponders));
+    requests.open_all(&["a", "b", "a"], 10).unwrap();
+    assert_eq!(requests.open_all(&["a"], 10), Err(InvalidRequest::TooManyRequests));
+}
+
+#[test]
+fn responders_may_have_names_that_are_made_at_run_time() {
+    let names: Vec<String> = (0..4).map(|n| format!("responder {n}")).collect();
+    let mut requests: Requests<String, u32, 2, 4> = Requests::new();
+    let id = requests.open(&names, 2, 10).unwrap();
+    requests.answer(id, format!("responder {}", 3), 3).unwrap();
+    let unexpected = requests.answer(id, "responder 4".to_owned(), 4);
+    assert_eq!(unexpected, Err(AnswerError::Unexpected(4)));
+    requests.answer(id, format!("responder {}", 1), 1).unwrap();
+    requests.tick(1, |_, answers| {
+        let answers = answers.unwrap();
+        assert_eq!(answers.arrived(), [(names[3].clone(), 3), (names[1].clone(), 1)]);
+        assert_eq!(answers.missing(), [&*names[0], &*names[2]]);
+    });
+}

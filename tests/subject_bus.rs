@@ -1598,7 +1598,10 @@ fn subscriptions_and_patterns_can_be_listed() {
     c.close();
     let list = bus.subscriptions();
     assert_eq!(list.iter().map(|it| it.id).collect::<Vec<_>>(), [a.id(), b.id(), c.id()]);
-    assert_eq!((&*list[0].pattern, list[0].capacity, list[0].overrun), ("a.>", 3, Overrun::Block));
+    assert_eq!(
+        (&*list[0].patterns[0], list[0].capacity, list[0].overrun),
+        ("a.>", 3, Overrun::Block)
+    );
     assert_eq!(list.iter().map(|it| it.closed).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(list.iter().map(|it| it.stats.pending).collect::<Vec<_>>(), [1, 0, 1]);
     let d = bus.subscribe("d").unwrap().open(); // in the place of the first
@@ -1611,7 +1614,7 @@ fn subscriptions_and_patterns_can_be_listed() {
     #[cfg(feature = "json")]
     assert_eq!(
         serde_json::to_string(&list[0]).unwrap(),
-        r#"{"id":2,"pattern":"a.>","capacity":3,"overrun":"block","closed":false,"stats":{"enqueued":1,"received":0,"dropped_newest":0,"dropped_oldest":0,"abandoned":0,"pending":1,"waiting":0,"high_water":1}}"#
+        r#"{"id":2,"name":"","patterns":["a.>"],"capacity":3,"overrun":"block","closed":false,"missed_replay":0,"stats":{"enqueued":1,"received":0,"dropped_newest":0,"dropped_oldest":0,"sampled":0,"abandoned":0,"pending":1,"waiting":0,"high_water":1}}"#
     );
 }
 
@@ -1685,7 +1688,7 @@ fn everything_can_be_sent_shared_and_shown() {
     check::<Cancel>();
     check::<PublishError>();
     let text = format!("{:?}", SubjectBus::new().subscribe("a").unwrap().open());
-    assert!(text.contains("pattern: \"a\""), "{text}");
+    assert!(text.contains("patterns: [\"a\"]"), "{text}");
 }
 
 #[test]

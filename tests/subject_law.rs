@@ -1,6 +1,7 @@
-//! The law of the subject bus: what matched is received, dropped by a reason, abandoned, pending, or waits for
-//! room; for each subscription and at every quiet moment, whatever publishers, receivers, drains, ends and
-//! panics come together.
+//! The law of the subject bus: what matched is received, dropped by a reason, sampled away, abandoned, pending, or
+//! waits for room; what was published matched, or is held, or was lost in the hold; for each subscription and at
+//! every quiet moment, whatever publishers, groups, receivers, drains, starts, pauses, ends and panics come
+//! together.
 #![cfg(all(feature = "std", not(tickbus_loom)))]
 
 extern crate alloc;
@@ -65,8 +66,10 @@ struct Notes {
     got: Vec<usize>,
 }
 
-fn open(bus: &SubjectBus, (overrun, capacity, filter): Opened) -> (Subscription, Notes) {
-    let it = bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun);
+fn open(bus: &SubjectBus, opened: Opened) -> (Subscription, Notes) {
+    let (overrun, capacity, filter, every, patterns) = opened;
+    let it = bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun).every_nth(every);
+    let it = patterns.iter().fold(it, |it, pattern| it.or(pattern).unwrap());
     let it = match filter {
         Filter::None => it,
         Filter::Odd => it.filter(|envelope| number(envelope) % 2 == 1),
@@ -78,7 +81,13 @@ fn open(bus: &SubjectBus, (overrun, capacity, filter): Opened) -> (Subscription,
     (it.open(), Notes { filter, matched: 0, got: Vec::new() })
 }
 
-type Opened = (Overrun, usize, Filter);
+type Opened = (Overrun, usize, Filter, u32, &'static [&'static str]);
+
+/// Further patterns of a subscription.
+const PATTERNS: &[&[&str]] = &[&[], &[], &["*", ">", "other"]];
+
+/// How many envelopes the bus holds.
+const HOLD: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -97,6 +106,10 @@ enum Step {
     Leak(usize),
     Close(usize),
     CloseBus,
+    /// Publishes so many as a group.
+    Group(usize),
+    Pause,
+    Start,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -113,6 +126,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => which().prop_map(Step::Leak),
         1 => which().prop_map(Step::Close),
         1 => Just(Step::CloseBus),
+        6 => (1..4_usize).prop_map(Step::Group),
+        3 => Just(Step::Pause),
+        4 => Just(Step::Start),
     ]
 }
 
@@ -121,6 +137,8 @@ fn opened() -> impl Strategy<Value = Opened> {
         select(&[Overrun::DropNewest, Overrun::DropOldest, Overrun::Block][..]),
         1..5_usize,
         select(&[Filter::None, Filter::None, Filter::Odd, Filter::Bomb][..]),
+        select(&[1, 1, 2, 3][..]),
+        select(PATTERNS),
     )
 }
 
@@ -150,7 +168,7 @@ fn holds(
     let it = stats.totals;
     let out = it.received + it.dropped_oldest + it.abandoned + it.pending;
     prop_assert_eq!(it.enqueued, out, "{:?}", it);
-    let known = it.enqueued + it.dropped_newest + it.waiting + stats.closed;
+    let known = it.enqueued + it.dropped_newest + it.sampled + it.waiting + stats.closed;
     prop_assert_eq!(matched, known, "{:?}", stats);
     for (one, notes) in all.iter().zip(notes) {
         let it = one.stats();
@@ -159,7 +177,8 @@ fn holds(
         prop_assert!(notes.got.is_sorted_by(|a, b| a < b), "{:?}", notes.got);
         prop_assert!(it.pending <= it.high_water && it.high_water <= one.capacity() as u64);
         if !one.is_closed() {
-            prop_assert_eq!(notes.matched, it.enqueued + it.dropped_newest + it.waiting);
+            let known = it.enqueued + it.dropped_newest + it.sampled + it.waiting;
+            prop_assert_eq!(notes.matched, known);
         }
     }
     Ok(())
@@ -174,10 +193,14 @@ proptest! {
         ),
     ) {
         let _watch = watchdog();
-        let bus = SubjectBus::new();
+        let bus = SubjectBus::builder().hold(HOLD).build();
+        bus.start();
         let (mut all, mut notes) = (Vec::new(), Vec::new());
         let mut waiting: Vec<Publish<'_>> = Vec::new();
         let (mut last, mut matched) = (0, 0);
+        let mut held = Vec::new();
+        // Published, dropped by the hold, and abandoned there.
+        let mut account = (0, 0, 0);
         for (opening, steps, dropping) in rounds {
             if !bus.is_closed() {
                 let opened = opening.into_iter().map(|one| open(&bus, one));
@@ -188,13 +211,22 @@ proptest! {
             }
             let (mut drains, mut streams) = (Vec::new(), Vec::new());
             for step in steps {
-                let mut publishes = || {
-                    last += 1;
+                let mut matches = |n| {
                     for (one, notes) in all.iter().zip(&mut notes) {
-                        if !one.is_closed() && notes.filter.wants(last) {
+                        if !one.is_closed() && notes.filter.wants(n) {
                             notes.matched += 1;
                             matched += 1;
                         }
+                    }
+                };
+                let mut publishes = || {
+                    last += 1;
+                    account.0 += u64::from(!bus.is_closed());
+                    match () {
+                        () if bus.is_closed() => {}
+                        () if bus.is_started() => matches(last),
+                        () if held.len() < HOLD => held.push(last),
+                        () => account.1 += 1,
                     }
                     last
                 };
@@ -211,10 +243,32 @@ proptest! {
                         let gone = waiting.swap_remove(which % waiting.len());
                         contained(|| drop(gone));
                     }
+                    Step::Group(count) => {
+                        let numbers = last + 1..=last + count;
+                        last += count;
+                        let live = bus.is_started();
+                        contained(|| bus.publish_all(numbers.clone().map(numbered)));
+                        let fits = match live || bus.is_closed() {
+                            true => bus.stats().published > account.0,
+                            false => held.len() + count <= HOLD,
+                        };
+                        account.0 += if fits { count as u64 } else { 0 };
+                        match live {
+                            true if fits => numbers.for_each(matches),
+                            false if fits => held.extend(numbers),
+                            _ => {}
+                        }
+                    }
+                    Step::Pause => bus.pause(),
+                    Step::Start => {
+                        held.drain(..).for_each(matches);
+                        contained(|| bus.start());
+                    }
                     Step::Close(which) if !all.is_empty() => {
                         contained(|| all[some(which)].close());
                     }
                     Step::CloseBus => {
+                        account.2 += held.drain(..).len() as u64;
                         contained(|| bus.close());
                     }
                     Step::Receive(which, how) if !all.is_empty() => {
@@ -262,6 +316,9 @@ proptest! {
                 }
                 look_after(&mut waiting);
                 holds(&bus, matched, &all, &notes)?;
+                let it = bus.stats();
+                prop_assert_eq!((it.published, it.held_dropped, it.held_abandoned), account);
+                prop_assert_eq!(it.held, held.len() as u64);
             }
             drop(drains);
             for stream in streams {

@@ -26,7 +26,7 @@ pub enum Flow {
     Stop,
 }
 
-/// What a handler may return: `()`, [`Flow`], `Result<(), X>` or `Result<Flow, X>`.
+/// What a handler may return: `()`, [`Flow`], [`Message<M>`](Message), or a `Result` of one of them.
 ///
 /// An `Err` is counted, goes to the [error hook](Dispatch::on_error) and does not keep the handlers
 /// after it from running.
@@ -34,7 +34,7 @@ pub enum Flow {
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    note = "handlers of a table return `()`, `Flow`, `Result<(), X>` or `Result<Flow, X>`"
+    note = "handlers of a table return `()`, `Flow`, `Message<M>`, or a `Result` of one of them"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Settle`")]
 pub trait Verdict: Settle<Failure = <Self as Verdict>::Error> {
@@ -100,6 +100,38 @@ impl<X> Settle for Result<Flow, X> {
     #[inline(always)]
     fn settle(self) -> Self {
         self
+    }
+}
+
+/// An answer with a message: for what sees the answers of handlers, as the hooks of tables do that have them.
+///
+/// A [`Dispatch`] calls no hook with an answer. It drops the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Message<M>(pub M);
+
+impl<M> Verdict for Message<M> {
+    type Error = Infallible;
+}
+
+impl<M> Settle for Message<M> {
+    type Failure = Infallible;
+
+    #[inline(always)]
+    fn settle(self) -> Result<Flow, Infallible> {
+        Ok(Flow::Continue)
+    }
+}
+
+impl<M, X> Verdict for Result<Message<M>, X> {
+    type Error = X;
+}
+
+impl<M, X> Settle for Result<Message<M>, X> {
+    type Failure = X;
+
+    #[inline(always)]
+    fn settle(self) -> Result<Flow, X> {
+        self.map(|_| Flow::Continue)
     }
 }
 

@@ -20,7 +20,7 @@ use core::fmt;
 
 pub use self::budget::{Budget, Report};
 pub use self::consumer::Consumer;
-pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
+pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Message, Verdict};
 #[cfg(any(not(tickbus_loom), all(feature = "alloc", target_has_atomic = "ptr")))]
 pub(crate) use self::drain::Take;
 pub use self::drain::{Drain, Source, Until};

@@ -6,11 +6,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::hold::Hold;
 use super::info::{SubjectBusInfo, SubscriptionInfo};
 use super::observer::Observer;
 use super::shared::Shared;
 use super::stats::SubjectBusStats;
 use super::subscribe::{Subscribe, SubscribeError};
+use crate::event::Event;
 use crate::subject::{Pattern, Subject};
 
 /// How many subjects the cache of routes keeps by default.
@@ -73,8 +75,10 @@ const ROUTE_CACHE: usize = 1024;
 /// 16 bytes for each slot of its buffer. A pattern with more than two segments of its own takes
 /// some 100 bytes for each further one.
 ///
-/// # Closing
+/// # Start, pause and close
 ///
+/// A bus whose builder has a [`hold`](SubjectBusBuilder::hold) keeps what is published until you
+/// [`start`](Self::start) it, and any bus does while it is [paused](Self::pause).
 /// [`close`](Self::close) ends the bus, and dropping the bus closes it.
 ///
 /// # Examples
@@ -108,6 +112,7 @@ pub struct SubjectBus {
 #[must_use]
 pub struct SubjectBusBuilder {
     route_cache: usize,
+    hold: Option<usize>,
     observers: Vec<Arc<dyn Observer>>,
 }
 
@@ -120,6 +125,17 @@ impl SubjectBusBuilder {
     /// opened or ends, and when too many new subjects find no place in it.
     pub const fn route_cache(mut self, subjects: usize) -> Self {
         self.route_cache = subjects;
+        self
+    }
+
+    /// Makes a bus that is not started: it keeps up to `capacity` envelopes until you
+    /// [`start`](SubjectBus::start) it. 0 stands for 1024.
+    ///
+    /// While it holds as many, a publish drops its envelope and returns
+    /// [`PublishError::HoldFull`](super::PublishError::HoldFull).
+    #[doc(alias("startup", "buffer", "paused"))]
+    pub const fn hold(mut self, capacity: usize) -> Self {
+        self.hold = Some(capacity);
         self
     }
 
@@ -137,7 +153,7 @@ impl SubjectBusBuilder {
     )]
     pub fn build(self) -> SubjectBus {
         SubjectBus {
-            shared: Arc::new(Shared::new(self.route_cache)),
+            shared: Arc::new(Shared::new(self.route_cache, Hold::new(self.hold))),
             observers: self.observers.into(),
         }
     }
@@ -147,6 +163,7 @@ impl fmt::Debug for SubjectBusBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubjectBusBuilder")
             .field("route_cache", &self.route_cache)
+            .field("hold", &self.hold)
             .field("observers", &self.observers.len())
             .finish()
     }
@@ -161,7 +178,7 @@ impl SubjectBus {
 
     /// Returns a builder, for observers and for another size of the cache.
     pub const fn builder() -> SubjectBusBuilder {
-        SubjectBusBuilder { route_cache: ROUTE_CACHE, observers: Vec::new() }
+        SubjectBusBuilder { route_cache: ROUTE_CACHE, hold: None, observers: Vec::new() }
     }
 
     /// Starts a subscription to `pattern`. [`open`](Subscribe::open) opens it.
@@ -192,7 +209,47 @@ impl SubjectBus {
         if self.is_closed() {
             return Err(SubscribeError::Closed);
         }
-        Ok(Subscribe::new(&self.shared, pattern))
+        Ok(Subscribe::new(self, pattern))
+    }
+
+    /// Starts a subscription to the events of `E`: to each of its subjects.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SubscribeError`] if the bus is closed, or if a hand-written `E` has no subject, or
+    /// one that is not a subject.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// tickbus::events! {
+    ///     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    ///     enum Order {
+    ///         #[subject = "order.paid"]     Paid { cents: u32 },
+    ///         #[subject = "stock.reserved"] Reserved,
+    ///     }
+    /// }
+    ///
+    /// let bus = SubjectBus::new();
+    /// let orders = bus.subscribe_events::<Order>()?.open();
+    /// bus.try_publish(Envelope::unstamped_event(&Order::Paid { cents: 990 })?)?;
+    /// bus.try_publish(Envelope::unstamped("order.shipped")?)?; // not one of these
+    /// bus.try_publish(Envelope::unstamped("order.paid")?)?; // without its payload
+    ///
+    /// let mut events = orders.drain_events::<Order>();
+    /// assert_eq!(events.next().unwrap()?, Order::Paid { cents: 990 });
+    /// assert!(events.next().unwrap().is_err());
+    /// assert!(events.next().is_none());
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn subscribe_events<E: Event>(&self) -> Result<Subscribe<'_>, SubscribeError> {
+        let mut subjects = E::SUBJECTS.iter();
+        let first = self.subscribe(subjects.next().copied().unwrap_or_default())?;
+        subjects.try_fold(first, |subscription, subject| subscription.or(subject))
     }
 
     /// Returns how many subscriptions match `subject`. It does not ask their filters.
@@ -265,6 +322,7 @@ impl SubjectBus {
     pub fn info(&self) -> SubjectBusInfo {
         SubjectBusInfo {
             closed: self.is_closed(),
+            started: self.is_started(),
             stats: self.stats(),
             subscriptions: self.subscriptions(),
         }
@@ -282,7 +340,7 @@ impl SubjectBus {
     pub fn patterns(&self) -> BTreeMap<Box<str>, usize> {
         let mut patterns = BTreeMap::new();
         for open in self.subscriptions().into_iter().filter(|subscription| !subscription.closed) {
-            *patterns.entry(open.pattern).or_default() += 1;
+            open.patterns.into_iter().for_each(|one| *patterns.entry(one).or_default() += 1);
         }
         patterns
     }

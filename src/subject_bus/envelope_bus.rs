@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use core::pin::Pin;
 
 use super::bus::SubjectBus;
+use super::hold::Hold;
 use super::published::{PublishError, Published};
 use super::shared::Shared;
 use super::subscribe::{SubscribeError, SubscriptionOptions};
@@ -145,7 +146,7 @@ impl EnvelopeBus for SubjectBus {
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError> {
-        let subscription = options.open(pattern, &self.shared);
+        let subscription = options.open(pattern, &self.shared, &self.observers);
         if self.is_closed() { Err(SubscribeError::Closed) } else { Ok(subscription) }
     }
 
@@ -178,9 +179,9 @@ impl EnvelopeBus for NoopBus {
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError> {
-        let ended = Arc::new(Shared::new(0));
+        let ended = Arc::new(Shared::new(0, Hold::new(None)));
         ended.close();
-        Ok(options.open(pattern, &ended))
+        Ok(options.open(pattern, &ended, &[]))
     }
 
     fn close(&self) {}

@@ -5,13 +5,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::hooks::{Answer, Call, Hooks, Outcome};
+use super::observer::Observer;
 use super::subscription::Subscription;
 use crate::bus::{Budget, Report, Verdict};
+use crate::context::Context;
 use crate::envelope::Envelope;
 use crate::wait::panics::Panics;
 
-/// A handler. Returns whether it succeeded.
-type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
+/// A handler. The last argument is whether hooks run: then its texts are wanted, and the context
+/// has the trace of the envelope.
+type Handler<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>, &Context<'_>, bool) -> Outcome + Send>;
 
 /// Calls handlers with the envelopes of their subscriptions, when you [`tick`](Self::tick).
 ///
@@ -35,6 +39,13 @@ type Call<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>) -> bool + Send>;
 ///
 /// If a handler fails or panics, the tick counts that, consumes the envelope, and continues. Under
 /// the feature `std` it catches the panic; `C` is then as the handler left it.
+///
+/// # Hooks
+///
+/// [`before`](Self::before), [`after`](Self::after) and [`on_error`](Self::on_error) run around
+/// every handler of the table, and [`wrap`](Self::wrap) puts code of yours around them. A hook that
+/// panics is contained as a handler is: the event counts as failed and panicked, and the handler
+/// and all other hooks run nevertheless. Without hooks, a tick does nothing for them.
 ///
 /// # Examples
 ///
@@ -67,11 +78,12 @@ pub struct SubjectHandlers<C> {
     entries: Vec<Entry<C>>,
     /// The handler whose turn is next: after the one at which the last budget ended.
     next: usize,
+    hooks: Option<Box<Hooks<C>>>,
 }
 
 struct Entry<C> {
     subscription: Subscription,
-    call: Call<C>,
+    handler: Handler<C>,
     /// The first envelope, by its number, that it does not handle in this generation.
     end: u64,
     /// How many its subscription had lost when the last tick ended.
@@ -96,7 +108,7 @@ impl<C> SubjectHandlers<C> {
     /// Returns a table without handlers.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entries: Vec::new(), next: 0 }
+        Self { entries: Vec::new(), next: 0, hooks: None }
     }
 
     /// Adds a handler for the envelopes of `subscription`.
@@ -109,13 +121,155 @@ impl<C> SubjectHandlers<C> {
         subscription: Subscription,
         mut handler: impl FnMut(&mut C, &Arc<Envelope>) -> R + Send + 'static,
     ) {
+        self.add(
+            subscription,
+            Box::new(move |state, envelope, _, _| match handler(state, envelope).settle() {
+                Ok(_) => Outcome::Handled(Box::default()),
+                Err(_) => Outcome::Failed(Box::default()),
+            }),
+        );
+    }
+
+    /// Adds a handler that also gets the context of the tick, and may return a message.
+    ///
+    /// The context has the deadline and the cancellation that you gave to
+    /// [`tick_with`](Self::tick_with), and the [trace](Envelope::trace_parent) of the envelope; of
+    /// the tick, if the envelope has none. Hooks see the [`Message`](crate::bus::Message) or the
+    /// text of the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tickbus::bus::Message;
+    /// use tickbus::context::Context;
+    /// use tickbus::envelope::TraceParent;
+    /// use tickbus::subject_bus::SubjectHandlers;
+    /// use tickbus::{Budget, Envelope, SubjectBus};
+    /// # #[cfg(feature = "std")]
+    /// use tickbus::wait::{Cancel, Wait};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let mut handlers = SubjectHandlers::new();
+    /// handlers.on_with(bus.subscribe("job.*")?.name("jobs").open(), |_, job, context: &Context<'_>| {
+    ///     if context.is_over() {
+    ///         return Err("no time");
+    ///     }
+    ///     Ok(Message(context.trace().map_or(0, |trace| trace.trace_id())))
+    /// });
+    /// handlers.after(|log: &mut Vec<String>, call, outcome| {
+    ///     log.push(format!("{} {} {outcome}", call.subscription.name(), call.envelope.subject()));
+    /// });
+    ///
+    /// let mut log = Vec::new();
+    /// let job = Envelope::unstamped("job.1")?.with_trace_parent(TraceParent::new(7, 1).unwrap());
+    /// bus.try_publish(job)?;
+    /// let _ = handlers.tick(&mut log, Budget::unlimited());
+    ///
+    /// # #[cfg(feature = "std")] {
+    /// let shutdown = Cancel::new();
+    /// let context = Context::new().within(Wait::forever().until(&shutdown));
+    /// bus.try_publish(Envelope::unstamped("job.2")?)?;
+    /// shutdown.cancel();
+    /// let report = handlers.tick_with(&mut log, Budget::unlimited(), &context);
+    /// assert_eq!((report.handled, report.failed), (1, 1));
+    /// assert_eq!(log, ["jobs job.1 handled: 7", "jobs job.2 failed: no time"]);
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn on_with<R: Answer>(
+        &mut self,
+        subscription: Subscription,
+        mut handler: impl FnMut(&mut C, &Arc<Envelope>, &Context<'_>) -> R + Send + 'static,
+    ) {
+        self.add(
+            subscription,
+            Box::new(move |state, envelope, context, hooked| {
+                let traced = if hooked { *context } else { traced(context, envelope) };
+                handler(state, envelope, &traced).tell(hooked)
+            }),
+        );
+    }
+
+    fn add(&mut self, subscription: Subscription, handler: Handler<C>) {
         self.entries.push(Entry {
             lost: subscription.dropped(),
             subscription,
-            call: Box::new(move |context, envelope| handler(context, envelope).settle().is_ok()),
+            handler,
             end: 0,
             stats: HandlerStats::default(),
         });
+    }
+
+    /// Adds a hook that runs before each call of a handler. Several run in the order in which you
+    /// added them.
+    pub fn before(&mut self, hook: impl FnMut(&mut C, &Call<'_>) + Send + 'static) {
+        self.hooks().before.push(Box::new(hook));
+    }
+
+    /// Adds a hook that runs after each call of a handler, also after one that failed or panicked.
+    pub fn after(&mut self, hook: impl FnMut(&mut C, &Call<'_>, &Outcome) + Send + 'static) {
+        self.hooks().after.push(Box::new(hook));
+    }
+
+    /// Adds a hook that runs after each call that failed or panicked. The hooks of
+    /// [`after`](Self::after) run first; if one of those panics, or one of
+    /// [`before`](Self::before), the call counts as panicked.
+    pub fn on_error(&mut self, hook: impl FnMut(&mut C, &Call<'_>, &Outcome) + Send + 'static) {
+        self.hooks().on_error.push(Box::new(hook));
+    }
+
+    /// Puts a wrapper around every handler of the table, between the hooks and the handler. The
+    /// first one that you add is the outermost.
+    ///
+    /// It gets a function that calls what it wraps. It may call that, call it again, or not at all,
+    /// and may return another outcome. What the outermost wrapper returns is what the tick counts
+    /// and what hooks see. The panic of a handler comes to its wrapper as [`Outcome::Panicked`].
+    ///
+    /// # Examples
+    ///
+    /// Two tries for each event:
+    ///
+    /// ```
+    /// use tickbus::{Budget, Envelope, SubjectBus};
+    /// use tickbus::subject_bus::{Outcome, SubjectHandlers};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let mut handlers = SubjectHandlers::new();
+    /// handlers.on(bus.subscribe("lap.*")?.open(), |tries: &mut u32, _| {
+    ///     *tries += 1;
+    ///     if *tries == 1 { Err("the first one fails") } else { Ok(()) }
+    /// });
+    /// handlers.wrap(|tries, _, next| match next(tries) {
+    ///     Outcome::Failed(_) => next(tries),
+    ///     other => other,
+    /// });
+    ///
+    /// bus.try_publish(Envelope::unstamped("lap.1")?)?;
+    /// let mut tries = 0;
+    /// let report = handlers.tick(&mut tries, Budget::unlimited());
+    /// assert_eq!((tries, report.handled, report.failed), (2, 1, 0));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[doc(alias("middleware", "interceptor"))]
+    pub fn wrap(
+        &mut self,
+        wrapper: impl FnMut(&mut C, &Call<'_>, &mut dyn FnMut(&mut C) -> Outcome) -> Outcome
+        + Send
+        + 'static,
+    ) {
+        self.hooks().wrappers.push(Box::new(wrapper));
+    }
+
+    /// Lets `observer` see each outcome, by [`Observer::on_handled`].
+    pub fn observer(&mut self, observer: Arc<dyn Observer>) {
+        self.after(move |_, call, outcome| {
+            observer.on_handled(call.envelope, call.subscription.recipient(), outcome);
+        });
+    }
+
+    fn hooks(&mut self) -> &mut Hooks<C> {
+        self.hooks.get_or_insert_with(|| Box::new(Hooks::new()))
     }
 
     /// Removes the handler whose subscription has this [id](Subscription::id), and returns the
@@ -144,7 +298,24 @@ impl<C> SubjectHandlers<C> {
     /// # Panics
     ///
     /// Panics if the deadline of the budget does.
-    pub fn tick<F: FnMut() -> bool>(&mut self, context: &mut C, mut budget: Budget<F>) -> Report {
+    pub fn tick<F: FnMut() -> bool>(&mut self, state: &mut C, budget: Budget<F>) -> Report {
+        self.tick_with(state, budget, &Context::new())
+    }
+
+    /// Calls the handlers as [`tick`](Self::tick) does, and gives them `context`.
+    ///
+    /// The context only tells: the tick calls handlers also when it is over. To end the tick then,
+    /// say so in the budget too: `Budget::unlimited().until(|| context.is_over())`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the deadline of the budget does.
+    pub fn tick_with<F: FnMut() -> bool>(
+        &mut self,
+        state: &mut C,
+        mut budget: Budget<F>,
+        context: &Context<'_>,
+    ) -> Report {
         let mut report = Report::default();
         let mut until_asked = budget.every;
         let mut spent = false;
@@ -159,15 +330,27 @@ impl<C> SubjectHandlers<C> {
                     break;
                 }
                 let at = (first + turn) % self.entries.len();
-                let Entry { subscription, call, end, stats, .. } = &mut self.entries[at];
+                let Entry { subscription, handler, end, stats, .. } = &mut self.entries[at];
                 for envelope in subscription.drain_before(*end) {
                     report.handled += 1;
                     stats.handled += 1;
-                    let well = Panics::default().run(|| call(context, &envelope));
-                    if well != Some(true) {
+                    let outcome = match &mut self.hooks {
+                        None => {
+                            let call = || handler(state, &envelope, context, false);
+                            Panics::default().run(call).unwrap_or(Outcome::Panicked)
+                        }
+                        Some(hooks) => {
+                            let context = &traced(context, &envelope);
+                            let call = Call { subscription, envelope: &envelope, context };
+                            hooks.run(state, &call, &mut |state| {
+                                handler(state, &envelope, context, true)
+                            })
+                        }
+                    };
+                    if !outcome.is_handled() {
                         report.failed += 1;
                         stats.failed += 1;
-                        stats.panicked += u64::from(well.is_none());
+                        stats.panicked += u64::from(outcome == Outcome::Panicked);
                     }
                     until_asked -= 1;
                     if until_asked == 0 {
@@ -201,6 +384,11 @@ impl<C> SubjectHandlers<C> {
     pub fn iter(&self) -> impl Iterator<Item = (&Subscription, HandlerStats)> {
         self.entries.iter().map(|entry| (&entry.subscription, entry.stats))
     }
+}
+
+/// Returns the context with the trace of the envelope, if it has one.
+fn traced<'a>(context: &Context<'a>, envelope: &Envelope) -> Context<'a> {
+    context.with_trace(envelope.trace_parent().or(context.trace()))
 }
 
 impl<C> Default for SubjectHandlers<C> {

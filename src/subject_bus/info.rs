@@ -19,6 +19,8 @@ use super::stats::{SubjectBusStats, SubscriptionStats};
 pub struct SubjectBusInfo {
     /// Whether the bus is closed.
     pub closed: bool,
+    /// Whether the bus is started.
+    pub started: bool,
     /// The numbers of the bus.
     pub stats: SubjectBusStats,
     /// The subscriptions whose handle is alive, in the order in which they were opened.
@@ -30,21 +32,28 @@ impl fmt::Display for SubjectBusInfo {
         let SubjectBusStats { published, subscriptions, totals, .. } = &self.stats;
         let (enqueued, dropped) = (totals.enqueued, totals.dropped());
         write!(f, "{published} published, {subscriptions} subscriptions, ")?;
-        writeln!(
-            f,
-            "{enqueued} enqueued, {dropped} dropped{}",
-            if self.closed { ", closed" } else { "" }
-        )?;
-        let patterns = self.subscriptions.iter().map(|info| info.pattern.chars().count());
-        let width = patterns.max().unwrap_or_default().max("pattern".len());
-        writeln!(f, "id  {:width$}  overrun      received  dropped  pending  most", "pattern")?;
-        for info in &self.subscriptions {
+        write!(f, "{enqueued} enqueued, {dropped} dropped")?;
+        if !self.started {
+            write!(f, ", paused with {} held", self.stats.held)?;
+        }
+        writeln!(f, "{}", if self.closed { ", closed" } else { "" })?;
+        let patterns: Vec<_> = self.subscriptions.iter().map(|it| it.patterns.join(", ")).collect();
+        let longest = |texts: &mut dyn Iterator<Item = &str>| {
+            texts.map(|text| text.chars().count()).max().unwrap_or_default()
+        };
+        let width = longest(&mut patterns.iter().map(|text| &**text)).max("pattern".len());
+        // A column more where one of them has a name.
+        let named = longest(&mut self.subscriptions.iter().map(|info| &*info.name));
+        let name = |name| Name { name, width: if named == 0 { 0 } else { named.max(4) } };
+        let title = "overrun      received  dropped  pending  most";
+        writeln!(f, "id  {}{:width$}  {title}", name("name"), "pattern")?;
+        for (info, pattern) in self.subscriptions.iter().zip(&patterns) {
             let pending = [info.stats.pending.to_string(), info.capacity.to_string()].join("/");
             writeln!(
                 f,
-                "{:>2}  {:width$}  {:11}  {:>8}  {:>7}  {:>7}  {:>4}{}",
+                "{:>2}  {}{pattern:width$}  {:11}  {:>8}  {:>7}  {:>7}  {:>4}{}",
                 info.id,
-                info.pattern,
+                name(&info.name),
                 info.overrun,
                 info.stats.received,
                 info.stats.dropped(),
@@ -57,6 +66,21 @@ impl fmt::Display for SubjectBusInfo {
     }
 }
 
+/// A cell of the column of names, which has no width where there are none.
+struct Name<'a> {
+    name: &'a str,
+    width: usize,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.width == 0 {
+            return Ok(());
+        }
+        write!(f, "{:width$}  ", self.name, width = self.width)
+    }
+}
+
 /// One subscription of a bus at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
@@ -64,14 +88,18 @@ impl fmt::Display for SubjectBusInfo {
 pub struct SubscriptionInfo {
     /// The number of the subscription, unique on its bus.
     pub id: u64,
-    /// The text of its pattern.
-    pub pattern: Box<str>,
+    /// Its name. Empty if it has none.
+    pub name: Box<str>,
+    /// The texts of its patterns, in the order in which they were named.
+    pub patterns: Vec<Box<str>>,
     /// How many envelopes fit into its buffer.
     pub capacity: usize,
     /// What happens to an envelope for which there is no room.
     pub overrun: Overrun,
     /// Whether the subscription has ended.
     pub closed: bool,
+    /// See [`Subscription::missed_replay`](super::Subscription::missed_replay).
+    pub missed_replay: u64,
     /// Its numbers.
     pub stats: SubscriptionStats,
 }
@@ -80,10 +108,12 @@ impl SubscriptionInfo {
     pub(super) fn of(queue: &Queue) -> Self {
         Self {
             id: queue.about.id,
-            pattern: queue.about.pattern().as_str().into(),
+            name: queue.about.name.clone(),
+            patterns: queue.about.patterns.to_vec(),
             capacity: queue.about.capacity,
             overrun: queue.about.overrun,
             closed: queue.end == End::Closed,
+            missed_replay: queue.about.missed_replay,
             stats: queue.stats(),
         }
     }

@@ -3,13 +3,18 @@
 mod bus;
 mod drain;
 mod envelope_bus;
+mod group;
 mod handlers;
+mod hold;
+mod hooks;
 mod info;
 mod observer;
 mod offer;
 mod publish;
 mod published;
 mod queue;
+#[cfg(feature = "std")]
+mod request;
 mod room;
 mod routes;
 mod shared;
@@ -17,15 +22,21 @@ mod stats;
 mod stream;
 mod subscribe;
 mod subscription;
+#[cfg(feature = "json")]
+mod typed;
 
 pub use bus::{SubjectBus, SubjectBusBuilder};
 #[cfg(feature = "std")]
 pub use envelope_bus::PublishFuture;
 pub use envelope_bus::{EnvelopeBus, NoopBus};
+pub use group::PublishAllError;
 pub use handlers::{HandlerStats, SubjectHandlers};
+pub use hooks::{Answer, Call, Outcome};
 pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Overrun, Recipient};
 pub use published::{PublishError, Published};
+#[cfg(feature = "std")]
+pub use request::{GatherError, Gathered, Request};
 pub use stats::{SubjectBusStats, SubscriptionStats};
 pub use stream::SubscriptionStream;
 pub use subscribe::{Subscribe, SubscribeError, SubscriptionOptions};

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use super::hooks::Outcome;
 use crate::envelope::Envelope;
 use crate::subject::Pattern;
 
@@ -69,15 +70,18 @@ pub enum DropReason {
     BufferFull,
     /// The subscription had ended, or ended while the publisher waited for room.
     Closed,
+    /// The subscription takes [every nth](super::Subscribe::every_nth), and this was another one.
+    Sampled,
 }
 
 impl DropReason {
-    /// Returns `buffer_full` or `closed`: the name in metrics.
+    /// Returns `buffer_full`, `closed` or `sampled`: the name in metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::BufferFull => "buffer_full",
             Self::Closed => "closed",
+            Self::Sampled => "sampled",
         }
     }
 }
@@ -94,7 +98,9 @@ impl fmt::Display for DropReason {
 pub struct Recipient<'a> {
     /// The number of the subscription, unique on its bus.
     pub id: u64,
-    /// The pattern that it subscribed to.
+    /// Its [name](super::Subscribe::name). May be empty.
+    pub name: &'a str,
+    /// The pattern that it subscribed to. Of several, the first.
     pub pattern: Pattern<'a>,
     /// What it does when it is full.
     pub overrun: Overrun,
@@ -102,7 +108,8 @@ pub struct Recipient<'a> {
 
 /// Sees what a bus does, for logs, metrics and traces. It changes nothing.
 ///
-/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus.
+/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus. What a bus
+/// [holds](super::SubjectBus::start), observers see in the replay.
 ///
 /// # Order
 ///
@@ -160,6 +167,18 @@ pub trait Observer: Send + Sync {
     /// Sees that the envelope was enqueued: the recipient has it in its buffer.
     fn on_deliver(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>) {
         let _ = (envelope, recipient);
+    }
+
+    /// Sees that a subscription was opened after the bus had replayed `missed` envelopes, which may
+    /// have been for it: see [`Subscription::missed_replay`](super::Subscription::missed_replay).
+    fn on_late(&self, recipient: Recipient<'_>, missed: u64) {
+        let _ = (recipient, missed);
+    }
+
+    /// Sees what a handler made of the envelope, in a tick of a table that you gave this observer:
+    /// see [`SubjectHandlers::observer`](super::SubjectHandlers::observer).
+    fn on_handled(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>, outcome: &Outcome) {
+        let _ = (envelope, recipient, outcome);
     }
 
     /// Sees that the recipient lost the envelope, and why.

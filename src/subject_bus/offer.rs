@@ -17,6 +17,7 @@ pub(super) enum Offer {
     Displaced(Arc<Envelope>),
     Dropped,
     Closed,
+    Sampled,
 }
 
 impl Offer {
@@ -24,6 +25,7 @@ impl Offer {
         match self {
             Self::Dropped => published.dropped += 1,
             Self::Closed => published.closed += 1,
+            Self::Sampled => published.sampled += 1,
             Self::Enqueued | Self::Displaced(_) => published.enqueued += 1,
         }
     }
@@ -57,6 +59,7 @@ impl SubjectBus {
         match &offer {
             Offer::Dropped => dropped(envelope, DropReason::BufferFull),
             Offer::Closed => dropped(envelope, DropReason::Closed),
+            Offer::Sampled => dropped(envelope, DropReason::Sampled),
             Offer::Enqueued | Offer::Displaced(_) => {
                 if let Offer::Displaced(oldest) = &offer {
                     dropped(oldest, DropReason::BufferFull);

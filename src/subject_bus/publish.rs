@@ -12,11 +12,12 @@ use super::bus::SubjectBus;
 use super::observer::Overrun;
 use super::offer::Offer;
 use super::published::{PublishError, Published};
-use super::queue::{Room, Ticket};
+use super::queue::{Queue, Room, Ticket};
 use super::room::{Place, Waits};
 use super::routes::Target;
 use super::shared::{Queues, State};
 use crate::envelope::Envelope;
+use crate::sync::Guard;
 #[cfg(feature = "std")]
 use crate::sync::host::this_thread;
 use crate::wait::panics::Panics;
@@ -85,16 +86,25 @@ fn run(
     most
 }
 
-/// Fills in id and time. Copies the envelope where it is shared.
+/// Fills in id and time where they are missing. Copies the envelope where it is shared then.
+pub(super) fn stamp(envelope: &mut Arc<Envelope>) {
+    #[cfg(feature = "std")] // without, id and time are the publisher's
+    if !envelope.is_stamped() {
+        Arc::make_mut(envelope).stamp();
+    }
+    #[cfg(not(feature = "std"))]
+    let _ = envelope;
+}
+
 #[cfg(feature = "std")]
 #[cold]
 fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
-    Arc::make_mut(&mut envelope).stamp();
+    stamp(&mut envelope);
     envelope
 }
 
 /// A publish after its first look at each subscription.
-enum Begun<'a> {
+pub(super) enum Begun<'a> {
     Done(Published),
     Waits(Waits<'a>),
 }
@@ -222,11 +232,21 @@ impl SubjectBus {
             false => stamped(envelope),
         };
         let mut state = self.shared.state.lock();
-        if state.closed {
-            drop(state);
-            return Err(PublishError::Closed(envelope));
+        if !state.live {
+            return self.hold_one(&mut state, envelope);
         }
         state.published += 1;
+        Ok(self.route(state, envelope, waker))
+    }
+
+    /// Enqueues where there is room, under the lock and after it. The bus is open.
+    #[inline]
+    pub(super) fn route(
+        &self,
+        mut state: Guard<'_, State>,
+        envelope: Arc<Envelope>,
+        waker: Option<&dyn Fn() -> Waker>,
+    ) -> Begun<'_> {
         if !self.observers.is_empty() {
             state.under_way += 1;
             drop(state);
@@ -235,7 +255,7 @@ impl SubjectBus {
             self.observe(panics, |observer| observer.on_publish(envelope));
             let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
             self.enqueue_rest(&targets, &mut waits, waker);
-            return Ok(Begun::Waits(waits));
+            return Begun::Waits(waits);
         }
         let State { routes, queues, under_way, .. } = &mut *state;
         let route = routes.find(envelope.subject());
@@ -252,7 +272,7 @@ impl SubjectBus {
                 after.run(&mut panics);
                 panics.resume();
             }
-            return Ok(Begun::Done(published));
+            return Begun::Done(published);
         }
         let targets = route.keep();
         *under_way += 1;
@@ -262,7 +282,7 @@ impl SubjectBus {
         waits.published = published;
         after.run(&mut waits.panics);
         self.enqueue_rest(&targets[done..], &mut waits, waker);
-        Ok(Begun::Waits(waits))
+        Begun::Waits(waits)
     }
 
     /// Enqueues at these, with the lock released where it must be. With a waker it may wait.
@@ -323,8 +343,10 @@ impl SubjectBus {
             state = self.shared.state.lock();
         }
         let mut receiver = None;
+        let sampled = target.queue(&mut state.queues).is_some_and(Queue::samples_away);
         let offer = match target.queue(&mut state.queues) {
             None => Offer::Closed,
+            Some(_) if sampled => Offer::Sampled,
             Some(queue) => match queue.room() {
                 Room::Yes => {
                     receiver = queue.put(envelope.clone());

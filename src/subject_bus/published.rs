@@ -16,6 +16,11 @@ pub struct Published {
     pub dropped: usize,
     /// Subscriptions that matched, and ended before they had it.
     pub closed: usize,
+    /// Subscriptions that take every nth envelope, and not this one.
+    pub sampled: usize,
+    /// Whether the bus is not [started](super::SubjectBus::start), and keeps the envelope until
+    /// then. The numbers are 0.
+    pub held: bool,
 }
 
 /// An envelope was not published, or not to every subscription that matched.
@@ -30,6 +35,8 @@ pub enum PublishError {
     TimedOut(Arc<Envelope>),
     /// The wait was cancelled before every subscription had room.
     Cancelled(Arc<Envelope>),
+    /// The bus is not [started](super::SubjectBus::start), and holds as many envelopes as it may.
+    HoldFull(Arc<Envelope>),
 }
 
 impl PublishError {
@@ -37,9 +44,10 @@ impl PublishError {
     #[must_use]
     pub fn into_envelope(self) -> Arc<Envelope> {
         match self {
-            Self::Closed(envelope) | Self::TimedOut(envelope) | Self::Cancelled(envelope) => {
-                envelope
-            }
+            Self::Closed(envelope)
+            | Self::TimedOut(envelope)
+            | Self::Cancelled(envelope)
+            | Self::HoldFull(envelope) => envelope,
         }
     }
 }
@@ -50,6 +58,10 @@ impl fmt::Display for PublishError {
             Self::Closed(envelope) => (envelope, "the bus is closed"),
             Self::TimedOut(envelope) => (envelope, "a subscription had no room in time"),
             Self::Cancelled(envelope) => (envelope, "cancelled before every subscription had room"),
+            Self::HoldFull(envelope) => (
+                envelope,
+                "the bus is not started, and its hold is full: start it, or make it larger",
+            ),
         };
         write!(f, "`{}`: {what}", envelope.subject())
     }

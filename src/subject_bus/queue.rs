@@ -12,6 +12,8 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::task::Waker;
 
+use smallvec::SmallVec;
+
 use super::observer::{Overrun, Recipient};
 use super::routes::Target;
 use super::stats::SubscriptionStats;
@@ -31,21 +33,33 @@ pub(super) struct About {
     pub(super) id: u64,
     pub(super) capacity: usize,
     pub(super) overrun: Overrun,
-    /// Has passed the check of `Pattern`.
-    pattern: Box<str>,
+    pub(super) name: Box<str>,
+    /// Whether it may miss a replay.
+    pub(super) late: bool,
+    /// How many envelopes the bus had replayed before.
+    pub(super) missed_replay: u64,
+    /// Takes the first of so many, then the one so many later. 1 for each.
+    pub(super) every_nth: u32,
+    /// One at least. Each has passed the check of `Pattern`, and none is there twice.
+    pub(super) patterns: Patterns,
 }
 
+/// Most subscriptions have one.
+pub(super) type Patterns = SmallVec<[Box<str>; 1]>;
+
 impl About {
-    pub(super) fn new(id: u64, pattern: Pattern<'_>, capacity: usize, overrun: Overrun) -> Self {
-        Self { id, capacity, overrun, pattern: pattern.as_str().into() }
+    /// Returns the first pattern.
+    pub(super) fn pattern(&self) -> Pattern<'_> {
+        Pattern::checked(&self.patterns[0])
     }
 
-    pub(super) fn pattern(&self) -> Pattern<'_> {
-        Pattern::checked(&self.pattern)
+    pub(super) fn patterns(&self) -> impl ExactSizeIterator<Item = Pattern<'_>> {
+        self.patterns.iter().map(|pattern| Pattern::checked(pattern))
     }
 
     pub(super) fn recipient(&self) -> Recipient<'_> {
-        Recipient { id: self.id, pattern: self.pattern(), overrun: self.overrun }
+        let Self { id, name, overrun, .. } = self;
+        Recipient { id: *id, name, pattern: self.pattern(), overrun: *overrun }
     }
 }
 
@@ -62,7 +76,10 @@ pub(super) struct Queue {
     asleep: Option<Box<Asleep>>,
     /// How many were dropped since the last one in `pending`, or since the last one received.
     gap: u64,
+    /// How many it still samples away before it takes the next one.
+    skips: u32,
     // As in `SubscriptionStats`.
+    sampled: u64,
     enqueued: u64,
     received: u64,
     dropped_newest: u64,
@@ -190,6 +207,8 @@ impl Queue {
             end,
             asleep: None,
             gap: 0,
+            skips: 0,
+            sampled: 0,
             enqueued: 0,
             received: 0,
             dropped_newest: 0,
@@ -199,7 +218,23 @@ impl Queue {
     }
 
     pub(super) fn target(&self, key: u32) -> Target {
-        Target { id: self.id, key, filtered: self.predicate.is_some(), rest: false }
+        let filtered = self.predicate.is_some() || self.about.every_nth > 1;
+        Target { id: self.id, key, filtered, rest: false }
+    }
+
+    /// Returns whether it samples the next envelope away, which it then counts.
+    pub(super) fn samples_away(&mut self) -> bool {
+        if self.end == End::Closed {
+            return false;
+        }
+        let taken = self.skips == 0;
+        if taken {
+            self.skips = self.about.every_nth - 1;
+        } else {
+            self.skips -= 1;
+            self.sampled += 1;
+        }
+        !taken
     }
 
     /// Makes room for one envelope, if the policy can.
@@ -215,6 +250,18 @@ impl Queue {
             Overrun::DropOldest => self.displace().map_or(Room::Yes, Room::Displaced),
             Overrun::DropNewest | Overrun::Block => Room::Full,
         }
+    }
+
+    /// Returns whether there is room for those that it takes of `count` further envelopes. Some of
+    /// those that are pending may have to go.
+    pub(super) fn has_room_for(&self, count: usize) -> bool {
+        let every_nth = self.about.every_nth as usize;
+        let taken = count.saturating_sub(self.skips as usize).div_ceil(every_nth);
+        let kept = match self.overrun {
+            Overrun::DropOldest => 0,
+            Overrun::DropNewest | Overrun::Block => self.pending.len(),
+        };
+        self.end == End::Closed || taken <= self.capacity - kept
     }
 
     /// Puts it last. There is room. Returns the receiver to wake.
@@ -378,6 +425,7 @@ impl Queue {
             received: self.received,
             dropped_newest: self.dropped_newest,
             dropped_oldest: self.dropped_oldest,
+            sampled: self.sampled,
             abandoned: 0,
             pending: self.pending.len() as u64,
             waiting: waiting as u64,

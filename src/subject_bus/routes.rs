@@ -24,7 +24,7 @@ pub(super) struct Target {
     pub(super) id: u64,
     /// Where its queue is, as long as it has this id.
     pub(super) key: u32,
-    /// Whether it has a filter.
+    /// Whether it has a filter, or samples.
     pub(super) filtered: bool,
     /// Whether its pattern ends with `>`.
     pub(super) rest: bool,
@@ -88,17 +88,26 @@ impl Routes {
         }
     }
 
-    pub(super) fn insert(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
-        self.tree.insert(pattern.as_str().as_bytes(), target);
+    /// Adds a subscription by each of its patterns. None may be there twice.
+    pub(super) fn insert<'a>(
+        &mut self,
+        patterns: impl Iterator<Item = Pattern<'a>>,
+        target: Target,
+    ) -> Cache {
+        patterns.for_each(|pattern| self.tree.insert(pattern.as_str().as_bytes(), target));
         self.forget()
     }
 
     /// Does nothing where the subscription is not in the tree.
-    pub(super) fn remove(&mut self, pattern: Pattern<'_>, target: Target) -> Cache {
-        if self.tree.remove(pattern.as_str().as_bytes(), target.id) {
-            return self.forget();
-        }
-        Cache::new()
+    pub(super) fn remove<'a>(
+        &mut self,
+        patterns: impl Iterator<Item = Pattern<'a>>,
+        target: Target,
+    ) -> Cache {
+        let remove =
+            |pattern: Pattern<'_>| self.tree.remove(pattern.as_str().as_bytes(), target.id);
+        let removed = patterns.map(remove).fold(false, |any, was_there| any | was_there);
+        if removed { self.forget() } else { Cache::new() }
     }
 
     /// Forgets the answers. Returns them, to be dropped after the lock.
@@ -156,6 +165,7 @@ impl Routes {
         tree.find(ROOT, text.as_bytes(), found);
         if found.len() > 1 {
             found.sort_unstable(); // by id
+            found.dedup_by_key(|target| target.id); // it may have several patterns
         }
         Route { targets: found, cached: None }
     }

@@ -2,8 +2,9 @@
 //!
 //! One lock for all of a bus: a publish takes it once however many match, counts without atomics,
 //! and is over for `close` when it releases the lock. It is held for a search, and for what one
-//! envelope does to at most [`RUN`](super::publish::RUN) queues. It is never held while code of a
-//! user runs, wakers and destructors included.
+//! envelope does to at most [`RUN`](super::publish::RUN) queues; longer only for a group that is
+//! published as a whole. It is never held while code of a user runs, wakers and destructors
+//! included.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,8 +16,11 @@ use core::task::Waker;
 
 use slab::Slab;
 
+use super::hold::Hold;
 use super::info::SubscriptionInfo;
 use super::queue::{About, End, Pending, Predicate, Queue, Sent};
+#[cfg(feature = "std")]
+use super::request::Requests;
 use super::routes::{Routes, Target, grow, key};
 use super::stats::{SubjectBusStats, SubscriptionStats};
 use crate::subject::Subject;
@@ -34,6 +38,12 @@ pub(super) type Queues = Slab<Box<Queue>>;
 
 pub(super) struct State {
     pub(super) closed: bool,
+    /// Whether a publish goes straight to the subscriptions: the bus is open and started, and no
+    /// replay is in progress.
+    pub(super) live: bool,
+    pub(super) hold: Hold,
+    #[cfg(feature = "std")]
+    pub(super) requests: Requests,
     /// Publishers that release the lock before they are done: `close` waits for them.
     pub(super) under_way: usize,
     /// Wait in `close`.
@@ -123,10 +133,14 @@ impl State {
 
 impl Shared {
     /// Makes the state of a bus that keeps the routes of `cache` subjects.
-    pub(super) fn new(cache: usize) -> Self {
+    pub(super) fn new(cache: usize, hold: Hold) -> Self {
         Self {
             state: Lock::new(State {
                 closed: false,
+                live: hold.started,
+                hold,
+                #[cfg(feature = "std")]
+                requests: Requests::default(),
                 under_way: 0,
                 closers: Vec::new(),
                 published: 0,
@@ -143,16 +157,19 @@ impl Shared {
         self.state.lock().closed
     }
 
-    /// Adds a subscription. It has ended already if `ended` or if the bus is closed.
+    /// Adds a subscription, gives it its id, and tells it of the replay that it missed unless it is
+    /// late on purpose. It has ended already if `ended` or if the bus is closed.
     pub(super) fn insert(
         &self,
-        about: impl FnOnce(u64) -> About,
+        mut about: About,
         predicate: Option<Predicate>,
         ended: bool,
     ) -> (Arc<About>, Target) {
         let mut state = self.state.lock();
         state.last_id += 1;
-        let about = Arc::new(about(state.last_id));
+        about.id = state.last_id;
+        about.missed_replay = if about.late { 0 } else { state.hold.replayed };
+        let about = Arc::new(about);
         let ended = ended || state.closed;
         let end = if ended { End::Closed } else { End::Open };
         let queue = Box::new(Queue::new(about.clone(), predicate, end));
@@ -160,7 +177,7 @@ impl Shared {
         let place = state.queues.vacant_entry();
         let target = queue.target(key(place.key()));
         place.insert(queue);
-        let stale = (!ended).then(|| state.routes.insert(about.pattern(), target));
+        let stale = (!ended).then(|| state.routes.insert(about.patterns(), target));
         drop(state);
         drop(stale);
         (about, target)
@@ -177,7 +194,7 @@ impl Shared {
         let mut state = self.state.lock();
         let sent = target.queue(&mut state.queues).map(|queue| queue.advance(End::Closed));
         state.too_late += sent.as_ref().map_or(0, Sent::publishers);
-        let stale = state.routes.remove(about.pattern(), target);
+        let stale = state.routes.remove(about.patterns(), target);
         drop(state);
         drop(stale);
         wake(sent, panics);
@@ -201,8 +218,15 @@ impl Shared {
         let mut panics = Panics::default();
         let mut state = self.state.lock();
         state.closed = true; // no publisher and no subscription comes any more
+        state.live = false;
+        let held = state.hold.abandon();
         let sent = state.advance(End::Closing);
+        #[cfg(feature = "std")]
+        let callers = state.requests.wakers();
         drop(state);
+        drop(held);
+        #[cfg(feature = "std")]
+        panics.wake(callers);
         wake(sent, &mut panics);
         // Called by what a publisher or `wake` calls, this thread would wait for itself. Without threads, every
         // publisher in progress is such a caller.
@@ -283,6 +307,9 @@ impl Shared {
         state.queues.iter().for_each(|(_, queue)| totals.add(&queue.stats()));
         SubjectBusStats {
             published: state.published,
+            held: state.hold.pending(),
+            held_dropped: state.hold.dropped,
+            held_abandoned: state.hold.abandoned,
             closed: state.too_late,
             subscriptions: state.queues.len() as u64,
             totals,

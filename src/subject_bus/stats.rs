@@ -15,6 +15,9 @@ pub struct SubscriptionStats {
     pub dropped_newest: u64,
     /// Envelopes that were taken from the buffer to make room for newer ones.
     pub dropped_oldest: u64,
+    /// Envelopes that it did not take because it takes [every nth](super::Subscribe::every_nth).
+    /// They are not part of [`dropped`](Self::dropped).
+    pub sampled: u64,
     /// Envelopes that were in the buffer when the handle was dropped.
     pub abandoned: u64,
     /// Envelopes in the buffer now.
@@ -38,6 +41,7 @@ impl SubscriptionStats {
         self.received += other.received;
         self.dropped_newest += other.dropped_newest;
         self.dropped_oldest += other.dropped_oldest;
+        self.sampled += other.sampled;
         self.abandoned += other.abandoned;
         self.pending += other.pending;
         self.waiting += other.waiting;
@@ -51,7 +55,15 @@ impl SubscriptionStats {
 #[non_exhaustive]
 pub struct SubjectBusStats {
     /// Publishes that found the bus open, with or without a subscription that matches. Wraps.
+    ///
+    /// Those that are not in one of the next three numbers went to the subscriptions.
     pub published: u64,
+    /// Envelopes that wait for the [start](super::SubjectBus::start) of the bus.
+    pub held: u64,
+    /// Envelopes that were lost because the bus was not started and held as many as it may.
+    pub held_dropped: u64,
+    /// Envelopes that were lost because the bus was closed before it was started.
+    pub held_abandoned: u64,
     /// Envelopes that a subscription matched, and that came after its end.
     pub closed: u64,
     /// Subscriptions whose handle is alive.

@@ -1,16 +1,19 @@
 //! How a subscription is opened.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 
-use super::observer::Overrun;
-use super::queue::{About, Predicate};
+use super::bus::SubjectBus;
+use super::observer::{Observer, Overrun};
+use super::queue::{About, Patterns, Predicate};
 use super::shared::Shared;
 use super::subscription::Subscription;
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::Pattern;
+use crate::wait::panics::Panics;
 #[cfg(feature = "std")]
 use crate::wait::thread::Cancel;
 
@@ -21,7 +24,13 @@ const CAPACITY: usize = 64;
 #[derive(Default)]
 #[must_use]
 pub struct SubscriptionOptions {
+    name: Box<str>,
+    /// Patterns beside the first.
+    more: Patterns,
     capacity: usize,
+    /// 0 and 1 for each.
+    every_nth: u32,
+    late: bool,
     overrun: Overrun,
     predicate: Option<Predicate>,
     #[cfg(feature = "std")]
@@ -44,6 +53,27 @@ impl SubscriptionOptions {
         Self { overrun, ..self }
     }
 
+    /// Names the subscription, for statistics and observers.
+    pub fn name(self, name: impl Into<Box<str>>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Subscribes to `pattern` as well: see [`Subscribe::or`].
+    pub fn or(mut self, pattern: Pattern<'_>) -> Self {
+        self.more.push(pattern.as_str().into());
+        self
+    }
+
+    /// Declares that it may miss a replay: see [`Subscribe::late`].
+    pub fn late(self) -> Self {
+        Self { late: true, ..self }
+    }
+
+    /// Takes the first envelope, the one `n` after it, and so on: see [`Subscribe::every_nth`].
+    pub fn every_nth(self, n: u32) -> Self {
+        Self { every_nth: n, ..self }
+    }
+
     /// Takes only envelopes for which `filter` returns `true`: see [`Subscribe::filter`].
     pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
         Self { predicate: Some(Arc::new(filter)), ..self }
@@ -56,8 +86,19 @@ impl SubscriptionOptions {
     }
 
     /// Opens a subscription. On a closed bus, or if it is cancelled already, it has ended.
-    pub(super) fn open(self, pattern: Pattern<'_>, bus: &Arc<Shared>) -> Subscription {
-        let Self { capacity, overrun, predicate, .. } = self;
+    pub(super) fn open(
+        self,
+        pattern: Pattern<'_>,
+        bus: &Arc<Shared>,
+        observers: &[Arc<dyn Observer>],
+    ) -> Subscription {
+        let Self { name, more, capacity, every_nth, late, overrun, predicate, .. } = self;
+        let mut patterns = Patterns::from_iter([pattern.as_str().into()]);
+        for one in more {
+            if !patterns.contains(&one) {
+                patterns.push(one);
+            }
+        }
         let capacity = if capacity == 0 { CAPACITY } else { capacity };
         #[cfg(feature = "std")]
         let cancel = self.cancel;
@@ -65,13 +106,24 @@ impl SubscriptionOptions {
         let ended = cancel.as_ref().is_some_and(Cancel::is_cancelled);
         #[cfg(not(feature = "std"))]
         let ended = false;
-        let about = |id| About::new(id, pattern, capacity, overrun);
+        let every_nth = every_nth.max(1);
+        let (id, missed_replay) = (0, 0); // `insert` sets them
+        let about = About { id, capacity, overrun, name, late, missed_replay, every_nth, patterns };
         let (about, target) = bus.insert(about, predicate, ended);
         #[cfg_attr(not(feature = "std"), expect(unused_mut, reason = "nothing cancels there"))]
         let mut subscription = Subscription::new(bus.clone(), about, target);
         #[cfg(feature = "std")]
         if let Some(cancel) = &cancel {
             subscription.close_on(cancel);
+        }
+        let missed = subscription.missed_replay();
+        if missed > 0 && !subscription.is_closed() {
+            let mut panics = Panics::default();
+            let recipient = subscription.recipient();
+            for observer in observers {
+                panics.run(|| observer.on_late(recipient, missed));
+            }
+            panics.resume();
         }
         subscription
     }
@@ -80,6 +132,9 @@ impl SubscriptionOptions {
 impl fmt::Debug for SubscriptionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubscriptionOptions")
+            .field("name", &self.name)
+            .field("more", &self.more)
+            .field("every_nth", &self.every_nth)
             .field("capacity", &self.capacity)
             .field("overrun", &self.overrun)
             .field("filter", &self.predicate.is_some())
@@ -91,13 +146,13 @@ impl fmt::Debug for SubscriptionOptions {
 #[derive(Debug)]
 #[must_use = "nothing is subscribed before `open`"]
 pub struct Subscribe<'a> {
-    bus: &'a Arc<Shared>,
+    bus: &'a SubjectBus,
     pattern: Pattern<'a>,
     options: SubscriptionOptions,
 }
 
 impl<'a> Subscribe<'a> {
-    pub(super) fn new(bus: &'a Arc<Shared>, pattern: Pattern<'a>) -> Self {
+    pub(super) fn new(bus: &'a SubjectBus, pattern: Pattern<'a>) -> Self {
         Self { bus, pattern, options: SubscriptionOptions::new() }
     }
 
@@ -112,6 +167,98 @@ impl<'a> Subscribe<'a> {
         Self { options: self.options.overrun(overrun), ..self }
     }
 
+    /// Names the subscription. Its statistics and each call of an observer carry the name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let hits = bus.subscribe("player.*.hit")?.name("scoreboard").capacity(2).open();
+    /// let _all = bus.subscribe(">")?.open();
+    /// for player in ["player.1.hit", "player.2.hit", "player.3.hit"] {
+    ///     bus.try_publish(Envelope::unstamped(player)?)?;
+    /// }
+    ///
+    /// assert_eq!(hits.name(), "scoreboard");
+    /// assert_eq!(bus.info().to_string(), "\
+    /// 3 published, 2 subscriptions, 5 enqueued, 1 dropped
+    /// id  name        pattern       overrun      received  dropped  pending  most
+    ///  1  scoreboard  player.*.hit  drop_newest         0        1      2/2     2
+    ///  2              >             drop_newest         0        0     3/64     3
+    /// ");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn name(self, name: impl Into<Box<str>>) -> Self {
+        Self { options: self.options.name(name), ..self }
+    }
+
+    /// Subscribes to `pattern` as well. An envelope that matches several patterns of one
+    /// subscription arrives once.
+    ///
+    /// The bus finds the subscription by each of its patterns, so more of them do not slow a
+    /// publish down that matches none.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SubscribeError::InvalidPattern`] if `pattern` is not a [`Pattern`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let money = bus.subscribe("order.*")?.or("order.paid")?.or("refund.>")?.open();
+    /// for subject in ["order.paid", "refund.7.sent", "chat.said"] {
+    ///     bus.try_publish(Envelope::unstamped(subject)?)?;
+    /// }
+    /// assert_eq!(money.drain().count(), 2); // `order.paid` matches twice, and came once
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn or(self, pattern: &str) -> Result<Self, SubscribeError> {
+        Ok(Self { options: self.options.or(Pattern::new(pattern)?), ..self })
+    }
+
+    /// Declares that this subscription is late on purpose, for example since its part of the program
+    /// begins when it becomes the leader. Then it tells of no replay that it missed: neither by
+    /// [`missed_replay`](Subscription::missed_replay) nor by
+    /// [`Observer::on_late`](super::Observer::on_late).
+    #[doc(alias("leader only"))]
+    pub fn late(self) -> Self {
+        Self { options: self.options.late(), ..self }
+    }
+
+    /// Takes the first envelope, the one `n` after it, and so on. 0 and 1 mean every envelope.
+    ///
+    /// It counts the envelopes that match and pass the filter. It counts the others as
+    /// [`sampled`](super::SubscriptionStats::sampled), and the observers see them with
+    /// [`DropReason::Sampled`](super::DropReason::Sampled): they are skipped on purpose, and are
+    /// neither in [`dropped`](Subscription::dropped) nor in [`missed`](Subscription::missed). An
+    /// envelope that is taken and finds no room is dropped as any other, and the next one that is
+    /// taken is `n` after it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// let bus = SubjectBus::new();
+    /// let some = bus.subscribe("tick.*")?.every_nth(3).capacity(2).open();
+    /// for tick in 0..7 {
+    ///     bus.try_publish(Envelope::unstamped(&format!("tick.{tick}"))?)?;
+    /// }
+    ///
+    /// assert_eq!((some.stats().sampled, some.dropped()), (4, 1)); // no room for 6
+    /// assert!(some.drain().map(|it| it.subject().to_string()).eq(["tick.0", "tick.3"]));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[doc(alias("sample", "sampling", "throttle"))]
+    pub fn every_nth(self, n: u32) -> Self {
+        Self { options: self.options.every_nth(n), ..self }
+    }
+
     /// Takes only envelopes for which `filter` returns `true`.
     ///
     /// Each publish whose subject matches the pattern calls it, on the publisher's thread and
@@ -124,29 +271,15 @@ impl<'a> Subscribe<'a> {
     ///
     /// # Examples
     ///
-    /// Several patterns, and the subjects of an enum of [`events!`](crate::events), in one
-    /// subscription:
-    ///
     /// ```
-    /// use tickbus::{Envelope, Event, Pattern, SubjectBus};
-    ///
-    /// tickbus::events! {
-    ///     enum Order {
-    ///         #[subject = "order.paid"]     Paid,
-    ///         #[subject = "stock.reserved"] Reserved,
-    ///     }
-    /// }
+    /// use tickbus::{Envelope, SubjectBus};
     ///
     /// let bus = SubjectBus::new();
-    /// let wanted = ["order.*", "refund.>"].map(Pattern::from_static);
-    /// let money = bus.subscribe(">")?.filter(move |it| wanted.iter().any(|one| one.matches(it.subject())));
-    /// let orders = bus.subscribe(">")?.filter(|it| Order::SUBJECTS.contains(&it.subject().as_str()));
-    /// let (money, orders) = (money.open(), orders.open());
-    ///
-    /// for subject in ["order.paid", "stock.reserved", "refund.7.sent", "chat.said"] {
-    ///     bus.try_publish(Envelope::unstamped(subject)?)?;
+    /// let people = bus.subscribe("chat.said")?.filter(|it| it.source() != "bot").open();
+    /// for source in ["ann", "bot", "bob"] {
+    ///     bus.try_publish(Envelope::unstamped("chat.said")?.with_source(source))?;
     /// }
-    /// assert_eq!((money.drain().count(), orders.drain().count()), (2, 2));
+    /// assert_eq!((people.drain().count(), people.dropped()), (2, 0));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn filter(self, filter: impl Fn(&Envelope) -> bool + Send + Sync + 'static) -> Self {
@@ -165,7 +298,7 @@ impl<'a> Subscribe<'a> {
     /// subscription has already ended.
     #[must_use = "dropping a subscription ends it"]
     pub fn open(self) -> Subscription {
-        self.options.open(self.pattern, self.bus)
+        self.options.open(self.pattern, &self.bus.shared, &self.bus.observers)
     }
 }
 

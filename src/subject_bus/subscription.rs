@@ -11,7 +11,7 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-use super::observer::Overrun;
+use super::observer::{Overrun, Recipient};
 use super::queue::{About, End, Pending, ReceiverId};
 use super::routes::Target;
 use super::shared::Shared;
@@ -93,16 +93,31 @@ impl Subscription {
         }));
     }
 
+    pub(super) fn recipient(&self) -> Recipient<'_> {
+        self.about.recipient()
+    }
+
     /// Returns the number of this subscription, unique on its bus.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.about.id
     }
 
-    /// Returns the pattern that this subscribed to.
+    /// Returns the name that you gave it. It is empty if you gave none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.about.name
+    }
+
+    /// Returns the pattern that this subscribed to. Of several, it returns the first.
     #[must_use]
     pub fn pattern(&self) -> Pattern<'_> {
         self.about.pattern()
+    }
+
+    /// Returns the patterns that this subscribed to, in the order in which you named them.
+    pub fn patterns(&self) -> impl ExactSizeIterator<Item = Pattern<'_>> {
+        self.about.patterns()
     }
 
     /// Returns how many envelopes fit into the buffer.
@@ -275,6 +290,14 @@ impl Subscription {
         self.missed.load(Relaxed) as u64
     }
 
+    /// Returns how many envelopes the bus had replayed, by [`start`](super::SubjectBus::start),
+    /// before this subscription was opened: it did not see them. 0 if it was opened in time, or
+    /// [late](super::Subscribe::late) on purpose.
+    #[must_use]
+    pub fn missed_replay(&self) -> u64 {
+        self.about.missed_replay
+    }
+
     /// Returns how many envelopes this subscription lost for want of room.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -312,7 +335,8 @@ impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("id", &self.id())
-            .field("pattern", &self.pattern().as_str())
+            .field("name", &self.name())
+            .field("patterns", &self.about.patterns)
             .field("capacity", &self.capacity())
             .field("overrun", &self.overrun())
             .field("closed", &self.is_closed())

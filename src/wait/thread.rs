@@ -190,6 +190,22 @@ impl<'a> Wait<'a> {
         !self.never
     }
 
+    /// Returns until when it waits. A wait that is not one ends at once, and has no moment.
+    pub(crate) const fn limit(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns whether it was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(Cancel::is_cancelled)
+    }
+
+    /// Returns whether there is nothing left to wait.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_late = |deadline| Instant::now() >= deadline;
+        self.never || self.is_cancelled() || self.deadline.is_some_and(is_late)
+    }
+
     /// Wakes this thread on cancellation, as long as the registration lives.
     pub(crate) fn wake_on_cancel(&self) -> Option<Registration> {
         self.cancel.map(|cancel| {
@@ -203,7 +219,7 @@ impl<'a> Wait<'a> {
         if self.never {
             return Err(GaveUp::TimedOut);
         }
-        if self.cancel.is_some_and(Cancel::is_cancelled) {
+        if self.is_cancelled() {
             return Err(GaveUp::Cancelled);
         }
         let Some(deadline) = self.deadline else {

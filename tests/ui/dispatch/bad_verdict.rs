@@ -1,7 +1,7 @@
 //! A handler answers with what a tick understands.
 //~ E0277
 //~ a handler cannot return `u32`
-//~ return `()`, `Flow`, `Result<(), X>` or `Result<Flow, X>`
+//~ return `()`, `Flow`, `Message<M>`, or a `Result` of one of them
 
 use tickbus::Dispatch;
 

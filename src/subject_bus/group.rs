@@ -1,0 +1,256 @@
+//! Several envelopes, all of them or none: [`SubjectBus::publish_all`].
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::task::Waker;
+
+use super::bus::SubjectBus;
+use super::offer::Offer;
+use super::publish::stamp;
+use super::published::Published;
+use super::queue::{About, Queue, Room};
+use super::routes::Target;
+use super::shared::{State, UnderWay};
+use crate::envelope::Envelope;
+use crate::wait::panics::Panics;
+
+/// What is in one buffer of a subscription for one envelope of a group: the index of the envelope,
+/// and what became of it.
+type Settled = (usize, Option<Arc<About>>, Offer);
+
+impl SubjectBus {
+    /// Publishes all of these envelopes, or none. Never waits.
+    ///
+    /// First it looks whether each subscription that matches has room for its part, and then it puts
+    /// them all in, in their order, under one lock: no receiver sees some of them only, and no other
+    /// publisher comes between. Collect a transaction in a `Vec`; drop that to roll it back.
+    ///
+    /// One subscription without room is enough to reject the group:
+    ///
+    /// | [`Overrun`](super::Overrun) | has room if |
+    /// |---|---|
+    /// | `DropNewest`, `Block` | its part fits beside what is pending |
+    /// | `DropOldest` | its part fits into an empty buffer: older envelopes give way, and are counted |
+    ///
+    /// A subscription that has ended does not reject it: see [`Published::closed`]. A rejected group
+    /// leaves no trace: no subscription has any of it, and neither the numbers of the bus nor the
+    /// observers tell of it. Exception: filters have run.
+    ///
+    /// A bus that is not [started](Self::start) holds all of them or none. In the replay, each is an
+    /// envelope as any other.
+    ///
+    /// The observers are called when all are in: for each envelope, `on_publish` comes first, and
+    /// then what became of it at each subscription.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishAllError`] with the envelopes if the bus is closed, or if a subscription or
+    /// the hold of the bus has no room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Envelope, SubjectBus};
+    /// use tickbus::subject_bus::PublishAllError;
+    ///
+    /// let bus = SubjectBus::new();
+    /// let ledger = bus.subscribe("account.*")?.capacity(3).open();
+    /// let transfer = || [Envelope::unstamped("account.debit"), Envelope::unstamped("account.credit")];
+    ///
+    /// let group = transfer().into_iter().collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(bus.publish_all(group)?.enqueued, 2);
+    ///
+    /// let group = transfer().into_iter().collect::<Result<Vec<_>, _>>()?;
+    /// let Err(PublishAllError::Full { envelopes, subscription }) = bus.publish_all(group) else {
+    ///     unreachable!("room for one");
+    /// };
+    /// assert_eq!((envelopes.len(), subscription), (2, ledger.id()));
+    /// assert_eq!((ledger.stats().pending, ledger.dropped()), (2, 0)); // not the half of it
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[doc(alias("transaction", "batch", "atomic"))]
+    pub fn publish_all<E: Into<Arc<Envelope>>>(
+        &self,
+        envelopes: impl IntoIterator<Item = E>,
+    ) -> Result<Published, PublishAllError> {
+        let mut envelopes: Vec<_> = envelopes.into_iter().map(Into::into).collect();
+        if self.is_closed() {
+            return Err(PublishAllError::Closed(envelopes));
+        }
+        envelopes.iter_mut().for_each(stamp);
+        let mut state = self.shared.state.lock();
+        if !state.live {
+            return Self::hold_all(&mut state, envelopes);
+        }
+        state.under_way += 1;
+        let routes: Vec<_> =
+            envelopes.iter().map(|it| state.routes.find(it.subject()).keep()).collect();
+        drop(state);
+        let _under_way = UnderWay::new(&self.shared);
+        let mut panics = Panics::default();
+        let mut wanted = Vec::new();
+        for (at, (envelope, targets)) in envelopes.iter().zip(&routes).enumerate() {
+            for target in &**targets {
+                if !target.filtered || self.passes(*target, envelope, &mut panics) {
+                    wanted.push((at, *target));
+                }
+            }
+        }
+        let put = self.put_all(&wanted, &envelopes);
+        let (settled, wakers) = match put {
+            Ok(put) => put,
+            Err(refused) => {
+                panics.resume();
+                return Err(match refused {
+                    Refused::Closed => PublishAllError::Closed(envelopes),
+                    Refused::Full(subscription) => {
+                        PublishAllError::Full { subscription, envelopes }
+                    }
+                });
+            }
+        };
+        panics.wake(wakers);
+        let mut published = Published::default();
+        let mut settled = settled.into_iter().peekable();
+        for (at, envelope) in envelopes.iter().enumerate() {
+            self.observe(&mut panics, |observer| observer.on_publish(envelope));
+            while let Some((_, about, offer)) = settled.next_if(|(of, ..)| *of == at) {
+                self.report(about.as_deref(), envelope, offer, &mut published, &mut panics);
+            }
+        }
+        panics.resume();
+        Ok(published)
+    }
+
+    fn hold_all(
+        state: &mut State,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> Result<Published, PublishAllError> {
+        if state.closed {
+            return Err(PublishAllError::Closed(envelopes));
+        }
+        if !state.hold_back(&envelopes) {
+            return Err(PublishAllError::HoldFull(envelopes));
+        }
+        state.published += envelopes.len() as u64;
+        Ok(Published { held: true, ..Published::default() })
+    }
+
+    /// Returns whether the filter of this subscription, if it has one, takes the envelope.
+    fn passes(&self, target: Target, envelope: &Envelope, panics: &mut Panics) -> bool {
+        let mut state = self.shared.state.lock();
+        let filter = target.queue(&mut state.queues).and_then(|queue| queue.predicate.clone());
+        drop(state);
+        let Some(filter) = filter else { return true };
+        let passes = panics.run(|| filter(envelope)) == Some(true);
+        panics.dispose(filter); // the handle may be gone
+        passes
+    }
+
+    /// Puts all in, under one lock, if there is room for all.
+    fn put_all(
+        &self,
+        wanted: &[(usize, Target)],
+        envelopes: &[Arc<Envelope>],
+    ) -> Result<(Vec<Settled>, Vec<Waker>), Refused> {
+        let mut parts: Vec<_> = wanted.iter().map(|(_, target)| *target).collect();
+        parts.sort_unstable();
+        let mut settled = Vec::with_capacity(wanted.len());
+        let mut wakers = Vec::with_capacity(wanted.len());
+        let mut state = self.shared.state.lock();
+        if state.closed {
+            return Err(Refused::Closed);
+        }
+        for part in parts.chunk_by(|one, other| one.id == other.id) {
+            let queue = part[0].queue(&mut state.queues);
+            if queue.is_some_and(|queue| !queue.has_room_for(part.len())) {
+                return Err(Refused::Full(part[0].id));
+            }
+        }
+        state.published += envelopes.len() as u64;
+        for (at, target) in wanted {
+            let queue = target.queue(&mut state.queues);
+            let about = queue.as_ref().filter(|_| !self.observers.is_empty());
+            let about = about.map(|queue| queue.about.clone());
+            let (offer, receiver) =
+                queue.map_or((Offer::Closed, None), |queue| put(queue, &envelopes[*at]));
+            wakers.extend(receiver);
+            state.too_late += u64::from(matches!(offer, Offer::Closed));
+            settled.push((*at, about, offer));
+        }
+        Ok((settled, wakers))
+    }
+}
+
+/// Puts one in where there is room. Returns the receiver to wake.
+fn put(queue: &mut Queue, envelope: &Arc<Envelope>) -> (Offer, Option<Waker>) {
+    if queue.samples_away() {
+        return (Offer::Sampled, None);
+    }
+    match queue.room() {
+        Room::Yes => (Offer::Enqueued, queue.put(envelope.clone())),
+        Room::Displaced(oldest) => (Offer::Displaced(oldest), queue.put(envelope.clone())),
+        Room::Closed => (Offer::Closed, None),
+        Room::Full => {
+            queue.refuse(); // never, since there was room for all
+            (Offer::Dropped, None)
+        }
+    }
+}
+
+/// Why a group is not in the buffers.
+enum Refused {
+    /// The subscription with this id has no room.
+    Full(u64),
+    /// The bus was closed meanwhile.
+    Closed,
+}
+
+/// A group was not published: no subscription has any of it.
+///
+/// Each variant gives the envelopes back, in their order. Their ids and times are filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishAllError {
+    /// The bus is closed.
+    Closed(Vec<Arc<Envelope>>),
+    /// A subscription has no room for its part.
+    Full {
+        /// The [id](super::Subscription::id) of the subscription, the first of several.
+        subscription: u64,
+        /// The envelopes.
+        envelopes: Vec<Arc<Envelope>>,
+    },
+    /// The bus is not [started](SubjectBus::start), and its hold has no room for all of them.
+    HoldFull(Vec<Arc<Envelope>>),
+}
+
+impl PublishAllError {
+    /// Returns the envelopes.
+    #[must_use]
+    pub fn into_envelopes(self) -> Vec<Arc<Envelope>> {
+        match self {
+            Self::Closed(envelopes) | Self::Full { envelopes, .. } | Self::HoldFull(envelopes) => {
+                envelopes
+            }
+        }
+    }
+}
+
+impl fmt::Display for PublishAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(_) => f.pad("the bus is closed"),
+            Self::Full { subscription, .. } => {
+                write!(f, "subscription {subscription} has no room for its part of the group")
+            }
+            Self::HoldFull(_) => f.pad(
+                "the bus is not started, and its hold has no room for the group: start it, or make it larger",
+            ),
+        }
+    }
+}
+
+impl Error for PublishAllError {}

@@ -1,0 +1,250 @@
+//! Groups: all of them or none, at every policy, capacity and number of matches. Row 000.20.
+
+use alloc::sync::Arc;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use tickbus::subject_bus::PublishAllError;
+use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
+
+use crate::watch::{watchdog, watched};
+use crate::{MATCHES, POLICIES, drained, event, numbered, observed, publish};
+
+fn group(numbers: impl IntoIterator<Item = usize>) -> Vec<Envelope> {
+    numbers.into_iter().map(numbered).collect()
+}
+
+fn open(bus: &SubjectBus, capacity: usize, overrun: Overrun) -> Subscription {
+    bus.subscribe("n").unwrap().capacity(capacity).overrun(overrun).open()
+}
+
+#[test]
+fn a_group_for_which_all_have_room_is_in_all_of_them_in_its_order() {
+    let _watch = watchdog();
+    for count in MATCHES {
+        for overrun in POLICIES {
+            let bus = SubjectBus::new();
+            let all: Vec<_> = (0..count).map(|_| open(&bus, 3, overrun)).collect();
+            let published = bus.publish_all(group(0..3)).unwrap();
+            assert_eq!(
+                (published.enqueued, published.dropped, published.held),
+                (3 * count, 0, false)
+            );
+            assert_eq!(bus.stats().published, 3);
+            assert!(all.iter().all(|one| drained(one) == [0, 1, 2]));
+        }
+    }
+}
+
+#[test]
+fn one_subscription_without_room_keeps_the_group_from_all() {
+    let _watch = watchdog();
+    for count in MATCHES {
+        for overrun in [Overrun::DropNewest, Overrun::Block] {
+            for last in [false, true] {
+                let (bus, log) = observed();
+                let roomy = || (0..count).map(|_| open(&bus, 3, Overrun::DropOldest));
+                let before: Vec<_> = if last { roomy().collect() } else { Vec::new() };
+                let full = open(&bus, 3, overrun);
+                let after: Vec<_> = roomy().collect();
+                publish(&bus, 0..2);
+                let (stats, _) = (bus.stats(), log.take());
+                let error = bus.publish_all(group(2..4)).unwrap_err();
+                let text =
+                    format!("subscription {} has no room for its part of the group", full.id());
+                assert_eq!(error.to_string(), text);
+                let PublishAllError::Full { subscription, envelopes } = error else { panic!() };
+                assert_eq!(subscription, full.id());
+                assert!(envelopes.iter().map(|it| crate::number(it)).eq(2..4));
+                assert_eq!(bus.stats(), stats, "a trace");
+                assert_eq!(log.take(), [""; 0]);
+                for one in before.iter().chain(&after).chain([&full]) {
+                    assert_eq!((drained(one), one.missed(), one.dropped()), (vec![0, 1], 0, 0));
+                }
+                let subscriptions = before.len() + after.len() + 1;
+                assert_eq!(bus.publish_all(envelopes).unwrap().enqueued, 2 * subscriptions);
+            }
+        }
+    }
+}
+
+#[test]
+fn drop_oldest_makes_room_for_a_group_that_fits_into_it_and_no_other() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let last = open(&bus, 3, Overrun::DropOldest);
+    publish(&bus, 0..2);
+    assert_eq!(bus.publish_all(group(2..5)).unwrap().enqueued, 3);
+    assert_eq!((drained(&last), last.dropped()), (vec![2, 3, 4], 2));
+    assert!(matches!(bus.publish_all(group(5..9)), Err(PublishAllError::Full { .. })));
+    assert_eq!((drained(&last), last.dropped()), (vec![], 2));
+}
+
+#[test]
+fn each_subscription_needs_room_for_its_own_part_only() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let a = bus.subscribe("a").unwrap().capacity(1).open();
+    let both = bus.subscribe("*").unwrap().capacity(4).open();
+    let second = bus.subscribe("*").unwrap().every_nth(2).capacity(2).open();
+    let none = bus.subscribe("*").unwrap().filter(|_| false).capacity(1).open();
+    let published = bus.publish_all(["b", "a", "b", "b"].map(event)).unwrap();
+    assert_eq!((published.enqueued, published.sampled), (7, 2));
+    assert_eq!([&a, &both, &second, &none].map(|it| it.stats().pending), [1, 4, 2, 0]);
+    both.close();
+    drop(second);
+    assert!(matches!(bus.publish_all(["b", "a"].map(event)), Err(PublishAllError::Full { .. })));
+    assert_eq!(bus.publish_all(["b", "b"].map(event)).unwrap().enqueued, 0);
+}
+
+#[test]
+fn every_nth_continues_as_if_a_rejected_group_had_not_been_there() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let second = bus.subscribe("n").unwrap().every_nth(2).capacity(2).open();
+    publish(&bus, 0..1);
+    assert!(bus.publish_all(group(1..6)).is_err()); // 2 and 4, and room for one
+    assert_eq!(bus.publish_all(group(1..4)).unwrap().enqueued, 1);
+    assert_eq!((drained(&second), second.stats().sampled), (vec![0, 2], 2));
+}
+
+#[test]
+fn an_empty_group_is_published_as_nothing() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let _full = open(&bus, 1, Overrun::Block);
+    publish(&bus, 0..1);
+    assert_eq!(bus.publish_all(group(0..0)), Ok(Default::default()));
+    assert_eq!(bus.stats().published, 1);
+}
+
+#[test]
+fn a_closed_bus_gives_the_group_back_and_one_that_is_not_started_holds_all_or_none() {
+    let _watch = watchdog();
+    let bus = SubjectBus::builder().hold(3).build();
+    let all = open(&bus, 8, Overrun::DropNewest);
+    assert!(bus.publish_all(group(0..2)).unwrap().held);
+    let error = bus.publish_all(group(2..4)).unwrap_err();
+    assert!(matches!(error, PublishAllError::HoldFull(_)), "{error}");
+    assert_eq!(error.into_envelopes().len(), 2);
+    assert_eq!((bus.stats().published, bus.stats().held, bus.stats().held_dropped), (2, 2, 0));
+    assert!(bus.publish_all(group(2..3)).unwrap().held);
+    bus.start();
+    assert_eq!(drained(&all), [0, 1, 2]);
+    bus.close();
+    let error = bus.publish_all(group(3..5)).unwrap_err();
+    assert!(matches!(error, PublishAllError::Closed(_)), "{error}");
+    assert_eq!((bus.stats().published, error.into_envelopes().len()), (3, 2));
+}
+
+#[test]
+fn observers_see_each_envelope_of_a_group_in_its_order_when_all_are_in() {
+    let _watch = watchdog();
+    let (bus, log) = observed();
+    let _first =
+        bus.subscribe("n").unwrap().name("first").overrun(Overrun::DropOldest).capacity(2).open();
+    let _odd = bus.subscribe("n").unwrap().name("odd").every_nth(2).open();
+    publish(&bus, 0..1);
+    log.take();
+    bus.publish_all(group(1..3)).unwrap();
+    let seen = [
+        "publish 1",
+        "deliver 1 to first",
+        "drop 1 of odd: sampled",
+        "publish 2",
+        "drop 0 of first: buffer_full",
+        "deliver 2 to first",
+        "deliver 2 to odd",
+    ];
+    assert_eq!(log.take(), seen);
+}
+
+#[test]
+fn a_filter_that_panics_rejects_its_envelope_and_the_panic_goes_on_after_the_group() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let all = open(&bus, 8, Overrun::DropNewest);
+    let bomb = bus.subscribe("n").unwrap().filter(|it| {
+        assert!(crate::number(it) != 1, "a filter");
+        true
+    });
+    let bomb = bomb.open();
+    assert!(catch_unwind(AssertUnwindSafe(|| bus.publish_all(group(0..3)))).is_err());
+    assert_eq!((drained(&all), drained(&bomb)), (vec![0, 1, 2], vec![0, 2]));
+}
+
+/// Groups of pairs, from threads that get in each other's way, to a receiver that drains: never a half.
+#[test]
+fn no_receiver_sees_the_half_of_a_group() {
+    const EACH: usize = 500;
+    let _watch = watchdog();
+    let bus = Arc::new(SubjectBus::new());
+    let all = open(&bus, 6, Overrun::Block);
+    let publishers = [0, 1].map(|publisher| {
+        let bus = bus.clone();
+        watched(move || {
+            for n in 0..EACH {
+                let first = (n * 2 + publisher) * 2;
+                while bus.publish_all(group([first, first + 1])).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+        })
+    });
+    let mut got = Vec::new();
+    while got.len() < EACH * 4 {
+        let before = got.len();
+        got.extend(drained(&all));
+        assert!((got.len() - before).is_multiple_of(2), "the half of a group");
+        std::thread::yield_now();
+    }
+    publishers.into_iter().for_each(|it| it.join());
+    assert!(got.chunks(2).all(|pair| pair[0].is_multiple_of(2) && pair[1] == pair[0] + 1));
+    assert_eq!(all.dropped(), 0);
+}
+
+proptest! {
+    /// Against plain vectors.
+    #[test]
+    fn a_group_is_in_as_plain_vectors_say(
+        subscriptions in vec((select(&POLICIES[..]), 1..6_usize, 1..4_u32), 0..6),
+        steps in vec((0..7_usize, 0..4_usize), 1..20),
+    ) {
+        let bus = SubjectBus::new();
+        let open = |&(overrun, capacity, every)| {
+            let it = bus.subscribe("n").unwrap().overrun(overrun).capacity(capacity);
+            (it.every_nth(every).open(), overrun, capacity, every as usize, Vec::new(), 0_usize)
+        };
+        let mut all: Vec<_> = subscriptions.iter().map(open).collect();
+        let mut last = 0;
+        for (size, take) in steps {
+            let numbers = last..last + size;
+            last += size;
+            // What each would have, and how many it has seen.
+            let next: Vec<_> = all.iter().map(|(_, overrun, capacity, every, has, seen)| {
+                let mine = numbers.clone().enumerate().filter(|(at, _)| (seen + at) % every == 0);
+                let mine: Vec<_> = mine.map(|(_, n)| n).collect();
+                let fits = match overrun {
+                    Overrun::DropOldest => mine.len() <= *capacity,
+                    _ => has.len() + mine.len() <= *capacity,
+                };
+                let mut has: Vec<usize> = has.iter().copied().chain(mine).collect();
+                has.drain(..has.len().saturating_sub(*capacity));
+                fits.then_some((has, seen + size))
+            }).collect();
+            let fits = next.iter().all(Option::is_some);
+            prop_assert_eq!(bus.publish_all(group(numbers)).is_ok(), fits);
+            for ((one, .., has, seen), next) in all.iter_mut().zip(next) {
+                if fits {
+                    (*has, *seen) = next.unwrap();
+                }
+                let taken: Vec<_> = one.drain().take(take).map(|it| crate::number(&it)).collect();
+                let expected: Vec<_> = has.drain(..take.min(has.len())).collect();
+                prop_assert_eq!(taken, expected);
+            }
+        }
+    }
+}
