@@ -9,6 +9,7 @@ mod lane;
 mod model;
 mod overrun;
 mod publish;
+pub(crate) mod rows;
 mod stats;
 #[cfg(all(test, not(tickbus_loom)))]
 mod tests;
@@ -531,6 +532,11 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     #[inline]
     fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
         self.ring.append_mut(span, into)
+    }
+
+    #[cfg(feature = "parallel")]
+    fn tally(&self) -> &Tally {
+        self.ring.tally()
     }
 
     #[inline]
