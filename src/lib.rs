@@ -94,6 +94,7 @@
 //! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's. Where there is compare-and-swap, `SubjectBus` for one thread |
 //! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` for threads |
 //! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
+//! | `parallel` | `std`, and the module `parallel`: handlers that run side by side on the pool of `rayon` |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
@@ -120,6 +121,8 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod hold;
+#[cfg(all(feature = "parallel", not(tickbus_loom)))]
+pub mod parallel;
 pub mod request;
 mod ring;
 pub mod subject;

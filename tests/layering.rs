@@ -14,7 +14,7 @@ const TIERS: &[&[&str]] = &[
     &["defer", "hold", "request", "timer", "topic"],
     &["envelope"],
     &["context"],
-    &["subject_bus"],
+    &["parallel", "subject_bus"],
     &["bridge"],
     &["bevy"],
 ];

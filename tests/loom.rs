@@ -125,8 +125,16 @@ fn the_slot_of_a_taken_event_is_used_again() {
 fn the_room_that_another_found() {
     let by_one: fn(&Bus<u32, 2>) = |bus| _ = bus.publish(4);
     let by_batch: fn(&Bus<u32, 2>) = |bus| _ = bus.publish_batch(&[4]);
-    for (reverse, other) in [(false, by_one), (true, by_one), (false, by_batch), (true, by_batch)] {
-        outcomes(3, 500, [()], move || {
+    let by_group: fn(&Bus<u32, 2>) = |bus| _ = bus.publish_all([4]);
+    let models = [
+        (false, 3, by_one),
+        (true, 3, by_one),
+        (false, 3, by_batch),
+        (true, 3, by_batch),
+        (false, 2, by_group),
+    ];
+    for (reverse, preemptions, other) in models {
+        outcomes(preemptions, 500, [()], move || {
             let bus = Arc::new(Bus::<u32, 2>::new());
             bus.publish(1).unwrap();
             bus.publish(2).unwrap();
@@ -653,6 +661,139 @@ fn a_batch() {
             assert!(all.iter().filter(|event| **event < 3).is_sorted(), "{all:?}");
             all.sort_unstable();
             assert_eq!(all, [1, 2, 3]);
+        });
+    }
+}
+
+/// Two groups for which there is room once: one is published, the other comes back, and none is split (row 000.20).
+#[test]
+fn all_of_a_group_or_none() {
+    for reverse in [false, true] {
+        let expected = [(true, false, vec![1, 2]), (false, true, vec![3, 4])];
+        outcomes(3, 20, expected, move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let results = Arc::new(Mutex::new([false; 2]));
+            let publisher = |at: usize, group: [u32; 2]| -> Task {
+                let (bus, results) = (Arc::clone(&bus), Arc::clone(&results));
+                Box::new(move || {
+                    let published = bus.publish_all(group);
+                    assert!(published.is_ok() || published == Err(Full(group)));
+                    results.lock().unwrap()[at] = published.is_ok();
+                })
+            };
+            run(vec![publisher(0, [1, 2]), publisher(1, [3, 4])], reverse);
+            let [one, other] = *results.lock().unwrap();
+            conserved(&bus);
+            assert_eq!(bus.stats().refused, 2);
+            (one, other, drain(&bus, 1))
+        });
+        // A slot is taken, until the consumer has been there.
+        let expected = [(false, vec![0], vec![]), (true, vec![0], vec![1, 2])];
+        outcomes(3, 10, expected, move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            bus.publish(0).unwrap();
+            let (out, taken) = slot();
+            let published = Arc::new(Mutex::new(false));
+            let (a, b, p) = (Arc::clone(&bus), Arc::clone(&bus), Arc::clone(&published));
+            run(
+                vec![
+                    Box::new(move || *p.lock().unwrap() = a.publish_all([1, 2]).is_ok()),
+                    Box::new(move || put(&out, drain(&b, 1))),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+            (*published.lock().unwrap(), get(&taken), drain(&bus, 1))
+        });
+    }
+}
+
+/// A group over the end of a block and of the lap, beside an event that finds its place before, within or behind it.
+#[test]
+fn a_group_over_two_blocks() {
+    // Where all is one section, nothing comes in between.
+    let at_once = cfg!(tickbus_short_sections);
+    for reverse in [false, true] {
+        let expected =
+            [[9, 1, 2, 3], [1, 9, 2, 3], [1, 2, 9, 3], [1, 2, 3, 9]].into_iter().map(Vec::from);
+        let expected: Vec<_> =
+            expected.filter(|all| !at_once || all[0] == 9 || all[3] == 9).collect();
+        outcomes(3, 100, expected, move || {
+            let bus = Arc::new(Bus::<u32, 4>::new());
+            bus.publish_batch(&[7, 7, 7]).unwrap();
+            assert_eq!(drain(&bus, 1).len(), 3);
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish_all([1, 2, 3]).unwrap()),
+                    Box::new(move || b.publish(9).unwrap()),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+            drain(&bus, 1)
+        });
+    }
+}
+
+/// A publish and a take between the two looks of a group at the ends of the ring hide no room from it.
+#[test]
+fn a_group_finds_the_room_that_comes_meanwhile() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![1, 2]], move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish_all([1]).expect("a false full")),
+                    Box::new(move || {
+                        b.publish_all([2]).expect("a false full");
+                        put(&out, drain(&b, 1));
+                    }),
+                ],
+                reverse,
+            );
+            let mut all = get(&taken);
+            assert!(all.contains(&2), "a false empty");
+            all.extend(drain(&bus, 1));
+            conserved(&bus);
+            all.sort_unstable();
+            all
+        });
+    }
+}
+
+/// A group of a lane appears at once, and only when there is room for all of it.
+#[test]
+fn a_group_on_a_lane() {
+    for reverse in [false, true] {
+        let expected =
+            [(false, vec![0], vec![]), (true, vec![0], vec![1, 2]), (true, vec![0, 1, 2], vec![])];
+        outcomes(3, 10, expected, move || {
+            let lane = Arc::new(Lane::<u32, 2>::new());
+            lane.publisher().unwrap().publish(0).unwrap();
+            let (out, taken) = slot();
+            let published = Arc::new(Mutex::new(false));
+            let (a, b, p) = (Arc::clone(&lane), Arc::clone(&lane), Arc::clone(&published));
+            run(
+                vec![
+                    Box::new(move || {
+                        *p.lock().unwrap() = a.publisher().unwrap().publish_all([1, 2]).is_ok();
+                    }),
+                    Box::new(move || {
+                        let mut consumer = b.consumer().unwrap();
+                        let mut taken: Vec<_> = consumer.drain().collect();
+                        taken.extend(consumer.drain());
+                        put(&out, taken);
+                    }),
+                ],
+                reverse,
+            );
+            let stats = lane.stats();
+            assert_eq!(stats.published, stats.handled + stats.pending, "{stats:?}");
+            let rest = lane.consumer().unwrap().drain().collect();
+            (*published.lock().unwrap(), get(&taken), rest)
         });
     }
 }

@@ -540,6 +540,87 @@ fn publishing_to_a_feed_without_a_handle() {
     }
 }
 
+// ---- History -----------------------------------------------------------------------------------
+
+/// What a history shows beside a publisher that laps it: events that follow each other, whole, up to the last one that
+/// was there. A read in an interrupt is one of these: its publisher goes on when it has ended (row 004.23).
+#[test]
+fn a_history_of_a_topic_beside_its_publisher() {
+    for reverse in [false, true] {
+        let expected = [vec![], vec![1], vec![2], vec![1, 2], vec![2, 3]];
+        outcomes(3, 100, expected, move || {
+            let topic = Shared::new(Topic::<Event, 2>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            run(
+                vec![
+                    Box::new(move || (1..=3).for_each(|number| t.publish(event(number)))),
+                    Box::new(move || {
+                        put(t.history().all().map(number).map(|n| n as i64).collect())
+                    }),
+                ],
+                reverse,
+            );
+            let found: Seen = take(&found);
+            assert!(topic.history().last(1).map(number).eq([3]));
+            assert!(topic.history().all().map(number).eq([2, 3]));
+            found
+        });
+    }
+}
+
+/// The same on a feed.
+#[test]
+fn a_history_of_a_feed_beside_its_publisher() {
+    for reverse in [false, true] {
+        let expected = [vec![], vec![1], vec![2], vec![1, 2], vec![2, 3]];
+        outcomes(3, 100, expected, move || {
+            let feed = Shared::new(Feed::<Event, 2>::new());
+            let found = Arc::default();
+            let (f, put) = (feed.reach(), put(&found));
+            run(
+                vec![
+                    Box::new(move || {
+                        let mut publisher = f.publisher().unwrap();
+                        (1..=3).for_each(|number| publisher.publish(event(number)));
+                    }),
+                    Box::new(move || {
+                        put(f.history().all().map(number).map(|n| n as i64).collect())
+                    }),
+                ],
+                reverse,
+            );
+            let found: Seen = take(&found);
+            assert!(feed.history().all().map(number).eq([2, 3]));
+            found
+        });
+    }
+}
+
+/// An interrupted publisher hides no later event from a history, and what it has not put in is not shown.
+#[test]
+fn a_history_beside_a_late_publisher() {
+    for reverse in [false, true] {
+        let expected = [vec![2], vec![1, 2], vec![2, 1]];
+        outcomes(3, 20, expected, move || {
+            let topic = Shared::new(Topic::<Event, 2>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            run(
+                vec![
+                    Box::new(move || t.publish(event(1))),
+                    Box::new(move || {
+                        t.publish(event(2));
+                        put(t.history().all().map(number).map(|n| n as i64).collect());
+                    }),
+                ],
+                reverse,
+            );
+            take::<Seen>(&found)
+        });
+    }
+}
+
 // ---- Gated -------------------------------------------------------------------------------------
 
 /// Nothing is lost to a subscriber that gates; "full" is told only while it has N unread.
@@ -587,6 +668,101 @@ fn a_gating_reader_is_never_lapped() {
         // How many it read while the other published, and whether the third found no room.
         let expected = [(0, true), (1, false), (1, true), (2, false), (2, true)];
         assert_eq!(*seen.lock().unwrap(), expected.into_iter().collect());
+    }
+}
+
+/// A group finds room for all of it, or comes back: no slot of a gating reader is given away for a part of it (row
+/// 000.20).
+#[test]
+fn a_group_is_published_whole_or_not_at_all() {
+    for reverse in [false, true] {
+        // Whether it was published, what the reader saw beside it, and what was left.
+        let expected = [(false, vec![1], vec![]), (true, vec![1], vec![2, 3])];
+        outcomes(3, 20, expected, move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let (found, published) = (Arc::default(), Arc::default());
+            let (t, put, put_published) = (topic.reach(), put(&found), put(&published));
+            let mut subscriber = t.subscribe().unwrap();
+            t.publish(event(1)).unwrap();
+            run(
+                vec![
+                    Box::new(move || {
+                        let group = [event(2), event(3)];
+                        let result = t.publish_all(group);
+                        assert!(result.is_ok() || result == Err(Full(group)));
+                        put_published(result.is_ok());
+                    }),
+                    Box::new(move || {
+                        let during = read(&mut subscriber);
+                        put((during, Some(subscriber)));
+                    }),
+                ],
+                reverse,
+            );
+            let (during, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+            let rest = read(&mut subscriber.unwrap());
+            assert_eq!(topic.stats().published + topic.stats().refused, 3);
+            (take(&published), during, rest)
+        });
+    }
+}
+
+/// A group beside another publisher: it keeps its order, and an event that is published at the same time may come
+/// before, within or behind it.
+#[test]
+fn a_group_beside_a_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 100, [vec![9, 1, 2], vec![1, 9, 2], vec![1, 2, 9]], move || {
+            let topic = Shared::new(GatedTopic::<Event, 4, 1>::new());
+            let t = topic.reach();
+            let mut subscriber = t.subscribe().unwrap();
+            run(
+                vec![
+                    Box::new(move || t.publish_all([event(1), event(2)]).unwrap()),
+                    Box::new(move || t.publish(event(9)).unwrap()),
+                ],
+                reverse,
+            );
+            let all = read(&mut subscriber);
+            t.publish(event(10)).unwrap();
+            assert_eq!(read(&mut subscriber), [10]);
+            all
+        });
+    }
+}
+
+/// A group takes the slots of events that have been read, and whose cells have changed places.
+#[test]
+fn a_group_takes_slots_that_another_gave_back() {
+    for reverse in [false, true] {
+        outcomes(2, 100, [()], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            let mut subscriber = t.subscribe().unwrap();
+            run(
+                vec![
+                    Box::new(move || _ = t.publish(event(1))),
+                    Box::new(move || {
+                        t.publish(event(2)).unwrap();
+                        let mut all = read(&mut subscriber);
+                        let _ = t.publish_all([event(3), event(4)]);
+                        all.extend(read(&mut subscriber));
+                        put((all, Some(subscriber)));
+                    }),
+                ],
+                reverse,
+            );
+            let (mut all, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+            let mut subscriber = subscriber.unwrap();
+            all.extend(read(&mut subscriber));
+            assert!(all.iter().filter(|number| **number > 1).is_sorted(), "{all:?}");
+            all.sort_unstable();
+            assert!([vec![1, 2], vec![2, 3, 4], vec![1, 2, 3, 4]].contains(&all), "{all:?}");
+            assert_eq!(all.len(), topic.stats().published);
+            assert_eq!(topic.publish_all([event(5), event(6)]), Ok(()));
+            assert_eq!(read(&mut subscriber), [5, 6]);
+        });
     }
 }
 

@@ -193,6 +193,11 @@ impl<E, P: Queue, W: Waits> Take for Consumer<'_, E, P, W> {
         count + moved
     }
 
+    #[cfg(all(feature = "parallel", not(tickbus_loom)))]
+    fn tally(&self) -> &Tally {
+        self.side.tally()
+    }
+
     #[inline]
     fn account(&mut self, span: &Span) -> (usize, usize, usize) {
         account(self.side.account(span), P::REFUSES)

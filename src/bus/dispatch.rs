@@ -5,10 +5,9 @@ use core::fmt;
 
 use super::budget::{Budget, Report};
 use super::drain::Source;
+use super::rows::Rows;
 use crate::event::Event;
-use crate::event::{Index, Indexed, Segments, Text};
 use crate::ring::Tally;
-use crate::subject::{check_pattern, matches};
 
 /// A function that reacts to an event. `R` says what it may answer: see [`Verdict`].
 pub type Handler<E, C, R = ()> = fn(&mut C, &E) -> R;
@@ -192,15 +191,12 @@ impl<M, X> Settle for Result<Message<M>, X> {
 ///     Dispatch::new().on("input.titl", |_, _| {});
 /// ```
 pub struct Dispatch<E, C, const K: usize, R: Verdict = (), const H: usize = 2> {
-    handlers: [[Option<Handler<E, C, R>>; H]; K],
+    handlers: Rows<Handler<E, C, R>, K, H>,
     otherwise: Option<Handler<E, C, R>>,
     on_error: Option<ErrorHook<E, C, R>>,
 }
 
 impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, R, H> {
-    /// The kinds by subject. To make it is to check the subjects.
-    const INDEX: &'static Index<K> = Indexed::<E, K>::get();
-
     /// Creates a table without handlers.
     ///
     /// # Panics
@@ -210,25 +206,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     #[must_use]
     #[track_caller]
     pub const fn new() -> Self {
-        if K != E::KINDS || K != E::SUBJECTS.len() {
-            Text::new()
-                .with(
-                    "the third parameter of a `Dispatch` must be `{ E::KINDS }` of its event `E`: ",
-                )
-                .with_number(E::SUBJECTS.len())
-                .with(", not ")
-                .with_number(K)
-                .refuse();
-        }
-        assert!(H > 0, "a `Dispatch` needs room for at least one handler a kind");
-        Self::checked()
-    }
-
-    /// Apart from `new`, as constants of a function are worked out before its first line.
-    #[track_caller]
-    const fn checked() -> Self {
-        const { _ = Self::INDEX };
-        Self { handlers: [[None; H]; K], otherwise: None, on_error: None }
+        Self { handlers: Rows::new::<E>("Dispatch"), otherwise: None, on_error: None }
     }
 
     /// Calls `handler` for every kind whose subject `pattern` matches.
@@ -242,51 +220,8 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     #[must_use]
     #[track_caller]
     pub const fn on(mut self, pattern: &str, handler: Handler<E, C, R>) -> Self {
-        if let Some(kind) = Self::INDEX.find(E::SUBJECTS, pattern) {
-            self.add(kind, pattern, handler);
-        } else {
-            self.add_matching(pattern, handler);
-        }
+        self.handlers.add::<E>(pattern, handler);
         self
-    }
-
-    /// Adds a handler for each kind that a pattern with wildcards matches.
-    #[track_caller]
-    const fn add_matching(&mut self, pattern: &str, handler: Handler<E, C, R>) {
-        let mut kinds = const { &Segments::<K>::new(E::SUBJECTS) }.candidates(pattern);
-        if !kinds.is_exact {
-            refuse_malformed(pattern);
-        }
-        let mut matched = false;
-        while let Some((kind, is_match)) = kinds.next() {
-            if is_match || matches(pattern.as_bytes(), E::SUBJECTS[kind].as_bytes()) {
-                matched = true;
-                self.add(kind, pattern, handler);
-            }
-        }
-        if !matched {
-            refuse_malformed(pattern);
-            refuse_unmatched(pattern, E::SUBJECTS);
-        }
-    }
-
-    /// Adds a handler after those that the kind has.
-    #[track_caller]
-    const fn add(&mut self, kind: usize, pattern: &str, handler: Handler<E, C, R>) {
-        let row = &mut self.handlers[kind];
-        let (mut place, mut end) = (0, H);
-        while place < end {
-            let middle = place + (end - place) / 2;
-            if row[middle].is_some() {
-                place = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
-        if place == H {
-            refuse_another(pattern, E::SUBJECTS[kind], H);
-        }
-        row[place] = Some(handler);
     }
 
     /// Calls `handler` for every kind that has none.
@@ -462,7 +397,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     /// Whether a handler wanted the event, and whether one failed.
     #[inline(always)]
     fn route(&self, context: &mut C, kind: usize, event: &E) -> (bool, bool) {
-        let mut row = self.handlers.get(kind).into_iter().flatten();
+        let mut row = self.handlers.of(kind);
         let Some(&Some(mut handler)) = row.next() else {
             let Some(otherwise) = self.otherwise else { return (false, false) };
             return (true, self.run(otherwise, context, event) == Err(()));
@@ -491,67 +426,6 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     }
 }
 
-/// Says what is wrong with a pattern, if anything.
-#[track_caller]
-const fn refuse_malformed(pattern: &str) {
-    if let Err(error) = check_pattern(pattern) {
-        Text::new().with("`").with(pattern).with("`: ").with(error.message()).refuse();
-    }
-}
-
-/// Says which handler is one too many for a kind.
-#[track_caller]
-const fn refuse_another(pattern: &str, subject: &str, places: usize) -> ! {
-    Text::new()
-        .with("`")
-        .with(pattern)
-        .with("` is handler ")
-        .with_number(places + 1)
-        .with(" of `")
-        .with(subject)
-        .with("`, but the table has room for ")
-        .with_number(places)
-        .with(" a kind: raise its last parameter, as in `Dispatch<E, C, { E::KINDS }, (), ")
-        .with_number(places + 1)
-        .with(">`")
-        .refuse()
-}
-
-/// Says which subjects there are instead, from the one that begins most like the pattern.
-#[track_caller]
-const fn refuse_unmatched(pattern: &str, subjects: &[&str]) -> ! {
-    let mut nearest = 0;
-    let mut longest = 0;
-    let mut kind = 0;
-    while kind < subjects.len() {
-        let (pattern, subject) = (pattern.as_bytes(), subjects[kind].as_bytes());
-        let mut same = 0;
-        while same < pattern.len() && same < subject.len() && pattern[same] == subject[same] {
-            same += 1;
-        }
-        if same > longest {
-            longest = same;
-            nearest = kind;
-        }
-        kind += 1;
-    }
-    let mut text = Text::new().with("`").with(pattern).with("` matches no subject of the event");
-    let mut told = 0;
-    while told < subjects.len() {
-        let subject = subjects[(nearest + told) % subjects.len()];
-        if text.room() < subject.len() + 64 {
-            break;
-        }
-        text = text.with(if told == 0 { ", which has `" } else { ", `" }).with(subject).with("`");
-        told += 1;
-    }
-    let (before, after) = if told == 0 { (", which has ", " others") } else { (" and ", " more") };
-    if told < subjects.len() {
-        text = text.with(before).with_number(subjects.len() - told).with(after);
-    }
-    text.refuse()
-}
-
 impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Default for Dispatch<E, C, K, R, H> {
     fn default() -> Self {
         Self::new()
@@ -560,10 +434,9 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Default for Dispat
 
 impl<E, C, const K: usize, R: Verdict, const H: usize> fmt::Debug for Dispatch<E, C, K, R, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let handlers = self.handlers.iter().flatten().flatten().count();
         f.debug_struct("Dispatch")
             .field("kinds", &K)
-            .field("handlers", &handlers)
+            .field("handlers", &self.handlers.count())
             .finish_non_exhaustive()
     }
 }

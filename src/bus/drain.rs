@@ -90,6 +90,10 @@ pub(crate) trait Take {
     #[cfg(any(feature = "alloc", tickbus_loom))]
     fn append(&mut self, span: &mut Span, into: &mut Vec<Self::Item>) -> usize;
 
+    /// Where a tick counts what became of an event.
+    #[cfg(all(feature = "parallel", not(tickbus_loom)))]
+    fn tally(&self) -> &Tally;
+
     /// What is pending behind a span, and the losses since the last call: dropped and refused.
     fn account(&mut self, span: &Span) -> (usize, usize, usize);
 }

@@ -231,6 +231,38 @@ impl<E, W: Waits> Publisher<'_, E, W> {
         }
         if rest.is_empty() { Ok(()) } else { Err(Full(rest)) }
     }
+
+    /// Publishes all of `events`, in order, or none of them. The consumer sees all of them at once.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] with the events if there is no room for all of them. That is always so if the lane has
+    /// fewer than `M` slots. Each event counts as refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Full, Lane};
+    ///
+    /// static LANE: Lane<u8, 4> = Lane::new();
+    /// let mut publisher = LANE.publisher().unwrap();
+    ///
+    /// assert_eq!(publisher.publish_all([1, 2, 3]), Ok(()));
+    /// assert_eq!(publisher.publish_all([4, 5]), Err(Full([4, 5])));
+    /// ```
+    #[inline]
+    pub fn publish_all<const M: usize>(&mut self, events: [E; M]) -> Result<(), Full<[E; M]>> {
+        match self.writer.publish_all(events) {
+            Ok(()) => {
+                self.waiters.get().wake();
+                Ok(())
+            }
+            Err(events) => {
+                self.writer.turn_away(M);
+                Err(Full(events))
+            }
+        }
+    }
 }
 
 impl<E, W: Waits> fmt::Debug for Publisher<'_, E, W> {

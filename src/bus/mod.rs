@@ -9,6 +9,7 @@ mod lane;
 mod model;
 mod overrun;
 mod publish;
+pub(crate) mod rows;
 mod stats;
 #[cfg(all(test, not(tickbus_loom)))]
 mod tests;
@@ -25,7 +26,7 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Message, Verdict};
 pub(crate) use self::drain::Take;
 pub use self::drain::{Drain, Source, Until};
 pub use self::lane::{Lane, Publisher};
-pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, Single};
+pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, RejectsNew, Single};
 pub use self::publish::Publish;
 pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
@@ -268,6 +269,55 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         if rest.is_empty() { Ok(()) } else { Err(Full(rest)) }
     }
 
+    /// Publishes all of `events`, in order, or none of them.
+    ///
+    /// The room for the group is claimed in one step, whatever other publishers, interrupts and the consumer do
+    /// meanwhile. Events of publishers in progress may come in between, and a drain that begins meanwhile may find
+    /// only the first ones. [`Publisher::publish_all`] of a lane shows the group at once, and so does this where steps
+    /// are critical sections, for events of up to 8 bytes. That section then grows with the group: by about five
+    /// instructions an event.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] with the events if there is no room for all of them. Each counts as refused, on a
+    /// [`DropNewest`] bus as dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, Full};
+    ///
+    /// static BUS: Bus<&str, 4> = Bus::new();
+    ///
+    /// assert_eq!(BUS.publish_all(["debit", "credit", "receipt"]), Ok(()));
+    /// assert_eq!(BUS.publish_all(["debit", "credit"]), Err(Full(["debit", "credit"])));
+    /// assert!(BUS.consumer().unwrap().drain().eq(["debit", "credit", "receipt"]));
+    /// ```
+    ///
+    /// A group that can never fit does not compile, and neither does one on a [`DropOldest`] bus:
+    ///
+    /// ```compile_fail,E0080
+    /// static BUS: tickbus::Bus<u8, 2> = tickbus::Bus::new();
+    /// let _ = BUS.publish_all([1, 2, 3]);
+    /// ```
+    #[inline]
+    pub fn publish_all<const M: usize>(&self, events: [E; M]) -> Result<(), Full<[E; M]>>
+    where
+        P: RejectsNew,
+    {
+        const { assert!(M <= N, "a group must not have more events than the bus has room for") };
+        match self.ring.publish_all(events) {
+            Ok(()) => {
+                self.waiters.wake_after_commit();
+                Ok(())
+            }
+            Err(events) => {
+                self.ring.core().turn_away(M);
+                Err(Full(events))
+            }
+        }
+    }
+
     /// Claims the reading end.
     ///
     /// # Errors
@@ -384,6 +434,39 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         Ok(())
     }
 
+    /// [`publish_all`](Self::publish_all) for the only one who can see the bus.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish_all`](Self::publish_all).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, Full};
+    ///
+    /// let mut bus: Bus<u8, 2> = Bus::new();
+    /// bus.publish_mut(1)?;
+    /// assert_eq!(bus.publish_all_mut([2, 3]), Err(Full([2, 3])));
+    /// assert_eq!(bus.publish_all_mut([2]), Ok(()));
+    /// # Ok::<(), Full<u8>>(())
+    /// ```
+    pub fn publish_all_mut<const M: usize>(&mut self, events: [E; M]) -> Result<(), Full<[E; M]>>
+    where
+        P: RejectsNew,
+    {
+        const { assert!(M <= N, "a group must not have more events than the bus has room for") };
+        if N - self.pending() < M {
+            self.ring.turn_away_mut(M);
+            return Err(Full(events));
+        }
+        for event in events {
+            let published = self.ring.publish_mut(event);
+            debug_assert!(published.is_ok(), "there is room for all");
+        }
+        Ok(())
+    }
+
     /// [`Consumer::drain`] for the only one who can see the bus: no claim, no atomics.
     ///
     /// # Examples
@@ -455,6 +538,11 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     #[inline]
     fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
         self.ring.append_mut(span, into)
+    }
+
+    #[cfg(feature = "parallel")]
+    fn tally(&self) -> &Tally {
+        self.ring.tally()
     }
 
     #[inline]

@@ -39,6 +39,21 @@ use crate::ring::{Cell, Eviction, Read, Side, queue, spsc};
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or reads `Eviction`")]
 pub trait Policy: Queue + Shared {}
 
+/// A policy under which a full bus rejects the new event: [`Reject`] or [`DropNewest`].
+///
+/// Only such a bus can publish [all events or none](crate::Bus::publish_all). [`DropOldest`] makes room by dropping
+/// pending events, which it cannot give back.
+///
+/// This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "a bus with `{Self}` cannot publish all events or none",
+    note = "publish groups to a bus with `Reject` or `DropNewest`, which drop no pending event"
+)]
+pub trait RejectsNew: Policy {}
+
+impl RejectsNew for Reject {}
+impl RejectsNew for DropNewest {}
+
 /// What a [`Consumer`](crate::Consumer) takes from: a bus, named by its [policy](Policy), or a lane, named by
 /// [`Single`].
 ///

@@ -410,6 +410,59 @@ impl<'a, E: Copy> View<'a, E> {
         }
     }
 
+    /// Publishes all of `events` by one claim, if `has_room` agrees to the position of the last one. It may only if
+    /// the position a lap before that is committed. `M` is 1 to the number of slots.
+    #[inline]
+    pub(crate) fn publish_all<const M: usize>(
+        self,
+        events: &[E; M],
+        mut has_room: impl FnMut(Word) -> bool,
+    ) -> bool {
+        let span = self.span();
+        let claims = &self.0.claims.0;
+        let (first, entries, is_in_turn) = loop {
+            let first = claims.load(Relaxed);
+            let next = first.wrapping_add(M as Word);
+            let previous = first.wrapping_sub(1);
+            if !has_room(next.wrapping_sub(1)) {
+                return false;
+            }
+            let position = |at: usize| first.wrapping_add(at as Word);
+            let entries: [Word; M] =
+                core::array::from_fn(|at| self.at(position(at)).entry.load(Relaxed));
+            let is_in_turn = self.at(previous).entry.load(Relaxed) ^ previous >= span;
+            // Acquire and Release: as in `publish`.
+            fence(AcqRel);
+            let is_free = |at: usize| entries[at] ^ position(at) < span;
+            // Else they are of before: what is a lap behind a position with room has been committed, and the fence
+            // lets the next look see it.
+            if (0..M).all(is_free)
+                && claims.compare_exchange_weak(first, next, Relaxed, Relaxed).is_ok()
+            {
+                break (first, entries, is_in_turn);
+            }
+        };
+        // Release: as in `publish`.
+        fence(Release);
+        for (at, event) in events.iter().enumerate() {
+            self.cell(entries[at] ^ first.wrapping_add(at as Word)).store(*event);
+        }
+        let mut is_in_turn = is_in_turn;
+        for (at, &entry) in entries.iter().enumerate() {
+            let position = first.wrapping_add(at as Word);
+            let cell = entry ^ position;
+            let new = cell ^ position.wrapping_add(span);
+            let entry_now = &self.at(position).entry;
+            // Release: as in `publish`.
+            is_in_turn =
+                is_in_turn && entry_now.compare_exchange(entry, new, Release, Relaxed).is_ok();
+            if !is_in_turn {
+                self.commit_out_of_turn(cell);
+            }
+        }
+        true
+    }
+
     /// Commits `cell` at the first position that is not committed.
     #[cold]
     #[inline(never)]

@@ -228,6 +228,18 @@ impl State {
         Claim::of(section(|| self.claim_step::<true>(places)))
     }
 
+    /// Claims the cells from `first` to `next`, if `first` is still the next one.
+    #[inline(never)]
+    fn claim_up_to(&self, first: Word, next: Word) -> bool {
+        section(|| {
+            let is_next = self.alloc.load(Relaxed) == first;
+            if is_next {
+                self.alloc.store(next, Relaxed);
+            }
+            is_next
+        })
+    }
+
     /// Puts the cell of a claim at the end of the queue.
     #[inline(always)]
     fn commit_step(&self, places: Places, cell: usize) {
@@ -363,6 +375,29 @@ impl<'a, E> Core<'a, E> {
         Ok(displaced)
     }
 
+    /// Publishes all of the small `events`, or none. Only on a ring that does not displace.
+    #[inline(always)]
+    fn put_all_step<const M: usize>(self, events: [E; M]) -> Result<(), [E; M]> {
+        let state = self.state();
+        let tail = state.tail.load(Relaxed);
+        // Acquire: as in `put_step`.
+        let head = state.head.load(Acquire);
+        if tail.wrapping_sub(head) > self.slots() - M as Word {
+            return Err(events);
+        }
+        let mut end = tail;
+        for event in events {
+            // SAFETY: an index is below `N`.
+            let cell = unsafe { self.cell(self.index(end)) };
+            // SAFETY: as in `put_step`.
+            unsafe { cell.write(event) };
+            end = end.wrapping_add(1);
+        }
+        // Release: pairs with the Acquire in `freeze`; the events are in.
+        state.tail.store(end, Release);
+        Ok(())
+    }
+
     /// Takes a small event that may be displaced. `None`: nothing waits before `end`.
     #[inline(always)]
     fn take_step<P: Eviction>(self, end: Word) -> Option<E> {
@@ -412,6 +447,50 @@ impl<'a, E> Core<'a, E> {
         let displaced = unsafe { self.fill(claim, event) };
         state.commit(places, claim.cell());
         Ok(displaced)
+    }
+
+    /// Puts in all of `events`, or gives them back. Only on a ring that does not displace.
+    #[inline]
+    fn publish_all<P: Eviction, const M: usize>(self, events: [E; M]) -> Result<(), [E; M]> {
+        if Self::is_small::<P>() {
+            return section(|| self.put_all_step(events));
+        }
+        let Some(cells) = self.claim_all::<M>() else { return Err(events) };
+        for (cell, event) in cells.into_iter().zip(events) {
+            // SAFETY: the claim is new.
+            unsafe { self.fill(Claim(cell), event) };
+        }
+        for cell in cells {
+            self.state().commit(self.places, cell);
+        }
+        Ok(())
+    }
+
+    /// Claims `M` cells at once. `None`: there is no room for so many.
+    #[inline(always)]
+    fn claim_all<const M: usize>(self) -> Option<[usize; M]> {
+        let State { alloc, head, .. } = self.state();
+        loop {
+            let first = alloc.load(Relaxed);
+            // Acquire: pairs with the Release of a take, whose consumer had seen the commits of the positions a
+            // lap ago; their cells are named, and the events are out.
+            let head = head.load(Acquire);
+            if first.wrapping_sub(head) > self.slots() - M as Word {
+                // The head may have been read long after `alloc`.
+                if alloc.load(Relaxed) == first {
+                    return None;
+                }
+                continue;
+            }
+            // Outside of the section. They stay what they are until another publisher has claimed one of them.
+            // SAFETY: the ring is borrowed.
+            let cells = core::array::from_fn(|at| unsafe {
+                self.places.named(first.wrapping_add(at as Word))
+            });
+            if self.state().claim_up_to(first, first.wrapping_add(M as Word)) {
+                return Some(cells);
+            }
+        }
     }
 
     /// Counts events that found no room.
@@ -712,6 +791,12 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         self.core().publish::<P>(event)
     }
 
+    /// Puts in all of `events`, or gives them back. Only on a ring that does not displace.
+    #[inline]
+    pub(crate) fn publish_all<const M: usize>(&self, events: [E; M]) -> Result<(), [E; M]> {
+        self.core().publish_all::<P, M>(events)
+    }
+
     /// Puts in as many of `events` as there is room for. Returns how many that was.
     #[inline]
     pub(crate) fn publish_batch(&self, events: &[E]) -> usize
@@ -796,6 +881,12 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         into.reserve(self.core().left::<P>(span));
         self.take_all_mut(span, |event| into.push(event));
         into.len() - before
+    }
+
+    /// Where a tick counts what became of an event.
+    #[cfg(feature = "parallel")]
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.state.tally
     }
 
     pub(crate) fn turn_away_mut(&mut self, events: usize) {

@@ -318,6 +318,20 @@ impl<E> Writer<'_, E> {
         count
     }
 
+    /// Puts in all of `events`, or gives them back.
+    #[inline]
+    pub(crate) fn publish_all<const M: usize>(&mut self, events: [E; M]) -> Result<(), [E; M]> {
+        if self.room(M) < M {
+            return Err(events);
+        }
+        for (at, event) in events.into_iter().enumerate() {
+            // SAFETY: as in `publish`.
+            unsafe { self.ring.cell(self.tail.wrapping_add(at as Word)).write(event) };
+        }
+        self.advance(M);
+        Ok(())
+    }
+
     #[inline(always)]
     fn advance(&mut self, by: usize) {
         self.tail = self.tail.wrapping_add(by as Word);

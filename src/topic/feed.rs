@@ -3,7 +3,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::{Subscriber, TopicStats};
+use super::{History, Subscriber, TopicStats};
 use crate::bus::{Publish, Put, Single};
 use crate::error::{Claimed, Full};
 use crate::ring::broadcast::alone::{Alone, Writer};
@@ -130,6 +130,11 @@ impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
     /// A subscriber that sees what is published from here on. There may be any number.
     pub fn subscribe(&self) -> Subscriber<'_, E, Single, W> {
         Subscriber::lagging(self.ring.ring(), &self.waiters)
+    }
+
+    /// Returns the last events, to be read without taking them.
+    pub fn history(&self) -> History<'_, E, Single> {
+        History::of(self.ring.ring())
     }
 
     /// How many events are kept: `N`.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::subscriber::Subscriber;
-use super::{Many, TopicStats};
+use super::{History, Many, TopicStats};
 use crate::bus::{Publish, Put};
 use crate::error::{Full, TooManySubscribers};
 use crate::ring::broadcast::Broadcast;
@@ -146,6 +146,41 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         Ok(())
     }
 
+    /// Publishes all of `events` to every subscriber, in order, or none of them. Never blocks.
+    ///
+    /// The group takes its slots in one step. Events of publishers in progress may come in between, and a
+    /// subscriber that reads meanwhile may find only the first ones.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Full`] with the events if a gating subscriber has more than `N - M` unread events, or if interrupted
+    /// publishers hold too many slots. No subscriber receives any, and each counts as
+    /// [refused](TopicStats::refused).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Full, GatedTopic};
+    ///
+    /// static ORDERS: GatedTopic<u32, 4, 1> = GatedTopic::new();
+    /// let mut ledger = ORDERS.subscribe().unwrap();
+    ///
+    /// assert_eq!(ORDERS.publish_all([1, 2, 3]), Ok(()));
+    /// assert_eq!(ORDERS.publish_all([4, 5]), Err(Full([4, 5])));
+    /// assert!(ledger.read().flatten().eq([1, 2, 3]));
+    /// ```
+    #[inline]
+    pub fn publish_all<const M: usize>(&self, events: [E; M]) -> Result<(), Full<[E; M]>> {
+        const { assert!(M <= N, "a group must not have more events than the topic has slots") };
+        let (ring, gate) = (self.ring.view(), self.gate.view());
+        if M > 0 && !ring.publish_all(&events, |last| gate.has_room(ring, last, N as Word)) {
+            self.refused.fetch_add(M as Word, Relaxed);
+            return Err(Full(events));
+        }
+        self.waiters.wake();
+        Ok(())
+    }
+
     /// Publishes if there is room, and counts nothing if there is none. Wakes nothing.
     #[inline]
     pub(super) fn put(&self, event: E, margin: usize) -> bool {
@@ -198,6 +233,11 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
             refused: self.refused.load(Relaxed) as usize,
             ..TopicStats::default()
         }
+    }
+
+    /// Returns the last events, to be read without taking them.
+    pub fn history(&self) -> History<'_, E> {
+        History::of(self.ring.view().shelf())
     }
 
     /// How many events fit: `N`.

@@ -13,6 +13,7 @@
 
 mod feed;
 mod gated;
+mod history;
 mod latest;
 #[cfg(test)]
 mod model;
@@ -24,6 +25,7 @@ use core::fmt;
 
 pub use self::feed::{Feed, Publisher};
 pub use self::gated::{GatedTopic, Gating};
+pub use self::history::{History, Last};
 pub use self::latest::{Changed, Latest, Watcher};
 pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
@@ -165,6 +167,11 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
     /// A subscriber that sees what is published from here on. There may be any number.
     pub fn subscribe(&self) -> Subscriber<'_, E, Many, W> {
         Subscriber::lagging(self.ring.view().shelf(), &self.waiters)
+    }
+
+    /// Returns the last events, to be read without taking them.
+    pub fn history(&self) -> History<'_, E> {
+        History::of(self.ring.view().shelf())
     }
 
     /// How many events are kept: `N`.

@@ -136,6 +136,12 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     /// Counts events that found no room.
+    /// Where a tick counts what became of an event.
+    #[cfg(feature = "parallel")]
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.state().tally
+    }
+
     pub(crate) fn turn_away_mut(&mut self, events: usize) {
         let turned_away = self.state.turned_away.get_mut();
         *turned_away = turned_away.wrapping_add(events as Word);

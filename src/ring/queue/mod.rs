@@ -27,7 +27,8 @@
 //!
 //! A batch claims several cells of one block at once, and commits them by one compare-and-swap as a *run*,
 //! whose first entry says how long it is; if others are in the middle of a publish, one by one. `search.rs`
-//! says what a block is.
+//! says what a block is. A group, of which all events are published or none, claims all its cells at once, across
+//! blocks, and commits them as a run for each block.
 //!
 //! A ring that displaces has no `alloc`: the state of an entry tells.
 //!

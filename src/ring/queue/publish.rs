@@ -320,6 +320,53 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         events.len() - rest.len()
     }
 
+    /// Puts in all of `events` by one claim, or gives them back. Only on a ring that does not displace.
+    #[inline]
+    pub(crate) fn publish_all<const M: usize>(&self, events: [E; M]) -> Result<(), [E; M]> {
+        let Some((first, cells)) = self.claim_all::<M>() else { return Err(events) };
+        for (cell, event) in cells.into_iter().zip(events) {
+            // SAFETY: one of the cells just claimed.
+            unsafe { self.fill(Claim::new(cell, false), event) };
+        }
+        let block = if RUNS { Self::SHAPE.block::<P>() } else { Self::SHAPE.slots };
+        let mut done = 0;
+        while done < M {
+            let next = first.wrapping_add(done as Word);
+            let count = ((block - (next & (block - 1))) as usize).min(M - done);
+            self.commit_in_order(next, count, |at| cells[done + at]);
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Claims cells for `M` events at once: the first position whose entry named them, and which they are.
+    /// `None`: there is no room for so many.
+    #[inline(always)]
+    fn claim_all<const M: usize>(&self) -> Option<(Word, [usize; M])> {
+        let front = &self.state.front.0;
+        loop {
+            // Acquire: as in `claim_next`.
+            let alloc = front.alloc.load(Acquire);
+            let head = self.core().head::<P>();
+            // Release: as in `claim_next`.
+            front.room.store(head, Release);
+            if alloc.wrapping_sub(head) > Self::SHAPE.slots - M as Word {
+                // The head may have been read long after `alloc`.
+                if front.alloc.load(Relaxed) == alloc {
+                    return None;
+                }
+                continue;
+            }
+            let cells = self.named(alloc, M);
+            let next = alloc.wrapping_add(M as Word);
+            // Acquire and Release: as in `claim_next`.
+            if front.alloc.compare_exchange_weak(alloc, next, AcqRel, Relaxed).is_ok() {
+                return Some((alloc, cells));
+            }
+            pause(8);
+        }
+    }
+
     /// Moves `events` into the cells that were claimed for the positions from `first` on, and commits
     /// them in order.
     #[inline]
@@ -340,7 +387,12 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                 unsafe { self.fill(Claim::new(cell(at), false), event) };
             }
         }
-        let count = events.len();
+        self.commit_in_order(first, events.len(), cell);
+    }
+
+    /// Commits the cells that were claimed for `count` positions of one block, from `first` on, in order.
+    #[inline]
+    fn commit_in_order(&self, first: Word, count: usize, cell: impl Fn(usize) -> usize) {
         let tail = &self.state.front.0.tail;
         // Acquire: as in `publish`.
         if RUNS && tail.load(Acquire) == first && self.commit_run(first, cell(0), count) {

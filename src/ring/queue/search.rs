@@ -5,8 +5,8 @@
 //! beside each other make necessary. Then the end is searched for by halves, and where there were no plain
 //! steps the first one looks at the next position.
 //!
-//! Not every entry can be asked: those inside a run are not written. Claims of a batch never cross a
-//! multiple of [`Shape::block`], so the entry at the start of a block is written in every lap, and at
+//! Not every entry can be asked: those inside a run are not written. Runs never cross a multiple of
+//! [`Shape::block`], so the entry at the start of a block is written in every lap, and at
 //! one moment the starts that are committed come before those that are not. The entry at the start of
 //! the hint's own block says up to which lap it is committed; the end is at most a lap behind that.
 //!
@@ -203,6 +203,20 @@ mod tests {
             self.moved_on(done);
         }
 
+        /// Two events, or as many as there are slots: over any number of blocks.
+        fn publish_group(&mut self) {
+            fn group<const M: usize>(first: u32) -> [u32; M] {
+                core::array::from_fn(|at| first + at as u32)
+            }
+            if self.random.below(2) == 0 {
+                if self.ring.publish_all(group::<2>(self.published)).is_ok() {
+                    self.moved_on(2);
+                }
+            } else if self.ring.publish_all(group::<N>(self.published)).is_ok() {
+                self.moved_on(N);
+            }
+        }
+
         /// All interrupted publishers have gone on by then.
         fn publish_exclusively(&mut self) {
             while !self.interrupted.is_empty() {
@@ -303,7 +317,8 @@ mod tests {
             for _ in 0..steps {
                 match history.random.below(16) {
                     0..=3 => history.publish(),
-                    4..=6 if batch => history.publish_batch(),
+                    4 | 5 if batch => history.publish_batch(),
+                    6 if batch && !P::EVICTS => history.publish_group(),
                     4..=6 => (0..N).for_each(|_| history.publish()),
                     7 if exclusive && history.random.below(4) == 0 => history.publish_exclusively(),
                     8 => history.interrupt(),
