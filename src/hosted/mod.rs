@@ -1,15 +1,18 @@
 //! Envelopes to and from other processes, over an [`Engine`].
 
 mod capabilities;
+mod clock;
 mod counted;
 mod counts;
 mod delivery;
 mod engine;
 mod future;
+mod memory;
 mod subscribe;
 pub mod wire;
 
 pub use capabilities::{Capabilities, Capability, Mode};
+pub use clock::{Clock, SystemClock, TestClock};
 pub use counted::Counted;
 pub use counts::{DeliveryStats, PublishStats};
 pub use delivery::{Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict};
@@ -17,5 +20,6 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
+pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
 pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
 pub use wire::stamped;
