@@ -96,6 +96,7 @@
 //! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
 //! | `parallel` | `std`, and the module `parallel`: handlers that run side by side on the pool of `rayon` |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
+//! | `hosted` | the module `hosted`: envelopes to and from other processes, over an engine. Needs `std`, `json` and tokio |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
 //!
@@ -121,6 +122,8 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod hold;
+#[cfg(feature = "hosted")]
+pub mod hosted;
 #[cfg(all(feature = "parallel", not(tickbus_loom)))]
 pub mod parallel;
 pub mod request;

@@ -16,6 +16,7 @@ const TIERS: &[&[&str]] = &[
     &["context"],
     &["parallel", "subject_bus"],
     &["bridge"],
+    &["hosted"],
     &["bevy"],
 ];
 
