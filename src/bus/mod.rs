@@ -114,17 +114,17 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// | operation | M3 | M3, late | M0 |
 /// |---|--:|--:|--:|
-/// | `publish` | 53 | 320 | 32 |
-/// | `publish` to a full bus | 36 | 68 | 32 |
-/// | take: `drain().next()` | 56 | 261 | 45 |
-/// | a [`tick`](Dispatch::tick) of one event | 74 | 277 | 64 |
-/// | [`DropOldest`]: `publish` | 43 | 463 | 27 |
-/// | [`DropOldest`]: `publish` to a full bus | 47 | 468 | 29 |
-/// | [`DropOldest`]: take | 97 | 275 | 59 |
-/// | [`DropOldest`]: a tick of one event | 123 | 478 | 63 |
+/// | `publish` | 44 | 234 | 32 |
+/// | `publish` to a full bus | 27 | 59 | 32 |
+/// | take: `drain().next()` | 47 | 175 | 40 |
+/// | a [`tick`](Dispatch::tick) of one event | 52 | 180 | 45 |
+/// | [`DropOldest`]: `publish` | 43 | 369 | 27 |
+/// | [`DropOldest`]: `publish` to a full bus | 47 | 374 | 29 |
+/// | [`DropOldest`]: take | 83 | 213 | 54 |
+/// | [`DropOldest`]: a tick of one event | 112 | 368 | 59 |
 ///
 /// Most publishes on a Cortex-M3 take 38: at most one in `N` looks up how far the consumer is. Each further event
-/// of a drain takes about 18. A tick is counted as it is where the program has one call of it, which the compiler
+/// of a drain takes about 17. A tick is counted as it is where the program has one call of it, which the compiler
 /// inlines. Continuous integration fails when one of these counts grows by more than 2 %.
 ///
 /// # Order
