@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 
 use tickbus::bridge::{BridgeIn, BridgeOut};
+use tickbus::bus::Message;
 use tickbus::subject_bus::{
     DropReason, EnvelopeBus, NoopBus, Observer, PublishError, Published, Recipient, RecvError,
     SubjectHandlers, SubscribeError, SubscriptionOptions,
@@ -258,4 +259,48 @@ fn bridges_carry_both_ways_within_their_budget() {
     bus.close();
     let report = outward.pump(&mut source, Budget::unlimited(), encode);
     assert_eq!((report.forwarded, report.left), (0, 1), "a closed bus is sent nothing");
+}
+
+#[test]
+fn a_bus_is_started_and_groups_are_all_or_nothing() {
+    let bus = SubjectBus::builder().hold(3).build();
+    let some = bus.subscribe("a").unwrap().or("b").unwrap().name("some").every_nth(2).open();
+    let all = bus.subscribe(">").unwrap().capacity(3).open();
+    assert!(bus.try_publish(envelope("a", "1")).unwrap().held);
+    assert!(bus.publish_all([envelope("b", "2"), envelope("a", "3")]).unwrap().held);
+    assert!(bus.try_publish(envelope("a", "4")).is_err());
+    bus.start();
+    assert!(bus.publish_all([envelope("c", "5")]).is_err());
+    assert_eq!((ids(&some), ids(&all)), ("13".to_owned(), "123".to_owned()));
+    assert_eq!(bus.publish_all([envelope("c", "5")]).unwrap().enqueued, 1);
+    let stats = bus.stats();
+    assert_eq!((stats.published, stats.held_dropped, stats.totals.sampled), (5, 1, 1));
+    assert_eq!(bus.subscribe(">").unwrap().open().missed_replay(), 3);
+}
+
+#[test]
+fn handlers_have_contexts_hooks_and_wrappers() {
+    let bus = SubjectBus::new();
+    let mut handlers = SubjectHandlers::new();
+    type Log = Vec<String>;
+    handlers.on_with_context(bus.subscribe("a").unwrap().open(), |_: &mut Log, it, context| {
+        if context.is_over() { Err("late") } else { Ok(Message(it.id().to_owned())) }
+    });
+    handlers.wrap(|log, _, next| {
+        log.push("wrapper".into());
+        next(log)
+    });
+    handlers.after(|log, _, outcome| log.push(outcome.to_string()));
+    handlers.on_error(|log, call, _| log.push(call.envelope.id().to_owned()));
+    let mut log = Log::new();
+    bus.try_publish(envelope("a", "1")).unwrap();
+    let _ = handlers.tick(&mut log, Budget::unlimited());
+    bus.try_publish(envelope("a", "2")).unwrap();
+    let over = || true;
+    let _ = handlers.tick_within(
+        &mut log,
+        Budget::unlimited(),
+        &tickbus::context::Context::new().until(&over),
+    );
+    assert_eq!(log, ["wrapper", "handled: 1", "wrapper", "failed: late", "2"]);
 }

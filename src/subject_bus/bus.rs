@@ -40,8 +40,9 @@ const ROUTE_CACHE: usize = 1024;
 /// - Each subscription receives the envelopes of one publisher in the order of publishing.
 /// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
 ///   `enqueued == received + dropped_oldest + abandoned + pending`. Each envelope that a
-///   subscription matched is in one of `enqueued`, `dropped_newest`, `waiting` and the bus's
-///   `closed`.
+///   subscription matched is in one of `enqueued`, `dropped_newest`, `sampled`, `waiting` and the
+///   bus's `closed`. Each envelope that was published went to the subscriptions, or is in one of
+///   `held`, `held_dropped` and `held_abandoned`.
 /// - A receiver sees the end of its subscription after everything else, and then sees it for good.
 /// - No lock is held while a filter, an observer, a waker or one of their destructors runs. They
 ///   may use the bus.
@@ -64,8 +65,8 @@ const ROUTE_CACHE: usize = 1024;
 ///
 /// A bus has one lock. A publish takes it once. It finds the subscriptions by one hash if the
 /// subject was published before, otherwise by a search through the segments. It takes the lock
-/// again for every further 8 subscriptions that match, for each that has a filter, and for
-/// observers. A receive takes it once, and so does each step of a
+/// again for every further 8 subscriptions that match, for each that has a filter or takes every nth
+/// envelope, and for observers. A receive takes it once, and so does each step of a
 /// [`drain`](super::Subscription::drain).
 ///
 /// A publish on a known subject allocates nothing unless it waits. Opening and ending a

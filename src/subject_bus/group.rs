@@ -70,7 +70,7 @@ impl SubjectBus {
     /// assert_eq!((ledger.stats().pending, ledger.dropped()), (2, 0)); // not the half of it
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    #[doc(alias("transaction", "batch", "atomic"))]
+    #[doc(alias("transaction", "batch", "all or nothing"))]
     pub fn publish_all<E: Into<Arc<Envelope>>>(
         &self,
         envelopes: impl IntoIterator<Item = E>,
@@ -135,7 +135,7 @@ impl SubjectBus {
             return Err(PublishAllError::HoldFull(envelopes));
         }
         state.published += envelopes.len() as u64;
-        Ok(Published { held: true, ..Published::default() })
+        Ok(Published::HELD)
     }
 
     /// Returns whether the filter of this subscription, if it has one, takes the envelope.

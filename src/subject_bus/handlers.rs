@@ -133,7 +133,7 @@ impl<C> SubjectHandlers<C> {
     /// Adds a handler that also gets the context of the tick, and may return a message.
     ///
     /// The context has the deadline and the cancellation that you gave to
-    /// [`tick_with`](Self::tick_with), and the [trace](Envelope::trace_parent) of the envelope; of
+    /// [`tick_within`](Self::tick_within), and the [trace](Envelope::trace_parent) of the envelope; of
     /// the tick, if the envelope has none. Hooks see the [`Message`](crate::bus::Message) or the
     /// text of the error.
     ///
@@ -151,7 +151,7 @@ impl<C> SubjectHandlers<C> {
     ///
     /// let bus = SubjectBus::new();
     /// let mut handlers = SubjectHandlers::new();
-    /// handlers.on_with(bus.subscribe("job.*")?.name("jobs").open(), |_, job, context: &Context<'_>| {
+    /// handlers.on_with_context(bus.subscribe("job.*")?.name("jobs").open(), |_, job, context: &Context<'_>| {
     ///     if context.is_over() {
     ///         return Err("no time");
     ///     }
@@ -171,13 +171,13 @@ impl<C> SubjectHandlers<C> {
     /// let context = Context::new().within(Wait::forever().until(&shutdown));
     /// bus.try_publish(Envelope::unstamped("job.2")?)?;
     /// shutdown.cancel();
-    /// let report = handlers.tick_with(&mut log, Budget::unlimited(), &context);
+    /// let report = handlers.tick_within(&mut log, Budget::unlimited(), &context);
     /// assert_eq!((report.handled, report.failed), (1, 1));
     /// assert_eq!(log, ["jobs job.1 handled: 7", "jobs job.2 failed: no time"]);
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn on_with<R: Answer>(
+    pub fn on_with_context<R: Answer>(
         &mut self,
         subscription: Subscription,
         mut handler: impl FnMut(&mut C, &Arc<Envelope>, &Context<'_>) -> R + Send + 'static,
@@ -299,7 +299,7 @@ impl<C> SubjectHandlers<C> {
     ///
     /// Panics if the deadline of the budget does.
     pub fn tick<F: FnMut() -> bool>(&mut self, state: &mut C, budget: Budget<F>) -> Report {
-        self.tick_with(state, budget, &Context::new())
+        self.tick_within(state, budget, &Context::new())
     }
 
     /// Calls the handlers as [`tick`](Self::tick) does, and gives them `context`.
@@ -310,7 +310,7 @@ impl<C> SubjectHandlers<C> {
     /// # Panics
     ///
     /// Panics if the deadline of the budget does.
-    pub fn tick_with<F: FnMut() -> bool>(
+    pub fn tick_within<F: FnMut() -> bool>(
         &mut self,
         state: &mut C,
         mut budget: Budget<F>,

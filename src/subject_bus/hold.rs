@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 
 use super::bus::SubjectBus;
 use super::publish::Begun;
-use super::published::{PublishError, Published};
+use super::published::PublishError;
 use super::shared::State;
 use crate::envelope::Envelope;
+use crate::sync::Guard;
 #[cfg(feature = "std")]
 use crate::sync::host::this_thread;
 use crate::wait::panics::Panics;
@@ -158,15 +159,16 @@ impl SubjectBus {
     #[cold]
     pub(super) fn hold_one(
         &self,
-        state: &mut State,
+        mut state: Guard<'_, State>,
         envelope: Arc<Envelope>,
     ) -> Result<Begun<'_>, PublishError> {
         if state.closed {
+            drop(state);
             return Err(PublishError::Closed(envelope));
         }
         state.published += 1;
         if state.hold_back(core::slice::from_ref(&envelope)) {
-            return Ok(Begun::Done(Published { held: true, ..Published::default() }));
+            return Ok(Begun::Held);
         }
         state.hold.dropped += 1;
         Err(PublishError::HoldFull(envelope))
@@ -193,7 +195,7 @@ impl SubjectBus {
             let next = if state.hold.started { state.hold.kept.pop_front() } else { None };
             let Some(envelope) = next else { break };
             state.hold.replayed += 1;
-            panics.run(|| finish(self.route(state, envelope, waker)));
+            panics.run(|| self.route(state, envelope, waker).map(&finish));
             state = self.shared.state.lock();
         }
         state.hold.replaying = false;

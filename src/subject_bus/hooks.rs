@@ -26,7 +26,7 @@ pub struct Call<'a> {
 
 /// What became of the call of a handler.
 ///
-/// A handler that was added by [`on_with`](super::SubjectHandlers::on_with) tells its message and
+/// A handler that was added by [`on_with_context`](super::SubjectHandlers::on_with_context) tells its message and
 /// its error, one that was added by [`on`](super::SubjectHandlers::on) does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -57,7 +57,7 @@ impl Display for Outcome {
     }
 }
 
-/// What a handler that is added by [`on_with`](super::SubjectHandlers::on_with) may return: `()`,
+/// What a handler that is added by [`on_with_context`](super::SubjectHandlers::on_with_context) may return: `()`,
 /// a [`Message<M>`](Message), or a `Result` of one of them. `M` and the error are [`Display`].
 ///
 /// This trait is sealed.

@@ -115,7 +115,8 @@ pub struct Recipient<'a> {
 ///
 /// For each publish, the bus calls `on_publish` first. Then it calls `on_deliver` or `on_drop` once
 /// for each subscription that matches, in the order in which they were opened. It calls neither for
-/// a subscription whose handle was dropped before its turn.
+/// a subscription whose handle was dropped before its turn. For a group of
+/// [`publish_all`](super::SubjectBus::publish_all) it does so when all of the group is in.
 ///
 /// Under [`DropOldest`](Overrun::DropOldest), a newer envelope may displace one that was enqueued
 /// before. Then the publish of the newer one calls `on_drop` for the older one.

@@ -11,7 +11,7 @@ use core::task::{Poll, Waker};
 use super::bus::SubjectBus;
 use super::observer::Overrun;
 use super::offer::Offer;
-use super::published::{PublishError, Published};
+use super::published::{Counts, PublishError, Published};
 use super::queue::{Queue, Room, Ticket};
 use super::room::{Place, Waits};
 use super::routes::Target;
@@ -52,7 +52,7 @@ fn run(
     mut give: impl FnMut(bool) -> Option<Arc<Envelope>>,
     may_wait: bool,
     after: &mut After,
-    published: &mut Published,
+    counts: &mut Counts,
 ) -> usize {
     let most = targets.len().min(RUN);
     for (at, target) in targets[..most].iter().enumerate() {
@@ -66,11 +66,11 @@ fn run(
             Room::Full if may_wait && queue.overrun == Overrun::Block => return at,
             Room::Full => {
                 queue.refuse();
-                published.dropped += 1;
+                counts.dropped += 1;
                 continue;
             }
             Room::Closed => {
-                published.closed += 1;
+                counts.closed += 1;
                 continue;
             }
         };
@@ -81,7 +81,7 @@ fn run(
         if let Some(oldest) = displaced {
             let _ = after.evicted.push(oldest); // the same
         }
-        published.enqueued += 1;
+        counts.enqueued += 1;
     }
     most
 }
@@ -105,7 +105,8 @@ fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
 
 /// A publish after its first look at each subscription.
 pub(super) enum Begun<'a> {
-    Done(Published),
+    Done(Counts),
+    Held,
     Waits(Waits<'a>),
 }
 
@@ -141,7 +142,8 @@ impl SubjectBus {
         envelope: impl Into<Arc<Envelope>>,
     ) -> Result<Published, PublishError> {
         match self.begin(envelope.into(), None)? {
-            Begun::Done(published) => Ok(published),
+            Begun::Done(counts) => Ok(counts.into()),
+            Begun::Held => Ok(Published::HELD),
             Begun::Waits(mut waits) => waits.end(),
         }
     }
@@ -162,7 +164,8 @@ impl SubjectBus {
         wait: Wait<'_>,
     ) -> Result<Published, PublishError> {
         match self.begin(envelope.into(), wait.waits().then_some(&this_thread))? {
-            Begun::Done(published) => Ok(published),
+            Begun::Done(counts) => Ok(counts.into()),
+            Begun::Held => Ok(Published::HELD),
             Begun::Waits(waits) => waits.wait(&wait),
         }
     }
@@ -213,7 +216,8 @@ impl SubjectBus {
             Poll::Ready(self.begin(envelope, Some(&|| context.waker().clone())))
         });
         match begun.await? {
-            Begun::Done(published) => Ok(published),
+            Begun::Done(counts) => Ok(counts.into()),
+            Begun::Held => Ok(Published::HELD),
             Begun::Waits(mut waits) => poll_fn(|context| waits.poll(context.waker())).await,
         }
     }
@@ -233,20 +237,21 @@ impl SubjectBus {
         };
         let mut state = self.shared.state.lock();
         if !state.live {
-            return self.hold_one(&mut state, envelope);
+            return self.hold_one(state, envelope);
         }
         state.published += 1;
-        Ok(self.route(state, envelope, waker))
+        self.route(state, envelope, waker)
     }
 
-    /// Enqueues where there is room, under the lock and after it. The bus is open.
+    /// Enqueues where there is room, under the lock and after it. The bus is open. Never an error:
+    /// the type saves `begin` a copy.
     #[inline]
     pub(super) fn route(
         &self,
         mut state: Guard<'_, State>,
         envelope: Arc<Envelope>,
         waker: Option<&dyn Fn() -> Waker>,
-    ) -> Begun<'_> {
+    ) -> Result<Begun<'_>, PublishError> {
         if !self.observers.is_empty() {
             state.under_way += 1;
             drop(state);
@@ -255,16 +260,16 @@ impl SubjectBus {
             self.observe(panics, |observer| observer.on_publish(envelope));
             let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
             self.enqueue_rest(&targets, &mut waits, waker);
-            return Begun::Waits(waits);
+            return Ok(Begun::Waits(waits));
         }
         let State { routes, queues, under_way, .. } = &mut *state;
         let route = routes.find(envelope.subject());
         let mut after = After::default();
-        let mut published = Published::default();
+        let mut counts = Counts::default();
         // The last one gets what the publisher has; the others, a clone.
         let mut envelope = Some(envelope);
         let give = |last| if last { envelope.take() } else { envelope.clone() };
-        let done = run(queues, route.targets, give, waker.is_some(), &mut after, &mut published);
+        let done = run(queues, route.targets, give, waker.is_some(), &mut after, &mut counts);
         if done == route.targets.len() {
             drop(state);
             if !after.wake.is_empty() {
@@ -272,17 +277,17 @@ impl SubjectBus {
                 after.run(&mut panics);
                 panics.resume();
             }
-            return Begun::Done(published);
+            return Ok(Begun::Done(counts));
         }
         let targets = route.keep();
         *under_way += 1;
         drop(state);
         let envelope = envelope.expect("only the last one takes it");
         let mut waits = Waits::new(self, envelope);
-        waits.published = published;
+        waits.published = counts.into();
         after.run(&mut waits.panics);
         self.enqueue_rest(&targets[done..], &mut waits, waker);
-        Begun::Waits(waits)
+        Ok(Begun::Waits(waits))
     }
 
     /// Enqueues at these, with the lock released where it must be. With a waker it may wait.
@@ -297,14 +302,14 @@ impl SubjectBus {
             let mut done = 0;
             if self.observers.is_empty() && !first.filtered {
                 let mut after = After::default();
-                let Waits { envelope, published, .. } = waits;
-                let give = |_| Some(envelope.clone());
-                let closed = published.closed;
+                let mut counts = Counts::default();
+                let give = |_| Some(waits.envelope.clone());
                 let mut state = self.shared.state.lock();
                 let queues = &mut state.queues;
-                done = run(queues, targets, give, waker.is_some(), &mut after, published);
-                state.too_late += (published.closed - closed) as u64;
+                done = run(queues, targets, give, waker.is_some(), &mut after, &mut counts);
+                state.too_late += counts.closed as u64;
                 drop(state);
+                waits.published.add(counts);
                 after.run(&mut waits.panics);
             }
             if done == 0 {

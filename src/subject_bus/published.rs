@@ -23,6 +23,33 @@ pub struct Published {
     pub held: bool,
 }
 
+/// What happens under one lock, without observers, filters and samples: less to copy.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) enqueued: usize,
+    pub(super) dropped: usize,
+    pub(super) closed: usize,
+}
+
+impl Published {
+    pub(super) const HELD: Self =
+        Self { enqueued: 0, dropped: 0, closed: 0, sampled: 0, held: true };
+
+    pub(super) const fn add(&mut self, counts: Counts) {
+        self.enqueued += counts.enqueued;
+        self.dropped += counts.dropped;
+        self.closed += counts.closed;
+    }
+}
+
+impl From<Counts> for Published {
+    #[inline]
+    fn from(counts: Counts) -> Self {
+        let Counts { enqueued, dropped, closed } = counts;
+        Self { enqueued, dropped, closed, sampled: 0, held: false }
+    }
+}
+
 /// An envelope was not published, or not to every subscription that matched.
 ///
 /// Each variant gives the envelope back. Subscriptions that had room have it nevertheless.

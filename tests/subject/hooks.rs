@@ -20,14 +20,17 @@ type Log = Vec<String>;
 /// A table with a handler that fails at 1, panics at 2, and otherwise returns a message.
 fn table(bus: &SubjectBus) -> SubjectHandlers<Log> {
     let mut handlers = SubjectHandlers::new();
-    handlers.on_with(bus.subscribe("n").unwrap().name("all").open(), |log: &mut Log, it, _| {
-        log.push(format!("handler {}", number(it)));
-        match number(it) {
-            1 => Err("wrong"),
-            2 => panic!("a handler"),
-            n => Ok(Message(n * 10)),
-        }
-    });
+    handlers.on_with_context(
+        bus.subscribe("n").unwrap().name("all").open(),
+        |log: &mut Log, it, _| {
+            log.push(format!("handler {}", number(it)));
+            match number(it) {
+                1 => Err("wrong"),
+                2 => panic!("a handler"),
+                n => Ok(Message(n * 10)),
+            }
+        },
+    );
     handlers
 }
 
@@ -50,7 +53,7 @@ fn deadline_cancellation_and_trace_reach_the_handler() {
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     type Seen = Vec<(Option<Instant>, bool, Option<u128>)>;
-    handlers.on_with(bus.subscribe("n").unwrap().open(), |seen: &mut Seen, _, context| {
+    handlers.on_with_context(bus.subscribe("n").unwrap().open(), |seen: &mut Seen, _, context| {
         let trace = context.trace().map(|trace| trace.trace_id());
         seen.push((context.deadline(), context.is_cancelled(), trace));
     });
@@ -62,10 +65,10 @@ fn deadline_cancellation_and_trace_reach_the_handler() {
 
     bus.publish(traced(7)).unwrap();
     bus.publish(numbered(1)).unwrap();
-    let _ = handlers.tick_with(&mut seen, Budget::unlimited(), &of_tick);
+    let _ = handlers.tick_within(&mut seen, Budget::unlimited(), &of_tick);
     cancel.cancel();
     bus.publish(traced(8)).unwrap();
-    let report = handlers.tick_with(&mut seen, Budget::unlimited(), &of_tick);
+    let report = handlers.tick_within(&mut seen, Budget::unlimited(), &of_tick);
     assert_eq!(report.handled, 1); // it only tells
     bus.publish(traced(6)).unwrap();
     bus.publish(numbered(1)).unwrap();
@@ -146,11 +149,11 @@ fn answers_of_all_kinds_are_told() {
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
     let open = || bus.subscribe("n").unwrap().open();
-    handlers.on_with(open(), |_: &mut Log, _, _| ());
-    handlers.on_with(open(), |_, _, _| Message("said"));
-    handlers.on_with(open(), |_, _, _| "x".parse::<u8>().map(Message));
-    handlers.on_with(open(), |_, _, _| Ok::<_, String>(()));
-    handlers.on_with(open(), |_, _, _| {
+    handlers.on_with_context(open(), |_: &mut Log, _, _| ());
+    handlers.on_with_context(open(), |_, _, _| Message("said"));
+    handlers.on_with_context(open(), |_, _, _| "x".parse::<u8>().map(Message));
+    handlers.on_with_context(open(), |_, _, _| Ok::<_, String>(()));
+    handlers.on_with_context(open(), |_, _, _| {
         Err::<Message<u8>, _>(Box::<dyn core::error::Error>::from("boxed"))
     });
     handlers.on(open(), |_, _| Ok::<(), ()>(()));
@@ -299,8 +302,10 @@ fn without_hooks_no_text_is_made() {
     let _watch = watchdog();
     let bus = SubjectBus::new();
     let mut handlers = SubjectHandlers::new();
-    handlers.on_with(bus.subscribe("a").unwrap().open(), |_: &mut Log, _, _| Message(Expensive));
-    handlers.on_with(bus.subscribe("a").unwrap().open(), |_, _, _| Err::<(), _>(Expensive));
+    handlers.on_with_context(bus.subscribe("a").unwrap().open(), |_: &mut Log, _, _| {
+        Message(Expensive)
+    });
+    handlers.on_with_context(bus.subscribe("a").unwrap().open(), |_, _, _| Err::<(), _>(Expensive));
     bus.publish(event("a")).unwrap();
     assert_eq!(tick(&mut handlers), (vec![], 2, 1));
     assert_eq!(counted(&handlers), [(1, 0, 0), (1, 1, 0)]);
