@@ -251,7 +251,7 @@ fn hooks_stand_around_each_handler_and_see_its_answer_and_the_context() {
         log.lock().unwrap().push(line.into());
     }
     static TABLE: ParallelDispatch<Job, Log, { Job::KINDS }, Answer> = ParallelDispatch::new()
-        .on_with_context("job.*", |log, job, context| {
+        .on_with("job.*", |log, job, context| {
             note(log, format!("handler {:?}", context.trace().map(TraceParent::trace_id)));
             if let Job::Fail(_) = job { Err("broken") } else { Ok(Message("done")) }
         })
@@ -273,7 +273,7 @@ fn hooks_stand_around_each_handler_and_see_its_answer_and_the_context() {
     let mut lines = |job| {
         let log = Log::default();
         assert!(bus.publish_mut(job).is_ok());
-        let report = TABLE.tick_within(&log, &mut bus, Budget::unlimited(), &context);
+        let report = TABLE.tick_with(&log, &mut bus, Budget::unlimited(), &context);
         (report.failed, log.into_inner().unwrap().join(", "))
     };
     let first = "before false, in, handler Some(7), out, after Ok(Message(\"done\"))";

@@ -4,6 +4,8 @@ mod bus;
 mod drain;
 mod envelope_bus;
 mod handlers;
+#[cfg(feature = "std")]
+mod history;
 mod info;
 mod observer;
 mod offer;
@@ -23,6 +25,8 @@ pub use bus::{SubjectBus, SubjectBusBuilder};
 pub use envelope_bus::PublishFuture;
 pub use envelope_bus::{EnvelopeBus, NoopBus};
 pub use handlers::{HandlerStats, SubjectHandlers};
+#[cfg(feature = "std")]
+pub use history::SubjectHistory;
 pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Overrun, Recipient};
 pub use published::{PublishError, Published};
