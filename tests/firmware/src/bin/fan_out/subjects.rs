@@ -134,7 +134,7 @@ fn is_conserved<P: Publishers>(reader: &Subscriber<'static, Event, P>) -> bool {
 }
 
 macro_rules! topic_subject {
-    ($subject:ident, $name:literal, $capacity:literal) => {
+    ($subject:ident, $name:literal, $capacity:literal, $has_history:literal) => {
         pub struct $subject;
 
         const _: () = {
@@ -170,7 +170,7 @@ macro_rules! topic_subject {
                     read_runs(reader, saw);
                 }
 
-                const HAS_HISTORY: bool = true;
+                const HAS_HISTORY: bool = $has_history;
 
                 fn recall(saw: impl FnMut(Step)) {
                     recall(TOPIC.get().history(), saw);
@@ -192,8 +192,8 @@ macro_rules! topic_subject {
     };
 }
 
-topic_subject!(Topic2, "Topic<_, 2>", 2);
-topic_subject!(Topic4, "Topic<_, 4>", 4);
+topic_subject!(Topic2, "Topic<_, 2>", 2, true);
+topic_subject!(Topic4, "Topic<_, 4>", 4, false);
 
 macro_rules! feed_subject {
     ($subject:ident, $name:literal, $rules:expr, $($publish:tt)*) => {
@@ -229,7 +229,7 @@ macro_rules! feed_subject {
                     read_runs(reader, saw);
                 }
 
-                const HAS_HISTORY: bool = true;
+                const HAS_HISTORY: bool = Self::HAS_ONE_PUBLISHER;
 
                 fn recall(saw: impl FnMut(Step)) {
                     recall(FEED.get().history(), saw);
@@ -424,7 +424,7 @@ macro_rules! gated_subject {
 
                 readers!($reader);
 
-                const HAS_GROUP: bool = true;
+                const HAS_GROUP: bool = $capacity == 2;
 
                 fn publish_all(events: [u32; 2]) -> bool {
                     TOPIC.get().publish_all(events.map(Event::new)).is_ok()

@@ -206,7 +206,7 @@ macro_rules! with_a_handle {
                 }
             }
 
-            const HAS_GROUP: bool = true;
+            const HAS_GROUP: bool = $capacity == 2;
 
             fn publish_all(events: [u32; 2]) -> bool {
                 let mut publisher = LANE.get().publisher().expect("one context publishes");
