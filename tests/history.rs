@@ -1,8 +1,10 @@
 //! The last events of a topic, read without taking them (row 004.23).
 #![cfg(not(tickbus_loom))]
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+extern crate alloc;
+
+use alloc::collections::VecDeque;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use tickbus::{Bus, Feed, GatedTopic, Topic};
@@ -106,7 +108,7 @@ fn any_thread_reads_what_the_tick_has_taken() {
 #[cfg(feature = "std")]
 #[test]
 fn a_subject_history_keeps_the_last_envelopes_of_a_pattern() {
-    use std::sync::Arc;
+    use alloc::sync::Arc;
     use tickbus::subject_bus::SubjectHistory;
     use tickbus::{Envelope, SubjectBus};
 
@@ -117,7 +119,7 @@ fn a_subject_history_keeps_the_last_envelopes_of_a_pattern() {
     let small = bus.subscribe("a.>").unwrap().capacity(1).open();
     for number in 0..10 {
         for subject in [format!("a.{number}"), format!("a.{number}.deep"), format!("b.{number}")] {
-            bus.try_publish(Envelope::unstamped(&*subject).unwrap()).unwrap();
+            bus.try_publish(Envelope::unstamped(&subject).unwrap()).unwrap();
         }
     }
     let subjects = |last: Vec<Arc<Envelope>>| -> Vec<String> {
@@ -140,7 +142,7 @@ fn a_subject_history_keeps_the_last_envelopes_of_a_pattern() {
             scope.spawn(move || {
                 for number in 0..100 {
                     let subject = format!("a.{thread}-{number}");
-                    bus.try_publish(Envelope::unstamped(&*subject).unwrap()).unwrap();
+                    bus.try_publish(Envelope::unstamped(&subject).unwrap()).unwrap();
                 }
             });
         }

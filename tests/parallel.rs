@@ -1,13 +1,17 @@
 //! Handlers of one tick side by side (rows 000.11, 000.12, 000.13, 000.18).
 #![cfg(all(feature = "parallel", not(any(miri, tickbus_loom))))]
 
+extern crate alloc;
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use core::panic::AssertUnwindSafe;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use core::task::{Context as TaskContext, Poll, Waker};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex};
-use std::task::Wake;
-use std::time::Duration;
+use core::time::Duration;
+use std::panic::catch_unwind;
+use std::sync::{Condvar, Mutex};
 
 use proptest::prelude::*;
 use tickbus::bus::{Flow, Message};
