@@ -54,14 +54,17 @@
 //! |---|---|
 //! | many publishers, one consumer | [`Bus`] |
 //! | one declared publisher, one consumer | [`Lane`] |
+//! | several events or none | [`Bus::publish_all`], [`GatedTopic::publish_all`] |
 //! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain`] |
 //! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
 //! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
+//! | handlers of one tick side by side (`parallel`) | `ParallelDispatch` |
 //! | await an event, or room for one | [`Waiters`], as the last parameter: see [`wait`] |
 //! | a function for any of them | [`Publish`], [`Source`] |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
 //! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
 //! | the same from one declared publisher: overtaken and told | [`Feed`] |
+//! | the last events, read without taking them | [`Topic::history`], [`Feed::history`] |
 //! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`](topic::Selective) |
 //! | the newest value only | [`Latest`] |
 //! | handlers called by the publisher | [`Dispatch::call`] |

@@ -179,7 +179,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     /// }
     ///
     /// static JOBS: ParallelDispatch<Job, Mutex<Vec<u32>>, { Job::KINDS }, Answer> =
-    ///     ParallelDispatch::new().on_with_context("job.scan", scan).after(|log, _, _, answer| {
+    ///     ParallelDispatch::new().on_with("job.scan", scan).after(|log, _, _, answer| {
     ///         if let Ok(Message(pages)) = answer {
     ///             log.lock().unwrap().push(*pages);
     ///         }
@@ -190,22 +190,18 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     /// let context = Context::new().within(Wait::forever().until(&shutdown));
     ///
     /// bus.publish_mut(Job::Scan(3)).ok();
-    /// let report = JOBS.tick_within(&log, &mut bus, Budget::unlimited(), &context);
+    /// let report = JOBS.tick_with(&log, &mut bus, Budget::unlimited(), &context);
     /// assert_eq!((report.handled, report.failed), (1, 0));
     ///
     /// shutdown.cancel();
     /// bus.publish_mut(Job::Scan(4)).ok();
-    /// let report = JOBS.tick_within(&log, &mut bus, Budget::unlimited(), &context);
+    /// let report = JOBS.tick_with(&log, &mut bus, Budget::unlimited(), &context);
     /// assert_eq!((report.handled, report.failed), (1, 1));
     /// assert_eq!(*log.lock().unwrap(), [3]);
     /// ```
     #[must_use]
     #[track_caller]
-    pub const fn on_with_context(
-        mut self,
-        pattern: &str,
-        handler: ContextHandler<E, C, R>,
-    ) -> Self {
+    pub const fn on_with(mut self, pattern: &str, handler: ContextHandler<E, C, R>) -> Self {
         self.handlers.add::<E>(pattern, Call::Context(handler));
         self
     }
@@ -361,7 +357,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
         S: Source<Event = E>,
         F: FnMut() -> bool,
     {
-        self.tick_within(state, events, budget, &Context::new())
+        self.tick_with(state, events, budget, &Context::new())
     }
 
     /// As [`tick`](Self::tick), with a context for the handlers and hooks.
@@ -371,7 +367,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     /// # Panics
     ///
     /// As for [`tick`](Self::tick).
-    pub fn tick_within<S, F>(
+    pub fn tick_with<S, F>(
         &self,
         state: &C,
         events: &mut S,

@@ -1,9 +1,11 @@
 //! Groups: all events are published, or none (row 000.20).
 #![cfg(not(tickbus_loom))]
 
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+extern crate alloc;
+
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use proptest::prelude::*;
@@ -37,7 +39,7 @@ fn group<const M: usize, T: Default>(
 ) -> bool {
     let first = *next;
     *next += M as u32;
-    match publish(std::array::from_fn(|at| (first + at as u32, T::default(), Rc::clone(token)))) {
+    match publish(core::array::from_fn(|at| (first + at as u32, T::default(), Rc::clone(token)))) {
         Ok(()) => true,
         Err(Full(events)) => {
             let numbers: Vec<_> = events.iter().map(|event| event.0).collect();

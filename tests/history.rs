@@ -1,8 +1,10 @@
 //! The last events of a topic, read without taking them (row 004.23).
 #![cfg(not(tickbus_loom))]
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+extern crate alloc;
+
+use alloc::collections::VecDeque;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use tickbus::{Bus, Feed, GatedTopic, Topic};
@@ -100,4 +102,52 @@ fn any_thread_reads_what_the_tick_has_taken() {
         reader.join().unwrap();
     });
     assert!(log.history().all().map(|[first, ..]| first).eq(EVENTS - 8..EVENTS));
+}
+
+/// As an observer: by pattern, of every publish, whatever becomes of it; from several threads.
+#[cfg(feature = "std")]
+#[test]
+fn a_subject_history_keeps_the_last_envelopes_of_a_pattern() {
+    use alloc::sync::Arc;
+    use tickbus::subject_bus::SubjectHistory;
+    use tickbus::{Envelope, SubjectBus};
+
+    assert!(SubjectHistory::new("a.>.b", 4).is_err());
+    let history = Arc::new(SubjectHistory::new("a.*", 4).unwrap());
+    let none = Arc::new(SubjectHistory::new(">", 0).unwrap());
+    let bus = SubjectBus::builder().observer(history.clone()).observer(none.clone()).build();
+    let small = bus.subscribe("a.>").unwrap().capacity(1).open();
+    for number in 0..10 {
+        for subject in [format!("a.{number}"), format!("a.{number}.deep"), format!("b.{number}")] {
+            bus.try_publish(Envelope::unstamped(&subject).unwrap()).unwrap();
+        }
+    }
+    let subjects = |last: Vec<Arc<Envelope>>| -> Vec<String> {
+        last.iter().map(|envelope| envelope.subject().as_str().to_owned()).collect()
+    };
+    assert_eq!(subjects(history.all()), ["a.6", "a.7", "a.8", "a.9"]);
+    assert_eq!(subjects(history.last(2)), ["a.8", "a.9"]);
+    assert_eq!((history.last(0).len(), history.len(), history.capacity()), (0, 4, 4));
+    assert_eq!(
+        (none.len(), small.stats().pending),
+        (0, 1),
+        "kept although the subscription had no room"
+    );
+    history.clear();
+    assert!(history.is_empty());
+
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            let bus = &bus;
+            scope.spawn(move || {
+                for number in 0..100 {
+                    let subject = format!("a.{thread}-{number}");
+                    bus.try_publish(Envelope::unstamped(&subject).unwrap()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(history.len(), 4);
+    bus.close();
+    assert_eq!(history.len(), 4, "a bus that is closed keeps its history");
 }

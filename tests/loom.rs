@@ -708,6 +708,29 @@ fn all_of_a_group_or_none() {
     }
 }
 
+/// A group whose publisher is alone appears at once, but for larger events where steps are critical sections.
+#[test]
+fn a_group_beside_a_consumer() {
+    for reverse in [false, true] {
+        let expected = [(vec![], vec![1, 2]), (vec![1, 2], vec![]), (vec![1], vec![2])];
+        let expected = expected.into_iter().take(if cfg!(tickbus_sections) { 3 } else { 2 });
+        outcomes(3, 10, expected, move || {
+            let bus = Arc::new(Bus::<u32, 2>::new());
+            let (out, taken) = slot();
+            let (a, b) = (Arc::clone(&bus), Arc::clone(&bus));
+            run(
+                vec![
+                    Box::new(move || a.publish_all([1, 2]).unwrap()),
+                    Box::new(move || put(&out, drain(&b, 1))),
+                ],
+                reverse,
+            );
+            conserved(&bus);
+            (get(&taken), drain(&bus, 1))
+        });
+    }
+}
+
 /// A group over the end of a block and of the lap, beside an event that finds its place before, within or behind it.
 #[test]
 fn a_group_over_two_blocks() {

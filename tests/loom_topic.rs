@@ -708,22 +708,30 @@ fn a_group_is_published_whole_or_not_at_all() {
 }
 
 /// A group beside another publisher: it keeps its order, and an event that is published at the same time may come
-/// before, within or behind it.
+/// before, within or behind it. When its publish returns, a reader finds it, also behind an interrupted publisher.
 #[test]
 fn a_group_beside_a_publisher() {
     for reverse in [false, true] {
         outcomes(3, 100, [vec![9, 1, 2], vec![1, 9, 2], vec![1, 2, 9]], move || {
             let topic = Shared::new(GatedTopic::<Event, 4, 1>::new());
-            let t = topic.reach();
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
             let mut subscriber = t.subscribe().unwrap();
             run(
                 vec![
-                    Box::new(move || t.publish_all([event(1), event(2)]).unwrap()),
+                    Box::new(move || {
+                        t.publish_all([event(1), event(2)]).unwrap();
+                        let during = read(&mut subscriber);
+                        assert!(during.contains(&1) && during.contains(&2), "a false empty");
+                        put((during, Some(subscriber)));
+                    }),
                     Box::new(move || t.publish(event(9)).unwrap()),
                 ],
                 reverse,
             );
-            let all = read(&mut subscriber);
+            let (mut all, subscriber): (Seen, Option<Subscriber<'_, Event>>) = take(&found);
+            let mut subscriber = subscriber.unwrap();
+            all.extend(read(&mut subscriber));
             t.publish(event(10)).unwrap();
             assert_eq!(read(&mut subscriber), [10]);
             all
@@ -762,6 +770,51 @@ fn a_group_takes_slots_that_another_gave_back() {
             assert_eq!(all.len(), topic.stats().published);
             assert_eq!(topic.publish_all([event(5), event(6)]), Ok(()));
             assert_eq!(read(&mut subscriber), [5, 6]);
+        });
+    }
+}
+
+/// Events of a group are whole when a subscriber finds them.
+#[test]
+fn a_group_is_read_beside_its_publisher() {
+    for reverse in [false, true] {
+        outcomes(3, 20, [vec![], vec![1], vec![1, 2]], move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            let mut subscriber = t.subscribe().unwrap();
+            run(
+                vec![
+                    Box::new(move || t.publish_all([event(1), event(2)]).unwrap()),
+                    Box::new(move || put(read(&mut subscriber))),
+                ],
+                reverse,
+            );
+            take::<Seen>(&found)
+        });
+    }
+}
+
+/// A subscriber that lags finds no mixture of an event and one of a group.
+#[test]
+fn a_group_laps_one_who_lags() {
+    for reverse in [false, true] {
+        // The claim of the group gives both of the events before away.
+        let expected = [vec![1, 2], vec![1, -1], vec![-2], vec![-2, 3], vec![-2, 3, 4]];
+        outcomes(3, 100, expected, move || {
+            let topic = Shared::new(GatedTopic::<Event, 2, 1>::new());
+            let found = Arc::default();
+            let (t, put) = (topic.reach(), put(&found));
+            let mut subscriber = t.subscribe_lagging();
+            t.publish_all([event(1), event(2)]).unwrap();
+            run(
+                vec![
+                    Box::new(move || t.publish_all([event(3), event(4)]).unwrap()),
+                    Box::new(move || put(read(&mut subscriber))),
+                ],
+                reverse,
+            );
+            take::<Seen>(&found)
         });
     }
 }

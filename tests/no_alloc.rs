@@ -344,6 +344,19 @@ fn words_do_not_allocate() {
 // ---- Topics ------------------------------------------------------------------------------------
 
 #[test]
+fn groups_do_not_allocate() {
+    let all = || {
+        let mut bus: Bus<[u32; 5], 4> = Bus::new();
+        let lane: Lane<u32, 4> = Lane::new();
+        assert_eq!(bus.publish_all([[1; 5]; 3]), Ok(()));
+        assert_eq!(bus.publish_all_mut([[1; 5]; 2]), Err(Full([[1; 5]; 2])));
+        assert_eq!(lane.publisher().unwrap().publish_all([1, 2, 3]), Ok(()));
+        bus.drain().count() + lane.consumer().unwrap().drain().count()
+    };
+    assert_eq!(calls(all), 0);
+}
+
+#[test]
 fn topics_do_not_allocate() {
     let all = || {
         let topic: Topic<[u64; 9], 4> = Topic::new();
@@ -358,6 +371,11 @@ fn topics_do_not_allocate() {
             latest.publish([number; 9]);
             let _ = gated.publish(number as u8);
         }
+        assert_eq!(gated.publish_all([1, 2]), Err(Full([1, 2])));
+        let mut history = topic.history();
+        let kept = history.all().count() + history.last(2).count() + gated.history().len();
+        history.clear();
+        assert_eq!((kept, history.len()), (10, 0));
         let read = subscriber.read().count() + third.read().count() + gating.read().count();
         (read, watcher.changed(), gated.gate())
     };

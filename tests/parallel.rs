@@ -1,13 +1,17 @@
 //! Handlers of one tick side by side (rows 000.11, 000.12, 000.13, 000.18).
 #![cfg(all(feature = "parallel", not(any(miri, tickbus_loom))))]
 
+extern crate alloc;
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use core::panic::AssertUnwindSafe;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use core::task::{Context as TaskContext, Poll, Waker};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex};
-use std::task::Wake;
-use std::time::Duration;
+use core::time::Duration;
+use std::panic::catch_unwind;
+use std::sync::{Condvar, Mutex};
 
 use proptest::prelude::*;
 use tickbus::bus::{Flow, Message};
@@ -251,7 +255,7 @@ fn hooks_stand_around_each_handler_and_see_its_answer_and_the_context() {
         log.lock().unwrap().push(line.into());
     }
     static TABLE: ParallelDispatch<Job, Log, { Job::KINDS }, Answer> = ParallelDispatch::new()
-        .on_with_context("job.*", |log, job, context| {
+        .on_with("job.*", |log, job, context| {
             note(log, format!("handler {:?}", context.trace().map(TraceParent::trace_id)));
             if let Job::Fail(_) = job { Err("broken") } else { Ok(Message("done")) }
         })
@@ -273,7 +277,7 @@ fn hooks_stand_around_each_handler_and_see_its_answer_and_the_context() {
     let mut lines = |job| {
         let log = Log::default();
         assert!(bus.publish_mut(job).is_ok());
-        let report = TABLE.tick_within(&log, &mut bus, Budget::unlimited(), &context);
+        let report = TABLE.tick_with(&log, &mut bus, Budget::unlimited(), &context);
         (report.failed, log.into_inner().unwrap().join(", "))
     };
     let first = "before false, in, handler Some(7), out, after Ok(Message(\"done\"))";

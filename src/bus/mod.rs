@@ -66,7 +66,8 @@ use crate::wait::{NoWaiters, Waits};
 /// With compare-and-swap, no operation masks interrupts. Without it (Cortex-M0, RISC-V without the A extension),
 /// a publish is one critical section for events of up to 8 bytes. Larger events move outside of two sections. A
 /// take needs none, or one on a [`DropOldest`] bus; so do counting a refusal and reading the counts. No section is
-/// longer than 20 instructions on a Cortex-M0, whatever `E` and `N`: continuous integration counts them.
+/// longer than 20 instructions on a Cortex-M0, whatever `E` and `N`: continuous integration counts them. Exception:
+/// [`publish_all`](Self::publish_all) moves a group of small events in one section.
 ///
 /// A single-core part with compare-and-swap may use the same ring: build the binary with
 /// `--cfg tickbus_short_sections`, which moves events of up to 16 bytes (8 on a [`DropOldest`] bus) inside of a

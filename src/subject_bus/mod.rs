@@ -5,6 +5,8 @@ mod drain;
 mod envelope_bus;
 mod group;
 mod handlers;
+#[cfg(feature = "std")]
+mod history;
 mod hold;
 mod hooks;
 mod info;
@@ -31,6 +33,8 @@ pub use envelope_bus::PublishFuture;
 pub use envelope_bus::{EnvelopeBus, NoopBus};
 pub use group::PublishAllError;
 pub use handlers::{HandlerStats, SubjectHandlers};
+#[cfg(feature = "std")]
+pub use history::SubjectHistory;
 pub use hooks::{Answer, Call, Outcome};
 pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Overrun, Recipient};

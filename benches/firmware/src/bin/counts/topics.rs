@@ -6,6 +6,9 @@
 //! | publish and read | one event, and each of so many subscribers reads it |
 //!
 //! | changed | one value of 16 bytes, and one reader that finds it changed |
+//! | kept | what a feed beside a bus adds to a publish: it keeps the last events |
+//! | 4 recalled | the last four of these events |
+//! | 2 or none | a group of two events, with room for it |
 //! | called | one event to so many handlers at once, in the publisher's context |
 //!
 //! Before each count all subscribers have read everything.
@@ -18,8 +21,9 @@ use embassy_sync::watch::{Receiver, Sender, Watch};
 use heapless::spsc;
 use instruments::clock;
 use semihosting::println;
+use tickbus::bus;
 use tickbus::topic::Publisher;
-use tickbus::{Dispatch, Feed, GatedTopic, Latest, Single, Subscriber, Topic, Watcher};
+use tickbus::{Bus, Dispatch, Feed, GatedTopic, Lane, Latest, Single, Subscriber, Topic, Watcher};
 
 use crate::event::{Context, Event, add};
 use crate::queue::SLOTS;
@@ -320,6 +324,79 @@ fn calls() {
     println!("{:<48} | {one:>8} | {four:>8} | {eight:>8}", "list of functions");
 }
 
+// ---- History and groups ------------------------------------------------------------------------
+
+static KEPT: (Bus<Event, SLOTS>, Feed<Event, SLOTS>) = (Bus::new(), Feed::new());
+
+struct Keeper {
+    log: Publisher<'static, Event>,
+    event: Event,
+    sum: u32,
+}
+
+fn history() {
+    let log = KEPT.1.publisher().expect("opened once");
+    let mut keeper = Keeper { log, event: Event::First(7), sum: 0 };
+    let keeper = &mut keeper;
+    fn publish(keeper: &mut Keeper, (): ()) {
+        let _ = KEPT.0.publish(keeper.event);
+    }
+    fn publish_and_keep(keeper: &mut Keeper, (): ()) {
+        let _ = KEPT.0.publish(keeper.event);
+        keeper.log.publish(keeper.event);
+    }
+    fn recall(keeper: &mut Keeper, (): ()) {
+        keeper.sum = KEPT.1.history().last(4).map(|event| event.value()).sum();
+    }
+    let (overhead, ()) = clock::count(|_, ()| {}, keeper, ());
+    let mut consumer = KEPT.0.consumer().expect("there is one");
+    let mut count = |operation: fn(&mut Keeper, ())| {
+        consumer.drain().for_each(drop);
+        clock::count(operation, keeper, ()).0 - overhead
+    };
+    (0..SLOTS + 3).for_each(|_| _ = count(publish_and_keep));
+    // The publish beside it takes the same each time, as the bus has just been drained.
+    let (alone, kept) = (count(publish), count(publish_and_keep));
+    let recalled = count(recall);
+    assert_eq!(keeper.sum, 28);
+    println!("{:<48} | {:>8} | {recalled:>10}", "tickbus Feed beside a Bus", kept - alone);
+}
+
+static GROUPED: (Bus<Event, SLOTS>, Lane<Event, SLOTS>, GatedTopic<Event, SLOTS, 1>) =
+    (Bus::new(), Lane::new(), GatedTopic::new());
+
+struct Groups {
+    lane: bus::Publisher<'static, Event>,
+    group: [Event; 2],
+}
+
+fn groups() {
+    let lane = GROUPED.1.publisher().expect("opened once");
+    let mut groups = Groups { lane, group: [Event::First(7); 2] };
+    let groups = &mut groups;
+    let (overhead, ()) = clock::count(|_, ()| {}, groups, ());
+    let mut count = |name, operation: fn(&mut Groups, ())| {
+        let mut taken = 0;
+        let mut last = 0;
+        for _ in 0..SLOTS + 3 {
+            GROUPED.0.consumer().expect("there is one").drain().for_each(|_| taken += 1);
+            GROUPED.1.consumer().expect("there is one").drain().for_each(|_| taken += 1);
+            last = clock::count(operation, groups, ()).0 - overhead;
+        }
+        println!("{name:<48} | {last:>9}");
+        taken
+    };
+    let all = 2 * (SLOTS + 2);
+    assert_eq!(count("tickbus Bus", |groups, ()| _ = GROUPED.0.publish_all(groups.group)), all);
+    // The last group of the bus before is among what was taken.
+    assert_eq!(
+        count("tickbus Lane", |groups, ()| _ = groups.lane.publish_all(groups.group)),
+        all + 2
+    );
+    count("tickbus GatedTopic", |groups, ()| _ = GROUPED.2.publish_all(groups.group));
+    assert_eq!(GROUPED.2.stats().published, 2 * (SLOTS + 3));
+}
+
 pub fn print() {
     println!();
     println!(
@@ -356,4 +433,10 @@ pub fn print() {
         "handlers at publish", "1 called", "4 called", "8 called"
     );
     calls();
+    println!();
+    println!("{:<48} | {:>8} | {:>10}", "history", "kept", "4 recalled");
+    history();
+    println!();
+    println!("{:<48} | {:>9}", "groups", "2 or none");
+    groups();
 }

@@ -58,10 +58,14 @@ enum Operation {
     PublishWithMargin,
     /// Masks a reader that was there before, reads nothing, and unmasks it.
     Mask,
+    /// Looks at the last events without a reader.
+    Recall,
+    /// Publishes two events or none.
+    PublishAll,
 }
 
 impl Operation {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Publish,
         Self::PublishTwice,
         Self::PublishRound,
@@ -71,12 +75,18 @@ impl Operation {
         Self::Subscribe,
         Self::PublishWithMargin,
         Self::Mask,
+        Self::Recall,
+        Self::PublishAll,
     ];
 
     fn publishes(self) -> bool {
         matches!(
             self,
-            Self::Publish | Self::PublishTwice | Self::PublishRound | Self::PublishWithMargin
+            Self::Publish
+                | Self::PublishTwice
+                | Self::PublishRound
+                | Self::PublishWithMargin
+                | Self::PublishAll
         )
     }
 
@@ -90,6 +100,8 @@ impl Operation {
             Self::PublishRound => S::RULES.promise == Promise::Latest,
             Self::PublishWithMargin => is_gated::<S>(),
             Self::Mask => S::CAN_MASK,
+            Self::Recall => S::HAS_HISTORY,
+            Self::PublishAll => S::HAS_GROUP,
             _ => true,
         }
     }
@@ -106,6 +118,8 @@ impl Operation {
             Self::Subscribe => subscribe::<S, LEVEL>,
             Self::PublishWithMargin => publish_with_margin::<S, LEVEL>,
             Self::Mask => || with_reader::<S, LEVEL>(|reader| S::mask(reader, log::<LEVEL>)),
+            Self::Recall => recall::<S, LEVEL>,
+            Self::PublishAll => publish_all::<S, LEVEL>,
         }
     }
 }
@@ -144,6 +158,21 @@ fn publish_with_margin<S: Subject, const LEVEL: usize>() {
         true => Step::PublishedWithMargin(event),
         false => Step::RefusedWithMargin(event),
     });
+}
+
+fn publish_all<S: Subject, const LEVEL: usize>() {
+    begin::<LEVEL>();
+    let [first, second] = [event(LEVEL, 1), event(LEVEL, 2)];
+    let is_published = S::publish_all([first, second]);
+    log::<LEVEL>(match is_published {
+        true => Step::PublishedBoth(first, second),
+        false => Step::RefusedBoth,
+    });
+}
+
+fn recall<S: Subject, const LEVEL: usize>() {
+    begin::<LEVEL>();
+    S::recall(log::<LEVEL>);
 }
 
 fn with_reader<S: Subject, const LEVEL: usize>(read: fn(&mut S::Reader)) {

@@ -43,6 +43,15 @@ pub enum Step {
     /// The same by those who leave `MARGIN` slots free.
     PublishedWithMargin(u32),
     RefusedWithMargin(u32),
+    /// Both events of a group: claims two slots, and commits one event after the other.
+    PublishedBoth(u32, u32),
+    /// "Full", to both events of a group.
+    RefusedBoth,
+    /// A look at the last events began: what is committed now is what it shows.
+    Looked,
+    Recalled(u32),
+    /// It has shown what there was and was not overwritten.
+    RecalledAll,
     Subscribed,
     /// "Too many subscribers".
     NoPlace,
@@ -186,7 +195,7 @@ impl Model {
 
     fn is_held_up(&self, margin: u8) -> bool {
         let gates = self.readers.iter().filter_map(|reader| reader.gate);
-        gates.min().is_some_and(|gate| self.claims - gate >= self.rules.capacity - margin)
+        gates.min().is_some_and(|gate| self.claims - gate + margin >= self.rules.capacity)
     }
 
     fn commit(&mut self, event: u32) {
@@ -245,6 +254,37 @@ impl Model {
             }
             (Step::Refused(_), _, _) => claims && interrupts_publish,
             (Step::RefusedWithMargin(_), _, _) => false,
+
+            (Step::PublishedBoth(..), Promise::Gated(_), 0) => {
+                if self.under_way() + 2 > capacity || self.is_held_up(1) {
+                    return Taken::Not;
+                }
+                self.claims += 2;
+                return Taken::Part;
+            }
+            (Step::PublishedBoth(first, _), Promise::Gated(_), 1) => {
+                self.commit(first);
+                return Taken::Part;
+            }
+            (Step::PublishedBoth(_, second), Promise::Gated(_), _) => {
+                self.commit(second);
+                true
+            }
+            (Step::RefusedBoth, Promise::Gated(_), _) => {
+                self.under_way() + 2 > capacity || self.is_held_up(1)
+            }
+            (Step::PublishedBoth(..) | Step::RefusedBoth, _, _) => false,
+            (Step::Looked, _, _) => {
+                reader.next = self.committed.saturating_sub(capacity);
+                reader.end = self.committed;
+                true
+            }
+            (Step::Recalled(event), _, _) => {
+                let position = reader.next.max(oldest);
+                reader.next = position + 1;
+                position < reader.end && self.events[usize::from(position)] == event
+            }
+            (Step::RecalledAll, _, _) => reader.next.max(oldest) >= reader.end,
 
             (Step::Masked, _, 0) => {
                 reader.gate = None;

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use critical_section::Mutex;
 use instruments::points::TORN;
 use instruments::renewable::Renewable;
-use tickbus::topic::{Publishers, Selective};
+use tickbus::topic::{History, Publishers, Selective};
 use tickbus::{Feed, GatedTopic, Lagged, Latest, Single, Subscriber, Topic, Watcher};
 
 use crate::model::{MARGIN, Promise, READERS, Rules, Step};
@@ -42,6 +42,16 @@ pub trait Subject {
     const CAN_MASK: bool = false;
     /// Masks the reader, reads, and unmasks it.
     fn mask(_reader: &mut Self::Reader, _saw: impl FnMut(Step)) {}
+    /// Whether there is a history.
+    const HAS_HISTORY: bool = false;
+    /// Looks at the last events.
+    fn recall(_saw: impl FnMut(Step)) {}
+    /// Whether it publishes all events or none.
+    const HAS_GROUP: bool = false;
+    /// True if it took all of the events, and not if it took none.
+    fn publish_all(_events: [u32; 2]) -> bool {
+        unreachable!("{} has no groups", Self::NAME)
+    }
     /// How many events are lost.
     fn lost() -> usize {
         0
@@ -110,13 +120,21 @@ fn read_runs<P: Publishers>(reader: &mut Subscriber<'static, Event, P>, mut saw:
     saw(Step::Ended);
 }
 
+/// The last events.
+fn recall<P: Publishers>(history: History<'_, Event, P>, mut saw: impl FnMut(Step)) {
+    let last = history.all();
+    saw(Step::Looked);
+    last.for_each(|event| saw(Step::Recalled(event.number())));
+    saw(Step::RecalledAll);
+}
+
 fn is_conserved<P: Publishers>(reader: &Subscriber<'static, Event, P>) -> bool {
     let stats = reader.stats();
     stats.pending == 0 && reader.pending() == 0 && stats.published == stats.received + stats.missed
 }
 
 macro_rules! topic_subject {
-    ($subject:ident, $name:literal, $capacity:literal) => {
+    ($subject:ident, $name:literal, $capacity:literal, $has_history:literal) => {
         pub struct $subject;
 
         const _: () = {
@@ -152,6 +170,12 @@ macro_rules! topic_subject {
                     read_runs(reader, saw);
                 }
 
+                const HAS_HISTORY: bool = $has_history;
+
+                fn recall(saw: impl FnMut(Step)) {
+                    recall(TOPIC.get().history(), saw);
+                }
+
                 fn lost() -> usize {
                     TOPIC.get().stats().lost
                 }
@@ -168,8 +192,8 @@ macro_rules! topic_subject {
     };
 }
 
-topic_subject!(Topic2, "Topic<_, 2>", 2);
-topic_subject!(Topic4, "Topic<_, 4>", 4);
+topic_subject!(Topic2, "Topic<_, 2>", 2, true);
+topic_subject!(Topic4, "Topic<_, 4>", 4, false);
 
 macro_rules! feed_subject {
     ($subject:ident, $name:literal, $rules:expr, $($publish:tt)*) => {
@@ -203,6 +227,12 @@ macro_rules! feed_subject {
 
                 fn read_otherwise(reader: &mut FeedReader, saw: impl FnMut(Step)) {
                     read_runs(reader, saw);
+                }
+
+                const HAS_HISTORY: bool = Self::HAS_ONE_PUBLISHER;
+
+                fn recall(saw: impl FnMut(Step)) {
+                    recall(FEED.get().history(), saw);
                 }
 
                 fn counts(published: usize) -> bool {
@@ -393,6 +423,12 @@ macro_rules! gated_subject {
                 }
 
                 readers!($reader);
+
+                const HAS_GROUP: bool = $capacity == 2;
+
+                fn publish_all(events: [u32; 2]) -> bool {
+                    TOPIC.get().publish_all(events.map(Event::new)).is_ok()
+                }
 
                 fn read(reader: &mut $reader, saw: impl FnMut(Step)) {
                     Gatable::read(reader, saw);

@@ -36,28 +36,32 @@ enum Operation {
     Publish,
     PublishTwice,
     PublishBatch,
+    /// Two events or none.
+    PublishAll,
     Take,
     Drain,
     Tick,
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Publish,
         Self::PublishTwice,
         Self::PublishBatch,
+        Self::PublishAll,
         Self::Take,
         Self::Drain,
         Self::Tick,
     ];
 
     fn publishes(self) -> bool {
-        matches!(self, Self::Publish | Self::PublishTwice | Self::PublishBatch)
+        matches!(self, Self::Publish | Self::PublishTwice | Self::PublishBatch | Self::PublishAll)
     }
 
     fn is_of<S: Subject>(self) -> bool {
         match self {
             Self::PublishBatch => S::HAS_BATCH,
+            Self::PublishAll => S::HAS_GROUP,
             Self::Tick => S::HAS_TICK,
             _ => true,
         }
@@ -68,6 +72,7 @@ impl Operation {
             Self::Publish => publish::<S, LEVEL>,
             Self::PublishTwice => publish_twice::<S, LEVEL>,
             Self::PublishBatch => publish_batch::<S, LEVEL>,
+            Self::PublishAll => publish_all::<S, LEVEL>,
             Self::Take => take::<S, LEVEL>,
             Self::Drain => drain::<S, LEVEL>,
             Self::Tick => tick::<S, LEVEL>,
@@ -97,6 +102,16 @@ fn publish_batch<S: Subject, const LEVEL: usize>() {
     let taken = S::publish_batch(&events);
     for (index, event) in events.into_iter().enumerate() {
         log_published::<LEVEL>(event, index < taken);
+    }
+}
+
+fn publish_all<S: Subject, const LEVEL: usize>() {
+    let events = [event(LEVEL, 1), event(LEVEL, 2)];
+    if S::publish_all(events) {
+        log::<LEVEL>(Step::Claimed);
+        events.into_iter().for_each(|event| log::<LEVEL>(Step::Committed(event)));
+    } else {
+        log::<LEVEL>(Step::RefusedBoth);
     }
 }
 

@@ -21,6 +21,12 @@ pub enum Step {
     Published(u32),
     /// The bus gave the event back.
     Refused(u32),
+    /// The bus has room for both events of a group.
+    Claimed,
+    /// The next event of the group is there.
+    Committed(u32),
+    /// The bus gave both events of a group back.
+    RefusedBoth,
     /// A drain or tick began: what is pending now is what it will take.
     Opened,
     Took(u32),
@@ -69,6 +75,8 @@ struct Model {
     ends: [usize; LEVELS],
     /// How many steps of each context have been taken.
     taken: [usize; LEVELS],
+    /// Slots of groups that are claimed and have no event yet.
+    claimed: usize,
     /// Who is moving an event out, which keeps its slot until that is done.
     holder: Option<usize>,
 }
@@ -96,7 +104,9 @@ impl Model {
         interrupts_publish: bool,
     ) -> bool {
         let held = usize::from(self.holder.is_some());
-        let is_full = self.tail - self.head + held == rules.capacity;
+        let used = self.tail - self.head + held + self.claimed;
+        let is_full = used == rules.capacity;
+        let has_room_for_both = used + 2 <= rules.capacity;
         match step {
             Step::Published(event) => {
                 if is_full {
@@ -121,6 +131,20 @@ impl Model {
                     }
                 }
                 is_full || (rules.claims && interrupts_publish)
+            }
+            Step::Claimed => {
+                self.claimed += 2;
+                has_room_for_both
+            }
+            Step::Committed(event) => {
+                self.claimed -= 1;
+                self.events[self.tail] = event;
+                self.tail += 1;
+                true
+            }
+            Step::RefusedBoth => {
+                self.counts.refused += 2;
+                !has_room_for_both
             }
             Step::Opened => {
                 self.ends[level] = if rules.ends_are_frozen { self.tail } else { usize::MAX };
@@ -191,6 +215,7 @@ pub fn is_explained(
         counts: Counts { dropped: 0, refused: 0 },
         ends: [0; LEVELS],
         taken: [0; LEVELS],
+        claimed: 0,
         holder: None,
     };
     model.events[..before.len()].copy_from_slice(before);

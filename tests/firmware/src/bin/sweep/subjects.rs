@@ -25,6 +25,8 @@ pub trait Subject {
     const CLAIMS: bool = false;
     const HAS_BATCH: bool = true;
     const HAS_TICK: bool = true;
+    /// Whether it publishes all events or none.
+    const HAS_GROUP: bool = false;
 
     /// Makes it new. Nobody uses it meanwhile.
     fn rebuild();
@@ -33,6 +35,10 @@ pub trait Subject {
     /// How many of the events it took.
     fn publish_batch(events: &[u32; 2]) -> usize {
         events.iter().take_while(|event| Self::publish(**event)).count()
+    }
+    /// True if it took all of the events, and not if it took none.
+    fn publish_all(_events: [u32; 2]) -> bool {
+        unreachable!("{} has no groups", Self::NAME)
     }
     /// Takes events, at most so many; true if it found the end.
     fn drain(most: usize, took: impl FnMut(u32)) -> bool;
@@ -73,7 +79,7 @@ impl Event {
 }
 
 macro_rules! bus_subject {
-    ($subject:ident, $name:literal, $capacity:literal, $policy:ident) => {
+    ($subject:ident, $name:literal, $capacity:literal, $policy:ident $(, $($more:tt)*)?) => {
         pub struct $subject;
 
         const _: () = {
@@ -83,6 +89,8 @@ macro_rules! bus_subject {
                 const NAME: &str = $name;
                 const CAPACITY: usize = $capacity;
                 const OVERRUN: Policy = Policy::$policy;
+
+                $($($more)*)?
 
                 fn rebuild() {
                     // SAFETY: the sweep rebuilds between two points, with its clock stopped.
@@ -119,8 +127,24 @@ macro_rules! bus_subject {
     };
 }
 
-bus_subject!(Reject2, "Bus<_, 2>", 2, Reject);
-bus_subject!(Reject4, "Bus<_, 4>", 4, Reject);
+bus_subject! {
+    Reject2, "Bus<_, 2>", 2, Reject,
+    const HAS_GROUP: bool = true;
+
+    fn publish_all(events: [u32; 2]) -> bool {
+        BUS.get().publish_all(events.map(Event::new)).is_ok()
+    }
+}
+
+bus_subject! {
+    Reject4, "Bus<_, 4>", 4, Reject,
+    const HAS_GROUP: bool = true;
+
+    fn publish_all(events: [u32; 2]) -> bool {
+        BUS.get().publish_all(events.map(Event::new)).is_ok()
+    }
+}
+
 bus_subject!(DropNewest2, "Bus<_, 2, DropNewest>", 2, DropNewest);
 bus_subject!(DropNewest4, "Bus<_, 4, DropNewest>", 4, DropNewest);
 bus_subject!(DropOldest2, "Bus<_, 2, DropOldest>", 2, DropOldest);
@@ -180,6 +204,13 @@ macro_rules! with_a_handle {
                     Ok(()) => events.len(),
                     Err(full) => events.len() - full.0.len(),
                 }
+            }
+
+            const HAS_GROUP: bool = $capacity == 2;
+
+            fn publish_all(events: [u32; 2]) -> bool {
+                let mut publisher = LANE.get().publisher().expect("one context publishes");
+                publisher.publish_all(events.map(Event::new)).is_ok()
             }
         }
     };
