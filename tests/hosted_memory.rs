@@ -1,9 +1,12 @@
 //! The memory engine, on a clock that stands still until a test waits.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
 
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+extern crate alloc;
+
+use alloc::sync::Arc;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 use tickbus::envelope::Timestamp;
@@ -116,7 +119,7 @@ fn a_publisher_waits_for_a_live_subscription_that_blocks() {
         let one = engine.subscribe("a.*").unwrap().capacity(1).overrun(Overrun::Block);
         let mut one = one.open().await.unwrap();
         publish(&engine, "1").await;
-        let mut second = std::pin::pin!(engine.publish(event("2")));
+        let mut second = core::pin::pin!(engine.publish(event("2")));
         let mut context = Context::from_waker(Waker::noop());
         assert!(second.as_mut().poll(&mut context).is_pending());
         assert_eq!(drain(&mut one), "1 2");
@@ -457,7 +460,7 @@ fn without_a_log_there_are_no_durable_subscriptions() {
 #[test]
 fn a_publisher_needs_no_runtime() {
     let engine = Arc::new(MemoryEngine::new());
-    let mut open = std::pin::pin!(engine.subscribe("a.*").unwrap().group("g").open());
+    let mut open = core::pin::pin!(engine.subscribe("a.*").unwrap().group("g").open());
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(mut group)) = open.as_mut().poll(&mut context) else { panic!("it waits") };
     let publisher = engine.clone();
@@ -551,9 +554,9 @@ fn a_member_that_waits_is_woken_for_what_another_left() {
 
 /// Both, polled in turn.
 async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
-    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
+    let (mut a, mut b) = (core::pin::pin!(a), core::pin::pin!(b));
     let (mut of_a, mut of_b) = (None, None);
-    std::future::poll_fn(|context| {
+    core::future::poll_fn(|context| {
         if of_a.is_none()
             && let Poll::Ready(it) = a.as_mut().poll(context)
         {
@@ -661,7 +664,7 @@ impl Model {
     fn next(&mut self, member: usize) -> Option<Result<(u8, u32, usize), u64>> {
         self.expire();
         if self.missed > 0 {
-            return Some(Err(std::mem::take(&mut self.missed)));
+            return Some(Err(core::mem::take(&mut self.missed)));
         }
         let held =
             |state: &State, by: usize| matches!(state, State::Held { member, .. } if *member == by);
