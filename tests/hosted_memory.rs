@@ -96,6 +96,13 @@ fn a_live_subscription_tells_of_what_it_lost() {
             }
             assert_eq!((live.stats().missed, live.stats().gaps), (2, 1));
         }
+
+        // What was lost last has only the end behind it.
+        let mut live = engine.subscribe("a.*").unwrap().capacity(1).open().await.unwrap();
+        publish(&engine, "6 7 8").await;
+        engine.shutdown(Duration::ZERO).await.unwrap();
+        assert_eq!(drain(&mut live), "6 -2");
+        assert!(live.next().await.is_none() && live.try_next().is_ready());
     });
 }
 
@@ -329,6 +336,11 @@ fn a_group_continues_where_it_stopped() {
 #[test]
 fn a_new_group_begins_where_it_says() {
     paused(async {
+        let whole = builder().build();
+        let first = whole.subscribe("a.*").unwrap().group("g").start_at(StartAt::Sequence(0));
+        publish(&whole, "1").await;
+        assert_eq!(drain(&mut first.open().await.unwrap()), "1", "sequences begin with 1");
+
         let engine = MemoryEngine::builder().clock(clock()).log(4).build();
         let begin: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
         for id in ["1", "2", "3", "4", "5"] {
@@ -346,7 +358,9 @@ fn a_new_group_begins_where_it_says() {
             (StartAt::Earliest, "2 3 4 5"),
             (StartAt::Sequence(4), "4 5"),
             (StartAt::Sequence(9), ""),
+            (StartAt::Sequence(0), "-? 2 3 4 5"),
             (StartAt::Sequence(1), "-? 2 3 4 5"),
+            (StartAt::Sequence(2), "2 3 4 5"),
             (at(3), "4 5"),
             (at(100), ""),
             (at(-100), "2 3 4 5"),

@@ -203,8 +203,11 @@ impl Shared {
         let mut state = self.state.lock();
         let State { phase, log, .. } = &mut *state;
         let log = log.as_mut().filter(|_| *phase != Phase::Ended)?;
+        // A lease that ends sooner than the others is news to those that wait for their end.
+        let extends = matches!(verdict, Verdict::Extend(_));
         let settled = log.settle(group, sequence, epoch, verdict, now);
-        let mut wakers = state.waiting(group);
+        let more = extends || *phase != Phase::Open || log.has_more(group);
+        let mut wakers = if more { state.waiting(group) } else { Wakers::new() };
         wakers.extend(state.closers_if_done());
         drop(state);
         wake(wakers);
