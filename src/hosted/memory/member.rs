@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use super::Blocks;
+use super::Counted;
 use super::log::{Next, Taken, Taker};
 use super::shared::Shared;
 use crate::envelope::Envelope;
@@ -27,13 +27,12 @@ pub(super) struct Live {
     behind: Option<Delivery>,
     /// How many were missing in the gaps so far.
     told: u64,
-    /// Counts it if it lets publishers wait.
-    _blocks: Option<Blocks>,
+    _counted: Counted,
 }
 
 impl Live {
-    pub(super) const fn new(subscription: Subscription, blocks: Option<Blocks>) -> Self {
-        Self { subscription, waits: None, behind: None, told: 0, _blocks: blocks }
+    pub(super) const fn new(subscription: Subscription, counted: Counted) -> Self {
+        Self { subscription, waits: None, behind: None, told: 0, _counted: counted }
     }
 
     /// A gap comes before what is behind it. What was lost last has only the end behind it.
