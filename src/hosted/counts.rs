@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
+use super::capabilities::Mode;
 use super::delivery::{Gap, SettleError, Verdict};
 use super::engine::{EngineError, Level, Receipt};
 use crate::envelope::Envelope;
@@ -19,13 +20,11 @@ pub(super) struct Counts {
     engine: Arc<str>,
     on_gap: Option<OnGap>,
     on_refused: Option<OnRefused>,
-    received: PlainNumber,
     handled: PlainNumber,
     retried: PlainNumber,
     rejected: PlainNumber,
     refused: PlainNumber,
     abandoned: PlainNumber,
-    pending: PlainNumber,
     gaps: PlainNumber,
     missed: PlainNumber,
 }
@@ -49,13 +48,11 @@ impl Counts {
             engine,
             on_gap,
             on_refused,
-            received: zero(),
             handled: zero(),
             retried: zero(),
             rejected: zero(),
             refused: zero(),
             abandoned: zero(),
-            pending: zero(),
             gaps: zero(),
             missed: zero(),
         }
@@ -63,11 +60,6 @@ impl Counts {
 
     pub(super) fn engine(&self) -> &str {
         &self.engine
-    }
-
-    pub(super) fn received(&self) {
-        add(&self.pending, 1);
-        add(&self.received, 1);
     }
 
     pub(super) fn gap(&self, gap: Gap) {
@@ -89,7 +81,6 @@ impl Counts {
             },
             1,
         );
-        self.pending.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn refused(&self, envelope: &Envelope, error: &SettleError) {
@@ -99,23 +90,29 @@ impl Counts {
     }
 
     /// A delivery was dropped without a verdict.
-    pub(super) fn dropped(&self, durable: bool) {
-        add(if durable { &self.abandoned } else { &self.handled }, 1);
-        self.pending.fetch_sub(1, Relaxed);
+    pub(super) fn abandoned(&self) {
+        add(&self.abandoned, 1);
     }
 
-    pub(super) fn stats(&self) -> DeliveryStats {
-        DeliveryStats {
-            received: read(&self.received),
-            handled: read(&self.handled),
-            retried: read(&self.retried),
-            rejected: read(&self.rejected),
-            refused: read(&self.refused),
-            abandoned: read(&self.abandoned),
-            pending: read(&self.pending),
-            gaps: read(&self.gaps),
-            missed: read(&self.missed),
+    /// Reads the numbers, after so many were received. The subscription and each pending delivery
+    /// have a clone of `this`. What is live is handled when it is dropped, without further notice.
+    pub(super) fn stats(this: &Arc<Self>, received: u64, mode: Mode) -> DeliveryStats {
+        let mut stats = DeliveryStats {
+            received,
+            handled: read(&this.handled),
+            retried: read(&this.retried),
+            rejected: read(&this.rejected),
+            refused: read(&this.refused),
+            abandoned: read(&this.abandoned),
+            pending: Arc::strong_count(this).saturating_sub(1) as u64,
+            gaps: read(&this.gaps),
+            missed: read(&this.missed),
+        };
+        if mode == Mode::Live {
+            let others = stats.retried + stats.rejected + stats.refused + stats.abandoned;
+            stats.handled = received.saturating_sub(others + stats.pending);
         }
+        stats
     }
 }
 
@@ -239,6 +236,6 @@ impl PublishStats {
 
 impl fmt::Debug for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Counts").field(&self.stats()).finish()
+        f.debug_struct("Counts").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
