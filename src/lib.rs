@@ -95,6 +95,7 @@
 //! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` for threads |
 //! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
+//! | `hosted` | the module `hosted`: envelopes to and from other processes, over an engine. Needs `std`, `json` and tokio |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
 //!
@@ -118,6 +119,8 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod hold;
+#[cfg(feature = "hosted")]
+pub mod hosted;
 pub mod request;
 mod ring;
 pub mod subject;

@@ -15,6 +15,7 @@ const TIERS: &[&[&str]] = &[
     &["envelope"],
     &["subject_bus"],
     &["bridge"],
+    &["hosted"],
     &["bevy"],
 ];
 

@@ -285,6 +285,38 @@ impl Envelope {
         self
     }
 
+    /// Sets the ordering key, which is the header [`Headers::KEY`]. An empty one removes it.
+    ///
+    /// Events of one key are handled one after the other where a subscription asks for it. Events
+    /// without a key have no order among each other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Envelope;
+    ///
+    /// let score = Envelope::unstamped("match.7.score")?.with_key("match-7");
+    /// assert_eq!((score.key(), score.headers().get("key")), ("match-7", "match-7"));
+    /// assert_eq!(score.with_key("").headers().len(), 0);
+    /// # Ok::<(), tickbus::error::InvalidSubject>(())
+    /// ```
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Box<str>>) -> Self {
+        let key = key.into();
+        if key.is_empty() {
+            self.headers.remove(Headers::KEY);
+        } else {
+            self.headers.insert(Headers::KEY, key);
+        }
+        self
+    }
+
+    /// Returns the ordering key. Empty if there is none.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.headers.get(Headers::KEY)
+    }
+
     /// Sets the trace and span ids, as texts of lower-case hexadecimal digits.
     ///
     /// It also sets the header `traceparent` if the flags are not 0, and removes it if they are.

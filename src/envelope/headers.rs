@@ -40,6 +40,8 @@ impl Headers {
     pub const GRAPH_ID: &str = "graph_id";
     /// Key of the tenant that the data belongs to.
     pub const TENANT: &str = "tenant";
+    /// Key of the ordering key: see [`Envelope::with_key`](super::Envelope::with_key).
+    pub const KEY: &str = "key";
 
     /// Returns no headers. Allocates nothing.
     #[must_use]

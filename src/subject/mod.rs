@@ -3,6 +3,8 @@
 mod check;
 mod dialect;
 mod name;
+#[cfg(feature = "alloc")]
+mod owned;
 mod pattern;
 
 #[cfg(feature = "json")]
@@ -10,4 +12,6 @@ pub(crate) use self::check::MAX_LEN;
 pub(crate) use self::check::{check_pattern, check_subject, matches};
 pub use self::dialect::{GlobPattern, PrefixPattern};
 pub use self::name::Subject;
+#[cfg(feature = "alloc")]
+pub use self::owned::PatternBuf;
 pub use self::pattern::Pattern;

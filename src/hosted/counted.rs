@@ -1,0 +1,143 @@
+//! An engine whose publishes are counted: [`Counted`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::capabilities::Capabilities;
+use super::counts::{PublishStats, Sent};
+use super::delivery::Receive;
+use super::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use super::future::EngineFuture;
+use super::subscribe::{DurableOptions, LiveOptions, OpenError};
+use super::wire::stamped;
+use crate::envelope::Envelope;
+
+/// An engine that counts what becomes of each publish. It works with every engine.
+///
+/// It also fills in the id and the time of an envelope where they are missing.
+pub struct Counted<E = Arc<dyn Engine>> {
+    engine: E,
+    sent: Sent,
+}
+
+impl<E: Engine> Counted<E> {
+    /// Counts what is published through it.
+    pub fn new(engine: E) -> Self {
+        Self { engine, sent: Sent::default() }
+    }
+
+    /// Returns the engine. What you publish there is not counted.
+    pub const fn get_ref(&self) -> &E {
+        &self.engine
+    }
+
+    /// Returns what became of the envelopes.
+    #[must_use]
+    pub fn stats(&self) -> PublishStats {
+        self.sent.stats()
+    }
+}
+
+/// Publishes in progress. Those that are dropped without a result are counted as unknown.
+struct InProgress<'a> {
+    sent: &'a Sent,
+    left: usize,
+}
+
+impl InProgress<'_> {
+    fn result(&mut self, result: &Result<Receipt, EngineError>) {
+        self.sent.result(result);
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.sent.unknown(self.left);
+    }
+}
+
+impl<E: Engine> Engine for Counted<E> {
+    fn name(&self) -> &Arc<str> {
+        self.engine.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.engine.capabilities()
+    }
+
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        self.engine.start()
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.sent.offered(1);
+        let mut progress = InProgress { sent: &self.sent, left: 1 };
+        match self.engine.publish(stamped(envelope)).now() {
+            Ok(result) => {
+                progress.result(&result);
+                EngineFuture::ready(result)
+            }
+            Err(publish) => EngineFuture::new(async move {
+                let result = publish.await;
+                progress.result(&result);
+                result
+            }),
+        }
+    }
+
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
+        self.sent.offered(1);
+        let result = self.engine.try_publish(stamped(envelope));
+        self.sent.result(&result);
+        result
+    }
+
+    fn publish_batch(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+        self.sent.offered(envelopes.len());
+        let mut progress = InProgress { sent: &self.sent, left: envelopes.len() };
+        let publish = self.engine.publish_batch(envelopes.into_iter().map(stamped).collect());
+        EngineFuture::new(async move {
+            let results = publish.await;
+            results.iter().for_each(|result| progress.result(result));
+            results
+        })
+    }
+
+    fn open_live(
+        &self,
+        options: LiveOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        self.engine.open_live(options)
+    }
+
+    fn open_durable(
+        &self,
+        options: DurableOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        self.engine.open_durable(options)
+    }
+
+    fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        self.engine.shutdown(deadline)
+    }
+}
+
+impl<E: Engine> fmt::Debug for Counted<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted")
+            .field("engine", self.engine.name())
+            .field("stats", &self.stats())
+            .finish()
+    }
+}

@@ -1,0 +1,244 @@
+//! What became of the deliveries of a subscription, and of the envelopes of a publisher.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+
+use super::delivery::{Gap, SettleError, Verdict};
+use super::engine::{EngineError, Level, Receipt};
+use crate::envelope::Envelope;
+use crate::sync::{PlainNumber, Relaxed};
+
+/// Is called for each gap.
+pub(super) type OnGap = Box<dyn Fn(Gap) + Send + Sync>;
+/// Is called for each verdict that was refused.
+pub(super) type OnRefused = Box<dyn Fn(&Envelope, &SettleError) + Send + Sync>;
+
+/// The numbers of one subscription, shared with its deliveries.
+pub(super) struct Counts {
+    engine: Arc<str>,
+    on_gap: Option<OnGap>,
+    on_refused: Option<OnRefused>,
+    received: PlainNumber,
+    handled: PlainNumber,
+    retried: PlainNumber,
+    rejected: PlainNumber,
+    refused: PlainNumber,
+    abandoned: PlainNumber,
+    pending: PlainNumber,
+    gaps: PlainNumber,
+    missed: PlainNumber,
+}
+
+fn add(number: &PlainNumber, by: usize) {
+    number.fetch_add(by, Relaxed);
+}
+
+fn read(number: &PlainNumber) -> u64 {
+    number.load(Relaxed) as u64
+}
+
+impl Counts {
+    pub(super) fn new(
+        engine: Arc<str>,
+        on_gap: Option<OnGap>,
+        on_refused: Option<OnRefused>,
+    ) -> Self {
+        let zero = || PlainNumber::new(0);
+        Self {
+            engine,
+            on_gap,
+            on_refused,
+            received: zero(),
+            handled: zero(),
+            retried: zero(),
+            rejected: zero(),
+            refused: zero(),
+            abandoned: zero(),
+            pending: zero(),
+            gaps: zero(),
+            missed: zero(),
+        }
+    }
+
+    pub(super) fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    pub(super) fn received(&self) {
+        add(&self.pending, 1);
+        add(&self.received, 1);
+    }
+
+    pub(super) fn gap(&self, gap: Gap) {
+        add(&self.gaps, 1);
+        add(&self.missed, usize::try_from(gap.missed.unwrap_or(0)).unwrap_or(usize::MAX));
+        if let Some(on_gap) = &self.on_gap {
+            on_gap(gap);
+        }
+    }
+
+    pub(super) fn settled(&self, verdict: &Verdict, taken: bool) {
+        add(
+            match verdict {
+                _ if !taken => &self.refused,
+                Verdict::Ack => &self.handled,
+                Verdict::RetryAfter(_) => &self.retried,
+                Verdict::Reject(_) => &self.rejected,
+                Verdict::Extend(_) => return,
+            },
+            1,
+        );
+        self.pending.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn refused(&self, envelope: &Envelope, error: &SettleError) {
+        if let Some(on_refused) = &self.on_refused {
+            on_refused(envelope, error);
+        }
+    }
+
+    /// A delivery was dropped without a verdict.
+    pub(super) fn dropped(&self, durable: bool) {
+        add(if durable { &self.abandoned } else { &self.handled }, 1);
+        self.pending.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn stats(&self) -> DeliveryStats {
+        DeliveryStats {
+            received: read(&self.received),
+            handled: read(&self.handled),
+            retried: read(&self.retried),
+            rejected: read(&self.rejected),
+            refused: read(&self.refused),
+            abandoned: read(&self.abandoned),
+            pending: read(&self.pending),
+            gaps: read(&self.gaps),
+            missed: read(&self.missed),
+        }
+    }
+}
+
+/// What became of the deliveries of one subscription.
+///
+/// At every quiet moment
+/// `received == handled + retried + rejected + refused + abandoned + pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DeliveryStats {
+    /// Came out of the subscription.
+    pub received: u64,
+    /// Acknowledged; or dropped, on a live subscription.
+    pub handled: u64,
+    /// Given back, to come again.
+    pub retried: u64,
+    /// Given up.
+    pub rejected: u64,
+    /// The engine refused the verdict: it was late, or there was no connection.
+    pub refused: u64,
+    /// Dropped without a verdict. Each comes again when its lease ends.
+    pub abandoned: u64,
+    /// In your hands.
+    pub pending: u64,
+    /// How many gaps there were.
+    pub gaps: u64,
+    /// How many events were in these gaps, as far as the engine knew.
+    pub missed: u64,
+}
+
+impl DeliveryStats {
+    /// Returns whether the numbers add up, as they do at every quiet moment.
+    #[must_use]
+    pub const fn add_up(&self) -> bool {
+        let Self { received, handled, retried, rejected, refused, abandoned, pending, .. } = *self;
+        received == handled + retried + rejected + refused + abandoned + pending
+    }
+}
+
+/// The numbers of one publisher.
+#[derive(Default)]
+pub(super) struct Sent {
+    offered: PlainNumber,
+    buffered: PlainNumber,
+    accepted: PlainNumber,
+    stored: PlainNumber,
+    duplicate: PlainNumber,
+    refused: PlainNumber,
+    unknown: PlainNumber,
+}
+
+impl Sent {
+    pub(super) fn offered(&self, count: usize) {
+        add(&self.offered, count);
+    }
+
+    pub(super) fn result(&self, result: &Result<Receipt, EngineError>) {
+        add(
+            match result {
+                Ok(receipt) if receipt.duplicate => &self.duplicate,
+                Ok(receipt) => match receipt.level {
+                    Level::Buffered => &self.buffered,
+                    Level::Accepted => &self.accepted,
+                    Level::Stored => &self.stored,
+                },
+                Err(error) if error.is_unknown() => &self.unknown,
+                Err(_) => &self.refused,
+            },
+            1,
+        );
+    }
+
+    pub(super) fn unknown(&self, count: usize) {
+        add(&self.unknown, count);
+    }
+
+    pub(super) fn stats(&self) -> PublishStats {
+        PublishStats {
+            offered: read(&self.offered),
+            buffered: read(&self.buffered),
+            accepted: read(&self.accepted),
+            stored: read(&self.stored),
+            duplicate: read(&self.duplicate),
+            refused: read(&self.refused),
+            unknown: read(&self.unknown),
+        }
+    }
+}
+
+/// What became of the envelopes of one publisher.
+///
+/// When no publish is in progress,
+/// `offered == buffered + accepted + stored + duplicate + refused + unknown`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct PublishStats {
+    /// Given to the engine.
+    pub offered: u64,
+    /// Returned [`Level::Buffered`].
+    pub buffered: u64,
+    /// Returned [`Level::Accepted`].
+    pub accepted: u64,
+    /// Returned [`Level::Stored`].
+    pub stored: u64,
+    /// The engine had the id already.
+    pub duplicate: u64,
+    /// Returned [`EngineError::NotSent`].
+    pub refused: u64,
+    /// Returned [`EngineError::Unknown`], or the publish was dropped before it was ready.
+    pub unknown: u64,
+}
+
+impl PublishStats {
+    /// Returns whether the numbers add up, as they do when no publish is in progress.
+    #[must_use]
+    pub const fn add_up(&self) -> bool {
+        let Self { offered, buffered, accepted, stored, duplicate, refused, unknown } = *self;
+        offered == buffered + accepted + stored + duplicate + refused + unknown
+    }
+}
+
+impl fmt::Debug for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counts").field(&self.stats()).finish()
+    }
+}

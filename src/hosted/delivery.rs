@@ -1,0 +1,370 @@
+//! What a subscription receives, and how it is settled: [`Delivery`], [`Settle`], [`Receive`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::error::Error;
+use core::fmt;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use super::counts::Counts;
+use super::engine::Reason;
+use super::future::EngineFuture;
+use crate::envelope::Envelope;
+
+/// The receiving end of a subscription, as an engine implements it.
+///
+/// You receive from [`Deliveries`](super::Deliveries), which counts. Dropping it ends the
+/// subscription. The position of a group stays.
+pub trait Receive: Send {
+    /// Takes the next delivery, or tells of a gap. `None` is the end, for good.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>>;
+
+    /// Takes the next delivery if there is one now. Needs no runtime.
+    ///
+    /// The default polls with a waker that wakes nothing.
+    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Takes no more in. What is pending can still be received, and then comes the end. The default
+    /// does nothing: then only dropping ends the subscription.
+    fn close(&mut self) {}
+
+    /// Returns how many events this subscription has still to receive, if the engine knows.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Settles deliveries, as an engine implements it.
+///
+/// One value may settle many deliveries: it is told which.
+pub trait Settle: Send + Sync {
+    /// Tells the engine what becomes of a delivery. Never waits: it may be called in a tick, or
+    /// while something is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SettleError`] if the engine refuses, as far as that is known without waiting.
+    fn settle(&self, lease: Lease, verdict: Verdict) -> Result<(), SettleError>;
+
+    /// Does the same, and waits until the engine confirms. The default does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`SettleError`] if the engine refuses.
+    fn settle_async(
+        &self,
+        lease: Lease,
+        verdict: Verdict,
+    ) -> EngineFuture<'_, Result<(), SettleError>> {
+        EngineFuture::ready(self.settle(lease, verdict))
+    }
+}
+
+/// Names one delivery to its engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lease {
+    /// Where the envelope is in the engine's log, if it has one.
+    pub sequence: Option<u64>,
+    /// How often it was delivered, this time included. 0 if the engine does not count.
+    pub attempt: u32,
+    /// A number of the engine's own, such as the epoch that fences late answers.
+    pub token: u64,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is done.
+    Ack,
+    /// It comes again, after at least this time.
+    RetryAfter(Duration),
+    /// It never comes again. The engine keeps it as a dead letter if it can, with this reason.
+    Reject(Box<str>),
+    /// It is still in work. It comes again if it is not settled within this time from now.
+    Extend(Duration),
+}
+
+/// An engine refused a verdict.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The lease has ended before. The event may be in other hands already.
+    Late,
+    /// The engine did not do it, and the event comes again.
+    Failed(Reason),
+}
+
+impl fmt::Display for SettleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.pad("too late: the lease of the delivery has ended"),
+            Self::Failed(reason) => write!(f, "not settled: {reason}"),
+        }
+    }
+}
+
+impl Error for SettleError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Late => None,
+            Self::Failed(reason) => reason.source(),
+        }
+    }
+}
+
+/// An envelope that a subscription received, to be settled.
+///
+/// [`ack`](Self::ack), [`retry_after`](Self::retry_after), [`reject`](Self::reject) and
+/// [`extend`](Self::extend) never wait: use them in a tick, or while something is dropped. A refusal
+/// is counted, and given to [`on_refused`](super::Subscribe::on_refused). With
+/// [`ack_async`](Self::ack_async) you wait for the engine's answer.
+///
+/// A delivery that you drop unsettled is counted as abandoned. It comes again when its lease ends.
+/// Deliveries of a live subscription have nothing to settle: each is handled when it is dropped.
+#[must_use = "a delivery that is not settled comes again"]
+pub struct Delivery {
+    envelope: Arc<Envelope>,
+    /// `None` if there is nothing to settle.
+    settle: Option<Arc<dyn Settle>>,
+    lease: Lease,
+    settled: bool,
+    /// Set when it comes out of a subscription.
+    counts: Option<Arc<Counts>>,
+}
+
+impl Delivery {
+    /// Returns a delivery that `settle` settles.
+    ///
+    /// It allocates. [`shared`](Self::shared) does not.
+    pub fn new(envelope: impl Into<Arc<Envelope>>, settle: impl Settle + 'static) -> Self {
+        Self::shared(envelope, Arc::new(settle))
+    }
+
+    /// Returns a delivery settled by what settles others too. It tells them apart by the lease.
+    pub fn shared(envelope: impl Into<Arc<Envelope>>, settle: Arc<dyn Settle>) -> Self {
+        let mut delivery = Self::live(envelope);
+        delivery.settle = Some(settle);
+        delivery
+    }
+
+    /// Returns a delivery with nothing to settle, as live subscriptions have.
+    pub fn live(envelope: impl Into<Arc<Envelope>>) -> Self {
+        let lease = Lease::default();
+        Self { envelope: envelope.into(), settle: None, lease, settled: false, counts: None }
+    }
+
+    /// Sets where the envelope is in the engine's log.
+    pub const fn with_sequence(mut self, sequence: u64) -> Self {
+        self.lease.sequence = Some(sequence);
+        self
+    }
+
+    /// Sets how often it was delivered, this time included.
+    pub const fn with_attempt(mut self, attempt: u32) -> Self {
+        self.lease.attempt = attempt;
+        self
+    }
+
+    /// Sets a number of the engine's own, which comes back in [`Lease::token`].
+    pub const fn with_token(mut self, token: u64) -> Self {
+        self.lease.token = token;
+        self
+    }
+
+    /// Returns the envelope.
+    #[must_use]
+    pub const fn envelope(&self) -> &Arc<Envelope> {
+        &self.envelope
+    }
+
+    /// Returns where the envelope is in the engine's log, if it has one.
+    #[must_use]
+    pub const fn sequence(&self) -> Option<u64> {
+        self.lease.sequence
+    }
+
+    /// Returns how often it was delivered, this time included. 0 if the engine does not count.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.lease.attempt
+    }
+
+    /// Returns the name of the engine. Empty before it came out of a subscription.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        self.counts.as_ref().map_or("", |counts| counts.engine())
+    }
+
+    /// Returns whether there is something to settle. There is not on a live subscription.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        self.settle.is_some()
+    }
+
+    /// Says that the event is done. Never waits.
+    pub fn ack(self) {
+        self.settle(Verdict::Ack);
+    }
+
+    /// Gives the event back, to come again after at least `delay`. Never waits.
+    pub fn retry_after(self, delay: Duration) {
+        self.settle(Verdict::RetryAfter(delay));
+    }
+
+    /// Gives the event up: it never comes again. `reason` stands in the dead letter, if the engine
+    /// keeps one. Never waits.
+    pub fn reject(self, reason: impl Into<Box<str>>) {
+        self.settle(Verdict::Reject(reason.into()));
+    }
+
+    /// Keeps the event for `lease` from now on. Never waits.
+    pub fn extend(&self, lease: Duration) {
+        let Some(settle) = &self.settle else { return };
+        if let Err(error) = settle.settle(self.lease, Verdict::Extend(lease)) {
+            self.report(&error);
+        }
+    }
+
+    /// Says that the event is done, and waits until the engine confirms.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SettleError`] if the engine refuses. The event then comes again, or is in other
+    /// hands already.
+    pub async fn ack_async(self) -> Result<(), SettleError> {
+        self.settle_async(Verdict::Ack).await
+    }
+
+    /// Settles the event, and waits until the engine confirms. After [`Verdict::Extend`] the
+    /// delivery is gone, unsettled: use [`extend_async`](Self::extend_async).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SettleError`] if the engine refuses.
+    pub async fn settle_async(mut self, verdict: Verdict) -> Result<(), SettleError> {
+        let settles = !matches!(verdict, Verdict::Extend(_));
+        let Some(settle) = &self.settle else { return Ok(()) };
+        let result = settle.settle_async(self.lease, verdict.clone()).await;
+        if settles || result.is_err() {
+            self.settled(&verdict, &result);
+        }
+        result
+    }
+
+    /// Keeps the event for `lease` from now on, and waits until the engine confirms.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SettleError`] if the engine refuses. Stop the work then.
+    pub async fn extend_async(&self, lease: Duration) -> Result<(), SettleError> {
+        let Some(settle) = &self.settle else { return Ok(()) };
+        let result = settle.settle_async(self.lease, Verdict::Extend(lease)).await;
+        if let Err(error) = &result {
+            self.report(error);
+        }
+        result
+    }
+
+    /// Counts it from here on. Called once, when it comes out of a subscription.
+    pub(super) fn counted(mut self, counts: &Arc<Counts>) -> Self {
+        self.counts = Some(counts.clone());
+        self
+    }
+
+    fn settle(mut self, verdict: Verdict) {
+        let Some(settle) = &self.settle else { return };
+        let result = settle.settle(self.lease, verdict.clone());
+        self.settled(&verdict, &result);
+    }
+
+    fn settled(&mut self, verdict: &Verdict, result: &Result<(), SettleError>) {
+        self.settled = true;
+        if let Some(counts) = &self.counts {
+            counts.settled(verdict, result.is_ok());
+        }
+        if let Err(error) = result {
+            self.report(error);
+        }
+    }
+
+    fn report(&self, error: &SettleError) {
+        if let Some(counts) = &self.counts {
+            counts.refused(&self.envelope, error);
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(counts) = self.counts.as_ref().filter(|_| !self.settled) {
+            counts.dropped(self.settle.is_some());
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("engine", &self.engine())
+            .field("sequence", &self.lease.sequence)
+            .field("attempt", &self.lease.attempt)
+            .field("envelope", &self.envelope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something is missing in a subscription, at this place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// How many events, if the engine knows.
+    pub missed: Option<u64>,
+    /// Why.
+    pub reason: GapReason,
+}
+
+impl Gap {
+    /// Returns a gap.
+    #[must_use]
+    pub const fn new(missed: Option<u64>, reason: GapReason) -> Self {
+        Self { missed, reason }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.missed {
+            Some(missed) => write!(f, "missed {missed} events: {}", self.reason),
+            None => write!(f, "missed an unknown number of events: {}", self.reason),
+        }
+    }
+}
+
+impl Error for Gap {}
+
+/// Why something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The buffer of the subscription was full.
+    Overflow,
+    /// The engine had removed what the group had not received.
+    Trimmed,
+    /// The connection was lost, and what was published meanwhile may be lost.
+    Reconnected,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Overflow => "the buffer was full",
+            Self::Trimmed => "the engine had removed them",
+            Self::Reconnected => "the connection was lost",
+        })
+    }
+}

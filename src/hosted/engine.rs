@@ -1,0 +1,488 @@
+//! What carries envelopes to other processes: the trait [`Engine`], and what its operations return.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::time::Duration;
+
+use super::capabilities::{Capabilities, Capability, Mode};
+use super::delivery::Receive;
+use super::future::EngineFuture;
+use super::subscribe::{DurableOptions, LiveOptions, OpenError, Subscribe};
+use crate::envelope::Envelope;
+use crate::error::InvalidPattern;
+
+/// Carries envelopes: to itself in memory, or to a server and from it.
+///
+/// The trait has an object type: share an `Arc<dyn Engine>`, which is an engine too.
+///
+/// # To implement it
+///
+/// Write the four methods without a default, and [`open_live`](Self::open_live),
+/// [`open_durable`](Self::open_durable) or both. State in [`capabilities`](Self::capabilities) what
+/// the subscriptions can do: [`Subscribe::open`] refuses the others before it calls you. Check each
+/// subject against [`LiveOptions::matches`] if the server's filter is wider than the patterns. Give
+/// an envelope without id or time both with [`stamped`](super::stamped) before it leaves, and give
+/// the stamped one back in an error. The conformance kit then says whether it all is true.
+pub trait Engine: Send + Sync + 'static {
+    /// Returns the name, as errors and receipts say it.
+    fn name(&self) -> &Arc<str>;
+
+    /// Returns what the engine can do.
+    ///
+    /// It may depend on the server, and is right as soon as [`start`](Self::start) has returned.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Connects. An engine that needs no connection has nothing to do, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`StartError`] if there is no connection, and none is coming.
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        EngineFuture::ready(Ok(()))
+    }
+
+    /// Publishes `envelope`.
+    ///
+    /// A future that you drop before it is ready may have published it.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`EngineError::NotSent`] if the envelope did not leave, and
+    /// [`EngineError::Unknown`] if it may have arrived. Publish it again in the latter case: it
+    /// keeps its id.
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>>;
+
+    /// Publishes `envelope` and never waits.
+    ///
+    /// The default refuses: not every engine can.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EngineError::NotSent`] if that is not possible without waiting.
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
+        Err(EngineError::not_sent(self.name(), envelope, Reason::WouldWait))
+    }
+
+    /// Publishes several envelopes in their order. There is one result for each.
+    ///
+    /// The default publishes one after the other.
+    fn publish_batch(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+        EngineFuture::new(async move {
+            let mut results = Vec::with_capacity(envelopes.len());
+            for envelope in envelopes {
+                results.push(self.publish(envelope).await);
+            }
+            results
+        })
+    }
+
+    /// Opens a live subscription. [`Subscribe::open`] calls it.
+    ///
+    /// When the future is ready, the subscription receives what is published from then on.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`OpenError`] if the engine cannot, which is the default.
+    fn open_live(
+        &self,
+        options: LiveOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        drop(options);
+        let error = OpenError::missing(self.name(), Mode::Live, Capability::Live);
+        EngineFuture::ready(Err(error))
+    }
+
+    /// Opens a durable subscription: a member of a group. [`Subscribe::open`] calls it.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`OpenError`] if the engine cannot, which is the default.
+    fn open_durable(
+        &self,
+        options: DurableOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        drop(options);
+        let error = OpenError::missing(self.name(), Mode::Durable, Capability::Durable);
+        EngineFuture::ready(Err(error))
+    }
+
+    /// Returns whether the engine can be reached. The default is [`Health::Up`].
+    fn health(&self) -> Health {
+        Health::Up
+    }
+
+    /// Ends the engine: sends what is buffered, for at most `deadline`, and then closes.
+    ///
+    /// Publishing and subscribing fail as soon as it is called. Subscriptions end. A second call
+    /// returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// The future returns [`ShutdownError`] if something was still buffered at the deadline.
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>>;
+
+    /// Starts a subscription to `pattern`. [`open`](Subscribe::open) opens it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
+    fn subscribe(&self, pattern: &str) -> Result<Subscribe<'_>, InvalidPattern>
+    where
+        Self: Sized,
+    {
+        Subscribe::new(self, pattern)
+    }
+}
+
+impl<E: Engine + ?Sized> Engine for Arc<E> {
+    fn name(&self) -> &Arc<str> {
+        (**self).name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        (**self).start()
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        (**self).publish(envelope)
+    }
+
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
+        (**self).try_publish(envelope)
+    }
+
+    fn publish_batch(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+        (**self).publish_batch(envelopes)
+    }
+
+    fn open_live(
+        &self,
+        options: LiveOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        (**self).open_live(options)
+    }
+
+    fn open_durable(
+        &self,
+        options: DurableOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        (**self).open_durable(options)
+    }
+
+    fn health(&self) -> Health {
+        (**self).health()
+    }
+
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        (**self).shutdown(deadline)
+    }
+}
+
+impl fmt::Debug for dyn Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engine").field(self.name()).finish()
+    }
+}
+
+/// What a successful publish means, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// It lies in a buffer of this process, or is on its way.
+    Buffered,
+    /// The engine has it, in memory.
+    Accepted,
+    /// The engine has it where it survives what the engine promises to survive.
+    Stored,
+}
+
+impl Level {
+    /// Returns `buffered`, `accepted` or `stored`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Accepted => "accepted",
+            Self::Stored => "stored",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Says what became of a publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// How sure it is.
+    pub level: Level,
+    /// Whether the engine had this id already, and did nothing.
+    pub duplicate: bool,
+    /// The engine that says so.
+    pub engine: Arc<str>,
+    /// Where the envelope is in the engine's log, if it has one.
+    pub sequence: Option<u64>,
+}
+
+impl Receipt {
+    /// Returns a receipt that is not of a duplicate, without a sequence.
+    #[must_use]
+    pub fn new(engine: &Arc<str>, level: Level) -> Self {
+        Self { level, duplicate: false, engine: engine.clone(), sequence: None }
+    }
+
+    /// Sets where the envelope is in the engine's log.
+    #[must_use]
+    pub fn at(mut self, sequence: u64) -> Self {
+        self.sequence = Some(sequence);
+        self
+    }
+
+    /// Sets whether the engine had this id already.
+    #[must_use]
+    pub fn duplicate(mut self, duplicate: bool) -> Self {
+        self.duplicate = duplicate;
+        self
+    }
+}
+
+/// An envelope was not published, or may have been. Each variant gives the envelope back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The envelope did not leave.
+    #[non_exhaustive]
+    NotSent {
+        /// The engine that says so.
+        engine: Arc<str>,
+        /// What was not published, with its id and time.
+        envelope: Arc<Envelope>,
+        /// Why.
+        reason: Reason,
+    },
+    /// The envelope may have arrived. If you publish it again, it keeps its id, so an engine that
+    /// deduplicates takes it once.
+    #[non_exhaustive]
+    Unknown {
+        /// The engine that says so.
+        engine: Arc<str>,
+        /// What may have been published, with its id and time.
+        envelope: Arc<Envelope>,
+        /// Why it is not known.
+        reason: Reason,
+    },
+}
+
+impl EngineError {
+    /// Returns an error for what did not leave.
+    #[must_use]
+    pub fn not_sent(engine: &Arc<str>, envelope: Arc<Envelope>, reason: Reason) -> Self {
+        Self::NotSent { engine: engine.clone(), envelope, reason }
+    }
+
+    /// Returns an error for what may have arrived.
+    #[must_use]
+    pub fn unknown(engine: &Arc<str>, envelope: Arc<Envelope>, reason: Reason) -> Self {
+        Self::Unknown { engine: engine.clone(), envelope, reason }
+    }
+
+    /// Returns whether the envelope may have arrived.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+
+    /// Returns the name of the engine.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        self.parts().0
+    }
+
+    /// Returns why.
+    #[must_use]
+    pub const fn reason(&self) -> &Reason {
+        match self {
+            Self::NotSent { reason, .. } | Self::Unknown { reason, .. } => reason,
+        }
+    }
+
+    /// Returns the envelope.
+    #[must_use]
+    pub fn into_envelope(self) -> Arc<Envelope> {
+        match self {
+            Self::NotSent { envelope, .. } | Self::Unknown { envelope, .. } => envelope,
+        }
+    }
+
+    fn parts(&self) -> (&str, &Envelope, &Reason) {
+        match self {
+            Self::NotSent { engine, envelope, reason }
+            | Self::Unknown { engine, envelope, reason } => (engine, envelope, reason),
+        }
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (engine, envelope, reason) = self.parts();
+        let what = if self.is_unknown() { "may have been sent" } else { "was not sent" };
+        write!(f, "engine `{engine}`: `{}` {what}: {reason}", envelope.subject())
+    }
+}
+
+impl Error for EngineError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason().source()
+    }
+}
+
+/// Why an engine did not do what it was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The engine is not started.
+    NotStarted,
+    /// The engine is shut down.
+    Closed,
+    /// The payload has more bytes than the engine takes.
+    TooLarge {
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The engine cannot carry such a subject. The text says why.
+    Subject(Box<str>),
+    /// The engine cannot carry this header.
+    Header(Box<str>),
+    /// A buffer has no room.
+    Full,
+    /// It is not possible without waiting.
+    WouldWait,
+    /// There was no answer in time.
+    TimedOut,
+    /// There is no connection.
+    Disconnected(BoxError),
+    /// The server refused.
+    Refused(BoxError),
+}
+
+/// An error of a client or a server.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Reason {
+    /// Returns what is behind the error that `Display` has shown.
+    pub(super) fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Disconnected(error) | Self::Refused(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted => f.pad("the engine is not started"),
+            Self::Closed => f.pad("the engine is shut down"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "the payload has {bytes} bytes, and may have {limit}")
+            }
+            Self::Subject(why) => write!(f, "the engine cannot carry this subject: {why}"),
+            Self::Header(key) => {
+                write!(f, "the engine cannot carry the header `{}`", key.escape_debug())
+            }
+            Self::Full => f.pad("a buffer has no room"),
+            Self::WouldWait => f.pad("it is not possible without waiting"),
+            Self::TimedOut => f.pad("there was no answer in time"),
+            Self::Disconnected(error) => write!(f, "there is no connection: {error}"),
+            Self::Refused(error) => write!(f, "the server refused: {error}"),
+        }
+    }
+}
+
+macro_rules! plain_error {
+    ($(#[$docs:meta])* $name:ident, $text:literal) => {
+        $(#[$docs])*
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub struct $name {
+            /// The engine that says so.
+            pub engine: Arc<str>,
+            /// Why.
+            pub reason: Reason,
+        }
+
+        impl $name {
+            /// Names the engine and the reason.
+            #[must_use]
+            pub fn new(engine: &Arc<str>, reason: Reason) -> Self {
+                Self { engine: engine.clone(), reason }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!("engine `{}` ", $text, ": {}"), self.engine, self.reason)
+            }
+        }
+
+        impl Error for $name {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                self.reason.source()
+            }
+        }
+    };
+}
+
+plain_error!(
+    /// An engine could not start.
+    StartError,
+    "did not start"
+);
+plain_error!(
+    /// An engine was shut down before everything had left.
+    ShutdownError,
+    "did not finish"
+);
+
+/// Whether an engine can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It works.
+    Up,
+    /// There is no connection yet, or no more, and one is being made.
+    Connecting,
+    /// There is no connection. The text says why.
+    Down(Arc<str>),
+    /// It is shut down.
+    Closed,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.pad("up"),
+            Self::Connecting => f.pad("connecting"),
+            Self::Down(why) => write!(f, "down: {why}"),
+            Self::Closed => f.pad("closed"),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What an engine's operations return: [`EngineFuture`].
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+/// The result of an engine's operation, awaited.
+///
+/// An engine that has the result at once returns [`ready`](Self::ready), which allocates nothing.
+/// One that has to wait boxes a future with [`new`](Self::new).
+#[must_use = "nothing is certain before it is awaited"]
+pub struct EngineFuture<'a, T>(Inner<'a, T>);
+
+enum Inner<'a, T> {
+    Ready(Option<T>),
+    Boxed(Pin<Box<dyn Future<Output = T> + Send + 'a>>),
+}
+
+impl<'a, T> EngineFuture<'a, T> {
+    /// Returns a future that is ready with `value`.
+    pub const fn ready(value: T) -> Self {
+        Self(Inner::Ready(Some(value)))
+    }
+
+    /// Boxes `future`.
+    pub fn new(future: impl Future<Output = T> + Send + 'a) -> Self {
+        Self(Inner::Boxed(Box::pin(future)))
+    }
+
+    /// Returns the value if it is there, else the future.
+    pub(super) fn now(self) -> Result<T, Self> {
+        match self.0 {
+            Inner::Ready(Some(value)) => Ok(value),
+            other => Err(Self(other)),
+        }
+    }
+}
+
+/// The value is moved out, never pinned.
+impl<T> Unpin for EngineFuture<'_, T> {}
+
+impl<T> Future for EngineFuture<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0 {
+            Inner::Ready(value) => Poll::Ready(value.take().expect("polled after it was ready")),
+            Inner::Boxed(future) => future.as_mut().poll(context),
+        }
+    }
+}
+
+impl<T> fmt::Debug for EngineFuture<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match &self.0 {
+            Inner::Ready(_) => "EngineFuture(ready)",
+            Inner::Boxed(_) => "EngineFuture(..)",
+        })
+    }
+}

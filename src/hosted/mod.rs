@@ -1,0 +1,21 @@
+//! Envelopes to and from other processes, over an [`Engine`].
+
+mod capabilities;
+mod counted;
+mod counts;
+mod delivery;
+mod engine;
+mod future;
+mod subscribe;
+pub mod wire;
+
+pub use capabilities::{Capabilities, Capability, Mode};
+pub use counted::Counted;
+pub use counts::{DeliveryStats, PublishStats};
+pub use delivery::{Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict};
+pub use engine::{
+    BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
+};
+pub use future::EngineFuture;
+pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
+pub use wire::stamped;

@@ -1,0 +1,486 @@
+//! How a subscription is opened, and what it receives: [`Subscribe`], [`Deliveries`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use futures_core::Stream;
+
+use super::capabilities::{Capability, Mode};
+use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
+use super::delivery::{Delivery, Gap, Receive, SettleError};
+use super::engine::{Engine, Reason};
+use crate::envelope::{Envelope, Timestamp};
+use crate::error::InvalidPattern;
+use crate::subject::{PatternBuf, Subject};
+use crate::subject_bus::Overrun;
+
+/// Where a new group begins. One that exists continues where it stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartAt {
+    /// With what is published after the group was opened for the first time.
+    #[default]
+    New,
+    /// With the oldest event that the engine keeps.
+    Earliest,
+    /// With this sequence of the engine's log, or the next one that is kept.
+    Sequence(u64),
+    /// With the first event that the engine accepted at this time or later.
+    Time(Timestamp),
+}
+
+/// The settings of a live subscription, for the engine that opens it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LiveOptions {
+    /// What to receive: subjects that match any of these. Never empty.
+    pub patterns: Vec<PatternBuf>,
+    /// How many envelopes fit into the buffer.
+    pub capacity: usize,
+    /// What a full buffer does.
+    pub overrun: Overrun,
+}
+
+impl LiveOptions {
+    /// Returns whether the subscription is to receive `subject`.
+    #[must_use]
+    pub fn matches(&self, subject: Subject<'_>) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(subject))
+    }
+}
+
+/// The settings of a durable subscription, for the engine that opens it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DurableOptions {
+    /// What to receive: subjects that match any of these. Never empty.
+    pub patterns: Vec<PatternBuf>,
+    /// The name of the group. Never empty.
+    pub group: Box<str>,
+    /// Where the group begins if it is new.
+    pub start_at: StartAt,
+    /// How long a delivery may stay unsettled before it comes again.
+    pub lease: Duration,
+    /// How many deliveries of this member may be unsettled.
+    pub in_flight: usize,
+    /// How often an event is delivered before it becomes a dead letter. `None` without a limit.
+    pub max_attempts: Option<u32>,
+}
+
+impl DurableOptions {
+    /// Returns whether the subscription is to receive `subject`.
+    #[must_use]
+    pub fn matches(&self, subject: Subject<'_>) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(subject))
+    }
+}
+
+/// Sets up a subscription. [`open`](Self::open) opens it.
+///
+/// Without a [`group`](Self::group) it is live: from now on, with a buffer of its own, at most
+/// once. With one it is durable: the members of the group share the events, its position is kept,
+/// and what is not settled comes again. Each setting says where it belongs; asking for it on the
+/// other kind is an error of `open`.
+#[must_use = "nothing is subscribed before `open`"]
+pub struct Subscribe<'e> {
+    engine: &'e dyn Engine,
+    patterns: Vec<PatternBuf>,
+    group: Option<Box<str>>,
+    capacity: Option<usize>,
+    overrun: Option<Overrun>,
+    start_at: Option<StartAt>,
+    lease: Option<Duration>,
+    in_flight: Option<usize>,
+    max_attempts: Option<u32>,
+    demands: Vec<Capability>,
+    on_gap: Option<OnGap>,
+    on_refused: Option<OnRefused>,
+}
+
+/// The defaults.
+const CAPACITY: usize = 64;
+const LEASE: Duration = Duration::from_secs(30);
+const IN_FLIGHT: usize = 64;
+
+impl<'e> Subscribe<'e> {
+    /// Starts a subscription to `pattern` on `engine`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
+    pub fn new(engine: &'e dyn Engine, pattern: &str) -> Result<Self, InvalidPattern> {
+        Ok(Self {
+            engine,
+            patterns: alloc::vec![pattern.parse()?],
+            group: None,
+            capacity: None,
+            overrun: None,
+            start_at: None,
+            lease: None,
+            in_flight: None,
+            max_attempts: None,
+            demands: Vec::new(),
+            on_gap: None,
+            on_refused: None,
+        })
+    }
+
+    /// Adds another pattern. An event that matches several comes once.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
+    pub fn or(mut self, pattern: &str) -> Result<Self, InvalidPattern> {
+        self.patterns.push(pattern.parse()?);
+        Ok(self)
+    }
+
+    /// Makes the subscription durable, as a member of the group `name`.
+    pub fn group(mut self, name: impl Into<Box<str>>) -> Self {
+        self.group = Some(name.into());
+        self
+    }
+
+    /// Sets how many envelopes fit into the buffer: 64 by default. Live only.
+    pub const fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// Sets what a full buffer does: [`Overrun::DropNewest`] by default. Live only.
+    pub const fn overrun(mut self, overrun: Overrun) -> Self {
+        self.overrun = Some(overrun);
+        self
+    }
+
+    /// Sets where the group begins if it is new: [`StartAt::New`] by default. Durable only.
+    pub const fn start_at(mut self, start_at: StartAt) -> Self {
+        self.start_at = Some(start_at);
+        self
+    }
+
+    /// Sets how long a delivery may stay unsettled before it comes again: 30 s by default. Durable
+    /// only.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Sets how many deliveries of this member may be unsettled: 64 by default. Durable only.
+    pub const fn in_flight(mut self, deliveries: usize) -> Self {
+        self.in_flight = Some(deliveries);
+        self
+    }
+
+    /// Sets how often an event is delivered before it becomes a dead letter: without a limit by
+    /// default. Durable only.
+    pub const fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Demands that the engine can do this. Otherwise `open` refuses.
+    pub fn demand(mut self, capability: Capability) -> Self {
+        self.demands.push(capability);
+        self
+    }
+
+    /// Calls `f` for each gap, beside the item of the stream. It must not wait.
+    pub fn on_gap(mut self, f: impl Fn(Gap) + Send + Sync + 'static) -> Self {
+        self.on_gap = Some(Box::new(f));
+        self
+    }
+
+    /// Calls `f` for each verdict that the engine refused. It must not wait.
+    pub fn on_refused(
+        mut self,
+        f: impl Fn(&Envelope, &SettleError) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_refused = Some(Box::new(f));
+        self
+    }
+
+    /// Opens the subscription.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`OpenError`] if the engine lacks what is demanded, if a setting is for the other
+    /// kind of subscription or out of range, or if the engine cannot be reached.
+    pub async fn open(mut self) -> Result<Deliveries, OpenError> {
+        self.check()?;
+        let counts =
+            Counts::new(self.engine.name().clone(), self.on_gap.take(), self.on_refused.take());
+        let from = match self.group {
+            None => {
+                let options = LiveOptions {
+                    patterns: self.patterns,
+                    capacity: self.capacity.unwrap_or(CAPACITY),
+                    overrun: self.overrun.unwrap_or_default(),
+                };
+                self.engine.open_live(options).await?
+            }
+            Some(group) => {
+                let options = DurableOptions {
+                    patterns: self.patterns,
+                    group,
+                    start_at: self.start_at.unwrap_or_default(),
+                    lease: self.lease.unwrap_or(LEASE),
+                    in_flight: self.in_flight.unwrap_or(IN_FLIGHT),
+                    max_attempts: self.max_attempts,
+                };
+                self.engine.open_durable(options).await?
+            }
+        };
+        Ok(Deliveries { from, counts: Arc::new(counts) })
+    }
+
+    /// Everything that is wrong whatever the engine's state.
+    fn check(&self) -> Result<(), OpenError> {
+        let engine = self.engine.name();
+        let invalid = |setting, why| OpenError::Invalid { engine: engine.clone(), setting, why };
+        let mode = if self.group.is_some() { Mode::Durable } else { Mode::Live };
+        let of_live = [("capacity", self.capacity.is_some()), ("overrun", self.overrun.is_some())];
+        let of_durable = [
+            ("start_at", self.start_at.is_some()),
+            ("lease", self.lease.is_some()),
+            ("in_flight", self.in_flight.is_some()),
+            ("max_attempts", self.max_attempts.is_some()),
+        ];
+        let others: &[_] = if mode == Mode::Live { &of_durable } else { &of_live };
+        if let Some((setting, _)) = others.iter().find(|(_, is_set)| *is_set) {
+            return Err(OpenError::WrongMode { engine: engine.clone(), setting, mode });
+        }
+        if self.group.as_deref() == Some("") {
+            return Err(invalid("group", "it is empty"));
+        }
+        if self.capacity == Some(0) {
+            return Err(invalid("capacity", "it is 0"));
+        }
+        if self.in_flight == Some(0) {
+            return Err(invalid("in_flight", "it is 0"));
+        }
+        if self.max_attempts == Some(0) {
+            return Err(invalid("max_attempts", "it is 0"));
+        }
+        if self.lease == Some(Duration::ZERO) {
+            return Err(invalid("lease", "it is 0"));
+        }
+        let capabilities = self.engine.capabilities();
+        let kind = if mode == Mode::Live { Capability::Live } else { Capability::Durable };
+        let start = match self.start_at.unwrap_or_default() {
+            StartAt::New => None,
+            StartAt::Earliest => Some(Capability::StartEarliest),
+            StartAt::Sequence(_) => Some(Capability::StartSequence),
+            StartAt::Time(_) => Some(Capability::StartTime),
+        };
+        let block = (self.overrun == Some(Overrun::Block)).then_some(Capability::Block);
+        let limit = self.max_attempts.map(|_| Capability::Attempts);
+        let implied = [kind].into_iter().chain(start).chain(block).chain(limit);
+        let mut demands = implied.chain(self.demands.iter().copied());
+        match demands.find(|demand| !capabilities.has(mode, *demand)) {
+            Some(missing) => Err(OpenError::missing(engine, mode, missing)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Subscribe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribe")
+            .field("engine", self.engine.name())
+            .field("patterns", &self.patterns)
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Receives the deliveries of a subscription, and tells of gaps.
+///
+/// It is a stream of `Result<Delivery, Gap>`. Dropping it ends the subscription. The position of a
+/// group stays.
+#[must_use = "dropping it ends the subscription"]
+pub struct Deliveries {
+    from: Box<dyn Receive>,
+    counts: Arc<Counts>,
+}
+
+impl Deliveries {
+    /// Waits for the next delivery. `None` is the end.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Gap`] where something is missing. The stream goes on behind it.
+    pub async fn next(&mut self) -> Option<Result<Delivery, Gap>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Takes the next delivery if there is one now. Never waits, and needs no runtime. `Pending` if
+    /// there is none, `Ready(None)` at the end.
+    pub fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
+        let next = self.from.try_next();
+        self.count(next)
+    }
+
+    /// Takes no more in. What is pending can still be received, and then comes the end.
+    pub fn close(&mut self) {
+        self.from.close();
+    }
+
+    /// Returns how many events this subscription has still to receive, if the engine knows.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        self.from.lag()
+    }
+
+    /// Returns what became of the deliveries.
+    #[must_use]
+    pub fn stats(&self) -> DeliveryStats {
+        self.counts.stats()
+    }
+
+    fn count(
+        &self,
+        next: Poll<Option<Result<Delivery, Gap>>>,
+    ) -> Poll<Option<Result<Delivery, Gap>>> {
+        next.map(|next| {
+            next.map(|next| match next {
+                Ok(delivery) => {
+                    self.counts.received();
+                    Ok(delivery.counted(&self.counts))
+                }
+                Err(gap) => {
+                    self.counts.gap(gap);
+                    Err(gap)
+                }
+            })
+        })
+    }
+}
+
+impl Stream for Deliveries {
+    type Item = Result<Delivery, Gap>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.from.poll_next(context);
+        self.count(next)
+    }
+}
+
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliveries")
+            .field("engine", &self.counts.engine())
+            .field("stats", &self.stats())
+            .field("lag", &self.lag())
+            .finish()
+    }
+}
+
+/// A subscription was not opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The text is not a pattern.
+    Pattern(InvalidPattern),
+    /// The engine lacks what the subscription demands.
+    #[non_exhaustive]
+    Missing {
+        /// The engine.
+        engine: Arc<str>,
+        /// The kind of subscription.
+        mode: Mode,
+        /// What it lacks.
+        capability: Capability,
+    },
+    /// A setting is for the other kind of subscription.
+    #[non_exhaustive]
+    WrongMode {
+        /// The engine.
+        engine: Arc<str>,
+        /// The setting.
+        setting: &'static str,
+        /// The kind of subscription that does not have it.
+        mode: Mode,
+    },
+    /// A setting is out of range.
+    #[non_exhaustive]
+    Invalid {
+        /// The engine.
+        engine: Arc<str>,
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The engine did not do it.
+    #[non_exhaustive]
+    Failed {
+        /// The engine.
+        engine: Arc<str>,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl OpenError {
+    /// Returns the error of an engine that lacks a capability.
+    #[must_use]
+    pub fn missing(engine: &Arc<str>, mode: Mode, capability: Capability) -> Self {
+        Self::Missing { engine: engine.clone(), mode, capability }
+    }
+
+    /// Returns the error of an engine that did not do it.
+    #[must_use]
+    pub fn failed(engine: &Arc<str>, reason: Reason) -> Self {
+        Self::Failed { engine: engine.clone(), reason }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(invalid) => fmt::Display::fmt(invalid, f),
+            Self::Missing { engine, mode, capability } => write!(
+                f,
+                "engine `{engine}` does not have `{capability}` for {mode} subscriptions: \
+                 do not demand it, or use another engine"
+            ),
+            Self::WrongMode { engine, setting, mode: Mode::Live } => write!(
+                f,
+                "engine `{engine}`: `{setting}` is for durable subscriptions: name a `group`"
+            ),
+            Self::WrongMode { engine, setting, mode: Mode::Durable } => write!(
+                f,
+                "engine `{engine}`: `{setting}` is for live subscriptions: remove it, or `group`"
+            ),
+            Self::Invalid { engine, setting, why } => {
+                write!(f, "engine `{engine}`: `{setting}` is not valid: {why}")
+            }
+            Self::Failed { engine, reason } => {
+                write!(f, "engine `{engine}`: not subscribed: {reason}")
+            }
+        }
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed { reason, .. } => reason.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidPattern> for OpenError {
+    fn from(invalid: InvalidPattern) -> Self {
+        Self::Pattern(invalid)
+    }
+}

@@ -1,0 +1,181 @@
+//! An engine as the crate of a user has it: nothing of `tickbus` but its public names.
+#![cfg(all(feature = "hosted", not(tickbus_loom)))]
+
+mod own {
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use tickbus::Envelope;
+    use tickbus::hosted::{
+        Capabilities, Capability, Delivery, Engine, EngineError, EngineFuture, Gap, Level,
+        LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, stamped,
+    };
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    type Subscriber = (LiveOptions, UnboundedSender<Arc<Envelope>>);
+
+    /// Live subscriptions on unbounded channels. `None` once it is closed.
+    pub(crate) struct Tiny {
+        name: Arc<str>,
+        subscribers: Mutex<Option<Vec<Subscriber>>>,
+    }
+
+    impl Tiny {
+        pub(crate) fn new(name: &str) -> Self {
+            Self { name: name.into(), subscribers: Mutex::new(Some(Vec::new())) }
+        }
+    }
+
+    impl Engine for Tiny {
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new()
+                .level(Level::Accepted)
+                .live([Capability::PublisherOrder, Capability::Headers])
+        }
+
+        fn publish(&self, it: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+            let it = stamped(it);
+            let mut subscribers = self.subscribers.lock().unwrap();
+            let Some(subscribers) = &mut *subscribers else {
+                return EngineFuture::ready(Err(EngineError::not_sent(
+                    &self.name,
+                    it,
+                    Reason::Closed,
+                )));
+            };
+            subscribers.retain(|(options, to)| {
+                !options.matches(it.subject()) || to.send(it.clone()).is_ok()
+            });
+            EngineFuture::ready(Ok(Receipt::new(&self.name, Level::Accepted)))
+        }
+
+        fn open_live(
+            &self,
+            options: LiveOptions,
+        ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+            let (to, from) = unbounded_channel();
+            EngineFuture::ready(match &mut *self.subscribers.lock().unwrap() {
+                Some(subscribers) => {
+                    subscribers.push((options, to));
+                    Ok(Box::new(Channel(from)))
+                }
+                None => Err(OpenError::failed(&self.name, Reason::Closed)),
+            })
+        }
+
+        fn shutdown(&self, _: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+            *self.subscribers.lock().unwrap() = None;
+            EngineFuture::ready(Ok(()))
+        }
+    }
+
+    struct Channel(UnboundedReceiver<Arc<Envelope>>);
+
+    impl Receive for Channel {
+        fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+            self.0.poll_recv(context).map(|next| next.map(|it| Ok(Delivery::live(it))))
+        }
+    }
+}
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use own::Tiny;
+use tickbus::Envelope;
+use tickbus::Overrun;
+use tickbus::hosted::{
+    Capability, Counted, Engine, Level, Mode, OpenError, PublishStats, Reason, StartAt,
+};
+
+fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn it_carries_envelopes_and_both_sides_are_counted() {
+    run(async {
+        let engine: Arc<dyn Engine> = Arc::new(Tiny::new("tiny"));
+        let engine = Counted::new(engine);
+        let mut hits = engine.subscribe("player.*.hit").unwrap().open().await.unwrap();
+
+        let hit = Envelope::unstamped("player.7.hit").unwrap().with_key("7");
+        let receipt = engine.publish(hit.into()).await.unwrap();
+        assert_eq!((receipt.level, &*receipt.engine), (Level::Accepted, "tiny"));
+        engine.publish(Envelope::new("player.7").unwrap().into()).await.unwrap();
+
+        let hit = hits.next().await.unwrap().unwrap();
+        assert_eq!((hit.envelope().key(), hit.engine()), ("7", "tiny"));
+        assert!(!hit.envelope().id().is_empty(), "the publish fills it in");
+        assert_eq!((hits.stats().received, hits.stats().pending, hits.stats().handled), (1, 1, 0));
+        drop(hit);
+        assert_eq!((hits.stats().received, hits.stats().pending, hits.stats().handled), (1, 0, 1));
+
+        engine.shutdown(Duration::ZERO).await.unwrap();
+        assert!(hits.next().await.is_none());
+        let error = engine.publish(Envelope::new("player.8").unwrap().into()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "engine `tiny`: `player.8` was not sent: the engine is shut down"
+        );
+        assert!(matches!(error.reason(), Reason::Closed));
+        assert_eq!(error.into_envelope().subject().as_str(), "player.8");
+
+        let PublishStats { offered, accepted, refused, .. } = engine.stats();
+        assert_eq!((offered, accepted, refused), (3, 2, 1));
+        assert!(engine.stats().add_up() && hits.stats().add_up());
+    });
+}
+
+#[test]
+fn what_it_lacks_is_refused_with_both_names() {
+    run(async {
+        let engine = Tiny::new("tiny");
+        let refused = |subscribe: tickbus::hosted::Subscribe<'_>| match run_open(subscribe) {
+            Err(OpenError::Missing { mode, capability, .. }) => (mode, capability),
+            other => panic!("{other:?}"),
+        };
+        let any = || engine.subscribe(">").unwrap();
+        assert_eq!(refused(any().group("g")), (Mode::Durable, Capability::Durable));
+        assert_eq!(refused(any().overrun(Overrun::Block)), (Mode::Live, Capability::Block));
+        let demand = any().demand(Capability::Gaps);
+        assert_eq!(
+            run_open(demand).unwrap_err().to_string(),
+            "engine `tiny` does not have `gaps` for live subscriptions: \
+             do not demand it, or use another engine",
+        );
+        assert!(run_open(any().demand(Capability::Headers)).is_ok());
+    });
+}
+
+#[test]
+fn a_setting_of_the_other_kind_is_refused() {
+    let engine = Tiny::new("tiny");
+    let any = || engine.subscribe(">").unwrap();
+    let error = run_open(any().start_at(StartAt::Earliest)).unwrap_err().to_string();
+    assert_eq!(error, "engine `tiny`: `start_at` is for durable subscriptions: name a `group`");
+    let error = run_open(any().group("g").capacity(3)).unwrap_err().to_string();
+    assert_eq!(error, "engine `tiny`: `capacity` is for live subscriptions: remove it, or `group`");
+    for subscribe in [any().lease(Duration::MAX), any().in_flight(1), any().max_attempts(1)] {
+        assert!(matches!(run_open(subscribe), Err(OpenError::WrongMode { mode: Mode::Live, .. })));
+    }
+    for subscribe in [any().capacity(0), any().group("")] {
+        assert!(matches!(run_open(subscribe), Err(OpenError::Invalid { .. })));
+    }
+}
+
+/// The futures of this engine are ready at once.
+fn run_open(
+    subscribe: tickbus::hosted::Subscribe<'_>,
+) -> Result<tickbus::hosted::Deliveries, OpenError> {
+    let mut open = std::pin::pin!(subscribe.open());
+    match open.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(opened) => opened,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
