@@ -20,11 +20,12 @@ use super::trace::{TRACE_PARENT, TraceParent};
 use crate::subject::Subject;
 
 /// Headers whose keys no attribute can have, and the attributes that stand for them.
-const RENAMED: [(&str, &str); 4] = [
+const RENAMED: [(&str, &str); 5] = [
     (Headers::RUN_ID, "runid"),
     (Headers::NODE_ID, "nodeid"),
     (Headers::ACTOR_ID, "actorid"),
     (Headers::GRAPH_ID, "graphid"),
+    (Headers::KEY, "partitionkey"),
 ];
 
 /// Attributes that come from something else than a header.
@@ -48,6 +49,7 @@ const CONTENT_TYPE: &str = "datacontenttype";
 /// | [`time`](Self::time) | `time` |
 /// | [`trace_parent`](Self::trace_parent) | `traceparent` |
 /// | the headers `run_id`, `node_id`, `actor_id`, `graph_id` | `runid`, `nodeid`, `actorid`, `graphid` |
+/// | [`key`](Self::key) | `partitionkey` |
 /// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
 /// | [`payload`](Self::payload) or [`bytes`](Self::bytes) | `data` or `data_base64` |
 ///

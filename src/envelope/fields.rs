@@ -331,6 +331,16 @@ impl Envelope {
         self
     }
 
+    /// Sets the trace and span ids to any texts, and leaves the headers alone.
+    #[cfg(feature = "hosted")]
+    pub(crate) fn set_trace(
+        &mut self,
+        trace_id: impl Into<Box<str>>,
+        span_id: impl Into<Box<str>>,
+    ) {
+        (self.trace_id, self.span_id) = (trace_id.into(), span_id.into());
+    }
+
     /// Sets the payload to these bytes. It replaces a payload of JSON.
     ///
     /// Bytes are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come
