@@ -5,6 +5,8 @@ mod counted;
 mod counts;
 mod delivery;
 mod engine;
+#[cfg(feature = "nats")]
+pub mod engines;
 mod future;
 mod subscribe;
 pub mod wire;

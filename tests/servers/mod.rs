@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(10);
 
 /// Which of the two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nats {
+pub(crate) enum Nats {
     /// 2.9, of Debian: without consumers of several filters.
     Old,
     /// 2.15, of PyPI.
@@ -24,7 +24,7 @@ pub enum Nats {
 }
 
 impl Nats {
-    pub const BOTH: [Self; 2] = [Self::Old, Self::New];
+    pub(crate) const BOTH: [Self; 2] = [Self::Old, Self::New];
 
     fn binary(self) -> Option<PathBuf> {
         let variable = match self {
@@ -54,7 +54,7 @@ impl Nats {
 
 /// A server that ends with this value.
 #[derive(Debug)]
-pub struct TestServer {
+pub(crate) struct TestServer {
     binary: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -65,7 +65,7 @@ pub struct TestServer {
 impl TestServer {
     /// Starts a server with JetStream and these lines of configuration. `None`, and it says so, if
     /// there is no binary; a panic if `REQUIRE_SERVERS` is 1.
-    pub fn start(nats: Nats, configuration: &str) -> Option<Self> {
+    pub(crate) fn start(nats: Nats, configuration: &str) -> Option<Self> {
         let Some(binary) = nats.binary() else {
             skip(&format!("no nats-server ({nats:?}): `.ci/servers` installs it"));
             return None;
@@ -86,7 +86,7 @@ impl TestServer {
     }
 
     /// Starts it again, on its port and its data.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
         let log = fs::File::create(self.folder.join("log")).expect("a log");
         let child = Command::new(&self.binary)
@@ -105,7 +105,7 @@ impl TestServer {
     }
 
     /// Kills it as `kill -9` does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -113,18 +113,18 @@ impl TestServer {
     }
 
     /// Stops all its threads, or lets them go on.
-    pub fn freeze(&self, frozen: bool) {
+    pub(crate) fn freeze(&self, frozen: bool) {
         let child = self.child.as_ref().expect("a server that runs");
         let signal = if frozen { "-STOP" } else { "-CONT" };
         let done = Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(done.expect("there is a `kill`").success());
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 }
@@ -137,7 +137,7 @@ impl Drop for TestServer {
 }
 
 /// Says that a test did not run. Fails it where servers are required.
-pub fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     assert!(env::var("REQUIRE_SERVERS").as_deref() != Ok("1"), "{why}");
     // Past the harness, which swallows what `eprintln!` says in a test that passes.
     let _ = writeln!(io::stderr(), "SKIPPED: {why}");
@@ -153,7 +153,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }
@@ -175,7 +175,7 @@ fn answers(port: u16) -> bool {
 
 /// Stands between a client and a server, to cut or to hold up what they say.
 #[derive(Debug)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Cut>,
 }
@@ -189,7 +189,7 @@ struct Cut {
 }
 
 impl Proxy {
-    pub fn to(server: u16) -> Self {
+    pub(crate) fn to(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::new(Cut::default());
@@ -200,7 +200,9 @@ impl Proxy {
                     return;
                 }
                 let Ok(client) = client else { continue };
-                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else { continue };
+                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else {
+                    continue;
+                };
                 let clones = || Ok::<_, io::Error>((client.try_clone()?, server.try_clone()?));
                 if let (Ok(there), Ok(back), Ok(kept)) = (clones(), clones(), clones()) {
                     cut.pairs.lock().unwrap().push(kept);
@@ -213,17 +215,17 @@ impl Proxy {
         Self { port, shared }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// Passes nothing on, without a word, until it is told to go on.
-    pub fn hold(&self, held: bool) {
+    pub(crate) fn hold(&self, held: bool) {
         self.shared.held.store(held, Ordering::Relaxed);
     }
 
     /// Ends the connections of this moment.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for (client, server) in self.shared.pairs.lock().unwrap().drain(..) {
             let _ = client.shutdown(Shutdown::Both);
             let _ = server.shutdown(Shutdown::Both);

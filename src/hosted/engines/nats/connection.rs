@@ -1,14 +1,21 @@
 //! One connection, which the client keeps up: how it is made, what it says of itself, how it ends.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::pin::Pin;
 use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, stream};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, RequestErrorKind};
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subject, Subscriber,
+};
+use futures_core::Stream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::runtime::Handle;
@@ -26,6 +33,8 @@ pub(super) struct Signal {
     pub(super) slow: u64,
     /// The engine is being shut down.
     pub(super) closed: bool,
+    /// It is shut down.
+    ended: bool,
     /// Changes with each event, to wake those that look at the connection.
     events: u64,
 }
@@ -39,12 +48,49 @@ pub(super) struct Connection {
     pub(super) runtime: Handle,
     pub(super) signals: watch::Sender<Signal>,
     pub(super) settle: mpsc::UnboundedSender<Outgoing>,
+    echoes: Arc<Echoes>,
+}
+
+/// Messages to ourselves that are on their way.
+struct Echoes {
+    inbox: Subject,
+    waiting: Mutex<(u64, BTreeMap<u64, oneshot::Sender<()>>)>,
+}
+
+impl Echoes {
+    fn waiting(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, oneshot::Sender<()>>)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expect(&self) -> (u64, oneshot::Receiver<()>) {
+        let (echo, came) = oneshot::channel();
+        let mut waiting = self.waiting();
+        waiting.0 += 1;
+        let number = waiting.0;
+        waiting.1.insert(number, echo);
+        (number, came)
+    }
+
+    fn forget(&self, number: u64) -> Option<oneshot::Sender<()>> {
+        self.waiting().1.remove(&number)
+    }
+
+    async fn hear(self: Arc<Self>, mut inbound: Subscriber) {
+        while let Some(message) = next(&mut inbound).await {
+            let number = core::str::from_utf8(&message.payload).ok().and_then(|it| it.parse().ok());
+            if let Some(echo) = number.and_then(|number| self.forget(number)) {
+                let _ = echo.send(());
+            }
+        }
+        // Those that wait are told by dropping their senders.
+        self.waiting().1.clear();
+    }
 }
 
 /// What goes to the server without an answer.
 pub(super) enum Outgoing {
     /// An answer to a delivery. It is thrown away after its deadline.
-    Settle { to: async_nats::Subject, payload: Vec<u8>, before: Instant },
+    Settle { to: Subject, payload: Vec<u8>, before: Instant },
     /// Everything before it has been handed to the client.
     Flush(oneshot::Sender<()>),
 }
@@ -68,6 +114,10 @@ impl Connection {
             .timeout(settings.timeout)
             .build(client.clone());
         let (settle, settlements) = mpsc::unbounded_channel();
+        let inbox = Subject::from(client.new_inbox());
+        let inbound = client.subscribe(inbox.clone()).await.map_err(disconnected)?;
+        let echoes = Arc::new(Echoes { inbox, waiting: Mutex::default() });
+        tokio::spawn(echoes.clone().hear(inbound));
         let connection = Self {
             client,
             context,
@@ -77,6 +127,7 @@ impl Connection {
             runtime: Handle::current(),
             signals,
             settle,
+            echoes,
         };
         connection.provide(settings).await?;
         tokio::spawn(settle_all(connection.client.clone(), settlements));
@@ -110,21 +161,21 @@ impl Connection {
         }
     }
 
-    /// Waits until the server has processed everything that was sent before.
-    ///
-    /// A request that has no responder is answered by the server itself, and it reads the messages
-    /// of one connection in their order.
+    /// Waits until the server has processed everything that was sent before: it reads the messages of
+    /// one connection in their order, and sends this one back.
     pub(super) async fn confirm(&self) -> Result<(), Reason> {
-        let inbox = self.client.new_inbox();
-        let request = async_nats::Request::new().timeout(Some(self.timeout));
-        match self.client.send_request(inbox, request).await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.kind() {
-                RequestErrorKind::NoResponders => Ok(()),
-                RequestErrorKind::TimedOut => Err(Reason::TimedOut),
-                _ => Err(disconnected(error)),
+        let (number, echo) = self.echoes.expect();
+        let send = self.client.publish(self.echoes.inbox.clone(), number.to_string().into());
+        let result = match send.await {
+            Err(error) => Err(disconnected(error)),
+            Ok(()) => match timeout(self.timeout, echo).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Reason::Closed),
+                Err(_) => Err(Reason::TimedOut),
             },
-        }
+        };
+        self.echoes.forget(number);
+        result
     }
 
     /// Returns an error while there is no connection: the client would keep a message and send it
@@ -167,17 +218,27 @@ impl Connection {
             self.client.flush().await.map_err(disconnected)
         };
         let result = timeout(deadline, flush).await.unwrap_or(Err(Reason::TimedOut));
+        self.signals.send_modify(|signal| signal.ended = true);
         // Ends the client, however the flush went.
         let _ = self.client.drain().await;
         result
     }
 
+    /// Returns an error if answers to deliveries can no longer leave, or not now.
     pub(super) fn check_connected(&self) -> Result<(), Reason> {
+        if self.signals.borrow().ended {
+            return Err(Reason::Closed);
+        }
         match self.client.connection_state() {
             State::Connected => Ok(()),
             _ => Err(disconnected("it was lost")),
         }
     }
+}
+
+/// Waits for the next message of a subscription. `None` is its end.
+pub(super) async fn next(from: &mut Subscriber) -> Option<async_nats::Message> {
+    poll_fn(|context| Pin::new(&mut *from).poll_next(context)).await
 }
 
 /// Hands to the client what must not wait where it was said.
@@ -222,8 +283,19 @@ async fn connect(
             });
             core::future::ready(())
         });
+    let mut servers = Vec::new();
+    for url in settings.url.split(',') {
+        let server: ServerAddr = url.trim().parse().map_err(|_| {
+            refused(alloc::format!("`{}` is not the URL of a server", without_login(url)))
+        })?;
+        servers.push(server);
+    }
     options = match &settings.login {
-        Login::Anonymous => options,
+        Login::Anonymous => match servers.iter().find_map(login_of) {
+            Some((user, Some(password))) => options.user_and_password(user, password),
+            Some((token, None)) => options.token(token),
+            None => options,
+        },
         Login::Password(user, password) => {
             options.user_and_password(user.clone(), password.clone())
         }
@@ -234,21 +306,41 @@ async fn connect(
                 refused(alloc::format!("cannot read `{}`: {error}", path.display()))
             })?;
             // What is wrong with it may quote it.
-            options.credentials(&text).map_err(|_| refused("the file of credentials is not valid"))?
+            options
+                .credentials(&text)
+                .map_err(|_| refused("the file of credentials is not valid"))?
         }
     };
-    let mut servers = Vec::new();
-    for url in settings.url.split(',') {
-        let server: async_nats::ServerAddr = url.trim().parse().map_err(|_| {
-            refused(alloc::format!("`{}` is not the URL of a server", without_login(url)))
-        })?;
-        servers.push(server);
-    }
     options.connect(servers).await.map_err(|error| match error.kind() {
         ConnectErrorKind::TimedOut => Reason::TimedOut,
         ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
         _ => refused(error),
     })
+}
+
+/// Returns the login in a URL, which the client leaves alone: a name and a password, or a token.
+fn login_of(server: &ServerAddr) -> Option<(String, Option<String>)> {
+    Some((decoded(server.username()?), server.password().map(decoded)))
+}
+
+/// Replaces `%` and two digits by the byte that they stand for.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).and_then(|digits| core::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// TLS with the one provider of all engines.

@@ -7,7 +7,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +14,11 @@ use std::sync::{Mutex, PoisonError};
 use async_nats::StatusCode;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, Message};
-use futures_core::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::connection::{Connection, Outgoing, Signal, disconnected, refused};
+use super::connection::{Connection, Outgoing, Signal, disconnected, next, refused};
 use super::filter::{cover, covers, filters};
 use super::publish::read;
 use crate::hosted::{
@@ -45,8 +43,7 @@ pub(super) async fn open(
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
-        start: None,
-        floor: 0,
+        resume: None,
         told: 0,
         slots: Arc::new(Semaphore::new(options.in_flight)),
         signals: connection.signals.subscribe(),
@@ -179,35 +176,36 @@ impl Member {
         }
         // Two members may make it at once: the second finds it.
         let mut attempts = 2;
-        let (consumer, next) = loop {
+        let (consumer, follows) = loop {
             attempts -= 1;
             let found = context.get_consumer_from_stream(&*self.name, &self.stream).await;
             match found {
                 Ok(consumer) => {
                     let consumer = self.adopt(consumer).await?;
-                    let next = consumer.cached_info().delivered.stream_sequence + 1;
-                    break (consumer, next);
+                    let follows = consumer.cached_info().delivered.stream_sequence + 1;
+                    break (consumer, follows);
                 }
                 Err(error) if !is_missing(&error) => return Err(refused(error)),
                 Err(_) => {}
             }
-            let (policy, next) = self.begin(first, last)?;
+            let (policy, follows) = self.begin(first, last)?;
             match self.create(policy, &config.subjects).await {
-                Ok(consumer) => break (consumer, next),
+                Ok(consumer) => break (consumer, follows),
                 Err(error) if attempts == 0 => return Err(error),
                 Err(_) => {}
             }
         };
         let info = consumer.cached_info();
         self.lag.store(info.num_pending as usize, Relaxed);
-        if first > next.max(self.told) {
+        if first > follows.max(self.told) {
             // With a filter, not everything that is gone was for this group.
-            let all = info.config.filter_subject.is_empty() && info.config.filter_subjects.is_empty();
-            let missed = all.then_some(first - next.max(self.told));
+            let all =
+                info.config.filter_subject.is_empty() && info.config.filter_subjects.is_empty();
+            let missed = all.then_some(first - follows.max(self.told));
             self.tell(Gap::new(missed, GapReason::Trimmed));
             self.told = first;
         }
-        self.look(info, next.max(first));
+        self.look(info, follows.max(first));
         Ok(consumer)
     }
 
@@ -301,7 +299,8 @@ impl Member {
                 return Ok(consumer);
             }
             // The one that leads is older than the one that answers, and ignores them.
-            let delete = self.connection.context.delete_consumer_from_stream(&self.name, &self.stream);
+            let delete =
+                self.connection.context.delete_consumer_from_stream(&self.name, &self.stream);
             delete.await.map_err(refused)?;
         }
         match self.make(covered(wide.clone())).await {
@@ -353,9 +352,7 @@ impl Member {
             let slots = self.slots.clone();
             let message = tokio::select! {
                 biased;
-                message = core::future::poll_fn(|context| {
-                    Pin::new(&mut inbound).poll_next(context)
-                }) => message,
+                message = next(&mut inbound) => message,
                 _ = self.signals.changed() => continue,
                 () = self.to.closed() => return End::Closed,
                 _ = slots.acquire(), if asked == 0 => continue,

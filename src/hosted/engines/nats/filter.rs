@@ -121,7 +121,11 @@ mod tests {
                 let both = |subject: &&&String| matches(one, subject) && matches(other, subject);
                 let within = subjects.iter().all(|it| !matches(other, it) || matches(one, it));
                 assert_eq!(covers(one, other), within, "{one} covers {other}");
-                assert_eq!(overlap(one, other), subjects.iter().any(|it| both(&it)), "{one} {other}");
+                assert_eq!(
+                    overlap(one, other),
+                    subjects.iter().any(|it| both(&it)),
+                    "{one} {other}"
+                );
                 let cover = cover_both(one, other);
                 assert!(covers(&cover, one) && covers(&cover, other), "{cover}: {one} {other}");
             }

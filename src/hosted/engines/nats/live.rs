@@ -2,16 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::ToString;
 use alloc::sync::Arc;
-use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_core::Stream;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::connection::{Connection, Signal, disconnected};
+use super::connection::{Connection, Signal, disconnected, next};
 use super::filter::cover;
 use super::publish::{is_reserved, read};
 use crate::envelope::Envelope;
@@ -127,9 +126,9 @@ impl Buffer {
                 inner.drop_oldest();
                 inner.queue.push_back(Item::Envelope(envelope));
             } else {
-                match inner.queue.back_mut() {
-                    Some(Item::Gap(gap)) if more(gap) => {}
-                    _ => inner.queue.push_back(Item::Gap(overflow())),
+                let last = inner.queue.back_mut();
+                if !last.is_some_and(Item::count_one_more) {
+                    inner.queue.push_back(Item::Gap(overflow()));
                 }
             }
         });
@@ -141,10 +140,7 @@ impl Inner {
     fn drop_oldest(&mut self) {
         let oldest = |item: &Item| matches!(item, Item::Envelope(_));
         let Some(at) = self.queue.iter().position(oldest) else { return };
-        if at > 0
-            && let Item::Gap(gap) = &mut self.queue[at - 1]
-            && more(gap)
-        {
+        if at > 0 && self.queue[at - 1].count_one_more() {
             self.queue.remove(at);
         } else {
             self.queue[at] = Item::Gap(overflow());
@@ -156,14 +152,15 @@ fn overflow() -> Gap {
     Gap::new(Some(1), GapReason::Overflow)
 }
 
-/// Counts one more in a gap of the same reason.
-fn more(gap: &mut Gap) -> bool {
-    let same = gap.reason == GapReason::Overflow;
-    if let Some(missed) = gap.missed.as_mut().filter(|_| same) {
+impl Item {
+    /// Counts one more in a gap that the buffer has caused. Returns whether it is one.
+    fn count_one_more(&mut self) -> bool {
+        let Self::Gap(Gap { missed: Some(missed), reason: GapReason::Overflow, .. }) = self else {
+            return false;
+        };
         *missed += 1;
-        return true;
+        true
     }
-    false
 }
 
 struct Reader {
@@ -191,9 +188,7 @@ impl Reader {
                     self.gaps();
                     continue;
                 }
-                next = core::future::poll_fn(|context| {
-                    Pin::new(&mut self.subscriber).poll_next(context)
-                }) => next,
+                next = next(&mut self.subscriber) => next,
             };
             let Some(message) = next else { return };
             self.gaps();

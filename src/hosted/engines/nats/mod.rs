@@ -315,29 +315,32 @@ impl Nats {
         }
     }
 
+    fn connected(&self, connection: Connection) -> Result<(), Reason> {
+        let mut state = self.state();
+        match &*state {
+            State::Closed => return Err(Reason::Closed),
+            State::Up(_) => {}
+            State::New | State::Failed(_) => *state = State::Up(Arc::new(connection)),
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &Reason) {
+        let mut state = self.state();
+        if let State::New | State::Failed(_) = &*state {
+            *state = State::Failed(alloc::format!("{error}").into());
+        }
+    }
+
     async fn connect(&self) -> Result<(), Reason> {
         let began = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(50);
         loop {
             let error = match Connection::open(&self.name, &self.settings).await {
-                Ok(connection) => {
-                    let mut state = self.state();
-                    return match &*state {
-                        State::Closed => Err(Reason::Closed),
-                        State::Up(_) => Ok(()),
-                        State::New | State::Failed(_) => {
-                            *state = State::Up(Arc::new(connection));
-                            Ok(())
-                        }
-                    };
-                }
+                Ok(connection) => return self.connected(connection),
                 Err(error) => error,
             };
-            let mut state = self.state();
-            if let State::New | State::Failed(_) = &*state {
-                *state = State::Failed(alloc::format!("{error}").into());
-            }
-            drop(state);
+            self.failed(&error);
             // A wrong password is as wrong in a second.
             let again = matches!(error, Reason::Disconnected(_) | Reason::TimedOut);
             match self.settings.on_start {

@@ -76,7 +76,7 @@ impl Connection {
             return Err(Reason::Subject("it has white space".into()));
         }
         let native = wire::to_native(envelope, NativeForm::LINES)?;
-        let mut headers = HeaderMap::with_capacity(native.headers.len() + 2);
+        let mut headers = HeaderMap::new();
         // As the client counts: the line of the version, and the empty line at the end.
         let mut size = "NATS/1.0\r\n\r\n".len() + native.payload.len();
         let mut insert = |key: HeaderName, value: &str| {
@@ -149,7 +149,7 @@ impl Connection {
     async fn send(&self, envelope: &Envelope) -> Result<Option<PublishAckFuture>, Reason> {
         self.check()?;
         let Message { headers, payload } = self.message(envelope)?;
-        let subject = envelope.subject().as_str().to_owned();
+        let subject = String::from(envelope.subject().as_str());
         if self.stream.is_none() {
             let publish = self.client.publish_with_headers(subject, headers, payload.into());
             publish.await.map_err(disconnected)?;
@@ -183,7 +183,8 @@ impl Connection {
             };
             // Nobody took it: nothing is stored.
             let again = error.kind() == PublishErrorKind::StreamNotFound;
-            let Some(pause) = pauses.next().filter(|pause| again && Instant::now() + *pause < deadline)
+            let Some(pause) =
+                pauses.next().filter(|pause| again && Instant::now() + *pause < deadline)
             else {
                 return Err(failed(error));
             };
@@ -211,9 +212,9 @@ fn failed(error: PublishError) -> Failed {
         PublishErrorKind::TimedOut => Failed::Unknown(Reason::TimedOut),
         PublishErrorKind::BrokenPipe => Failed::Unknown(disconnected(error)),
         _ => {
-            let of_server = error.source().and_then(|source| {
-                source.downcast_ref::<async_nats::jetstream::Error>()
-            });
+            let of_server = error
+                .source()
+                .and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
             match of_server {
                 // "maximum messages exceeded" and the like are said before anything is stored.
                 Some(found)
