@@ -8,6 +8,7 @@ mod engine;
 #[cfg(feature = "nats")]
 pub mod engines;
 mod future;
+pub mod link;
 mod subscribe;
 pub mod wire;
 
@@ -19,5 +20,6 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
+pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
 pub use wire::stamped;
