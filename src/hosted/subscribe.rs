@@ -244,7 +244,7 @@ impl<'e> Subscribe<'e> {
     /// Everything that is wrong whatever the engine's state.
     fn check(&self) -> Result<(), OpenError> {
         let engine = self.engine.name();
-        let invalid = |setting, why| OpenError::Invalid { engine: engine.clone(), setting, why };
+        let invalid = |setting, why| OpenError::invalid(engine, setting, why);
         let mode = if self.group.is_some() { Mode::Durable } else { Mode::Live };
         let of_live = [("capacity", self.capacity.is_some()), ("overrun", self.overrun.is_some())];
         let of_durable = [
@@ -434,6 +434,12 @@ impl OpenError {
     #[must_use]
     pub fn missing(engine: &Arc<str>, mode: Mode, capability: Capability) -> Self {
         Self::Missing { engine: engine.clone(), mode, capability }
+    }
+
+    /// Returns the error of an engine to which a setting is not valid.
+    #[must_use]
+    pub fn invalid(engine: &Arc<str>, setting: &'static str, why: &'static str) -> Self {
+        Self::Invalid { engine: engine.clone(), setting, why }
     }
 
     /// Returns the error of an engine that did not do it.

@@ -129,7 +129,7 @@ pub(super) struct Withdrawn(#[expect(dead_code, reason = "to be dropped")] Waiti
 pub(super) type Turn = u64;
 
 /// Names a receiver among those that wait at one queue.
-pub(super) type ReceiverId = u32;
+pub(crate) type ReceiverId = u32;
 
 /// What a waiting publisher looks at.
 pub(super) struct Ticket(AtomicWord);

@@ -182,7 +182,7 @@ impl Subscription {
 
     /// Takes the oldest envelope. Where there is none, the next one wakes `waker`. `waits` names
     /// the receiver, for the next call and for [`forget`](Self::forget).
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &self,
         waits: &mut Option<ReceiverId>,
         waker: impl Fn() -> Waker,
@@ -216,7 +216,7 @@ impl Subscription {
     }
 
     /// Removes a receiver that waits.
-    pub(super) fn forget(&self, waits: Option<ReceiverId>) {
+    pub(crate) fn forget(&self, waits: Option<ReceiverId>) {
         if waits.is_none() {
             return;
         }

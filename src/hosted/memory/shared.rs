@@ -1,0 +1,288 @@
+//! What the memory engine shares with its subscriptions: one lock, the subject bus, the clock.
+//!
+//! No code of a user runs under the lock: wakers are made before it, and called and dropped after.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::log::{Begin, DeadLetter, Log, Next, Taker};
+use crate::envelope::Envelope;
+use crate::hosted::clock::Clock;
+use crate::hosted::delivery::Verdict;
+use crate::hosted::subscribe::{DurableOptions, StartAt};
+use crate::subject_bus::SubjectBus;
+use crate::sync::Lock;
+use crate::wait::panics::Panics;
+
+pub(super) struct Shared {
+    pub(super) bus: SubjectBus,
+    pub(super) clock: Arc<dyn Clock>,
+    state: Lock<State>,
+}
+
+struct State {
+    phase: Phase,
+    /// `None` if there are no durable subscriptions.
+    log: Option<Log>,
+    members: Slab<Member>,
+    last_member: u64,
+    /// Wait for everything to be done.
+    closers: Vec<Waker>,
+    /// How many live subscriptions let publishers wait.
+    blocking: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Takes nothing in. Members receive what is there.
+    Draining,
+    /// Gives nothing out.
+    Ended,
+}
+
+struct Member {
+    group: usize,
+    /// Waits for something.
+    waker: Option<Waker>,
+}
+
+/// Called after the lock.
+type Wakers = SmallVec<[Waker; 4]>;
+
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    let mut panics = Panics::default();
+    panics.wake(wakers);
+    panics.resume();
+}
+
+/// Why a durable subscription was not opened.
+pub(super) enum NotOpened {
+    Closed,
+    OtherPatterns,
+}
+
+impl Shared {
+    pub(super) fn new(bus: SubjectBus, clock: Arc<dyn Clock>, log: Option<Log>) -> Self {
+        let state = Lock::new(State {
+            phase: Phase::Open,
+            log,
+            members: Slab::new(),
+            last_member: 0,
+            closers: Vec::new(),
+            blocking: 0,
+        });
+        Self { bus, clock, state }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state.lock().phase == Phase::Open
+    }
+
+    /// Appends to the log, if there is one: the sequence, and whether the id was there. The second
+    /// says whether a live subscription lets publishers wait. `None` if it takes nothing in.
+    pub(super) fn append(&self, envelope: &Arc<Envelope>) -> Option<(Option<(u64, bool)>, bool)> {
+        let now = self.clock.now();
+        let mut wakers = Wakers::new();
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return None;
+        }
+        let State { log, members, blocking, .. } = &mut *state;
+        let blocks = *blocking > 0;
+        let Some(log) = log else { return Some((None, blocks)) };
+        let appended = log.append(envelope, now);
+        if !appended.1 {
+            for (_, member) in members {
+                if member.waker.is_some() && log.matches(member.group, envelope.subject()) {
+                    wakers.extend(member.waker.take());
+                }
+            }
+        }
+        drop(state);
+        wake(wakers);
+        Some((Some(appended), blocks))
+    }
+
+    pub(super) fn block(&self) {
+        self.state.lock().blocking += 1;
+    }
+
+    pub(super) fn unblock(&self) {
+        self.state.lock().blocking -= 1;
+    }
+
+    /// Opens a member: how it takes, and its place.
+    pub(super) fn open(&self, options: &DurableOptions) -> Result<(Taker, usize), NotOpened> {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(NotOpened::Closed);
+        }
+        let State { log, members, last_member, .. } = &mut *state;
+        let log = log.as_mut().ok_or(NotOpened::Closed)?;
+        let begin = match options.start_at {
+            StartAt::New => Begin::End,
+            StartAt::Earliest => Begin::Earliest,
+            StartAt::Sequence(sequence) => Begin::Sequence(sequence),
+            StartAt::Time(time) => {
+                // The log knows no time of day, which may be set back.
+                let ago = wall.unix_nanos().saturating_sub(time.unix_nanos()).max(0);
+                let ago = Duration::from_nanos(u64::try_from(ago).unwrap_or(u64::MAX));
+                Begin::Time(now.saturating_sub(ago))
+            }
+        };
+        let group = log.open(options, &begin).ok_or(NotOpened::OtherPatterns)?;
+        *last_member += 1;
+        let taker = Taker {
+            group,
+            member: *last_member,
+            in_flight: options.in_flight,
+            lease: options.lease,
+            max_attempts: options.max_attempts,
+        };
+        Ok((taker, members.insert(Member { group, waker: None })))
+    }
+
+    /// Removes a member. What it was woken for is for the others.
+    pub(super) fn leave(&self, place: usize) {
+        let mut state = self.state.lock();
+        let Member { group, waker } = state.members.remove(place);
+        let mut wakers = state.waiting(group);
+        wakers.extend(state.closers_if_done());
+        drop(state);
+        drop(waker);
+        wake(wakers);
+    }
+
+    /// Takes the next event for a member, or leaves its waker. `None` is the end.
+    pub(super) fn next(&self, taker: &Taker, place: usize, waker: Option<Waker>) -> Option<Next> {
+        let now = self.clock.now();
+        let mut wakers = Wakers::new();
+        let mut state = self.state.lock();
+        let State { phase, log, members, .. } = &mut *state;
+        let log = log.as_mut().filter(|_| *phase != Phase::Ended)?;
+        let next = log.next(taker, now);
+        let old = match &next {
+            Next::Wait(_) if *phase == Phase::Draining && log.is_done(taker.group) => {
+                wakers.extend(state.closers_if_done());
+                drop(state);
+                wake(wakers);
+                return None;
+            }
+            Next::Wait(_) => match waker {
+                Some(waker) => members[place].waker.replace(waker),
+                None => None,
+            },
+            Next::Event(taken) if taken.ends_first => {
+                wakers = state.waiting(taker.group);
+                waker
+            }
+            _ => waker,
+        };
+        drop(state);
+        drop(old);
+        wake(wakers);
+        Some(next)
+    }
+
+    /// Settles a delivery. `Some(false)` if it is late, `None` if the engine has ended.
+    pub(super) fn settle(
+        &self,
+        group: usize,
+        sequence: u64,
+        epoch: u64,
+        verdict: Verdict,
+    ) -> Option<bool> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        let State { phase, log, .. } = &mut *state;
+        let log = log.as_mut().filter(|_| *phase != Phase::Ended)?;
+        let settled = log.settle(group, sequence, epoch, verdict, now);
+        let mut wakers = state.waiting(group);
+        wakers.extend(state.closers_if_done());
+        drop(state);
+        wake(wakers);
+        Some(settled)
+    }
+
+    pub(super) fn lag(&self, group: usize) -> u64 {
+        self.state.lock().log.as_ref().map_or(0, |log| log.lag(group))
+    }
+
+    pub(super) fn with_log<R>(&self, read: impl FnOnce(&Log) -> R) -> Option<R> {
+        self.state.lock().log.as_ref().map(read)
+    }
+
+    /// Takes nothing in any more, and wakes those that wait.
+    pub(super) fn close(&self) {
+        self.change(Phase::Draining);
+        self.bus.close();
+    }
+
+    /// Gives nothing out any more. Returns whether everything was done.
+    pub(super) fn end(&self) -> bool {
+        let done = self.change(Phase::Ended);
+        self.bus.close();
+        done
+    }
+
+    fn change(&self, phase: Phase) -> bool {
+        let mut state = self.state.lock();
+        let done = state.phase == Phase::Ended || state.is_done();
+        if state.phase == Phase::Open || phase == Phase::Ended {
+            state.phase = phase;
+        }
+        let mut wakers: Wakers =
+            state.members.iter_mut().filter_map(|(_, member)| member.waker.take()).collect();
+        wakers.extend(state.closers.drain(..));
+        drop(state);
+        wake(wakers);
+        done
+    }
+
+    /// Waits until the groups that have members have received everything, and all is settled.
+    pub(super) fn poll_done(&self, waker: &Waker) -> Poll<()> {
+        let waker = waker.clone();
+        let mut state = self.state.lock();
+        let done = state.phase == Phase::Ended || state.is_done();
+        let rest = if done {
+            Some(waker)
+        } else {
+            state.closers.push(waker);
+            None
+        };
+        drop(state);
+        drop(rest);
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.with_log(|log| log.dead().iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+impl State {
+    /// Those of the group that wait.
+    fn waiting(&mut self, group: usize) -> Wakers {
+        let of = self.members.iter_mut().filter(|(_, member)| member.group == group);
+        of.filter_map(|(_, member)| member.waker.take()).collect()
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(log) = &self.log else { return true };
+        self.members.iter().all(|(_, member)| log.is_done(member.group))
+    }
+
+    fn closers_if_done(&mut self) -> Vec<Waker> {
+        if self.closers.is_empty() || !self.is_done() {
+            return Vec::new();
+        }
+        core::mem::take(&mut self.closers)
+    }
+}
