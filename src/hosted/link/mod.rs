@@ -42,7 +42,7 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
-    /// Sets how many envelopes may wait to be sent: 1024 by default. What does not fit is dropped
+    /// Sets how many envelopes may wait to be sent, or for an answer: 1024 by default. What does not fit is dropped
     /// and counted.
     ///
     /// # Panics

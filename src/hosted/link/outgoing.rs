@@ -151,7 +151,8 @@ impl EnvelopeBus for Outgoing {
             return Err(PublishError::Closed(envelope));
         }
         inner.stats.offered += 1;
-        if inner.queue.len() == self.capacity {
+        // Those that are being sent may come back.
+        if inner.stats.pending == self.capacity as u64 {
             inner.stats.full += 1;
             published.dropped = 1;
             return Ok(published);
