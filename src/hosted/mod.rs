@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod clock;
+pub mod conformance;
 mod counted;
 mod counts;
 mod delivery;

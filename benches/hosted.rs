@@ -1,0 +1,228 @@
+//! Ratios of the memory engine over channels of tokio, from interleaved rounds in one run.
+//!
+//! `cargo bench -p tickbus-benches --bench hosted` runs all. Each contender publishes envelopes that were made before, in
+//! turns of 32, to handlers in tasks of a current-thread runtime, and waits until all have handled them.
+
+extern crate alloc;
+
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use core::cell::Cell;
+use core::hint::black_box;
+use core::time::Duration;
+use std::env;
+use std::time::Instant;
+
+use tickbus::Envelope;
+use tickbus::hosted::{Engine, MemoryEngine};
+use tokio::runtime::Runtime;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{LocalSet, yield_now};
+
+/// How many are published before the handlers run.
+const TURN: usize = 32;
+/// More than ids are known by default: each is new again when its turn comes.
+const ENVELOPES: usize = 8192;
+/// How long one contender runs in one round.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Runs turns, and says how long they took.
+type Work = Box<dyn FnMut(usize) -> Duration>;
+
+struct Row {
+    name: &'static str,
+    /// Tickbus first, then its peer and what must be reached against it, if anything.
+    contenders: Vec<(&'static str, Option<f64>, Work)>,
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let measured =
+        arguments.iter().any(|it| it == "--bench") && !arguments.iter().any(|it| it == "--test");
+    let rounds = if measured { 61 } else { 1 };
+    println!("| row | contender | ns an event | tickbus / contender | target | |");
+    println!("|---|---|--:|--:|--:|---|");
+    for row in [
+        live("1 live subscription, without a log", 1, 0),
+        live("1 live subscription", 1, 4096),
+        live("8 live subscriptions, without a log", 8, 0),
+        live("8 live subscriptions", 8, 4096),
+        durable(),
+    ] {
+        measure(row, rounds);
+    }
+}
+
+fn measure(mut row: Row, rounds: usize) {
+    let turns: Vec<usize> = row
+        .contenders
+        .iter_mut()
+        .map(|(.., work)| {
+            let warm = if rounds == 1 { 1 } else { 2 * ENVELOPES / TURN };
+            let elapsed = work(warm);
+            if rounds == 1 {
+                1
+            } else {
+                (warm as f64 * SLICE.div_duration_f64(elapsed)).ceil() as usize
+            }
+        })
+        .collect();
+    let mut figures = vec![Vec::new(); turns.len()];
+    for round in 0..rounds {
+        for at in 0..turns.len() {
+            let which = (round + at) % turns.len();
+            let elapsed = row.contenders[which].2(turns[which]);
+            figures[which].push(elapsed.as_secs_f64() * 1e9 / (turns[which] * TURN) as f64);
+        }
+    }
+    let medians: Vec<f64> = figures
+        .into_iter()
+        .map(|mut figures| {
+            figures.sort_by(f64::total_cmp);
+            figures[figures.len() / 2]
+        })
+        .collect();
+    for ((name, target, _), median) in row.contenders.iter().zip(&medians) {
+        let ratio = medians[0] / median;
+        let verdict = match target {
+            Some(target) if ratio <= *target => format!("{target} | met"),
+            Some(target) => format!("{target} | MISSED"),
+            None => "|".to_owned(),
+        };
+        println!("| {} | {name} | {median:.1} | {ratio:.2} | {verdict} |", row.name);
+    }
+}
+
+fn envelopes() -> Vec<Arc<Envelope>> {
+    let made = |_| Arc::new(Envelope::json("match.7.score", &3).expect("valid"));
+    (0..ENVELOPES).map(made).collect()
+}
+
+/// A runtime with handlers in it, and how many events they have handled.
+struct Tasks {
+    runtime: Runtime,
+    local: LocalSet,
+    handled: Rc<Cell<usize>>,
+    handlers: usize,
+}
+
+impl Tasks {
+    fn new(handlers: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
+        Self { runtime, local: LocalSet::new(), handled: Rc::default(), handlers }
+    }
+
+    /// Publishes by turns, each of which ends when everything is handled.
+    fn work<F: AsyncFn(Arc<Envelope>) + 'static>(self, publish: F) -> Work {
+        let envelopes = envelopes();
+        let (mut at, mut sent) = (0, 0);
+        Box::new(move |turns| {
+            let begin = Instant::now();
+            self.local.block_on(&self.runtime, async {
+                for _ in 0..turns {
+                    for _ in 0..TURN {
+                        publish(black_box(envelopes[at].clone())).await;
+                        at = (at + 1) % ENVELOPES;
+                    }
+                    sent += TURN * self.handlers;
+                    while self.handled.get() < sent {
+                        yield_now().await;
+                    }
+                }
+            });
+            begin.elapsed()
+        })
+    }
+}
+
+fn memory(handlers: usize, log: usize, group: Option<&'static str>) -> Work {
+    let tasks = Tasks::new(handlers);
+    let engine = Arc::new(MemoryEngine::builder().log(log).build());
+    for _ in 0..handlers {
+        let (engine, handled) = (engine.clone(), tasks.handled.clone());
+        let subscribe = async move {
+            let subscribe = engine.subscribe("match.*.score").expect("valid");
+            let subscribe = match group {
+                Some(group) => subscribe.group(group),
+                None => subscribe.capacity(64),
+            };
+            subscribe.open().await.expect("open")
+        };
+        let mut deliveries = tasks.runtime.block_on(subscribe);
+        tasks.local.spawn_local(async move {
+            while let Some(next) = deliveries.next().await {
+                let delivery = next.expect("no gap");
+                black_box(delivery.envelope().subject());
+                delivery.ack();
+                handled.set(handled.get() + 1);
+            }
+        });
+    }
+    tasks.work(async move |envelope| {
+        engine.publish(envelope).await.expect("open");
+    })
+}
+
+fn of_mpsc(handlers: usize) -> Work {
+    let tasks = Tasks::new(handlers);
+    let mut senders = Vec::new();
+    for _ in 0..handlers {
+        let (sender, mut receiver) = mpsc::channel::<Arc<Envelope>>(64);
+        let handled = tasks.handled.clone();
+        tasks.local.spawn_local(async move {
+            while let Some(envelope) = receiver.recv().await {
+                black_box(envelope.subject());
+                handled.set(handled.get() + 1);
+            }
+        });
+        senders.push(sender);
+    }
+    tasks.work(async move |envelope| {
+        for sender in &senders {
+            sender.send(envelope.clone()).await.expect("open");
+        }
+    })
+}
+
+fn of_broadcast(handlers: usize) -> Work {
+    let tasks = Tasks::new(handlers);
+    let (sender, _) = broadcast::channel::<Arc<Envelope>>(64);
+    for _ in 0..handlers {
+        let (mut receiver, handled) = (sender.subscribe(), tasks.handled.clone());
+        tasks.local.spawn_local(async move {
+            while let Ok(envelope) = receiver.recv().await {
+                black_box(envelope.subject());
+                handled.set(handled.get() + 1);
+            }
+        });
+    }
+    tasks.work(async move |envelope| {
+        sender.send(envelope).expect("open");
+    })
+}
+
+fn live(name: &'static str, handlers: usize, log: usize) -> Row {
+    // The row with a log does what channels do not: it keeps the event, and knows its id.
+    let target = |ratio| (log == 0).then_some(ratio);
+    let (mpsc, of_broadcast_target) =
+        if handlers == 1 { (target(1.3), None) } else { (None, target(1.0)) };
+    Row {
+        name,
+        contenders: vec![
+            ("tickbus", None, memory(handlers, log, None)),
+            ("tokio mpsc, a task each", mpsc, of_mpsc(handlers)),
+            ("tokio broadcast, a task each", of_broadcast_target, of_broadcast(handlers)),
+        ],
+    }
+}
+
+fn durable() -> Row {
+    Row {
+        name: "1 group, acknowledged",
+        contenders: vec![
+            ("tickbus", None, memory(1, 4096, Some("g"))),
+            ("tokio mpsc, a task each", None, of_mpsc(1)),
+        ],
+    }
+}
