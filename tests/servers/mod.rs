@@ -112,14 +112,6 @@ impl TestServer {
         }
     }
 
-    /// Stops all its threads, or lets them go on.
-    pub(crate) fn freeze(&self, frozen: bool) {
-        let child = self.child.as_ref().expect("a server that runs");
-        let signal = if frozen { "-STOP" } else { "-CONT" };
-        let done = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(done.expect("there is a `kill`").success());
-    }
-
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

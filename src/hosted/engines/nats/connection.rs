@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, stream};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Login, Provision, Settings, filter, without_login};
 use crate::hosted::{BoxError, Health, Reason};
-use crate::sync::Relaxed;
+use crate::sync::{Lock, Relaxed};
 
 /// What the client has told since it was made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,12 +54,12 @@ pub(super) struct Connection {
 /// Messages to ourselves that are on their way.
 struct Echoes {
     inbox: Subject,
-    waiting: Mutex<(u64, BTreeMap<u64, oneshot::Sender<()>>)>,
+    waiting: Lock<(u64, BTreeMap<u64, oneshot::Sender<()>>)>,
 }
 
 impl Echoes {
     fn waiting(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, oneshot::Sender<()>>)> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn expect(&self) -> (u64, oneshot::Receiver<()>) {
@@ -116,7 +116,7 @@ impl Connection {
         let (settle, settlements) = mpsc::unbounded_channel();
         let inbox = Subject::from(client.new_inbox());
         let inbound = client.subscribe(inbox.clone()).await.map_err(disconnected)?;
-        let echoes = Arc::new(Echoes { inbox, waiting: Mutex::default() });
+        let echoes = Arc::new(Echoes { inbox, waiting: Lock::default() });
         tokio::spawn(echoes.clone().hear(inbound));
         let connection = Self {
             client,
@@ -314,6 +314,9 @@ async fn connect(
     options.connect(servers).await.map_err(|error| match error.kind() {
         ConnectErrorKind::TimedOut => Reason::TimedOut,
         ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
+        ConnectErrorKind::Tls if !wants_tls(settings) => {
+            refused("it wants TLS: use a URL that begins with `tls://`, or call `tls`")
+        }
         _ => refused(error),
     })
 }
@@ -343,6 +346,10 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+fn wants_tls(settings: &Settings) -> bool {
+    settings.tls || settings.url.split(',').any(|url| url.trim().starts_with("tls://"))
+}
+
 /// TLS with the one provider of all engines.
 fn tls(settings: &Settings) -> Result<rustls::ClientConfig, BoxError> {
     let mut roots = rustls::RootCertStore::empty();
@@ -351,7 +358,8 @@ fn tls(settings: &Settings) -> Result<rustls::ClientConfig, BoxError> {
             roots.add(certificate)?;
         }
     }
-    if settings.certificates.is_empty() {
+    // Reading those of the system takes a while.
+    if settings.certificates.is_empty() && wants_tls(settings) {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

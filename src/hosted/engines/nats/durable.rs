@@ -2,19 +2,19 @@
 //! for.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::sync::{Mutex, PoisonError};
 
 use async_nats::StatusCode;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, Message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -26,7 +26,7 @@ use crate::hosted::{
     SettleError, StartAt, Verdict,
 };
 use crate::subject::Subject;
-use crate::sync::{PlainNumber, Relaxed};
+use crate::sync::{Lock, PlainNumber, Relaxed};
 
 /// How long the server keeps a request for messages.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(super) async fn open(
 ) -> Result<Box<dyn Receive>, Reason> {
     connection.check()?;
     let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
-    let (to, from) = mpsc::unbounded_channel();
+    let queue = Arc::new(Queue::default());
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
@@ -51,27 +51,151 @@ pub(super) async fn open(
         stream,
         connection: connection.clone(),
         options,
-        to,
+        queue: queue.clone(),
     };
     let consumer = member.ensure().await?;
-    let task = connection.runtime.spawn(member.run(consumer)).abort_handle();
-    Ok(Box::new(Durable { from, task, lag }))
+    let end = EndOf(queue.clone());
+    let member = async move {
+        // Also when the runtime ends, and this task with it.
+        let _end = end;
+        member.run(consumer).await;
+    };
+    let task = connection.runtime.spawn(member).abort_handle();
+    Ok(Box::new(Durable { queue, task, lag }))
+}
+
+/// What has come, and was not taken yet.
+#[derive(Default)]
+struct Queue(Lock<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+enum Item {
+    Delivery(Waiting),
+    Gap(Gap),
+}
+
+/// A delivery that is not in work yet. Its lease runs nevertheless, so it is extended.
+struct Waiting {
+    delivery: Delivery,
+    answer: Arc<Answer>,
+    /// Until then: a member whose program does not take what it asked for must not keep it for ever.
+    until: Instant,
+}
+
+/// How many leases a delivery may wait to be taken.
+const PATIENCE: u32 = 8;
+
+impl Waiting {
+    fn is_over(&self, now: Instant) -> bool {
+        now >= *self.answer.deadline.lock()
+    }
+
+    /// Extends it unless most of its lease is left.
+    fn extend(&self, now: Instant) {
+        let left = self.answer.deadline.lock().saturating_duration_since(now);
+        if now < self.until && left < self.answer.lease / 2 {
+            // While there is no connection, it is over at its deadline.
+            let _ = self.answer.say(&Verdict::Extend(Duration::ZERO));
+        }
+    }
+}
+
+impl Queue {
+    fn push(&self, item: Item) {
+        let mut inner = self.0.lock();
+        inner.items.push_back(item);
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn end(&self) {
+        let mut inner = self.0.lock();
+        inner.ended = true;
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Extends what waits. What has waited for too long comes again, to another member perhaps.
+    fn extend_all(&self) {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        let mut inner = self.0.lock();
+        for item in core::mem::take(&mut inner.items) {
+            match item {
+                Item::Delivery(waiting) => {
+                    waiting.extend(now);
+                    if waiting.is_over(now) {
+                        over.push(waiting);
+                    } else {
+                        inner.items.push_back(Item::Delivery(waiting));
+                    }
+                }
+                gap => inner.items.push_back(gap),
+            }
+        }
+        drop(inner);
+        drop(over);
+    }
+}
+
+struct EndOf(Arc<Queue>);
+
+impl Drop for EndOf {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 struct Durable {
-    from: mpsc::UnboundedReceiver<Result<Delivery, Gap>>,
+    queue: Arc<Queue>,
     task: AbortHandle,
     lag: Arc<PlainNumber>,
 }
 
 impl Receive for Durable {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.from.poll_recv(context)
+        let mut over = Vec::new();
+        let mut inner = self.queue.0.lock();
+        let next = loop {
+            match inner.items.pop_front() {
+                Some(Item::Gap(gap)) => break Poll::Ready(Some(Err(gap))),
+                Some(Item::Delivery(waiting)) => {
+                    let now = Instant::now();
+                    if waiting.is_over(now) {
+                        over.push(waiting); // it comes again
+                        continue;
+                    }
+                    // The work begins with half a lease at least.
+                    waiting.extend(now);
+                    break Poll::Ready(Some(Ok(waiting.delivery)));
+                }
+                None if inner.ended => break Poll::Ready(None),
+                None => {
+                    inner.waker = Some(context.waker().clone());
+                    break Poll::Pending;
+                }
+            }
+        };
+        drop(inner);
+        drop(over);
+        next
     }
 
     fn close(&mut self) {
         self.task.abort();
-        self.from.close();
+        self.queue.end();
     }
 
     fn lag(&self) -> Option<u64> {
@@ -111,7 +235,7 @@ struct Member {
     slots: Arc<Semaphore>,
     signals: watch::Receiver<Signal>,
     lag: Arc<PlainNumber>,
-    to: mpsc::UnboundedSender<Result<Delivery, Gap>>,
+    queue: Arc<Queue>,
 }
 
 /// Why a session has ended.
@@ -152,13 +276,12 @@ impl Member {
         tokio::select! {
             () = sleep(pause) => {}
             _ = self.signals.changed() => {}
-            () = self.to.closed() => {}
         }
         self.is_over()
     }
 
     fn is_over(&mut self) -> bool {
-        self.signals.borrow_and_update().closed || self.to.is_closed()
+        self.signals.borrow_and_update().closed
     }
 
     /// Finds the consumer of the group, or makes it. Tells what the stream no longer has.
@@ -218,7 +341,7 @@ impl Member {
     }
 
     fn tell(&self, gap: Gap) {
-        let _ = self.to.send(Err(gap));
+        self.queue.push(Item::Gap(gap));
     }
 
     /// Returns where a consumer begins that is made now, and at which sequence, of a stream that has
@@ -328,6 +451,7 @@ impl Member {
         let mut asked = 0_usize;
         let mut heard = Instant::now();
         let mut looked = Instant::now();
+        let mut extended = looked;
         loop {
             if self.is_over() {
                 return End::Closed;
@@ -354,7 +478,11 @@ impl Member {
                 biased;
                 message = next(&mut inbound) => message,
                 _ = self.signals.changed() => continue,
-                () = self.to.closed() => return End::Closed,
+                () = sleep_until(extended + self.options.lease / 4) => {
+                    extended = Instant::now();
+                    self.queue.extend_all();
+                    continue;
+                }
                 _ = slots.acquire(), if asked == 0 => continue,
                 () = sleep_until(heard + heartbeat * 2), if asked > 0 => return End::Lost,
                 () = sleep_until(looked + LOOK) => {
@@ -401,32 +529,34 @@ impl Member {
         self.lag.store(info.pending as usize, Relaxed);
         let lease = self.options.lease;
         let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
-        let settle = Answer {
+        let answer = Answer {
             connection: self.connection.clone(),
             reply,
             lease,
-            deadline: Arc::new(Mutex::new(arrived + lease - margin(lease))),
-            keeper: Mutex::new(None),
+            deadline: Arc::new(Lock::new(arrived + lease - margin(lease))),
+            keeper: Lock::new(None),
             _slot: slot,
         };
         let subject = Subject::new(&message.message.subject);
         if subject.is_ok_and(|subject| !self.options.matches(subject)) {
-            let _ = settle.say(&Verdict::Ack);
+            let _ = answer.say(&Verdict::Ack);
             return;
         }
         if self.options.max_attempts.is_some_and(|most| attempt > most) {
-            let _ = settle.say(&Verdict::Reject("its attempts are spent".into()));
+            let _ = answer.say(&Verdict::Reject("its attempts are spent".into()));
             self.tell(Gap::new(Some(1), GapReason::Exhausted));
             return;
         }
         match read(&message.message, || format!("{}/{sequence}", self.stream)) {
             Ok(envelope) => {
-                let delivery = Delivery::new(envelope, settle);
+                let answer = Arc::new(answer);
+                let delivery = Delivery::shared(envelope, answer.clone());
                 let delivery = delivery.with_sequence(sequence).with_attempt(attempt);
-                let _ = self.to.send(Ok(delivery));
+                let until = arrived + lease * PATIENCE;
+                self.queue.push(Item::Delivery(Waiting { delivery, answer, until }));
             }
             Err(error) => {
-                let _ = settle.say(&Verdict::Reject(format!("{error}").into()));
+                let _ = answer.say(&Verdict::Reject(format!("{error}").into()));
                 self.tell(Gap::new(Some(1), GapReason::Unreadable));
             }
         }
@@ -454,16 +584,16 @@ struct Answer {
     reply: async_nats::Subject,
     lease: Duration,
     /// The last moment for an answer.
-    deadline: Arc<Mutex<Instant>>,
+    deadline: Arc<Lock<Instant>>,
     /// Keeps the delivery for longer than a lease.
-    keeper: Mutex<Option<AbortHandle>>,
+    keeper: Lock<Option<AbortHandle>>,
     /// Gives its place back when it is dropped.
     _slot: OwnedSemaphorePermit,
 }
 
 impl Answer {
     fn check(&self) -> Result<Instant, SettleError> {
-        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = *self.deadline.lock();
         if Instant::now() >= deadline {
             return Err(SettleError::Late);
         }
@@ -506,7 +636,7 @@ impl Answer {
     }
 
     fn extended(&self) {
-        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut deadline = self.deadline.lock();
         *deadline = Instant::now() + self.lease - margin(self.lease);
     }
 
@@ -519,7 +649,7 @@ impl Answer {
             while Instant::now() < until {
                 sleep(lease / 2).await;
                 let payload = b"+WPI".to_vec();
-                let mut before = deadline.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut before = deadline.lock();
                 let outgoing = Outgoing::Settle { to: reply.clone(), payload, before: *before };
                 if Instant::now() >= *before || settle.send(outgoing).is_err() {
                     return;
@@ -527,11 +657,11 @@ impl Answer {
                 *before = Instant::now() + lease - margin(lease);
             }
         });
-        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper.abort_handle());
+        *self.keeper.lock() = Some(keeper.abort_handle());
     }
 
     fn stop_keeping(&self) {
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let keeper = self.keeper.lock().take();
         if let Some(keeper) = keeper {
             keeper.abort();
         }

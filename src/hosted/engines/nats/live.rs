@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -17,6 +17,7 @@ use crate::envelope::Envelope;
 use crate::hosted::{Delivery, Gap, GapReason, LiveOptions, Reason, Receive};
 use crate::subject::Subject;
 use crate::subject_bus::Overrun;
+use crate::sync::Lock;
 
 pub(super) async fn open(
     connection: Arc<Connection>,
@@ -78,7 +79,7 @@ impl Drop for Live {
 
 /// Between the task that reads from the client, and the subscription.
 #[derive(Default)]
-struct Buffer(Mutex<Inner>);
+struct Buffer(Lock<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -96,7 +97,7 @@ enum Item {
 
 impl Buffer {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {

@@ -50,7 +50,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::MutexGuard;
 
 use self::connection::Connection;
 use crate::envelope::Envelope;
@@ -58,6 +58,7 @@ use crate::hosted::{
     Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
     LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
 };
+use crate::sync::Lock;
 
 /// What an engine does about a stream that is not there, or has other subjects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -119,7 +120,7 @@ pub enum OnStart {
 pub struct Nats {
     name: Arc<str>,
     settings: Settings,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Clone)]
@@ -160,7 +161,8 @@ enum State {
 impl Nats {
     /// Returns the settings for the server at `url`: `nats://host:port`, or `tls://host:port`.
     ///
-    /// Name several servers of a cluster with commas between them.
+    /// Name several servers of a cluster with commas between them. A name and a password may stand
+    /// in the URL.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -181,7 +183,7 @@ impl Nats {
                 heartbeat: Duration::from_secs(5),
                 client: None,
             },
-            state: Mutex::new(State::New),
+            state: Lock::new(State::New),
         }
     }
 
@@ -303,8 +305,8 @@ impl Nats {
         self
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 
     fn connection(&self) -> Result<Arc<Connection>, Reason> {
