@@ -1,6 +1,7 @@
 //! The engine for NATS on real servers, old and new. Without them each test says SKIPPED.
 #![cfg(not(tickbus_loom))]
 
+mod cost;
 mod kill;
 mod kit;
 #[path = "../servers/mod.rs"]
