@@ -1,7 +1,8 @@
 //! Ratios of the memory engine over channels of tokio, from interleaved rounds in one run.
 //!
 //! `cargo bench -p tickbus-benches --bench hosted` runs all. Each contender publishes envelopes that were made before, in
-//! turns of 32, to handlers in tasks of a current-thread runtime, and waits until all have handled them.
+//! turns of 32, and waits until all handlers have handled them: in tasks of a current-thread runtime or, where a row says
+//! "in place", in the task that publishes, as a tick does.
 
 extern crate alloc;
 
@@ -9,6 +10,7 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::hint::black_box;
+use core::task::Poll;
 use core::time::Duration;
 use std::env;
 use std::time::Instant;
@@ -43,11 +45,13 @@ fn main() {
     println!("| row | contender | ns an event | tickbus / contender | target | |");
     println!("|---|---|--:|--:|--:|---|");
     for row in [
-        live("1 live subscription, without a log", 1, 0),
-        live("1 live subscription", 1, 4096),
-        live("8 live subscriptions, without a log", 8, 0),
-        live("8 live subscriptions", 8, 4096),
-        durable(),
+        in_place("1 live subscription, in place", 1),
+        in_place("8 live subscriptions, in place", 8),
+        tasks("1 live subscription, without a log", 1, memory(1, 0, None)),
+        tasks("1 live subscription", 1, memory(1, 4096, None)),
+        tasks("8 live subscriptions, without a log", 8, memory(8, 0, None)),
+        tasks("8 live subscriptions", 8, memory(8, 4096, None)),
+        tasks("1 group, acknowledged", 1, memory(1, 4096, Some("g"))),
     ] {
         measure(row, rounds);
     }
@@ -202,27 +206,60 @@ fn of_broadcast(handlers: usize) -> Work {
     })
 }
 
-fn live(name: &'static str, handlers: usize, log: usize) -> Row {
-    // The row with a log does what channels do not: it keeps the event, and knows its id.
-    let target = |ratio| (log == 0).then_some(ratio);
-    let (mpsc, of_broadcast_target) =
-        if handlers == 1 { (target(1.3), None) } else { (None, target(1.0)) };
+fn memory_in_place(handlers: usize) -> Work {
+    let tasks = Tasks::new(0);
+    let engine = MemoryEngine::builder().log(0).build();
+    let subscribe = || engine.subscribe("match.*.score").expect("valid").open();
+    let open = |_| tasks.runtime.block_on(subscribe()).expect("open");
+    let mut all: Vec<_> = (0..handlers).map(open).collect();
+    let envelopes = envelopes();
+    let mut at = 0;
+    Box::new(move |turns| {
+        let begin = Instant::now();
+        tasks.local.block_on(&tasks.runtime, async {
+            for _ in 0..turns {
+                for _ in 0..TURN {
+                    let envelope = black_box(envelopes[at].clone());
+                    engine.publish(envelope).await.expect("open");
+                    at = (at + 1) % ENVELOPES;
+                }
+                let mut handled = 0;
+                for deliveries in &mut all {
+                    while let Poll::Ready(Some(next)) = deliveries.try_next() {
+                        let delivery = next.expect("no gap");
+                        black_box(delivery.envelope().subject());
+                        delivery.ack();
+                        handled += 1;
+                    }
+                }
+                assert_eq!(handled, TURN * handlers);
+            }
+        });
+        begin.elapsed()
+    })
+}
+
+/// Against `mpsc` with one handler, and `broadcast` with several.
+fn in_place(name: &'static str, handlers: usize) -> Row {
+    let (of_one, of_several) = if handlers == 1 { (Some(1.3), None) } else { (None, Some(1.0)) };
     Row {
         name,
         contenders: vec![
-            ("tickbus", None, memory(handlers, log, None)),
-            ("tokio mpsc, a task each", mpsc, of_mpsc(handlers)),
-            ("tokio broadcast, a task each", of_broadcast_target, of_broadcast(handlers)),
+            ("tickbus", None, memory_in_place(handlers)),
+            ("tokio mpsc, a task each", of_one, of_mpsc(handlers)),
+            ("tokio broadcast, a task each", of_several, of_broadcast(handlers)),
         ],
     }
 }
 
-fn durable() -> Row {
+/// With a log, tickbus does what channels do not: it keeps the event, and knows its id.
+fn tasks(name: &'static str, handlers: usize, tickbus: Work) -> Row {
     Row {
-        name: "1 group, acknowledged",
+        name,
         contenders: vec![
-            ("tickbus", None, memory(1, 4096, Some("g"))),
-            ("tokio mpsc, a task each", None, of_mpsc(1)),
+            ("tickbus, a task each", None, tickbus),
+            ("tokio mpsc, a task each", None, of_mpsc(handlers)),
+            ("tokio broadcast, a task each", None, of_broadcast(handlers)),
         ],
     }
 }

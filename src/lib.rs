@@ -70,6 +70,7 @@
 //! | one question, several answers, a deadline | [`Requests`](request::Requests) |
 //! | put events off, or keep only the latest by key | [`Deferred`](defer::Deferred) |
 //! | events as envelopes to other processes, and back (`alloc`) | `BridgeOut`, `BridgeIn` |
+//! | envelopes to and from other processes, over an engine (`hosted`) | the module `hosted` |
 //! | names with wildcards | [`Subject`], [`Pattern`] |
 //! | wildcards as other buses write them | [`GlobPattern`](subject::GlobPattern), [`PrefixPattern`](subject::PrefixPattern) |
 //!

@@ -2,12 +2,15 @@
 //! each behaviour and by its name.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+extern crate alloc;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::Mutex;
 
 use tickbus::Envelope;
 use tickbus::envelope::Timestamp;
@@ -417,7 +420,7 @@ impl Settle for Proxy {
 }
 
 fn at_once<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
+    let mut future = core::pin::pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(it) => it,
         Poll::Pending => panic!("memory does not wait here"),

@@ -2,13 +2,15 @@
 //! settled. The envelopes are made before.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
 
+extern crate alloc;
+
+use alloc::sync::Arc;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::alloc::System;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tickbus::Envelope;
 use tickbus::hosted::{Counted, Deliveries, Engine, MemoryEngine};

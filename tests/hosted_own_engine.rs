@@ -1,5 +1,6 @@
 //! An engine as the crate of a user has it: nothing of `tickbus` but its public names.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
+#![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "as there")]
 
 mod own {
     use std::sync::{Arc, Mutex};

@@ -64,7 +64,7 @@ fn golden(name: &str) -> Vec<u8> {
 /// Lines of names and values, an empty line, and the rest.
 fn lines(text: &[u8]) -> (Vec<(String, String)>, &[u8]) {
     let end = text.windows(2).position(|two| two == b"\n\n").unwrap();
-    let head = std::str::from_utf8(&text[..end]).unwrap();
+    let head = core::str::from_utf8(&text[..end]).unwrap();
     let line = |line: &str| line.split_once(": ").map(|(a, b)| (a.to_owned(), b.to_owned()));
     (head.lines().map(|it| line(it).unwrap()).collect(), &text[end + 2..])
 }

@@ -25,7 +25,6 @@ pub(super) struct Counts {
     rejected: PlainNumber,
     refused: PlainNumber,
     abandoned: PlainNumber,
-    pending: PlainNumber,
     gaps: PlainNumber,
     missed: PlainNumber,
 }
@@ -55,7 +54,6 @@ impl Counts {
             rejected: zero(),
             refused: zero(),
             abandoned: zero(),
-            pending: zero(),
             gaps: zero(),
             missed: zero(),
         }
@@ -66,7 +64,6 @@ impl Counts {
     }
 
     pub(super) fn received(&self) {
-        add(&self.pending, 1);
         add(&self.received, 1);
     }
 
@@ -89,7 +86,6 @@ impl Counts {
             },
             1,
         );
-        self.pending.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn refused(&self, envelope: &Envelope, error: &SettleError) {
@@ -101,20 +97,20 @@ impl Counts {
     /// A delivery was dropped without a verdict.
     pub(super) fn dropped(&self, durable: bool) {
         add(if durable { &self.abandoned } else { &self.handled }, 1);
-        self.pending.fetch_sub(1, Relaxed);
     }
 
-    pub(super) fn stats(&self) -> DeliveryStats {
+    /// Reads the numbers. The subscription and each pending delivery have a clone of it.
+    pub(super) fn stats(this: &Arc<Self>) -> DeliveryStats {
         DeliveryStats {
-            received: read(&self.received),
-            handled: read(&self.handled),
-            retried: read(&self.retried),
-            rejected: read(&self.rejected),
-            refused: read(&self.refused),
-            abandoned: read(&self.abandoned),
-            pending: read(&self.pending),
-            gaps: read(&self.gaps),
-            missed: read(&self.missed),
+            received: read(&this.received),
+            handled: read(&this.handled),
+            retried: read(&this.retried),
+            rejected: read(&this.rejected),
+            refused: read(&this.refused),
+            abandoned: read(&this.abandoned),
+            pending: Arc::strong_count(this).saturating_sub(1) as u64,
+            gaps: read(&this.gaps),
+            missed: read(&this.missed),
         }
     }
 }
@@ -239,6 +235,6 @@ impl PublishStats {
 
 impl fmt::Debug for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Counts").field(&self.stats()).finish()
+        f.debug_struct("Counts").field("engine", &self.engine).finish_non_exhaustive()
     }
 }

@@ -342,7 +342,7 @@ impl Deliveries {
     /// Returns what became of the deliveries.
     #[must_use]
     pub fn stats(&self) -> DeliveryStats {
-        self.counts.stats()
+        Counts::stats(&self.counts)
     }
 
     fn count(

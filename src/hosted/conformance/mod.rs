@@ -134,6 +134,7 @@ enum Stop {
 }
 
 type Check = Result<(), Stop>;
+type Trial<'a> = Pin<Box<dyn Future<Output = Check> + 'a>>;
 
 impl From<String> for Stop {
     fn from(why: String) -> Self {
@@ -161,7 +162,7 @@ struct Behaviour<S: Setup> {
     mode: Mode,
     /// What an engine must state for it.
     needs: &'static [Capability],
-    run: for<'a> fn(&'a Case<'a, S>) -> Pin<Box<dyn Future<Output = Check> + 'a>>,
+    run: for<'a> fn(&'a Case<'a, S>) -> Trial<'a>,
 }
 
 /// One behaviour of one engine being tried.

@@ -193,7 +193,8 @@ impl Log {
             Begin::End => (self.end(), false),
             Begin::Earliest => (self.first, false),
             Begin::Sequence(wanted) => {
-                (*wanted.clamp(&self.first, &self.end()), *wanted < self.first)
+                // Sequences begin with 1.
+                (*wanted.clamp(&self.first, &self.end()), (*wanted).max(1) < self.first)
             }
             Begin::Time(at) => {
                 let before = self.entries.partition_point(|entry| entry.at < *at);
@@ -335,6 +336,11 @@ impl Log {
     /// Returns whether the group has received everything, and everything is settled.
     pub(super) fn is_done(&self, group: usize) -> bool {
         self.groups[group].leased.is_empty() && self.lag(group) == 0
+    }
+
+    /// Returns whether a member may find something that it did not find before a verdict.
+    pub(super) fn has_more(&self, group: usize) -> bool {
+        !self.groups[group].waiting.is_empty() || self.groups[group].cursor < self.end()
     }
 
     pub(super) const fn dead(&self) -> &VecDeque<DeadLetter> {

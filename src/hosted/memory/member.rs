@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use super::Blocks;
+use super::Counted;
 use super::log::{Next, Taken, Taker};
 use super::shared::Shared;
+use crate::envelope::Envelope;
 use crate::hosted::delivery::{
     Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict,
 };
@@ -24,24 +25,29 @@ pub(super) struct Live {
     waits: Option<u32>,
     /// What comes behind the gap that was told.
     behind: Option<Delivery>,
-    /// Counts it if it lets publishers wait.
-    _blocks: Option<Blocks>,
+    /// How many were missing in the gaps so far.
+    told: u64,
+    _counted: Counted,
 }
 
 impl Live {
-    pub(super) const fn new(subscription: Subscription, blocks: Option<Blocks>) -> Self {
-        Self { subscription, waits: None, behind: None, _blocks: blocks }
+    pub(super) const fn new(subscription: Subscription, counted: Counted) -> Self {
+        Self { subscription, waits: None, behind: None, told: 0, _counted: counted }
     }
 
-    /// A gap comes before what is behind it.
-    fn item(&mut self, delivery: Delivery) -> Item {
-        match self.subscription.missed() {
-            0 => Some(Ok(delivery)),
-            missed => {
-                self.behind = Some(delivery);
-                Some(Err(Gap::new(Some(missed), GapReason::Overflow)))
-            }
+    /// A gap comes before what is behind it. What was lost last has only the end behind it.
+    fn item(&mut self, received: Option<Arc<Envelope>>) -> Item {
+        let missed = match &received {
+            Some(_) => self.subscription.missed(),
+            None => self.subscription.dropped().saturating_sub(self.told),
+        };
+        let delivery = received.map(Delivery::live);
+        if missed == 0 {
+            return delivery.map(Ok);
         }
+        self.told += missed;
+        self.behind = delivery;
+        Some(Err(Gap::new(Some(missed), GapReason::Overflow)))
     }
 }
 
@@ -51,7 +57,7 @@ impl Receive for Live {
             return Poll::Ready(Some(Ok(delivery)));
         }
         let next = self.subscription.poll(&mut self.waits, || context.waker().clone());
-        next.map(|next| next.and_then(|envelope| self.item(Delivery::live(envelope))))
+        next.map(|received| self.item(received))
     }
 
     fn try_next(&mut self) -> Poll<Item> {
@@ -59,9 +65,9 @@ impl Receive for Live {
             return Poll::Ready(Some(Ok(delivery)));
         }
         match self.subscription.try_recv() {
-            Ok(envelope) => Poll::Ready(self.item(Delivery::live(envelope))),
+            Ok(envelope) => Poll::Ready(self.item(Some(envelope))),
             Err(RecvError::Empty) => Poll::Pending,
-            Err(_) => Poll::Ready(None),
+            Err(_) => Poll::Ready(self.item(None)),
         }
     }
 

@@ -27,7 +27,8 @@ use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError};
 use super::wire::stamped;
 use crate::envelope::Envelope;
-use crate::subject_bus::{EnvelopeBus, Overrun, PublishError, SubjectBus, SubscriptionOptions};
+use crate::subject_bus::{EnvelopeBus, Overrun, SubjectBus, SubscriptionOptions};
+use crate::sync::Relaxed;
 
 /// Carries envelopes inside the process, with everything that an engine can do but one: nothing
 /// survives the process, so a receipt is [`Level::Accepted`] at most.
@@ -181,16 +182,12 @@ impl MemoryEngine {
         &self,
         envelope: impl Into<Arc<Envelope>>,
     ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        let (envelope, receipt, blocks) = match self.accept(envelope.into()) {
+        let (envelope, receipt) = match self.accept(envelope.into()) {
             Ok(accepted) => accepted,
             Err(error) => return EngineFuture::ready(Err(error)),
         };
-        if receipt.duplicate {
-            return EngineFuture::ready(Ok(receipt));
-        }
-        if !blocks {
-            let published = self.shared.bus.try_publish(envelope);
-            return EngineFuture::ready(self.published(receipt, published));
+        if self.shared.blocking.load(Relaxed) == 0 || receipt.duplicate {
+            return EngineFuture::ready(self.offer(envelope, receipt));
         }
         EngineFuture::new(async move {
             match self.shared.bus.publish_async(envelope).await {
@@ -198,7 +195,8 @@ impl MemoryEngine {
                 Err(error) if receipt.sequence.is_none() => {
                     Err(EngineError::unknown(&self.name, error.into_envelope(), Reason::Closed))
                 }
-                published => self.published(receipt, published),
+                // The log has it, and live subscriptions have ended.
+                _ => Ok(receipt),
             }
         })
     }
@@ -223,11 +221,8 @@ impl MemoryEngine {
         first..end
     }
 
-    /// Puts the envelope into the log. The last says whether a publish may wait.
-    fn accept(
-        &self,
-        envelope: Arc<Envelope>,
-    ) -> Result<(Arc<Envelope>, Receipt, bool), EngineError> {
+    /// Puts the envelope into the log, if there is one.
+    fn accept(&self, envelope: Arc<Envelope>) -> Result<(Arc<Envelope>, Receipt), EngineError> {
         let envelope = stamped(envelope);
         if let Some(limit) = self.max_payload {
             let bytes = envelope.payload().map(str::as_bytes).or(envelope.bytes());
@@ -237,25 +232,26 @@ impl MemoryEngine {
                 return Err(EngineError::not_sent(&self.name, envelope, reason));
             }
         }
-        let Some((appended, blocks)) = self.shared.append(&envelope) else {
+        let Ok(appended) = self.shared.append(&envelope) else {
             return Err(EngineError::not_sent(&self.name, envelope, Reason::Closed));
         };
         let mut receipt = Receipt::new(&self.name, Level::Accepted);
         if let Some((sequence, duplicate)) = appended {
             receipt = receipt.at(sequence).duplicate(duplicate);
         }
-        Ok((envelope, receipt, blocks))
+        Ok((envelope, receipt))
     }
 
-    fn published(
-        &self,
-        receipt: Receipt,
-        published: Result<crate::subject_bus::Published, PublishError>,
-    ) -> Result<Receipt, EngineError> {
-        match published {
+    /// Offers what was accepted to the live subscriptions, without waiting for room.
+    fn offer(&self, envelope: Arc<Envelope>, receipt: Receipt) -> Result<Receipt, EngineError> {
+        let is_logged = receipt.sequence.is_some();
+        if receipt.duplicate || is_logged && self.shared.live.load(Relaxed) == 0 {
+            return Ok(receipt);
+        }
+        match self.shared.bus.try_publish(envelope) {
             Ok(_) => Ok(receipt),
             // The log has it, and live subscriptions have ended.
-            Err(_) if receipt.sequence.is_some() => Ok(receipt),
+            Err(_) if is_logged => Ok(receipt),
             Err(error) => {
                 Err(EngineError::not_sent(&self.name, error.into_envelope(), Reason::Closed))
             }
@@ -301,11 +297,8 @@ impl Engine for MemoryEngine {
     }
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
-        let (envelope, receipt, _) = self.accept(envelope)?;
-        if receipt.duplicate {
-            return Ok(receipt);
-        }
-        self.published(receipt, self.shared.bus.try_publish(envelope))
+        let (envelope, receipt) = self.accept(envelope)?;
+        self.offer(envelope, receipt)
     }
 
     fn open_live(
@@ -323,13 +316,11 @@ impl Engine for MemoryEngine {
                 patterns.iter().any(|pattern| pattern.matches(envelope.subject()))
             });
         }
-        let blocks = (overrun == Overrun::Block).then(|| {
-            self.shared.block();
-            Blocks(self.shared.clone())
-        });
+        // Before it is open, so that no publisher after it overlooks it.
+        let counted = Counted::new(&self.shared, overrun == Overrun::Block);
         let opened = EnvelopeBus::subscribe(&self.shared.bus, pattern.as_pattern(), settings);
         EngineFuture::ready(match opened {
-            Ok(subscription) => Ok(boxed(Live::new(subscription, blocks))),
+            Ok(subscription) => Ok(boxed(Live::new(subscription, counted))),
             Err(_) => Err(OpenError::failed(&self.name, Reason::Closed)),
         })
     }
@@ -386,12 +377,24 @@ impl MemoryEngine {
     }
 }
 
-/// A live subscription that lets publishers wait.
-struct Blocks(Arc<Shared>);
+/// Counts a live subscription as long as it is open.
+struct Counted {
+    shared: Arc<Shared>,
+    blocks: bool,
+}
 
-impl Drop for Blocks {
+impl Counted {
+    fn new(shared: &Arc<Shared>, blocks: bool) -> Self {
+        shared.live.fetch_add(1, Relaxed);
+        shared.blocking.fetch_add(usize::from(blocks), Relaxed);
+        Self { shared: shared.clone(), blocks }
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.unblock();
+        self.shared.live.fetch_sub(1, Relaxed);
+        self.shared.blocking.fetch_sub(usize::from(self.blocks), Relaxed);
     }
 }
 

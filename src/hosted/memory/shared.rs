@@ -16,12 +16,16 @@ use crate::hosted::clock::Clock;
 use crate::hosted::delivery::Verdict;
 use crate::hosted::subscribe::{DurableOptions, StartAt};
 use crate::subject_bus::SubjectBus;
-use crate::sync::Lock;
+use crate::sync::{Lock, PlainNumber};
 use crate::wait::panics::Panics;
 
 pub(super) struct Shared {
     pub(super) bus: SubjectBus,
     pub(super) clock: Arc<dyn Clock>,
+    /// How many live subscriptions there are, and how many of them let publishers wait.
+    pub(super) live: PlainNumber,
+    pub(super) blocking: PlainNumber,
+    has_log: bool,
     state: Lock<State>,
 }
 
@@ -33,8 +37,6 @@ struct State {
     last_member: u64,
     /// Wait for everything to be done.
     closers: Vec<Waker>,
-    /// How many live subscriptions let publishers wait.
-    blocking: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,11 +57,17 @@ struct Member {
 /// Called after the lock.
 type Wakers = SmallVec<[Waker; 4]>;
 
-fn wake(wakers: impl IntoIterator<Item = Waker>) {
+fn wake(wakers: Wakers) {
+    if wakers.is_empty() {
+        return;
+    }
     let mut panics = Panics::default();
     panics.wake(wakers);
     panics.resume();
 }
+
+/// The engine takes nothing in.
+pub(super) struct Closed;
 
 /// Why a durable subscription was not opened.
 pub(super) enum NotOpened {
@@ -69,33 +77,36 @@ pub(super) enum NotOpened {
 
 impl Shared {
     pub(super) fn new(bus: SubjectBus, clock: Arc<dyn Clock>, log: Option<Log>) -> Self {
+        let has_log = log.is_some();
+        let (live, blocking) = (PlainNumber::new(0), PlainNumber::new(0));
         let state = Lock::new(State {
             phase: Phase::Open,
             log,
             members: Slab::new(),
             last_member: 0,
             closers: Vec::new(),
-            blocking: 0,
         });
-        Self { bus, clock, state }
+        Self { bus, clock, live, blocking, has_log, state }
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.state.lock().phase == Phase::Open
     }
 
-    /// Appends to the log, if there is one: the sequence, and whether the id was there. The second
-    /// says whether a live subscription lets publishers wait. `None` if it takes nothing in.
-    pub(super) fn append(&self, envelope: &Arc<Envelope>) -> Option<(Option<(u64, bool)>, bool)> {
+    /// Appends to the log, if there is one: the sequence, and whether the id was there. `Err` if it
+    /// takes nothing in.
+    pub(super) fn append(&self, envelope: &Arc<Envelope>) -> Result<Option<(u64, bool)>, Closed> {
+        if !self.has_log {
+            return Ok(None); // the subject bus knows whether it is closed
+        }
         let now = self.clock.now();
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
-            return None;
+            return Err(Closed);
         }
-        let State { log, members, blocking, .. } = &mut *state;
-        let blocks = *blocking > 0;
-        let Some(log) = log else { return Some((None, blocks)) };
+        let State { log, members, .. } = &mut *state;
+        let Some(log) = log else { return Ok(None) };
         let appended = log.append(envelope, now);
         if !appended.1 {
             for (_, member) in members {
@@ -106,15 +117,7 @@ impl Shared {
         }
         drop(state);
         wake(wakers);
-        Some((Some(appended), blocks))
-    }
-
-    pub(super) fn block(&self) {
-        self.state.lock().blocking += 1;
-    }
-
-    pub(super) fn unblock(&self) {
-        self.state.lock().blocking -= 1;
+        Ok(Some(appended))
     }
 
     /// Opens a member: how it takes, and its place.
@@ -203,8 +206,11 @@ impl Shared {
         let mut state = self.state.lock();
         let State { phase, log, .. } = &mut *state;
         let log = log.as_mut().filter(|_| *phase != Phase::Ended)?;
+        // A lease that ends sooner than the others is news to those that wait for their end.
+        let extends = matches!(verdict, Verdict::Extend(_));
         let settled = log.settle(group, sequence, epoch, verdict, now);
-        let mut wakers = state.waiting(group);
+        let more = extends || *phase != Phase::Open || log.has_more(group);
+        let mut wakers = if more { state.waiting(group) } else { Wakers::new() };
         wakers.extend(state.closers_if_done());
         drop(state);
         wake(wakers);
