@@ -97,6 +97,7 @@
 //! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
 //! | `hosted` | the module `hosted`: envelopes to and from other processes, over an engine. Needs `std`, `json` and tokio |
+//! | `nats` | `hosted`, and its engine for NATS |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
 //!
