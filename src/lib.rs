@@ -101,6 +101,7 @@
 //! | `parallel` | `std`, and the module `parallel`: handlers that run side by side on the pool of `rayon` |
 //! | `opentelemetry` | `std`, and new envelopes name the current span |
 //! | `hosted` | the module `hosted`: envelopes to and from other processes, over an engine. Needs `std`, `json` and tokio |
+//! | `nats` | `hosted`, and its engine for NATS |
 //! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
 //!

@@ -357,6 +357,10 @@ pub enum GapReason {
     Trimmed,
     /// The connection was lost, and what was published meanwhile may be lost.
     Reconnected,
+    /// What came is not an envelope.
+    Unreadable,
+    /// An event was delivered as often as it may be, and the engine keeps no dead letters.
+    Exhausted,
 }
 
 impl fmt::Display for GapReason {
@@ -365,6 +369,8 @@ impl fmt::Display for GapReason {
             Self::Overflow => "the buffer was full",
             Self::Trimmed => "the engine had removed them",
             Self::Reconnected => "the connection was lost",
+            Self::Unreadable => "what came is not an envelope",
+            Self::Exhausted => "they were delivered as often as they may be",
         })
     }
 }

@@ -42,6 +42,8 @@
 //! | job | type |
 //! |---|---|
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
+//! | carry them over NATS | `engines::Nats` (feature `nats`) |
+//! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |
 //! | write an engine of your own | [`Engine`], [`Receive`], [`Settle`]; then prove it with [`conformance`] |
 //! | set up a subscription | [`Engine::subscribe`], [`Subscribe`] |
 //! | receive, and learn of what is missing | [`Deliveries`], [`Delivery`], [`Gap`] |
@@ -81,7 +83,11 @@ mod counted;
 mod counts;
 mod delivery;
 mod engine;
+#[cfg(all(feature = "nats", not(tickbus_loom)))]
+pub mod engines;
 mod future;
+#[cfg(not(tickbus_loom))]
+pub mod link;
 mod memory;
 mod subscribe;
 pub mod wire;
@@ -95,6 +101,8 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
+#[cfg(not(tickbus_loom))]
+pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
 pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
 pub use wire::stamped;

@@ -58,7 +58,7 @@ use tokio::time::timeout;
 pub use self::report::{Outcome, Report, Row};
 
 use super::capabilities::{Capabilities, Capability, Mode};
-use super::delivery::{Delivery, Gap};
+use super::delivery::{Delivery, Gap, GapReason};
 use super::engine::{Engine, Receipt, StartError};
 use super::future::EngineFuture;
 use super::subscribe::{Deliveries, OpenError, Subscribe};
@@ -330,6 +330,8 @@ impl<S: Setup> Case<'_, S> {
         match timeout(time, from.next()).await {
             Err(_) | Ok(None) => Ok(None),
             Ok(Some(Ok(delivery))) => Ok(Some(delivery)),
+            // The event does not come, and the engine says so.
+            Ok(Some(Err(Gap { reason: GapReason::Exhausted, .. }))) => Ok(None),
             Ok(Some(Err(gap))) => failed(gap.to_string()),
         }
     }

@@ -1,0 +1,11 @@
+//! Engines on servers. Each has a feature of its own name.
+//!
+//! | engine | live | durable | a publish is | order | wildcards | group | fencing | replay | feature |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | [`nats`] | yes | with a stream | accepted; stored with a stream | per publisher | native | consumer | local | by sequence and time | `nats` |
+
+#[cfg(feature = "nats")]
+pub mod nats;
+
+#[cfg(feature = "nats")]
+pub use nats::Nats;

@@ -1,0 +1,705 @@
+//! Durable subscriptions: a group is a pull consumer, and each member asks it for what it has room
+//! for.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use async_nats::StatusCode;
+use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::{self, Message};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connection::{Connection, Outgoing, Signal, disconnected, next, refused};
+use super::filter::{cover, covers, filters};
+use super::publish::read;
+use crate::hosted::{
+    Delivery, DurableOptions, EngineFuture, Gap, GapReason, Lease, Reason, Receive, Settle,
+    SettleError, StartAt, Verdict,
+};
+use crate::subject::Subject;
+use crate::sync::{Lock, PlainNumber, Relaxed};
+
+/// How long the server keeps a request for messages.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How often a member asks how far the group is, to know where to continue should the consumer vanish.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(super) async fn open(
+    connection: Arc<Connection>,
+    options: DurableOptions,
+) -> Result<Box<dyn Receive>, Reason> {
+    connection.check()?;
+    let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
+    let queue = Arc::new(Queue::default());
+    let lag = Arc::new(PlainNumber::new(0));
+    let mut member = Member {
+        name: consumer_name(&options.group),
+        resume: None,
+        told: 0,
+        slots: Arc::new(Semaphore::new(options.in_flight)),
+        signals: connection.signals.subscribe(),
+        lag: lag.clone(),
+        stream,
+        connection: connection.clone(),
+        options,
+        queue: queue.clone(),
+    };
+    let consumer = member.ensure().await?;
+    let end = EndOf(queue.clone());
+    let member = async move {
+        // Also when the runtime ends, and this task with it.
+        let _end = end;
+        member.run(consumer).await;
+    };
+    let task = connection.runtime.spawn(member).abort_handle();
+    Ok(Box::new(Durable { queue, task, lag }))
+}
+
+/// What has come, and was not taken yet.
+#[derive(Default)]
+struct Queue(Lock<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+enum Item {
+    Delivery(Waiting),
+    Gap(Gap),
+}
+
+/// A delivery that is not in work yet. Its lease runs nevertheless, so it is extended.
+struct Waiting {
+    delivery: Delivery,
+    answer: Arc<Answer>,
+    /// Until then: a member whose program does not take what it asked for must not keep it for ever.
+    until: Instant,
+}
+
+/// How many leases a delivery may wait to be taken.
+const PATIENCE: u32 = 8;
+
+impl Waiting {
+    fn is_over(&self, now: Instant) -> bool {
+        now >= *self.answer.deadline.lock()
+    }
+
+    /// Extends it unless most of its lease is left.
+    fn extend(&self, now: Instant) {
+        let left = self.answer.deadline.lock().saturating_duration_since(now);
+        if now < self.until && left < self.answer.lease / 2 {
+            // While there is no connection, it is over at its deadline.
+            let _ = self.answer.say(&Verdict::Extend(Duration::ZERO));
+        }
+    }
+}
+
+impl Queue {
+    fn push(&self, item: Item) {
+        let mut inner = self.0.lock();
+        inner.items.push_back(item);
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn end(&self) {
+        let mut inner = self.0.lock();
+        inner.ended = true;
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Extends what waits. What has waited for too long comes again, to another member perhaps.
+    fn extend_all(&self) {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        let mut inner = self.0.lock();
+        for item in core::mem::take(&mut inner.items) {
+            match item {
+                Item::Delivery(waiting) => {
+                    waiting.extend(now);
+                    if waiting.is_over(now) {
+                        over.push(waiting);
+                    } else {
+                        inner.items.push_back(Item::Delivery(waiting));
+                    }
+                }
+                gap => inner.items.push_back(gap),
+            }
+        }
+        drop(inner);
+        drop(over);
+    }
+}
+
+struct EndOf(Arc<Queue>);
+
+impl Drop for EndOf {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+struct Durable {
+    queue: Arc<Queue>,
+    task: AbortHandle,
+    lag: Arc<PlainNumber>,
+}
+
+impl Receive for Durable {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+        let mut over = Vec::new();
+        let mut inner = self.queue.0.lock();
+        let next = loop {
+            match inner.items.pop_front() {
+                Some(Item::Gap(gap)) => break Poll::Ready(Some(Err(gap))),
+                Some(Item::Delivery(waiting)) => {
+                    let now = Instant::now();
+                    if waiting.is_over(now) {
+                        over.push(waiting); // it comes again
+                        continue;
+                    }
+                    // The work begins with half a lease at least.
+                    waiting.extend(now);
+                    break Poll::Ready(Some(Ok(waiting.delivery)));
+                }
+                None if inner.ended => break Poll::Ready(None),
+                None => {
+                    inner.waker = Some(context.waker().clone());
+                    break Poll::Pending;
+                }
+            }
+        };
+        drop(inner);
+        drop(over);
+        next
+    }
+
+    fn close(&mut self) {
+        self.task.abort();
+        self.queue.end();
+    }
+
+    fn lag(&self) -> Option<u64> {
+        Some(self.lag.load(Relaxed) as u64)
+    }
+}
+
+impl Drop for Durable {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The name of a consumer may have neither dots nor wildcards, white space or slashes.
+fn consumer_name(group: &str) -> String {
+    let mut name = String::with_capacity(group.len());
+    for byte in group.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "={byte:02X}");
+        }
+    }
+    name
+}
+
+/// One member of a group.
+struct Member {
+    connection: Arc<Connection>,
+    stream: String,
+    name: String,
+    options: DurableOptions,
+    /// Where the group goes on should its consumer vanish. `None` before it was found or made.
+    resume: Option<u64>,
+    /// What is missing before this has been told.
+    told: u64,
+    slots: Arc<Semaphore>,
+    signals: watch::Receiver<Signal>,
+    lag: Arc<PlainNumber>,
+    queue: Arc<Queue>,
+}
+
+/// Why a session has ended.
+enum End {
+    /// The subscription or the engine has ended.
+    Closed,
+    /// The server may no longer know what it was asked for.
+    Lost,
+}
+
+impl Member {
+    async fn run(mut self, mut consumer: PullConsumer) {
+        let mut pause = Duration::ZERO;
+        loop {
+            let began = Instant::now();
+            match self.session(&consumer).await {
+                End::Closed => return,
+                End::Lost if began.elapsed() > Duration::from_secs(1) => pause = Duration::ZERO,
+                End::Lost => {}
+            }
+            loop {
+                if self.pause(pause).await {
+                    return;
+                }
+                pause = (pause * 2).clamp(Duration::from_millis(20), Duration::from_secs(1));
+                if self.connection.check().is_ok()
+                    && let Ok(found) = self.ensure().await
+                {
+                    consumer = found;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Waits, at most until something happens to the connection. Returns whether all is over.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = self.signals.changed() => {}
+        }
+        self.is_over()
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.signals.borrow_and_update().closed
+    }
+
+    /// Finds the consumer of the group, or makes it. Tells what the stream no longer has.
+    async fn ensure(&mut self) -> Result<PullConsumer, Reason> {
+        let context = self.connection.context.clone();
+        let stream = context.get_stream(&self.stream).await.map_err(refused)?;
+        let (state, config) = (&stream.cached_info().state, &stream.cached_info().config);
+        // An empty stream begins behind its last event.
+        let (first, last) = (state.first_sequence, state.last_sequence);
+        let first = if state.messages == 0 { last + 1 } else { first };
+        if self.resume.is_some_and(|resume| resume > last + 1) {
+            // Another stream of this name, which counts anew.
+            self.tell(Gap::new(None, GapReason::Trimmed));
+            (self.resume, self.told) = (Some(first), first);
+        }
+        // Two members may make it at once: the second finds it.
+        let mut attempts = 2;
+        let (consumer, follows) = loop {
+            attempts -= 1;
+            let found = context.get_consumer_from_stream(&*self.name, &self.stream).await;
+            match found {
+                Ok(consumer) => {
+                    let consumer = self.adopt(consumer).await?;
+                    let follows = consumer.cached_info().delivered.stream_sequence + 1;
+                    break (consumer, follows);
+                }
+                Err(error) if !is_missing(&error) => return Err(refused(error)),
+                Err(_) => {}
+            }
+            let (policy, follows) = self.begin(first, last)?;
+            match self.create(policy, &config.subjects).await {
+                Ok(consumer) => break (consumer, follows),
+                Err(error) if attempts == 0 => return Err(error),
+                Err(_) => {}
+            }
+        };
+        let info = consumer.cached_info();
+        self.lag.store(info.num_pending as usize, Relaxed);
+        if first > follows.max(self.told) {
+            // With a filter, not everything that is gone was for this group.
+            let all =
+                info.config.filter_subject.is_empty() && info.config.filter_subjects.is_empty();
+            let missed = all.then_some(first - follows.max(self.told));
+            self.tell(Gap::new(missed, GapReason::Trimmed));
+            self.told = first;
+        }
+        self.look(info, follows.max(first));
+        Ok(consumer)
+    }
+
+    /// Remembers where the group would go on.
+    fn look(&mut self, info: &consumer::Info, next: u64) {
+        let settled = info.ack_floor.stream_sequence + 1;
+        // Nothing is in work: everything before the next one is done, also what was not for it.
+        let resume = if info.num_ack_pending == 0 { next.max(settled) } else { settled };
+        self.resume = Some(self.resume.unwrap_or(0).max(resume));
+    }
+
+    fn tell(&self, gap: Gap) {
+        self.queue.push(Item::Gap(gap));
+    }
+
+    /// Returns where a consumer begins that is made now, and at which sequence, of a stream that has
+    /// these.
+    fn begin(&self, first: u64, last: u64) -> Result<(DeliverPolicy, u64), Reason> {
+        let at = |sequence| (DeliverPolicy::ByStartSequence { start_sequence: sequence }, sequence);
+        if let Some(resume) = self.resume {
+            return Ok(at(resume));
+        }
+        Ok(match self.options.start_at {
+            // Not `New`: a server that loses the position of a consumer begins anew where it says.
+            StartAt::New => at(last + 1),
+            StartAt::Earliest => (DeliverPolicy::All, first),
+            StartAt::Sequence(sequence) => at(sequence.max(1)),
+            StartAt::Time(time) => {
+                let time = async_nats::datetime::from_nanos(time.unix_nanos()).map_err(refused)?;
+                (DeliverPolicy::ByStartTime { start_time: time }, first)
+            }
+        })
+    }
+
+    /// What the consumer says of itself, so that members with other patterns are found out.
+    fn description(&self) -> String {
+        let mut patterns: Vec<&str> =
+            self.options.patterns.iter().map(|pattern| pattern.as_str()).collect();
+        patterns.sort_unstable();
+        patterns.dedup();
+        format!("tickbus: {}", patterns.join(" "))
+    }
+
+    /// Checks that a consumer is for the same patterns, and sees to the lease.
+    async fn adopt(&self, consumer: PullConsumer) -> Result<PullConsumer, Reason> {
+        let config = &consumer.cached_info().config;
+        let description = config.description.as_deref().unwrap_or_default();
+        if description != self.description() {
+            return Err(refused(format!(
+                "the group `{}` exists for other patterns ({description}): name another group",
+                self.options.group
+            )));
+        }
+        if config.ack_wait == self.options.lease {
+            return Ok(consumer);
+        }
+        let mut config: pull::Config =
+            consumer::FromConsumer::try_from_consumer_config(config.clone()).map_err(refused)?;
+        config.ack_wait = self.options.lease;
+        self.make(config).await
+    }
+
+    async fn create(
+        &self,
+        begin: DeliverPolicy,
+        subjects: &[String],
+    ) -> Result<PullConsumer, Reason> {
+        let config = pull::Config {
+            durable_name: Some(self.name.clone()),
+            description: Some(self.description()),
+            deliver_policy: begin,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.options.lease,
+            // Bounded by the members, each by its own.
+            max_ack_pending: -1,
+            ..Default::default()
+        };
+        let wide = cover(&self.options.patterns);
+        let wide = Some(wide).filter(|wide| !subjects.iter().all(|it| covers(wide, it)));
+        let covered = |filter: Option<String>| pull::Config {
+            filter_subject: filter.unwrap_or_default(),
+            ..config.clone()
+        };
+        let several = filters(&self.options.patterns);
+        if several.len() > 1 && self.connection.client.is_server_compatible(2, 10, 0) {
+            let config = pull::Config { filter_subjects: several.clone(), ..config.clone() };
+            let consumer = self.make(config).await?;
+            let mut taken = consumer.cached_info().config.filter_subjects.clone();
+            taken.sort_unstable();
+            if taken == several {
+                return Ok(consumer);
+            }
+            // The one that leads is older than the one that answers, and ignores them.
+            let delete =
+                self.connection.context.delete_consumer_from_stream(&self.name, &self.stream);
+            delete.await.map_err(refused)?;
+        }
+        match self.make(covered(wide.clone())).await {
+            // An old server takes no filter that is wider than the subjects of the stream.
+            Err(_) if wide.is_some() => self.make(covered(None)).await,
+            made => made,
+        }
+    }
+
+    async fn make(&self, config: pull::Config) -> Result<PullConsumer, Reason> {
+        let make = self.connection.context.create_consumer_on_stream(config, &self.stream);
+        make.await.map_err(refused)
+    }
+
+    /// Asks for messages and passes them on, until the server may no longer know of it.
+    async fn session(&mut self, consumer: &PullConsumer) -> End {
+        let connection = self.connection.clone();
+        let connects = connection.connects();
+        let inbox = async_nats::Subject::from(connection.client.new_inbox());
+        let Ok(mut inbound) = connection.client.subscribe(inbox.clone()).await else {
+            return End::Lost;
+        };
+        let heartbeat = connection.heartbeat.min(REQUEST / 3);
+        // How many were asked for and have not come.
+        let mut asked = 0_usize;
+        let mut heard = Instant::now();
+        let mut looked = Instant::now();
+        let mut extended = looked;
+        loop {
+            if self.is_over() {
+                return End::Closed;
+            }
+            if connection.connects() != connects {
+                return End::Lost;
+            }
+            let room = self.slots.available_permits().saturating_sub(asked);
+            if room > 0 && asked <= self.options.in_flight / 2 {
+                let request = pull::BatchConfig {
+                    batch: room,
+                    expires: Some(REQUEST),
+                    idle_heartbeat: heartbeat,
+                    ..Default::default()
+                };
+                if consumer.request_batch(request, inbox.clone()).await.is_err() {
+                    return End::Lost;
+                }
+                asked += room;
+                heard = Instant::now();
+            }
+            let slots = self.slots.clone();
+            let message = tokio::select! {
+                biased;
+                message = next(&mut inbound) => message,
+                _ = self.signals.changed() => continue,
+                () = sleep_until(extended + self.options.lease / 4) => {
+                    extended = Instant::now();
+                    self.queue.extend_all();
+                    continue;
+                }
+                _ = slots.acquire(), if asked == 0 => continue,
+                () = sleep_until(heard + heartbeat * 2), if asked > 0 => return End::Lost,
+                () = sleep_until(looked + LOOK) => {
+                    looked = Instant::now();
+                    match consumer.get_info().await {
+                        Ok(info) => {
+                            self.lag.store(info.num_pending as usize, Relaxed);
+                            self.look(&info, info.delivered.stream_sequence + 1);
+                        }
+                        // The heartbeat decides whether it is lost.
+                        Err(_) => {}
+                    }
+                    continue;
+                }
+            };
+            let Some(message) = message else { return End::Lost };
+            heard = Instant::now();
+            match message.status {
+                None | Some(StatusCode::OK) => {
+                    asked = asked.saturating_sub(1);
+                    self.deliver(message);
+                }
+                Some(StatusCode::IDLE_HEARTBEAT) => {}
+                // A request has ended: after its time, or early. The server says what is open of it.
+                Some(StatusCode::TIMEOUT) => match open_of(&message) {
+                    Some(open) => asked = asked.saturating_sub(open),
+                    None => asked = 0,
+                },
+                // The consumer is gone, the leader has changed, the server shuts down, and the like.
+                Some(_) => return End::Lost,
+            }
+        }
+    }
+
+    /// Passes a message on, unless it is not for this group.
+    fn deliver(&mut self, message: async_nats::Message) {
+        let message = Message { message, context: self.connection.context.clone() };
+        let (Ok(info), Some(reply)) = (message.info(), message.message.reply.clone()) else {
+            return;
+        };
+        let arrived = Instant::now();
+        let attempt = u32::try_from(info.delivered).unwrap_or(u32::MAX);
+        let sequence = info.stream_sequence;
+        self.lag.store(info.pending as usize, Relaxed);
+        let lease = self.options.lease;
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
+        let answer = Answer {
+            connection: self.connection.clone(),
+            reply,
+            lease,
+            deadline: Arc::new(Lock::new(arrived + lease - margin(lease))),
+            keeper: Lock::new(None),
+            _slot: slot,
+        };
+        let subject = Subject::new(&message.message.subject);
+        if subject.is_ok_and(|subject| !self.options.matches(subject)) {
+            let _ = answer.say(&Verdict::Ack);
+            return;
+        }
+        if self.options.max_attempts.is_some_and(|most| attempt > most) {
+            let _ = answer.say(&Verdict::Reject("its attempts are spent".into()));
+            self.tell(Gap::new(Some(1), GapReason::Exhausted));
+            return;
+        }
+        match read(&message.message, || format!("{}/{sequence}", self.stream)) {
+            Ok(envelope) => {
+                let answer = Arc::new(answer);
+                let delivery = Delivery::shared(envelope, answer.clone());
+                let delivery = delivery.with_sequence(sequence).with_attempt(attempt);
+                let until = arrived + lease * PATIENCE;
+                self.queue.push(Item::Delivery(Waiting { delivery, answer, until }));
+            }
+            Err(error) => {
+                let _ = answer.say(&Verdict::Reject(format!("{error}").into()));
+                self.tell(Gap::new(Some(1), GapReason::Unreadable));
+            }
+        }
+    }
+}
+
+fn is_missing(error: &jetstream::stream::ConsumerError) -> bool {
+    use jetstream::stream::ConsumerErrorKind::JetStream;
+    matches!(error.kind(), JetStream(error) if error.error_code() == jetstream::ErrorCode::CONSUMER_NOT_FOUND)
+}
+
+/// Returns how many messages of a request will not come.
+fn open_of(message: &async_nats::Message) -> Option<usize> {
+    message.headers.as_ref()?.get("Nats-Pending-Messages")?.as_str().parse().ok()
+}
+
+/// How much earlier than the server a member gives a delivery up.
+fn margin(lease: Duration) -> Duration {
+    (lease / 5).min(Duration::from_secs(1))
+}
+
+/// Settles one delivery.
+struct Answer {
+    connection: Arc<Connection>,
+    reply: async_nats::Subject,
+    lease: Duration,
+    /// The last moment for an answer.
+    deadline: Arc<Lock<Instant>>,
+    /// Keeps the delivery for longer than a lease.
+    keeper: Lock<Option<AbortHandle>>,
+    /// Gives its place back when it is dropped.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Answer {
+    fn check(&self) -> Result<Instant, SettleError> {
+        let deadline = *self.deadline.lock();
+        if Instant::now() >= deadline {
+            return Err(SettleError::Late);
+        }
+        // The client would keep the answer, and send it when it is late.
+        self.connection.check_connected().map_err(SettleError::Failed)?;
+        Ok(deadline)
+    }
+
+    fn payload(&self, verdict: &Verdict) -> Vec<u8> {
+        match verdict {
+            Verdict::RetryAfter(delay) => format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into(),
+            // A newer server keeps the reason, and an older one does not know the form.
+            Verdict::Reject(reason) if self.connection.client.is_server_compatible(2, 10, 4) => {
+                let line: String = reason.chars().filter(|it| !it.is_control()).collect();
+                format!("+TERM {line}").into()
+            }
+            Verdict::Reject(_) => b"+TERM".to_vec(),
+            Verdict::Extend(_) => b"+WPI".to_vec(),
+            _ => b"+ACK".to_vec(),
+        }
+    }
+
+    fn say(&self, verdict: &Verdict) -> Result<(), SettleError> {
+        let before = self.check()?;
+        let (to, payload) = (self.reply.clone(), self.payload(verdict));
+        let send = self.connection.settle.send(Outgoing::Settle { to, payload, before });
+        send.map_err(|_| SettleError::Failed(Reason::Closed))?;
+        self.said(verdict);
+        Ok(())
+    }
+
+    fn said(&self, verdict: &Verdict) {
+        self.stop_keeping();
+        if let Verdict::Extend(time) = verdict {
+            self.extended();
+            if *time > self.lease - margin(self.lease) {
+                self.keep(*time);
+            }
+        }
+    }
+
+    fn extended(&self) {
+        let mut deadline = self.deadline.lock();
+        *deadline = Instant::now() + self.lease - margin(self.lease);
+    }
+
+    /// The server extends by one lease at a time.
+    fn keep(&self, time: Duration) {
+        let (settle, reply) = (self.connection.settle.clone(), self.reply.clone());
+        let (deadline, lease) = (self.deadline.clone(), self.lease);
+        let until = Instant::now() + time;
+        let keeper = self.connection.runtime.spawn(async move {
+            while Instant::now() < until {
+                sleep(lease / 2).await;
+                let payload = b"+WPI".to_vec();
+                let mut before = deadline.lock();
+                let outgoing = Outgoing::Settle { to: reply.clone(), payload, before: *before };
+                if Instant::now() >= *before || settle.send(outgoing).is_err() {
+                    return;
+                }
+                *before = Instant::now() + lease - margin(lease);
+            }
+        });
+        *self.keeper.lock() = Some(keeper.abort_handle());
+    }
+
+    fn stop_keeping(&self) {
+        let keeper = self.keeper.lock().take();
+        if let Some(keeper) = keeper {
+            keeper.abort();
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.stop_keeping();
+    }
+}
+
+impl Settle for Answer {
+    fn settle(&self, _: Lease, verdict: Verdict) -> Result<(), SettleError> {
+        self.say(&verdict)
+    }
+
+    fn settle_async(
+        &self,
+        _: Lease,
+        verdict: Verdict,
+    ) -> EngineFuture<'_, Result<(), SettleError>> {
+        EngineFuture::new(async move {
+            self.check()?;
+            let request = async_nats::Request::new()
+                .payload(self.payload(&verdict).into())
+                .timeout(Some(self.connection.timeout));
+            // The server answers when it has taken the answer.
+            match self.connection.client.send_request(self.reply.clone(), request).await {
+                Ok(_) => {
+                    self.said(&verdict);
+                    Ok(())
+                }
+                Err(error) => Err(SettleError::Failed(match error.kind() {
+                    async_nats::RequestErrorKind::TimedOut => Reason::TimedOut,
+                    _ => disconnected(error),
+                })),
+            }
+        })
+    }
+}

@@ -1,0 +1,518 @@
+//! NATS: [`Nats`], core and `JetStream`.
+//!
+//! | | core | with a [stream](Nats::stream) |
+//! |---|---|---|
+//! | a publish is | [`Accepted`](Level::Accepted): a server has it and sends it to those that listen now | [`Stored`](Level::Stored): `JetStream` has confirmed it |
+//! | live subscriptions | yes | yes, also of what others publish without the stream |
+//! | durable subscriptions | no | yes: a group is a pull consumer of the stream |
+//! | wildcards | native: `*` and `>` mean the same | native |
+//! | order | per publisher | per publisher; a retry or an ended lease changes it |
+//! | a group | | members share one consumer. What one publisher sends is spread over the members, and each has its part in order |
+//! | acknowledged | | by [`Delivery::ack`](crate::hosted::Delivery::ack); `ack_async` waits for the server's answer |
+//! | deduplication | no | by the id, within the stream's window (2 minutes by default) |
+//! | late answers | | refused by the clock of this process: see below |
+//! | after a lost connection | [`Gap`](crate::hosted::Gap) `Reconnected` | continues where the group was |
+//! | what is no longer there | | [`Gap`](crate::hosted::Gap) `Trimmed` |
+//! | dead letters | | none: a rejected event is terminated, and stays in the stream |
+//!
+//! # Traps
+//!
+//! - **Stored** survives the end of any process, also by `kill -9`. A server writes to its disk at
+//!   once but syncs it every two minutes by default, so the failure of *all* machines of a stream
+//!   together may lose what was confirmed. Set `sync_interval: always` on the server if that matters.
+//! - `JetStream` takes answers of any age. Each delivery therefore has a deadline in this process: the
+//!   lease from its arrival, less a fifth of it and at most a second. An answer after that is refused
+//!   with [`Late`](crate::hosted::SettleError::Late). A delivery that lay in the socket for longer than
+//!   this margin, or an answer that travels for longer, can still settle an event that another member
+//!   has received meanwhile.
+//! - A server of 2.9 ignores the filters of a consumer if there are several, and loses the position of
+//!   a consumer that was moved shortly before `kill -9`: the events come again. The engine asks such a
+//!   server for one filter that covers the patterns, and passes on what matches.
+//! - Several patterns of one live subscription are received through one filter that covers them, so
+//!   that their events keep their order. `chat.>` and `match.*` are covered by `>` only: open two
+//!   subscriptions if the server has much more traffic than that.
+//! - The stream names the subjects that it takes. A publish of another subject is refused.
+//! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`, which
+//!   are the server's own. A live subscription never receives these.
+//! - Events that the retention of the stream removes while a member works on them are not told as a
+//!   gap: the answer finds nothing to settle.
+
+mod connection;
+mod durable;
+mod filter;
+mod live;
+mod publish;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::MutexGuard;
+
+use self::connection::Connection;
+use crate::envelope::Envelope;
+use crate::hosted::{
+    Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
+    LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
+};
+use crate::sync::Lock;
+
+/// What an engine does about a stream that is not there, or has other subjects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Provision {
+    /// Asks for nothing when it starts.
+    Never,
+    /// Starts only if the stream is there and takes the [subjects](Nats::subjects), if you name any.
+    #[default]
+    Check,
+    /// Creates the stream if it is missing. Changes nothing about one that is there.
+    Create,
+}
+
+/// What [`start`](Engine::start) does while no server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnStart {
+    /// Fails after one attempt.
+    #[default]
+    Fail,
+    /// Tries again for as long as this.
+    Wait(Duration),
+}
+
+/// An engine on a NATS server, or on a cluster of them.
+///
+/// The settings say where and how. [`start`](Engine::start) connects, on the runtime of tokio that
+/// calls it, and everything in the background runs there. After that the engine reconnects by
+/// itself, for as long as it takes.
+///
+/// Without a [`stream`](Self::stream) it is core NATS. [The module](self) has the table.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tickbus::Envelope;
+/// use tickbus::hosted::{Engine, Level, StartAt};
+/// use tickbus::hosted::engines::nats::{Nats, Provision};
+///
+/// # async fn run() -> Result<(), Box<dyn core::error::Error>> {
+/// let fleet = Nats::new("nats://127.0.0.1:4222")
+///     .stream("GAME")
+///     .subjects(["match.>"])
+///     .provision(Provision::Create);
+/// fleet.start().await?;
+///
+/// let score = Envelope::json("match.7.score", &3)?;
+/// let receipt = fleet.publish(score.into()).await?;
+/// assert_eq!(receipt.level, Level::Stored);
+///
+/// let ladder = fleet.subscribe("match.*.score")?.group("ladder").start_at(StartAt::Earliest);
+/// let mut ladder = ladder.open().await?;
+/// while let Some(Ok(delivery)) = ladder.next().await {
+///     println!("{:?}", delivery.envelope());
+///     delivery.ack();
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Nats {
+    name: Arc<str>,
+    settings: Settings,
+    state: Lock<State>,
+}
+
+#[derive(Clone)]
+struct Settings {
+    url: String,
+    login: Login,
+    tls: bool,
+    certificates: Vec<PathBuf>,
+    client_certificate: Option<(PathBuf, PathBuf)>,
+    stream: Option<String>,
+    subjects: Vec<String>,
+    provision: Provision,
+    replicas: usize,
+    max_age: Duration,
+    on_start: OnStart,
+    timeout: Duration,
+    heartbeat: Duration,
+    client: Option<async_nats::Client>,
+}
+
+#[derive(Clone)]
+enum Login {
+    Anonymous,
+    Password(String, String),
+    Token(String),
+    Nkey(String),
+    File(PathBuf),
+}
+
+enum State {
+    New,
+    /// The last start failed.
+    Failed(Arc<str>),
+    Up(Arc<Connection>),
+    Closed,
+}
+
+impl Nats {
+    /// Returns the settings for the server at `url`: `nats://host:port`, or `tls://host:port`.
+    ///
+    /// Name several servers of a cluster with commas between them. A name and a password may stand
+    /// in the URL.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            name: "nats".into(),
+            settings: Settings {
+                url: url.into(),
+                login: Login::Anonymous,
+                tls: false,
+                certificates: Vec::new(),
+                client_certificate: None,
+                stream: None,
+                subjects: Vec::new(),
+                provision: Provision::default(),
+                replicas: 1,
+                max_age: Duration::ZERO,
+                on_start: OnStart::default(),
+                timeout: Duration::from_secs(5),
+                heartbeat: Duration::from_secs(5),
+                client: None,
+            },
+            state: Lock::new(State::New),
+        }
+    }
+
+    /// Sets the name in errors and receipts: `nats` by default.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Publishes to this stream of `JetStream`, and reads durable subscriptions from it.
+    #[must_use]
+    pub fn stream(mut self, name: impl Into<String>) -> Self {
+        self.settings.stream = Some(name.into());
+        self
+    }
+
+    /// Names the subjects that the stream has to take: patterns. [`Provision`] says what for.
+    #[must_use]
+    pub fn subjects<S: Into<String>>(mut self, subjects: impl IntoIterator<Item = S>) -> Self {
+        self.settings.subjects = subjects.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets what is done about the stream when the engine starts: [`Provision::Check`] by default.
+    #[must_use]
+    pub const fn provision(mut self, provision: Provision) -> Self {
+        self.settings.provision = provision;
+        self
+    }
+
+    /// Sets how many servers keep a stream that the engine creates: 1 by default.
+    #[must_use]
+    pub const fn replicas(mut self, replicas: usize) -> Self {
+        self.settings.replicas = replicas;
+        self
+    }
+
+    /// Sets how long a stream that the engine creates keeps an event: for ever by default.
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.settings.max_age = age;
+        self
+    }
+
+    /// Logs in with a name and a password.
+    #[must_use]
+    pub fn password(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.settings.login = Login::Password(user.into(), password.into());
+        self
+    }
+
+    /// Logs in with a token.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.settings.login = Login::Token(token.into());
+        self
+    }
+
+    /// Logs in with the seed of an nkey.
+    #[must_use]
+    pub fn nkey(mut self, seed: impl Into<String>) -> Self {
+        self.settings.login = Login::Nkey(seed.into());
+        self
+    }
+
+    /// Logs in with a file of credentials: a token and the seed of an nkey.
+    #[must_use]
+    pub fn credentials_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.login = Login::File(path.into());
+        self
+    }
+
+    /// Connects by TLS or not at all.
+    #[must_use]
+    pub const fn tls(mut self) -> Self {
+        self.settings.tls = true;
+        self
+    }
+
+    /// Trusts the authorities in this file of PEM, and no longer those of the system. Connects by
+    /// TLS or not at all.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.certificates.push(path.into());
+        self.tls()
+    }
+
+    /// Shows the server this certificate, with its key: files of PEM. Connects by TLS or not at all.
+    #[must_use]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.settings.client_certificate = Some((certificate.into(), key.into()));
+        self.tls()
+    }
+
+    /// Sets what `start` does while no server answers: [`OnStart::Fail`] by default.
+    #[must_use]
+    pub const fn on_start(mut self, on_start: OnStart) -> Self {
+        self.settings.on_start = on_start;
+        self
+    }
+
+    /// Sets how long the engine waits for an answer of the server: 5 s by default.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// Sets how often the server gives a sign while a durable subscription has nothing to receive:
+    /// 5 s by default. After two that are missing, the engine asks anew.
+    #[must_use]
+    pub const fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.settings.heartbeat = heartbeat;
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    fn connection(&self) -> Result<Arc<Connection>, Reason> {
+        match &*self.state() {
+            State::Up(connection) => Ok(connection.clone()),
+            State::New | State::Failed(_) => Err(Reason::NotStarted),
+            State::Closed => Err(Reason::Closed),
+        }
+    }
+
+    fn connected(&self, connection: Connection) -> Result<(), Reason> {
+        let mut state = self.state();
+        match &*state {
+            State::Closed => return Err(Reason::Closed),
+            State::Up(_) => {}
+            State::New | State::Failed(_) => *state = State::Up(Arc::new(connection)),
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &Reason) {
+        let mut state = self.state();
+        if let State::New | State::Failed(_) = &*state {
+            *state = State::Failed(alloc::format!("{error}").into());
+        }
+    }
+
+    async fn connect(&self) -> Result<(), Reason> {
+        let began = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let error = match Connection::open(&self.name, &self.settings).await {
+                Ok(connection) => return self.connected(connection),
+                Err(error) => error,
+            };
+            self.failed(&error);
+            // A wrong password is as wrong in a second.
+            let again = matches!(error, Reason::Disconnected(_) | Reason::TimedOut);
+            match self.settings.on_start {
+                OnStart::Wait(wait) if again && began.elapsed() + pause < wait => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl Engine for Nats {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        use Capability as Can;
+        let mut can = Capabilities::new().level(Level::Accepted);
+        if let Ok(connection) = self.connection() {
+            can = can.max_payload(connection.client.max_payload());
+        }
+        can = can.live([Can::Headers, Can::PublisherOrder, Can::Gaps]);
+        if self.settings.stream.is_none() {
+            return can;
+        }
+        can.level(Level::Stored).durable([
+            Can::Headers,
+            Can::Deduplication,
+            Can::PublisherOrder,
+            Can::KeyOrderPerMember,
+            Can::Redelivery,
+            Can::Delay,
+            Can::Attempts,
+            Can::Extend,
+            Can::FencingLocal,
+            Can::Resume,
+            Can::StartEarliest,
+            Can::StartSequence,
+            Can::StartTime,
+            Can::Gaps,
+        ])
+    }
+
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        match self.connection() {
+            Ok(_) => EngineFuture::ready(Ok(())),
+            Err(Reason::NotStarted) => EngineFuture::new(async {
+                self.connect().await.map_err(|reason| StartError::new(&self.name, reason))
+            }),
+            Err(reason) => EngineFuture::ready(Err(StartError::new(&self.name, reason))),
+        }
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        let envelope = stamped(envelope);
+        match self.connection() {
+            Ok(connection) => {
+                EngineFuture::new(async move { connection.publish(&self.name, envelope).await })
+            }
+            Err(reason) => {
+                EngineFuture::ready(Err(EngineError::not_sent(&self.name, envelope, reason)))
+            }
+        }
+    }
+
+    fn publish_batch(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+        EngineFuture::new(async move {
+            match self.connection() {
+                Ok(connection) => connection.publish_batch(&self.name, envelopes).await,
+                Err(_) => {
+                    let refused = |envelope| {
+                        let reason = self.connection().err().unwrap_or(Reason::NotStarted);
+                        Err(EngineError::not_sent(&self.name, stamped(envelope), reason))
+                    };
+                    envelopes.into_iter().map(refused).collect()
+                }
+            }
+        })
+    }
+
+    fn open_live(
+        &self,
+        options: LiveOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        EngineFuture::new(async move {
+            let open = async { live::open(self.connection()?, options).await };
+            open.await.map_err(|reason| OpenError::failed(&self.name, reason))
+        })
+    }
+
+    fn open_durable(
+        &self,
+        options: DurableOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        EngineFuture::new(async move {
+            let open = async { durable::open(self.connection()?, options).await };
+            open.await.map_err(|reason| OpenError::failed(&self.name, reason))
+        })
+    }
+
+    fn health(&self) -> Health {
+        match &*self.state() {
+            State::New => Health::Connecting,
+            State::Failed(why) => Health::Down(why.clone()),
+            State::Up(connection) => connection.health(),
+            State::Closed => Health::Closed,
+        }
+    }
+
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        let before = core::mem::replace(&mut *self.state(), State::Closed);
+        let State::Up(connection) = before else { return EngineFuture::ready(Ok(())) };
+        connection.close();
+        EngineFuture::new(async move {
+            let finish = connection.finish(deadline).await;
+            finish.map_err(|reason| ShutdownError::new(&self.name, reason))
+        })
+    }
+}
+
+/// Says where and how, but no secret.
+impl fmt::Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let login = match &self.settings.login {
+            Login::Anonymous => "none",
+            Login::Password(..) => "password",
+            Login::Token(_) => "token",
+            Login::Nkey(_) => "nkey",
+            Login::File(_) => "file",
+        };
+        f.debug_struct("Nats")
+            .field("name", &self.name)
+            .field("url", &without_login(&self.settings.url))
+            .field("login", &login)
+            .field("stream", &self.settings.stream)
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What stands before an `@` of a URL is for the server alone.
+fn without_login(urls: &str) -> String {
+    let without = |url: &str| match url.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+            alloc::format!("{scheme}://{host}")
+        }
+        None => url.into(),
+    };
+    urls.split(',').map(without).collect::<Vec<_>>().join(",")
+}
+
+/// What is outside the promise of stable versions: the types of the client.
+pub mod unstable {
+    use super::Nats;
+
+    /// Returns the settings of an engine on a client that is connected already.
+    ///
+    /// The URL, the login and TLS are the client's. [`shutdown`](crate::hosted::Engine::shutdown)
+    /// drains and closes the client.
+    #[must_use]
+    pub fn from_client(client: async_nats::Client) -> Nats {
+        let mut nats = Nats::new("");
+        nats.settings.client = Some(client);
+        nats
+    }
+}

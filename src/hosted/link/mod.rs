@@ -1,0 +1,279 @@
+//! Joins an engine to a program that ticks, without an async main: [`Link`].
+//!
+//! A link runs an engine on a thread of its own, or on a runtime that you have. On the side of the
+//! tick nothing waits: what goes out is put into a bounded queue, and what comes in is taken out of
+//! one. Both sides share a lock for a moment of constant length.
+
+mod inbox;
+mod outgoing;
+mod task;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+pub use self::inbox::{Drain, Inbox, InboxOptions, Taken};
+pub use self::outgoing::LinkStats;
+use self::outgoing::Outgoing;
+use self::task::{Command, Ended, Task};
+use super::engine::{Engine, Health};
+use crate::error::InvalidPattern;
+use crate::subject_bus::EnvelopeBus;
+use crate::sync::Lock;
+
+/// How long dropping a link may take, at most.
+const DROP: Duration = Duration::from_millis(900);
+
+/// The settings of a [`Link`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct LinkOptions {
+    outgoing: usize,
+    batch: usize,
+    retry: Duration,
+    name: String,
+}
+
+impl LinkOptions {
+    /// Sets how many envelopes may wait to be sent, or for an answer: 1024 by default. What does not fit is dropped
+    /// and counted.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0.
+    pub const fn outgoing(mut self, envelopes: usize) -> Self {
+        assert!(envelopes > 0, "a link needs room for an envelope");
+        self.outgoing = envelopes;
+        self
+    }
+
+    /// Sets how many envelopes are published together at most: 256 by default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0.
+    pub const fn batch(mut self, envelopes: usize) -> Self {
+        assert!(envelopes > 0, "a batch has at least one envelope");
+        self.batch = envelopes;
+        self
+    }
+
+    /// Sets the longest pause between two attempts to connect, or to send: 1 s by default.
+    pub const fn retry(mut self, pause: Duration) -> Self {
+        self.retry = pause;
+        self
+    }
+
+    /// Sets the name of the thread: `tickbus-link` by default.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            outgoing: 1024,
+            batch: 256,
+            retry: Duration::from_secs(1),
+            name: "tickbus-link".into(),
+        }
+    }
+}
+
+/// Whether a link can reach the server of its engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkState {
+    /// The engine has not started yet.
+    Connecting,
+    /// It works.
+    Up,
+    /// There is no connection. The link tries again; [`Link::health`] says what is wrong.
+    Down,
+}
+
+/// An engine for a program that ticks.
+///
+/// - [`bus`](Self::bus) takes what goes out: a [`BridgeOut`](crate::bridge::BridgeOut) publishes to
+///   it. A queue keeps it while there is no connection.
+/// - [`inbox`](Self::inbox) gives what comes in, as deliveries that you acknowledge when the tick
+///   has applied them.
+/// - [`state`](Self::state) says in each frame how things stand.
+///
+/// No method waits, and none needs a runtime. The engine may take as long as it likes, or never
+/// answer: the tick does not notice. A link is `Send` and `Sync`, so a Bevy resource can hold it.
+///
+/// Dropping it sends what is in the queue, for less than a second, and ends the thread.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::Envelope;
+/// use tickbus::hosted::{MemoryEngine, Link, LinkOptions};
+///
+/// let link = Link::spawn(MemoryEngine::new(), LinkOptions::default())?;
+/// let bus = link.bus();
+/// let mut inbox = link.inbox("match.*.start")?.group("server-3");
+///
+/// let mut started = 0;
+/// while started == 0 {
+///     // One tick:
+///     for delivery in inbox.drain(16) {
+///         started += 1; // the world changes
+///         delivery.ack();
+///     }
+///     if inbox.is_open() {
+///         bus.try_publish(Envelope::new("match.7.start")?.into())?;
+///     }
+///     std::thread::sleep(std::time::Duration::from_millis(1));
+/// }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[doc(alias("gateway", "connector", "client"))]
+pub struct Link {
+    outgoing: Arc<Outgoing>,
+    health: Arc<Lock<Health>>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Tells the task to end, until this moment.
+    end: watch::Sender<Option<std::time::Instant>>,
+    ended: Lock<Option<Receiver<Ended>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Link {
+    /// Starts a thread with a runtime for `engine`, which it starts and shuts down.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system if it gives no thread, or no runtime.
+    pub fn spawn(engine: impl Engine, options: LinkOptions) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (mut link, task) = Self::new(engine, &options, true);
+        let thread = thread::Builder::new().name(options.name).spawn(move || {
+            runtime.block_on(task.run());
+            // What still runs there may block.
+            runtime.shutdown_background();
+        })?;
+        link.thread = Some(thread);
+        Ok(link)
+    }
+
+    /// Runs `engine` on a runtime that you have, which must have timers. It starts the engine, and
+    /// leaves it to you to shut it down.
+    pub fn on(runtime: &Handle, engine: impl Engine, options: &LinkOptions) -> Self {
+        let (link, task) = Self::new(engine, options, false);
+        runtime.spawn(task.run());
+        link
+    }
+
+    fn new(engine: impl Engine, options: &LinkOptions, owns: bool) -> (Self, Task) {
+        let (commands, orders) = mpsc::unbounded_channel();
+        let (end, ending) = watch::channel(None);
+        let (done, ended) = channel();
+        let health = Arc::new(Lock::new(Health::Connecting));
+        let outgoing = Arc::new(Outgoing::new(options.outgoing, commands.clone()));
+        let task = Task {
+            engine: Arc::new(engine),
+            outgoing: outgoing.clone(),
+            health: health.clone(),
+            orders,
+            ending,
+            done,
+            batch: options.batch,
+            retry: options.retry.max(Duration::from_millis(1)),
+            owns,
+        };
+        let ended = Lock::new(Some(ended));
+        (Self { outgoing, health, commands, end, ended, thread: None }, task)
+    }
+
+    /// Returns the bus whose envelopes the link sends.
+    ///
+    /// Publishing never waits: a full queue drops the envelope, counts it, and says so in
+    /// [`Published::dropped`](crate::subject_bus::Published::dropped). A subscription there is a
+    /// live one on the engine, for a [`BridgeIn`](crate::bridge::BridgeIn): from the moment at which
+    /// the engine has opened it.
+    #[must_use]
+    pub fn bus(&self) -> Arc<dyn EnvelopeBus + Send + Sync> {
+        self.outgoing.clone()
+    }
+
+    /// Sets up what comes in: deliveries whose subject `pattern` matches.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
+    pub fn inbox(&self, pattern: &str) -> Result<InboxOptions<'_>, InvalidPattern> {
+        InboxOptions::new(self, pattern.parse()?)
+    }
+
+    /// Returns whether there is a connection, as the engine said at most a tenth of a second ago.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        match &*self.health.lock() {
+            Health::Up => LinkState::Up,
+            Health::Connecting => LinkState::Connecting,
+            Health::Down(_) | Health::Closed => LinkState::Down,
+        }
+    }
+
+    /// Returns what the engine said of itself at most a tenth of a second ago.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.lock().clone()
+    }
+
+    /// Returns what became of the envelopes that were published.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        self.outgoing.stats()
+    }
+
+    /// Ends the link: sends what is in the queue and what the inboxes have settled, for at most
+    /// `deadline`. Waits for that, and returns what became of all.
+    ///
+    /// Publishing fails as soon as it is called.
+    pub fn shutdown(mut self, deadline: Duration) -> LinkStats {
+        self.finish(deadline);
+        self.stats()
+    }
+
+    fn finish(&mut self, deadline: Duration) {
+        self.outgoing.close();
+        let until = std::time::Instant::now().checked_add(deadline);
+        let _ = self.end.send(until.or_else(|| Some(std::time::Instant::now() + DROP)));
+        let Some(ended) = self.ended.lock().take() else { return };
+        // A blocking engine may keep the task from looking: it is left alone then.
+        match ended.recv_timeout(deadline.saturating_add(Duration::from_millis(50))) {
+            Ok(Ended) | Err(RecvTimeoutError::Disconnected) => {
+                if let Some(thread) = self.thread.take() {
+                    let _ = thread.join();
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.finish(DROP);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("health", &self.health())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,346 @@
+//! What runs beside the tick: it starts the engine, sends, receives, and looks after its health.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::sync::mpsc::Sender;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::inbox::{Shared, Spec};
+use super::outgoing::Outgoing;
+use crate::envelope::Envelope;
+use crate::hosted::capabilities::{Capability, Mode};
+use crate::hosted::engine::{Engine, EngineError, Health, Reason};
+use crate::hosted::subscribe::{Deliveries, OpenError, Subscribe};
+use crate::subject::PatternBuf;
+use crate::subject_bus::SubjectBus;
+use crate::sync::Lock;
+
+/// How often the engine is asked how it is.
+const LOOK: Duration = Duration::from_millis(100);
+/// The first pause after a failure.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What the tick asks for.
+pub(super) enum Command {
+    Inbox { spec: Spec, shared: Arc<Shared> },
+    Feed { bus: SubjectBus, pattern: PatternBuf },
+}
+
+/// The task has ended, and the thread ends at once.
+pub(super) struct Ended;
+
+pub(super) struct Task {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) outgoing: Arc<Outgoing>,
+    pub(super) health: Arc<Lock<Health>>,
+    pub(super) orders: mpsc::UnboundedReceiver<Command>,
+    pub(super) ending: watch::Receiver<Option<std::time::Instant>>,
+    pub(super) done: Sender<Ended>,
+    pub(super) batch: usize,
+    pub(super) retry: Duration,
+    /// Whether the engine is shut down in the end.
+    pub(super) owns: bool,
+}
+
+impl Task {
+    pub(super) async fn run(self) {
+        let Self { engine, outgoing, health, mut orders, ending, done, batch, retry, owns } = self;
+        let (began, started) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(start(engine.clone(), health.clone(), retry, began));
+        tasks.spawn(look(engine.clone(), health.clone(), started.clone()));
+        let mut sender = JoinSet::new();
+        sender.spawn(send(engine.clone(), outgoing.clone(), batch, retry, started.clone()));
+        let receiver = Receiver { engine: engine.clone(), retry, started, ending: ending.clone() };
+        let mut receivers = JoinSet::new();
+
+        let mut end = ending;
+        loop {
+            let order = race(async { Some(orders.recv().await) }, async {
+                let _ = end.wait_for(Option::is_some).await;
+                None
+            });
+            // Those that have ended leave their results behind.
+            while receivers.try_join_next().is_some() {}
+            match order.await {
+                Some(Some(Command::Inbox { spec, shared })) => {
+                    receivers.spawn(receiver.clone().inbox(spec, shared));
+                }
+                Some(Some(Command::Feed { bus, pattern })) => {
+                    receivers.spawn(receiver.clone().feed(bus, pattern, outgoing.clone()));
+                }
+                Some(None) | None => break,
+            }
+        }
+        orders.close();
+        while let Some(order) = orders.recv().await {
+            if let Command::Inbox { shared, .. } = order {
+                shared.end();
+            }
+        }
+
+        let until = end.borrow().unwrap_or_else(std::time::Instant::now);
+        let until = Instant::from_std(until);
+        let _ = timeout_at(until, async { while receivers.join_next().await.is_some() {} }).await;
+        let _ = timeout_at(until, async {
+            while outgoing.stats().pending > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        drop(sender);
+        drop(tasks);
+        if owns {
+            let left = until.saturating_duration_since(Instant::now());
+            let _ = timeout(left, engine.shutdown(left)).await;
+        }
+        outgoing.abandon();
+        *health.lock() = Health::Closed;
+        let _ = done.send(Ended);
+    }
+}
+
+/// Waits for whichever comes first.
+async fn race<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|context| match first.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(value),
+        Poll::Pending => second.as_mut().poll(context),
+    })
+    .await
+}
+
+/// Starts the engine, however often it takes.
+async fn start(
+    engine: Arc<dyn Engine>,
+    health: Arc<Lock<Health>>,
+    retry: Duration,
+    began: watch::Sender<bool>,
+) {
+    let mut pause = PAUSE;
+    while let Err(error) = engine.start().await {
+        *health.lock() = Health::Down(alloc::format!("{error}").into());
+        sleep(pause).await;
+        pause = (pause * 2).min(retry);
+    }
+    *health.lock() = engine.health();
+    let _ = began.send(true);
+    // The others listen until they end.
+    core::future::pending::<()>().await;
+}
+
+async fn look(
+    engine: Arc<dyn Engine>,
+    health: Arc<Lock<Health>>,
+    mut started: watch::Receiver<bool>,
+) {
+    let _ = started.wait_for(|started| *started).await;
+    loop {
+        let now = engine.health();
+        *health.lock() = now;
+        sleep(LOOK).await;
+    }
+}
+
+/// Publishes what is in the queue, in its order, and again what may succeed later.
+async fn send(
+    engine: Arc<dyn Engine>,
+    outgoing: Arc<Outgoing>,
+    batch: usize,
+    retry: Duration,
+    mut started: watch::Receiver<bool>,
+) {
+    let _ = started.wait_for(|started| *started).await;
+    let mut again: Vec<Arc<Envelope>> = Vec::new();
+    let mut pause = PAUSE;
+    loop {
+        if again.is_empty() {
+            outgoing.filled().await;
+        }
+        let mut envelopes = core::mem::take(&mut again);
+        envelopes.extend(outgoing.take(batch.saturating_sub(envelopes.len())));
+        let knows = engine.capabilities().has(Mode::Durable, Capability::Deduplication);
+        for result in engine.publish_batch(envelopes).await {
+            again.extend(outgoing.sent(result, |error| is_worth_another(error, knows)));
+        }
+        if again.is_empty() {
+            pause = PAUSE;
+        } else {
+            sleep(pause).await;
+            pause = (pause * 2).min(retry).min(LOOK * 2);
+        }
+    }
+}
+
+/// Returns whether an envelope is to be sent again: its turn may come, and it has one effect.
+fn is_worth_another(error: &EngineError, engine_knows_ids: bool) -> bool {
+    if error.is_unknown() {
+        return engine_knows_ids;
+    }
+    matches!(
+        error.reason(),
+        Reason::NotStarted
+            | Reason::Disconnected(_)
+            | Reason::TimedOut
+            | Reason::Full
+            | Reason::WouldWait
+    )
+}
+
+/// What a subscription of the link needs.
+#[derive(Clone)]
+struct Receiver {
+    engine: Arc<dyn Engine>,
+    retry: Duration,
+    started: watch::Receiver<bool>,
+    ending: watch::Receiver<Option<std::time::Instant>>,
+}
+
+enum Step<T> {
+    Come(T),
+    GivenBack,
+    Ending,
+}
+
+impl Receiver {
+    /// Waits until the link is to end.
+    async fn ending(&mut self) {
+        let _ = self.ending.wait_for(Option::is_some).await;
+    }
+
+    /// Waits until the engine has started. Returns whether the link is to end.
+    async fn is_ending(&mut self) -> bool {
+        let (mut started, mut ending) = (self.started.clone(), self.ending.clone());
+        let end = async { ending.wait_for(Option::is_some).await.is_ok() };
+        race(end, async { started.wait_for(|started| *started).await.is_err() }).await
+    }
+
+    async fn pause(&mut self, pause: Duration) {
+        race(self.ending(), sleep(pause)).await;
+    }
+
+    async fn inbox(mut self, spec: Spec, shared: Arc<Shared>) {
+        let mut pause = PAUSE;
+        while !self.is_ending().await && !shared.is_dropped() {
+            match open(&*self.engine, &spec).await {
+                Ok(mut deliveries) => {
+                    shared.opened();
+                    let began = Instant::now();
+                    if self.pass_on(&mut deliveries, &shared).await {
+                        break;
+                    }
+                    if began.elapsed() > self.retry {
+                        pause = PAUSE;
+                    }
+                }
+                Err(error) => {
+                    let stays = !matches!(
+                        error,
+                        OpenError::Failed { reason: ref why, .. } if !matches!(why, Reason::Closed)
+                    );
+                    shared.failed(error);
+                    if stays {
+                        break;
+                    }
+                }
+            }
+            self.pause(pause).await;
+            pause = (pause * 2).min(self.retry);
+        }
+        shared.end();
+    }
+
+    /// Passes deliveries to the tick, and back to the engine. Returns whether that is all.
+    async fn pass_on(&mut self, deliveries: &mut Deliveries, shared: &Shared) -> bool {
+        loop {
+            let room = shared.has_room();
+            let come = async {
+                if room {
+                    Step::Come(deliveries.next().await)
+                } else {
+                    core::future::pending().await
+                }
+            };
+            let back = async {
+                shared.given_back().await;
+                Step::GivenBack
+            };
+            let end = async {
+                self.ending().await;
+                Step::Ending
+            };
+            let step = race(come, race(back, end)).await;
+            shared.settle_all();
+            let ended = match step {
+                Step::Come(Some(come)) => {
+                    shared.push(come);
+                    None
+                }
+                Step::Come(None) => Some(false),
+                Step::Ending => Some(true),
+                Step::GivenBack => shared.is_dropped().then_some(true),
+            };
+            shared.count(deliveries.stats());
+            if let Some(ended) = ended {
+                return ended;
+            }
+        }
+    }
+
+    /// Publishes what comes in on a bus of one subscription, until that is dropped.
+    async fn feed(mut self, bus: SubjectBus, pattern: PatternBuf, outgoing: Arc<Outgoing>) {
+        while !self.is_ending().await && !bus.subscriptions().is_empty() {
+            let open = async { Subscribe::new(&*self.engine, pattern.as_str())?.open().await };
+            if let Ok(mut live) = open.await {
+                loop {
+                    let retry = self.retry;
+                    let ending = async {
+                        self.ending().await;
+                        Err(())
+                    };
+                    let next = async { Ok(timeout(retry, live.next()).await) };
+                    match race(next, ending).await {
+                        Ok(Ok(Some(Ok(delivery)))) => {
+                            let _ = bus.try_publish(delivery.envelope().clone());
+                        }
+                        Ok(Ok(Some(Err(_)))) => outgoing.gap(),
+                        Ok(Ok(None)) => break,
+                        Ok(Err(_)) if bus.subscriptions().is_empty() => return,
+                        Ok(Err(_)) => {}
+                        Err(()) => return,
+                    }
+                }
+            }
+            self.pause(self.retry.min(LOOK)).await;
+        }
+    }
+}
+
+async fn open(engine: &dyn Engine, spec: &Spec) -> Result<Deliveries, OpenError> {
+    let [first, others @ ..] = &*spec.patterns else { unreachable!("an inbox has a pattern") };
+    let mut subscribe = Subscribe::new(engine, first.as_str())?;
+    for pattern in others {
+        subscribe = subscribe.or(pattern.as_str())?;
+    }
+    subscribe = match &spec.group {
+        Some(group) => subscribe.group(group.clone()).in_flight(spec.capacity),
+        None => subscribe.capacity(spec.capacity),
+    };
+    if let Some(start_at) = spec.start_at {
+        subscribe = subscribe.start_at(start_at);
+    }
+    if let Some(lease) = spec.lease {
+        subscribe = subscribe.lease(lease);
+    }
+    if let Some(attempts) = spec.max_attempts {
+        subscribe = subscribe.max_attempts(attempts);
+    }
+    subscribe.open().await
+}

@@ -1,0 +1,457 @@
+//! An engine for a tick: nothing waits, nothing is lost without a number.
+#![cfg(all(feature = "hosted", not(tickbus_loom)))]
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tickbus::bridge::{BridgeIn, BridgeOut};
+use tickbus::hosted::{
+    Capabilities, Capability, Engine, EngineError, EngineFuture, GapReason, Health, Inbox, Link,
+    LinkOptions, LinkState, MemoryEngine, OpenError, Reason, Receipt, ShutdownError, StartAt,
+    StartError,
+};
+use tickbus::subject_bus::EnvelopeBus;
+use tickbus::{Budget, Bus, Envelope, Topic};
+
+/// Longer than anything takes that happens at all.
+const SOON: Duration = Duration::from_secs(10);
+
+fn until(mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < SOON, "it does not happen");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn number(subject: &str, number: u32) -> Arc<Envelope> {
+    Envelope::json(subject, &number).unwrap().into()
+}
+
+fn value(envelope: &Envelope) -> u32 {
+    envelope.decode().unwrap().expect("a number")
+}
+
+fn spawn(engine: impl Engine) -> Link {
+    Link::spawn(engine, LinkOptions::default()).unwrap()
+}
+
+fn receive(inbox: &mut Inbox, count: usize) -> Vec<u32> {
+    let mut came = Vec::new();
+    until(|| {
+        for delivery in inbox.drain(count - came.len()) {
+            came.push(value(delivery.envelope()));
+            delivery.ack();
+        }
+        came.len() == count
+    });
+    came
+}
+
+#[test]
+fn it_is_a_resource() {
+    fn send_and_sync<T: Send + Sync + 'static>() {}
+    send_and_sync::<Link>();
+    send_and_sync::<Inbox>();
+    send_and_sync::<BridgeOut<Arc<dyn EnvelopeBus + Send + Sync>>>();
+}
+
+#[test]
+fn events_go_out_and_come_in() {
+    let engine = Arc::new(MemoryEngine::new());
+    let link = spawn(engine.clone());
+    let mut all = link.inbox("game.*").unwrap().or("chat").unwrap().group("all");
+    let mut live = link.inbox("game.*").unwrap().live();
+    until(|| all.is_open() && live.is_open());
+    assert_eq!(link.state(), LinkState::Up);
+
+    let bus = link.bus();
+    for at in 0..3000 {
+        // A frame that publishes more than the queue holds waits for the next.
+        until(|| link.stats().pending < 1024);
+        let published = bus.try_publish(number("game.shot", at)).unwrap();
+        assert_eq!((published.enqueued, published.dropped), (1, 0));
+    }
+    bus.try_publish(number("other", 0)).unwrap();
+    bus.try_publish(number("chat", 3000)).unwrap();
+    assert!(receive(&mut all, 3001).into_iter().eq(0..3001), "in their order");
+    until(|| all.stats().handled == 3001);
+    assert!(all.stats().add_up());
+    until(|| link.stats().stored + link.stats().accepted == 3002);
+    assert!(link.stats().add_up());
+    // It holds as much as it was told to, and says what is missing.
+    let (mut came, mut missed) = (live.drain(usize::MAX).count() as u64, 0);
+    bus.try_publish(number("game.shot", 3000)).unwrap();
+    until(|| {
+        came += live.drain(usize::MAX).count() as u64;
+        while let Some(gap) = live.take_gap() {
+            assert_eq!(gap.reason, GapReason::Overflow);
+            missed += gap.missed.unwrap();
+        }
+        came + missed == 3001
+    });
+    assert!(missed > 0);
+}
+
+#[test]
+fn what_a_tick_does_not_settle_comes_again() {
+    let engine = Arc::new(MemoryEngine::new());
+    let link = spawn(engine.clone());
+    let lease = Duration::from_millis(100);
+    let mut inbox = link.inbox(">").unwrap().lease(lease).start_at(StartAt::Earliest).group("all");
+    for at in 0..3 {
+        link.bus().try_publish(number("job", at)).unwrap();
+    }
+    let mut attempts = [0; 3];
+    until(|| {
+        for delivery in inbox.drain(2) {
+            let at = value(delivery.envelope()) as usize;
+            attempts[at] += 1;
+            assert_eq!(delivery.attempt(), attempts[at]);
+            match (at, attempts[at]) {
+                (0, 1) => drop(delivery),
+                (1, 1) => delivery.retry_after(Duration::ZERO),
+                (2, _) => delivery.reject("never"),
+                _ => delivery.ack(),
+            }
+        }
+        attempts == [2, 2, 1]
+    });
+    until(|| inbox.stats().handled == 2);
+    let stats = inbox.stats();
+    assert_eq!((stats.retried, stats.rejected, stats.abandoned), (1, 1, 1));
+    assert!(stats.add_up() && stats.pending == 0);
+}
+
+#[test]
+fn an_inbox_holds_no_more_than_it_was_told() {
+    let engine = Arc::new(MemoryEngine::new());
+    let link = spawn(engine.clone());
+    let mut inbox = link.inbox(">").unwrap().capacity(4).start_at(StartAt::Earliest).group("all");
+    for at in 0..10 {
+        link.bus().try_publish(number("job", at)).unwrap();
+    }
+    until(|| inbox.pending() == 4);
+    let held: Vec<_> = inbox.drain(2).collect();
+    thread::sleep(Duration::from_millis(30));
+    assert_eq!((inbox.pending(), held.len()), (2, 2));
+    for delivery in held {
+        delivery.ack();
+    }
+    until(|| inbox.pending() == 4);
+    assert_eq!(receive(&mut inbox, 8), [2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_dropped_inbox_gives_back_what_it_had() {
+    let engine = Arc::new(MemoryEngine::new());
+    let link = spawn(engine.clone());
+    let lease = Duration::from_millis(50);
+    let open = || link.inbox(">").unwrap().lease(lease).start_at(StartAt::Earliest).group("all");
+    let first = open();
+    link.bus().try_publish(number("job", 7)).unwrap();
+    until(|| first.pending() == 1);
+    drop(first);
+    assert_eq!(receive(&mut open(), 1), [7]);
+}
+
+#[test]
+fn what_the_engine_does_not_have_is_said_and_ends_the_inbox() {
+    let link = spawn(MemoryEngine::new());
+    let inbox = link.inbox(">").unwrap().lease(Duration::from_secs(1)).live();
+    until(|| inbox.has_ended());
+    assert!(matches!(*inbox.error().unwrap(), OpenError::WrongMode { setting: "lease", .. }));
+    assert!(link.inbox("a.>.b").is_err());
+}
+
+#[test]
+fn bridges_work_both_ways() {
+    tickbus::events! {
+        #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        enum Game { #[subject = "game.scored"] Scored { by: u32 } }
+    }
+    static HERE: Topic<Game, 64> = Topic::new();
+    static THERE: Bus<Game, 64> = Bus::new();
+
+    let engine = Arc::new(MemoryEngine::new());
+    let (arena, service) = (spawn(engine.clone()), spawn(engine.clone()));
+    let mut outward = BridgeOut::new(arena.bus(), "arena-1");
+    let options = tickbus::subject_bus::SubscriptionOptions::new();
+    let inward = service.bus().subscribe("game.*".try_into().unwrap(), options).unwrap();
+    let mut inward: BridgeIn<Game> = BridgeIn::new(inward);
+    let mut here = HERE.subscribe();
+    let mut came = 0;
+    until(|| {
+        // The subscription is live: it sees what is published after it was opened.
+        HERE.publish(Game::Scored { by: 3 });
+        let sent = outward.pump(&mut here, Budget::unlimited(), Envelope::event);
+        assert_eq!((sent.forwarded, sent.left), (1, 0));
+        let decode = |found: &Envelope| found.decode_event();
+        let report = inward.pump(Budget::unlimited(), decode, |event| THERE.publish(event));
+        assert_eq!(report.failed, 0);
+        came += report.forwarded;
+        came > 0
+    });
+    assert_eq!(THERE.consumer().unwrap().drain().next(), Some(Game::Scored { by: 3 }));
+    drop(inward);
+}
+
+/// How an engine of a test behaves, to be changed at any time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mood {
+    /// It does what it should.
+    Well,
+    /// It refuses to start, and knows that nothing leaves.
+    Unreachable,
+    /// It may have sent it, and does not know.
+    Silent,
+    /// Its futures are never ready.
+    Dead,
+    /// It blocks the thread that asks.
+    Blocking,
+}
+
+struct Moody {
+    inner: MemoryEngine,
+    mood: Mutex<Mood>,
+    changed: Condvar,
+}
+
+impl Moody {
+    fn new(mood: Mood) -> Arc<Self> {
+        let inner = MemoryEngine::new();
+        Arc::new(Self { inner, mood: Mutex::new(mood), changed: Condvar::new() })
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+        self.changed.notify_all();
+    }
+
+    fn mood(&self) -> Mood {
+        let mut mood = self.mood.lock().unwrap();
+        while *mood == Mood::Blocking {
+            mood = self.changed.wait(mood).unwrap();
+        }
+        *mood
+    }
+}
+
+impl Engine for Moody {
+    fn name(&self) -> &Arc<str> {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        match self.mood() {
+            Mood::Unreachable => {
+                let reason = Reason::Disconnected("nobody is there".into());
+                EngineFuture::ready(Err(StartError::new(self.name(), reason)))
+            }
+            Mood::Dead => EngineFuture::new(std::future::pending()),
+            _ => self.inner.start(),
+        }
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        let fails = |reason, error: fn(&Arc<str>, Arc<Envelope>, Reason) -> EngineError| {
+            EngineFuture::ready(Err(error(self.name(), envelope.clone(), reason)))
+        };
+        match self.mood() {
+            Mood::Unreachable => {
+                fails(Reason::Disconnected("nobody is there".into()), EngineError::not_sent)
+            }
+            Mood::Silent => {
+                let publish = self.inner.publish(envelope.clone());
+                EngineFuture::new(async move {
+                    let _ = publish.await;
+                    Err(EngineError::unknown(self.name(), envelope, Reason::TimedOut))
+                })
+            }
+            Mood::Dead => EngineFuture::new(std::future::pending()),
+            _ => self.inner.publish(envelope),
+        }
+    }
+
+    fn open_durable(
+        &self,
+        options: tickbus::hosted::DurableOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn tickbus::hosted::Receive>, OpenError>> {
+        match self.mood() {
+            Mood::Unreachable => {
+                let reason = Reason::Disconnected("nobody is there".into());
+                EngineFuture::ready(Err(OpenError::failed(self.name(), reason)))
+            }
+            Mood::Dead => EngineFuture::new(std::future::pending()),
+            _ => self.inner.open_durable(options),
+        }
+    }
+
+    fn health(&self) -> Health {
+        match self.mood() {
+            Mood::Well => Health::Up,
+            mood => Health::Down(format!("{mood:?}").into()),
+        }
+    }
+
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        match self.mood() {
+            Mood::Dead => EngineFuture::new(std::future::pending()),
+            _ => self.inner.shutdown(deadline),
+        }
+    }
+}
+
+/// What a tick does takes no longer than this, whatever the engine does.
+const TICK: Duration = Duration::from_millis(100);
+
+fn tick(link: &Link, inbox: &mut Inbox, at: u32) {
+    let began = Instant::now();
+    let _ = link.bus().try_publish(number("game.shot", at)).unwrap();
+    for delivery in inbox.drain(16) {
+        delivery.ack();
+    }
+    let _ = (link.state(), link.stats(), inbox.stats(), inbox.error());
+    assert!(began.elapsed() < TICK, "a frame waited for {:?}", began.elapsed());
+}
+
+#[test]
+fn a_queue_bridges_the_time_without_a_connection() {
+    let engine = Moody::new(Mood::Unreachable);
+    let options = LinkOptions::default().outgoing(8).retry(Duration::from_millis(20));
+    let link = Link::spawn(engine.clone(), options).unwrap();
+    let mut inbox = link.inbox(">").unwrap().start_at(StartAt::Earliest).group("all");
+    for at in 0..10 {
+        tick(&link, &mut inbox, at);
+    }
+    assert_eq!((link.stats().pending, link.stats().full), (8, 2));
+    until(|| link.state() == LinkState::Down);
+    assert!(link.health().to_string().contains("nobody is there"), "{}", link.health());
+    engine.set(Mood::Well);
+    until(|| link.state() == LinkState::Up);
+    assert_eq!(receive(&mut inbox, 8), [0, 1, 2, 3, 4, 5, 6, 7], "the newest were dropped");
+
+    engine.set(Mood::Unreachable);
+    link.bus().try_publish(number("game.shot", 10)).unwrap();
+    until(|| link.stats().retried > 0 && link.state() == LinkState::Down);
+    engine.set(Mood::Well);
+    assert_eq!(receive(&mut inbox, 1), [10]);
+    assert!(link.stats().add_up());
+}
+
+#[test]
+fn what_may_have_arrived_is_sent_again_and_has_one_effect() {
+    let engine = Moody::new(Mood::Silent);
+    let has_ids =
+        engine.capabilities().has(tickbus::hosted::Mode::Durable, Capability::Deduplication);
+    assert!(has_ids, "otherwise this tests something else");
+    let link = spawn(engine.clone());
+    let mut inbox = link.inbox(">").unwrap().start_at(StartAt::Earliest).group("all");
+    link.bus().try_publish(number("game.shot", 1)).unwrap();
+    until(|| link.stats().retried >= 2);
+    engine.set(Mood::Well);
+    link.bus().try_publish(number("game.shot", 2)).unwrap();
+    assert_eq!(receive(&mut inbox, 2), [1, 2]);
+    until(|| link.stats().pending == 0);
+    assert_eq!(link.stats().duplicate, 1, "{:?}", link.stats());
+}
+
+#[test]
+fn what_the_engine_refuses_is_counted_and_holds_nothing_up() {
+    let engine = MemoryEngine::builder().max_payload(16).build();
+    let link = spawn(engine);
+    let mut inbox = link.inbox(">").unwrap().start_at(StartAt::Earliest).group("all");
+    let large = Envelope::new("game.large").unwrap().with_bytes(vec![0; 17]);
+    link.bus().try_publish(large.into()).unwrap();
+    link.bus().try_publish(number("game.shot", 1)).unwrap();
+    assert_eq!(receive(&mut inbox, 1), [1]);
+    until(|| link.stats().pending == 0);
+    assert_eq!(link.stats().refused, 1);
+}
+
+#[test]
+fn a_dead_engine_holds_up_neither_a_frame_nor_the_end() {
+    thread::scope(|scope| {
+        for mood in [Mood::Dead, Mood::Blocking, Mood::Unreachable, Mood::Silent] {
+            for late in [false, true] {
+                scope.spawn(move || dies(mood, late));
+            }
+        }
+    });
+}
+
+fn dies(mood: Mood, late: bool) {
+    let engine = Moody::new(if late { Mood::Well } else { mood });
+    let link = Link::spawn(engine.clone(), LinkOptions::default().outgoing(64)).unwrap();
+    let mut inbox = link.inbox(">").unwrap().group("all");
+    if late {
+        until(|| inbox.is_open());
+        engine.set(mood);
+    }
+    for at in 0..100 {
+        tick(&link, &mut inbox, at);
+    }
+    assert!(link.stats().add_up() && link.stats().full >= 36, "{:?}", link.stats());
+    let began = Instant::now();
+    drop(link);
+    assert!(began.elapsed() < Duration::from_secs(1), "{mood:?}: {:?}", began.elapsed());
+    tick_after(&mut inbox);
+    engine.set(Mood::Well);
+}
+
+fn tick_after(inbox: &mut Inbox) {
+    let began = Instant::now();
+    for delivery in inbox.drain(16) {
+        delivery.ack();
+    }
+    assert!(began.elapsed() < TICK);
+}
+
+#[test]
+fn the_end_sends_what_is_in_the_queue_and_settles_what_was_applied() {
+    let engine = Arc::new(MemoryEngine::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let runs = thread::spawn(move || runtime.block_on(stopped));
+    let link = Link::on(&handle, engine.clone(), &LinkOptions::default());
+    let mut inbox = link.inbox("job").unwrap().start_at(StartAt::Earliest).group("all");
+    link.bus().try_publish(number("job", 1)).unwrap();
+    until(|| inbox.pending() == 1);
+    let bus = link.bus();
+    for at in 2..500 {
+        bus.try_publish(number("other", at)).unwrap();
+    }
+    inbox.drain(1).for_each(|delivery| delivery.ack());
+    let stats = link.shutdown(SOON);
+    assert_eq!((stats.offered, stats.abandoned, stats.pending), (499, 0, 0), "{stats:?}");
+    assert_eq!(stats.stored + stats.accepted, 499);
+    assert!(inbox.stats().handled == 1 && stats.add_up());
+    assert!(bus.try_publish(number("job", 2)).is_err());
+    assert!(bus.is_closed() && inbox.has_ended());
+
+    // The engine belongs to others, too.
+    let again = Link::on(&handle, engine.clone(), &LinkOptions::default());
+    let mut inbox = again.inbox("job").unwrap().group("all");
+    again.bus().try_publish(number("job", 2)).unwrap();
+    assert_eq!(receive(&mut inbox, 1), [2], "the first is done");
+    drop(again);
+    stop.send(()).unwrap();
+    runs.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_link_that_was_spawned_shuts_its_engine_down() {
+    let engine = Arc::new(MemoryEngine::new());
+    let link = spawn(engine.clone());
+    until(|| link.state() == LinkState::Up);
+    drop(link);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(engine.publish(number("a", 1))).unwrap_err();
+    assert!(matches!(error.reason(), Reason::Closed));
+}
