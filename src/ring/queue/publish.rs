@@ -55,7 +55,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
         let front = &self.state.front.0;
         let mut pauses = 0;
-        let (claim, displaced) = loop {
+        loop {
             // Where nobody else is in the middle of a publish, the place to commit to is known before.
             // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
             let tail = front.tail.load(Acquire);
@@ -76,16 +76,18 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                     // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
                     // committed.
                     front.tail.store(tail.wrapping_add(1), Release);
-                    return Ok(displaced);
+                } else {
+                    self.commit(claim);
                 }
-                break (claim, displaced);
+                return Ok(displaced);
             }
             if !PAUSES || !self.let_others_finish(tail, &mut pauses) {
-                let Some(claim) = self.claim() else { return Err(event) };
-                // SAFETY: the claim is new.
-                break (claim, unsafe { self.fill(claim, event) });
+                break;
             }
-        };
+        }
+        let Some(claim) = self.claim() else { return Err(event) };
+        // SAFETY: the claim is new.
+        let displaced = unsafe { self.fill(claim, event) };
         self.commit(claim);
         Ok(displaced)
     }
