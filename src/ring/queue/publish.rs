@@ -55,7 +55,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
         let front = &self.state.front.0;
         let mut pauses = 0;
-        loop {
+        let displaced;
+        let claim = loop {
             // Where nobody else is in the middle of a publish, the place to commit to is known before.
             // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
             let tail = front.tail.load(Acquire);
@@ -69,25 +70,24 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             }
             if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
                 // SAFETY: the claim is new.
-                let displaced = unsafe { self.fill(claim, event) };
+                displaced = unsafe { self.fill(claim, event) };
                 let entry = self.core().entry(tail);
                 // Release: pairs with the Acquire in `first_younger`; the event is in. Or more: see `COMMIT`.
                 if entry.compare_exchange_weak(claimed, committed, COMMIT, Relaxed).is_ok() {
                     // Release: pairs with the Acquire above, in `commit` and in `end`; all before is
                     // committed.
                     front.tail.store(tail.wrapping_add(1), Release);
-                } else {
-                    self.commit(claim);
+                    return Ok(displaced);
                 }
-                return Ok(displaced);
+                break claim;
             }
             if !PAUSES || !self.let_others_finish(tail, &mut pauses) {
-                break;
+                let Some(claim) = self.claim() else { return Err(event) };
+                // SAFETY: the claim is new.
+                displaced = unsafe { self.fill(claim, event) };
+                break claim;
             }
-        }
-        let Some(claim) = self.claim() else { return Err(event) };
-        // SAFETY: the claim is new.
-        let displaced = unsafe { self.fill(claim, event) };
+        };
         self.commit(claim);
         Ok(displaced)
     }
