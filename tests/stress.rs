@@ -471,7 +471,7 @@ fn a_drain_that_has_ended_stays_ended() {
     const LOOKS: usize = if cfg!(miri) { 10 } else { 1000 };
     static BUS: Bus<[u8; LARGE], 2> = Bus::new();
     static OPEN: Open = Open(AtomicBool::new(false));
-    let with_room = || thread::Builder::new().stack_size(32 * LARGE);
+    let with_room = || thread::Builder::new().stack_size(40 * LARGE);
     let publisher = with_room().spawn(|| {
         for _ in 0..EVENTS {
             while BUS.publish([1; LARGE]).is_err() {

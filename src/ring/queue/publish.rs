@@ -55,7 +55,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
         let front = &self.state.front.0;
         let mut pauses = 0;
-        let (claim, displaced) = loop {
+        let displaced;
+        let claim = loop {
             // Where nobody else is in the middle of a publish, the place to commit to is known before.
             // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
             let tail = front.tail.load(Acquire);
@@ -69,7 +70,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             }
             if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
                 // SAFETY: the claim is new.
-                let displaced = unsafe { self.fill(claim, event) };
+                displaced = unsafe { self.fill(claim, event) };
                 let entry = self.core().entry(tail);
                 // Release: pairs with the Acquire in `first_younger`; the event is in. Or more: see `COMMIT`.
                 if entry.compare_exchange_weak(claimed, committed, COMMIT, Relaxed).is_ok() {
@@ -78,12 +79,13 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                     front.tail.store(tail.wrapping_add(1), Release);
                     return Ok(displaced);
                 }
-                break (claim, displaced);
+                break claim;
             }
             if !PAUSES || !self.let_others_finish(tail, &mut pauses) {
                 let Some(claim) = self.claim() else { return Err(event) };
                 // SAFETY: the claim is new.
-                break (claim, unsafe { self.fill(claim, event) });
+                displaced = unsafe { self.fill(claim, event) };
+                break claim;
             }
         };
         self.commit(claim);
