@@ -2,7 +2,8 @@
 #![cfg(all(feature = "std", not(tickbus_loom)))]
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use tickbus::bus::{Flow, Message};
 use tickbus::context::Context;
