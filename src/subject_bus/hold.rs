@@ -74,8 +74,8 @@ impl SubjectBus {
     ///
     /// A bus is started from the beginning, unless you ask its builder for a
     /// [hold](super::SubjectBusBuilder::hold). Until the start, a publish returns
-    /// [`Published::held`]. A replay never waits: a full subscription that says
-    /// [`Block`](super::Overrun::Block) drops the envelope, as with
+    /// [`Published::held`](super::Published::held). A replay never waits: a full subscription that
+    /// says [`Block`](super::Overrun::Block) drops the envelope, as with
     /// [`try_publish`](Self::try_publish). What is published in the course of the replay comes
     /// after what was held, and this call replays it too.
     ///
