@@ -330,7 +330,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             // SAFETY: one of the cells just claimed.
             unsafe { self.fill(Claim::new(cell, false), event) };
         }
-        let block = if RUNS { Self::SHAPE.block::<P>() } else { Self::SHAPE.slots };
+        let block = Self::SHAPE.block::<P>();
         let mut done = 0;
         while done < M {
             let next = first.wrapping_add(done as Word);
@@ -396,12 +396,18 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     #[inline]
     fn commit_in_order(&self, first: Word, count: usize, cell: impl Fn(usize) -> usize) {
         let tail = &self.state.front.0.tail;
-        // Acquire: as in `publish`.
-        if RUNS && tail.load(Acquire) == first && self.commit_run(first, cell(0), count) {
-            // Release: as in `publish`.
-            tail.store(first.wrapping_add(count as Word), Release);
-        } else {
-            (0..count).for_each(|at| self.commit(Claim::new(cell(at), false)));
+        let run = if RUNS { count } else { 1 };
+        let mut done = 0;
+        while done < count {
+            let next = first.wrapping_add(done as Word);
+            // Acquire: as in `publish`.
+            if tail.load(Acquire) == next && self.commit_run(next, cell(done), run) {
+                // Release: as in `publish`.
+                tail.store(next.wrapping_add(run as Word), Release);
+            } else {
+                (done..done + run).for_each(|at| self.commit(Claim::new(cell(at), false)));
+            }
+            done += run;
         }
     }
 
