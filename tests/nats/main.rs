@@ -1,11 +1,13 @@
 //! The engine for NATS on real servers, old and new. Without them each test says SKIPPED.
 #![cfg(not(tickbus_loom))]
 
+mod cluster;
 mod cost;
 mod kill;
 mod kit;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -313,12 +313,19 @@ async fn connect(
     };
     options.connect(servers).await.map_err(|error| match error.kind() {
         ConnectErrorKind::TimedOut => Reason::TimedOut,
-        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
-        ConnectErrorKind::Tls if !wants_tls(settings) => {
+        ConnectErrorKind::Io if is_of_tls(&error) && !wants_tls(settings) => {
             refused("it wants TLS: use a URL that begins with `tls://`, or call `tls`")
         }
+        ConnectErrorKind::Io if is_of_tls(&error) => refused(error),
+        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
         _ => refused(error),
     })
+}
+
+/// What rustls says arrives as data that are not valid.
+fn is_of_tls(error: &async_nats::ConnectError) -> bool {
+    let io = core::error::Error::source(error).and_then(|source| source.downcast_ref());
+    io.is_some_and(|error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Returns the login in a URL, which the client leaves alone: a name and a password, or a token.
