@@ -112,6 +112,13 @@ impl TestServer {
         }
     }
 
+    /// Stops all its threads, until it is killed.
+    pub(crate) fn freeze(&self) {
+        let process = self.child.as_ref().expect("a server that runs").id().to_string();
+        let stop = Command::new("kill").args(["-STOP", &process]).status();
+        assert!(stop.expect("there is a `kill`").success());
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
