@@ -180,3 +180,26 @@ fn run_open(
         std::task::Poll::Pending => panic!("it waits"),
     }
 }
+
+/// What a program spawns on a runtime of several threads.
+#[test]
+fn what_waits_goes_to_other_threads() {
+    fn sent(_: impl Send) {}
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Arc<dyn Engine>>();
+    send_and_sync::<Counted>();
+    send_and_sync::<tickbus::hosted::MemoryEngine>();
+    send_and_sync::<tickbus::hosted::Delivery>();
+    send_and_sync::<tickbus::hosted::EngineError>();
+    send_and_sync::<OpenError>();
+    let engine = Tiny::new("tiny");
+    sent(engine.subscribe(">").unwrap().open());
+    sent(engine.publish(Envelope::new("a").unwrap().into()));
+    let mut all = run_open(engine.subscribe(">").unwrap()).unwrap();
+    sent(all.next());
+    run(engine.publish(Envelope::new("a").unwrap().into())).unwrap();
+    let it = run(all.next()).unwrap().unwrap();
+    sent(it.extend_async(Duration::ZERO));
+    sent(it.ack_async());
+    sent(all);
+}

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
+use super::capabilities::Mode;
 use super::delivery::{Gap, SettleError, Verdict};
 use super::engine::{EngineError, Level, Receipt};
 use crate::envelope::Envelope;
@@ -19,7 +20,6 @@ pub(super) struct Counts {
     engine: Arc<str>,
     on_gap: Option<OnGap>,
     on_refused: Option<OnRefused>,
-    received: PlainNumber,
     handled: PlainNumber,
     retried: PlainNumber,
     rejected: PlainNumber,
@@ -48,7 +48,6 @@ impl Counts {
             engine,
             on_gap,
             on_refused,
-            received: zero(),
             handled: zero(),
             retried: zero(),
             rejected: zero(),
@@ -61,10 +60,6 @@ impl Counts {
 
     pub(super) fn engine(&self) -> &str {
         &self.engine
-    }
-
-    pub(super) fn received(&self) {
-        add(&self.received, 1);
     }
 
     pub(super) fn gap(&self, gap: Gap) {
@@ -95,14 +90,15 @@ impl Counts {
     }
 
     /// A delivery was dropped without a verdict.
-    pub(super) fn dropped(&self, durable: bool) {
-        add(if durable { &self.abandoned } else { &self.handled }, 1);
+    pub(super) fn abandoned(&self) {
+        add(&self.abandoned, 1);
     }
 
-    /// Reads the numbers. The subscription and each pending delivery have a clone of it.
-    pub(super) fn stats(this: &Arc<Self>) -> DeliveryStats {
-        DeliveryStats {
-            received: read(&this.received),
+    /// Reads the numbers, after so many were received. The subscription and each pending delivery
+    /// have a clone of `this`. What is live is handled when it is dropped, without further notice.
+    pub(super) fn stats(this: &Arc<Self>, received: u64, mode: Mode) -> DeliveryStats {
+        let mut stats = DeliveryStats {
+            received,
             handled: read(&this.handled),
             retried: read(&this.retried),
             rejected: read(&this.rejected),
@@ -111,7 +107,12 @@ impl Counts {
             pending: Arc::strong_count(this).saturating_sub(1) as u64,
             gaps: read(&this.gaps),
             missed: read(&this.missed),
+        };
+        if mode == Mode::Live {
+            let others = stats.retried + stats.rejected + stats.refused + stats.abandoned;
+            stats.handled = received.saturating_sub(others + stats.pending);
         }
+        stats
     }
 }
 

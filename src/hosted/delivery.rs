@@ -301,8 +301,8 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some(counts) = self.counts.as_ref().filter(|_| !self.settled) {
-            counts.dropped(self.settle.is_some());
+        if let (Some(counts), Some(_), false) = (&self.counts, &self.settle, self.settled) {
+            counts.abandoned();
         }
     }
 }

@@ -217,6 +217,7 @@ impl<'e> Subscribe<'e> {
         self.check()?;
         let counts =
             Counts::new(self.engine.name().clone(), self.on_gap.take(), self.on_refused.take());
+        let mode = self.mode();
         let from = match self.group {
             None => {
                 let options = LiveOptions {
@@ -238,14 +239,18 @@ impl<'e> Subscribe<'e> {
                 self.engine.open_durable(options).await?
             }
         };
-        Ok(Deliveries { from, counts: Arc::new(counts) })
+        Ok(Deliveries { from, mode, received: 0, counts: Arc::new(counts) })
+    }
+
+    const fn mode(&self) -> Mode {
+        if self.group.is_some() { Mode::Durable } else { Mode::Live }
     }
 
     /// Everything that is wrong whatever the engine's state.
     fn check(&self) -> Result<(), OpenError> {
         let engine = self.engine.name();
         let invalid = |setting, why| OpenError::invalid(engine, setting, why);
-        let mode = if self.group.is_some() { Mode::Durable } else { Mode::Live };
+        let mode = self.mode();
         let of_live = [("capacity", self.capacity.is_some()), ("overrun", self.overrun.is_some())];
         let of_durable = [
             ("start_at", self.start_at.is_some()),
@@ -308,6 +313,8 @@ impl fmt::Debug for Subscribe<'_> {
 #[must_use = "dropping it ends the subscription"]
 pub struct Deliveries {
     from: Box<dyn Receive>,
+    mode: Mode,
+    received: u64,
     counts: Arc<Counts>,
 }
 
@@ -342,17 +349,17 @@ impl Deliveries {
     /// Returns what became of the deliveries.
     #[must_use]
     pub fn stats(&self) -> DeliveryStats {
-        Counts::stats(&self.counts)
+        Counts::stats(&self.counts, self.received, self.mode)
     }
 
     fn count(
-        &self,
+        &mut self,
         next: Poll<Option<Result<Delivery, Gap>>>,
     ) -> Poll<Option<Result<Delivery, Gap>>> {
         next.map(|next| {
             next.map(|next| match next {
                 Ok(delivery) => {
-                    self.counts.received();
+                    self.received += 1;
                     Ok(delivery.counted(&self.counts))
                 }
                 Err(gap) => {
