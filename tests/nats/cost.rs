@@ -14,7 +14,6 @@ use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
 use tickbus::Envelope;
 use tickbus::hosted::{Deliveries, Engine, Link, LinkOptions, MemoryEngine};
-use tickbus::subject_bus::EnvelopeBus;
 
 use crate::servers::{Nats as Server, TestServer};
 use crate::{run, started};

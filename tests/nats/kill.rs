@@ -17,25 +17,25 @@ use crate::servers::{Nats as Server, TestServer};
 use crate::{SOON, run, settings, started, value};
 
 /// Short, so that what a dead member had comes soon.
-const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-struct Sums {
+pub(crate) struct Sums {
     attempted: BTreeSet<u32>,
-    acknowledged: BTreeSet<u32>,
+    pub(crate) acknowledged: BTreeSet<u32>,
     delivered: BTreeMap<u32, usize>,
 }
 
 impl Sums {
-    fn deliver(&mut self, number: u32) {
+    pub(crate) fn deliver(&mut self, number: u32) {
         *self.delivered.entry(number).or_default() += 1;
     }
 
-    fn has_all(&self) -> bool {
+    pub(crate) fn has_all(&self) -> bool {
         self.acknowledged.iter().all(|number| self.delivered.contains_key(number))
     }
 
-    fn check(&self, what: &str) {
+    pub(crate) fn check(&self, what: &str) {
         let delivered: BTreeSet<u32> = self.delivered.keys().copied().collect();
         let lost: Vec<_> = self.acknowledged.difference(&delivered).collect();
         let unexpected: Vec<_> = delivered.difference(&self.attempted).collect();
@@ -65,7 +65,12 @@ fn between(from: u64, to: u64) -> Duration {
 }
 
 /// Publishes numbers until it is told to end. Each has its envelope, however often it is sent.
-async fn publish(url: String, sums: Arc<Mutex<Sums>>, from: u32, end: Arc<tokio::sync::Notify>) {
+pub(crate) async fn publish(
+    url: String,
+    sums: Arc<Mutex<Sums>>,
+    from: u32,
+    end: Arc<tokio::sync::Notify>,
+) {
     let nats = started(url).await;
     for number in from.. {
         let mut envelope: Arc<Envelope> = Envelope::json("game.shot", &number).unwrap().into();

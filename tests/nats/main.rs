@@ -1,11 +1,13 @@
 //! The engine for NATS on real servers, old and new. Without them each test says SKIPPED.
 #![cfg(not(tickbus_loom))]
 
+mod cluster;
 mod cost;
 mod kill;
 mod kit;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -224,11 +226,14 @@ fn what_nats_cannot_carry_is_not_sent() {
         }
         let error = refused(hit().with_bytes(vec![0; 65536])).await;
         assert!(matches!(error.reason(), Reason::TooLarge { limit: 65536, .. }), "{error}");
-        let Reason::TooLarge { bytes, limit } = error.reason() else { unreachable!() };
+        let &Reason::TooLarge { bytes, limit } = error.reason() else { unreachable!() };
         // Exactly what fits is taken: the size is the one that the server counts.
-        let payload = 65536 - (bytes - limit);
-        let last = hit().with_id("0").with_bytes(vec![0; payload - 100]);
-        nats.publish(last.into()).await.unwrap();
+        let fits = 65536 - (bytes - limit);
+        let same = error.into_envelope();
+        let with = |bytes: usize| (*same).clone().with_bytes(vec![0; bytes]);
+        let error = refused(with(fits + 1)).await;
+        assert!(matches!(error.reason(), Reason::TooLarge { bytes: 65537, .. }), "{error}");
+        nats.publish(with(fits).into()).await.unwrap();
         let error = refused(Envelope::new("elsewhere").unwrap()).await;
         assert!(matches!(error.reason(), Reason::Refused(_)), "{error}");
         assert_eq!(error.into_envelope().subject().as_str(), "elsewhere");
@@ -670,6 +675,46 @@ fn a_publish_has_arrived_when_its_runtime_stops() {
             assert_eq!(come.envelope().id(), id);
             come.ack();
         }
+    });
+}
+
+#[test]
+fn an_answer_that_cannot_come_is_not_waited_for() {
+    on_both(async |mut server| {
+        let nats = settings(server.url()).timeout(Duration::from_secs(60));
+        nats.start().await.unwrap();
+        publish(&nats, "game.1").await;
+        // It leaves, and the server does not read it any more.
+        server.freeze();
+        let envelope = envelope("game.2");
+        let sent = nats.publish(envelope.clone());
+        let kill = async {
+            sleep(Duration::from_millis(100)).await;
+            server.kill();
+            server.run();
+        };
+        let began = Instant::now();
+        let (sent, ()) = tokio::join!(sent, kill);
+        let error = sent.unwrap_err();
+        assert!(error.is_unknown() && began.elapsed() < SOON, "{error} {:?}", began.elapsed());
+        while nats.health() != Health::Up {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!nats.publish(envelope).await.unwrap().duplicate, "it had not arrived");
+    });
+}
+
+#[test]
+fn what_a_member_has_not_begun_is_given_back_when_it_goes() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        let open = || nats.subscribe("game.>").unwrap().group("all").open();
+        let first = open().await.unwrap();
+        publish(&nats, "game.job").await;
+        sleep(Duration::from_millis(100)).await;
+        drop(first);
+        let mut second = open().await.unwrap();
+        assert_eq!(delivery(&mut second).await.attempt(), 2, "the lease is 30 s");
     });
 }
 

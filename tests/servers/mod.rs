@@ -26,7 +26,7 @@ pub(crate) enum Nats {
 impl Nats {
     pub(crate) const BOTH: [Self; 2] = [Self::Old, Self::New];
 
-    fn binary(self) -> Option<PathBuf> {
+    pub(crate) fn binary(self) -> Option<PathBuf> {
         let variable = match self {
             Self::Old => "NATS_SERVER_OLD",
             Self::New => "NATS_SERVER_NEW",
@@ -112,6 +112,13 @@ impl TestServer {
         }
     }
 
+    /// Stops all its threads, until it is killed.
+    pub(crate) fn freeze(&self) {
+        let process = self.child.as_ref().expect("a server that runs").id().to_string();
+        let stop = Command::new("kill").args(["-STOP", &process]).status();
+        assert!(stop.expect("there is a `kill`").success());
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -136,7 +143,7 @@ pub(crate) fn skip(why: &str) {
 }
 
 /// A folder of its own for each call.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("nats-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -159,6 +166,9 @@ fn answers(port: u16) -> bool {
         stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n")?;
         let mut lines = BufReader::new(stream).lines();
         let info = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+        if info.contains("\"tls_required\":true") {
+            return Ok(true);
+        }
         let answer = lines.next().unwrap_or_else(|| Ok(String::new()))?;
         Ok(info.starts_with("INFO") && (answer == "PONG" || answer.starts_with("-ERR")))
     };

@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::{Login, Provision, Settings, filter, without_login};
@@ -49,6 +50,14 @@ pub(super) struct Connection {
     pub(super) signals: watch::Sender<Signal>,
     pub(super) settle: mpsc::UnboundedSender<Outgoing>,
     echoes: Arc<Echoes>,
+    /// Hears the echoes. It keeps the client alive.
+    hears: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.hears.abort();
+    }
 }
 
 /// Messages to ourselves that are on their way.
@@ -117,7 +126,7 @@ impl Connection {
         let inbox = Subject::from(client.new_inbox());
         let inbound = client.subscribe(inbox.clone()).await.map_err(disconnected)?;
         let echoes = Arc::new(Echoes { inbox, waiting: Lock::default() });
-        tokio::spawn(echoes.clone().hear(inbound));
+        let hears = tokio::spawn(echoes.clone().hear(inbound)).abort_handle();
         let connection = Self {
             client,
             context,
@@ -128,6 +137,7 @@ impl Connection {
             signals,
             settle,
             echoes,
+            hears,
         };
         connection.provide(settings).await?;
         tokio::spawn(settle_all(connection.client.clone(), settlements));
@@ -313,12 +323,19 @@ async fn connect(
     };
     options.connect(servers).await.map_err(|error| match error.kind() {
         ConnectErrorKind::TimedOut => Reason::TimedOut,
-        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
-        ConnectErrorKind::Tls if !wants_tls(settings) => {
+        ConnectErrorKind::Io if is_of_tls(&error) && !wants_tls(settings) => {
             refused("it wants TLS: use a URL that begins with `tls://`, or call `tls`")
         }
+        ConnectErrorKind::Io if is_of_tls(&error) => refused(error),
+        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
         _ => refused(error),
     })
+}
+
+/// What rustls says arrives as data that are not valid.
+fn is_of_tls(error: &async_nats::ConnectError) -> bool {
+    let io = core::error::Error::source(error).and_then(|source| source.downcast_ref());
+    io.is_some_and(|error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Returns the login in a URL, which the client leaves alone: a name and a password, or a token.

@@ -109,6 +109,9 @@ impl Waiting {
 impl Queue {
     fn push(&self, item: Item) {
         let mut inner = self.0.lock();
+        if inner.ended {
+            return; // it comes again
+        }
         inner.items.push_back(item);
         let waker = inner.waker.take();
         drop(inner);
@@ -205,7 +208,13 @@ impl Receive for Durable {
 
 impl Drop for Durable {
     fn drop(&mut self) {
-        self.task.abort();
+        self.close();
+        // Other members need not wait for the end of the lease.
+        for item in core::mem::take(&mut self.queue.0.lock().items) {
+            if let Item::Delivery(waiting) = item {
+                let _ = waiting.answer.say(&Verdict::RetryAfter(Duration::ZERO));
+            }
+        }
     }
 }
 

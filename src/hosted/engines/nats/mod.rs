@@ -121,6 +121,8 @@ pub struct Nats {
     name: Arc<str>,
     settings: Settings,
     state: Lock<State>,
+    /// Held while it starts: a second start waits, and finds it started.
+    starting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -184,6 +186,7 @@ impl Nats {
                 client: None,
             },
             state: Lock::new(State::New),
+            starting: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -335,6 +338,10 @@ impl Nats {
     }
 
     async fn connect(&self) -> Result<(), Reason> {
+        match self.connection() {
+            Err(Reason::NotStarted) => {}
+            other => return other.map(drop),
+        }
         let began = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(50);
         loop {
@@ -393,6 +400,7 @@ impl Engine for Nats {
         match self.connection() {
             Ok(_) => EngineFuture::ready(Ok(())),
             Err(Reason::NotStarted) => EngineFuture::new(async {
+                let _one = self.starting.lock().await;
                 self.connect().await.map_err(|reason| StartError::new(&self.name, reason))
             }),
             Err(reason) => EngineFuture::ready(Err(StartError::new(&self.name, reason))),
