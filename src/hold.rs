@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::bus::{Bus, DropNewest, Publish, Put, Stats};
+use crate::bus::{Bus, Capacity, DropNewest, Publish, Put, Stats};
 use crate::error::Full;
 use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word};
 
@@ -89,7 +89,10 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
     /// An empty hold before `to`, not started.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn before(to: T) -> Self {
+    pub const fn before(to: T) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             to,
             held: Bus::new(),
@@ -102,7 +105,10 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
     /// An empty hold before `to`, not started.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn before(to: T) -> Self {
+    pub fn before(to: T) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             to,
             held: Bus::new(),

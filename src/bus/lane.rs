@@ -6,6 +6,7 @@ use super::consumer::Consumer;
 use super::overrun::{Single, Taken};
 use super::stats::Stats;
 use crate::error::{Claimed, Full};
+use crate::ring::Capacity;
 use crate::ring::link::Link;
 use crate::ring::spsc::{Ring, Writer};
 use crate::wait::{NoWaiters, Waits};
@@ -50,19 +51,28 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
     /// An empty lane.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty lane.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
@@ -149,7 +159,10 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
     }
 }
 
-impl<E, const N: usize, W: Waits> Default for Lane<E, N, W> {
+impl<E, const N: usize, W: Waits> Default for Lane<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

@@ -31,6 +31,7 @@ pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
 pub use self::waiting::{NextAsync, ReadyAsync};
 use crate::error::{Claimed, Full};
+pub use crate::ring::Capacity;
 use crate::ring::queue::Ring;
 #[cfg(not(tickbus_loom))]
 use crate::ring::{Span, Tally};
@@ -149,8 +150,8 @@ use crate::wait::{NoWaiters, Waits};
 /// # Ok::<(), Full<u8>>(())
 /// ```
 ///
-/// ```compile_fail,E0080
-/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
+/// ```compile_fail,E0277
+/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // not a power of two
 /// ```
 #[doc(alias = "mpsc")]
 #[doc(alias = "channel")]
@@ -165,19 +166,28 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
@@ -457,7 +467,10 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     }
 }
 
-impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W> {
+impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

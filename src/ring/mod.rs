@@ -13,6 +13,7 @@
 //! out, [`parts`] the copies that may race with a write.
 
 pub(crate) mod broadcast;
+mod capacity;
 mod cell;
 pub(crate) mod gate;
 pub(crate) mod kept;
@@ -40,6 +41,7 @@ pub(crate) mod waiter;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+pub use self::capacity::Capacity;
 pub(crate) use self::cell::Cell;
 use crate::sync::{AtomicWord, Relaxed, SignedWord, Word};
 

@@ -4,7 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Subscriber, TopicStats};
-use crate::bus::{Publish, Put, Single};
+use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::{Claimed, Full};
 use crate::ring::broadcast::alone::{Alone, Writer};
 use crate::ring::link::Link;
@@ -63,19 +63,28 @@ impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
     /// A feed without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::new(), waiters: W::NEW }
     }
 
     /// A feed without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::new(), waiters: W::fresh() }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::starting_before_wrap(back), waiters: W::NEW }
     }
 
@@ -161,7 +170,10 @@ impl<E: Copy, const N: usize, W: Waits> Publish for &Feed<E, N, W> {
 
 impl<E: Copy, const N: usize, W: Waits> Put for &Feed<E, N, W> {}
 
-impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W> {
+impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::subscriber::Subscriber;
 use super::{Many, TopicStats};
-use crate::bus::{Publish, Put};
+use crate::bus::{Capacity, Publish, Put};
 use crate::error::{Full, TooManySubscribers};
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
@@ -71,7 +71,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     /// A topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::new(),
             gate: Gate::new(),
@@ -83,7 +86,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     /// A topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::new(),
             gate: Gate::new(),
@@ -93,7 +99,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::starting_before_wrap(back),
             gate: Gate::starting_before_wrap(back),
@@ -218,7 +227,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> Publish for &GatedTopic<
 
 impl<E: Copy, const N: usize, const S: usize, W: Waits> Put for &GatedTopic<E, N, S, W> {}
 
-impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W> {
+impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }
