@@ -1,5 +1,7 @@
 //! One declared publisher, one consumer.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 use super::consumer::Consumer;
@@ -7,6 +9,8 @@ use super::overrun::{Single, Taken};
 use super::stats::Stats;
 use crate::error::{Claimed, Full};
 use crate::ring::Capacity;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::link::Link;
 use crate::ring::spsc::{Ring, Writer};
 use crate::wait::{NoWaiters, Waits};
@@ -66,6 +70,18 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
         (): Capacity<N>,
     {
         Self { ring: Ring::new(), waiters: W::fresh() }
+    }
+
+    /// Returns an empty lane on the heap, without room for it on the stack.
+    ///
+    /// Use it for lanes that are too large for a stack: `Box::new(Lane::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
     }
 
     #[cfg(test)]

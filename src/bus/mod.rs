@@ -15,6 +15,8 @@ mod tests;
 mod waiting;
 
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -32,6 +34,8 @@ pub use self::stats::Stats;
 pub use self::waiting::{NextAsync, ReadyAsync};
 use crate::error::{Claimed, Full};
 pub use crate::ring::Capacity;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::queue::Ring;
 #[cfg(not(tickbus_loom))]
 use crate::ring::{Span, Tally};
@@ -162,6 +166,11 @@ pub struct Bus<E, const N: usize, P: Policy = Reject, W: Waits = NoWaiters> {
     waiters: W,
 }
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+boxed::zeroed! {
+    [E, const N: usize, P: Policy] Bus<E, N, P, NoWaiters> { ring: Ring<E, N, P>, waiters: NoWaiters }
+}
+
 impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
@@ -181,6 +190,27 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         (): Capacity<N>,
     {
         Self { ring: Ring::new(), waiters: W::fresh() }
+    }
+
+    /// Returns an empty bus on the heap, without room for it on the stack.
+    ///
+    /// Use it for buses that are too large for a stack: `Box::new(Bus::new())` moves the whole value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// let bus = Bus::<[u8; 64], 32768>::boxed(); // 2 MiB
+    /// assert!(bus.publish([1; 64]).is_ok());
+    /// ```
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
     }
 
     #[cfg(test)]

@@ -612,7 +612,7 @@ impl<'a, E> Core<'a, E> {
 }
 
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
-    const FITS: () = assert!(
+    pub(in crate::ring) const FITS: () = assert!(
         N <= 32768,
         "the capacity of a bus must be at most 32768 where its steps are critical sections"
     );

@@ -1,11 +1,15 @@
 //! A topic with one declared publisher.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 
 use super::{Subscriber, TopicStats};
 use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::{Claimed, Full};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::alone::{Alone, Writer};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
@@ -78,6 +82,18 @@ impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
         (): Capacity<N>,
     {
         Self { ring: Alone::new(), waiters: W::fresh() }
+    }
+
+    /// Returns a feed without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for feeds that are too large for a stack: `Box::new(Feed::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]

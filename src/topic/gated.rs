@@ -1,11 +1,15 @@
 //! A topic that loses nothing for the subscribers that gate.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 use super::subscriber::Subscriber;
 use super::{Many, TopicStats};
 use crate::bus::{Capacity, Publish, Put};
 use crate::error::{Full, TooManySubscribers};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
 use crate::sync::{AtomicWord, Relaxed, Word};
@@ -96,6 +100,18 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
             waiters: W::fresh(),
             refused: AtomicWord::new(0),
         }
+    }
+
+    /// Returns a topic without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for topics that are too large for a stack: `Box::new(GatedTopic::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring, gate], each: [], waiters: W::NEW, refused: AtomicWord::new(0), }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]

@@ -20,6 +20,8 @@ mod selective;
 mod subscriber;
 mod waiting;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 pub use self::feed::{Feed, Publisher};
@@ -29,6 +31,8 @@ pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
 use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::{self, Broadcast, Kind};
 use crate::wait::{NoWaiters, Waits};
 
@@ -150,6 +154,18 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         (): Capacity<N>,
     {
         Self { ring: Broadcast::new(), waiters: W::fresh() }
+    }
+
+    /// Returns a topic without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for topics that are too large for a stack: `Box::new(Topic::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]

@@ -415,7 +415,7 @@ unsafe impl<E: Send> Send for Core<'_, E> {}
 unsafe impl<E: Send> Sync for Core<'_, E> {}
 
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
-    const FITS: () = assert!(
+    pub(in crate::ring) const FITS: () = assert!(
         N.trailing_zeros() + 12 <= Word::BITS,
         "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
     );
