@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use super::consumer::Consumer;
+use super::info::BusInfo;
 use super::overrun::{Single, Taken};
 use super::stats::Stats;
 use crate::error::{Claimed, Full};
@@ -172,6 +173,12 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.counts(), Single::REFUSES)
+    }
+
+    /// Returns what a log or a debugger shows of the lane: its events, capacity, overrun policy and numbers.
+    #[must_use]
+    pub fn info(&self) -> BusInfo {
+        BusInfo::of::<E, Single>(N, self.stats())
     }
 }
 

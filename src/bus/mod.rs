@@ -4,6 +4,7 @@ mod budget;
 mod consumer;
 mod dispatch;
 mod drain;
+mod info;
 mod lane;
 #[cfg(test)]
 mod model;
@@ -26,6 +27,7 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Verdict};
 #[cfg(any(not(tickbus_loom), all(feature = "alloc", target_has_atomic = "ptr")))]
 pub(crate) use self::drain::Take;
 pub use self::drain::{Drain, Source, Until};
+pub use self::info::BusInfo;
 pub use self::lane::{Lane, Publisher};
 pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, Single};
 pub use self::publish::Publish;
@@ -357,6 +359,28 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.core().counts::<P>(), P::REFUSES)
+    }
+
+    /// Returns what a log or a debugger shows of the bus: its events, capacity, overrun policy and numbers.
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, DropOldest};
+    ///
+    /// static SAMPLES: Bus<u16, 4, DropOldest> = Bus::new();
+    /// for sample in 0..6 {
+    ///     SAMPLES.publish(sample).unwrap();
+    /// }
+    ///
+    /// let info = SAMPLES.info();
+    /// assert_eq!((info.event, info.capacity, info.overrun), ("u16", 4, "drop_oldest"));
+    /// assert!(info.to_string().starts_with(
+    ///     "u16: 4 of 4 pending, drop_oldest; published 6 = handled 0 + dropped 2 + pending 4;"
+    /// ));
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> BusInfo {
+        BusInfo::of::<E, P>(N, self.stats())
     }
 }
 
