@@ -1,6 +1,9 @@
 //! Types that are larger than a stack, on the heap.
 #![cfg(all(feature = "alloc", not(tickbus_loom)))]
 
+extern crate alloc;
+
+use alloc::rc::Rc;
 use core::fmt::Debug;
 use std::thread;
 
@@ -142,10 +145,10 @@ fn what_is_boxed_is_new() {
 /// What is on a boxed bus is dropped with it, once.
 #[test]
 fn a_boxed_bus_drops_its_events() {
-    let event = std::rc::Rc::new(());
+    let event = Rc::new(());
     let bus = Bus::<_, 4>::boxed();
     bus.publish(event.clone()).unwrap();
-    assert_eq!(std::rc::Rc::strong_count(&event), 2);
+    assert_eq!(Rc::strong_count(&event), 2);
     drop(bus);
-    assert_eq!(std::rc::Rc::strong_count(&event), 1);
+    assert_eq!(Rc::strong_count(&event), 1);
 }

@@ -3,7 +3,7 @@
 //! Their names stand here with a bound that no type meets. So a call names the feature, and the methods
 //! mean the same with the feature as without.
 
-use core::convert::Infallible;
+use core::fmt::Error;
 
 use super::Envelope;
 
@@ -18,34 +18,30 @@ pub trait NeedsJson {}
 /// ```compile_fail,E0277
 /// let _ = tickbus::Envelope::from_json("{}");
 /// ```
+#[expect(clippy::missing_errors_doc, reason = "no program calls them")]
 impl Envelope {
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "no program calls it")]
-    pub fn json<T: NeedsJson + ?Sized>(_: &str, _: &T) -> Result<Self, Infallible> {
+    pub fn json<T: NeedsJson + ?Sized>(_: &str, _: &T) -> Result<Self, Error> {
         unreachable!()
     }
 
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "no program calls it")]
-    pub fn from_json<T: NeedsJson + ?Sized>(_: &T) -> Result<Self, Infallible> {
+    pub fn from_json<T: NeedsJson + ?Sized>(_: &T) -> Result<Self, Error> {
         unreachable!()
     }
 
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "no program calls it")]
-    pub fn event<E: NeedsJson>(_: &E) -> Result<Self, Infallible> {
+    pub fn event<E: NeedsJson>(_: &E) -> Result<Self, Error> {
         unreachable!()
     }
 
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "no program calls it")]
-    pub fn decode<T: NeedsJson>(&self) -> Result<Option<T>, Infallible> {
+    pub fn decode<T: NeedsJson>(&self) -> Result<Option<T>, Error> {
         unreachable!()
     }
 
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "no program calls it")]
-    pub fn decode_event<E: NeedsJson>(&self) -> Result<E, Infallible> {
+    pub fn decode_event<E: NeedsJson>(&self) -> Result<E, Error> {
         unreachable!()
     }
 
