@@ -18,7 +18,6 @@ pub trait NeedsJson {}
 /// ```compile_fail,E0277
 /// let _ = tickbus::Envelope::from_json("{}");
 /// ```
-#[expect(clippy::missing_errors_doc, reason = "no program calls them")]
 impl Envelope {
     #[doc(hidden)]
     pub fn json<T: NeedsJson + ?Sized>(_: &str, _: &T) -> Result<Self, Error> {
