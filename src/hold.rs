@@ -1,9 +1,13 @@
 //! Events that wait until the program is ready for them: [`Hold`].
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
-use crate::bus::{Bus, DropNewest, Publish, Put, Stats};
+use crate::bus::{Bus, Capacity, DropNewest, Publish, Put, Stats};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word};
 
 /// Whether a hold has kept an event that was published to it.
@@ -89,7 +93,10 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
     /// An empty hold before `to`, not started.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn before(to: T) -> Self {
+    pub const fn before(to: T) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             to,
             held: Bus::new(),
@@ -102,10 +109,32 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
     /// An empty hold before `to`, not started.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn before(to: T) -> Self {
+    pub fn before(to: T) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             to,
             held: Bus::new(),
+            limit: N,
+            kept: AtomicWord::new(0),
+            state: AtomicWord::new(HOLDING),
+        }
+    }
+
+    /// Returns an empty hold before `to`, not started, on the heap, without room for it on the stack.
+    ///
+    /// Use it for holds that are too large for a stack: `Box::new(Hold::before(to))` moves the whole buffer.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed(to: T) -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! {
+            zeroed: [held],
+            each: [],
+            to: to,
             limit: N,
             kept: AtomicWord::new(0),
             state: AtomicWord::new(HOLDING),

@@ -1,11 +1,17 @@
 //! One declared publisher, one consumer.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 use super::consumer::Consumer;
+use super::info::BusInfo;
 use super::overrun::{Single, Taken};
 use super::stats::Stats;
 use crate::error::{Claimed, Full};
+use crate::ring::Capacity;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::link::Link;
 use crate::ring::spsc::{Ring, Writer};
 use crate::wait::{NoWaiters, Waits};
@@ -50,19 +56,40 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
     /// An empty lane.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty lane.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
+    /// Returns an empty lane on the heap, without room for it on the stack.
+    ///
+    /// Use it for lanes that are too large for a stack: `Box::new(Lane::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
@@ -147,9 +174,18 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.counts(), Single::REFUSES)
     }
+
+    /// Returns what a log or a debugger shows of the lane: its events, capacity, overrun policy and numbers.
+    #[must_use]
+    pub fn info(&self) -> BusInfo {
+        BusInfo::of::<E, Single>(N, self.stats())
+    }
 }
 
-impl<E, const N: usize, W: Waits> Default for Lane<E, N, W> {
+impl<E, const N: usize, W: Waits> Default for Lane<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

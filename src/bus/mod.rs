@@ -4,6 +4,7 @@ mod budget;
 mod consumer;
 mod dispatch;
 mod drain;
+mod info;
 mod lane;
 #[cfg(test)]
 mod model;
@@ -16,6 +17,8 @@ mod tests;
 mod waiting;
 
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -25,6 +28,7 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Message, Verdict};
 #[cfg(any(not(tickbus_loom), all(feature = "alloc", target_has_atomic = "ptr")))]
 pub(crate) use self::drain::Take;
 pub use self::drain::{Drain, Source, Until};
+pub use self::info::BusInfo;
 pub use self::lane::{Lane, Publisher};
 pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, RejectsNew, Single};
 pub use self::publish::Publish;
@@ -32,6 +36,9 @@ pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
 pub use self::waiting::{NextAsync, ReadyAsync};
 use crate::error::{Claimed, Full};
+pub use crate::ring::Capacity;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::queue::Ring;
 #[cfg(not(tickbus_loom))]
 use crate::ring::{Span, Tally};
@@ -151,8 +158,8 @@ use crate::wait::{NoWaiters, Waits};
 /// # Ok::<(), Full<u8>>(())
 /// ```
 ///
-/// ```compile_fail,E0080
-/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
+/// ```compile_fail,E0277
+/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // not a power of two
 /// ```
 #[doc(alias = "mpsc")]
 #[doc(alias = "channel")]
@@ -163,23 +170,58 @@ pub struct Bus<E, const N: usize, P: Policy = Reject, W: Waits = NoWaiters> {
     waiters: W,
 }
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+boxed::zeroed! {
+    [E, const N: usize, P: Policy] Bus<E, N, P, NoWaiters> { ring: Ring<E, N, P>, waiters: NoWaiters }
+}
+
 impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// An empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
     /// An empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
+    /// Returns an empty bus on the heap, without room for it on the stack.
+    ///
+    /// Use it for buses that are too large for a stack: `Box::new(Bus::new())` moves the whole value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// let bus = Bus::<[u8; 64], 32768>::boxed(); // 2 MiB
+    /// assert!(bus.publish([1; 64]).is_ok());
+    /// ```
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
@@ -369,6 +411,28 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.core().counts::<P>(), P::REFUSES)
     }
+
+    /// Returns what a log or a debugger shows of the bus: its events, capacity, overrun policy and numbers.
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, DropOldest};
+    ///
+    /// static SAMPLES: Bus<u16, 4, DropOldest> = Bus::new();
+    /// for sample in 0..6 {
+    ///     SAMPLES.publish(sample).unwrap();
+    /// }
+    ///
+    /// let info = SAMPLES.info();
+    /// assert_eq!((info.event, info.capacity, info.overrun), ("u16", 4, "drop_oldest"));
+    /// assert!(info.to_string().starts_with(
+    ///     "u16: 4 of 4 pending, drop_oldest; published 6 = handled 0 + dropped 2 + pending 4;"
+    /// ));
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> BusInfo {
+        BusInfo::of::<E, P>(N, self.stats())
+    }
 }
 
 #[cfg(not(tickbus_loom))]
@@ -552,7 +616,10 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     }
 }
 
-impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W> {
+impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

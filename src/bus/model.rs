@@ -16,6 +16,7 @@ use super::{
     Bus, Consumer, DropNewest, DropOldest, Lane, Policy, Publisher, Reject, Single, Stats,
 };
 use crate::error::Full;
+use crate::ring::Capacity;
 use crate::sync::Word;
 
 // ---- The model ---------------------------------------------------------------------------------
@@ -308,7 +309,10 @@ fn start() -> impl Strategy<Value = Start> {
     ]
 }
 
-fn bus_at<E, const N: usize, P: Policy>(start: Start) -> Bus<E, N, P> {
+fn bus_at<E, const N: usize, P: Policy>(start: Start) -> Bus<E, N, P>
+where
+    (): Capacity<N>,
+{
     // An entry has room for all but three bits of a position.
     let half = 1_usize << (Word::BITS - 1 - 3);
     match start {
@@ -492,7 +496,10 @@ fn run_exclusive<E: Sample, const N: usize, P: Policy>(
     }
 }
 
-fn run<E: Sample, const N: usize, P: Policy>(loss: Loss, start: Start, phases: Vec<Phase>) {
+fn run<E: Sample, const N: usize, P: Policy>(loss: Loss, start: Start, phases: Vec<Phase>)
+where
+    (): Capacity<N>,
+{
     let token = Rc::new(());
     let mut model = Model::new(loss, N);
     let mut bus: Bus<E, N, P> = bus_at(start);
@@ -509,7 +516,10 @@ fn run<E: Sample, const N: usize, P: Policy>(loss: Loss, start: Start, phases: V
     assert_eq!(Rc::strong_count(&token), 1);
 }
 
-fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>) {
+fn run_lane<E: Sample, const N: usize>(start: usize, operations: Vec<Shared>)
+where
+    (): Capacity<N>,
+{
     let token = Rc::new(());
     let mut model = Model::new(Loss::Refuses, N);
     let lane: Lane<E, N> = Lane::starting_before_wrap(start);

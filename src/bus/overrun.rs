@@ -66,6 +66,8 @@ pub(crate) trait Taken {
     type Reader<E>: Read<Event = E>;
     /// The event stays with its publisher, and is not lost.
     const REFUSES: bool;
+    /// The name for reports.
+    const LABEL: &'static str;
 }
 
 /// What a bus is made of.
@@ -103,16 +105,18 @@ impl Queue for Single {}
 impl Taken for Single {
     type Reader<E> = spsc::Reader<E>;
     const REFUSES: bool = true;
+    const LABEL: &'static str = "reject";
 }
 
 macro_rules! policies {
-    ($($policy:ty: $refuses:literal;)*) => {$(
+    ($($policy:ty: $refuses:literal, $label:literal;)*) => {$(
         impl Policy for $policy {}
         impl Queue for $policy {}
 
         impl Taken for $policy {
             type Reader<E> = queue::Raw<E, Self>;
             const REFUSES: bool = $refuses;
+            const LABEL: &'static str = $label;
         }
 
         impl Shared for $policy {
@@ -127,9 +131,9 @@ macro_rules! policies {
 }
 
 policies! {
-    Reject: true;
-    DropOldest: false;
-    DropNewest: false;
+    Reject: true, "reject";
+    DropOldest: false, "drop_oldest";
+    DropNewest: false, "drop_newest";
 }
 
 impl Eviction for Reject {

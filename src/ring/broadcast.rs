@@ -57,6 +57,7 @@ pub(crate) mod alone;
 
 use core::mem::MaybeUninit;
 
+use super::Capacity;
 use super::parts::Parts;
 use crate::sync::{
     AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word, fence,
@@ -219,14 +220,11 @@ pub(crate) const fn before(a: Word, b: Word) -> bool {
 }
 
 impl<E: Copy, const N: usize> Broadcast<E, N> {
-    const VALID: () = assert!(
-        N.is_power_of_two() && N >= 2,
-        "the capacity of a topic must be a power of two and at least 2"
-    );
-
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             claims: CachePadded(AtomicWord::new(0)),
             lost: AtomicWord::new(0),
@@ -235,8 +233,10 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             claims: CachePadded(AtomicWord::new(0)),
             lost: AtomicWord::new(0),
@@ -246,7 +246,10 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
 
     /// A ring whose first position lies `back` positions before the end of the range.
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         *ring.0.claims.0.get_mut() = start;

@@ -44,7 +44,7 @@ struct Readers<C: ?Sized> {
 pub(crate) struct Gate<const S: usize>(Readers<[AtomicWord; S]>);
 
 impl<const S: usize> Gate<S> {
-    const VALID: () =
+    pub(super) const VALID: () =
         assert!(S >= 1 && S <= MOST, "a gated topic has places for 1 to 16 gating subscribers");
 
     #[cfg(not(tickbus_loom))]

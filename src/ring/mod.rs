@@ -12,7 +12,10 @@
 //! [`waiter`] has the places for wakers, and [`link`] how a handle finds them; [`kept`] has what could not be handed
 //! out, [`parts`] the copies that may race with a write.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+pub(crate) mod boxed;
 pub(crate) mod broadcast;
+mod capacity;
 mod cell;
 pub(crate) mod gate;
 pub(crate) mod kept;
@@ -40,6 +43,9 @@ pub(crate) mod waiter;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+pub(crate) use self::boxed::boxed;
+pub use self::capacity::Capacity;
 pub(crate) use self::cell::Cell;
 use crate::sync::{AtomicWord, Relaxed, SignedWord, Word};
 

@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::{Cell, Counts, Eviction, Read, Side, Span, Spare as _, Tally, before};
+use super::{Capacity, Cell, Counts, Eviction, Read, Side, Span, Spare as _, Tally, before};
 use crate::sync::{
     Acquire, AtomicPlace, AtomicWord, Place, Relaxed, Release, SMALL_EVENT, Word, section,
 };
@@ -696,20 +696,17 @@ impl<'a, E> Core<'a, E> {
 }
 
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
-    const VALID: () = {
-        assert!(
-            N.is_power_of_two() && N >= 2,
-            "the capacity of a bus must be a power of two and at least 2"
-        );
-        assert!(
-            N <= 32768,
-            "the capacity of a bus must be at most 32768 where its steps are critical sections"
-        );
-    };
+    pub(in crate::ring) const FITS: () = assert!(
+        N <= 32768,
+        "the capacity of a bus must be at most 32768 where its steps are critical sections"
+    );
 
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State {
                 tail: AtomicWord::new(0),
@@ -728,8 +725,11 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State {
                 tail: AtomicWord::new(0),
@@ -750,7 +750,10 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     /// An empty ring whose first position lies `back` positions before the end of the range. That many count
     /// as handled.
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         let State { tail, head, taken, alloc, .. } = &mut ring.state;

@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 use super::cell::Cell;
 #[cfg(any(feature = "alloc", tickbus_loom))]
 use super::cell::{CHUNK, move_all};
-use super::{Counts, Read, Side, Span, Tally};
+use super::{Capacity, Counts, Read, Side, Span, Tally};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
 /// What the publisher writes.
@@ -70,14 +70,11 @@ unsafe impl<E: Send, const N: usize> Sync for Ring<E, N> {}
 unsafe impl<E: Send, const N: usize> Send for Ring<E, N> {}
 
 impl<E, const N: usize> Ring<E, N> {
-    const VALID: () = assert!(
-        N.is_power_of_two() && N >= 2,
-        "the capacity of a lane must be a power of two and at least 2"
-    );
-
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Body {
             front: CachePadded(Front {
                 tail: AtomicWord::new(0),
@@ -95,8 +92,10 @@ impl<E, const N: usize> Ring<E, N> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Body {
             front: CachePadded(Front {
                 tail: AtomicWord::new(0),
@@ -116,7 +115,10 @@ impl<E, const N: usize> Ring<E, N> {
     /// An empty ring whose first position lies `back` positions before the end of the range. That many count
     /// as handled.
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         *ring.0.front.0.tail.get_mut() = start;

@@ -2,11 +2,15 @@
 
 mod wheel;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::error::Error;
 use core::fmt;
 
 use self::wheel::{Content, FARTHEST_BEHIND, LEVELS, Link, Node, Place, SLOTS, at};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 
 /// The most ticks that a deadline may lie ahead.
 const FARTHEST: u32 = i32::MAX as u32;
@@ -244,6 +248,37 @@ impl<E, const N: usize> Timers<E, N> {
             place: [const { Place { deadline: 0, previous: 0 } }; N],
             next: [0; N],
             near: [0; N],
+            near_groups: 0,
+            far: [[0; SLOTS]; LEVELS],
+            occupied: [0; LEVELS],
+            free: 0,
+            used: 0,
+            len: 0,
+            scheduled: 0,
+            elapsed: now,
+            clock: now,
+            told: now,
+            paused: false,
+            clone: None,
+        }
+    }
+
+    /// Returns an empty store for a time that starts at `now` on the heap, without room for it on the stack.
+    ///
+    /// Use it for stores that are too large for a stack: `Box::new(Timers::starting_at(now))` moves the whole
+    /// store.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed(now: u32) -> Box<Self> {
+        const { Self::VALID };
+        boxed! {
+            zeroed: [],
+            each: [
+                nodes: Node { event: Content::Free, period: 0, number: 0 },
+                place: Place { deadline: 0, previous: 0 },
+                next: 0,
+                near: 0
+            ],
             near_groups: 0,
             far: [[0; SLOTS]; LEVELS],
             occupied: [0; LEVELS],

@@ -1,11 +1,15 @@
 //! A topic with one declared publisher.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 
 use super::{History, Subscriber, TopicStats};
-use crate::bus::{Publish, Put, Single};
+use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::{Claimed, Full};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::alone::{Alone, Writer};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
@@ -63,19 +67,40 @@ impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
     /// A feed without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::new(), waiters: W::NEW }
     }
 
     /// A feed without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::new(), waiters: W::fresh() }
     }
 
+    /// Returns a feed without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for feeds that are too large for a stack: `Box::new(Feed::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::starting_before_wrap(back), waiters: W::NEW }
     }
 
@@ -166,7 +191,10 @@ impl<E: Copy, const N: usize, W: Waits> Publish for &Feed<E, N, W> {
 
 impl<E: Copy, const N: usize, W: Waits> Put for &Feed<E, N, W> {}
 
-impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W> {
+impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

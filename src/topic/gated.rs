@@ -1,11 +1,15 @@
 //! A topic that loses nothing for the subscribers that gate.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 use super::subscriber::Subscriber;
 use super::{History, Many, TopicStats};
-use crate::bus::{Publish, Put};
+use crate::bus::{Capacity, Publish, Put};
 use crate::error::{Full, TooManySubscribers};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
 use crate::sync::{AtomicWord, Relaxed, Word};
@@ -71,7 +75,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     /// A topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::new(),
             gate: Gate::new(),
@@ -83,7 +90,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     /// A topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::new(),
             gate: Gate::new(),
@@ -92,8 +102,23 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         }
     }
 
+    /// Returns a topic without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for topics that are too large for a stack: `Box::new(GatedTopic::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring, gate], each: [], waiters: W::NEW, refused: AtomicWord::new(0), }
+    }
+
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::starting_before_wrap(back),
             gate: Gate::starting_before_wrap(back),
@@ -258,7 +283,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> Publish for &GatedTopic<
 
 impl<E: Copy, const N: usize, const S: usize, W: Waits> Put for &GatedTopic<E, N, S, W> {}
 
-impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W> {
+impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

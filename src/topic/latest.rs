@@ -1,7 +1,11 @@
 //! The newest value.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::latest::{Cells, Seen};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
@@ -65,6 +69,15 @@ impl<E: Copy, W: Waits> Latest<E, W> {
     #[must_use]
     pub fn new() -> Self {
         Self { cells: Cells::new(), waiters: W::fresh() }
+    }
+
+    /// Returns a place without a value on the heap, without room for it on the stack.
+    ///
+    /// Use it for values that are too large for a stack: `Box::new(Latest::new())` moves all its cells.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self> {
+        boxed! { zeroed: [cells], each: [], waiters: W::NEW, }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]

@@ -21,6 +21,8 @@ mod selective;
 mod subscriber;
 mod waiting;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 pub use self::feed::{Feed, Publisher};
@@ -29,8 +31,10 @@ pub use self::history::{History, Last};
 pub use self::latest::{Changed, Latest, Watcher};
 pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
-use crate::bus::{Publish, Put, Single};
+use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::{self, Broadcast, Kind};
 use crate::wait::{NoWaiters, Waits};
 
@@ -122,8 +126,8 @@ impl Kind for Single {
 /// assert!(score.read().eq([Err(Lagged(1)), Ok(3), Ok(4), Ok(5), Ok(6)]));
 /// ```
 ///
-/// ```compile_fail,E0080
-/// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // no power of two
+/// ```compile_fail,E0277
+/// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // not a power of two
 /// ```
 #[doc(alias = "broadcast")]
 #[doc(alias = "pubsub")]
@@ -137,19 +141,40 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
     /// A topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Broadcast::new(), waiters: W::NEW }
     }
 
     /// A topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Broadcast::new(), waiters: W::fresh() }
     }
 
+    /// Returns a topic without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for topics that are too large for a stack: `Box::new(Topic::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Broadcast::starting_before_wrap(back), waiters: W::NEW }
     }
 
@@ -205,7 +230,10 @@ impl<E: Copy, const N: usize, W: Waits> Publish for &Topic<E, N, W> {
 
 impl<E: Copy, const N: usize, W: Waits> Put for &Topic<E, N, W> {}
 
-impl<E: Copy, const N: usize, W: Waits> Default for Topic<E, N, W> {
+impl<E: Copy, const N: usize, W: Waits> Default for Topic<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

@@ -202,6 +202,10 @@ pub trait Waits: Wakes {}
 pub struct NoWaiters;
 
 impl Waits for NoWaiters {}
+
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+crate::ring::boxed::zeroed! { [] NoWaiters {} }
+
 impl<const K: usize> Waits for Waiters<K> {}
 
 /// What wakes, and after what.

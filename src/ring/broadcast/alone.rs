@@ -18,6 +18,7 @@
 use core::mem::MaybeUninit;
 
 use super::{Shelf, before, hand_out};
+use crate::ring::Capacity;
 use crate::ring::parts::Parts;
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word, fence};
 
@@ -53,14 +54,11 @@ pub(crate) struct Alone<E, const N: usize>(Ring<[Slot<E>; N]>);
 unsafe impl<E: Copy + Send> Sync for Slot<E> {}
 
 impl<E: Copy, const N: usize> Alone<E, N> {
-    const VALID: () = assert!(
-        N.is_power_of_two() && N >= 2,
-        "the capacity of a feed must be a power of two and at least 2"
-    );
-
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
             claimed: AtomicWord::new(0),
@@ -70,8 +68,10 @@ impl<E: Copy, const N: usize> Alone<E, N> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
             claimed: AtomicWord::new(0),
@@ -82,7 +82,10 @@ impl<E: Copy, const N: usize> Alone<E, N> {
 
     /// A ring whose first position lies `back` positions before the end of the range.
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         *ring.0.ends.0.writing.get_mut() = start;

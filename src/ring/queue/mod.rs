@@ -125,7 +125,7 @@ use core::ptr::NonNull;
 pub(crate) use self::raw::Raw;
 use self::take::Reader;
 use super::cell::Cell;
-use super::{Eviction, Side, Span, Spare as _, Tally, before};
+use super::{Capacity, Eviction, Side, Span, Spare as _, Tally, before};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
 /// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
@@ -416,20 +416,17 @@ unsafe impl<E: Send> Send for Core<'_, E> {}
 unsafe impl<E: Send> Sync for Core<'_, E> {}
 
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
-    const VALID: () = {
-        assert!(
-            N.is_power_of_two() && N >= 2,
-            "the capacity of a bus must be a power of two and at least 2"
-        );
-        assert!(
-            N.trailing_zeros() + 12 <= Word::BITS,
-            "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
-        );
-    };
+    pub(in crate::ring) const FITS: () = assert!(
+        N.trailing_zeros() + 12 <= Word::BITS,
+        "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
+    );
 
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State::new([const { AtomicWord::new(0) }; N]),
             cells: Cells { cells: [const { Cell::new() }; N], spare: <P::Spare<E>>::EMPTY },
@@ -437,8 +434,11 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State::new(core::array::from_fn(|_| AtomicWord::new(0))),
             cells: Cells {
@@ -451,7 +451,10 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     /// An empty ring whose first position lies `back` positions before the end of the range. That many
     /// count as handled.
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         let front = &mut ring.state.front.0;

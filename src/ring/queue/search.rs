@@ -125,7 +125,7 @@ mod tests {
 
     use super::super::stopped::{Displacing, Random, Rejecting};
     use super::super::take::Seen;
-    use super::super::{Core, Eviction, RUNS, Reader, Ring, before};
+    use super::super::{Capacity, Core, Eviction, RUNS, Reader, Ring, before};
     use crate::sync::{Acquire, Relaxed, Word};
 
     /// The first position from `hint` on whose entry is younger than `age`, and how many entries were read.
@@ -165,7 +165,10 @@ mod tests {
         most_reads: u32,
     }
 
-    impl<const N: usize, P: Eviction> History<N, P> {
+    impl<const N: usize, P: Eviction> History<N, P>
+    where
+        (): Capacity<N>,
+    {
         fn new(seed: u64, back: usize) -> Self {
             let ring = Ring::starting_before_wrap(back);
             Self {
@@ -306,7 +309,10 @@ mod tests {
     /// An interpreter takes hours for 1024 slots.
     const LARGE: usize = if cfg!(miri) { 128 } else { 1024 };
 
-    fn histories<P: Eviction, const N: usize>(rounds: u64) {
+    fn histories<P: Eviction, const N: usize>(rounds: u64)
+    where
+        (): Capacity<N>,
+    {
         let mut most_reads = 0;
         let (rounds, steps) = if cfg!(miri) { (2, 60) } else { (rounds, 300) };
         for seed in 1..=rounds {
@@ -357,7 +363,10 @@ mod tests {
     /// The longest that it can take: single events up to the end of a block, from a block long ago.
     #[test]
     fn the_bound_on_reads_holds_after_any_number_of_events() {
-        fn check<P: Eviction, const N: usize>() {
+        fn check<P: Eviction, const N: usize>()
+        where
+            (): Capacity<N>,
+        {
             let ring = Ring::<u32, N, P>::starting_before_wrap(3 * N);
             let start = ring.state.front.0.tail.load(Relaxed);
             let shape = ring.core().shape();

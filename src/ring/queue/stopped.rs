@@ -8,7 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::publish::Claim;
-use super::{Cell, Eviction, Raw, Ring};
+use super::{Capacity, Cell, Eviction, Raw, Ring};
 use crate::ring::Side;
 
 pub(super) struct Rejecting;
@@ -136,7 +136,10 @@ fn check_counts<P: Eviction, const N: usize>(
     assert_eq!(seen.published.len(), counts.handled + counts.displaced + counts.pending);
 }
 
-fn history<P: Eviction, const N: usize>(seed: u64) {
+fn history<P: Eviction, const N: usize>(seed: u64)
+where
+    (): Capacity<N>,
+{
     let mut random = Random::new(seed);
     let token = Rc::new(());
     let alive = || Rc::strong_count(&token) - 1;
@@ -218,7 +221,10 @@ fn history<P: Eviction, const N: usize>(seed: u64) {
     seen.check_order();
 }
 
-fn histories<P: Eviction, const N: usize>() {
+fn histories<P: Eviction, const N: usize>()
+where
+    (): Capacity<N>,
+{
     (1..if cfg!(miri) { 12 } else { 1500 }).for_each(history::<P, N>);
 }
 
