@@ -60,8 +60,8 @@ fn sent_and_shared<P: Queue + 'static, W: Waits>() {
     send_and_sync::<Consumer<'static, Event, P, W>>();
     send_and_sync::<Publisher<'static, u8, W>>();
     send_and_sync::<Subscriber<'static, u8, Many, W>>();
-    send_and_sync::<History<'static, Event>>();
-    send_and_sync::<Last<'static, Event, Single>>();
+    send_and_sync::<History<'static, u8>>();
+    send_and_sync::<Last<'static, u8, Single>>();
     send_and_sync::<Watcher<'static, u8, W>>();
 }
 
