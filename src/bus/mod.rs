@@ -5,8 +5,6 @@ mod consumer;
 mod dispatch;
 mod drain;
 mod lane;
-#[cfg(test)]
-mod model;
 mod overrun;
 mod publish;
 mod stats;

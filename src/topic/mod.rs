@@ -14,10 +14,10 @@
 mod feed;
 mod gated;
 mod latest;
-#[cfg(test)]
-mod model;
 mod selective;
 mod subscriber;
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests;
 mod waiting;
 
 use core::fmt;

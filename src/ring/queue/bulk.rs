@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use super::{Core, Eviction, Reader};
+use super::take::Reader;
+use super::{Core, Eviction};
 use crate::ring::Span;
 use crate::ring::cell::{CHUNK, Cell, move_all};
 use crate::sync::{Relaxed, Release, Word};

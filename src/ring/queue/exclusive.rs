@@ -5,7 +5,8 @@ use core::ops::Deref;
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
-use super::{RUNS, Reader, Ring, Shape, before};
+use super::take::Reader;
+use super::{RUNS, Ring, Shape, before};
 use crate::ring::{Cell, Eviction, Span, Tally};
 use crate::sync::{AtomicWord, Relaxed, Word};
 

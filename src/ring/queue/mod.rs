@@ -114,17 +114,16 @@ mod exclusive;
 mod publish;
 mod raw;
 mod search;
-#[cfg(all(test, not(tickbus_loom)))]
-mod stopped;
 mod take;
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests;
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 pub(crate) use self::raw::Raw;
-use self::take::Reader;
 use super::cell::Cell;
-use super::{Eviction, Side, Span, Spare as _, Tally, before};
+use super::{Eviction, Spare as _, Tally, before};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
 /// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
@@ -474,47 +473,11 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         &self.state
     }
 
-    /// Claims the reading side. `None` while another is alive.
-    pub(crate) fn reader(&self) -> Option<Side<'_, Raw<E, P>>> {
-        let core = self.core();
-        // SAFETY: the consumer has just been claimed, and the ring is borrowed for as long as the side.
-        core.claim_consumer().then(|| unsafe { Side::new(Raw::new(core)) })
-    }
-
     #[inline(always)]
     pub(crate) fn core(&self) -> Core<'_, E> {
         // `Cells` has the C layout, so its `N` cells and those of the spare follow one another.
         let cells = NonNull::from(&self.cells).cast::<Cell<E>>();
         Core { state: &self.state, cells, borrowed: PhantomData }
-    }
-}
-
-impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
-    fn drop(&mut self) {
-        /// Drops what is left, also when one of the events panics.
-        struct Rest<'a, E, P: Eviction> {
-            reader: Reader<'a, E>,
-            span: Span,
-            policy: PhantomData<P>,
-        }
-        impl<E, P: Eviction> Rest<'_, E, P> {
-            fn run(&mut self) {
-                while let Some(event) = self.reader.take::<P>(&mut self.span) {
-                    drop(event);
-                }
-            }
-        }
-        impl<E, P: Eviction> Drop for Rest<'_, E, P> {
-            fn drop(&mut self) {
-                self.run();
-            }
-        }
-        if core::mem::needs_drop::<E>() {
-            let mut reader = Reader::new(self.core());
-            let span = reader.freeze::<P>(&mut self.core().seen::<P>());
-            let policy = PhantomData::<P>;
-            Rest { reader, span, policy }.run();
-        }
     }
 }
 

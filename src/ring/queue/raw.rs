@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::take::Seen;
-use super::{Core, Eviction, Reader, State};
+use super::take::{Reader, Seen};
+use super::{Core, Eviction, Ring, State};
 use crate::ring::cell::Cell;
-use crate::ring::{Counts, Read, Span, Tally};
+use crate::ring::{Counts, Read, Side, Span, Tally};
 
 /// A [`Core`] without its lifetime.
 pub(crate) struct Raw<E, P> {
@@ -44,6 +44,15 @@ impl<E, P: Eviction> Raw<E, P> {
     unsafe fn reader(&mut self) -> Reader<'_, E> {
         // SAFETY: says the caller.
         Reader::new(unsafe { self.core() })
+    }
+}
+
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
+    /// Claims the reading side. `None` while another is alive.
+    pub(crate) fn reader(&self) -> Option<Side<'_, Raw<E, P>>> {
+        let core = self.core();
+        // SAFETY: the consumer has just been claimed, and the ring is borrowed for as long as the side.
+        core.claim_consumer().then(|| unsafe { Side::new(Raw::new(core)) })
     }
 }
 

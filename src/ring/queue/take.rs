@@ -12,7 +12,9 @@
 //! next one begins with a search from `tail`. A publish that happened before the look has committed, and so has
 //! everything before it, from what the consumer keeps onwards.
 
-use super::{Core, Eviction, RUNS, State, before};
+use core::marker::PhantomData;
+
+use super::{Core, Eviction, RUNS, Ring, State, before};
 use crate::ring::{Span, Tally};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, Word};
 
@@ -270,5 +272,34 @@ impl State {
         // Release: pairs with the Acquire in `ends` and `head`: whoever sees it sees the claims of the
         // positions that it has passed.
         part.store(part.load(Relaxed).wrapping_add(by), Release);
+    }
+}
+
+impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
+    fn drop(&mut self) {
+        /// Drops what is left, also when one of the events panics.
+        struct Rest<'a, E, P: Eviction> {
+            reader: Reader<'a, E>,
+            span: Span,
+            policy: PhantomData<P>,
+        }
+        impl<E, P: Eviction> Rest<'_, E, P> {
+            fn run(&mut self) {
+                while let Some(event) = self.reader.take::<P>(&mut self.span) {
+                    drop(event);
+                }
+            }
+        }
+        impl<E, P: Eviction> Drop for Rest<'_, E, P> {
+            fn drop(&mut self) {
+                self.run();
+            }
+        }
+        if core::mem::needs_drop::<E>() {
+            let mut reader = Reader::new(self.core());
+            let span = reader.freeze::<P>(&mut self.core().seen::<P>());
+            let policy = PhantomData::<P>;
+            Rest { reader, span, policy }.run();
+        }
     }
 }
