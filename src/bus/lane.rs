@@ -165,6 +165,9 @@ impl<E, const N: usize, W: Waits> fmt::Debug for Lane<E, N, W> {
 }
 
 /// The one publishing end of a [`Lane`].
+///
+/// The [`Publisher`](crate::topic::Publisher) of a feed is another type: it never rejects an event, so its `publish`
+/// returns nothing, and the two would share no method.
 #[must_use = "a publisher that is dropped is given back"]
 pub struct Publisher<'a, E, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,

@@ -177,6 +177,9 @@ impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Feed<E, N, W> {
 }
 
 /// The one publishing end of a [`Feed`].
+///
+/// The [`Publisher`](crate::Publisher) of a lane is another type: a full lane rejects, so its `publish` returns a
+/// result, and the two would share no method.
 #[must_use = "a publisher that is dropped is given back"]
 pub struct Publisher<'a, E: Copy, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,

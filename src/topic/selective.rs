@@ -32,7 +32,7 @@ use crate::wait::{NoWaiters, Waits};
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
 pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many, W: Waits = NoWaiters> {
-    subscriber: Subscriber<'a, E, P, W>,
+    pub(super) subscriber: Subscriber<'a, E, P, W>,
     wanted: F,
     /// Take one in so many, and how many to skip until then.
     nth: u32,
@@ -164,12 +164,15 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
     }
 
     fn read_with(&mut self, is_timed: bool) -> Selected<'_, 'a, E, F, P, W> {
-        let mut end = self.subscriber.ring.end();
-        if self.masked {
-            end = self.subscriber.ring.committed();
-            self.skip_to(end);
-        }
+        let end = if self.masked { self.skip_all() } else { self.subscriber.ring.end() };
         Selected { selective: self, is_timed, end }
+    }
+
+    /// Skips what is published so far, and returns the end of it.
+    pub(super) fn skip_all(&mut self) -> Word {
+        let end = self.subscriber.ring.committed();
+        self.skip_to(end);
+        end
     }
 
     /// While masked, nothing is read: what has not been read yet and what is published meanwhile is
@@ -233,7 +236,19 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
         self.skipped = self.skipped.wrapping_add(skipped as usize).wrapping_add(kept);
     }
 
-    fn takes(&mut self, event: &E, is_timed: bool) -> bool {
+    /// Returns whether an event that was read is wanted, and counts it as skipped if not.
+    pub(super) fn takes(&mut self, event: &E, is_timed: bool) -> bool {
+        // Skipped, until it is wanted: the filter may panic.
+        let skipped = self.skipped;
+        self.skipped = skipped.wrapping_add(1);
+        let is_wanted = self.wants(event, is_timed);
+        if is_wanted {
+            self.skipped = skipped;
+        }
+        is_wanted
+    }
+
+    fn wants(&mut self, event: &E, is_timed: bool) -> bool {
         if !(self.wanted)(event) {
             return false;
         }
@@ -283,11 +298,7 @@ impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Iterator
                 Ok(event) => event,
                 Err(lagged) => return Some(Err(lagged)),
             };
-            // Skipped, until it is wanted: the filter may panic.
-            let skipped = self.selective.skipped;
-            self.selective.skipped = skipped.wrapping_add(1);
             if self.selective.takes(&event, self.is_timed) {
-                self.selective.skipped = skipped;
                 return Some(Ok(event));
             }
         }

@@ -189,6 +189,11 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
         }
     }
 
+    /// Returns whether [`read`](Self::read) would yield something.
+    pub(super) fn has_unread(&self) -> bool {
+        self.kept.is_left() || before(self.cursor, self.ring.end()) || self.ring.lost() != self.lost
+    }
+
     #[inline(always)]
     fn move_to(&mut self, position: Word) {
         self.cursor = position;

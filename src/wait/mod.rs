@@ -10,9 +10,9 @@
 //! | | its consumer | `next_async`, `ready_async` | `next_wait` |
 //! | [`Lane`](crate::Lane) | its publisher, for room | `publish_async` | `publish_wait` |
 //! | | its consumer | `next_async`, `ready_async` | `next_wait` |
-//! | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers | `next_async` | `next_wait` |
+//! | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers, also [selective](crate::topic::Selective) ones | `next_async`, `ready_async` | `next_wait` |
 //! | [`GatedTopic`](crate::GatedTopic) | a publish, for the gate | `publish_async` | `publish_wait` |
-//! | | subscribers | `next_async` | `next_wait` |
+//! | | subscribers, also selective ones | `next_async`, `ready_async` | `next_wait` |
 //! | [`Latest`](crate::Latest) | watchers | `changed_async` | `changed_wait` |
 //!
 //! # Examples
