@@ -216,7 +216,7 @@ fn two_publishers_and_a_reader() {
 
 /// An interrupted publisher hides no event: what another has published can be read at once.
 #[test]
-fn a_stopped_publisher_hides_nobody() {
+fn an_interrupted_publisher_hides_no_event() {
     for reverse in [false, true] {
         let expected: [Seen; 3] = [vec![10, 20, 21], vec![20, 10, 21], vec![20, 21, 10]];
         outcomes(3, 500, expected, move || {

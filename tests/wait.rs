@@ -124,7 +124,7 @@ fn next_is_there_at_once_if_an_event_waits() {
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
     assert_eq!(task.poll(&mut events.next_async()), Poll::Ready(1));
-    assert_eq!(task.held(), 0, "nobody had to wait");
+    assert_eq!(task.held(), 0, "it did not have to wait");
     assert_eq!(events.pending(), 1);
 }
 
@@ -165,7 +165,7 @@ fn every_way_to_publish_wakes_the_consumer() {
 }
 
 #[test]
-fn a_publish_that_fails_wakes_nobody() {
+fn a_publish_that_fails_wakes_no_task() {
     let bus = full::<2>();
     let task = Task::new();
     let mut waits = bus.publish_async(3);
@@ -485,7 +485,7 @@ fn a_task_that_moves_to_another_executor_is_woken_there() {
 // ---- The table ----------------------------------------------------------------------------------
 
 #[test]
-fn a_full_table_says_so_and_displaces_nobody() {
+fn a_full_table_says_so_and_displaces_no_task() {
     let waiters = Waiters::<2>::new();
     let task = Task::new();
     let mut waits = [(); 3].map(|()| waiters.wait_until(|| None::<()>));
@@ -513,7 +513,7 @@ fn a_full_table_gives_the_event_back() {
 
 /// Room or an event needs no place.
 #[test]
-fn a_full_table_keeps_nobody_from_what_is_there() {
+fn a_full_table_keeps_no_task_from_what_is_there() {
     let waiters = Waiters::<1>::new();
     let task = Task::new();
     let mut never = waiters.wait_until(|| None::<()>);
@@ -1685,7 +1685,7 @@ fn block_on_carries_everything_across_threads_in_order() {
 
 /// Each answer is published just when the other side goes to sleep, or just before.
 #[test]
-fn nobody_sleeps_through_a_publish() {
+fn no_task_sleeps_through_a_publish() {
     const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
     type Ball = Bus<u32, 4, Reject, Waiters<1>>;
     static PING: [Ball; 2] = [const { Bus::new() }; 2];
@@ -1713,7 +1713,7 @@ fn nobody_sleeps_through_a_publish() {
         done.send(()).unwrap();
     });
     for _ in 0..3 {
-        over.recv_timeout(Duration::from_secs(60)).expect("somebody sleeps, or has panicked");
+        over.recv_timeout(Duration::from_secs(60)).expect("a side sleeps, or has panicked");
     }
 }
 

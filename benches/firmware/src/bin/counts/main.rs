@@ -152,7 +152,7 @@ fn main() -> ! {
         "queue", "publish", "take", "of 8", "empty", "displace", "tick"
     );
     measure(tickbus_queues::Rejecting::open());
-    measure(tickbus_queues::NobodyWaits::open());
+    measure(tickbus_queues::Unawaited::open());
     measure(tickbus_queues::Displacing::open());
     measure(tickbus_queues::SinglePublisher::open());
     measure(tickbus_queues::Exclusive::open());

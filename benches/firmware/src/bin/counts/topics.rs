@@ -290,7 +290,7 @@ static TABLES: (Table<1>, Table<4>, Table<8>) = {
     (one, four, eight)
 };
 
-/// What somebody would write by hand.
+/// A list of functions, as written by hand.
 static FUNCTIONS: [fn(&mut Context, &Event); 8] = [add; 8];
 
 struct Calls {

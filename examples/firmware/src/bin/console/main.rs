@@ -347,7 +347,7 @@ impl Flood {
     }
 }
 
-/// The statistics of one moment: with interrupts masked nobody publishes between two counters.
+/// Returns the statistics of one moment: with interrupts masked, no handler publishes between two counters.
 fn quiet_stats() -> Stats {
     critical_section::with(|_| BUS.stats())
 }

@@ -26,7 +26,7 @@ pub trait Subject {
     const HAS_BATCH: bool = true;
     const HAS_TICK: bool = true;
 
-    /// Makes it new. Nobody uses it meanwhile.
+    /// Makes it new. No other context uses it meanwhile.
     fn rebuild();
     /// True if it took the event.
     fn publish(event: u32) -> bool;
