@@ -1,4 +1,4 @@
-//! What `&mut` allows: the same steps on plain words.
+//! Exclusive access: the same steps on plain words, since `&mut` keeps other contexts away.
 
 use core::ops::Deref;
 
@@ -10,14 +10,13 @@ use super::{RUNS, Ring, Shape, before};
 use crate::ring::{Cell, Eviction, Span, Tally};
 use crate::sync::{AtomicWord, Relaxed, Word};
 
-/// An event that is looked at in its cell, and dropped there.
+/// An event that is shown in its cell, and dropped there.
 struct Shown<'a, E>(&'a Cell<E>);
 
 impl<'a, E> Shown<'a, E> {
     /// # Safety
     ///
-    /// The caller owns the cell for `'a`, it holds an event, and the caller sees to it that the event is
-    /// not read again.
+    /// The caller must own the cell for `'a`. The cell must hold an event, which must not be read again.
     #[inline(always)]
     unsafe fn new(cell: &'a Cell<E>) -> Self {
         Self(cell)
@@ -30,7 +29,7 @@ impl<E> Deref for Shown<'_, E> {
     #[inline(always)]
     fn deref(&self) -> &E {
         self.0.0.with(|cell| {
-            // SAFETY: a cell is never null, and nobody writes to this one while it is owned.
+            // SAFETY: a cell is never null, and the caller of `new` owns this one, so it is not written.
             let cell = unsafe { &*cell };
             // SAFETY: `new` says that the cell holds an event.
             unsafe { cell.assume_init_ref() }
@@ -42,15 +41,15 @@ impl<E> Drop for Shown<'_, E> {
     #[inline(always)]
     fn drop(&mut self) {
         self.0.0.with_mut(|cell| {
-            // SAFETY: a cell is never null, and `&mut self` says that nobody looks at this one.
+            // SAFETY: a cell is never null, and with `&mut self` no reference into this one is alive.
             let cell = unsafe { &mut *cell };
-            // SAFETY: `new` says that the cell holds an event, and that nobody reads it after this.
+            // SAFETY: `new` says that the cell holds an event, and that the event is not read again.
             unsafe { cell.assume_init_drop() }
         });
     }
 }
 
-/// The first position that is not committed, behind one whose entry, `found`, is.
+/// Returns the first position that is not committed, behind one that is and whose entry is `found`.
 #[cold]
 #[inline(never)]
 fn first_open<P: Eviction, const N: usize>(
@@ -84,7 +83,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                 displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
             }
             cell = shape.cell::<P>(*entry, tail);
-            // Nobody is in the middle of a publish, so what is not committed is free.
+            // No publish is in progress, so an entry that is not committed is free.
             *entry = shape.naming(cell, tail).wrapping_add(shape.committed::<P>());
         } else {
             if tail.wrapping_sub(*self.state.taken.0.get_mut()) >= shape.slots {
@@ -99,15 +98,15 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         *front.tail.get_mut() = tail.wrapping_add(1);
         // SAFETY: an entry named it.
         let cell = unsafe { self.core().cell(cell) };
-        // SAFETY: `&mut` makes the cell ours, and the entry said that an event is in it. The write below
-        // replaces it, so it is read once.
+        // SAFETY: `&mut` makes the cell ours, and the entry said that an event is in it. The write below replaces
+        // that event, so it is read once.
         let displaced = displaces.then(|| unsafe { cell.read() });
         // SAFETY: `&mut` makes the cell ours, and what was in it has been moved out.
         unsafe { cell.write(event) };
         Ok(displaced)
     }
 
-    /// What is on the ring: the start of a drain.
+    /// Returns the pending events: a drain begins with this.
     #[inline]
     pub(crate) fn freeze_mut(&mut self) -> Span {
         let end =
@@ -116,20 +115,20 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         if P::EVICTS {
             head = self.state().skip_displaced(head, end, Self::SHAPE.slots);
         } else {
-            // Lest it fall behind by all that a word can count.
+            // Else it could fall behind by more than a word can count.
             *self.state.front.0.room.get_mut() = head;
         }
         self.state().tally.mark_waiting(end.wrapping_sub(head));
         Span { head, end }
     }
 
-    /// Ends a span after so many of its events, if it does not end before.
+    /// Shortens a span to at most this many events.
     #[inline]
     pub(crate) fn shorten_mut(&mut self, span: &mut Span, most: usize) {
         Reader::new(self.core()).shorten::<P>(span, most);
     }
 
-    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    /// Moves the events of a span to the end of `into`. Returns how many it moved.
     #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn append_mut(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
@@ -142,7 +141,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         *turned_away = turned_away.wrapping_add(events as Word);
     }
 
-    /// Readers all events to `each`.
+    /// Hands all events to `each`.
     #[inline]
     pub(crate) fn take_all_mut(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
         if P::EVICTS {
@@ -158,7 +157,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         }
     }
 
-    /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
+    /// Shows at most `most` events to `each`, and drops them. Returns how many it showed.
     #[inline]
     pub(crate) fn show_most_mut(
         &mut self,
@@ -180,15 +179,14 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         let end = span.head.wrapping_add(count as Word);
         let this = &*self;
         while span.head != end {
-            // SAFETY: `&mut` makes the cell ours until the event is dropped, and nobody reads it again.
+            // SAFETY: `&mut` makes the cell ours until the event is dropped, and the event is not read again.
             let event = unsafe { Shown::new(this.pass(span)) };
             each(&this.state().tally, &event);
         }
         count
     }
 
-    /// Moves the head over an event, and says where it lies. Only on a ring that does not displace, and for
-    /// those who have it for themselves.
+    /// Moves the head over an event, and returns its cell. Only on a ring that rejects, and with exclusive access.
     #[inline(always)]
     fn pass(&self, span: &mut Span) -> &Cell<E> {
         let head = span.head;
@@ -198,7 +196,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         &self.cells.cells[Self::SHAPE.cell::<P>(entry, head)]
     }
 
-    /// The next event, in order.
+    /// Takes the next event, in order.
     #[inline]
     pub(crate) fn take_mut(&mut self, span: &mut Span) -> Option<E> {
         let shape = Self::SHAPE;
@@ -216,8 +214,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         *taken = taken.wrapping_add(1);
         // SAFETY: an entry named it.
         let cell = unsafe { self.core().cell(cell) };
-        // SAFETY: `&mut` makes the cell ours, what is before the end of a span is committed, and the head
-        // has moved on, so this is the last read of it.
+        // SAFETY: `&mut` makes the cell ours. Every position before the end of a span is committed, and the head has
+        // moved on, so this is the last read of it.
         Some(unsafe { cell.read() })
     }
 }

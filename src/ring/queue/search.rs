@@ -1,31 +1,31 @@
-//! The first position that is not committed, found from a hint in a bounded number of reads.
+//! Finds the first position that is not committed, from a hint, in a bounded number of reads.
 //!
-//! The hint may be any number of events behind: a publisher that was interrupted before it stored the
-//! hint stores an old one later. Up to [`STEPS`] plain steps go first, which is all that publishers
-//! beside each other make necessary. Then the end is searched for by halves.
+//! The hint may be any number of events behind: a publisher that was interrupted before it stored the hint stores
+//! an old one later. The search begins with up to [`STEPS`] plain steps, which suffice unless a publisher was
+//! interrupted. Then it bisects.
 //!
-//! Not every entry can be asked: those inside a run are not written. Claims of a batch never cross a
-//! multiple of [`Shape::block`], so the entry at the start of a block is written in every lap, and at
-//! one moment the starts that are committed come before those that are not. The entry at the start of
-//! the hint's own block says up to which lap it is committed; the end is at most a lap behind that.
+//! Bisection must not read entries inside a run, which are not written. The claims of a batch never cross a multiple
+//! of [`Shape::block`], so the entry at the start of a block is written in every lap. At any moment, the starts that
+//! are committed come before those that are not. The entry at the start of the hint's block says up to which lap it is
+//! committed. The end lies at most a lap behind that.
 //!
-//! An exclusive publish writes no entry where there are runs. What it published lies before every hint:
-//! so the start of the hint's block may look open although it is committed, and no later start does.
+//! An exclusive publish writes no entry where there are runs. Its position lies before every hint. So the start of the
+//! hint's block may look open although it is committed, and no later start does.
 //!
-//! At a quiet moment that is `log2(N / B) + 6 + B` reads of entries at most, with `B` the block: 1 where
-//! there are no runs, else at most 64. Each publish that commits meanwhile may make it start again.
+//! At a quiet moment, the search reads at most `log2(N / B) + 6 + B` entries. `B` is the block: 1 where there are no
+//! runs, else at most 64. Each publish that commits meanwhile may make the search start again.
 
 use super::{Eviction, LAP, RUNS, Shape, before};
 use crate::sync::Word;
 
-/// How many plain steps come before a search. The models have few events.
+/// The plain steps before a bisection. The models have few events.
 pub(super) const STEPS: Word = if cfg!(tickbus_loom) { 1 } else { 4 };
 
 /// The longest run of a batch.
 pub(super) const LONGEST_RUN: Word = if cfg!(tickbus_loom) { 2 } else { 1 << LAP };
 
 impl Shape {
-    /// A run ends at a multiple of this, if not before.
+    /// The size of a block: a run does not cross a multiple of it.
     #[inline(always)]
     pub(super) const fn block<P: Eviction>(self) -> Word {
         match RUNS && !P::EVICTS {
@@ -35,8 +35,8 @@ impl Shape {
         }
     }
 
-    /// The first position behind `position` whose entry is younger than `age`, and that entry. The one at
-    /// `position` is `entry`, and no younger; nothing before it is. `load` reads the entry of a position.
+    /// Returns the first position behind `position` whose entry is younger than `age`, and that entry. `entry` is the
+    /// one at `position`. It must not be younger, and no entry before it may be. `load` reads the entry of a position.
     #[inline(always)]
     pub(super) fn find_younger<P: Eviction>(
         self,
@@ -63,8 +63,8 @@ impl Shape {
         }
     }
 
-    /// The last start of a block whose entry is no younger than `age`, and that entry. What it is given if
-    /// that is not further on.
+    /// Returns the last start of a block whose entry is not younger than `age`, and that entry. Returns `position` and
+    /// `entry` if that start is not behind them.
     #[inline(always)]
     fn last_start<P: Eviction>(
         self,
@@ -78,7 +78,7 @@ impl Shape {
         let first = if start == position { entry } else { load(start) };
         let found = self.age(first, start);
         let start = if before(found, age) { start } else { self.latest(found, start, age) };
-        // Counted in blocks from there: the first is committed, the second not or not for certain.
+        // In blocks from `start`: `least` is committed, `most` is not, or not for certain.
         let (mut least, mut most) = (0, self.slots / block);
         let mut last = (position, entry);
         if before(position, start) {
@@ -98,7 +98,7 @@ impl Shape {
         last
     }
 
-    /// The position of the latest lap at which an entry was no younger than `limit`, if its `age` is none.
+    /// Returns the position of the latest lap in which an entry of this `age` is not younger than `limit`.
     #[inline(always)]
     const fn latest(self, age: Word, position: Word, limit: Word) -> Word {
         let laps = age.wrapping_sub(limit) & self.lap().wrapping_neg();
