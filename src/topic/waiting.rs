@@ -1,4 +1,4 @@
-//! What topics and latest values with waiters have: tasks and threads that wait.
+//! Waiting for topics and latest values: the methods that they have with waiters.
 
 use core::future::poll_fn;
 #[cfg(feature = "std")]
@@ -17,10 +17,10 @@ use crate::wait::{NotPublished, Wait};
 use crate::wait::{Offer, PublishAsync, WaitError, Waiters};
 
 impl<E: Copy, const N: usize, const S: usize, const K: usize> GatedTopic<E, N, S, Waiters<K>> {
-    /// Publishes `event`, and waits while a gating subscriber has `N` events unread: until it reads one,
-    /// or is dropped. Room wins.
+    /// Publishes `event`, and waits while a gating subscriber has `N` unread events, until it reads one or is dropped.
+    /// Room wins: a poll that finds room publishes.
     ///
-    /// Dropping the future publishes nothing; [`PublishAsync::into_event`] gets the event back.
+    /// Dropping the future drops the event, which leaves no trace. [`PublishAsync::into_event`] returns it instead.
     ///
     /// # Errors
     ///
@@ -30,7 +30,7 @@ impl<E: Copy, const N: usize, const S: usize, const K: usize> GatedTopic<E, N, S
         PublishAsync::new(self, event, self.waiters.table())
     }
 
-    /// Publishes `event`, and waits on this thread while a gating subscriber has `N` events unread. Room wins:
+    /// Publishes `event`, and waits on this thread while a gating subscriber has `N` unread events. Room wins:
     /// where there is room, neither a deadline in the past nor a cancellation keeps the event out.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl<E: Copy, P: Publishers, const K: usize> Subscriber<'_, E, P, Waiters<K>> {
         Ok(table.wait_until(Want::Change, || self.has_unread().then_some(())).await?)
     }
 
-    /// Waits for the next event and reads it. Dropping the future before it is done reads nothing.
+    /// Waits for the next event and reads it. Dropping the future before it is done reads no event.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl<E: Copy, P: Publishers, const K: usize> Subscriber<'_, E, P, Waiters<K>> {
     ///
     /// # Panics
     ///
-    /// A poll panics if the waker of a publisher does. What was read is then the next that is handed out.
+    /// A poll panics if the waker of a publisher does. The event is then the next one that is handed out.
     ///
     /// # Examples
     ///
@@ -117,12 +117,12 @@ impl<E: Copy, P: Publishers, const K: usize> Subscriber<'_, E, P, Waiters<K>> {
     ///
     /// # Errors
     ///
-    /// As for [`next_async`](Self::next_async); and [`WaitError::TimedOut`] or [`WaitError::Cancelled`] if the
-    /// wait is over before there is an event.
+    /// As for [`next_async`](Self::next_async). It also returns [`WaitError::TimedOut`] or [`WaitError::Cancelled`] if
+    /// the wait is over before there is an event.
     ///
     /// # Panics
     ///
-    /// Panics if the waker of a publisher does. What was read is then the next that is handed out.
+    /// Panics if the waker of a publisher does. The event is then the next one that is handed out.
     ///
     /// # Examples
     ///
@@ -184,7 +184,7 @@ where
         self.subscriber.ready_async().await
     }
 
-    /// Waits for the next event that is wanted, and reads it. The interval does not count.
+    /// Waits for the next event that is wanted, and reads it. It ignores the interval.
     ///
     /// Unwanted events that come meanwhile are skipped, also if you drop the future before it is done. While
     /// [masked](Self::set_masked), every event is skipped, so the wait does not end by itself.
@@ -240,13 +240,13 @@ where
         }
     }
 
-    /// Waits on this thread for the next event that is wanted, and reads it. The interval does not count. An event
-    /// that is there wins over a deadline in the past and over a cancellation.
+    /// Waits on this thread for the next event that is wanted, and reads it. It ignores the interval. An event that is
+    /// there wins over a deadline in the past and over a cancellation.
     ///
     /// # Errors
     ///
-    /// As for [`next_async`](Self::next_async); and [`WaitError::TimedOut`] or [`WaitError::Cancelled`] if the
-    /// wait is over before there is a wanted event.
+    /// As for [`next_async`](Self::next_async). It also returns [`WaitError::TimedOut`] or [`WaitError::Cancelled`] if
+    /// the wait is over before there is a wanted event.
     ///
     /// # Panics
     ///
@@ -273,7 +273,7 @@ async fn come_again() {
 }
 
 impl<E: Copy, const K: usize> Watcher<'_, E, Waiters<K>> {
-    /// Waits for a value that this watcher has not seen. Dropping the future before it is done sees none.
+    /// Waits for a value that this watcher has not seen. Dropping the future before it is done changes nothing.
     ///
     /// # Errors
     ///
@@ -288,8 +288,8 @@ impl<E: Copy, const K: usize> Watcher<'_, E, Waiters<K>> {
     ///
     /// # Errors
     ///
-    /// As for [`changed_async`](Self::changed_async); and [`WaitError::TimedOut`] or [`WaitError::Cancelled`] if
-    /// the wait is over before there is a value.
+    /// As for [`changed_async`](Self::changed_async). It also returns [`WaitError::TimedOut`] or
+    /// [`WaitError::Cancelled`] if the wait is over before there is a value.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The places of those that wait, and one wait.
+//! The places of tasks that wait, and one wait.
 
 use core::fmt;
 use core::slice;
@@ -12,16 +12,16 @@ use crate::sync::{
     Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,
 };
 
-/// The places, however many.
+/// The places. Handles do not know their number.
 pub(crate) struct Table<P: ?Sized = [Waiter]> {
-    /// How many are in use, or are about to be. Never more than there are.
+    /// How many places are in use, or about to be: at most as many as there are.
     pub(super) used: AtomicWord,
     pub(super) places: P,
 }
 
 /// Why there is no place.
 enum NoPlace {
-    /// Others wait at every one.
+    /// Other tasks wait at every place.
     Taken,
     /// A place is changing hands at this moment.
     Changing,
@@ -38,9 +38,9 @@ impl Table {
 
     #[inline(always)]
     pub(crate) fn wake(&self) {
-        // Store, then load, here and in `poll`, crosswise: a change here and `used` there, `used`
-        // here and the change there. Of two SeqCst fences one is first, and what was stored before it is
-        // seen behind the other: either we see that a task waits, and where, or it sees the change.
+        // Both sides store, then fence, then load. This side stores the change and loads `used`; `poll` stores `used` and
+        // loads the change. Of two SeqCst fences one is first, and the loads behind the other see the stores before it.
+        // So either we see that a task waits, and where, or it sees the change.
         fence(SeqCst);
         if self.used.load(Relaxed) != 0 {
             self.wake_all(Want::Change);
@@ -67,8 +67,8 @@ impl Table {
         self.wake();
     }
 
-    /// Wakes those that wait for room, after something was taken, and gives that back. If a waker panics, it
-    /// is in `kept`. What was taken may have made no room: then `is_room` says so, asked after the fence.
+    /// Wakes the tasks that wait for room, and returns what was taken. If a waker panics, that is in `kept`. `is_room`,
+    /// called after the fence, says whether the take has made room.
     #[inline(always)]
     pub(crate) fn wake_keeping<T>(
         &self,
@@ -86,8 +86,7 @@ impl Table {
         kept.take().unwrap_or_else(|| unreachable!("put there, and borrowed since"))
     }
 
-    /// Wakes those that wait for room, after something was taken, and hands that on by `then`: also if a
-    /// waker panics.
+    /// Wakes the tasks that wait for room, and then calls `then`, also if a waker panics.
     #[inline(always)]
     pub(crate) fn wake_then<R>(
         &self,
@@ -106,7 +105,7 @@ impl Table {
     #[cold]
     #[inline(never)]
     fn wake_all(&self, want: Want) {
-        /// Goes on with the others when a waker panics.
+        /// Wakes the others also if a waker panics.
         struct Rest<'a> {
             used: &'a AtomicWord,
             want: Want,
@@ -146,7 +145,8 @@ impl Table {
                 Err(found) => used = found,
             }
         }
-        // Counted in, so at every moment one place is free. We miss it only if others get ahead.
+        // This is counted in, so at every moment one place is free for it. It misses that place only if others get
+        // ahead.
         loop {
             for (index, place) in self.places.iter().enumerate() {
                 match place.arm(want, waker) {
@@ -159,7 +159,7 @@ impl Table {
         }
     }
 
-    /// Asks `ready`, and again when the waker is in its place.
+    /// Calls `ready`, and again when the waker is in its place.
     pub(crate) fn poll<T>(
         &self,
         seat: &mut Seat,
@@ -190,7 +190,7 @@ impl Table {
         }
     }
 
-    /// Waits no longer.
+    /// Ends the wait.
     pub(crate) fn leave(&self, seat: &mut Seat) {
         let waker = seat.take().and_then(|place| self.disarm(place));
         drop(waker);
@@ -205,7 +205,7 @@ impl Table {
     }
 }
 
-/// Calls a function once: when it is told to, or when it is dropped.
+/// Calls a function once: by `run`, or when it is dropped.
 struct Finally<R, F: FnOnce() -> R>(Option<F>);
 
 impl<R, F: FnOnce() -> R> Finally<R, F> {
@@ -226,7 +226,7 @@ fn give_back(used: &AtomicWord) {
     used.fetch_add(Word::MAX, Release);
 }
 
-/// Where one's waker is.
+/// The place of a waker, and the ticket of its wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     index: usize,
@@ -236,7 +236,7 @@ pub(crate) struct Place {
 /// The place of a task, if it waits.
 pub(crate) type Seat = Option<Place>;
 
-/// One wait: what futures that wait are made of.
+/// One wait, as futures hold it.
 pub(crate) struct Waiting<'a> {
     pub(super) table: &'a Table,
     want: Want,
