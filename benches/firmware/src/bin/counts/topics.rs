@@ -3,12 +3,12 @@
 //! | column | what is counted |
 //! |---|---|
 //! | publish to 8 | one event, with eight subscribers |
-//! | publish and read | one event, and each of so many subscribers reads it |
+//! | publish and read | one event, which each of so many subscribers reads |
 //!
-//! | changed | one value of 16 bytes, and one reader that finds it changed |
-//! | called | one event to so many handlers at once, in the publisher's context |
+//! | changed | one value of 16 bytes, which one reader finds changed |
+//! | called | one event, for which the publisher calls so many handlers |
 //!
-//! Before each count all subscribers have read everything.
+//! Before each count, every subscriber has read every event.
 
 use core::array;
 
@@ -24,11 +24,11 @@ use tickbus::{Dispatch, Feed, GatedTopic, Latest, Single, Subscriber, Topic, Wat
 use crate::event::{Context, Event, add};
 use crate::queue::SLOTS;
 
-/// One event to many.
+/// One publisher and many readers.
 trait FanOut {
     fn publish(&mut self, event: Event);
 
-    /// One event for each of the first `readers`.
+    /// Reads one event with each of the first `readers`.
     fn read<const READERS: usize>(&mut self) -> [Option<Event>; READERS];
 }
 
