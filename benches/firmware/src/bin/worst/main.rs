@@ -152,7 +152,7 @@ impl<S: Subject> Bench<S> {
     }
 }
 
-/// A full bus gives the event back, or displaces the oldest.
+/// Publishes to a full bus, which returns the event or drops its oldest one.
 const fn is_refused<S: Subject>(bench: &Bench<S>) -> bool {
     bench.is_published == S::DISPLACES
 }
