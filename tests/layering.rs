@@ -172,7 +172,7 @@ fn the_names_of_the_root_are_known() {
     }
 }
 
-/// The words are there where they belong, so looking for them is no idle gesture.
+/// Each owner says its words, so the search for them can find something.
 #[test]
 fn the_reserved_words_are_said_by_their_owners() {
     for (module, texts) in modules() {

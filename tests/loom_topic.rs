@@ -278,7 +278,7 @@ fn a_stopped_publisher_keeps_one_slot() {
     }
 }
 
-/// Who finds all slots in the hands of publishers loses its event, and every reader is told.
+/// A publisher that finds all slots held by others loses its event, and every reader learns it.
 #[test]
 fn more_publishers_under_way_than_slots() {
     for reverse in [false, true] {
@@ -632,7 +632,7 @@ fn joining_while_others_publish() {
     }
 }
 
-/// The same while a publisher is stopped halfway: what it has claimed is not published, so a reader that joins
+/// The same while a publisher is interrupted: what it has claimed is not published, so a reader that joins
 /// begins before it, and the gate may not be behind it.
 #[test]
 fn joining_while_one_is_stopped() {
@@ -828,7 +828,7 @@ fn a_gate_orders_what_its_reader_did() {
     }
 }
 
-/// Who is told by the gate how far its reader is comes after what that has done so far.
+/// A publisher that learns from the gate how far its reader is sees what the reader has done before.
 #[test]
 fn a_gate_tells_what_its_reader_did() {
     for reverse in [false, true] {

@@ -26,7 +26,7 @@ use crate::wait::Waits;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no bus of `{E}` that a plugin can drain",
+    message = "`{Self}` is not a bus of `{E}` that a plugin can drain",
     note = "a plugin drains a `static` `Bus`; a `tickbus::Lane` has one publisher, and a \
             Bevy app has many"
 )]

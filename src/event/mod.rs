@@ -65,7 +65,7 @@ pub(crate) use text::Text;
     label = "not an event",
     note = "declare the enum inside `tickbus::events! {{ .. }}`, \
             with a `#[subject = \"..\"]` on each variant",
-    note = "for a type that is no enum, implement `tickbus::Event` by hand"
+    note = "for a type that is not an enum, implement `tickbus::Event` by hand"
 )]
 pub trait Event: Sized {
     /// The subject of each kind. The index is the kind.

@@ -109,7 +109,7 @@ fn on_receive() {
     }
 }
 
-/// The timer interrupt. A tick for which there is no room shows in the statistics as refused.
+/// The timer interrupt. A tick that finds the bus full counts as refused in the statistics.
 fn on_tick() {
     let _ = BUS.publish(Event::Tick);
 }
