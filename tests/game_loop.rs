@@ -4,6 +4,8 @@
 
 mod watch;
 
+#[cfg(target_os = "linux")]
+use core::time::Duration;
 use std::env;
 #[cfg(target_os = "linux")]
 use std::fs;
@@ -17,8 +19,6 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use std::thread;
-#[cfg(target_os = "linux")]
-use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use watch::watchdog;

@@ -1,8 +1,10 @@
 //! How the system asks a played game to end: by a signal, also when its terminal is closed.
 
+extern crate alloc;
+
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::io;
-use std::sync::Arc;
 
 #[cfg(unix)]
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

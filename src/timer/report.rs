@@ -5,12 +5,12 @@
 /// and the farthest deadline.
 const FARTHEST_NEXT: u32 = 3 * (1 << 30) - 1;
 
-/// Sets what a [periodic](Timers::every) timer does about the ticks that it missed, in the words of
+/// Sets what a [periodic](crate::Timers::every) timer does about the ticks that it missed, in the words of
 /// `tokio`.
 ///
-/// A timer has missed ticks if a [tick](Timers::tick) hands its event out after its deadline: the
+/// A timer has missed ticks if a [tick](crate::Timers::tick) hands its event out after its deadline: the
 /// tick came late, or the sink had rejected the event. Set the behaviour with
-/// [`set_missed_tick_behavior`](Timers::set_missed_tick_behavior).
+/// [`set_missed_tick_behavior`](crate::Timers::set_missed_tick_behavior).
 ///
 /// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines
 /// that have passed, and [`Fired::skipped`] counts the others.
@@ -68,7 +68,7 @@ impl MissedTickBehavior {
     }
 }
 
-/// Counts what a [tick](Timers::tick) did.
+/// Counts what a [tick](crate::Timers::tick) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a report says what is due and found no room"]
 #[non_exhaustive]
