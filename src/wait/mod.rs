@@ -47,8 +47,6 @@ mod table;
 pub(crate) mod thread;
 
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
@@ -59,7 +57,8 @@ pub(crate) use self::publish::Offer;
 pub use self::publish::PublishAsync;
 #[cfg(feature = "std")]
 pub(crate) use self::publish::block;
-use self::table::{Seat, Table, Waiting};
+pub use self::table::WaitUntil;
+use self::table::{Seat, Table};
 #[cfg(feature = "std")]
 pub use self::thread::{Cancel, Wait};
 use crate::error::TooManyWaiters;
@@ -376,30 +375,5 @@ impl<W: Waits> Drop for Stand<'_, W> {
     #[inline(always)]
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// A wait for a condition: [`Waiters::wait_until`].
-#[must_use = "a future does nothing until it is polled"]
-pub struct WaitUntil<'a, F> {
-    wait: Waiting<'a>,
-    ready: F,
-}
-
-/// Its content is never pinned.
-impl<F> Unpin for WaitUntil<'_, F> {}
-
-impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
-    type Output = Result<T, TooManyWaiters>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { wait, ready } = self.get_mut();
-        wait.poll(context, ready)
-    }
-}
-
-impl<F> fmt::Debug for WaitUntil<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitUntil").field("wait", &self.wait).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,11 @@
 //! The places of tasks that wait, and one wait.
 
 use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
 use core::slice;
 use core::task::{Context, Poll, Waker};
 
-use super::WaitUntil;
 use crate::error::TooManyWaiters;
 use crate::ring::kept::Left;
 use crate::ring::waiter::{Ticket, Waiter, Want, are_all_armed};
@@ -267,5 +268,30 @@ impl Drop for Waiting<'_> {
 impl fmt::Debug for Waiting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting").field("place", &self.seat).finish_non_exhaustive()
+    }
+}
+
+/// A wait for a condition: [`Waiters::wait_until`](super::Waiters::wait_until).
+#[must_use = "a future does nothing until it is polled"]
+pub struct WaitUntil<'a, F> {
+    wait: Waiting<'a>,
+    ready: F,
+}
+
+/// Its content is never pinned.
+impl<F> Unpin for WaitUntil<'_, F> {}
+
+impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
+    type Output = Result<T, TooManyWaiters>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { wait, ready } = self.get_mut();
+        wait.poll(context, ready)
+    }
+}
+
+impl<F> fmt::Debug for WaitUntil<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitUntil").field("wait", &self.wait).finish_non_exhaustive()
     }
 }
