@@ -40,8 +40,14 @@ use crate::wait::{NoWaiters, Waits};
 /// publish never waits. One reader claims the [`consumer`](Self::consumer) and takes what is pending once per
 /// tick, by hand or through a [`Dispatch`] table.
 ///
-/// `N` is a power of two and at least 2, and all `N` slots can be used. What a full bus does is the
-/// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
+/// `N` is a power of two and at least 2, and all `N` slots can be used.
+///
+/// # Full
+///
+/// A bus is full while each of its `N` slots holds an event: a pending one, one that is being published, or one that the
+/// consumer is moving out. The policy `P` decides about the next event. [`Reject`] returns it to the publisher,
+/// [`DropOldest`] drops the oldest pending event for it, and [`DropNewest`] drops it. [`stats`](Self::stats) counts each
+/// case.
 ///
 /// # Waiting
 ///

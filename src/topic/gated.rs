@@ -14,9 +14,17 @@ use crate::wait::{NoWaiters, Waits};
 /// A topic without loss: it rejects events until its slowest gating subscriber has read. Many publishers, up to `S`
 /// subscribers that gate, and any number that do not.
 ///
-/// Each subscriber chooses. One from [`subscribe`](Self::subscribe) gates: while it has `N` unread events, the
-/// topic is full. One from [`subscribe_lagging`](Self::subscribe_lagging) does not gate: it may lag, as on a
+/// # Full
+///
+/// A subscriber from [`subscribe`](Self::subscribe) gates. While it has `N` unread events, the topic is full, and
+/// [`publish`](Self::publish) returns the event. [`gate`](Self::gate) names that subscriber.
+///
+/// # Lagging
+///
+/// A subscriber from [`subscribe_lagging`](Self::subscribe_lagging) does not gate. It may lag, as on a
 /// [`Topic`](crate::Topic#lagging).
+///
+/// # Memory
 ///
 /// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one lies in
 /// `.bss`. It takes three words more than a [`Topic`](crate::Topic), and one for each of the `S` places.
