@@ -168,6 +168,9 @@ fn what_waits_goes_where_its_events_go() {
     is_sent(gated.subscribe().unwrap().next_async());
     let feed: Feed<Sent, 2, Waiters<1>> = Feed::default();
     is_sent(feed.subscribe().next_async());
+    is_sent(feed.subscribe().ready_async());
+    is_sent(feed.subscribe().selective().next_async());
+    is_sent(gated.subscribe().unwrap().selective().ready_async());
     let latest: Latest<Sent, Waiters<1>> = Latest::default();
     is_sent(latest.watch().changed_async());
 }

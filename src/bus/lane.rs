@@ -16,17 +16,17 @@ use crate::ring::link::Link;
 use crate::ring::spsc::{Ring, Writer};
 use crate::wait::{NoWaiters, Waits};
 
-/// A bus for exactly one publisher: no read-modify-write when publishing.
+/// A bus for exactly one publisher: publishing needs no read-modify-write.
 ///
-/// The publisher claims the [`publisher`](Self::publisher) and the reader the
-/// [`consumer`](Self::consumer), which is the same [`Consumer`] that a [`Bus`](crate::Bus) has. A
-/// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target, but for
-/// the count of what was refused.
+/// One context claims the [`publisher`](Self::publisher), and one the [`consumer`](Self::consumer), which is the same
+/// [`Consumer`] that a [`Bus`](crate::Bus) has. A full lane rejects. Publishing and taking are wait-free, and mask no
+/// interrupts on any target. Exception: [`publish`](Self::publish) without a handle takes a read-modify-write to claim
+/// the end or to count a refusal.
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes the publisher, and both
-/// may wait: see [`Publisher::publish_async`] and [`Consumer::next_async`]. A publish stays wait-free; it costs a
-/// fence, a load and a branch more when nothing waits, and panics if the waker of a task does, with the event
-/// published.
+/// may wait: see [`Publisher::publish_async`] and [`Consumer::next_async`]. A publish stays wait-free, and costs a fence,
+/// a load and a branch more while no task waits. If the waker of a task panics, the publish panics too, and its event
+/// is published.
 ///
 /// # Examples
 ///
@@ -53,7 +53,7 @@ pub struct Lane<E, const N: usize, W: Waits = NoWaiters> {
 }
 
 impl<E, const N: usize, W: Waits> Lane<E, N, W> {
-    /// An empty lane.
+    /// Creates an empty lane.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self
@@ -63,7 +63,7 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
-    /// An empty lane.
+    /// Creates an empty lane.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self
@@ -136,7 +136,7 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
             return Err(Full(event));
         };
         put(&mut writer, event)?;
-        drop(writer); // those that wake up may publish
+        drop(writer); // a task that wakes up may publish
         self.waiters.wake();
         Ok(())
     }
@@ -151,25 +151,25 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
         Consumer::new(self.ring.reader(), &self.waiters)
     }
 
-    /// How many events wait.
+    /// Returns how many events are pending.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.ring.pending()
     }
 
-    /// Whether no event waits.
+    /// Returns whether no event is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
     }
 
-    /// How many events fit: `N`.
+    /// Returns how many events fit: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.counts(), Single::REFUSES)
@@ -201,13 +201,16 @@ impl<E, const N: usize, W: Waits> fmt::Debug for Lane<E, N, W> {
 }
 
 /// The one publishing end of a [`Lane`].
+///
+/// The [`Publisher`](crate::topic::Publisher) of a feed is another type: it never rejects an event, so its `publish`
+/// returns nothing, and the two would share no method.
 #[must_use = "a publisher that is dropped is given back"]
 pub struct Publisher<'a, E, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,
     pub(super) waiters: Link<'a, W>,
 }
 
-/// Puts an event in, or counts that it found no room.
+/// Puts an event in, or counts it as refused.
 #[inline(always)]
 fn put<E>(writer: &mut Writer<'_, E>, event: E) -> Result<(), Full<E>> {
     writer.publish(event).map_err(|event| {
@@ -217,11 +220,11 @@ fn put<E>(writer: &mut Writer<'_, E>, event: E) -> Result<(), Full<E>> {
 }
 
 impl<E, W: Waits> Publisher<'_, E, W> {
-    /// Publishes `event`. Never blocks, constant time.
+    /// Publishes `event`. Never blocks, and takes constant time.
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back when all slots are taken.
+    /// Returns [`Full`] with the event if all `N` slots are taken.
     ///
     /// # Examples
     ///
@@ -241,7 +244,7 @@ impl<E, W: Waits> Publisher<'_, E, W> {
         Ok(())
     }
 
-    /// [`publish`](Self::publish) that does not count what was refused, and wakes nothing.
+    /// As [`publish`](Self::publish), but counts no refusal and wakes no task.
     #[inline(always)]
     pub(super) fn offer(&mut self, event: E) -> Result<(), E> {
         self.writer.publish(event)
@@ -251,7 +254,7 @@ impl<E, W: Waits> Publisher<'_, E, W> {
     ///
     /// # Errors
     ///
-    /// [`Full`] has the events that found no room. The ones before are published.
+    /// Returns [`Full`] with the events that found no room. The events before them are published.
     #[inline]
     pub fn publish_batch<'e>(&mut self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
     where

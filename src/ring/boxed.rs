@@ -67,7 +67,8 @@ pub(crate) use zeroed;
 /// Constructs a `Self` on the heap, field by field, so that no stack has room for a whole one.
 ///
 /// `zeroed` fields are of a [`Zeroed`] type, `each` names an array and what each of its elements is, and the
-/// others are moved in. A field that is left out does not compile.
+/// others are moved in. `within` names the fields of a field in the same way. A field that is left out does not
+/// compile.
 macro_rules! boxed {
     (
         zeroed: [$($zeroed:ident),*],
@@ -81,24 +82,43 @@ macro_rules! boxed {
             // SAFETY: `this` is allocated, so each of its fields is.
             $crate::ring::boxed::check(unsafe { &raw const (*this).$zeroed });
         )*
-        $(
-            // SAFETY: `this` is allocated, so each of its fields is.
-            let (first, count) = $crate::ring::boxed::elements(unsafe { &raw mut (*this).$array });
-            for index in 0..count {
-                // SAFETY: the array has `count` elements.
-                let element = unsafe { first.add(index) };
-                // SAFETY: `element` is allocated and aligned, and has no value to drop.
-                unsafe { element.write($element) };
-            }
-        )*
-        $(
-            // SAFETY: `this` is allocated, so each of its fields is.
-            let field = unsafe { &raw mut (*this).$field };
-            // SAFETY: `field` is allocated and aligned, and has no value to drop.
-            unsafe { field.write($value) };
-        )*
+        $($crate::ring::boxed::boxed!(@each (*this).$array, $element);)*
+        $($crate::ring::boxed::boxed!(@move (*this).$field, $value);)*
         // SAFETY: all fields are named above. Those that were not written are `Zeroed`, and are zero.
         unsafe { place.assume_init() }
+    }};
+    (
+        within $inner:ident: $of:ident {
+            each: [$($array:ident: $element:expr),*],
+            $($part:ident: $first:expr,)*
+        },
+        $($field:ident: $value:expr,)*
+    ) => {{
+        let _all_fields =
+            |Self { $inner: $of { $($array: _,)* $($part: _,)* }, $($field: _,)* }: &Self| ();
+        let mut place = alloc::boxed::Box::<Self>::new_zeroed();
+        let this = place.as_mut_ptr();
+        $($crate::ring::boxed::boxed!(@each (*this).$inner.$array, $element);)*
+        $($crate::ring::boxed::boxed!(@move (*this).$inner.$part, $first);)*
+        $($crate::ring::boxed::boxed!(@move (*this).$field, $value);)*
+        // SAFETY: all fields are named above, and written.
+        unsafe { place.assume_init() }
+    }};
+    (@each $array:expr, $element:expr) => {{
+        // SAFETY: what this is a field of is allocated.
+        let (first, count) = $crate::ring::boxed::elements(unsafe { &raw mut $array });
+        for index in 0..count {
+            // SAFETY: the array has `count` elements.
+            let element = unsafe { first.add(index) };
+            // SAFETY: `element` is allocated and aligned, and has no value to drop.
+            unsafe { element.write($element) };
+        }
+    }};
+    (@move $field:expr, $value:expr) => {{
+        // SAFETY: what this is a field of is allocated.
+        let field = unsafe { &raw mut $field };
+        // SAFETY: `field` is allocated and aligned, and has no value to drop.
+        unsafe { field.write($value) };
     }};
 }
 pub(crate) use boxed;

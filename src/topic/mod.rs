@@ -15,10 +15,10 @@ mod feed;
 mod gated;
 mod history;
 mod latest;
-#[cfg(test)]
-mod model;
 mod selective;
 mod subscriber;
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests;
 mod waiting;
 
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
@@ -38,8 +38,8 @@ use crate::ring::boxed;
 use crate::ring::broadcast::{self, Broadcast, Kind};
 use crate::wait::{NoWaiters, Waits};
 
-/// How many publish to a topic: [`Many`] to a [`Topic`] and a [`GatedTopic`], a [`Single`] one to a
-/// [`Feed`]. A [`Subscriber`] has it in its type.
+/// The number of publishers, in the type of a [`Subscriber`]: [`Many`] on a [`Topic`] and a [`GatedTopic`], [`Single`] on
+/// a [`Feed`].
 ///
 /// This trait is sealed.
 #[expect(private_bounds, reason = "sealed: no path outside this crate names `Kind`")]
@@ -78,12 +78,13 @@ impl Kind for Single {
 /// # Waiting
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
-/// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
+/// time: see [`Subscriber::next_async`]. If the waker of a task panics, the publish panics too, and its event is
+/// published.
 ///
 /// # Interrupts
 ///
 /// With compare-and-swap, no operation masks interrupts. Without it, a publish has two critical sections of a few
-/// instructions, the same for every `E`, `N` and number of subscribers. Reading has none. On targets without
+/// instructions, the same for every `E`, `N` and number of subscribers, and reading has none. On targets without
 /// stable inline assembly (AVR, MSP430, Xtensa), each word of an event is copied in a critical section of its own.
 ///
 /// # Progress
@@ -138,7 +139,7 @@ pub struct Topic<E, const N: usize, W: Waits = NoWaiters> {
 }
 
 impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
-    /// A topic without events.
+    /// Creates a topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self
@@ -148,7 +149,7 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         Self { ring: Broadcast::new(), waiters: W::NEW }
     }
 
-    /// A topic without events.
+    /// Creates a topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self
@@ -178,8 +179,8 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         Self { ring: Broadcast::starting_before_wrap(back), waiters: W::NEW }
     }
 
-    /// Publishes `event` to every subscriber. Never blocks, never fails; constant time, unless a
-    /// publisher has been stopped halfway.
+    /// Publishes `event` to every subscriber. Never blocks and never fails. Takes constant time, and up to log2 `N`
+    /// steps more while another publisher is interrupted.
     #[inline]
     pub fn publish(&self, event: E) {
         let ring = self.ring.view();
@@ -189,7 +190,7 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         self.waiters.wake();
     }
 
-    /// A subscriber that sees what is published from here on. There may be any number.
+    /// Subscribes: the subscriber reads every event that is published from now on. There may be any number.
     pub fn subscribe(&self) -> Subscriber<'_, E, Many, W> {
         Subscriber::lagging(self.ring.view().shelf(), &self.waiters)
     }
@@ -199,13 +200,13 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         History::of(self.ring.view().shelf())
     }
 
-    /// How many events are kept: `N`.
+    /// Returns how many events are kept: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     #[must_use]
     pub fn stats(&self) -> TopicStats {
         let ring = self.ring.view();
@@ -248,18 +249,17 @@ impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Topic<E, N, W> {
     }
 }
 
-/// What has happened on a topic since it was made. The counters are as wide as a pointer and wrap.
+/// Counts what has happened on a topic since it was made. The counters are as wide as a pointer and wrap.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicStats {
-    /// Events published, the lost ones included.
+    /// Published events, the lost ones included.
     pub published: usize,
     /// Events that no subscriber received, because interrupted publishers held all `N` slots.
     pub lost: usize,
-    /// Events that came back: from a [`GatedTopic`] that was full, or from a [`Feed`] whose publisher was
-    /// claimed. Not part of `published`.
+    /// Events that a full [`GatedTopic`] gave back, or a [`Feed`] whose publisher was claimed. Not part of `published`.
     pub refused: usize,
 }
 
