@@ -1,9 +1,11 @@
 //! A cluster of three servers, each in a network namespace of its own, of which one is cut off.
 
+use alloc::sync::Arc;
+use core::time::Duration;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Instant;
 
 use tickbus::hosted::Engine;
 use tokio::time::{sleep, timeout};

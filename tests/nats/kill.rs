@@ -1,13 +1,15 @@
 //! `kill -9` of the server and of the client, with the sums of Jepsen: what was acknowledged and is
 //! not delivered is lost, what was delivered and never attempted is unexpected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use core::time::Duration;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tickbus::Envelope;
 use tickbus::hosted::{Engine, StartAt};

@@ -1,6 +1,8 @@
 //! The engine for NATS on real servers, old and new. Without them each test says SKIPPED.
 #![cfg(not(tickbus_loom))]
 
+extern crate alloc;
+
 mod cluster;
 mod cost;
 mod kill;
@@ -9,8 +11,9 @@ mod kit;
 mod servers;
 mod tls;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use alloc::sync::Arc;
+use core::time::Duration;
+use std::time::Instant;
 
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
@@ -504,7 +507,7 @@ fn a_silent_connection_is_noticed_and_mended() {
         assert!(error.is_unknown(), "it may have arrived: {error}");
         let began = Instant::now();
         while nats.health() == Health::Up {
-            assert!(began.elapsed() < SOON, "nobody notices");
+            assert!(began.elapsed() < SOON, "it is not noticed");
             sleep(Duration::from_millis(20)).await;
         }
         let refused = nats.publish(envelope("game.3")).await.unwrap_err();
@@ -586,10 +589,10 @@ fn a_start_that_fails_says_why_and_no_secret() {
         });
     }
     run(async {
-        let nobody = Nats::new(format!("nats://127.0.0.1:{}", servers::free_port()));
-        let error = nobody.publish(envelope("a")).await.unwrap_err();
+        let absent = Nats::new(format!("nats://127.0.0.1:{}", servers::free_port()));
+        let error = absent.publish(envelope("a")).await.unwrap_err();
         assert!(matches!(error.reason(), Reason::NotStarted));
-        assert!(matches!(nobody.start().await.unwrap_err().reason, Reason::Disconnected(_)));
+        assert!(matches!(absent.start().await.unwrap_err().reason, Reason::Disconnected(_)));
         let error = Nats::new("nats://arena:word@:x").start().await.unwrap_err();
         assert!(!format!("{error:?}").contains("word"), "{error:?}");
     });

@@ -1,15 +1,18 @@
 //! Real servers for tests: found or skipped, on loopback and a free port, ended by their process id.
 
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::time::Duration;
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(10);
@@ -19,7 +22,7 @@ const START: Duration = Duration::from_secs(10);
 pub(crate) enum Nats {
     /// 2.9, of Debian: without consumers of several filters.
     Old,
-    /// 2.15, of PyPI.
+    /// 2.15, of the index of Python.
     New,
 }
 
@@ -63,7 +66,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts a server with JetStream and these lines of configuration. `None`, and it says so, if
+    /// Starts a server with `JetStream` and these lines of configuration. `None`, and it says so, if
     /// there is no binary; a panic if `REQUIRE_SERVERS` is 1.
     pub(crate) fn start(nats: Nats, configuration: &str) -> Option<Self> {
         let Some(binary) = nats.binary() else {

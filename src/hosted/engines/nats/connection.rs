@@ -1,12 +1,12 @@
 //! One connection, which the client keeps up: how it is made, what it says of itself, how it ends.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::MutexGuard;
 
@@ -15,6 +15,7 @@ use async_nats::jetstream::{self, stream};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subject, Subscriber,
 };
+use bytes::Bytes;
 use futures_core::Stream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -99,7 +100,7 @@ impl Echoes {
 /// What goes to the server without an answer.
 pub(super) enum Outgoing {
     /// An answer to a delivery. It is thrown away after its deadline.
-    Settle { to: Subject, payload: Vec<u8>, before: Instant },
+    Settle { to: Subject, payload: Bytes, before: Instant },
     /// Everything before it has been handed to the client.
     Flush(oneshot::Sender<()>),
 }
@@ -205,6 +206,20 @@ impl Connection {
         self.client.statistics().connects.load(Relaxed)
     }
 
+    /// Hands an answer to the client, which has room for thousands; else it waits its turn.
+    pub(super) fn say(&self, to: Subject, payload: Vec<u8>, before: Instant) -> Result<(), Reason> {
+        let payload = Bytes::from(payload);
+        {
+            let mut publish = pin!(self.client.publish(to.clone(), payload.clone()));
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(said) = publish.as_mut().poll(&mut context) {
+                return said.map_err(disconnected);
+            }
+        }
+        let outgoing = Outgoing::Settle { to, payload, before };
+        self.settle.send(outgoing).map_err(|_| Reason::Closed)
+    }
+
     pub(super) fn health(&self) -> Health {
         match self.client.connection_state() {
             State::Connected => Health::Up,
@@ -258,7 +273,7 @@ async fn settle_all(client: Client, mut settlements: mpsc::UnboundedReceiver<Out
             Outgoing::Settle { to, payload, before } => {
                 // The event may be in other hands by then, and comes again otherwise.
                 if Instant::now() < before {
-                    let _ = client.publish(to, payload.into()).await;
+                    let _ = client.publish(to, payload).await;
                 }
             }
             Outgoing::Flush(done) => drop(done.send(())),
@@ -403,9 +418,5 @@ fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 fn in_file(file: &std::path::Path, error: &rustls::pki_types::pem::Error) -> BoxError {
-    Box::<dyn core::error::Error + Send + Sync>::from(alloc::format!(
-        "`{}`: {}",
-        file.display(),
-        error.to_string()
-    ))
+    alloc::format!("`{}`: {error}", file.display()).into()
 }

@@ -37,11 +37,13 @@
 //! - Events that the retention of the stream removes while a member works on them are not told as a
 //!   gap: the answer finds nothing to settle.
 
+mod answer;
 mod connection;
 mod durable;
 mod filter;
 mod live;
 mod publish;
+mod queue;
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -221,7 +221,7 @@ impl Connection {
                 Some(Err(error)) => error,
                 None => return Err(Failed::Unknown(Reason::TimedOut)),
             };
-            // Nobody took it: nothing is stored.
+            // No stream took it: nothing is stored.
             let again = error.kind() == PublishErrorKind::StreamNotFound;
             let Some(pause) =
                 pauses.next().filter(|pause| again && Instant::now() + *pause < patience.deadline)
