@@ -698,12 +698,14 @@ fn an_answer_that_cannot_come_is_not_waited_for() {
         };
         let began = Instant::now();
         let (sent, ()) = tokio::join!(sent, kill);
-        let error = sent.unwrap_err();
-        assert!(error.is_unknown() && began.elapsed() < SOON, "{error} {:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        // A slow machine may send it after the restart only.
+        let arrived = sent.is_ok();
+        assert!(sent.err().is_none_or(|error| error.is_unknown()));
         while nats.health() != Health::Up {
             sleep(Duration::from_millis(10)).await;
         }
-        assert!(!nats.publish(envelope).await.unwrap().duplicate, "it had not arrived");
+        assert_eq!(nats.publish(envelope).await.unwrap().duplicate, arrived);
     });
 }
 
