@@ -317,8 +317,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// The room for the group is claimed in one step, whatever other publishers, interrupts and the consumer do
     /// meanwhile. Events of publishers in progress may come in between, and a drain that begins meanwhile may find
     /// only the first ones. [`Publisher::publish_all`] of a lane shows the group at once, and so does this where steps
-    /// are critical sections, for events of up to 8 bytes. That section then grows with the group: by about five
-    /// instructions an event.
+    /// are critical sections, for events of up to 8 bytes. That section then grows with the group.
     ///
     /// # Errors
     ///
