@@ -802,7 +802,8 @@ proptest! {
     #[test]
     fn a_group_does_what_the_model_does(steps in steps()) {
         paused(async move {
-            let engine = builder().log(LOG).build();
+            let engine = Counted::new(builder().log(LOG).build());
+            let (mut offered, mut duplicate) = (0, 0);
             let mut members = Vec::new();
             for _ in 0..MEMBERS {
                 let member = engine.subscribe("a.*").unwrap().group("g").in_flight(IN_FLIGHT);
@@ -815,7 +816,9 @@ proptest! {
                 match step {
                     Step::Publish { id, key } => {
                         let event = event(&id.to_string()).with_key(key);
-                        let receipt = engine.publish(event).await.unwrap();
+                        let receipt = engine.publish(event.into()).await.unwrap();
+                        offered += 1;
+                        duplicate += u64::from(receipt.duplicate);
                         prop_assert_eq!(!receipt.duplicate, model.publish(id, key));
                     }
                     Step::Next(member) => {
@@ -865,11 +868,15 @@ proptest! {
             let ready = count(|it| matches!(it, State::Ready { .. }));
             let missed = count(|it| *it == State::Missed);
             prop_assert_eq!(members[0].lag(), Some(ready));
-            prop_assert_eq!(engine.dead_letters().len() as u64, count(|it| *it == State::Dead));
+            prop_assert_eq!(engine.get_ref().dead_letters().len() as u64, count(|it| *it == State::Dead));
             let told: u64 = members.iter().map(|it| it.stats().missed).sum();
             prop_assert_eq!(told + model.missed, missed);
             let handled: u64 = members.iter().map(|it| it.stats().handled).sum();
             prop_assert_eq!(handled, count(|it| *it == State::Done));
+            let sent = engine.stats();
+            prop_assert!(sent.add_up());
+            prop_assert_eq!((sent.offered, sent.duplicate), (offered, duplicate));
+            prop_assert_eq!(sent.accepted, model.events.len() as u64);
             Ok(())
         })?;
     }
