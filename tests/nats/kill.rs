@@ -101,8 +101,8 @@ fn rounds() -> u32 {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
-    for server in Server::BOTH {
-        let Some(mut server) = TestServer::start(server, "") else { continue };
+    for nats in Server::BOTH {
+        let Some(mut server) = TestServer::start(nats, "") else { continue };
         for round in 0..rounds() {
             let sums = Arc::new(Mutex::new(Sums::default()));
             let end = Arc::new(tokio::sync::Notify::new());
@@ -143,7 +143,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             thread::sleep(Duration::from_millis(700));
             end.notify_one();
             client.join().unwrap();
-            sums.lock().unwrap().check(&format!("server killed, round {round}"));
+            sums.lock().unwrap().check(&format!("{nats:?} server killed, round {round}"));
         }
     }
 }

@@ -705,7 +705,7 @@ fn an_answer_that_cannot_come_is_not_waited_for() {
         while nats.health() != Health::Up {
             sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(nats.publish(envelope).await.unwrap().duplicate, arrived);
+        assert!(nats.publish(envelope).await.unwrap().duplicate || !arrived);
     });
 }
 

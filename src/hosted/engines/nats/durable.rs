@@ -40,6 +40,7 @@ pub(super) async fn open(
     let mut member = Member {
         name: consumer_name(&options.group),
         resume: None,
+        begins: 0,
         told: 0,
         slots: Arc::new(Semaphore::new(options.in_flight)),
         signals: connection.signals.subscribe(),
@@ -81,6 +82,8 @@ struct Member {
     options: DurableOptions,
     /// Where the group goes on should its consumer vanish. `None` before it was found or made.
     resume: Option<u64>,
+    /// What is before this is not for the group, even if a server of 2.9 has forgotten it.
+    begins: u64,
     /// What is missing before this has been told.
     told: u64,
     slots: Arc<Semaphore>,
@@ -170,6 +173,9 @@ impl Member {
             }
         };
         let info = consumer.cached_info();
+        if let DeliverPolicy::ByStartSequence { start_sequence } = info.config.deliver_policy {
+            self.begins = start_sequence;
+        }
         self.lag.store(info.num_pending as usize, Relaxed);
         if first > follows.max(self.told) {
             // With a filter, not everything that is gone was for this group.
@@ -381,7 +387,7 @@ impl Member {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
         let answer = Answer::new(self.connection.clone(), reply, lease, slot);
         let subject = Subject::new(&message.message.subject);
-        if subject.is_ok_and(|subject| !self.options.matches(subject)) {
+        if sequence < self.begins || subject.is_ok_and(|subject| !self.options.matches(subject)) {
             let _ = answer.say(&Verdict::Ack);
             return;
         }
