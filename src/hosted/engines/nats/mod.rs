@@ -34,8 +34,13 @@
 //! - The stream names the subjects that it takes. A publish of another subject is refused.
 //! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`, which
 //!   are the server's own. A live subscription never receives these.
+//! - The user needs the right to publish and to subscribe to `_INBOX.>`: the engine learns from a message
+//!   to itself that the server has processed what was sent before.
+//! - A purge of the stream moves its groups on, and the server does not tell: there is no gap.
 //! - Events that the retention of the stream removes while a member works on them are not told as a
 //!   gap: the answer finds nothing to settle.
+//! - The members of a group hand in the same patterns: others are refused. If the consumer is deleted,
+//!   a member makes it again where the group was, or up to five seconds earlier.
 
 mod answer;
 mod connection;
