@@ -77,7 +77,7 @@ fn a_bad_line_is_reported_with_its_number_and_costs_no_other_line() {
         "line 4 column 13: invalid UTF-8",
         "line 5 column 2: missing field `subject`",
         "line 6 column 11: EOF while parsing",
-        "line 7: invalid type: sequence, expected an envelope",
+        "line 7 column 1: invalid type: sequence, expected an envelope",
         "line 10 column 16: trailing characters",
     ];
     let errors: Vec<_> = errors.lines().collect();
