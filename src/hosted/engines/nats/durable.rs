@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::FOR_EVER;
 use super::connection::{Connection, Outgoing, Signal, disconnected, next, refused};
 use super::filter::{cover, covers, filters};
 use super::publish::read;
@@ -35,15 +36,17 @@ const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn open(
     connection: Arc<Connection>,
-    options: DurableOptions,
+    mut options: DurableOptions,
 ) -> Result<Box<dyn Receive>, Reason> {
     connection.check()?;
+    options.lease = options.lease.min(FOR_EVER);
     let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
     let queue = Arc::new(Queue::default());
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
         resume: None,
+        created: None,
         told: 0,
         slots: Arc::new(Semaphore::new(options.in_flight)),
         signals: connection.signals.subscribe(),
@@ -109,7 +112,14 @@ impl Waiting {
 impl Queue {
     fn push(&self, item: Item) {
         let mut inner = self.0.lock();
-        inner.items.push_back(item);
+        // Nobody may be reading: gaps that follow each other are one, so the queue stays bounded.
+        let joined = match (inner.items.back_mut(), &item) {
+            (Some(Item::Gap(last)), Item::Gap(gap)) => last.join(*gap),
+            _ => false,
+        };
+        if !joined {
+            inner.items.push_back(item);
+        }
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
@@ -164,8 +174,9 @@ struct Durable {
     lag: Arc<PlainNumber>,
 }
 
-impl Receive for Durable {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+impl Durable {
+    /// Takes the next, or leaves the waker.
+    fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
         let mut over = Vec::new();
         let mut inner = self.queue.0.lock();
         let next = loop {
@@ -183,7 +194,9 @@ impl Receive for Durable {
                 }
                 None if inner.ended => break Poll::Ready(None),
                 None => {
-                    inner.waker = Some(context.waker().clone());
+                    if let Some(context) = context {
+                        inner.waker = Some(context.waker().clone());
+                    }
                     break Poll::Pending;
                 }
             }
@@ -191,6 +204,17 @@ impl Receive for Durable {
         drop(inner);
         drop(over);
         next
+    }
+}
+
+impl Receive for Durable {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.take(Some(context))
+    }
+
+    // The waker of a task that waits stays.
+    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.take(None)
     }
 
     fn close(&mut self) {
@@ -230,6 +254,8 @@ struct Member {
     options: DurableOptions,
     /// Where the group goes on should its consumer vanish. `None` before it was found or made.
     resume: Option<u64>,
+    /// When the stream was created. `None` before it was found.
+    created: Option<async_nats::datetime::DateTime>,
     /// What is missing before this has been told.
     told: u64,
     slots: Arc<Semaphore>,
@@ -292,7 +318,9 @@ impl Member {
         // An empty stream begins behind its last event.
         let (first, last) = (state.first_sequence, state.last_sequence);
         let first = if state.messages == 0 { last + 1 } else { first };
-        if self.resume.is_some_and(|resume| resume > last + 1) {
+        let created = stream.cached_info().created;
+        let is_another = self.created.replace(created).is_some_and(|before| before != created);
+        if is_another || self.resume.is_some_and(|resume| resume > last + 1) {
             // Another stream of this name, which counts anew.
             self.tell(Gap::new(None, GapReason::Trimmed));
             (self.resume, self.told) = (Some(first), first);
@@ -355,7 +383,8 @@ impl Member {
             // Not `New`: a server that loses the position of a consumer begins anew where it says.
             StartAt::New => at(last + 1),
             StartAt::Earliest => (DeliverPolicy::All, first),
-            StartAt::Sequence(sequence) => at(sequence.max(1)),
+            // Beyond the end, the server begins with the next event.
+            StartAt::Sequence(sequence) => at(sequence.clamp(1, last + 1)),
             StartAt::Time(time) => {
                 let time = async_nats::datetime::from_nanos(time.unix_nanos()).map_err(refused)?;
                 (DeliverPolicy::ByStartTime { start_time: time }, first)
@@ -604,7 +633,9 @@ impl Answer {
 
     fn payload(&self, verdict: &Verdict) -> Vec<u8> {
         match verdict {
-            Verdict::RetryAfter(delay) => format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into(),
+            Verdict::RetryAfter(delay) => {
+                format!("-NAK {{\"delay\":{}}}", delay.min(&FOR_EVER).as_nanos()).into()
+            }
             // A newer server keeps the reason, and an older one does not know the form.
             Verdict::Reject(reason) if self.connection.client.is_server_compatible(2, 10, 4) => {
                 let line: String = reason.chars().filter(|it| !it.is_control()).collect();
@@ -644,7 +675,7 @@ impl Answer {
     fn keep(&self, time: Duration) {
         let (settle, reply) = (self.connection.settle.clone(), self.reply.clone());
         let (deadline, lease) = (self.deadline.clone(), self.lease);
-        let until = Instant::now() + time;
+        let until = Instant::now() + time.min(FOR_EVER);
         let keeper = self.connection.runtime.spawn(async move {
             while Instant::now() < until {
                 sleep(lease / 2).await;

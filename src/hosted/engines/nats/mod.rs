@@ -60,6 +60,12 @@ use crate::hosted::{
 };
 use crate::sync::Lock;
 
+/// The longest time that a server or a clock is told: a century. They would take a longer one as
+/// none at all, or panic.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// The shortest time between two signs of life.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
+
 /// What an engine does about a stream that is not there, or has other subjects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provision {
@@ -489,16 +495,27 @@ impl fmt::Debug for Nats {
     }
 }
 
-/// What stands before an `@` of a URL is for the server alone.
+/// What stands before an `@` of a URL is for the server alone. A password may have commas, which part
+/// the URLs: what may belong to it is left out.
 fn without_login(urls: &str) -> String {
-    let without = |url: &str| match url.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
-            alloc::format!("{scheme}://{host}")
+    let mut shown = Vec::new();
+    let mut may_be_login = false;
+    for url in urls.rsplit(',') {
+        let url = url.trim();
+        let scheme = ["nats://", "tls://", "ws://", "wss://"];
+        let scheme = scheme.into_iter().find(|scheme| url.starts_with(scheme));
+        match (scheme, url.rsplit_once('@')) {
+            (_, Some((_, host))) => {
+                shown.push(alloc::format!("{}{host}", scheme.unwrap_or_default()));
+            }
+            (Some(scheme), None) if may_be_login => shown.push(scheme.into()),
+            (None, None) if may_be_login => continue,
+            (_, None) => shown.push(url.into()),
         }
-        None => url.into(),
-    };
-    urls.split(',').map(without).collect::<Vec<_>>().join(",")
+        may_be_login = scheme.is_none() && (may_be_login || url.contains('@'));
+    }
+    shown.reverse();
+    shown.join(",")
 }
 
 /// What is outside the promise of stable versions: the types of the client.

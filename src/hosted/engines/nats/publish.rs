@@ -104,8 +104,12 @@ impl Connection {
         engine: &Arc<str>,
         envelope: Arc<Envelope>,
     ) -> Result<Receipt, EngineError> {
+        let connects = self.connects();
         let sent = match self.send(&envelope).await {
-            Ok(sent) => self.receive(engine, &envelope, sent, Instant::now() + self.timeout).await,
+            Ok(sent) => {
+                let deadline = Instant::now() + self.timeout;
+                self.receive(engine, &envelope, sent, deadline, connects).await
+            }
             Err(reason) => Err(Failed::NotSent(reason)),
         };
         sent.map_err(|failed| failed.of(engine, envelope))
@@ -116,6 +120,7 @@ impl Connection {
         engine: &Arc<str>,
         envelopes: Vec<Arc<Envelope>>,
     ) -> Vec<Result<Receipt, EngineError>> {
+        let connects = self.connects();
         let mut sent = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
             let envelope = stamped(envelope);
@@ -129,10 +134,12 @@ impl Connection {
         for (envelope, sent) in sent {
             let result = match sent {
                 Err(reason) => Err(Failed::NotSent(reason)),
-                Ok(Some(ack)) => self.receive(engine, &envelope, Some(ack), deadline).await,
+                Ok(Some(ack)) => {
+                    self.receive(engine, &envelope, Some(ack), deadline, connects).await
+                }
                 Ok(None) => {
                     if confirmed.is_none() {
-                        confirmed = Some(self.confirm().await.is_ok());
+                        confirmed = Some(self.confirm_since(connects).await.is_ok());
                     }
                     match confirmed {
                         Some(true) => Ok(Receipt::new(engine, Level::Accepted)),
@@ -169,9 +176,10 @@ impl Connection {
         envelope: &Envelope,
         sent: Option<PublishAckFuture>,
         deadline: Instant,
+        connects: u64,
     ) -> Result<Receipt, Failed> {
         let Some(mut ack) = sent else {
-            self.confirm().await.map_err(Failed::Unknown)?;
+            self.confirm_since(connects).await.map_err(Failed::Unknown)?;
             return Ok(Receipt::new(engine, Level::Accepted));
         };
         let mut pauses = ELECTION.into_iter();
