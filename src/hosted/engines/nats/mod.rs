@@ -36,6 +36,12 @@
 //!   are the server's own. A live subscription never receives these.
 //! - Events that the retention of the stream removes while a member works on them are not told as a
 //!   gap: the answer finds nothing to settle.
+//! - Neither are those that a purge of the stream removes: the server moves its groups on, and says
+//!   nothing.
+//! - The lease is the group's: the member that opened last sets it for all. Give all the same, or one
+//!   with a longer lease takes answers for in time that are late.
+//! - The client ends a connection on which a header comes that is not UTF-8. From a stream it comes
+//!   again after each lease, until you delete the message: do not let such headers in.
 
 mod connection;
 mod durable;
