@@ -178,7 +178,7 @@ fn bridges_work_both_ways() {
     let engine = Arc::new(MemoryEngine::new());
     let (arena, service) = (spawn(engine.clone()), spawn(engine.clone()));
     let mut outward = BridgeOut::new(arena.bus(), "arena-1");
-    let options = tickbus::subject_bus::SubscriptionOptions::new();
+    let options = SubscriptionOptions::new();
     let inward = service.bus().subscribe("game.*".try_into().unwrap(), options).unwrap();
     let mut inward: BridgeIn<Game> = BridgeIn::new(inward);
     let mut here = HERE.subscribe();
@@ -282,7 +282,7 @@ impl Engine for Moody {
     fn open_durable(
         &self,
         options: tickbus::hosted::DurableOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn tickbus::hosted::Receive>, OpenError>> {
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
         match self.mood() {
             Mood::Unreachable => {
                 let reason = Reason::Disconnected("nobody is there".into());
