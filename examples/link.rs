@@ -1,4 +1,4 @@
-//! A game that ticks, and a service in another process, over JetStream.
+//! A game that ticks, and a service in another process, over NATS.
 //!
 //! ```sh
 //! nats-server -a 127.0.0.1 -js &      # `.ci/servers` installs one
@@ -10,9 +10,11 @@
 //! when all are back, once. `NATS_URL` names another server. Without one, game and service share an
 //! engine in memory.
 
-use std::error::Error;
-use std::sync::Arc;
-use std::time::Duration;
+extern crate alloc;
+
+use alloc::sync::Arc;
+use core::error::Error;
+use core::time::Duration;
 use std::{env, process, thread};
 
 use tickbus::bridge::BridgeOut;

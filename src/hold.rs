@@ -1,46 +1,48 @@
 //! Events that wait until the program is ready for them: [`Hold`].
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
-use crate::bus::{Bus, DropNewest, Publish, Put, Stats};
+use crate::bus::{Bus, Capacity, DropNewest, Publish, Put, Stats};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word};
 
-/// Whether a hold has kept an event that was published to it.
+/// Says whether a hold has kept an event that was published to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Held {
-    /// The event went on to where the hold stands before.
+    /// The hold handed the event to its target.
     No,
     /// The event is in the buffer until the hold is [started](Hold::start).
     Yes,
 }
 
-/// A buffer before a bus, a lane or a topic: keeps events until it is started, and while it is paused.
+/// A buffer in front of a bus, a lane or a topic, its target. It keeps events until you start it, and while it is paused.
 ///
-/// Drivers and systems publish to the hold while the program still sets itself up. [`start`](Self::start)
-/// replays the events in the order of their publishing, and from then on `publish` hands each event straight
-/// on. [`pause`](Self::pause) holds them back again. No event overtakes another one of its publisher.
+/// Drivers and systems publish to the hold while the program sets itself up. [`start`](Self::start) replays the events in
+/// publish order. From then on, `publish` hands each event to the target at once. [`pause`](Self::pause) holds events back
+/// again. No event overtakes an earlier one of its publisher.
 ///
-/// `T` is what the hold stands before: `&Bus`, `&Lane`, `&Topic`, `&GatedTopic`, `&Feed`. Read from that as
-/// usual. The buffer has `N` slots, a power of two, 1024 if you do not say. [`limit`](Self::limit) keeps
-/// fewer. A new hold is not started.
+/// `T` is the target: `&Bus`, `&Lane`, `&Topic`, `&GatedTopic` or `&Feed`. Read from the target as usual. The buffer has
+/// `N` slots, a power of two; the default is 1024. [`limit`](Self::limit) keeps fewer events. A new hold is not started.
 ///
 /// # Full
 ///
-/// While the buffer is full, the hold drops the newest event, counts it in
-/// [`Stats::dropped_newest`] of its own [`stats`](Self::stats), and returns it in [`Full`]. Where the target is
-/// full, its own policy applies, to replayed events too: they count in the statistics of the target.
+/// If the buffer is full, the hold drops the new event, counts it in [`Stats::dropped_newest`] of its own
+/// [`stats`](Self::stats), and returns it in [`Full`]. If the target is full, its own policy applies, also to replayed
+/// events. The statistics of the target count those.
 ///
 /// # Interrupts
 ///
-/// Any context may publish, start and pause, and none waits. A publish that ends while a replay is in progress
-/// may go on with that replay: it then hands on up to `N` events. A publish through a hold that is started costs
-/// a load and a branch more than one without.
+/// Any context may publish, start and pause, and none waits. A publish that ends during a replay may continue that replay,
+/// and hand on up to `N` events. A publish to a started hold costs a load and a branch more than one to the target.
 ///
 /// # Progress
 ///
-/// An interrupted publisher delays its own event. Events that others publish meanwhile are replayed without
-/// it, and stay in the buffer's order until it has gone on.
+/// An interrupted publisher delays its own event. The replay hands on the events of other publishers meanwhile. Until the
+/// interrupted one proceeds, later events go through the buffer, which keeps their order.
 ///
 /// # Examples
 ///
@@ -66,7 +68,7 @@ pub struct Hold<T: Publish, const N: usize = 1024> {
     held: Bus<T::Event, N, DropNewest>,
     /// The most events that are held at once.
     limit: usize,
-    /// How many are, where the limit is less than `N`.
+    /// How many events are held. Only kept where the limit is less than `N`.
     kept: AtomicWord,
     /// The phase, [`LEFT`], and the number of publishers on their way into the buffer, in steps of [`ENTERED`].
     state: AtomicWord,
@@ -78,7 +80,7 @@ const PHASE: Word = 3;
 const HOLDING: Word = 0;
 /// Events are kept, and a replay takes them out.
 const REPLAYING: Word = 1;
-/// The buffer is empty, and events go straight on.
+/// The buffer is empty, and events go straight to the target.
 const LIVE: Word = 2;
 /// A publisher has left the way into the buffer since a replay has last begun to take events out.
 const LEFT: Word = 4;
@@ -86,10 +88,13 @@ const LEFT: Word = 4;
 const ENTERED: Word = 8;
 
 impl<T: Publish + Copy, const N: usize> Hold<T, N> {
-    /// An empty hold before `to`, not started.
+    /// Creates an empty hold in front of `to`, not started.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn before(to: T) -> Self {
+    pub const fn before(to: T) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             to,
             held: Bus::new(),
@@ -99,10 +104,13 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         }
     }
 
-    /// An empty hold before `to`, not started.
+    /// Creates an empty hold in front of `to`, not started.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn before(to: T) -> Self {
+    pub fn before(to: T) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             to,
             held: Bus::new(),
@@ -112,7 +120,26 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         }
     }
 
-    /// Keeps at most `limit` events at once, any number up to `N`.
+    /// Returns an empty hold before `to`, not started, on the heap, without room for it on the stack.
+    ///
+    /// Use it for holds that are too large for a stack: `Box::new(Hold::before(to))` moves the whole buffer.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed(to: T) -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! {
+            zeroed: [held],
+            each: [],
+            to: to,
+            limit: N,
+            kept: AtomicWord::new(0),
+            state: AtomicWord::new(HOLDING),
+        }
+    }
+
+    /// Sets the most events that it keeps at once: any number up to `N`.
     #[must_use]
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
@@ -121,12 +148,12 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
 
     /// Publishes `event`, and returns whether it is held. Never blocks.
     ///
-    /// The answer is of the moment at which the publishing began.
+    /// The result is true for the moment at which the publish began.
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if it is to be held and the buffer is full, which counts it as dropped, or
-    /// if the target has no room.
+    /// Returns [`Full`] with the event if it must be held and the buffer is full; then it counts as dropped. Also if the
+    /// target has no room.
     pub fn publish(&self, event: T::Event) -> Result<Held, Full<T::Event>> {
         if !self.enter() {
             let mut to = self.to;
@@ -137,12 +164,11 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         kept.map(|()| Held::Yes)
     }
 
-    /// Lets the events come out: replays those that are held, in order, and from then on hands each event straight
-    /// on. Does nothing on a hold that is started.
+    /// Starts or resumes the hold: replays the held events in order, and from then on hands each event to the target at
+    /// once. Has no effect on a started hold.
     ///
-    /// Returns when the events that were held are with the target. Exceptions: another context is replaying
-    /// them already, or has paused the hold again; an event whose publisher is interrupted follows when that
-    /// one goes on.
+    /// When it returns, the target has the events that were held. Exceptions: another context is replaying them already,
+    /// or has paused the hold again. An event whose publisher is interrupted follows when that one proceeds.
     pub fn start(&self) {
         let replaying = |state| (state & PHASE == HOLDING).then_some(state & !PHASE | REPLAYING);
         if self.change(replaying).is_some() {
@@ -150,8 +176,8 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         }
     }
 
-    /// Holds events back again, from the next publish on, in a replay from the next event on. What is in the
-    /// buffer stays there, in order. Does nothing on a hold that is not started.
+    /// Holds events back again, from the next publish on. It stops a replay before its next event. The events in the
+    /// buffer stay there, in order. Has no effect on a hold that is not started.
     pub fn pause(&self) {
         let holding = |state| (state & PHASE != HOLDING).then_some(state & !PHASE | HOLDING);
         self.change(holding);
@@ -163,7 +189,7 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         self.state.load(Relaxed) & PHASE != HOLDING
     }
 
-    /// Returns how many events are held, with those that are being published.
+    /// Returns how many events are held, those being published included.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.held.pending()
@@ -181,15 +207,16 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         if self.limit < N { self.limit } else { N }
     }
 
-    /// Returns what has happened in the buffer: events that went straight on do not count here.
+    /// Returns what has happened in the buffer. Events that the hold handed on at once do not count here.
     ///
-    /// `published` is what was to be held, `handled` what was replayed, `dropped_newest` what found the buffer full.
+    /// `published` counts the events that came to the buffer, `handled` those that were replayed, and `dropped_newest`
+    /// those that found it full.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.held.stats()
     }
 
-    /// Enters on the way into the buffer, unless events go straight on.
+    /// Enters the way into the buffer. Returns `false` if events go straight to the target.
     #[inline]
     fn enter(&self) -> bool {
         // Acquire: pairs with the Release in `replay`; what was replayed is with the target already.
@@ -204,7 +231,7 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         false
     }
 
-    /// Leaves, with the event in the buffer.
+    /// Leaves the way into the buffer.
     fn leave(&self) {
         let left = |state: Word| Some(state.wrapping_sub(ENTERED) | LEFT);
         if self.change(left).unwrap_or_default() & PHASE == REPLAYING {
@@ -229,7 +256,7 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         }
     }
 
-    /// Changes the state to what `next` says, and returns what it was before; unless `next` says that it stays.
+    /// Changes the state to what `next` returns, and returns the state before. If `next` returns `None`, it stays.
     fn change(&self, next: impl Fn(Word) -> Option<Word>) -> Option<Word> {
         let mut state = self.state.load(Relaxed);
         loop {
@@ -242,8 +269,8 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         }
     }
 
-    /// Hands the events of the buffer on, and turns live when it is empty. If another context does so already,
-    /// that one sees to ours.
+    /// Hands on the events of the buffer, and turns live when it is empty. If another context does so already, that one
+    /// hands on ours, too.
     #[cold]
     fn replay(&self) {
         while let Ok(mut events) = self.held.consumer() {
@@ -276,8 +303,8 @@ impl<T: Publish + Copy, const N: usize> Hold<T, N> {
         }
     }
 
-    /// Publishes to the target, which counts what it has no room for. Not inlined into the replay, which leaves
-    /// too few registers to a publish in a critical section.
+    /// Publishes to the target, which counts an event that it has no room for. Not inlined into the replay: that would
+    /// leave a publish in a critical section too few registers.
     #[inline(never)]
     fn hand_on(&self, event: T::Event) {
         let mut to = self.to;

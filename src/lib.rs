@@ -1,9 +1,9 @@
 //! An event bus for programs that run in ticks: firmware main loops, game frames, and the services
 //! around them.
 //!
-//! Events go in from anywhere (an interrupt, a thread, a handler); they come out once per tick, in a
-//! stated order, within a stated budget, and every loss is counted. No allocator, no operating
-//! system, no locks.
+//! Interrupts, threads and handlers publish at any time. Once a tick you take what is pending: in order,
+//! within a budget, with every loss counted. The core needs no allocator, no operating system and no
+//! locks.
 //!
 //! # Example: firmware
 //!
@@ -50,62 +50,71 @@
 //!
 //! # Which type
 //!
-//! | job | type |
-//! |---|---|
-//! | many publishers, one consumer | [`Bus`] |
-//! | one declared publisher, one consumer | [`Lane`] |
-//! | several events or none | [`Bus::publish_all`], [`GatedTopic::publish_all`] |
-//! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain`] |
-//! | a full bus: give back, drop the oldest, drop the newest | [`Reject`], [`DropOldest`], [`DropNewest`] |
-//! | handlers by kind or wildcard, in a `static` | [`Dispatch`] |
-//! | handlers of one tick side by side (`parallel`) | `ParallelDispatch` |
-//! | await an event, or room for one | [`Waiters`], as the last parameter: see [`wait`] |
-//! | a function for any of them | [`Publish`], [`Source`] |
-//! | how much a tick may do, and what it did | [`Budget`], [`Report`] |
-//! | one event to many readers: overtaken and told, or never overtaken | [`Topic`], [`GatedTopic`] |
-//! | the same from one declared publisher: overtaken and told | [`Feed`] |
-//! | the last events, read without taking them | [`Topic::history`], [`Feed::history`] |
-//! | a reader of some events: filter, every nth, minimum interval, mask | [`Subscriber`], [`Selective`](topic::Selective) |
-//! | the newest value only | [`Latest`] |
-//! | handlers called by the publisher | [`Dispatch::call`] |
-//! | events for later: at, after, every | [`Timers`] |
-//! | keep events until the program has started, or while it is paused | [`Hold`] |
-//! | one question, several answers, a deadline | [`Requests`](request::Requests) |
-//! | put events off, or keep only the latest by key | [`Deferred`](defer::Deferred) |
-//! | events as envelopes to other processes, and back (`alloc`) | `BridgeOut`, `BridgeIn` |
-//! | envelopes to and from other processes, over an engine (`hosted`) | the module `hosted` |
-//! | names with wildcards | [`Subject`], [`Pattern`] |
-//! | wildcards as other buses write them | [`GlobPattern`](subject::GlobPattern), [`PrefixPattern`](subject::PrefixPattern) |
+//! | job | type | feature |
+//! |---|---|---|
+//! | many publishers, one consumer | [`Bus`] | |
+//! | a full bus: reject, drop the oldest event, drop the new one | [`Reject`], [`DropOldest`], [`DropNewest`] | |
+//! | several events or none | [`Bus::publish_all`], [`GatedTopic::publish_all`] | |
+//! | one publisher, one consumer | [`Lane`] | |
+//! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain`] | |
+//! | handlers by kind or by pattern, in a `static` | [`Dispatch`] | |
+//! | handlers of one tick side by side | `parallel::ParallelDispatch` | `parallel` |
+//! | how much a tick may do, and what it did | [`Budget`], [`Report`] | |
+//! | a function that takes any of them | [`Publish`], [`Source`] | |
+//! | every reader reads every event; one that lags learns how many it missed | [`Topic`] | |
+//! | the same from one publisher | [`Feed`] | |
+//! | every reader reads every event; the slowest one makes the topic full | [`GatedTopic`] | |
+//! | only some events: filter, every nth, minimum interval, mask | [`Selective`](topic::Selective) | |
+//! | the last events, read without taking them | [`Topic::history`], [`Feed::history`] | |
+//! | the newest value | [`Latest`] | |
+//! | call handlers at once, in the publisher | [`Dispatch::call`] | |
+//! | await an event, or room for one; block a thread (`std`) | [`Waiters`], as the last parameter: see [`wait`] | |
+//! | events for later: at, after, every | [`Timers`] | |
+//! | keep events until the program has started, or while it is paused | [`Hold`] | |
+//! | one question, several answers, a deadline | [`Requests`](request::Requests) | |
+//! | put an event off, or keep only the latest of a key | [`Deferred`](defer::Deferred) | |
+//! | names with wildcards | [`Subject`], [`Pattern`] | |
+//! | wildcards as other buses write them | [`GlobPattern`](subject::GlobPattern), [`PrefixPattern`](subject::PrefixPattern) | |
+//! | subscriptions by pattern that come and go | `SubjectBus`, `Envelope` | `alloc` |
+//! | any bus of envelopes | `subject_bus::EnvelopeBus` | `alloc` |
+//! | the same events on a bus and in a service | `bridge::BridgeOut`, `bridge::BridgeIn` | `alloc` |
+//! | JSON, `CloudEvents`, typed payloads | `Envelope::event`, `Envelope::from_json` | `json` |
+//! | envelopes to and from other processes, over an engine | the module `hosted` | `hosted` |
+//! | a bus in a Bevy app | `bevy::EventBusPlugin` | `bevy` |
 //!
 //! # Words
 //!
-//! An **event** has a **kind** (a number) and a **subject** (a name); [`events!`] gives an enum both.
-//! To **publish** is to put in, without ever waiting. To **drain** is to take what is queued at this
-//! moment; a **tick** drains through a table of **handlers** within a **budget**.
+//! An **event** has a **kind** (a number) and a **subject** (a name). [`events!`] gives an enum both. A
+//! **pattern** matches subjects: `*` stands for one segment, and `>` at the end for one or more. To
+//! **publish** is to put an event in; it never waits. An event is **pending** until it comes out. To **drain**
+//! is to take the pending events of this moment. A **tick** drains through a table of **handlers** within a
+//! **budget**.
 //!
 //! # The law
 //!
-//! At every quiet moment, for every bus and policy, `published == handled + dropped() + pending`: see
-//! [`Stats`]. For every subscriber `published == received + missed + skipped + pending`: see
+//! `published == handled + dropped() + pending` at every quiet moment, for every bus and policy: see
+//! [`Stats`]. `published == received + missed + skipped + pending` for every subscriber: see
 //! [`SubscriberStats`](topic::SubscriberStats).
 //!
 //! # Crate features
 //!
-//! None is on by default, and with none the crate needs neither an allocator nor an operating system.
+//! No feature is on by default. Without any, the crate needs neither an allocator nor an operating system.
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `alloc` | `Envelope`: an event that travels, with headers and time; ids and clock are the caller's. Where there is compare-and-swap, `SubjectBus` for one thread |
-//! | `std` | `alloc`, ids and times of new envelopes, and `SubjectBus` for threads |
-//! | `json` | `alloc`, envelopes to and from JSON, payloads and their typed decoding |
-//! | `parallel` | `std`, and the module `parallel`: handlers that run side by side on the pool of `rayon` |
-//! | `opentelemetry` | `std`, and new envelopes name the current span |
-//! | `hosted` | the module `hosted`: envelopes to and from other processes, over an engine. Needs `std`, `json` and tokio |
-//! | `nats` | `hosted`, and its engine for NATS |
-//! | `bevy` | the module `bevy`: a plugin that drains a bus into a Bevy app. Needs `alloc` |
-//! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for it |
+//! | `alloc` | `Envelope`: an event that travels, with headers and time; you set ids and times. On targets with compare-and-swap, `SubjectBus` for one thread |
+//! | `std` | `alloc`; ids and times of new envelopes; `SubjectBus` for threads; threads that wait |
+//! | `json` | `alloc`; envelopes and payloads as JSON, and their typed decoding |
+//! | `opentelemetry` | `std`; a new envelope names the current span |
+//! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines that carry envelopes to other processes, and the memory engine |
+//! | `nats` | `hosted`; the engine for NATS and JetStream |
+//! | `parallel` | `std`; handlers of one tick side by side, on the pool of `rayon` |
+//! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
+//! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |
+//! | `serde`, `defmt` | `Serialize` and `Deserialize`, `defmt::Format` for statistics, reports and errors |
+//! | `full` | all of these but `nats`, and `defmt`, which needs a logger to link |
 //!
-//! On targets without compare-and-swap the binary must provide a `critical-section` implementation.
+//! On targets without compare-and-swap, the binary must provide an implementation of `critical-section`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

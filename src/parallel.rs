@@ -318,13 +318,14 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     ///
     /// tickbus::events! { enum Job { #[subject = "job.send"] Send } }
     ///
-    /// static JOBS: ParallelDispatch<Job, AtomicU32, { Job::KINDS }, Result<(), u32>> =
-    ///     ParallelDispatch::new()
-    ///         .on("job.send", |tries, _| match tries.fetch_add(1, Relaxed) {
-    ///             0 | 1 => Err(503),
-    ///             _ => Ok(()),
-    ///         })
-    ///         .wrap(|_, _, _, send| send().or_else(|_| send()).or_else(|_| send()));
+    /// type Jobs = ParallelDispatch<Job, AtomicU32, { Job::KINDS }, Result<(), u32>>;
+    ///
+    /// static JOBS: Jobs = Jobs::new()
+    ///     .on("job.send", |tries, _| match tries.fetch_add(1, Relaxed) {
+    ///         0 | 1 => Err(503),
+    ///         _ => Ok(()),
+    ///     })
+    ///     .wrap(|_, _, _, send| send().or_else(|_| send()).or_else(|_| send()));
     ///
     /// let mut bus: Bus<Job, 2> = Bus::new();
     /// bus.publish_mut(Job::Send).ok();

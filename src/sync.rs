@@ -1,4 +1,4 @@
-//! The one file that names atomics and cells; everything else says `crate::sync`.
+//! The one file that names atomics and cells. All other code names `crate::sync`.
 //!
 //! | build | atomics | read-modify-write |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 //! | `--cfg tickbus_loom --cfg tickbus_exchanges` | loom, with `SeqCst` accesses as on x86 | loom |
 //!
 //! A *word* holds a position or an entry. It has 64 bits where the target has 64-bit atomics and 32
-//! elsewhere, and where `--cfg tickbus_narrow` tries on a host what microcontrollers do.
+//! elsewhere. `--cfg tickbus_narrow` makes it as narrow on a host, for tests.
 
 #[cfg(tickbus_loom)]
 mod imp {
@@ -287,7 +287,7 @@ pub(crate) use core::sync::atomic::fence;
 pub(crate) use imp::*;
 
 /// Runs `copy`, of one word, while no other one runs: where events are copied without inline assembly, or
-/// where `--cfg tickbus_no_asm` tries on a host how that goes.
+/// with `--cfg tickbus_no_asm`, for tests on a host.
 #[cfg(all(
     not(tickbus_loom),
     any(
@@ -331,7 +331,7 @@ pub(crate) fn alone<R>(copy: impl FnOnce() -> R) -> R {
 }
 
 /// Whether the steps of a ring run in critical sections: the target has no compare-and-swap, or
-/// `--cfg tickbus_sections` tries on a host how that goes.
+/// `--cfg tickbus_sections` asks for it, for tests on a host.
 pub(crate) const SECTIONS: bool = cfg!(any(
     tickbus_sections,
     tickbus_short_sections,
@@ -361,8 +361,8 @@ mod sections {
     /// The name of a cell.
     pub(crate) type Place = u16;
 
-    /// Events of up to so many bytes move inside of a section: two words where there is no compare-and-swap,
-    /// four elsewhere. `--cfg tickbus_sections` moves all outside, to try that on a host.
+    /// Events of up to so many bytes move inside a section: two words where there is no compare-and-swap,
+    /// four elsewhere. `--cfg tickbus_sections` moves all of them outside, for tests on a host.
     pub(crate) const SMALL_EVENT: usize = if cfg!(tickbus_short_sections) {
         16
     } else if cfg!(tickbus_sections) {
@@ -371,7 +371,7 @@ mod sections {
         8
     };
 
-    /// Runs `step` while nothing else runs one.
+    /// Runs `step` while no other context runs one.
     #[inline(always)]
     pub(crate) fn section<R>(step: impl FnOnce() -> R) -> R {
         #[cfg(not(tickbus_loom))]
@@ -433,7 +433,7 @@ pub(crate) fn pause(hints: u32) {
     }
 }
 
-/// A number that orders nothing, and is none of the model checker's business.
+/// A number that orders no other access, so the model checker need not know it.
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub(crate) use core::sync::atomic::AtomicUsize as PlainNumber;
 
@@ -479,7 +479,7 @@ impl<T> Lock<T> {
     }
 }
 
-/// Threads that sleep.
+/// Threads that park.
 #[cfg(feature = "std")]
 pub(crate) mod host {
     use alloc::sync::Arc;

@@ -13,7 +13,9 @@ use tickbus::error::{InvalidPattern, InvalidSubject, TooManySubscribers, TooMany
 use tickbus::hold::Held;
 use tickbus::request::{AnswerError, Answers, InvalidRequest, RequestError, RequestId, Requests};
 use tickbus::timer::{Fired, MissedTickBehavior, ScheduleError, TimerId};
-use tickbus::topic::{Changed, Gating, Many, Selective, SubscriberStats, TopicStats, Unread};
+use tickbus::topic::{
+    Changed, Gating, History, Last, Many, Selective, SubscriberStats, TopicStats, Unread,
+};
 use tickbus::wait::{NoWaiters, PublishAsync, WaitError, WaitUntil, Waits};
 use tickbus::{
     Budget, Bus, Consumer, Dispatch, Drain, DropNewest, DropOldest, Feed, Full, GatedTopic, Hold,
@@ -58,6 +60,8 @@ fn sent_and_shared<P: Queue + 'static, W: Waits>() {
     send_and_sync::<Consumer<'static, Event, P, W>>();
     send_and_sync::<Publisher<'static, u8, W>>();
     send_and_sync::<Subscriber<'static, u8, Many, W>>();
+    send_and_sync::<History<'static, u8>>();
+    send_and_sync::<Last<'static, u8, Single>>();
     send_and_sync::<Watcher<'static, u8, W>>();
 }
 
@@ -164,6 +168,9 @@ fn what_waits_goes_where_its_events_go() {
     is_sent(gated.subscribe().unwrap().next_async());
     let feed: Feed<Sent, 2, Waiters<1>> = Feed::default();
     is_sent(feed.subscribe().next_async());
+    is_sent(feed.subscribe().ready_async());
+    is_sent(feed.subscribe().selective().next_async());
+    is_sent(gated.subscribe().unwrap().selective().ready_async());
     let latest: Latest<Sent, Waiters<1>> = Latest::default();
     is_sent(latest.watch().changed_async());
 }

@@ -10,7 +10,7 @@ use core::mem::{self, ManuallyDrop};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
-use tickbus::bus::Policy;
+use tickbus::bus::{Capacity, Policy};
 use tickbus::{
     Budget, Bus, Dispatch, DropNewest, DropOldest, Event, Full, Lane, Reject, Stats, Waiters,
 };
@@ -102,7 +102,10 @@ fn panics<R>(action: impl FnOnce() -> R) -> bool {
     catch_unwind(AssertUnwindSafe(action)).is_err()
 }
 
-fn filled<const N: usize, P: Policy>(log: &Log, events: u32) -> Bus<Counted, N, P> {
+fn filled<const N: usize, P: Policy>(log: &Log, events: u32) -> Bus<Counted, N, P>
+where
+    (): Capacity<N>,
+{
     let bus = Bus::new();
     for number in 0..events {
         assert!(bus.publish(log.event(number)).is_ok());
@@ -112,7 +115,10 @@ fn filled<const N: usize, P: Policy>(log: &Log, events: u32) -> Bus<Counted, N, 
 
 // ---- Room --------------------------------------------------------------------------------------
 
-fn exactly_n_fit<const N: usize, P: Policy>() {
+fn exactly_n_fit<const N: usize, P: Policy>()
+where
+    (): Capacity<N>,
+{
     for (publish, drain) in ways::<u32, N, P>() {
         let mut bus = Bus::new();
         assert_eq!((bus.capacity(), bus.pending(), bus.is_empty()), (N, 0, true));
@@ -141,7 +147,10 @@ fn exactly_n_events_fit_whatever_the_policy() {
     exactly_n_fit::<LARGE, DropNewest>();
 }
 
-fn a_full_one_rejects<const N: usize>() {
+fn a_full_one_rejects<const N: usize>()
+where
+    (): Capacity<N>,
+{
     for (publish, drain) in ways::<u32, N, Reject>() {
         let mut bus = Bus::new();
         for number in 0..N as u32 {
@@ -171,7 +180,10 @@ fn a_full_bus_rejects_without_a_side_effect() {
     a_full_one_rejects::<LARGE>();
 }
 
-fn the_newest_survive<const N: usize>() {
+fn the_newest_survive<const N: usize>()
+where
+    (): Capacity<N>,
+{
     for (publish, drain) in ways::<u32, N, DropOldest>() {
         for surplus in [1, 2, N - 1, N, 2 * N + 1] {
             let mut bus = Bus::new();
@@ -197,7 +209,10 @@ fn drop_oldest_keeps_exactly_the_newest_n() {
     the_newest_survive::<LARGE>();
 }
 
-fn the_first_survive<const N: usize>() {
+fn the_first_survive<const N: usize>()
+where
+    (): Capacity<N>,
+{
     for (publish, drain) in ways::<u32, N, DropNewest>() {
         let mut bus = Bus::new();
         let seen = (0..2 * N as u32).filter(|&number| publish(&mut bus, number).is_err());
@@ -220,7 +235,10 @@ fn drop_newest_keeps_exactly_the_first_n() {
     the_first_survive::<LARGE>();
 }
 
-fn a_full_lane<const N: usize>() {
+fn a_full_lane<const N: usize>()
+where
+    (): Capacity<N>,
+{
     let lane: Lane<u32, N> = Lane::default();
     assert_eq!((lane.capacity(), lane.pending(), lane.is_empty()), (N, 0, true));
     let mut publisher = lane.publisher().unwrap();
@@ -250,7 +268,10 @@ fn a_lane_holds_exactly_n_and_rejects() {
 
 type Batch<B> = for<'e> fn(&mut B, &'e [u32]) -> Result<(), Full<&'e [u32]>>;
 
-fn batches<const N: usize, P: Policy>(publish: Batch<Bus<u32, N, P>>, drop_oldest: bool) {
+fn batches<const N: usize, P: Policy>(publish: Batch<Bus<u32, N, P>>, drop_oldest: bool)
+where
+    (): Capacity<N>,
+{
     let numbers: Vec<_> = (0..3 * N as u32).collect();
     // Every start within the ring, so that batches wrap around.
     for start in (0..N).step_by(stride(N)) {
@@ -524,7 +545,10 @@ fn a_forgotten_producer_keeps_its_claim_and_nothing_else() {
 
 // ---- Drops -------------------------------------------------------------------------------------
 
-fn each_is_dropped_once<const N: usize, P: Policy>() {
+fn each_is_dropped_once<const N: usize, P: Policy>()
+where
+    (): Capacity<N>,
+{
     for (publish, drain) in ways::<Counted, N, P>() {
         let log = Log::default();
         let mut bus: Bus<Counted, N, P> = Bus::new();
@@ -872,7 +896,10 @@ fn stats_are_the_same_from_every_side() {
 
 // ---- Kinds of events ---------------------------------------------------------------------------
 
-fn any_event<E: Clone + PartialEq + Debug, const N: usize, P: Policy>(events: &[E]) {
+fn any_event<E: Clone + PartialEq + Debug, const N: usize, P: Policy>(events: &[E])
+where
+    (): Capacity<N>,
+{
     for (publish, drain) in ways::<E, N, P>() {
         let mut bus = Bus::new();
         for _ in 0..3 {
@@ -944,7 +971,10 @@ fn events_that_borrow_or_cannot_be_sent() {
 
 // ---- Together ----------------------------------------------------------------------------------
 
-fn shared_and_exclusive_in_turn<const N: usize, P: Policy>() {
+fn shared_and_exclusive_in_turn<const N: usize, P: Policy>()
+where
+    (): Capacity<N>,
+{
     let ways = ways::<u32, N, P>();
     let mut bus = Bus::new();
     let (mut published, mut taken) = (0, Vec::new());

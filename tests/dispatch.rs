@@ -96,7 +96,7 @@ fn several_handlers_are_called_in_the_order_of_their_registration() {
 }
 
 #[test]
-fn otherwise_gets_what_nobody_else_has() {
+fn otherwise_gets_what_has_no_other_handler() {
     static TABLE: Table = Table::new()
         .otherwise(|calls, &event| calls.push(("otherwise", event)))
         .on("tick", |calls, &event| calls.push(("tick", event)));

@@ -585,7 +585,14 @@ fn an_envelope_reads_back_from_values_too() {
 #[test]
 fn an_error_of_json_begins_with_its_place() {
     for (json, begin) in [
-        ("", "line 1 column 0: EOF while parsing"),
+        ("", "line 1 column 1: EOF while parsing"),
+        ("7", "line 1 column 1: invalid type: integer `7`"),
+        ("true", "line 1 column 4: invalid type: boolean `true`"),
+        ("null", "line 1 column 4: invalid type: null"),
+        (r#""door""#, "line 1 column 6: invalid type: string"),
+        ("[1, 2]", "line 1 column 1: invalid type: sequence"),
+        ("\n\n7", "line 3 column 1: invalid type: integer `7`"),
+        ("{\n", "line 2 column 1: EOF while parsing"),
         ("{", "line 1 column 1: EOF while parsing"),
         ("nul", "line 1 column 3: "),
         (r#"{"subject":"a"} x"#, "line 1 column 17: trailing characters"),

@@ -4,7 +4,11 @@
 
 mod watch;
 
+#[cfg(target_os = "linux")]
+use core::time::Duration;
 use std::env;
+#[cfg(target_os = "linux")]
+use std::fs;
 #[cfg(target_os = "linux")]
 use std::io::Read;
 use std::io::Write;
@@ -13,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+#[cfg(target_os = "linux")]
+use std::thread;
 
 #[cfg(target_os = "linux")]
 use watch::watchdog;
@@ -188,11 +194,50 @@ fn a_window_that_is_too_small_pauses_the_game_and_shows_nothing_else() {
     window.until("Each event is accounted for");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_the_game_restores_the_terminal_and_prints_the_outcome() {
+    let _watch = watchdog();
+    for signal in ["TERM", "HUP", "INT"] {
+        let Some(mut window) = Window::open() else { return };
+        window.resize(24, 80);
+        window.until("r restart   q quit");
+        assert!(!window.settings().contains(" icanon"), "the game reads key by key");
+        window.signal(signal);
+        let shown = window.until("Each event is accounted for");
+        let (_, outcome) = shown.split_once("\x1b[?1049l").expect("the game leaves its screen");
+        assert!(outcome.starts_with("\x1b[?25hThe game\r\n"), "SIG{signal}: {outcome:?}");
+        assert!(outcome.contains("your keys    0\r\n"), "SIG{signal}: {outcome:?}");
+        assert!(window.script.wait().expect("it ends").success(), "SIG{signal}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_that_is_closed_ends_the_game_without_a_panic() {
+    let _watch = watchdog();
+    let errors = env::temp_dir().join(format!("game_loop-{}", std::process::id()));
+    let Some(mut window) = Window::with_errors_in(&errors) else { return };
+    window.resize(24, 80);
+    window.until("r restart   q quit");
+    drop(window);
+    let told = loop {
+        let told = fs::read_to_string(&errors).expect("the shell has made it");
+        if told.contains("Each event is accounted for") || told.contains("panicked") {
+            break told;
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    fs::remove_file(&errors).expect("it is there");
+    assert!(told.starts_with("The game\n  ended after"), "{told}");
+}
+
 /// The game in a terminal of 60 x 20, which `script` provides.
 #[cfg(target_os = "linux")]
 struct Window {
     script: Child,
     terminal: String,
+    game: String,
     unread: Vec<u8>,
 }
 
@@ -200,7 +245,13 @@ struct Window {
 impl Window {
     /// Returns `None` where `script` is not installed.
     fn open() -> Option<Self> {
-        let commands = format!("stty rows 20 cols 60; tty; exec '{}'", game().display());
+        Self::with_errors_in(Path::new("/dev/stdout"))
+    }
+
+    /// As `open`, with standard error in a file.
+    fn with_errors_in(errors: &Path) -> Option<Self> {
+        let (game, errors) = (game().display(), errors.display());
+        let commands = format!("stty rows 20 cols 60; tty; echo $$; exec '{game}' 2>'{errors}'");
         let script = Command::new("script")
             .args(["-qec", &commands, "/dev/null"])
             .stdin(Stdio::piped())
@@ -210,8 +261,10 @@ impl Window {
             eprintln!("`script` is missing: the window is not tested");
             return None;
         };
-        let mut window = Self { script, terminal: String::new(), unread: Vec::new() };
+        let (terminal, game) = (String::new(), String::new());
+        let mut window = Self { script, terminal, game, unread: Vec::new() };
         window.terminal = window.until("\n").trim().to_owned();
+        window.game = window.until("\n").trim().to_owned();
         Some(window)
     }
 
@@ -219,6 +272,17 @@ impl Window {
         let size = ["rows".to_owned(), rows.to_string(), "cols".to_owned(), columns.to_string()];
         let stty = Command::new("stty").args(["-F", &self.terminal]).args(size).status();
         assert!(stty.expect("stty is there").success());
+    }
+
+    /// Returns what `stty` says of the terminal.
+    fn settings(&self) -> String {
+        let stty = Command::new("stty").args(["-a", "-F", &self.terminal]).output();
+        String::from_utf8(stty.expect("stty is there").stdout).expect("it is text")
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.game]).status();
+        assert!(kill.expect("kill is there").success());
     }
 
     fn press(&mut self, keys: &str) {

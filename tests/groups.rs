@@ -182,7 +182,7 @@ fn a_lane_shows_a_group_at_once_or_gives_it_back() {
 #[test]
 fn a_gated_topic_takes_a_group_when_its_slowest_subscriber_has_room_for_all() {
     let topic: GatedTopic<u32, 4, 2> = GatedTopic::new();
-    assert_eq!(topic.publish_all([1, 2, 3, 4]), Ok(()), "nobody gates");
+    assert_eq!(topic.publish_all([1, 2, 3, 4]), Ok(()), "no subscriber is the gate");
     let (mut quick, mut slow) = (topic.subscribe().unwrap(), topic.subscribe().unwrap());
     assert_eq!(topic.publish_all([5, 6, 7]), Ok(()));
     assert!(quick.read().flatten().eq([5, 6, 7]));

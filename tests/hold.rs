@@ -12,12 +12,16 @@ use std::thread;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tickbus::bus::Capacity;
 use tickbus::hold::Held;
 use tickbus::{Bus, DropNewest, DropOldest, Feed, Full, GatedTopic, Hold, Lane, Publish, Topic};
 
 type Before<'a, const N: usize> = Hold<&'a Bus<u32, 64>, N>;
 
-fn held<const N: usize>(bus: &Bus<u32, 64>, events: u32) -> Before<'_, N> {
+fn held<const N: usize>(bus: &Bus<u32, 64>, events: u32) -> Before<'_, N>
+where
+    (): Capacity<N>,
+{
     let hold = Hold::before(bus);
     for event in 0..events {
         assert_eq!(hold.publish(event), Ok(Held::Yes));

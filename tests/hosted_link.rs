@@ -1,10 +1,14 @@
 //! An engine for a tick: nothing waits, nothing is lost without a number.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
 
-use std::sync::{Arc, Condvar, Mutex};
-use std::task::{Context, Poll};
+extern crate alloc;
+
+use alloc::sync::Arc;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::sync::{Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tickbus::bridge::{BridgeIn, BridgeOut};
 use tickbus::hosted::{
@@ -251,10 +255,10 @@ impl Engine for Moody {
     fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
         match self.mood() {
             Mood::Unreachable => {
-                let reason = Reason::Disconnected("nobody is there".into());
+                let reason = Reason::Disconnected("no server answers".into());
                 EngineFuture::ready(Err(StartError::new(self.name(), reason)))
             }
-            Mood::Dead => EngineFuture::new(std::future::pending()),
+            Mood::Dead => EngineFuture::new(core::future::pending()),
             _ => self.inner.start(),
         }
     }
@@ -265,7 +269,7 @@ impl Engine for Moody {
         };
         match self.mood() {
             Mood::Unreachable => {
-                fails(Reason::Disconnected("nobody is there".into()), EngineError::not_sent)
+                fails(Reason::Disconnected("no server answers".into()), EngineError::not_sent)
             }
             Mood::Silent => {
                 let publish = self.inner.publish(envelope.clone());
@@ -274,7 +278,7 @@ impl Engine for Moody {
                     Err(EngineError::unknown(self.name(), envelope, Reason::TimedOut))
                 })
             }
-            Mood::Dead => EngineFuture::new(std::future::pending()),
+            Mood::Dead => EngineFuture::new(core::future::pending()),
             _ => self.inner.publish(envelope),
         }
     }
@@ -285,10 +289,10 @@ impl Engine for Moody {
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
         match self.mood() {
             Mood::Unreachable => {
-                let reason = Reason::Disconnected("nobody is there".into());
+                let reason = Reason::Disconnected("no server answers".into());
                 EngineFuture::ready(Err(OpenError::failed(self.name(), reason)))
             }
-            Mood::Dead => EngineFuture::new(std::future::pending()),
+            Mood::Dead => EngineFuture::new(core::future::pending()),
             _ => self.inner.open_durable(options),
         }
     }
@@ -302,7 +306,7 @@ impl Engine for Moody {
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         match self.mood() {
-            Mood::Dead => EngineFuture::new(std::future::pending()),
+            Mood::Dead => EngineFuture::new(core::future::pending()),
             _ => self.inner.shutdown(deadline),
         }
     }
@@ -332,7 +336,7 @@ fn a_queue_bridges_the_time_without_a_connection() {
     }
     assert_eq!((link.stats().pending, link.stats().full), (8, 2));
     until(|| link.state() == LinkState::Down);
-    assert!(link.health().to_string().contains("nobody is there"), "{}", link.health());
+    assert!(link.health().to_string().contains("no server answers"), "{}", link.health());
     engine.set(Mood::Well);
     until(|| link.state() == LinkState::Up);
     assert_eq!(receive(&mut inbox, 8), [0, 1, 2, 3, 4, 5, 6, 7], "the newest were dropped");

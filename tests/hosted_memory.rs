@@ -566,6 +566,64 @@ fn a_member_that_waits_is_woken_for_what_another_left() {
     });
 }
 
+#[test]
+fn a_member_that_waits_is_woken_for_what_was_given_back() {
+    paused(async {
+        let engine = builder().build();
+        let (mut one, mut two) = (open(&engine, "g").await, open(&engine, "g").await);
+        publish(&engine, "1").await;
+        let held = next(&mut one).await;
+        let work = async {
+            tokio::time::sleep(SECOND).await;
+            held.retry_after(Duration::ZERO);
+        };
+        let begin = Instant::now();
+        let (again, ()) = join(next(&mut two), work).await;
+        assert_eq!((again.attempt(), begin.elapsed()), (2, SECOND));
+    });
+}
+
+/// A lease that ends before all others begins while a member waits for the end of another.
+#[test]
+fn a_member_that_waits_learns_of_a_shorter_lease() {
+    paused(async {
+        let engine = builder().build();
+        let mut one = open(&engine, "g").await;
+        let two = engine.subscribe("a.*").unwrap().group("g").in_flight(1).lease(100 * SECOND);
+        let mut two = two.open().await.unwrap();
+        publish(&engine, "1").await;
+        let held = next(&mut two).await;
+        let work = async {
+            publish(&engine, "2").await;
+            tokio::time::sleep(SECOND).await;
+            let Poll::Ready(Some(Ok(second))) = one.try_next() else { panic!("it is there") };
+            drop(second);
+            held.ack();
+        };
+        let begin = Instant::now();
+        let (again, ()) = join(next(&mut two), work).await;
+        assert_eq!((again.envelope().id(), again.attempt()), ("2", 2));
+        assert_eq!(begin.elapsed(), 11 * SECOND);
+    });
+}
+
+#[test]
+fn a_publish_that_is_dropped_is_counted_as_unknown() {
+    paused(async {
+        let engine = Counted::new(builder().build());
+        let one = engine.subscribe("a.*").unwrap().capacity(1).overrun(Overrun::Block);
+        let _full = one.open().await.unwrap();
+        engine.publish(event("1").into()).await.unwrap();
+        let brief = tokio::time::timeout(SECOND, engine.publish(event("2").into()));
+        assert!(brief.await.is_err());
+        let batch = [event("3").into(), event("4").into()].into();
+        assert!(tokio::time::timeout(SECOND, engine.publish_batch(batch)).await.is_err());
+        let stats = engine.stats();
+        assert_eq!((stats.offered, stats.accepted, stats.unknown), (4, 1, 3));
+        assert!(stats.add_up());
+    });
+}
+
 /// Both, polled in turn.
 async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (core::pin::pin!(a), core::pin::pin!(b));
@@ -744,7 +802,8 @@ proptest! {
     #[test]
     fn a_group_does_what_the_model_does(steps in steps()) {
         paused(async move {
-            let engine = builder().log(LOG).build();
+            let engine = Counted::new(builder().log(LOG).build());
+            let (mut offered, mut duplicate) = (0, 0);
             let mut members = Vec::new();
             for _ in 0..MEMBERS {
                 let member = engine.subscribe("a.*").unwrap().group("g").in_flight(IN_FLIGHT);
@@ -757,7 +816,9 @@ proptest! {
                 match step {
                     Step::Publish { id, key } => {
                         let event = event(&id.to_string()).with_key(key);
-                        let receipt = engine.publish(event).await.unwrap();
+                        let receipt = engine.publish(event.into()).await.unwrap();
+                        offered += 1;
+                        duplicate += u64::from(receipt.duplicate);
                         prop_assert_eq!(!receipt.duplicate, model.publish(id, key));
                     }
                     Step::Next(member) => {
@@ -807,11 +868,15 @@ proptest! {
             let ready = count(|it| matches!(it, State::Ready { .. }));
             let missed = count(|it| *it == State::Missed);
             prop_assert_eq!(members[0].lag(), Some(ready));
-            prop_assert_eq!(engine.dead_letters().len() as u64, count(|it| *it == State::Dead));
+            prop_assert_eq!(engine.get_ref().dead_letters().len() as u64, count(|it| *it == State::Dead));
             let told: u64 = members.iter().map(|it| it.stats().missed).sum();
             prop_assert_eq!(told + model.missed, missed);
             let handled: u64 = members.iter().map(|it| it.stats().handled).sum();
             prop_assert_eq!(handled, count(|it| *it == State::Done));
+            let sent = engine.stats();
+            prop_assert!(sent.add_up());
+            prop_assert_eq!((sent.offered, sent.duplicate), (offered, duplicate));
+            prop_assert_eq!(sent.accepted, model.events.len() as u64);
             Ok(())
         })?;
     }

@@ -17,6 +17,7 @@ mod own {
     type Subscriber = (LiveOptions, UnboundedSender<Arc<Envelope>>);
 
     /// Live subscriptions on unbounded channels. `None` once it is closed.
+    #[derive(Debug)]
     pub(crate) struct Tiny {
         name: Arc<str>,
         subscribers: Mutex<Option<Vec<Subscriber>>>,
@@ -43,11 +44,8 @@ mod own {
             let it = stamped(it);
             let mut subscribers = self.subscribers.lock().unwrap();
             let Some(subscribers) = &mut *subscribers else {
-                return EngineFuture::ready(Err(EngineError::not_sent(
-                    &self.name,
-                    it,
-                    Reason::Closed,
-                )));
+                let error = EngineError::not_sent(&self.name, it, Reason::Closed);
+                return EngineFuture::ready(Err(error));
             };
             subscribers.retain(|(options, to)| {
                 !options.matches(it.subject()) || to.send(it.clone()).is_ok()
@@ -90,8 +88,10 @@ use std::time::Duration;
 use own::Tiny;
 use tickbus::Envelope;
 use tickbus::Overrun;
+use tickbus::hosted::conformance::{self, Outcome, Setup};
 use tickbus::hosted::{
-    Capability, Counted, Engine, Level, Mode, OpenError, PublishStats, Reason, StartAt,
+    Capability, Counted, Engine, EngineFuture, Level, Mode, OpenError, PublishStats, Reason,
+    StartAt, StartError,
 };
 
 fn run<F: Future>(future: F) -> F::Output {
@@ -236,4 +236,53 @@ fn an_engine_that_panics_or_miscounts_does_not_spoil_the_numbers() {
     let stats = engine.stats();
     assert_eq!((stats.offered, stats.unknown, stats.stored), (4, 2, 2));
     assert!(stats.add_up());
+}
+
+/// The kit proves what it claims, and that the rest is refused.
+#[test]
+fn the_kit_proves_it() {
+    struct OfTiny;
+    impl Setup for OfTiny {
+        type Engine = Tiny;
+
+        fn connect(&self) -> EngineFuture<'_, Result<Tiny, StartError>> {
+            EngineFuture::ready(Ok(Tiny::new("tiny")))
+        }
+    }
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let report = runtime.block_on(conformance::run(&OfTiny));
+    assert!(report.is_proven(), "{report}");
+    let names = |outcome| {
+        let rows = report.rows.iter().filter(move |row| row.outcome == outcome);
+        rows.map(|row| row.behaviour).collect::<Vec<_>>()
+    };
+    let skipped = ["oversized_payload_is_not_sent", "debug_shows_no_secret"];
+    assert_eq!(names(Outcome::Skipped), skipped);
+    assert_eq!(names(Outcome::Proven).len(), 10, "{report}");
+    assert!(names(Outcome::Refused).contains(&"durable_group_shares"), "{report}");
+    assert!(names(Outcome::Refused).contains(&"live_tells_of_a_full_buffer"), "{report}");
+}
+
+/// What a program spawns on a runtime of several threads.
+#[test]
+fn what_waits_goes_to_other_threads() {
+    fn sent(_: impl Send) {}
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Arc<dyn Engine>>();
+    send_and_sync::<Counted>();
+    send_and_sync::<tickbus::hosted::MemoryEngine>();
+    send_and_sync::<tickbus::hosted::Delivery>();
+    send_and_sync::<tickbus::hosted::EngineError>();
+    send_and_sync::<OpenError>();
+    let engine = Tiny::new("tiny");
+    sent(engine.subscribe(">").unwrap().open());
+    sent(engine.publish(Envelope::new("a").unwrap().into()));
+    let mut all = run_open(engine.subscribe(">").unwrap()).unwrap();
+    sent(all.next());
+    run(engine.publish(Envelope::new("a").unwrap().into())).unwrap();
+    let it = run(all.next()).unwrap().unwrap();
+    sent(it.extend_async(Duration::ZERO));
+    sent(it.ack_async());
+    sent(all);
 }

@@ -93,6 +93,45 @@ fn names(root: &str) -> Names {
         .collect()
 }
 
+/// What the code of a folder's `mod.rs` uses of a child without passing it on: the names of the children.
+fn used_children(code: &str) -> Vec<&str> {
+    let lines = code.lines().filter_map(|line| line.strip_prefix("use "));
+    lines
+        .filter_map(|path| path.strip_prefix("self::")?.split_once("::"))
+        .map(|(child, _)| child)
+        .collect()
+}
+
+/// Whether the code of a child imports a name that its parent owns. A sibling's is the sibling's.
+fn uses_parent(code: &str, siblings: &[String]) -> bool {
+    let trees =
+        code.match_indices("use super::").map(|(at, prefix)| heads(&code[at + prefix.len()..]));
+    trees.flatten().any(|name| name != "super" && !siblings.iter().any(|sibling| sibling == name))
+}
+
+/// The children of a folder that import from its `mod.rs`, which imports from them: their paths.
+fn circles(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let entries: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for folder in entries.iter().filter(|path| path.is_dir()) {
+        found.extend(circles(folder));
+    }
+    let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_string();
+    let siblings: Vec<_> = entries.iter().map(|path| stem(path)).collect();
+    let parent = [folder.join("mod.rs"), folder.with_extension("rs")];
+    let Some(parent) = parent.iter().find(|path| path.is_file()) else { return found };
+    let parent = code(&fs::read_to_string(parent).unwrap());
+    for child in used_children(&parent) {
+        let path = folder.join(child).with_extension("rs");
+        let is_file = child != "tests" && path.is_file();
+        if is_file && uses_parent(&code(&fs::read_to_string(&path).unwrap()), &siblings) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
 /// What is wrong with a source of `tier`. The crate root is of no tier, and may reach everything.
 fn faults(tier: &str, text: &str, names: &Names) -> Vec<String> {
     let code = code(text);
@@ -155,6 +194,12 @@ fn dependencies_point_down() {
 }
 
 #[test]
+fn no_folder_has_a_circle() {
+    let found = circles(src());
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn every_module_has_a_tier() {
     let modules = modules();
     for (module, texts) in &modules {
@@ -174,7 +219,7 @@ fn the_names_of_the_root_are_known() {
     }
 }
 
-/// The words are there where they belong, so looking for them is no idle gesture.
+/// Each owner says its words, so the search for them can find something.
 #[test]
 fn the_reserved_words_are_said_by_their_owners() {
     for (module, texts) in modules() {
@@ -215,6 +260,16 @@ fn reaching_down_and_across_is_fine() {
     accepted("ring", "use crate::sync::Word; use super::Policy;");
     accepted("event", "use crate::subject::check_subject; const _: () = $crate::events!();");
     accepted("lib", "pub use bus::Bus; pub use crate::ring::Core;");
+}
+
+#[test]
+fn circles_are_found() {
+    let parent = "pub use self::raw::Raw;\nuse self::take::{Reader, Seen};\nuse super::before;";
+    assert_eq!(used_children(parent), ["take"]);
+    let siblings = ["take".to_string(), "raw".to_string()];
+    assert!(uses_parent("use super::{Core, raw::Raw};", &siblings));
+    assert!(uses_parent("use super::Core;", &siblings));
+    assert!(!uses_parent("use super::raw::Raw; use super::super::Span;", &siblings));
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_start_beside_a_publisher() {
     }
 }
 
-/// Two publishers while it starts: per publisher in order, whoever replays.
+/// Two publishers while it starts: in order per publisher, whichever context replays.
 #[test]
 fn a_start_beside_two_publishers() {
     for reverse in [false, true] {
@@ -144,7 +144,7 @@ fn start_and_pause_beside_a_publisher() {
     }
 }
 
-/// Two contexts start it, a third pauses it: whoever finds the buffer claimed leaves it to one who looks again.
+/// Two contexts start it, a third pauses it: the one that finds the buffer claimed leaves it to another that looks again.
 #[test]
 fn two_starts_and_a_pause() {
     for reverse in [false, true] {

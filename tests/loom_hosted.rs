@@ -261,6 +261,29 @@ fn the_last_acknowledgement_wakes_the_closer_and_the_member() {
     }
 }
 
+/// The same where no member waits: the acknowledgement alone wakes the closer.
+#[test]
+fn the_last_acknowledgement_wakes_the_closer() {
+    for reverse in [false, true] {
+        outcomes(3, 10, ["closed; taken".to_owned()], move || {
+            let (engine, _) = engine();
+            let mut one = member(&engine);
+            publish(&engine, "1", "");
+            let held = take(&mut one).unwrap();
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || match block_on(engine.shutdown(LEASE)) {
+                    Ok(()) => "closed".to_owned(),
+                    Err(error) => error.to_string(),
+                }),
+                Box::new(move || told(at_once(held.ack_async()))),
+            ];
+            let seen = run(tasks, reverse).join("; ");
+            drop(one);
+            seen
+        });
+    }
+}
+
 /// A publish against the end: it is refused, or what it published can still be received.
 #[test]
 fn a_publish_against_a_shutdown() {

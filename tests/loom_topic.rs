@@ -216,7 +216,7 @@ fn two_publishers_and_a_reader() {
 
 /// An interrupted publisher hides no event: what another has published can be read at once.
 #[test]
-fn a_stopped_publisher_hides_nobody() {
+fn an_interrupted_publisher_hides_no_event() {
     for reverse in [false, true] {
         let expected: [Seen; 3] = [vec![10, 20, 21], vec![20, 10, 21], vec![20, 21, 10]];
         outcomes(3, 500, expected, move || {
@@ -278,7 +278,7 @@ fn a_stopped_publisher_keeps_one_slot() {
     }
 }
 
-/// Who finds all slots in the hands of publishers loses its event, and every reader is told.
+/// A publisher that finds all slots held by others loses its event, and every reader learns it.
 #[test]
 fn more_publishers_under_way_than_slots() {
     for reverse in [false, true] {
@@ -861,7 +861,7 @@ fn joining_while_others_publish() {
     }
 }
 
-/// The same while a publisher is stopped halfway: what it has claimed is not published, so a reader that joins
+/// The same while a publisher is interrupted: what it has claimed is not published, so a reader that joins
 /// begins before it, and the gate may not be behind it.
 #[test]
 fn joining_while_one_is_stopped() {
@@ -1057,7 +1057,7 @@ fn a_gate_orders_what_its_reader_did() {
     }
 }
 
-/// Who is told by the gate how far its reader is comes after what that has done so far.
+/// A publisher that learns from the gate how far its reader is sees what the reader has done before.
 #[test]
 fn a_gate_tells_what_its_reader_did() {
     for reverse in [false, true] {

@@ -2,7 +2,7 @@
 //! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --test loom_wait`; with `--cfg tickbus_exchanges`
 //! beside it, a publish wakes as on x86, without a fence; with `--features std`, threads wait too.
 //!
-//! Whoever is not woken blocks for ever, which loom reports as a deadlock. Each model runs with the roles
+//! A task that is not woken blocks for ever, and loom reports a deadlock. Each model runs with the roles
 //! spawned in both orders, as in `loom.rs`.
 #![cfg(tickbus_loom)]
 
@@ -34,7 +34,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }))
 }
 
-/// Polls once, with a waker that nobody listens to.
+/// Polls once, with a waker that does nothing.
 fn once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -233,7 +233,7 @@ fn a_stale_ticket() {
     }
 }
 
-/// With as many places as there are tasks, nobody is ever told that there are too few.
+/// With as many places as there are tasks, no task is ever told that there are too few.
 #[test]
 fn never_too_many_where_there_are_enough() {
     for reverse in [false, true] {
@@ -253,8 +253,7 @@ fn never_too_many_where_there_are_enough() {
     }
 }
 
-/// The same while somebody wakes one of them, which is polled in the middle of that: it is not counted
-/// for two.
+/// The same while one of them is woken and polled in the middle of the wake: it is not counted twice.
 #[test]
 fn never_too_many_while_one_is_woken() {
     for reverse in [false, true] {

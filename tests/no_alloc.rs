@@ -424,6 +424,9 @@ fn waits_do_not_allocate() {
         assert_eq!([1, 2].map(|event| poll(topic.publish_async(event))), [Poll::Ready(Ok(())); 2]);
         assert!(poll(topic.publish_async(3)).is_pending());
         assert_eq!(poll(gate.next_async()), Poll::Ready(Ok(1)));
+        let mut some = topic.subscribe_lagging().filter(|event| *event != 1);
+        assert!(poll(some.ready_async()).is_pending());
+        assert!(poll(some.next_async()).is_pending());
 
         let latest: Latest<u32, Waiters<1>> = Latest::default();
         let mut watcher = latest.watch();

@@ -1,7 +1,10 @@
 //! What the library counts, as a line of text and through serde.
 #![cfg(not(tickbus_loom))]
 
-use tickbus::{Budget, Bus, Dispatch, DropOldest, GatedTopic, Report, Stats, Topic};
+use tickbus::bus::Policy;
+use tickbus::{
+    Budget, Bus, Dispatch, DropNewest, DropOldest, GatedTopic, Lane, Reject, Report, Stats, Topic,
+};
 
 tickbus::events! {
     #[derive(Clone, Copy)]
@@ -33,6 +36,43 @@ fn stats_are_one_line_that_states_the_law() {
     assert!(
         bus.stats().to_string().starts_with("published 3 = handled 0 + dropped 1 + pending 2;")
     );
+}
+
+#[test]
+fn info_is_one_line_for_each_policy_and_for_a_lane() {
+    fn line<P: Policy>() -> String {
+        let bus = Bus::<u8, 2, P>::new();
+        for event in 0..3 {
+            let _ = bus.publish(event);
+        }
+        assert_eq!(bus.info().stats, bus.stats());
+        bus.info().to_string()
+    }
+
+    let numbers = "failed 0, unhandled 0, high water 2";
+    assert_eq!(
+        line::<Reject>(),
+        format!(
+            "u8: 2 of 2 pending, reject; \
+             published 2 = handled 0 + dropped 0 + pending 2; refused 1, {numbers}"
+        )
+    );
+    for (line, overrun) in
+        [(line::<DropOldest>(), "drop_oldest"), (line::<DropNewest>(), "drop_newest")]
+    {
+        assert_eq!(
+            line,
+            format!(
+                "u8: 2 of 2 pending, {overrun}; \
+                 published 3 = handled 0 + dropped 1 + pending 2; refused 0, {numbers}"
+            )
+        );
+    }
+
+    let lane = Lane::<u8, 4>::new();
+    lane.publish(1).unwrap();
+    assert_eq!((lane.info().capacity, lane.info().overrun), (4, "reject"));
+    assert_eq!(lane.info().stats, lane.stats());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use tickbus::bus::{Policy, Queue};
+use tickbus::bus::{Capacity, Policy, Queue};
 use tickbus::error::Claimed;
 use tickbus::{Budget, Bus, Consumer, Dispatch, DropNewest, DropOldest, Full, Lane, Reject, Stats};
 
@@ -96,7 +96,10 @@ fn insist<E>(
 }
 
 /// Every event arrives: publishers that are refused try again.
-fn none_is_lost<const N: usize, const WORDS: usize>(publishers: usize, events: usize) {
+fn none_is_lost<const N: usize, const WORDS: usize>(publishers: usize, events: usize)
+where
+    (): Capacity<N>,
+{
     let bus: Bus<Message<WORDS>, N> = Bus::new();
     let tokens: Vec<_> = (0..publishers).map(|_| Arc::new(())).collect();
     let open = Open::default();
@@ -134,7 +137,9 @@ fn none_is_lost<const N: usize, const WORDS: usize>(publishers: usize, events: u
 fn each_loss_is_counted<P: Policy, const N: usize, const WORDS: usize>(
     publishers: usize,
     events: usize,
-) {
+) where
+    (): Capacity<N>,
+{
     let bus: Bus<Message<WORDS>, N, P> = Bus::new();
     let tokens: Vec<_> = (0..publishers).map(|_| Arc::new(())).collect();
     let running = AtomicUsize::new(publishers);
@@ -182,7 +187,10 @@ tickbus::events! {
 
 /// What the reports of the ticks say is in sum what the bus says, however a tick falls between the steps
 /// of a publisher.
-fn reports_add_up<P: Policy, const N: usize>(publishers: usize, events: usize) {
+fn reports_add_up<P: Policy, const N: usize>(publishers: usize, events: usize)
+where
+    (): Capacity<N>,
+{
     static TABLE: Dispatch<Number, usize, { Number::KINDS }> =
         Dispatch::new().on("number", |count, _| *count += 1);
     let bus: Bus<Number, N, P> = Bus::new();
@@ -269,7 +277,10 @@ fn drop_newest_counts_every_loss_of_four_publishers() {
     each_loss_is_counted::<DropNewest, 64, 128>(4, few(50_000));
 }
 
-fn a_lane_loses_nothing<const N: usize, const WORDS: usize>(events: usize) {
+fn a_lane_loses_nothing<const N: usize, const WORDS: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let lane: Lane<Message<WORDS>, N> = Lane::new();
     let token = Arc::new(());
     let open = Open::default();
@@ -304,7 +315,10 @@ fn a_lane_loses_nothing_of_its_publisher() {
 }
 
 /// Batches, of which other publishers may come in between, are in order all the same.
-fn batches_stay_in_order<P: Policy, const N: usize>(publishers: usize, events: usize) {
+fn batches_stay_in_order<P: Policy, const N: usize>(publishers: usize, events: usize)
+where
+    (): Capacity<N>,
+{
     let bus: Bus<(usize, usize), N, P> = Bus::new();
     let running = AtomicUsize::new(publishers);
     let open = Open::default();
@@ -471,7 +485,7 @@ fn a_drain_that_has_ended_stays_ended() {
     const LOOKS: usize = if cfg!(miri) { 10 } else { 1000 };
     static BUS: Bus<[u8; LARGE], 2> = Bus::new();
     static OPEN: Open = Open(AtomicBool::new(false));
-    let with_room = || thread::Builder::new().stack_size(32 * LARGE);
+    let with_room = || thread::Builder::new().stack_size(40 * LARGE);
     let publisher = with_room().spawn(|| {
         for _ in 0..EVENTS {
             while BUS.publish([1; LARGE]).is_err() {

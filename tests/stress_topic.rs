@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use tickbus::bus::Capacity;
 use tickbus::topic::Publishers;
 use tickbus::{Feed, Full, GatedTopic, Lagged, Latest, Subscriber, Topic};
 
@@ -77,7 +78,10 @@ impl Seen {
     }
 }
 
-fn lagging<const N: usize, const WORDS: usize>(publishers: usize, readers: usize, each: usize) {
+fn lagging<const N: usize, const WORDS: usize>(publishers: usize, readers: usize, each: usize)
+where
+    (): Capacity<N>,
+{
     let topic: Topic<Message<WORDS>, N> = Topic::new();
     let events = publishers * each;
     thread::scope(|scope| {
@@ -114,7 +118,10 @@ fn more_publishers_than_slots() {
     lagging::<2, 60>(8, 2, few(5_000));
 }
 
-fn fed<const N: usize, const WORDS: usize>(readers: usize, events: usize) {
+fn fed<const N: usize, const WORDS: usize>(readers: usize, events: usize)
+where
+    (): Capacity<N>,
+{
     let feed: Feed<Message<WORDS>, N> = Feed::new();
     thread::scope(|scope| {
         for _ in 0..readers {
@@ -139,7 +146,10 @@ fn everything_of_a_feed_is_read_or_told_as_missed() {
     fed::<1024, 5>(2, few(200_000));
 }
 
-fn gating<const N: usize, const WORDS: usize>(publishers: usize, each: usize) {
+fn gating<const N: usize, const WORDS: usize>(publishers: usize, each: usize)
+where
+    (): Capacity<N>,
+{
     let topic: GatedTopic<Message<WORDS>, N, 3> = GatedTopic::new();
     let events = publishers * each;
     let running = &AtomicUsize::new(publishers);

@@ -36,7 +36,7 @@ fn every_subscriber_reads_every_event_in_one_order() {
 }
 
 #[test]
-fn publishing_to_nobody_is_fine() {
+fn publishing_without_subscribers_is_fine() {
     let topic: Topic<u8, 2> = Topic::new();
     (0..100).for_each(|event| topic.publish(event));
     assert_eq!((topic.stats().published, topic.stats().lost), (100, 0));
@@ -222,7 +222,7 @@ fn a_gated_topic_is_full_when_the_slowest_has_n_unread() {
 }
 
 #[test]
-fn nobody_gates_a_topic_without_subscribers() {
+fn a_topic_without_subscribers_has_no_gate() {
     let topic: GatedTopic<u8, 2, 1> = GatedTopic::new();
     for event in 0..100 {
         assert_eq!(topic.publish(event), Ok(()));

@@ -1,5 +1,5 @@
-//! Buses with waiters, and tables of waiters: do they do what their pages say, to the event, to whoever waits,
-//! and to whoever stops waiting?
+//! Buses with waiters and tables of waiters: each wait ends when its page says so, each waker is woken exactly when
+//! it must be, and a wait that is given up takes nothing along.
 #![cfg(not(tickbus_loom))]
 
 extern crate alloc;
@@ -124,7 +124,7 @@ fn next_is_there_at_once_if_an_event_waits() {
     let mut events = bus.consumer().unwrap();
     let task = Task::new();
     assert_eq!(task.poll(&mut events.next_async()), Poll::Ready(1));
-    assert_eq!(task.held(), 0, "nobody had to wait");
+    assert_eq!(task.held(), 0, "it did not have to wait");
     assert_eq!(events.pending(), 1);
 }
 
@@ -165,7 +165,7 @@ fn every_way_to_publish_wakes_the_consumer() {
 }
 
 #[test]
-fn a_publish_that_fails_wakes_nobody() {
+fn a_publish_that_fails_wakes_no_task() {
     let bus = full::<2>();
     let task = Task::new();
     let mut waits = bus.publish_async(3);
@@ -485,7 +485,7 @@ fn a_task_that_moves_to_another_executor_is_woken_there() {
 // ---- The table ----------------------------------------------------------------------------------
 
 #[test]
-fn a_full_table_says_so_and_displaces_nobody() {
+fn a_full_table_says_so_and_displaces_no_task() {
     let waiters = Waiters::<2>::new();
     let task = Task::new();
     let mut waits = [(); 3].map(|()| waiters.wait_until(|| None::<()>));
@@ -513,7 +513,7 @@ fn a_full_table_gives_the_event_back() {
 
 /// Room or an event needs no place.
 #[test]
-fn a_full_table_keeps_nobody_from_what_is_there() {
+fn a_full_table_keeps_no_task_from_what_is_there() {
     let waiters = Waiters::<1>::new();
     let task = Task::new();
     let mut never = waiters.wait_until(|| None::<()>);
@@ -1685,7 +1685,7 @@ fn block_on_carries_everything_across_threads_in_order() {
 
 /// Each answer is published just when the other side goes to sleep, or just before.
 #[test]
-fn nobody_sleeps_through_a_publish() {
+fn no_task_sleeps_through_a_publish() {
     const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
     type Ball = Bus<u32, 4, Reject, Waiters<1>>;
     static PING: [Ball; 2] = [const { Bus::new() }; 2];
@@ -1713,7 +1713,7 @@ fn nobody_sleeps_through_a_publish() {
         done.send(()).unwrap();
     });
     for _ in 0..3 {
-        over.recv_timeout(Duration::from_secs(60)).expect("somebody sleeps, or has panicked");
+        over.recv_timeout(Duration::from_secs(60)).expect("a side sleeps, or has panicked");
     }
 }
 
@@ -2016,7 +2016,12 @@ fn handles_are_covariant_whether_they_wait_or_not() {
 #[test]
 fn a_selective_reader_wakes_publishers() {
     type Selective<'a> = tickbus::topic::Selective<'a, u32, fn(&u32) -> bool, Many, Waiters<1>>;
-    let ways: [fn(&mut Selective<'_>); 3] = [
+    let ways: [fn(&mut Selective<'_>); 4] = [
+        |gate| {
+            let next =
+                Box::pin(gate.next_async()).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(next, Poll::Ready(Ok(2)));
+        },
         |gate| assert_eq!(gate.read().next(), Some(Ok(2))),
         |gate| gate.read().for_each(drop),
         |gate| gate.set_masked(true),
@@ -2034,6 +2039,140 @@ fn a_selective_reader_wakes_publishers() {
         assert_eq!(task.woken(), 1, "way {number}");
         assert_eq!(task.poll(&mut waits), Poll::Ready(Ok(())), "way {number}");
     }
+}
+
+/// Polls a future once that is dropped after this.
+fn poll_once<F: Future>(task: &Task, future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(&task.waker))
+}
+
+#[test]
+fn a_selective_subscriber_waits_for_an_event_that_is_wanted() {
+    let topic: Topic<u32, 4, Waiters<1>> = Topic::new();
+    let mut even = topic.subscribe().filter(|event| event % 2 == 0).every_nth(2);
+    let task = Task::new();
+    {
+        let mut next = Box::pin(even.next_async());
+        for unwanted in [1, 3, 5, 7, 9] {
+            assert!(task.poll(&mut next).is_pending());
+            topic.publish(unwanted);
+        }
+        assert_eq!((task.woken(), task.held()), (5, 0));
+        assert!(task.poll(&mut next).is_pending());
+        topic.publish(2);
+        assert_eq!(task.poll(&mut next), Poll::Ready(Ok(2)));
+    }
+    topic.publish(4); // every second one: not this
+    assert!(poll_once(&task, even.next_async()).is_pending());
+    assert_eq!(task.held(), 0, "a wait that is dropped gives its place back");
+    topic.publish(6);
+    topic.publish(8);
+    assert_eq!(poll_once(&task, even.next_async()), Poll::Ready(Ok(6)));
+    let stats = even.stats();
+    assert_eq!((stats.published, stats.received, stats.skipped, stats.pending), (9, 2, 6, 1));
+}
+
+#[test]
+fn a_selective_subscriber_is_told_why_its_wait_fails() {
+    let topic: Topic<u32, 2, Waiters<1>> = Topic::new();
+    let task = Task::new();
+    let mut first = topic.subscribe();
+    let mut second = topic.subscribe().selective();
+    let mut waits = Box::pin(first.next_async());
+    assert!(task.poll(&mut waits).is_pending());
+    let too_many = Poll::Ready(Err(WaitError::TooManyWaiters));
+    assert_eq!(poll_once(&task, second.next_async()), too_many);
+    second.set_masked(true);
+    assert_eq!(poll_once(&task, second.next_async()), too_many);
+    second.set_masked(false);
+    drop(waits);
+    (1..=3).for_each(|event| topic.publish(event));
+    let lagged = Poll::Ready(Err(WaitError::Lagged(Lagged(1))));
+    assert_eq!(poll_once(&task, second.next_async()), lagged);
+    assert_eq!(poll_once(&task, second.next_async()), Poll::Ready(Ok(2)));
+}
+
+#[test]
+fn a_masked_subscriber_that_waits_skips_and_gates_no_publisher() {
+    let topic: GatedTopic<u32, 2, 1, Waiters<1>> = GatedTopic::default();
+    let mut gate = topic.subscribe().unwrap().selective();
+    gate.set_masked(true);
+    let task = Task::new();
+    {
+        let mut next = Box::pin(gate.next_async());
+        for event in 0..5 {
+            assert!(task.poll(&mut next).is_pending(), "event {event}");
+            topic.publish(event).unwrap();
+        }
+        assert_eq!(task.woken(), 5);
+        assert!(task.poll(&mut next).is_pending());
+    }
+    assert_eq!((gate.stats().skipped, gate.stats().pending), (5, 0));
+    gate.set_masked(false);
+    topic.publish(5).unwrap();
+    assert_eq!(poll_once(&task, gate.next_async()), Poll::Ready(Ok(5)));
+}
+
+/// A filter that publishes as fast as it is asked.
+#[test]
+fn a_flood_of_unwanted_events_keeps_no_other_task_waiting() {
+    let topic: Topic<u32, 4, Waiters<1>> = Topic::new();
+    let asked = Cell::new(0);
+    let mut none = topic.subscribe().filter(|event| {
+        asked.set(asked.get() + 1);
+        topic.publish(event + 1);
+        false
+    });
+    topic.publish(0);
+    let task = Task::new();
+    assert!(poll_once(&task, none.next_async()).is_pending());
+    assert_eq!((asked.get(), task.woken()), (4, 1), "a lap, and then it asks to be polled again");
+    #[cfg(feature = "std")]
+    {
+        let brief = tickbus::wait::Wait::forever().timeout(Duration::from_millis(5));
+        assert_eq!(none.next_wait(brief), Err(WaitError::TimedOut));
+    }
+}
+
+#[test]
+fn a_filter_that_panics_in_a_wait_has_skipped_its_event() {
+    let topic: Topic<u32, 4, Waiters<1>> = Topic::new();
+    let mut odd = topic.subscribe().filter(|event| {
+        assert_ne!(*event, 2);
+        true
+    });
+    (1..=3).for_each(|event| topic.publish(event));
+    let task = Task::new();
+    assert_eq!(poll_once(&task, odd.next_async()), Poll::Ready(Ok(1)));
+    catch_unwind(AssertUnwindSafe(|| poll_once(&task, odd.next_async()))).unwrap_err();
+    assert_eq!(poll_once(&task, odd.next_async()), Poll::Ready(Ok(3)));
+    assert_eq!((odd.stats().received, odd.stats().skipped), (2, 1));
+}
+
+#[test]
+fn a_subscriber_that_is_ready_has_read_nothing() {
+    let topic: Topic<u32, 2, Waiters<2>> = Topic::new();
+    let task = Task::new();
+    let mut all = topic.subscribe();
+    let mut sparse = topic.subscribe().filter(|event| *event > 1).min_interval(10);
+    {
+        let mut waits = [
+            Box::pin(all.ready_async()) as Pin<Box<dyn Future<Output = _>>>,
+            Box::pin(sparse.ready_async()),
+        ];
+        assert!(waits.iter_mut().all(|wait| task.poll(wait).is_pending()));
+        topic.publish(1);
+        assert_eq!(task.woken(), 2);
+        assert!(waits.iter_mut().all(|wait| task.poll(wait) == Poll::Ready(Ok(()))));
+    }
+    assert_eq!((all.stats().pending, sparse.stats().pending), (1, 1));
+    assert!(all.read().eq([Ok(1)]));
+    assert!(sparse.read_at(0).next().is_none(), "it was not wanted");
+    (2..=4).for_each(|event| topic.publish(event));
+    assert_eq!(poll_once(&task, sparse.ready_async()), Poll::Ready(Ok(())));
+    assert!(sparse.read_at(1).eq([Err(Lagged(1)), Ok(3)]), "4 comes too soon after 3");
+    assert!(poll_once(&task, sparse.ready_async()).is_pending());
+    assert_eq!(task.held(), 0);
 }
 
 /// Of a function that takes any source, and one that publishes to anything.

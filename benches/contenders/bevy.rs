@@ -10,6 +10,7 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{ScheduleLabel, SingleThreadedExecutor};
 use tickbus::Bus;
 use tickbus::bevy::{BusDrained, BusFrame, EventBusAppExt, EventBusPlugin};
+use tickbus::bus::Capacity;
 
 use super::{Contender, Row, leak};
 
@@ -172,14 +173,20 @@ fn read_messages(mut hits: MessageReader<Hit>, mut sum: ResMut<Sum>) {
     sum.0 = hits.read().fold(sum.0, |sum, hit| hit.fold(sum));
 }
 
-fn bus<const N: usize>() -> (App, &'static Bus<Hit, N>) {
+fn bus<const N: usize>() -> (App, &'static Bus<Hit, N>)
+where
+    (): Capacity<N>,
+{
     let bus = leak(Bus::<Hit, N>::new());
     let mut app = App::new();
     app.add_plugins(EventBusPlugin::new(bus));
     (app, bus)
 }
 
-fn to_messages<const N: usize>() -> Setup {
+fn to_messages<const N: usize>() -> Setup
+where
+    (): Capacity<N>,
+{
     let (mut app, bus) = bus::<N>();
     app.add_bus_message::<Hit>().add_systems(Update, read_messages);
     Setup::new(app, |hit| bus.publish(hit).unwrap())

@@ -14,6 +14,7 @@
 //! | `game.rs` | the dispatch table and the handlers |
 //! | `publishers.rs` | the threads, and what each of them does when the bus is full |
 //! | `main.rs` | the tick with its budget |
+//! | `signals.rs` | how a signal ends the game and restores the terminal |
 //! | `pace.rs` | how a game with threads becomes repeatable |
 //!
 //! Play it with `cargo run --example game_loop`, and press `o` to flood the bus. You can also pipe the
@@ -27,7 +28,9 @@ mod options;
 mod pace;
 mod publishers;
 mod screen;
+mod signals;
 
+use core::fmt;
 use core::time::Duration;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -43,6 +46,7 @@ use options::{HELP, Options, Request, USAGE};
 use pace::{Conductor, Pace};
 use publishers::{Spawner, Weather, pipe_keys, type_keys};
 use screen::{Canvas, Terminal};
+use signals::Signals;
 
 /// The length of a tick: 60 ticks make a second.
 const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
         Ok(Request::Play(options)) => options,
         Ok(Request::Help) => return exit_code(io::stdout().write_all(HELP.as_bytes())),
         Err(complaint) => {
-            eprint!("game_loop: {complaint}\n{USAGE}");
+            complain(format_args!("{complaint}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
@@ -69,10 +73,15 @@ fn exit_code(result: io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("game_loop: {error}");
+            complain(format_args!("{error}\n"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints to standard error, which may be a terminal that was closed: `eprintln` would panic.
+fn complain(message: fmt::Arguments<'_>) {
+    let _ = write!(io::stderr(), "game_loop: {message}");
 }
 
 /// Handles what was published since the last tick, within the budget. What the budget does not allow
@@ -98,26 +107,41 @@ fn play(options: &Options) -> io::Result<Game> {
     let seed = options.seed.unwrap_or_else(seed_of_the_day);
     let mut game = Game::default();
     let mut events = BUS.consumer().expect("the main thread is the only consumer");
+    let signals = Signals::take()?;
     let mut terminal = Terminal::open()?;
-    thread::scope(|threads| {
-        threads.spawn(type_keys);
+    let keys = thread::spawn(type_keys);
+    let played = thread::scope(|threads| {
         threads.spawn(|| Spawner::new(seed).run(Pace::Clock));
         threads.spawn(|| Weather::new(seed).run(Pace::Clock));
-        let result = frames(&mut game, &mut events, &mut terminal, options);
+        let result = frames(&mut game, &mut events, &mut terminal, &signals, options);
         CONTROL.stop();
         result
-    })?;
-    Ok(game)
+    });
+    // Where the terminal was closed, crossterm reads it for ever: then that thread ends with the program.
+    let patience = Instant::now() + Duration::from_millis(200);
+    while !keys.is_finished() && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(10));
+    }
+    if keys.is_finished() {
+        keys.join().expect("the thread of the keys does not panic");
+    }
+    if signals.ask_to_end() {
+        // A closed terminal cannot be drawn on. The game has ended all the same.
+        game.input = Input::Closed;
+        return Ok(game);
+    }
+    played.map(|()| game)
 }
 
 fn frames(
     game: &mut Game,
     events: &mut Consumer<'_, GameEvent>,
     terminal: &mut Terminal,
+    signals: &Signals,
     options: &Options,
 ) -> io::Result<()> {
     let mut clock = FrameClock::new();
-    while goes_on(game, options) && CONTROL.is_running() {
+    while goes_on(game, options) && CONTROL.is_running() && !signals.ask_to_end() {
         let too_small = screen::too_small()?;
         CONTROL.set_paused(too_small.is_some());
         let deadline = Instant::now() + HANDLING;
@@ -176,6 +200,18 @@ fn print_outcome(game: &Game) -> io::Result<()> {
     if let Input::Failed(kind) = game.input {
         return Err(io::Error::new(kind, format!("cannot read the keys: {kind}")));
     }
+    let mut text = Vec::new();
+    let is_exact = write_outcome(game, &mut text)?;
+    // The terminal may have been closed; then standard error may still lead to a file.
+    if let Err(error) = io::stdout().write_all(&text) {
+        io::stderr().write_all(&text).map_err(|_| error)?;
+    }
+    let complaint = "the bus has lost count: published is not handled + dropped + pending";
+    if is_exact { Ok(()) } else { Err(io::Error::other(complaint)) }
+}
+
+/// Writes the outcome. Returns whether each event is accounted for.
+fn write_outcome(game: &Game, mut out: impl Write) -> io::Result<bool> {
     let Game { ticks, keys, unknown, round, .. } = game;
     let Round { score, lives, .. } = round;
     let [rocks, gems, shots, bolts] =
@@ -185,7 +221,6 @@ fn print_outcome(game: &Game) -> io::Result<()> {
     let (published, handled, dropped, pending) =
         (bus.published, bus.handled, bus.dropped(), bus.pending);
 
-    let mut out = io::stdout().lock();
     writeln!(out, "The game")?;
     writeln!(out, "  ended after  {ticks} ticks of 1/60 s")?;
     writeln!(out, "  reached      score {score}, level {}, lives left {lives}", round.level())?;
@@ -213,16 +248,14 @@ fn print_outcome(game: &Game) -> io::Result<()> {
     writeln!(out, "  dropped      {dropped:>6}  events that it lost: it rejects instead")?;
     writeln!(out, "  pending      {pending:>6}  events that waited on it at the end")?;
     writeln!(out, "  refused      {:>6}  events that did not fit and went back", bus.refused)?;
-    if published == handled + dropped + pending {
+    let is_exact = published == handled + dropped + pending;
+    if is_exact {
         writeln!(
             out,
             "Each event is accounted for: {published} = {handled} + {dropped} + {pending}"
-        )
-    } else {
-        Err(io::Error::other(
-            "the bus has lost count: published is not handled + dropped + pending",
-        ))
+        )?;
     }
+    Ok(is_exact)
 }
 
 /// Paces the frames, 60 a second, and counts the late ones.

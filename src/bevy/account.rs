@@ -91,7 +91,7 @@ pub(super) fn close<E: Send + Sync + 'static>(
 fn tell(world: &mut World, overrun: BusOverrun, slot: usize, subjects: &[&'static str]) {
     world.resource_mut::<Buses>().overrun = true;
     let mut unattributed = overrun.left;
-    // What is left otherwise, in a pause for example, is no overrun.
+    // Events that are left for another reason, such as a pause, are not an overrun.
     let subjects = if overrun.left > 0 { subjects } else { &[] };
     for (kind, subject) in subjects.iter().enumerate() {
         let told = &world.resource::<EventBusStats>().buses[slot];

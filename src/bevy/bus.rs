@@ -15,10 +15,10 @@ use crate::wait::Waits;
 
 /// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, with waiters or without.
 ///
-/// Tasks may wait on one with waiters until a frame makes room. They are woken when the app is dropped, too,
-/// and go on waiting unless they give up.
+/// With waiters, tasks may wait until a frame makes room. Dropping the app wakes them too; they continue to wait unless
+/// they give up.
 ///
-/// This trait is sealed: what it has is not for use outside.
+/// This trait is sealed.
 ///
 /// ```compile_fail,E0624
 /// fn claim<B: tickbus::bevy::AnyBus<u8>>(bus: &'static B) {
@@ -26,14 +26,14 @@ use crate::wait::Waits;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no bus of `{E}` that a plugin can drain",
+    message = "`{Self}` is not a bus of `{E}` that a plugin can drain",
     note = "a plugin drains a `static` `Bus`; a `tickbus::Lane` has one publisher, and a \
             Bevy app has many"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Publish`")]
 pub trait AnyBus<E>: Publish<E> {}
 
-/// A bus without its capacity and its policy.
+/// A bus without its capacity and its policy in the type.
 pub(crate) trait Publish<E>: Pending {
     fn publish(&self, event: E) -> Result<(), Full<E>>;
     fn pending(&self) -> usize;
@@ -50,11 +50,11 @@ pub(crate) trait Pending: Send + Sync {
 
 /// The reading end of a bus.
 pub(crate) trait Read<E>: Send + Sync {
-    /// Moves at most `limit` events, of those that wait at this moment.
+    /// Moves at most `limit` of the events that are pending at this moment.
     fn read(&mut self, limit: usize, into: &mut Vec<E>);
     fn pending(&self) -> usize;
     fn stats(&self) -> Stats;
-    /// Drops what waits, when `each` has seen it.
+    /// Shows each pending event to `each`, and drops it.
     fn discard(&mut self, each: &mut dyn FnMut(&E));
 }
 
@@ -128,7 +128,7 @@ impl<E: Send, P: Policy, W: Waits> Read<E> for Reader<E, P, W> {
     }
 }
 
-/// With the app: nothing makes room now for those that wait for it, and they may want to know.
+/// Wakes the publishers that wait: without the app, no frame makes room for them.
 impl<E, P: Policy, W: Waits> Drop for Reader<E, P, W> {
     fn drop(&mut self) {
         self.0.wake();

@@ -363,8 +363,8 @@ pub(super) fn open<E: Send + Sync + 'static>(
     make_cursors::<E>(world);
 }
 
-/// Makes the cursors of readers that are new, or that a restored state does not know. Without a bus there
-/// is no state yet; its first drain makes the cursors.
+/// Makes the cursors of readers that are new, or that a restored state does not know. Without a bus there is no
+/// state yet. Then the first drain makes the cursors.
 fn make_cursors<E: Send + Sync + 'static>(world: &mut World) {
     let Some(readers) = world.get_resource::<FrameReaders<E>>() else { return };
     let made = readers.made;

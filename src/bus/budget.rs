@@ -1,11 +1,10 @@
-//! How much a tick may do, and what it did.
+//! The budget of a tick, and its report.
 
 use core::fmt;
 
-/// How much one [tick](crate::Dispatch::tick) may do: a number of events, a deadline, and how many
-/// generations of events.
+/// The limits of one [tick](crate::Dispatch::tick): a number of events, a deadline, and a number of generations.
 ///
-/// At least one event is always handled, so that a bus moves on however late it is.
+/// A tick always handles at least one pending event, so that a bus makes progress however late it is.
 ///
 /// # Examples
 ///
@@ -23,41 +22,42 @@ pub struct Budget<F = fn() -> bool> {
     pub(crate) events: usize,
     pub(crate) generations: usize,
     pub(crate) every: usize,
-    /// Whether there is a function to ask.
+    /// Whether `late` is a function of the user.
     pub(crate) is_timed: bool,
     pub(crate) late: F,
 }
 
 impl Budget {
-    /// At most `count` events, and at least one.
+    /// Limits a tick to `count` events. 0 counts as 1.
     pub const fn events(count: usize) -> Self {
         let events = if count == 0 { 1 } else { count };
         Self { events, generations: 1, every: 32, is_timed: false, late: || false }
     }
 
-    /// All that is queued when the tick begins.
+    /// Lets a tick handle every event that is pending when it begins.
     pub const fn unlimited() -> Self {
         Self::events(usize::MAX)
     }
 }
 
 impl<F> Budget<F> {
-    /// Ends the tick when `late` says so. It is asked after every 32nd event: a clock costs more than
-    /// an event.
+    /// Ends the tick when `late` returns `true`. The tick calls it after every 32nd event, because reading a clock costs
+    /// more than an event.
     pub fn until<G: FnMut() -> bool>(self, late: G) -> Budget<G> {
         let Self { events, generations, every, .. } = self;
         Budget { events, generations, every, is_timed: true, late }
     }
 
-    /// Asks after every `events` events instead, where handlers are slow. 0 is taken as 1.
+    /// Sets after how many events the tick calls the function of [`until`](Self::until): fewer where handlers are slow.
+    /// 0 counts as 1.
     pub fn check_every(mut self, events: usize) -> Self {
         self.every = events.max(1);
         self
     }
 
-    /// How many generations of events the tick may handle. The first is what is queued when it begins,
-    /// the second is what was published meanwhile, and so on. 1 unless set: what handlers publish
-    /// waits for the next tick. 0 is taken as 1.
+    /// Sets how many generations of events the tick may handle. The first generation is pending when the tick begins,
+    /// the second is published while the tick handles the first, and so on. The default is 1: the events that handlers
+    /// publish wait for the next tick. 0 counts as 1.
     pub fn generations(mut self, count: usize) -> Self {
         self.generations = count.max(1);
         self
@@ -66,7 +66,7 @@ impl<F> Budget<F> {
 
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 impl<F: FnMut() -> bool> Budget<F> {
-    /// Whether there may be another event after `done` of them.
+    /// Returns whether the budget allows another event after `done` events.
     pub(crate) fn goes_on(&mut self, done: usize) -> bool {
         done < self.events && !(done.is_multiple_of(self.every) && (self.late)())
     }
@@ -82,7 +82,7 @@ impl<F> fmt::Debug for Budget<F> {
     }
 }
 
-/// What one [tick](crate::Dispatch::tick) did.
+/// Counts what one [tick](crate::Dispatch::tick) did.
 ///
 /// # Examples
 ///
@@ -111,20 +111,20 @@ impl<F> fmt::Debug for Budget<F> {
 #[must_use = "a report tells what the tick left undone and what was lost"]
 #[non_exhaustive]
 pub struct Report {
-    /// Events taken off the bus in this tick.
+    /// Events that the tick took off the bus.
     pub handled: usize,
-    /// Those of which a handler failed. Part of `handled`.
+    /// Events whose handler failed. Part of `handled`.
     pub failed: usize,
-    /// Those for which there is neither a handler nor an `otherwise`. Part of `handled`.
+    /// Events that have neither a handler nor an `otherwise`. Part of `handled`.
     pub unhandled: usize,
-    /// Events that wait on the bus now, with those that are being published at this moment.
+    /// Events that are pending now, those being published included.
     pub left: usize,
-    /// Events the bus has lost since the tick before, or since it was made. Counts modulo 2^32 on targets without
-    /// 64-bit atomics, and so does `refused`.
+    /// Events that the bus has dropped since the last tick. On targets without 64-bit atomics, this and `refused` wrap
+    /// at 2^32.
     pub dropped: usize,
-    /// Events the bus has given back to their publishers since the tick before, or since it was made.
+    /// Events that the bus has given back to their publishers since the last tick.
     pub refused: usize,
-    /// Generations of events that were begun.
+    /// Generations of events that the tick began.
     pub generations: usize,
 }
 

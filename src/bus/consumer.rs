@@ -15,11 +15,11 @@ use crate::wait::{NoWaiters, Stand, Waits};
 /// The one reading end of a [`Bus`](crate::Bus), or of a [`Lane`](crate::Lane) with the policy
 /// [`Single`](crate::Single).
 ///
-/// Claimed by [`Bus::consumer`](crate::Bus::consumer), given back when it is dropped. What has not been
-/// taken stays on the bus.
+/// [`Bus::consumer`](crate::Bus::consumer) claims it, and dropping it gives it back. Events that were not taken stay on
+/// the bus.
 ///
-/// With [`Waiters`](crate::Waiters), it wakes those that wait for room, and it can wait for events: see
-/// [`next_async`](Self::next_async).
+/// With [`Waiters`](crate::Waiters), taking an event wakes the publishers that wait for room, and the consumer can wait
+/// for events: see [`next_async`](Self::next_async).
 ///
 /// # Examples
 ///
@@ -52,12 +52,13 @@ impl<'a, E, P: Queue, W: Waits> Consumer<'a, E, P, W> {
         Ok(Self { side, stand: Stand::beside(waiters), kept: Kept::nothing() })
     }
 
-    /// Takes the events that are queued at this moment, oldest first.
+    /// Takes the events that are pending at this moment, oldest first.
     ///
-    /// What is published from here on, also by the code between two events, waits for the next drain.
-    /// Unlike the drains of the standard library, dropping this one early leaves the rest where it
-    /// is. Takes constant time, and on hosts a step for each new event, 64 at most. After an interrupted publish
-    /// it takes a [search](crate::Bus#bounds) of at most `log2(N) + 64` steps. Each event takes constant time.
+    /// An event that is published later waits for the next drain, also one that your loop publishes. Dropping the drain
+    /// early leaves the rest on the bus, unlike the drains of the standard library.
+    ///
+    /// It takes constant time; on hosts, a step for each new event, up to 64. After an interrupted publish it takes a
+    /// [search](crate::Bus#bounds) of at most `log2(N) + 64` steps. Each event takes constant time.
     ///
     /// # Examples
     ///
@@ -78,20 +79,20 @@ impl<'a, E, P: Queue, W: Waits> Consumer<'a, E, P, W> {
         Drain::new(self)
     }
 
-    /// Wakes those that wait for room, though there is none.
+    /// Wakes the publishers that wait for room, although there is none.
     #[cfg(all(feature = "bevy", not(tickbus_loom)))]
     pub(crate) fn wake(&self) {
         self.stand.waiters().wake();
     }
 
-    /// How many events wait, with those that are being published at this moment, which a drain does not
-    /// find yet: see [`Bus::is_empty`](crate::Bus::is_empty).
+    /// Returns how many events are pending, those being published included. A drain does not find those yet: see
+    /// [`Bus::is_empty`](crate::Bus::is_empty).
     #[must_use]
     pub fn pending(&self) -> usize {
         self.side.pending() + usize::from(self.kept.is_left())
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.side.counts(), P::REFUSES)

@@ -1,4 +1,4 @@
-//! Handlers by kind: a table that is built while compiling.
+//! Tables of handlers by kind, built while compiling.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -9,26 +9,25 @@ use super::rows::Rows;
 use crate::event::Event;
 use crate::ring::Tally;
 
-/// A function that reacts to an event. `R` says what it may answer: see [`Verdict`].
+/// A function that reacts to an event. `R` is what it returns: see [`Verdict`].
 pub type Handler<E, C, R = ()> = fn(&mut C, &E) -> R;
 
-/// A function that is told what a handler failed with.
+/// A function that gets the error of a handler.
 pub type ErrorHook<E, C, R> = fn(&mut C, &E, <R as Verdict>::Error);
 
-/// Whether the handlers after this one see the event too.
+/// Says whether the handlers after this one see the event too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flow {
-    /// They do.
+    /// They see it.
     #[default]
     Continue,
-    /// They do not.
+    /// They do not see it.
     Stop,
 }
 
 /// What a handler may return: `()`, [`Flow`], [`Message<M>`](Message), or a `Result` of one of them.
 ///
-/// An `Err` is counted, goes to the [error hook](Dispatch::on_error) and does not keep the handlers
-/// after it from running.
+/// A tick counts an `Err` and passes it to the [error hook](Dispatch::on_error). The handlers after this one still run.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
@@ -37,16 +36,16 @@ pub enum Flow {
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Settle`")]
 pub trait Verdict: Settle<Failure = <Self as Verdict>::Error> {
-    /// What a handler fails with.
+    /// The error of a handler.
     type Error;
 }
 
-/// What a tick makes of an answer.
+/// Brings what a handler returns into one form.
 pub(crate) trait Settle {
-    /// What went wrong.
+    /// The error of a handler.
     type Failure;
 
-    /// The answer in its general form.
+    /// Returns it in its general form.
     fn settle(self) -> Result<Flow, Self::Failure>;
 }
 
@@ -136,16 +135,15 @@ impl<M, X> Settle for Result<Message<M>, X> {
 
 /// A table of handlers by kind of event, built while compiling and kept in read-only memory.
 ///
-/// `E` is the event, `C` what the handlers work on, `K` is `{ E::KINDS }`, `R` what handlers
-/// [return](Verdict), and `H` how many handlers one kind may have.
+/// `E` is the event, and `C` is your state, which the handlers get by `&mut`. `K` is `{ E::KINDS }`, `R` is what handlers
+/// [return](Verdict), and `H` is the most handlers that one kind may have.
 ///
-/// A subscription names a subject or a pattern. Which kinds it covers is worked out while compiling;
-/// a tick looks up the kind and calls. For a closed set of events whose handlers all stand in one
-/// place, `match` is the table that the language has.
+/// Each [`on`](Self::on) names a subject or a pattern. The compiler works out which kinds it covers. A tick looks up the
+/// handlers of the event's kind and calls them. If all handlers stand in one place, a `match` does the same.
 ///
-/// For hundreds of closures, name the type first: `type Table = Dispatch<..>`, then `Table::new()`. The
-/// compiler then knows the types of a closure at its line. Otherwise it learns them after the last line, and
-/// the time to check grows with the square of the lines.
+/// For hundreds of closures, name the type first: `type Table = Dispatch<..>`, then `Table::new()`. The compiler then
+/// knows the types of a closure at its line. Otherwise it learns them after the last line, and the time to check the
+/// table grows with the square of its lines.
 ///
 /// # Examples
 ///
@@ -211,12 +209,12 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
 
     /// Calls `handler` for every kind whose subject `pattern` matches.
     ///
-    /// Several handlers of one kind are called in the order in which they were added.
+    /// A tick calls several handlers of one kind in the order in which they were added.
     ///
     /// # Panics
     ///
-    /// If the pattern is malformed or matches no subject of `E`, or if a kind has more than `H`
-    /// handlers. In a `static` or a `const` that is a compile error.
+    /// Panics if the pattern is malformed or matches no subject of `E`, or if a kind has more than `H` handlers. In a
+    /// `static` or a `const` that is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn on(mut self, pattern: &str, handler: Handler<E, C, R>) -> Self {
@@ -224,11 +222,11 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         self
     }
 
-    /// Calls `handler` for every kind that has none.
+    /// Calls `handler` for each kind that has no handler.
     ///
     /// # Panics
     ///
-    /// If there is such a handler already. In a `static` or a `const` that is a compile error.
+    /// Panics if there is such a handler already. In a `static` or a `const` that is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn otherwise(mut self, handler: Handler<E, C, R>) -> Self {
@@ -237,11 +235,11 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         self
     }
 
-    /// Calls `hook` with what a handler failed with.
+    /// Calls `hook` with the error of a handler.
     ///
     /// # Panics
     ///
-    /// If there is a hook already. In a `static` or a `const` that is a compile error.
+    /// Panics if there is a hook already. In a `static` or a `const` that is a compile error.
     ///
     /// # Examples
     ///
@@ -274,16 +272,16 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
         self
     }
 
-    /// Takes what is queued and calls the handlers, within `budget`.
+    /// Takes the pending events and calls their handlers, within `budget`.
     ///
-    /// The end is fixed when the tick begins: what handlers publish waits for the next tick, or for
-    /// the next [generation](Budget::generations) of this one. It is never handled by recursion. What
-    /// the budget leaves stays on the bus, in order.
+    /// The tick fixes its end when it begins. An event that a handler publishes waits for the next tick, or for the next
+    /// [generation](Budget::generations) of this one. A tick never recurses. Events beyond the budget stay on the bus, in
+    /// order.
     ///
     /// # Panics
     ///
-    /// Only if a handler, the hook or the deadline does. The event being handled is consumed; the
-    /// rest stays on the bus.
+    /// Panics only if a handler, the hook or the function of [`Budget::until`] does. The event being handled is consumed,
+    /// and the rest stays on the bus.
     pub fn tick<S, F>(&self, context: &mut C, events: &mut S, mut budget: Budget<F>) -> Report
     where
         S: Source<Event = E>,
@@ -309,7 +307,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
             };
             let mut handled = 0;
             if budget.is_timed {
-                // As many at a time as need no question.
+                // As many at a time as need no call of `late`.
                 loop {
                     let most = until_asked.min(room - handled);
                     let taken = events.show_most(&mut span, most, kind, &mut each);
@@ -342,9 +340,9 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
 
     /// Calls the handlers of `event` now, without a bus. Returns whether there were any.
     ///
-    /// This is the cheapest delivery there is: the publisher calls the handlers in its own context before it
-    /// goes on. A handler that takes long delays its publisher and what the publisher has interrupted, nothing
-    /// else. An interrupt may call a table that it has interrupted; `C` must allow that.
+    /// This is the cheapest delivery: the publisher calls the handlers in its own context before it proceeds. A slow
+    /// handler delays its publisher and the code that the publisher has interrupted, and nothing else. An interrupt
+    /// handler may call a table that it has interrupted, if `C` allows it.
     ///
     /// # Examples
     ///
@@ -377,9 +375,9 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> Dispatch<E, C, K, 
     ///
     /// fn publish(saved: &mut u32, event: Power) {
     ///     if !MASKED.load(Ordering::Acquire) {
-    ///         URGENT.call(saved, &event); // first those that cannot wait,
+    ///         URGENT.call(saved, &event); // first the handlers that cannot wait,
     ///     }
-    ///     POWER.publish(event); // then those that read later
+    ///     POWER.publish(event); // then the subscribers that read later
     /// }
     ///
     /// let mut log = POWER.subscribe();

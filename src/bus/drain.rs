@@ -1,4 +1,4 @@
-//! What events are taken from, and the events of one moment, taken one by one or all at once.
+//! Taking events: the sources, and a drain of the events of one moment.
 
 #[cfg(any(feature = "alloc", tickbus_loom))]
 use alloc::vec::Vec;
@@ -8,10 +8,9 @@ use core::iter::FusedIterator;
 use super::stats::Stats;
 use crate::ring::{Span, Tally};
 
-/// What events are taken from: a [`Consumer`](crate::Consumer), or a [`Bus`](crate::Bus) that you hold by
-/// `&mut`.
+/// A source of events: a [`Consumer`](crate::Consumer), or a [`Bus`](crate::Bus) that you hold by `&mut`.
 ///
-/// Write `impl Source<Event = Input>` for a function that takes either, as [`Dispatch::tick`] does.
+/// A function with an argument of `impl Source<Event = Input>` takes either, as [`Dispatch::tick`] does.
 ///
 /// This trait is sealed.
 ///
@@ -50,24 +49,24 @@ pub trait Source: Take<Item = <Self as Source>::Event> + Sized {
         Drain::new(self)
     }
 
-    /// Returns how many events are pending, with those that are being published.
+    /// Returns how many events are pending, those being published included.
     fn pending(&self) -> usize;
 
     /// Returns what has happened so far.
     fn stats(&self) -> Stats;
 }
 
-/// How events are taken from a source. `pub(crate)`, so a type parameter with the bound `Source` does not have
-/// these methods outside of this crate, where a span could meet a ring that did not make it.
+/// The steps that take events from a source. It is `pub(crate)`, so code outside this crate cannot call them. It could
+/// use a span on a ring that did not make it.
 pub(crate) trait Take {
-    /// What is taken.
+    /// The type of the events.
     type Item;
 
-    /// Fixes what a pass may take: the events of this moment. What follows takes a span that comes from here,
-    /// and nothing else has been taken since.
+    /// Fixes the events that a pass may take: those of this moment. The other methods need the span that this returned
+    /// last.
     fn freeze(&mut self) -> Span;
 
-    /// Ends a span after so many of its events, if it does not end before.
+    /// Shortens a span to at most `most` events.
     fn shorten(&mut self, span: &mut Span, most: usize);
 
     /// Takes the next event.
@@ -76,8 +75,8 @@ pub(crate) trait Take {
     /// Hands all events to `each`.
     fn take_all(&mut self, span: &mut Span, each: impl FnMut(Self::Item));
 
-    /// Takes at most `most` of them. Shows each to `look`, and then to `each` with what `look` has found. Returns
-    /// how many it took.
+    /// Takes at most `most` events. Shows each to `look`, and then to `each` with what `look` has found. Returns how many
+    /// it took.
     fn show_most<L>(
         &mut self,
         span: &mut Span,
@@ -86,19 +85,19 @@ pub(crate) trait Take {
         each: impl FnMut(&Tally, L, &Self::Item),
     ) -> usize;
 
-    /// Moves all events to the end of `into`. Returns how many that was.
+    /// Moves all events to the end of `into`. Returns how many it moved.
     #[cfg(any(feature = "alloc", tickbus_loom))]
     fn append(&mut self, span: &mut Span, into: &mut Vec<Self::Item>) -> usize;
 
-    /// Where a tick counts what became of an event.
+    /// Returns the counters of this side.
     #[cfg(all(feature = "parallel", not(tickbus_loom)))]
     fn tally(&self) -> &Tally;
 
-    /// What is pending behind a span, and the losses since the last call: dropped and refused.
+    /// Returns how many events are pending behind a span, and how many were dropped and refused since the last call.
     fn account(&mut self, span: &Span) -> (usize, usize, usize);
 }
 
-/// What [`Take::account`] says, of what a ring says.
+/// Turns the account of a ring into that of [`Take::account`].
 #[inline]
 pub(super) const fn account(
     (pending, lost): (usize, usize),
@@ -109,8 +108,8 @@ pub(super) const fn account(
 
 /// The events that were pending when [`Source::drain`] was called.
 ///
-/// Dropping it leaves those not taken on the bus, unlike `Vec::drain`. On a
-/// [`DropOldest`](crate::DropOldest) bus, events may be displaced while they wait here.
+/// Dropping it leaves the events that were not taken on the bus, unlike `Vec::drain`. On a
+/// [`DropOldest`](crate::DropOldest) bus, publishers may drop events of a drain before it takes them.
 #[must_use = "a drain takes nothing until it is iterated over"]
 pub struct Drain<'c, S: Source> {
     source: &'c mut S,
@@ -124,10 +123,10 @@ impl<'c, S: Source> Drain<'c, S> {
         Self { source, span }
     }
 
-    /// The same events, but `most` at most: as `take`, without counting them one by one.
+    /// Limits the drain to its next `most` events. It does the same as `take`, without counting them one by one.
     ///
-    /// Counts from here: events that were taken or displaced before do not count. On a
-    /// [`DropOldest`](crate::DropOldest) bus, events that are displaced later do.
+    /// Events that were taken or dropped before this call do not count. On a [`DropOldest`](crate::DropOldest) bus,
+    /// events that publishers drop after it do.
     ///
     /// # Examples
     ///
@@ -147,10 +146,9 @@ impl<'c, S: Source> Drain<'c, S> {
         self
     }
 
-    /// The same events, until `stop` says so.
+    /// Ends the drain when `stop` returns `true`.
     ///
-    /// `stop` is asked before each event is taken, so the event that ends it is not lost, as it would
-    /// be with `take_while`.
+    /// It calls `stop` before it takes each event. So no event is lost at the end, as one would be with `take_while`.
     ///
     /// # Examples
     ///
@@ -170,16 +168,16 @@ impl<'c, S: Source> Drain<'c, S> {
         Until::new(self, stop)
     }
 
-    /// Moves all events to the end of `events`, and returns how many that was: what
-    /// `events.extend(drain)` does, at a fraction of the cost.
+    /// Moves all events to the end of `events`, and returns how many it moved. It does what `events.extend(drain)` does,
+    /// at a fraction of the cost.
     ///
-    /// Up to 64 events move at once, and their slots are free when they have moved; a consumer that is
-    /// interrupted meanwhile holds up as many slots. On a [`DropOldest`](crate::DropOldest) bus they move
-    /// one by one. Allocates if `events` lacks the capacity, and then before it takes the first.
+    /// Up to 64 events move at once, and then their slots are free. A consumer that is interrupted meanwhile holds these
+    /// slots. On a [`DropOldest`](crate::DropOldest) bus, events move one by one. If `events` lacks the capacity, this
+    /// allocates before it takes the first event.
     ///
     /// # Panics
     ///
-    /// As `Vec::reserve`. No event is taken then.
+    /// Panics if `Vec::reserve` does. No event is taken then.
     ///
     /// # Examples
     ///
@@ -228,7 +226,7 @@ impl<S: Source> fmt::Debug for Drain<'_, S> {
     }
 }
 
-/// A drain that ends when it is told to: [`Drain::until`].
+/// A drain that ends when a function says so: [`Drain::until`].
 #[must_use = "a drain takes nothing until it is iterated over"]
 pub struct Until<D, S> {
     drain: Option<D>,

@@ -1,26 +1,32 @@
 //! One declared publisher, one consumer.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 use super::consumer::Consumer;
+use super::info::BusInfo;
 use super::overrun::{Single, Taken};
 use super::stats::Stats;
 use crate::error::{Claimed, Full};
+use crate::ring::Capacity;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::link::Link;
 use crate::ring::spsc::{Ring, Writer};
 use crate::wait::{NoWaiters, Waits};
 
-/// A bus for exactly one publisher: no read-modify-write when publishing.
+/// A bus for exactly one publisher: publishing needs no read-modify-write.
 ///
-/// The publisher claims the [`publisher`](Self::publisher) and the reader the
-/// [`consumer`](Self::consumer), which is the same [`Consumer`] that a [`Bus`](crate::Bus) has. A
-/// full lane rejects. Publishing and taking are wait-free and mask no interrupts on any target, but for
-/// the count of what was refused.
+/// One context claims the [`publisher`](Self::publisher), and one the [`consumer`](Self::consumer), which is the same
+/// [`Consumer`] that a [`Bus`](crate::Bus) has. A full lane rejects. Publishing and taking are wait-free, and mask no
+/// interrupts on any target. Exception: [`publish`](Self::publish) without a handle takes a read-modify-write to claim
+/// the end or to count a refusal.
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes the publisher, and both
-/// may wait: see [`Publisher::publish_async`] and [`Consumer::next_async`]. A publish stays wait-free; it costs a
-/// fence, a load and a branch more when nothing waits, and panics if the waker of a task does, with the event
-/// published.
+/// may wait: see [`Publisher::publish_async`] and [`Consumer::next_async`]. A publish stays wait-free, and costs a fence,
+/// a load and a branch more while no task waits. If the waker of a task panics, the publish panics too, and its event
+/// is published.
 ///
 /// # Examples
 ///
@@ -47,22 +53,43 @@ pub struct Lane<E, const N: usize, W: Waits = NoWaiters> {
 }
 
 impl<E, const N: usize, W: Waits> Lane<E, N, W> {
-    /// An empty lane.
+    /// Creates an empty lane.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
-    /// An empty lane.
+    /// Creates an empty lane.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
+    /// Returns an empty lane on the heap, without room for it on the stack.
+    ///
+    /// Use it for lanes that are too large for a stack: `Box::new(Lane::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
@@ -109,7 +136,7 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
             return Err(Full(event));
         };
         put(&mut writer, event)?;
-        drop(writer); // those that wake up may publish
+        drop(writer); // a task that wakes up may publish
         self.waiters.wake();
         Ok(())
     }
@@ -124,32 +151,41 @@ impl<E, const N: usize, W: Waits> Lane<E, N, W> {
         Consumer::new(self.ring.reader(), &self.waiters)
     }
 
-    /// How many events wait.
+    /// Returns how many events are pending.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.ring.pending()
     }
 
-    /// Whether no event waits.
+    /// Returns whether no event is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
     }
 
-    /// How many events fit: `N`.
+    /// Returns how many events fit: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.counts(), Single::REFUSES)
     }
+
+    /// Returns what a log or a debugger shows of the lane: its events, capacity, overrun policy and numbers.
+    #[must_use]
+    pub fn info(&self) -> BusInfo {
+        BusInfo::of::<E, Single>(N, self.stats())
+    }
 }
 
-impl<E, const N: usize, W: Waits> Default for Lane<E, N, W> {
+impl<E, const N: usize, W: Waits> Default for Lane<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }
@@ -165,13 +201,16 @@ impl<E, const N: usize, W: Waits> fmt::Debug for Lane<E, N, W> {
 }
 
 /// The one publishing end of a [`Lane`].
+///
+/// The [`Publisher`](crate::topic::Publisher) of a feed is another type: it never rejects an event, so its `publish`
+/// returns nothing, and the two would share no method.
 #[must_use = "a publisher that is dropped is given back"]
 pub struct Publisher<'a, E, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,
     pub(super) waiters: Link<'a, W>,
 }
 
-/// Puts an event in, or counts that it found no room.
+/// Puts an event in, or counts it as refused.
 #[inline(always)]
 fn put<E>(writer: &mut Writer<'_, E>, event: E) -> Result<(), Full<E>> {
     writer.publish(event).map_err(|event| {
@@ -181,11 +220,11 @@ fn put<E>(writer: &mut Writer<'_, E>, event: E) -> Result<(), Full<E>> {
 }
 
 impl<E, W: Waits> Publisher<'_, E, W> {
-    /// Publishes `event`. Never blocks, constant time.
+    /// Publishes `event`. Never blocks, and takes constant time.
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back when all slots are taken.
+    /// Returns [`Full`] with the event if all `N` slots are taken.
     ///
     /// # Examples
     ///
@@ -205,7 +244,7 @@ impl<E, W: Waits> Publisher<'_, E, W> {
         Ok(())
     }
 
-    /// [`publish`](Self::publish) that does not count what was refused, and wakes nothing.
+    /// As [`publish`](Self::publish), but counts no refusal and wakes no task.
     #[inline(always)]
     pub(super) fn offer(&mut self, event: E) -> Result<(), E> {
         self.writer.publish(event)
@@ -215,7 +254,7 @@ impl<E, W: Waits> Publisher<'_, E, W> {
     ///
     /// # Errors
     ///
-    /// [`Full`] has the events that found no room. The ones before are published.
+    /// Returns [`Full`] with the events that found no room. The events before them are published.
     #[inline]
     pub fn publish_batch<'e>(&mut self, events: &'e [E]) -> Result<(), Full<&'e [E]>>
     where

@@ -1,12 +1,11 @@
-//! One consumer: [`Bus`] and [`Lane`], what is read from them, and what a full one does.
+//! Queues with one consumer: [`Bus`] and [`Lane`], their [`Consumer`], their overrun policies, and [`Dispatch`].
 
 mod budget;
 mod consumer;
 mod dispatch;
 mod drain;
+mod info;
 mod lane;
-#[cfg(test)]
-mod model;
 mod overrun;
 mod publish;
 pub(crate) mod rows;
@@ -15,6 +14,8 @@ mod stats;
 mod tests;
 mod waiting;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
 use alloc::vec::Vec;
 use core::fmt;
@@ -25,6 +26,7 @@ pub use self::dispatch::{Dispatch, ErrorHook, Flow, Handler, Message, Verdict};
 #[cfg(any(not(tickbus_loom), all(feature = "alloc", target_has_atomic = "ptr")))]
 pub(crate) use self::drain::Take;
 pub use self::drain::{Drain, Source, Until};
+pub use self::info::BusInfo;
 pub use self::lane::{Lane, Publisher};
 pub use self::overrun::{DropNewest, DropOldest, Policy, Queue, Reject, RejectsNew, Single};
 pub use self::publish::Publish;
@@ -32,6 +34,9 @@ pub(crate) use self::publish::Put;
 pub use self::stats::Stats;
 pub use self::waiting::{NextAsync, ReadyAsync};
 use crate::error::{Claimed, Full};
+pub use crate::ring::Capacity;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::queue::Ring;
 #[cfg(not(tickbus_loom))]
 use crate::ring::{Span, Tally};
@@ -43,16 +48,22 @@ use crate::wait::{NoWaiters, Waits};
 /// publish never waits. One reader claims the [`consumer`](Self::consumer) and takes what is pending once per
 /// tick, by hand or through a [`Dispatch`] table.
 ///
-/// `N` is a power of two and at least 2, and all `N` slots can be used. What a full bus does is the
-/// policy `P`: [`Reject`], [`DropOldest`] or [`DropNewest`].
+/// `N` is a power of two and at least 2, and all `N` slots can be used.
+///
+/// # Full
+///
+/// A bus is full while each of its `N` slots holds an event: a pending one, one that is being published, or one that the
+/// consumer is moving out. The policy `P` decides about the next event. [`Reject`] returns it to the publisher,
+/// [`DropOldest`] drops the oldest pending event for it, and [`DropNewest`] drops it. [`stats`](Self::stats) counts each
+/// case.
 ///
 /// # Waiting
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the consumer and a take wakes publishers, and both
-/// may wait: see [`publish_async`](Self::publish_async) and [`Consumer::next_async`]. A publish then costs a load
-/// and a branch more when nothing waits, and a fence except on x86, where a publish is one. It panics if the waker
-/// of a task does; the event is published then. Methods with `&mut self` wake nothing, since nothing waits for a bus
-/// that you have for yourself. With [`NoWaiters`], the default, waiting costs nothing.
+/// may wait: see [`publish_async`](Self::publish_async) and [`Consumer::next_async`]. While no task waits, a publish
+/// then costs a load and a branch more, and a fence on targets other than x86. If the waker of a task panics, the
+/// publish panics too, and its event is published. Methods with `&mut self` wake no task: none can wait for a bus that
+/// you hold exclusively. With [`NoWaiters`], the default, waiting costs nothing.
 ///
 /// # Memory
 ///
@@ -64,23 +75,22 @@ use crate::wait::{NoWaiters, Waits};
 /// # Interrupts
 ///
 /// With compare-and-swap, no operation masks interrupts. Without it (Cortex-M0, RISC-V without the A extension),
-/// a publish is one critical section for events of up to 8 bytes. Larger events move outside of two sections. A
-/// take needs none, or one on a [`DropOldest`] bus; so do counting a refusal and reading the counts. No section is
-/// longer than 20 instructions on a Cortex-M0, whatever `E` and `N`: continuous integration counts them. Exception:
+/// a publish is one critical section for events of up to 8 bytes. A larger event moves between two sections. A take
+/// has no section, or one on a [`DropOldest`] bus. To count a refusal or to read the counts takes one. No section is
+/// longer than 20 instructions on a Cortex-M0, for every `E` and `N`: continuous integration counts them. Exception:
 /// [`publish_all`](Self::publish_all) moves a group of small events in one section.
 ///
 /// A single-core part with compare-and-swap may use the same ring: build the binary with
-/// `--cfg tickbus_short_sections`, which moves events of up to 16 bytes (8 on a [`DropOldest`] bus) inside of a
-/// section. A publish on a Cortex-M3 then takes 25 instructions instead of 38, and no section is longer than 20. Do
-/// not publish from an NMI in such a binary, nor on a target without compare-and-swap: a critical section does not
-/// mask it.
+/// `--cfg tickbus_short_sections`. Events of up to 16 bytes, or 8 on a [`DropOldest`] bus, then move inside a section.
+/// A publish on a Cortex-M3 takes 25 instructions instead of 38, and no section is longer than 20. In such a binary,
+/// and on targets without compare-and-swap, do not publish from an NMI: a critical section does not mask it.
 ///
 /// # Progress
 ///
-/// A publisher that is interrupted at any instruction, for any time, holds up its own event and the one slot
-/// for it. Other publishers proceed, and the consumer takes what they have published. An interrupted consumer
-/// holds up the slot of the event that it moves out, or of the up to 64 that `Drain::append_to` moves at once,
-/// and none on a [`DropOldest`] bus.
+/// A publisher that is interrupted at any instruction, for any time, delays its own event and holds one slot. Other
+/// publishers proceed, and the consumer takes what they publish. An interrupted consumer holds the slot of the event
+/// that it is moving out, or the up to 64 slots that `Drain::append_to` is emptying. On a [`DropOldest`] bus it holds
+/// none.
 ///
 /// Publishing is lock-free: a publish retries only if another publish or a take succeeded meanwhile. Taking is
 /// wait-free on [`Reject`] and [`DropNewest`], and lock-free on [`DropOldest`]. On hosts, a publisher that
@@ -88,30 +98,30 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// # Bounds
 ///
-/// Every operation takes constant time without contention. A publisher that is interrupted for a while may
-/// leave behind an old hint of where the bus ends. Until the next publish mends it, a publish, a drain, a
-/// tick or a reading of the counts searches for the end. One search reads, however many events have passed:
+/// Every operation takes constant time without contention. A publisher that was interrupted for a while may leave an
+/// old hint of where the bus ends. Until the next publish corrects the hint, a publish, a drain, a tick and a reading
+/// of the counts search for the end. One search reads at most this many words, however many events have passed:
 ///
-/// | target | policy | words, at most |
+/// | target | policy | words |
 /// |---|---|---|
 /// | 64-bit atomics | [`Reject`], [`DropNewest`] | `log2(N) + 64` |
 /// | 64-bit atomics | [`DropOldest`] | `log2(N) + 7` |
 /// | 32-bit atomics | any | `log2(N) + 3` |
 /// | without compare-and-swap | any | none: such a bus does not search |
 ///
-/// A publish searches twice at most, and so does each generation of a tick of a [`DropOldest`] bus. A drain
-/// or a reading searches once, and [`Drain::at_most`] of a [`DropOldest`] bus once more. Each publish that ends
-/// during a search may make the search start again.
+/// A publish searches at most twice, and so does each generation of a tick of a [`DropOldest`] bus. A drain or a
+/// reading of the counts searches once, and [`Drain::at_most`] on a [`DropOldest`] bus once more. Each publish that
+/// commits during a search may make it start again.
 ///
-/// With 64-bit atomics, a consumer of a [`Reject`] or [`DropNewest`] bus begins where its last drain ended: it
-/// reads one word for each event or batch since then, 64 at most, and searches only if there are more. The claim
-/// of a consumer searches too.
+/// With 64-bit atomics, the consumer of a [`Reject`] or [`DropNewest`] bus begins where its last drain ended. It reads
+/// one word for each event or batch since then, up to 64, and searches only if there are more. To claim a consumer
+/// takes a search too.
 ///
 /// # Cost
 ///
-/// What operations take at most on a Cortex-M3 and a Cortex-M0: instructions, not cycles, for events of 8 bytes and
-/// 16 slots. *Late* is the next operation after a publisher that was interrupted for a while. A Cortex-M0 does not
-/// search, and takes the same then.
+/// The most instructions (not cycles) that an operation takes on a Cortex-M3 and a Cortex-M0, with events of 8 bytes
+/// and 16 slots. *Late* is the first operation after a publisher was interrupted for a while. A Cortex-M0 does not
+/// search, and takes the same number then.
 ///
 /// | operation | M3 | M3, late | M0 |
 /// |---|--:|--:|--:|
@@ -124,15 +134,14 @@ use crate::wait::{NoWaiters, Waits};
 /// | [`DropOldest`]: take | 83 | 213 | 54 |
 /// | [`DropOldest`]: a tick of one event | 112 | 368 | 59 |
 ///
-/// Most publishes on a Cortex-M3 take 38: at most one in `N` looks up how far the consumer is. Each further event
-/// of a drain takes about 17. A tick is counted as it is where the program has one call of it, which the compiler
-/// inlines. Continuous integration fails when one of these counts grows by more than 2 %.
+/// Most publishes on a Cortex-M3 take 38: at most one in `N` loads the consumer's position. Each further event of a
+/// drain takes about 17. The ticks are those of a program with one call of `tick`, which the compiler inlines.
+/// Continuous integration fails if one of these counts grows by more than 2 %.
 ///
 /// # Order
 ///
-/// Events of one publisher are taken in the order of their publishing, and so are events of which one
-/// was published before the publishing of the other began. Between two that were under way at the
-/// same time the bus decides: the one that ends first is first.
+/// Events of one publisher keep their order. If one `publish` returned before another began, its event comes first.
+/// Of two that were in progress at the same time, the one that commits first comes first.
 ///
 /// # Examples
 ///
@@ -151,8 +160,8 @@ use crate::wait::{NoWaiters, Waits};
 /// # Ok::<(), Full<u8>>(())
 /// ```
 ///
-/// ```compile_fail,E0080
-/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // no power of two
+/// ```compile_fail,E0277
+/// static BUS: tickbus::Bus<u8, 3> = tickbus::Bus::new(); // not a power of two
 /// ```
 #[doc(alias = "mpsc")]
 #[doc(alias = "channel")]
@@ -163,38 +172,72 @@ pub struct Bus<E, const N: usize, P: Policy = Reject, W: Waits = NoWaiters> {
     waiters: W,
 }
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+boxed::zeroed! {
+    [E, const N: usize, P: Policy] Bus<E, N, P, NoWaiters> { ring: Ring<E, N, P>, waiters: NoWaiters }
+}
+
 impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
-    /// An empty bus.
+    /// Creates an empty bus.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::NEW }
     }
 
-    /// An empty bus.
+    /// Creates an empty bus.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::new(), waiters: W::fresh() }
     }
 
+    /// Returns an empty bus on the heap, without room for it on the stack.
+    ///
+    /// Use it for buses that are too large for a stack: `Box::new(Bus::new())` moves the whole value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Bus;
+    ///
+    /// let bus = Bus::<[u8; 64], 32768>::boxed(); // 2 MiB
+    /// assert!(bus.publish([1; 64]).is_ok());
+    /// ```
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Ring::starting_before_wrap(back), ..Self::new() }
     }
 
     /// Publishes `event`.
     ///
-    /// Never blocks. An event that is published before a consumer exists waits for one. Takes constant time
-    /// without contention. Each concurrent publish may add a step, and an interrupted one may add two
-    /// [searches](Bus#bounds) of at most `log2(N) + 64` steps each.
+    /// Never blocks. An event that is published before there is a consumer stays pending. Takes constant time without
+    /// contention. Each concurrent publish may add a step, and an interrupted one may add two [searches](Bus#bounds) of
+    /// at most `log2(N) + 64` steps each.
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the event back when all `N` slots are taken: by events that wait, by publishers
-    /// in the middle of theirs, or by what the consumer is just moving out. On a
-    /// [`DropOldest`] bus the oldest event that waits gives way instead, and this fails only if none
-    /// waits: all `N` slots belong to publishers in the middle of theirs.
+    /// Returns [`Full`] with the event if all `N` slots are taken: by pending events, by publishes in progress, or by
+    /// the event that the consumer is moving out. A full [`DropOldest`] bus drops its oldest pending event instead. It
+    /// returns [`Full`] only if publishes in progress hold all `N` slots.
     ///
     /// # Examples
     ///
@@ -220,8 +263,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         }
     }
 
-    /// [`publish`](Self::publish) that leaves to the caller what was displaced, and does not count what
-    /// was refused.
+    /// As [`publish`](Self::publish), but returns the displaced event and does not count a refused one.
     #[inline(always)]
     pub(crate) fn offer(&self, event: E) -> Result<Option<E>, E> {
         self.ring.publish(event)
@@ -236,13 +278,13 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
 
     /// Publishes `events`, in order.
     ///
-    /// Costs one claim for each run of free slots instead of one for each event. Events of other
-    /// publishers may come in between, and a consumer may see the first ones before the last.
-    /// [`DropOldest`] publishes them one by one, and so do targets without compare-and-swap.
+    /// It claims runs of free slots instead of one slot for each event. Events of other publishers may come in between,
+    /// and the consumer may see the first events before the last. A [`DropOldest`] bus publishes them one by one, and
+    /// so do targets without compare-and-swap.
     ///
     /// # Errors
     ///
-    /// [`Full`] has the events that found no room. The ones before are published.
+    /// Returns [`Full`] with the events that found no room. The events before them are published.
     ///
     /// # Examples
     ///
@@ -275,8 +317,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     /// The room for the group is claimed in one step, whatever other publishers, interrupts and the consumer do
     /// meanwhile. Events of publishers in progress may come in between, and a drain that begins meanwhile may find
     /// only the first ones. [`Publisher::publish_all`] of a lane shows the group at once, and so does this where steps
-    /// are critical sections, for events of up to 8 bytes. That section then grows with the group: by about five
-    /// instructions an event.
+    /// are critical sections, for events of up to 8 bytes. That section then grows with the group.
     ///
     /// # Errors
     ///
@@ -343,38 +384,61 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         Consumer::new(P::reader(&self.ring), &self.waiters)
     }
 
-    /// How many events wait, with those that are being published at this moment.
+    /// Returns how many events are pending, those being published included.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.ring.core().pending::<P>()
     }
 
-    /// Whether no event waits or is being published.
+    /// Returns whether no event is pending or being published.
     ///
-    /// A reader that has interrupted a publisher must not drain until this is true: the publisher goes on
-    /// after the reader has ended, and no drain finds its event before. Drain once.
+    /// # Interrupts
+    ///
+    /// In an interrupt handler, drain once; do not loop until this is true. An event whose publisher you interrupted
+    /// counts as pending, but cannot be taken yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
     }
 
-    /// How many events fit: `N`.
+    /// Returns how many events fit: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.ring.core().counts::<P>(), P::REFUSES)
+    }
+
+    /// Returns what a log or a debugger shows of the bus: its events, capacity, overrun policy and numbers.
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::{Bus, DropOldest};
+    ///
+    /// static SAMPLES: Bus<u16, 4, DropOldest> = Bus::new();
+    /// for sample in 0..6 {
+    ///     SAMPLES.publish(sample).unwrap();
+    /// }
+    ///
+    /// let info = SAMPLES.info();
+    /// assert_eq!((info.event, info.capacity, info.overrun), ("u16", 4, "drop_oldest"));
+    /// assert!(info.to_string().starts_with(
+    ///     "u16: 4 of 4 pending, drop_oldest; published 6 = handled 0 + dropped 2 + pending 4;"
+    /// ));
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> BusInfo {
+        BusInfo::of::<E, P>(N, self.stats())
     }
 }
 
 #[cfg(not(tickbus_loom))]
 impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
-    /// [`publish`](Self::publish) for the only one who can see the bus: no atomics, the cost of an
-    /// array.
+    /// Publishes `event` with exclusive access: without atomics, at the cost of an array.
     ///
     /// # Errors
     ///
@@ -406,7 +470,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         }
     }
 
-    /// [`publish_batch`](Self::publish_batch) for the only one who can see the bus.
+    /// Publishes `events`, in order, with exclusive access.
     ///
     /// # Errors
     ///
@@ -435,7 +499,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         Ok(())
     }
 
-    /// [`publish_all`](Self::publish_all) for the only one who can see the bus.
+    /// Publishes as [`publish_all`](Self::publish_all) does, with exclusive access.
     ///
     /// # Errors
     ///
@@ -468,7 +532,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
         Ok(())
     }
 
-    /// [`Consumer::drain`] for the only one who can see the bus: no claim, no atomics.
+    /// Takes the pending events with exclusive access, as [`Consumer::drain`] does: without a claim and without atomics.
     ///
     /// # Examples
     ///
@@ -552,7 +616,10 @@ impl<E, const N: usize, P: Policy, W: Waits> Take for Bus<E, N, P, W> {
     }
 }
 
-impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W> {
+impl<E, const N: usize, P: Policy, W: Waits> Default for Bus<E, N, P, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }

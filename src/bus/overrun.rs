@@ -1,11 +1,10 @@
-//! What a full bus does with one event more: a type, chosen where the bus is declared.
+//! Overrun policies: what a full bus does with the next event. A policy is a type, chosen where the bus is declared.
 
 use crate::ring::{Cell, Eviction, Read, Side, queue, spsc};
 
-/// What happens when an event is published to a full bus: [`Reject`], [`DropOldest`] or
-/// [`DropNewest`].
+/// What a full bus does with the next event: [`Reject`], [`DropOldest`] or [`DropNewest`].
 ///
-/// The policy is a type, so that a bus carries no code for those it does not use.
+/// The policy is a type, so a bus carries no code for the policies that it does not use.
 ///
 /// This trait is sealed.
 ///
@@ -25,7 +24,7 @@ use crate::ring::{Cell, Eviction, Read, Side, queue, spsc};
 ///
 /// assert_eq!(commands.publish(3), Err(Full(3))); // comes back: nothing is lost
 /// assert_eq!(positions.publish(3), Ok(())); // 1 is dropped
-/// assert_eq!(samples.publish(3), Err(Full(3))); // 3 is lost, says the bus
+/// assert_eq!(samples.publish(3), Err(Full(3))); // 3 comes back, and counts as dropped
 ///
 /// assert_eq!(commands.stats().dropped(), 0);
 /// assert_eq!(positions.stats().dropped_oldest, 1);
@@ -33,7 +32,7 @@ use crate::ring::{Cell, Eviction, Read, Side, queue, spsc};
 /// # Ok::<(), Full<u8>>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no overrun policy",
+    message = "`{Self}` is not an overrun policy",
     note = "a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy"
 )]
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or reads `Eviction`")]
@@ -54,47 +53,48 @@ pub trait RejectsNew: Policy {}
 impl RejectsNew for Reject {}
 impl RejectsNew for DropNewest {}
 
-/// What a [`Consumer`](crate::Consumer) takes from: a bus, named by its [policy](Policy), or a lane, named by
-/// [`Single`].
+/// The kind of queue that a [`Consumer`](crate::Consumer) takes from: the [policy](Policy) of a bus, or [`Single`] for a
+/// lane.
 ///
 /// This trait is sealed.
 #[expect(private_bounds, reason = "sealed: no path outside this crate names `Taken`")]
 pub trait Queue: Taken {}
 
-/// What a consumer's handle keeps, and how a queue counts what found no room.
+/// The reader of a queue, and how the queue counts an event that found no room.
 pub(crate) trait Taken {
     type Reader<E>: Read<Event = E>;
-    /// The event stays with its publisher, and is not lost.
+    /// Whether that event counts as refused. Else it counts as dropped.
     const REFUSES: bool;
+    /// The name for reports.
+    const LABEL: &'static str;
 }
 
-/// What a bus is made of.
+/// How a bus gives out its reader.
 pub(crate) trait Shared: Taken + Eviction {
     fn reader<E, const N: usize>(
         ring: &queue::Ring<E, N, Self>,
     ) -> Option<Side<'_, Self::Reader<E>>>;
 }
 
-/// The event comes back to the publisher in [`Full`](crate::Full), counted as refused. Nothing is
-/// lost; the caller decides. The default.
+/// The default policy: a full bus returns the event to its publisher in [`Full`](crate::Full) and counts it as refused.
+/// No event is lost; the publisher decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reject;
 
-/// The oldest pending event is dropped and counted; the new one is last. For what is only worth
-/// something while it is fresh.
+/// A full bus drops its oldest pending event, counts it, and appends the new one. For events that are only useful while
+/// they are fresh.
 ///
-/// Taking an event costs a compare-and-swap, and the bus has room for one event more, which nothing else
-/// can use.
+/// Taking an event costs a compare-and-swap. The bus has memory for one event more than its capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropOldest;
 
-/// The new event is counted as dropped. It comes back in [`Full`](crate::Full) all the same, so that
-/// the caller can see it; to ignore that is this policy's use.
+/// A full bus drops the new event and counts it as dropped. `publish` still returns the event in
+/// [`Full`](crate::Full), so that the caller can see it. You may ignore that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropNewest;
 
-/// What a [`Consumer`](crate::Consumer) of a [`Lane`](crate::Lane) has for a policy: one publisher, and a full
-/// lane rejects.
+/// The policy in the type of a lane's [`Consumer`](crate::Consumer): one publisher, and a full [`Lane`](crate::Lane)
+/// rejects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Single;
 
@@ -103,16 +103,18 @@ impl Queue for Single {}
 impl Taken for Single {
     type Reader<E> = spsc::Reader<E>;
     const REFUSES: bool = true;
+    const LABEL: &'static str = "reject";
 }
 
 macro_rules! policies {
-    ($($policy:ty: $refuses:literal;)*) => {$(
+    ($($policy:ty: $refuses:literal, $label:literal;)*) => {$(
         impl Policy for $policy {}
         impl Queue for $policy {}
 
         impl Taken for $policy {
             type Reader<E> = queue::Raw<E, Self>;
             const REFUSES: bool = $refuses;
+            const LABEL: &'static str = $label;
         }
 
         impl Shared for $policy {
@@ -127,9 +129,9 @@ macro_rules! policies {
 }
 
 policies! {
-    Reject: true;
-    DropOldest: false;
-    DropNewest: false;
+    Reject: true, "reject";
+    DropOldest: false, "drop_oldest";
+    DropNewest: false, "drop_newest";
 }
 
 impl Eviction for Reject {

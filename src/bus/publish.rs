@@ -1,4 +1,4 @@
-//! What events are published to.
+//! Where events are published to.
 
 use super::Bus;
 use super::lane::{Lane, Publisher};
@@ -6,10 +6,10 @@ use super::overrun::Policy;
 use crate::error::Full;
 use crate::wait::Waits;
 
-/// What events are published to: the twin of [`Source`](crate::Source).
+/// A destination of events: the twin of [`Source`](crate::Source).
 ///
-/// A reference to what may be shared (`&Bus`, `&Lane`, `&Topic`, `&GatedTopic`, `&Feed`, `&Hold`), or the
-/// [`Publisher`] of a lane or a feed. Write `impl Publish<Event = Input>` for a function that takes any.
+/// These are references (`&Bus`, `&Lane`, `&Topic`, `&GatedTopic`, `&Feed`, `&Hold`), and the [`Publisher`] of a lane or
+/// a feed. A function with an argument of `impl Publish<Event = Input>` takes any of them.
 ///
 /// This trait is sealed.
 ///
@@ -44,8 +44,7 @@ pub trait Publish: Put {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if there is no room for it. It never fails for a topic and for
-    /// the publisher of a feed.
+    /// Returns [`Full`] with the event if there is no room for it. A topic and the publisher of a feed never do.
     fn publish(&mut self, event: Self::Event) -> Result<(), Full<Self::Event>>;
 }
 

@@ -1,4 +1,4 @@
-//! What a bus has done so far, in numbers.
+//! The statistics of a bus.
 
 use core::fmt;
 
@@ -6,16 +6,18 @@ use crate::ring::Counts;
 
 /// What has happened on a bus since it was made.
 ///
-/// At every quiet moment, when no publish and no take is under way,
-/// `published == handled + dropped() + pending`. An event whose publishing has begun counts as pending;
-/// while others are at work on the bus a reading is an estimate. (One that interrupts a take from a
-/// [`DropOldest`](crate::DropOldest) bus may show one drop that it takes back later.) You can read them in
-/// an interrupt handler. Reading takes constant time, or on a [`DropOldest`](crate::DropOldest) bus after
-/// an interrupted publish a [search](crate::Bus#bounds) of at most `log2(N) + 7` steps.
+/// `published == handled + dropped() + pending` at every quiet moment, when no publish and no take is in progress. An
+/// event that is being published counts as pending. While other contexts use the bus, a reading is an estimate.
 ///
-/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`. On targets
-/// without 64-bit atomics, a [`DropOldest`](crate::DropOldest) bus must be drained at least once in 2^32
-/// events, or their loss is not told.
+/// The counters are as wide as a pointer and wrap: compare two readings with `wrapping_sub`. On targets without 64-bit
+/// atomics, drain a [`DropOldest`](crate::DropOldest) bus at least once in 2^32 events. Else the bus does not report
+/// their loss.
+///
+/// # Interrupts
+///
+/// You can read them in an interrupt handler. It takes constant time; on a [`DropOldest`](crate::DropOldest) bus after
+/// an interrupted publish, a [search](crate::Bus#bounds) of at most `log2(N) + 7` steps. A reading that interrupts a
+/// [`DropOldest`](crate::DropOldest) take may count one drop too many. The next reading is right.
 ///
 /// # Examples
 ///
@@ -35,11 +37,11 @@ use crate::ring::Counts;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events the bus took responsibility for: all but the refused ones.
+    /// Events that the bus accepted: all but the refused ones.
     pub published: usize,
-    /// Events taken off the bus: by a drain or by a tick, with or without a handler, well or badly.
+    /// Events that a drain or a tick took off the bus, with or without a handler, failed or not.
     pub handled: usize,
-    /// Handled events of which a handler failed. Part of `handled`.
+    /// Handled events whose handler failed. Part of `handled`.
     pub failed: usize,
     /// Handled events for which a tick found neither a handler nor an `otherwise`. Part of `handled`.
     pub unhandled: usize,
@@ -53,8 +55,8 @@ pub struct Stats {
     /// Events dropped because there was no room for them ([`DropNewest`](crate::DropNewest), and
     /// [`DropOldest`](crate::DropOldest) where no event could give way).
     pub dropped_newest: usize,
-    /// The most events that a drain, a tick or a reading of these numbers has found waiting; the
-    /// capacity once an event found no room.
+    /// The most pending events that a drain, a tick or a reading of these numbers has found. Once an event found no
+    /// room, the capacity.
     pub high_water: usize,
 }
 
@@ -75,7 +77,7 @@ impl Stats {
         }
     }
 
-    /// Events the bus has lost, for whatever reason. What it refused is not lost.
+    /// Returns how many events the bus has dropped, for any reason. A refused event is not dropped.
     #[must_use]
     pub const fn dropped(&self) -> usize {
         self.dropped_oldest.wrapping_add(self.dropped_newest)

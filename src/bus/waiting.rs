@@ -1,4 +1,4 @@
-//! What a bus and a lane with waiters have: tasks and threads that wait.
+//! Waiting for a bus or a lane: the methods that they have with waiters.
 
 use core::fmt;
 use core::future::Future;
@@ -20,15 +20,15 @@ use crate::wait::{NotPublished, Wait, WaitError};
 use crate::wait::{Offer, PublishAsync, Waiters, Wakes as _};
 
 impl<E, const N: usize, P: Policy, const K: usize> Bus<E, N, P, Waiters<K>> {
-    /// Publishes `event`, and waits for room if there is none. Room wins: a first poll that finds room
-    /// publishes, whatever else has happened.
+    /// Publishes `event`, and waits for room if there is none. Room wins: a poll that finds room publishes.
     ///
-    /// The future has the event until it is done; dropping it drops the event, which then leaves no
-    /// trace on the bus and in its counts. [`PublishAsync::into_event`] gets it back. A task that waits keeps no
-    /// place in a queue: when there is room, the first to come gets it, also before those that wait.
+    /// The future holds the event until it is done. Dropping the future drops the event, which leaves no trace on the bus
+    /// and in its counts. [`PublishAsync::into_event`] returns it instead. Waiting tasks do not queue up: the first
+    /// publish after room was made gets it, also one that did not wait.
     ///
-    /// Any policy may wait: a [`DropNewest`](crate::DropNewest) bus drops nothing that waits for room, and
-    /// a [`DropOldest`](crate::DropOldest) bus, which makes room, hardly ever lets a publish wait.
+    /// You may wait with any policy. A [`DropNewest`](crate::DropNewest) bus does not drop an event that waits for room.
+    /// A [`DropOldest`](crate::DropOldest) bus makes room itself: a publish waits only while publishes in progress hold
+    /// all `N` slots.
     ///
     /// # Errors
     ///
@@ -99,9 +99,9 @@ impl<E, const N: usize, P: Policy, const K: usize> Offer<E> for &Bus<E, N, P, Wa
 impl<E, const K: usize> Publisher<'_, E, Waiters<K>> {
     /// Publishes `event`, and waits for room if there is none.
     ///
-    /// Two places are enough for both ends of a lane, and one where only the consumer waits. The future has
-    /// the event until it is done; dropping it drops the event, which then leaves no trace on the lane and in
-    /// its counts. [`PublishAsync::into_event`] gets it back.
+    /// Two places suffice for both ends of a lane, and one if only the consumer waits. The future holds the event until
+    /// it is done. Dropping the future drops the event, which leaves no trace on the lane and in its counts.
+    /// [`PublishAsync::into_event`] returns it instead.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl<E, const K: usize> Publisher<'_, E, Waiters<K>> {
         PublishAsync::new(self, event, table)
     }
 
-    /// Publishes `event`, and waits on this thread for room if there is none: as [`Bus::publish_wait`].
+    /// Publishes `event`, and waits on this thread for room if there is none, as [`Bus::publish_wait`] does.
     ///
     /// # Errors
     ///
@@ -158,14 +158,14 @@ impl<E, const K: usize> Offer<E> for &mut Publisher<'_, E, Waiters<K>> {
 
 /// # Wakers that panic
 ///
-/// Publishers are woken before an event is handed out, so code that works on the event may wait for them. If a
-/// waker panics, all others are woken and no event is lost: a tick and [`Iterator::for_each`] still call the
-/// handler, while the panic unwinds, and an event that [`next_async`](Self::next_async) or
-/// [`Iterator::next`] had taken is the next one that this consumer hands out. It counts as handled.
+/// A take wakes publishers before it hands out the event, so code that works on the event may wait for them. If a waker
+/// panics, all others are woken and no event is lost. A tick and [`Iterator::for_each`] still call the handler, while
+/// the panic unwinds. An event that [`next_async`](Self::next_async) or [`Iterator::next`] had taken is the next one that
+/// this consumer hands out. It counts as handled.
 impl<'a, E, P: Queue, const K: usize> Consumer<'a, E, P, Waiters<K>> {
     /// Waits until events can be drained. Takes none, so it may be dropped at any time.
     ///
-    /// On a [`DropOldest`](crate::DropOldest) bus they may be displaced before the drain begins.
+    /// On a [`DropOldest`](crate::DropOldest) bus, publishers may drop them before the drain begins.
     ///
     /// # Examples
     ///
@@ -197,7 +197,7 @@ impl<'a, E, P: Queue, const K: usize> Consumer<'a, E, P, Waiters<K>> {
         ReadyAsync { consumer: self }
     }
 
-    /// Waits for the next event and takes it. Dropping the future before it is done takes none.
+    /// Waits for the next event and takes it. Dropping the future before it is done takes no event.
     ///
     /// # Panics
     ///
@@ -247,8 +247,8 @@ impl<'a, E, P: Queue, const K: usize> Consumer<'a, E, P, Waiters<K>> {
         match stand.poll(context, || ready(side, kept)) {
             Poll::Ready(Ok(found)) => Poll::Ready(found),
             Poll::Ready(Err(_)) => {
-                // Publishers have all the places, and there is no event: so each has been stopped between
-                // taking its place and finding room. We may have stopped it, so we wait for none of them.
+                // Publishers have all the places, and there is no event: so each was interrupted between taking its
+                // place and finding room. We may be what interrupted it, so we wait for none of them.
                 stand.waiters().wake();
                 context.waker().wake_by_ref();
                 Poll::Pending

@@ -507,11 +507,10 @@ impl InvalidJson {
         self.0.line()
     }
 
-    /// Returns the byte of the line up to which the text was read, from 1. It is 0 at the beginning
-    /// of a line.
+    /// Returns the byte of the line up to which the text was read, from 1.
     #[must_use]
     pub fn column(&self) -> usize {
-        self.0.column()
+        self.0.column().max(1)
     }
 }
 
@@ -538,7 +537,9 @@ impl fmt::Display for Placed<'_> {
             return f.pad(&text);
         }
         let place = alloc::format!(" at line {line} column {column}");
-        write!(f, "line {line} column {column}: {}", text.strip_suffix(&*place).unwrap_or(&text))
+        let text = text.strip_suffix(&*place).unwrap_or(&text);
+        // The parser counts the bytes that it has read: none at the beginning of a line.
+        write!(f, "line {line} column {}: {text}", column.max(1))
     }
 }
 

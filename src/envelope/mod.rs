@@ -15,6 +15,8 @@ mod json;
 mod raw;
 mod time;
 mod trace;
+#[cfg(not(feature = "json"))]
+mod without_json;
 
 #[cfg(feature = "json")]
 pub use cloud_event::InvalidCloudEvent;

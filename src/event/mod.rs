@@ -1,4 +1,4 @@
-//! What an event is, and the macro that declares one.
+//! Events: the trait, and the macro that declares one.
 
 mod index;
 mod text;
@@ -6,15 +6,15 @@ mod text;
 pub(crate) use index::{Index, Indexed, Segments};
 pub(crate) use text::Text;
 
-/// What a bus carries: a type whose values are of a few kinds, each with a subject.
+/// A type of events whose values are of a few kinds, each with a subject.
 ///
-/// The **kind** is a number, the place of the event in a table of handlers; the **subject** is the
-/// name of that kind, which patterns match and brokers see. [`events!`](crate::events) implements
-/// this trait for an enum, one kind per variant, and that is the usual way.
+/// The **kind** is a number, which a table of handlers is indexed by. The **subject** is the name of the
+/// kind, which patterns match and brokers see. Usually [`events!`](crate::events) implements this trait for
+/// an enum, with one kind for each variant.
 ///
-/// Implement it by hand for a type that is no enum, or whose kinds are not its variants. Then two
-/// things are yours to keep: every element of [`SUBJECTS`](Self::SUBJECTS) is a valid subject and
-/// stands there once, and [`kind`](Self::kind) is less than [`KINDS`](Self::KINDS).
+/// Implement it by hand for a type that is not an enum, or whose kinds are not its variants. Then make sure
+/// that every element of [`SUBJECTS`](Self::SUBJECTS) is a valid subject and occurs once, and that
+/// [`kind`](Self::kind) is less than [`KINDS`](Self::KINDS).
 ///
 /// # Examples
 ///
@@ -65,15 +65,15 @@ pub(crate) use text::Text;
     label = "not an event",
     note = "declare the enum inside `tickbus::events! {{ .. }}`, \
             with a `#[subject = \"..\"]` on each variant",
-    note = "for a type that is no enum, implement `tickbus::Event` by hand"
+    note = "for a type that is not an enum, implement `tickbus::Event` by hand"
 )]
 pub trait Event: Sized {
-    /// The subject of each kind; the index is the kind.
+    /// The subject of each kind. The index is the kind.
     const SUBJECTS: &'static [&'static str];
 
-    /// How many kinds there are.
+    /// The number of kinds, and of rows in a table of handlers.
     ///
-    /// Tables of handlers have this many rows. Leave it as it is.
+    /// Do not set it in an implementation.
     ///
     /// # Examples
     ///
@@ -92,9 +92,9 @@ pub trait Event: Sized {
     /// ```
     const KINDS: usize = Self::SUBJECTS.len();
 
-    /// The kind of this event: an index into [`SUBJECTS`](Self::SUBJECTS).
+    /// Returns the kind of this event: an index into [`SUBJECTS`](Self::SUBJECTS).
     ///
-    /// Always less than [`KINDS`](Self::KINDS), and the same at every call.
+    /// It is less than [`KINDS`](Self::KINDS), and the same at every call.
     ///
     /// # Examples
     ///
@@ -113,11 +113,11 @@ pub trait Event: Sized {
     /// ```
     fn kind(&self) -> usize;
 
-    /// The name of this kind of event.
+    /// Returns the subject of this event's kind.
     ///
     /// # Panics
     ///
-    /// If a hand-written [`kind`](Self::kind) is not less than [`KINDS`](Self::KINDS).
+    /// Panics if a hand-written [`kind`](Self::kind) is not less than [`KINDS`](Self::KINDS).
     ///
     /// # Examples
     ///
@@ -140,26 +140,26 @@ pub trait Event: Sized {
 
 /// Declares enums and makes them events: one variant is one kind, with the subject written on it.
 ///
-/// Each enum comes out as it was written, less the `#[subject = ".."]` attributes, together with
-/// its [`Event`](trait@crate::Event) implementation. Kinds are numbered from 0 in the order of the
-/// variants, whatever their discriminants.
+/// The macro writes each enum without its `#[subject = ".."]` attributes, and implements
+/// [`Event`](trait@crate::Event) for it. Kinds are numbered from 0 in the order of the variants. Their
+/// discriminants do not matter.
 ///
-/// The subject may stand anywhere among the attributes of its variant; the others stay where they
-/// are, on the enum, the variants and the fields. A variant that `#[cfg(..)]` leaves out leaves no
-/// gap in the numbers. Enums are not generic.
+/// The subject may stand anywhere among the attributes of its variant. The macro keeps all other attributes, on
+/// the enum, the variants and the fields. A variant that `#[cfg(..)]` leaves out leaves no gap in the numbers.
+/// The enums cannot be generic.
 ///
-/// The enum has constants `KINDS` and `SUBJECTS` of its own: those of the trait, without an import.
+/// The enum gets constants `KINDS` and `SUBJECTS` of its own, so you need not import the trait.
 ///
-/// A thousand variants are fine. On variants, the macro knows the attributes `allow`, `cfg`,
+/// An enum may have a thousand variants. On variants, the macro knows the attributes `allow`, `cfg`,
 /// `cfg_attr`, `default`, `deny`, `deprecated`, `display`, `doc`, `error`, `expect`, `forbid`, `from`,
 /// `non_exhaustive`, `reflect`, `rustfmt`, `serde`, `strum` and `warn`. Any other works too, but the
-/// compiler may ask for a higher `recursion_limit` if there are more than some fifty variants. If so,
-/// write `#[cfg_attr(all(), name)]` instead of `#[name]`.
+/// compiler may ask for a higher `recursion_limit` if there are more than about fifty variants. Then write
+/// `#[cfg_attr(all(), name)]` instead of `#[name]`.
 ///
 /// # Compile errors
 ///
-/// A variant without a subject, or with two, a malformed subject, and two variants of one enum
-/// with the same subject do not compile. Two enums may share a subject.
+/// These do not compile: a variant without a subject or with two, a malformed subject, and two variants of one
+/// enum with the same subject. Two enums may share a subject.
 ///
 /// # Examples
 ///
@@ -559,7 +559,7 @@ macro_rules! events {
     };
 }
 
-/// What the expansion of [`events!`](crate::events) names.
+/// The names that [`events!`](crate::events) expands to.
 #[doc(hidden)]
 pub mod __private {
     pub use super::index::{Index, Indexed};

@@ -386,9 +386,9 @@ pub enum Reason {
 /// An error of a client or a server.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-impl Reason {
-    /// Returns what is behind the error that `Display` has shown.
-    pub(super) fn source(&self) -> Option<&(dyn Error + 'static)> {
+impl Error for Reason {
+    /// What is behind the error that `Display` has shown.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Disconnected(error) | Self::Refused(error) => error.source(),
             _ => None,

@@ -1,12 +1,12 @@
-//! Storage of topics: a ring that many write and many read, each reader at a position of its own.
-//! Publishers overwrite the oldest event. No operation waits.
+//! The ring of a topic: many publishers, many readers, each reader at a position of its own. Publishers overwrite the
+//! oldest event. No operation waits.
 //!
 //! # The ring
 //!
-//! Positions count up and wrap. A slot has a *cell*, which is room for an event, and an *entry*, which names
-//! a cell, not always the slot's own. The entry for position `p` is one word: `cell ^ (p + N)` once `p` is
-//! committed. As long as it is `cell ^ p`, the slot has the event of `p - N`, or that event has been given up
-//! for `p`. All zeros is the state at the start. To publish:
+//! Positions count up and wrap. A slot has a *cell*, which is room for an event, and an *entry*, which names a cell,
+//! usually the slot's own. The entry of position `p` is one word. It is `cell ^ (p + N)` once `p` is committed. As
+//! long as it is `cell ^ p`, the slot has the event of `p - N`, or a publisher has claimed that event's cell for `p`.
+//! A new ring is all zeros. To publish:
 //!
 //! 1. **claim**: read the number of claims, `p`, and the entry of its slot. One compare-and-swap of `p` to
 //!    `p + 1` takes the cell of the event of `p - N`.
@@ -14,36 +14,36 @@
 //! 3. **commit**: one compare-and-swap puts the cell into the entry of the *first position that is not
 //!    committed*. That is `p`, unless a publisher was interrupted.
 //!
-//! So an interrupted publisher hides no event. The next publisher commits at its position, and it commits
-//! at the first free position when it goes on. There are as many claimed and uncommitted positions as
-//! publishers in progress, and these positions are the last ones.
+//! So an interrupted publisher hides no event. The next publisher commits at its position. When the interrupted one
+//! proceeds, it commits at the first free position. The positions that are claimed and not committed are the last
+//! ones, one for each publish in progress.
 //!
-//! To read position `c`: load the entry. If it is `cell ^ (c + N)`, copy the event in that cell. The copy is
-//! good if no more than `c + N` positions are claimed after that, because only the claim of `c + N` gives the
-//! cell away. A reader writes nothing that others read.
+//! To read position `c`, a reader loads the entry. If it is `cell ^ (c + N)`, the reader copies the event in that cell.
+//! The copy is whole if at most `c + N` positions are claimed after it, because only the claim of position `c + N`
+//! gives the cell away. A reader writes nothing that other contexts read.
 //!
 //! # Why it is right
 //!
-//! **Ownership.** `p` is claimed before it is committed. So an entry that is `cell ^ p` while the number of
-//! claims is `p` does not change before `p` is claimed, and one publisher claims it. The cells in entries of
-//! committed positions and the cells of publishers in progress are all cells, each once. (Positions wrap
-//! after 2^BITS events. Exactly that many, during one publish, would be mistaken for none.)
+//! **Ownership.** `p` is claimed before it is committed. So an entry that is `cell ^ p` while the number of claims is
+//! `p` does not change before one publisher claims `p`. Each cell is either in the entry of a committed position or
+//! owned by a publish in progress. Positions wrap after 2^BITS events: exactly that many during one publish would be
+//! mistaken for none.
 //!
-//! **Room.** `p` is claimed only after `p - N` was committed, so at most `N` publishers are in progress. If
-//! `N` publishers are interrupted at one moment, the next event is lost, counted and reported to every reader.
+//! **Room.** `p` is claimed only after `p - N` was committed, so at most `N` publishes are in progress. While `N`
+//! publishers are interrupted, the next event is lost, counted and reported to every reader.
 //!
-//! **Order.** Positions are committed in order and without gaps. A publisher commits its next event after
-//! the one before, so behind it.
+//! **Order.** Positions are committed in order and without gaps. A publisher commits its next event after the one
+//! before it, so at a later position.
 //!
 //! **No torn event.** The claim of `c + N` comes before the release fence, and that fence before the parts of
 //! the new event. A reader loads the parts of the old event before the acquire fence, and the number of
-//! claims after it. If any part was new, that number is new too. (Numbers are compared on the circle of
-//! words: no more than half of it may be claimed while one event is copied.)
+//! claims after it. If any part was new, that number is new too. Numbers are compared on the circle of words, so
+//! at most half of it may be claimed while a reader copies one event.
 //!
 //! # Progress
 //!
-//! Publishing is lock-free: a compare-and-swap fails only if another publish got on. Behind an interrupted
-//! publisher it takes up to log2 N steps more to find the place. Reading an event is wait-free.
+//! Publishing is lock-free: a compare-and-swap fails only if another publish succeeded. While a publisher is
+//! interrupted, a publish takes up to log2 N steps more to find its position. Reading an event is wait-free.
 //!
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
@@ -51,47 +51,47 @@
 //! | `Slot::entry` | commits | Release → Acquire in `publish`: the parts of the last event; in `read`: the event is in; in `committed`: the commits before |
 //! | `Ring::lost` | publishers | Relaxed: it is right by itself |
 //!
-//! `tests/loom_topic.rs` has the models, `tests/mutants/topic.list` what they notice.
+//! `tests/loom_topic.rs` has the models, and `tests/mutants/topic.list` the changes that they notice.
 
 pub(crate) mod alone;
 
 use core::mem::MaybeUninit;
 
+use super::Capacity;
 use super::parts::Parts;
 use crate::sync::{
     AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word, fence,
 };
 
-/// What a subscriber reads: a ring without its `N`.
+/// A ring without its `N`, as a subscriber reads it.
 pub(crate) trait Shelf<E> {
-    /// The number of slots.
+    /// Returns the number of slots.
     fn span(&self) -> Word;
 
-    /// How many positions belong to publishers, or did.
+    /// Returns how many positions publishers have claimed.
     fn claims(&self) -> Word;
 
-    /// Where to stop reading.
+    /// Returns where to stop reading.
     fn end(&self) -> Word;
 
-    /// How many positions have been committed: where what is published from now on begins.
+    /// Returns how many positions are committed: an event published from now on has a later position.
     fn committed(&self) -> Word;
 
-    /// Events without a position, which no reader can get.
+    /// Returns the number of events without a position, which no reader can get.
     fn lost(&self) -> Word;
 
-    /// The event of a position before `end`, if it is there. Else `overwritten` knows more.
+    /// Returns the event of a position before `end`, if it is kept. Else `overwritten` says why not.
     fn read(&self, position: Word) -> Option<E>;
 
-    /// Hands events from `position` on to `each`, with the position behind each one, as long as that is
-    /// easy.
+    /// Hands events from `position` on to `each`, with the position behind each one. It may end before `end`.
     fn read_run(&self, position: Word, end: Word, each: impl FnMut(Word, E));
 
-    /// How many events from `position` on have been overwritten: zero if it is not committed yet.
+    /// Returns how many events from `position` on were overwritten: zero if `position` is not committed yet.
     fn overwritten(&self, position: Word) -> Word;
 }
 
-/// How many events are copied before the first of them is handed out, at most: where a core works on
-/// several things at once that hides the look at whether they are whole.
+/// The most events that are copied before the first of them is handed out. A core that works on several instructions
+/// at once hides the check behind the copies.
 const AHEAD: usize = match Word::BITS {
     _ if cfg!(tickbus_loom) => 2,
     64 => 4,
@@ -101,14 +101,13 @@ const AHEAD: usize = match Word::BITS {
 /// Events of so many bytes are copied one by one.
 const LARGE: usize = 128;
 
-/// Hands events of slots that follow each other to `each`, the first of which is of position `first`, with
-/// the position behind each one. Ends with the first that `copy` does not give, or that is not kept; says
-/// whether there was none.
+/// Hands the events of `slots` to `each`, with the position behind each one. `first` is the position of the first.
+/// Ends at the first event that `copy` does not give or that is not kept. Returns whether it reached the end.
 ///
 /// # Safety
 ///
-/// `copy` must give events, but for those that have been given away meanwhile; if `is_kept(p)` is true
-/// afterwards, none from position `p` on had been.
+/// `copy` must give events, except for cells that were given away meanwhile. If `is_kept(p)` is true afterwards, no
+/// cell from position `p` on was given away before.
 #[inline(always)]
 unsafe fn hand_out<E: Copy, S>(
     slots: &[S],
@@ -118,15 +117,15 @@ unsafe fn hand_out<E: Copy, S>(
     each: impl FnMut(Word, E),
 ) -> bool {
     if size_of::<E>() < LARGE {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         unsafe { hand_out_ahead::<_, _, AHEAD>(slots, first, copy, is_kept, each) }
     } else {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         unsafe { hand_out_ahead::<_, _, 1>(slots, first, copy, is_kept, each) }
     }
 }
 
-/// `hand_out`, with so many copied ahead.
+/// `hand_out` that copies so many events ahead.
 ///
 /// # Safety
 ///
@@ -141,14 +140,14 @@ unsafe fn hand_out_ahead<E: Copy, S, const AHEAD: usize>(
 ) -> bool {
     let mut position = first;
     let mut each_of = |copies: &[MaybeUninit<E>]| {
-        // Acquire: pairs with the Release fence of the publisher; a reader that has seen a part of a newer
-        // event sees that the older one is gone.
+        // Acquire: pairs with the Release fence of the publisher; a reader that has seen a part of a newer event sees
+        // that the cell was given away.
         fence(Acquire);
         let is_kept = is_kept(position);
         if is_kept {
             for event in copies {
                 position = position.wrapping_add(1);
-                // SAFETY: it was not given away, nor were those behind it, so it is an event.
+                // SAFETY: neither this cell nor those behind it were given away, so it is an event.
                 each(position, unsafe { event.assume_init() });
             }
         }
@@ -168,9 +167,9 @@ unsafe fn hand_out_ahead<E: Copy, S, const AHEAD: usize>(
     rest.iter().all(|slot| copy(slot).is_some_and(|event| each_of(&[event])))
 }
 
-/// What a topic is made of, by how many publish.
+/// How many contexts publish to a ring.
 pub(crate) trait Kind {
-    /// What its subscribers read.
+    /// The ring that its subscribers read.
     type Ring<E: Copy>: Shelf<E> + ?Sized;
 }
 
@@ -178,18 +177,18 @@ pub(crate) trait Kind {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Slot<E> {
-    /// Which cell has the event of this slot's position, and which lap that position is of.
+    /// The cell with the event of this slot's position, and the lap of that position.
     entry: AtomicWord,
-    /// Room for an event: of the slot that names it.
+    /// Room for the event of the slot whose entry names it.
     cell: Parts<E>,
 }
 
-/// A ring; `S` is its slots, of which handles do not know the number.
+/// A ring; `S` is its slots, whose number handles do not know.
 #[derive(Debug)]
 pub(crate) struct Ring<S: ?Sized> {
     /// How many positions have been claimed.
     claims: CachePadded<AtomicWord>,
-    /// Events that found every slot claimed by a publisher under way.
+    /// Events that found every slot claimed by a publish in progress.
     lost: AtomicWord,
     slots: S,
 }
@@ -197,7 +196,7 @@ pub(crate) struct Ring<S: ?Sized> {
 /// A ring of `N` slots.
 pub(crate) struct Broadcast<E, const N: usize>(Ring<[Slot<E>; N]>);
 
-/// The ring without its `N`: what handles borrow.
+/// The ring without its `N`. Handles borrow it.
 pub(crate) struct View<'a, E>(&'a Ring<[Slot<E>]>);
 
 // SAFETY: all access to a slot is atomic. Events are copied in on one thread and out on others, hence
@@ -219,14 +218,11 @@ pub(crate) const fn before(a: Word, b: Word) -> bool {
 }
 
 impl<E: Copy, const N: usize> Broadcast<E, N> {
-    const VALID: () = assert!(
-        N.is_power_of_two() && N >= 2,
-        "the capacity of a topic must be a power of two and at least 2"
-    );
-
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             claims: CachePadded(AtomicWord::new(0)),
             lost: AtomicWord::new(0),
@@ -235,8 +231,10 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             claims: CachePadded(AtomicWord::new(0)),
             lost: AtomicWord::new(0),
@@ -246,13 +244,16 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
 
     /// A ring whose first position lies `back` positions before the end of the range.
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         *ring.0.claims.0.get_mut() = start;
         for (index, slot) in ring.0.slots.iter_mut().enumerate() {
             let index = index as Word;
-            // The next position of this slot, with the slot's own cell.
+            // The slot's next position, with the slot's own cell.
             let next = start.wrapping_add(index.wrapping_sub(start) & (N as Word - 1));
             *slot.entry.get_mut() = index ^ next;
         }
@@ -264,7 +265,7 @@ impl<E: Copy, const N: usize> Broadcast<E, N> {
         View(&self.0)
     }
 
-    /// As if so many had been published, each after the one before.
+    /// Acts as if so many events had been published, each after the one before.
     #[cfg(all(test, not(tickbus_loom)))]
     pub(crate) fn pass(&self, events: Word) {
         let end = self.0.claims.0.fetch_add(events, Release).wrapping_add(events);
@@ -319,13 +320,13 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
 }
 
 impl<'a, E: Copy> View<'a, E> {
-    /// What subscribers keep.
+    /// Returns the ring as subscribers keep it.
     #[inline(always)]
     pub(crate) const fn shelf(self) -> &'a Ring<[Slot<E>]> {
         self.0
     }
 
-    /// The number of slots.
+    /// Returns the number of slots.
     #[inline(always)]
     pub(crate) const fn span(self) -> Word {
         self.0.slots.len() as Word
@@ -340,22 +341,22 @@ impl<'a, E: Copy> View<'a, E> {
 
     /// # Panics
     ///
-    /// Never: `index` is less than `span`, says the entry it is from.
+    /// Never: an entry gave `index`, and the caller has checked that it is less than `span`.
     #[inline(always)]
     fn cell(self, index: Word) -> &'a Parts<E> {
         debug_assert!(index < self.span());
-        // SAFETY: as the caller has checked, `index` is less than the number of slots.
+        // SAFETY: the caller has checked that `index` is less than the number of slots.
         let slot = unsafe { self.0.slots.get_unchecked(index as usize) };
         &slot.cell
     }
 
-    /// How many positions have been claimed.
+    /// Returns how many positions have been claimed.
     #[inline(always)]
     pub(crate) fn claims(self) -> Word {
         self.0.claims.0.load(Relaxed)
     }
 
-    /// Events that no reader can get, because every slot belonged to a publisher under way.
+    /// Returns the number of events that no reader can get, because every slot belonged to a publish in progress.
     #[inline(always)]
     pub(crate) fn lost(self) -> Word {
         self.0.lost.load(Relaxed)
@@ -366,7 +367,7 @@ impl<'a, E: Copy> View<'a, E> {
         self.0.lost.fetch_add(1, Relaxed);
     }
 
-    /// Publishes, if `has_room` agrees to the position and a slot can be had.
+    /// Publishes, if `has_room` accepts the position and a slot is free. Returns whether it did.
     #[inline]
     pub(crate) fn publish(self, event: E, mut has_room: impl FnMut(Word) -> bool) -> bool {
         let span = self.span();
@@ -380,9 +381,9 @@ impl<'a, E: Copy> View<'a, E> {
             let slot = self.at(position);
             let entry = slot.entry.load(Relaxed);
             let is_in_turn = self.at(previous).entry.load(Relaxed) ^ previous >= span;
-            // Acquire: pairs with the Release of the commit of `entry`; the parts in the cell are those of its
-            // event, before we overwrite them. And, on a gated topic, with the Release of the gate. (No
-            // model notices: loom orders stores as they were executed.)
+            // Acquire: pairs with the Release of the commit of `entry`; the last event is in the cell before we
+            // overwrite it. On a gated topic it also pairs with the Release of the gate. No model notices: loom
+            // orders stores as they were executed.
             // Release: makes the claim below pair with the Acquire in `is_all_claimed` and
             // `committed`.
             fence(AcqRel);
@@ -471,8 +472,8 @@ impl<'a, E: Copy> View<'a, E> {
         let mut position = self.committed();
         loop {
             let slot = self.at(position);
-            // Relaxed: a reader that sees our commit sees the commits that we have seen before it. The cell of
-            // an entry that is not committed is not ours to use.
+            // Relaxed: a reader that sees our commit sees the commits that we have seen before it. We do not use the
+            // cell of an entry that is not committed.
             let entry = slot.entry.load(Relaxed);
             if entry ^ position >= span {
                 position = position.wrapping_add(1);
@@ -486,8 +487,8 @@ impl<'a, E: Copy> View<'a, E> {
         }
     }
 
-    /// How many positions have been committed: where what is published from now on begins. (It may
-    /// begin before `claims`: behind a publisher that was stopped halfway.)
+    /// Returns how many positions are committed: an event published from now on has a later position. While a publisher
+    /// is interrupted, this is less than `claims`.
     pub(crate) fn committed(self) -> Word {
         // Acquire: pairs with the Release of the claims; what is committed before `low` is seen.
         let mut low = self.0.claims.0.load(Acquire).wrapping_sub(self.span());
@@ -506,18 +507,18 @@ impl<'a, E: Copy> View<'a, E> {
         low
     }
 
-    /// Whether every slot belongs to a publisher under way.
+    /// Whether every slot belongs to a publish in progress.
     #[cold]
     #[inline(never)]
     fn is_all_claimed(self) -> bool {
-        // Acquire: pairs with the Release of the claims; what the claimants had committed is seen, also by a
+        // Acquire: pairs with the Release of the claims; what their publishers had committed is seen, also by a
         // relaxed load.
         let position = self.0.claims.0.load(Acquire);
         let oldest = position.wrapping_sub(self.span());
         self.at(position).entry.load(Relaxed) ^ oldest < self.span()
     }
 
-    /// The event of `position`, if it is committed and kept. Else `overwritten` knows more.
+    /// Returns the event of `position`, if it is committed and kept. Else `overwritten` says why not.
     #[inline(always)]
     pub(crate) fn read(self, position: Word) -> Option<E> {
         let span = self.span();
@@ -533,26 +534,26 @@ impl<'a, E: Copy> View<'a, E> {
         if !self.is_kept(position) {
             return None;
         }
-        // SAFETY: the cell was committed with an event, and `position + N`, whose claim gives the cell
-        // away, had not been claimed when the last part of the event was copied: it is whole.
+        // SAFETY: the cell was committed with an event. `position + N`, whose claim gives the cell away, was not
+        // claimed when the last part of the event was copied, so the event is whole.
         Some(unsafe { event.assume_init() })
     }
 
-    /// Whether the cell of `position` has not been given away, unless half of all positions or more were
-    /// claimed since. Its parts have been loaded before.
+    /// Whether the cell of `position` was not given away before its parts were loaded. Not valid if half of all
+    /// positions or more were claimed since.
     #[inline(always)]
     pub(crate) fn is_kept(self, position: Word) -> bool {
         !before(position.wrapping_add(self.span()), self.claims())
     }
 
-    /// Hands events from `position` on to `each`, with the position behind each one, as long as they are
-    /// committed, kept, and in the cell of their own slot, which they are unless a publisher was stopped
-    /// halfway since.
+    /// Hands events from `position` on to `each`, with the position behind each one. Ends at the first that is not
+    /// committed, not kept, or not in the cell of its own slot. Only an interrupted publisher moves events to other
+    /// cells.
     #[inline(always)]
     pub(crate) fn read_run(self, position: Word, end: Word, mut each: impl FnMut(Word, E)) {
         let span = self.span();
         let mut position = position;
-        // Run by run: between two ends of the slots the entries of such events are all the same.
+        // Run by run: within one lap, the entries of such events are equal.
         while before(position, end) {
             let start = position & (span - 1);
             let run = end.wrapping_sub(position).min(span - start);
@@ -561,8 +562,8 @@ impl<'a, E: Copy> View<'a, E> {
             // Acquire: as in `read`.
             let copy = |slot: &Slot<E>| (slot.entry.load(Acquire) == own).then(|| slot.cell.load());
             let is_kept = |first: Word| self.is_kept(first);
-            // SAFETY: an entry with the slot's own cell, of this lap, names an event, and `claims` says when it is
-            // given away: as in `read`, and those behind it are given away later.
+            // SAFETY: an entry of this lap with the slot's own cell names an event, and `claims` says whether the cell
+            // was given away, as in `read`. Those behind it are given away later.
             if !unsafe { hand_out(slots, position, copy, is_kept, &mut each) } {
                 return;
             }
@@ -570,13 +571,13 @@ impl<'a, E: Copy> View<'a, E> {
         }
     }
 
-    /// How many events from `position` on have been overwritten: zero if it is not committed yet.
+    /// Returns how many events from `position` on were overwritten: zero if `position` is not committed yet.
     #[cold]
     #[inline(never)]
     pub(crate) fn overwritten(self, position: Word) -> Word {
         let span = self.span();
         let entry = self.at(position).entry.load(Relaxed);
-        // What the slot waits for; a lap before that was committed, hence claimed.
+        // The slot's next position. The one a lap before was committed, so it was claimed.
         let next = (entry & span.wrapping_neg()) | (position & (span - 1));
         let least = next.wrapping_sub(span).wrapping_add(1);
         let claims = self.claims();

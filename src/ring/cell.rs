@@ -1,10 +1,10 @@
-//! Where one event lies, and the steps that move it in and out.
+//! The place of one event, and the steps that move it in and out.
 
 use core::mem::MaybeUninit;
 
 use crate::sync::UnsafeCell;
 
-/// Where an event lies.
+/// The place of one event.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct Cell<E>(pub(super) UnsafeCell<MaybeUninit<E>>);
@@ -24,7 +24,7 @@ impl<E> Cell<E> {
     ///
     /// # Safety
     ///
-    /// The caller owns the cell by the protocol of the module, and it holds no event.
+    /// The caller must own the cell by the protocol of the ring, and it must not hold an event.
     #[inline(always)]
     pub(super) unsafe fn write(&self, event: E) {
         self.0.with_mut(|cell| {
@@ -65,8 +65,7 @@ impl<E> Cell<E> {
     ///
     /// # Safety
     ///
-    /// The caller owns the cell by the protocol of the module, it holds an event, and the caller
-    /// sees to it that the event is not read again.
+    /// The caller must own the cell by the protocol of the ring. It must hold an event, which must not be read again.
     #[inline(always)]
     pub(super) unsafe fn read(&self) -> E {
         self.0.with(|cell| {
@@ -78,7 +77,7 @@ impl<E> Cell<E> {
     }
 }
 
-/// How many events move out before their cells are free for publishers. Rings in models are small.
+/// The most events that move out before their cells are freed for publishers. Rings in models are small.
 #[cfg(any(feature = "alloc", tickbus_loom))]
 pub(super) const CHUNK: usize = if cfg!(tickbus_loom) { 2 } else { 64 };
 
@@ -86,20 +85,19 @@ pub(super) const CHUNK: usize = if cfg!(tickbus_loom) { 2 } else { 64 };
 ///
 /// # Safety
 ///
-/// As for [`Cell::read`], for each of the cells. There are as many places.
+/// As for [`Cell::read`], for each of the cells. There must be a place for each.
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
 #[inline(always)]
 pub(super) unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
     let source = cells.as_ptr().cast::<MaybeUninit<E>>();
-    // SAFETY: a cell is an event and nothing else, the caller owns them all, and the places
-    // are borrowed.
+    // SAFETY: a cell is an event and nothing else, the caller owns all of them, and the places are borrowed.
     unsafe { source.copy_to_nonoverlapping(places.as_mut_ptr(), places.len()) };
 }
 
 #[cfg(tickbus_loom)]
 pub(super) unsafe fn move_all<E>(cells: &[Cell<E>], places: &mut [MaybeUninit<E>]) {
     for (cell, place) in cells.iter().zip(places) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         place.write(unsafe { cell.read() });
     }
 }

@@ -1,18 +1,17 @@
-//! Storage of gated topics: where each gating reader is, and how far publishers may go.
+//! The gate of a gated topic: the cursor of each gating reader, and how far publishers may go.
 //!
-//! Publishers do not read the cursors of the readers. They compare with the *gate*, a position that no
-//! gating reader was behind when a publisher last looked. A publisher looks at the cursors again only if
-//! the gate says "full".
+//! A publisher usually does not read the cursors. It compares its position with the *gate*: when a publisher last read
+//! the cursors, no gating reader was behind that position. A publisher reads the cursors again only if the gate says
+//! "full".
 //!
 //! # Why no gating reader is overtaken
 //!
-//! Cursors only grow, and a reader that joins begins at the number of commits of that moment. So a gate
-//! that was no more than the number of commits and no more than any cursor stays a lower bound for ever,
-//! and it does not matter in which order several publishers store theirs. What matters is a reader that
-//! joins while a publisher looks. The reader sets its bit and then reads the number of commits; the
-//! publisher reads the number of commits and then the bits; both reach the bits by a read-modify-write,
-//! so one of the two comes first, and the other sees what that one had done before: either the publisher
-//! sees the bit, or the reader sees every commit that the publisher had seen.
+//! Cursors only grow, and a reader that joins begins at the number of commits of that moment. So a gate that was at
+//! most the number of commits and at most every cursor stays a lower bound, and the order in which several publishers
+//! store theirs does not matter. One case remains: a reader that joins while a publisher reads the cursors. The reader
+//! sets its bit and then reads the number of commits. The publisher reads the number of commits and then the bits. Both
+//! reach the bits by a read-modify-write, so one comes first, and the other sees what it did before. Either the
+//! publisher sees the bit, or the reader sees every commit that the publisher had seen.
 
 use super::broadcast::{Shelf, View, before};
 use crate::sync::{AcqRel, Acquire, AtomicWord, CachePadded, Relaxed, Release, SignedWord, Word};
@@ -29,12 +28,12 @@ const fn taken(index: usize) -> Word {
     1 << index
 }
 
-/// Where gating readers are; `C` is their cursors, of which handles do not know the number.
+/// The gating readers; `C` is their cursors, whose number handles do not know.
 #[derive(Debug)]
 struct Readers<C: ?Sized> {
     /// Publishers may claim positions less than N ahead of it.
     gate: CachePadded<AtomicWord>,
-    /// Which places are taken, and which of these gate.
+    /// The places that are taken, and those of them that gate.
     places: AtomicWord,
     cursors: C,
 }
@@ -44,7 +43,7 @@ struct Readers<C: ?Sized> {
 pub(crate) struct Gate<const S: usize>(Readers<[AtomicWord; S]>);
 
 impl<const S: usize> Gate<S> {
-    const VALID: () =
+    pub(super) const VALID: () =
         assert!(S >= 1 && S <= MOST, "a gated topic has places for 1 to 16 gating subscribers");
 
     #[cfg(not(tickbus_loom))]
@@ -89,8 +88,8 @@ impl<'a> GateView<'a> {
     /// Whether `position` is less than `most` ahead of every gating reader.
     #[inline(always)]
     pub(crate) fn has_room<E: Copy>(self, ring: View<'_, E>, position: Word, most: Word) -> bool {
-        // Relaxed: the Acquire fence before the claim pairs with the Release in `update`; what readers have
-        // read up to there, they have copied.
+        // Relaxed: the Acquire fence before the claim pairs with the Release in `update`; readers have copied the
+        // events up to there.
         let ahead = position.wrapping_sub(self.0.gate.0.load(Relaxed));
         ahead < most || self.update(ring, position, most)
     }
@@ -104,7 +103,7 @@ impl<'a> GateView<'a> {
         (position.wrapping_sub(gate) as SignedWord) < most as SignedWord
     }
 
-    /// Where the slowest gating reader is, and which one it is. Without any: where the next event goes.
+    /// Returns the position and the index of the slowest gating reader. Without one: the position of the next event.
     pub(crate) fn slowest<E: Copy>(self, ring: View<'_, E>) -> (Word, Option<usize>) {
         let mut gate = ring.committed();
         let mut slowest = None;
@@ -126,13 +125,13 @@ impl<'a> GateView<'a> {
         (gate, slowest)
     }
 
-    /// Takes a place. `None`: there is no free one.
+    /// Takes a place. Returns `None` if none is free.
     pub(crate) fn take_place(self) -> Option<Place<'a>> {
         let mut places = self.0.places.load(Relaxed);
         loop {
             let index = (0..self.0.cursors.len()).find(|index| places & taken(*index) == 0)?;
             let with = places | taken(index);
-            // Relaxed: what the last one has done is acquired in `Place::gate`.
+            // Relaxed: `Place::gate` acquires what the last reader of the place did.
             match self.0.places.compare_exchange(places, with, Relaxed, Relaxed) {
                 Ok(_) => return Some(Place { gate: self, index }),
                 Err(found) => places = found,
@@ -160,20 +159,20 @@ impl<'a> Place<'a> {
 
     /// Whether no gating reader is behind this one.
     ///
-    /// After a `SeqCst` fence behind its last read: of two readers that read at the same time, the one whose
-    /// fence is later sees both reads.
+    /// Call it after a `SeqCst` fence behind the last read: of two readers that read at once, the one with the later
+    /// fence sees both reads.
     pub(crate) fn is_slowest(&self) -> bool {
         let own = self.cursor().load(Relaxed);
         let Readers { places, cursors, .. } = self.gate.0;
         let places = places.load(Relaxed);
         let mut others = cursors.iter().enumerate();
-        // Relaxed: nothing is read of what the others have copied.
+        // Relaxed: this reads nothing that the others have copied.
         others.all(|(other, cursor)| {
             places & gating(other) == 0 || !before(cursor.load(Relaxed), own)
         })
     }
 
-    /// From now on publishers wait for this reader. Returns where it begins.
+    /// Makes publishers wait for this reader from now on. Returns where it begins.
     pub(crate) fn gate<E>(&self, ring: &(impl Shelf<E> + ?Sized)) -> Word {
         self.cursor().store(ring.committed(), Relaxed);
         // AcqRel: pairs with itself in `slowest`: see the module documentation.
@@ -183,12 +182,12 @@ impl<'a> Place<'a> {
         start
     }
 
-    /// From now on publishers do not look at this reader. Only after `gate`.
+    /// Makes publishers ignore this reader from now on. Only after `gate`.
     pub(crate) fn open(&self) {
         self.gate.0.places.fetch_add(gating(self.index).wrapping_neg(), Relaxed);
     }
 
-    /// The reader has copied what is before `cursor`.
+    /// Tells publishers that the reader has copied the events before `cursor`.
     #[inline(always)]
     pub(crate) fn advance(&self, cursor: Word) {
         if let Some(own) = self.gate.0.cursors.get(self.index) {
@@ -200,9 +199,9 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // Its own bits: no other place changes them while this one is taken.
+        // The bits of this place: no other place changes them while it is taken.
         let bits = self.gate.0.places.load(Relaxed) & (taken(self.index) | gating(self.index));
-        // Release: pairs with the AcqRel in `slowest` and `Place::gate`; we have let go.
+        // Release: pairs with the AcqRel in `slowest` and `Place::gate`; this reader is done.
         self.gate.0.places.fetch_add(bits.wrapping_neg(), Release);
     }
 }

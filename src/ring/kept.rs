@@ -1,6 +1,6 @@
-//! An event that was taken and could not be handed out yet.
+//! A place for an event that was taken and could not be handed out yet.
 
-/// Where such events are kept: nowhere, if every event is handed out at once.
+/// Says where such events are kept: nowhere, if every event is handed out at once.
 pub(crate) trait Keeps {
     /// A place for one.
     type Place<T>: Place<T>;
@@ -10,28 +10,28 @@ pub(crate) trait Keeps {
 ///
 /// # Safety
 ///
-/// It has a `T` or nothing, and gives no reference to it.
+/// An implementation must hold at most a `T`, and give no reference to it.
 pub(crate) unsafe trait Place<T>: Unpin {
-    /// Without one.
+    /// A place without an event.
     const EMPTY: Self;
 
-    /// Whether a panic has left something. Never where a panic ends the program.
+    /// Whether a panic has left something here. Always `false` where a panic ends the program.
     fn is_left(&self) -> bool;
 
-    /// What a panic has left, unless it is withheld.
+    /// Takes what a panic has left, unless it is withheld.
     fn take_left(&mut self) -> Option<T>;
 
-    /// Says whether [`take_left`](Self::take_left) keeps back what is left.
+    /// Sets whether [`take_left`](Self::take_left) holds back what is left.
     fn withhold(&mut self, is_withheld: bool);
 }
 
-/// The place that a handle has.
+/// The place of a handle.
 pub(crate) struct Kept<T, K: Keeps>(pub(crate) K::Place<T>);
 
-// SAFETY: says `Place`.
+// SAFETY: `Place` requires it.
 unsafe impl<T: Send, K: Keeps> Send for Kept<T, K> {}
 
-// SAFETY: a shared `Place` says whether there is something, and gives no reference to it.
+// SAFETY: a shared `Place` says whether it holds something, and gives no reference to it.
 unsafe impl<T: Send, K: Keeps> Sync for Kept<T, K> {}
 
 impl<T, K: Keeps> Kept<T, K> {
@@ -58,7 +58,7 @@ impl<T, K: Keeps> Kept<T, K> {
 /// No place.
 pub(crate) struct Nowhere;
 
-// SAFETY: it has nothing.
+// SAFETY: it holds nothing.
 unsafe impl<T> Place<T> for Nowhere {
     const EMPTY: Self = Self;
 
@@ -85,7 +85,7 @@ pub(crate) struct Left<T> {
 /// What is kept is never pinned.
 impl<T> Unpin for Left<T> {}
 
-// SAFETY: it has an `Option<T>`, and no method gives a reference to it.
+// SAFETY: it holds an `Option<T>`, and no method gives a reference to it.
 unsafe impl<T> Place<T> for Left<T> {
     const EMPTY: Self = Self { event: None, is_withheld: false };
 
@@ -113,7 +113,7 @@ impl<T> Left<T> {
         self.event.take()
     }
 
-    /// Keeps this; what was kept before is dropped.
+    /// Keeps `taken`, and drops what was kept before.
     #[inline(always)]
     pub(crate) fn put(&mut self, taken: T) {
         self.event = Some(taken);

@@ -1,4 +1,4 @@
-//! Storage of a latest value: a few cells, and one word that names the cell with the newest value.
+//! The cells of a latest value, and one word that names the cell with the newest value.
 //!
 //! To publish:
 //!
@@ -7,41 +7,42 @@
 //! 3. **commit**: one compare-and-swap makes the cell the newest one, frees the cell that was the newest
 //!    before, and raises the generation.
 //!
-//! A reader copies the newest cell and then reads the state again. If the generation is the same, no
-//! publisher has claimed that cell meanwhile, and the copy is whole. An interrupted publisher keeps one
-//! cell. It delays neither readers nor other publishers.
+//! A reader copies the newest cell and then reads the state again. If the generation is the same, no publisher has
+//! claimed that cell meanwhile, and the copy is whole. An interrupted publisher holds one cell. It delays neither
+//! readers nor other publishers.
 //!
 //! ```text
 //! generation ........ | published: one bit | busy: one bit for each cell | newest: the index of a cell
 //! ```
 //!
-//! Publishing and reading are lock-free: a publisher retries if another one claimed or committed, a reader
-//! if another value was committed. A publisher that finds no free cell has met `CELLS - 1` interrupted
-//! publishers. It gives its value up, since any of those is about to replace it.
+//! Publishing and reading are lock-free: a publisher retries if another one claimed or committed, and a reader if
+//! another value was committed. If `CELLS - 1` publishers are interrupted, the next one finds no free cell. Its value
+//! is lost and counted, since any of the others is about to replace it.
 //!
 //! # Where a word has 32 bits
 //!
-//! 26 bits are left for the generation, and there is none for "published": it is the first generation that
-//! is not. The same generation comes again after 2^26 publications, in reach of a reader that is interrupted
-//! in the middle. So another word counts each half of them: a publisher whose commit would turn the highest
-//! bit of the generation counts first, and commits then.
+//! 26 bits are left for the generation, and none for "published": a state of generation zero is not published, until
+//! the generations have wrapped. The same generation comes again after 2^26 publishes, which may happen while a reader
+//! is interrupted. So another word counts the halves: a publisher whose commit would turn the highest bit of the
+//! generation counts first, and then commits.
 //!
-//! A reader takes a copy only if that count is what it was before it looked for the newest cell. If the
-//! generation is the same and the value is another one, the bit was turned at least twice meanwhile. The
-//! second to turn it did so after it had seen the commit of the first, and counted in between: after the
-//! reader had begun. The Release of the commits and the Acquire of the reader's last look make it see that.
+//! A reader accepts a copy only if that count has not changed since before it looked for the newest cell. Suppose the
+//! generation is the same, but the value is another one. Then the bit was turned at least twice meanwhile. The second
+//! publisher to turn it had seen the commit of the first, and counted after that: after the reader had begun. The
+//! Release of the commits and the Acquire of the reader's last load make the reader see that count.
 
 use core::mem::MaybeUninit;
 
 use super::parts::Parts;
 use crate::sync::{AcqRel, Acquire, AtomicWord, Relaxed, Release, Word, fence};
 
-/// How many cells there are. One less is how many publishers can be in progress at once.
+/// The number of cells. One less is the most publishes that can be in progress at once.
 pub(crate) const CELLS: usize = if Word::BITS == 64 && !cfg!(tickbus_loom) { 8 } else { 4 };
 
 /// The bits of the state that name the newest cell.
 const NEWEST: Word = CELLS as Word - 1;
-/// Whether generations come again within reach. The models have only four, to see what happens then.
+/// Whether a generation may come again while a reader is interrupted. The models have four generations, so that it
+/// does.
 const COMES_AGAIN: bool = Word::BITS == 32 || cfg!(tickbus_loom);
 /// The bit that says that there is a newest value, above one bit for each cell.
 const PUBLISHED: Word = if COMES_AGAIN { 0 } else { ABOVE };
@@ -56,19 +57,19 @@ const ABOVE: Word = (CELLS as Word) << CELLS;
 /// The highest bit of the generation.
 const HALF: Word = 1 << (Word::BITS - 1);
 
-/// Whether two states are of one generation, whatever publishers are in progress.
+/// Whether two states are of one generation, whichever publishes are in progress.
 #[inline(always)]
 const fn is_one_generation(a: Word, b: Word) -> bool {
     a ^ b < NEXT
 }
 
-/// The bit that says that a publisher has the cell.
+/// The bit that says that a publisher owns the cell.
 #[inline(always)]
 const fn busy(index: Word) -> Word {
     (CELLS as Word) << index
 }
 
-/// A cell that is a publisher's, and the state before and after it became that.
+/// A cell that a publisher owns, and the states before and after the claim.
 #[derive(Clone, Copy)]
 struct Claim {
     index: Word,
@@ -76,12 +77,12 @@ struct Claim {
     claimed: Word,
 }
 
-/// What a reader saw last.
+/// The state that a reader saw last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// A state of that generation, all other bits zero.
     generation: Word,
-    /// No more than the halves of that time.
+    /// At most the halves of that moment.
     halves: Word,
 }
 
@@ -91,7 +92,7 @@ pub(crate) struct Cells<E> {
     state: AtomicWord,
     /// Events that found no free cell.
     lost: AtomicWord,
-    /// How often half of all generations have passed, at least, if they come again.
+    /// How often half of all generations have passed, at least. Only where they come again.
     halves: AtomicWord,
     cells: [Parts<E>; CELLS],
 }
@@ -121,7 +122,7 @@ impl<E: Copy> Cells<E> {
         }
     }
 
-    /// With one value, as if all generations but `back` had been used.
+    /// Cells with one value, as if all generations but `back` had been used.
     #[cfg(all(test, not(tickbus_loom)))]
     pub(crate) fn starting_before_wrap(back: usize, event: E) -> Self {
         let mut cells = Self::new();
@@ -156,26 +157,26 @@ impl<E: Copy> Cells<E> {
     pub(crate) fn publish(&self, event: E) {
         let state = self.state.load(Relaxed);
         let index = state.wrapping_add(1) & NEWEST;
-        // If a publisher has that cell, this is not the state.
+        // If a publisher owns that cell, the exchange fails: `free` is not the state.
         let (free, claimed) = (state & !busy(index), state | busy(index));
         let mut claim = Claim { index, free, claimed };
         if self.state.compare_exchange_weak(free, claimed, Relaxed, Relaxed).is_err() {
             let Some(index) = self.claim() else { return self.lose() };
-            // A state that has a claim in it is not zero, so this commits late.
+            // A state with a claim in it is not zero, so this commits late.
             claim = Claim { index, free: 0, claimed: 0 };
         }
-        // Acquire: pairs with the Release of `commit`; the parts are those of an older event before we
-        // overwrite them. Release: pairs with the Acquire fence in `read`; a reader that sees a part of
-        // ours sees that the cell is no longer the newest.
+        // Acquire: pairs with the Release of `commit`; the older event is in the cell before we overwrite it.
+        // Release: pairs with the Acquire fence in `read`; a reader that sees a part of our event sees that the
+        // cell is no longer the newest.
         fence(AcqRel);
         self.cell(claim.index).store(event);
-        // As if no other publisher had come in between.
+        // This succeeds if no other publisher has changed the state meanwhile.
         if !self.commit(claim) {
             self.commit_late(claim.index);
         }
     }
 
-    /// Claims a cell that is neither the newest nor a publisher's.
+    /// Claims a cell that is not the newest and that no publisher owns.
     #[cold]
     #[inline(never)]
     fn claim(&self) -> Option<Word> {
@@ -227,27 +228,27 @@ impl<E: Copy> Cells<E> {
         self.lost.load(Relaxed) as usize
     }
 
-    /// The halves of this moment, before any state that is loaded later.
+    /// Loads the halves, before any state that is loaded later.
     #[inline(always)]
     fn halves(&self) -> Word {
         // Acquire: keeps the loads of the state behind it; pairs with nothing.
         if COMES_AGAIN { self.halves.load(Acquire) } else { 0 }
     }
 
-    /// What there is to see at this moment.
+    /// Returns the newest generation at this moment.
     #[inline(always)]
     pub(crate) fn seen(&self) -> Seen {
         let halves = self.halves();
         Seen { generation: self.state.load(Relaxed) & NEXT.wrapping_neg(), halves }
     }
 
-    /// Whether the newest value is of another generation than that.
+    /// Whether the newest value is of another generation than `seen`.
     #[inline(always)]
     pub(crate) fn is_newer_than(&self, seen: Seen) -> bool {
         !is_one_generation(self.state.load(Relaxed), seen.generation)
     }
 
-    /// The newest value, and how many generations it came after what was seen, unless it is that.
+    /// Returns the newest value and how many generations it is after `seen`, or `None` if it is `seen`.
     #[inline]
     pub(crate) fn read(&self, seen: &mut Seen) -> Option<(E, usize)> {
         loop {
@@ -257,7 +258,7 @@ impl<E: Copy> Cells<E> {
             if passed < NEXT {
                 return None;
             }
-            // SAFETY: that there is another generation means that there is a value.
+            // SAFETY: there is another generation, so there is a value.
             if let Some(event) = unsafe { self.copy(state, seen.halves) } {
                 seen.generation = state & NEXT.wrapping_neg();
                 return Some((event, (passed / NEXT) as usize));
@@ -267,7 +268,7 @@ impl<E: Copy> Cells<E> {
         }
     }
 
-    /// The newest value, if there is one.
+    /// Returns the newest value, if there is one.
     #[inline]
     pub(crate) fn newest(&self) -> Option<E> {
         loop {
@@ -282,14 +283,14 @@ impl<E: Copy> Cells<E> {
             if !is_published {
                 return None;
             }
-            // SAFETY: a value is there: the state says so, or half of all generations have passed.
+            // SAFETY: there is a value: the state says so, or half of all generations have passed.
             if let Some(event) = unsafe { self.copy(state, halves) } {
                 return Some(event);
             }
         }
     }
 
-    /// The value of that state, if it is still the newest.
+    /// Copies the value of a state, if it is still the newest.
     ///
     /// # Safety
     ///
@@ -299,60 +300,16 @@ impl<E: Copy> Cells<E> {
         let event: MaybeUninit<E> = self.cell(state & NEWEST).load();
         // Acquire: pairs with the Release fence in `publish`.
         fence(Acquire);
-        // Acquire: pairs with the Release in `commit`; the halves before that are seen. (No model notices: it
-        // takes a publisher that claimed its cell before the first half had passed.)
+        // Acquire: pairs with the Release in `commit`; the halves before it are seen. No model notices: it takes a
+        // publisher that claimed its cell before the first half had passed.
         let now = self.state.load(if COMES_AGAIN { Acquire } else { Relaxed });
         let is_newest = is_one_generation(now, state);
         let is_again = COMES_AGAIN && self.halves.load(Relaxed) != halves;
-        // SAFETY: the cell was committed with an event, says the caller. It was still the newest when the last
-        // part had been copied, so no publisher owned it: the event is whole.
+        // SAFETY: the caller says that the cell was committed with an event. It was still the newest when the last
+        // part was copied, so no publisher owned it, and the event is whole.
         (is_newest && !is_again).then(|| unsafe { event.assume_init() })
     }
 }
 
 #[cfg(all(test, not(tickbus_loom)))]
-mod tests {
-    #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
-    use super::{Acquire, Relaxed, Word, is_one_generation};
-    use super::{Cells, HALF, NEXT};
-
-    /// A reader that is interrupted in the middle, until the generation is the same again. (With 64 bits that takes
-    /// longer than there are computers.)
-    #[cfg(any(tickbus_narrow, not(target_has_atomic = "64")))]
-    #[test]
-    fn a_generation_that_comes_again_is_not_taken_for_the_old_one() {
-        const ALL: Word = (HALF / NEXT).wrapping_mul(2);
-        for (back, rounds) in [(1, 1), (3, 1), (3, 2), (2000, 3)] {
-            let cells = Cells::starting_before_wrap(back, [1_u32; 4]);
-            let halves = cells.halves();
-            let state = cells.state.load(Acquire);
-            cells.publish([3; 4]);
-            // SAFETY: there was a value, of that state, and `halves` was loaded before it.
-            assert_eq!(unsafe { cells.copy(state, halves) }, None);
-            cells.pass(ALL - 1);
-            for _ in 0..rounds {
-                cells.pass(ALL / 2 + 5);
-                cells.pass(ALL / 2 - 6);
-                cells.publish([2; 4]);
-            }
-            assert!(is_one_generation(cells.state.load(Relaxed), state));
-            // SAFETY: there is a value, of that state, and `halves` was loaded before it.
-            let copied = unsafe { cells.copy(state, halves) };
-            assert_eq!(copied, None);
-            assert_eq!(cells.newest(), Some([2; 4]));
-        }
-    }
-
-    #[test]
-    fn a_watcher_finds_what_came_after_half_of_all_generations() {
-        let cells = Cells::starting_before_wrap(3, 1_u32);
-        let mut seen = cells.seen();
-        for passed in [HALF / NEXT, HALF / NEXT - 1, 7, HALF / NEXT + 1] {
-            cells.pass(passed - 1);
-            cells.publish(2);
-            assert!(cells.is_newer_than(seen));
-            assert_eq!(cells.read(&mut seen), Some((2, passed as usize)));
-            assert_eq!(cells.read(&mut seen), None);
-        }
-    }
-}
+mod tests;

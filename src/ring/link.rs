@@ -1,25 +1,25 @@
-//! How a handle finds what lies beside its ring, without a lifetime in the type of the pointer, so that the
-//! handle is covariant in its own.
+//! The way from a handle to what lies beside its ring. The type of the pointer has no lifetime, so the handle is
+//! covariant in its own.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// What a [`Link`] leads to.
+/// The target of a [`Link`].
 pub(crate) trait Linked: Sized + 'static {
-    /// How it is found.
+    /// The pointer that finds it.
     type Pointer: Pointer<Self>;
 }
 
-/// A pointer, or nothing where there is nothing to find.
+/// A pointer, or nothing where every target is as good as any other.
 pub(crate) trait Pointer<T>: Copy + Unpin {
-    /// To this.
+    /// Points to `target`.
     fn to(target: &T) -> Self;
 
-    /// What it was made from.
+    /// Returns the target.
     ///
     /// # Safety
     ///
-    /// That is alive for `'a`.
+    /// The target must be alive for `'a`.
     unsafe fn follow<'a>(self) -> &'a T;
 }
 
@@ -36,11 +36,11 @@ impl<T> Pointer<T> for NonNull<T> {
     }
 }
 
-/// The way to something of which one is as good as any other.
+/// No pointer: the target is [`Uniform`].
 #[derive(Clone, Copy)]
 pub(crate) struct Anywhere;
 
-/// A type whose values are all the same.
+/// A type of which any value is as good as another.
 pub(crate) trait Uniform: 'static {
     /// One of them.
     const ANY: &'static Self;
@@ -64,10 +64,10 @@ pub(crate) struct Link<'a, T: Linked> {
     borrowed: PhantomData<&'a ()>,
 }
 
-// SAFETY: a link gives what a `&T` gives.
+// SAFETY: a link gives the same access as a `&T`.
 unsafe impl<T: Linked + Sync> Send for Link<'_, T> {}
 
-// SAFETY: a link gives what a `&T` gives.
+// SAFETY: a link gives the same access as a `&T`.
 unsafe impl<T: Linked + Sync> Sync for Link<'_, T> {}
 
 impl<T: Linked> Clone for Link<'_, T> {

@@ -9,10 +9,13 @@
 //! | [`broadcast`] | many, or one | each reads every event | overwrites its oldest event; with a [`gate`], rejects |
 //! | [`latest`] | many | each reads the newest value | overwrites |
 //!
-//! [`waiter`] has the places for wakers, and [`link`] how a handle finds them; [`kept`] has what could not be handed
-//! out, [`parts`] the copies that may race with a write.
+//! [`waiter`] has the places for wakers, and [`link`] the way from a handle to them. [`kept`] has a place for an event
+//! that could not be handed out, and [`parts`] the copies that may race with a write.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+pub(crate) mod boxed;
 pub(crate) mod broadcast;
+mod capacity;
 mod cell;
 pub(crate) mod gate;
 pub(crate) mod kept;
@@ -40,6 +43,9 @@ pub(crate) mod waiter;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+pub(crate) use self::boxed::boxed;
+pub use self::capacity::Capacity;
 pub(crate) use self::cell::Cell;
 use crate::sync::{AtomicWord, Relaxed, SignedWord, Word};
 
@@ -49,9 +55,9 @@ const fn before(a: Word, b: Word) -> bool {
     (a.wrapping_sub(b) as SignedWord) < 0
 }
 
-/// How a ring meets an event for which it has no room.
+/// What a full ring does with the next event.
 pub(crate) trait Eviction: Sized {
-    /// It gives its oldest event for the new one.
+    /// Whether it displaces its oldest event. Else it rejects the new one.
     const EVICTS: bool;
     /// Cells beside the `N`: one where it displaces, else none.
     type Spare<E>: Spare;
@@ -88,21 +94,21 @@ impl<E> Spare for [Cell<E>; 1] {
     }
 }
 
-/// What one drain may take: the events before `end`. `freeze` has seen the commits of them all, so the events
-/// themselves can be read.
+/// The events that one drain may take: those before `end`. `freeze` has seen the commits of all of them, so they can
+/// be read.
 ///
-/// The unsafe code of the taking side trusts a span to come from the ring that it is used on, and to be the
-/// latest one of it. This crate guarantees that: a `Drain` keeps its span beside the `&mut` of its consumer, a
-/// tick keeps it beside the `&mut` of its source, and no safe code outside can make or use one, since `Take`
-/// is `pub(crate)`.
+/// The unsafe code of the taking side relies on two facts: a span comes from the ring that it is used on, and it is the
+/// latest span of that ring. This crate guarantees both. A `Drain` keeps its span beside the `&mut` of its consumer, and
+/// a tick beside the `&mut` of its source. Safe code outside this crate can neither make nor use a span, since `Take` is
+/// `pub(crate)`.
 #[derive(Debug)]
 pub(crate) struct Span {
-    /// The head, where nothing is displaced. Elsewhere it was here when the span began.
+    /// The head. Where events may be displaced: the head when the span began.
     head: Word,
     end: Word,
 }
 
-/// What has happened on a ring, as the bus tells it.
+/// The counts of a ring, as the bus reports them.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) accepted: usize,
@@ -115,14 +121,14 @@ pub(crate) struct Counts {
     pub(crate) high_water: usize,
 }
 
-/// What the reading side counts.
+/// The counters of the reading side.
 #[derive(Debug)]
 pub(crate) struct Tally {
     failed: AtomicWord,
     unhandled: AtomicWord,
-    /// The most events that a drain or a reading of the counts has found waiting.
+    /// The most pending events that a drain or a reading of the counts has found.
     high_water: AtomicWord,
-    /// Losses that a tick has reported already.
+    /// The losses that ticks have reported so far.
     told: AtomicWord,
 }
 
@@ -147,13 +153,13 @@ impl Tally {
         }
     }
 
-    /// Raises the high-water mark to so many events. Every context may.
+    /// Raises the high-water mark to so many events. Every context may call it.
     #[cold]
     fn raise_high_water(&self, events: Word) {
         self.high_water.fetch_max(events, Relaxed);
     }
 
-    /// Takes note of how many events wait.
+    /// Raises the high-water mark if more events than that are pending.
     #[inline(always)]
     fn mark_waiting(&self, events: Word) {
         if events > self.high_water.load(Relaxed) {
@@ -161,7 +167,7 @@ impl Tally {
         }
     }
 
-    /// Counts a handled event of which a handler failed.
+    /// Counts a handled event whose handler failed.
     #[cold]
     pub(crate) fn count_failed(&self) {
         Self::add(&self.failed, 1);
@@ -173,13 +179,13 @@ impl Tally {
         Self::add(&self.unhandled, 1);
     }
 
-    /// Adds on the consumer's side, where nothing else writes.
+    /// Adds to a counter that only this side writes.
     #[inline(always)]
     fn add(counter: &AtomicWord, by: Word) {
         counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
     }
 
-    /// How many of `lost` the last call did not know of. What the consumer knows to be lost never becomes less.
+    /// Returns how many of `lost` the last call did not report. The losses that a consumer knows of only grow.
     #[inline]
     fn news(&self, lost: Word) -> usize {
         let news = lost.wrapping_sub(self.told.load(Relaxed));
@@ -190,8 +196,8 @@ impl Tally {
     }
 }
 
-/// The reading side of a ring, without the ring's `N` and its lifetime, so that a handle is covariant in its
-/// own. It is a pointer, so it may always be moved.
+/// The reading side of a ring, without the ring's `N` and its lifetime, so a handle is covariant in its own lifetime.
+/// It is a pointer, so it may always be moved.
 ///
 /// # Safety
 ///
@@ -201,19 +207,19 @@ impl Tally {
 /// consumer. A span must come from [`freeze`](Self::freeze) of this reader, with nothing taken since by
 /// another span. [`Side`] guarantees the first two, the spans' owners the third: see [`Span`].
 pub(crate) unsafe trait Read: Unpin {
-    /// What is taken.
+    /// The events of the ring.
     type Event;
 
-    /// What is on the ring at this moment: the start of a drain.
+    /// Returns the events that are pending at this moment: a drain begins with this.
     unsafe fn freeze(&mut self) -> Span;
 
-    /// Ends a span after so many of its events, if it does not end before.
+    /// Shortens a span to at most `most` events.
     unsafe fn shorten(&self, span: &mut Span, most: usize);
 
-    /// The next event, in order.
+    /// Takes the next event, in order.
     unsafe fn take(&mut self, span: &mut Span) -> Option<Self::Event>;
 
-    /// Hands at most `most` events to `each`. Returns how many that was.
+    /// Hands at most `most` events to `each`. Returns how many it handed out.
     unsafe fn take_most(
         &mut self,
         span: &mut Span,
@@ -221,8 +227,8 @@ pub(crate) unsafe trait Read: Unpin {
         each: impl FnMut(Self::Event),
     ) -> usize;
 
-    /// Shows at most `most` events to `look` and then to `each`, with what `look` has found, and drops them.
-    /// Returns how many that was.
+    /// Shows at most `most` events to `look` and then to `each`, with what `look` has found, and drops them. Returns
+    /// how many it showed.
     unsafe fn show_most<L>(
         &mut self,
         span: &mut Span,
@@ -231,23 +237,23 @@ pub(crate) unsafe trait Read: Unpin {
         each: impl FnMut(&Tally, L, &Self::Event),
     ) -> usize;
 
-    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    /// Moves the events of a span to the end of `into`. Returns how many it moved.
     #[cfg(any(feature = "alloc", tickbus_loom))]
     unsafe fn append(&mut self, span: &mut Span, into: &mut Vec<Self::Event>) -> usize;
 
     /// Whether a drain that began now would find an event.
     unsafe fn has_event(&mut self) -> bool;
 
-    /// Where a tick counts what became of an event.
+    /// Returns the counters of this side.
     unsafe fn tally(&self) -> &Tally;
 
-    /// How many events wait behind a span, and the losses since this was last asked.
+    /// Returns how many events are pending behind a span, and the losses since the last call.
     unsafe fn account(&mut self, span: &Span) -> (usize, usize);
 
-    /// How many events wait, with those that are being published.
+    /// Returns how many events are pending, those being published included.
     unsafe fn pending(&self) -> usize;
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     unsafe fn counts(&self) -> Counts;
 
     /// Gives the consumer back.
@@ -261,16 +267,17 @@ pub(crate) struct Side<'a, R: Read> {
     ring: PhantomData<&'a ()>,
 }
 
-// SAFETY: says `Read`.
+// SAFETY: `Read` requires it.
 unsafe impl<R: Read> Send for Side<'_, R> where R::Event: Send {}
 
-// SAFETY: says `Read`.
+// SAFETY: `Read` requires it.
 unsafe impl<R: Read> Sync for Side<'_, R> where R::Event: Send {}
 
 impl<R: Read> Side<'_, R> {
     /// # Safety
     ///
-    /// `reader` has just claimed the consumer of its ring, which is borrowed for the lifetime of the side.
+    /// `reader` must have just claimed the consumer of its ring, and the ring must be borrowed for the lifetime of the
+    /// side.
     #[inline(always)]
     unsafe fn new(reader: R) -> Self {
         Self { reader, ring: PhantomData }

@@ -1,17 +1,17 @@
-//! Events that may be read while they are written: copied part by part, each part one atomic load or
-//! store. A reader that was overtaken gets a mixture, finds out and throws it away. That is not a data
-//! race, and the mixture never becomes an event.
+//! Room for an event that may be read while it is written.
 //!
-//! Padding and pointers: an event may have bytes without a value and pointers with provenance, and an
-//! integer has neither. So each part goes through an empty assembly block on its way in, which makes
-//! integers of whatever is there, and on its way out, which may make pointers of integers. Neither
-//! costs an instruction.
+//! An event is copied part by part. Each part is one atomic load or store, so the copies are not a data race. A reader
+//! that was overtaken gets a mixture of events. It finds that out and throws the mixture away before it becomes an
+//! event.
 //!
-//! Without stable inline assembly (WebAssembly, AVR, Xtensa, MSP430, MIPS and a few more; and in Miri)
-//! safe Rust knows no integer that stands for a byte without a value, and no atomic that may be without
-//! one. There each part is copied as it is, alone: no other part is copied at that time. So the copies
-//! do not race, a mixture is found out as above, and the length of one copy is that of a word, whatever
-//! the event.
+//! An event may have padding, whose bytes have no value, and pointers, which have provenance. Integers have neither. So
+//! each part goes through an empty assembly block: on the way in it becomes an integer, and on the way out it may
+//! become a pointer again. The block costs no instruction.
+//!
+//! Targets without stable inline assembly (WebAssembly, AVR, Xtensa, MSP430, MIPS and a few more), and Miri, have no
+//! integer for a byte without a value, and no atomic that may be without one. There each part is copied as it is, while
+//! no other part is copied. So the copies do not race, and a mixture is found out as above. One such copy is as long as
+//! a word, for every event.
 
 #[cfg(tickbus_loom)]
 pub(super) use self::model::Parts;
@@ -49,7 +49,7 @@ mod native {
             Self(UnsafeCell::new(Rounded::uninit()))
         }
 
-        /// Where a part is. Only `load` and `store` reach the memory, by `put` and `get`.
+        /// Returns where a part is. Only `load` and `store` reach the memory, by `put` and `get`.
         ///
         /// # Safety
         ///
@@ -57,7 +57,7 @@ mod native {
         #[inline(always)]
         unsafe fn part(&self, index: usize) -> *mut MaybeUninit<usize> {
             let first = self.0.with_mut(<*mut Rounded<E>>::cast::<MaybeUninit<usize>>);
-            // SAFETY: `PARTS` of them fit into a `Rounded`, says the caller.
+            // SAFETY: the caller says that `index` is less than `PARTS`, and so many parts fit into a `Rounded`.
             unsafe { first.add(index) }
         }
 
@@ -78,8 +78,8 @@ mod native {
             }
         }
 
-        /// What is there, perhaps a mixture of several events: initialized only if no `store` has run
-        /// meanwhile, and one has run before.
+        /// Copies what is there, perhaps a mixture of several events. It is initialized only if a `store` has run before,
+        /// and none has run meanwhile.
         #[inline(always)]
         pub(in crate::ring) fn load(&self) -> MaybeUninit<E> {
             let mut target = Rounded::<E>::uninit();
@@ -126,16 +126,16 @@ mod native {
         ///
         /// # Safety
         ///
-        /// `place` must be aligned and live, and whatever runs meanwhile may reach it by `put` and `get` only.
+        /// `place` must be aligned and live, and other code may reach it by `put` and `get` only.
         #[inline(always)]
         pub(super) unsafe fn put(place: *mut MaybeUninit<usize>, part: MaybeUninit<usize>) {
             let integer: usize;
-            // SAFETY: there is no instruction in it. What it stands for is to expose the provenance of
-            // `part`, if any, and to choose a value for bytes without one.
+            // SAFETY: the block has no instruction. It stands for exposing the provenance of `part`, if any, and for
+            // choosing a value for bytes without one.
             unsafe {
                 asm!("/* {0} */", inlateout(reg) part => integer, options(nomem, nostack, preserves_flags));
             }
-            // SAFETY: `place` is aligned and live, and all access to it is atomic, says the caller.
+            // SAFETY: the caller says that `place` is aligned and live, and that all access to it is atomic.
             let place = unsafe { AtomicPart::from_ptr(place.cast()) };
             place.store(integer, Relaxed);
         }
@@ -151,8 +151,8 @@ mod native {
             let place = unsafe { AtomicPart::from_ptr(place.cast()) };
             let integer = place.load(Relaxed);
             let part: MaybeUninit<usize>;
-            // SAFETY: there is no instruction in it. What it stands for is to make a pointer of an
-            // address whose provenance has been exposed.
+            // SAFETY: the block has no instruction. It stands for making a pointer of an address whose provenance has
+            // been exposed.
             unsafe {
                 asm!("/* {0} */", inlateout(reg) integer => part, options(nomem, nostack, preserves_flags));
             }
@@ -187,7 +187,7 @@ mod native {
         ///
         /// # Safety
         ///
-        /// `place` must be aligned and live, and whatever runs meanwhile may reach it by `put` and `get` only.
+        /// `place` must be aligned and live, and other code may reach it by `put` and `get` only.
         #[inline(always)]
         pub(super) unsafe fn put(place: *mut MaybeUninit<usize>, part: MaybeUninit<usize>) {
             // SAFETY: `place` is aligned and live, and nothing else reaches it meanwhile: `put` and `get` do so

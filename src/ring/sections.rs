@@ -1,21 +1,22 @@
-//! The ring of many publishers where a step is a critical section: on targets without compare-and-swap, and
-//! on single-core parts whose binary asks for it with `--cfg tickbus_short_sections`.
+//! The ring of a bus whose steps are critical sections: many publishers, one consumer.
 //!
-//! Positions count up for ever and wrap; `position % N` is an index. What is between the head and the tail is
-//! pending.
+//! It serves targets without compare-and-swap, and single-core parts whose binary asks for it with
+//! `--cfg tickbus_short_sections`.
 //!
-//! **Small events** move inside of the section, so a publish is one of them: look for room, move the event
-//! into the cell of the tail, move the tail on. A publish that displaces moves the oldest event out of that same
-//! cell first, and the head on.
+//! Positions count up and wrap. `position % N` is an index. The events between the head and the tail are pending.
 //!
-//! **Larger events** move outside of two sections, so the length of a section does not depend on their size:
-//! *claim* gives the publisher a cell that no event is in; *commit* writes that cell into the table of places, at
-//! the tail. A publisher that is interrupted between the two has a cell and no place in the queue, so others go
-//! on. The table names the free cells as well, in the order of their freeing: `places[alloc % N]` is the next one.
-//! To displace is to move the head on, which frees the cell of the oldest event for the claim. A consumer that
-//! may be displaced leaves its spare cell in the table in exchange for the oldest event's.
+//! **Small events** move inside the section, so a publish is one section: it looks for room, moves the event into the
+//! cell of the tail, and moves the tail on. A publish that displaces first moves the oldest event out of that cell,
+//! and moves the head on.
 //!
-//! A section is the same code for every capacity. `&mut` does the same steps without one.
+//! **Larger events** move between two sections, so the length of a section does not depend on their size. *Claim*
+//! gives the publisher a cell without an event. *Commit* writes that cell into the table of places, at the tail. A
+//! publisher that is interrupted between the two owns a cell, but no place in the queue, so others proceed. The
+//! table also names the free cells, in the order of their freeing: `places[alloc % N]` is the next one. To displace,
+//! a claim moves the head on and takes the cell of the oldest event. Where events may be displaced, the consumer
+//! leaves its spare cell in the table in exchange for that of the oldest event.
+//!
+//! A section is the same code for every capacity. Exclusive access (`&mut`) takes the same steps without a section.
 //!
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
@@ -29,7 +30,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::{Cell, Counts, Eviction, Read, Side, Span, Spare as _, Tally, before};
+use super::{Capacity, Cell, Counts, Eviction, Read, Side, Span, Spare as _, Tally, before};
 use crate::sync::{
     Acquire, AtomicPlace, AtomicWord, Place, Relaxed, Release, SMALL_EVENT, Word, section,
 };
@@ -38,12 +39,12 @@ use crate::sync::{
 #[derive(Debug)]
 #[repr(C)]
 struct State {
-    /// The end of what is pending.
+    /// The end of the pending events.
     tail: AtomicWord,
-    /// The beginning of what is pending.
+    /// The first pending event.
     head: AtomicWord,
-    /// Events taken, where events may be displaced: what the head has passed beside these was. Elsewhere the
-    /// head has it.
+    /// Events taken, where events may be displaced: the head has passed these and the displaced ones. Elsewhere the
+    /// head counts them.
     taken: AtomicWord,
     /// Cells claimed. Only for larger events.
     alloc: AtomicWord,
@@ -88,7 +89,7 @@ impl<E> Clone for Core<'_, E> {
 
 impl<E> Copy for Core<'_, E> {}
 
-/// The table of a ring, without its length: that is `last` and one.
+/// The table of a ring, without its length, which is `last + 1`.
 #[derive(Clone, Copy)]
 struct Places {
     first: NonNull<AtomicPlace>,
@@ -106,13 +107,13 @@ impl Places {
     /// The ring is alive for `'a`.
     #[inline(always)]
     unsafe fn at<'a>(self, index: Word) -> &'a AtomicPlace {
-        // SAFETY: the table has `last + 1` places, and an index is not above `last`.
+        // SAFETY: the table has `last + 1` places, and an index is at most `last`.
         let place = unsafe { self.first.add(index as usize) };
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { place.as_ref() }
     }
 
-    /// The cell that the place of a position names.
+    /// Returns the cell that the place of a position names.
     ///
     /// # Safety
     ///
@@ -120,7 +121,7 @@ impl Places {
     #[inline(always)]
     unsafe fn named(self, position: Word) -> usize {
         let index = self.index(position);
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let place = unsafe { self.at(index) };
         usize::from(place.load(Relaxed)) ^ index as usize
     }
@@ -133,38 +134,38 @@ impl Places {
     #[inline(always)]
     unsafe fn name(self, position: Word, cell: usize) {
         let index = self.index(position);
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let place = unsafe { self.at(index) };
         place.store(cell as Place ^ index as Place, Relaxed);
     }
 }
 
-/// Where the ends of a ring are.
+/// The ends of a ring.
 struct Ends {
     head: Word,
     taken: Word,
-    /// The end of what is pending or being written.
+    /// The end of the events that are pending or being written.
     claimed: Word,
 }
 
 impl Ends {
-    /// How many events wait, with those that are being published.
+    /// Returns how many events are pending, those being published included.
     fn pending(&self, slots: Word) -> Word {
         self.claimed.wrapping_sub(self.head).min(slots)
     }
 
-    /// How many events were displaced.
+    /// Returns how many events were displaced.
     const fn displaced(&self) -> Word {
         self.head.wrapping_sub(self.taken)
     }
 }
 
-/// A cell that a publisher has claimed, in one register: an answer in memory would be written in the section.
+/// A cell that a publisher has claimed, in one register: the section would have to write a result in memory.
 #[derive(Clone, Copy)]
 struct Claim(usize);
 
 impl Claim {
-    /// Set if the oldest event is still in the cell, and now this publisher's.
+    /// Set if the cell still holds the oldest event, which this publisher displaces.
     const DISPLACES: usize = 1 << 16;
     /// All cells are taken.
     const NOTHING: Self = Self(usize::MAX);
@@ -193,11 +194,11 @@ impl Claim {
     }
 }
 
-/// The steps for larger events, for a section or for `&mut`; and the sections, which are never inlined and know
-/// no event, so that each is the same code for every event and capacity.
+/// The steps for larger events, for a section or for `&mut`, and the sections. A section is never inlined and does not
+/// know the event's type, so it is the same code for every event and capacity.
 impl State {
-    /// Claims a cell. Beside it [`Claim::DISPLACES`] if the oldest event is still in it, or 0. `None`: all are
-    /// taken.
+    /// Claims a cell. Returns it with [`Claim::DISPLACES`] if it still holds the oldest event, else with 0. Returns
+    /// `None` if all cells are taken.
     #[inline(always)]
     fn claim_step<const EVICTS: bool>(&self, places: Places) -> Option<(usize, usize)> {
         let alloc = self.alloc.load(Relaxed);
@@ -212,7 +213,7 @@ impl State {
             displaces = Claim::DISPLACES;
         }
         self.alloc.store(alloc.wrapping_add(1), Relaxed);
-        // The place of the oldest event, if that was displaced.
+        // If the oldest event was displaced, this is its place.
         // SAFETY: the places are those of this ring, which is borrowed.
         let cell = unsafe { places.named(alloc) };
         Some((cell, displaces))
@@ -255,15 +256,16 @@ impl State {
         section(|| self.commit_step(places, cell));
     }
 
-    /// Whether the event at the head is before `end`. Never if no event waits, however many have been published
-    /// since `end` was the tail, also when a comparison of the two positions would be wrong.
+    /// Whether the event at the head is pending and before `end`. It compares distances from the tail, so it stays
+    /// right however many events were published since `end` was the tail.
     #[inline(always)]
     fn is_waiting(&self, head: Word, end: Word) -> bool {
         let tail = self.tail.load(Relaxed);
         tail.wrapping_sub(head) > tail.wrapping_sub(end)
     }
 
-    /// The cell of the oldest event, in exchange for the spare one. [`Claim::NOTHING`]: nothing waits before `end`.
+    /// Takes the cell of the oldest event in exchange for the spare one. Returns [`Claim::NOTHING`] if no event is
+    /// pending before `end`.
     #[inline(always)]
     fn exchange_step(&self, places: Places, spare: usize, end: Word) -> Claim {
         let head = self.head.load(Relaxed);
@@ -281,17 +283,17 @@ impl State {
 
     #[inline(never)]
     fn exchange(&self, places: Places, spare: usize, end: Word) -> Claim {
-        // The fifth argument comes on the stack. The section would begin with its load.
+        // The fifth argument comes on the stack. Without this, its load would lie inside the section.
         let end = core::hint::black_box(end);
         section(|| self.exchange_step(places, spare, end))
     }
 }
 
 impl<'a, E> Core<'a, E> {
-    /// Whether events move inside of a section.
+    /// Whether events move inside a section.
     const SMALL: bool = size_of::<E>() <= SMALL_EVENT;
 
-    /// The same, where a take moves events in a section as well: no more than two words, so that it is short.
+    /// Whether events move inside a section where a take does so too: at most 8 bytes, to keep it short.
     const SMALL_AND_DISPLACED: bool = Self::SMALL && size_of::<E>() <= 8;
 
     #[inline(always)]
@@ -317,19 +319,19 @@ impl<'a, E> Core<'a, E> {
 
     /// # Safety
     ///
-    /// `cell` is below `N`, or `N` on a ring with a spare.
+    /// `cell` must be below `N`, or `N` on a ring with a spare.
     #[inline(always)]
     unsafe fn cell(self, cell: usize) -> &'a Cell<E> {
         let offset = const { size_of::<State>().next_multiple_of(align_of::<Cell<E>>()) };
         // SAFETY: the cells follow the state, aligned, as `repr(C)` says.
         let first = unsafe { self.ring.byte_add(offset) }.cast::<Cell<E>>();
-        // SAFETY: there are as many, says the caller.
+        // SAFETY: the caller says that there is such a cell.
         let cell = unsafe { first.add(cell) };
         // SAFETY: the ring is borrowed for `'a`, and a cell may be shared.
         unsafe { cell.as_ref() }
     }
 
-    /// The cell in which the event of a committed position lies.
+    /// Returns the cell with the event of a committed position.
     #[inline(always)]
     fn cell_at<P: Eviction>(self, position: Word) -> &'a Cell<E> {
         let cell = if Self::is_small::<P>() {
@@ -338,8 +340,8 @@ impl<'a, E> Core<'a, E> {
             // SAFETY: the ring is borrowed.
             unsafe { self.places.named(position) }
         };
-        // SAFETY: an index is below `N`; places name cells of the ring and nothing else: at the start each its
-        // own index, and what is written into one later is a cell that was read from another, or the spare.
+        // SAFETY: an index is below `N`. Places name cells of the ring and nothing else: at the start each names its
+        // own index, and what is written later is a cell that was read from another place, or the spare.
         unsafe { self.cell(cell) }
     }
 
@@ -350,8 +352,8 @@ impl<'a, E> Core<'a, E> {
     fn put_step<P: Eviction>(self, event: E) -> Result<Option<E>, E> {
         let state = self.state();
         let tail = state.tail.load(Relaxed);
-        // Acquire: pairs with the Release of a take, which is outside of a section where nothing is displaced;
-        // the event is out.
+        // Acquire: pairs with the Release of a take, which is outside a section where nothing is displaced; the event
+        // is out.
         let head = state.head.load(if P::EVICTS { Relaxed } else { Acquire });
         let is_full = tail.wrapping_sub(head) > self.places.last;
         if is_full && !P::EVICTS {
@@ -398,7 +400,7 @@ impl<'a, E> Core<'a, E> {
         Ok(())
     }
 
-    /// Takes a small event that may be displaced. `None`: nothing waits before `end`.
+    /// Takes a small event that may be displaced. Returns `None` if no event is pending before `end`.
     #[inline(always)]
     fn take_step<P: Eviction>(self, end: Word) -> Option<E> {
         let state = self.state();
@@ -408,24 +410,24 @@ impl<'a, E> Core<'a, E> {
         }
         state.head.store(head.wrapping_add(1), Relaxed);
         Tally::add(&state.taken, 1);
-        // SAFETY: the head is before the tail, says `is_waiting`, so its event is in; and the head has moved past
-        // it, so it is read once.
+        // SAFETY: `is_waiting` says that the head is before the tail, so its event is in. The head has moved past it,
+        // so it is read once.
         Some(unsafe { self.cell_at::<P>(head).read() })
     }
 
     // ---- The publishing side -----------------------------------------------------------------------
 
-    /// Moves an event into a claimed cell. Returns what was in it.
+    /// Moves an event into a claimed cell. Returns the event that it displaces.
     ///
     /// # Safety
     ///
-    /// Once for each claim.
+    /// The caller must call it once for each claim.
     #[inline(always)]
     unsafe fn fill(self, claim: Claim, event: E) -> Option<E> {
         // SAFETY: a claim has its cell from a place.
         let cell = unsafe { self.cell(claim.cell()) };
-        // SAFETY: the claim made the cell ours with the event in it; the write below replaces it, so it is read
-        // once.
+        // SAFETY: the claim made the cell ours with the event in it. The write below replaces that event, so it is
+        // read once.
         let displaced = claim.displaces().then(|| unsafe { cell.read() });
         // SAFETY: the claim made the cell ours, and what was in it has been moved out.
         unsafe { cell.write(event) };
@@ -508,19 +510,19 @@ impl<'a, E> Core<'a, E> {
         let end = state.tail.load(Acquire);
         let mut head = state.head.load(Relaxed);
         if P::EVICTS && before(end, head) {
-            // Publishers have moved it meanwhile.
+            // Publishers have moved the head past the end meanwhile.
             head = end;
         }
         state.tally.mark_waiting(end.wrapping_sub(head));
         Span { head, end }
     }
 
-    /// How many events are before the end of a span.
+    /// Returns how many events are before the end of a span.
     #[inline]
     fn left<P: Eviction>(self, span: &Span) -> usize {
         let head = if P::EVICTS { self.state().head.load(Relaxed) } else { span.head };
         let left = if before(head, span.end) { span.end.wrapping_sub(head) } else { 0 };
-        // No more than there are slots, also when a drain has been lapped by half of all positions.
+        // At most the number of slots, also if publishers have lapped the drain by half of all positions.
         left.min(self.slots()) as usize
     }
 
@@ -534,18 +536,18 @@ impl<'a, E> Core<'a, E> {
     ///
     /// # Safety
     ///
-    /// `head` is the head and before the end of a span.
+    /// `head` must be the head, and before the end of a span.
     #[inline(always)]
     unsafe fn take_at<P: Eviction>(self, head: Word) -> E {
-        // SAFETY: what is before the end of a span is in, nothing displaces it, and moving the head makes this
-        // the last read.
+        // SAFETY: the events before the end of a span are in, no publisher displaces them, and moving the head makes
+        // this the last read.
         let event = unsafe { self.cell_at::<P>(head).read() };
         // Release: pairs with the Acquire in `put_step` and `claim_step`; the event is out.
         self.state().head.store(head.wrapping_add(1), Release);
         event
     }
 
-    /// The cell that the consumer leaves in exchange.
+    /// Returns the cell that the consumer leaves in exchange.
     #[inline(always)]
     fn spare(self) -> usize {
         self.state().spare.load(Relaxed).wrapping_add(self.slots()) as usize
@@ -555,13 +557,13 @@ impl<'a, E> Core<'a, E> {
     ///
     /// # Safety
     ///
-    /// `cell` comes from `exchange_step`.
+    /// `cell` must come from `exchange_step`.
     #[inline(always)]
     unsafe fn keep(self, cell: usize) -> E {
         self.state().spare.store((cell as Word).wrapping_sub(self.slots()), Relaxed);
         // SAFETY: a place named it.
         let cell = unsafe { self.cell(cell) };
-        // SAFETY: no place names it any more, so it is ours, and its event is not read again.
+        // SAFETY: no place names it now, so it is ours, and its event is not read again.
         unsafe { cell.read() }
     }
 
@@ -584,7 +586,7 @@ impl<'a, E> Core<'a, E> {
         Some(unsafe { self.take_at::<P>(head) })
     }
 
-    /// Hands at most `most` events to `each`. Returns how many that was.
+    /// Hands at most `most` events to `each`. Returns how many it handed out.
     #[inline]
     fn take_most<P: Eviction>(
         self,
@@ -644,13 +646,13 @@ impl<'a, E> Core<'a, E> {
         }
     }
 
-    /// How many events wait, with those that are being published.
+    /// Returns how many events are pending, those being published included.
     #[inline]
     pub(crate) fn pending<P: Eviction>(self) -> usize {
         section(|| self.ends::<P>()).pending(self.slots()) as usize
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     pub(crate) fn counts<P: Eviction>(self) -> Counts {
         let state = self.state();
         let word = |counter: &AtomicWord| counter.load(Relaxed) as usize;
@@ -674,7 +676,7 @@ impl<'a, E> Core<'a, E> {
         }
     }
 
-    /// How many events wait behind a span, and the losses since this was last asked. Only for the consumer.
+    /// Returns how many events are pending behind a span, and the losses since the last call. Only for the consumer.
     #[inline]
     pub(crate) fn account<P: Eviction>(self, span: &Span) -> (usize, usize) {
         let state = self.state();
@@ -696,20 +698,17 @@ impl<'a, E> Core<'a, E> {
 }
 
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
-    const VALID: () = {
-        assert!(
-            N.is_power_of_two() && N >= 2,
-            "the capacity of a bus must be a power of two and at least 2"
-        );
-        assert!(
-            N <= 32768,
-            "the capacity of a bus must be at most 32768 where its steps are critical sections"
-        );
-    };
+    pub(in crate::ring) const FITS: () = assert!(
+        N <= 32768,
+        "the capacity of a bus must be at most 32768 where its steps are critical sections"
+    );
 
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State {
                 tail: AtomicWord::new(0),
@@ -728,8 +727,11 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State {
                 tail: AtomicWord::new(0),
@@ -750,7 +752,10 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     /// An empty ring whose first position lies `back` positions before the end of the range. That many count
     /// as handled.
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         let State { tail, head, taken, alloc, .. } = &mut ring.state;
@@ -760,7 +765,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         ring
     }
 
-    /// As if so many events had been published and displaced; a multiple of `N`.
+    /// Acts as if so many events had been published and displaced. It must be a multiple of `N`.
     #[cfg(all(test, not(tickbus_loom)))]
     fn pass(&self, events: Word) {
         let State { tail, head, alloc, .. } = &self.state;
@@ -778,14 +783,14 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         Core { ring: ring.cast(), places, borrowed: PhantomData }
     }
 
-    /// Claims the reading side. `None` while another is alive.
+    /// Claims the reading side. Returns `None` while another is alive.
     pub(crate) fn reader(&self) -> Option<Side<'_, Raw<E, P>>> {
         let core = self.core();
         // SAFETY: the consumer has just been claimed, and the ring is borrowed for as long as the side.
         core.claim_consumer().then(|| unsafe { Side::new(Raw::new(core)) })
     }
 
-    /// Puts `event` in. `Ok` has the event it displaced, if any; `Err` gives it back when there is no room.
+    /// Puts `event` in. Returns the event that it displaced, if any, or `event` if there is no room.
     #[inline]
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
         self.core().publish::<P>(event)
@@ -797,7 +802,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         self.core().publish_all::<P, M>(events)
     }
 
-    /// Puts in as many of `events` as there is room for. Returns how many that was.
+    /// Puts in as many of `events` as there is room for. Returns how many it put in.
     #[inline]
     pub(crate) fn publish_batch(&self, events: &[E]) -> usize
     where
@@ -807,7 +812,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 }
 
-/// What `&mut` allows: the same steps without sections.
+/// Exclusive access: the same steps without sections.
 #[cfg(not(tickbus_loom))]
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     #[inline]
@@ -877,7 +882,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     #[inline]
     pub(crate) fn append_mut(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
         let before = into.len();
-        // Before the first event moves, for this may panic.
+        // Before the first event moves: this may panic.
         into.reserve(self.core().left::<P>(span));
         self.take_all_mut(span, |event| into.push(event));
         into.len() - before
@@ -897,7 +902,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
 
 impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
     fn drop(&mut self) {
-        /// Drops what is left, also when one of the events panics.
+        /// Drops the pending events, also if dropping one of them panics.
         struct Rest<'a, E, P: Eviction>(Core<'a, E>, Span, PhantomData<P>);
         impl<E, P: Eviction> Rest<'_, E, P> {
             fn run(&mut self) {
@@ -918,7 +923,7 @@ impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
     }
 }
 
-/// What a consumer's handle keeps of a ring: a [`Core`] without its lifetime.
+/// A ring as the consumer's handle keeps it: a [`Core`] without its lifetime.
 pub(crate) struct Raw<E, P> {
     core: Core<'static, ()>,
     kind: PhantomData<(fn(E) -> E, fn() -> P)>,
@@ -948,25 +953,25 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
 
     #[inline]
     unsafe fn freeze(&mut self) -> Span {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.freeze::<P>()
     }
 
     #[inline]
     unsafe fn shorten(&self, span: &mut Span, most: usize) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.shorten::<P>(span, most);
     }
 
     #[inline]
     unsafe fn take(&mut self, span: &mut Span) -> Option<E> {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.take::<P>(span)
     }
 
     #[inline]
     unsafe fn take_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(E)) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.take_most::<P>(span, most, each)
     }
 
@@ -978,7 +983,7 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
         look: impl Fn(&E) -> L,
         mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let core = unsafe { self.core() };
         let each = |event| each(&core.state().tally, look(&event), &event);
         core.take_most::<P>(span, most, each)
@@ -986,10 +991,10 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
 
     #[cfg(any(feature = "alloc", tickbus_loom))]
     unsafe fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let core = unsafe { self.core() };
         let before = into.len();
-        // Before the first event moves, for this may panic.
+        // Before the first event moves: this may panic.
         into.reserve(core.left::<P>(span));
         while let Some(event) = core.take::<P>(span) {
             into.push(event);
@@ -999,35 +1004,35 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
 
     #[inline]
     unsafe fn has_event(&mut self) -> bool {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let span = unsafe { self.freeze() };
         span.head != span.end
     }
 
     #[inline]
     unsafe fn tally(&self) -> &Tally {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         &unsafe { self.core() }.state().tally
     }
 
     #[inline]
     unsafe fn account(&mut self, span: &Span) -> (usize, usize) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.account::<P>(span)
     }
 
     unsafe fn pending(&self) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.pending::<P>()
     }
 
     unsafe fn counts(&self) -> Counts {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.counts::<P>()
     }
 
     unsafe fn release(&mut self) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.release_consumer();
     }
 }

@@ -1,9 +1,9 @@
 //! The ring of a lane: one publisher, one consumer, no entries and no read-modify-write.
 //!
-//! Position `p` lies in cell `p % N`. The publisher owns the cells from the tail to the head of a lap later,
-//! the consumer those from the head to the tail: each moves its own end on when it is done, and reads the other
-//! one to see how far it may go. (Lamport, "Specifying Concurrent Program Modules", TOPLAS 1983.) The publisher's
-//! handle keeps the head as it last saw it, and looks again only when that says "full".
+//! Position `p` lies in cell `p % N`. The consumer owns the cells from the head to the tail, and the publisher owns the
+//! others. Each side moves its own end on when it is done with a cell, and reads the other end to see how far it may
+//! go (Lamport, "Specifying Concurrent Program Modules", TOPLAS 1983). The publisher's handle keeps the head as it last
+//! saw it, and loads it again only if that says "full".
 //!
 //! | field | written by | read by | orderings, and what they pair |
 //! |---|---|---|---|
@@ -21,10 +21,10 @@ use core::ptr::NonNull;
 use super::cell::Cell;
 #[cfg(any(feature = "alloc", tickbus_loom))]
 use super::cell::{CHUNK, move_all};
-use super::{Counts, Read, Side, Span, Tally};
+use super::{Capacity, Counts, Read, Side, Span, Tally};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
-/// What the publisher writes.
+/// The words that the publisher writes.
 #[derive(Debug)]
 #[repr(C)]
 struct Front {
@@ -34,11 +34,11 @@ struct Front {
     refused: AtomicWord,
     /// Whether the publisher is claimed.
     publisher: AtomicWord,
-    /// Events that met a writer, and were refused. Every context may count here.
+    /// Events that were refused because they met a writer. Every context may count here.
     met: AtomicWord,
 }
 
-/// What the consumer writes.
+/// The words that the consumer writes.
 #[derive(Debug)]
 #[repr(C)]
 struct Back {
@@ -49,7 +49,7 @@ struct Back {
     tally: Tally,
 }
 
-/// A ring; `C` is its cells, of which handles do not know the number. All zero at the start, so that a static
+/// A ring; `C` is its cells, whose number handles do not know. All zero at the start, so that a static
 /// one lies in `.bss`.
 #[derive(Debug)]
 #[repr(C)]
@@ -70,14 +70,11 @@ unsafe impl<E: Send, const N: usize> Sync for Ring<E, N> {}
 unsafe impl<E: Send, const N: usize> Send for Ring<E, N> {}
 
 impl<E, const N: usize> Ring<E, N> {
-    const VALID: () = assert!(
-        N.is_power_of_two() && N >= 2,
-        "the capacity of a lane must be a power of two and at least 2"
-    );
-
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Body {
             front: CachePadded(Front {
                 tail: AtomicWord::new(0),
@@ -95,8 +92,10 @@ impl<E, const N: usize> Ring<E, N> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Body {
             front: CachePadded(Front {
                 tail: AtomicWord::new(0),
@@ -116,7 +115,10 @@ impl<E, const N: usize> Ring<E, N> {
     /// An empty ring whose first position lies `back` positions before the end of the range. That many count
     /// as handled.
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         *ring.0.front.0.tail.get_mut() = start;
@@ -129,12 +131,12 @@ impl<E, const N: usize> Ring<E, N> {
         &self.0
     }
 
-    /// Claims the publishing side. `None` while another is alive.
+    /// Claims the publishing side. Returns `None` while another is alive.
     pub(crate) fn writer(&self) -> Option<Writer<'_, E>> {
         self.body().writer()
     }
 
-    /// Claims the reading side. `None` while another is alive.
+    /// Claims the reading side. Returns `None` while another is alive.
     pub(crate) fn reader(&self) -> Option<Side<'_, Reader<E>>> {
         let body = self.body();
         // Acquire: pairs with the Release in `release`; what the last consumer wrote is seen.
@@ -185,15 +187,15 @@ impl<E> Body<[Cell<E>]> {
         Some(Writer { ring: self, tail, head, alone: PhantomData })
     }
 
-    /// The head before the tail, which is never behind it then.
+    /// Loads the head and then the tail, which is not behind it then.
     fn ends(&self) -> (Word, Word) {
-        // Acquire: pairs with the Release of the takes; a tail that is loaded later is no older.
+        // Acquire: pairs with the Release of the takes; a tail that is loaded later is not older.
         let head = self.back.0.taken.load(Acquire);
-        // Acquire: pairs with the Release in `advance`; a head that is looked at later is no older.
+        // Acquire: pairs with the Release in `advance`; a head that is loaded later is not older.
         (head, self.front.0.tail.load(Acquire))
     }
 
-    /// How many events wait. A reading beside others at work may come late, and never tells more than `N`.
+    /// Returns how many events are pending, at most `N`. A reading while other contexts work may be out of date.
     fn pending(&self) -> Word {
         let (head, tail) = self.ends();
         tail.wrapping_sub(head).min(self.slots())
@@ -212,7 +214,7 @@ impl<E> Body<[Cell<E>]> {
         if full {
             tally.mark_waiting(self.slots());
         } else if self.back.0.taken.load(Relaxed) == head {
-            // So many waited at the moment in between.
+            // So many were pending between the two loads.
             tally.mark_waiting(pending);
         }
         Counts {
@@ -230,7 +232,7 @@ impl<E> Body<[Cell<E>]> {
 
 impl<E, const N: usize> Drop for Ring<E, N> {
     fn drop(&mut self) {
-        /// Drops what is left, also when one of the events panics.
+        /// Drops the pending events, also if dropping one of them panics.
         struct Rest<'a, E>(Side<'a, Reader<E>>, Span);
         impl<E> Rest<'_, E> {
             fn run(&mut self) {
@@ -257,15 +259,15 @@ impl<E, const N: usize> Drop for Ring<E, N> {
 /// The one publisher.
 pub(crate) struct Writer<'a, E> {
     ring: &'a Body<[Cell<E>]>,
-    /// What `Front::tail` is: only this writer moves it.
+    /// The value of `Front::tail`: only this writer moves it.
     tail: Word,
-    /// The head, when it was last looked at.
+    /// The head, as this writer last saw it.
     head: Word,
     /// Publishing needs `&mut`, so a writer may be sent to another thread but not shared.
     alone: PhantomData<&'a mut E>,
 }
 
-// SAFETY: a writer moves events of `E: Send` in, perhaps for a reader on another thread, and what else it
+// SAFETY: a writer moves events of `E: Send` in, perhaps for a reader on another thread. Everything else that it
 // reaches is atomic.
 unsafe impl<E: Send> Send for Writer<'_, E> {}
 
@@ -273,8 +275,7 @@ unsafe impl<E: Send> Send for Writer<'_, E> {}
 unsafe impl<E: Send> Sync for Writer<'_, E> {}
 
 impl<E> Writer<'_, E> {
-    /// How many cells are free behind the tail at least. Looks at the head only if that is less than `wanted`
-    /// by what was known before.
+    /// Returns how many cells are certainly free. Loads the head only if the known head leaves fewer than `wanted`.
     #[inline(always)]
     fn room(&mut self, wanted: usize) -> usize {
         let free =
@@ -290,7 +291,7 @@ impl<E> Writer<'_, E> {
         room
     }
 
-    /// Puts `event` in, or gives it back.
+    /// Puts `event` in. Returns it if there is no room.
     #[inline]
     pub(crate) fn publish(&mut self, event: E) -> Result<(), E> {
         if self.room(1) == 0 {
@@ -302,7 +303,7 @@ impl<E> Writer<'_, E> {
         Ok(())
     }
 
-    /// Puts in as many of `events` as fit. Returns how many that was.
+    /// Puts in as many of `events` as fit. Returns how many it put in.
     #[inline]
     pub(crate) fn publish_batch(&mut self, events: &[E]) -> usize
     where
@@ -357,7 +358,7 @@ impl<E> Drop for Writer<'_, E> {
     }
 }
 
-/// What a consumer's handle keeps of a ring: the ring without its lifetime.
+/// The ring as the consumer's handle keeps it: without its lifetime.
 pub(crate) struct Reader<E>(NonNull<Body<[Cell<E>]>>);
 
 impl<E> Reader<E> {
@@ -366,18 +367,18 @@ impl<E> Reader<E> {
     /// The ring is alive.
     #[inline(always)]
     unsafe fn ring(&self) -> &Body<[Cell<E>]> {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.0.as_ref() }
     }
 
     /// # Safety
     ///
-    /// The ring is alive, `head` is its head and before the end of a span.
+    /// The ring must be alive. `head` must be its head, and before the end of a span.
     #[inline(always)]
     unsafe fn take_at(&mut self, head: Word) -> E {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let ring = unsafe { self.ring() };
-        // SAFETY: what is before the end of a span is in, and moving the head makes this the last read.
+        // SAFETY: the events before the end of a span are in, and moving the head makes this the last read.
         let event = unsafe { ring.cell(head).read() };
         // Release: pairs with the Acquire in `Writer::room`; the event is out.
         ring.back.0.taken.store(head.wrapping_add(1), Release);
@@ -392,7 +393,7 @@ unsafe impl<E> Read for Reader<E> {
 
     #[inline]
     unsafe fn freeze(&mut self) -> Span {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let Body { front, back, .. } = unsafe { self.ring() };
         // Acquire: pairs with the Release in `Writer::advance`; the events before it are in.
         let end = front.0.tail.load(Acquire);
@@ -414,7 +415,7 @@ unsafe impl<E> Read for Reader<E> {
             return None;
         }
         span.head = head.wrapping_add(1);
-        // SAFETY: says the caller, and the head is before the end of a span of this ring.
+        // SAFETY: the caller guarantees it, and the head is before the end of a span of this ring.
         Some(unsafe { self.take_at(head) })
     }
 
@@ -440,7 +441,7 @@ unsafe impl<E> Read for Reader<E> {
         mut each: impl FnMut(&Tally, L, &E),
     ) -> usize {
         let ring = self.0;
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let ring = unsafe { ring.as_ref() };
         let Back { taken, tally, .. } = &ring.back.0;
         let count = most.min(span.end.wrapping_sub(span.head) as usize);
@@ -451,7 +452,7 @@ unsafe impl<E> Read for Reader<E> {
             let pass = || taken.store(span.head.wrapping_add(1), Release);
             // SAFETY: as in `take_at`.
             let found = unsafe { cell.look(&look, pass) };
-            // Not by `take_at`: an event that it returns is copied twice.
+            // Not by `take_at`: the event that it returns would be copied twice.
             // SAFETY: as in `take_at`; `each` cannot reach this reader.
             let event = unsafe { cell.read() };
             span.head = span.head.wrapping_add(1);
@@ -465,11 +466,11 @@ unsafe impl<E> Read for Reader<E> {
     #[cfg(any(feature = "alloc", tickbus_loom))]
     #[inline]
     unsafe fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let ring = unsafe { self.ring() };
         let before = into.len();
         let count = span.end.wrapping_sub(span.head) as usize;
-        // Before the first event moves, for this may panic.
+        // Before the first event moves: this may panic.
         into.reserve(count);
         let mut places = into.spare_capacity_mut();
         while span.head != span.end {
@@ -479,76 +480,54 @@ unsafe impl<E> Read for Reader<E> {
                 places.split_at_mut(left.min(ring.cells.len() - first).min(CHUNK));
             places = others;
             let cells = &ring.cells[first..first + chunk.len()];
-            // SAFETY: what is before the end of a span is in, and moving the head makes this the last read.
+            // SAFETY: the events before the end of a span are in, and moving the head makes this the last read.
             unsafe { move_all(cells, chunk) };
             span.head = span.head.wrapping_add(chunk.len() as Word);
             // Release: pairs with the Acquire in `Writer::room`; the events are out.
             ring.back.0.taken.store(span.head, Release);
         }
-        // SAFETY: the vector had room for `count` more, and the chunks have filled as many.
+        // SAFETY: the vector had room for `count` more events, and the chunks have filled that room.
         unsafe { into.set_len(before + count) };
         count
     }
 
     #[inline]
     unsafe fn has_event(&mut self) -> bool {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let span = unsafe { self.freeze() };
         span.head != span.end
     }
 
     #[inline]
     unsafe fn tally(&self) -> &Tally {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         &unsafe { self.ring() }.back.0.tally
     }
 
     #[inline]
     unsafe fn account(&mut self, span: &Span) -> (usize, usize) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let ring = unsafe { self.ring() };
         let waiting = ring.front.0.tail.load(Relaxed).wrapping_sub(span.head);
         (waiting as usize, ring.back.0.tally.news(ring.refused()))
     }
 
     unsafe fn pending(&self) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.ring() }.pending() as usize
     }
 
     unsafe fn counts(&self) -> Counts {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.ring() }.counts()
     }
 
     unsafe fn release(&mut self) {
         // Release: pairs with the Acquire in `Ring::reader`.
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.ring() }.back.0.consumer.store(0, Release);
     }
 }
 
 #[cfg(all(test, not(tickbus_loom)))]
-mod tests {
-    use super::{Ring, Word};
-
-    /// What met a publisher is counted to the end of the range, as everything else is.
-    #[test]
-    fn events_that_met_a_publisher_are_counted_to_the_end_of_the_range() {
-        for before in [0, Word::MAX / 2, Word::MAX / 2 + 1, Word::MAX - 1] {
-            let mut ring = Ring::<u8, 2>::new();
-            *ring.0.front.0.met.get_mut() = before;
-            let mut side = ring.reader().unwrap();
-            let span = side.freeze();
-            assert_eq!(side.account(&span), (0, before as usize), "a tick tells them all");
-            assert_eq!(side.counts().turned_away, before as usize);
-            let publisher = ring.writer();
-            assert!(publisher.is_some() && ring.writer().is_none());
-            ring.turn_away();
-            assert_eq!(side.counts().turned_away, before as usize + 1);
-            assert_eq!(side.account(&span), (0, 1), "the next tick tells it");
-            drop(publisher);
-            assert!(ring.writer().is_some(), "given back after {before} refusals");
-        }
-    }
-}
+mod tests;

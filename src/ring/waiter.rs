@@ -4,20 +4,19 @@ use core::task::Waker;
 
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, UnsafeCell, Word};
 
-/// One place. It serves for one wait: taking the waker out frees it, and a task that waits on arms another. So
-/// no task ever needs a place that another context is working on.
+/// One place, for one wait. Taking the waker out frees the place, and a task that continues to wait arms another one.
+/// So no task ever needs a place that another context is working on.
 ///
 /// ```text
 ///           arm             arm                  take
 ///  free ──────────▶ busy ──────────▶ armed ──────────▶ busy ──────────▶ free, next round
 /// ```
 ///
-/// Only who has made a place busy touches the waker, and a place is busy for a few instructions, none of
-/// them the waker's own.
+/// Only the context that has made a place busy touches the waker. A place is busy for a few instructions, none of them
+/// the waker's own.
 pub(crate) struct Waiter {
-    /// The state, and above it the round: how often the place has been freed. The round keeps a place
-    /// that was freed and armed by others from being taken for one's own; a wait would have to last
-    /// for 2^30 rounds of its place, and exactly that many, to be mistaken.
+    /// The state, and above it the round: how often the place has been freed. By the round, a task tells its own place
+    /// from one that was freed and armed again. It would be mistaken after exactly 2^30 rounds during one wait.
     state: AtomicWord,
     waker: UnsafeCell<Option<Waker>>,
 }
@@ -31,7 +30,7 @@ pub(crate) enum Want {
     Room,
 }
 
-/// What an armed place is recognized by: its state word.
+/// The state word of an armed place, by which its task recognizes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(Word);
 
@@ -56,7 +55,7 @@ const fn free(state: Word) -> Word {
     state & !STATE
 }
 
-// SAFETY: the waker is touched only by who has made the place busy, one at a time, and `Waker` is `Send`.
+// SAFETY: only the context that has made the place busy touches the waker, one at a time, and `Waker` is `Send`.
 unsafe impl Sync for Waiter {}
 
 impl Waiter {
@@ -70,7 +69,7 @@ impl Waiter {
         Self { state: AtomicWord::new(FREE), waker: UnsafeCell::new(None) }
     }
 
-    /// Puts the waker in, or gives it back if the place is not free.
+    /// Puts the waker in. Returns it if the place is not free.
     #[inline]
     pub(crate) fn arm(&self, want: Want, waker: Waker) -> Result<Ticket, Waker> {
         let found = self.state.load(Relaxed);
@@ -94,7 +93,7 @@ impl Waiter {
         is_armed(self.state.load(Relaxed))
     }
 
-    /// Takes the waker of the task that waits here. With [`Want::Room`], only if it waits for that.
+    /// Takes the waker of the task that waits here. With [`Want::Room`], only if the task waits for room.
     #[inline]
     pub(crate) fn take(&self, want: Want) -> Option<Waker> {
         let found = self.state.load(Relaxed);
@@ -117,14 +116,14 @@ impl Waiter {
     }
 }
 
-/// Whether there was a moment at which a task waited at each place. A task that has been at two of them
-/// does not count twice.
+/// Whether there was a moment at which a task waited at each place. A task that moved from one place to another does
+/// not count twice.
 pub(crate) fn are_all_armed(places: &[Waiter]) -> bool {
-    // What says "armed" only grows, with the rounds: where the sums are equal, so are the words.
+    // The words of armed places only grow, with the rounds. So if the sums are equal, the words are.
     let sum = || {
         places.iter().try_fold(0, |sum: Word, place| {
-            // Acquire: pairs with the Release in `arm`; a task that is here has seen that it is no longer at
-            // the place before, so we see that, too, when we look again.
+            // Acquire: pairs with the Release in `arm`; a task that is here has left its earlier place, and the second
+            // sum sees that.
             let found = place.state.load(Acquire);
             is_armed(found).then(|| sum.wrapping_add(found))
         })

@@ -65,8 +65,8 @@ const ROUTE_CACHE: usize = 1024;
 ///
 /// A bus has one lock. A publish takes it once. It finds the subscriptions by one hash if the
 /// subject was published before, otherwise by a search through the segments. It takes the lock
-/// again for every further 8 subscriptions that match, for each that has a filter or takes every nth
-/// envelope, and for observers. A receive takes it once, and so does each step of a
+/// again for every further 8 subscriptions that match, for each that has a filter or takes every
+/// nth envelope, and for observers. A receive takes it once, and so does each step of a
 /// [`drain`](super::Subscription::drain).
 ///
 /// A publish on a known subject allocates nothing unless it waits. Opening and ending a

@@ -23,9 +23,9 @@ type Settled = (usize, Option<Arc<About>>, Offer);
 impl SubjectBus {
     /// Publishes all of these envelopes, or none. Never waits.
     ///
-    /// First it looks whether each subscription that matches has room for its part, and then it puts
-    /// them all in, in their order, under one lock: no receiver sees some of them only, and no other
-    /// publisher comes between. Collect a transaction in a `Vec`; drop that to roll it back.
+    /// First it looks whether each subscription that matches has room for its part, and then it
+    /// puts them all in, in their order, under one lock: no receiver sees some of them only, and no
+    /// other publisher comes between. Collect a transaction in a `Vec`; drop that to roll it back.
     ///
     /// One subscription without room is enough to reject the group:
     ///
@@ -34,12 +34,12 @@ impl SubjectBus {
     /// | `DropNewest`, `Block` | its part fits beside what is pending |
     /// | `DropOldest` | its part fits into an empty buffer: older envelopes give way, and are counted |
     ///
-    /// A subscription that has ended does not reject it: see [`Published::closed`]. A rejected group
-    /// leaves no trace: no subscription has any of it, and neither the numbers of the bus nor the
-    /// observers tell of it. Exception: filters have run.
+    /// A subscription that has ended does not reject it: see [`Published::closed`]. A rejected
+    /// group leaves no trace: no subscription has any of it, and neither the numbers of the bus nor
+    /// the observers tell of it. Exception: filters have run.
     ///
-    /// A bus that is not [started](Self::start) holds all of them or none. In the replay, each is an
-    /// envelope as any other.
+    /// A bus that is not [started](Self::start) holds all of them or none. In the replay, each is
+    /// an envelope as any other.
     ///
     /// The observers are called when all are in: for each envelope, `on_publish` comes first, and
     /// then what became of it at each subscription.

@@ -133,8 +133,8 @@ impl<C> SubjectHandlers<C> {
     /// Adds a handler that also gets the context of the tick, and may return a message.
     ///
     /// The context has the deadline and the cancellation that you gave to
-    /// [`tick_within`](Self::tick_within), and the [trace](Envelope::trace_parent) of the envelope; of
-    /// the tick, if the envelope has none. Hooks see the [`Message`](crate::bus::Message) or the
+    /// [`tick_within`](Self::tick_within), and the [trace](Envelope::trace_parent) of the envelope;
+    /// of the tick, if the envelope has none. Hooks see the [`Message`](crate::bus::Message) or the
     /// text of the error.
     ///
     /// # Examples

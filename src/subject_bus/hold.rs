@@ -74,10 +74,10 @@ impl SubjectBus {
     ///
     /// A bus is started from the beginning, unless you ask its builder for a
     /// [hold](super::SubjectBusBuilder::hold). Until the start, a publish returns
-    /// [`Published::held`]. A replay never waits: a full subscription that says
-    /// [`Block`](super::Overrun::Block) drops the envelope, as with
-    /// [`try_publish`](Self::try_publish). What is published in the course of the replay comes after
-    /// what was held, and this call replays it too.
+    /// [`Published::held`](super::Published::held). A replay never waits: a full subscription that
+    /// says [`Block`](super::Overrun::Block) drops the envelope, as with
+    /// [`try_publish`](Self::try_publish). What is published in the course of the replay comes
+    /// after what was held, and this call replays it too.
     ///
     /// If another thread replays at this moment, this returns at once. On a closed bus it does
     /// nothing.
@@ -120,8 +120,8 @@ impl SubjectBus {
     }
 
     /// Starts the bus as [`start`](Self::start) does, and waits for room at full subscriptions that
-    /// say [`Block`](super::Overrun::Block), as long as `wait` says. After that, they drop what they
-    /// have no room for.
+    /// say [`Block`](super::Overrun::Block), as long as `wait` says. After that, they drop what
+    /// they have no room for.
     ///
     /// # Panics
     ///

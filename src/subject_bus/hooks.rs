@@ -26,8 +26,8 @@ pub struct Call<'a> {
 
 /// What became of the call of a handler.
 ///
-/// A handler that was added by [`on_with_context`](super::SubjectHandlers::on_with_context) tells its message and
-/// its error, one that was added by [`on`](super::SubjectHandlers::on) does not.
+/// A handler that was added by [`on_with_context`](super::SubjectHandlers::on_with_context) tells
+/// its message and its error, one that was added by [`on`](super::SubjectHandlers::on) does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -57,8 +57,10 @@ impl Display for Outcome {
     }
 }
 
-/// What a handler that is added by [`on_with_context`](super::SubjectHandlers::on_with_context) may return: `()`,
-/// a [`Message<M>`](Message), or a `Result` of one of them. `M` and the error are [`Display`].
+/// What a handler with a context may return: `()`, a [`Message`], or a `Result` of one of them.
+///
+/// The message and the error are [`Display`]. See
+/// [`SubjectHandlers::on_with_context`](super::SubjectHandlers::on_with_context).
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(

@@ -106,14 +106,14 @@ impl SubjectBus {
 
     /// Answers a question that was received from this bus, as the responder of this name.
     ///
-    /// The answer goes to the caller that waits, and to no subscription. The request is known by the
-    /// [id](Envelope::id) of its question.
+    /// The answer goes to the caller that waits, and to no subscription. The request is known by
+    /// the [id](Envelope::id) of its question.
     ///
     /// # Errors
     ///
-    /// Returns [`AnswerError`] with the answer if it does not count: no caller waits for an answer to
-    /// this question, or no longer; it does not expect this responder; or the responder has answered
-    /// already.
+    /// Returns [`AnswerError`] with the answer if it does not count: no caller waits for an answer
+    /// to this question, or no longer; it does not expect this responder; or the responder has
+    /// answered already.
     pub fn answer(
         &self,
         question: &Envelope,
@@ -173,17 +173,17 @@ impl<'a> Request<'a> {
     /// Publishes the question, and waits until enough answers are in.
     ///
     /// It fills in the id and the time of the question where they are missing. It waits for room as
-    /// [`publish_wait`](SubjectBus::publish_wait) does; a subscription that has none in time does not
-    /// get the question. On a bus that is not started, the question is held. Answers win: if enough
-    /// are in, it succeeds, however late it is.
+    /// [`publish_wait`](SubjectBus::publish_wait) does; a subscription that has none in time does
+    /// not get the question. On a bus that is not started, the question is held. Answers win: if
+    /// enough are in, it succeeds, however late it is.
     ///
     /// It blocks the thread: a responder that a tick of the same thread calls never answers.
     ///
     /// # Errors
     ///
     /// Returns [`GatherError`] if it cannot succeed, which is before anything is published; if the
-    /// question was not published; or with the answers that came, if there were not enough until the
-    /// time was over, the wait was cancelled, or the bus closed.
+    /// question was not published; or with the answers that came, if there were not enough until
+    /// the time was over, the wait was cancelled, or the bus closed.
     pub fn wait(self) -> Result<Gathered, GatherError> {
         let Self { bus, mut question, expected, minimum, timeout, cancel } = self;
         let invalid = match minimum {

@@ -221,10 +221,10 @@ impl<'a> Subscribe<'a> {
         Ok(Self { options: self.options.or(Pattern::new(pattern)?), ..self })
     }
 
-    /// Declares that this subscription is late on purpose, for example since its part of the program
-    /// begins when it becomes the leader. Then it tells of no replay that it missed: neither by
-    /// [`missed_replay`](Subscription::missed_replay) nor by
-    /// [`Observer::on_late`](super::Observer::on_late).
+    /// Declares that this subscription is late on purpose, for example since its part of the
+    /// program begins when it becomes the leader. Then it tells of no replay that it missed:
+    /// neither by [`missed_replay`](Subscription::missed_replay) nor by
+    /// [`Observer::on_late`].
     #[doc(alias("leader only"))]
     pub fn late(self) -> Self {
         Self { options: self.options.late(), ..self }

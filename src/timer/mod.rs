@@ -1,12 +1,20 @@
 //! Events for later: [`Timers`]. The file `wheel.rs` explains how they are kept.
 
+mod report;
 mod wheel;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::error::Error;
 use core::fmt;
 
-use self::wheel::{Content, FARTHEST_BEHIND, LEVELS, Link, Node, Place, SLOTS, at};
+pub use self::report::{Fired, MissedTickBehavior};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use self::wheel::{Content, LEVELS, Node, Place, SLOTS};
+use self::wheel::{Link, Wheel, at};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 
 /// The most ticks that a deadline may lie ahead.
 const FARTHEST: u32 = i32::MAX as u32;
@@ -20,68 +28,6 @@ const FARTHEST: u32 = i32::MAX as u32;
 pub struct TimerId {
     link: Link,
     number: u32,
-}
-
-/// Sets what a [periodic](Timers::every) timer does about the ticks that it missed, in the words of
-/// `tokio`.
-///
-/// A timer has missed ticks if a [tick](Timers::tick) hands its event out after its deadline: the
-/// tick came late, or the sink had rejected the event. Set the behaviour with
-/// [`set_missed_tick_behavior`](Timers::set_missed_tick_behavior).
-///
-/// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines
-/// that have passed, and [`Fired::skipped`] counts the others.
-///
-/// `tokio` forgives 5 ms. Here one tick is late.
-///
-/// # Examples
-///
-/// A period of 10, and a tick that comes at 35 instead of 10:
-///
-/// ```
-/// use tickbus::Timers;
-/// use tickbus::timer::MissedTickBehavior;
-///
-/// let times = |behavior| {
-///     let mut timers: Timers<(), 1> = Timers::new();
-///     let id = timers.every(10, ()).unwrap();
-///     assert!(timers.set_missed_tick_behavior(id, behavior));
-///     let mut times = vec![];
-///     for now in 35..=60 {
-///         let _ = timers.tick(now, |()| Ok(times.push(now)));
-///     }
-///     times
-/// };
-///
-/// assert_eq!(times(MissedTickBehavior::Burst), [35, 35, 35, 40, 50, 60]);
-/// assert_eq!(times(MissedTickBehavior::Delay), [35, 45, 55]);
-/// assert_eq!(times(MissedTickBehavior::Skip), [35, 40, 50, 60]);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum MissedTickBehavior {
-    /// Fires every missed copy at once. The deadlines stay multiples of the period from the start.
-    /// The default.
-    #[default]
-    Burst,
-    /// Fires once, and again a period after that. Two copies are never less than a period apart.
-    Delay,
-    /// Fires once, and again at the next multiple of the period from the start. It skips a multiple
-    /// that falls on the moment of firing.
-    Skip,
-}
-
-/// Counts what a [tick](Timers::tick) did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "a report says what is due and found no room"]
-#[non_exhaustive]
-pub struct Fired {
-    /// Events that the sink took.
-    pub fired: usize,
-    /// Timers that are due and stay pending, because the sink rejected an event.
-    pub left: usize,
-    /// Copies that periodic timers left out, as [`MissedTickBehavior`] says. At most `usize::MAX`.
-    pub skipped: usize,
 }
 
 /// An event was not scheduled. It comes back untouched.
@@ -193,37 +139,10 @@ impl<E> Error for ScheduleError<E> {}
 /// ```
 #[doc(alias("scheduler", "timer wheel", "delay queue", "interval", "alarm"))]
 pub struct Timers<E, const N: usize> {
-    nodes: [Node<E>; N],
-    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which
-    /// stays in the cache.
-    place: [Place; N],
-    /// The next of the list, of the last one the first. Of a free node, the next free one.
-    next: [Link; N],
-    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that
-    /// node is the first one. There are `NEAR` of them; the rest is not used.
-    near: [Link; N],
-    /// A bit for each group of slots of the lowest level that may have lists.
-    near_groups: u32,
-    /// The lists of the levels above.
-    far: [[Link; SLOTS]; LEVELS],
-    /// A bit for each slot that has a list.
-    occupied: [u32; LEVELS],
-    /// The node that was freed last, if `len < used`.
-    free: Link,
-    /// How many nodes were ever used: the first ones.
-    used: Link,
-    len: Link,
-    /// Timers that were ever scheduled.
-    scheduled: u32,
-    /// The time of the wheel: everything before has fired.
-    elapsed: u32,
-    /// The time that has passed. Ahead of the wheel while the sink rejects events.
-    clock: u32,
-    /// The time of the last tick. Differs from `clock` by the time spent paused.
+    wheel: Wheel<E, N>,
+    /// The time of the last tick. Differs from the clock of the wheel by the time spent paused.
     told: u32,
     paused: bool,
-    /// `E::clone`, once there was a periodic timer.
-    clone: Option<fn(&E) -> E>,
 }
 
 impl<E, const N: usize> Timers<E, N> {
@@ -239,23 +158,38 @@ impl<E, const N: usize> Timers<E, N> {
     #[must_use]
     pub const fn starting_at(now: u32) -> Self {
         const { Self::VALID };
-        Self {
-            nodes: [const { Node { event: Content::Free, period: 0, number: 0 } }; N],
-            place: [const { Place { deadline: 0, previous: 0 } }; N],
-            next: [0; N],
-            near: [0; N],
-            near_groups: 0,
-            far: [[0; SLOTS]; LEVELS],
-            occupied: [0; LEVELS],
-            free: 0,
-            used: 0,
-            len: 0,
-            scheduled: 0,
-            elapsed: now,
-            clock: now,
+        Self { wheel: Wheel::starting_at(now), told: now, paused: false }
+    }
+
+    /// Returns an empty store for a time that starts at `now` on the heap, without room for it on the stack.
+    ///
+    /// Use it for stores that are too large for a stack: `Box::new(Timers::starting_at(now))` moves the whole
+    /// store.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed(now: u32) -> Box<Self> {
+        const { Self::VALID };
+        boxed! {
+            within wheel: Wheel {
+                each: [
+                    nodes: Node { event: Content::Free, period: 0, number: 0 },
+                    place: Place { deadline: 0, previous: 0 },
+                    next: 0,
+                    near: 0
+                ],
+                near_groups: 0,
+                far: [[0; SLOTS]; LEVELS],
+                occupied: [0; LEVELS],
+                free: 0,
+                used: 0,
+                len: 0,
+                scheduled: 0,
+                elapsed: now,
+                clock: now,
+                clone: None,
+            },
             told: now,
             paused: false,
-            clone: None,
         }
     }
 
@@ -322,7 +256,7 @@ impl<E, const N: usize> Timers<E, N> {
     where
         E: Clone,
     {
-        self.clone = Some(E::clone);
+        self.wheel.clone_by(E::clone);
         let period = period.max(1);
         self.schedule(period, period, event)
     }
@@ -355,26 +289,15 @@ impl<E, const N: usize> Timers<E, N> {
         timer: TimerId,
         behavior: MissedTickBehavior,
     ) -> bool {
-        if self.missed_tick_behavior(timer).is_none() {
-            return false;
-        }
-        if let Content::Pending(missed, _) = &mut self.node(timer.link).event {
-            *missed = behavior;
-        }
-        true
+        let missed = self.wheel.missed(timer.link, timer.number);
+        missed.map(|missed| *missed = behavior).is_some()
     }
 
     /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled or
     /// fires once.
     #[must_use]
     pub fn missed_tick_behavior(&self, timer: TimerId) -> Option<MissedTickBehavior> {
-        let node = self.nodes.get(usize::from(timer.link))?;
-        match node.event {
-            Content::Pending(missed, _) if node.number == timer.number && node.period > 0 => {
-                Some(missed)
-            }
-            _ => None,
-        }
+        self.wheel.behavior(timer.link, timer.number)
     }
 
     /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. It has
@@ -419,13 +342,13 @@ impl<E, const N: usize> Timers<E, N> {
     /// Returns how many timers are pending, due ones included.
     #[must_use]
     pub const fn len(&self) -> usize {
-        at(self.len)
+        at(self.wheel.len())
     }
 
     /// Returns whether no timer is pending.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Returns how many timers fit: `N`.
@@ -439,23 +362,8 @@ impl<E, const N: usize> Timers<E, N> {
         if ahead > FARTHEST {
             return Err(ScheduleError::TooFar(event));
         }
-        let link = if self.len < self.used {
-            let link = self.free;
-            self.free = self.next[at(link)];
-            link
-        } else if usize::from(self.used) < N {
-            self.used += 1;
-            self.used - 1
-        } else {
-            return Err(ScheduleError::Full(event));
-        };
-        self.len += 1;
-        let deadline = self.clock.wrapping_add(ahead);
-        let number = self.scheduled;
-        self.scheduled = number.wrapping_add(1);
-        let event = Content::Pending(MissedTickBehavior::Burst, event);
-        *self.node(link) = Node { event, period, number };
-        self.append(link, deadline);
+        let (link, number) =
+            self.wheel.schedule(ahead, period, event).map_err(ScheduleError::Full)?;
         Ok(TimerId { link, number })
     }
 
@@ -475,19 +383,13 @@ impl<E, const N: usize> Timers<E, N> {
     /// # Ok::<(), tickbus::timer::ScheduleError<&str>>(())
     /// ```
     pub fn cancel(&mut self, timer: TimerId) -> Option<E> {
-        if !self.is_pending(timer) {
-            return None;
-        }
-        self.unlink(timer.link);
-        Some(self.release(timer.link))
+        self.wheel.cancel(timer.link, timer.number)
     }
 
     /// Returns whether a timer is still to fire.
     #[must_use]
     pub fn is_pending(&self, timer: TimerId) -> bool {
-        self.nodes.get(usize::from(timer.link)).is_some_and(|node| {
-            node.number == timer.number && matches!(node.event, Content::Pending(..))
-        })
+        self.wheel.is_pending(timer.link, timer.number)
     }
 
     /// Sets the time to `now`, and hands the events that are due to `sink`, in (deadline, sequence)
@@ -545,19 +447,8 @@ impl<E, const N: usize> Timers<E, N> {
         if self.paused {
             return report;
         }
-        let end = self.clock.wrapping_add(passed);
-        loop {
-            let step = passed.min(FARTHEST_BEHIND - self.clock.wrapping_sub(self.elapsed));
-            self.clock = self.clock.wrapping_add(step);
-            if !self.catch_up(end, &mut report, &mut sink) {
-                report.left = self.due();
-                return report;
-            }
-            passed -= step;
-            if passed == 0 {
-                return report;
-            }
-        }
+        self.wheel.turn(passed, &mut report, &mut sink);
+        report
     }
 }
 
@@ -571,7 +462,7 @@ impl<E, const N: usize> fmt::Debug for Timers<E, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timers")
             .field("capacity", &N)
-            .field("len", &self.len)
+            .field("len", &self.len())
             .field("paused", &self.paused)
             .finish_non_exhaustive()
     }

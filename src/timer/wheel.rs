@@ -1,4 +1,4 @@
-//! How [`Timers`] wait: the wheel.
+//! How [`Timers`](super::Timers) wait: the wheel.
 //!
 //! # The wheel
 //!
@@ -35,7 +35,7 @@
 
 use core::mem;
 
-use super::{Fired, MissedTickBehavior, Timers};
+use super::report::{Fired, MissedTickBehavior};
 use crate::error::Full;
 
 /// Bits of a time that tell the slot, on each level but the lowest.
@@ -46,7 +46,7 @@ pub(super) const LEVELS: usize = u32::BITS.div_ceil(BITS) as usize;
 
 /// The most ticks that the wheel may be behind the clock. Together with `FARTHEST` less than three
 /// quarters of a lap of the counter.
-pub(super) const FARTHEST_BEHIND: u32 = (1 << 30) - 1;
+const FARTHEST_BEHIND: u32 = (1 << 30) - 1;
 
 /// A node by its index.
 pub(super) type Link = u16;
@@ -57,10 +57,37 @@ pub(super) const fn at(link: Link) -> usize {
     link as usize
 }
 
-/// The most ticks from a deadline of a periodic timer to the next one. Less than three quarters of
-/// a lap of the counter, and more than a tick can be late: `FARTHEST_BEHIND` and `FARTHEST`
-/// together.
-const FARTHEST_NEXT: u32 = 3 * (1 << 30) - 1;
+/// Timers by number, and the lists in which they wait.
+pub(super) struct Wheel<E, const N: usize> {
+    pub(super) nodes: [Node<E>; N],
+    /// What the wheel needs of each node, apart from it: walking a list reads `next` alone, which
+    /// stays in the cache.
+    pub(super) place: [Place; N],
+    /// The next of the list, of the last one the first. Of a free node, the next free one.
+    pub(super) next: [Link; N],
+    /// The lists of the lowest level, each by its last node plus one, or zero. The `next` of that
+    /// node is the first one. There are `NEAR` of them; the rest is not used.
+    pub(super) near: [Link; N],
+    /// A bit for each group of slots of the lowest level that may have lists.
+    pub(super) near_groups: u32,
+    /// The lists of the levels above.
+    pub(super) far: [[Link; SLOTS]; LEVELS],
+    /// A bit for each slot that has a list.
+    pub(super) occupied: [u32; LEVELS],
+    /// The node that was freed last, if `len < used`.
+    pub(super) free: Link,
+    /// How many nodes were ever used: the first ones.
+    pub(super) used: Link,
+    pub(super) len: Link,
+    /// Timers that were ever scheduled.
+    pub(super) scheduled: u32,
+    /// The time of the wheel: everything before has fired.
+    pub(super) elapsed: u32,
+    /// The time that has passed. Ahead of the wheel while the sink rejects events.
+    pub(super) clock: u32,
+    /// `E::clone`, once there was a periodic timer.
+    pub(super) clone: Option<fn(&E) -> E>,
+}
 
 /// The event of a node. Not an `Option`, whose `None` need not be zero.
 #[repr(u8)]
@@ -85,7 +112,7 @@ pub(super) struct Place {
     pub(super) previous: Link,
 }
 
-impl<E, const N: usize> Timers<E, N> {
+impl<E, const N: usize> Wheel<E, N> {
     /// Bits of a time that tell the slot on the lowest level: about as many slots as timers. But a
     /// lap of the counter has at least four slots on the highest level.
     const NEAR_BITS: u32 = {
@@ -116,10 +143,123 @@ impl<E, const N: usize> Timers<E, N> {
         (time & (Self::NEAR - 1)) as usize
     }
 
+    /// Returns an empty wheel whose clock shows `now`.
+    pub(super) const fn starting_at(now: u32) -> Self {
+        Self {
+            nodes: [const { Node { event: Content::Free, period: 0, number: 0 } }; N],
+            place: [const { Place { deadline: 0, previous: 0 } }; N],
+            next: [0; N],
+            near: [0; N],
+            near_groups: 0,
+            far: [[0; SLOTS]; LEVELS],
+            occupied: [0; LEVELS],
+            free: 0,
+            used: 0,
+            len: 0,
+            scheduled: 0,
+            elapsed: now,
+            clock: now,
+            clone: None,
+        }
+    }
+
+    /// Lets periodic timers be scheduled.
+    #[inline(always)]
+    pub(super) fn clone_by(&mut self, clone: fn(&E) -> E) {
+        self.clone = Some(clone);
+    }
+
+    /// Returns how many timers are pending.
+    #[inline(always)]
+    pub(super) const fn len(&self) -> Link {
+        self.len
+    }
+
+    /// Schedules `event` for so many ticks ahead of the clock. Returns the place and the number of the timer, or the
+    /// event if all places are taken.
+    #[inline]
+    pub(super) fn schedule(&mut self, ahead: u32, period: u32, event: E) -> Result<(Link, u32), E> {
+        let link = if self.len < self.used {
+            let link = self.free;
+            self.free = self.next[at(link)];
+            link
+        } else if usize::from(self.used) < N {
+            self.used += 1;
+            self.used - 1
+        } else {
+            return Err(event);
+        };
+        self.len += 1;
+        let deadline = self.clock.wrapping_add(ahead);
+        let number = self.scheduled;
+        self.scheduled = number.wrapping_add(1);
+        let event = Content::Pending(MissedTickBehavior::Burst, event);
+        *self.node(link) = Node { event, period, number };
+        self.append(link, deadline);
+        Ok((link, number))
+    }
+
+    /// Takes a timer off the wheel and returns its event. `None` if it is not pending.
+    pub(super) fn cancel(&mut self, link: Link, number: u32) -> Option<E> {
+        if !self.is_pending(link, number) {
+            return None;
+        }
+        self.unlink(link);
+        Some(self.release(link))
+    }
+
+    /// Returns whether a timer is still to fire.
+    pub(super) fn is_pending(&self, link: Link, number: u32) -> bool {
+        self.nodes
+            .get(usize::from(link))
+            .is_some_and(|node| node.number == number && matches!(node.event, Content::Pending(..)))
+    }
+
+    /// Returns what a periodic timer does about ticks that it misses. `None` if it is not pending or fires once.
+    pub(super) fn behavior(&self, link: Link, number: u32) -> Option<MissedTickBehavior> {
+        let node = self.nodes.get(usize::from(link))?;
+        match node.event {
+            Content::Pending(missed, _) if node.number == number && node.period > 0 => Some(missed),
+            _ => None,
+        }
+    }
+
+    /// As [`behavior`](Self::behavior), to change it.
+    pub(super) fn missed(&mut self, link: Link, number: u32) -> Option<&mut MissedTickBehavior> {
+        let node = self.nodes.get_mut(usize::from(link))?;
+        match &mut node.event {
+            Content::Pending(missed, _) if node.number == number && node.period > 0 => Some(missed),
+            _ => None,
+        }
+    }
+
+    /// Moves the clock on by so many ticks, and fires what is due.
+    #[inline]
+    pub(super) fn turn(
+        &mut self,
+        mut passed: u32,
+        report: &mut Fired,
+        sink: &mut impl FnMut(E) -> Result<(), Full<E>>,
+    ) {
+        let end = self.clock.wrapping_add(passed);
+        loop {
+            let step = passed.min(FARTHEST_BEHIND - self.clock.wrapping_sub(self.elapsed));
+            self.clock = self.clock.wrapping_add(step);
+            if !self.catch_up(end, report, sink) {
+                report.left = self.due();
+                return;
+            }
+            passed -= step;
+            if passed == 0 {
+                return;
+            }
+        }
+    }
+
     /// Turns the wheel to the clock; `now` is where the clock will be at the end of the tick.
     /// Whether the sink took all events.
     #[inline]
-    pub(super) fn catch_up(
+    fn catch_up(
         &mut self,
         now: u32,
         report: &mut Fired,
@@ -249,7 +389,7 @@ impl<E, const N: usize> Timers<E, N> {
     }
 
     /// Returns how many timers are due.
-    pub(super) fn due(&self) -> usize {
+    fn due(&self) -> usize {
         let lag = self.clock.wrapping_sub(self.elapsed);
         let pending = |node: &Node<E>| matches!(node.event, Content::Pending(..));
         let due = |place: &Place| place.deadline.wrapping_sub(self.elapsed) <= lag;
@@ -258,7 +398,7 @@ impl<E, const N: usize> Timers<E, N> {
     }
 
     #[inline(always)]
-    pub(super) fn node(&mut self, link: Link) -> &mut Node<E> {
+    fn node(&mut self, link: Link) -> &mut Node<E> {
         &mut self.nodes[usize::from(link)]
     }
 
@@ -298,7 +438,7 @@ impl<E, const N: usize> Timers<E, N> {
 
     /// Makes a node the last of the list of its deadline.
     #[inline(always)]
-    pub(super) fn append(&mut self, link: Link, deadline: u32) {
+    fn append(&mut self, link: Link, deadline: u32) {
         // Without a branch: what is alone in its list follows itself.
         self.next[at(link)] = link;
         let last = mem::replace(self.list_to_fill(deadline), link + 1);
@@ -323,7 +463,7 @@ impl<E, const N: usize> Timers<E, N> {
     }
 
     /// Takes a node out of its list.
-    pub(super) fn unlink(&mut self, link: Link) {
+    fn unlink(&mut self, link: Link) {
         let deadline = self.place[at(link)].deadline;
         let (next, previous) = (self.next[at(link)], self.place[at(link)].previous);
         let last = *self.list(deadline) - 1;
@@ -346,7 +486,7 @@ impl<E, const N: usize> Timers<E, N> {
 
     /// Frees a node that is in no list.
     #[inline(always)]
-    pub(super) fn release(&mut self, link: Link) -> E {
+    fn release(&mut self, link: Link) -> E {
         let free = mem::replace(&mut self.free, link);
         self.len -= 1;
         self.next[at(link)] = free;
@@ -361,19 +501,5 @@ impl<E, const N: usize> Timers<E, N> {
         self.node(link).event = Content::Pending(MissedTickBehavior::Burst, event);
         self.free = self.next[at(link)];
         self.len += 1;
-    }
-}
-
-impl MissedTickBehavior {
-    /// Returns how far behind its deadline a periodic timer fires again when it is handed out so
-    /// `late`, and how many deadlines it passes over.
-    #[inline]
-    fn next(self, late: u32, period: u32) -> (u32, u32) {
-        let ahead = match self {
-            Self::Burst => return (period, 0),
-            Self::Delay => late.saturating_add(period),
-            Self::Skip => (late - late % period).saturating_add(period),
-        };
-        (ahead.min(FARTHEST_NEXT), late / period)
     }
 }

@@ -1,16 +1,20 @@
 //! A topic with one declared publisher.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 
 use super::{History, Subscriber, TopicStats};
-use crate::bus::{Publish, Put, Single};
+use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::{Claimed, Full};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::alone::{Alone, Writer};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
 
-/// A topic for one publisher: no read-modify-write when publishing, and fewer loads when reading.
+/// A topic for one publisher: publishing needs no read-modify-write, and reading fewer loads.
 ///
 /// A feed is to a [`Topic`](crate::Topic) what a [`Lane`](crate::Lane) is to a [`Bus`](crate::Bus). One context claims
 /// the [`publisher`](Self::publisher). Any number of subscribers read, as from a topic: one that is more than
@@ -20,18 +24,19 @@ use crate::wait::{NoWaiters, Waits};
 /// words beside its events. A subscriber takes no room on it.
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
-/// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
+/// time: see [`Subscriber::next_async`]. If the waker of a task panics, the publish panics too, and its event is
+/// published.
 ///
 /// # Interrupts, progress
 ///
 /// Publishing is wait-free, never fails and masks no interrupts. Exception: targets without stable inline assembly
-/// copy each word in a critical section (see [`Topic`](crate::Topic#interrupts)). To claim the publisher takes a
-/// compare-and-swap. An interrupted publisher delays its own event and holds the slot of the oldest one. Reading
-/// an event is wait-free.
+/// copy each word in a critical section (see [`Topic`](crate::Topic#interrupts)). Claiming the publisher takes a
+/// compare-and-swap. An interrupted publisher delays its own event, and overwrites only the oldest one. Reading an
+/// event is wait-free.
 ///
 /// # Safety limit
 ///
-/// That of a [`Topic`](crate::Topic#safety-limit).
+/// A feed has the limit of a [`Topic`](crate::Topic#safety-limit).
 ///
 /// # Examples
 ///
@@ -60,22 +65,43 @@ pub struct Feed<E, const N: usize, W: Waits = NoWaiters> {
 }
 
 impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
-    /// A feed without events.
+    /// Creates a feed without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::new(), waiters: W::NEW }
     }
 
-    /// A feed without events.
+    /// Creates a feed without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::new(), waiters: W::fresh() }
     }
 
+    /// Returns a feed without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for feeds that are too large for a stack: `Box::new(Feed::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Alone::starting_before_wrap(back), waiters: W::NEW }
     }
 
@@ -122,12 +148,12 @@ impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
             return Err(Full(event));
         };
         writer.publish(event);
-        drop(writer); // those that wake up may publish
+        drop(writer); // a task that wakes up may publish
         self.waiters.wake();
         Ok(())
     }
 
-    /// A subscriber that sees what is published from here on. There may be any number.
+    /// Subscribes: the subscriber reads every event that is published from now on. There may be any number.
     pub fn subscribe(&self) -> Subscriber<'_, E, Single, W> {
         Subscriber::lagging(self.ring.ring(), &self.waiters)
     }
@@ -137,13 +163,13 @@ impl<E: Copy, const N: usize, W: Waits> Feed<E, N, W> {
         History::of(self.ring.ring())
     }
 
-    /// How many events are kept: `N`.
+    /// Returns how many events are kept: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// What has happened so far. A feed loses no event.
+    /// Returns what has happened so far. A feed loses no event.
     #[must_use]
     pub fn stats(&self) -> TopicStats {
         let ring = self.ring.ring();
@@ -166,7 +192,10 @@ impl<E: Copy, const N: usize, W: Waits> Publish for &Feed<E, N, W> {
 
 impl<E: Copy, const N: usize, W: Waits> Put for &Feed<E, N, W> {}
 
-impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W> {
+impl<E: Copy, const N: usize, W: Waits> Default for Feed<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }
@@ -182,6 +211,9 @@ impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Feed<E, N, W> {
 }
 
 /// The one publishing end of a [`Feed`].
+///
+/// The [`Publisher`](crate::Publisher) of a lane is another type: a full lane rejects, so its `publish` returns a
+/// result, and the two would share no method.
 #[must_use = "a publisher that is dropped is given back"]
 pub struct Publisher<'a, E: Copy, W: Waits = NoWaiters> {
     writer: Writer<'a, E>,
@@ -191,7 +223,7 @@ pub struct Publisher<'a, E: Copy, W: Waits = NoWaiters> {
 }
 
 impl<E: Copy, W: Waits> Publisher<'_, E, W> {
-    /// Publishes `event` to every subscriber. Never blocks, never fails; constant time.
+    /// Publishes `event` to every subscriber. Never blocks, never fails, and takes constant time.
     #[inline]
     pub fn publish(&mut self, event: E) {
         self.writer.publish(event);

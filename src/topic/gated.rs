@@ -1,22 +1,34 @@
 //! A topic that loses nothing for the subscribers that gate.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 use super::subscriber::Subscriber;
 use super::{History, Many, TopicStats};
-use crate::bus::{Publish, Put};
+use crate::bus::{Capacity, Publish, Put};
 use crate::error::{Full, TooManySubscribers};
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::Broadcast;
 use crate::ring::gate::Gate;
 use crate::sync::{AtomicWord, Relaxed, Word};
 use crate::wait::{NoWaiters, Waits};
 
-/// Fan-out without loss: rejects until the slowest gating subscriber has read. Many publishers, up to `S`
-/// subscribers that gate, any number that do not.
+/// A topic without loss: it rejects events until its slowest gating subscriber has read. Many publishers, up to `S`
+/// subscribers that gate, and any number that do not.
 ///
-/// Each subscriber chooses. One from [`subscribe`](Self::subscribe) gates: while it has `N` unread events, the
-/// topic is full. One from [`subscribe_lagging`](Self::subscribe_lagging) does not gate: it may lag, as on a
+/// # Full
+///
+/// A subscriber from [`subscribe`](Self::subscribe) gates. While it has `N` unread events, the topic is full, and
+/// [`publish`](Self::publish) returns the event. [`gate`](Self::gate) names that subscriber.
+///
+/// # Lagging
+///
+/// A subscriber from [`subscribe_lagging`](Self::subscribe_lagging) does not gate. It may lag, as on a
 /// [`Topic`](crate::Topic#lagging).
+///
+/// # Memory
 ///
 /// `N` is a power of two and at least 2; `S` is 1 to 16. A new topic is all zeros, so a `static` one lies in
 /// `.bss`. It takes three words more than a [`Topic`](crate::Topic), and one for each of the `S` places.
@@ -29,12 +41,12 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// # Interrupts, progress, order
 ///
-/// As for [`Topic`](crate::Topic). The publisher scans the subscribers again only when its cached limit is
-/// reached: after as many events as the slowest one has read since, and each time the topic is full.
+/// As for [`Topic`](crate::Topic). A publisher scans the gating subscribers only when it reaches the cached limit: after
+/// as many events as the slowest one had read since the last scan, and each time the topic is full.
 ///
 /// # Safety limit
 ///
-/// A subscriber that gates has none, since no publisher overtakes it. The others have that of a
+/// It concerns only subscribers that do not gate, since no publisher overtakes the others: see
 /// [`Topic`](crate::Topic#safety-limit).
 ///
 /// # Examples
@@ -63,15 +75,18 @@ pub struct GatedTopic<E, const N: usize, const S: usize, W: Waits = NoWaiters> {
     ring: Broadcast<E, N>,
     gate: Gate<S>,
     pub(super) waiters: W,
-    /// Events that were given back.
+    /// Events that came back to their publishers.
     refused: AtomicWord,
 }
 
 impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
-    /// A topic without events.
+    /// Creates a topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::new(),
             gate: Gate::new(),
@@ -80,10 +95,13 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         }
     }
 
-    /// A topic without events.
+    /// Creates a topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::new(),
             gate: Gate::new(),
@@ -92,8 +110,23 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         }
     }
 
+    /// Returns a topic without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for topics that are too large for a stack: `Box::new(GatedTopic::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring, gate], each: [], waiters: W::NEW, refused: AtomicWord::new(0), }
+    }
+
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self {
             ring: Broadcast::starting_before_wrap(back),
             gate: Gate::starting_before_wrap(back),
@@ -108,19 +141,19 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
     ///
     /// Returns [`Full`] with the event if a gating subscriber has `N` unread events, or if interrupted publishers
     /// hold all `N` slots. No subscriber receives it, and it counts as [refused](TopicStats::refused). A
-    /// subscriber that is interrupted while it subscribes counts from where it began.
+    /// subscriber that is interrupted in [`subscribe`](Self::subscribe) gates from where it began.
     #[inline]
     pub fn publish(&self, event: E) -> Result<(), Full<E>> {
         self.publish_with_margin(event, 0)
     }
 
-    /// Publishes `event` only if `margin` slots stay free after it: for events that must not take the
-    /// room of more important ones.
+    /// Publishes `event` only if `margin` slots stay free after it. Use it for events that must leave room for more
+    /// important ones.
     ///
     /// # Errors
     ///
-    /// As for [`publish`](Self::publish), but already if a gating subscriber has more than `N - margin - 1` unread
-    /// events; always, if `margin` is `N` or more.
+    /// As for [`publish`](Self::publish). It also returns [`Full`] if a gating subscriber has more than `N - margin - 1`
+    /// unread events, and always if `margin` is `N` or more.
     ///
     /// # Examples
     ///
@@ -181,7 +214,7 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         Ok(())
     }
 
-    /// Publishes if there is room, and counts nothing if there is none. Wakes nothing.
+    /// Publishes if there is room. Counts no refusal and wakes no task.
     #[inline]
     pub(super) fn put(&self, event: E, margin: usize) -> bool {
         let ring = self.ring.view();
@@ -196,27 +229,27 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         Full(event)
     }
 
-    /// A subscriber that gates. It gets every event that is published from here on.
+    /// Subscribes and gates: the subscriber reads every event that is published from now on.
     ///
-    /// If its handle is never dropped and never read, the topic stays full: see [`gate`](Self::gate).
+    /// If it is neither read nor dropped, the topic stays full: [`gate`](Self::gate) names it.
     ///
     /// # Errors
     ///
-    /// [`TooManySubscribers`] while `S` others gate.
+    /// Returns [`TooManySubscribers`] while `S` others gate.
     pub fn subscribe(&self) -> Result<Subscriber<'_, E, Many, W>, TooManySubscribers> {
         let place = self.gate.view().take_place().ok_or(TooManySubscribers)?;
         let subscriber = Subscriber::gating(self.ring.view().shelf(), place, &self.waiters);
-        // If it was interrupted, the gate has been where it began, and now is where it begins.
+        // If this was interrupted, publishers saw an older gate than the one that it has now.
         self.waiters.wake_for_room();
         Ok(subscriber)
     }
 
-    /// A subscriber that does not gate: it may be overtaken, and is told.
+    /// Subscribes without gating: the subscriber may lag, and reads how many events it missed.
     pub fn subscribe_lagging(&self) -> Subscriber<'_, E, Many, W> {
         Subscriber::lagging(self.ring.view().shelf(), &self.waiters)
     }
 
-    /// The slowest of the subscribers that gate, if there are any: who makes the topic full.
+    /// Returns the slowest of the gating subscribers, if there is one. It makes the topic full.
     #[must_use]
     pub fn gate(&self) -> Option<Gating> {
         let ring = self.ring.view();
@@ -225,7 +258,7 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         Some(Gating { subscriber, pending: ring.claims().wrapping_sub(cursor) as usize })
     }
 
-    /// What has happened so far. Nothing is ever lost.
+    /// Returns what has happened so far. A gated topic loses no event.
     #[must_use]
     pub fn stats(&self) -> TopicStats {
         TopicStats {
@@ -240,7 +273,7 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> GatedTopic<E, N, S, W> {
         History::of(self.ring.view().shelf())
     }
 
-    /// How many events fit: `N`.
+    /// Returns how many events fit: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
@@ -258,7 +291,10 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> Publish for &GatedTopic<
 
 impl<E: Copy, const N: usize, const S: usize, W: Waits> Put for &GatedTopic<E, N, S, W> {}
 
-impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W> {
+impl<E: Copy, const N: usize, const S: usize, W: Waits> Default for GatedTopic<E, N, S, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }
@@ -275,11 +311,11 @@ impl<E: Copy, const N: usize, const S: usize, W: Waits> fmt::Debug for GatedTopi
     }
 }
 
-/// A subscriber that gates, as [`GatedTopic::gate`] names it.
+/// The slowest gating subscriber: [`GatedTopic::gate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gating {
-    /// Its place, as [`Subscriber::place`] says it: a number less than `S`.
+    /// The number that its [`Subscriber::place`] returns, less than `S`.
     pub subscriber: usize,
     /// How many events it has not read.
     pub pending: usize,

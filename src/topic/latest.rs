@@ -1,17 +1,21 @@
-//! The newest value.
+//! A value that is replaced as a whole.
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::latest::{Cells, Seen};
 use crate::ring::link::Link;
 use crate::wait::{NoWaiters, Waits};
 
-/// The latest value of a kind: publishers replace it, readers learn whether it has changed.
+/// The latest value of something: publishers replace it, and readers learn whether it has changed.
 ///
-/// Any thread or interrupt handler may publish and read. No operation waits, and no reader sees half a value,
-/// however large it is. Use a [`Topic`](crate::Topic) if every value counts.
+/// Any thread or interrupt handler may publish and read. No operation waits, and no reader gets half a value, however
+/// large it is. Use a [`Topic`](crate::Topic) if readers need every value.
 ///
-/// A new one is all zeros and has no value. It takes three words, and four cells for values; eight cells with 64-bit
+/// A new one is all zeros and has no value. It takes three words and room for four values, or for eight with 64-bit
 /// atomics.
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the watchers that wait, up to `K` at the same time:
@@ -24,9 +28,9 @@ use crate::wait::{NoWaiters, Waits};
 ///
 /// # Progress
 ///
-/// Publishing and reading are lock-free: they retry only if another publish succeeded meanwhile. Three publishers,
-/// seven with 64-bit atomics, may be interrupted at one moment. The value of the next one is given up, as if one of
-/// them had replaced it at once, and [`lost`](Self::lost) counts it.
+/// Publishing and reading are lock-free: they retry only if another publish succeeded meanwhile. If three publishers are
+/// interrupted at one moment, or seven with 64-bit atomics, the value of the next one is lost, as if one of them had
+/// replaced it at once. [`lost`](Self::lost) counts it.
 ///
 /// # Examples
 ///
@@ -53,18 +57,27 @@ pub struct Latest<E, W: Waits = NoWaiters> {
 }
 
 impl<E: Copy, W: Waits> Latest<E, W> {
-    /// Without a value.
+    /// Creates one without a value.
     #[cfg(not(tickbus_loom))]
     #[must_use]
     pub const fn new() -> Self {
         Self { cells: Cells::new(), waiters: W::NEW }
     }
 
-    /// Without a value.
+    /// Creates one without a value.
     #[cfg(tickbus_loom)]
     #[must_use]
     pub fn new() -> Self {
         Self { cells: Cells::new(), waiters: W::fresh() }
+    }
+
+    /// Returns a place without a value on the heap, without room for it on the stack.
+    ///
+    /// Use it for values that are too large for a stack: `Box::new(Latest::new())` moves all its cells.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self> {
+        boxed! { zeroed: [cells], each: [], waiters: W::NEW, }
     }
 
     #[cfg(all(test, not(tickbus_loom)))]
@@ -72,27 +85,27 @@ impl<E: Copy, W: Waits> Latest<E, W> {
         Self { cells: Cells::starting_before_wrap(back, value), waiters: W::NEW }
     }
 
-    /// Replaces the value. Never blocks, never fails.
+    /// Replaces the value. Never blocks and never fails.
     #[inline]
     pub fn publish(&self, value: E) {
         self.cells.publish(value);
         self.waiters.wake();
     }
 
-    /// The newest value, if there has been one.
+    /// Returns the newest value, if there is one.
     #[inline]
     #[must_use]
     pub fn get(&self) -> Option<E> {
         self.cells.newest()
     }
 
-    /// A reader that tells changes. What has been published before is none.
+    /// Creates a reader that sees changes. A value that was published before is not a change.
     pub fn watch(&self) -> Watcher<'_, E, W> {
         let waiters = Link::to(&self.waiters);
         Watcher { seen: self.cells.seen(), cells: &self.cells, waiters }
     }
 
-    /// How many values were given up: see above. Wraps.
+    /// Returns how many values were lost because publishers were interrupted: see [Progress](Self#progress). It wraps.
     #[must_use]
     pub fn lost(&self) -> usize {
         self.cells.lost()
@@ -111,7 +124,7 @@ impl<E, W: Waits> fmt::Debug for Latest<E, W> {
     }
 }
 
-/// A value that its watcher had not seen.
+/// A value that its watcher had not seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed<E> {
     /// The newest value.
@@ -120,13 +133,13 @@ pub struct Changed<E> {
     pub skipped: usize,
 }
 
-/// One reader of a [`Latest`], which knows what it has seen.
+/// One reader of a [`Latest`], which remembers the last value that it saw.
 ///
 /// # Limits
 ///
-/// On targets without 64-bit atomics a watcher takes a value that comes exactly a multiple of 2^26
-/// publications after the last one it saw for that one, and counts what it skipped up to there. At 1 kHz
-/// that many take 18.6 hours, at 1 MHz 67 seconds. The next value is seen again.
+/// This concerns targets without 64-bit atomics. If exactly a multiple of 2^26 values were published since a watcher
+/// last looked, it sees no change. It sees the next value, and counts the skipped ones modulo 2^26. At 1 kHz, 2^26 values
+/// take 18.6 hours; at 1 MHz, 67 seconds.
 #[must_use = "a watcher does nothing by itself"]
 pub struct Watcher<'a, E, W: Waits = NoWaiters> {
     cells: &'a Cells<E>,
@@ -135,14 +148,14 @@ pub struct Watcher<'a, E, W: Waits = NoWaiters> {
 }
 
 impl<E: Copy, W: Waits> Watcher<'_, E, W> {
-    /// The newest value, if it came after the one this watcher last got.
+    /// Returns the newest value, if this watcher has not seen it.
     #[inline]
     pub fn changed(&mut self) -> Option<Changed<E>> {
         let (value, passed) = self.cells.read(&mut self.seen)?;
         Some(Changed { value, skipped: passed - 1 })
     }
 
-    /// Whether [`changed`](Self::changed) has something. Does not copy it.
+    /// Returns whether [`changed`](Self::changed) would return a value. Does not copy it.
     #[inline]
     #[must_use]
     pub fn is_changed(&self) -> bool {

@@ -15,12 +15,14 @@ mod feed;
 mod gated;
 mod history;
 mod latest;
-#[cfg(test)]
-mod model;
 mod selective;
 mod subscriber;
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests;
 mod waiting;
 
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use alloc::boxed::Box;
 use core::fmt;
 
 pub use self::feed::{Feed, Publisher};
@@ -29,13 +31,15 @@ pub use self::history::{History, Last};
 pub use self::latest::{Changed, Latest, Watcher};
 pub use self::selective::{Selected, Selective};
 pub use self::subscriber::{Subscriber, SubscriberStats, Unread};
-use crate::bus::{Publish, Put, Single};
+use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::Full;
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+use crate::ring::boxed;
 use crate::ring::broadcast::{self, Broadcast, Kind};
 use crate::wait::{NoWaiters, Waits};
 
-/// How many publish to a topic: [`Many`] to a [`Topic`] and a [`GatedTopic`], a [`Single`] one to a
-/// [`Feed`]. A [`Subscriber`] has it in its type.
+/// The number of publishers, in the type of a [`Subscriber`]: [`Many`] on a [`Topic`] and a [`GatedTopic`], [`Single`] on
+/// a [`Feed`].
 ///
 /// This trait is sealed.
 #[expect(private_bounds, reason = "sealed: no path outside this crate names `Kind`")]
@@ -74,12 +78,13 @@ impl Kind for Single {
 /// # Waiting
 ///
 /// With `W` = [`Waiters<K>`](crate::Waiters), a publish wakes the subscribers that wait, up to `K` at the same
-/// time: see [`Subscriber::next_async`]. It panics if the waker of a task does; the event is published then.
+/// time: see [`Subscriber::next_async`]. If the waker of a task panics, the publish panics too, and its event is
+/// published.
 ///
 /// # Interrupts
 ///
 /// With compare-and-swap, no operation masks interrupts. Without it, a publish has two critical sections of a few
-/// instructions, the same for every `E`, `N` and number of subscribers. Reading has none. On targets without
+/// instructions, the same for every `E`, `N` and number of subscribers, and reading has none. On targets without
 /// stable inline assembly (AVR, MSP430, Xtensa), each word of an event is copied in a critical section of its own.
 ///
 /// # Progress
@@ -122,8 +127,8 @@ impl Kind for Single {
 /// assert!(score.read().eq([Err(Lagged(1)), Ok(3), Ok(4), Ok(5), Ok(6)]));
 /// ```
 ///
-/// ```compile_fail,E0080
-/// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // no power of two
+/// ```compile_fail,E0277
+/// static TOPIC: tickbus::Topic<u8, 3> = tickbus::Topic::new(); // not a power of two
 /// ```
 #[doc(alias = "broadcast")]
 #[doc(alias = "pubsub")]
@@ -134,27 +139,48 @@ pub struct Topic<E, const N: usize, W: Waits = NoWaiters> {
 }
 
 impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
-    /// A topic without events.
+    /// Creates a topic without events.
     #[cfg(not(tickbus_loom))]
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Broadcast::new(), waiters: W::NEW }
     }
 
-    /// A topic without events.
+    /// Creates a topic without events.
     #[cfg(tickbus_loom)]
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Broadcast::new(), waiters: W::fresh() }
     }
 
+    /// Returns a topic without events on the heap, without room for it on the stack.
+    ///
+    /// Use it for topics that are too large for a stack: `Box::new(Topic::new())` moves the whole value.
+    #[cfg(all(feature = "alloc", not(tickbus_loom)))]
+    #[must_use]
+    pub fn boxed() -> Box<Self>
+    where
+        (): Capacity<N>,
+    {
+        boxed! { zeroed: [ring], each: [], waiters: W::NEW, }
+    }
+
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(super) fn starting_before_wrap(back: usize) -> Self {
+    pub(super) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         Self { ring: Broadcast::starting_before_wrap(back), waiters: W::NEW }
     }
 
-    /// Publishes `event` to every subscriber. Never blocks, never fails; constant time, unless a
-    /// publisher has been stopped halfway.
+    /// Publishes `event` to every subscriber. Never blocks and never fails. Takes constant time, and up to log2 `N`
+    /// steps more while another publisher is interrupted.
     #[inline]
     pub fn publish(&self, event: E) {
         let ring = self.ring.view();
@@ -164,7 +190,7 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         self.waiters.wake();
     }
 
-    /// A subscriber that sees what is published from here on. There may be any number.
+    /// Subscribes: the subscriber reads every event that is published from now on. There may be any number.
     pub fn subscribe(&self) -> Subscriber<'_, E, Many, W> {
         Subscriber::lagging(self.ring.view().shelf(), &self.waiters)
     }
@@ -174,13 +200,13 @@ impl<E: Copy, const N: usize, W: Waits> Topic<E, N, W> {
         History::of(self.ring.view().shelf())
     }
 
-    /// How many events are kept: `N`.
+    /// Returns how many events are kept: `N`.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     #[must_use]
     pub fn stats(&self) -> TopicStats {
         let ring = self.ring.view();
@@ -205,7 +231,10 @@ impl<E: Copy, const N: usize, W: Waits> Publish for &Topic<E, N, W> {
 
 impl<E: Copy, const N: usize, W: Waits> Put for &Topic<E, N, W> {}
 
-impl<E: Copy, const N: usize, W: Waits> Default for Topic<E, N, W> {
+impl<E: Copy, const N: usize, W: Waits> Default for Topic<E, N, W>
+where
+    (): Capacity<N>,
+{
     fn default() -> Self {
         Self::new()
     }
@@ -220,18 +249,17 @@ impl<E: Copy, const N: usize, W: Waits> fmt::Debug for Topic<E, N, W> {
     }
 }
 
-/// What has happened on a topic since it was made. The counters are as wide as a pointer and wrap.
+/// Counts what has happened on a topic since it was made. The counters are as wide as a pointer and wrap.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicStats {
-    /// Events published, the lost ones included.
+    /// Published events, the lost ones included.
     pub published: usize,
     /// Events that no subscriber received, because interrupted publishers held all `N` slots.
     pub lost: usize,
-    /// Events that came back: from a [`GatedTopic`] that was full, or from a [`Feed`] whose publisher was
-    /// claimed. Not part of `published`.
+    /// Events that a full [`GatedTopic`] gave back, or a [`Feed`] whose publisher was claimed. Not part of `published`.
     pub refused: usize,
 }
 

@@ -1,4 +1,4 @@
-//! A subscriber that does not want every event.
+//! A subscriber that skips events.
 
 use core::fmt;
 
@@ -11,10 +11,13 @@ use crate::wait::{NoWaiters, Waits};
 
 /// A [`Subscriber`] that reads some events and skips the others.
 ///
-/// An event is first shown to the filter; of those that pass, [`every_nth`](Self::every_nth) is taken,
-/// beginning with the first; and of these none before
-/// [`min_interval`](Self::min_interval) has gone by since the last one read. What is skipped on purpose
-/// is not missed: [`stats`](Self::stats) counts it apart. Plain subscribers pay nothing for this.
+/// Three conditions apply, in this order:
+///
+/// 1. The filter returns `true` for the event.
+/// 2. Of the events that pass, the subscriber reads [every nth](Self::every_nth), beginning with the first.
+/// 3. Of these, it reads none before the [interval](Self::min_interval) has passed since the last one.
+///
+/// A skipped event is not missed: [`stats`](Self::stats) counts the two apart. Plain subscribers pay nothing for this.
 ///
 /// # Examples
 ///
@@ -32,13 +35,13 @@ use crate::wait::{NoWaiters, Waits};
 /// ```
 #[must_use = "a subscriber that is dropped is unsubscribed"]
 pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many, W: Waits = NoWaiters> {
-    subscriber: Subscriber<'a, E, P, W>,
+    pub(super) subscriber: Subscriber<'a, E, P, W>,
     wanted: F,
-    /// Take one in so many, and how many to skip until then.
+    /// One in so many is read, and how many to skip until then.
     nth: u32,
     until_next: u32,
     interval: u32,
-    /// The latest time that was told, and how long before it the last event was read, if so long.
+    /// The latest `now`, and how long before it the last event was read, up to `u32::MAX`.
     told: Option<u32>,
     since: u32,
     masked: bool,
@@ -46,9 +49,9 @@ pub struct Selective<'a, E: Copy, F = fn(&E) -> bool, P: Publishers = Many, W: W
 }
 
 impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
-    /// Reads only events for which `wanted` says so.
+    /// Turns this into a subscriber that reads only events for which `wanted` returns `true`.
     ///
-    /// It is asked where the events are read, never by a publisher.
+    /// The reader calls `wanted`, never a publisher.
     ///
     /// # Examples
     ///
@@ -68,7 +71,7 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
     ///
     /// static INPUT: Topic<Input, 8> = Topic::new();
     /// const BUTTONS: Pattern = Pattern::from_static("input.button.*");
-    /// /// Worked out while compiling, so that reading compares no text.
+    /// /// The compiler works it out, so reading compares no text.
     /// static IS_BUTTON: [bool; Input::KINDS] = {
     ///     let mut wanted = [false; Input::KINDS];
     ///     let mut kind = 0;
@@ -99,22 +102,24 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
         }
     }
 
-    /// Reads every event, but may be told otherwise.
+    /// Turns this into a subscriber that reads every event, until you set a condition.
     pub fn selective(self) -> Selective<'a, E, fn(&E) -> bool, P, W> {
         self.filter(|_| true)
     }
 }
 
 impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E, F, P, W> {
-    /// Reads the first event, the one `n` after it, and so on. 0 and 1 mean every event.
+    /// Sets that the subscriber reads the first event, the one `n` after it, and so on. 0 and 1 mean every event.
     pub fn every_nth(mut self, n: u32) -> Self {
         self.nth = n.max(1);
         self.until_next = 0;
         self
     }
 
-    /// Reads no event less than `interval` after the last one, in whatever unit
-    /// [`read_at`](Self::read_at) is told the time. The time is that of reading, and moves only by it.
+    /// Sets the least time between two events that are read.
+    ///
+    /// The time is the `now` that you pass to [`read_at`](Self::read_at), in any unit. It is the time of reading, not of
+    /// publishing.
     ///
     /// # Examples
     ///
@@ -136,8 +141,7 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
         self
     }
 
-    /// Reads as [`Subscriber::read`] does, and leaves out what is not wanted. The interval does not
-    /// count.
+    /// Reads as [`Subscriber::read`] does, and skips unwanted events. It ignores the interval.
     ///
     /// # Errors
     ///
@@ -148,8 +152,8 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
 
     /// Reads at the time `now`, which may wrap.
     ///
-    /// Call it at least every `i32::MAX` ticks: an earlier `now` than the one before, by up to 2^31 ticks,
-    /// counts as no time passed.
+    /// Call it at least every `i32::MAX` ticks. If `now` is up to 2^31 ticks earlier than at the last call, no time has
+    /// passed.
     ///
     /// # Errors
     ///
@@ -164,16 +168,21 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
     }
 
     fn read_with(&mut self, is_timed: bool) -> Selected<'_, 'a, E, F, P, W> {
-        let mut end = self.subscriber.ring.end();
-        if self.masked {
-            end = self.subscriber.ring.committed();
-            self.skip_to(end);
-        }
+        let end = if self.masked { self.skip_all() } else { self.subscriber.ring.end() };
         Selected { selective: self, is_timed, end }
     }
 
-    /// While masked, nothing is read: what has not been read yet and what is published meanwhile is
-    /// skipped. A subscriber that gates does not while it is masked.
+    /// Skips what is published so far, and returns the end of it.
+    pub(super) fn skip_all(&mut self) -> Word {
+        let end = self.subscriber.ring.committed();
+        self.skip_to(end);
+        end
+    }
+
+    /// Masks the subscriber, or ends that.
+    ///
+    /// A masked subscriber reads no event. It skips the events that it has not read, and those that are published
+    /// meanwhile. It does not gate while it is masked.
     ///
     /// # Examples
     ///
@@ -212,13 +221,13 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
         }
     }
 
-    /// Whether it is masked.
+    /// Returns whether it is masked.
     #[must_use]
     pub fn is_masked(&self) -> bool {
         self.masked
     }
 
-    /// What has happened since the subscription.
+    /// Returns what has happened since the subscription.
     #[must_use]
     pub fn stats(&self) -> SubscriberStats {
         let stats = self.subscriber.stats();
@@ -233,7 +242,19 @@ impl<'a, E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Selective<'a, E
         self.skipped = self.skipped.wrapping_add(skipped as usize).wrapping_add(kept);
     }
 
-    fn takes(&mut self, event: &E, is_timed: bool) -> bool {
+    /// Returns whether an event that was read is wanted, and counts it as skipped if not.
+    pub(super) fn takes(&mut self, event: &E, is_timed: bool) -> bool {
+        // Skipped, until it is wanted: the filter may panic.
+        let skipped = self.skipped;
+        self.skipped = skipped.wrapping_add(1);
+        let is_wanted = self.wants(event, is_timed);
+        if is_wanted {
+            self.skipped = skipped;
+        }
+        is_wanted
+    }
+
+    fn wants(&mut self, event: &E, is_timed: bool) -> bool {
         if !(self.wanted)(event) {
             return false;
         }
@@ -264,7 +285,7 @@ impl<E: Copy, F, P: Publishers, W: Waits> fmt::Debug for Selective<'_, E, F, P, 
     }
 }
 
-/// The wanted ones of the events that a subscriber had not read: [`Selective::read`].
+/// The wanted ones among the unread events of a subscriber: [`Selective::read`].
 #[must_use = "nothing is read until it is iterated over"]
 pub struct Selected<'s, 'a, E: Copy, F, P: Publishers = Many, W: Waits = NoWaiters> {
     selective: &'s mut Selective<'a, E, F, P, W>,
@@ -283,11 +304,7 @@ impl<E: Copy, F: FnMut(&E) -> bool, P: Publishers, W: Waits> Iterator
                 Ok(event) => event,
                 Err(lagged) => return Some(Err(lagged)),
             };
-            // Skipped, until it is wanted: the filter may panic.
-            let skipped = self.selective.skipped;
-            self.selective.skipped = skipped.wrapping_add(1);
             if self.selective.takes(&event, self.is_timed) {
-                self.selective.skipped = skipped;
                 return Some(Ok(event));
             }
         }

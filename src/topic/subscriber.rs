@@ -1,4 +1,4 @@
-//! One reader of many.
+//! One of many readers.
 
 use core::fmt;
 
@@ -14,8 +14,8 @@ use crate::wait::{NoWaiters, Waits};
 /// One reader of a [`Topic`](crate::Topic), a [`GatedTopic`](crate::GatedTopic) or a
 /// [`Feed`](crate::Feed), with a cursor of its own.
 ///
-/// It reads what is published after its subscription. Dropping it unsubscribes, and what it has not read is
-/// not counted as lost. You may move it to another thread or into an interrupt handler.
+/// It reads the events that are published after its subscription. Dropping it unsubscribes; its unread events do not
+/// count as lost. You may move it to another thread or into an interrupt handler.
 ///
 /// # Waiting
 ///
@@ -44,9 +44,9 @@ pub struct Subscriber<'a, E: Copy, P: Publishers = Many, W: Waits = NoWaiters> {
     pub(super) ring: &'a P::Ring<E>,
     /// The next position to read.
     pub(super) cursor: Word,
-    /// Where it began; later, if positions were skipped that do not count as published to it.
+    /// Where it began. Moves back by each event without a position, so that `stats` counts it.
     start: Word,
-    /// How many of the ring's lost events it knows of.
+    /// How many of the ring's lost events it has reported.
     lost: Word,
     missed: usize,
     /// Its place at the gate, if it gates.
@@ -77,17 +77,16 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
         Self { ring, cursor: start, start, lost, missed: 0, place: None, waiters, kept }
     }
 
-    /// Reads what has been published up to this moment and not been read yet, oldest first.
+    /// Reads the unread events that are published up to this moment, oldest first.
     ///
-    /// What is published from here on, also by the code between two events, waits for the next call (but
-    /// for as many events as publishers had been stopped halfway at this moment).
-    /// Dropping the iterator early leaves the rest for later. Each step takes constant time.
+    /// An event that is published later waits for the next call, also one that your loop publishes. Exception: if `k`
+    /// publishers were interrupted at that moment, up to `k` later events may be included. Dropping the iterator early
+    /// leaves the rest for later. Each step takes constant time.
     ///
-    /// # Errors
+    /// # Lagging
     ///
-    /// An item is [`Lagged`] where events were overwritten before they were read; the next item is
-    /// then the oldest event kept. A gating subscriber never gets one. Who does not care writes
-    /// `read().flatten()`.
+    /// An item is [`Lagged`] where events were overwritten before they were read. The next item is then the oldest event
+    /// that is kept. A gating subscriber never reads one. To ignore losses, write `read().flatten()`.
     ///
     /// # Examples
     ///
@@ -112,27 +111,26 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
         Unread { subscriber: self, end }
     }
 
-    /// How many events wait to be read, less those that have been overwritten already.
+    /// Returns how many unread events are kept. Overwritten ones do not count.
     #[must_use]
     pub fn pending(&self) -> usize {
         let ahead = self.ring.claims().wrapping_sub(self.cursor);
         ahead.min(self.ring.span()) as usize + usize::from(self.kept.is_left())
     }
 
-    /// Its place, if it gates: the number by which [`GatedTopic::gate`](crate::GatedTopic::gate) names
-    /// it.
+    /// Returns its place if it gates: the number by which [`GatedTopic::gate`](crate::GatedTopic::gate) names it.
     #[must_use]
     pub fn place(&self) -> Option<usize> {
         self.place.as_ref().map(Place::index)
     }
 
-    /// How many events wait, with those that were overwritten and the one that is kept.
+    /// Returns how many events are unread, the overwritten ones and the kept one included.
     #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
     pub(crate) fn unread(&self) -> usize {
         self.stats().pending + usize::from(self.kept.is_left())
     }
 
-    /// What has happened since the subscription.
+    /// Returns what has happened since the subscription.
     #[must_use]
     pub fn stats(&self) -> SubscriberStats {
         let passed = self.cursor.wrapping_sub(self.start) as usize;
@@ -189,6 +187,11 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
         }
     }
 
+    /// Returns whether [`read`](Self::read) would yield something.
+    pub(super) fn has_unread(&self) -> bool {
+        self.kept.is_left() || before(self.cursor, self.ring.end()) || self.ring.lost() != self.lost
+    }
+
     #[inline(always)]
     fn move_to(&mut self, position: Word) {
         self.cursor = position;
@@ -197,7 +200,7 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
         }
     }
 
-    /// Why there is no event: it was overwritten, it is lost, or there is none.
+    /// Finds out why there is no event: it was overwritten, it is lost, or there is none.
     #[cold]
     #[inline(never)]
     fn missed_before(&mut self, end: Word) -> Option<Lagged> {
@@ -210,7 +213,7 @@ impl<'a, E: Copy, P: Publishers, W: Waits> Subscriber<'a, E, P, W> {
             let lost = self.ring.lost();
             missed = lost.wrapping_sub(self.lost);
             self.lost = lost;
-            // They have no position.
+            // Lost events have no position.
             self.start = self.start.wrapping_sub(missed);
         }
         self.missed = self.missed.wrapping_add(missed as usize);
@@ -223,7 +226,7 @@ impl<E: Copy, P: Publishers, W: Waits> Drop for Subscriber<'_, E, P, W> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
             drop(place); // the gate opens,
-            self.waiters.get().wake_for_room(); // and publishers may go on
+            self.waiters.get().wake_for_room(); // and publishers may proceed
         }
     }
 }
@@ -238,24 +241,24 @@ impl<E: Copy, P: Publishers, W: Waits> fmt::Debug for Subscriber<'_, E, P, W> {
     }
 }
 
-/// What a subscriber has done so far, in numbers.
+/// Counts what a subscriber has done so far.
 ///
-/// At every quiet moment `published == received + missed + skipped + pending`. The counters are as wide as a
-/// pointer and wrap.
+/// `published == received + missed + skipped + pending` at every quiet moment. The counters are as wide as a pointer and
+/// wrap.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriberStats {
-    /// Events published since its subscription.
+    /// Events that were published since its subscription.
     pub published: usize,
-    /// Events it has read.
+    /// Events that it has read.
     pub received: usize,
-    /// Events it was told to have missed.
+    /// Events that it missed, as [`Lagged`] items have told.
     pub missed: usize,
-    /// Events it has skipped because they were not wanted: see [`Selective`](crate::topic::Selective).
+    /// Events that it has skipped because they were not wanted: see [`Selective`](crate::topic::Selective).
     pub skipped: usize,
-    /// Events it has neither read nor skipped, nor been told about, some of which may be overwritten.
+    /// Events that it has neither read nor skipped. Some of them may be overwritten, which the next read tells.
     pub pending: usize,
 }
 
@@ -273,9 +276,8 @@ impl fmt::Display for SubscriberStats {
 
 /// The events that a subscriber had not read when [`Subscriber::read`] was called.
 ///
-/// Dropping it leaves those not taken for the next call. `for_each`, `fold` and their like cost less than
-/// `next`: they copy a few events before they hand out the first, so an event that is overwritten meanwhile
-/// may still come.
+/// Dropping it leaves the rest for the next call. `for_each`, `fold` and their like cost less than `next`: they copy a few
+/// events before they hand out the first. So an event that is overwritten meanwhile may still come.
 #[must_use = "nothing is read until it is iterated over"]
 pub struct Unread<'s, 'a, E: Copy, P: Publishers = Many, W: Waits = NoWaiters> {
     subscriber: &'s mut Subscriber<'a, E, P, W>,

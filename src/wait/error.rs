@@ -1,19 +1,18 @@
-//! Why a wait is over without what it waited for.
+//! Errors of a wait.
 
 use core::error::Error;
 use core::fmt;
 
 use crate::error::{Lagged, TooManyWaiters};
 
-/// Why a wait has nothing.
+/// Why a wait ended without success.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
     /// The subscriber missed events. The next wait gives the oldest event that is kept.
     Lagged(Lagged),
-    /// It would have to wait, and as many others do as there are places: raise `K` of the
-    /// [`Waiters`](crate::Waiters).
+    /// It would have to wait, and other tasks hold all `K` places: raise the `K` of [`Waiters`](crate::Waiters).
     TooManyWaiters,
     /// The deadline of the [`Wait`](super::Wait) has passed.
     #[cfg(feature = "std")]
@@ -50,9 +49,9 @@ impl fmt::Display for WaitError {
 
 impl Error for WaitError {}
 
-/// An event that a thread has waited to publish, and has not published.
+/// An event that a thread waited to publish, and did not publish.
 ///
-/// It left no trace: no subscriber has it, and no count.
+/// It left no trace: no reader receives it, and no counter counts it.
 ///
 /// # Examples
 ///
@@ -75,7 +74,7 @@ pub struct NotPublished<E> {
     pub reason: WaitError,
 }
 
-/// Without the event, so that `unwrap` serves for any.
+/// Does not show the event, so `unwrap` works for every `E`.
 #[cfg(feature = "std")]
 impl<E> fmt::Debug for NotPublished<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,18 +1,17 @@
 //! Waiting, for tasks of any async runtime and, with `std`, for threads.
 //!
-//! Whether a bus, a lane, a topic, a feed or a latest value can be waited for is the last parameter of its
-//! type: [`NoWaiters`], the default, or [`Waiters`]. Without waiters nothing is kept and no instruction runs
-//! for them.
+//! The last parameter of a bus, a lane, a topic, a feed or a latest value says whether you can wait for it:
+//! [`NoWaiters`], the default, or [`Waiters`]. With [`NoWaiters`], waiting takes no memory and no instruction.
 //!
-//! | type | what can wait | awaited | on a thread, with `std` |
+//! | type | what can wait | a task | a thread, with `std` |
 //! |---|---|---|---|
 //! | [`Bus`](crate::Bus) | a publish, for room | `publish_async` | `publish_wait` |
 //! | | its consumer | `next_async`, `ready_async` | `next_wait` |
 //! | [`Lane`](crate::Lane) | its publisher, for room | `publish_async` | `publish_wait` |
 //! | | its consumer | `next_async`, `ready_async` | `next_wait` |
-//! | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers | `next_async` | `next_wait` |
+//! | [`Topic`](crate::Topic), [`Feed`](crate::Feed) | subscribers, also [selective](crate::topic::Selective) ones | `next_async`, `ready_async` | `next_wait` |
 //! | [`GatedTopic`](crate::GatedTopic) | a publish, for the gate | `publish_async` | `publish_wait` |
-//! | | subscribers | `next_async` | `next_wait` |
+//! | | subscribers, also selective ones | `next_async`, `ready_async` | `next_wait` |
 //! | [`Latest`](crate::Latest) | watchers | `changed_async` | `changed_wait` |
 //!
 //! # Examples
@@ -35,7 +34,7 @@
 //! BUS.publish(3).unwrap();
 //! let mut waiting = pin!(BUS.publish_async(4));
 //! assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
-//! assert!(events.drain().eq([2, 3])); // and this the publisher
+//! assert!(events.drain().eq([2, 3])); // this wakes the publisher
 //! assert_eq!(waiting.poll(&mut context), Poll::Ready(Ok(())));
 //! ```
 
@@ -48,8 +47,6 @@ mod table;
 pub(crate) mod thread;
 
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
@@ -60,7 +57,8 @@ pub(crate) use self::publish::Offer;
 pub use self::publish::PublishAsync;
 #[cfg(feature = "std")]
 pub(crate) use self::publish::block;
-use self::table::{Seat, Table, Waiting};
+pub use self::table::WaitUntil;
+use self::table::{Seat, Table};
 #[cfg(feature = "std")]
 pub use self::thread::{Cancel, Wait};
 use crate::error::TooManyWaiters;
@@ -71,10 +69,11 @@ use crate::sync::AtomicWord;
 
 /// Places for the wakers of up to `K` tasks that wait for something to change.
 ///
-/// As the last parameter of a bus, a lane, a topic, a feed or a latest value, it lets tasks and threads wait for
-/// that: see the [module](crate::wait). As a type of its own, it serves for anything else. Call
-/// [`wake`](Self::wake) after each change; a task that waits for it calls [`wait_until`](Self::wait_until). A
-/// `wake` wakes every task that waits, in no stated order. It costs a fence, a load and a branch when none does.
+/// As the last parameter of a bus, a lane, a topic, a feed or a latest value, it lets tasks and threads wait for it: see
+/// the [module](crate::wait). You can also use it by itself, for anything else that changes. Call [`wake`](Self::wake)
+/// after each change. A task that waits for the change calls [`wait_until`](Self::wait_until).
+///
+/// A `wake` wakes every task that waits, in no stated order. It costs a fence, a load and a branch while no task waits.
 /// Every woken task checks its condition again, so a dropped future loses no wake-up.
 ///
 /// New places are all zeros, so a `static` table lies in `.bss`. It takes one word, and three for each
@@ -83,20 +82,20 @@ use crate::sync::AtomicWord;
 /// # How many
 ///
 /// Reserve one place for each task that may wait at the same time. Reserve one more for each interrupt priority
-/// below that of an executor from which you call `wake`: a `wake` that is interrupted in the few instructions in
-/// which it takes a waker out keeps the place until it proceeds. Threads need none for that: a task that
-/// finds no place because a wake is in progress is polled again.
+/// below that of an executor from which you call `wake`: if a `wake` is interrupted while it takes a waker out, it holds
+/// the place until it proceeds. Threads need no place for that: a task that finds no place because a wake is in progress
+/// is polled again.
 ///
 /// # Interrupts
 ///
-/// You may call `wake` in interrupt handlers, in destructors and in wakers. It masks nothing on targets with
-/// compare-and-swap. On those without, taking a waker is two critical sections of a few instructions, and so
-/// is putting one in. Wakers are cloned, woken and dropped outside of them.
+/// You may call `wake` in interrupt handlers, in destructors and in wakers. With compare-and-swap, it masks no interrupts.
+/// Without it, taking a waker out is two critical sections of a few instructions, and so is putting one in. Wakers are
+/// cloned, woken and dropped outside these sections.
 ///
 /// # Progress
 ///
-/// No operation spins: `wake` looks at each place once. A task that is interrupted while it waits or wakes holds
-/// up no other.
+/// No operation spins: `wake` looks at each place once. A task that is interrupted while it waits or wakes delays no
+/// other.
 ///
 /// # Examples
 ///
@@ -114,7 +113,7 @@ use crate::sync::AtomicWord;
 /// assert_eq!(wait.as_mut().poll(&mut context), Poll::Pending);
 ///
 /// PRESSED.store(true, Ordering::Release); // first the change,
-/// BUTTON.wake(); // then the word
+/// BUTTON.wake(); // then the wake
 /// assert_eq!(wait.as_mut().poll(&mut context), Poll::Ready(Ok(())));
 /// ```
 ///
@@ -152,11 +151,10 @@ impl<const K: usize> Waiters<K> {
         self.table().wake();
     }
 
-    /// Waits until `ready` returns something, and returns that.
+    /// Waits until `ready` returns a value, and returns that value.
     ///
-    /// Each poll calls `ready` once or twice. `ready` must come to see what changed before a
-    /// [`wake`](Self::wake); any atomic load does. Dropping the future ends the wait: if `ready` has returned
-    /// `None`, nothing has happened.
+    /// Each poll calls `ready` once or twice. `ready` must see what changed before a [`wake`](Self::wake), as any atomic
+    /// load does. Dropping the future ends the wait.
     ///
     /// # Errors
     ///
@@ -186,8 +184,7 @@ impl<const K: usize> fmt::Debug for Waiters<K> {
 
 /// The last parameter of a bus, a lane, a topic, a feed or a latest value: [`NoWaiters`] or [`Waiters`].
 ///
-/// It says whether tasks and threads can wait for that. It is a type, so that a bus without waiters carries no code
-/// for them.
+/// It says whether tasks and threads can wait for it. It is a type, so a bus without waiters carries no code for them.
 ///
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
@@ -197,37 +194,41 @@ impl<const K: usize> fmt::Debug for Waiters<K> {
 #[expect(private_bounds, reason = "sealed: no path outside this crate names or calls `Wakes`")]
 pub trait Waits: Wakes {}
 
-/// No places: a bus of this type is polled, or drained once a tick. The default.
+/// The default: without places for tasks that wait. You drain such a bus once a tick, or poll it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoWaiters;
 
 impl Waits for NoWaiters {}
+
+#[cfg(all(feature = "alloc", not(tickbus_loom)))]
+crate::ring::boxed::zeroed! { [] NoWaiters {} }
+
 impl<const K: usize> Waits for Waiters<K> {}
 
-/// What wakes, and after what.
+/// Where tasks wait, and what wakes them.
 pub(crate) trait Wakes: Linked + Keeps + Send + Sync {
-    /// Without any that wait.
+    /// A value in which no task waits.
     #[cfg(not(tickbus_loom))]
     const NEW: Self;
 
-    /// Without any that wait.
+    /// A value in which no task waits.
     #[cfg(tickbus_loom)]
     fn fresh() -> Self;
 
-    /// Where a handle waits.
+    /// The place of a handle.
     type Seat: Default + Unpin + Send + Sync;
 
-    /// Waits there no longer.
+    /// Ends a wait at that place.
     fn leave(&self, seat: &mut Self::Seat);
 
-    /// Wakes all, after a change.
+    /// Wakes every task, after a change.
     fn wake(&self);
 
-    /// Wakes all, after a publish to a bus, which has ended with a committing exchange.
+    /// Wakes every task, after a publish to a bus, which has ended with a committing exchange.
     fn wake_after_commit(&self);
 
-    /// Wakes those that wait for room, after something was taken, and gives that back. If a waker panics, it is
-    /// in `kept`. `is_room` says whether the take has made room.
+    /// Wakes the tasks that wait for room, and returns what was taken. If a waker panics, that is in `kept`. `is_room` says
+    /// whether the take has made room.
     fn wake_keeping<T>(
         &self,
         taken: T,
@@ -235,11 +236,10 @@ pub(crate) trait Wakes: Linked + Keeps + Send + Sync {
         is_room: impl FnOnce() -> bool,
     ) -> T;
 
-    /// Wakes those that wait for room, after something was taken, and hands that on by `then`: also if a waker
-    /// panics.
+    /// Wakes the tasks that wait for room, and then calls `then`, also if a waker panics.
     fn wake_then<R>(&self, is_room: impl FnOnce() -> bool, then: impl FnOnce() -> R) -> R;
 
-    /// Wakes those that wait for room, after something was taken.
+    /// Wakes the tasks that wait for room.
     #[inline(always)]
     fn wake_for_room(&self) {
         self.wake_then(|| true, || ());
@@ -338,8 +338,8 @@ impl<const K: usize> Wakes for Waiters<K> {
     }
 }
 
-/// What a handle that may wait keeps: the way to the waiters, and its place among them. It is kept here and not
-/// in the futures, lest one that is forgotten keeps it.
+/// The way from a handle to the waiters, and its place among them. The place is here and not in the futures, so a
+/// forgotten future does not hold it.
 pub(crate) struct Stand<'a, W: Waits> {
     waiters: Link<'a, W>,
     seat: W::Seat,
@@ -356,7 +356,7 @@ impl<'a, W: Waits> Stand<'a, W> {
         self.waiters.get()
     }
 
-    /// Waits no longer.
+    /// Ends the wait.
     #[inline(always)]
     pub(crate) fn leave(&mut self) {
         self.waiters.get().leave(&mut self.seat);
@@ -364,7 +364,7 @@ impl<'a, W: Waits> Stand<'a, W> {
 }
 
 impl<const K: usize> Stand<'_, Waiters<K>> {
-    /// Waits until `ready` has something.
+    /// Waits until `ready` returns a value.
     pub(crate) fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -379,30 +379,5 @@ impl<W: Waits> Drop for Stand<'_, W> {
     #[inline(always)]
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// A wait until something is there: [`Waiters::wait_until`].
-#[must_use = "a future does nothing until it is polled"]
-pub struct WaitUntil<'a, F> {
-    wait: Waiting<'a>,
-    ready: F,
-}
-
-/// What is in it is never pinned.
-impl<F> Unpin for WaitUntil<'_, F> {}
-
-impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
-    type Output = Result<T, TooManyWaiters>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { wait, ready } = self.get_mut();
-        wait.poll(context, ready)
-    }
-}
-
-impl<F> fmt::Debug for WaitUntil<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitUntil").field("wait", &self.wait).finish_non_exhaustive()
     }
 }

@@ -13,9 +13,10 @@ use super::thread::{Wait, block_on};
 use crate::error::Full;
 use crate::ring::waiter::Want;
 
-/// Where an event may be offered that has to wait if there is no room.
+/// A destination to which a publish may have to wait for room.
 pub(crate) trait Offer<E> {
-    /// Publishes the event, and gives what was displaced; or gives it back, and counts nothing. Wakes nothing.
+    /// Publishes the event, and returns the one that it displaced. Returns the event if there is no room. Counts no
+    /// refusal and wakes no task.
     fn offer(&mut self, event: E) -> Result<Option<E>, E>;
 }
 
@@ -32,14 +33,14 @@ impl<'a, E, T> PublishAsync<'a, E, T> {
         Self { to, event: Some(event), wait: Waiting::new(table, Want::Room) }
     }
 
-    /// Waits no longer. Returns the event if it has not been published or given back.
+    /// Ends the wait. Returns the event, unless it was published or returned.
     #[must_use]
     pub fn into_event(self) -> Option<E> {
         self.event
     }
 }
 
-/// Waits on this thread.
+/// Waits on this thread for a publish.
 #[cfg(feature = "std")]
 pub(crate) fn block<E, T: Offer<E>>(
     mut publish: PublishAsync<'_, E, T>,

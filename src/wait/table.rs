@@ -1,10 +1,11 @@
-//! The places of those that wait, and one wait.
+//! The places of tasks that wait, and one wait.
 
 use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
 use core::slice;
 use core::task::{Context, Poll, Waker};
 
-use super::WaitUntil;
 use crate::error::TooManyWaiters;
 use crate::ring::kept::Left;
 use crate::ring::waiter::{Ticket, Waiter, Want, are_all_armed};
@@ -12,16 +13,16 @@ use crate::sync::{
     Acquire, AtomicWord, EXCHANGES_ARE_FENCES, Relaxed, Release, SeqCst, Word, fence,
 };
 
-/// The places, however many.
+/// The places. Handles do not know their number.
 pub(crate) struct Table<P: ?Sized = [Waiter]> {
-    /// How many are in use, or are about to be. Never more than there are.
+    /// How many places are in use, or about to be: at most as many as there are.
     pub(super) used: AtomicWord,
     pub(super) places: P,
 }
 
 /// Why there is no place.
 enum NoPlace {
-    /// Others wait at every one.
+    /// Other tasks wait at every place.
     Taken,
     /// A place is changing hands at this moment.
     Changing,
@@ -38,9 +39,9 @@ impl Table {
 
     #[inline(always)]
     pub(crate) fn wake(&self) {
-        // Store, then load, here and in `poll`, crosswise: a change here and `used` there, `used`
-        // here and the change there. Of two SeqCst fences one is first, and what was stored before it is
-        // seen behind the other: either we see that a task waits, and where, or it sees the change.
+        // Both sides store, then fence, then load. This side stores the change and loads `used`; `poll` stores `used` and
+        // loads the change. Of two SeqCst fences one is first, and the loads behind the other see the stores before it.
+        // So either we see that a task waits, and where, or it sees the change.
         fence(SeqCst);
         if self.used.load(Relaxed) != 0 {
             self.wake_all(Want::Change);
@@ -67,8 +68,8 @@ impl Table {
         self.wake();
     }
 
-    /// Wakes those that wait for room, after something was taken, and gives that back. If a waker panics, it
-    /// is in `kept`. What was taken may have made no room: then `is_room` says so, asked after the fence.
+    /// Wakes the tasks that wait for room, and returns what was taken. If a waker panics, that is in `kept`. `is_room`,
+    /// called after the fence, says whether the take has made room.
     #[inline(always)]
     pub(crate) fn wake_keeping<T>(
         &self,
@@ -86,8 +87,7 @@ impl Table {
         kept.take().unwrap_or_else(|| unreachable!("put there, and borrowed since"))
     }
 
-    /// Wakes those that wait for room, after something was taken, and hands that on by `then`: also if a
-    /// waker panics.
+    /// Wakes the tasks that wait for room, and then calls `then`, also if a waker panics.
     #[inline(always)]
     pub(crate) fn wake_then<R>(
         &self,
@@ -106,7 +106,7 @@ impl Table {
     #[cold]
     #[inline(never)]
     fn wake_all(&self, want: Want) {
-        /// Goes on with the others when a waker panics.
+        /// Wakes the others also if a waker panics.
         struct Rest<'a> {
             used: &'a AtomicWord,
             want: Want,
@@ -146,7 +146,8 @@ impl Table {
                 Err(found) => used = found,
             }
         }
-        // Counted in, so at every moment one place is free. We miss it only if others get ahead.
+        // This is counted in, so at every moment one place is free for it. It misses that place only if others get
+        // ahead.
         loop {
             for (index, place) in self.places.iter().enumerate() {
                 match place.arm(want, waker) {
@@ -159,7 +160,7 @@ impl Table {
         }
     }
 
-    /// Asks `ready`, and again when the waker is in its place.
+    /// Calls `ready`, and again when the waker is in its place.
     pub(crate) fn poll<T>(
         &self,
         seat: &mut Seat,
@@ -190,7 +191,7 @@ impl Table {
         }
     }
 
-    /// Waits no longer.
+    /// Ends the wait.
     pub(crate) fn leave(&self, seat: &mut Seat) {
         let waker = seat.take().and_then(|place| self.disarm(place));
         drop(waker);
@@ -205,7 +206,7 @@ impl Table {
     }
 }
 
-/// Calls a function once: when it is told to, or when it is dropped.
+/// Calls a function once: by `run`, or when it is dropped.
 struct Finally<R, F: FnOnce() -> R>(Option<F>);
 
 impl<R, F: FnOnce() -> R> Finally<R, F> {
@@ -226,7 +227,7 @@ fn give_back(used: &AtomicWord) {
     used.fetch_add(Word::MAX, Release);
 }
 
-/// Where one's waker is.
+/// The place of a waker, and the ticket of its wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     index: usize,
@@ -236,7 +237,7 @@ pub(crate) struct Place {
 /// The place of a task, if it waits.
 pub(crate) type Seat = Option<Place>;
 
-/// One wait: what futures that wait are made of.
+/// One wait, as futures hold it.
 pub(crate) struct Waiting<'a> {
     pub(super) table: &'a Table,
     want: Want,
@@ -267,5 +268,30 @@ impl Drop for Waiting<'_> {
 impl fmt::Debug for Waiting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting").field("place", &self.seat).finish_non_exhaustive()
+    }
+}
+
+/// A wait for a condition: [`Waiters::wait_until`](super::Waiters::wait_until).
+#[must_use = "a future does nothing until it is polled"]
+pub struct WaitUntil<'a, F> {
+    wait: Waiting<'a>,
+    ready: F,
+}
+
+/// Its content is never pinned.
+impl<F> Unpin for WaitUntil<'_, F> {}
+
+impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
+    type Output = Result<T, TooManyWaiters>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { wait, ready } = self.get_mut();
+        wait.poll(context, ready)
+    }
+}
+
+impl<F> fmt::Debug for WaitUntil<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitUntil").field("wait", &self.wait).finish_non_exhaustive()
     }
 }

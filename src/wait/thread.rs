@@ -1,4 +1,4 @@
-//! Threads that wait: for how long, and giving up from outside.
+//! Threads that wait: deadlines and cancellation.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -13,9 +13,10 @@ use super::panics::Panics;
 use crate::sync::Lock;
 use crate::sync::host::{park, park_timeout, this_thread};
 
-/// Ends what waits for it, once and for all: threads, and subscriptions that were opened with it.
+/// A signal that ends waits: those of threads, and subscriptions that were opened with it.
 ///
-/// Clones are the same signal. Cancelling wakes every thread that waits; cancelling again does nothing.
+/// Clones are the same signal. Cancelling wakes every thread that waits with it. It cannot be undone, and cancelling
+/// again does nothing.
 ///
 /// # Examples
 ///
@@ -38,18 +39,18 @@ pub struct Cancel(Arc<Lock<State>>);
 struct State {
     cancelled: bool,
     next: u64,
-    /// What to run. Code of this crate alone: wakes a thread, closes a subscription.
+    /// What to run: code of this crate that wakes a thread or closes a subscription.
     actions: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
 }
 
 impl Cancel {
-    /// Nothing is cancelled yet.
+    /// Creates a signal that is not cancelled.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends what waits for it, and what will.
+    /// Cancels every wait with this signal, also later ones.
     pub fn cancel(&self) {
         let mut state = self.0.lock();
         state.cancelled = true;
@@ -62,14 +63,13 @@ impl Cancel {
         panics.resume();
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether it was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.lock().cancelled
     }
 
-    /// Runs `action` when this is cancelled, at once if it is, unless the registration is dropped
-    /// before.
+    /// Runs `action` when this is cancelled, or at once if it was, unless the registration is dropped before.
     pub(crate) fn on_cancel(&self, action: impl FnOnce() + Send + 'static) -> Registration {
         let mut state = self.0.lock();
         let key = state.next;
@@ -90,7 +90,7 @@ impl fmt::Debug for Cancel {
     }
 }
 
-/// Takes its action back when it is dropped.
+/// Removes its action when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
     cancel: Cancel,
@@ -104,10 +104,10 @@ impl Drop for Registration {
     }
 }
 
-/// How long a thread waits: for room, for an event, for a change.
+/// How long a thread waits for room, for an event or for a change.
 ///
-/// What is there wins: neither a deadline in the past nor a cancellation keeps an event out where there is
-/// room, or back where there is one.
+/// Success wins over the end of the wait: if there is room or an event, a deadline in the past or a cancellation changes
+/// nothing.
 ///
 /// # Examples
 ///
@@ -143,7 +143,7 @@ pub struct Wait<'a> {
     never: bool,
 }
 
-/// Why a wait is over without what it waited for.
+/// Why a wait ended without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GaveUp {
     TimedOut,
@@ -160,32 +160,32 @@ impl From<GaveUp> for WaitError {
 }
 
 impl<'a> Wait<'a> {
-    /// As long as it takes, or until what it waits for ends. The default.
+    /// Waits as long as it takes, or until the bus is closed. The default.
     pub const fn forever() -> Self {
         Self { deadline: None, cancel: None, never: false }
     }
 
-    /// Not at all.
+    /// Does not wait.
     pub const fn never() -> Self {
         Self { deadline: None, cancel: None, never: true }
     }
 
-    /// At most so long from now. A timeout beyond what the clock can tell is none.
+    /// Waits at most so long from now. A timeout that the clock cannot represent counts as none.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { deadline: Instant::now().checked_add(timeout), ..self }
     }
 
-    /// At most until then.
+    /// Waits at most until `deadline`.
     pub const fn deadline(self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// At most until `cancel` is cancelled.
+    /// Waits at most until `cancel` is cancelled.
     pub const fn until(self, cancel: &'a Cancel) -> Self {
         Self { cancel: Some(cancel), ..self }
     }
 
-    /// Whether there is any waiting.
+    /// Returns whether it waits at all.
     pub(crate) const fn waits(&self) -> bool {
         !self.never
     }
@@ -214,7 +214,7 @@ impl<'a> Wait<'a> {
         })
     }
 
-    /// Parks this thread until it is unparked, or the wait is over. May return early.
+    /// Parks this thread until it is unparked or the wait is over. It may return early.
     pub(crate) fn park(&self) -> Result<(), GaveUp> {
         if self.never {
             return Err(GaveUp::TimedOut);
@@ -235,7 +235,7 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// Polls until there is something, or the wait is over.
+/// Polls until `poll` is ready, or the wait is over.
 pub(crate) fn block_on<T>(
     wait: Wait<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -257,29 +257,4 @@ pub(crate) fn block_on<T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::Cancel;
-
-    /// A signal that lives as long as the program keeps nothing of what came and went.
-    #[test]
-    fn a_registration_that_is_gone_leaves_nothing_behind() {
-        let cancel = Cancel::new();
-        let registrations = [(); 3].map(|()| cancel.on_cancel(|| unreachable!("taken back")));
-        assert_eq!(cancel.0.lock().actions.len(), 3);
-        drop(registrations);
-        assert!(cancel.0.lock().actions.is_empty());
-        cancel.cancel();
-    }
-
-    /// As when it is cancelled while a subscription is being opened with it.
-    #[test]
-    fn what_comes_after_the_cancellation_is_run_at_once() {
-        let (cancel, (sender, run)) = (Cancel::new(), mpsc::channel());
-        cancel.cancel();
-        let registration = cancel.on_cancel(move || sender.send(()).unwrap());
-        assert_eq!(run.try_recv(), Ok(()));
-        drop(registration);
-    }
-}
+mod tests;

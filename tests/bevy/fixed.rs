@@ -12,6 +12,7 @@ use tickbus::bevy::{
     BusFrame, BusOverrun, EventBusAppExt, EventBusConfig, EventBusFixedDrain, EventBusPlugin,
     EventBusState, FrameBudget, PausePolicy,
 };
+use tickbus::bus::Capacity;
 use tickbus::{Bus, Reject};
 
 use super::{leak, numbers, stats};
@@ -45,7 +46,10 @@ struct Game<const N: usize> {
     numbers: u32,
 }
 
-impl<const N: usize> Game<N> {
+impl<const N: usize> Game<N>
+where
+    (): Capacity<N>,
+{
     fn new(
         frame: Duration,
         with: impl FnOnce(EventBusPlugin<Stamped>) -> EventBusPlugin<Stamped>,

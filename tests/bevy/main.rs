@@ -25,10 +25,13 @@ use bevy_app::App;
 use bevy_ecs::prelude::*;
 use tickbus::Bus;
 use tickbus::bevy::{BusStats, EventBusAppExt, EventBusPlugin, EventBusStats};
-use tickbus::bus::Policy;
+use tickbus::bus::{Capacity, Policy};
 
 /// A bus that lives as long as a `static`, of which a test can have its own.
-fn leak<E, const N: usize, P: Policy>() -> &'static Bus<E, N, P> {
+fn leak<E, const N: usize, P: Policy>() -> &'static Bus<E, N, P>
+where
+    (): Capacity<N>,
+{
     Box::leak(Box::new(Bus::new()))
 }
 

@@ -4,9 +4,10 @@
 //! cargo test --release --features nats --test nats cost -- --ignored --nocapture --test-threads 1
 //! ```
 
-use std::sync::Arc;
+use alloc::sync::Arc;
+use core::time::Duration;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
@@ -14,7 +15,6 @@ use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
 use tickbus::Envelope;
 use tickbus::hosted::{Deliveries, Engine, Link, LinkOptions, MemoryEngine};
-use tickbus::subject_bus::EnvelopeBus;
 
 use crate::servers::{Nats as Server, TestServer};
 use crate::{run, started};
@@ -68,8 +68,8 @@ impl Raw {
 
     async fn receive(&mut self) {
         use futures_core::Stream;
-        let next = std::future::poll_fn(|context| {
-            std::pin::Pin::new(&mut self.messages).poll_next(context)
+        let next = core::future::poll_fn(|context| {
+            core::pin::Pin::new(&mut self.messages).poll_next(context)
         });
         next.await.unwrap().unwrap().ack().await.unwrap();
     }
@@ -190,7 +190,7 @@ fn of_a_link_in_the_tick() {
         }
         let began = Instant::now();
         for delivery in inbox.drain(EVENTS) {
-            std::hint::black_box(delivery.envelope().bytes());
+            core::hint::black_box(delivery.envelope().bytes());
             delivery.ack();
         }
         let taken = began.elapsed();

@@ -1,13 +1,15 @@
 //! `kill -9` of the server and of the client, with the sums of Jepsen: what was acknowledged and is
 //! not delivered is lost, what was delivered and never attempted is unexpected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use core::time::Duration;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tickbus::Envelope;
 use tickbus::hosted::{Engine, StartAt};
@@ -17,25 +19,25 @@ use crate::servers::{Nats as Server, TestServer};
 use crate::{SOON, run, settings, started, value};
 
 /// Short, so that what a dead member had comes soon.
-const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-struct Sums {
+pub(crate) struct Sums {
     attempted: BTreeSet<u32>,
-    acknowledged: BTreeSet<u32>,
+    pub(crate) acknowledged: BTreeSet<u32>,
     delivered: BTreeMap<u32, usize>,
 }
 
 impl Sums {
-    fn deliver(&mut self, number: u32) {
+    pub(crate) fn deliver(&mut self, number: u32) {
         *self.delivered.entry(number).or_default() += 1;
     }
 
-    fn has_all(&self) -> bool {
+    pub(crate) fn has_all(&self) -> bool {
         self.acknowledged.iter().all(|number| self.delivered.contains_key(number))
     }
 
-    fn check(&self, what: &str) {
+    pub(crate) fn check(&self, what: &str) {
         let delivered: BTreeSet<u32> = self.delivered.keys().copied().collect();
         let lost: Vec<_> = self.acknowledged.difference(&delivered).collect();
         let unexpected: Vec<_> = delivered.difference(&self.attempted).collect();
@@ -65,7 +67,12 @@ fn between(from: u64, to: u64) -> Duration {
 }
 
 /// Publishes numbers until it is told to end. Each has its envelope, however often it is sent.
-async fn publish(url: String, sums: Arc<Mutex<Sums>>, from: u32, end: Arc<tokio::sync::Notify>) {
+pub(crate) async fn publish(
+    url: String,
+    sums: Arc<Mutex<Sums>>,
+    from: u32,
+    end: Arc<tokio::sync::Notify>,
+) {
     let nats = started(url).await;
     for number in from.. {
         let mut envelope: Arc<Envelope> = Envelope::json("game.shot", &number).unwrap().into();
@@ -94,8 +101,8 @@ fn rounds() -> u32 {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
-    for server in Server::BOTH {
-        let Some(mut server) = TestServer::start(server, "") else { continue };
+    for nats in Server::BOTH {
+        let Some(mut server) = TestServer::start(nats, "") else { continue };
         for round in 0..rounds() {
             let sums = Arc::new(Mutex::new(Sums::default()));
             let end = Arc::new(tokio::sync::Notify::new());
@@ -136,7 +143,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             thread::sleep(Duration::from_millis(700));
             end.notify_one();
             client.join().unwrap();
-            sums.lock().unwrap().check(&format!("server killed, round {round}"));
+            sums.lock().unwrap().check(&format!("{nats:?} server killed, round {round}"));
         }
     }
 }

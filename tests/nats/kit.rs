@@ -1,6 +1,6 @@
 //! The conformance kit on real servers.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use tickbus::hosted::engines::Nats;
 use tickbus::hosted::{Engine, EngineFuture, StartError, conformance};

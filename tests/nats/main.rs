@@ -1,14 +1,19 @@
 //! The engine for NATS on real servers, old and new. Without them each test says SKIPPED.
 #![cfg(not(tickbus_loom))]
 
+extern crate alloc;
+
+mod cluster;
 mod cost;
 mod kill;
 mod kit;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod tls;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use alloc::sync::Arc;
+use core::time::Duration;
+use std::time::Instant;
 
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
@@ -224,11 +229,14 @@ fn what_nats_cannot_carry_is_not_sent() {
         }
         let error = refused(hit().with_bytes(vec![0; 65536])).await;
         assert!(matches!(error.reason(), Reason::TooLarge { limit: 65536, .. }), "{error}");
-        let Reason::TooLarge { bytes, limit } = error.reason() else { unreachable!() };
+        let &Reason::TooLarge { bytes, limit } = error.reason() else { unreachable!() };
         // Exactly what fits is taken: the size is the one that the server counts.
-        let payload = 65536 - (bytes - limit);
-        let last = hit().with_id("0").with_bytes(vec![0; payload - 100]);
-        nats.publish(last.into()).await.unwrap();
+        let fits = 65536 - (bytes - limit);
+        let same = error.into_envelope();
+        let with = |bytes: usize| (*same).clone().with_bytes(vec![0; bytes]);
+        let error = refused(with(fits + 1)).await;
+        assert!(matches!(error.reason(), Reason::TooLarge { bytes: 65537, .. }), "{error}");
+        nats.publish(with(fits).into()).await.unwrap();
         let error = refused(Envelope::new("elsewhere").unwrap()).await;
         assert!(matches!(error.reason(), Reason::Refused(_)), "{error}");
         assert_eq!(error.into_envelope().subject().as_str(), "elsewhere");
@@ -499,7 +507,7 @@ fn a_silent_connection_is_noticed_and_mended() {
         assert!(error.is_unknown(), "it may have arrived: {error}");
         let began = Instant::now();
         while nats.health() == Health::Up {
-            assert!(began.elapsed() < SOON, "nobody notices");
+            assert!(began.elapsed() < SOON, "it is not noticed");
             sleep(Duration::from_millis(20)).await;
         }
         let refused = nats.publish(envelope("game.3")).await.unwrap_err();
@@ -581,10 +589,10 @@ fn a_start_that_fails_says_why_and_no_secret() {
         });
     }
     run(async {
-        let nobody = Nats::new(format!("nats://127.0.0.1:{}", servers::free_port()));
-        let error = nobody.publish(envelope("a")).await.unwrap_err();
+        let absent = Nats::new(format!("nats://127.0.0.1:{}", servers::free_port()));
+        let error = absent.publish(envelope("a")).await.unwrap_err();
         assert!(matches!(error.reason(), Reason::NotStarted));
-        assert!(matches!(nobody.start().await.unwrap_err().reason, Reason::Disconnected(_)));
+        assert!(matches!(absent.start().await.unwrap_err().reason, Reason::Disconnected(_)));
         // A comma in a password parts the URLs.
         for url in ["nats://arena:word@:x", "nats://a:1,nats://arena:wo,word,rd@b:2,nats://c:3"] {
             let nats = Nats::new(url);
@@ -675,6 +683,48 @@ fn a_publish_has_arrived_when_its_runtime_stops() {
             assert_eq!(come.envelope().id(), id);
             come.ack();
         }
+    });
+}
+
+#[test]
+fn an_answer_that_cannot_come_is_not_waited_for() {
+    on_both(async |mut server| {
+        let nats = settings(server.url()).timeout(Duration::from_secs(60));
+        nats.start().await.unwrap();
+        publish(&nats, "game.1").await;
+        // It leaves, and the server does not read it any more.
+        server.freeze();
+        let envelope = envelope("game.2");
+        let sent = nats.publish(envelope.clone());
+        let kill = async {
+            sleep(Duration::from_millis(100)).await;
+            server.kill();
+            server.run();
+        };
+        let began = Instant::now();
+        let (sent, ()) = tokio::join!(sent, kill);
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+        // A slow machine may send it after the restart only.
+        let arrived = sent.is_ok();
+        assert!(sent.err().is_none_or(|error| error.is_unknown()));
+        while nats.health() != Health::Up {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(nats.publish(envelope).await.unwrap().duplicate || !arrived);
+    });
+}
+
+#[test]
+fn what_a_member_has_not_begun_is_given_back_when_it_goes() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        let open = || nats.subscribe("game.>").unwrap().group("all").open();
+        let first = open().await.unwrap();
+        publish(&nats, "game.job").await;
+        sleep(Duration::from_millis(100)).await;
+        drop(first);
+        let mut second = open().await.unwrap();
+        assert_eq!(delivery(&mut second).await.attempt(), 2, "the lease is 30 s");
     });
 }
 

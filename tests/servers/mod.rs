@@ -1,15 +1,18 @@
 //! Real servers for tests: found or skipped, on loopback and a free port, ended by their process id.
 
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::time::Duration;
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(10);
@@ -19,14 +22,14 @@ const START: Duration = Duration::from_secs(10);
 pub(crate) enum Nats {
     /// 2.9, of Debian: without consumers of several filters.
     Old,
-    /// 2.15, of PyPI.
+    /// 2.15, of the index of Python.
     New,
 }
 
 impl Nats {
     pub(crate) const BOTH: [Self; 2] = [Self::Old, Self::New];
 
-    fn binary(self) -> Option<PathBuf> {
+    pub(crate) fn binary(self) -> Option<PathBuf> {
         let variable = match self {
             Self::Old => "NATS_SERVER_OLD",
             Self::New => "NATS_SERVER_NEW",
@@ -63,7 +66,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts a server with JetStream and these lines of configuration. `None`, and it says so, if
+    /// Starts a server with `JetStream` and these lines of configuration. `None`, and it says so, if
     /// there is no binary; a panic if `REQUIRE_SERVERS` is 1.
     pub(crate) fn start(nats: Nats, configuration: &str) -> Option<Self> {
         let Some(binary) = nats.binary() else {
@@ -112,6 +115,13 @@ impl TestServer {
         }
     }
 
+    /// Stops all its threads, until it is killed.
+    pub(crate) fn freeze(&self) {
+        let process = self.child.as_ref().expect("a server that runs").id().to_string();
+        let stop = Command::new("kill").args(["-STOP", &process]).status();
+        assert!(stop.expect("there is a `kill`").success());
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -136,7 +146,7 @@ pub(crate) fn skip(why: &str) {
 }
 
 /// A folder of its own for each call.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("nats-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -159,6 +169,9 @@ fn answers(port: u16) -> bool {
         stream.write_all(b"CONNECT {\"verbose\":false}\r\nPING\r\n")?;
         let mut lines = BufReader::new(stream).lines();
         let info = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+        if info.contains("\"tls_required\":true") {
+            return Ok(true);
+        }
         let answer = lines.next().unwrap_or_else(|| Ok(String::new()))?;
         Ok(info.starts_with("INFO") && (answer == "PONG" || answer.starts_with("-ERR")))
     };

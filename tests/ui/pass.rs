@@ -5,7 +5,7 @@ use core::cell::Cell;
 use std::thread;
 
 use tickbus::{Budget, Bus, Dispatch, DropOldest, Feed, GatedTopic, Lane, Latest, Pattern, Reject, Subject, Topic, Waiters};
-use tickbus::bus::Flow;
+use tickbus::bus::{Capacity, Flow};
 
 tickbus::events! {
     #[derive(Clone, Copy)]
@@ -27,6 +27,7 @@ static TOPIC: Topic<u8, 2> = Topic::new();
 static GATED: GatedTopic<u8, 2, 16> = GatedTopic::new();
 static FEED: Feed<u8, 2> = Feed::new();
 static LATEST: Latest<u8> = Latest::new();
+static GENERIC: Bus<u8, 4> = bus();
 static AWAITED: Bus<u8, 2, Reject, Waiters<1>> = Bus::new();
 static AWAITED_TOPIC: Topic<u8, 2, Waiters<1>> = Topic::new();
 static WAITERS: Waiters<1> = Waiters::new();
@@ -55,6 +56,7 @@ fn main() {
     TOPIC.publish(1);
     LATEST.publish(1);
     let _ = GATED.publish(1);
+    let _ = GENERIC.publish(1);
     let (mut publisher, mut reader) = (FEED.publisher().unwrap(), FEED.subscribe());
     thread::scope(|scope| {
         scope.spawn(move || publisher.publish(1));
@@ -71,6 +73,13 @@ fn main() {
     thread::scope(|scope| {
         scope.spawn(|| SHARED.publish(Cell::new(1)).is_ok());
     });
+}
+
+const fn bus<const N: usize>() -> Bus<u8, N>
+where
+    (): Capacity<N>,
+{
+    Bus::new()
 }
 
 fn spawn(task: impl Future + Send) {

@@ -116,7 +116,8 @@ fn draw_game(canvas: &mut Canvas, things: &Query<(&What, &Place)>, game: &Game, 
     canvas.rectangle(x(game.player) - 38, FLOOR - 14, 76, 10, color);
     let stars = format!("stars {} of {GOAL}", game.stars);
     canvas.text(10, 24, &stars, Rgb888::WHITE);
-    canvas.text(520, 24, &format!("lives {} of {LIVES}", game.lives), Rgb888::WHITE);
+    let lives = format!("lives {} of {LIVES}", game.lives);
+    canvas.text(WIDTH as i32 - 10 - width(&lives), 24, &lives, Rgb888::WHITE);
     canvas.text(
         10,
         HEIGHT as i32 - 8,
@@ -129,7 +130,15 @@ fn draw_game(canvas: &mut Canvas, things: &Query<(&What, &Place)>, game: &Game, 
         _ if paused => "Paused: the buses hold what comes",
         _ => "",
     };
-    canvas.text(130, 160, banner, Rgb888::WHITE);
+    if !banner.is_empty() {
+        canvas.rectangle(0, 140, WIDTH, 30, PANEL);
+        canvas.text((WIDTH as i32 - width(banner)) / 2, 160, banner, Rgb888::WHITE);
+    }
+}
+
+/// Returns how wide a text is.
+fn width(text: &str) -> i32 {
+    FONT_10X20.character_size.width as i32 * text.len() as i32
 }
 
 /// The buses at work: what each frame has left on them, now and in the last seconds.
@@ -145,10 +154,10 @@ fn draw_buses(canvas: &mut Canvas, stats: &EventBusStats, history: &History) {
         let text = format!("{:2} left of {capacity}, {} delivered", bus.left, bus.total.delivered);
         canvas.text(280, y + 14, &text, Rgb888::WHITE);
     }
-    let bottom = FLOOR + 104;
-    canvas.rectangle(20, bottom - 44, (FRAMES as i32 * FRAME) as u32, 44, SKY_BLUE);
+    let (bottom, top) = (FLOOR + 118, 40);
+    canvas.rectangle(20, bottom - top, (FRAMES as i32 * FRAME) as u32, top as u32, SKY_BLUE);
     for (frame, left) in history.0.iter().enumerate() {
-        let height = (left * 44 / STARS.capacity()) as i32;
+        let height = *left as i32 * top / STARS.capacity() as i32;
         let x = 20 + frame as i32 * FRAME;
         canvas.rectangle(x, bottom - height, FRAME as u32, height as u32, GREEN);
     }
@@ -159,7 +168,7 @@ fn draw_buses(canvas: &mut Canvas, stats: &EventBusStats, history: &History) {
         total.refused,
         stats.spent.as_micros()
     );
-    canvas.text(26, bottom - 30, &text, Rgb888::WHITE);
+    canvas.text(10, bottom - top - 6, &text, Rgb888::WHITE);
 }
 
 /// Copies the picture into the window, once there is one. Bevy lends the window for no longer than

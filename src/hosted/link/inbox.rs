@@ -94,6 +94,7 @@ impl<'l> InboxOptions<'l> {
     /// Opens the inbox as a member of a group: what it does not settle comes again.
     ///
     /// The link subscribes in the background, and again until the engine can.
+    #[must_use]
     pub fn group(mut self, name: impl Into<Box<str>>) -> Inbox {
         self.spec.group = Some(name.into());
         self.open()
@@ -102,6 +103,7 @@ impl<'l> InboxOptions<'l> {
     /// Opens the inbox live: from now on, at most once, with nothing to settle.
     ///
     /// The link subscribes in the background, and again until the engine can.
+    #[must_use]
     pub fn live(self) -> Inbox {
         self.open()
     }
@@ -147,14 +149,14 @@ impl Inbox {
     ///
     /// What you leave in the iterator is there for the next drain.
     pub fn drain(&mut self, limit: usize) -> Drain<'_> {
-        if self.taken.len() < limit {
-            let mut inner = self.shared.inner.lock();
-            if self.taken.is_empty() {
-                core::mem::swap(&mut self.taken, &mut inner.queue);
-            } else {
-                self.taken.append(&mut inner.queue);
-            }
+        let mut inner = self.shared.inner.lock();
+        inner.draining = true;
+        if self.taken.is_empty() {
+            core::mem::swap(&mut self.taken, &mut inner.queue);
+        } else if self.taken.len() < limit {
+            self.taken.append(&mut inner.queue);
         }
+        drop(inner);
         Drain { shared: &self.shared, left: limit.min(self.taken.len()), taken: &mut self.taken }
     }
 
@@ -221,6 +223,12 @@ pub struct Drain<'i> {
     shared: &'i Arc<Shared>,
     taken: &'i mut VecDeque<Delivery>,
     left: usize,
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        self.shared.end_drain();
+    }
 }
 
 impl Iterator for Drain<'_> {
@@ -300,6 +308,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Inner {
     queue: VecDeque<Delivery>,
+    /// A tick is taking deliveries, and tells when it is done.
+    draining: bool,
     /// What the tick is done with.
     back: Vec<(Delivery, Option<Verdict>)>,
     /// How many are in the queue, with the tick, and on their way back.
@@ -321,9 +331,20 @@ impl Shared {
             return;
         }
         inner.back.push((delivery, verdict));
-        let first = inner.back.len() == 1;
+        // The task would look for what comes next while the tick is still at it.
+        let tell = !inner.draining && inner.back.len() == 1;
         drop(inner);
-        if first {
+        if tell {
+            self.settled.notify_one();
+        }
+    }
+
+    fn end_drain(&self) {
+        let mut inner = self.inner.lock();
+        inner.draining = false;
+        let tell = !inner.back.is_empty();
+        drop(inner);
+        if tell {
             self.settled.notify_one();
         }
     }
@@ -371,10 +392,14 @@ impl Shared {
     }
 
     /// Settles what the tick has given back. The engine's part is done outside the lock.
-    pub(super) fn settle_all(&self) {
-        let back = core::mem::take(&mut self.inner.lock().back);
-        let count = back.len();
-        for (delivery, verdict) in back {
+    /// `spare` keeps the memory from one time to the next.
+    pub(super) fn settle_all(&self, spare: &mut Vec<(Delivery, Option<Verdict>)>) {
+        core::mem::swap(&mut self.inner.lock().back, spare);
+        let count = spare.len();
+        if count == 0 {
+            return;
+        }
+        for (delivery, verdict) in spare.drain(..) {
             settle(delivery, verdict);
         }
         self.inner.lock().out -= count;

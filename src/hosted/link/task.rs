@@ -259,6 +259,7 @@ impl Receiver {
 
     /// Passes deliveries to the tick, and back to the engine. Returns whether that is all.
     async fn pass_on(&mut self, deliveries: &mut Deliveries, shared: &Shared) -> bool {
+        let mut spare = Vec::new();
         loop {
             let room = shared.has_room();
             let come = async {
@@ -277,7 +278,7 @@ impl Receiver {
                 Step::Ending
             };
             let step = race(come, race(back, end)).await;
-            shared.settle_all();
+            shared.settle_all(&mut spare);
             let ended = match step {
                 Step::Come(Some(come)) => {
                     shared.push(come);

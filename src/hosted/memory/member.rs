@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use super::Counted;
+use super::Opened;
 use super::log::{Next, Taken, Taker};
 use super::shared::Shared;
 use crate::envelope::Envelope;
@@ -27,12 +27,12 @@ pub(super) struct Live {
     behind: Option<Delivery>,
     /// How many were missing in the gaps so far.
     told: u64,
-    _counted: Counted,
+    _opened: Opened,
 }
 
 impl Live {
-    pub(super) const fn new(subscription: Subscription, counted: Counted) -> Self {
-        Self { subscription, waits: None, behind: None, told: 0, _counted: counted }
+    pub(super) const fn new(subscription: Subscription, opened: Opened) -> Self {
+        Self { subscription, waits: None, behind: None, told: 0, _opened: opened }
     }
 
     /// A gap comes before what is behind it. What was lost last has only the end behind it.

@@ -317,7 +317,7 @@ impl Engine for MemoryEngine {
             });
         }
         // Before it is open, so that no publisher after it overlooks it.
-        let counted = Counted::new(&self.shared, overrun == Overrun::Block);
+        let counted = Opened::new(&self.shared, overrun == Overrun::Block);
         let opened = EnvelopeBus::subscribe(&self.shared.bus, pattern.as_pattern(), settings);
         EngineFuture::ready(match opened {
             Ok(subscription) => Ok(boxed(Live::new(subscription, counted))),
@@ -378,12 +378,12 @@ impl MemoryEngine {
 }
 
 /// Counts a live subscription as long as it is open.
-struct Counted {
+struct Opened {
     shared: Arc<Shared>,
     blocks: bool,
 }
 
-impl Counted {
+impl Opened {
     fn new(shared: &Arc<Shared>, blocks: bool) -> Self {
         shared.live.fetch_add(1, Relaxed);
         shared.blocking.fetch_add(usize::from(blocks), Relaxed);
@@ -391,7 +391,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for Opened {
     fn drop(&mut self) {
         self.shared.live.fetch_sub(1, Relaxed);
         self.shared.blocking.fetch_sub(usize::from(self.blocks), Relaxed);

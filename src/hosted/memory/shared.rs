@@ -152,14 +152,13 @@ impl Shared {
         Ok((taker, members.insert(Member { group, waker: None })))
     }
 
-    /// Removes a member. What it was woken for is for the others.
+    /// Removes a member. Those that wait miss nothing by it: what comes in wakes all of them.
     pub(super) fn leave(&self, place: usize) {
         let mut state = self.state.lock();
-        let Member { group, waker } = state.members.remove(place);
-        let mut wakers = state.waiting(group);
-        wakers.extend(state.closers_if_done());
+        let member = state.members.remove(place);
+        let wakers = state.closers_if_done();
         drop(state);
-        drop(waker);
+        drop(member);
         wake(wakers);
     }
 
@@ -285,10 +284,10 @@ impl State {
         self.members.iter().all(|(_, member)| log.is_done(member.group))
     }
 
-    fn closers_if_done(&mut self) -> Vec<Waker> {
+    fn closers_if_done(&mut self) -> Wakers {
         if self.closers.is_empty() || !self.is_done() {
-            return Vec::new();
+            return Wakers::new();
         }
-        core::mem::take(&mut self.closers)
+        self.closers.drain(..).collect()
     }
 }

@@ -1,23 +1,23 @@
-//! The ring of a topic with one publisher: what claims and commits is one and the same, so an event
-//! has its own slot and nothing says which.
+//! The ring of a feed: one publisher, many readers. Every event lies in its own slot, so there are no entries.
 //!
-//! Position `p` lies in slot `p % N`. To publish: say that `p` is being written, which gives the event of
-//! `p - N` away; copy the event in; say that `p` is published. No compare-and-swap, and nothing to go
-//! wrong halfway: what comes after a stopped publisher is its own.
+//! Position `p` lies in slot `p % N`. To publish, the publisher stores `p + 1` in `writing`, which gives the event of
+//! `p - N` away. Then it copies the event in, and stores `p + 1` in `published`. There is no compare-and-swap. An
+//! interrupted publisher hides no event of another publisher, since there is none.
 //!
-//! To read positions from `c` on, of those that are published: copy as many as are wanted; the copies
-//! are good if after that no position beyond `c + N` is being written, for only that gives `c` away.
+//! To read published positions from `c` on, a reader copies as many events as it wants. The copies are whole if
+//! `writing` is at most `c + N` after that, because only the write of `c + N` gives the slot of `c` away.
 //!
 //! | field | written by | orderings, and what they pair |
 //! |---|---|---|
 //! | `Ring::writing` | the publisher | with the fences: the parts |
 //! | `Ring::published` | the publisher | Release → Acquire in `end`: the events are in; `publisher` |
-//! | `Ring::claimed` | publishers | Release → Acquire: the next one goes on where the last one stopped |
-//! | `Ring::refused` | all | Relaxed: right by itself |
+//! | `Ring::claimed` | publishers | Release → Acquire: the next one continues where the last one ended |
+//! | `Ring::refused` | all | Relaxed: it is right by itself |
 
 use core::mem::MaybeUninit;
 
 use super::{Shelf, before, hand_out};
+use crate::ring::Capacity;
 use crate::ring::parts::Parts;
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word, fence};
 
@@ -25,7 +25,7 @@ use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word, fenc
 #[derive(Debug)]
 pub(crate) struct Slot<E>(Parts<E>);
 
-/// What the publisher writes, and readers look at together.
+/// The words that the publisher writes and readers load together.
 #[derive(Debug)]
 struct Ends {
     /// Positions that are published or being written.
@@ -34,13 +34,13 @@ struct Ends {
     published: AtomicWord,
 }
 
-/// A ring; `S` is its slots, of which handles do not know the number.
+/// A ring; `S` is its slots, whose number handles do not know.
 #[derive(Debug)]
 pub(crate) struct Ring<S: ?Sized> {
     ends: CachePadded<Ends>,
-    /// Whether there is a publisher.
+    /// Whether the publisher is claimed.
     claimed: AtomicWord,
-    /// Events that were refused because of that.
+    /// Events that were refused because the publisher was claimed.
     refused: AtomicWord,
     slots: S,
 }
@@ -53,14 +53,11 @@ pub(crate) struct Alone<E, const N: usize>(Ring<[Slot<E>; N]>);
 unsafe impl<E: Copy + Send> Sync for Slot<E> {}
 
 impl<E: Copy, const N: usize> Alone<E, N> {
-    const VALID: () = assert!(
-        N.is_power_of_two() && N >= 2,
-        "the capacity of a feed must be a power of two and at least 2"
-    );
-
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
             claimed: AtomicWord::new(0),
@@ -70,8 +67,10 @@ impl<E: Copy, const N: usize> Alone<E, N> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
         Self(Ring {
             ends: CachePadded(Ends { writing: AtomicWord::new(0), published: AtomicWord::new(0) }),
             claimed: AtomicWord::new(0),
@@ -82,7 +81,10 @@ impl<E: Copy, const N: usize> Alone<E, N> {
 
     /// A ring whose first position lies `back` positions before the end of the range.
     #[cfg(all(test, not(tickbus_loom)))]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         *ring.0.ends.0.writing.get_mut() = start;
@@ -116,8 +118,8 @@ impl<E: Copy> Ring<[Slot<E>]> {
         &slot.0
     }
 
-    /// Whether the slot of `position` has not been given away, unless half of all positions or more were
-    /// published since. Its parts have been loaded before.
+    /// Whether the slot of `position` was not given away before its parts were loaded. Not valid if half of all
+    /// positions or more were published since.
     #[inline(always)]
     pub(crate) fn is_kept(&self, position: Word) -> bool {
         !before(position.wrapping_add(self.slots.len() as Word), self.writing())
@@ -130,12 +132,12 @@ impl<E: Copy> Ring<[Slot<E>]> {
         self.ends.0.published.fetch_add(events, Release);
     }
 
-    /// How many events have been published.
+    /// Returns how many events have been published.
     pub(crate) fn count(&self) -> Word {
         self.ends.0.published.load(Relaxed)
     }
 
-    /// The right to publish, unless a writer has it.
+    /// Claims the publisher. Returns `None` while another writer is alive.
     pub(crate) fn writer(&self) -> Option<Writer<'_, E>> {
         // Acquire: pairs with the Release in `Writer::drop`; the last writer is done.
         self.claimed.compare_exchange(0, 1, Acquire, Relaxed).ok()?;
@@ -148,7 +150,7 @@ impl<E: Copy> Ring<[Slot<E>]> {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// How many events met a writer.
+    /// Returns how many events met a writer.
     pub(crate) fn refused(&self) -> Word {
         self.refused.load(Relaxed)
     }
@@ -166,8 +168,8 @@ impl<E: Copy> Writer<'_, E> {
         let position = published.load(Relaxed);
         let next = position.wrapping_add(1);
         writing.store(next, Relaxed);
-        // Release: pairs with the Acquire fence in `read`; a reader that sees a part of the event sees that
-        // it is being written.
+        // Release: pairs with the Acquire fence in `read`; a reader that sees a part of the event sees that the slot
+        // was given away.
         fence(Release);
         self.ring.slot(position).store(event);
         // Release: pairs with the Acquire in `published`; the event is in.
@@ -220,8 +222,8 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
         if !self.is_kept(position) {
             return None;
         }
-        // SAFETY: the position is published, says the caller, and the next one in its slot had not begun to
-        // be written when the last part was copied: the event is whole.
+        // SAFETY: the caller says that the position is published. The next event of its slot was not being written
+        // when the last part was copied, so the event is whole.
         Some(unsafe { event.assume_init() })
     }
 
@@ -234,8 +236,8 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
             let run = end.wrapping_sub(position).min(span - start);
             let slots = &self.slots[start as usize..(start + run) as usize];
             let is_kept = |first: Word| self.is_kept(first);
-            // SAFETY: up to `end` all is published, and `writing` says what is given away: as in `read`, and
-            // what is behind it is given away later.
+            // SAFETY: every position before `end` is published, and `writing` says which slots were given away, as in
+            // `read`. Those behind are given away later.
             if !unsafe { hand_out(slots, position, |slot| Some(slot.0.load()), is_kept, &mut each) }
             {
                 return;
@@ -253,22 +255,4 @@ impl<E: Copy> Shelf<E> for Ring<[Slot<E>]> {
 }
 
 #[cfg(all(test, not(tickbus_loom)))]
-mod tests {
-    use super::{Alone, Word};
-
-    /// What met a publisher is counted to the end of the range, as everything else is.
-    #[test]
-    fn events_that_met_a_publisher_are_counted_to_the_end_of_the_range() {
-        for before in [0, Word::MAX / 2, Word::MAX - 1] {
-            let mut feed = Alone::<u8, 2>::new();
-            *feed.0.refused.get_mut() = before;
-            let ring = feed.ring();
-            let publisher = ring.writer();
-            assert!(publisher.is_some() && ring.writer().is_none());
-            ring.refuse();
-            assert_eq!(ring.refused(), before + 1);
-            drop(publisher);
-            assert!(ring.writer().is_some(), "given back after {before} refusals");
-        }
-    }
-}
+mod tests;

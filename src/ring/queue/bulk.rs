@@ -1,26 +1,27 @@
-//! The taking side by the chunk: events move into a vector, and the head moves on once for many.
+//! The taking side by the chunk: many events move into a vector, and the head moves on once.
 //!
-//! As long as no two publishers were under way at the same time, every entry names the cell of its own
-//! index, and the events of a chunk lie in order: they move at once. Cells that were swapped stay so; a
-//! chunk with any of them moves event by event. Where publishers displace, each event is taken by itself.
+//! As long as no two publishes are in progress at once, every entry names the cell of its own index. Then the events
+//! of a chunk lie in order and move at once. Two publishes at once may swap their cells, and swapped cells stay so: a
+//! chunk with one of them moves event by event. Where publishers displace, each event is taken by itself.
 
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use super::{Core, Eviction, Reader};
+use super::take::Reader;
+use super::{Core, Eviction};
 use crate::ring::Span;
 use crate::ring::cell::{CHUNK, Cell, move_all};
 use crate::sync::{Relaxed, Release, Word};
 
 impl<E> Reader<'_, E> {
-    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    /// Moves the events of a span to the end of `into`. Returns how many it moved.
     #[inline]
     pub(crate) fn append<P: Eviction>(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
         let core = self.core;
         let before = into.len();
         let count = self.left::<P>(span);
-        // Before the first event moves, for this may panic.
+        // Before the first event moves: this may panic.
         into.reserve(count.min(core.shape().slots as usize));
         if P::EVICTS {
             while let Some(event) = self.take::<P>(span) {
@@ -34,13 +35,13 @@ impl<E> Reader<'_, E> {
             let left = span.end.wrapping_sub(span.head) as usize;
             let (chunk, others) = places.split_at_mut(left.min(lap).min(CHUNK));
             places = others;
-            // SAFETY: the chunk ends with its span and with its lap, and nobody else moves the head.
+            // SAFETY: the chunk ends with its span and with its lap, and only the consumer moves the head.
             unsafe { core.move_out::<P>(span.head, chunk) };
             span.head = span.head.wrapping_add(chunk.len() as Word);
             // Release: pairs with the Acquire in `head`; the events are out.
             core.state.taken.0.store(span.head, Release);
         }
-        // SAFETY: the vector had room for `count` more, and the chunks have filled as many.
+        // SAFETY: the vector had room for `count` more events, and the chunks have filled that room.
         unsafe { into.set_len(before + count) };
         count
     }
@@ -51,7 +52,7 @@ impl<'a, E> Core<'a, E> {
     #[inline(always)]
     fn cells(self) -> &'a [Cell<E>] {
         let cells = NonNull::slice_from_raw_parts(self.cells, self.shape().slots as usize);
-        // SAFETY: there are as many cells as entries, one behind the other, borrowed for `'a`.
+        // SAFETY: there is a cell for each entry, one behind the other, borrowed for `'a`.
         unsafe { cells.as_ref() }
     }
 
@@ -59,16 +60,16 @@ impl<'a, E> Core<'a, E> {
     ///
     /// # Safety
     ///
-    /// `head` is the head of a ring that does not displace. As many positions as there are places are
-    /// before the end of a span and of the same lap, and the caller moves the head over them.
+    /// `head` must be the head of a ring that rejects. There must be a position for each place, all before the end
+    /// of a span and of one lap, and the caller must move the head over them.
     #[inline]
     unsafe fn move_out<P: Eviction>(self, head: Word, places: &mut [MaybeUninit<E>]) {
         let shape = self.shape();
         let first = shape.index(head);
         if self.is_ordered(head, places.len()) {
             let cells = &self.cells()[first..first + places.len()];
-            // SAFETY: everything before the end of a span is committed, nobody displaces it, and moving
-            // the head makes this the last read.
+            // SAFETY: everything before the end of a span is committed, no publisher displaces it, and moving the
+            // head makes this the last read.
             unsafe { move_all(cells, places) };
             return;
         }

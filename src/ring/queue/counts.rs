@@ -1,4 +1,4 @@
-//! What has happened on a ring, counted where it costs least: most of it follows from the positions.
+//! The counts of a ring, kept where they cost least: most of them follow from the positions.
 
 use super::{Core, Eviction};
 use crate::ring::{Counts, Span};
@@ -8,13 +8,13 @@ use crate::sync::{Acquire, AtomicWord, Relaxed, Word};
 struct Ends {
     taken: Word,
     skipped: Word,
-    /// The first position that nobody has claimed.
+    /// The first position that is not claimed.
     claimed: Word,
 }
 
 impl Ends {
-    /// How many events wait, with those that are being published, and how many were displaced that
-    /// the consumer has not come by yet.
+    /// Returns how many events are pending, those being published included, and how many displaced events the
+    /// consumer has not passed yet.
     fn waiting(&self, slots: Word) -> (Word, Word) {
         let waiting = self.claimed.wrapping_sub(self.head());
         if waiting <= slots { (waiting, 0) } else { (slots, waiting - slots) }
@@ -29,17 +29,17 @@ impl<E> Core<'_, E> {
     #[inline]
     fn ends<P: Eviction>(self) -> Ends {
         let front = &self.state.front.0;
-        // The head before the other end, which is never behind it then.
+        // The head first: then the other end is not behind it.
         // Acquire: pairs with the Release of the takes, and so do those of `head`.
         let taken = self.state.taken.0.load(Acquire);
         let skipped = if P::EVICTS { self.state.skipped.load(Acquire) } else { 0 };
-        // Acquire: pairs with the Release of the claims; a head that is looked at later is no older.
+        // Acquire: pairs with the Release of the claims; a head that is loaded later is not older.
         let claimed =
             if P::EVICTS { self.first_unclaimed::<P>() } else { front.alloc.load(Acquire) };
         Ends { taken, skipped, claimed }
     }
 
-    /// The first position that nobody has claimed, on a ring that displaces.
+    /// Returns the first position that is not claimed, on a ring that displaces.
     #[inline]
     fn first_unclaimed<P: Eviction>(self) -> Word {
         // Acquire: as in `end`.
@@ -52,13 +52,13 @@ impl<E> Core<'_, E> {
     fn ends_of_consumer<P: Eviction>(self, taken: Word) -> Ends {
         let front = &self.state.front.0;
         let skipped = if P::EVICTS { self.state.skipped.load(Relaxed) } else { 0 };
-        // Relaxed: it has seen the commit of every event before the head, and with it the claim.
+        // Relaxed: the consumer has seen the commit of every event before the head, and with it the claim.
         let claimed =
             if P::EVICTS { self.first_unclaimed::<P>() } else { front.alloc.load(Relaxed) };
         Ends { taken, skipped, claimed }
     }
 
-    /// Where the oldest event that is not displaced is, or will be, for the consumer.
+    /// Returns the position of the oldest event that is not displaced, for the consumer.
     #[inline]
     pub(super) fn oldest_of_consumer<P: Eviction>(self) -> Word {
         let ends = self.ends_of_consumer::<P>(self.state.taken.0.load(Relaxed));
@@ -66,13 +66,13 @@ impl<E> Core<'_, E> {
         ends.head().wrapping_add(displaced)
     }
 
-    /// How many events wait, with those that are being published.
+    /// Returns how many events are pending, those being published included.
     #[inline]
     pub(crate) fn pending<P: Eviction>(self) -> usize {
         self.ends::<P>().waiting(self.shape().slots).0 as usize
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     pub(crate) fn counts<P: Eviction>(self) -> Counts {
         let state = self.state;
         let slots = self.shape().slots;
@@ -84,7 +84,7 @@ impl<E> Core<'_, E> {
         if displaced != 0 || turned_away != 0 {
             state.tally.mark_waiting(slots);
         } else if self.head::<P>() == ends.head() {
-            // So many waited at the moment in between.
+            // So many were pending between the two loads.
             state.tally.mark_waiting(pending);
         }
         Counts {
@@ -105,7 +105,7 @@ impl<E> Core<'_, E> {
         self.state.turned_away.fetch_add(events as Word, Relaxed);
     }
 
-    /// How many events wait behind a span, and the losses since this was last asked. Only for the consumer.
+    /// Returns how many events are pending behind a span, and the losses since the last call. Only for the consumer.
     #[inline]
     pub(crate) fn account<P: Eviction>(self, span: &Span) -> (usize, usize) {
         let state = self.state;

@@ -1,22 +1,22 @@
-//! What `&mut` allows: the same steps on plain words.
+//! Exclusive access: the same steps on plain words, since `&mut` keeps other contexts away.
 
 use core::ops::Deref;
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
-use super::{RUNS, Reader, Ring, Shape, before};
+use super::take::Reader;
+use super::{RUNS, Ring, Shape, before};
 use crate::ring::{Cell, Eviction, Span, Tally};
 use crate::sync::{AtomicWord, Relaxed, Word};
 
-/// An event that is looked at in its cell, and dropped there.
+/// An event that is shown in its cell, and dropped there.
 struct Shown<'a, E>(&'a Cell<E>);
 
 impl<'a, E> Shown<'a, E> {
     /// # Safety
     ///
-    /// The caller owns the cell for `'a`, it holds an event, and the caller sees to it that the event is
-    /// not read again.
+    /// The caller must own the cell for `'a`. The cell must hold an event, which must not be read again.
     #[inline(always)]
     unsafe fn new(cell: &'a Cell<E>) -> Self {
         Self(cell)
@@ -29,7 +29,7 @@ impl<E> Deref for Shown<'_, E> {
     #[inline(always)]
     fn deref(&self) -> &E {
         self.0.0.with(|cell| {
-            // SAFETY: a cell is never null, and nobody writes to this one while it is owned.
+            // SAFETY: a cell is never null, and the caller of `new` owns this one, so it is not written.
             let cell = unsafe { &*cell };
             // SAFETY: `new` says that the cell holds an event.
             unsafe { cell.assume_init_ref() }
@@ -41,15 +41,15 @@ impl<E> Drop for Shown<'_, E> {
     #[inline(always)]
     fn drop(&mut self) {
         self.0.0.with_mut(|cell| {
-            // SAFETY: a cell is never null, and `&mut self` says that nobody looks at this one.
+            // SAFETY: a cell is never null, and with `&mut self` no reference into this one is alive.
             let cell = unsafe { &mut *cell };
-            // SAFETY: `new` says that the cell holds an event, and that nobody reads it after this.
+            // SAFETY: `new` says that the cell holds an event, and that the event is not read again.
             unsafe { cell.assume_init_drop() }
         });
     }
 }
 
-/// The first position that is not committed, behind one whose entry, `found`, is.
+/// Returns the first position that is not committed, behind one that is and whose entry is `found`.
 #[cold]
 #[inline(never)]
 fn first_open<P: Eviction, const N: usize>(
@@ -83,7 +83,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                 displaces = shape.is_committed_a_lap_ago::<P>(*entry, tail);
             }
             cell = shape.cell::<P>(*entry, tail);
-            // Nobody is in the middle of a publish, so what is not committed is free.
+            // No publish is in progress, so an entry that is not committed is free.
             *entry = shape.naming(cell, tail).wrapping_add(shape.committed::<P>());
         } else {
             if tail.wrapping_sub(*self.state.taken.0.get_mut()) >= shape.slots {
@@ -98,15 +98,15 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         *front.tail.get_mut() = tail.wrapping_add(1);
         // SAFETY: an entry named it.
         let cell = unsafe { self.core().cell(cell) };
-        // SAFETY: `&mut` makes the cell ours, and the entry said that an event is in it. The write below
-        // replaces it, so it is read once.
+        // SAFETY: `&mut` makes the cell ours, and the entry said that an event is in it. The write below replaces
+        // that event, so it is read once.
         let displaced = displaces.then(|| unsafe { cell.read() });
         // SAFETY: `&mut` makes the cell ours, and what was in it has been moved out.
         unsafe { cell.write(event) };
         Ok(displaced)
     }
 
-    /// What is on the ring: the start of a drain.
+    /// Returns the pending events: a drain begins with this.
     #[inline]
     pub(crate) fn freeze_mut(&mut self) -> Span {
         let end =
@@ -115,20 +115,20 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         if P::EVICTS {
             head = self.state().skip_displaced(head, end, Self::SHAPE.slots);
         } else {
-            // Lest it fall behind by all that a word can count.
+            // Else it could fall behind by more than a word can count.
             *self.state.front.0.room.get_mut() = head;
         }
         self.state().tally.mark_waiting(end.wrapping_sub(head));
         Span { head, end }
     }
 
-    /// Ends a span after so many of its events, if it does not end before.
+    /// Shortens a span to at most this many events.
     #[inline]
     pub(crate) fn shorten_mut(&mut self, span: &mut Span, most: usize) {
         Reader::new(self.core()).shorten::<P>(span, most);
     }
 
-    /// Moves the events of a span to the end of `into`. Returns how many that was.
+    /// Moves the events of a span to the end of `into`. Returns how many it moved.
     #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn append_mut(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
@@ -147,7 +147,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         *turned_away = turned_away.wrapping_add(events as Word);
     }
 
-    /// Readers all events to `each`.
+    /// Hands all events to `each`.
     #[inline]
     pub(crate) fn take_all_mut(&mut self, span: &mut Span, mut each: impl FnMut(E)) {
         if P::EVICTS {
@@ -164,7 +164,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         }
     }
 
-    /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
+    /// Shows at most `most` events to `each`, and drops them. Returns how many it showed.
     #[inline]
     pub(crate) fn show_most_mut<L>(
         &mut self,
@@ -188,14 +188,14 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         let this = &*self;
         let in_order = this.lie_in_order(span.head, count);
         while span.head != end {
-            // SAFETY: `&mut` makes the cell ours until the event is dropped, and nobody reads it again.
+            // SAFETY: `&mut` makes the cell ours until the event is dropped, and the event is not read again.
             let event = unsafe { Shown::new(this.pass(span, in_order)) };
             each(&this.state().tally, look(&event), &event);
         }
         count
     }
 
-    /// Whether the events of so many positions lie in the cells of their own indices, so that their entries need
+    /// Returns whether the events of so many positions lie in the cells of their own indices, so that their entries need
     /// not be read one by one. Where words have 32 bits, that is not worth its code.
     #[inline(always)]
     fn lie_in_order(&self, head: Word, count: usize) -> bool {
@@ -220,7 +220,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         &self.cells.cells[Self::SHAPE.cell::<P>(entry, head)]
     }
 
-    /// The next event, in order.
+    /// Takes the next event, in order.
     #[inline]
     pub(crate) fn take_mut(&mut self, span: &mut Span) -> Option<E> {
         let shape = Self::SHAPE;
@@ -238,8 +238,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         *taken = taken.wrapping_add(1);
         // SAFETY: an entry named it.
         let cell = unsafe { self.core().cell(cell) };
-        // SAFETY: `&mut` makes the cell ours, what is before the end of a span is committed, and the head
-        // has moved on, so this is the last read of it.
+        // SAFETY: `&mut` makes the cell ours. Every position before the end of a span is committed, and the head has
+        // moved on, so this is the last read of it.
         Some(unsafe { cell.read() })
     }
 }

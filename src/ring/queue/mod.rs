@@ -1,36 +1,37 @@
-//! Storage: the ring, its publishing side, its taking side. No handles, no policy by name. All
-//! `unsafe` of the core lives here.
+//! The ring of a bus: many publishers, one consumer, lock-free.
+//!
+//! `sections.rs` takes its place where the steps of a publisher are critical sections.
 //!
 //! # The ring
 //!
-//! Positions count up for ever and wrap. A position has an *entry*, in a table of `N` words that is
-//! used round and round, and the entry names the *cell* in which the event of that position lies. To
-//! publish is to claim a cell, move the event in, and put the cell at the end of the queue. So the place
-//! in the queue is given out when the event is there, not before: whoever is stopped between the two
-//! steps has a cell, and no place in which others would have to wait for it.
+//! Positions count up and wrap. Each position has an *entry*, a word in a table of `N` words that is used round
+//! and round. The entry names the *cell* in which the event of that position lies. A publisher claims a cell, moves
+//! its event in, and puts the cell at the end of the queue. The event gets its place in the queue when it is in the
+//! cell, not before. So a publisher that is interrupted between these steps owns a cell, but no place in the queue
+//! that others would have to wait for.
 //!
 //! ```text
-//!  position   head            tail     alloc
-//!               │ committed     │ in work │ free cells, in the order of their freeing
-//!  entries  ... c2   c0   c3   (c1)      c4   c5 ...
+//!  position   head            tail          alloc
+//!               │ committed     │ in progress │ free cells, in the order of their freeing
+//!  entries  ... c2   c0   c3   (c1)           c4   c5 ...
 //! ```
 //!
-//! A ring that refuses:
+//! On a ring that rejects:
 //!
-//! - **claim**: if `alloc - head < N`, the entry at `alloc` names a cell that the consumer has emptied;
-//!   one compare-and-swap moves `alloc` on and makes it ours;
-//! - **commit**: one compare-and-swap writes our cell into the first entry that is not committed; then
-//!   `tail` is set behind it. If nobody else is in the middle of a publish, that is the very entry which
-//!   named the cell;
-//! - **take**: the entry at `head` names the cell; move the event out; `head + 1` frees it. Into a vector,
-//!   up to 64 of them at a time.
+//! - **claim**: if `alloc - head < N`, the entry at `alloc` names a cell that the consumer has emptied. One
+//!   compare-and-swap moves `alloc` on, and the cell belongs to the publisher.
+//! - **commit**: one compare-and-swap writes the cell into the first entry that is not committed. Then the publisher
+//!   stores the position behind it in `tail`. If no other publish is in progress, this is the entry that named the
+//!   cell.
+//! - **take**: the entry at `head` names the cell. The consumer moves the event out and stores `head + 1`, which
+//!   frees the cell. Into a vector, it moves up to 64 events at a time.
 //!
-//! A batch claims several cells of one block at once, and commits them by one compare-and-swap as a *run*,
-//! whose first entry says how long it is; if others are in the middle of a publish, one by one. `search.rs`
+//! A batch claims several cells of one block at once. It commits them by one compare-and-swap, as a *run*: the entry
+//! of the first says how many there are. If other publishes are in progress, it commits them one by one. `search.rs`
 //! says what a block is. A group, of which all events are published or none, claims all its cells at once, across
 //! blocks, and commits them as a run for each block.
 //!
-//! A ring that displaces has no `alloc`: the state of an entry tells.
+//! A ring that displaces has no `alloc`. The state of each entry says as much:
 //!
 //! ```text
 //!               claim                  commit                    take
@@ -40,56 +41,55 @@
 //!                                                     └───────────▶ claimed for p + N
 //! ```
 //!
-//! Each arrow is one compare-and-swap of the entry. The consumer has a spare cell and leaves it in the
-//! entry in exchange for the one with the event, so the position is free at once however long it takes
-//! to move the event out, and a displaced event is always the oldest.
+//! Each arrow is one compare-and-swap of the entry. The consumer owns a spare cell. It leaves the spare in the
+//! entry in exchange for the cell with the event, so the position is free before the event has moved out. A
+//! displaced event is always the oldest.
 //!
-//! The two steps, claiming an index and queueing it when the payload is there, are those of index
-//! queues (Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019);
-//! putting a cell into the first open entry by compare-and-swap, with the end of the queue as a hint that
-//! others help along, is from Michael and Scott (PODC 1996) and Tsigas and Zhang (SPAA 2001). Since
-//! there is one consumer and as many entries as cells, the queue of full cells and that of free ones
-//! are the same table.
+//! The two steps, claiming an index and queueing it when the payload is there, are those of index queues (Nikolaev,
+//! "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019). Putting a cell into the first open
+//! entry by compare-and-swap, with the end of the queue as a hint that others help along, is from Michael and Scott
+//! (PODC 1996) and Tsigas and Zhang (SPAA 2001). There is one consumer, and there are as many entries as cells. So
+//! one table serves as the queue of full cells and as the queue of free cells.
 //!
-//! # Why nothing goes wrong
+//! # Why it is right
 //!
-//! **Commits are in order.** `tail` is a hint: everything before it is committed, and what is behind it
-//! may be too. It is only stored after the entry before it was committed, whose committer had found all
-//! before that one committed. A hint goes back when a publisher that was interrupted before storing it
-//! goes on. From any hint the end is found in at most `log2(N / B) + 6 + B` reads of entries at a quiet
-//! moment, where `B` is the block: 1 on a ring that displaces, else `min(64, N)`. Where words have 32 bits, in
-//! `log2(N) + 3`. Each concurrent publish may add as many. See `search.rs`. A consumer of a ring that refuses
-//! looks from the end of its last look on, where words have 64 bits: see `take.rs`.
+//! **Commits are in order.** `tail` is a hint: every position before it is committed, and some behind it may be. A
+//! publisher stores it after its commit, and has found every position before that one committed. A publisher that
+//! was interrupted before this store moves the hint back when it proceeds. From any hint, a search finds the end in
+//! at most `log2(N / B) + 6 + B` reads of entries at a quiet moment. `B` is the block: 1 on a ring that displaces,
+//! else `min(64, N)`. Where words have 32 bits, it takes `log2(N) + 3`. Each concurrent publish may add as many reads.
+//! See `search.rs`. On a ring that rejects, with 64-bit words, the consumer searches from the end of its last look: see
+//! `take.rs`.
 //!
-//! **Cells.** There are as many entries as cells (and one cell more where there is a spare). A commit at
-//! `p` overwrites the entry that named the free cell of `p`, which was claimed before: claims are never
-//! fewer than commits. On a ring that refuses, `alloc` can only be moved from `p` while nothing is
-//! committed at `p`, so the cell read from the entry before is the one that was claimed.
+//! **Cells.** There are as many entries as cells, and one cell more where there is a spare. A commit at `p`
+//! overwrites the entry that named the free cell of `p`. That cell has been claimed by then, because claims are
+//! never fewer than commits. On a ring that rejects, `alloc` moves on from `p` only while nothing is committed at
+//! `p`. So the cell that a claim reads from the entry first is the cell that it gets.
 //!
-//! **Full.** `alloc - head` is the number of cells that wait, are being written, or are just moved out.
-//! On a ring that displaces, a publish fails only when the entry of a lap ago is still not committed:
-//! then all `N` belong to publishers in the middle of theirs.
+//! **Full.** `alloc - head` counts the cells whose event is pending, being written, or being moved out. On a ring
+//! that displaces, a publish fails only if the entry of a lap ago is still not committed: then all `N` cells belong
+//! to publishes in progress.
 //!
-//! **Empty.** A publish that has returned has committed, and so has everybody before it: a drain finds
-//! its event before the first entry that is not committed.
+//! **Empty.** A publish that has returned has committed, and every position before it is committed. So a drain
+//! finds its event before the first entry that is not committed.
 //!
-//! **Order** is the order of commits, for everybody.
+//! **Order** is the order of commits, for every context.
 //!
 //! # Progress
 //!
-//! Publishing is lock-free: a failed compare-and-swap means that another publish, or a take, got on.
-//! Taking is wait-free where nothing is displaced, else lock-free. Nobody waits for anybody.
+//! Publishing is lock-free: a compare-and-swap fails only if another publish or a take succeeded. Taking is
+//! wait-free where nothing is displaced, and lock-free elsewhere. No operation waits for another context.
 //!
-//! On hosts, a publisher that meets another one in the middle of a publish pauses before it goes around:
-//! for 64 spin hints, and for 128 and 256 more if the others have got on meanwhile. Else two cores that
-//! publish all the time only move cache lines. Whoever is stopped costs the others 64 hints a publish.
+//! On hosts, a publisher that collides with another spins for 64 hints and then proceeds. If the others got ahead
+//! meanwhile, it spins for 128 more, and for 256 more after that. Without this, two cores that publish all the time
+//! only move cache lines. An interrupted publisher costs each publish of the others 64 hints.
 //!
 //! # Wrapping
 //!
-//! Positions have all bits of a word, entries have room for `2^(BITS - 3)` of them, or an eighth of that
-//! where words have 64 bits, and the age of an entry is signed. So nobody may be stopped between two
-//! instructions of a publish while 2^(BITS - 4) other events are published: 2^28 where words have 32
-//! bits, which at a million events a second is four and a half minutes, and for ever where they have 64.
+//! A position has all bits of a word. An entry has room for `2^(BITS - 3)` positions, or for an eighth of that
+//! where words have 64 bits, and the age of an entry is signed. So while a publisher is interrupted between two
+//! instructions of a publish, fewer than 2^(BITS - 4) other events may be published. Where words have 32 bits, that
+//! is 2^28 events: four and a half minutes at a million events a second. Where they have 64, it is out of reach.
 //!
 //! # Atomics
 //!
@@ -101,11 +101,11 @@
 //! | [`State::taken`], [`State::skipped`] | consumer | `claim`, counts | Release → Acquire: the event is out of the cell; the claims of what was passed |
 //! | entries | all | all | commit Release → `first_younger` and `end_from` Acquire: the event is in; free Release → claim Acquire: it is out; claim Release → `first_younger` Acquire: the commits before it |
 //! | [`State::consumer`] | consumer | consumer | Release → Acquire: what the last consumer did |
-//! | counters | their owner | anybody | Relaxed: each is right by itself |
+//! | counters | their owner | all | Relaxed: each is right by itself |
 //!
-//! `tests/loom.rs` has the models and `tests/mutants` weakens these orderings and removes the guards in
-//! turn: every one listed there makes a model fail. The pair on `alloc` is not among them: it keeps the
-//! load of an entry from being performed after the claim behind it, which loom never does.
+//! `tests/loom.rs` has the models. `tests/mutants` weakens these orderings and removes the guards in turn, and each
+//! change that it lists makes a model fail. The pair on `alloc` is not listed: it keeps the load of an entry from
+//! being performed after the claim behind it, which loom never does.
 
 #[cfg(any(feature = "alloc", tickbus_loom))]
 mod bulk;
@@ -115,27 +115,26 @@ mod exclusive;
 mod publish;
 mod raw;
 mod search;
-#[cfg(all(test, not(tickbus_loom)))]
-mod stopped;
 mod take;
+#[cfg(all(test, not(tickbus_loom)))]
+mod tests;
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 pub(crate) use self::raw::Raw;
-use self::take::Reader;
 use super::cell::Cell;
-use super::{Eviction, Side, Span, Spare as _, Tally, before};
+use super::{Capacity, Eviction, Spare as _, Tally, before};
 use crate::sync::{Acquire, AtomicWord, CachePadded, Relaxed, Release, Word};
 
-/// How many bits of an entry are neither of the index nor of the lap, less one where there is a spare.
+/// The bits of an entry that belong neither to the index nor to the lap, less one where there is a spare.
 const LAP: u32 = if RUNS { 6 } else { 3 };
 
-/// Whether a batch is committed in one step. The entries in a run are not written, so they grow older
-/// with each lap: where words have 32 bits they could become so old that they seem new.
+/// Whether a batch is committed in one step. The entries inside a run are not written, so they grow older with each
+/// lap. Where words have 32 bits, they could become so old that they seem new.
 const RUNS: bool = Word::BITS == 64;
 
-/// What publishers write.
+/// The words that publishers write.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Front {
@@ -143,12 +142,12 @@ struct Front {
     alloc: AtomicWord,
     /// A hint: everything before this position is committed.
     tail: AtomicWord,
-    /// Where the head was when a publisher last looked, so that not each of them needs to.
+    /// The head, as a publisher last saw it. A publish that finds room by this does not look at the head.
     room: AtomicWord,
 }
 
-/// Everything but the cells; `T` is the table of entries, of which handles do not know the length. All
-/// zero at the start, so that a static ring lies in `.bss`.
+/// Everything but the cells. `T` is the table of entries, whose length handles do not know. All zero at the start,
+/// so that a static ring lies in `.bss`.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct State<T: ?Sized = [AtomicWord]> {
@@ -168,7 +167,7 @@ pub(crate) struct State<T: ?Sized = [AtomicWord]> {
 }
 
 impl State {
-    /// Known while compiling wherever the number of slots is.
+    /// The compiler knows it wherever it knows the number of slots.
     #[inline(always)]
     fn shape(&self) -> Shape {
         Shape { slots: self.entries.0.len() as Word }
@@ -181,7 +180,7 @@ impl State {
         unsafe { self.entries.0.get_unchecked(index) }
     }
 
-    /// As `first_younger`, where the entry at `position` is no younger: see `search.rs`.
+    /// [`Core::first_younger`] where the entry at `position` is not younger: see `search.rs`.
     #[cold]
     #[inline(never)]
     fn next_younger<P: Eviction>(&self, position: Word, entry: Word, age: Word) -> (Word, Word) {
@@ -191,16 +190,16 @@ impl State {
     }
 }
 
-/// What the number of entries makes of a word.
+/// The layout of an entry, which follows from the number of entries.
 ///
 /// ```text
 /// entry    lap ........ | phase | cell ^ index      cell: log2(N) + 1 bits where events are displaced
 /// entry    lap ........ |   run | cell ^ index      cell: log2(N) bits elsewhere
 /// ```
 ///
-/// The lap and the phase are compared as the *age* of an entry: how far it is ahead of what the entry of
-/// a position is before anything has happened to it in that position's lap. A run is how many positions
-/// behind this one are committed with it: their entries only name their cells.
+/// The lap and the phase together are the *age* of an entry: how far it is ahead of the value that it has before
+/// anything happens to it in the lap of its position. The run counts the positions behind this one that are
+/// committed with it. Their own entries only name their cells.
 #[derive(Clone, Copy)]
 struct Shape {
     /// How many entries.
@@ -226,14 +225,14 @@ impl Shape {
         self.phase()
     }
 
-    /// The age at which an entry is committed. On a ring that does not displace this is the age at which
-    /// it is free for the next lap, too: there the head tells them apart.
+    /// The age at which an entry is committed. On a ring that rejects, an entry that is free for the next lap has
+    /// the same age: the head tells them apart.
     #[inline(always)]
     const fn committed<P: Eviction>(self) -> Word {
         if P::EVICTS { 2 * self.phase() } else { self.lap() }
     }
 
-    /// An entry of age zero for cell zero, but for the index.
+    /// The lap and phase of an entry of age zero.
     #[inline(always)]
     const fn base(self, position: Word) -> Word {
         (position & self.slots.wrapping_neg()) << LAP
@@ -244,28 +243,28 @@ impl Shape {
         entry.wrapping_sub(self.base(position))
     }
 
-    /// On a ring that displaces: whether the oldest event is in the cell that the entry names.
+    /// On a ring that displaces: whether the cell that the entry names holds the oldest event.
     #[inline(always)]
     const fn is_committed_a_lap_ago<P: Eviction>(self, entry: Word, position: Word) -> bool {
         let since = self.lap() - self.committed::<P>();
         self.age(entry, position).wrapping_add(since) < self.phase()
     }
 
-    /// On a ring that displaces: whether the entry names a cell that a publisher may have.
+    /// On a ring that displaces: whether a publisher may claim the cell that the entry names.
     #[inline(always)]
     const fn is_claimable<P: Eviction>(self, entry: Word, position: Word) -> bool {
         self.age(entry, position) < self.phase()
             || self.is_committed_a_lap_ago::<P>(entry, position)
     }
 
-    /// How many positions are committed with the one that has an entry of this age. Only on a ring that
-    /// does not displace.
+    /// How many positions behind it are committed with the one whose entry has this age. Only on a ring that
+    /// rejects.
     #[inline(always)]
     const fn run(self, age: Word) -> Word {
         (age & (self.lap() - 1)) / self.slots
     }
 
-    /// What becomes of the entry `found` by committing `cell` there, on a ring that does not displace.
+    /// The entry that a commit of `cell` makes of `found`, on a ring that rejects.
     #[inline(always)]
     const fn commit(self, found: Word, cell: usize, position: Word) -> Word {
         if RUNS {
@@ -296,10 +295,10 @@ impl Shape {
     }
 }
 
-/// The ring without its `N`: what handles borrow.
+/// The ring without its `N`. Handles borrow it.
 pub(crate) struct Core<'a, E> {
     state: &'a State,
-    /// As many as there are entries, and the spare.
+    /// One for each entry, and the spare.
     cells: NonNull<Cell<E>>,
     /// The cells are borrowed.
     borrowed: PhantomData<&'a [Cell<E>]>,
@@ -329,8 +328,8 @@ impl<'a, E> Core<'a, E> {
     /// `cell` comes from an entry of this ring.
     #[inline(always)]
     unsafe fn cell(self, cell: usize) -> &'a Cell<E> {
-        // SAFETY: entries name cells of the ring and nothing else: at the start each its own index, and
-        // what is written into one later is a cell that was read from another, or the spare.
+        // SAFETY: entries name cells of the ring and nothing else. At the start each names its own index, and what
+        // is written later is a cell that was read from another entry, or the spare.
         let cell = unsafe { self.cells.add(cell) };
         // SAFETY: the ring is borrowed for as long as the cell.
         unsafe { cell.as_ref() }
@@ -339,14 +338,14 @@ impl<'a, E> Core<'a, E> {
     /// The next position to take.
     #[inline(always)]
     fn head<P: Eviction>(self) -> Word {
-        // Acquire: pairs with the Release of the takes; the events before are out of their cells, and what
-        // the consumer has seen of the other words is seen.
+        // Acquire: pairs with the Release of the takes; the events before it are out of their cells, and what the
+        // consumer saw of the other words is seen.
         let taken = self.state.taken.0.load(Acquire);
         if P::EVICTS { taken.wrapping_add(self.state.skipped.load(Acquire)) } else { taken }
     }
 
-    /// The first position from `position` on whose entry is younger than `age`, and that entry.
-    /// Everything before `position` must not be.
+    /// The first position from `position` on whose entry is younger than `age`, and that entry. No entry before
+    /// `position` may be younger.
     #[inline(always)]
     fn first_younger<P: Eviction>(self, position: Word, age: Word) -> (Word, Word) {
         // Acquire: pairs with the Release of a claim, of a commit, or of a free.
@@ -365,8 +364,8 @@ impl<'a, E> Core<'a, E> {
         self.first_younger::<P>(tail, self.shape().committed::<P>()).0
     }
 
-    /// Whether the entries of `count` positions from `first` on, all of one lap, name the cells of their own
-    /// indices. They do as long as no two publishers were in the middle of a publish at once.
+    /// Whether the entries of `count` positions from `first` on, all of one lap, name the cells of their own indices.
+    /// They do unless two publishes were in progress at once.
     #[inline(always)]
     fn is_ordered(self, first: Word, count: usize) -> bool {
         let first = self.shape().index(first);
@@ -375,10 +374,10 @@ impl<'a, E> Core<'a, E> {
         names & (self.shape().slots - 1) == 0
     }
 
-    /// Claims the consumer. `false` while another is alive.
+    /// Claims the consumer. Returns `false` while another is alive.
     pub(crate) fn claim_consumer(self) -> bool {
-        // Acquire: pairs with the Release in `release_consumer`, so that what the last consumer
-        // wrote to its side of the state is seen.
+        // Acquire: pairs with the Release in `release_consumer`; what the last consumer wrote to its side of the
+        // state is seen.
         self.state.consumer.swap(1, Acquire) == 0
     }
 
@@ -387,14 +386,15 @@ impl<'a, E> Core<'a, E> {
     }
 }
 
-/// The `N` cells, and behind them the spare if there is one.
+/// The `N` cells, and the spare behind them if there is one.
 #[repr(C)]
 struct Cells<E, const N: usize, S> {
     cells: [Cell<E>; N],
     spare: S,
 }
 
-/// A ring of `N` slots. What every step reads comes first, where small cores reach it in one instruction.
+/// A ring of `N` slots. The words that every step reads come first, where small cores reach them in one
+/// instruction.
 #[repr(C)]
 pub(crate) struct Ring<E, const N: usize, P: Eviction> {
     state: State<[AtomicWord; N]>,
@@ -408,28 +408,25 @@ unsafe impl<E: Send, const N: usize, P: Eviction> Sync for Ring<E, N, P> {}
 // SAFETY: as for `Sync`: what a ring owns is its events.
 unsafe impl<E: Send, const N: usize, P: Eviction> Send for Ring<E, N, P> {}
 
-// SAFETY: a handle moves events of `E: Send` between threads and reaches the cells by the protocol
-// described above, which does not care on which thread each side runs.
+// SAFETY: a handle moves events of `E: Send` between threads. It reaches the cells by the protocol of the module,
+// which does not depend on the thread of either side.
 unsafe impl<E: Send> Send for Core<'_, E> {}
 
 // SAFETY: as for `Ring`; a shared `Core` gives access to nothing that a shared `Ring` does not.
 unsafe impl<E: Send> Sync for Core<'_, E> {}
 
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
-    const VALID: () = {
-        assert!(
-            N.is_power_of_two() && N >= 2,
-            "the capacity of a bus must be a power of two and at least 2"
-        );
-        assert!(
-            N.trailing_zeros() + 12 <= Word::BITS,
-            "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
-        );
-    };
+    pub(in crate::ring) const FITS: () = assert!(
+        N.trailing_zeros() + 12 <= Word::BITS,
+        "the capacity of a bus must be at most 1048576 where the target has no 64-bit atomics"
+    );
 
     #[cfg(not(tickbus_loom))]
-    pub(crate) const fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) const fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State::new([const { AtomicWord::new(0) }; N]),
             cells: Cells { cells: [const { Cell::new() }; N], spare: <P::Spare<E>>::EMPTY },
@@ -437,8 +434,11 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     }
 
     #[cfg(tickbus_loom)]
-    pub(crate) fn new() -> Self {
-        const { Self::VALID };
+    pub(crate) fn new() -> Self
+    where
+        (): Capacity<N>,
+    {
+        const { Self::FITS };
         Self {
             state: State::new(core::array::from_fn(|_| AtomicWord::new(0))),
             cells: Cells {
@@ -451,7 +451,10 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     /// An empty ring whose first position lies `back` positions before the end of the range. That many
     /// count as handled.
     #[cfg(test)]
-    pub(crate) fn starting_before_wrap(back: usize) -> Self {
+    pub(crate) fn starting_before_wrap(back: usize) -> Self
+    where
+        (): Capacity<N>,
+    {
         let mut ring = Self::new();
         let start = (back as Word).wrapping_neg();
         let front = &mut ring.state.front.0;
@@ -468,18 +471,11 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         ring
     }
 
-    /// Without its `N`.
+    /// The state without its `N`.
     #[cfg(not(tickbus_loom))]
     #[inline(always)]
     fn state(&self) -> &State {
         &self.state
-    }
-
-    /// Claims the reading side. `None` while another is alive.
-    pub(crate) fn reader(&self) -> Option<Side<'_, Raw<E, P>>> {
-        let core = self.core();
-        // SAFETY: the consumer has just been claimed, and the ring is borrowed for as long as the side.
-        core.claim_consumer().then(|| unsafe { Side::new(Raw::new(core)) })
     }
 
     #[inline(always)]
@@ -487,35 +483,6 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         // `Cells` has the C layout, so its `N` cells and those of the spare follow one another.
         let cells = NonNull::from(&self.cells).cast::<Cell<E>>();
         Core { state: &self.state, cells, borrowed: PhantomData }
-    }
-}
-
-impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
-    fn drop(&mut self) {
-        /// Drops what is left, also when one of the events panics.
-        struct Rest<'a, E, P: Eviction> {
-            reader: Reader<'a, E>,
-            span: Span,
-            policy: PhantomData<P>,
-        }
-        impl<E, P: Eviction> Rest<'_, E, P> {
-            fn run(&mut self) {
-                while let Some(event) = self.reader.take::<P>(&mut self.span) {
-                    drop(event);
-                }
-            }
-        }
-        impl<E, P: Eviction> Drop for Rest<'_, E, P> {
-            fn drop(&mut self) {
-                self.run();
-            }
-        }
-        if core::mem::needs_drop::<E>() {
-            let mut reader = Reader::new(self.core());
-            let span = reader.freeze::<P>(&mut self.core().seen::<P>());
-            let policy = PhantomData::<P>;
-            Rest { reader, span, policy }.run();
-        }
     }
 }
 

@@ -1,13 +1,13 @@
-//! The publishing side: claim a cell, move the event in, commit.
+//! The publishing side: claims a cell, moves the event in, commits.
 
 use super::search::LONGEST_RUN;
 use super::{Eviction, RUNS, Ring, Shape, before};
 use crate::sync::{AcqRel, Acquire, COMMIT, PAUSES, Relaxed, Release, Word, pause};
 
-/// How many cells one claim of a batch takes.
+/// The most cells that one claim of a batch takes.
 const RUN: usize = LONGEST_RUN as usize;
 
-/// Cells that belong to this publisher: `None` if they lie in order, as the positions they were claimed for.
+/// Cells that belong to this publisher. `None` if they lie in the order of the positions they were claimed for.
 type Cells<const RUN: usize> = Option<[usize; RUN]>;
 
 /// A cell that belongs to this publisher.
@@ -15,7 +15,7 @@ type Cells<const RUN: usize> = Option<[usize; RUN]>;
 pub(super) struct Claim(usize);
 
 impl Claim {
-    /// Set if the oldest event is still in the cell, and now this publisher's.
+    /// Set if the cell still holds the oldest event, which this publisher displaces.
     const DISPLACES: usize = 1 << (usize::BITS - 1);
     /// All cells are taken.
     const NOTHING: Self = Self(usize::MAX);
@@ -49,18 +49,18 @@ impl Claim {
 impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     pub(super) const SHAPE: Shape = Shape { slots: N as Word };
 
-    /// Puts `event` in. `Ok` has the event it displaced, if any; `Err` gives it back when there is no
-    /// room.
+    /// Puts `event` in. Returns the event that it displaced, if any, or `event` if there is no room.
     #[inline]
     pub(crate) fn publish(&self, event: E) -> Result<Option<E>, E> {
         let front = &self.state.front.0;
         let mut pauses = 0;
-        let (claim, displaced) = loop {
-            // Where nobody else is in the middle of a publish, the place to commit to is known before.
-            // Acquire: pairs with the Release at the end and in `commit`; all before is committed.
+        let displaced;
+        let claim = loop {
+            // If no other publish is in progress, the commit goes to the entry at `tail`, which names the cell.
+            // Acquire: pairs with the Release at the end and in `commit`; every position before it is committed.
             let tail = front.tail.load(Acquire);
-            // Acquire: pairs with the Release in `look_up_head` and in `claim_next`, which hands on that of the
-            // head: the events before are out of their cells.
+            // Acquire: pairs with the Release in `look_up_head` and in `claim_next`, which hand on that of the head;
+            // the events before it are out of their cells.
             if !P::EVICTS
                 && tail.wrapping_sub(front.room.load(Acquire)) >= Self::SHAPE.slots
                 && self.look_up_head(tail) == Self::SHAPE.slots
@@ -69,7 +69,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             }
             if let Some((claim, claimed, committed)) = self.claim_tail(tail) {
                 // SAFETY: the claim is new.
-                let displaced = unsafe { self.fill(claim, event) };
+                displaced = unsafe { self.fill(claim, event) };
                 let entry = self.core().entry(tail);
                 // Release: pairs with the Acquire in `first_younger`; the event is in. Or more: see `COMMIT`.
                 if entry.compare_exchange_weak(claimed, committed, COMMIT, Relaxed).is_ok() {
@@ -78,20 +78,21 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
                     front.tail.store(tail.wrapping_add(1), Release);
                     return Ok(displaced);
                 }
-                break (claim, displaced);
+                break claim;
             }
             if !PAUSES || !self.let_others_finish(tail, &mut pauses) {
                 let Some(claim) = self.claim() else { return Err(event) };
                 // SAFETY: the claim is new.
-                break (claim, unsafe { self.fill(claim, event) });
+                displaced = unsafe { self.fill(claim, event) };
+                break claim;
             }
         };
         self.commit(claim);
         Ok(displaced)
     }
 
-    /// Pauses once, lest two who publish all the time get into each other's way. Whether another try is
-    /// of use: not if there is no room, if nobody has got on meanwhile, or after three of these.
+    /// Spins for a while after a collision with another publisher. Returns whether to try again: not if there is no
+    /// room, if no other publish has committed meanwhile, or after three of these.
     #[cold]
     #[inline(never)]
     fn let_others_finish(&self, tail: Word, pauses: &mut u32) -> bool {
@@ -105,15 +106,15 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         front.tail.load(Relaxed) != tail
     }
 
-    /// Claims the cell that the entry at `tail` names, if nobody else is in the middle of a publish.
-    /// The entry is then the second word, and becomes the third by committing. There must be room at `tail`.
+    /// Claims the cell that the entry at `tail` names, if no other publish is in progress. Returns the claim, the entry
+    /// as it is then, and the entry that commits it. There must be room at `tail`.
     #[inline(always)]
     fn claim_tail(&self, tail: Word) -> Option<(Claim, Word, Word)> {
         let shape = Self::SHAPE;
         let entry = self.core().entry(tail);
         if P::EVICTS {
-            // Acquire: pairs with the Release in `take_displaceable`, the event that was in the cell is
-            // out, or with that in `publish`, the event to displace is in.
+            // Acquire: pairs with the Release in `take_displaceable`, the last event is out of the cell; or with that
+            // in `publish`, the event to displace is in.
             let found = entry.load(Acquire);
             let (claim, claimed) = self.claim_entry(tail, found)?;
             let committed = claimed.wrapping_add(shape.committed::<P>() - shape.claimed());
@@ -121,15 +122,14 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         }
         let front = &self.state.front.0;
         let found = entry.load(Relaxed);
-        // Fails for a tail that is older than the head too: what is claimed is not.
-        // Release: pairs with the Acquire in `claim_next`; whoever commits to this entry does so when it
-        // has been read.
+        // Fails also for a tail that is older than the head.
+        // Release: pairs with the Acquire in `claim_next`; a commit to this entry comes after this read of it.
         front.alloc.compare_exchange_weak(tail, tail.wrapping_add(1), Release, Relaxed).ok()?;
         let cell = shape.cell::<P>(found, tail);
         Some((Claim::new(cell, false), found, shape.commit(found, cell, tail)))
     }
 
-    /// Looks up how far the consumer is: how many events are pending before `tail`.
+    /// Loads the head, and returns how many events are pending before `tail`.
     #[cold]
     fn look_up_head(&self, tail: Word) -> Word {
         let head = self.core().head::<P>();
@@ -138,13 +138,13 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         tail.wrapping_sub(head)
     }
 
-    /// Claims a cell, beside others who are in the middle of a publish. `None`: all are taken.
+    /// Claims a cell while other publishes are in progress. Returns `None` if all cells are taken.
     #[inline(always)]
     pub(super) fn claim(&self) -> Option<Claim> {
         self.claim_or_nothing().or_none()
     }
 
-    /// [`claim`](Self::claim), whose answer fits into one register.
+    /// Does what [`claim`](Self::claim) does. Its answer fits into one register.
     #[cold]
     #[inline(never)]
     fn claim_or_nothing(&self) -> Claim {
@@ -157,15 +157,15 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         )
     }
 
-    /// Claims cells for up to `most` events on a ring that does not displace: the first position whose
-    /// entry named them, how many, and which. There are not more than `RUN`, and all are of one block.
+    /// Claims cells for up to `most` events, on a ring that rejects. Returns the first position whose entry named one,
+    /// how many there are, and which. There are at most `RUN`, all of one block.
     #[inline(always)]
     fn claim_next<const RUN: usize>(&self, most: usize) -> Option<(Word, usize, Cells<RUN>)> {
         let core = self.core();
         let shape = Self::SHAPE;
         let front = &self.state.front.0;
         loop {
-            // Acquire: pairs with the Release of the claims; see there.
+            // Acquire: pairs with the Release of the claims, as they say.
             let alloc = front.alloc.load(Acquire);
             let head = core.head::<P>();
             // Release: pairs with the Acquire in `publish`.
@@ -189,8 +189,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             } else {
                 Some(self.named(alloc, count))
             };
-            // Acquire and Release: pair with each other; whoever commits to one of these entries does so
-            // when they have been read.
+            // Acquire and Release: pair with each other; a commit to one of these entries comes after this read of
+            // them.
             if front.alloc.compare_exchange_weak(alloc, next, AcqRel, Relaxed).is_ok() {
                 return Some((alloc, count, cells));
             }
@@ -198,7 +198,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         }
     }
 
-    /// The cells that `count` entries from `first` on name.
+    /// Returns the cells that `count` entries from `first` on name.
     #[inline(always)]
     fn named<const RUN: usize>(&self, first: Word, count: usize) -> [usize; RUN] {
         let mut cells = [0; RUN];
@@ -210,7 +210,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         cells
     }
 
-    /// The cell that was claimed for the position `at` behind `first`.
+    /// Returns the cell that was claimed for the position `at` behind `first`.
     #[inline(always)]
     fn cell_of<const RUN: usize>(cells: &Cells<RUN>, first: Word, at: usize) -> usize {
         match cells {
@@ -228,7 +228,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             let found;
             (position, found) = self.core().first_younger::<P>(position, Self::SHAPE.claimed());
             if !Self::SHAPE.is_claimable::<P>(found, position) {
-                // Of a lap ago and not committed.
+                // The entry of a lap ago is not committed.
                 return None;
             }
             if let Some((claim, _)) = self.claim_entry(position, found) {
@@ -238,8 +238,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         }
     }
 
-    /// Claims the cell that an entry names, on a ring that displaces, if a publisher may have it and the
-    /// entry is still what was found there. What it is then is the second word.
+    /// Claims the cell that an entry names, on a ring that displaces. Fails if a publisher may not have that cell, or if
+    /// the entry is no longer `found`. Returns the claim and the entry as it is then.
     #[inline(always)]
     fn claim_entry(&self, position: Word, found: Word) -> Option<(Claim, Word)> {
         let shape = Self::SHAPE;
@@ -251,24 +251,24 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             return None;
         };
         let claimed = named.wrapping_add(shape.claimed());
-        // Release: pairs with the Acquire in `first_younger`; whoever walks over this claim sees the
-        // commits that were before it.
+        // Release: pairs with the Acquire in `first_younger`; a search that steps over this claim sees the commits
+        // before it.
         let entry = self.core().entry(position);
         entry.compare_exchange_weak(found, claimed, Release, Relaxed).ok()?;
         Some((Claim::new(shape.cell::<P>(found, position), displaces), claimed))
     }
 
-    /// Moves the event into the claimed cell. Returns what was in it.
+    /// Moves the event into the claimed cell. Returns the event that it displaces.
     ///
     /// # Safety
     ///
-    /// Once for each claim.
+    /// The caller must call it once for each claim.
     #[inline(always)]
     pub(super) unsafe fn fill(&self, claim: Claim, event: E) -> Option<E> {
         // SAFETY: a claim has its cell from an entry.
         let cell = unsafe { self.core().cell(claim.cell::<P>()) };
-        // SAFETY: the claim made the cell ours with the event in it; the write below replaces it, so it
-        // is read once.
+        // SAFETY: the claim made the cell ours with the event in it. The write below replaces that event, so it is
+        // read once.
         let displaced = (P::EVICTS && claim.displaces()).then(|| unsafe { cell.read() });
         // SAFETY: the claim made the cell ours, and what was in it has been moved out.
         unsafe { cell.write(event) };
@@ -300,8 +300,8 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         tail.store(position.wrapping_add(1), Release);
     }
 
-    /// Puts in as many of `events` as there is room for, with one claim for each [`RUN`] of them where
-    /// nothing is displaced, and returns how many that was.
+    /// Puts in as many of `events` as there is room for, and returns how many. Where nothing is displaced, it takes one
+    /// claim for each [`RUN`] of them.
     #[inline]
     pub(crate) fn publish_batch(&self, events: &[E]) -> usize
     where
@@ -328,7 +328,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
             // SAFETY: one of the cells just claimed.
             unsafe { self.fill(Claim::new(cell, false), event) };
         }
-        let block = if RUNS { Self::SHAPE.block::<P>() } else { Self::SHAPE.slots };
+        let block = Self::SHAPE.block::<P>();
         let mut done = 0;
         while done < M {
             let next = first.wrapping_add(done as Word);
@@ -378,12 +378,12 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         if cells.is_none() {
             let in_order = &self.cells.cells[cell(0)..];
             for (cell, &event) in in_order.iter().zip(events) {
-                // SAFETY: one of the cells just claimed.
+                // SAFETY: it is one of the cells just claimed.
                 unsafe { cell.write(event) };
             }
         } else {
             for (at, &event) in events.iter().enumerate() {
-                // SAFETY: one of the cells just claimed.
+                // SAFETY: it is one of the cells just claimed.
                 unsafe { self.fill(Claim::new(cell(at), false), event) };
             }
         }
@@ -394,17 +394,23 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
     #[inline]
     fn commit_in_order(&self, first: Word, count: usize, cell: impl Fn(usize) -> usize) {
         let tail = &self.state.front.0.tail;
-        // Acquire: as in `publish`.
-        if RUNS && tail.load(Acquire) == first && self.commit_run(first, cell(0), count) {
-            // Release: as in `publish`.
-            tail.store(first.wrapping_add(count as Word), Release);
-        } else {
-            (0..count).for_each(|at| self.commit(Claim::new(cell(at), false)));
+        let run = if RUNS { count } else { 1 };
+        let mut done = 0;
+        while done < count {
+            let next = first.wrapping_add(done as Word);
+            // Acquire: as in `publish`.
+            if tail.load(Acquire) == next && self.commit_run(next, cell(done), run) {
+                // Release: as in `publish`.
+                tail.store(next.wrapping_add(run as Word), Release);
+            } else {
+                (done..done + run).for_each(|at| self.commit(Claim::new(cell(at), false)));
+            }
+            done += run;
         }
     }
 
-    /// Commits `count` cells at the positions whose entries name them, from `first` on, of which the first is
-    /// `cell`. Everything before must be committed. `false`: somebody else has committed there.
+    /// Commits `count` cells at the positions whose entries name them, from `first` on; `cell` is the first of them.
+    /// Every position before must be committed. Returns `false` if another publish has committed at `first`.
     #[inline]
     fn commit_run(&self, first: Word, cell: usize, count: usize) -> bool {
         let shape = Self::SHAPE;

@@ -1,26 +1,26 @@
-//! What a consumer's handle keeps of a queue.
+//! A queue as the consumer's handle keeps it.
 
 #[cfg(any(feature = "alloc", tickbus_loom))]
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::take::Seen;
-use super::{Core, Eviction, Reader, State};
+use super::take::{Reader, Seen};
+use super::{Core, Eviction, Ring, State};
 use crate::ring::cell::Cell;
-use crate::ring::{Counts, Read, Span, Tally};
+use crate::ring::{Counts, Read, Side, Span, Tally};
 
 /// A [`Core`] without its lifetime.
 pub(crate) struct Raw<E, P> {
     state: NonNull<State>,
     cells: NonNull<Cell<E>>,
-    /// What the consumer has seen, so far.
+    /// The end of the consumer's last look.
     seen: Seen,
     rules: PhantomData<fn() -> P>,
 }
 
 impl<E, P: Eviction> Raw<E, P> {
-    /// What a consumer keeps that has just been claimed.
+    /// The state of a consumer that has just been claimed.
     #[inline(always)]
     pub(super) fn new(core: Core<'_, E>) -> Self {
         let Core { state, cells, .. } = core;
@@ -29,7 +29,7 @@ impl<E, P: Eviction> Raw<E, P> {
 
     /// # Safety
     ///
-    /// The ring is alive, for `'r`.
+    /// The ring must be alive for `'r`.
     #[inline(always)]
     unsafe fn core<'r>(&self) -> Core<'r, E> {
         // SAFETY: the state is part of the ring.
@@ -42,8 +42,17 @@ impl<E, P: Eviction> Raw<E, P> {
     /// As for [`core`](Self::core).
     #[inline(always)]
     unsafe fn reader(&mut self) -> Reader<'_, E> {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         Reader::new(unsafe { self.core() })
+    }
+}
+
+impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
+    /// Claims the reading side. Returns `None` while another is alive.
+    pub(crate) fn reader(&self) -> Option<Side<'_, Raw<E, P>>> {
+        let core = self.core();
+        // SAFETY: the consumer has just been claimed, and the ring is borrowed for as long as the side.
+        core.claim_consumer().then(|| unsafe { Side::new(Raw::new(core)) })
     }
 }
 
@@ -54,26 +63,26 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
 
     #[inline]
     unsafe fn freeze(&mut self) -> Span {
-        // SAFETY: says the caller, and the core is not used after this.
+        // SAFETY: the caller guarantees it, and the core is not used after this.
         let core = unsafe { self.core() };
         Reader::new(core).freeze::<P>(&mut self.seen)
     }
 
     #[inline]
     unsafe fn shorten(&self, span: &mut Span, most: usize) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         Reader::new(unsafe { self.core() }).shorten::<P>(span, most);
     }
 
     #[inline]
     unsafe fn take(&mut self, span: &mut Span) -> Option<E> {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.reader() }.take::<P>(span)
     }
 
     #[inline]
     unsafe fn take_most(&mut self, span: &mut Span, most: usize, each: impl FnMut(E)) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.reader() }.take_most::<P>(span, most, each)
     }
 
@@ -85,50 +94,50 @@ unsafe impl<E, P: Eviction> Read for Raw<E, P> {
         look: impl Fn(&E) -> L,
         each: impl FnMut(&Tally, L, &E),
     ) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.reader() }.show_most::<P, _>(span, most, look, each)
     }
 
     #[cfg(any(feature = "alloc", tickbus_loom))]
     #[inline]
     unsafe fn append(&mut self, span: &mut Span, into: &mut Vec<E>) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.reader() }.append::<P>(span, into)
     }
 
-    /// On a ring that displaces a drain may find none all the same, if every one is being displaced; it then
-    /// moves past them, and this is `false`.
+    /// On a ring that displaces, this may be `true` and a drain find no event, if publishers are displacing all of
+    /// them. The drain moves the head past them, and this is `false` then.
     #[inline]
     unsafe fn has_event(&mut self) -> bool {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         let span = unsafe { self.freeze() };
         span.head != span.end
     }
 
     #[inline]
     unsafe fn tally(&self) -> &Tally {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         &unsafe { self.core() }.state.tally
     }
 
     #[inline]
     unsafe fn account(&mut self, span: &Span) -> (usize, usize) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.account::<P>(span)
     }
 
     unsafe fn pending(&self) -> usize {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.pending::<P>()
     }
 
     unsafe fn counts(&self) -> Counts {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.counts::<P>()
     }
 
     unsafe fn release(&mut self) {
-        // SAFETY: says the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { self.core() }.release_consumer();
     }
 }

@@ -1,26 +1,27 @@
-//! The taking side: freeze an end, take what is before it.
+//! The taking side: freezes an end and takes the events before it.
 //!
 //! # A consumer that polls
 //!
-//! Publishers write the line of `tail` with every event. A consumer that reads it at every look takes it from
-//! them as often. So where words have 64 bits and nothing is displaced, the consumer keeps the end of its last
-//! look, and asks the entry there, which the next commit writes: if it is not committed, the end has not moved.
-//! Else the consumer steps over up to [`NEAR`] runs, and only then reads `tail`.
+//! Publishers write the cache line of `tail` with every event. A consumer that reads `tail` at every look takes the
+//! line away from them as often. So where words have 64 bits and nothing is displaced, the consumer keeps the end of
+//! its last look and reads the entry there, which the next commit writes. If the entry is not committed, the end has
+//! not moved. Else the consumer steps over up to [`NEAR`] runs, and only then reads `tail`.
 //!
-//! The end is exact all the same. What the consumer keeps was an end, so it never lies inside a run, whose
-//! entries are not written. An exclusive publish writes no entry either, but no consumer is alive then, and the
-//! next one begins with a search from `tail`. A publish that happened before the look has committed, and so has
-//! everything before it, from what the consumer keeps onwards.
+//! The end is still exact. The kept position was an end, so it does not lie inside a run, whose entries are not
+//! written. An exclusive publish writes no entry either, but then no consumer is alive, and the next one begins with
+//! a search from `tail`. A publish that returned before the look has committed, and so has every position from the
+//! kept one up to it.
 
-use super::{Core, Eviction, RUNS, State, before};
+use core::marker::PhantomData;
+
+use super::{Core, Eviction, RUNS, Ring, State, before};
 use crate::ring::{Span, Tally};
 use crate::sync::{Acquire, AtomicWord, Relaxed, Release, Word};
 
-/// How many runs a look steps over before it reads what publishers write with every event. The models have few
-/// events.
+/// How many runs a look steps over before it reads `tail`. The models have few events.
 const NEAR: usize = if cfg!(tickbus_loom) { 1 } else { 64 };
 
-/// Where the last look of a consumer ended, where words have 64 bits.
+/// The end of a consumer's last look. Only where words have 64 bits.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Seen([Word; RUNS as usize]);
 
@@ -30,13 +31,13 @@ pub(super) struct Reader<'a, E> {
 }
 
 impl<'a, E> Reader<'a, E> {
-    /// The reading side of a ring whose consumer the caller has claimed.
+    /// Makes the reading side of a ring whose consumer the caller has claimed.
     #[inline(always)]
     pub(crate) fn new(core: Core<'a, E>) -> Self {
         Self { core }
     }
 
-    /// What is on the ring at this moment: the start of a drain. `seen` is of this consumer.
+    /// Returns the events that are pending at this moment: a drain begins with this. `seen` belongs to this consumer.
     #[inline]
     pub(crate) fn freeze<P: Eviction>(&mut self, seen: &mut Seen) -> Span {
         let Core { state, .. } = self.core;
@@ -49,25 +50,25 @@ impl<'a, E> Reader<'a, E> {
         Span { head, end }
     }
 
-    /// How many events are before the end of a span.
+    /// Returns how many events are before the end of a span.
     #[inline]
     pub(super) fn left<P: Eviction>(&self, span: &Span) -> usize {
         if !P::EVICTS {
             return span.end.wrapping_sub(span.head) as usize;
         }
-        // Publishers may have displaced all of them, and more.
+        // Publishers may have displaced all of them, and events behind the end.
         let head = self.core.oldest_of_consumer::<P>();
         if before(head, span.end) { span.end.wrapping_sub(head) as usize } else { 0 }
     }
 
-    /// Ends a span after so many of its events, if it does not end before.
+    /// Shortens a span to at most this many events.
     #[inline]
     pub(crate) fn shorten<P: Eviction>(&self, span: &mut Span, most: usize) {
         let beyond = self.left::<P>(span).saturating_sub(most);
         span.end = span.end.wrapping_sub(beyond as Word);
     }
 
-    /// The next event, in order.
+    /// Takes the next event, in order.
     #[inline]
     pub(crate) fn take<P: Eviction>(&mut self, span: &mut Span) -> Option<E> {
         if P::EVICTS {
@@ -78,8 +79,8 @@ impl<'a, E> Reader<'a, E> {
             return None;
         }
         span.head = head.wrapping_add(1);
-        // SAFETY: nobody else moves the head, and the head is before the end of a span of this ring, as `Span`
-        // says.
+        // SAFETY: only the consumer moves the head, and the head is before the end of a span of this ring, as
+        // `Span` says.
         Some(unsafe { self.take_at::<P>(head) })
     }
 
@@ -87,7 +88,7 @@ impl<'a, E> Reader<'a, E> {
     ///
     /// # Safety
     ///
-    /// `head` is the head of a ring that does not displace, and before the end of a span.
+    /// `head` must be the head of a ring that rejects, and before the end of a span.
     #[inline(always)]
     unsafe fn take_at<P: Eviction>(&mut self, head: Word) -> E {
         let Self { core } = self;
@@ -95,15 +96,15 @@ impl<'a, E> Reader<'a, E> {
         let cell = shape.cell::<P>(core.entry(head).load(Relaxed), head);
         // SAFETY: an entry named it.
         let cell = unsafe { core.cell(cell) };
-        // SAFETY: everything before the end of a span is committed, nobody displaces it, and moving the
-        // head makes this the last read.
+        // SAFETY: everything before the end of a span is committed, no publisher displaces it, and moving the head
+        // makes this the last read.
         let event = unsafe { cell.read() };
         // Release: pairs with the Acquire in `head`; the event is out.
         core.state.taken.0.store(head.wrapping_add(1), Release);
         event
     }
 
-    /// Hands as many events to `each`, or all there are. Returns how many that was.
+    /// Hands at most `most` events to `each`. Returns how many it handed out.
     #[inline]
     pub(crate) fn take_most<P: Eviction>(
         &mut self,
@@ -132,7 +133,7 @@ impl<'a, E> Reader<'a, E> {
         count
     }
 
-    /// Shows as many events to `each`, or all there are, and drops them. Returns how many that was.
+    /// Shows at most `most` events to `each`, and drops them. Returns how many it showed.
     #[inline]
     pub(crate) fn show_most<P: Eviction, L>(
         &mut self,
@@ -157,7 +158,7 @@ impl<'a, E> Reader<'a, E> {
             let pass = || state.taken.0.store(span.head.wrapping_add(1), Release);
             // SAFETY: as in `take_at`.
             let found = unsafe { cell.look(&look, pass) };
-            // Not by `take_at`: an event that it returns is copied twice.
+            // Not by `take_at`: the event that it returns would be copied twice.
             // SAFETY: as in `take_at`; `each` cannot reach this reader.
             let event = unsafe { cell.read() };
             span.head = span.head.wrapping_add(1);
@@ -168,7 +169,7 @@ impl<'a, E> Reader<'a, E> {
         count
     }
 
-    /// The next event where publishers may displace it.
+    /// Takes the next event, where publishers may displace it.
     #[inline]
     fn take_displaceable<P: Eviction>(&mut self, span: &Span) -> Option<E> {
         let Self { core } = self;
@@ -176,7 +177,7 @@ impl<'a, E> Reader<'a, E> {
         let shape = core.shape();
         loop {
             let head = state.head_of_consumer::<P>();
-            // Publishers move no head here, and no span ends before it.
+            // Publishers do not move the head, and no span ends before it.
             debug_assert!(!before(span.end, head), "a span ends before the head");
             if head == span.end {
                 return None;
@@ -194,7 +195,7 @@ impl<'a, E> Reader<'a, E> {
                 // Release: pairs with the Acquire in `publish` and `first_younger`; the event that was
                 // in the spare is out.
                 if entry.compare_exchange(found, free, Release, Relaxed).is_err() {
-                    // Displaced just now.
+                    // A publisher has just displaced it.
                     continue;
                 }
                 let cell = shape.cell::<P>(found, head);
@@ -202,8 +203,8 @@ impl<'a, E> Reader<'a, E> {
                 state.pass(&state.taken.0, 1);
                 // SAFETY: an entry named it.
                 let cell = unsafe { core.cell(cell) };
-                // SAFETY: the entry said that the event is in, and since it does not name the cell any
-                // more, the cell is ours: the spare. Its event is not read again.
+                // SAFETY: the entry said that the event is in. The entry no longer names the cell, so it is ours, as
+                // the spare, and its event is not read again.
                 return Some(unsafe { cell.read() });
             }
             state.pass(&state.skipped, 1);
@@ -212,18 +213,18 @@ impl<'a, E> Reader<'a, E> {
 }
 
 impl<E> Core<'_, E> {
-    /// What a consumer has seen that has just been claimed.
+    /// Returns the first look of a consumer that has just been claimed.
     pub(super) fn seen<P: Eviction>(self) -> Seen {
         Seen([(); _].map(|()| self.end::<P>()))
     }
 
-    /// Where the committed events end, for the consumer that has seen so much.
+    /// Returns where the committed events end, for the consumer whose last look was `seen`.
     #[inline]
     pub(super) fn end_since<P: Eviction>(self, seen: &mut Seen) -> Word {
         match &mut seen.0[..] {
             [seen] if !P::EVICTS => {
                 let end = self.end_from::<P>(*seen);
-                // Mostly it is the same, and a word just written is slow to read.
+                // It rarely differs, and a word just written is slow to read.
                 if *seen != end {
                     *seen = end;
                 }
@@ -233,7 +234,7 @@ impl<E> Core<'_, E> {
         }
     }
 
-    /// Where the committed events end, from an earlier end on. Only on a ring that does not displace.
+    /// Returns where the committed events end, found from an earlier end. Only on a ring that rejects.
     #[inline]
     fn end_from<P: Eviction>(self, mut position: Word) -> Word {
         let shape = self.shape();
@@ -243,8 +244,8 @@ impl<E> Core<'_, E> {
             if before(age, shape.committed::<P>()) {
                 return position;
             }
-            // The next read needs what this one has found. If it were a branch, the core would guess, and read
-            // ahead what publishers are about to write.
+            // The next read depends on this one. Behind a branch, the core would guess, and read ahead what
+            // publishers are about to write.
             position = position.wrapping_add(1 + shape.run(age));
         }
         // Acquire: as in `end`.
@@ -255,14 +256,14 @@ impl<E> Core<'_, E> {
 }
 
 impl State {
-    /// The head, for the consumer, who is the only one to move it.
+    /// The head, for the consumer, which alone moves it.
     #[inline(always)]
     pub(super) fn head_of_consumer<P: Eviction>(&self) -> Word {
         let taken = self.taken.0.load(Relaxed);
         if P::EVICTS { taken.wrapping_add(self.skipped.load(Relaxed)) } else { taken }
     }
 
-    /// Moves the head over what has been displaced for certain, and returns it.
+    /// Moves the head over the events that are certainly displaced, and returns it.
     #[inline]
     pub(super) fn skip_displaced(&self, head: Word, end: Word, slots: Word) -> Word {
         let waiting = end.wrapping_sub(head);
@@ -276,8 +277,37 @@ impl State {
     /// Adds to a part of the head.
     #[inline(always)]
     fn pass(&self, part: &AtomicWord, by: Word) {
-        // Release: pairs with the Acquire in `ends` and `head`: whoever sees it sees the claims of the
+        // Release: pairs with the Acquire in `ends` and `head`; a context that sees it sees the claims of the
         // positions that it has passed.
         part.store(part.load(Relaxed).wrapping_add(by), Release);
+    }
+}
+
+impl<E, const N: usize, P: Eviction> Drop for Ring<E, N, P> {
+    fn drop(&mut self) {
+        /// Drops the pending events, also if dropping one of them panics.
+        struct Rest<'a, E, P: Eviction> {
+            reader: Reader<'a, E>,
+            span: Span,
+            policy: PhantomData<P>,
+        }
+        impl<E, P: Eviction> Rest<'_, E, P> {
+            fn run(&mut self) {
+                while let Some(event) = self.reader.take::<P>(&mut self.span) {
+                    drop(event);
+                }
+            }
+        }
+        impl<E, P: Eviction> Drop for Rest<'_, E, P> {
+            fn drop(&mut self) {
+                self.run();
+            }
+        }
+        if core::mem::needs_drop::<E>() {
+            let mut reader = Reader::new(self.core());
+            let span = reader.freeze::<P>(&mut self.core().seen::<P>());
+            let policy = PhantomData::<P>;
+            Rest { reader, span, policy }.run();
+        }
     }
 }

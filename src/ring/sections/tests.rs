@@ -26,7 +26,7 @@ impl Eviction for Displacing {
     type Spare<E> = [Cell<E>; 1];
 }
 
-/// A drain that is lapped by however many events hands out none that is not there.
+/// A drain that publishers lap by any number of events hands out only events that are pending.
 #[test]
 fn a_drain_that_is_lapped_by_half_the_range_ends() {
     fn check<const WORDS: usize>() {

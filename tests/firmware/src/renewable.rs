@@ -5,7 +5,7 @@ use core::cell::UnsafeCell;
 /// A static that is made new between two points.
 pub struct Renewable<T>(UnsafeCell<T>);
 
-// SAFETY: `get` shares a `T: Sync`, and `renew` is called when nobody else is at it.
+// SAFETY: `get` shares a `T: Sync`, and `renew` is called while no other context uses it.
 unsafe impl<T: Sync> Sync for Renewable<T> {}
 
 impl<T> Renewable<T> {
@@ -14,15 +14,15 @@ impl<T> Renewable<T> {
     }
 
     pub fn get(&self) -> &T {
-        // SAFETY: `renew` is called when nobody holds what this returns.
+        // SAFETY: `renew` is called while no reference that this returned is alive.
         unsafe { &*self.0.get() }
     }
 
     /// # Safety
     ///
-    /// Nobody holds a reference, and no interrupt is on its way that would take one.
+    /// No reference is alive, and no interrupt takes one meanwhile.
     pub unsafe fn renew(&self, value: T) {
-        // SAFETY: the caller sees to it that nobody else is at it.
+        // SAFETY: the caller guarantees that no other context uses it.
         unsafe { *self.0.get() = value };
     }
 }

@@ -5,13 +5,17 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
+use tickbus::bus::Capacity;
 use tickbus::{Bus, Full, Hold};
 
 use crate::event::{Follower, Notes, Pair};
 use crate::threads::together;
 
 /// Two publishers, a reader, and one thread that starts and pauses all the time.
-fn a_hold<const N: usize>(events: usize) {
+fn a_hold<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let bus: Bus<Pair, N> = Bus::new();
     let hold: Hold<&Bus<Pair, N>, N> = Hold::before(&bus);
     let notes = Notes::new(2, events);

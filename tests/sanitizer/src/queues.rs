@@ -6,7 +6,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use tickbus::bus::{Policy, Queue};
+use tickbus::bus::{Capacity, Policy, Queue};
 use tickbus::{Bus, Consumer, DropNewest, DropOldest, Full, Lane, Publisher, Reject, Stats};
 
 use crate::event::Pair;
@@ -241,7 +241,10 @@ fn publish_all(
 
 /// Two publishers; one consumer, or two threads that hand it to each other. `again`: what finds no room
 /// is published again.
-fn a_bus<E: Sample, const N: usize, P: Policy>(events: usize, again: bool, hands_over: bool) {
+fn a_bus<E: Sample, const N: usize, P: Policy>(events: usize, again: bool, hands_over: bool)
+where
+    (): Capacity<N>,
+{
     let bus: Bus<E, N, P> = Bus::new();
     let seen = Claimed::new(!again);
     let publishing = AtomicUsize::new(2);
@@ -275,7 +278,10 @@ fn a_bus<E: Sample, const N: usize, P: Policy>(events: usize, again: bool, hands
 }
 
 /// One publisher; one consumer, or two threads that hand it to each other.
-fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
+fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool)
+where
+    (): Capacity<N>,
+{
     let lane: Lane<E, N> = Lane::new();
     let seen = Claimed::new(false);
     let publishing = AtomicUsize::new(1);
@@ -306,7 +312,10 @@ fn a_lane<E: Sample, const N: usize>(events: usize, hands_over: bool) {
 
 /// Two threads that publish without a handle, or claim the publisher for a few events: who meets the other comes
 /// again. One consumer, or two threads that hand it to each other.
-fn a_lane_for_all<E: Sample, const N: usize>(events: usize, hands_over: bool) {
+fn a_lane_for_all<E: Sample, const N: usize>(events: usize, hands_over: bool)
+where
+    (): Capacity<N>,
+{
     let lane: Lane<E, N> = Lane::new();
     let seen = Claimed::new(false);
     let publishing = AtomicUsize::new(2);
@@ -348,7 +357,10 @@ fn a_lane_for_all<E: Sample, const N: usize>(events: usize, hands_over: bool) {
     assert!(lane.publish(E::new(0, 0)).is_ok(), "there is room; dropped with the lane");
 }
 
-fn with_room<E: Sample, const N: usize>(events: usize) {
+fn with_room<E: Sample, const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     for hands_over in [false, true] {
         a_bus::<E, N, Reject>(events, true, hands_over);
         a_bus::<E, N, DropOldest>(events, false, hands_over);

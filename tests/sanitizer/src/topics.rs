@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{hint, thread};
 
+use tickbus::bus::Capacity;
 use tickbus::topic::Publishers;
 use tickbus::{Feed, GatedTopic, Lagged, Latest, Single, Subscriber, Topic, Watcher};
 
@@ -24,7 +25,10 @@ fn read<P: Publishers>(seen: &mut Follower<'_>, subscriber: &mut Subscriber<'_, 
 }
 
 /// Two publishers, two readers, and one that comes and goes.
-fn a_topic<const N: usize>(events: usize) {
+fn a_topic<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let topic: Topic<Pair, N> = Topic::new();
     let notes = Notes::new(2, events);
     let publishing = AtomicUsize::new(2);
@@ -62,7 +66,10 @@ fn a_topic<const N: usize>(events: usize) {
 }
 
 /// One publisher at a time, which is one of two threads; two readers.
-fn a_feed<const N: usize>(events: usize) {
+fn a_feed<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let feed: Feed<Pair, N> = Feed::new();
     // One set of notes for both: the claim of the publisher is what guards it, and `number`.
     let notes = Notes::new(1, 2 * events);
@@ -99,7 +106,10 @@ fn a_feed<const N: usize>(events: usize) {
 }
 
 /// Two publishers, a reader that gates, one that comes and goes, and one that does not gate.
-fn a_gated_topic<const N: usize>(events: usize) {
+fn a_gated_topic<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let topic: GatedTopic<Pair, N, 2> = GatedTopic::new();
     let notes = Notes::new(2, events);
     let publishing = AtomicUsize::new(2);
@@ -142,7 +152,10 @@ fn a_gated_topic<const N: usize>(events: usize) {
 /// One publisher that uses its notes again as soon as the gate says that they have been read: what a
 /// reader did before it moved on, or left, is ordered before what a publisher does behind the gate. One
 /// reader comes and goes, and another one may stay.
-fn a_gate_that_guards<const N: usize>(events: usize, stays: bool) {
+fn a_gate_that_guards<const N: usize>(events: usize, stays: bool)
+where
+    (): Capacity<N>,
+{
     let topic: GatedTopic<Pair, N, 2> = GatedTopic::new();
     // A reader is through with an event when it has moved on from the next one: so a publisher that has
     // published event n knows that all before n - N are through.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tickbus::bus::Capacity;
 use tickbus::topic::Many;
 use tickbus::wait::WaitError;
 use tickbus::{Bus, GatedTopic, Lagged, Latest, Reject, Subscriber, Topic, Waiters, Watcher};
@@ -120,7 +121,10 @@ fn a_table(events: usize) {
 }
 
 /// Two publishers that wait for room, and the consumer.
-fn a_bus<const N: usize>(events: usize) {
+fn a_bus<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let bus: Bus<Pair, N, Reject, Waiters<3>> = Bus::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {
@@ -180,7 +184,10 @@ fn follow<const K: usize>(
 }
 
 /// Two publishers and two subscribers that wait.
-fn a_topic<const N: usize>(events: usize) {
+fn a_topic<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let topic: Topic<Pair, N, Waiters<2>> = Topic::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {
@@ -197,7 +204,10 @@ fn a_topic<const N: usize>(events: usize) {
 }
 
 /// The same, and all wait for each other.
-fn a_gated_topic<const N: usize>(events: usize) {
+fn a_gated_topic<const N: usize>(events: usize)
+where
+    (): Capacity<N>,
+{
     let topic: GatedTopic<Pair, N, 2, Waiters<4>> = GatedTopic::new();
     let notes = Notes::new(2, events);
     let publish = |publisher: usize| {

@@ -1,11 +1,12 @@
 //! A lane is as particular about its capacity as a bus, in a static too.
-//~ power of two
-//~ E0080
+//~ E0277
+//~ `6` is not a capacity: it must be a power of two, at least 2
+//~ tests/ui/bus/capacity_of_a_lane.rs:8:
 
 use tickbus::Lane;
 
 static LANE: Lane<u8, 6> = Lane::new();
 
 fn main() {
-    let _ = LANE.len();
+    let _ = LANE.pending();
 }

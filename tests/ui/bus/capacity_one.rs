@@ -1,6 +1,7 @@
 //! A ring of one slot cannot tell full from empty.
-//~ power of two
-//~ E0080
+//~ E0277
+//~ `1` is not a capacity: it must be a power of two, at least 2
+//~ tests/ui/bus/capacity_one.rs:9:
 
 use tickbus::Bus;
 

@@ -1,6 +1,7 @@
 //! A capacity is a power of two.
-//~ power of two
-//~ E0080
+//~ E0277
+//~ `3` is not a capacity: it must be a power of two, at least 2
+//~ tests/ui/bus/capacity_three.rs:9:
 
 use tickbus::Bus;
 

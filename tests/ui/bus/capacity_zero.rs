@@ -1,6 +1,7 @@
 //! A bus has room for something.
-//~ power of two
-//~ E0080
+//~ E0277
+//~ `0` is not a capacity: it must be a power of two, at least 2
+//~ tests/ui/bus/capacity_zero.rs:9:
 
 use tickbus::Bus;
 

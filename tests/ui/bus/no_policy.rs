@@ -1,6 +1,6 @@
 //! What is no policy is told which there are.
 //~ E0277
-//~ `Newest` is no overrun policy
+//~ `Newest` is not an overrun policy
 //~ a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy
 
 use tickbus::Bus;

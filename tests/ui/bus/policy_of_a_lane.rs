@@ -1,6 +1,6 @@
 //! A bus has many publishers, whatever its policy.
 //~ E0277
-//~ `Single` is no overrun policy
+//~ `Single` is not an overrun policy
 //~ a bus takes `Reject` (the default), `DropOldest` or `DropNewest` as its policy
 
 use tickbus::{Bus, Single};

@@ -1,6 +1,7 @@
 //! A capacity is a power of two, with a gate as without.
-//~ power of two
-//~ E0080
+//~ E0277
+//~ `6` is not a capacity: it must be a power of two, at least 2
+//~ tests/ui/topic/capacity_of_a_gated_topic.rs:9:
 
 use tickbus::GatedTopic;
 

@@ -1,6 +1,7 @@
 //! A topic of one slot would have nothing to read while it is written.
-//~ power of two and at least 2
-//~ E0080
+//~ E0277
+//~ `1` is not a capacity: it must be a power of two, at least 2
+//~ tests/ui/topic/capacity_one.rs:9:
 
 use tickbus::Topic;
 

@@ -2,7 +2,7 @@
 //!
 //! SysTick publishes samples. `measure` awaits them and sends three reports for every four, through a bus
 //! with room for two: so it waits for room with each third. `report` awaits the reports and prints them
-//! through a table of handlers. When nobody has anything to do the core sleeps.
+//! through a table of handlers. When no task has work, the core sleeps.
 #![no_std]
 #![no_main]
 

@@ -1,12 +1,12 @@
 //! One connection, which the client keeps up: how it is made, what it says of itself, how it ends.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::MutexGuard;
 
@@ -15,11 +15,13 @@ use async_nats::jetstream::{self, stream};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subject, Subscriber,
 };
+use bytes::Bytes;
 use futures_core::Stream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::{FOR_EVER, Login, Provision, SHORTEST_HEARTBEAT, Settings, filter, without_login};
@@ -49,6 +51,14 @@ pub(super) struct Connection {
     pub(super) signals: watch::Sender<Signal>,
     pub(super) settle: mpsc::UnboundedSender<Outgoing>,
     echoes: Arc<Echoes>,
+    /// Hears the echoes. It keeps the client alive.
+    hears: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.hears.abort();
+    }
 }
 
 /// Messages to ourselves that are on their way.
@@ -90,7 +100,7 @@ impl Echoes {
 /// What goes to the server without an answer.
 pub(super) enum Outgoing {
     /// An answer to a delivery. It is thrown away after its deadline.
-    Settle { to: Subject, payload: Vec<u8>, before: Instant },
+    Settle { to: Subject, payload: Bytes, before: Instant },
     /// Everything before it has been handed to the client.
     Flush(oneshot::Sender<()>),
 }
@@ -117,7 +127,7 @@ impl Connection {
         let inbox = Subject::from(client.new_inbox());
         let inbound = client.subscribe(inbox.clone()).await.map_err(disconnected)?;
         let echoes = Arc::new(Echoes { inbox, waiting: Lock::default() });
-        tokio::spawn(echoes.clone().hear(inbound));
+        let hears = tokio::spawn(echoes.clone().hear(inbound)).abort_handle();
         let connection = Self {
             client,
             context,
@@ -128,6 +138,7 @@ impl Connection {
             signals,
             settle,
             echoes,
+            hears,
         };
         connection.provide(settings).await?;
         tokio::spawn(settle_all(connection.client.clone(), settlements));
@@ -206,6 +217,20 @@ impl Connection {
         self.client.statistics().connects.load(Relaxed)
     }
 
+    /// Hands an answer to the client, which has room for thousands; else it waits its turn.
+    pub(super) fn say(&self, to: Subject, payload: Vec<u8>, before: Instant) -> Result<(), Reason> {
+        let payload = Bytes::from(payload);
+        {
+            let mut publish = pin!(self.client.publish(to.clone(), payload.clone()));
+            let mut context = Context::from_waker(Waker::noop());
+            if let Poll::Ready(said) = publish.as_mut().poll(&mut context) {
+                return said.map_err(disconnected);
+            }
+        }
+        let outgoing = Outgoing::Settle { to, payload, before };
+        self.settle.send(outgoing).map_err(|_| Reason::Closed)
+    }
+
     pub(super) fn health(&self) -> Health {
         match self.client.connection_state() {
             State::Connected => Health::Up,
@@ -259,7 +284,7 @@ async fn settle_all(client: Client, mut settlements: mpsc::UnboundedReceiver<Out
             Outgoing::Settle { to, payload, before } => {
                 // The event may be in other hands by then, and comes again otherwise.
                 if Instant::now() < before {
-                    let _ = client.publish(to, payload.into()).await;
+                    let _ = client.publish(to, payload).await;
                 }
             }
             Outgoing::Flush(done) => drop(done.send(())),
@@ -325,12 +350,19 @@ async fn connect(
     };
     options.connect(servers).await.map_err(|error| match error.kind() {
         ConnectErrorKind::TimedOut => Reason::TimedOut,
-        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
-        ConnectErrorKind::Tls if !wants_tls(settings) => {
+        ConnectErrorKind::Io if is_of_tls(&error) && !wants_tls(settings) => {
             refused("it wants TLS: use a URL that begins with `tls://`, or call `tls`")
         }
+        ConnectErrorKind::Io if is_of_tls(&error) => refused(error),
+        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
         _ => refused(error),
     })
+}
+
+/// What rustls says arrives as data that are not valid.
+fn is_of_tls(error: &async_nats::ConnectError) -> bool {
+    let io = core::error::Error::source(error).and_then(|source| source.downcast_ref());
+    io.is_some_and(|error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Returns the login in a URL, which the client leaves alone: a name and a password, or a token.
@@ -398,9 +430,5 @@ fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 fn in_file(file: &std::path::Path, error: &rustls::pki_types::pem::Error) -> BoxError {
-    Box::<dyn core::error::Error + Send + Sync>::from(alloc::format!(
-        "`{}`: {}",
-        file.display(),
-        error.to_string()
-    ))
+    alloc::format!("`{}`: {error}", file.display()).into()
 }

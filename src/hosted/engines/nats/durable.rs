@@ -2,32 +2,28 @@
 //! for.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use async_nats::StatusCode;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, Message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::FOR_EVER;
-use super::connection::{Connection, Outgoing, Signal, disconnected, next, refused};
+use super::answer::Answer;
+use super::connection::{Connection, Signal, next, refused};
 use super::filter::{cover, covers, filters};
 use super::publish::read;
-use crate::hosted::{
-    Delivery, DurableOptions, EngineFuture, Gap, GapReason, Lease, Reason, Receive, Settle,
-    SettleError, StartAt, Verdict,
-};
+use super::queue::{Durable, EndOf, Item, PATIENCE, Queue, Waiting};
+use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::subject::Subject;
-use crate::sync::{Lock, PlainNumber, Relaxed};
+use crate::sync::{PlainNumber, Relaxed};
 
 /// How long the server keeps a request for messages.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -47,6 +43,7 @@ pub(super) async fn open(
         name: consumer_name(&options.group),
         resume: None,
         created: None,
+        begins: 0,
         told: 0,
         slots: Arc::new(Semaphore::new(options.in_flight)),
         signals: connection.signals.subscribe(),
@@ -65,172 +62,6 @@ pub(super) async fn open(
     };
     let task = connection.runtime.spawn(member).abort_handle();
     Ok(Box::new(Durable { queue, task, lag }))
-}
-
-/// What has come, and was not taken yet.
-#[derive(Default)]
-struct Queue(Lock<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    items: VecDeque<Item>,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-enum Item {
-    Delivery(Waiting),
-    Gap(Gap),
-}
-
-/// A delivery that is not in work yet. Its lease runs nevertheless, so it is extended.
-struct Waiting {
-    delivery: Delivery,
-    answer: Arc<Answer>,
-    /// Until then: a member whose program does not take what it asked for must not keep it for ever.
-    until: Instant,
-}
-
-/// How many leases a delivery may wait to be taken.
-const PATIENCE: u32 = 8;
-
-impl Waiting {
-    fn is_over(&self, now: Instant) -> bool {
-        now >= *self.answer.deadline.lock()
-    }
-
-    /// Extends it unless most of its lease is left.
-    fn extend(&self, now: Instant) {
-        let left = self.answer.deadline.lock().saturating_duration_since(now);
-        if now < self.until && left < self.answer.lease / 2 {
-            // While there is no connection, it is over at its deadline.
-            let _ = self.answer.say(&Verdict::Extend(Duration::ZERO));
-        }
-    }
-}
-
-impl Queue {
-    fn push(&self, item: Item) {
-        let mut inner = self.0.lock();
-        // Nobody may be reading: gaps that follow each other are one, so the queue stays bounded.
-        let joined = match (inner.items.back_mut(), &item) {
-            (Some(Item::Gap(last)), Item::Gap(gap)) => last.join(*gap),
-            _ => false,
-        };
-        if !joined {
-            inner.items.push_back(item);
-        }
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn end(&self) {
-        let mut inner = self.0.lock();
-        inner.ended = true;
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Extends what waits. What has waited for too long comes again, to another member perhaps.
-    fn extend_all(&self) {
-        let now = Instant::now();
-        let mut over = Vec::new();
-        let mut inner = self.0.lock();
-        for item in core::mem::take(&mut inner.items) {
-            match item {
-                Item::Delivery(waiting) => {
-                    waiting.extend(now);
-                    if waiting.is_over(now) {
-                        over.push(waiting);
-                    } else {
-                        inner.items.push_back(Item::Delivery(waiting));
-                    }
-                }
-                gap => inner.items.push_back(gap),
-            }
-        }
-        drop(inner);
-        drop(over);
-    }
-}
-
-struct EndOf(Arc<Queue>);
-
-impl Drop for EndOf {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
-struct Durable {
-    queue: Arc<Queue>,
-    task: AbortHandle,
-    lag: Arc<PlainNumber>,
-}
-
-impl Durable {
-    /// Takes the next, or leaves the waker.
-    fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
-        let mut over = Vec::new();
-        let mut inner = self.queue.0.lock();
-        let next = loop {
-            match inner.items.pop_front() {
-                Some(Item::Gap(gap)) => break Poll::Ready(Some(Err(gap))),
-                Some(Item::Delivery(waiting)) => {
-                    let now = Instant::now();
-                    if waiting.is_over(now) {
-                        over.push(waiting); // it comes again
-                        continue;
-                    }
-                    // The work begins with half a lease at least.
-                    waiting.extend(now);
-                    break Poll::Ready(Some(Ok(waiting.delivery)));
-                }
-                None if inner.ended => break Poll::Ready(None),
-                None => {
-                    if let Some(context) = context {
-                        inner.waker = Some(context.waker().clone());
-                    }
-                    break Poll::Pending;
-                }
-            }
-        };
-        drop(inner);
-        drop(over);
-        next
-    }
-}
-
-impl Receive for Durable {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.take(Some(context))
-    }
-
-    // The waker of a task that waits stays.
-    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.take(None)
-    }
-
-    fn close(&mut self) {
-        self.task.abort();
-        self.queue.end();
-    }
-
-    fn lag(&self) -> Option<u64> {
-        Some(self.lag.load(Relaxed) as u64)
-    }
-}
-
-impl Drop for Durable {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// The name of a consumer may have neither dots nor wildcards, white space or slashes.
@@ -256,6 +87,8 @@ struct Member {
     resume: Option<u64>,
     /// When the stream was created. `None` before it was found.
     created: Option<async_nats::datetime::DateTime>,
+    /// What is before this is not for the group, even if a server of 2.9 has forgotten it.
+    begins: u64,
     /// What is missing before this has been told.
     told: u64,
     slots: Arc<Semaphore>,
@@ -323,7 +156,7 @@ impl Member {
         if is_another || self.resume.is_some_and(|resume| resume > last + 1) {
             // Another stream of this name, which counts anew.
             self.tell(Gap::new(None, GapReason::Trimmed));
-            (self.resume, self.told) = (Some(first), first);
+            (self.resume, self.told, self.begins) = (Some(first), first, first);
         }
         // Two members may make it at once: the second finds it.
         let mut attempts = 2;
@@ -347,6 +180,9 @@ impl Member {
             }
         };
         let info = consumer.cached_info();
+        if let DeliverPolicy::ByStartSequence { start_sequence } = info.config.deliver_policy {
+            self.begins = start_sequence;
+        }
         self.lag.store(info.num_pending as usize, Relaxed);
         if first > follows.max(self.told) {
             // With a filter, not everything that is gone was for this group.
@@ -479,8 +315,11 @@ impl Member {
         // How many were asked for and have not come.
         let mut asked = 0_usize;
         let mut heard = Instant::now();
-        let mut looked = Instant::now();
-        let mut extended = looked;
+        let mut looked = heard;
+        let slots = self.slots.clone();
+        // One clock for all that is due from time to time.
+        let mut clock = interval((self.options.lease / 4).min(heartbeat));
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.is_over() {
                 return End::Closed;
@@ -488,7 +327,7 @@ impl Member {
             if connection.connects() != connects {
                 return End::Lost;
             }
-            let room = self.slots.available_permits().saturating_sub(asked);
+            let room = slots.available_permits().saturating_sub(asked);
             if room > 0 && asked <= self.options.in_flight / 2 {
                 let request = pull::BatchConfig {
                     batch: room,
@@ -502,27 +341,23 @@ impl Member {
                 asked += room;
                 heard = Instant::now();
             }
-            let slots = self.slots.clone();
             let message = tokio::select! {
                 biased;
                 message = next(&mut inbound) => message,
                 _ = self.signals.changed() => continue,
-                () = sleep_until(extended + self.options.lease / 4) => {
-                    extended = Instant::now();
-                    self.queue.extend_all();
-                    continue;
-                }
                 _ = slots.acquire(), if asked == 0 => continue,
-                () = sleep_until(heard + heartbeat * 2), if asked > 0 => return End::Lost,
-                () = sleep_until(looked + LOOK) => {
-                    looked = Instant::now();
-                    match consumer.get_info().await {
-                        Ok(info) => {
+                now = clock.tick() => {
+                    if asked > 0 && now >= heard + heartbeat * 2 {
+                        return End::Lost;
+                    }
+                    self.queue.extend_all();
+                    if now >= looked + LOOK {
+                        looked = now;
+                        // The heartbeat decides whether it is lost.
+                        if let Ok(info) = consumer.get_info().await {
                             self.lag.store(info.num_pending as usize, Relaxed);
                             self.look(&info, info.delivered.stream_sequence + 1);
                         }
-                        // The heartbeat decides whether it is lost.
-                        Err(_) => {}
                     }
                     continue;
                 }
@@ -558,16 +393,9 @@ impl Member {
         self.lag.store(info.pending as usize, Relaxed);
         let lease = self.options.lease;
         let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
-        let answer = Answer {
-            connection: self.connection.clone(),
-            reply,
-            lease,
-            deadline: Arc::new(Lock::new(arrived + lease - margin(lease))),
-            keeper: Lock::new(None),
-            _slot: slot,
-        };
+        let answer = Answer::new(self.connection.clone(), reply, lease, slot);
         let subject = Subject::new(&message.message.subject);
-        if subject.is_ok_and(|subject| !self.options.matches(subject)) {
+        if sequence < self.begins || subject.is_ok_and(|subject| !self.options.matches(subject)) {
             let _ = answer.say(&Verdict::Ack);
             return;
         }
@@ -600,137 +428,4 @@ fn is_missing(error: &jetstream::stream::ConsumerError) -> bool {
 /// Returns how many messages of a request will not come.
 fn open_of(message: &async_nats::Message) -> Option<usize> {
     message.headers.as_ref()?.get("Nats-Pending-Messages")?.as_str().parse().ok()
-}
-
-/// How much earlier than the server a member gives a delivery up.
-fn margin(lease: Duration) -> Duration {
-    (lease / 5).min(Duration::from_secs(1))
-}
-
-/// Settles one delivery.
-struct Answer {
-    connection: Arc<Connection>,
-    reply: async_nats::Subject,
-    lease: Duration,
-    /// The last moment for an answer.
-    deadline: Arc<Lock<Instant>>,
-    /// Keeps the delivery for longer than a lease.
-    keeper: Lock<Option<AbortHandle>>,
-    /// Gives its place back when it is dropped.
-    _slot: OwnedSemaphorePermit,
-}
-
-impl Answer {
-    fn check(&self) -> Result<Instant, SettleError> {
-        let deadline = *self.deadline.lock();
-        if Instant::now() >= deadline {
-            return Err(SettleError::Late);
-        }
-        // The client would keep the answer, and send it when it is late.
-        self.connection.check_connected().map_err(SettleError::Failed)?;
-        Ok(deadline)
-    }
-
-    fn payload(&self, verdict: &Verdict) -> Vec<u8> {
-        match verdict {
-            Verdict::RetryAfter(delay) => {
-                format!("-NAK {{\"delay\":{}}}", delay.min(&FOR_EVER).as_nanos()).into()
-            }
-            // A newer server keeps the reason, and an older one does not know the form.
-            Verdict::Reject(reason) if self.connection.client.is_server_compatible(2, 10, 4) => {
-                let line: String = reason.chars().filter(|it| !it.is_control()).collect();
-                format!("+TERM {line}").into()
-            }
-            Verdict::Reject(_) => b"+TERM".to_vec(),
-            Verdict::Extend(_) => b"+WPI".to_vec(),
-            _ => b"+ACK".to_vec(),
-        }
-    }
-
-    fn say(&self, verdict: &Verdict) -> Result<(), SettleError> {
-        let before = self.check()?;
-        let (to, payload) = (self.reply.clone(), self.payload(verdict));
-        let send = self.connection.settle.send(Outgoing::Settle { to, payload, before });
-        send.map_err(|_| SettleError::Failed(Reason::Closed))?;
-        self.said(verdict);
-        Ok(())
-    }
-
-    fn said(&self, verdict: &Verdict) {
-        self.stop_keeping();
-        if let Verdict::Extend(time) = verdict {
-            self.extended();
-            if *time > self.lease - margin(self.lease) {
-                self.keep(*time);
-            }
-        }
-    }
-
-    fn extended(&self) {
-        let mut deadline = self.deadline.lock();
-        *deadline = Instant::now() + self.lease - margin(self.lease);
-    }
-
-    /// The server extends by one lease at a time.
-    fn keep(&self, time: Duration) {
-        let (settle, reply) = (self.connection.settle.clone(), self.reply.clone());
-        let (deadline, lease) = (self.deadline.clone(), self.lease);
-        let until = Instant::now() + time.min(FOR_EVER);
-        let keeper = self.connection.runtime.spawn(async move {
-            while Instant::now() < until {
-                sleep(lease / 2).await;
-                let payload = b"+WPI".to_vec();
-                let mut before = deadline.lock();
-                let outgoing = Outgoing::Settle { to: reply.clone(), payload, before: *before };
-                if Instant::now() >= *before || settle.send(outgoing).is_err() {
-                    return;
-                }
-                *before = Instant::now() + lease - margin(lease);
-            }
-        });
-        *self.keeper.lock() = Some(keeper.abort_handle());
-    }
-
-    fn stop_keeping(&self) {
-        let keeper = self.keeper.lock().take();
-        if let Some(keeper) = keeper {
-            keeper.abort();
-        }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.stop_keeping();
-    }
-}
-
-impl Settle for Answer {
-    fn settle(&self, _: Lease, verdict: Verdict) -> Result<(), SettleError> {
-        self.say(&verdict)
-    }
-
-    fn settle_async(
-        &self,
-        _: Lease,
-        verdict: Verdict,
-    ) -> EngineFuture<'_, Result<(), SettleError>> {
-        EngineFuture::new(async move {
-            self.check()?;
-            let request = async_nats::Request::new()
-                .payload(self.payload(&verdict).into())
-                .timeout(Some(self.connection.timeout));
-            // The server answers when it has taken the answer.
-            match self.connection.client.send_request(self.reply.clone(), request).await {
-                Ok(_) => {
-                    self.said(&verdict);
-                    Ok(())
-                }
-                Err(error) => Err(SettleError::Failed(match error.kind() {
-                    async_nats::RequestErrorKind::TimedOut => Reason::TimedOut,
-                    _ => disconnected(error),
-                })),
-            }
-        })
-    }
 }

@@ -43,11 +43,13 @@
 //! - The client ends a connection on which a header comes that is not UTF-8. From a stream it comes
 //!   again after each lease, until you delete the message: do not let such headers in.
 
+mod answer;
 mod connection;
 mod durable;
 mod filter;
 mod live;
 mod publish;
+mod queue;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -133,6 +135,8 @@ pub struct Nats {
     name: Arc<str>,
     settings: Settings,
     state: Lock<State>,
+    /// Held while it starts: a second start waits, and finds it started.
+    starting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -196,6 +200,7 @@ impl Nats {
                 client: None,
             },
             state: Lock::new(State::New),
+            starting: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -347,6 +352,10 @@ impl Nats {
     }
 
     async fn connect(&self) -> Result<(), Reason> {
+        match self.connection() {
+            Err(Reason::NotStarted) => {}
+            other => return other.map(drop),
+        }
         let began = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(50);
         loop {
@@ -405,6 +414,7 @@ impl Engine for Nats {
         match self.connection() {
             Ok(_) => EngineFuture::ready(Ok(())),
             Err(Reason::NotStarted) => EngineFuture::new(async {
+                let _one = self.starting.lock().await;
                 self.connect().await.map_err(|reason| StartError::new(&self.name, reason))
             }),
             Err(reason) => EngineFuture::ready(Err(StartError::new(&self.name, reason))),

@@ -9,7 +9,7 @@ use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErro
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, HeaderName, HeaderValue, header};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Connection, disconnected, refused};
 use crate::envelope::Envelope;
@@ -23,6 +23,16 @@ const OF_THE_SERVER: &str = "nats-";
 const ELECTION: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(500)];
 /// The code of an error of the server's disk, which others of the cluster may not have had.
 const STORE_FAILED: u64 = 10077;
+
+/// How long a publish waits for an answer after the client has connected anew.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Until when a publish waits, or those of a batch do together.
+struct Patience {
+    deadline: Instant,
+    /// How often the client had connected when it was sent.
+    connects: u64,
+}
 
 struct Message {
     headers: HeaderMap,
@@ -105,11 +115,9 @@ impl Connection {
         envelope: Arc<Envelope>,
     ) -> Result<Receipt, EngineError> {
         let connects = self.connects();
+        let mut patience = self.patience();
         let sent = match self.send(&envelope).await {
-            Ok(sent) => {
-                let deadline = Instant::now() + self.timeout;
-                self.receive(engine, &envelope, sent, deadline, connects).await
-            }
+            Ok(sent) => self.receive(engine, &envelope, sent, &mut patience, connects).await,
             Err(reason) => Err(Failed::NotSent(reason)),
         };
         sent.map_err(|failed| failed.of(engine, envelope))
@@ -121,13 +129,14 @@ impl Connection {
         envelopes: Vec<Arc<Envelope>>,
     ) -> Vec<Result<Receipt, EngineError>> {
         let connects = self.connects();
+        let mut patience = self.patience();
         let mut sent = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
             let envelope = stamped(envelope);
             let result = self.send(&envelope).await;
             sent.push((envelope, result));
         }
-        let deadline = Instant::now() + self.timeout;
+        patience.deadline = Instant::now() + self.timeout;
         // One answer is enough for all: see `confirm`.
         let mut confirmed = None;
         let mut results = Vec::with_capacity(sent.len());
@@ -135,7 +144,7 @@ impl Connection {
             let result = match sent {
                 Err(reason) => Err(Failed::NotSent(reason)),
                 Ok(Some(ack)) => {
-                    self.receive(engine, &envelope, Some(ack), deadline, connects).await
+                    self.receive(engine, &envelope, Some(ack), &mut patience, connects).await
                 }
                 Ok(None) => {
                     if confirmed.is_none() {
@@ -170,12 +179,40 @@ impl Connection {
         })
     }
 
+    fn patience(&self) -> Patience {
+        Patience { deadline: Instant::now() + self.timeout, connects: self.connects() }
+    }
+
+    /// Waits for what the server says of a publish. `None` if it may never say it.
+    async fn answer(
+        &self,
+        ack: PublishAckFuture,
+        patience: &mut Patience,
+    ) -> Option<Result<PublishAck, PublishError>> {
+        let mut ack = ack.into_future();
+        let mut signals = self.signals.subscribe();
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut ack => return Some(answer),
+                () = sleep_until(patience.deadline) => return None,
+                _ = signals.changed() => {
+                    let connects = self.connects();
+                    if core::mem::replace(&mut patience.connects, connects) != connects {
+                        // What was on its way with the old connection has no answer.
+                        patience.deadline = patience.deadline.min(Instant::now() + GRACE);
+                    }
+                }
+            }
+        }
+    }
+
     async fn receive(
         &self,
         engine: &Arc<str>,
         envelope: &Envelope,
         sent: Option<PublishAckFuture>,
-        deadline: Instant,
+        patience: &mut Patience,
         connects: u64,
     ) -> Result<Receipt, Failed> {
         let Some(mut ack) = sent else {
@@ -184,15 +221,15 @@ impl Connection {
         };
         let mut pauses = ELECTION.into_iter();
         loop {
-            let error = match timeout_at(deadline, ack).await {
-                Ok(Ok(ack)) => return Ok(receipt(engine, &ack)),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(Failed::Unknown(Reason::TimedOut)),
+            let error = match self.answer(ack, patience).await {
+                Some(Ok(ack)) => return Ok(receipt(engine, &ack)),
+                Some(Err(error)) => error,
+                None => return Err(Failed::Unknown(Reason::TimedOut)),
             };
-            // Nobody took it: nothing is stored.
+            // No stream took it: nothing is stored.
             let again = error.kind() == PublishErrorKind::StreamNotFound;
             let Some(pause) =
-                pauses.next().filter(|pause| again && Instant::now() + *pause < deadline)
+                pauses.next().filter(|pause| again && Instant::now() + *pause < patience.deadline)
             else {
                 return Err(failed(error));
             };

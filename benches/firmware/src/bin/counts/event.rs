@@ -1,4 +1,4 @@
-//! The event of 8 bytes, and what its handlers do.
+//! The event of 8 bytes, and its handlers.
 
 tickbus::events! {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +53,6 @@ pub fn subtract(context: &mut Context, event: &Event) {
     context.sum = context.sum.wrapping_sub(event.value());
 }
 
-/// The table that a peer would be given by hand.
+/// A table of handlers by hand, for the peers.
 pub static HANDLERS: [fn(&mut Context, &Event); 8] =
     [add, subtract, subtract, subtract, subtract, subtract, subtract, subtract];

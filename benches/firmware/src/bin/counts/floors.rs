@@ -1,4 +1,4 @@
-//! What somebody would write by hand who knows exactly what is needed, and nothing more: the floor.
+//! The floor: rings written by hand that do what a row needs and nothing more.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -54,7 +54,7 @@ impl Ring {
         Some(event)
     }
 
-    /// Only where nobody else takes meanwhile.
+    /// Only while no other context takes.
     #[inline(always)]
     fn displace(&self, event: Event) -> bool {
         let written = self.written.load(Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Ring {
         if written.wrapping_sub(read) == SLOTS {
             self.read.store(read.wrapping_add(1), Ordering::Relaxed);
         }
-        // SAFETY: the slot is empty, and nobody else is at the ring.
+        // SAFETY: the slot is empty, and no other context uses the ring.
         unsafe { self.slot(written).write(MaybeUninit::new(event)) };
         self.written.store(written.wrapping_add(1), Ordering::Relaxed);
         true

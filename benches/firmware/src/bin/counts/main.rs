@@ -1,20 +1,20 @@
 //! Counts the instructions of every operation of the bus and of its peers, in one binary.
 //!
-//! Events of 8 bytes, rings of 16. A figure is an operation out of line, less an empty one: it includes
-//! the 4 to 6 instructions that fetch the event and store the result. Instructions, not cycles. The
-//! result of every operation is checked.
+//! Events have 8 bytes, and rings 16 slots. A figure is the count of an operation out of line, less that of an empty
+//! one. It includes the 4 to 6 instructions that fetch the event and store the result. The figures are instructions,
+//! not cycles. The program checks the result of every operation.
 //!
 //! | column | what is counted |
 //! |---|---|
 //! | publish | one event into a queue with room |
 //! | take | one event out of a queue with one |
-//! | of 8 | one event of a drain of eight, on average |
+//! | of 8 | one event of a drain of eight, in the mean |
 //! | empty | a drain that finds nothing |
-//! | displace | one event into a full queue, for which the oldest goes |
-//! | tick | publish one event, take what is there, call one of eight handlers through a table |
+//! | displace | one event into a full queue, which drops its oldest event |
+//! | tick | publish one event, take it, and call one of eight handlers through a table |
 //!
-//! The script beside the benches reads the tables: cells are divided by bars, and a table has a line above that is
-//! empty and a first line that names its columns.
+//! The script `run` reads the tables: bars divide the cells, an empty line precedes a table, and its first line names
+//! the columns.
 #![no_std]
 #![no_main]
 
@@ -33,7 +33,7 @@ use instruments::{clock, host};
 use queue::{Queue, SLOTS};
 use semihosting::println;
 
-/// What the operations under test work on. It is reached by one pointer, as a `static` is.
+/// The state of the operations under test. One pointer reaches it, as it would a `static`.
 struct Bench<Q: Queue> {
     queue: Q,
     event: Event,
@@ -67,7 +67,7 @@ fn publish_and_tick<Q: Queue>(bench: &mut Bench<Q>, (): ()) {
     bench.queue.tick(&mut bench.context);
 }
 
-/// Instructions of an operation, or none where a queue has no such operation.
+/// Instructions of an operation. `None` where a queue does not have it.
 #[derive(Clone, Copy)]
 struct Figure(Option<u32>);
 
@@ -152,7 +152,7 @@ fn main() -> ! {
         "queue", "publish", "take", "of 8", "empty", "displace", "tick"
     );
     measure(tickbus_queues::Rejecting::open());
-    measure(tickbus_queues::NobodyWaits::open());
+    measure(tickbus_queues::Unawaited::open());
     measure(tickbus_queues::Displacing::open());
     measure(tickbus_queues::SinglePublisher::open());
     measure(tickbus_queues::Exclusive::open());

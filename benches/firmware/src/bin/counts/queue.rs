@@ -1,4 +1,4 @@
-//! What is asked of every queue.
+//! The operations of every queue.
 
 use tickbus::Event as _;
 
@@ -7,7 +7,7 @@ use crate::event::{Context, Event, HANDLERS};
 /// Slots of every ring.
 pub const SLOTS: usize = 16;
 
-/// A queue under test: a handle, or nothing where the queue is a `static` that anybody reaches.
+/// A queue under test: a handle, or nothing where the queue is a `static`.
 pub trait Queue {
     const NAME: &str;
     const DISPLACES: bool = false;
@@ -24,13 +24,13 @@ pub trait Queue {
         }
     }
 
-    /// Publishes, at the price of the oldest event if there is no room.
+    /// Publishes, and drops the oldest event if there is no room.
     #[inline(always)]
     fn displace(&mut self, event: Event) -> bool {
         self.publish(event)
     }
 
-    /// Takes one event and calls its handler. A tick of the bus does more: it takes all there is.
+    /// Takes one event and calls its handler. A tick of the bus does more: it takes every pending event.
     #[inline(always)]
     fn tick(&mut self, context: &mut Context) {
         if let Some(event) = self.take() {

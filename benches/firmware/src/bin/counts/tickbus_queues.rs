@@ -47,16 +47,16 @@ impl Queue for Rejecting {
     }
 }
 
-/// With nobody waiting.
-pub struct NobodyWaits(Consumer<'static, Event, Reject, Waiters<4>>);
+/// With waiters, while no task waits.
+pub struct Unawaited(Consumer<'static, Event, Reject, Waiters<4>>);
 
-impl NobodyWaits {
+impl Unawaited {
     pub fn open() -> Self {
         Self(AWAITED.consumer().expect("opened once"))
     }
 }
 
-impl Queue for NobodyWaits {
+impl Queue for Unawaited {
     const NAME: &str = "tickbus Bus, awaited";
 
     #[inline(always)]

@@ -3,15 +3,15 @@
 //! | column | what is counted |
 //! |---|---|
 //! | publish to 8 | one event, with eight subscribers |
-//! | publish and read | one event, and each of so many subscribers reads it |
+//! | publish and read | one event, which each of so many subscribers reads |
 //!
-//! | changed | one value of 16 bytes, and one reader that finds it changed |
+//! | changed | one value of 16 bytes, which one reader finds changed |
 //! | kept | what a feed beside a bus adds to a publish: it keeps the last events |
 //! | 4 recalled | the last four of these events |
 //! | 2 or none | a group of two events, with room for it |
-//! | called | one event to so many handlers at once, in the publisher's context |
+//! | called | one event, for which the publisher calls so many handlers |
 //!
-//! Before each count all subscribers have read everything.
+//! Before each count, every subscriber has read every event.
 
 use core::array;
 
@@ -28,11 +28,11 @@ use tickbus::{Bus, Dispatch, Feed, GatedTopic, Lane, Latest, Single, Subscriber,
 use crate::event::{Context, Event, add};
 use crate::queue::SLOTS;
 
-/// One event to many.
+/// One publisher and many readers.
 trait FanOut {
     fn publish(&mut self, event: Event);
 
-    /// One event for each of the first `readers`.
+    /// Reads one event with each of the first `readers`.
     fn read<const READERS: usize>(&mut self) -> [Option<Event>; READERS];
 }
 
@@ -294,7 +294,7 @@ static TABLES: (Table<1>, Table<4>, Table<8>) = {
     (one, four, eight)
 };
 
-/// What somebody would write by hand.
+/// A list of functions, as written by hand.
 static FUNCTIONS: [fn(&mut Context, &Event); 8] = [add; 8];
 
 struct Calls {

@@ -1,4 +1,4 @@
-//! Size report: a gated topic with one subscriber, which gates.
+//! Size report: a gated topic with one gating subscriber.
 #![no_std]
 #![no_main]
 

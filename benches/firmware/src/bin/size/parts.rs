@@ -1,4 +1,4 @@
-//! What every program of the size report has: an interrupt that makes events, and eight handlers.
+//! The parts of every program of the size report: an interrupt that makes events, and eight handlers.
 #![allow(dead_code, reason = "no program uses everything")]
 
 use core::hint::black_box;
@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 tickbus::events! {
-    /// 8 bytes.
+    /// An event of 8 bytes.
     #[derive(Clone, Copy)]
     pub enum Event {
         #[subject = "part.first"]
@@ -31,11 +31,11 @@ tickbus::events! {
 /// Slots of every queue: a payload of 128 bytes.
 pub const SLOTS: usize = 16;
 
-/// Stands for the registers of a device: what comes in, and what goes out.
+/// Stands for the registers of a device: one for input, one for output.
 static INPUT: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 static OUTPUT: AtomicU32 = AtomicU32::new(0);
 
-/// The event that the interrupt has to tell.
+/// The event that the interrupt makes.
 #[inline(always)]
 pub fn read_input() -> Event {
     let input = black_box(&INPUT);
@@ -52,7 +52,7 @@ pub fn read_input() -> Event {
     }
 }
 
-/// What the handlers work on.
+/// The state of the handlers.
 pub struct Context(pub u32);
 
 macro_rules! handlers {
@@ -80,11 +80,11 @@ handlers! {
     eighth Eighth 8,
 }
 
-/// The table that one writes by hand.
+/// A table of handlers by hand.
 pub static HANDLERS: [fn(&mut Context, &Event); 8] =
     [first, second, third, fourth, fifth, sixth, seventh, eighth];
 
-/// Without words: what a panic costs is not what is measured.
+/// Without a message: the report does not measure the cost of panics.
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
     loop {

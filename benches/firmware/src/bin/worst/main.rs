@@ -1,11 +1,11 @@
-//! The most that an operation takes, beside no other one and after an interrupted publisher.
+//! Counts the most instructions that an operation takes, without contention and after an interrupted publisher.
 //!
 //! | row | what is counted |
 //! |---|---|
-//! | at most | the operation at every position of three laps, with every number of events pending |
-//! | after a late one | the operation after a publisher that was interrupted after each of its instructions in turn, and went on when others had published up to eleven rings |
+//! | at most | the operation at every position of three laps, with every number of pending events |
+//! | after a late one | the operation after a publisher that was interrupted after each of its instructions in turn, and proceeded when others had published up to eleven rings |
 //!
-//! The late publisher leaves an old hint of where the bus ends, and what comes next searches for the end.
+//! The late publisher leaves an old hint of where the bus ends, so the next operation searches for the end.
 //!
 //! | column | what is counted |
 //! |---|---|
@@ -14,8 +14,8 @@
 //! | take | one event |
 //! | tick | a tick of one event |
 //!
-//! The events and the rings are those of `counts`. This is a program of its own, for what is called from one place
-//! only is inlined there, and both are to be measured so.
+//! The events and the rings are those of `counts`. This is a program of its own: the compiler inlines a function that is
+//! called from one place only, and both programs measure it inlined.
 #![no_std]
 #![no_main]
 
@@ -47,19 +47,19 @@ static TABLE: Dispatch<Event, Context, { Event::KINDS }> =
 /// A bus or a lane, through the handles that its contexts keep.
 trait Subject: Sized {
     const NAME: &str;
-    /// Publishes one event without a handle, where several contexts may publish.
+    /// Publishes one event without a handle. Only where several contexts may publish.
     const PUBLISH: Option<fn()> = None;
 
-    /// Whether it takes an event when it is full, and drops the oldest.
+    /// Whether a full one drops its oldest event.
     const DISPLACES: bool = false;
 
-    /// Replaces it by a new one, without handles.
+    /// Replaces it by a new one. No handle may be alive.
     fn renew();
     fn open() -> Self;
     fn publish(&mut self, event: Event) -> bool;
     fn take(&mut self) -> Option<Event>;
     fn tick(&mut self, context: &mut Context);
-    /// Takes all there is: not by `take`, which would be called from two places then.
+    /// Takes every pending event. It does not call `take`, which would then be called from two places.
     fn drain(&mut self);
 }
 
@@ -135,7 +135,7 @@ impl Subject for OfLane {
     subject!(operations Single, Lane::new(), lane => lane.publisher().expect("one context publishes"));
 }
 
-/// What the operations work on. It is reached by one pointer.
+/// The state of the operations. One pointer reaches it.
 struct Bench<S> {
     subject: S,
     event: Event,
@@ -152,12 +152,12 @@ impl<S: Subject> Bench<S> {
     }
 }
 
-/// A full bus gives the event back, or displaces the oldest.
+/// Publishes to a full bus, which returns the event or drops its oldest one.
 const fn is_refused<S: Subject>(bench: &Bench<S>) -> bool {
     bench.is_published == S::DISPLACES
 }
 
-/// An operation, and whether what it did was right.
+/// An operation, and a check of its result.
 type Operation<S> = (fn(&mut Bench<S>, ()), fn(&Bench<S>) -> bool);
 
 const fn publish<S: Subject>() -> Operation<S> {
@@ -179,7 +179,7 @@ const fn tick<S: Subject>() -> Operation<S> {
     (|bench, ()| bench.subject.tick(&mut bench.context), |bench| bench.context.sum != 0)
 }
 
-/// What each operation takes at most: publish, publish when full, take, tick.
+/// The most instructions of each operation: publish, publish to a full bus, take, tick.
 #[derive(Clone, Copy, Default)]
 struct Most([u32; 4]);
 
@@ -201,7 +201,7 @@ impl Most {
     }
 }
 
-/// Three laps with each number of events pending, and a full one.
+/// Measures three laps with each number of pending events, and a full bus.
 fn at_most<S: Subject>() -> Most {
     let mut most = Most::default();
     for pending in 0..SLOTS {
@@ -226,7 +226,7 @@ fn at_most<S: Subject>() -> Most {
     most
 }
 
-/// How many events others publish and take before the interrupted publisher goes on, and how many then stay.
+/// How many events others publish and take before the interrupted publisher proceeds, and how many then stay.
 static OTHERS: AtomicU32 = AtomicU32::new(0);
 static STAY: AtomicU32 = AtomicU32::new(0);
 
@@ -242,7 +242,7 @@ fn publish_others<S: Subject>() {
     }
 }
 
-/// Each operation once, after a publisher that was interrupted after each of its instructions in turn.
+/// Measures each operation once, after a publisher that was interrupted after each of its instructions in turn.
 fn after_a_late_publisher<S: Subject>(publisher: fn()) -> Most {
     let levels = Levels { main: publisher, pendsv: None, systick: publish_others::<S> };
     let mut most = Most::default();

@@ -25,7 +25,7 @@ pub enum Mistake {
     Usage,
     /// The line has more than [`LENGTH`] bytes: so many.
     TooLong(usize),
-    /// The line has a byte that is no printable ASCII: this one, the first.
+    /// The line has a byte that is not printable ASCII. This is the first.
     NotText(u8),
     /// More was typed than can be kept while the console was busy.
     TooMuchAhead,

@@ -109,7 +109,7 @@ fn on_receive() {
     }
 }
 
-/// The timer interrupt. A tick for which there is no room shows in the statistics as refused.
+/// The timer interrupt. A tick that finds the bus full counts as refused in the statistics.
 fn on_tick() {
     let _ = BUS.publish(Event::Tick);
 }
@@ -347,7 +347,7 @@ impl Flood {
     }
 }
 
-/// The statistics of one moment: with interrupts masked nobody publishes between two counters.
+/// Returns the statistics of one moment: with interrupts masked, no handler publishes between two counters.
 fn quiet_stats() -> Stats {
     critical_section::with(|_| BUS.stats())
 }

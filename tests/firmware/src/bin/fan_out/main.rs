@@ -257,7 +257,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// At how many points somebody was told so: a sweep that does not come here proves little.
+/// At how many points a publisher or a reader was told so: a sweep that never comes here proves little.
 #[derive(Debug, Default)]
 struct Edges {
     full: u32,

@@ -18,7 +18,7 @@ pub trait Subject {
     const RULES: Rules;
     type Reader: Send + 'static;
 
-    /// Makes it new. Nobody uses it meanwhile, and there are no readers.
+    /// Makes it new. There are no readers, and no other context uses it.
     fn rebuild();
     /// True if it took the event.
     fn publish(event: u32) -> bool;
@@ -612,7 +612,7 @@ impl Subject for TwoPublishers {
     }
 }
 
-/// Must fail: whoever reads does not look whether it was overtaken.
+/// Must fail: a reader does not look whether it was overtaken.
 pub struct Unchecked;
 
 impl Subject for Unchecked {

@@ -156,7 +156,7 @@ fn sweep() -> u32 {
     let mut failures = 0;
     for subject in &subjects {
         let mut points = 0;
-        // What they take where nobody was interrupted.
+        // What they take if no publisher was interrupted.
         (subject.rebuild)();
         OTHERS.store(4, Ordering::Relaxed);
         (subject.others)();

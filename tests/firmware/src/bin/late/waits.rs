@@ -1,7 +1,7 @@
 //! Waits and wakes, each interrupted by the other after every instruction.
 //!
-//! Whoever was told to wait is woken, whatever interrupts what; a poll that interrupts a wake finds a
-//! place, and is not told to come again; and when all is over no place is taken.
+//! A task that was told to wait is woken, whatever interrupts what. A poll that interrupts a wake finds a place,
+//! and is not told to come again. In the end no place is taken.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -79,7 +79,7 @@ fn wait_and_give_up() {
     let _ = polled(&mut wait, &AGAIN_IS_NO_FAULT);
 }
 
-/// Where wakes count that nobody needs.
+/// Where wakes count that no task needs.
 static AGAIN_IS_NO_FAULT: AtomicU32 = AtomicU32::new(0);
 
 fn other_waits() {
@@ -213,7 +213,7 @@ pub fn must_pass() -> u32 {
         let mut points = 0;
         for k in 1.. {
             WAITERS.wake();
-            BUS.consumer().expect("nobody consumes").drain().for_each(drop);
+            BUS.consumer().expect("the consumer is free").drain().for_each(drop);
             for counter in [&CHANGED, &SAID, &WOKEN, &OTHER_WOKEN, &AGAIN] {
                 counter.store(0, Ordering::Relaxed);
             }
@@ -240,7 +240,7 @@ pub fn consumer_must_pass() -> u32 {
     let mut failures = 0;
     let mut points = 0;
     for k in 1.. {
-        BUS.consumer().expect("nobody consumes").drain().for_each(drop);
+        BUS.consumer().expect("the consumer is free").drain().for_each(drop);
         SAID.store(NOTHING, Ordering::Relaxed);
         let levels = Levels { main: next_async, pendsv: None, systick: publish };
         let (landing, _) = interrupt::run(levels, k, 1);
@@ -264,10 +264,10 @@ pub fn consumer_must_pass() -> u32 {
 static NARROW: Renewable<Bus<u32, 2, Reject, Waiters<1>>> = Renewable::new(Bus::new());
 
 /// The waker of a publisher that is overtaken while it goes to wait: between its first look, which finds no
-/// room, and its place, somebody takes everything.
+/// room, and its place, an interrupt takes everything.
 static OVERTAKEN: RawWakerVTable = RawWakerVTable::new(
     |counter| {
-        NARROW.get().consumer().expect("nobody else consumes").drain().for_each(drop);
+        NARROW.get().consumer().expect("the consumer is free").drain().for_each(drop);
         RawWaker::new(counter, &OVERTAKEN)
     },
     |_| (),
@@ -311,7 +311,7 @@ fn come_again() {
 }
 
 /// A consumer that finds all places taken by publishers, and no event, takes the places away and comes
-/// again: then it waits, and whoever it has interrupted goes on and wakes it.
+/// again: then it waits, and the publisher that it has interrupted goes on and wakes it.
 #[must_use]
 pub fn consumer_without_place_must_pass() -> u32 {
     let mut failures = 0;
@@ -337,7 +337,7 @@ pub fn consumer_without_place_must_pass() -> u32 {
         edges += u32::from(waits && AGAIN.load(Ordering::Relaxed) == 1);
     }
     if edges == 0 {
-        println!("publish_async / next_async: nobody waited after having been told to come again");
+        println!("publish_async / next_async: no task waited after it was told to come again");
         failures += 1;
     }
     println!(

@@ -124,7 +124,7 @@ impl Model {
                 match rules.overrun {
                     Policy::Reject => self.counts.refused += 1,
                     Policy::DropNewest => self.counts.dropped += 1,
-                    // Only when each slot belongs to somebody who was stopped halfway.
+                    // Only if each slot belongs to an interrupted publisher.
                     Policy::DropOldest => {
                         self.counts.dropped += 1;
                         return under_way >= rules.capacity;

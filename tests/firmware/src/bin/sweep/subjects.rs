@@ -28,7 +28,7 @@ pub trait Subject {
     /// Whether it publishes all events or none.
     const HAS_GROUP: bool = false;
 
-    /// Makes it new. Nobody uses it meanwhile.
+    /// Makes it new. No other context uses it meanwhile.
     fn rebuild();
     /// True if it took the event.
     fn publish(event: u32) -> bool;

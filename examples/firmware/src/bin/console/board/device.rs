@@ -6,7 +6,7 @@ pub struct Device(usize);
 impl Device {
     /// # Safety
     ///
-    /// The board has a device at this address, and nobody else uses the registers that the caller
+    /// The board has a device at this address, and no other handle uses the registers that the caller
     /// will name by their offsets.
     pub const unsafe fn at(address: usize) -> Self {
         Self(address)

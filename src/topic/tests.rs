@@ -1,6 +1,5 @@
 //! Any sequence of operations against a list of all events there ever were, also where positions cross
 //! the end of their range.
-#![cfg(not(tickbus_loom))]
 
 extern crate alloc;
 

@@ -1,5 +1,5 @@
-//! Publishers that are stopped between claim and commit while everybody else goes on, at random: what
-//! the ring promises must hold for every such history.
+//! Random histories in which publishers are interrupted between claim and commit while others proceed. The ring keeps
+//! its promises in each of them.
 
 extern crate alloc;
 
@@ -8,7 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::publish::Claim;
-use super::{Cell, Eviction, Raw, Ring};
+use super::{Capacity, Cell, Eviction, Raw, Ring};
 use crate::ring::Side;
 
 pub(super) struct Rejecting;
@@ -44,7 +44,7 @@ impl Random {
 /// An event that shows whether it is alive.
 type Counted = (usize, Rc<()>);
 
-/// What has been seen of the events, by number.
+/// The events seen so far, by number.
 #[derive(Default)]
 struct History {
     published: Vec<usize>,
@@ -112,7 +112,7 @@ fn drain<P: Eviction>(side: &mut Side<'_, Raw<Counted, P>>, most: usize, history
     }
 }
 
-/// As `drain` of all, by the chunk.
+/// `drain` by the chunk.
 #[cfg(feature = "alloc")]
 fn append<P: Eviction>(side: &mut Side<'_, Raw<Counted, P>>, most: usize, history: &mut History) {
     let mut span = side.freeze();
@@ -136,7 +136,10 @@ fn check_counts<P: Eviction, const N: usize>(
     assert_eq!(seen.published.len(), counts.handled + counts.displaced + counts.pending);
 }
 
-fn history<P: Eviction, const N: usize>(seed: u64) {
+fn history<P: Eviction, const N: usize>(seed: u64)
+where
+    (): Capacity<N>,
+{
     let mut random = Random::new(seed);
     let token = Rc::new(());
     let alive = || Rc::strong_count(&token) - 1;
@@ -218,7 +221,10 @@ fn history<P: Eviction, const N: usize>(seed: u64) {
     seen.check_order();
 }
 
-fn histories<P: Eviction, const N: usize>() {
+fn histories<P: Eviction, const N: usize>()
+where
+    (): Capacity<N>,
+{
     (1..if cfg!(miri) { 12 } else { 1500 }).for_each(history::<P, N>);
 }
 
@@ -265,7 +271,7 @@ fn not_drained_for_half_the_range() {
     assert_eq!(numbers(&mut ring, true), [5, 6, 7, 8]);
 }
 
-/// What publishers were told of the head is brought up to date by exclusive drains too.
+/// An exclusive drain, too, brings up to date what publishers know of the head.
 #[test]
 fn the_room_of_another_age() {
     let mut ring = Ring::<Counted, 4, Rejecting>::new();
@@ -278,7 +284,7 @@ fn the_room_of_another_age() {
     assert!(ring.publish((4, Rc::clone(&token))).is_err(), "four is all there is room for");
 }
 
-/// A tick tells all losses since the one before, however many there were, and none twice.
+/// A tick reports all losses since the one before, however many there were, and none twice.
 #[test]
 fn losses_of_half_the_range_are_told() {
     use crate::sync::Word;
@@ -313,7 +319,7 @@ fn losses_of_half_the_range_are_told() {
     check::<Displacing>();
 }
 
-/// A hint that a publisher stopped before it stored it, and stored when others had gone on.
+/// A hint whose publisher was interrupted before it stored it, and stored it when others had proceeded.
 #[cfg(not(tickbus_sections))]
 #[test]
 fn a_hint_that_is_behind() {
