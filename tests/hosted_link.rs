@@ -4,6 +4,7 @@
 extern crate alloc;
 
 use alloc::sync::Arc;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::{Condvar, Mutex};
 use std::thread;
@@ -11,11 +12,11 @@ use std::time::Instant;
 
 use tickbus::bridge::{BridgeIn, BridgeOut};
 use tickbus::hosted::{
-    Capabilities, Capability, Engine, EngineError, EngineFuture, GapReason, Health, Inbox, Link,
-    LinkOptions, LinkState, MemoryEngine, OpenError, Reason, Receipt, ShutdownError, StartAt,
-    StartError,
+    Capabilities, Capability, Delivery, Engine, EngineError, EngineFuture, Gap, GapReason, Health,
+    Inbox, Link, LinkOptions, LinkState, MemoryEngine, OpenError, Reason, Receipt, Receive,
+    ShutdownError, StartAt, StartError,
 };
-use tickbus::subject_bus::EnvelopeBus;
+use tickbus::subject_bus::{EnvelopeBus, SubscriptionOptions};
 use tickbus::{Budget, Bus, Envelope, Topic};
 
 /// Longer than anything takes that happens at all.
@@ -181,7 +182,7 @@ fn bridges_work_both_ways() {
     let engine = Arc::new(MemoryEngine::new());
     let (arena, service) = (spawn(engine.clone()), spawn(engine.clone()));
     let mut outward = BridgeOut::new(arena.bus(), "arena-1");
-    let options = tickbus::subject_bus::SubscriptionOptions::new();
+    let options = SubscriptionOptions::new();
     let inward = service.bus().subscribe("game.*".try_into().unwrap(), options).unwrap();
     let mut inward: BridgeIn<Game> = BridgeIn::new(inward);
     let mut here = HERE.subscribe();
@@ -285,7 +286,7 @@ impl Engine for Moody {
     fn open_durable(
         &self,
         options: tickbus::hosted::DurableOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn tickbus::hosted::Receive>, OpenError>> {
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
         match self.mood() {
             Mood::Unreachable => {
                 let reason = Reason::Disconnected("no server answers".into());
@@ -458,4 +459,69 @@ fn a_link_that_was_spawned_shuts_its_engine_down() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(engine.publish(number("a", 1))).unwrap_err();
     assert!(matches!(error.reason(), Reason::Closed));
+}
+
+#[test]
+fn a_shutdown_without_a_limit_waits_as_long_as_it_takes() {
+    let engine = Moody::new(Mood::Unreachable);
+    let link = spawn(engine.clone());
+    link.bus().try_publish(number("job", 1)).unwrap();
+    let ends = thread::spawn(move || link.shutdown(Duration::MAX));
+    thread::sleep(Duration::from_millis(1200)); // longer than dropping a link may take
+    engine.set(Mood::Well);
+    let stats = ends.join().unwrap();
+    assert_eq!((stats.accepted, stats.abandoned), (1, 0), "{stats:?}");
+}
+
+/// Its live subscriptions receive an event each millisecond, and hold what is here.
+struct Steady(MemoryEngine, Arc<()>);
+
+struct Beat {
+    every: tokio::time::Interval,
+    _open: Arc<()>,
+}
+
+impl Engine for Steady {
+    fn name(&self) -> &Arc<str> {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.0.publish(envelope)
+    }
+
+    fn open_live(
+        &self,
+        _: tickbus::hosted::LiveOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        let every = tokio::time::interval(Duration::from_millis(1));
+        let beat = Beat { every, _open: self.1.clone() };
+        EngineFuture::ready(Ok(Box::new(beat)))
+    }
+
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        self.0.shutdown(deadline)
+    }
+}
+
+impl Receive for Beat {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.every.poll_tick(context).map(|_| Some(Ok(Delivery::live(number("game.shot", 1)))))
+    }
+}
+
+#[test]
+fn a_dropped_subscription_of_the_bus_ends_also_where_events_never_pause() {
+    let open = Arc::new(());
+    let link = spawn(Steady(MemoryEngine::new(), open.clone()));
+    let pattern = tickbus::Pattern::new("game.*").unwrap();
+    let fed = link.bus().subscribe(pattern, SubscriptionOptions::new()).unwrap();
+    until(|| fed.try_recv().is_ok());
+    assert_eq!(Arc::strong_count(&open), 3, "here, the engine, and the subscription");
+    drop(fed);
+    until(|| Arc::strong_count(&open) == 2);
 }

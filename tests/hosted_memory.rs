@@ -881,3 +881,19 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn what_waits_for_another_attempt_holds_nothing_else_up() {
+    paused(async {
+        let engine = builder().build();
+        let mut all = open(&engine, "all").await;
+        for at in 0..1100 {
+            publish(&engine, &at.to_string()).await;
+            next(&mut all).await.retry_after(3600 * SECOND);
+        }
+        publish(&engine, "last").await;
+        assert_eq!(next(&mut all).await.envelope().id(), "last");
+        advance(3600 * SECOND).await;
+        assert_eq!(next(&mut all).await.envelope().id(), "0");
+    });
+}

@@ -181,6 +181,63 @@ fn run_open(
     }
 }
 
+mod odd {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tickbus::Envelope;
+    use tickbus::hosted::{
+        Capabilities, Engine, EngineError, EngineFuture, Level, Receipt, ShutdownError,
+    };
+
+    /// Panics, and returns more results than there were envelopes.
+    pub(crate) struct Odd(pub(crate) Arc<str>);
+
+    impl Engine for Odd {
+        fn name(&self) -> &Arc<str> {
+            &self.0
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new()
+        }
+
+        fn publish(&self, _: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+            panic!("at once")
+        }
+
+        fn try_publish(&self, _: Arc<Envelope>) -> Result<Receipt, EngineError> {
+            panic!("at once")
+        }
+
+        fn publish_batch(
+            &self,
+            envelopes: Vec<Arc<Envelope>>,
+        ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+            let result = |_| Ok(Receipt::new(&self.0, Level::Stored));
+            EngineFuture::ready((0..=envelopes.len()).map(result).collect())
+        }
+
+        fn shutdown(&self, _: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+            EngineFuture::ready(Ok(()))
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_panics_or_miscounts_does_not_spoil_the_numbers() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    let engine = Counted::new(odd::Odd("odd".into()));
+    let envelope = || Arc::new(Envelope::new("a").unwrap());
+    catch_unwind(AssertUnwindSafe(|| engine.try_publish(envelope()))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| drop(engine.publish(envelope())))).unwrap_err();
+    assert_eq!(run(engine.publish_batch(vec![envelope(), envelope()])).len(), 3);
+    let stats = engine.stats();
+    assert_eq!((stats.offered, stats.unknown, stats.stored), (4, 2, 2));
+    assert!(stats.add_up());
+}
+
 /// The kit proves what it claims, and that the rest is refused.
 #[test]
 fn the_kit_proves_it() {

@@ -278,6 +278,7 @@ fn what_is_not_true_is_an_error() {
     assert!(ours(&[("content-type", b"application/json")], b"{").contains("is not JSON"));
     assert!(ours(&[("tb-payload", b"none")], b"x").starts_with("`tb-payload`"));
     assert!(ours(&[("a", b"1"), ("a", b"2")], b"").starts_with("`a` is there twice"));
+    assert!(ours(&[("tb-id", b"1"), ("TB-ID", b"2")], b"").starts_with("`TB-ID` is there twice"));
     assert!(ours(&[("a", b"\xff")], b"").starts_with("`a` is there twice, is not text"));
     let version = from_native("a.b", [("tb-v", &b"2"[..])], b"", unasked).unwrap_err();
     assert!(version.to_string().contains("version `2`"), "{version}");

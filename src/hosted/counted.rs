@@ -48,9 +48,12 @@ struct InProgress<'a> {
 }
 
 impl InProgress<'_> {
+    /// An engine that returns more results than it was given envelopes does not spoil the sum.
     fn result(&mut self, result: &Result<Receipt, EngineError>) {
-        self.sent.result(result);
-        self.left = self.left.saturating_sub(1);
+        if let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            self.sent.result(result);
+        }
     }
 }
 
@@ -91,8 +94,9 @@ impl<E: Engine> Engine for Counted<E> {
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
         self.sent.offered(1);
+        let mut progress = InProgress { sent: &self.sent, left: 1 };
         let result = self.engine.try_publish(stamped(envelope));
-        self.sent.result(&result);
+        progress.result(&result);
         result
     }
 

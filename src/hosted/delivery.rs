@@ -336,6 +336,21 @@ impl Gap {
     }
 }
 
+#[cfg(feature = "nats")]
+impl Gap {
+    /// Adds a gap that comes directly behind this one. Returns whether they are one.
+    pub(super) const fn join(&mut self, next: Self) -> bool {
+        if self.reason as u8 != next.reason as u8 {
+            return false;
+        }
+        self.missed = match (self.missed, next.missed) {
+            (Some(missed), Some(more)) => Some(missed.saturating_add(more)),
+            _ => None,
+        };
+        true
+    }
+}
+
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.missed {

@@ -30,6 +30,8 @@ use crate::sync::Lock;
 
 /// How long dropping a link may take, at most.
 const DROP: Duration = Duration::from_millis(900);
+/// Longer than a program runs: a century.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The settings of a [`Link`].
 #[derive(Clone, Debug)]
@@ -248,8 +250,10 @@ impl Link {
 
     fn finish(&mut self, deadline: Duration) {
         self.outgoing.close();
-        let until = std::time::Instant::now().checked_add(deadline);
-        let _ = self.end.send(until.or_else(|| Some(std::time::Instant::now() + DROP)));
+        let now = std::time::Instant::now();
+        // A deadline beyond the range of the clock is none.
+        let until = now.checked_add(deadline).unwrap_or(now + FOR_EVER);
+        let _ = self.end.send(Some(until));
         let Some(ended) = self.ended.lock().take() else { return };
         // A blocking engine may keep the task from looking: it is left alone then.
         match ended.recv_timeout(deadline.saturating_add(Duration::from_millis(50))) {

@@ -309,7 +309,13 @@ impl Receiver {
                     let next = async { Ok(timeout(retry, live.next()).await) };
                     match race(next, ending).await {
                         Ok(Ok(Some(Ok(delivery)))) => {
-                            let _ = bus.try_publish(delivery.envelope().clone());
+                            let published = bus.try_publish(delivery.envelope().clone());
+                            // Also where events come without a pause.
+                            if published.is_ok_and(|it| it.enqueued == 0)
+                                && bus.subscriptions().is_empty()
+                            {
+                                return;
+                            }
                         }
                         Ok(Ok(Some(Err(_)))) => outgoing.gap(),
                         Ok(Ok(None)) => break,

@@ -106,6 +106,8 @@ struct Group {
     leased: BTreeMap<u64, Leased>,
     /// Given back, or kept aside.
     waiting: BTreeMap<u64, Waiting>,
+    /// How many of these were never delivered.
+    aside: usize,
     /// Keys that are held or waited for, by their hash. Two keys with one hash count as one.
     keys: HashMap<u64, Key, FixedState>,
     /// How many each member holds.
@@ -208,6 +210,7 @@ impl Log {
             epoch: 0,
             leased: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            aside: 0,
             keys: HashMap::default(),
             held: Vec::new(),
             soonest: None,
@@ -235,7 +238,7 @@ impl Log {
         }
         let end = self.first + self.entries.len() as u64;
         let group = &mut self.groups[taker.group];
-        while group.cursor < end && group.waiting.len() < ASIDE {
+        while group.cursor < end && group.aside < ASIDE {
             let sequence = group.cursor;
             group.cursor += 1;
             let envelope = &self.entries[(sequence - self.first) as usize].envelope;
@@ -402,11 +405,13 @@ impl Group {
             let key = self.keys.entry(hash(envelope.key())).or_default();
             key.waiting.insert(sequence);
         }
+        self.aside += usize::from(attempts == 0);
         self.waiting.insert(sequence, Waiting { envelope, attempts, due });
     }
 
     fn take_waiting(&mut self, sequence: u64) -> Waiting {
         let waiting = self.waiting.remove(&sequence).expect("it was found just now");
+        self.aside -= usize::from(waiting.attempts == 0);
         self.change_key(&waiting.envelope, |key| {
             key.waiting.remove(&sequence);
         });

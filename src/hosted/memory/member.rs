@@ -5,7 +5,6 @@ use alloc::sync::Arc;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use super::Opened;
 use super::log::{Next, Taken, Taker};
 use super::shared::Shared;
 use crate::envelope::Envelope;
@@ -15,8 +14,30 @@ use crate::hosted::delivery::{
 use crate::hosted::engine::Reason;
 use crate::hosted::future::EngineFuture;
 use crate::subject_bus::{RecvError, Subscription};
+use crate::sync::Relaxed;
 
 type Item = Option<Result<Delivery, Gap>>;
+
+/// Counts a live subscription as long as it is open.
+pub(super) struct Opened {
+    shared: Arc<Shared>,
+    blocks: bool,
+}
+
+impl Opened {
+    pub(super) fn new(shared: &Arc<Shared>, blocks: bool) -> Self {
+        shared.live.fetch_add(1, Relaxed);
+        shared.blocking.fetch_add(usize::from(blocks), Relaxed);
+        Self { shared: shared.clone(), blocks }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.shared.live.fetch_sub(1, Relaxed);
+        self.shared.blocking.fetch_sub(usize::from(self.blocks), Relaxed);
+    }
+}
 
 /// A live subscription: one of the subject bus.
 pub(super) struct Live {

@@ -16,7 +16,7 @@ use core::time::Duration;
 pub use log::DeadLetter;
 
 use self::log::Log;
-use self::member::{Live, Member, boxed};
+use self::member::{Live, Member, Opened, boxed};
 use self::seen::Seen;
 use self::shared::{NotOpened, Shared};
 use super::capabilities::{Capabilities, Capability, Mode};
@@ -374,27 +374,6 @@ impl MemoryEngine {
         } else {
             Err(ShutdownError::new(&self.name, Reason::TimedOut))
         }
-    }
-}
-
-/// Counts a live subscription as long as it is open.
-struct Opened {
-    shared: Arc<Shared>,
-    blocks: bool,
-}
-
-impl Opened {
-    fn new(shared: &Arc<Shared>, blocks: bool) -> Self {
-        shared.live.fetch_add(1, Relaxed);
-        shared.blocking.fetch_add(usize::from(blocks), Relaxed);
-        Self { shared: shared.clone(), blocks }
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.shared.live.fetch_sub(1, Relaxed);
-        self.shared.blocking.fetch_sub(usize::from(self.blocks), Relaxed);
     }
 }
 

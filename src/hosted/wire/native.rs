@@ -248,7 +248,10 @@ fn ours(
     let (mut content_types, mut kind) = (Vec::new(), None);
     for (key, value) in headers {
         let wrong = || InvalidMessage::Header((*key).into());
-        if !seen.insert(key) {
+        // Ours are read in any case. Those of the user differ by it.
+        let name =
+            if begins_ours(key) { key.to_ascii_lowercase().into() } else { Cow::Borrowed(*key) };
+        if !seen.insert(name) {
             return Err(wrong());
         }
         match *key {

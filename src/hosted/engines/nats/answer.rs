@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, Outgoing, disconnected};
+use super::settings::FOR_EVER;
 use crate::hosted::{EngineFuture, Lease, Reason, Settle, SettleError, Verdict};
 use crate::sync::Lock;
 
@@ -56,7 +57,9 @@ impl Answer {
 
     fn payload(&self, verdict: &Verdict) -> Vec<u8> {
         match verdict {
-            Verdict::RetryAfter(delay) => format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into(),
+            Verdict::RetryAfter(delay) => {
+                format!("-NAK {{\"delay\":{}}}", delay.min(&FOR_EVER).as_nanos()).into()
+            }
             // A newer server keeps the reason, and an older one does not know the form.
             Verdict::Reject(reason) if self.connection.client.is_server_compatible(2, 10, 4) => {
                 let line: String = reason.chars().filter(|it| !it.is_control()).collect();
@@ -95,7 +98,7 @@ impl Answer {
     fn keep(&self, time: Duration) {
         let (settle, reply) = (self.connection.settle.clone(), self.reply.clone());
         let (deadline, lease) = (self.deadline.clone(), self.lease);
-        let until = Instant::now() + time;
+        let until = Instant::now() + time.min(FOR_EVER);
         let keeper = self.connection.runtime.spawn(async move {
             while Instant::now() < until {
                 sleep(lease / 2).await;

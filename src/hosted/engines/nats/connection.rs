@@ -24,7 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::{Login, Provision, Settings, filter, without_login};
+use super::filter;
+use super::settings::{FOR_EVER, Login, Provision, SHORTEST_HEARTBEAT, Settings, without_login};
 use crate::hosted::{BoxError, Health, Reason};
 use crate::sync::{Lock, Relaxed};
 
@@ -121,7 +122,7 @@ impl Connection {
             None => connect(name, settings, &signals).await?,
         };
         let context = jetstream::context::ContextBuilder::new()
-            .timeout(settings.timeout)
+            .timeout(settings.timeout.min(FOR_EVER))
             .build(client.clone());
         let (settle, settlements) = mpsc::unbounded_channel();
         let inbox = Subject::from(client.new_inbox());
@@ -132,8 +133,8 @@ impl Connection {
             client,
             context,
             stream: settings.stream.clone(),
-            timeout: settings.timeout,
-            heartbeat: settings.heartbeat,
+            timeout: settings.timeout.min(FOR_EVER),
+            heartbeat: settings.heartbeat.max(SHORTEST_HEARTBEAT),
             runtime: Handle::current(),
             signals,
             settle,
@@ -156,7 +157,7 @@ impl Connection {
                     name: name.clone(),
                     subjects: settings.subjects.clone(),
                     num_replicas: settings.replicas,
-                    max_age: settings.max_age,
+                    max_age: settings.max_age.min(FOR_EVER),
                     ..Default::default()
                 };
                 self.context.get_or_create_stream(config).await.map_err(refused)?
@@ -187,6 +188,17 @@ impl Connection {
         };
         self.echoes.forget(number);
         result
+    }
+
+    /// Confirms what was sent since there were so many connects. Another connection knows nothing of
+    /// what the one before had not read.
+    pub(super) async fn confirm_since(&self, connects: u64) -> Result<(), Reason> {
+        self.confirm().await?;
+        if self.connects() == connects {
+            Ok(())
+        } else {
+            Err(disconnected("it was lost before everything was confirmed"))
+        }
     }
 
     /// Returns an error while there is no connection: the client would keep a message and send it
@@ -289,10 +301,10 @@ async fn connect(
     let told = signals.clone();
     let mut options = ConnectOptions::new()
         .name(name)
-        .connection_timeout(settings.timeout)
-        .request_timeout(Some(settings.timeout))
+        .connection_timeout(settings.timeout.min(FOR_EVER))
+        .request_timeout(Some(settings.timeout.min(FOR_EVER)))
         // The first sign of a connection that is silently dead. The second ends it.
-        .ping_interval(settings.heartbeat.max(Duration::from_secs(1)))
+        .ping_interval(settings.heartbeat.clamp(Duration::from_secs(1), FOR_EVER))
         .require_tls(settings.tls)
         .tls_client_config(tls(settings).map_err(refused)?)
         .reconnect_delay_callback(|attempt| {
@@ -311,7 +323,8 @@ async fn connect(
     let mut servers = Vec::new();
     for url in settings.url.split(',') {
         let server: ServerAddr = url.trim().parse().map_err(|_| {
-            refused(alloc::format!("`{}` is not the URL of a server", without_login(url)))
+            let url = without_login(&settings.url);
+            refused(alloc::format!("`{url}` is not the URL of a server"))
         })?;
         servers.push(server);
     }

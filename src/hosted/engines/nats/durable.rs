@@ -20,6 +20,7 @@ use super::connection::{Connection, Signal, next, refused};
 use super::filter::{cover, covers, filters};
 use super::publish::read;
 use super::queue::{Durable, EndOf, Item, PATIENCE, Queue, Waiting};
+use super::settings::FOR_EVER;
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::subject::Subject;
 use crate::sync::{PlainNumber, Relaxed};
@@ -31,15 +32,17 @@ const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn open(
     connection: Arc<Connection>,
-    options: DurableOptions,
+    mut options: DurableOptions,
 ) -> Result<Box<dyn Receive>, Reason> {
     connection.check()?;
+    options.lease = options.lease.min(FOR_EVER);
     let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
     let queue = Arc::new(Queue::default());
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
         resume: None,
+        created: None,
         begins: 0,
         told: 0,
         slots: Arc::new(Semaphore::new(options.in_flight)),
@@ -82,6 +85,8 @@ struct Member {
     options: DurableOptions,
     /// Where the group goes on should its consumer vanish. `None` before it was found or made.
     resume: Option<u64>,
+    /// When the stream was created. `None` before it was found.
+    created: Option<async_nats::datetime::DateTime>,
     /// What is before this is not for the group, even if a server of 2.9 has forgotten it.
     begins: u64,
     /// What is missing before this has been told.
@@ -146,10 +151,12 @@ impl Member {
         // An empty stream begins behind its last event.
         let (first, last) = (state.first_sequence, state.last_sequence);
         let first = if state.messages == 0 { last + 1 } else { first };
-        if self.resume.is_some_and(|resume| resume > last + 1) {
+        let created = stream.cached_info().created;
+        let is_another = self.created.replace(created).is_some_and(|before| before != created);
+        if is_another || self.resume.is_some_and(|resume| resume > last + 1) {
             // Another stream of this name, which counts anew.
             self.tell(Gap::new(None, GapReason::Trimmed));
-            (self.resume, self.told) = (Some(first), first);
+            (self.resume, self.told, self.begins) = (Some(first), first, first);
         }
         // Two members may make it at once: the second finds it.
         let mut attempts = 2;
@@ -212,7 +219,8 @@ impl Member {
             // Not `New`: a server that loses the position of a consumer begins anew where it says.
             StartAt::New => at(last + 1),
             StartAt::Earliest => (DeliverPolicy::All, first),
-            StartAt::Sequence(sequence) => at(sequence.max(1)),
+            // Beyond the end, the server begins with the next event.
+            StartAt::Sequence(sequence) => at(sequence.clamp(1, last + 1)),
             StartAt::Time(time) => {
                 let time = async_nats::datetime::from_nanos(time.unix_nanos()).map_err(refused)?;
                 (DeliverPolicy::ByStartTime { start_time: time }, first)

@@ -48,8 +48,9 @@ struct Live {
     task: AbortHandle,
 }
 
-impl Receive for Live {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+impl Live {
+    /// Takes the next, or leaves the waker.
+    fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
         let mut inner = self.buffer.lock();
         match inner.queue.pop_front() {
             Some(Item::Envelope(envelope)) => {
@@ -59,10 +60,23 @@ impl Receive for Live {
             Some(Item::Gap(gap)) => Poll::Ready(Some(Err(gap))),
             None if inner.ended => Poll::Ready(None),
             None => {
-                inner.waker = Some(context.waker().clone());
+                if let Some(context) = context {
+                    inner.waker = Some(context.waker().clone());
+                }
                 Poll::Pending
             }
         }
+    }
+}
+
+impl Receive for Live {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.take(Some(context))
+    }
+
+    // The waker of a task that waits stays.
+    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.take(None)
     }
 
     fn close(&mut self) {
@@ -115,7 +129,15 @@ impl Buffer {
     }
 
     fn gap(&self, gap: Gap) {
-        self.change(|inner| inner.queue.push_back(Item::Gap(gap)));
+        // One gap for all that follow each other: the buffer stays bounded if you do not read.
+        self.change(|inner| match inner.queue.back_mut() {
+            Some(Item::Gap(last)) => {
+                if !last.join(gap) {
+                    inner.queue.push_back(Item::Gap(gap));
+                }
+            }
+            _ => inner.queue.push_back(Item::Gap(gap)),
+        });
     }
 
     fn push(&self, envelope: Arc<Envelope>, options: &LiveOptions) {

@@ -41,6 +41,10 @@
 //!   gap: the answer finds nothing to settle.
 //! - The members of a group hand in the same patterns: others are refused. If the consumer is deleted,
 //!   a member makes it again where the group was, or up to five seconds earlier.
+//! - The lease is the group's: the member that opened last sets it for all. Give all members the same
+//!   lease, or one with a longer lease takes answers for in time that are late.
+//! - The client ends a connection on which a header comes that is not UTF-8. From a stream it comes
+//!   again after each lease, until you delete the message: do not let such headers in.
 
 mod answer;
 mod connection;
@@ -49,6 +53,7 @@ mod filter;
 mod live;
 mod publish;
 mod queue;
+mod settings;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -59,35 +64,16 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::MutexGuard;
 
+pub use self::settings::{OnStart, Provision};
+
 use self::connection::Connection;
+use self::settings::{Login, Settings, without_login};
 use crate::envelope::Envelope;
 use crate::hosted::{
     Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
     LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
 };
 use crate::sync::Lock;
-
-/// What an engine does about a stream that is not there, or has other subjects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Provision {
-    /// Asks for nothing when it starts.
-    Never,
-    /// Starts only if the stream is there and takes the [subjects](Nats::subjects), if you name any.
-    #[default]
-    Check,
-    /// Creates the stream if it is missing. Changes nothing about one that is there.
-    Create,
-}
-
-/// What [`start`](Engine::start) does while no server answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnStart {
-    /// Fails after one attempt.
-    #[default]
-    Fail,
-    /// Tries again for as long as this.
-    Wait(Duration),
-}
 
 /// An engine on a NATS server, or on a cluster of them.
 ///
@@ -130,33 +116,6 @@ pub struct Nats {
     state: Lock<State>,
     /// Held while it starts: a second start waits, and finds it started.
     starting: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone)]
-struct Settings {
-    url: String,
-    login: Login,
-    tls: bool,
-    certificates: Vec<PathBuf>,
-    client_certificate: Option<(PathBuf, PathBuf)>,
-    stream: Option<String>,
-    subjects: Vec<String>,
-    provision: Provision,
-    replicas: usize,
-    max_age: Duration,
-    on_start: OnStart,
-    timeout: Duration,
-    heartbeat: Duration,
-    client: Option<async_nats::Client>,
-}
-
-#[derive(Clone)]
-enum Login {
-    Anonymous,
-    Password(String, String),
-    Token(String),
-    Nkey(String),
-    File(PathBuf),
 }
 
 enum State {
@@ -502,18 +461,6 @@ impl fmt::Debug for Nats {
             .field("health", &self.health())
             .finish_non_exhaustive()
     }
-}
-
-/// What stands before an `@` of a URL is for the server alone.
-fn without_login(urls: &str) -> String {
-    let without = |url: &str| match url.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
-            alloc::format!("{scheme}://{host}")
-        }
-        None => url.into(),
-    };
-    urls.split(',').map(without).collect::<Vec<_>>().join(",")
 }
 
 /// What is outside the promise of stable versions: the types of the client.

@@ -144,7 +144,7 @@ impl Connection {
                 Ok(Some(ack)) => self.receive(engine, &envelope, Some(ack), &mut patience).await,
                 Ok(None) => {
                     if confirmed.is_none() {
-                        confirmed = Some(self.confirm().await.is_ok());
+                        confirmed = Some(self.confirm_since(patience.connects).await.is_ok());
                     }
                     match confirmed {
                         Some(true) => Ok(Receipt::new(engine, Level::Accepted)),
@@ -211,7 +211,7 @@ impl Connection {
         patience: &mut Patience,
     ) -> Result<Receipt, Failed> {
         let Some(mut ack) = sent else {
-            self.confirm().await.map_err(Failed::Unknown)?;
+            self.confirm_since(patience.connects).await.map_err(Failed::Unknown)?;
             return Ok(Receipt::new(engine, Level::Accepted));
         };
         let mut pauses = ELECTION.into_iter();

@@ -55,13 +55,26 @@ impl Waiting {
     }
 }
 
+impl Inner {
+    /// One gap for all that follow each other: the queue stays bounded if you do not read.
+    fn push(&mut self, item: Item) {
+        let joined = match (self.items.back_mut(), &item) {
+            (Some(Item::Gap(last)), Item::Gap(gap)) => last.join(*gap),
+            _ => false,
+        };
+        if !joined {
+            self.items.push_back(item);
+        }
+    }
+}
+
 impl Queue {
     pub(super) fn push(&self, item: Item) {
         let mut inner = self.0.lock();
         if inner.ended {
             return; // it comes again
         }
-        inner.items.push_back(item);
+        inner.push(item);
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
@@ -91,10 +104,10 @@ impl Queue {
                     if waiting.is_over(now) {
                         over.push(waiting);
                     } else {
-                        inner.items.push_back(Item::Delivery(waiting));
+                        inner.push(Item::Delivery(waiting));
                     }
                 }
-                gap => inner.items.push_back(gap),
+                gap => inner.push(gap),
             }
         }
         drop(inner);
@@ -116,8 +129,9 @@ pub(super) struct Durable {
     pub(super) lag: Arc<PlainNumber>,
 }
 
-impl Receive for Durable {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+impl Durable {
+    /// Takes the next, or leaves the waker.
+    fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
         let mut over = Vec::new();
         let mut inner = self.queue.0.lock();
         let next = loop {
@@ -135,7 +149,9 @@ impl Receive for Durable {
                 }
                 None if inner.ended => break Poll::Ready(None),
                 None => {
-                    inner.waker = Some(context.waker().clone());
+                    if let Some(context) = context {
+                        inner.waker = Some(context.waker().clone());
+                    }
                     break Poll::Pending;
                 }
             }
@@ -143,6 +159,17 @@ impl Receive for Durable {
         drop(inner);
         drop(over);
         next
+    }
+}
+
+impl Receive for Durable {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.take(Some(context))
+    }
+
+    // The waker of a task that waits stays.
+    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
+        self.take(None)
     }
 
     fn close(&mut self) {

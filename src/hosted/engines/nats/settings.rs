@@ -1,0 +1,85 @@
+//! What a user decides about an engine, and the bounds of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::path::PathBuf;
+
+/// The longest time that a server or a clock is told: a century. They would take a longer one as
+/// none at all, or panic.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// The shortest time between two signs of life.
+pub(super) const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// What an engine does about a stream that is not there, or has other subjects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Provision {
+    /// Asks for nothing when it starts.
+    Never,
+    /// Starts only if the stream is there and takes the [subjects](super::Nats::subjects), if you
+    /// name any.
+    #[default]
+    Check,
+    /// Creates the stream if it is missing. Changes nothing about one that is there.
+    Create,
+}
+
+/// What [`start`](crate::hosted::Engine::start) does while no server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnStart {
+    /// Fails after one attempt.
+    #[default]
+    Fail,
+    /// Tries again for as long as this.
+    Wait(Duration),
+}
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) url: String,
+    pub(super) login: Login,
+    pub(super) tls: bool,
+    pub(super) certificates: Vec<PathBuf>,
+    pub(super) client_certificate: Option<(PathBuf, PathBuf)>,
+    pub(super) stream: Option<String>,
+    pub(super) subjects: Vec<String>,
+    pub(super) provision: Provision,
+    pub(super) replicas: usize,
+    pub(super) max_age: Duration,
+    pub(super) on_start: OnStart,
+    pub(super) timeout: Duration,
+    pub(super) heartbeat: Duration,
+    pub(super) client: Option<async_nats::Client>,
+}
+
+#[derive(Clone)]
+pub(super) enum Login {
+    Anonymous,
+    Password(String, String),
+    Token(String),
+    Nkey(String),
+    File(PathBuf),
+}
+
+/// What stands before an `@` of a URL is for the server alone. A password may have commas, which part
+/// the URLs: what may belong to it is left out.
+pub(super) fn without_login(urls: &str) -> String {
+    let mut shown = Vec::new();
+    let mut may_be_login = false;
+    for url in urls.rsplit(',') {
+        let url = url.trim();
+        let scheme = ["nats://", "tls://", "ws://", "wss://"];
+        let scheme = scheme.into_iter().find(|scheme| url.starts_with(scheme));
+        match (scheme, url.rsplit_once('@')) {
+            (_, Some((_, host))) => {
+                shown.push(alloc::format!("{}{host}", scheme.unwrap_or_default()));
+            }
+            (Some(scheme), None) if may_be_login => shown.push(scheme.into()),
+            (None, None) if may_be_login => continue,
+            (_, None) => shown.push(url.into()),
+        }
+        may_be_login = scheme.is_none() && (may_be_login || url.contains('@'));
+    }
+    shown.reverse();
+    shown.join(",")
+}
