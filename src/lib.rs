@@ -107,7 +107,7 @@
 //! | `json` | `alloc`; envelopes and payloads as JSON, and their typed decoding |
 //! | `opentelemetry` | `std`; a new envelope names the current span |
 //! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines that carry envelopes to other processes, and the memory engine |
-//! | `nats` | `hosted`; the engine for NATS and JetStream |
+//! | `nats` | `hosted`; the engine for NATS and `JetStream` |
 //! | `parallel` | `std`; handlers of one tick side by side, on the pool of `rayon` |
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |
