@@ -54,18 +54,18 @@
 //! |---|---|---|
 //! | many publishers, one consumer | [`Bus`] | |
 //! | a full bus: reject, drop the oldest event, drop the new one | [`Reject`], [`DropOldest`], [`DropNewest`] | |
-//! | several events or none | [`Bus::publish_all`], [`GatedTopic::publish_all`] | |
+//! | several events or none | [`Bus::publish_all`], [`Publisher::publish_all`], [`GatedTopic::publish_all`] | |
 //! | one publisher, one consumer | [`Lane`] | |
 //! | one owner, no sharing | [`Bus::publish_mut`], [`Bus::drain`] | |
 //! | handlers by kind or by pattern, in a `static` | [`Dispatch`] | |
 //! | handlers of one tick side by side | `parallel::ParallelDispatch` | `parallel` |
 //! | how much a tick may do, and what it did | [`Budget`], [`Report`] | |
-//! | a function that takes any of them | [`Publish`], [`Source`] | |
+//! | a function that publishes to any of these, or drains any bus | [`Publish`], [`Source`] | |
 //! | every reader reads every event; one that lags learns how many it missed | [`Topic`] | |
 //! | the same from one publisher | [`Feed`] | |
 //! | every reader reads every event; the slowest one makes the topic full | [`GatedTopic`] | |
 //! | only some events: filter, every nth, minimum interval, mask | [`Selective`](topic::Selective) | |
-//! | the last events, read without taking them | [`Topic::history`], [`Feed::history`] | |
+//! | the last events, read without taking them | [`Topic::history`], [`GatedTopic::history`], [`Feed::history`] | |
 //! | the newest value | [`Latest`] | |
 //! | call handlers at once, in the publisher | [`Dispatch::call`] | |
 //! | await an event, or room for one; block a thread (`std`) | [`Waiters`], as the last parameter: see [`wait`] | |
@@ -76,24 +76,24 @@
 //! | names with wildcards | [`Subject`], [`Pattern`] | |
 //! | wildcards as other buses write them | [`GlobPattern`](subject::GlobPattern), [`PrefixPattern`](subject::PrefixPattern) | |
 //! | subscriptions by pattern that come and go | `SubjectBus`, `Envelope` | `alloc` |
-//! | any bus of envelopes | `subject_bus::EnvelopeBus` | `alloc` |
+//! | code that takes any bus of envelopes | `subject_bus::EnvelopeBus` | `alloc` |
 //! | the same events on a bus and in a service | `bridge::BridgeOut`, `bridge::BridgeIn` | `alloc` |
 //! | JSON, `CloudEvents`, typed payloads | `Envelope::event`, `Envelope::from_json` | `json` |
-//! | envelopes to and from other processes, over an engine | the module `hosted` | `hosted` |
+//! | envelopes inside a process, or to and from others, over an engine | the module `hosted` | `hosted` |
 //! | a bus in a Bevy app | `bevy::EventBusPlugin` | `bevy` |
 //!
 //! # Words
 //!
 //! An **event** has a **kind** (a number) and a **subject** (a name). [`events!`] gives an enum both. A
 //! **pattern** matches subjects: `*` stands for one segment, and `>` at the end for one or more. To
-//! **publish** is to put an event in; it never waits. An event is **pending** until it comes out. To **drain**
-//! is to take the pending events of this moment. A **tick** drains through a table of **handlers** within a
-//! **budget**.
+//! **publish** is to put an event in. It never waits, unless you ask a method to wait, or a subscription of a
+//! `SubjectBus` says so. An event is **pending** until it comes out. To **drain** is to take the events that are
+//! pending at this moment. A **tick** drains through a table of **handlers** within a **budget**.
 //!
 //! # The law
 //!
 //! `published == handled + dropped() + pending` at every quiet moment, for every bus and policy: see
-//! [`Stats`]. `published == received + missed + skipped + pending` for every subscriber: see
+//! [`Stats`]. `published == received + missed + skipped + pending` for every subscriber of a topic: see
 //! [`SubscriberStats`](topic::SubscriberStats).
 //!
 //! # Crate features
@@ -104,15 +104,15 @@
 //! |---|---|
 //! | `alloc` | `Envelope`: an event that travels, with headers and time; you set ids and times. On targets with compare-and-swap, `SubjectBus` for one thread |
 //! | `std` | `alloc`; ids and times of new envelopes; `SubjectBus` for threads; threads that wait |
-//! | `json` | `alloc`; envelopes and payloads as JSON, and their typed decoding |
+//! | `json` | `alloc`; envelopes and payloads as JSON, and typed payloads |
 //! | `opentelemetry` | `std`; a new envelope names the current span |
-//! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines that carry envelopes to other processes, and the memory engine |
+//! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; the trait of engines, the memory engine, a link to a tick |
 //! | `nats` | `hosted`; the engine for NATS and `JetStream` |
 //! | `parallel` | `std`; handlers of one tick side by side, on the pool of `rayon` |
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |
 //! | `serde`, `defmt` | `Serialize` and `Deserialize`, `defmt::Format` for statistics, reports and errors |
-//! | `full` | all of these but `nats`, and `defmt`, which needs a logger to link |
+//! | `full` | all of these except `nats` and `defmt` (a binary with `defmt` links only with a logger) |
 //!
 //! On targets without compare-and-swap, the binary must provide an implementation of `critical-section`.
 #![no_std]

@@ -12,30 +12,31 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::wait::panics::Panics;
 
-/// A function that reacts to an event, beside others. `R` says what it may answer: see [`Verdict`].
+/// A handler: it gets the state and an event, on any thread of the pool. It returns `R`: see [`Verdict`].
 pub type ParallelHandler<E, C, R = ()> = fn(&C, &E) -> R;
 
-/// As [`ParallelHandler`], with the [`Context`] of the tick.
+/// A handler that also gets the [`Context`] of the tick.
 pub type ContextHandler<E, C, R = ()> = fn(&C, &E, &Context<'_>) -> R;
 
 /// A function that is called before a handler.
 pub type BeforeHook<E, C> = fn(&C, &E, &Context<'_>);
 
-/// A function that is called after a handler, with its answer: with the [`Message`](crate::bus::Message), if that has
-/// one.
+/// A function that is called after a handler, with what the handler returned. That may hold a
+/// [`Message`](crate::bus::Message).
 pub type AfterHook<E, C, R> = fn(&C, &E, &Context<'_>, &R);
 
-/// A function that is told what a handler failed with.
+/// A function that gets the error of a handler.
 pub type ParallelErrorHook<E, C, R> = fn(&C, &E, <R as Verdict>::Error);
 
-/// A function that is called in place of a handler, and calls it. It answers for it.
+/// A function around a handler. Its last argument calls the handler. What the wrapper returns counts as the answer of
+/// the handler.
 pub type Wrapper<E, C, R> = fn(&C, &E, &Context<'_>, &dyn Fn() -> R) -> R;
 
-/// A table of handlers of which those of one tick run side by side, on the threads of a pool.
+/// A table of handlers that a tick runs side by side, on the threads of a pool.
 ///
 /// It is to slow handlers what [`Dispatch`](crate::Dispatch) is to quick ones: the same patterns, worked out while
-/// compiling, the same budget and the same report. The handlers share what they work on: they get `&C`, and `C` is
-/// `Sync`. A tick pays the pool for it, so a `Dispatch` is quicker where a handler takes less than a microsecond.
+/// compiling, the same budget and the same report. The handlers share the state: they get `&C`, and `C` is `Sync`. To
+/// use the pool costs time, so a `Dispatch` is quicker where a handler takes less than a microsecond.
 ///
 /// The tick takes what is pending off the bus, within the budget, and ends when all handlers have ended. The handlers
 /// of one event run one after the other. Two events have no order, unless you give the table a [key](Self::keyed).
@@ -46,12 +47,12 @@ pub type Wrapper<E, C, R> = fn(&C, &E, &Context<'_>, &dyn Fn() -> R) -> R;
 /// It is the pool of the crate `rayon`: the one in which you call `tick`, by `ThreadPool::install`, or else the
 /// global one. A single event is handled on the thread of the tick.
 ///
-/// A handler that waits for another one may wait for ever: there is not a thread for each.
+/// A handler that waits for another one may wait for ever: the pool may have no free thread for that one.
 ///
 /// # Failures and panics
 ///
-/// A handler that panics makes its event a failed one, as an error does. The other events are handled, and the tick
-/// goes on. The handlers behind it do not see the event.
+/// An event has failed if a handler returns an error or panics. The tick handles the other events as usual. After an
+/// error, the next handlers of the same event still run; after a panic, they do not.
 ///
 /// # Examples
 ///
@@ -206,11 +207,11 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
         self
     }
 
-    /// Calls `handler` for every kind that has none.
+    /// Calls `handler` for every kind that has no other handler.
     ///
     /// # Panics
     ///
-    /// Panics if there is such a handler already.
+    /// Panics if the table has an `otherwise` already.
     #[must_use]
     #[track_caller]
     pub const fn otherwise(mut self, handler: ParallelHandler<E, C, R>) -> Self {
@@ -219,10 +220,10 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
         self
     }
 
-    /// Handles the events of which `key` returns the same number one after the other, in the order of the bus.
+    /// Handles events with the same key one after the other, in the order of the bus. `key` returns the key of an event.
     ///
-    /// A tick calls `key` once for each event. If it panics, the event has failed, and no handler sees it. Events that
-    /// a handler publishes come behind all that are handled at that moment, as without a key.
+    /// A tick calls `key` once for each event. If it panics, the event has failed, and no handler sees it. An event that
+    /// a handler publishes waits for the next generation or tick, as it does without a key.
     ///
     /// # Panics
     ///
@@ -276,7 +277,8 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
         self
     }
 
-    /// Calls `hook` after each handler, on its thread, with the answer. Not after one that panicked.
+    /// Calls `hook` after each handler, on its thread, with what it returned. A handler that panics returns nothing: then
+    /// the table does not call `hook`.
     ///
     /// # Panics
     ///
@@ -289,7 +291,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
         self
     }
 
-    /// Calls `hook` with what a handler failed with, after the hook of [`after`](Self::after).
+    /// Calls `hook` with the error of a handler, after the hook of [`after`](Self::after).
     ///
     /// # Panics
     ///
@@ -302,8 +304,8 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
         self
     }
 
-    /// Calls `wrapper` in place of each handler, between the two hooks. It calls the handler by its last argument, or
-    /// not, or again, and answers for it.
+    /// Calls `wrapper` in place of each handler, between the two hooks. Its last argument calls the handler. The wrapper
+    /// may call that once, several times or not at all. What it returns counts as the answer of the handler.
     ///
     /// # Panics
     ///
@@ -350,7 +352,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     ///
     /// # Panics
     ///
-    /// Panics if the deadline of the budget does, or a waker of the bus. What the tick has taken is handled then.
+    /// Panics if the deadline of the budget or a waker of the bus panics. The tick handles what it has taken first.
     pub fn tick<S, F>(&self, state: &C, events: &mut S, budget: Budget<F>) -> Report
     where
         E: Sync,

@@ -102,11 +102,6 @@ mod exchanges {
             self.0.fetch_add(value, order)
         }
 
-        pub(crate) fn swap(&self, value: Word, order: Ordering) -> Word {
-            assert_ne!(order, SeqCst, "no such exchange is modelled");
-            self.0.swap(value, order)
-        }
-
         pub(crate) fn fetch_max(&self, value: Word, order: Ordering) -> Word {
             assert_ne!(order, SeqCst, "no such maximum is modelled");
             self.0.fetch_max(value, order)
@@ -195,16 +190,6 @@ mod imp {
             failure: Ordering,
         ) -> Result<Word, Word> {
             self.compare_exchange(current, new, success, failure)
-        }
-
-        #[inline(never)]
-        pub(crate) fn swap(&self, value: Word, order: Ordering) -> Word {
-            let releases = matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst);
-            critical_section::with(|_| {
-                let found = self.0.load(Ordering::Acquire);
-                self.0.store(value, if releases { Ordering::Release } else { Ordering::Relaxed });
-                found
-            })
         }
 
         #[inline(never)]

@@ -1,4 +1,4 @@
-//! Envelopes to and from other processes, over an [`Engine`].
+//! Envelopes inside a process, or to and from other processes, over an [`Engine`].
 //!
 //! ```text
 //!  publish ──▶ Engine ── its patterns ──▶ Deliveries ──▶ you: ack, retry_after, reject
@@ -17,7 +17,8 @@
 //! let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
 //! let engine = Counted::new(engine);
 //!
-//! // Live: from now on, at most once. With a group: shared, settled, continued where it stopped.
+//! // Live: it receives what is published from now on, at most once.
+//! // Durable, by a group: its members share the events, and settle each.
 //! let mut screen = engine.subscribe("match.*.score")?.open().await?;
 //! let mut ladder = engine.subscribe("match.*.score")?.group("ladder").open().await?;
 //!
@@ -44,12 +45,12 @@
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |
-//! | write an engine of your own | [`Engine`], [`Receive`], [`Settle`]; then prove it with [`conformance`] |
+//! | write an engine of your own, and test it | [`Engine`], [`Receive`], [`Settle`]; [`conformance`] |
 //! | set up a subscription | [`Engine::subscribe`], [`Subscribe`] |
 //! | receive, and learn of what is missing | [`Deliveries`], [`Delivery`], [`Gap`] |
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
-//! | count what becomes of each publish and delivery | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
 //! | read and write what travels | [`wire`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
 //!
@@ -59,20 +60,21 @@
 //! |---|---|---|
 //! | opened by | `subscribe(pattern)` | `subscribe(pattern).group(name)` |
 //! | receives | what is published from now on | what the group has not received, from a position that is kept |
-//! | several of them | have all each | share, if they are of one group |
-//! | a full buffer | [`Overrun`](crate::Overrun): drops and tells, or lets publishers wait | there is none |
+//! | several of them | each receives every event | those of one group share the events |
+//! | a full buffer | [`Overrun`](crate::Overrun) decides: it drops an event and tells of the gap, or publishers wait | there is no buffer: the engine keeps the events |
 //! | at a crash | what was not handled is lost | what was not settled comes again |
 //!
-//! A setting of the other kind is an error of [`open`](Subscribe::open). So is a demand that the
-//! engine cannot meet; the error names both.
+//! [`open`](Subscribe::open) fails if you set what only the other kind has, or demand what the engine
+//! cannot do. The error names the engine, and the setting or the demand.
 //!
 //! # Guarantees
 //!
 //! - A publisher's `offered == buffered + accepted + stored + duplicate + refused + unknown`, and a
 //!   subscription's `received == handled + retried + rejected + refused + abandoned + pending`.
-//! - An error of a publish says whether the envelope may have arrived, and returns it. Publish it
-//!   again as it is: it keeps its id.
-//! - A gap is an item of the stream, in its place.
+//! - An error of a publish says whether the envelope may have arrived, and returns the envelope.
+//!   Publish that one again: it has the same id, by which an engine can tell that it came twice.
+//! - A gap is an item of [`Deliveries`], at the place where something is missing. An [`Inbox`] keeps
+//!   its gaps beside the deliveries: see [`Inbox::take_gap`].
 //! - `ack`, `retry_after`, `reject` and `extend` never wait. With [`Delivery::ack_async`] you wait
 //!   for the engine's answer.
 

@@ -688,7 +688,7 @@ impl<'a, E> Core<'a, E> {
 
     fn claim_consumer(self) -> bool {
         // Acquire: pairs with the Release in `release_consumer`; what the last consumer wrote is seen.
-        self.state().consumer.swap(1, Acquire) == 0
+        self.state().consumer.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
     }
 
     fn release_consumer(self) {

@@ -115,7 +115,8 @@ impl<C> SubjectHandlers<C> {
     ///
     /// A handler returns `()` or a `Result`. The tick counts an error as a failure. A
     /// [`Flow`](crate::bus::Flow), which a handler of a [`Dispatch`](crate::Dispatch) may return,
-    /// has no effect here: no handler stands behind another.
+    /// has no effect here: no handler stands behind another. Hooks see that a handler failed, but not
+    /// the text of its error: for that, add it with [`on_with_context`](Self::on_with_context).
     pub fn on<R: Verdict>(
         &mut self,
         subscription: Subscription,

@@ -122,7 +122,7 @@ impl SubjectBus {
     /// # Errors
     ///
     /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
-    /// waits.
+    /// waits, and [`PublishError::HoldFull`] if the bus is not started and its hold is full.
     #[cfg(feature = "std")]
     pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
         self.publish_wait(envelope, Wait::forever())
@@ -136,7 +136,8 @@ impl SubjectBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed.
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, and
+    /// [`PublishError::HoldFull`] if the bus is not started and its hold is full.
     pub fn try_publish(
         &self,
         envelope: impl Into<Arc<Envelope>>,
@@ -153,8 +154,8 @@ impl SubjectBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] with the envelope if the bus is closed, also while this waits, or
-    /// if the wait ends before all subscriptions had room. Those that had room have the envelope.
+    /// Returns [`PublishError`] with the envelope if the bus is closed, also while this waits, if
+    /// its hold is full, or if the wait ends before all subscriptions had room. Those that had room have the envelope.
     /// The others dropped it.
     #[cfg(feature = "std")]
     #[inline]
@@ -184,7 +185,7 @@ impl SubjectBus {
     /// # Errors
     ///
     /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
-    /// waits.
+    /// waits, and [`PublishError::HoldFull`] if the bus is not started and its hold is full.
     ///
     /// # Examples
     ///

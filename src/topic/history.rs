@@ -11,17 +11,17 @@ use crate::sync::Word;
 /// `Feed::history`.
 ///
 /// A topic keeps its last `N` events in any case, so a history costs a publish nothing. Reading never blocks, takes
-/// nothing from subscribers and is not counted. An interrupt handler and any thread may read, also while they have
-/// interrupted a publisher: an event counts from the moment at which its publish has put it in.
+/// nothing from subscribers and is not counted. Any thread and any interrupt handler may read, even one that has
+/// interrupted a publisher: the history shows an event as soon as its publish has put it in.
 ///
-/// A history is a place to look from, not a copy: make one where you need it, or keep one for its
-/// [`clear`](Self::clear).
+/// A history holds no events: it reads them from the topic. Make one where you need it. [`clear`](Self::clear) acts on
+/// that one alone, so keep it if you use that.
 ///
 /// # Beside a bus
 ///
-/// A bus has no history, since its consumer takes the events. Give the tick a [`Feed`](crate::Feed): it is the only
-/// publisher of it, and that is the cheapest way to keep events. Where the publishers of the bus shall record, take a
-/// [`Topic`](crate::Topic).
+/// A bus has no history, since its consumer takes the events. Let the tick publish each event to a
+/// [`Feed`](crate::Feed), which has one publisher: this is the cheapest way to keep events. If the publishers of the bus
+/// are to record the events themselves, use a [`Topic`](crate::Topic).
 ///
 /// # Limits
 ///
@@ -40,7 +40,7 @@ use crate::sync::Word;
 /// let mut commands = COMMANDS.consumer().unwrap();
 /// let mut log = LOG.publisher().unwrap();
 /// for command in commands.drain() {
-///     log.publish(command); // the bus is empty then; the log has the last four
+///     log.publish(command); // after the loop the bus is empty, and the log has the last four
 /// }
 ///
 /// // In a fault handler, say:
@@ -83,19 +83,19 @@ impl<'a, E: Copy, P: Publishers> History<'a, E, P> {
         self.last(usize::MAX)
     }
 
-    /// Forgets the events of before. Other histories, and subscribers, have them still.
+    /// Forgets the events so far. Other histories and subscribers still have them.
     pub fn clear(&mut self) {
         self.since = self.ring.committed();
     }
 
-    /// Returns how many events it has now: `N` at most.
+    /// Returns how many events the history has now: `N` at most.
     #[must_use]
     pub fn len(&self) -> usize {
         let Last { next, end, .. } = self.all();
         end.wrapping_sub(next) as usize
     }
 
-    /// Returns whether nothing has been published, or nothing since it was cleared.
+    /// Returns whether nothing was published, or nothing since the last [`clear`](Self::clear).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

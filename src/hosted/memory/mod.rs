@@ -178,6 +178,9 @@ impl MemoryEngine {
     ///
     /// It is in the log, and in the buffers of live subscriptions that have room, when this
     /// returns. The future waits for those that say [`Overrun::Block`].
+    ///
+    /// Through an `Arc` or a `dyn Engine` you call the method of the trait, which takes an
+    /// `Arc<Envelope>`: write `engine.publish(envelope.into())`.
     pub fn publish(
         &self,
         envelope: impl Into<Arc<Envelope>>,

@@ -378,7 +378,7 @@ impl<'a, E> Core<'a, E> {
     pub(crate) fn claim_consumer(self) -> bool {
         // Acquire: pairs with the Release in `release_consumer`; what the last consumer wrote to its side of the
         // state is seen.
-        self.state.consumer.swap(1, Acquire) == 0
+        self.state.consumer.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
     }
 
     pub(crate) fn release_consumer(self) {

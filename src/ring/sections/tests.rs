@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Cell, Claim, Core, Eviction, Ring};
+use crate::ring::Capacity;
 use crate::sync::{Relaxed, Word};
 
 struct Rejecting;
@@ -228,7 +229,10 @@ struct InProgress {
     displaces: Option<usize>,
 }
 
-fn run<P: Eviction, const N: usize, const WORDS: usize>(back: usize, steps: &[Step]) {
+fn run<P: Eviction, const N: usize, const WORDS: usize>(back: usize, steps: &[Step])
+where
+    (): Capacity<N>,
+{
     let is_small = Core::<Counted<WORDS>>::is_small::<P>();
     let mut ring = Ring::<Counted<WORDS>, N, P>::starting_before_wrap(back);
     let mut model = Model {
