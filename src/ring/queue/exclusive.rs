@@ -135,13 +135,13 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         Reader::new(self.core()).append::<P>(span, into)
     }
 
-    /// Counts events that found no room.
-    /// Where a tick counts what became of an event.
+    /// Returns the counters of this side.
     #[cfg(feature = "parallel")]
     pub(crate) fn tally(&self) -> &Tally {
         &self.state().tally
     }
 
+    /// Counts events that found no room.
     pub(crate) fn turn_away_mut(&mut self, events: usize) {
         let turned_away = self.state.turned_away.get_mut();
         *turned_away = turned_away.wrapping_add(events as Word);
