@@ -888,7 +888,7 @@ impl<E, const N: usize, P: Eviction> Ring<E, N, P> {
         into.len() - before
     }
 
-    /// Where a tick counts what became of an event.
+    /// Returns the counters of this side.
     #[cfg(feature = "parallel")]
     pub(crate) fn tally(&self) -> &Tally {
         &self.state.tally
