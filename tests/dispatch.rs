@@ -544,8 +544,9 @@ fn what_a_handler_publishes_waits_for_the_next_tick() {
 fn generations_bound_a_handler_that_publishes_forever() {
     static TABLE: Dispatch<Input, Loop<'static, 8, tickbus::Reject>, KINDS> =
         Dispatch::new().on(">", echo);
-    for (generations, handled) in [(0, 2), (1, 2), (2, 4), (3, 6), (100, 200)] {
-        let bus: &'static Bus<Input, 8> = Box::leak(Box::default());
+    static BUSES: [Bus<Input, 8>; 5] = [const { Bus::new() }; 5];
+    let cases = [(0, 2), (1, 2), (2, 4), (3, 6), (100, 200)];
+    for (bus, (generations, handled)) in BUSES.iter().zip(cases) {
         bus.publish_batch(&[Tilt(0), Tilt(10)]).unwrap();
         let mut consumer = bus.consumer().unwrap();
         let budget = Budget::unlimited().generations(generations);
@@ -589,7 +590,8 @@ fn every_generation_raises_the_high_water_mark() {
 fn a_budget_spans_the_generations() {
     static TABLE: Dispatch<Input, Loop<'static, 8, tickbus::Reject>, KINDS> =
         Dispatch::new().on(">", echo);
-    let bus: &'static Bus<Input, 8> = Box::leak(Box::default());
+    static BUS: Bus<Input, 8> = Bus::new();
+    let bus = &BUS;
     bus.publish_batch(&[Tilt(0), Tilt(10), Tilt(20)]).unwrap();
     let mut consumer = bus.consumer().unwrap();
     let mut context = (bus, Vec::new());
