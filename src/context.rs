@@ -31,7 +31,7 @@ use crate::wait::Wait;
 /// assert!(late.is_over() && !late.is_cancelled());
 /// ```
 ///
-/// Without `std`, a function of yours says when the work is no longer wanted:
+/// Without `std`, pass a function that returns `true` when the work should stop:
 ///
 /// ```
 /// use core::sync::atomic::{AtomicU32, Ordering};
@@ -74,7 +74,7 @@ impl<'a> Context<'a> {
         Self { wait, ..self }
     }
 
-    /// Sets a function that says when the work is no longer wanted: a clock or a flag of yours.
+    /// Sets a function that returns `true` when the work should stop. It reads your clock or your flag.
     #[must_use]
     pub const fn until(self, over: &'a (dyn Fn() -> bool + Sync)) -> Self {
         Self { over: Some(over), ..self }
@@ -86,7 +86,7 @@ impl<'a> Context<'a> {
         Self { trace, ..self }
     }
 
-    /// Returns the moment at which the work is no longer wanted, if there is a deadline.
+    /// Returns the deadline, if there is one.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -100,7 +100,7 @@ impl<'a> Context<'a> {
         self.wait.is_cancelled()
     }
 
-    /// Returns whether the work is no longer wanted: cancelled, past the deadline, or as the function says.
+    /// Returns whether the work should stop: it is cancelled, the deadline has passed, or your function returns `true`.
     #[must_use]
     pub fn is_over(&self) -> bool {
         #[cfg(feature = "std")]

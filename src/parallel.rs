@@ -161,7 +161,7 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     ///
     /// # Examples
     ///
-    /// A handler that stops when it is no longer wanted, and a message that a hook sees:
+    /// A handler that stops when its context is over, and a message that a hook sees:
     ///
     /// ```
     /// use std::sync::Mutex;

@@ -275,7 +275,7 @@ impl<E, W: Waits> Publisher<'_, E, W> {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the events if there is no room for all of them. That is always so if the lane has
+    /// Returns [`Full`] with the events if they do not all fit. They never fit if the lane has
     /// fewer than `M` slots. Each event counts as refused.
     ///
     /// # Examples

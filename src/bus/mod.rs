@@ -321,7 +321,7 @@ impl<E, const N: usize, P: Policy, W: Waits> Bus<E, N, P, W> {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the events if there is no room for all of them. Each counts as refused, on a
+    /// Returns [`Full`] with the events if they do not all fit. Each counts as refused, on a
     /// [`DropNewest`] bus as dropped.
     ///
     /// # Examples

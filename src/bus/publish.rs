@@ -44,7 +44,7 @@ pub trait Publish: Put {
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if there is no room for it. A topic and the publisher of a feed never do.
+    /// Returns [`Full`] with the event if the queue is full. A topic and a feed always have room.
     fn publish(&mut self, event: Self::Event) -> Result<(), Full<Self::Event>>;
 }
 

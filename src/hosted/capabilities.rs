@@ -48,7 +48,7 @@ pub enum Capability {
     StartSequence,
     /// A new group can begin at a time.
     StartTime,
-    /// What was lost is told as a [`Gap`](super::Gap).
+    /// The subscription receives a [`Gap`](super::Gap) in place of lost events.
     Gaps,
     /// A rejected delivery, or one out of attempts, is kept as a dead letter.
     DeadLetters,

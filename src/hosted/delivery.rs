@@ -39,7 +39,7 @@ pub trait Receive: Send {
 
 /// Settles deliveries, as an engine implements it.
 ///
-/// One value may settle many deliveries: it is told which.
+/// One value may settle many deliveries. The [`Lease`] names the delivery.
 pub trait Settle: Send + Sync {
     /// Tells the engine what becomes of a delivery. Never waits: it may be called in a tick, or
     /// while something is dropped.
@@ -49,7 +49,7 @@ pub trait Settle: Send + Sync {
     /// Returns [`SettleError`] if the engine refuses, as far as that is known without waiting.
     fn settle(&self, lease: Lease, verdict: Verdict) -> Result<(), SettleError>;
 
-    /// Does the same, and waits until the engine confirms. The default does not wait.
+    /// Settles as [`settle`](Self::settle) does, and awaits the confirmation of the engine. The default returns at once.
     ///
     /// # Errors
     ///
