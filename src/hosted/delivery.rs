@@ -389,3 +389,6 @@ impl fmt::Display for GapReason {
         })
     }
 }
+
+#[cfg(all(test, feature = "nats", not(tickbus_loom)))]
+mod tests;
