@@ -17,7 +17,7 @@ use crate::subject::Pattern;
 #[cfg(feature = "std")]
 use crate::wait::thread::Wait;
 
-/// Is the future that [`EnvelopeBus::publish_async`] returns.
+/// The future that [`EnvelopeBus::publish_async`] returns.
 #[cfg(feature = "std")]
 pub type PublishFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send + 'a>>;
