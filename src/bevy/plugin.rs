@@ -41,9 +41,9 @@ use crate::event::Event;
 /// drain.
 ///
 /// # Apps without a main schedule
-///
-/// An app that [`App::empty`] makes runs this schedule in its update schedule, as it is when you add the
-/// plugin, or else in `PreUpdate`. Order the systems of that schedule that read events
+/// An app made by [`App::empty`] runs this schedule in the update schedule that it has when you add
+/// the plugin. Without an update schedule, it runs it in `PreUpdate`. Order the systems that read
+/// events in that schedule [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 /// [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusDrain;
