@@ -41,10 +41,10 @@ use crate::event::Event;
 /// drain.
 ///
 /// # Apps without a main schedule
+///
 /// An app made by [`App::empty`] runs this schedule in the update schedule that it has when you add
-/// the plugin. Without an update schedule, it runs it in `PreUpdate`. Order the systems that read
-/// events in that schedule [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
-/// [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
+/// the plugin. Without an update schedule, the app runs it in `PreUpdate`. Order the systems that
+/// read events in that schedule [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusDrain;
 

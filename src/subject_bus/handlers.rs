@@ -115,8 +115,8 @@ impl<C> SubjectHandlers<C> {
     ///
     /// A handler returns `()` or a `Result`. The tick counts an error as a failure. A
     /// [`Flow`](crate::bus::Flow), which a handler of a [`Dispatch`](crate::Dispatch) may return,
-    /// has no effect here, because each envelope has one handler. Hooks see that a handler failed,
-    /// but not the text of its error. If they need it, add the handler with
+    /// has no effect here, because each subscription has one handler. Hooks see that a handler
+    /// failed, but not the text of its error. If they need it, add the handler with
     /// [`on_with_context`](Self::on_with_context).
     pub fn on<R: Verdict>(
         &mut self,
