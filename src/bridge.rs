@@ -21,16 +21,16 @@ use crate::wait::Waits;
 /// or a Bevy resource can hold the bridge beside the bus.
 ///
 /// A pump never waits. A full subscription drops the envelope, also one with
-/// [`Overrun::Block`](crate::Overrun::Block). What the budget does not cover stays where it is, in
-/// order, and so does everything while the bus of envelopes is closed. When the source is full in
-/// turn, its own policy decides.
+/// [`Overrun::Block`](crate::Overrun::Block). Events beyond the budget stay in the source, in
+/// order. While the bus of envelopes is closed, all events stay there. If the source becomes full,
+/// its own policy decides.
 ///
 /// # Both ways
 ///
-/// A [`BridgeIn`] whose pattern matches what this bridge sends receives its own envelopes. Let its
-/// subscription filter them out by their source: this bridge gives its own to every envelope
-/// without one. Do not send out again what came in: let it in by another bus or topic than the one
-/// that you send.
+/// A [`BridgeIn`] whose pattern matches the envelopes of this bridge receives them too. Let its
+/// subscription filter them out by their source: this bridge sets its own source on every envelope
+/// without one. Do not send received events out again: publish them on another bus or topic than
+/// the one that you send.
 ///
 /// # Examples
 ///
@@ -98,13 +98,13 @@ impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
     /// Takes the events that are pending at `from`, within `budget`, makes an envelope of each with
     /// `encode`, and publishes it.
     ///
-    /// It uses the budget as a tick does, without generations: what is published meanwhile waits
-    /// for the next pump. If `encode` fails, that event is lost and counted, and the pump
-    /// continues. If `encode` panics, that event is lost, and the rest stays.
+    /// It uses the budget as a tick does, without generations: later events stay pending for the
+    /// next pump. If `encode` fails, that event is lost and counted, and the pump continues. If
+    /// `encode` panics, that event is lost, and the rest stays.
     ///
     /// # Examples
     ///
-    /// An event of another crate's type. Six are published on a bus of four slots, which loses two:
+    /// Bridges an event of another crate's type. Of six events, a bus of four slots loses two:
     ///
     /// ```
     /// # #[cfg(all(feature = "json", feature = "std"))] {
@@ -182,13 +182,13 @@ impl<B> fmt::Debug for BridgeOut<B> {
 /// Takes envelopes off a subscription and publishes the events in them on a bus or a topic.
 ///
 /// A pump never waits, and loses nothing for want of room. The bridge keeps an event that comes
-/// back in [`Full`], and publishes it first in the next pump. The rest waits in the subscription.
-/// When that is full in turn, its [`Overrun`](crate::Overrun) decides. An event that the bridge
-/// keeps when you drop it is lost: [`into_parts`](Self::into_parts) takes it out.
+/// back in [`Full`], and publishes it first in the next pump. The rest stays pending in the
+/// subscription. If the subscription becomes full, its [`Overrun`](crate::Overrun) decides.
+/// Dropping the bridge loses an event that it keeps: [`into_parts`](Self::into_parts) takes it out.
 ///
 /// The bridge owns its subscription, so a struct or a Bevy resource can hold it beside the bus.
 ///
-/// See [`BridgeOut`] for the other way, and for both together.
+/// See [`BridgeOut`] for the other direction, and for both directions together.
 pub struct BridgeIn<E> {
     subscription: Subscription,
     /// Came back from a full bus.
@@ -301,8 +301,8 @@ impl<E> fmt::Debug for BridgeIn<E> {
 
 /// Counts what one pump of a bridge did.
 ///
-/// Summed over all pumps, the events that were to cross are
-/// `forwarded + failed + closed + dropped`, and the `left` of the last one.
+/// Over all pumps, `forwarded + failed + closed + dropped`, and the `left` of the last pump, add up
+/// to the events that were to cross.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a report tells what the pump left undone and what was lost"]
 #[non_exhaustive]
@@ -316,12 +316,12 @@ pub struct Bridged<X> {
     pub failed: usize,
     /// The first of these errors in this pump.
     pub error: Option<X>,
-    /// Events lost because the bus of envelopes was closed after they had been taken. One at most:
-    /// the bridge sends nothing to a closed bus.
+    /// Events lost because the bus of envelopes was closed after the bridge had taken them. One at
+    /// most: the bridge sends nothing to a closed bus.
     pub closed: usize,
-    /// Events lost for want of room on this side, before the bridge came to them. It counts from
-    /// the last pump; the first pump counts from the making of the bus, the topic's subscriber or
-    /// the subscription.
+    /// Events lost for want of room on this side, before the bridge came to them. The number counts
+    /// from the last pump. The first pump counts from the creation of the bus, of the topic's
+    /// subscriber or of the subscription.
     pub dropped: usize,
     /// Events that a full bus on this side gave back to its publishers since the last pump. The
     /// publishers have them, so they are not part of the sum.
@@ -353,7 +353,7 @@ impl<X> Default for Bridged<X> {
     }
 }
 
-/// A [`BridgeOut`] takes events from it: a [`Source`], or the [`Subscriber`] of a topic or a feed.
+/// Gives events to a [`BridgeOut`]: a [`Source`], or the [`Subscriber`] of a topic or a feed.
 ///
 /// This trait is sealed: you can neither implement it nor call its methods.
 ///

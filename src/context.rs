@@ -10,8 +10,9 @@ use crate::wait::Wait;
 
 /// Tells a handler how long its work is wanted, and to which trace it belongs.
 ///
-/// You give one to a tick, and each handler that asks for it gets a reference. It only tells: a handler that does not
-/// look runs to its end. It is `Copy`, so a handler may pass on one that it has narrowed.
+/// You give one to a tick, and each handler that asks for it gets a reference. It stops nothing: a
+/// handler that does not check it runs to its end. It is `Copy`, so a handler may pass on a
+/// narrowed one.
 ///
 /// # Examples
 ///
@@ -67,7 +68,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sets the deadline and the cancellation, those of `wait`. The last call replaces the ones before.
+    /// Sets the deadline and the cancellation, those of `wait`. Each call replaces the previous
+    /// one.
     #[cfg(feature = "std")]
     #[must_use]
     pub const fn within(self, wait: Wait<'a>) -> Self {
@@ -110,7 +112,7 @@ impl<'a> Context<'a> {
         self.over.is_some_and(|over| over())
     }
 
-    /// Returns how long a handler may wait, for a `publish_wait` of its own: until the deadline or the cancellation.
+    /// Returns the wait for a `publish_wait` in a handler: until the deadline or the cancellation.
     #[cfg(feature = "std")]
     pub const fn wait(&self) -> Wait<'a> {
         self.wait

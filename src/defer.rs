@@ -6,7 +6,7 @@ use heapless::Deque;
 
 use crate::error::Full;
 
-/// Keeps up to `N` events that a handler has put off, in order.
+/// Keeps up to `N` events that a handler has deferred, in order.
 ///
 /// # Deferring
 ///
@@ -21,10 +21,10 @@ use crate::error::Full;
 ///
 /// # Interrupts
 ///
-/// Every method that changes it takes `&mut`, so it belongs to the code that handles the events.
-/// Interrupts publish to the bus that this code drains.
+/// Every method that changes the store takes `&mut`, so it belongs to the code that handles the
+/// events. Interrupts publish to the bus that this code drains.
 ///
-/// `N` is at least 1, and need not be a power of two. A new one is all zeros.
+/// `N` is at least 1, and need not be a power of two. A new store is all zeros.
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ impl<E, const N: usize> Deferred<E, N> {
         Self { events: Deque::new(), sealed: 0 }
     }
 
-    /// Puts `event` off, behind those that are pending. Constant time.
+    /// Defers `event`, behind the pending ones. Takes constant time.
     ///
     /// # Errors
     ///
@@ -87,18 +87,18 @@ impl<E, const N: usize> Deferred<E, N> {
         self.events.push_back(event).map_err(Full)
     }
 
-    /// Merges `event` into the newest pending one with the same key. Without such an event it
-    /// [defers](Self::defer) this one. Returns whether it merged.
+    /// Merges `event` into the newest pending event with the same key. If there is none, it
+    /// [defers](Self::defer) `event`. Returns whether it merged.
     ///
     /// The merged event keeps the place of the pending one. `|pending, latest| *pending = latest`
-    /// lets the latest win. It never merges into an event from before the last
+    /// lets the latest win. The method never merges into an event from before the last
     /// [`next_step`](Self::next_step).
     ///
     /// It takes time in proportion to the pending events.
     ///
     /// # Errors
     ///
-    /// Returns [`Full`] with the event if there is none to merge it into and `N` events are
+    /// Returns [`Full`] with the event if it merges into no pending event and `N` events are
     /// pending.
     ///
     /// # Examples
@@ -154,7 +154,7 @@ impl<E, const N: usize> Deferred<E, N> {
         self.sealed = self.events.len();
     }
 
-    /// Takes the oldest event. Constant time.
+    /// Takes the oldest event. Takes constant time.
     ///
     /// To recall all events while handlers may defer some again, call [`len`](Self::len) first, and
     /// recall that many.

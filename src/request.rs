@@ -8,14 +8,14 @@ use heapless::Vec;
 /// Names one request of one [`Requests`]. It travels with the question and comes back with each
 /// answer.
 ///
-/// It is a number, not a guard: dropping it does nothing. After the request has ended it names no
-/// request, until its number comes again 2^32 requests later. Another [`Requests`] may have a
-/// request of the same number.
+/// It is a number, not a guard: dropping it does nothing. After the request has ended, the id names
+/// no request, until its number comes again 2^32 requests later. Another [`Requests`] may have a
+/// request with the same number.
 ///
 /// # Examples
 ///
-/// It travels to responders behind a wire as a `u32`. A number that comes back wrong names no
-/// request, or the wrong one:
+/// Send the id over a wire as a `u32`. If a wrong number comes back, it names no request, or
+/// another one:
 ///
 /// ```
 /// use tickbus::request::{RequestId, Requests};
@@ -83,7 +83,7 @@ impl fmt::Display for InvalidRequest {
 
 impl Error for InvalidRequest {}
 
-/// An answer does not count. It comes back untouched, and the request is as it was.
+/// An answer does not count. The error returns it unchanged, and the request does not change.
 ///
 /// `Debug` and `Display` do not show the answer, so `unwrap`, `expect` and `?` work for every `A`.
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -164,7 +164,7 @@ impl<W, A, const M: usize> fmt::Debug for Answers<W, A, M> {
     }
 }
 
-/// A request ended before its minimum of answers was in. The error has the answers that came.
+/// A request ended before it had its minimum of answers. The error has the answers that came.
 ///
 /// `Debug` and `Display` do not show the answers, so `unwrap`, `expect` and `?` work for every `A`.
 #[non_exhaustive]
@@ -251,8 +251,7 @@ impl<W: Clone + PartialEq, A, const M: usize> Open<W, A, M> {
 /// # Time
 ///
 /// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
-/// wrap, as for [`Timers`](crate::Timers). If it is earlier than the time before, no time has
-/// passed.
+/// wrap, as for [`Timers`](crate::Timers). If you set an earlier time than before, no time passes.
 ///
 /// # Interrupts
 ///
@@ -326,14 +325,14 @@ impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, 
     /// Opens a request that succeeds when `minimum` of the `expected` responders have answered.
     ///
     /// A responder that you name twice counts once. Open the request before you publish the
-    /// question: if that fails, there is no question without a request.
+    /// question. If opening fails, you then have no question without a request.
     ///
     /// # Deadline
     ///
     /// The request ends at the first tick whose time is `deadline` or later. `deadline` must be at
     /// most `i32::MAX` ticks ahead; a later one, such as `u32::MAX` at time 0, has passed already.
-    /// If other requests are open since the last [tick](Self::tick), a deadline that is not later
-    /// than that tick has passed too.
+    /// If other requests have been open since the last [tick](Self::tick), a deadline at or before
+    /// that tick has passed too.
     ///
     /// # Errors
     ///
@@ -366,11 +365,12 @@ impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, 
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidRequest`] if it names no responder, or if there is no room for it.
+    /// Returns [`InvalidRequest`] if `expected` names no responder, or if there is no room for the
+    /// request.
     ///
     /// # Examples
     ///
-    /// Responders by names that are made at run time:
+    /// You may make the names of responders at run time:
     ///
     /// ```
     /// use tickbus::request::{RequestError, Requests};
@@ -431,8 +431,8 @@ impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, 
     ///
     /// # Errors
     ///
-    /// Returns [`AnswerError`] with the answer if it does not count: the request is not open, it
-    /// does not expect this responder, or the responder has answered already.
+    /// Returns [`AnswerError`] with the answer if the request is not open, if it does not expect
+    /// this responder, or if the responder has answered already.
     pub fn answer(&mut self, id: RequestId, responder: W, answer: A) -> Result<(), AnswerError<A>> {
         let Some(request) = self.open.iter_mut().find(|request| request.id == id) else {
             return Err(AnswerError::Unknown(answer));
@@ -455,13 +455,13 @@ impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, 
     ///
     /// A request that has its minimum succeeds, also if its deadline has passed.
     ///
-    /// While requests are open, call it at least every `i32::MAX` ticks. If `now` is earlier than
-    /// at the call before, by up to 2^31 ticks, no time has passed.
+    /// While requests are open, call it at least every `i32::MAX` ticks. If `now` is up to 2^31
+    /// ticks earlier than in the previous call, no time passes.
     ///
     /// # Panics
     ///
-    /// Panics if `each`, `W::eq` or `W::clone` does. A request that `each` was given has ended. The others end
-    /// with the next tick, with all their answers.
+    /// Panics if `each`, `W::eq` or `W::clone` panics. A request that `each` received has ended.
+    /// The others end with the next tick, with all their answers.
     ///
     /// # Examples
     ///
@@ -537,7 +537,7 @@ impl<W: Clone + PartialEq, A, const R: usize, const M: usize> Requests<W, A, R, 
         Some(if done { Ok(answers) } else { Err(RequestError::Cancelled(answers)) })
     }
 
-    /// Returns whether a request is open: it has not ended.
+    /// Returns whether a request is open.
     #[must_use]
     pub fn is_open(&self, id: RequestId) -> bool {
         self.open.iter().any(|request| request.id == id)

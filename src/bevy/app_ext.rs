@@ -15,7 +15,7 @@ use super::plugin::set_up;
 use super::route::{BusMessage, Observed, Picked, PickedObserved, Routes, Whole};
 use crate::event::Event;
 
-/// Adds deliveries to an app: what the buses of an event deliver to.
+/// Adds deliveries to an app: the messages, observers and frames that the buses of an event feed.
 ///
 /// Call these methods before or after you add the plugins. For each event the observers come first, then
 /// [`BusDrained`](super::BusDrained), then messages and frames.
@@ -66,7 +66,7 @@ use crate::event::Event;
 /// assert_eq!(app.world().resource::<Health>().0, 70);
 /// ```
 ///
-/// This trait is sealed: only this crate implements it, and calls what it needs.
+/// This trait is sealed: only this crate implements it, and calls the method that it needs.
 ///
 /// ```compile_fail,E0624
 /// fn world<A: tickbus::bevy::EventBusAppExt>(app: &mut A) {
@@ -99,7 +99,8 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Delivers what `pick` makes of each `E` as a Bevy message. Events for which it returns `None` make none.
+    /// Delivers the result of `pick` for each `E` as a Bevy message. An event for which `pick`
+    /// returns `None` makes no message.
     fn add_bus_message_with<E, M>(
         &mut self,
         pick: impl Fn(&E) -> Option<M> + Send + Sync + 'static,
@@ -114,10 +115,10 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Delivers what `pick` makes of the kinds that `pattern` matches as a Bevy message.
+    /// Delivers the result of `pick` for each kind that `pattern` matches as a Bevy message.
     ///
-    /// `pattern` matches the subjects of the kinds: `*` stands for one segment, `>` at the end for one or
-    /// more. A kind that it does not match costs one look into a table.
+    /// `pattern` matches the subjects of the kinds: `*` stands for one segment, `>` at the end for
+    /// one or more. A kind that it does not match costs one lookup in a table.
     ///
     /// # Panics
     ///
@@ -176,8 +177,8 @@ pub trait EventBusAppExt: HasWorld {
     /// `Commands::trigger` does. It triggers nothing while `E` has no observer. Bevy runs the observers of one
     /// event in no particular order.
     ///
-    /// An `E` that an observer publishes waits for the next frame, or the next
-    /// [generation](super::EventBusPlugin::with_generations). It is never a recursion.
+    /// The next frame, or the next [generation](super::EventBusPlugin::with_generations), triggers
+    /// an `E` that an observer publishes. Observers never recurse.
     ///
     /// # Examples
     ///
@@ -210,10 +211,10 @@ pub trait EventBusAppExt: HasWorld {
         self
     }
 
-    /// Triggers what `pick` makes of the kinds that `pattern` matches for Bevy's observers.
+    /// Triggers the result of `pick` for each kind that `pattern` matches, for Bevy's observers.
     ///
-    /// The pattern is that of [`add_bus_message_for`](Self::add_bus_message_for), and the observers run as
-    /// those of [`add_bus_event`](Self::add_bus_event).
+    /// The pattern works as in [`add_bus_message_for`](Self::add_bus_message_for), and the
+    /// observers run as in [`add_bus_event`](Self::add_bus_event).
     ///
     /// # Panics
     ///

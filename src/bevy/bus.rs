@@ -15,8 +15,8 @@ use crate::wait::Waits;
 
 /// A bus that a plugin can drain: a [`Bus`] of any capacity and policy, with waiters or without.
 ///
-/// With waiters, tasks may wait until a frame makes room. Dropping the app wakes them too; they continue to wait unless
-/// they give up.
+/// With waiters, tasks may wait until a frame makes room. Dropping the app wakes them too; each
+/// task then waits again unless it gives up.
 ///
 /// This trait is sealed.
 ///
@@ -137,7 +137,7 @@ impl<E, P: Policy, W: Waits> Drop for Reader<E, P, W> {
 
 /// The buses of `E` that an [`EventBusPlugin`](super::EventBusPlugin) drains.
 ///
-/// Use it as a handle where code does not name the `static`: clone it into a thread or a task.
+/// Use it as a handle in code that does not name the `static`: clone it into a thread or a task.
 ///
 /// # Examples
 ///

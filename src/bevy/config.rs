@@ -13,14 +13,15 @@ use {
 
 /// How much a frame may deliver of one event: a number of events, and a time.
 ///
-/// What the budget leaves stays on the bus, in order. [`EventBusStats`] and [`BusOverrun`] report it.
+/// Events beyond the budget stay on the bus, in order. [`EventBusStats`] and [`BusOverrun`] report
+/// them.
 ///
-/// The number is exact. The drain checks the time after every 64 events, and stops when it is over. Each bus
-/// with pending events delivers one batch of up to 64 even then. With a time the result of a frame depends on
-/// the machine: set only a number for lockstep and replay.
+/// The number of events is exact. The drain checks the time after every 64 events, and stops when
+/// the time is over. Even then, each bus with pending events delivers one batch of up to 64. With a
+/// time, the result of a frame depends on the machine: set only a number for lockstep and replay.
 ///
-/// A budget is plain data, so that [`EventBusConfig`] can change it between two frames. A
-/// [`Budget`](crate::bus::Budget) holds a closure.
+/// A budget is plain data, so that [`EventBusConfig`] can change it between two frames. It differs
+/// in that from a [`Budget`](crate::bus::Budget), which holds a closure.
 ///
 /// [`EventBusStats`]: super::EventBusStats
 /// [`BusOverrun`]: super::BusOverrun

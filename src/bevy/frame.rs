@@ -20,16 +20,17 @@ use crate::sync::{AtomicWord, Relaxed, Word};
 
 /// What the plugin keeps of the buses of `E` from one frame to the next.
 ///
-/// This is the frame, the cursors of its readers, the pending events, the events that wait for their fixed
-/// step, and the credit of each bus. All of it is plain data.
+/// It holds the frame, the cursors of its readers, the pending events, the events that wait for
+/// their fixed step, and the credit of each bus. All of it is plain data.
 ///
 /// # Rollback
 ///
-/// Clone this resource with the rest of the world, and insert the clone to roll back. It does not contain
-/// the events that are still on a bus. Call [`keep_pending`](super::EventBusPlugin::keep_pending): then no
-/// event stays on the bus after a frame, and every frame has a drain, which ends the restored frame in time.
-/// Bevy's `Messages` and their readers are not in it either. Let the systems that run again read
-/// [`BusFrame`]s, and publish again what they published.
+/// Clone this resource with the rest of the world, and insert the clone to roll back. It does not
+/// contain the events that are still on a bus. Call
+/// [`keep_pending`](super::EventBusPlugin::keep_pending) to leave no event on the bus after a
+/// frame. Every frame then has a drain, which ends the restored frame in time. This resource does
+/// not contain Bevy's `Messages` and their readers either. Let the systems that run again read
+/// [`BusFrame`]s, and publish their events again.
 ///
 /// # Examples
 ///
@@ -99,7 +100,7 @@ impl<E: Send + Sync + 'static> EventBusState<E> {
 
     /// Returns how many events of this state are pending, including those that wait for their fixed step.
     ///
-    /// Events that are still on a bus are not in it.
+    /// The number does not include events that are still on a bus.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.buses.iter().map(|bus| bus.pending.len() + bus.held.len()).sum()

@@ -66,7 +66,8 @@
 //! | when | what |
 //! |---|---|
 //! | `First` | Bevy drops old messages and sets its clocks |
-//! | [`EventBusDrain`] | the buses are drained: into observers, [`BusDrained`], messages, frames |
+//! | [`EventBusDrain`] | the plugin drains the buses: into observers, [`BusDrained`], messages,
+//! frames |
 //! | `PreUpdate` to `Last` | systems read; the next frame delivers what they publish |
 //! | [`EventBusFixedDrain`], in each fixed step after `FixedFirst` | events of buses [in fixed steps](EventBusPlugin::in_fixed_step) |
 //!
@@ -81,12 +82,14 @@
 //! For each bus, `published == delivered + unhandled + discarded + dropped + left` holds at every quiet
 //! moment since you added the plugin: see [`BusStats`].
 //!
-//! - A bus without any delivery panics in the first frame. If no delivery takes an event, it counts as
+//! - The first frame panics if a bus has no delivery. If no delivery takes an event, it counts as
 //!   unhandled, and the plugin logs one warning for its kind.
-//! - [`by_kind`](EventBusPlugin::by_kind) counts what a budget leaves and what a pause discards by kind. Events
-//!   that a bus drops or rejects never reach the plugin: they are counted by bus.
-//! - A panic of an observer consumes its event. A panic of a closure that picks messages consumes the events
-//!   that its drain has not delivered yet. Bevy itself does not continue after such a panic.
+//! - [`by_kind`](EventBusPlugin::by_kind) counts by kind the events that a budget leaves and those
+//!   that a pause discards. Events that a bus drops or rejects never reach the plugin, which counts
+//!   them by bus.
+//! - A panic of an observer consumes its event. A panic of a closure that picks messages consumes
+//!   the events that its drain has not delivered yet. Bevy itself does not continue after such a
+//!   panic.
 //!
 //! # Features
 //!

@@ -35,15 +35,16 @@ use crate::event::Event;
 
 /// The schedule that drains the buses of an app.
 ///
-/// It runs once a frame, after `First` and before `PreUpdate`: Bevy has dropped old messages and set its
-/// clocks by then. It runs on one thread, because a drain takes less time than handing it to another. Use
-/// [`EventBusSystems`] to order your systems of this schedule before or after the drain.
+/// It runs once a frame, after `First` and before `PreUpdate`. Bevy has dropped old messages and
+/// set its clocks by then. It runs on one thread, because a drain takes less time than handing it
+/// to another. Use [`EventBusSystems`] to order your systems of this schedule before or after the
+/// drain.
 ///
 /// # Apps without a main schedule
 ///
-/// An app that [`App::empty`] makes runs this schedule in its update schedule, as it is when you add the
-/// plugin, or else in `PreUpdate`. Order the systems of that schedule that read events
-/// [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
+/// An app made by [`App::empty`] runs this schedule in the update schedule that it has when you add
+/// the plugin. Without an update schedule, the app runs it in `PreUpdate`. Order the systems that
+/// read events in that schedule [`after`](IntoScheduleConfigs::after) [`EventBusSystems::Drain`].
 #[derive(ScheduleLabel, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventBusDrain;
 
@@ -67,11 +68,11 @@ pub enum EventBusSystems {
 /// Drains the buses of one event into the app, once a frame.
 ///
 /// Add one plugin for each event type `E`, and call a method of
-/// [`EventBusAppExt`](super::EventBusAppExt) for each delivery. The capacity and the policy stay those of the
-/// bus.
+/// [`EventBusAppExt`](super::EventBusAppExt) for each delivery. The plugin leaves the capacity and
+/// the policy of the bus as they are.
 ///
-/// Publishers need no Bevy: any thread, task or interrupt handler publishes to the `static`. The next drain
-/// that begins after the publish delivers the event, in publish order.
+/// Publishers do not need Bevy: any thread, task or interrupt handler publishes to the `static`.
+/// The next drain that begins after the publish delivers the event, in publish order.
 ///
 /// Dropping the app gives the consumer of each bus back. Pending events stay on the bus, and the next app that
 /// adds the bus delivers them.
@@ -140,10 +141,10 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
 
     /// Adds a bus of the same event, with a lower priority than the buses before.
     ///
-    /// The first bus has priority 0, the next one priority 1, and so on. A frame delivers the events of a bus
-    /// before those of the buses below. All buses share the budget: a bus gets what the buses above leave,
-    /// but at least an eighth of the budget while it has pending events. Under a time it gets at least one
-    /// batch.
+    /// The first bus has priority 0, the next one priority 1, and so on. A frame delivers the
+    /// events of a bus before those of the buses below. All buses share the budget. A bus gets what
+    /// the buses above leave, but at least an eighth of the budget while it has pending events.
+    /// Under a time limit it gets at least one batch.
     ///
     /// # Panics
     ///
@@ -173,10 +174,10 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
 
     /// Sets how many generations of events a drain delivers.
     ///
-    /// The first generation is what is pending when the drain begins, the second is what observers publish
-    /// meanwhile, and so on. The default is 1: what observers publish waits for the next frame. The budget is
-    /// for all generations together. Events of later generations stay pending, and
-    /// [`EventBusStats`] counts them as `left`.
+    /// The first generation is the events that are pending when the drain begins. The second is the
+    /// events that observers publish meanwhile, and so on. With the default of 1, those stay
+    /// pending for the next frame. All generations share the budget. Events of later generations
+    /// stay pending, and [`EventBusStats`] counts them as `left`.
     #[must_use]
     pub fn with_generations(mut self, count: usize) -> Self {
         self.generations = count.max(1);
@@ -215,11 +216,11 @@ impl<E: Send + Sync + 'static> EventBusPlugin<E> {
         self
     }
 
-    /// Counts what a frame leaves, and what a pause discards, by the kind of event.
+    /// Counts by kind the events that a frame leaves, and those that a pause discards.
     ///
     /// [`BusStats`] and [`BusOverrun`] report the counts. The method includes
-    /// [`keep_pending`](Self::keep_pending), because the events on a bus cannot be looked at. Counting takes
-    /// time in proportion to the pending events.
+    /// [`keep_pending`](Self::keep_pending), because the plugin cannot look at the events on a bus.
+    /// Counting takes time in proportion to the pending events.
     #[must_use]
     pub fn by_kind(mut self) -> Self
     where

@@ -352,9 +352,9 @@ pub struct BusMessage<E: Send + Sync + 'static>(pub E);
 
 /// The events of one drain, for observers that take them as a slice.
 ///
-/// It dereferences to the events. The drain triggers it once a generation if it has an observer, for buses in
-/// fixed steps once a step. If it is the only delivery of a bus, add an observer before the first frame, in
-/// `Startup` at the latest.
+/// It dereferences to the events. If it has an observer, the drain triggers it once a generation,
+/// or once a step for buses in fixed steps. If it is the only delivery of a bus, add an observer
+/// before the first frame, in `Startup` at the latest.
 ///
 /// # Examples
 ///

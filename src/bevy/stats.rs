@@ -75,8 +75,9 @@ pub struct BusStats {
 
 /// What the drain of this frame did, bus by bus.
 ///
-/// Each drain writes the numbers of its buses once. An idle bus writes nothing: the second drain after its
-/// last event is the last that writes. Replace the resource by a new value to count from zero.
+/// Each drain writes the numbers of its buses once. An idle bus writes nothing: its last write is
+/// in the second drain after its last event. Replace the resource by a new value to count from
+/// zero.
 ///
 /// # Examples
 ///
@@ -101,8 +102,8 @@ pub struct BusStats {
 #[derive(Resource, Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bevy_reflect", derive(Reflect), reflect(Resource, Default))]
 pub struct EventBusStats {
-    /// Every bus, in the order in which the app added them. Those of one event are neighbours, the one with
-    /// the highest priority first.
+    /// Every bus, in the order in which the app added them. The buses of one event are neighbours,
+    /// the one with the highest priority first.
     pub buses: Vec<BusStats>,
     /// The most generations that the buses of one event went through in the last drain.
     pub generations: usize,
@@ -151,11 +152,11 @@ impl BusStats {
 
 /// Reports that a bus could not keep up in this frame: the budget left events, or events were lost.
 ///
-/// The plugin writes at most one message for each bus, kind and frame, however many events it is about.
-/// Systems can read it for two frames, also in a pause.
+/// The plugin writes at most one message for each bus, kind and frame. One message may report many
+/// events. Systems can read it for two frames, also in a pause.
 ///
-/// Events that a pause holds are not an overrun, and neither are events that come after the drain. Events
-/// that the bus drops or rejects meanwhile are.
+/// Events that a pause holds do not count as an overrun, and neither do events that come after the
+/// drain. Events that the bus drops or rejects meanwhile do count.
 ///
 /// # Examples
 ///

@@ -59,8 +59,8 @@ const CONTENT_TYPE: &str = "datacontenttype";
 impl Envelope {
     /// Returns the envelope as a `CloudEvent`.
     ///
-    /// It leaves out headers that are empty, and a header `traceparent` of another span than the
-    /// envelope's.
+    /// It leaves out empty headers, and a header `traceparent` that names another span than the
+    /// envelope.
     ///
     /// # Errors
     ///
@@ -143,12 +143,16 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidJson`] if the text is not JSON, or the JSON not a `CloudEvent` of version
-    /// 1.0: `id`, `source` or `type` is missing or empty; an attribute is there twice, or has a
-    /// name, a type or a character that it must not have; `source` is not a URI reference; `time`
-    /// is not a time; `data` is not a text where `datacontenttype` says that it is not JSON; both
-    /// `data` and `data_base64` are there. Also if the `type` is not a [`Subject`]. The error
-    /// begins with the line and column.
+    /// Returns [`InvalidJson`] if the text is not JSON, or the `type` is not a [`Subject`]. Also
+    /// returns it if the JSON is not a `CloudEvent` of version 1.0, because
+    ///
+    /// - `id`, `source` or `type` is missing or empty,
+    /// - an attribute is there twice, or has an invalid name, type or character,
+    /// - `source` is not a URI reference, or `time` is not a time,
+    /// - `data` is not a text although `datacontenttype` says that it is not JSON,
+    /// - both `data` and `data_base64` are there.
+    ///
+    /// The error begins with the line and column.
     ///
     /// # Examples
     ///
@@ -380,18 +384,20 @@ fn is_json(content_type: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCloudEvent {
-    /// The envelope has no `id` or no `source`: this one is missing.
+    /// The envelope lacks this field, `id` or `source`.
     Missing(&'static str),
-    /// The source, which is this, is not a URI reference. It may have spaces.
+    /// The envelope has this source, which is not a URI reference. For example, it contains a
+    /// space.
     Source(Box<str>),
-    /// The trace and span ids are not both there in the form of the W3C.
+    /// The trace id or the span id is missing, or is not in the form of the W3C.
     Trace,
-    /// A header has this key, which is not an attribute name: it has other characters than
-    /// lower-case letters and digits, or means something else in a `CloudEvent`.
+    /// A header has this key, which cannot be an attribute name. It contains characters other than
+    /// lower-case letters and digits, or it means something else in a `CloudEvent`.
     Header(Box<str>),
     /// The attribute of this name would have control characters or non-characters.
     Character(Box<str>),
-    /// The payload is not a text, and the header `datacontenttype`, which is this, is not JSON.
+    /// The header `datacontenttype` has this value, which is not JSON, and the payload is not a
+    /// text.
     Data(Box<str>),
 }
 

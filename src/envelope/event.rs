@@ -29,9 +29,9 @@ use crate::subject::Subject;
 /// | `Moved(i16, i16)` | `[3,-4]` |
 /// | `Tilt { x: i16, y: i16 }` | `{"x":3,"y":-4}` |
 ///
-/// The payload does not have the name of the variant; the subject names it. Attributes of serde on
-/// fields apply. Those that rename a variant have no effect, and those that skip one are not
-/// allowed.
+/// The subject names the variant, and the payload does not repeat the name. Attributes of serde on
+/// fields apply. Attributes that rename a variant have no effect, and you cannot use those that
+/// skip one.
 ///
 /// A hand-written [`Event`] may also be a struct, or an enum that is `#[serde(untagged)]` or has a
 /// `tag`. Then the payload is the whole value. For other enums, the kinds must be the variants.
@@ -43,9 +43,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back:
-    /// see [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid
-    /// subject, or a kind that is not the index of its variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would read back as
+    /// something else: see [`with_payload`](Self::with_payload). Also returns it if a hand-written
+    /// [`Event`] has an invalid subject, or a kind that is not the index of its variant.
     ///
     /// # Examples
     ///
@@ -84,9 +84,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would not come back:
-    /// see [`with_payload`](Self::with_payload). Also if a hand-written [`Event`] has an invalid
-    /// subject, or a kind that is not the index of its variant.
+    /// Returns [`InvalidEnvelope`] if the event cannot be written as JSON, or would read back as
+    /// something else: see [`with_payload`](Self::with_payload). Also returns it if a hand-written
+    /// [`Event`] has an invalid subject, or a kind that is not the index of its variant.
     pub fn unstamped_event<E: Event + Serialize>(event: &E) -> Result<Self, InvalidEnvelope> {
         Ok(Self::unstamped(event.subject())?.with_fields(event)?)
     }
@@ -103,8 +103,8 @@ impl Envelope {
     /// Decodes the event in this envelope: the subject names its kind, and the payload holds its
     /// fields. The event may borrow from the payload.
     ///
-    /// A payload that is `null` means the same as none. It compares the subjects of `E` one after
-    /// the other.
+    /// A `null` payload means the same as a missing one. The method compares the subjects of `E`
+    /// one after the other.
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ impl Envelope {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InvalidEvent {
-    /// No kind of the event has the subject of the envelope, which is this.
+    /// The envelope has this subject, which no kind of the event has.
     Subject(Box<str>),
     /// The payload does not hold the fields of the kind that the subject names.
     Payload(InvalidPayload),

@@ -31,7 +31,8 @@ use crate::subject::Subject;
 /// The header `traceparent` keeps the sampled flag of a trace. `tracestate`, the state of vendors,
 /// is a header like any other; `new` takes it from the current span too.
 ///
-/// On a bus an envelope is shared and never changes. To change a received one, clone it.
+/// The receivers on a bus share an envelope, so it never changes. To change a received one, clone
+/// it.
 ///
 /// # JSON
 ///
@@ -49,9 +50,9 @@ use crate::subject::Subject;
 /// - text after the end.
 ///
 /// `Serialize` and `Deserialize` write and read the same form, also inside types that serde
-/// buffers: `#[serde(tag = "…")]`, `untagged`, `flatten`. A payload that serde buffered is written
-/// anew: without white space, and with the nearest `f64` in place of a number that fits no 64-bit
-/// integer.
+/// buffers: `#[serde(tag = "…")]`, `untagged`, `flatten`. If serde buffered a payload, the envelope
+/// holds it rewritten. It then has no white space, and the nearest `f64` replaces a number that
+/// fits no 64-bit integer.
 ///
 /// # Examples
 ///
@@ -104,9 +105,9 @@ pub(super) enum Payload {
 impl Envelope {
     /// Returns an envelope without payload, with a new id and the current time.
     ///
-    /// The id is a `UUIDv7`: 36 characters, unique, and later ones of one process sort later. Under
-    /// the feature `opentelemetry`, the trace and span ids are those of the current span, if there
-    /// is one. Its sampled flag and its `tracestate` come along. With the crate
+    /// The id is a `UUIDv7` of 36 characters. It is unique, and later ids of one process sort after
+    /// it. Under the feature `opentelemetry`, the envelope takes the trace id, the span id, the
+    /// sampled flag and the `tracestate` of the current span, if there is one. With the crate
     /// `tracing-opentelemetry` that is the current span of `tracing`.
     ///
     /// # Errors
@@ -144,7 +145,7 @@ impl Envelope {
     ///
     /// Use it in programs without a clock or a source of randomness, and set both by
     /// [`with_id`](Self::with_id) and [`with_time`](Self::with_time). Under the feature `std`, a
-    /// bus fills in what is missing.
+    /// bus fills in a missing id or time.
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ impl Envelope {
         self.time
     }
 
-    /// Returns the name of the sender, in the sender's own words. May be empty.
+    /// Returns the source: the name that the sender gave itself. May be empty.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
@@ -218,8 +219,8 @@ impl Envelope {
     /// another form.
     ///
     /// The flags are those of the header `traceparent` if it names the same span, otherwise 0. The
-    /// case of the header's key does not matter. If the envelope has neither id, the header names
-    /// the span: some systems know only the header.
+    /// case of the header's key does not matter. If the envelope has neither id, the method takes
+    /// both from the header, because some systems know only the header.
     ///
     /// # Examples
     ///
@@ -251,7 +252,7 @@ impl Envelope {
         &self.headers
     }
 
-    /// Returns the headers, to be changed.
+    /// Returns the headers, for you to change.
     #[must_use]
     pub const fn headers_mut(&mut self) -> &mut Headers {
         &mut self.headers
@@ -264,14 +265,14 @@ impl Envelope {
         self
     }
 
-    /// Sets the id. An empty one is filled in by a bus.
+    /// Sets the id. A bus fills in an empty one.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// Sets the time. 0001-01-01T00:00:00Z stands for no time, as in JSON.
+    /// Sets the time. As in JSON, 0001-01-01T00:00:00Z means that the envelope has no time.
     #[must_use]
     pub fn with_time(mut self, time: Timestamp) -> Self {
         self.time = (time != Timestamp::NONE).then_some(time);
@@ -287,7 +288,7 @@ impl Envelope {
 
     /// Sets the ordering key, which is the header [`Headers::KEY`]. An empty one removes it.
     ///
-    /// Events of one key are handled one after the other where a subscription asks for it. Events
+    /// A subscription can ask that events of one key are handled one after the other. Events
     /// without a key have no order among each other.
     ///
     /// # Examples
@@ -319,7 +320,7 @@ impl Envelope {
 
     /// Sets the trace and span ids, as texts of lower-case hexadecimal digits.
     ///
-    /// It also sets the header `traceparent` if the flags are not 0, and removes it if they are.
+    /// It also sets the header `traceparent` if the flags are not 0, and otherwise removes it.
     #[must_use]
     pub fn with_trace_parent(mut self, parent: TraceParent) -> Self {
         let (trace_id, span_id) = parent.ids();
@@ -343,8 +344,8 @@ impl Envelope {
 
     /// Sets the payload to these bytes. It replaces a payload of JSON.
     ///
-    /// Bytes are `payload_base64` in the JSON form and `data_base64` in a `CloudEvent`, and come
-    /// back the same.
+    /// The JSON form writes bytes as `payload_base64`, and a `CloudEvent` as `data_base64`. Both
+    /// read back unchanged.
     ///
     /// # Examples
     ///
@@ -368,7 +369,7 @@ impl Envelope {
         self
     }
 
-    /// Returns the bytes of the payload. `None` without a payload, and for a JSON one.
+    /// Returns the bytes of the payload. Returns `None` if there is no payload, or if it is JSON.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         match &self.payload {

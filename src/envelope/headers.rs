@@ -8,8 +8,8 @@ use core::fmt;
 
 /// Maps keys to values, sorted by key.
 ///
-/// Any text may be a key or a value. The value of a missing key is the empty text. Five keys on
-/// which services agree have accessors.
+/// Any text may be a key or a value. The value of a missing key is the empty text. Five keys have
+/// accessors, because services agree on their meaning.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ impl Headers {
     /// Key of the ordering key: see [`Envelope::with_key`](super::Envelope::with_key).
     pub const KEY: &str = "key";
 
-    /// Returns no headers. Allocates nothing.
+    /// Returns an empty map. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self(BTreeMap::new())
@@ -109,7 +109,7 @@ impl Headers {
         self.0.len()
     }
 
-    /// Returns `true` without a header.
+    /// Returns whether there is no header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -26,9 +26,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`]; then it does not look at
-    /// `payload`. Also if `payload` cannot be written as JSON, or would not come back: see
-    /// [`with_payload`](Self::with_payload).
+    /// Returns [`InvalidEnvelope`] if `subject` is not a [`Subject`], and then does not look at
+    /// `payload`. Also returns it if `payload` cannot be written as JSON, or would read back as
+    /// something else: see [`with_payload`](Self::with_payload).
     ///
     /// # Examples
     ///
@@ -56,9 +56,10 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON: a map with keys that are
-    /// not texts, for example. Also if it would come back as something else: a float that is NaN or
-    /// infinite, and a `Some` of what is `null` in JSON, such as `Some(())`.
+    /// Returns [`InvalidPayload`] if `payload` cannot be written as JSON. One example is a map with
+    /// keys that are not texts. Also returns it if the payload would read back as something else.
+    /// Examples are a float that is NaN or infinite, and a `Some` whose content is `null` in JSON,
+    /// such as `Some(())`.
     ///
     /// # Examples
     ///
@@ -111,14 +112,15 @@ impl Envelope {
         Ok(self)
     }
 
-    /// Returns the text of the payload: one JSON value. `None` without a payload, and for one of
-    /// [`bytes`](Self::bytes). A payload that is `null` is `Some("null")`.
+    /// Returns the text of the payload: one JSON value. Returns `None` if there is no payload, or
+    /// if it is [`bytes`](Self::bytes). A payload that is `null` is `Some("null")`.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {
         self.payload.json()
     }
 
-    /// Decodes the payload as a `T`, which may borrow from it. `None` if there is no payload.
+    /// Decodes the payload as a `T`, which may borrow from it. Returns `None` if there is no
+    /// payload.
     ///
     /// # Errors
     ///
@@ -149,7 +151,7 @@ impl Envelope {
         }
     }
 
-    /// Returns the envelope as one JSON object. It is on one line if the payload is. See
+    /// Returns the envelope as one JSON object. The text is one line if the payload is. See
     /// [`Envelope`] for the form.
     ///
     /// # Examples
@@ -507,7 +509,7 @@ impl InvalidJson {
         self.0.line()
     }
 
-    /// Returns the byte of the line up to which the text was read, from 1.
+    /// Returns the byte of the line at which the reading stopped, from 1.
     #[must_use]
     pub fn column(&self) -> usize {
         self.0.column().max(1)
@@ -562,7 +564,7 @@ impl fmt::Display for Quoted<'_> {
 pub enum InvalidEnvelope {
     /// The text is not a subject.
     Subject(InvalidSubject),
-    /// The payload cannot be written as JSON, or would come back as something else.
+    /// The payload cannot be written as JSON, or would read back as something else.
     Payload(InvalidPayload),
 }
 
@@ -596,10 +598,11 @@ impl From<InvalidPayload> for InvalidEnvelope {
     }
 }
 
-/// A payload is not what it should be.
+/// A payload cannot be written as JSON, or does not decode.
 ///
-/// On the way in, it cannot be written as JSON, or would come back as something else. On the way
-/// out, it is not of the type that you asked for. The message names the subject of the envelope.
+/// When you set a payload, it cannot be written as JSON, or would read back as something else. When
+/// you decode a payload, it is not of the type that you asked for. The message names the subject of
+/// the envelope.
 #[derive(Debug)]
 pub struct InvalidPayload {
     subject: Box<str>,

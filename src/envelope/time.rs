@@ -13,8 +13,9 @@ use jiff::tz::Offset;
 /// The range is 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, both included.
 ///
 /// It prints as RFC 3339: with up to nine digits of the second, without trailing zeros, and with a
-/// `Z`. It reads every RFC 3339 text. It cuts digits after the ninth, and converts another offset
-/// to UTC. A leap second, `23:59:60` at the end of a month in UTC, reads as the second before it.
+/// `Z`. It reads every RFC 3339 text. Reading cuts digits after the ninth, and converts other
+/// offsets to UTC. A leap second, `23:59:60` at the end of a month in UTC, reads as the second
+/// before it.
 ///
 /// # Examples
 ///
@@ -75,7 +76,8 @@ impl Timestamp {
         (time.year() >= 0).then_some(Self(time))
     }
 
-    /// Returns the nanoseconds since 1970-01-01T00:00:00Z. Negative before it.
+    /// Returns the nanoseconds since 1970-01-01T00:00:00Z. The number is negative for earlier
+    /// times.
     #[must_use]
     pub fn unix_nanos(self) -> i128 {
         self.0.duration_since(UNIX_EPOCH).as_nanos()
@@ -114,7 +116,7 @@ impl Timestamp {
         Text { bytes, len: end + 1 }
     }
 
-    /// Returns the current time, by the clock of the system. That clock may be set back.
+    /// Returns the current time, by the clock of the system. The system may set that clock back.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn now() -> Self {

@@ -40,8 +40,8 @@ impl TraceParent {
     /// The flag that says that the sender records this trace.
     pub const SAMPLED: u8 = 1;
 
-    /// Returns a trace and a span in it, with the flags 0. `None` if one of the ids is 0, which is
-    /// not an id.
+    /// Returns a trace and a span in it, with the flags 0. Returns `None` if one of the ids is 0,
+    /// which is not a valid id.
     #[must_use]
     pub const fn new(trace_id: u128, span_id: u64) -> Option<Self> {
         if trace_id == 0 || span_id == 0 {
@@ -50,8 +50,8 @@ impl TraceParent {
         Some(Self { trace_id, span_id, flags: 0 })
     }
 
-    /// Sets the flags. Version 00 defines only [`SAMPLED`](Self::SAMPLED); it sets every other bit
-    /// to 0, as the W3C demands.
+    /// Sets the flags. Version 00 defines only [`SAMPLED`](Self::SAMPLED). This method sets every
+    /// other bit to 0, as the W3C demands.
     ///
     /// # Examples
     ///
@@ -166,7 +166,7 @@ impl fmt::Display for InvalidTraceParent {
 
 impl Error for InvalidTraceParent {}
 
-/// Converts to the span of another process, as a parent for spans of this one.
+/// Converts to the span of another process, which can be the parent of spans in this process.
 ///
 /// # Examples
 ///

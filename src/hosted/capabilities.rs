@@ -10,39 +10,39 @@ use super::engine::Level;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Capability {
-    /// Live subscriptions: from now on, without acknowledgement.
+    /// Live subscriptions: they receive what is published from now on, without acknowledgement.
     Live,
-    /// Durable subscriptions: a group shares them, and its position is kept.
+    /// Durable subscriptions: a group shares them, and the engine keeps its position.
     Durable,
     /// Keys and values of headers arrive byte for byte.
     Headers,
-    /// An id that is published twice has one effect.
+    /// A second publish of one id has no effect.
     Deduplication,
     /// Each subscription receives the events of one publisher in the order of publishing.
     PublisherOrder,
     /// Each member of a group receives the events of one key in the order of publishing.
     KeyOrderPerMember,
-    /// Events of one key are in the hands of one member of the group at a time. Includes
+    /// One member of the group at a time has events of one key. Includes
     /// [`KeyOrderPerMember`](Self::KeyOrderPerMember).
     KeyOrderAcrossGroup,
     /// A full buffer can let the publisher wait.
     Block,
     /// A delivery that is not settled in time comes again, also if its member has died.
     Redelivery,
-    /// `retry_after` keeps its delay.
+    /// The engine keeps the delay of `retry_after`.
     Delay,
     /// A delivery says how often it was delivered.
     Attempts,
     /// `extend` keeps a delivery for longer.
     Extend,
-    /// An answer after the lease has ended is refused by the client's clock.
+    /// The client's clock refuses an answer after the lease has ended.
     FencingLocal,
-    /// An answer after the lease has ended is refused by the engine. Includes
+    /// The engine refuses an answer after the lease has ended. Includes
     /// [`FencingLocal`](Self::FencingLocal).
     FencingServer,
     /// A group continues where it stopped.
     Resume,
-    /// A new group can begin with the oldest event that is kept.
+    /// A new group can begin with the oldest event that the engine keeps.
     StartEarliest,
     /// A new group can begin at a sequence.
     StartSequence,
@@ -50,12 +50,12 @@ pub enum Capability {
     StartTime,
     /// The subscription receives a [`Gap`](super::Gap) in place of lost events.
     Gaps,
-    /// A rejected delivery, or one out of attempts, is kept as a dead letter.
+    /// The engine keeps a rejected delivery, or one out of attempts, as a dead letter.
     DeadLetters,
 }
 
 impl Capability {
-    /// All of them.
+    /// All capabilities.
     pub const ALL: [Self; 20] = [
         Self::Live,
         Self::Durable,
@@ -130,9 +130,9 @@ impl fmt::Display for Capability {
 /// Whether a subscription is live or durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// From now on, with a buffer of its own, at most once.
+    /// Receives what is published from now on, in a buffer of its own, at most once.
     Live,
-    /// By a group that shares it, from a position that is kept, at least once.
+    /// Receives as a member of a group, from a position that the engine keeps, at least once.
     Durable,
 }
 
@@ -153,7 +153,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// States what an engine can do, for live and for durable subscriptions apart.
+/// States what an engine can do, separately for live and for durable subscriptions.
 ///
 /// # Examples
 ///
@@ -178,7 +178,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Returns what an engine can do at least: nothing, and a publish is [`Level::Buffered`].
+    /// Returns the minimum: no subscriptions, and a publish is [`Level::Buffered`].
     pub const fn new() -> Self {
         Self { level: Level::Buffered, max_payload: None, live: 0, durable: 0 }
     }
@@ -207,14 +207,15 @@ impl Capabilities {
         self
     }
 
-    /// Takes a statement back, in both modes: for a server that lacks what others of its kind have.
+    /// Withdraws a capability, in both modes. Use it for a server that lacks what others of its
+    /// kind have.
     pub const fn without(mut self, capability: Capability) -> Self {
         self.live &= !capability.bit();
         self.durable &= !capability.bit();
         self
     }
 
-    /// Returns whether subscriptions of this mode can do it.
+    /// Returns whether subscriptions of this mode have the capability.
     #[must_use]
     pub const fn has(&self, mode: Mode, capability: Capability) -> bool {
         let stated = match mode {
@@ -230,7 +231,7 @@ impl Capabilities {
         self.level
     }
 
-    /// Returns how many bytes a payload may have. `None` without a limit.
+    /// Returns how many bytes a payload may have. Returns `None` if there is no limit.
     #[must_use]
     pub const fn payload_limit(&self) -> Option<usize> {
         self.max_payload

@@ -10,17 +10,17 @@ use crate::envelope::Timestamp;
 
 /// Tells the time, and waits for it.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
-    /// Returns the time since some moment before, which never goes back.
+    /// Returns the time since a fixed moment. It never goes back.
     fn now(&self) -> Duration;
 
-    /// Returns the time of day. It may be set back.
+    /// Returns the time of day. The system may set it back.
     fn wall(&self) -> Timestamp;
 
     /// Waits until [`now`](Self::now) is at least `at`.
     fn sleep_until(&self, at: Duration) -> EngineFuture<'static, ()>;
 }
 
-/// The clock of tokio, and the time of day of the system. The default.
+/// Tells the time by the clock of tokio, and the time of day by the system. The default.
 ///
 /// Telling the time needs no runtime. Waiting needs one with its time enabled.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Begins now.
+    /// Returns a clock that begins now.
     #[must_use]
     pub fn new() -> Self {
         Self { origin: Instant::now() }
@@ -56,8 +56,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// The clock of tokio alone, whose time of day begins where you say. A test that pauses tokio's
-/// clock pauses both.
+/// Tells the time by the clock of tokio alone. Its time of day begins where you say. A test that
+/// pauses tokio's clock pauses both.
 #[derive(Clone, Copy, Debug)]
 pub struct TestClock {
     origin: Instant,
@@ -65,8 +65,8 @@ pub struct TestClock {
 }
 
 impl TestClock {
-    /// Begins now, which is `begin` by the time of day. Call it in the runtime whose clock is
-    /// paused.
+    /// Returns a clock that begins now, with `begin` as the time of day. Call it in the runtime
+    /// whose clock is paused.
     #[must_use]
     pub fn new(begin: Timestamp) -> Self {
         Self { origin: Instant::now(), begin }

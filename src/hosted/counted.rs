@@ -15,7 +15,7 @@ use super::subscribe::{DurableOptions, LiveOptions, OpenError};
 use super::wire::stamped;
 use crate::envelope::Envelope;
 
-/// An engine that counts what becomes of each publish. It works with every engine.
+/// Counts what becomes of each publish of an engine. It works with every engine.
 ///
 /// It also fills in the id and the time of an envelope where they are missing.
 pub struct Counted<E = Arc<dyn Engine>> {
@@ -24,7 +24,7 @@ pub struct Counted<E = Arc<dyn Engine>> {
 }
 
 impl<E: Engine> Counted<E> {
-    /// Counts what is published through it.
+    /// Returns an engine that counts what you publish through it.
     pub fn new(engine: E) -> Self {
         Self { engine, sent: Sent::default() }
     }

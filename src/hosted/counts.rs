@@ -116,26 +116,26 @@ impl Counts {
     }
 }
 
-/// What became of the deliveries of one subscription.
+/// Counts what became of the deliveries of one subscription.
 ///
 /// At every quiet moment
 /// `received == handled + retried + rejected + refused + abandoned + pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct DeliveryStats {
-    /// Came out of the subscription.
+    /// Deliveries that came out of the subscription.
     pub received: u64,
-    /// Acknowledged; or dropped, on a live subscription.
+    /// Deliveries that you acknowledged or, on a live subscription, dropped.
     pub handled: u64,
-    /// Given back, to come again.
+    /// Deliveries that you gave back, to come again.
     pub retried: u64,
-    /// Given up.
+    /// Deliveries that you rejected.
     pub rejected: u64,
-    /// The engine refused the verdict: it was late, or there was no connection.
+    /// Deliveries whose verdict the engine refused: it was late, or there was no connection.
     pub refused: u64,
-    /// Dropped without a verdict. Each comes again when its lease ends.
+    /// Deliveries that you dropped without a verdict. Each comes again when its lease ends.
     pub abandoned: u64,
-    /// In your hands.
+    /// Deliveries that you have not settled yet.
     pub pending: u64,
     /// How many gaps there were.
     pub gaps: u64,
@@ -202,26 +202,27 @@ impl Sent {
     }
 }
 
-/// What became of the envelopes of one publisher.
+/// Counts what became of the envelopes of one publisher.
 ///
 /// When no publish is in progress,
 /// `offered == buffered + accepted + stored + duplicate + refused + unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PublishStats {
-    /// Given to the engine.
+    /// Envelopes given to the engine.
     pub offered: u64,
-    /// Returned [`Level::Buffered`].
+    /// Publishes that returned [`Level::Buffered`].
     pub buffered: u64,
-    /// Returned [`Level::Accepted`].
+    /// Publishes that returned [`Level::Accepted`].
     pub accepted: u64,
-    /// Returned [`Level::Stored`].
+    /// Publishes that returned [`Level::Stored`].
     pub stored: u64,
-    /// The engine had the id already.
+    /// Publishes of an id that the engine had already.
     pub duplicate: u64,
-    /// Returned [`EngineError::NotSent`].
+    /// Publishes that returned [`EngineError::NotSent`].
     pub refused: u64,
-    /// Returned [`EngineError::Unknown`], or the publish was dropped before it was ready.
+    /// Publishes that returned [`EngineError::Unknown`], or that you dropped before they were
+    /// ready.
     pub unknown: u64,
 }
 

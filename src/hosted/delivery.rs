@@ -14,21 +14,21 @@ use crate::envelope::Envelope;
 
 /// The receiving end of a subscription, as an engine implements it.
 ///
-/// You receive from [`Deliveries`](super::Deliveries), which counts. Dropping it ends the
-/// subscription. The position of a group stays.
+/// An engine implements it. You receive from [`Deliveries`](super::Deliveries), which counts.
+/// Dropping it ends the subscription, and the position of a group stays.
 pub trait Receive: Send {
-    /// Takes the next delivery, or tells of a gap. `None` is the end, for good.
+    /// Takes the next delivery, or reports a gap. Returns `None` at the end, and from then on.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>>;
 
     /// Takes the next delivery if there is one now. Needs no runtime.
     ///
-    /// The default polls with a waker that wakes nothing.
+    /// The default implementation polls with a waker that wakes nothing.
     fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
         self.poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Takes no more in. What is pending can still be received, and then comes the end. The default
-    /// does nothing: then only dropping ends the subscription.
+    /// Accepts no further events. Pending ones can still be received, and then comes the end. The
+    /// default implementation does nothing: then only dropping ends the subscription.
     fn close(&mut self) {}
 
     /// Returns how many events this subscription has still to receive, if the engine knows.
@@ -41,19 +41,19 @@ pub trait Receive: Send {
 ///
 /// One value may settle many deliveries. The [`Lease`] names the delivery.
 pub trait Settle: Send + Sync {
-    /// Tells the engine what becomes of a delivery. Never waits: it may be called in a tick, or
-    /// while something is dropped.
+    /// Gives the engine the verdict on a delivery. Never waits: a tick or a destructor may call it.
     ///
     /// # Errors
     ///
-    /// Returns [`SettleError`] if the engine refuses, as far as that is known without waiting.
+    /// Returns [`SettleError`] if the engine refuses, and knows that without waiting.
     fn settle(&self, lease: Lease, verdict: Verdict) -> Result<(), SettleError>;
 
-    /// Settles as [`settle`](Self::settle) does, and awaits the confirmation of the engine. The default returns at once.
+    /// Settles as [`settle`](Self::settle) does, and awaits the confirmation of the engine. The
+    /// default implementation returns at once.
     ///
     /// # Errors
     ///
-    /// The future returns [`SettleError`] if the engine refuses.
+    /// Returns [`SettleError`] from the future if the engine refuses.
     fn settle_async(
         &self,
         lease: Lease,
@@ -69,7 +69,7 @@ pub trait Settle: Send + Sync {
 pub struct Lease {
     /// Where the envelope is in the engine's log, if it has one.
     pub sequence: Option<u64>,
-    /// How often it was delivered, this time included. 0 if the engine does not count.
+    /// How often the event was delivered, this time included. 0 if the engine does not count.
     pub attempt: u32,
     /// A number of the engine's own, such as the epoch that fences late answers.
     pub token: u64,
@@ -79,13 +79,14 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It is done.
+    /// The event is done.
     Ack,
-    /// It comes again, after at least this time.
+    /// The event comes again, after at least this time.
     RetryAfter(Duration),
-    /// It never comes again. The engine keeps it as a dead letter if it can, with this reason.
+    /// The event never comes again. The engine keeps it as a dead letter if it can, with this
+    /// reason.
     Reject(Box<str>),
-    /// It is still in work. It comes again if it is not settled within this time from now.
+    /// You still work on the event. It comes again if it is not settled within this time from now.
     Extend(Duration),
 }
 
@@ -93,9 +94,9 @@ pub enum Verdict {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SettleError {
-    /// The lease has ended before. The event may be in other hands already.
+    /// The lease had already ended. Another member may have the event by now.
     Late,
-    /// The engine did not do it, and the event comes again.
+    /// The engine did not apply the verdict, and the event comes again.
     Failed(Reason),
 }
 
@@ -120,12 +121,13 @@ impl Error for SettleError {
 /// An envelope that a subscription received, to be settled.
 ///
 /// [`ack`](Self::ack), [`retry_after`](Self::retry_after), [`reject`](Self::reject) and
-/// [`extend`](Self::extend) never wait: use them in a tick, or while something is dropped. A refusal
-/// is counted, and given to [`on_refused`](super::Subscribe::on_refused). With
+/// [`extend`](Self::extend) never wait: use them in a tick or a destructor. The subscription counts
+/// a refusal, and calls [`on_refused`](super::Subscribe::on_refused). With
 /// [`ack_async`](Self::ack_async) you wait for the engine's answer.
 ///
-/// A delivery that you drop unsettled is counted as abandoned. It comes again when its lease ends.
-/// Deliveries of a live subscription have nothing to settle: each is handled when it is dropped.
+/// The subscription counts a delivery that you drop unsettled as abandoned. That delivery comes
+/// again when its lease ends. Deliveries of a live subscription have nothing to settle: each is
+/// handled when you drop it.
 #[must_use = "a delivery that is not settled comes again"]
 pub struct Delivery {
     envelope: Arc<Envelope>,
@@ -140,12 +142,12 @@ pub struct Delivery {
 impl Delivery {
     /// Returns a delivery that `settle` settles.
     ///
-    /// It allocates. [`shared`](Self::shared) does not.
+    /// This allocates. [`shared`](Self::shared) does not.
     pub fn new(envelope: impl Into<Arc<Envelope>>, settle: impl Settle + 'static) -> Self {
         Self::shared(envelope, Arc::new(settle))
     }
 
-    /// Returns a delivery settled by what settles others too. It tells them apart by the lease.
+    /// Returns a delivery that `settle` settles, which may settle others too. The lease names each.
     pub fn shared(envelope: impl Into<Arc<Envelope>>, settle: Arc<dyn Settle>) -> Self {
         let mut delivery = Self::live(envelope);
         delivery.settle = Some(settle);
@@ -194,19 +196,19 @@ impl Delivery {
         self.lease.attempt
     }
 
-    /// Returns the name of the engine. Empty before it came out of a subscription.
+    /// Returns the name of the engine. It is empty until the delivery comes out of a subscription.
     #[must_use]
     pub fn engine(&self) -> &str {
         self.counts.as_ref().map_or("", |counts| counts.engine())
     }
 
-    /// Returns whether there is something to settle. There is not on a live subscription.
+    /// Returns whether there is something to settle. A live delivery has nothing to settle.
     #[must_use]
     pub const fn is_durable(&self) -> bool {
         self.settle.is_some()
     }
 
-    /// Says that the event is done. Never waits.
+    /// Acknowledges the event: it is done. Never waits.
     pub fn ack(self) {
         self.settle(Verdict::Ack);
     }
@@ -216,8 +218,8 @@ impl Delivery {
         self.settle(Verdict::RetryAfter(delay));
     }
 
-    /// Gives the event up: it never comes again. `reason` stands in the dead letter, if the engine
-    /// keeps one. Never waits.
+    /// Rejects the event: it never comes again. The dead letter has `reason`, if the engine keeps
+    /// one. Never waits.
     pub fn reject(self, reason: impl Into<Box<str>>) {
         self.settle(Verdict::Reject(reason.into()));
     }
@@ -230,18 +232,18 @@ impl Delivery {
         }
     }
 
-    /// Says that the event is done, and waits until the engine confirms.
+    /// Acknowledges the event, and waits until the engine confirms.
     ///
     /// # Errors
     ///
-    /// Returns [`SettleError`] if the engine refuses. The event then comes again, or is in other
-    /// hands already.
+    /// Returns [`SettleError`] if the engine refuses. The event then comes again, or another member
+    /// has it already.
     pub async fn ack_async(self) -> Result<(), SettleError> {
         self.settle_async(Verdict::Ack).await
     }
 
-    /// Settles the event, and waits until the engine confirms. After [`Verdict::Extend`] the
-    /// delivery is gone, unsettled: use [`extend_async`](Self::extend_async).
+    /// Settles the event, and waits until the engine confirms. [`Verdict::Extend`] leaves the event
+    /// unsettled, and the delivery is gone: use [`extend_async`](Self::extend_async).
     ///
     /// # Errors
     ///
@@ -318,13 +320,13 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// Something is missing in a subscription, at this place.
+/// Marks a place in a subscription where events are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// How many events, if the engine knows.
+    /// How many events are missing, if the engine knows.
     pub missed: Option<u64>,
-    /// Why.
+    /// The reason.
     pub reason: GapReason,
 }
 
@@ -362,19 +364,19 @@ impl fmt::Display for Gap {
 
 impl Error for Gap {}
 
-/// Why something is missing.
+/// The reason why events are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
     /// The buffer of the subscription was full.
     Overflow,
-    /// The engine had removed what the group had not received.
+    /// The engine removed events that the group had not received.
     Trimmed,
-    /// The connection was lost, and what was published meanwhile may be lost.
+    /// The connection was lost. Events published meanwhile may be lost.
     Reconnected,
-    /// What came is not an envelope.
+    /// A message is not an envelope.
     Unreadable,
-    /// An event was delivered as often as it may be, and the engine keeps no dead letters.
+    /// An event reached its limit of attempts, and the engine keeps no dead letters.
     Exhausted,
 }
 

@@ -14,61 +14,64 @@ use super::subscribe::{DurableOptions, LiveOptions, OpenError, Subscribe};
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 
-/// Carries envelopes: to itself in memory, or to a server and from it.
+/// Carries envelopes, in memory or to and from a server.
 ///
-/// The trait has an object type: share an `Arc<dyn Engine>`, which is an engine too.
+/// The trait is usable as an object: share an `Arc<dyn Engine>`, which is an engine too.
 ///
 /// # To implement it
 ///
 /// Write the four methods without a default, and [`open_live`](Self::open_live),
 /// [`open_durable`](Self::open_durable) or both. State in [`capabilities`](Self::capabilities) what
-/// the subscriptions can do: [`Subscribe::open`] refuses the others before it calls you. Check each
-/// subject against [`LiveOptions::matches`] if the server's filter is wider than the patterns. Give
-/// an envelope without id or time both with [`stamped`](super::stamped) before it leaves, and give
+/// the subscriptions can do: [`Subscribe::open`] refuses the others before it calls the engine.
+/// Check each subject against [`LiveOptions::matches`] if the server's filter is wider than the
+/// patterns. Before an envelope leaves, fill in a missing id or time with
+/// [`stamped`](super::stamped). Return the stamped one in an error. The conformance kit then checks
+/// all of this.
 /// the stamped one back in an error. The conformance kit then says whether it all is true.
 pub trait Engine: Send + Sync + 'static {
-    /// Returns the name, as errors and receipts say it.
+    /// Returns the name that errors and receipts contain.
     fn name(&self) -> &Arc<str>;
 
     /// Returns what the engine can do.
     ///
-    /// It may depend on the server, and is right as soon as [`start`](Self::start) has returned.
+    /// The result may depend on the server. It is right as soon as [`start`](Self::start) has
+    /// returned.
     fn capabilities(&self) -> Capabilities;
 
-    /// Connects. An engine that needs no connection has nothing to do, which is the default.
+    /// Connects. The default implementation does nothing, for engines that need no connection.
     ///
     /// # Errors
     ///
-    /// The future returns [`StartError`] if there is no connection, and none is coming.
+    /// Returns [`StartError`] from the future if there is no connection, and none is coming.
     fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
         EngineFuture::ready(Ok(()))
     }
 
     /// Publishes `envelope`.
     ///
-    /// A future that you drop before it is ready may have published it.
+    /// If you drop the future before it is ready, the envelope may still be published.
     ///
     /// # Errors
     ///
-    /// The future returns [`EngineError::NotSent`] if the envelope did not leave, and
+    /// Returns [`EngineError::NotSent`] from the future if the envelope did not leave, and
     /// [`EngineError::Unknown`] if it may have arrived. Publish it again in the latter case: it
     /// keeps its id.
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>>;
 
     /// Publishes `envelope` and never waits.
     ///
-    /// The default refuses: not every engine can.
+    /// The default implementation refuses, because not every engine can do this.
     ///
     /// # Errors
     ///
-    /// Returns [`EngineError::NotSent`] if that is not possible without waiting.
+    /// Returns [`EngineError::NotSent`] if the engine would have to wait.
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
         Err(EngineError::not_sent(self.name(), envelope, Reason::WouldWait))
     }
 
-    /// Publishes several envelopes in their order. There is one result for each.
+    /// Publishes several envelopes in their order. Returns one result for each.
     ///
-    /// The default publishes one after the other.
+    /// The default implementation publishes one after the other.
     fn publish_batch(
         &self,
         envelopes: Vec<Arc<Envelope>>,
@@ -88,7 +91,8 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The future returns [`OpenError`] if the engine cannot, which is the default.
+    /// Returns [`OpenError`] from the future if the engine cannot, as in the default
+    /// implementation.
     fn open_live(
         &self,
         options: LiveOptions,
@@ -102,7 +106,8 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The future returns [`OpenError`] if the engine cannot, which is the default.
+    /// Returns [`OpenError`] from the future if the engine cannot, as in the default
+    /// implementation.
     fn open_durable(
         &self,
         options: DurableOptions,
@@ -117,14 +122,14 @@ pub trait Engine: Send + Sync + 'static {
         Health::Up
     }
 
-    /// Ends the engine: sends what is buffered, for at most `deadline`, and then closes.
+    /// Ends the engine: sends buffered envelopes, for at most `deadline`, and then closes.
     ///
-    /// Publishing and subscribing fail as soon as it is called. Subscriptions end. A second call
+    /// Publishing and subscribing fail as soon as you call it. Subscriptions end. A second call
     /// returns `Ok`.
     ///
     /// # Errors
     ///
-    /// The future returns [`ShutdownError`] if something was still buffered at the deadline.
+    /// Returns [`ShutdownError`] from the future if something was still buffered at the deadline.
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>>;
 
     /// Starts a subscription to `pattern`. [`open`](Subscribe::open) opens it.
@@ -200,11 +205,11 @@ impl fmt::Debug for dyn Engine {
 /// What a successful publish means, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// It lies in a buffer of this process, or is on its way.
+    /// The envelope is in a buffer of this process, or on its way.
     Buffered,
-    /// The engine has it, in memory.
+    /// The engine has the envelope, in memory.
     Accepted,
-    /// The engine has it where it survives what the engine promises to survive.
+    /// The engine has the envelope where it survives what the engine promises to survive.
     Stored,
 }
 
@@ -230,11 +235,11 @@ impl fmt::Display for Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// How sure it is.
+    /// How certain the publish is.
     pub level: Level,
     /// Whether the engine had this id already, and did nothing.
     pub duplicate: bool,
-    /// The engine that says so.
+    /// The name of the engine.
     pub engine: Arc<str>,
     /// Where the envelope is in the engine's log, if it has one.
     pub sequence: Option<u64>,
@@ -269,34 +274,34 @@ pub enum EngineError {
     /// The envelope did not leave.
     #[non_exhaustive]
     NotSent {
-        /// The engine that says so.
+        /// The name of the engine.
         engine: Arc<str>,
         /// What was not published, with its id and time.
         envelope: Arc<Envelope>,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
     /// The envelope may have arrived. If you publish it again, it keeps its id, so an engine that
     /// deduplicates takes it once.
     #[non_exhaustive]
     Unknown {
-        /// The engine that says so.
+        /// The name of the engine.
         engine: Arc<str>,
         /// What may have been published, with its id and time.
         envelope: Arc<Envelope>,
-        /// Why it is not known.
+        /// The reason why the outcome is unknown.
         reason: Reason,
     },
 }
 
 impl EngineError {
-    /// Returns an error for what did not leave.
+    /// Returns an error for an envelope that did not leave.
     #[must_use]
     pub fn not_sent(engine: &Arc<str>, envelope: Arc<Envelope>, reason: Reason) -> Self {
         Self::NotSent { engine: engine.clone(), envelope, reason }
     }
 
-    /// Returns an error for what may have arrived.
+    /// Returns an error for an envelope that may have arrived.
     #[must_use]
     pub fn unknown(engine: &Arc<str>, envelope: Arc<Envelope>, reason: Reason) -> Self {
         Self::Unknown { engine: engine.clone(), envelope, reason }
@@ -314,7 +319,7 @@ impl EngineError {
         self.parts().0
     }
 
-    /// Returns why.
+    /// Returns the reason.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         match self {
@@ -352,7 +357,7 @@ impl Error for EngineError {
     }
 }
 
-/// Why an engine did not do what it was asked.
+/// The reason why an engine did not do what you asked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -362,9 +367,9 @@ pub enum Reason {
     Closed,
     /// The payload has more bytes than the engine takes.
     TooLarge {
-        /// How many bytes it has.
+        /// How many bytes the payload has.
         bytes: usize,
-        /// How many it may have.
+        /// How many bytes it may have.
         limit: usize,
     },
     /// The engine cannot carry such a subject. The text says why.
@@ -373,7 +378,7 @@ pub enum Reason {
     Header(Box<str>),
     /// A buffer has no room.
     Full,
-    /// It is not possible without waiting.
+    /// The operation is not possible without waiting.
     WouldWait,
     /// There was no answer in time.
     TimedOut,
@@ -423,9 +428,9 @@ macro_rules! plain_error {
         #[derive(Debug)]
         #[non_exhaustive]
         pub struct $name {
-            /// The engine that says so.
+            /// The name of the engine.
             pub engine: Arc<str>,
-            /// Why.
+            /// The reason.
             pub reason: Reason,
         }
 
@@ -466,13 +471,13 @@ plain_error!(
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// It works.
+    /// The engine works.
     Up,
-    /// There is no connection yet, or no more, and one is being made.
+    /// There is no connection yet, or no longer. The engine is making one.
     Connecting,
     /// There is no connection. The text says why.
     Down(Arc<str>),
-    /// It is shut down.
+    /// The engine is shut down.
     Closed,
 }
 

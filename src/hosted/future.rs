@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 /// The result of an engine's operation, awaited.
 ///
 /// An engine that has the result at once returns [`ready`](Self::ready), which allocates nothing.
-/// One that has to wait boxes a future with [`new`](Self::new).
+/// An engine that has to wait boxes a future with [`new`](Self::new).
 #[must_use = "nothing is certain before it is awaited"]
 pub struct EngineFuture<'a, T>(Inner<'a, T>);
 
@@ -28,7 +28,7 @@ impl<'a, T> EngineFuture<'a, T> {
         Self(Inner::Boxed(Box::pin(future)))
     }
 
-    /// Returns the value if it is there, else the future.
+    /// Returns the value if it is there, otherwise the future.
     pub(super) fn now(self) -> Result<T, Self> {
         match self.0 {
             Inner::Ready(Some(value)) => Ok(value),

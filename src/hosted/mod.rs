@@ -59,9 +59,11 @@
 //! | | live | durable |
 //! |---|---|---|
 //! | opened by | `subscribe(pattern)` | `subscribe(pattern).group(name)` |
-//! | receives | what is published from now on | what the group has not received, from a position that is kept |
+//! | receives | what is published from now on | what the group has not received, from a kept
+//! position |
 //! | several of them | each receives every event | those of one group share the events |
-//! | a full buffer | [`Overrun`](crate::Overrun) decides: it drops an event and tells of the gap, or publishers wait | there is no buffer: the engine keeps the events |
+//! | a full buffer | [`Overrun`](crate::Overrun) decides: it drops an event and reports the gap, or
+//! publishers wait | there is no buffer: the engine keeps the events |
 //! | at a crash | what was not handled is lost | what was not settled comes again |
 //!
 //! [`open`](Subscribe::open) fails if you set what only the other kind has, or demand what the engine
@@ -72,7 +74,7 @@
 //! - A publisher's `offered == buffered + accepted + stored + duplicate + refused + unknown`, and a
 //!   subscription's `received == handled + retried + rejected + refused + abandoned + pending`.
 //! - An error of a publish says whether the envelope may have arrived, and returns the envelope.
-//!   Publish that one again: it has the same id, by which an engine can tell that it came twice.
+//!   Publish the returned one again. It has the same id, so an engine can recognise a duplicate.
 //! - A gap is an item of [`Deliveries`], at the place where something is missing. An [`Inbox`] keeps
 //!   its gaps beside the deliveries: see [`Inbox::take_gap`].
 //! - `ack`, `retry_after`, `reject` and `extend` never wait. With [`Delivery::ack_async`] you wait

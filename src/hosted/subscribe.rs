@@ -21,16 +21,16 @@ use crate::error::InvalidPattern;
 use crate::subject::{PatternBuf, Subject};
 use crate::subject_bus::Overrun;
 
-/// Where a new group begins. One that exists continues where it stopped.
+/// Where a new group begins. An existing group continues where it stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
-    /// With what is published after the group was opened for the first time.
+    /// With the events published after the group was first opened.
     #[default]
     New,
     /// With the oldest event that the engine keeps.
     Earliest,
-    /// With this sequence of the engine's log, or the next one that is kept.
+    /// With this sequence of the engine's log, or the next one that the log keeps.
     Sequence(u64),
     /// With the first event that the engine accepted at this time or later.
     Time(Timestamp),
@@ -40,7 +40,7 @@ pub enum StartAt {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LiveOptions {
-    /// What to receive: subjects that match any of these. Never empty.
+    /// The patterns. The subscription receives subjects that match any of these. Never empty.
     pub patterns: Vec<PatternBuf>,
     /// How many envelopes fit into the buffer.
     pub capacity: usize,
@@ -49,7 +49,7 @@ pub struct LiveOptions {
 }
 
 impl LiveOptions {
-    /// Returns whether the subscription is to receive `subject`.
+    /// Returns whether the subscription receives `subject`.
     #[must_use]
     pub fn matches(&self, subject: Subject<'_>) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(subject))
@@ -60,7 +60,7 @@ impl LiveOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DurableOptions {
-    /// What to receive: subjects that match any of these. Never empty.
+    /// The patterns. The subscription receives subjects that match any of these. Never empty.
     pub patterns: Vec<PatternBuf>,
     /// The name of the group. Never empty.
     pub group: Box<str>,
@@ -70,12 +70,13 @@ pub struct DurableOptions {
     pub lease: Duration,
     /// How many deliveries of this member may be unsettled.
     pub in_flight: usize,
-    /// How often an event is delivered before it becomes a dead letter. `None` without a limit.
+    /// How often an event is delivered before it becomes a dead letter. `None` means without a
+    /// limit.
     pub max_attempts: Option<u32>,
 }
 
 impl DurableOptions {
-    /// Returns whether the subscription is to receive `subject`.
+    /// Returns whether the subscription receives `subject`.
     #[must_use]
     pub fn matches(&self, subject: Subject<'_>) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(subject))
@@ -84,10 +85,11 @@ impl DurableOptions {
 
 /// Sets up a subscription. [`open`](Self::open) opens it.
 ///
-/// Without a [`group`](Self::group) it is live: from now on, with a buffer of its own, at most
-/// once. With one it is durable: the members of the group share the events, its position is kept,
-/// and what is not settled comes again. Each setting says where it belongs; asking for it on the
-/// other kind is an error of `open`.
+/// Without a [`group`](Self::group), the subscription is live. It receives what is published from
+/// now on, at most once, in a buffer of its own. With a group, it is durable. The members of the
+/// group share the events, the engine keeps the group's position, and unsettled events come again.
+/// Each setting says to which kind it belongs; [`open`](Self::open) fails if you use it on the
+/// other kind.
 #[must_use = "nothing is subscribed before `open`"]
 pub struct Subscribe<'e> {
     engine: &'e dyn Engine,
@@ -132,7 +134,7 @@ impl<'e> Subscribe<'e> {
         })
     }
 
-    /// Adds another pattern. An event that matches several comes once.
+    /// Adds another pattern. An event that matches several patterns comes once.
     ///
     /// # Errors
     ///
@@ -186,19 +188,19 @@ impl<'e> Subscribe<'e> {
         self
     }
 
-    /// Demands that the engine can do this. Otherwise `open` refuses.
+    /// Demands a capability of the engine. [`open`](Self::open) fails if the engine lacks it.
     pub fn demand(mut self, capability: Capability) -> Self {
         self.demands.push(capability);
         self
     }
 
-    /// Calls `f` for each gap, beside the item of the stream. It must not wait.
+    /// Calls `f` for each gap, in addition to the item of the stream. `f` must not wait.
     pub fn on_gap(mut self, f: impl Fn(Gap) + Send + Sync + 'static) -> Self {
         self.on_gap = Some(Box::new(f));
         self
     }
 
-    /// Calls `f` for each verdict that the engine refused. It must not wait.
+    /// Calls `f` for each verdict that the engine refused. `f` must not wait.
     pub fn on_refused(
         mut self,
         f: impl Fn(&Envelope, &SettleError) + Send + Sync + 'static,
@@ -211,8 +213,8 @@ impl<'e> Subscribe<'e> {
     ///
     /// # Errors
     ///
-    /// Returns [`OpenError`] if the engine lacks what is demanded, if a setting is for the other
-    /// kind of subscription or out of range, or if the engine cannot be reached.
+    /// Returns [`OpenError`] if the engine lacks a demanded capability, or cannot be reached. Also
+    /// returns it if a setting is out of range, or is for the other kind of subscription.
     pub async fn open(mut self) -> Result<Deliveries, OpenError> {
         self.check()?;
         let counts =
@@ -306,10 +308,10 @@ impl fmt::Debug for Subscribe<'_> {
     }
 }
 
-/// Receives the deliveries of a subscription, and tells of gaps.
+/// Receives the deliveries of a subscription, and reports gaps.
 ///
-/// It is a stream of `Result<Delivery, Gap>`. Dropping it ends the subscription. The position of a
-/// group stays.
+/// It is a stream of `Result<Delivery, Gap>`. Dropping it ends the subscription, and the position
+/// of a group stays.
 #[must_use = "dropping it ends the subscription"]
 pub struct Deliveries {
     from: Box<dyn Receive>,
@@ -319,23 +321,23 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Waits for the next delivery. `None` is the end.
+    /// Waits for the next delivery. Returns `None` at the end.
     ///
     /// # Errors
     ///
-    /// Returns [`Gap`] where something is missing. The stream goes on behind it.
+    /// Returns [`Gap`] if events are missing at this place. The stream continues after it.
     pub async fn next(&mut self) -> Option<Result<Delivery, Gap>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Takes the next delivery if there is one now. Never waits, and needs no runtime. `Pending` if
-    /// there is none, `Ready(None)` at the end.
+    /// Takes the next delivery if there is one now. Never waits, and needs no runtime. Returns
+    /// `Pending` if there is none, and `Ready(None)` at the end.
     pub fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
         let next = self.from.try_next();
         self.count(next)
     }
 
-    /// Takes no more in. What is pending can still be received, and then comes the end.
+    /// Accepts no further events. Pending ones can still be received, and then comes the end.
     pub fn close(&mut self) {
         self.from.close();
     }
@@ -403,7 +405,7 @@ pub enum OpenError {
         engine: Arc<str>,
         /// The kind of subscription.
         mode: Mode,
-        /// What it lacks.
+        /// The missing capability.
         capability: Capability,
     },
     /// A setting is for the other kind of subscription.
@@ -426,12 +428,12 @@ pub enum OpenError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The engine did not do it.
+    /// The engine did not open the subscription.
     #[non_exhaustive]
     Failed {
         /// The engine.
         engine: Arc<str>,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
 }
@@ -443,13 +445,13 @@ impl OpenError {
         Self::Missing { engine: engine.clone(), mode, capability }
     }
 
-    /// Returns the error of an engine to which a setting is not valid.
+    /// Returns the error of an engine for which a setting is not valid.
     #[must_use]
     pub fn invalid(engine: &Arc<str>, setting: &'static str, why: &'static str) -> Self {
         Self::Invalid { engine: engine.clone(), setting, why }
     }
 
-    /// Returns the error of an engine that did not do it.
+    /// Returns the error of an engine that did not open the subscription.
     #[must_use]
     pub fn failed(engine: &Arc<str>, reason: Reason) -> Self {
         Self::Failed { engine: engine.clone(), reason }

@@ -22,15 +22,16 @@ const ROUTE_CACHE: usize = 1024;
 ///
 /// Any number of threads publish and receive. Each subscription has a buffer of its own, and an
 /// [`Overrun`] that says what happens when it is full. A subscription that does not read costs the
-/// others nothing; one with [`Overrun::Block`] is the exception. Envelopes are shared and never
-/// change, so the bus copies nothing per subscription.
+/// others nothing. Exception: publishers wait for one with [`Overrun::Block`]. Envelopes are shared
+/// and never change, so the bus copies nothing per subscription.
 ///
 /// # Without `std`
 ///
 /// With the feature `alloc` alone, the bus is for the one main loop of a program without an
 /// operating system: it is neither `Send` nor `Sync`. [`try_publish`](Self::try_publish) never
 /// waits, and tasks await room with [`publish_async`](Self::publish_async). The methods that block
-/// a thread, `publish` and `publish_wait`, need `std`. What exists in both means the same in both.
+/// a thread, `publish` and `publish_wait`, need `std`. Methods that exist in both cases mean the
+/// same in both.
 ///
 /// # Guarantees
 ///
@@ -38,49 +39,51 @@ const ROUTE_CACHE: usize = 1024;
 ///   loss was counted and reported to the observers. Exception: a `publish_async` that is pending
 ///   at `close` is only counted.
 /// - Each subscription receives the envelopes of one publisher in the order of publishing.
-/// - At every quiet moment, the numbers of [`stats`](Self::stats) add up:
-///   `enqueued == received + dropped_oldest + abandoned + pending`. Each envelope that a
-///   subscription matched is in one of `enqueued`, `dropped_newest`, `sampled`, `waiting` and the
-///   bus's `closed`. Each envelope that was published went to the subscriptions, or is in one of
-///   `held`, `held_dropped` and `held_abandoned`.
-/// - A receiver sees the end of its subscription after everything else, and then sees it for good.
-/// - No lock is held while a filter, an observer, a waker or one of their destructors runs. They
-///   may use the bus.
+/// - At every quiet moment, the numbers of [`stats`](Self::stats) add up: `enqueued == received +
+///   dropped_oldest + abandoned + pending`. For each subscription that an envelope matches, one of
+///   `enqueued`, `dropped_newest`, `sampled`, `waiting` and the bus's `closed` counts it. Each
+///   published envelope went to the subscriptions, or one of `held`, `held_dropped` and
+///   `held_abandoned` counts it.
+/// - A receiver sees the end of its subscription after every envelope, and from then on at each
+///   call.
+/// - The bus holds no lock while a filter, an observer, a waker or one of their destructors runs.
+///   They may use the bus.
 ///
 /// # Panics in your code
 ///
-/// Under the feature `std`, a filter, an observer or a waker that panics costs no other
-/// subscription, observer or task anything. The publish, the close or the drop does all its work,
-/// and then the panic continues in its caller. Such a publish does not wait for room: it drops the
-/// envelope where there is none. A receive is the exception: it returns its envelope, and the panic
-/// of a waker ends there.
+/// Under the feature `std`, a panic of a filter, an observer or a waker does not affect other
+/// subscriptions, observers or tasks. The publish, the close or the drop does all its work, and
+/// then the panic continues in its caller. Such a publish does not wait for room: a subscription
+/// without room drops the envelope. Exception: a receive returns its envelope, and the panic of a
+/// waker ends there.
 ///
 /// # Deadlocks
 ///
-/// A thread that publishes with `publish` and receives from a full subscription with
-/// [`Overrun::Block`] waits for itself. Publish there with [`try_publish`](Self::try_publish), or
-/// with `publish_wait` and a timeout. In a task, use [`publish_async`](Self::publish_async).
+/// A thread that receives from a subscription with [`Overrun::Block`] waits for itself if it calls
+/// `publish` while that subscription is full. Publish there with
+/// [`try_publish`](Self::try_publish), or with `publish_wait` and a timeout. In a task, use
+/// [`publish_async`](Self::publish_async).
 ///
 /// # Cost
 ///
 /// A bus has one lock. A publish takes it once. It finds the subscriptions by one hash if the
 /// subject was published before, otherwise by a search through the segments. It takes the lock
-/// again for every further 8 subscriptions that match, for each that has a filter or takes every
-/// nth envelope, and for observers. A receive takes it once, and so does each step of a
-/// [`drain`](super::Subscription::drain).
+/// again for every further 8 subscriptions that match. It also does so for observers, and for each
+/// subscription that has a filter or takes every nth envelope. A receive takes the lock once, and
+/// so does each step of a [`drain`](super::Subscription::drain).
 ///
 /// A publish on a known subject allocates nothing unless it waits. Opening and ending a
 /// subscription empties the cache of subjects: see [`SubjectBusBuilder::route_cache`].
 ///
-/// A subscription takes at most 512 bytes, and beside them its filter, the text of its pattern, and
-/// 16 bytes for each slot of its buffer. A pattern with more than two segments of its own takes
-/// some 100 bytes for each further one.
+/// A subscription takes at most 512 bytes. In addition, it takes its filter, the text of its
+/// pattern, and 16 bytes for each slot of its buffer. A pattern with more than two segments of its
+/// own takes some 100 bytes for each further one.
 ///
 /// # Start, pause and close
 ///
-/// A bus whose builder has a [`hold`](SubjectBusBuilder::hold) keeps what is published until you
-/// [`start`](Self::start) it, and any bus does while it is [paused](Self::pause).
-/// [`close`](Self::close) ends the bus, and dropping the bus closes it.
+/// A bus whose builder has a [`hold`](SubjectBusBuilder::hold) keeps published envelopes until you
+/// [`start`](Self::start) it. A [paused](Self::pause) bus keeps them too. [`close`](Self::close)
+/// ends the bus, and dropping the bus closes it.
 ///
 /// # Examples
 ///
@@ -118,21 +121,21 @@ pub struct SubjectBusBuilder {
 }
 
 impl SubjectBusBuilder {
-    /// Sets for how many subjects the bus remembers which subscriptions match: 1024 by default, 0
-    /// to remember none.
+    /// Sets how many subjects the bus remembers, each with the subscriptions that match. The
+    /// default is 1024, and 0 remembers none.
     ///
-    /// Each takes its text, and 16 bytes for each subscription that matches. The cache changes what
-    /// a publish costs, never where an envelope goes. The bus empties it when a subscription is
-    /// opened or ends, and when too many new subjects find no place in it.
+    /// A remembered subject takes its text, and 16 bytes for each subscription that matches. The
+    /// cache changes what a publish costs, never where an envelope goes. The bus empties it when a
+    /// subscription is opened or ends, and when too many new subjects find no place in it.
     pub const fn route_cache(mut self, subjects: usize) -> Self {
         self.route_cache = subjects;
         self
     }
 
-    /// Makes a bus that is not started: it keeps up to `capacity` envelopes until you
-    /// [`start`](SubjectBus::start) it. 0 stands for 1024.
+    /// Sets that the bus begins without a start: it keeps up to `capacity` envelopes until you
+    /// [`start`](SubjectBus::start) it. A capacity of 0 means 1024.
     ///
-    /// While it holds as many, a publish drops its envelope and returns
+    /// While the hold is full, a publish drops its envelope and returns
     /// [`PublishError::HoldFull`](super::PublishError::HoldFull).
     #[doc(alias("startup", "buffer", "paused"))]
     pub const fn hold(mut self, capacity: usize) -> Self {
@@ -177,7 +180,7 @@ impl SubjectBus {
         Self::builder().build()
     }
 
-    /// Returns a builder, for observers and for another size of the cache.
+    /// Returns a builder, which sets observers, a hold and the size of the cache.
     pub const fn builder() -> SubjectBusBuilder {
         SubjectBusBuilder { route_cache: ROUTE_CACHE, hold: None, observers: Vec::new() }
     }
@@ -217,8 +220,8 @@ impl SubjectBus {
     ///
     /// # Errors
     ///
-    /// Returns [`SubscribeError`] if the bus is closed, or if a hand-written `E` has no subject, or
-    /// one that is not a subject.
+    /// Returns [`SubscribeError`] if the bus is closed, or if a hand-written `E` has no subject or
+    /// an invalid one.
     ///
     /// # Examples
     ///
@@ -253,10 +256,10 @@ impl SubjectBus {
         subjects.try_fold(first, |subscription, subject| subscription.or(subject))
     }
 
-    /// Returns how many subscriptions match `subject`. It does not ask their filters.
+    /// Returns how many subscriptions match `subject`. It does not call their filters.
     ///
-    /// Use it to build an envelope only if a subscription wants it. It takes the lock of the bus
-    /// for a search.
+    /// Use it to build an envelope only if a subscription wants it. The search takes the lock of
+    /// the bus.
     #[must_use]
     pub fn matching(&self, subject: Subject<'_>) -> usize {
         self.shared.matching(subject)
@@ -265,11 +268,12 @@ impl SubjectBus {
     /// Closes the bus. Publishing and subscribing then fail, publishers that wait for room return
     /// `PublishError::Closed`, and pending envelopes can still be received.
     ///
-    /// It waits for publishes in progress. When it returns, the bus enqueues nothing and calls no
-    /// observer any more. A second call has no effect beyond that wait.
+    /// It waits for publishes in progress. When it returns, the bus no longer enqueues envelopes or
+    /// calls observers. A second call has no effect beyond that wait.
     ///
-    /// If a filter or an observer calls it, or a waker that the end of a bus or a subscription
-    /// wakes, it does not wait for publishes in progress: it would wait for its own caller.
+    /// A filter, an observer, or a waker that the end of a bus or a subscription wakes may call it
+    /// too. Such a call does not wait for publishes in progress, because it would wait for its own
+    /// caller.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -292,7 +296,8 @@ impl SubjectBus {
         self.shared.stats()
     }
 
-    /// Returns the bus and each subscription in numbers, to be printed or serialised.
+    /// Returns a snapshot of the bus and each subscription in numbers. You can print or serialise
+    /// it.
     ///
     /// Publishers continue meanwhile, so the numbers of two subscriptions may be of different
     /// moments.

@@ -16,16 +16,17 @@ pub(super) struct Drain<'a> {
 }
 
 impl Subscription {
-    /// Drains the envelopes that are pending at this moment, and no later ones. Never waits. For
-    /// use in a tick.
+    /// Drains the envelopes that are pending at this moment, and no later ones. Never waits. Use it
+    /// in a tick.
     ///
     /// Each call of `next` takes one envelope, under one lock, and makes room for another. What you
     /// do not take stays pending, in order, even if you leak the drain. Several drains and
-    /// receivers of one subscription share what is pending: each envelope goes to one of them.
+    /// receivers of one subscription share the pending envelopes: each envelope goes to one of
+    /// them.
     ///
     /// Under [`Overrun::DropOldest`](super::Overrun::DropOldest), newer envelopes may displace
-    /// older ones while you drain. The displaced ones are lost; the newer ones wait for the next
-    /// drain.
+    /// older ones while you drain. The displaced ones are lost, and the newer ones stay pending for
+    /// the next drain.
     ///
     /// # Examples
     ///

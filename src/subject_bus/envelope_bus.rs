@@ -17,15 +17,15 @@ use crate::subject::Pattern;
 #[cfg(feature = "std")]
 use crate::wait::thread::Wait;
 
-/// A publish of an [`EnvelopeBus`] that is awaited.
+/// The future that [`EnvelopeBus::publish_async`] returns.
 #[cfg(feature = "std")]
 pub type PublishFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send + 'a>>;
 
 /// Carries envelopes inside a process: [`SubjectBus`], [`NoopBus`], or a bus of your own.
 ///
-/// The trait has an object type: take `&dyn EnvelopeBus`, or `Arc<dyn EnvelopeBus + Send + Sync>`
-/// where several threads share it.
+/// The trait is usable as an object. Take `&dyn EnvelopeBus`, or `Arc<dyn EnvelopeBus + Send +
+/// Sync>` where several threads share it.
 ///
 /// To implement it, write the four methods without a default. The methods that wait need the
 /// feature `std`.
@@ -57,13 +57,13 @@ pub trait EnvelopeBus {
     /// Returns [`PublishError`] if the bus is closed.
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError>;
 
-    /// Publishes `envelope`, and waits for room as long as it takes: see [`SubjectBus::publish`].
+    /// Publishes `envelope`, and waits for room without a limit: see [`SubjectBus::publish`].
     ///
     /// The default implementation calls [`publish_wait`](Self::publish_wait).
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the bus is closed, also while this waits.
+    /// Returns [`PublishError`] if the bus is closed before or during the wait.
     #[cfg(feature = "std")]
     fn publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
         self.publish_wait(envelope, Wait::forever())
@@ -76,7 +76,7 @@ pub trait EnvelopeBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the bus is closed, also while this waits, or if the wait ends
+    /// Returns [`PublishError`] if the bus is closed before or during the wait, or if the wait ends
     /// without room.
     #[cfg(feature = "std")]
     fn publish_wait(
@@ -95,7 +95,7 @@ pub trait EnvelopeBus {
     ///
     /// # Errors
     ///
-    /// The future returns [`PublishError`] if the bus is closed, also while it waits.
+    /// Returns [`PublishError`] from the future if the bus is closed before or during the wait.
     #[cfg(feature = "std")]
     fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_>
     where

@@ -23,9 +23,10 @@ type Settled = (usize, Option<Arc<About>>, Offer);
 impl SubjectBus {
     /// Publishes all of these envelopes, or none. Never waits.
     ///
-    /// First it looks whether each subscription that matches has room for its part, and then it
-    /// puts them all in, in their order, under one lock: no receiver sees some of them only, and no
-    /// other publisher comes between. Collect a transaction in a `Vec`; drop that to roll it back.
+    /// First the bus checks whether each subscription that matches has room for its part. Then it
+    /// enqueues all envelopes, in their order, under one lock. No receiver sees only some of them,
+    /// and no other publisher comes between. Collect a transaction in a `Vec`; drop the `Vec` to
+    /// roll it back.
     ///
     /// One subscription without room is enough to reject the group:
     ///
@@ -34,15 +35,15 @@ impl SubjectBus {
     /// | `DropNewest`, `Block` | its part fits beside what is pending |
     /// | `DropOldest` | its part fits into an empty buffer: older envelopes give way, and are counted |
     ///
-    /// A subscription that has ended does not reject it: see [`Published::closed`]. A rejected
-    /// group leaves no trace: no subscription has any of it, and neither the numbers of the bus nor
-    /// the observers tell of it. Exception: filters have run.
+    /// A subscription that has ended does not reject the group: see [`Published::closed`]. A
+    /// rejected group leaves no trace: no subscription has any of it, the bus does not count it,
+    /// and observers do not see it. Exception: filters have run.
     ///
-    /// A bus that is not [started](Self::start) holds all of them or none. In the replay, each is
-    /// an envelope as any other.
+    /// A bus that is not [started](Self::start) holds all of them or none. The replay treats each
+    /// like any other envelope.
     ///
-    /// The observers are called when all are in: for each envelope, `on_publish` comes first, and
-    /// then what became of it at each subscription.
+    /// The bus calls the observers after it has enqueued all envelopes. For each envelope, it calls
+    /// `on_publish` first, and then reports what became of it at each subscription.
     ///
     /// # Errors
     ///
@@ -218,7 +219,8 @@ pub enum PublishAllError {
     Closed(Vec<Arc<Envelope>>),
     /// A subscription has no room for its part.
     Full {
-        /// The [id](super::Subscription::id) of the subscription, the first of several.
+        /// The [id](super::Subscription::id) of the subscription. If several have no room, it is
+        /// the first.
         subscription: u64,
         /// The envelopes.
         envelopes: Vec<Arc<Envelope>>,

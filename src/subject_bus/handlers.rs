@@ -24,9 +24,9 @@ type Handler<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>, &Context<'_>, bool) -> O
 ///
 /// # Publishing in a handler
 ///
-/// A handler may publish, also to its own subscription. That envelope waits for the next tick, or
-/// for the next [generation](Budget::generations) of this one. If a subscription of the same thread
-/// says [`Block`](super::Overrun::Block), publish with
+/// A handler may publish, also to its own subscription. That envelope stays pending until the next
+/// tick, or the next [generation](Budget::generations) of this one. If a subscription of the same
+/// thread says [`Block`](super::Overrun::Block), publish with
 /// [`try_publish`](super::SubjectBus::try_publish): only this thread can make room.
 ///
 /// # Order
@@ -43,9 +43,9 @@ type Handler<C> = Box<dyn FnMut(&mut C, &Arc<Envelope>, &Context<'_>, bool) -> O
 /// # Hooks
 ///
 /// [`before`](Self::before), [`after`](Self::after) and [`on_error`](Self::on_error) run around
-/// every handler of the table, and [`wrap`](Self::wrap) puts code of yours around them. A hook that
-/// panics is contained as a handler is: the event counts as failed and panicked, and the handler
-/// and all other hooks run nevertheless. Without hooks, a tick does nothing for them.
+/// every handler of the table, and [`wrap`](Self::wrap) puts code of yours around them. The tick
+/// treats the panic of a hook like that of a handler. It counts the event as failed and panicked,
+/// and still calls the handler and all other hooks. Hooks cost nothing if you add none.
 ///
 /// # Examples
 ///
@@ -96,11 +96,11 @@ struct Entry<C> {
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HandlerStats {
-    /// Envelopes that the handler was called with.
+    /// Envelopes that the tick passed to the handler.
     pub handled: u64,
-    /// Those with which it failed or panicked. Part of `handled`.
+    /// Envelopes for which the handler failed or panicked. Part of `handled`.
     pub failed: u64,
-    /// Those with which it panicked. Part of `failed`.
+    /// Envelopes for which the handler panicked. Part of `failed`.
     pub panicked: u64,
 }
 
@@ -115,8 +115,9 @@ impl<C> SubjectHandlers<C> {
     ///
     /// A handler returns `()` or a `Result`. The tick counts an error as a failure. A
     /// [`Flow`](crate::bus::Flow), which a handler of a [`Dispatch`](crate::Dispatch) may return,
-    /// has no effect here: no handler stands behind another. Hooks see that a handler failed, but not
-    /// the text of its error: for that, add it with [`on_with_context`](Self::on_with_context).
+    /// has no effect here, because each subscription has one handler. Hooks see that a handler
+    /// failed, but not the text of its error. If they need it, add the handler with
+    /// [`on_with_context`](Self::on_with_context).
     pub fn on<R: Verdict>(
         &mut self,
         subscription: Subscription,
@@ -134,9 +135,9 @@ impl<C> SubjectHandlers<C> {
     /// Adds a handler that also gets the context of the tick, and may return a message.
     ///
     /// The context has the deadline and the cancellation that you gave to
-    /// [`tick_within`](Self::tick_within), and the [trace](Envelope::trace_parent) of the envelope;
-    /// of the tick, if the envelope has none. Hooks see the [`Message`](crate::bus::Message) or the
-    /// text of the error.
+    /// [`tick_within`](Self::tick_within), and the [trace](Envelope::trace_parent) of the envelope.
+    /// If the envelope has no trace, the context has that of the tick. Hooks see the
+    /// [`Message`](crate::bus::Message) or the text of the error.
     ///
     /// # Examples
     ///
@@ -223,9 +224,10 @@ impl<C> SubjectHandlers<C> {
     /// Puts a wrapper around every handler of the table, between the hooks and the handler. The
     /// first one that you add is the outermost.
     ///
-    /// It gets a function that calls what it wraps. It may call that, call it again, or not at all,
-    /// and may return another outcome. What the outermost wrapper returns is what the tick counts
-    /// and what hooks see. The panic of a handler comes to its wrapper as [`Outcome::Panicked`].
+    /// The wrapper gets a function that calls the next wrapper or the handler. It may call that
+    /// function once, several times or not at all, and may return another outcome. The tick counts
+    /// the outcome of the outermost wrapper, and hooks see it. If the handler panics, the innermost
+    /// wrapper gets [`Outcome::Panicked`].
     ///
     /// # Examples
     ///
@@ -276,7 +278,7 @@ impl<C> SubjectHandlers<C> {
     /// Removes the handler whose subscription has this [id](Subscription::id), and returns the
     /// subscription.
     ///
-    /// Subscriptions of several buses may have the same id. It removes the first of them.
+    /// If subscriptions of several buses have this id, it removes the first of them.
     pub fn off(&mut self, id: u64) -> Option<Subscription> {
         let at = self.entries.iter().position(|entry| entry.subscription.id() == id)?;
         let entry = self.entries.remove(at);
@@ -288,29 +290,31 @@ impl<C> SubjectHandlers<C> {
 
     /// Calls the handlers with their pending envelopes, within `budget`.
     ///
-    /// It fixes the end when it begins. The handlers take turns in the order in which you added
-    /// them. If the budget ends at one, the next tick begins with the one after it, so none
-    /// starves. What the budget leaves stays in the subscriptions, in order.
+    /// The tick fixes its end when it begins. The handlers take turns in the order in which you
+    /// added them. If the budget ends at one handler, the next tick begins with the one after it,
+    /// so no handler starves. Envelopes beyond the budget stay pending in the subscriptions, in
+    /// order.
     ///
-    /// The report counts as `dropped` what the subscriptions lost since the tick before. It counts
-    /// nothing as `unhandled` or `refused`. The tick takes one lock for each envelope, and a few
-    /// for each handler.
+    /// The report counts as `dropped` what the subscriptions lost since the previous tick. Its
+    /// `unhandled` and `refused` are 0. The tick takes one lock for each envelope, and a few for
+    /// each handler.
     ///
     /// # Panics
     ///
-    /// Panics if the deadline of the budget does.
+    /// Panics if the deadline function of the budget panics.
     pub fn tick<F: FnMut() -> bool>(&mut self, state: &mut C, budget: Budget<F>) -> Report {
         self.tick_within(state, budget, &Context::new())
     }
 
     /// Calls the handlers as [`tick`](Self::tick) does, and gives them `context`.
     ///
-    /// The context only tells: the tick calls handlers also when it is over. To end the tick then,
-    /// say so in the budget too: `Budget::unlimited().until(|| context.is_over())`.
+    /// The context does not end the tick: it also calls handlers after the context is over. To end
+    /// the tick then, give the budget the same limit: `Budget::unlimited().until(||
+    /// context.is_over())`.
     ///
     /// # Panics
     ///
-    /// Panics if the deadline of the budget does.
+    /// Panics if the deadline function of the budget panics.
     pub fn tick_within<F: FnMut() -> bool>(
         &mut self,
         state: &mut C,

@@ -14,10 +14,11 @@ use crate::sync::Lock;
 
 /// Keeps the last envelopes that match a pattern, as an [`Observer`] of a bus.
 ///
-/// It keeps what is published, whatever becomes of it: also what no subscription wants, or has room for. Reading takes
-/// nothing. A publish that matches takes a lock more, and the first ones may allocate.
+/// It keeps every published envelope that matches, even if no subscription wants it or has room for
+/// it. Reading removes nothing. Each publish that matches takes one lock more, and the first ones
+/// may allocate.
 ///
-/// For events without an allocator there is the [`History`](crate::topic::History) of a topic.
+/// For events without an allocator, use the [`History`](crate::topic::History) of a topic.
 ///
 /// # Examples
 ///
@@ -56,14 +57,14 @@ impl SubjectHistory {
         Ok(Self { pattern: pattern.into(), capacity, kept: Lock::new(VecDeque::new()) })
     }
 
-    /// Returns the last `most` envelopes, oldest first: as many as are kept.
+    /// Returns the last envelopes, at most `most`, oldest first.
     #[must_use]
     pub fn last(&self, most: usize) -> Vec<Arc<Envelope>> {
         let kept = self.kept.lock();
         kept.iter().skip(kept.len().saturating_sub(most)).map(Arc::clone).collect()
     }
 
-    /// Returns all envelopes that are kept, oldest first.
+    /// Returns all envelopes in the history, oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Envelope>> {
         self.last(usize::MAX)
@@ -75,19 +76,19 @@ impl SubjectHistory {
         drop(kept); // after the lock
     }
 
-    /// Returns how many envelopes are kept.
+    /// Returns how many envelopes the history holds.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kept.lock().len()
     }
 
-    /// Returns whether no envelope is kept.
+    /// Returns whether the history holds no envelope.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns how many envelopes can be kept.
+    /// Returns how many envelopes the history can hold.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity

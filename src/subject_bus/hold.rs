@@ -68,23 +68,24 @@ impl State {
 }
 
 impl SubjectBus {
-    /// Starts the bus: it replays what it holds, in the order of publishing, to the subscriptions
-    /// of this moment. Then each publish goes straight to them. Nothing overtakes. A second call
-    /// has no effect.
+    /// Starts the bus. It replays what it holds, in the order of publishing, to the subscriptions
+    /// that are open at this moment. Each later publish goes straight to the subscriptions. No
+    /// envelope overtakes another. A second call has no effect.
     ///
-    /// A bus is started from the beginning, unless you ask its builder for a
+    /// A bus is started when you make it, unless you ask its builder for a
     /// [hold](super::SubjectBusBuilder::hold). Until the start, a publish returns
     /// [`Published::held`](super::Published::held). A replay never waits: a full subscription that
     /// says [`Block`](super::Overrun::Block) drops the envelope, as with
-    /// [`try_publish`](Self::try_publish). What is published in the course of the replay comes
-    /// after what was held, and this call replays it too.
+    /// [`try_publish`](Self::try_publish). Envelopes published during the replay come after the
+    /// held ones, and this call replays them too.
     ///
-    /// If another thread replays at this moment, this returns at once. On a closed bus it does
-    /// nothing.
+    /// If another thread replays at this moment, this call returns at once. On a closed bus it has
+    /// no effect.
     ///
     /// # Panics
     ///
-    /// Panics if an observer or a filter does. Under the feature `std` that comes after the replay.
+    /// Panics if an observer or a filter panics. Under the feature `std`, it panics after the
+    /// replay.
     ///
     /// # Examples
     ///
@@ -120,12 +121,12 @@ impl SubjectBus {
     }
 
     /// Starts the bus as [`start`](Self::start) does, and waits for room at full subscriptions that
-    /// say [`Block`](super::Overrun::Block), as long as `wait` says. After that, they drop what
-    /// they have no room for.
+    /// say [`Block`](super::Overrun::Block), as long as `wait` says. After that, these
+    /// subscriptions drop each envelope for which they have no room.
     ///
     /// # Panics
     ///
-    /// Panics if an observer or a filter does, after the replay.
+    /// Panics after the replay if an observer or a filter panics.
     #[cfg(feature = "std")]
     pub fn start_wait(&self, wait: Wait<'_>) {
         self.replay(
@@ -138,11 +139,10 @@ impl SubjectBus {
         );
     }
 
-    /// Pauses the bus: it keeps what is published from now on, until it is
-    /// [started](Self::start) again. A replay in progress ends after the envelope that it is at. A
-    /// second call has no effect.
+    /// Pauses the bus: it keeps what you publish from now on, until you [start](Self::start) it
+    /// again. A replay in progress ends after its current envelope. A second call has no effect.
     ///
-    /// A bus that was made without a [hold](super::SubjectBusBuilder::hold) keeps up to 1024.
+    /// A bus without a [hold](super::SubjectBusBuilder::hold) keeps up to 1024 envelopes.
     pub fn pause(&self) {
         let mut state = self.shared.state.lock();
         state.hold.started = false;

@@ -12,30 +12,31 @@ use crate::context::Context;
 use crate::envelope::Envelope;
 use crate::wait::panics::Panics;
 
-/// The call of a handler that a hook or a wrapper runs for.
+/// The call of a handler around which a hook or a wrapper runs.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Call<'a> {
-    /// The subscription that the envelope came from. It has a name, and patterns.
+    /// The subscription that the envelope came from, with its name and patterns.
     pub subscription: &'a Subscription,
     /// The envelope.
     pub envelope: &'a Arc<Envelope>,
-    /// What the tick was given, with the trace of the envelope.
+    /// The context that you gave to the tick, with the trace of the envelope.
     pub context: &'a Context<'a>,
 }
 
-/// What became of the call of a handler.
+/// The outcome of one call of a handler.
 ///
-/// A handler that was added by [`on_with_context`](super::SubjectHandlers::on_with_context) tells
-/// its message and its error, one that was added by [`on`](super::SubjectHandlers::on) does not.
+/// A handler that you added by [`on_with_context`](super::SubjectHandlers::on_with_context) gives
+/// its message and its error. A handler that you added by [`on`](super::SubjectHandlers::on) does
+/// not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It succeeded. Its message is empty if it returned none.
+    /// The handler succeeded. The message is empty if it returned none.
     Handled(Box<str>),
-    /// It returned an error, which has this text.
+    /// The handler returned an error with this text.
     Failed(Box<str>),
-    /// It panicked. Without `std` a panic is not caught.
+    /// The handler panicked. Without `std`, the tick does not catch a panic.
     Panicked,
 }
 

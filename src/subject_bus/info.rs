@@ -94,7 +94,7 @@ pub struct SubscriptionInfo {
     pub patterns: Vec<Box<str>>,
     /// How many envelopes fit into its buffer.
     pub capacity: usize,
-    /// What happens to an envelope for which there is no room.
+    /// What the subscription does with an envelope for which it has no room.
     pub overrun: Overrun,
     /// Whether the subscription has ended.
     pub closed: bool,

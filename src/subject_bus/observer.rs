@@ -12,7 +12,7 @@ use crate::subject::Pattern;
 /// `Block` needs a publisher that can wait: a task that calls
 /// [`publish_async`](super::SubjectBus::publish_async) or, under the feature `std`, a thread that
 /// calls `publish` or `publish_wait`. For [`try_publish`](super::SubjectBus::try_publish), which
-/// never waits, it is `DropNewest`.
+/// never waits, `Block` acts as `DropNewest`.
 ///
 /// # Examples
 ///
@@ -39,8 +39,8 @@ pub enum Overrun {
     DropNewest,
     /// Drops the oldest pending envelope. The new one is last.
     DropOldest,
-    /// Lets the publisher wait for room. A thread that also receives here waits for itself: see
-    /// [`SubjectBus`](super::SubjectBus), "Deadlocks".
+    /// Lets the publisher wait for room. A thread that publishes and also receives here would wait
+    /// for itself: see [`SubjectBus`](super::SubjectBus), "Deadlocks".
     Block,
 }
 
@@ -66,11 +66,12 @@ impl fmt::Display for Overrun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// There was no room for it, or newer envelopes displaced it.
+    /// The buffer had no room for the envelope, or a newer envelope displaced it.
     BufferFull,
     /// The subscription had ended, or ended while the publisher waited for room.
     Closed,
-    /// The subscription takes [every nth](super::Subscribe::every_nth), and this was another one.
+    /// The subscription takes [every nth](super::Subscribe::every_nth) envelope, and skipped this
+    /// one.
     Sampled,
 }
 
@@ -92,7 +93,7 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// The subscription that an observer is called for.
+/// The subscription about which the bus calls an observer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recipient<'a> {
@@ -100,23 +101,24 @@ pub struct Recipient<'a> {
     pub id: u64,
     /// Its [name](super::Subscribe::name). May be empty.
     pub name: &'a str,
-    /// The pattern that it subscribed to. Of several, the first.
+    /// The pattern of the subscription. If it has several, it is the first.
     pub pattern: Pattern<'a>,
-    /// What it does when it is full.
+    /// What the subscription does when it is full.
     pub overrun: Overrun,
 }
 
 /// Sees what a bus does, for logs, metrics and traces. It changes nothing.
 ///
-/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus. What a bus
-/// [holds](super::SubjectBus::start), observers see in the replay.
+/// The bus calls it on the publisher's thread, outside of all locks. It may use the bus. It sees
+/// the envelopes that a bus [holds](super::SubjectBus::start) only in the replay.
 ///
 /// # Order
 ///
 /// For each publish, the bus calls `on_publish` first. Then it calls `on_deliver` or `on_drop` once
 /// for each subscription that matches, in the order in which they were opened. It calls neither for
 /// a subscription whose handle was dropped before its turn. For a group of
-/// [`publish_all`](super::SubjectBus::publish_all) it does so when all of the group is in.
+/// [`publish_all`](super::SubjectBus::publish_all), these calls come after the whole group is
+/// enqueued.
 ///
 /// Under [`DropOldest`](Overrun::DropOldest), a newer envelope may displace one that was enqueued
 /// before. Then the publish of the newer one calls `on_drop` for the older one.
@@ -128,9 +130,9 @@ pub struct Recipient<'a> {
 ///
 /// # Panics
 ///
-/// Under the feature `std`, a panic in an observer continues in the publisher after every
-/// subscription that matches has the envelope or has counted it as lost, and after the other
-/// observers were called.
+/// Under the feature `std`, a panic in an observer continues in the publisher. Before that, every
+/// subscription that matches has the envelope or has counted it as lost, and the bus has called the
+/// other observers.
 ///
 /// # Examples
 ///
@@ -170,14 +172,15 @@ pub trait Observer: Send + Sync {
         let _ = (envelope, recipient);
     }
 
-    /// Sees that a subscription was opened after the bus had replayed `missed` envelopes, which may
-    /// have been for it: see [`Subscription::missed_replay`](super::Subscription::missed_replay).
+    /// Sees that a subscription was opened late: the bus had already replayed `missed` envelopes,
+    /// which may have been for it. See
+    /// [`Subscription::missed_replay`](super::Subscription::missed_replay).
     fn on_late(&self, recipient: Recipient<'_>, missed: u64) {
         let _ = (recipient, missed);
     }
 
-    /// Sees what a handler made of the envelope, in a tick of a table that you gave this observer:
-    /// see [`SubjectHandlers::observer`](super::SubjectHandlers::observer).
+    /// Sees the outcome of a handler for the envelope, in a tick of a table that you gave this
+    /// observer: see [`SubjectHandlers::observer`](super::SubjectHandlers::observer).
     fn on_handled(&self, envelope: &Arc<Envelope>, recipient: Recipient<'_>, outcome: &Outcome) {
         let _ = (envelope, recipient, outcome);
     }

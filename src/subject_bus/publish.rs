@@ -116,13 +116,13 @@ impl SubjectBus {
     /// thread.
     ///
     /// It fills in the id and the time of the envelope where they are missing. Before it waits, it
-    /// serves all other subscriptions. It waits as long as it takes;
-    /// [`publish_wait`](Self::publish_wait) has a limit.
+    /// serves all other subscriptions. The wait has no limit; that of
+    /// [`publish_wait`](Self::publish_wait) has one.
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
-    /// waits, and [`PublishError::HoldFull`] if the bus is not started and its hold is full.
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed before or during the
+    /// wait, and [`PublishError::HoldFull`] if the bus is not started and its hold is full.
     #[cfg(feature = "std")]
     pub fn publish(&self, envelope: impl Into<Arc<Envelope>>) -> Result<Published, PublishError> {
         self.publish_wait(envelope, Wait::forever())
@@ -131,8 +131,8 @@ impl SubjectBus {
     /// Puts `envelope` into the buffer of each subscription that matches, and never waits. A full
     /// subscription that says [`Block`](Overrun::Block) drops the envelope.
     ///
-    /// Under the feature `std`, it fills in the id and the time where they are missing. Without,
-    /// there is neither a clock nor a source of ids: set them yourself.
+    /// Under the feature `std`, it fills in the id and the time where they are missing. Without
+    /// `std`, set them yourself: the bus has neither a clock nor a source of ids.
     ///
     /// # Errors
     ///
@@ -154,9 +154,9 @@ impl SubjectBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] with the envelope if the bus is closed, also while this waits, if
-    /// its hold is full, or if the wait ends before all subscriptions had room. Those that had room have the envelope.
-    /// The others dropped it.
+    /// Returns [`PublishError`] with the envelope if the bus is closed before or during the wait,
+    /// or if its hold is full. Also returns it if the wait ends before all subscriptions had room.
+    /// Those that had room then have the envelope, and the others dropped it.
     #[cfg(feature = "std")]
     #[inline]
     pub fn publish_wait(
@@ -174,18 +174,19 @@ impl SubjectBus {
     /// Puts `envelope` into the buffer of each subscription that matches, and awaits room at those
     /// that are full and say [`Block`](Overrun::Block).
     ///
-    /// It works with any executor. Publishers get room in the order in which they came. Nothing
-    /// happens before you poll the future. If you drop it while it waits, the subscriptions that
-    /// still have no room drop the envelope; they count it, and the bus calls the observers. It
-    /// does not delay [`close`](Self::close): observers do not see what it waited for then.
+    /// It works with any executor. Publishers get room in the order in which they came. The future
+    /// does nothing before you poll it. If you drop it while it waits, the subscriptions that still
+    /// have no room drop the envelope. They count it, and the bus calls the observers. The future
+    /// does not delay [`close`](Self::close); observers do not see an envelope that is still
+    /// waiting then.
     ///
-    /// A poll that finds no room takes the lock of the bus, and a number of steps that grows with
-    /// the logarithm of the number of waiting publishers.
+    /// A poll that finds no room takes the lock of the bus. Its steps grow with the logarithm of
+    /// the number of waiting publishers.
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed, also while this
-    /// waits, and [`PublishError::HoldFull`] if the bus is not started and its hold is full.
+    /// Returns [`PublishError::Closed`] with the envelope if the bus is closed before or during the
+    /// wait, and [`PublishError::HoldFull`] if the bus is not started and its hold is full.
     ///
     /// # Examples
     ///

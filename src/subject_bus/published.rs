@@ -12,14 +12,14 @@ use crate::envelope::Envelope;
 pub struct Published {
     /// Subscriptions that have the envelope in their buffer.
     pub enqueued: usize,
-    /// Subscriptions that had no room for it.
+    /// Subscriptions that had no room for the envelope.
     pub dropped: usize,
-    /// Subscriptions that matched, and ended before they had it.
+    /// Subscriptions that matched, and ended before they had the envelope.
     pub closed: usize,
-    /// Subscriptions that take every nth envelope, and not this one.
+    /// Subscriptions that take every nth envelope, and skipped this one.
     pub sampled: usize,
-    /// Whether the bus is not [started](super::SubjectBus::start), and keeps the envelope until
-    /// then. The numbers are 0.
+    /// Whether the bus holds the envelope, because it is not [started](super::SubjectBus::start).
+    /// The numbers are 0 then.
     pub held: bool,
 }
 
@@ -62,7 +62,7 @@ pub enum PublishError {
     TimedOut(Arc<Envelope>),
     /// The wait was cancelled before every subscription had room.
     Cancelled(Arc<Envelope>),
-    /// The bus is not [started](super::SubjectBus::start), and holds as many envelopes as it may.
+    /// The bus is not [started](super::SubjectBus::start), and its hold is full.
     HoldFull(Arc<Envelope>),
 }
 

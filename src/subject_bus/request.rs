@@ -50,11 +50,11 @@ impl Open {
 }
 
 impl SubjectBus {
-    /// Starts a request: `question` goes to the subscriptions that match, and the responders of
-    /// these names [`answer`](Self::answer) it. [`wait`](Request::wait) publishes it and waits.
+    /// Sets up a request. [`wait`](Request::wait) publishes `question` to the subscriptions that
+    /// match, and waits until the responders of these names [`answer`](Self::answer) it.
     ///
-    /// The names are those of responders, not of subscriptions, and may be made at run time. A name
-    /// that is there twice counts once.
+    /// The names are those of responders, not of subscriptions, and you may make them at run time.
+    /// A repeated name counts once.
     ///
     /// # Examples
     ///
@@ -106,14 +106,14 @@ impl SubjectBus {
 
     /// Answers a question that was received from this bus, as the responder of this name.
     ///
-    /// The answer goes to the caller that waits, and to no subscription. The request is known by
-    /// the [id](Envelope::id) of its question.
+    /// The answer goes to the caller that waits, and to no subscription. The bus knows the request
+    /// by the [id](Envelope::id) of its question.
     ///
     /// # Errors
     ///
-    /// Returns [`AnswerError`] with the answer if it does not count: no caller waits for an answer
-    /// to this question, or no longer; it does not expect this responder; or the responder has
-    /// answered already.
+    /// Returns [`AnswerError`] with the answer if no caller waits for an answer to this question.
+    /// Also returns it if the request does not expect this responder, or the responder has answered
+    /// already.
     pub fn answer(
         &self,
         question: &Envelope,
@@ -142,7 +142,7 @@ impl SubjectBus {
     }
 }
 
-/// A request that was not sent yet: see [`SubjectBus::request`].
+/// A request that is not sent yet: see [`SubjectBus::request`].
 #[derive(Debug)]
 #[must_use = "nothing is published before `wait`"]
 pub struct Request<'a> {
@@ -155,12 +155,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Sets how many answers are enough. All of them, unless set.
+    /// Sets how many answers are enough. The default is all of them.
     pub fn at_least(self, minimum: usize) -> Self {
         Self { minimum, ..self }
     }
 
-    /// Sets how long to wait: 10 s, unless set.
+    /// Sets how long to wait. The default is 10 s.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -173,17 +173,18 @@ impl<'a> Request<'a> {
     /// Publishes the question, and waits until enough answers are in.
     ///
     /// It fills in the id and the time of the question where they are missing. It waits for room as
-    /// [`publish_wait`](SubjectBus::publish_wait) does; a subscription that has none in time does
-    /// not get the question. On a bus that is not started, the question is held. Answers win: if
-    /// enough are in, it succeeds, however late it is.
+    /// [`publish_wait`](SubjectBus::publish_wait) does; a subscription without room in time does
+    /// not get the question. A bus that is not started holds the question. If enough answers are
+    /// in, the call succeeds, even after the timeout.
     ///
-    /// It blocks the thread: a responder that a tick of the same thread calls never answers.
+    /// It blocks the thread. A responder that a tick of the same thread calls therefore never
+    /// answers.
     ///
     /// # Errors
     ///
-    /// Returns [`GatherError`] if it cannot succeed, which is before anything is published; if the
-    /// question was not published; or with the answers that came, if there were not enough until
-    /// the time was over, the wait was cancelled, or the bus closed.
+    /// Returns [`GatherError`] if the request can never succeed, and then publishes nothing. Also
+    /// returns it if the bus did not take the question. If the time is over, the wait is cancelled
+    /// or the bus is closed before enough answers are in, the error has the answers that came.
     pub fn wait(self) -> Result<Gathered, GatherError> {
         let Self { bus, mut question, expected, minimum, timeout, cancel } = self;
         let invalid = match minimum {
@@ -301,7 +302,7 @@ pub enum GatherError {
 }
 
 impl GatherError {
-    /// Returns the answers that came. They are none if the question was not asked.
+    /// Returns the answers that came. There are none if the question was not published.
     pub fn into_gathered(self) -> Gathered {
         match self {
             Self::Invalid(_) | Self::NotPublished(_) => Gathered::default(),

@@ -56,18 +56,19 @@ impl SubscriptionStats {
 pub struct SubjectBusStats {
     /// Publishes that found the bus open, with or without a subscription that matches. Wraps.
     ///
-    /// Those that are not in one of the next three numbers went to the subscriptions.
+    /// An envelope that none of the next three numbers counts went to the subscriptions.
     pub published: u64,
-    /// Envelopes that wait for the [start](super::SubjectBus::start) of the bus.
+    /// Envelopes that the bus holds until its [start](super::SubjectBus::start).
     pub held: u64,
-    /// Envelopes that were lost because the bus was not started and held as many as it may.
+    /// Envelopes that were lost because the bus was not started and its hold was full.
     pub held_dropped: u64,
     /// Envelopes that were lost because the bus was closed before it was started.
     pub held_abandoned: u64,
-    /// Envelopes that a subscription matched, and that came after its end.
+    /// Envelopes that matched a subscription, and came after its end.
     pub closed: u64,
     /// Subscriptions whose handle is alive.
     pub subscriptions: u64,
-    /// The sums over all subscriptions, ended ones included. Of the high-water marks, the highest.
+    /// The sums over all subscriptions, ended ones included. The high-water mark is the highest of
+    /// all.
     pub totals: SubscriptionStats,
 }

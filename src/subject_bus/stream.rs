@@ -18,9 +18,9 @@ use crate::envelope::Envelope;
 ///
 /// # Cancel safety
 ///
-/// A stream, or a future of [`recv`](Self::recv), that you drop before it is ready has taken no
-/// envelope. If it was woken for one, it wakes another receiver of the subscription. A stream that
-/// you poll yourself, keep, and do not poll again keeps its turn.
+/// If you drop a stream, or a future of [`recv`](Self::recv), before it is ready, it has taken no
+/// envelope. If it was woken for one, it wakes another receiver of the subscription. If you poll a
+/// stream yourself, keep it, and do not poll it again, it keeps its turn.
 #[must_use = "a stream receives nothing before it is polled"]
 pub struct SubscriptionStream<'a> {
     subscription: &'a Subscription,
@@ -28,7 +28,8 @@ pub struct SubscriptionStream<'a> {
 }
 
 impl Subscription {
-    /// Returns the envelopes as they come, to the end, for a task that awaits them.
+    /// Returns a stream of the envelopes, for a task that awaits them. It ends with the
+    /// subscription.
     ///
     /// Tasks and threads may receive from one subscription at the same time.
     ///
@@ -63,8 +64,8 @@ impl Subscription {
 }
 
 impl SubscriptionStream<'_> {
-    /// Waits for the next envelope. `None` is the end. It is `next` of a stream, without a crate
-    /// for it.
+    /// Waits for the next envelope. Returns `None` at the end. It does what `next` of a stream
+    /// does, and needs no further crate.
     pub async fn recv(&mut self) -> Option<Arc<Envelope>> {
         let waiting = Waiting(self);
         poll_fn(|context| Pin::new(&mut *waiting.0).poll_next(context)).await

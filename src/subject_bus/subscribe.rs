@@ -64,7 +64,7 @@ impl SubscriptionOptions {
         self
     }
 
-    /// Declares that it may miss a replay: see [`Subscribe::late`].
+    /// Declares that the subscription may miss a replay: see [`Subscribe::late`].
     pub fn late(self) -> Self {
         Self { late: true, ..self }
     }
@@ -197,8 +197,8 @@ impl<'a> Subscribe<'a> {
     /// Subscribes to `pattern` as well. An envelope that matches several patterns of one
     /// subscription arrives once.
     ///
-    /// The bus finds the subscription by each of its patterns, so more of them do not slow a
-    /// publish down that matches none.
+    /// The bus finds the subscription by each of its patterns. A publish that matches none of them
+    /// is not slower for it.
     ///
     /// # Errors
     ///
@@ -221,10 +221,9 @@ impl<'a> Subscribe<'a> {
         Ok(Self { options: self.options.or(Pattern::new(pattern)?), ..self })
     }
 
-    /// Declares that this subscription is late on purpose, for example since its part of the
-    /// program begins when it becomes the leader. Then it tells of no replay that it missed:
-    /// neither by [`missed_replay`](Subscription::missed_replay) nor by
-    /// [`Observer::on_late`].
+    /// Declares that this subscription is late on purpose, for example because its part of the
+    /// program begins when it becomes the leader. A replay that it missed is then not reported,
+    /// neither by [`missed_replay`](Subscription::missed_replay) nor by [`Observer::on_late`].
     #[doc(alias("leader only"))]
     pub fn late(self) -> Self {
         Self { options: self.options.late(), ..self }
@@ -232,12 +231,12 @@ impl<'a> Subscribe<'a> {
 
     /// Takes the first envelope, the one `n` after it, and so on. 0 and 1 mean every envelope.
     ///
-    /// It counts the envelopes that match and pass the filter. It counts the others as
-    /// [`sampled`](super::SubscriptionStats::sampled), and the observers see them with
-    /// [`DropReason::Sampled`](super::DropReason::Sampled): they are skipped on purpose, and are
-    /// neither in [`dropped`](Subscription::dropped) nor in [`missed`](Subscription::missed). An
-    /// envelope that is taken and finds no room is dropped as any other, and the next one that is
-    /// taken is `n` after it.
+    /// Only envelopes that match and pass the filter count for `n`. The subscription counts the
+    /// skipped ones as [`sampled`](super::SubscriptionStats::sampled), and the observers see them
+    /// with [`DropReason::Sampled`](super::DropReason::Sampled). They are skipped on purpose, so
+    /// neither [`dropped`](Subscription::dropped) nor [`missed`](Subscription::missed) includes
+    /// them. If a taken envelope finds no room, it is dropped as any other. The next one taken is
+    /// `n` after it.
     ///
     /// # Examples
     ///
@@ -261,13 +260,13 @@ impl<'a> Subscribe<'a> {
 
     /// Takes only envelopes for which `filter` returns `true`.
     ///
-    /// Each publish whose subject matches the pattern calls it, on the publisher's thread and
-    /// outside of all locks. It may use the bus. An envelope that it rejects is not lost: it is not
-    /// counted, and observers are not called.
+    /// Each publish whose subject matches the pattern calls the filter, on the publisher's thread
+    /// and outside of all locks. The filter may use the bus. An envelope that it rejects is not
+    /// lost: the bus does not count it, and does not call observers.
     ///
     /// A filter that panics rejects the envelope. Under the feature `std`, the panic continues in
-    /// the publisher after every other subscription that matches has the envelope or has counted it
-    /// as lost.
+    /// the publisher. Before that, every other subscription that matches has the envelope or has
+    /// counted it as lost.
     ///
     /// # Examples
     ///
@@ -292,7 +291,7 @@ impl<'a> Subscribe<'a> {
         Self { options: self.options.until(cancel), ..self }
     }
 
-    /// Opens the subscription. It receives what is published from now on.
+    /// Opens the subscription. It receives what you publish from now on.
     ///
     /// If the bus was closed after you called [`subscribe`](super::SubjectBus::subscribe), the
     /// subscription has already ended.

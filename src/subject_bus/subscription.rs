@@ -33,10 +33,10 @@ use crate::wait::thread::{Cancel, Registration};
 ///
 /// # The end
 ///
-/// A subscription ends by [`close`](Self::close), by the `Cancel` it was opened with, or with its
-/// bus. You can still receive what is pending; the end comes after it. Dropping the handle ends the
-/// subscription at once and counts what is pending as abandoned. In each case, publishers that wait
-/// for room return.
+/// A subscription ends by [`close`](Self::close), by the `Cancel` that you opened it with, or with
+/// its bus. You can still receive pending envelopes; the end comes after them. Dropping the handle
+/// ends the subscription at once and counts what is pending as abandoned. In each case, publishers
+/// that wait for room return.
 ///
 /// # Examples
 ///
@@ -132,7 +132,7 @@ impl Subscription {
         self.about.overrun
     }
 
-    /// Waits for the next envelope. `None` is the end.
+    /// Waits for the next envelope. Returns `None` at the end.
     #[must_use]
     #[cfg(feature = "std")]
     pub fn recv(&self) -> Option<Arc<Envelope>> {
@@ -140,7 +140,7 @@ impl Subscription {
     }
 
     /// Waits for the next envelope, at most for `timeout`. A timeout beyond the range of the clock
-    /// waits for ever.
+    /// never ends.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Subscription {
         self.wait(Instant::now().checked_add(timeout))
     }
 
-    /// Takes the next envelope, if there is one now. Never waits.
+    /// Takes the next envelope, if one is pending. Never waits.
     ///
     /// # Errors
     ///
@@ -260,13 +260,13 @@ impl Subscription {
         self.target.queue(&mut state.queues).map_or(0, |queue| queue.pending_before(end))
     }
 
-    /// Returns the envelopes as they come, to the end. It waits for each.
+    /// Returns an iterator that waits for each envelope and ends with the subscription.
     #[cfg(feature = "std")]
     pub fn iter(&self) -> SubscriptionIter<'_> {
         SubscriptionIter(self)
     }
 
-    /// Returns how many envelopes were dropped right before the one that was received last.
+    /// Returns how many envelopes were dropped right before the last received one.
     ///
     /// # Examples
     ///
@@ -291,8 +291,8 @@ impl Subscription {
     }
 
     /// Returns how many envelopes the bus had replayed, by [`start`](super::SubjectBus::start),
-    /// before this subscription was opened: it did not see them. 0 if it was opened in time, or
-    /// [late](super::Subscribe::late) on purpose.
+    /// before this subscription was opened. The subscription did not see them. The number is 0 if
+    /// it was opened in time, or is [late](super::Subscribe::late) on purpose.
     #[must_use]
     pub fn missed_replay(&self) -> u64 {
         self.about.missed_replay
@@ -311,7 +311,7 @@ impl Subscription {
         self.target.queue(&mut state.queues).map(|queue| queue.stats()).unwrap_or_default()
     }
 
-    /// Ends the subscription. No new envelope comes in, and pending ones can still be received. A
+    /// Ends the subscription. It takes no new envelope, and pending ones can still be received. A
     /// second call has no effect.
     pub fn close(&self) {
         self.bus.close_one(&self.about, self.target);
@@ -379,7 +379,7 @@ impl FusedIterator for SubscriptionIter<'_> {}
 pub enum RecvError {
     /// No envelope is pending, or none came in time. Later ones may come.
     Empty,
-    /// The subscription has ended, and all its envelopes were received.
+    /// The subscription has ended, and no envelope is pending.
     Closed,
 }
 

@@ -17,15 +17,15 @@ impl Subscription {
     /// Drains the events that are pending at this moment: [`drain`](Self::drain), with each
     /// envelope [decoded](Envelope::decode_event).
     ///
-    /// An envelope that does not decode is taken, and comes as an error that names its subject.
+    /// An envelope that does not decode is taken too, and yields an error that names its subject.
     pub fn drain_events<E: Event + DeserializeOwned>(
         &self,
     ) -> impl FusedIterator<Item = Result<E, InvalidEvent>> {
         self.drain().map(decode)
     }
 
-    /// Returns the events as they come, to the end: [`iter`](Self::iter), with each envelope
-    /// [decoded](Envelope::decode_event). It waits for each.
+    /// Returns an iterator over the events: [`iter`](Self::iter), with each envelope
+    /// [decoded](Envelope::decode_event). It waits for each event, and ends with the subscription.
     ///
     /// # Examples
     ///
@@ -58,10 +58,10 @@ impl Subscription {
         self.iter().map(decode)
     }
 
-    /// Returns the events as they come, to the end, for a task that awaits them:
-    /// [`stream`](Self::stream), with each envelope [decoded](Envelope::decode_event).
+    /// Returns a stream of the events, for a task that awaits them: [`stream`](Self::stream), with
+    /// each envelope [decoded](Envelope::decode_event). It ends with the subscription.
     ///
-    /// An envelope that does not decode is taken, and comes as an error that names its subject.
+    /// An envelope that does not decode is taken too, and yields an error that names its subject.
     pub fn stream_events<E: Event + DeserializeOwned>(
         &self,
     ) -> impl Stream<Item = Result<E, InvalidEvent>> + Unpin {

@@ -22,15 +22,15 @@ const FARTHEST: u32 = i32::MAX as u32;
 /// Names a timer of one [`Timers`], to [cancel](Timers::cancel) it.
 ///
 /// It is a number, not a guard: dropping it does nothing. After the timer has fired or was
-/// cancelled it names no timer, until its number comes again 2^32 timers later. Another store may
-/// have a timer of the same number.
+/// cancelled, the id names no timer, until its number comes again 2^32 timers later. Another store
+/// may have a timer with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     link: Link,
     number: u32,
 }
 
-/// An event was not scheduled. It comes back untouched.
+/// An event was not scheduled. The error returns it unchanged.
 ///
 /// `Debug` and `Display` do not show the event, so `unwrap`, `expect` and `?` work for every `E`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl<E> fmt::Display for ScheduleError<E> {
 
 impl<E> Error for ScheduleError<E> {}
 
-/// Fires events later: up to `N` timers, in the order of their deadlines, from the tick.
+/// Fires events later. A store holds up to `N` timers, and the tick fires them by deadline.
 ///
 /// Schedule an event [at](Self::at) a moment, [after](Self::after) a delay, or [every](Self::every)
 /// so many ticks. [`tick`](Self::tick) hands the events that are due to a sink, such as a
@@ -84,13 +84,14 @@ impl<E> Error for ScheduleError<E> {}
 ///
 /// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
 /// wrap. Only [`tick`](Self::tick) moves it, and it stands still while the store is
-/// [paused](Self::pause). If it is earlier than the time before, by up to 2^31 ticks, no time has
-/// passed.
+/// [paused](Self::pause). If you set a time that is up to 2^31 ticks earlier than before, no time
+/// passes.
 ///
 /// # Size
 ///
 /// `N` is 1 to 65,535 and need not be a power of two. A new store that starts at 0 is all zeros.
-/// Each timer takes 20 bytes beside the event and its tag, and the store about 500 for itself.
+/// Each timer takes 20 bytes, plus the event and its tag. The store takes about 500 bytes for
+/// itself.
 ///
 /// # Interrupts
 ///
@@ -101,11 +102,11 @@ impl<E> Error for ScheduleError<E> {}
 /// # Progress
 ///
 /// Scheduling and cancelling take constant time. Firing takes constant time for each event. A tick
-/// at which nothing happens takes constant time, however many timers are pending. There are two
-/// additions:
+/// at which nothing happens takes constant time, however many timers are pending. Two cases take
+/// longer:
 ///
-/// - A timer that you scheduled more than about `N` ticks ahead is moved at most 7 times, by the
-///   ticks that come near it. One tick may move many timers.
+/// - Ticks move a timer that you scheduled more than about `N` ticks ahead, at most 7 times, as
+///   they come near it. One tick may move many timers.
 /// - A tick after a gap looks for missed timers, at up to `N` / 32 slots for each timer that it
 ///   finds.
 ///
@@ -161,10 +162,11 @@ impl<E, const N: usize> Timers<E, N> {
         Self { wheel: Wheel::starting_at(now), told: now, paused: false }
     }
 
-    /// Returns an empty store for a time that starts at `now` on the heap, without room for it on the stack.
+    /// Returns an empty store on the heap, for a time that starts at `now`. It needs no room on the
+    /// stack.
     ///
-    /// Use it for stores that are too large for a stack: `Box::new(Timers::starting_at(now))` moves the whole
-    /// store.
+    /// Use it for stores that are too large for a stack: `Box::new(Timers::starting_at(now))` moves
+    /// the whole store.
     #[cfg(all(feature = "alloc", not(tickbus_loom)))]
     #[must_use]
     pub fn boxed(now: u32) -> Box<Self> {
@@ -262,7 +264,7 @@ impl<E, const N: usize> Timers<E, N> {
     }
 
     /// Sets what a periodic timer does about ticks that it misses from now on. Returns `false` if
-    /// the timer was cancelled or fires once.
+    /// the timer was cancelled, or fires only once.
     ///
     /// By default a timer [bursts](MissedTickBehavior::Burst). The next copy is at most 3 · 2^30 -
     /// 1 ticks after the deadline of the late one. That matters only if the period and the delay
@@ -293,15 +295,15 @@ impl<E, const N: usize> Timers<E, N> {
         missed.map(|missed| *missed = behavior).is_some()
     }
 
-    /// Returns what a periodic timer does about ticks that it misses. `None` if it was cancelled or
-    /// fires once.
+    /// Returns what a periodic timer does about ticks that it misses. Returns `None` if the timer
+    /// was cancelled, or fires only once.
     #[must_use]
     pub fn missed_tick_behavior(&self, timer: TimerId) -> Option<MissedTickBehavior> {
         self.wheel.behavior(timer.link, timer.number)
     }
 
-    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even what is due. It has
-    /// no effect on a paused store.
+    /// Stops the time at the last [tick](Self::tick). Nothing fires, not even due timers. Pausing a
+    /// paused store has no effect.
     ///
     /// # Examples
     ///
@@ -324,8 +326,8 @@ impl<E, const N: usize> Timers<E, N> {
         self.paused = true;
     }
 
-    /// Continues the time from where it stopped. Your counter shows `now`, which may be earlier
-    /// than before. It has no effect on a store that is not paused.
+    /// Continues the time from where it stopped. `now` is the time that your counter shows, which
+    /// may be earlier than before. Resuming a store that is not paused has no effect.
     pub const fn resume(&mut self, now: u32) {
         if self.paused {
             self.paused = false;
@@ -367,9 +369,11 @@ impl<E, const N: usize> Timers<E, N> {
         Ok(TimerId { link, number })
     }
 
-    /// Cancels a timer and returns its event. `None` if it has fired or was cancelled.
+    /// Cancels a timer and returns its event. Returns `None` if the timer has fired or was
+    /// cancelled.
     ///
-    /// It does not reach an event that the sink has taken: what is pending on a bus still comes.
+    /// It does not affect an event that the sink has taken: an event that is pending on a bus still
+    /// comes.
     ///
     /// # Examples
     ///
@@ -386,7 +390,7 @@ impl<E, const N: usize> Timers<E, N> {
         self.wheel.cancel(timer.link, timer.number)
     }
 
-    /// Returns whether a timer is still to fire.
+    /// Returns whether a timer is pending.
     #[must_use]
     pub fn is_pending(&self, timer: TimerId) -> bool {
         self.wheel.is_pending(timer.link, timer.number)
@@ -395,22 +399,22 @@ impl<E, const N: usize> Timers<E, N> {
     /// Sets the time to `now`, and hands the events that are due to `sink`, in (deadline, sequence)
     /// order.
     ///
-    /// Call it at least every `i32::MAX` ticks. If `now` is earlier than at the call before, by up
-    /// to 2^31 ticks, no time has passed.
+    /// Call it at least every `i32::MAX` ticks. If `now` is up to 2^31 ticks earlier than in the
+    /// previous call, no time passes.
     ///
     /// # Full
     ///
     /// A sink without room returns the event in [`Full`]. Then the tick ends. That timer and those
-    /// after it stay due, count as left, and fire in the same order at the next tick that finds
-    /// room. No event is lost, and no timer overtakes another. To bound a tick, let the sink reject
-    /// what goes beyond.
+    /// after it stay due, and [`Fired::left`] counts them. They fire in the same order at the next
+    /// tick that finds room. No event is lost, and no timer overtakes another. To bound a tick, let
+    /// the sink reject events beyond your limit.
     ///
     /// While the sink rejects an event, the time stays less than 2^30 ticks ahead of it. Counting
-    /// what is left reads every timer.
+    /// `left` reads every timer.
     ///
     /// # Panics
     ///
-    /// Panics if the sink or `E::clone` does. The event that the sink was given is gone, and the
+    /// Panics if the sink or `E::clone` panics. The event that the sink received is gone, and the
     /// others stay due.
     ///
     /// # Examples

@@ -5,17 +5,17 @@
 /// and the farthest deadline.
 const FARTHEST_NEXT: u32 = 3 * (1 << 30) - 1;
 
-/// Sets what a [periodic](crate::Timers::every) timer does about the ticks that it missed, in the words of
-/// `tokio`.
+/// Sets what a [periodic](crate::Timers::every) timer does about the ticks that it missed. The
+/// names are those of `tokio`.
 ///
-/// A timer has missed ticks if a [tick](crate::Timers::tick) hands its event out after its deadline: the
-/// tick came late, or the sink had rejected the event. Set the behaviour with
+/// A timer has missed ticks if a [tick](crate::Timers::tick) hands its event out after its
+/// deadline. Either the tick came late, or the sink had rejected the event. Set the behaviour with
 /// [`set_missed_tick_behavior`](crate::Timers::set_missed_tick_behavior).
 ///
 /// With [`Delay`](Self::Delay) and [`Skip`](Self::Skip), a timer fires once for all the deadlines
 /// that have passed, and [`Fired::skipped`] counts the others.
 ///
-/// `tokio` forgives 5 ms. Here one tick is late.
+/// `tokio` tolerates 5 ms. Here, one tick already counts as late.
 ///
 /// # Examples
 ///
@@ -77,6 +77,6 @@ pub struct Fired {
     pub fired: usize,
     /// Timers that are due and stay pending, because the sink rejected an event.
     pub left: usize,
-    /// Copies that periodic timers left out, as [`MissedTickBehavior`] says. At most `usize::MAX`.
+    /// Copies that periodic timers skipped, as [`MissedTickBehavior`] says. At most `usize::MAX`.
     pub skipped: usize,
 }

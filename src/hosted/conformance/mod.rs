@@ -1,7 +1,7 @@
 //! Proves what an engine states: [`run`].
 //!
-//! One function for each behaviour. A behaviour that the engine claims, by its
-//! [`Capabilities`], is tried; one that it does not claim must be refused when a subscription
+//! The kit has one function for each behaviour. It tries each behaviour that the engine claims by
+//! its [`Capabilities`]. If the engine does not claim one, it must refuse a subscription that
 //! demands it. The result is a [`Report`]: a table to print, or JSON.
 //!
 //! The kit waits by tokio's time. An engine without a server may run on paused time.
@@ -64,20 +64,20 @@ use super::future::EngineFuture;
 use super::subscribe::{Deliveries, OpenError, Subscribe};
 use crate::envelope::{Envelope, Timestamp};
 
-/// How the kit gets an engine, and how patient it is.
+/// Gives the kit an engine, and says how long it waits.
 pub trait Setup: Sync {
-    /// The engine to be proven.
+    /// The type of the engine to be proven.
     type Engine: Engine + fmt::Debug;
 
     /// Returns an engine that is connected. Each behaviour has one of its own.
     ///
     /// # Errors
     ///
-    /// The future returns [`StartError`] if that is not possible. All behaviours then fail.
+    /// Returns [`StartError`] from the future if that is not possible. All behaviours then fail.
     fn connect(&self) -> EngineFuture<'_, Result<Self::Engine, StartError>>;
 
-    /// Returns the first segments of all subjects. On a server that keeps data it must be new for
-    /// each run. The default is `kit`.
+    /// Returns the first segments of all subjects. On a server that keeps data, they must be new
+    /// for each run. The default is `kit`.
     fn prefix(&self) -> String {
         "kit".into()
     }
@@ -87,30 +87,31 @@ pub trait Setup: Sync {
         Duration::from_secs(1)
     }
 
-    /// Returns how long to wait for what must come: the default is 5 s, and more than ten leases.
+    /// Returns how long to wait for what must come. The default is 5 s or eleven leases, the longer
+    /// one.
     fn patience(&self) -> Duration {
         self.lease().saturating_mul(11).max(Duration::from_secs(5))
     }
 
-    /// Returns how long to wait for what must not come: the default is a third of a lease.
+    /// Returns how long to wait for what must not come. The default is a third of a lease.
     fn quiet(&self) -> Duration {
         self.lease() / 3
     }
 
-    /// Returns how many events the log keeps, so that the kit can fill it. `None` if the kit must
-    /// not.
+    /// Returns how many events the log keeps, so that the kit can fill it. Returns `None` if the
+    /// kit must not fill it.
     fn kept(&self) -> Option<u64> {
         None
     }
 
-    /// Returns the ids of the dead letters. `None` if the kit cannot see them.
+    /// Returns the ids of the dead letters. Returns `None` if the kit cannot see them.
     fn dead_letters(&self, engine: &Self::Engine) -> Option<Vec<String>> {
         let _ = engine;
         None
     }
 
-    /// Returns the time of day by the engine's clock: the default is the system's. `None` if it is
-    /// not known.
+    /// Returns the time of day by the engine's clock. The default is the system's. Returns `None`
+    /// if it is not known.
     fn now(&self) -> Option<Timestamp> {
         Some(Timestamp::now())
     }
@@ -120,8 +121,8 @@ pub trait Setup: Sync {
         Vec::new()
     }
 
-    /// Returns whether another engine of [`connect`](Self::connect) is joined to this one by a
-    /// server. The default is no.
+    /// Returns whether a server joins the engines of [`connect`](Self::connect). The default is
+    /// `false`.
     fn reconnects(&self) -> bool {
         false
     }
@@ -182,7 +183,7 @@ pub async fn run<S: Setup>(setup: &S) -> Report {
 ///
 /// # Panics
 ///
-/// Panics if there is none.
+/// Panics if no behaviour has this name.
 pub async fn run_one<S: Setup>(setup: &S, name: &str) -> Report {
     let report = run_those(setup, |behaviour| behaviour == name).await;
     assert!(!report.rows.is_empty(), "the kit has no behaviour `{name}`");

@@ -6,7 +6,7 @@ use core::fmt;
 
 /// What the kit found out about an engine: a table of behaviours.
 ///
-/// `Display` prints it, with a line for each.
+/// `Display` prints the table, with a line for each behaviour.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -24,13 +24,13 @@ pub struct Row {
     pub behaviour: &'static str,
     /// `live` or `durable`.
     pub mode: &'static str,
-    /// The capabilities that it takes.
+    /// The capabilities that the behaviour needs.
     pub needs: Vec<&'static str>,
     /// Whether the engine states all of them.
     pub claimed: bool,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it failed or was skipped. Else empty.
+    /// The reason if it failed or was skipped. Empty otherwise.
     pub why: String,
 }
 
@@ -39,13 +39,13 @@ pub struct Row {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The engine claims it, and it is so.
+    /// The engine claims the behaviour, and the kit proved it.
     Proven,
     /// The engine does not claim it, and refuses a subscription that demands it.
     Refused,
-    /// It is not so.
+    /// The engine does not do as it states.
     Failed,
-    /// It is claimed, and cannot be tried with this setup.
+    /// The engine claims the behaviour, but this setup cannot try it.
     Skipped,
 }
 

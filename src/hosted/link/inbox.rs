@@ -52,7 +52,7 @@ impl<'l> InboxOptions<'l> {
         Ok(Self { link, spec })
     }
 
-    /// Adds another pattern. An event that matches several comes once.
+    /// Adds another pattern. An event that matches several patterns comes once.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl<'l> InboxOptions<'l> {
     ///
     /// # Panics
     ///
-    /// Panics if it is 0.
+    /// Panics if `deliveries` is 0.
     pub const fn capacity(mut self, deliveries: usize) -> Self {
         assert!(deliveries > 0, "an inbox needs room for a delivery");
         self.spec.capacity = deliveries;
@@ -91,18 +91,18 @@ impl<'l> InboxOptions<'l> {
         self
     }
 
-    /// Opens the inbox as a member of a group: what it does not settle comes again.
+    /// Opens the inbox as a member of a group: deliveries that it does not settle come again.
     ///
-    /// The link subscribes in the background, and again until the engine can.
+    /// The link subscribes in the background, and retries until the engine can.
     #[must_use]
     pub fn group(mut self, name: impl Into<Box<str>>) -> Inbox {
         self.spec.group = Some(name.into());
         self.open()
     }
 
-    /// Opens the inbox live: from now on, at most once, with nothing to settle.
+    /// Opens the inbox live: it receives from now on, at most once, with nothing to settle.
     ///
-    /// The link subscribes in the background, and again until the engine can.
+    /// The link subscribes in the background, and retries until the engine can.
     #[must_use]
     pub fn live(self) -> Inbox {
         self.open()
@@ -131,13 +131,13 @@ impl fmt::Debug for InboxOptions<'_> {
     }
 }
 
-/// Deliveries for a tick.
+/// Holds deliveries for a tick.
 ///
-/// Take them with [`drain`](Self::drain), and acknowledge each when the tick has applied it. Taking
-/// and settling hand over to the thread of the link, and do not wait.
+/// Take them with [`drain`](Self::drain), and acknowledge each when the tick has applied it. Both
+/// hand over to the thread of the link, and do not wait.
 ///
-/// Dropping it ends the subscription. The position of a group stays, and what was not settled comes
-/// again, to another member.
+/// Dropping the inbox ends the subscription. The position of a group stays, and unsettled
+/// deliveries come again, to another member.
 pub struct Inbox {
     shared: Arc<Shared>,
     /// Out of the queue, and not yet out of a drain.
@@ -145,9 +145,9 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Takes the deliveries that are there at this moment, `limit` at most, in their order.
+    /// Takes the deliveries that are in the inbox at this moment, at most `limit`, in their order.
     ///
-    /// What you leave in the iterator is there for the next drain.
+    /// Deliveries that you leave in the iterator stay for the next drain.
     pub fn drain(&mut self, limit: usize) -> Drain<'_> {
         let mut inner = self.shared.inner.lock();
         inner.draining = true;
@@ -160,15 +160,15 @@ impl Inbox {
         Drain { shared: &self.shared, left: limit.min(self.taken.len()), taken: &mut self.taken }
     }
 
-    /// Returns how many deliveries are there.
+    /// Returns how many deliveries are in the inbox.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.taken.len() + self.shared.inner.lock().queue.len()
     }
 
-    /// Takes the oldest gap: events are missing. `None` if nothing more is missing.
+    /// Takes the oldest gap: events are missing. Returns `None` if there is no further gap.
     ///
-    /// Gaps stand beside the deliveries, and not between them. At most 64 are kept.
+    /// The inbox keeps gaps beside the deliveries, not between them. It keeps at most 64.
     pub fn take_gap(&mut self) -> Option<Gap> {
         self.shared.inner.lock().gaps.pop_front()
     }
@@ -180,20 +180,20 @@ impl Inbox {
         inner.open && !inner.ended
     }
 
-    /// Returns whether nothing more will come: the link has ended, or the engine cannot.
+    /// Returns whether no more deliveries will come: the link has ended, or the engine cannot.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.shared.inner.lock().ended && self.pending() == 0
     }
 
-    /// Returns why the subscription is not open, as the engine said last.
+    /// Returns why the subscription is not open: the last error of the engine.
     #[must_use]
     pub fn error(&self) -> Option<Arc<OpenError>> {
         self.shared.inner.lock().error.clone()
     }
 
-    /// Returns what became of the deliveries, as the link knew when it looked last. Those in the
-    /// inbox and in your hands are `pending`.
+    /// Returns what became of the deliveries, as the link last counted it. Deliveries in the inbox
+    /// and in your hands are `pending`.
     #[must_use]
     pub fn stats(&self) -> DeliveryStats {
         self.shared.inner.lock().stats
@@ -249,7 +249,7 @@ impl ExactSizeIterator for Drain<'_> {}
 
 /// A delivery that a tick has taken. The thread of the link settles it.
 ///
-/// It shows everything that the [`Delivery`] does.
+/// It dereferences to the [`Delivery`].
 #[must_use = "a delivery that is not settled comes again"]
 #[derive(Debug)]
 pub struct Taken {
@@ -259,7 +259,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Says that the event is done. Never waits.
+    /// Acknowledges the event: it is done. Never waits.
     pub fn ack(self) {
         self.settle(Verdict::Ack);
     }
@@ -269,7 +269,7 @@ impl Taken {
         self.settle(Verdict::RetryAfter(delay));
     }
 
-    /// Gives the event up: it never comes again. Never waits.
+    /// Rejects the event: it never comes again. Never waits.
     pub fn reject(self, reason: impl Into<Box<str>>) {
         self.settle(Verdict::Reject(reason.into()));
     }

@@ -1,8 +1,8 @@
 //! Joins an engine to a program that ticks, without an async main: [`Link`].
 //!
-//! A link runs an engine on a thread of its own, or on a runtime that you have. On the side of the
-//! tick nothing waits: what goes out is put into a bounded queue, and what comes in is taken out of
-//! one. Both sides share a lock for a moment of constant length.
+//! A link runs an engine on a thread of its own, or on a runtime of yours. The side of the tick
+//! never waits. It puts outgoing envelopes into one bounded queue, and takes incoming deliveries
+//! out of another. Both sides share a lock for a moment of constant length.
 
 mod inbox;
 mod outgoing;
@@ -44,23 +44,23 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
-    /// Sets how many envelopes may wait to be sent, or for an answer: 1024 by default. What does not fit is dropped
-    /// and counted.
+    /// Sets how many envelopes may wait to be sent, or for an answer: 1024 by default. The link
+    /// drops and counts the envelopes that do not fit.
     ///
     /// # Panics
     ///
-    /// Panics if it is 0.
+    /// Panics if `envelopes` is 0.
     pub const fn outgoing(mut self, envelopes: usize) -> Self {
         assert!(envelopes > 0, "a link needs room for an envelope");
         self.outgoing = envelopes;
         self
     }
 
-    /// Sets how many envelopes are published together at most: 256 by default.
+    /// Sets how many envelopes the link publishes together at most: 256 by default.
     ///
     /// # Panics
     ///
-    /// Panics if it is 0.
+    /// Panics if `envelopes` is 0.
     pub const fn batch(mut self, envelopes: usize) -> Self {
         assert!(envelopes > 0, "a batch has at least one envelope");
         self.batch = envelopes;
@@ -96,24 +96,24 @@ impl Default for LinkOptions {
 pub enum LinkState {
     /// The engine has not started yet.
     Connecting,
-    /// It works.
+    /// The engine works.
     Up,
     /// There is no connection. The link tries again; [`Link::health`] says what is wrong.
     Down,
 }
 
-/// An engine for a program that ticks.
+/// Runs an engine for a program that ticks.
 ///
-/// - [`bus`](Self::bus) takes what goes out: a [`BridgeOut`](crate::bridge::BridgeOut) publishes to
-///   it. A queue keeps it while there is no connection.
-/// - [`inbox`](Self::inbox) gives what comes in, as deliveries that you acknowledge when the tick
-///   has applied them.
-/// - [`state`](Self::state) says in each frame how things stand.
+/// - [`bus`](Self::bus) takes outgoing envelopes: a [`BridgeOut`](crate::bridge::BridgeOut)
+///   publishes to it. A queue keeps them while there is no connection.
+/// - [`inbox`](Self::inbox) gives incoming deliveries, which you acknowledge when the tick has
+///   applied them.
+/// - [`state`](Self::state) returns in each frame whether there is a connection.
 ///
-/// No method waits, and none needs a runtime. The engine may take as long as it likes, or never
-/// answer: the tick does not notice. A link is `Send` and `Sync`, so a Bevy resource can hold it.
+/// No method waits, and none needs a runtime. A slow or silent engine never delays the tick. A link
+/// is `Send` and `Sync`, so a Bevy resource can hold it.
 ///
-/// Dropping it sends what is in the queue, for less than a second, and ends the thread.
+/// Dropping the link sends the queued envelopes, for less than a second, and ends the thread.
 ///
 /// # Examples
 ///
@@ -155,7 +155,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// Returns the error of the operating system if it gives no thread, or no runtime.
+    /// Returns the error of the operating system if it cannot create the thread or the runtime.
     pub fn spawn(engine: impl Engine, options: LinkOptions) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (mut link, task) = Self::new(engine, &options, true);
@@ -168,8 +168,8 @@ impl Link {
         Ok(link)
     }
 
-    /// Runs `engine` on a runtime that you have, which must have timers. It starts the engine, and
-    /// leaves it to you to shut it down.
+    /// Runs `engine` on a runtime of yours, which must have timers. The link starts the engine; you
+    /// shut it down.
     pub fn on(runtime: &Handle, engine: impl Engine, options: &LinkOptions) -> Self {
         let (link, task) = Self::new(engine, options, false);
         runtime.spawn(task.run());
@@ -199,16 +199,16 @@ impl Link {
 
     /// Returns the bus whose envelopes the link sends.
     ///
-    /// Publishing never waits: a full queue drops the envelope, counts it, and says so in
-    /// [`Published::dropped`](crate::subject_bus::Published::dropped). A subscription there is a
-    /// live one on the engine, for a [`BridgeIn`](crate::bridge::BridgeIn): from the moment at which
-    /// the engine has opened it.
+    /// Publishing never waits: a full queue drops the envelope, counts it, and reports it in
+    /// [`Published::dropped`](crate::subject_bus::Published::dropped). A subscription to this bus
+    /// is a live subscription on the engine, for a [`BridgeIn`](crate::bridge::BridgeIn). It
+    /// receives from the moment at which the engine has opened it.
     #[must_use]
     pub fn bus(&self) -> Arc<dyn EnvelopeBus + Send + Sync> {
         self.outgoing.clone()
     }
 
-    /// Sets up what comes in: deliveries whose subject `pattern` matches.
+    /// Sets up an inbox for deliveries whose subject `pattern` matches.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Link {
         }
     }
 
-    /// Returns what the engine said of itself at most a tenth of a second ago.
+    /// Returns the health that the engine reported at most a tenth of a second ago.
     #[must_use]
     pub fn health(&self) -> Health {
         self.health.lock().clone()
@@ -239,10 +239,10 @@ impl Link {
         self.outgoing.stats()
     }
 
-    /// Ends the link: sends what is in the queue and what the inboxes have settled, for at most
-    /// `deadline`. Waits for that, and returns what became of all.
+    /// Ends the link. Sends queued envelopes and the verdicts of the inboxes, for at most
+    /// `deadline`. Waits for that, and returns what became of all envelopes.
     ///
-    /// Publishing fails as soon as it is called.
+    /// Publishing fails as soon as you call it.
     pub fn shutdown(mut self, deadline: Duration) -> LinkStats {
         self.finish(deadline);
         self.stats()

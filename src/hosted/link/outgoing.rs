@@ -19,31 +19,31 @@ use crate::sync::Lock;
 
 /// Counts what became of the envelopes that were published to a link.
 ///
-/// At every moment, `offered` is the sum of all the others but `retried` and `gaps`.
+/// At every moment, `offered` is the sum of all other fields except `retried` and `gaps`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LinkStats {
-    /// Published to the link.
+    /// Envelopes published to the link.
     pub offered: u64,
-    /// The engine returned [`Level::Buffered`].
+    /// Envelopes for which the engine returned [`Level::Buffered`].
     pub buffered: u64,
-    /// The engine returned [`Level::Accepted`].
+    /// Envelopes for which the engine returned [`Level::Accepted`].
     pub accepted: u64,
-    /// The engine returned [`Level::Stored`].
+    /// Envelopes for which the engine returned [`Level::Stored`].
     pub stored: u64,
-    /// The engine had the id already.
+    /// Envelopes whose id the engine had already.
     pub duplicate: u64,
-    /// The engine refused, for a reason that stays.
+    /// Envelopes that the engine refused, for a lasting reason.
     pub refused: u64,
-    /// It may have arrived, and the engine would not know a repeat.
+    /// Envelopes that may have arrived, and that the engine would not recognise as repeated.
     pub unknown: u64,
-    /// Dropped: the queue was full.
+    /// Envelopes dropped because the queue was full.
     pub full: u64,
-    /// Given up: the link ended before it was sent. It may have arrived.
+    /// Envelopes still pending when the link ended. They may have arrived.
     pub abandoned: u64,
-    /// In the queue, or being sent.
+    /// Envelopes in the queue, or being sent.
     pub pending: u64,
-    /// How often one was sent again.
+    /// How often the link sent an envelope again.
     pub retried: u64,
     /// How many gaps the subscriptions of the bus had: events were missing there.
     pub gaps: u64,

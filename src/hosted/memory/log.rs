@@ -50,7 +50,7 @@ pub struct DeadLetter {
     pub envelope: Arc<Envelope>,
     /// The group that gave it up.
     pub group: Arc<str>,
-    /// Why: what was said at the rejection, or `attempts spent`.
+    /// The reason: that of the rejection, or `attempts spent`.
     pub reason: Box<str>,
     /// How often it was delivered.
     pub attempts: u32,

@@ -30,8 +30,8 @@ use crate::envelope::Envelope;
 use crate::subject_bus::{EnvelopeBus, Overrun, SubjectBus, SubscriptionOptions};
 use crate::sync::Relaxed;
 
-/// Carries envelopes inside the process, with everything that an engine can do but one: nothing
-/// survives the process, so a receipt is [`Level::Accepted`] at most.
+/// Carries envelopes inside the process. It does everything that an engine can do, with one
+/// exception: nothing survives the process, so a receipt is [`Level::Accepted`] at most.
 ///
 /// | | live | durable |
 /// |---|---|---|
@@ -43,14 +43,14 @@ use crate::sync::Relaxed;
 /// | a gap | the buffer was full | the log was full before the group had read it |
 /// | the same id twice | once, within the window | once, within the window |
 ///
-/// To publish needs no runtime, nor does [`try_next`](super::Deliveries::try_next). To await a
+/// Publishing needs no runtime, nor does [`try_next`](super::Deliveries::try_next). Awaiting a
 /// durable subscription needs tokio's time, or a [`Clock`] of yours.
 ///
 /// # Bounds
 ///
-/// The log keeps 4096 events, the window knows 4096 ids for two minutes, and 1024 dead letters are
-/// kept, the newest. A group keeps aside up to 1024 events whose key another member holds. Set the
-/// first three with the [builder](Self::builder).
+/// The log keeps 4096 events, and the window knows 4096 ids for two minutes. The engine keeps the
+/// newest 1024 dead letters. A group keeps aside up to 1024 events whose key another member holds.
+/// Set the first three with the [builder](Self::builder).
 ///
 /// # Examples
 ///
@@ -104,28 +104,28 @@ impl MemoryEngineBuilder {
         self
     }
 
-    /// Sets how many events the log keeps: 4096 by default. With 0 there are no durable
+    /// Sets how many events the log keeps: 4096 by default. With 0, there are no durable
     /// subscriptions.
     pub const fn log(mut self, events: usize) -> Self {
         self.log = events;
         self
     }
 
-    /// Sets for how long an id is known, and how many of them: two minutes and 4096 by default.
-    /// With 0 ids, nothing is deduplicated. Without a log neither.
+    /// Sets how long the engine knows an id, and how many ids: two minutes and 4096 by default.
+    /// With 0 ids, or without a log, it deduplicates nothing.
     pub const fn deduplicate(mut self, window: Duration, ids: usize) -> Self {
         self.window = window;
         self.ids = ids;
         self
     }
 
-    /// Sets how many dead letters are kept: 1024 by default.
+    /// Sets how many dead letters the engine keeps: 1024 by default.
     pub const fn dead_letters(mut self, letters: usize) -> Self {
         self.dead_letters = letters;
         self
     }
 
-    /// Sets how many bytes a payload may have. Without a limit by default.
+    /// Sets how many bytes a payload may have. There is no limit by default.
     pub const fn max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = Some(bytes);
         self
@@ -176,8 +176,8 @@ impl MemoryEngine {
 
     /// Publishes `envelope`: see [`Engine::publish`].
     ///
-    /// It is in the log, and in the buffers of live subscriptions that have room, when this
-    /// returns. The future waits for those that say [`Overrun::Block`].
+    /// When this returns, the envelope is in the log, and in the buffers of live subscriptions that
+    /// have room. The future waits for those that say [`Overrun::Block`].
     ///
     /// Through an `Arc` or a `dyn Engine` you call the method of the trait, which takes an
     /// `Arc<Envelope>`: write `engine.publish(envelope.into())`.
@@ -204,7 +204,7 @@ impl MemoryEngine {
         })
     }
 
-    /// Returns the dead letters that are kept, the oldest first.
+    /// Returns the dead letters that the engine keeps, the oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.shared.dead_letters()

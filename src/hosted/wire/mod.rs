@@ -1,4 +1,4 @@
-//! How an envelope travels. Engines write and read envelopes with this.
+//! The forms in which envelopes travel. Engines write and read envelopes with this module.
 //!
 //! | the engine has | write | read |
 //! |---|---|---|
@@ -6,9 +6,8 @@
 //! | fields (Redis, Postgres) | [`to_fields`] | [`from_fields`] |
 //! | one value (Kinesis) | [`Envelope::to_json`] | [`from_json`] |
 //!
-//! Everything comes back byte for byte, or is refused when it is written. A message that `tickbus`
-//! has not written is *foreign*: it becomes an envelope without a time, whose id is the engine's
-//! position.
+//! Every envelope reads back byte for byte, or writing it fails. A message that `tickbus` has not
+//! written is *foreign*: it becomes an envelope without a time, whose id is the engine's position.
 //!
 //! # Native headers
 //!
@@ -22,15 +21,15 @@
 //! | `content-type` | `application/json` or `application/octet-stream`, none without a payload; or a header of yours, and then `tb-payload` is `json`, `bytes` or `none` |
 //! | others | the headers of the envelope |
 //!
-//! A header of yours that begins with `tb-`, in any case, is refused. If only the header
-//! `traceparent` names the span, the ids are set when it comes back. If the ids name another span
-//! than the header, the header is left out.
+//! Writing fails if a header of yours begins with `tb-`, in upper or lower case. If only the header
+//! `traceparent` names the span, reading sets the ids from it. If the ids name another span than
+//! the header, writing leaves the header out.
 //!
 //! # Fields
 //!
 //! `v` is `1`. `id`, `subject`, `time`, `source`, `trace_id` and `span_id` are as in the JSON form,
 //! and left out when empty. `json` or `bytes` is the payload. Each header is a field `h:` and its
-//! key. Nothing is refused.
+//! key. Writing fields never fails.
 
 mod cloud;
 mod fields;
@@ -148,7 +147,7 @@ fn is_json(content_type: &str) -> bool {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// It is of a version of the form that this one does not know.
+    /// The message has a version of the form that this crate does not know.
     Version(Box<str>),
     /// A header or field is there twice, is not a text in UTF-8, or has a value that it must not
     /// have.
@@ -159,7 +158,7 @@ pub enum InvalidMessage {
     Time(InvalidTime),
     /// The payload is not the JSON that it claims to be.
     Payload(InvalidPayload),
-    /// It claims to be a `CloudEvent`, and is not.
+    /// The message claims to be a `CloudEvent`, and is not one.
     CloudEvent(InvalidJson),
 }
 

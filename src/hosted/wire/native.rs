@@ -45,8 +45,8 @@ impl NativeForm {
     /// Writes a `CloudEvent` in the binary mode instead, with this before the names of attributes:
     /// `ce-` for HTTP and NATS, `ce_` for Kafka.
     ///
-    /// What the form of `tickbus` writes is not written then. Values are escaped with `%` where
-    /// the prefix is `ce-`.
+    /// The headers of `tickbus` itself are not written then. With the prefix `ce-`, values are
+    /// escaped with `%`.
     pub const fn cloud_events(mut self, prefix: &'static str) -> Self {
         self.cloud = Some(prefix);
         self
@@ -73,7 +73,7 @@ impl NativeForm {
 pub struct Native<'a> {
     /// Keys and values, in the order in which they are written.
     pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    /// The payload. Empty without one.
+    /// The payload. It is empty if the envelope has none.
     pub payload: Cow<'a, [u8]>,
 }
 
@@ -90,8 +90,8 @@ impl fmt::Debug for Native<'_> {
 ///
 /// # Errors
 ///
-/// Returns [`Reason::Header`] with the key if the form cannot carry a header as it is, and
-/// [`Reason::Refused`] if the envelope cannot be a `CloudEvent` where that was asked for.
+/// Returns [`Reason::Header`] with the key if the form cannot carry a header as it is. Returns
+/// [`Reason::Refused`] if `form` asks for a `CloudEvent` and the envelope cannot be one.
 ///
 /// # Examples
 ///
@@ -190,12 +190,12 @@ fn trace_text(envelope: &Envelope, parent: TraceParent) -> String {
     }
 }
 
-/// Reads an envelope from headers and a payload. Keys of `tickbus` are read in any case.
+/// Reads an envelope from headers and a payload. The case of the keys of `tickbus` does not matter.
 ///
-/// A message without `tb-v` is foreign. Its id is what `position` returns; values of a key that is
-/// there several times are joined with a comma; its payload is JSON if the content type says so, or
-/// if there is none and it is a JSON object or array. Else it is bytes. A `CloudEvent` in the
-/// binary mode is read as one.
+/// A message without `tb-v` is foreign. Its id is what `position` returns. If a key is there
+/// several times, a comma joins its values. The payload is JSON if the content type says so.
+/// Without a content type, it is JSON if it is a JSON object or array. Otherwise it is bytes. A
+/// `CloudEvent` in the binary mode is read as one.
 ///
 /// # Errors
 ///

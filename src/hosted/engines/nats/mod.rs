@@ -20,30 +20,31 @@
 //! - **Stored** survives the end of any process, also by `kill -9`. A server writes to its disk at
 //!   once but syncs it every two minutes by default, so the failure of *all* machines of a stream
 //!   together may lose what was confirmed. Set `sync_interval: always` on the server if that matters.
-//! - `JetStream` takes answers of any age. Each delivery therefore has a deadline in this process: the
-//!   lease from its arrival, less a fifth of it and at most a second. An answer after that is refused
-//!   with [`Late`](crate::hosted::SettleError::Late). A delivery that lay in the socket for longer than
-//!   this margin, or an answer that travels for longer, can still settle an event that another member
-//!   has received meanwhile.
-//! - A server of 2.9 ignores the filters of a consumer if there are several, and loses the position of
-//!   a consumer that was moved shortly before `kill -9`: the events come again. The engine asks such a
-//!   server for one filter that covers the patterns, and passes on what matches.
-//! - Several patterns of one live subscription are received through one filter that covers them, so
-//!   that their events keep their order. `chat.>` and `match.*` are covered by `>` only: open two
+//! - `JetStream` takes answers of any age. Each delivery therefore has a deadline in this process:
+//!   the lease from its arrival, less a fifth of it and at most a second. The engine refuses a
+//!   later answer with [`Late`](crate::hosted::SettleError::Late). Two cases can still settle an
+//!   event that another member has received meanwhile: a delivery that lay in the socket for longer
+//!   than this margin, and an answer that travels for longer.
+//! - A server of 2.9 ignores the filters of a consumer if there are several. It also loses the
+//!   position of a consumer that was moved shortly before `kill -9`: the events come again. The
+//!   engine asks such a server for one filter that covers the patterns, and passes on what matches.
+//! - The engine receives several patterns of one live subscription through one filter that covers
+//!   them, so that their events keep their order. Only `>` covers `chat.>` and `match.*`: open two
 //!   subscriptions if the server has much more traffic than that.
 //! - The stream names the subjects that it takes. A publish of another subject is refused.
-//! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`, which
-//!   are the server's own. A live subscription never receives these.
-//! - The user needs the right to publish and to subscribe to `_INBOX.>`: the engine learns from a message
-//!   to itself that the server has processed what was sent before.
-//! - A purge of the stream moves its groups on, and the server does not tell: there is no gap.
-//! - Events that the retention of the stream removes while a member works on them are not told as a
-//!   gap: the answer finds nothing to settle.
-//! - The members of a group hand in the same patterns: others are refused. If the consumer is deleted,
-//!   a member makes it again where the group was, or up to five seconds earlier.
-//! - The lease is the group's: the member that opened last sets it for all. Give all members the same
-//!   lease, or one with a longer lease takes answers for in time that are late.
-//! - The client ends a connection on which a header comes that is not UTF-8. From a stream it comes
+//! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`,
+//!   which are the server's own. A live subscription never receives these.
+//! - The user needs the right to publish and to subscribe to `_INBOX.>`. From a message to itself,
+//!   the engine learns that the server has processed what was sent before.
+//! - A purge of the stream moves its groups on, and the server does not report it: there is no gap.
+//! - The retention of the stream may remove events while a member works on them. The engine reports
+//!   no gap for these: the answer finds nothing to settle.
+//! - All members of a group must have the same patterns: the engine refuses others. If the consumer
+//!   is deleted, a member makes it again where the group was, or up to five seconds earlier.
+//! - The lease is the group's: the member that opened last sets it for all. Give all members the
+//!   same lease. Otherwise a member with a longer lease takes late answers for timely ones.
+//! - The client ends a connection on which it receives a header that is not UTF-8. A stream sends
+//!   that message again after each lease, until you delete it: do not let such headers in.
 //!   again after each lease, until you delete the message: do not let such headers in.
 
 mod answer;
@@ -77,9 +78,9 @@ use crate::sync::Lock;
 
 /// An engine on a NATS server, or on a cluster of them.
 ///
-/// The settings say where and how. [`start`](Engine::start) connects, on the runtime of tokio that
-/// calls it, and everything in the background runs there. After that the engine reconnects by
-/// itself, for as long as it takes.
+/// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
+/// tokio that calls it, and everything in the background runs there. After that the engine
+/// reconnects by itself, without a time limit.
 ///
 /// Without a [`stream`](Self::stream) it is core NATS. [The module](self) has the table.
 ///
@@ -170,14 +171,14 @@ impl Nats {
         self
     }
 
-    /// Names the subjects that the stream has to take: patterns. [`Provision`] says what for.
+    /// Names patterns of subjects that the stream has to take. [`Provision`] says how it uses them.
     #[must_use]
     pub fn subjects<S: Into<String>>(mut self, subjects: impl IntoIterator<Item = S>) -> Self {
         self.settings.subjects = subjects.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets what is done about the stream when the engine starts: [`Provision::Check`] by default.
+    /// Sets what the engine does about the stream at its start: [`Provision::Check`] by default.
     #[must_use]
     pub const fn provision(mut self, provision: Provision) -> Self {
         self.settings.provision = provision;
@@ -233,15 +234,16 @@ impl Nats {
         self
     }
 
-    /// Trusts the authorities in this file of PEM, and no longer those of the system. Connects by
-    /// TLS or not at all.
+    /// Trusts the authorities in this PEM file, instead of those of the system. Connects by TLS or
+    /// not at all.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.certificates.push(path.into());
         self.tls()
     }
 
-    /// Shows the server this certificate, with its key: files of PEM. Connects by TLS or not at all.
+    /// Shows the server this certificate and its key, both PEM files. Connects by TLS or not at
+    /// all.
     #[must_use]
     pub fn client_certificate(
         mut self,
@@ -266,8 +268,8 @@ impl Nats {
         self
     }
 
-    /// Sets how often the server gives a sign while a durable subscription has nothing to receive:
-    /// 5 s by default. After two that are missing, the engine asks anew.
+    /// Sets how often the server sends a heartbeat while a durable subscription has nothing to
+    /// receive: 5 s by default. After two missing heartbeats, the engine asks again.
     #[must_use]
     pub const fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.settings.heartbeat = heartbeat;
@@ -463,11 +465,11 @@ impl fmt::Debug for Nats {
     }
 }
 
-/// What is outside the promise of stable versions: the types of the client.
+/// Items outside the promise of stable versions: they use the types of the client.
 pub mod unstable {
     use super::Nats;
 
-    /// Returns the settings of an engine on a client that is connected already.
+    /// Returns the settings of an engine on a connected client.
     ///
     /// The URL, the login and TLS are the client's. [`shutdown`](crate::hosted::Engine::shutdown)
     /// drains and closes the client.

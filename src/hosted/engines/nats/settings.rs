@@ -11,16 +11,16 @@ pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600)
 /// The shortest time between two signs of life.
 pub(super) const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// What an engine does about a stream that is not there, or has other subjects.
+/// What an engine does about a stream that is missing, or has other subjects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provision {
-    /// Asks for nothing when it starts.
+    /// Asks the server nothing about the stream at the start.
     Never,
-    /// Starts only if the stream is there and takes the [subjects](super::Nats::subjects), if you
+    /// Starts only if the stream exists and takes the [subjects](super::Nats::subjects), if you
     /// name any.
     #[default]
     Check,
-    /// Creates the stream if it is missing. Changes nothing about one that is there.
+    /// Creates the stream if it is missing. Does not change an existing one.
     Create,
 }
 
@@ -30,7 +30,7 @@ pub enum OnStart {
     /// Fails after one attempt.
     #[default]
     Fail,
-    /// Tries again for as long as this.
+    /// Tries again, for at most this long.
     Wait(Duration),
 }
 
