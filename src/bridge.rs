@@ -307,7 +307,7 @@ impl<E> fmt::Debug for BridgeIn<E> {
 #[must_use = "a report tells what the pump left undone and what was lost"]
 #[non_exhaustive]
 pub struct Bridged<X> {
-    /// Events that are on the other side.
+    /// Events that the bridge published on the other side, including those that no subscription took.
     pub forwarded: usize,
     /// Events that are pending on this side: on the bus, in the topic, in the subscription, or kept
     /// by the bridge. A topic may have overwritten some of them already.
@@ -326,8 +326,8 @@ pub struct Bridged<X> {
     /// Events that a full bus on this side gave back to its publishers since the last pump. The
     /// publishers have them, so they are not part of the sum.
     pub refused: usize,
-    /// Subscriptions on the other side that had no room for an envelope, or ended. Others may have
-    /// it, so they are not part of the sum.
+    /// How often an envelope was not put in a buffer on the other side: a subscription had no room or
+    /// ended, or a bus that is not started had no room to hold it. These are not part of the sum.
     pub not_enqueued: usize,
 }
 

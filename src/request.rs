@@ -251,7 +251,8 @@ impl<W: Clone + PartialEq, A, const M: usize> Open<W, A, M> {
 /// # Time
 ///
 /// You choose what the time counts: milliseconds, frames, timer interrupts. It is a `u32` that may
-/// wrap, as for [`Timers`](crate::Timers). If you set an earlier time than before, no time passes.
+/// wrap, as for [`Timers`](crate::Timers). If you set an earlier time than before, by up to
+/// 2^31 ticks, no time passes.
 ///
 /// # Interrupts
 ///

@@ -54,7 +54,7 @@ pub trait EnvelopeBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the bus is closed.
+    /// Returns [`PublishError`] if the bus is closed, or if it is not started and cannot hold more.
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError>;
 
     /// Publishes `envelope`, and waits for room without a limit: see [`SubjectBus::publish`].
@@ -63,7 +63,8 @@ pub trait EnvelopeBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the bus is closed before or during the wait.
+    /// Returns [`PublishError`] if the bus is closed before or during the wait, or if it is not started
+    /// and cannot hold more.
     #[cfg(feature = "std")]
     fn publish(&self, envelope: Arc<Envelope>) -> Result<Published, PublishError> {
         self.publish_wait(envelope, Wait::forever())
@@ -76,8 +77,8 @@ pub trait EnvelopeBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the bus is closed before or during the wait, or if the wait ends
-    /// without room.
+    /// Returns [`PublishError`] if the bus is closed before or during the wait, if the wait ends without
+    /// room, or if the bus is not started and cannot hold more.
     #[cfg(feature = "std")]
     fn publish_wait(
         &self,
@@ -95,7 +96,8 @@ pub trait EnvelopeBus {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] from the future if the bus is closed before or during the wait.
+    /// Returns [`PublishError`] from the future if the bus is closed before or during the wait, or if it
+    /// is not started and cannot hold more.
     #[cfg(feature = "std")]
     fn publish_async(&self, envelope: Arc<Envelope>) -> PublishFuture<'_>
     where
