@@ -569,7 +569,12 @@ fn closing_inside_a_waker_waits_for_none_that_is_woken_after_it() {
             } else {
                 bus.close();
             }
-            assert!(matches!(parked.join().unwrap(), Err(PublishError::Closed(_))));
+            match parked.join().unwrap() {
+                Err(PublishError::Closed(_)) => {}
+                // It saw the end of the subscription before the waker closed the bus.
+                Ok(published) if by_subscription => assert_eq!(published.closed, 1),
+                other => panic!("{other:?}"),
+            }
             assert!(bus.is_closed());
         })
         .join();
