@@ -93,6 +93,7 @@ mod future;
 #[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
+mod stats;
 mod subscribe;
 pub mod wire;
 
@@ -108,5 +109,6 @@ pub use future::EngineFuture;
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
+pub use stats::{Dropped, EngineStats, HandlerStats};
 pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
 pub use wire::stamped;
