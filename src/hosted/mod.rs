@@ -51,6 +51,7 @@
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
 //! | read and write what travels | [`wire`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
 //!
@@ -89,6 +90,8 @@ mod delivery;
 mod engine;
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 pub mod engines;
+#[cfg(not(tickbus_loom))]
+pub mod export;
 mod future;
 #[cfg(not(tickbus_loom))]
 pub mod link;
