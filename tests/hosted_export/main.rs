@@ -372,8 +372,8 @@ modular.eventbus.runtime.tasks:1|g";
 
 #[cfg(feature = "metrics")]
 mod facade {
-    use std::collections::BTreeMap;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use alloc::collections::BTreeMap;
+    use core::sync::atomic::{AtomicU64, Ordering};
 
     use metrics::{
         Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,

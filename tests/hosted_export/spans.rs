@@ -1,9 +1,9 @@
 //! Spans of publishes and deliveries, seen by a tracer of the test.
 
+use alloc::borrow::Cow;
 use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context as TaskContext, Waker};
-use std::borrow::Cow;
 use std::sync::Once;
 use std::time::SystemTime;
 
@@ -388,7 +388,7 @@ fn a_handler_that_fails_panics_or_is_dropped_is_an_error_of_its_span() {
             Ok::<_, String>(())
         });
         let mut panics = Box::pin(panics);
-        let poll = std::panic::AssertUnwindSafe(|| {
+        let poll = core::panic::AssertUnwindSafe(|| {
             let _ = panics.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
         });
         std::panic::catch_unwind(poll).unwrap_err();

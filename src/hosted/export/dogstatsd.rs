@@ -4,16 +4,16 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{ToSocketAddrs, UdpSocket};
 
 use tokio::runtime::Handle;
 
 use super::error::ExportError;
 use super::exporter::Exporter;
-use super::prometheus::FAMILIES;
-use super::samples::{ALL, Sample, samples};
+use super::samples::{ALL, FAMILIES, Family, Sample, samples};
 use crate::hosted::stats::EngineStats;
 
 /// The name of the gauge with the number of tasks.
@@ -116,7 +116,7 @@ impl DogStatsdBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`ExportError`] if the prefix is not one of DogStatsD, if the numbers of
+    /// Returns [`ExportError`] if the prefix cannot begin the name of a gauge, if the numbers of
     /// [`ALL`](super::ALL) may not fit into a packet or a packet not into a datagram, or if there
     /// is no such address.
     pub fn build(mut self) -> Result<DogStatsd, ExportError> {
@@ -182,7 +182,7 @@ impl DogStatsdBuilder {
         let mut lines = Vec::with_capacity(samples.len() * FAMILIES.len() + 1);
         for sample in samples {
             let engine = Tag(sample.engine);
-            for (name, _, value) in FAMILIES {
+            for Family { name, value, .. } in FAMILIES {
                 let value = value(sample);
                 lines.push(alloc::format!("{prefix}{name}:{value}|g|#{tags}engine:{engine}"));
             }

@@ -8,8 +8,8 @@ use core::fmt;
 use ::metrics::{Counter, Unit};
 
 use super::error::ExportError;
-use super::prometheus::{FAMILIES, PREFIX, checked};
-use super::samples::samples;
+use super::prometheus::{PREFIX, checked};
+use super::samples::{FAMILIES, samples};
 use crate::hosted::stats::EngineStats;
 
 /// Gives the numbers of engines to the recorder of the crate `metrics`, as counters.
@@ -58,7 +58,7 @@ impl MetricsFacade {
     }
 
     fn of(prefix: &str) -> Self {
-        let names = FAMILIES.map(|(name, ..)| alloc::format!("{prefix}_{name}"));
+        let names = FAMILIES.map(|family| alloc::format!("{prefix}_{}", family.name));
         Self { names, counters: BTreeMap::new() }
     }
 
@@ -66,8 +66,8 @@ impl MetricsFacade {
     /// [`ALL`](super::ALL).
     pub fn record(&mut self, engines: &[EngineStats]) {
         if self.counters.is_empty() {
-            for (name, (_, help, _)) in self.names.iter().zip(FAMILIES) {
-                ::metrics::describe_counter!(name.clone(), Unit::Count, help);
+            for (name, family) in self.names.iter().zip(FAMILIES) {
+                ::metrics::describe_counter!(name.clone(), Unit::Count, family.help);
             }
         }
         for sample in samples(engines) {
@@ -80,8 +80,8 @@ impl MetricsFacade {
                 self.counters.insert(sample.engine.into(), counters);
             }
             let counters = &self.counters[sample.engine];
-            for (counter, (.., value)) in counters.iter().zip(FAMILIES) {
-                counter.absolute(value(&sample));
+            for (counter, family) in counters.iter().zip(FAMILIES) {
+                counter.absolute((family.value)(&sample));
             }
         }
     }

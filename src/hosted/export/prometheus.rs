@@ -5,21 +5,11 @@ use alloc::string::String;
 use core::fmt::{self, Write};
 
 use super::error::ExportError;
-use super::samples::{Sample, samples};
+use super::samples::{FAMILIES, Family, samples};
 use crate::hosted::stats::EngineStats;
 
-/// What the names of metrics begin with, and what they are for.
+/// What the names of metrics begin with by default.
 pub(super) const PREFIX: &str = "modular_eventbus";
-pub(super) const FAMILIES: [(&str, &str, fn(&Sample<'_>) -> u64); 2] = [
-    ("delivered_total", "Deliveries that a handler ran for, well or badly.", |sample| {
-        sample.delivered
-    }),
-    (
-        "dropped_total",
-        "Deliveries that no handler finished: no room, too old, discarded, unsubscribed or abandoned.",
-        |sample| sample.dropped,
-    ),
-];
 
 /// Returns the prefix if the names that begin with it are names of Prometheus.
 pub(super) fn checked(prefix: &str) -> Result<Box<str>, ExportError> {
@@ -84,7 +74,7 @@ impl Prometheus {
     pub fn text(&self, engines: &[EngineStats]) -> String {
         let (samples, prefix) = (samples(engines), &self.prefix);
         let mut text = String::new();
-        for (name, help, value) in FAMILIES {
+        for Family { name, help, value } in FAMILIES {
             let _ = writeln!(text, "# HELP {prefix}_{name} {help}");
             let _ = writeln!(text, "# TYPE {prefix}_{name} counter");
             for sample in &samples {

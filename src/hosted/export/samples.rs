@@ -17,6 +17,27 @@ pub(super) struct Sample<'a> {
     pub(super) dropped: u64,
 }
 
+/// A number of a sample, by its name in metrics.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) value: fn(&Sample<'_>) -> u64,
+}
+
+pub(super) const FAMILIES: [Family; 2] = [
+    Family {
+        name: "delivered_total",
+        help: "Deliveries that a handler ran for, well or badly.",
+        value: |sample| sample.delivered,
+    },
+    Family {
+        name: "dropped_total",
+        help: "Deliveries that no handler finished: no room, too old, discarded, unsubscribed or \
+               abandoned.",
+        value: |sample| sample.dropped,
+    },
+];
+
 impl Sample<'_> {
     fn add(&mut self, delivered: u64, dropped: u64) {
         self.delivered = self.delivered.saturating_add(delivered);
