@@ -117,7 +117,7 @@ impl DogStatsdBuilder {
     /// # Errors
     ///
     /// Returns [`ExportError`] if the prefix cannot begin the name of a gauge, if the numbers of
-    /// [`ALL`](super::ALL) may not fit into a packet or a packet not into a datagram, or if there
+    /// [`ALL`] may not fit into a packet or a packet not into a datagram, or if there
     /// is no such address.
     pub fn build(mut self) -> Result<DogStatsd, ExportError> {
         let of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
