@@ -93,6 +93,7 @@ pub mod engines;
 #[cfg(not(tickbus_loom))]
 pub mod export;
 mod future;
+mod handle;
 #[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
@@ -109,6 +110,7 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
+pub use handle::{InvalidRetryPolicy, RetryPolicy};
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
