@@ -395,12 +395,19 @@ fn a_handler_that_fails_panics_or_is_dropped_is_an_error_of_its_span() {
 
         let never = spans.process(&delivery, core::future::pending::<Result<(), String>>());
         assert!(tokio::time::timeout(SECOND, never).await.is_err());
+        let third = Delivery::live(Envelope::new("bad.handler").unwrap()).with_attempt(3);
+        let blocking = spans.process_blocking(&third, || {
+            assert_ne!(Envelope::new("a").unwrap().span_id(), ""); // in its span
+            Err::<(), _>(3)
+        });
+        blocking.unwrap_err();
         // Never polled: there was nothing to process.
         drop(spans.process(&delivery, async { Ok::<_, String>(()) }));
 
         let seen = seen("bad.handler");
         let kinds: Vec<_> = seen.iter().map(|span| span.get("error.type")).collect();
-        assert_eq!(kinds, ["&str", "panic", "cancelled"]);
+        assert_eq!(kinds, ["&str", "panic", "cancelled", "i32"]);
+        assert_eq!((seen[0].get("tickbus.attempt"), seen[3].get("tickbus.attempt")), ("", "3"));
         assert_eq!(seen[0].status, Status::error("no such match"));
     });
 }

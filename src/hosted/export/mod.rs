@@ -59,6 +59,6 @@ pub use metrics::MetricsFacade;
 pub use prometheus::Prometheus;
 pub use samples::ALL;
 #[cfg(feature = "opentelemetry")]
-pub use spans::Spans;
+pub use spans::{Processed, Spans};
 #[cfg(feature = "opentelemetry")]
 pub use traced::Traced;

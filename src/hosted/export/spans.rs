@@ -134,47 +134,65 @@ impl Spans {
     ///
     /// The span begins when you first poll the future. If that returns an error, panics or is
     /// dropped before its end, the span says so.
-    pub fn process<F, T, E>(
+    pub fn process<P, F, T, E>(
         &self,
-        delivery: &Delivery,
+        event: &P,
         work: F,
-    ) -> impl Future<Output = Result<T, E>> + use<F, T, E>
+    ) -> impl Future<Output = Result<T, E>> + use<P, F, T, E>
     where
+        P: Processed,
         F: Future<Output = Result<T, E>>,
         E: fmt::Display,
     {
-        self.process_in(delivery.engine(), delivery.envelope(), work)
+        let begin = self.processing(event);
+        async move {
+            let span = begin();
+            let result = work.with_context(span.context.clone()).await;
+            span.processed(&result);
+            result
+        }
     }
 
-    fn process_in<F, T, E>(
+    /// Runs `work`, which blocks this thread, in a span: see [`process`](Self::process).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `work`.
+    pub fn process_blocking<P, T, E>(
         &self,
-        engine: &str,
-        envelope: &Envelope,
-        work: F,
-    ) -> impl Future<Output = Result<T, E>> + use<F, T, E>
+        event: &P,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E>
     where
-        F: Future<Output = Result<T, E>>,
+        P: Processed,
         E: fmt::Display,
     {
-        let sender = envelope.carried_span();
+        let span = self.processing(event)();
+        let in_span = span.context.clone().attach();
+        let result = work();
+        drop(in_span);
+        span.processed(&result);
+        result
+    }
+
+    /// Returns what starts the span of the work for an event.
+    fn processing<P: Processed>(&self, event: &P) -> impl FnOnce() -> Started + use<P> {
+        let sender = event.envelope().carried_span();
         let links = sender.iter().map(|sender| Link::with_context(sender.clone())).collect();
-        let builder = self
-            .builder(Operation::Process, engine, envelope)
+        let mut builder = self
+            .builder(Operation::Process, event.engine(), event.envelope())
             .with_kind(SpanKind::Consumer)
             .with_links(links);
+        if let (attempt @ 1.., Some(attributes)) = (event.attempt(), &mut builder.attributes) {
+            attributes.push(KeyValue::new("tickbus.attempt", i64::from(attempt)));
+        }
         let tracer = self.tracer.clone();
-        async move {
+        move || {
             let parent = match sender {
                 Some(sender) => Context::current().with_remote_span_context(sender),
                 None => Context::current(),
             };
-            let span = Started::new(&parent, tracer.build_with_context(builder, &parent));
-            let result = work.with_context(span.context.clone()).await;
-            match &result {
-                Ok(_) => span.end(),
-                Err(error) => span.fail(type_name::<E>(), error.to_string()),
-            }
-            result
+            Started::new(&parent, tracer.build_with_context(builder, &parent))
         }
     }
 
@@ -292,6 +310,33 @@ impl fmt::Debug for Spans {
     }
 }
 
+/// What a program processes in a span: a [`Delivery`].
+#[expect(private_bounds, reason = "the trait is sealed")]
+pub trait Processed: Event {}
+
+impl<P: Event> Processed for P {}
+
+pub(crate) trait Event {
+    fn engine(&self) -> &str;
+    fn envelope(&self) -> &Envelope;
+    /// 0 if it is not known.
+    fn attempt(&self) -> u32;
+}
+
+impl Event for Delivery {
+    fn engine(&self) -> &str {
+        self.engine()
+    }
+
+    fn envelope(&self) -> &Envelope {
+        self.envelope()
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt()
+    }
+}
+
 /// A span that has begun. Dropping it says that its operation was interrupted.
 pub(super) struct Started {
     /// A context whose span is this one.
@@ -316,6 +361,13 @@ impl Started {
     pub(super) fn fail(mut self, kind: &'static str, error: String) {
         self.ended = true;
         self.failed(kind, error);
+    }
+
+    fn processed<T, E: fmt::Display>(self, result: &Result<T, E>) {
+        match result {
+            Ok(_) => self.end(),
+            Err(error) => self.fail(type_name::<E>(), error.to_string()),
+        }
     }
 
     /// Ends the span of a publish.

@@ -12,6 +12,7 @@ use opentelemetry::trace::FutureExt;
 use super::spans::Spans;
 use crate::envelope::Envelope;
 use crate::hosted::capabilities::Capabilities;
+use crate::hosted::clock::Clock;
 use crate::hosted::delivery::{Delivery, Gap, Receive};
 use crate::hosted::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
 use crate::hosted::future::EngineFuture;
@@ -121,6 +122,14 @@ impl<E: Engine> Engine for Traced<E> {
 
     fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.engine.clock()
+    }
+
+    fn outlives_process(&self) -> bool {
+        self.engine.outlives_process()
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
