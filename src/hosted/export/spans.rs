@@ -134,6 +134,10 @@ impl Spans {
     ///
     /// The span begins when you first poll the future. If that returns an error, panics or is
     /// dropped before its end, the span says so.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `work` from the future.
     pub fn process<P, F, T, E>(
         &self,
         event: &P,
