@@ -82,6 +82,7 @@
 
 mod capabilities;
 mod clock;
+pub mod config;
 pub mod conformance;
 mod counted;
 mod counts;
