@@ -94,6 +94,7 @@ mod future;
 pub mod link;
 mod memory;
 mod stats;
+pub mod store;
 mod subscribe;
 pub mod wire;
 
