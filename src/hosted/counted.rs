@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::capabilities::Capabilities;
+use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
 use super::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
@@ -130,6 +131,14 @@ impl<E: Engine> Engine for Counted<E> {
 
     fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.engine.clock()
+    }
+
+    fn outlives_process(&self) -> bool {
+        self.engine.outlives_process()
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {

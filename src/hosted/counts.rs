@@ -58,7 +58,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn engine(&self) -> &str {
+    pub(super) const fn engine(&self) -> &Arc<str> {
         &self.engine
     }
 

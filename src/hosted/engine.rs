@@ -8,6 +8,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::capabilities::{Capabilities, Capability, Mode};
+use super::clock::{Clock, SystemClock};
 use super::delivery::Receive;
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError, Subscribe};
@@ -122,6 +123,19 @@ pub trait Engine: Send + Sync + 'static {
         Health::Up
     }
 
+    /// Returns the clock by which handlers wait and time out. The default is a new
+    /// [`SystemClock`]: keep the returned one to compare its times.
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock::new())
+    }
+
+    /// Returns whether what a group has not handled is still there when this process has ended:
+    /// `true` by default. A handler that shuts down then gives back what it has not begun. If not,
+    /// it handles what it can until its deadline.
+    fn outlives_process(&self) -> bool {
+        true
+    }
+
     /// Ends the engine: sends buffered envelopes, for at most `deadline`, and then closes.
     ///
     /// Publishing and subscribing fail as soon as you call it. Subscriptions end. A second call
@@ -191,8 +205,21 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         (**self).health()
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        (**self).clock()
+    }
+
+    fn outlives_process(&self) -> bool {
+        (**self).outlives_process()
+    }
+
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         (**self).shutdown(deadline)
+    }
+
+    /// Starts a subscription whose handler can publish dead letters.
+    fn subscribe(&self, pattern: &str) -> Result<Subscribe<'_>, InvalidPattern> {
+        Ok(Subscribe::new(self, pattern)?.with_owner(Arc::new(self.clone()), None))
     }
 }
 

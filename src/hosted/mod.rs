@@ -90,6 +90,7 @@ mod engine;
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 pub mod engines;
 mod future;
+mod handle;
 #[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
@@ -107,6 +108,7 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
+pub use handle::{InvalidRetryPolicy, RetryPolicy};
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};

@@ -16,6 +16,7 @@ use super::capabilities::{Capability, Mode};
 use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
 use super::delivery::{Delivery, Gap, Receive, SettleError};
 use super::engine::{Engine, Reason};
+use super::handle::ledger::Ledger;
 use crate::envelope::{Envelope, Timestamp};
 use crate::error::InvalidPattern;
 use crate::subject::{PatternBuf, Subject};
@@ -104,6 +105,10 @@ pub struct Subscribe<'e> {
     demands: Vec<Capability>,
     on_gap: Option<OnGap>,
     on_refused: Option<OnRefused>,
+    /// Publishes dead letters.
+    publisher: Option<Arc<dyn Engine>>,
+    /// Counts what handlers do, over all subscriptions of an owner.
+    ledger: Option<Arc<Ledger>>,
 }
 
 /// The defaults.
@@ -131,7 +136,20 @@ impl<'e> Subscribe<'e> {
             demands: Vec::new(),
             on_gap: None,
             on_refused: None,
+            publisher: None,
+            ledger: None,
         })
+    }
+
+    /// Sets who publishes dead letters, and where the handler is counted.
+    pub(in crate::hosted) fn with_owner(
+        mut self,
+        publisher: Arc<dyn Engine>,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Self {
+        self.publisher = Some(publisher);
+        self.ledger = ledger;
+        self
     }
 
     /// Adds another pattern. An event that matches several patterns comes once.

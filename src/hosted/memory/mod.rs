@@ -351,6 +351,14 @@ impl Engine for MemoryEngine {
         if self.shared.is_open() { Health::Up } else { Health::Closed }
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.shared.clock.clone()
+    }
+
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
     /// Takes nothing in any more, waits until each group that has a member is done, and ends.
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         self.shared.close();
