@@ -51,6 +51,8 @@
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | keep a record of each event, and handle it | [`broker::Broker`] |
+//! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
 //! | read and write what travels | [`wire`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
 //!
@@ -80,6 +82,7 @@
 //! - `ack`, `retry_after`, `reject` and `extend` never wait. With [`Delivery::ack_async`] you wait
 //!   for the engine's answer.
 
+pub mod broker;
 mod capabilities;
 mod clock;
 pub mod conformance;

@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use roaring::RoaringTreemap;
 use tokio::sync::broadcast::Sender;
 
+use super::api::{Store, StoreError};
 use super::filter::{Cursor, EventFilter};
 use super::page::{Page, StoreStats};
 use super::record::{EventRecord, EventSource, EventStatus};
 use super::stream::Records;
-use super::{Store, StoreError};
 use crate::envelope::Timestamp;
 use crate::hosted::future::EngineFuture;
 use crate::subject::GlobPattern;
