@@ -139,10 +139,12 @@ impl SubjectBus {
         Ok(Published::HELD)
     }
 
-    /// Returns whether the filter of this subscription, if it has one, takes the envelope.
+    /// Returns whether the filter of this subscription, if it has one, takes the envelope. A
+    /// subscription whose handle is gone takes none.
     fn passes(&self, target: Target, envelope: &Envelope, panics: &mut Panics) -> bool {
         let mut state = self.shared.state.lock();
-        let filter = target.queue(&mut state.queues).and_then(|queue| queue.predicate.clone());
+        let Some(queue) = target.queue(&mut state.queues) else { return false };
+        let filter = queue.predicate.clone();
         drop(state);
         let Some(filter) = filter else { return true };
         let passes = panics.run(|| filter(envelope)) == Some(true);
@@ -172,11 +174,10 @@ impl SubjectBus {
         }
         state.published += envelopes.len() as u64;
         for (at, target) in wanted {
-            let queue = target.queue(&mut state.queues);
-            let about = queue.as_ref().filter(|_| !self.observers.is_empty());
-            let about = about.map(|queue| queue.about.clone());
-            let (offer, receiver) =
-                queue.map_or((Offer::Closed, None), |queue| put(queue, &envelopes[*at]));
+            // As in a single publish, a handle that is gone is no match.
+            let Some(queue) = target.queue(&mut state.queues) else { continue };
+            let about = (!self.observers.is_empty()).then(|| queue.about.clone());
+            let (offer, receiver) = put(queue, &envelopes[*at]);
             wakers.extend(receiver);
             state.too_late += u64::from(matches!(offer, Offer::Closed));
             settled.push((*at, about, offer));
