@@ -205,6 +205,10 @@ impl Engine for Faulty {
             "durable_attempts_count" => tamper.first_attempt = true,
             "durable_attempts_are_bounded" => options.max_attempts = None,
             "durable_late_verdicts_are_refused" => tamper.takes_late = true,
+            "durable_other_leases_are_kept_or_refused" if on("leases") => {
+                options.lease = Duration::from_secs(1);
+                tamper.takes_late = true;
+            }
             "durable_begins_now_by_default" if options.start_at == StartAt::New => {
                 options.start_at = StartAt::Earliest;
             }

@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use std::time::Instant;
 
+use async_nats::jetstream::consumer::{FromConsumer, pull};
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
 use tickbus::hosted::engines::nats::{Nats, OnStart, Provision};
@@ -269,6 +270,70 @@ fn several_patterns_are_one_group_in_order() {
             error.to_string().contains("`both` exists for other patterns"),
             "members that steal from each other: {error}"
         );
+    });
+}
+
+#[test]
+fn a_member_with_another_lease_is_refused() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        let open = |seconds| {
+            let lease = Duration::from_secs(seconds);
+            nats.subscribe("game.>").unwrap().group("all").lease(lease).open()
+        };
+        let client = async_nats::connect(server.url()).await.unwrap();
+        // At once: the slower one must not change what the faster one has made. An old server has no
+        // means against it.
+        let (one, other) = if client.is_server_compatible(2, 10, 0) {
+            tokio::join!(open(20), open(40))
+        } else {
+            (open(20).await, open(40).await)
+        };
+        let (kept, text) = if one.is_ok() {
+            (20, "`all` exists with another lease (20s instead of 40s)")
+        } else {
+            (40, "`all` exists with another lease (40s instead of 20s)")
+        };
+        let (error, kept_open) = match (one, other) {
+            (Ok(open), Err(error)) | (Err(error), Ok(open)) => (error.to_string(), open),
+            other => panic!("{other:?}"),
+        };
+        assert!(error.contains(text), "{error}");
+        drop(open(kept).await.unwrap());
+        let error = open(60 - kept).await.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+        let stream = async_nats::jetstream::new(client).get_stream("GAME").await.unwrap();
+        let info = stream.consumer_info("all").await.unwrap();
+        assert_eq!(info.config.ack_wait, Duration::from_secs(kept));
+        drop(kept_open);
+    });
+}
+
+#[test]
+fn a_running_member_follows_a_lease_that_was_changed_at_the_server() {
+    on_both(async |server| {
+        let proxy = Proxy::to(server.port());
+        let nats = started(proxy.url()).await;
+        let mut member = nats.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        let stream = context.get_stream("GAME").await.unwrap();
+        let config = stream.consumer_info("all").await.unwrap().config;
+        let mut config = pull::Config::try_from_consumer_config(config).unwrap();
+        config.ack_wait = Duration::from_millis(600);
+        context.create_consumer_on_stream(config, "GAME").await.unwrap();
+        proxy.cut(); // it looks after a reconnect, and from time to time
+        let began = Instant::now();
+        while nats.publish(envelope("game.job")).await.is_err() {
+            assert!(began.elapsed() < SOON);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let first = delivery(&mut member).await;
+        let second = delivery(&mut member).await;
+        assert_eq!((first.sequence(), second.attempt()), (second.sequence(), 2));
+        // The server would take it, for the second.
+        assert!(matches!(first.ack_async().await, Err(SettleError::Late)));
+        second.ack_async().await.unwrap();
     });
 }
 

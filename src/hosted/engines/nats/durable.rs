@@ -165,7 +165,7 @@ impl Member {
             let found = context.get_consumer_from_stream(&*self.name, &self.stream).await;
             match found {
                 Ok(consumer) => {
-                    let consumer = self.adopt(consumer).await?;
+                    self.adopt(&consumer)?;
                     let follows = consumer.cached_info().delivered.stream_sequence + 1;
                     break (consumer, follows);
                 }
@@ -237,23 +237,27 @@ impl Member {
         format!("tickbus: {}", patterns.join(" "))
     }
 
-    /// Checks that a consumer is for the same patterns, and sees to the lease.
-    async fn adopt(&self, consumer: PullConsumer) -> Result<PullConsumer, Reason> {
+    /// Checks that a consumer is for the same patterns, with the same lease.
+    fn adopt(&mut self, consumer: &PullConsumer) -> Result<(), Reason> {
         let config = &consumer.cached_info().config;
+        let group = &self.options.group;
         let description = config.description.as_deref().unwrap_or_default();
         if description != self.description() {
             return Err(refused(format!(
-                "the group `{}` exists for other patterns ({description}): name another group",
-                self.options.group
+                "the group `{group}` exists for other patterns ({description}): name another group"
             )));
         }
-        if config.ack_wait == self.options.lease {
-            return Ok(consumer);
+        if self.resume.is_some() {
+            // It was changed at the server while this member was there.
+            self.options.lease = config.ack_wait;
+        } else if config.ack_wait != self.options.lease {
+            return Err(refused(format!(
+                "the group `{group}` exists with another lease ({:?} instead of {:?}): \
+                 give all members the same, or name another group",
+                config.ack_wait, self.options.lease
+            )));
         }
-        let mut config: pull::Config =
-            consumer::FromConsumer::try_from_consumer_config(config.clone()).map_err(refused)?;
-        config.ack_wait = self.options.lease;
-        self.make(config).await
+        Ok(())
     }
 
     async fn create(
@@ -299,7 +303,8 @@ impl Member {
     }
 
     async fn make(&self, config: pull::Config) -> Result<PullConsumer, Reason> {
-        let make = self.connection.context.create_consumer_on_stream(config, &self.stream);
+        // Strict: a plain one would change the consumer of a member that was faster.
+        let make = self.connection.context.create_consumer_strict_on_stream(config, &self.stream);
         make.await.map_err(refused)
     }
 
@@ -357,6 +362,9 @@ impl Member {
                         if let Ok(info) = consumer.get_info().await {
                             self.lag.store(info.num_pending as usize, Relaxed);
                             self.look(&info, info.delivered.stream_sequence + 1);
+                            if info.config.ack_wait != self.options.lease {
+                                return End::Lost; // `adopt` follows it
+                            }
                         }
                     }
                     continue;

@@ -41,11 +41,12 @@
 //!   no gap for these: the answer finds nothing to settle.
 //! - All members of a group must have the same patterns: the engine refuses others. If the consumer
 //!   is deleted, a member makes it again where the group was, or up to five seconds earlier.
-//! - The lease is the group's: the member that opened last sets it for all. Give all members the
-//!   same lease. Otherwise a member with a longer lease takes late answers for timely ones.
+//! - The lease is the group's: the engine refuses a member with another one. If you change it at the
+//!   server, running members follow within five seconds. Until then, one that had a longer lease
+//!   takes late answers for timely ones. A server of 2.9 lets two members that open a new group at
+//!   the same moment both succeed: then the second sets the lease, and the first follows.
 //! - The client ends a connection on which it receives a header that is not UTF-8. A stream sends
 //!   that message again after each lease, until you delete it: do not let such headers in.
-//!   again after each lease, until you delete the message: do not let such headers in.
 
 mod answer;
 mod connection;
