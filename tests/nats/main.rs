@@ -686,6 +686,73 @@ fn a_start_can_wait_for_the_server() {
 }
 
 #[test]
+fn a_start_in_the_background_returns_at_once_and_comes_up_by_itself() {
+    let Some(mut server) = TestServer::start(Server::New, "") else { return };
+    server.kill();
+    run(async {
+        let nats = settings(server.url()).on_start(OnStart::Background);
+        let began = Instant::now();
+        nats.start().await.unwrap();
+        nats.start().await.unwrap();
+        assert!(began.elapsed() < WHILE, "{:?}", began.elapsed());
+        for _ in 0..2 {
+            assert_eq!(nats.health(), Health::Connecting);
+            let error = nats.publish(envelope("game.1")).await.unwrap_err();
+            assert!(!error.is_unknown(), "{error}");
+            assert!(matches!(error.reason(), Reason::Disconnected(_)), "{error}");
+            let errors = nats.publish_batch(vec![envelope("game.1")]).await;
+            assert!(matches!(errors[0].as_ref().unwrap_err().reason(), Reason::Disconnected(_)));
+            for open in [nats.subscribe("game.>"), nats.subscribe("game.>").map(|it| it.group("g"))]
+            {
+                let error = open.unwrap().open().await.unwrap_err();
+                assert!(
+                    matches!(error, OpenError::Failed { reason: Reason::Disconnected(_), .. }),
+                    "{error}"
+                );
+            }
+            sleep(WHILE).await; // the first attempts have failed
+        }
+        let error = nats.publish(envelope("game.1")).await.unwrap_err().to_string();
+        assert!(error.contains("not yet: there is no connection"), "{error}");
+        server.run();
+        let began = Instant::now();
+        while nats.health() != Health::Up {
+            assert!(began.elapsed() < SOON, "{}", nats.health());
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(publish(&nats, "game.started").await, 1);
+    });
+}
+
+#[test]
+fn a_start_in_the_background_says_what_a_server_refused_until_that_is_mended() {
+    let Some(server) = TestServer::start(Server::New, "") else { return };
+    run(async {
+        let nats = Nats::new(server.url()).stream("GAME").on_start(OnStart::Background);
+        nats.start().await.unwrap();
+        let began = Instant::now();
+        while nats.health() == Health::Connecting {
+            assert!(began.elapsed() < SOON);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let Health::Down(why) = nats.health() else { panic!("{}", nats.health()) };
+        assert!(why.contains("stream not found"), "{why}");
+        started(server.url()).await; // makes the stream
+        while nats.health() != Health::Up {
+            assert!(began.elapsed() < SOON, "{}", nats.health());
+            sleep(Duration::from_millis(20)).await;
+        }
+        publish(&nats, "game.1").await;
+
+        let closed = Nats::new("nats://127.0.0.1:1").on_start(OnStart::Background);
+        closed.start().await.unwrap();
+        closed.shutdown(SOON).await.unwrap();
+        assert_eq!(closed.health(), Health::Closed);
+        assert!(matches!(closed.start().await.unwrap_err().reason, Reason::Closed));
+    });
+}
+
+#[test]
 fn after_the_shutdown_everything_has_ended() {
     on_both(async |server| {
         let nats = started(server.url()).await;
