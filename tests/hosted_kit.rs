@@ -268,7 +268,11 @@ fn verdicts(fault: &str) -> OfVerdicts {
             other => other,
         },
         "durable_extend_holds" => |verdict| match verdict {
-            Verdict::Extend(_) => Verdict::Extend(LEASE / 100),
+            Verdict::Extend(LEASE) => Verdict::Extend(LEASE / 100),
+            other => other,
+        },
+        "durable_extend_ends" => |verdict| match verdict {
+            Verdict::Extend(time) => Verdict::Extend(time.max(LEASE)),
             other => other,
         },
         "durable_rejected_never_comes_again" => |verdict| match verdict {
@@ -476,6 +480,7 @@ fn what_is_not_claimed_is_refused() {
         [
             ("live_tells_of_a_full_buffer", false),
             ("durable_extend_holds", false),
+            ("durable_extend_ends", false),
             ("durable_tells_of_what_was_trimmed", false),
         ],
     );

@@ -430,6 +430,27 @@ fn what_is_not_settled_comes_again_and_late_answers_are_refused() {
 }
 
 #[test]
+fn an_extension_may_be_shorter_than_the_lease() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        let mut member = nats.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        publish(&nats, "game.job").await;
+        let first = delivery(&mut member).await;
+        let began = Instant::now();
+        first.extend(2 * WHILE);
+        let second = delivery(&mut member).await;
+        let took = began.elapsed();
+        assert!(took >= 2 * WHILE && took < 4 * WHILE, "the lease is 30 s: {took:?}");
+        assert!(matches!(first.ack_async().await, Err(SettleError::Late)));
+        second.extend(WHILE);
+        second.extend(Duration::from_secs(30)); // the last one counts
+        nothing(&mut member).await;
+        nothing(&mut member).await;
+        second.ack_async().await.unwrap();
+    });
+}
+
+#[test]
 fn attempts_are_bounded() {
     on_both(async |server| {
         let nats = started(server.url()).await;
@@ -658,6 +679,12 @@ fn a_start_that_fails_says_why_and_no_secret() {
         let error = absent.publish(envelope("a")).await.unwrap_err();
         assert!(matches!(error.reason(), Reason::NotStarted));
         assert!(matches!(absent.start().await.unwrap_err().reason, Reason::Disconnected(_)));
+        let port = servers::free_port();
+        let absent = Nats::new(format!("nats://arena:word@127.0.0.1:{port}"));
+        let error = absent.start().await.unwrap_err().to_string();
+        let server = format!("there is no connection: `nats://127.0.0.1:{port}`: ");
+        assert!(error.contains(&server) && error.contains("Connection refused"), "{error}");
+        assert!(!error.contains("arena") && !error.contains("word"), "{error}");
         // A comma in a password parts the URLs.
         for url in ["nats://arena:word@:x", "nats://a:1,nats://arena:wo,word,rd@b:2,nats://c:3"] {
             let nats = Nats::new(url);

@@ -107,6 +107,12 @@ pub(super) fn all<S: Setup>() -> Vec<Behaviour<S>> {
             run: |case| Box::pin(extend(case)),
         },
         Behaviour {
+            name: "durable_extend_ends",
+            mode,
+            needs: &[Durable, Redelivery, Extend, FencingLocal],
+            run: |case| Box::pin(extend_ends(case)),
+        },
+        Behaviour {
             name: "durable_late_verdicts_are_refused",
             mode,
             needs: &[Durable, Redelivery, FencingLocal],
@@ -345,6 +351,25 @@ async fn extend<S: Setup>(case: &Case<'_, S>) -> Check {
         extended.map_err(|error| error.to_string())?;
     }
     case.ack(held).await
+}
+
+/// An extension may be shorter than a lease.
+async fn extend_ends<S: Setup>(case: &Case<'_, S>) -> Check {
+    let mut one = case.join("short", "g").await?;
+    case.publish("short", "1").await?;
+    let held = case.next(&mut one).await?;
+    let part = case.setup.lease() / 4;
+    held.extend_async(part).await.map_err(|error| error.to_string())?;
+    let early = case.within(part / 2, &mut one).await?;
+    ensure!(early.is_none(), "it came again while it was extended");
+    let Some(again) = case.within(part * 2, &mut one).await? else {
+        return failed("it did not come again after the time for which it was extended");
+    };
+    ensure!(
+        matches!(held.ack_async().await, Err(SettleError::Late)),
+        "it was acknowledged after the time for which it was extended"
+    );
+    case.ack(again).await
 }
 
 async fn late<S: Setup>(case: &Case<'_, S>) -> Check {

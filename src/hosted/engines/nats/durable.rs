@@ -18,8 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::answer::Answer;
 use super::connection::{Connection, Signal, next, refused};
 use super::filter::{cover, covers, filters};
+use super::mailbox::{EndOf, Mailbox};
 use super::publish::read;
-use super::queue::{Durable, EndOf, Item, PATIENCE, Queue, Waiting};
+use super::queue::{Durable, PATIENCE, Waiting};
 use super::settings::FOR_EVER;
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::subject::Subject;
@@ -37,7 +38,7 @@ pub(super) async fn open(
     connection.check()?;
     options.lease = options.lease.min(FOR_EVER);
     let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
-    let queue = Arc::new(Queue::default());
+    let mailbox = Mailbox::new();
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
@@ -51,17 +52,16 @@ pub(super) async fn open(
         stream,
         connection: connection.clone(),
         options,
-        queue: queue.clone(),
+        mailbox: mailbox.clone(),
     };
     let consumer = member.ensure().await?;
-    let end = EndOf(queue.clone());
+    let end = EndOf(mailbox.clone());
     let member = async move {
-        // Also when the runtime ends, and this task with it.
         let _end = end;
         member.run(consumer).await;
     };
     let task = connection.runtime.spawn(member).abort_handle();
-    Ok(Box::new(Durable { queue, task, lag }))
+    Ok(Box::new(Durable { mailbox, task, lag }))
 }
 
 /// The name of a consumer may have neither dots nor wildcards, white space or slashes.
@@ -94,7 +94,7 @@ struct Member {
     slots: Arc<Semaphore>,
     signals: watch::Receiver<Signal>,
     lag: Arc<PlainNumber>,
-    queue: Arc<Queue>,
+    mailbox: Arc<Mailbox<Waiting>>,
 }
 
 /// Why a session has ended.
@@ -205,7 +205,7 @@ impl Member {
     }
 
     fn tell(&self, gap: Gap) {
-        self.queue.push(Item::Gap(gap));
+        self.mailbox.put(|items| items.gap(gap));
     }
 
     /// Returns where a consumer begins that is made now, and at which sequence, of a stream that has
@@ -355,7 +355,7 @@ impl Member {
                     if asked > 0 && now >= heard + heartbeat * 2 {
                         return End::Lost;
                     }
-                    self.queue.extend_all();
+                    self.mailbox.extend_all();
                     if now >= looked + LOOK {
                         looked = now;
                         // The heartbeat decides whether it is lost.
@@ -418,7 +418,8 @@ impl Member {
                 let delivery = Delivery::shared(envelope, answer.clone());
                 let delivery = delivery.with_sequence(sequence).with_attempt(attempt);
                 let until = arrived + lease * PATIENCE;
-                self.queue.push(Item::Delivery(Waiting { delivery, answer, until }));
+                let waiting = Waiting { delivery, answer, until };
+                self.mailbox.put(|items| items.push(waiting));
             }
             Err(error) => {
                 let _ = answer.say(&Verdict::Reject(format!("{error}").into()));

@@ -11,6 +11,7 @@
 //! | acknowledged | | by [`Delivery::ack`](crate::hosted::Delivery::ack); `ack_async` waits for the server's answer |
 //! | deduplication | no | by the id, within the stream's window (2 minutes by default) |
 //! | late answers | | refused by the clock of this process: see below |
+//! | an extension | | of any length: the engine repeats it, or gives the event back, by the clock of this process |
 //! | after a lost connection | [`Gap`](crate::hosted::Gap) `Reconnected` | continues where the group was |
 //! | what is no longer there | | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | | none: a rejected event is terminated, and stays in the stream |
@@ -41,6 +42,8 @@
 //!   no gap for these: the answer finds nothing to settle.
 //! - All members of a group must have the same patterns: the engine refuses others. If the consumer
 //!   is deleted, a member makes it again where the group was, or up to five seconds earlier.
+//! - `JetStream` extends by a whole lease. If you extend by less and then drop the delivery, or the
+//!   process ends, the event comes again at the end of that lease.
 //! - The lease is the group's: the engine refuses a member with another one. If you change it at the
 //!   server, running members follow within five seconds. Until then, one that had a longer lease
 //!   takes late answers for timely ones. A server of 2.9 lets two members that open a new group at
@@ -53,6 +56,7 @@ mod connection;
 mod durable;
 mod filter;
 mod live;
+mod mailbox;
 mod publish;
 mod queue;
 mod settings;
