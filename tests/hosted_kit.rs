@@ -450,6 +450,7 @@ fn beside(fault: &str) -> &'static [&'static str] {
     match fault {
         "durable_retry_comes_again" => &["durable_retry_keeps_its_delay"],
         "durable_lease_ends" => &["durable_attempts_count", "durable_late_verdicts_are_refused"],
+        "durable_late_verdicts_are_refused" => &["durable_extend_ends"],
         "durable_acknowledged_never_comes_again" => &["durable_late_verdicts_are_refused"],
         "durable_rejected_never_comes_again" => &["durable_rejected_is_a_dead_letter"],
         _ => &[],
