@@ -28,7 +28,11 @@ use crate::error::InvalidPattern;
 /// patterns. Before an envelope leaves, fill in a missing id or time with
 /// [`stamped`](super::stamped). Return the stamped one in an error. The conformance kit then checks
 /// all of this.
-/// the stamped one back in an error. The conformance kit then says whether it all is true.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an engine",
+    label = "the trait `Engine` is not implemented for this",
+    note = "pass an engine, such as a `MemoryEngine`, or an `Arc` of one: a reference to an engine is not an engine"
+)]
 pub trait Engine: Send + Sync + 'static {
     /// Returns the name that errors and receipts contain.
     fn name(&self) -> &Arc<str>;

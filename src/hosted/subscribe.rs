@@ -188,6 +188,9 @@ impl<'e> Subscribe<'e> {
 
     /// Sets how long a delivery may stay unsettled before it comes again: 30 s by default. Durable
     /// only.
+    ///
+    /// Where the lease is each member's own, as in memory, members may have different ones. An
+    /// engine whose server has one lease for the group, such as NATS, refuses another one.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self

@@ -54,11 +54,17 @@ fn one_subscription_without_room_keeps_the_group_from_all() {
                 publish(&bus, 0..2);
                 let (stats, _) = (bus.stats(), log.take());
                 let error = bus.publish_all(group(2..4)).unwrap_err();
-                let text =
-                    format!("subscription {} has no room for its part of the group", full.id());
+                let text = format!(
+                    "subscription {} to `n` has no room for its part of the group",
+                    full.id()
+                );
                 assert_eq!(error.to_string(), text);
-                let PublishAllError::Full { subscription, envelopes } = error else { panic!() };
-                assert_eq!(subscription, full.id());
+                let PublishAllError::Full { subscription, name, patterns, envelopes, .. } = error
+                else {
+                    panic!()
+                };
+                assert_eq!((subscription, &*name), (full.id(), ""));
+                assert!(patterns.iter().map(ToString::to_string).eq(["n"]));
                 assert!(envelopes.iter().map(|it| crate::number(it)).eq(2..4));
                 assert_eq!(bus.stats(), stats, "a trace");
                 assert_eq!(log.take(), [""; 0]);
@@ -70,6 +76,21 @@ fn one_subscription_without_room_keeps_the_group_from_all() {
             }
         }
     }
+}
+
+#[test]
+fn the_error_names_the_subscription_that_has_no_room() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let _roomy = open(&bus, 9, Overrun::DropNewest);
+    let ledger = bus.subscribe("n").unwrap().or("account.*").unwrap().name("ledger").capacity(1);
+    let ledger = ledger.open();
+    let error = bus.publish_all(group(0..2)).unwrap_err();
+    let id = ledger.id();
+    let text = format!(
+        "subscription {id}, \"ledger\", to `n`, `account.*` has no room for its part of the group"
+    );
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]

@@ -39,6 +39,7 @@ use crate::sync::Relaxed;
 /// | wildcards | those of [`Pattern`](crate::Pattern) | the same |
 /// | order | of each publisher | of each key over the group; without a key, of the log where nothing is redelivered |
 /// | settled | when dropped | by verdict; a late one is refused |
+/// | a lease | | each member's own |
 /// | comes again | never | after `retry_after`, and when a lease ends |
 /// | a gap | the buffer was full | the log was full before the group had read it |
 /// | the same id twice | once, within the window | once, within the window |
