@@ -302,6 +302,11 @@ impl Delivery {
         self
     }
 
+    /// Returns what extends the lease, apart from the delivery.
+    pub(in crate::hosted) fn keeper(&self) -> Option<(Arc<dyn Settle>, Lease)> {
+        self.settle.clone().map(|settle| (settle, self.lease))
+    }
+
     fn settle(mut self, verdict: Verdict) {
         let Some(settle) = &self.settle else { return };
         let result = settle.settle(self.lease, verdict.clone());

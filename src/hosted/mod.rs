@@ -47,6 +47,7 @@
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |
 //! | write an engine of your own, and test it | [`Engine`], [`Receive`], [`Settle`]; [`conformance`] |
 //! | set up a subscription | [`Engine::subscribe`], [`Subscribe`] |
+//! | have events handled: workers, order by key, retries, dead letters | [`Subscribe::handle`], [`Workers`], [`Context`], [`RetryPolicy`] |
 //! | receive, and learn of what is missing | [`Deliveries`], [`Delivery`], [`Gap`] |
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
@@ -107,7 +108,10 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
-pub use handle::{InvalidRetryPolicy, RetryPolicy};
+pub use handle::{
+    Context, Failed, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure, RetryPolicy,
+    ShutdownReport, ShutdownTimeout, Workers,
+};
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};

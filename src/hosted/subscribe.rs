@@ -17,6 +17,7 @@ use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
 use super::delivery::{Delivery, Gap, Receive, SettleError};
 use super::engine::{Engine, Reason};
 use super::handle::ledger::Ledger;
+use super::handle::settings::{Fault, Of, Settings};
 use crate::envelope::{Envelope, Timestamp};
 use crate::error::InvalidPattern;
 use crate::subject::{PatternBuf, Subject};
@@ -108,7 +109,8 @@ pub struct Subscribe<'e> {
     /// Publishes dead letters.
     publisher: Option<Arc<dyn Engine>>,
     /// Counts what handlers do, over all subscriptions of an owner.
-    ledger: Option<Arc<Ledger>>,
+    pub(in crate::hosted) ledger: Option<Arc<Ledger>>,
+    pub(in crate::hosted) handler: Settings,
 }
 
 /// The defaults.
@@ -138,6 +140,7 @@ impl<'e> Subscribe<'e> {
             on_refused: None,
             publisher: None,
             ledger: None,
+            handler: Settings::default(),
         })
     }
 
@@ -234,6 +237,10 @@ impl<'e> Subscribe<'e> {
     /// Returns [`OpenError`] if the engine lacks a demanded capability, or cannot be reached. Also
     /// returns it if a setting is out of range, or is for the other kind of subscription.
     pub async fn open(mut self) -> Result<Deliveries, OpenError> {
+        if let Some(setting) = self.handler.is_set() {
+            let why = "it is for a handler: end with `handle`";
+            return Err(OpenError::invalid(self.engine.name(), setting, why));
+        }
         self.check()?;
         let counts =
             Counts::new(self.engine.name().clone(), self.on_gap.take(), self.on_refused.take());
@@ -266,8 +273,26 @@ impl<'e> Subscribe<'e> {
         if self.group.is_some() { Mode::Durable } else { Mode::Live }
     }
 
+    pub(in crate::hosted) fn patterns(&self) -> &[PatternBuf] {
+        &self.patterns
+    }
+
+    /// What a handler needs to know.
+    pub(in crate::hosted) fn of(&self) -> Of<'_> {
+        Of {
+            engine: self.engine,
+            publisher: self.publisher.as_ref(),
+            mode: self.mode(),
+            patterns: &self.patterns,
+            group: self.group.as_deref(),
+            overrun: self.overrun.unwrap_or_default(),
+            lease: self.lease.unwrap_or(LEASE),
+            in_flight: self.in_flight.unwrap_or(IN_FLIGHT),
+        }
+    }
+
     /// Everything that is wrong whatever the engine's state.
-    fn check(&self) -> Result<(), OpenError> {
+    pub(in crate::hosted) fn check(&self) -> Result<(), OpenError> {
         let engine = self.engine.name();
         let invalid = |setting, why| OpenError::invalid(engine, setting, why);
         let mode = self.mode();
@@ -314,6 +339,19 @@ impl<'e> Subscribe<'e> {
             }
         }
         Ok(())
+    }
+}
+
+impl Of<'_> {
+    /// Returns the error of what is wrong with the settings of a handler.
+    pub(in crate::hosted) fn error(&self, fault: &Fault) -> OpenError {
+        let (engine, mode) = (self.engine.name().clone(), self.mode);
+        match *fault {
+            Fault::Durable(setting) | Fault::Live(setting) => {
+                OpenError::WrongMode { engine, setting, mode }
+            }
+            Fault::Invalid(setting, why) => OpenError::Invalid { engine, setting, why },
+        }
     }
 }
 
