@@ -10,11 +10,12 @@ use super::capabilities::Capabilities;
 use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
-use super::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use super::engine::{Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError};
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError};
 use super::wire::stamped;
 use crate::envelope::Envelope;
+use crate::subject::PatternBuf;
 
 /// Counts what becomes of each publish of an engine. It works with every engine.
 ///
@@ -131,6 +132,14 @@ impl<E: Engine> Engine for Counted<E> {
 
     fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        self.engine.carriers(patterns)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.engine.lag()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -187,9 +187,14 @@ impl Delivery {
     }
 
     /// Sets the engine that it came from. An engine made of engines does so.
-    #[allow(dead_code, reason = "the router calls it")]
     pub(in crate::hosted) fn of_engine(mut self, name: &Arc<str>) -> Self {
         self.engine = Some(name.clone());
+        self
+    }
+
+    /// Sets the envelope that you see. What is settled stays the same.
+    pub(in crate::hosted) fn seen_as(mut self, envelope: Arc<Envelope>) -> Self {
+        self.envelope = envelope;
         self
     }
 

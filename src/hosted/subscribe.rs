@@ -325,7 +325,7 @@ impl<'e> Subscribe<'e> {
         if self.lease == Some(Duration::ZERO) {
             return Err(invalid("lease", "it is 0"));
         }
-        let capabilities = self.engine.capabilities();
+        let carriers = self.engine.carriers(&self.patterns);
         let kind = if mode == Mode::Live { Capability::Live } else { Capability::Durable };
         let start = match self.start_at.unwrap_or_default() {
             StartAt::New => None,
@@ -336,11 +336,12 @@ impl<'e> Subscribe<'e> {
         let block = (self.overrun == Some(Overrun::Block)).then_some(Capability::Block);
         let limit = self.max_attempts.map(|_| Capability::Attempts);
         let implied = [kind].into_iter().chain(start).chain(block).chain(limit);
-        let mut demands = implied.chain(self.demands.iter().copied());
-        match demands.find(|demand| !capabilities.has(mode, *demand)) {
-            Some(missing) => Err(OpenError::missing(engine, mode, missing)),
-            None => Ok(()),
+        for demand in implied.chain(self.demands.iter().copied()) {
+            if let Some(it) = carriers.iter().find(|it| !it.capabilities.has(mode, demand)) {
+                return Err(OpenError::missing(&it.engine, mode, demand));
+            }
         }
+        Ok(())
     }
 }
 
@@ -514,6 +515,20 @@ impl OpenError {
     #[must_use]
     pub fn failed(engine: &Arc<str>, reason: Reason) -> Self {
         Self::Failed { engine: engine.clone(), reason }
+    }
+}
+
+impl OpenError {
+    /// Names another engine.
+    pub(in crate::hosted) fn of(mut self, name: &Arc<str>) -> Self {
+        match &mut self {
+            Self::Pattern(_) => {}
+            Self::Missing { engine, .. }
+            | Self::WrongMode { engine, .. }
+            | Self::Invalid { engine, .. }
+            | Self::Failed { engine, .. } => *engine = name.clone(),
+        }
+        self
     }
 }
 
