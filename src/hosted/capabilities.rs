@@ -215,6 +215,15 @@ impl Capabilities {
         self
     }
 
+    /// Returns what both can do: the lower level, the smaller payload, and what neither lacks.
+    pub fn weakest(mut self, other: Self) -> Self {
+        self.level = self.level.min(other.level);
+        self.max_payload = self.max_payload.into_iter().chain(other.max_payload).min();
+        self.live &= other.live;
+        self.durable &= other.durable;
+        self
+    }
+
     /// Returns whether subscriptions of this mode have the capability.
     #[must_use]
     pub const fn has(&self, mode: Mode, capability: Capability) -> bool {

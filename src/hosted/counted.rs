@@ -7,13 +7,15 @@ use core::fmt;
 use core::time::Duration;
 
 use super::capabilities::Capabilities;
+use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
-use super::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use super::engine::{Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError};
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError};
 use super::wire::stamped;
 use crate::envelope::Envelope;
+use crate::subject::PatternBuf;
 
 /// Counts what becomes of each publish of an engine. It works with every engine.
 ///
@@ -130,6 +132,22 @@ impl<E: Engine> Engine for Counted<E> {
 
     fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        self.engine.carriers(patterns)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.engine.lag()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.engine.clock()
+    }
+
+    fn outlives_process(&self) -> bool {
+        self.engine.outlives_process()
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {

@@ -137,6 +137,8 @@ pub struct Delivery {
     settled: bool,
     /// Set when it comes out of a subscription.
     counts: Option<Arc<Counts>>,
+    /// The engine it came from, if it is not that of the subscription.
+    engine: Option<Arc<str>>,
 }
 
 impl Delivery {
@@ -156,8 +158,14 @@ impl Delivery {
 
     /// Returns a delivery with nothing to settle, as live subscriptions have.
     pub fn live(envelope: impl Into<Arc<Envelope>>) -> Self {
-        let lease = Lease::default();
-        Self { envelope: envelope.into(), settle: None, lease, settled: false, counts: None }
+        Self {
+            envelope: envelope.into(),
+            settle: None,
+            lease: Lease::default(),
+            settled: false,
+            counts: None,
+            engine: None,
+        }
     }
 
     /// Sets where the envelope is in the engine's log.
@@ -175,6 +183,18 @@ impl Delivery {
     /// Sets a number of the engine's own, which comes back in [`Lease::token`].
     pub const fn with_token(mut self, token: u64) -> Self {
         self.lease.token = token;
+        self
+    }
+
+    /// Sets the engine that it came from. An engine made of engines does so.
+    pub(in crate::hosted) fn of_engine(mut self, name: &Arc<str>) -> Self {
+        self.engine = Some(name.clone());
+        self
+    }
+
+    /// Sets the envelope that you see. What is settled stays the same.
+    pub(in crate::hosted) fn seen_as(mut self, envelope: Arc<Envelope>) -> Self {
+        self.envelope = envelope;
         self
     }
 
@@ -199,7 +219,11 @@ impl Delivery {
     /// Returns the name of the engine. It is empty until the delivery comes out of a subscription.
     #[must_use]
     pub fn engine(&self) -> &str {
-        self.counts.as_ref().map_or("", |counts| counts.engine())
+        self.engine_name().map_or("", |name| name)
+    }
+
+    pub(in crate::hosted) fn engine_name(&self) -> Option<&Arc<str>> {
+        self.engine.as_ref().or(self.counts.as_ref().map(|counts| counts.engine()))
     }
 
     /// Returns whether there is something to settle. A live delivery has nothing to settle.
@@ -276,6 +300,11 @@ impl Delivery {
     pub(super) fn counted(mut self, counts: &Arc<Counts>) -> Self {
         self.counts = Some(counts.clone());
         self
+    }
+
+    /// Returns what extends the lease, apart from the delivery.
+    pub(in crate::hosted) fn keeper(&self) -> Option<(Arc<dyn Settle>, Lease)> {
+        self.settle.clone().map(|settle| (settle, self.lease))
     }
 
     fn settle(mut self, verdict: Verdict) {

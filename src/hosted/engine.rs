@@ -8,11 +8,13 @@ use core::fmt;
 use core::time::Duration;
 
 use super::capabilities::{Capabilities, Capability, Mode};
+use super::clock::{Clock, SystemClock};
 use super::delivery::Receive;
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError, Subscribe};
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
+use crate::subject::PatternBuf;
 
 /// Carries envelopes, in memory or to and from a server.
 ///
@@ -27,7 +29,11 @@ use crate::error::InvalidPattern;
 /// patterns. Before an envelope leaves, fill in a missing id or time with
 /// [`stamped`](super::stamped). Return the stamped one in an error. The conformance kit then checks
 /// all of this.
-/// the stamped one back in an error. The conformance kit then says whether it all is true.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an engine",
+    label = "the trait `Engine` is not implemented for this",
+    note = "pass an engine, such as a `MemoryEngine`, or an `Arc` of one: a reference to an engine is not an engine"
+)]
 pub trait Engine: Send + Sync + 'static {
     /// Returns the name that errors and receipts contain.
     fn name(&self) -> &Arc<str>;
@@ -122,6 +128,36 @@ pub trait Engine: Send + Sync + 'static {
         Health::Up
     }
 
+    /// Returns what carries events that match `patterns`, and what each part of it can do.
+    ///
+    /// The default is this engine alone. An engine that is made of engines returns those, and
+    /// itself if they can do less together. [`Subscribe::open`] refuses what one of them lacks, and
+    /// names it. Receipts and errors have one of these names.
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        let _ = patterns;
+        let carrier = Carrier::new(self.name(), self.capabilities());
+        alloc::vec![carrier.outlives_process(self.outlives_process())]
+    }
+
+    /// Returns how many events its subscriptions have still to receive. The default is `None`: it
+    /// is not known.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+
+    /// Returns the clock by which handlers wait and time out. The default is a new
+    /// [`SystemClock`]: keep the returned one to compare its times.
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock::new())
+    }
+
+    /// Returns whether what a group has not handled is still there when this process has ended:
+    /// `true` by default. A handler that shuts down then gives back what it has not begun. If not,
+    /// it handles what it can until its deadline.
+    fn outlives_process(&self) -> bool {
+        true
+    }
+
     /// Ends the engine: sends buffered envelopes, for at most `deadline`, and then closes.
     ///
     /// Publishing and subscribing fail as soon as you call it. Subscriptions end. A second call
@@ -191,14 +227,62 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         (**self).health()
     }
 
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        (**self).carriers(patterns)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        (**self).lag()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        (**self).clock()
+    }
+
+    fn outlives_process(&self) -> bool {
+        (**self).outlives_process()
+    }
+
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         (**self).shutdown(deadline)
+    }
+
+    /// Starts a subscription whose handler can publish dead letters.
+    fn subscribe(&self, pattern: &str) -> Result<Subscribe<'_>, InvalidPattern> {
+        Ok(Subscribe::new(self, pattern)?.with_owner(Arc::new(self.clone()), None))
     }
 }
 
 impl fmt::Debug for dyn Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Engine").field(self.name()).finish()
+    }
+}
+
+/// One part of what carries events: see [`Engine::carriers`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Carrier {
+    /// The name of the engine.
+    pub engine: Arc<str>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// See [`Engine::outlives_process`].
+    pub outlives_process: bool,
+}
+
+impl Carrier {
+    /// Names an engine that outlives the process, and what it can do.
+    #[must_use]
+    pub fn new(engine: &Arc<str>, capabilities: Capabilities) -> Self {
+        Self { engine: engine.clone(), capabilities, outlives_process: true }
+    }
+
+    /// Sets whether what a group has not handled is still there when this process has ended.
+    #[must_use]
+    pub const fn outlives_process(mut self, outlives: bool) -> Self {
+        self.outlives_process = outlives;
+        self
     }
 }
 
@@ -382,6 +466,15 @@ pub enum Reason {
     WouldWait,
     /// There was no answer in time.
     TimedOut,
+    /// The engine has the envelope, at a lower level than a rule of the router requires.
+    Level {
+        /// The level of the receipt.
+        reached: Level,
+        /// The level that the rule requires.
+        required: Level,
+    },
+    /// The envelope names another tenant than the publisher has.
+    Tenant(Box<str>),
     /// There is no connection.
     Disconnected(BoxError),
     /// The server refused.
@@ -416,6 +509,10 @@ impl fmt::Display for Reason {
             Self::Full => f.pad("a buffer has no room"),
             Self::WouldWait => f.pad("it is not possible without waiting"),
             Self::TimedOut => f.pad("there was no answer in time"),
+            Self::Level { reached, required } => {
+                write!(f, "it is `{reached}`, and the rule requires `{required}`")
+            }
+            Self::Tenant(why) => f.pad(why),
             Self::Disconnected(error) => write!(f, "there is no connection: {error}"),
             Self::Refused(error) => write!(f, "the server refused: {error}"),
         }

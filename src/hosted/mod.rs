@@ -47,10 +47,14 @@
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |
 //! | write an engine of your own, and test it | [`Engine`], [`Receive`], [`Settle`]; [`conformance`] |
 //! | set up a subscription | [`Engine::subscribe`], [`Subscribe`] |
+//! | have events handled: workers, order by key, retries, dead letters | [`Subscribe::handle`], [`Workers`], [`Context`], [`RetryPolicy`] |
 //! | receive, and learn of what is missing | [`Deliveries`], [`Delivery`], [`Gap`] |
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | keep a record of each event, and handle it | [`broker::Broker`] |
+//! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
+//! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
 //! | read and write what travels | [`wire`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
 //!
@@ -80,6 +84,7 @@
 //! - `ack`, `retry_after`, `reject` and `extend` never wait. With [`Delivery::ack_async`] you wait
 //!   for the engine's answer.
 
+pub mod broker;
 mod capabilities;
 mod clock;
 pub mod config;
@@ -90,11 +95,15 @@ mod delivery;
 mod engine;
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 pub mod engines;
+#[cfg(not(tickbus_loom))]
+pub mod export;
 mod future;
+mod handle;
 #[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
 mod stats;
+pub mod store;
 mod subscribe;
 pub mod wire;
 
@@ -107,6 +116,10 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
+pub use handle::{
+    Context, Failed, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure, RetryPolicy,
+    ShutdownReport, ShutdownTimeout, Workers,
+};
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};

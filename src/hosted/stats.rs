@@ -7,7 +7,8 @@ use super::counts::PublishStats;
 
 /// Counts what became of the deliveries of a handler.
 ///
-/// At every quiet moment `received == handled + retried + failed + dropped.total() + in_flight`.
+/// At every quiet moment
+/// `received == handled + retried + failed + returned + dropped.total() + in_flight`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct HandlerStats {
@@ -21,6 +22,9 @@ pub struct HandlerStats {
     pub failed: u64,
     /// Failed deliveries that became a dead letter. They are part of `failed`.
     pub dead_lettered: u64,
+    /// Deliveries that the workers gave back before a handler had finished them, to come again:
+    /// the subscription ended, or their lease did.
+    pub returned: u64,
     /// Deliveries that no handler finished, by reason.
     pub dropped: Dropped,
     /// Deliveries that wait for a worker, or that one works on.
@@ -45,7 +49,7 @@ impl HandlerStats {
     /// Returns whether the numbers add up, as they do at every quiet moment.
     #[must_use]
     pub const fn add_up(&self) -> bool {
-        self.received == self.delivered() + self.dropped.total() + self.in_flight
+        self.received == self.delivered() + self.returned + self.dropped.total() + self.in_flight
     }
 }
 
@@ -56,6 +60,7 @@ impl AddAssign for HandlerStats {
         self.retried += other.retried;
         self.failed += other.failed;
         self.dead_lettered += other.dead_lettered;
+        self.returned += other.returned;
         self.dropped += other.dropped;
         self.in_flight += other.in_flight;
         self.calls += other.calls;

@@ -16,6 +16,8 @@ use super::capabilities::{Capability, Mode};
 use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
 use super::delivery::{Delivery, Gap, Receive, SettleError};
 use super::engine::{Engine, Reason};
+use super::handle::ledger::Ledger;
+use super::handle::settings::{Fault, Of, Settings};
 use crate::envelope::{Envelope, Timestamp};
 use crate::error::InvalidPattern;
 use crate::subject::{PatternBuf, Subject};
@@ -104,6 +106,11 @@ pub struct Subscribe<'e> {
     demands: Vec<Capability>,
     on_gap: Option<OnGap>,
     on_refused: Option<OnRefused>,
+    /// Publishes dead letters.
+    publisher: Option<Arc<dyn Engine>>,
+    /// Counts what handlers do, over all subscriptions of an owner.
+    pub(in crate::hosted) ledger: Option<Arc<Ledger>>,
+    pub(in crate::hosted) handler: Settings,
 }
 
 /// The defaults.
@@ -131,7 +138,21 @@ impl<'e> Subscribe<'e> {
             demands: Vec::new(),
             on_gap: None,
             on_refused: None,
+            publisher: None,
+            ledger: None,
+            handler: Settings::default(),
         })
+    }
+
+    /// Sets who publishes dead letters, and where the handler is counted.
+    pub(in crate::hosted) fn with_owner(
+        mut self,
+        publisher: Arc<dyn Engine>,
+        ledger: Option<Arc<Ledger>>,
+    ) -> Self {
+        self.publisher = Some(publisher);
+        self.ledger = ledger;
+        self
     }
 
     /// Adds another pattern. An event that matches several patterns comes once.
@@ -170,6 +191,9 @@ impl<'e> Subscribe<'e> {
 
     /// Sets how long a delivery may stay unsettled before it comes again: 30 s by default. Durable
     /// only.
+    ///
+    /// Where the lease is each member's own, as in memory, members may have different ones. An
+    /// engine whose server has one lease for the group, such as NATS, refuses another one.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
@@ -216,6 +240,10 @@ impl<'e> Subscribe<'e> {
     /// Returns [`OpenError`] if the engine lacks a demanded capability, or cannot be reached. Also
     /// returns it if a setting is out of range, or is for the other kind of subscription.
     pub async fn open(mut self) -> Result<Deliveries, OpenError> {
+        if let Some(setting) = self.handler.is_set() {
+            let why = "it is for a handler: end with `handle`";
+            return Err(OpenError::invalid(self.engine.name(), setting, why));
+        }
         self.check()?;
         let counts =
             Counts::new(self.engine.name().clone(), self.on_gap.take(), self.on_refused.take());
@@ -248,8 +276,26 @@ impl<'e> Subscribe<'e> {
         if self.group.is_some() { Mode::Durable } else { Mode::Live }
     }
 
+    pub(in crate::hosted) fn patterns(&self) -> &[PatternBuf] {
+        &self.patterns
+    }
+
+    /// What a handler needs to know.
+    pub(in crate::hosted) fn of(&self) -> Of<'_> {
+        Of {
+            engine: self.engine,
+            publisher: self.publisher.as_ref(),
+            mode: self.mode(),
+            patterns: &self.patterns,
+            group: self.group.as_deref(),
+            overrun: self.overrun.unwrap_or_default(),
+            lease: self.lease.unwrap_or(LEASE),
+            in_flight: self.in_flight.unwrap_or(IN_FLIGHT),
+        }
+    }
+
     /// Everything that is wrong whatever the engine's state.
-    fn check(&self) -> Result<(), OpenError> {
+    pub(in crate::hosted) fn check(&self) -> Result<(), OpenError> {
         let engine = self.engine.name();
         let invalid = |setting, why| OpenError::invalid(engine, setting, why);
         let mode = self.mode();
@@ -279,7 +325,7 @@ impl<'e> Subscribe<'e> {
         if self.lease == Some(Duration::ZERO) {
             return Err(invalid("lease", "it is 0"));
         }
-        let capabilities = self.engine.capabilities();
+        let carriers = self.engine.carriers(&self.patterns);
         let kind = if mode == Mode::Live { Capability::Live } else { Capability::Durable };
         let start = match self.start_at.unwrap_or_default() {
             StartAt::New => None,
@@ -290,10 +336,24 @@ impl<'e> Subscribe<'e> {
         let block = (self.overrun == Some(Overrun::Block)).then_some(Capability::Block);
         let limit = self.max_attempts.map(|_| Capability::Attempts);
         let implied = [kind].into_iter().chain(start).chain(block).chain(limit);
-        let mut demands = implied.chain(self.demands.iter().copied());
-        match demands.find(|demand| !capabilities.has(mode, *demand)) {
-            Some(missing) => Err(OpenError::missing(engine, mode, missing)),
-            None => Ok(()),
+        for demand in implied.chain(self.demands.iter().copied()) {
+            if let Some(it) = carriers.iter().find(|it| !it.capabilities.has(mode, demand)) {
+                return Err(OpenError::missing(&it.engine, mode, demand));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Of<'_> {
+    /// Returns the error of what is wrong with the settings of a handler.
+    pub(in crate::hosted) fn error(&self, fault: &Fault) -> OpenError {
+        let (engine, mode) = (self.engine.name().clone(), self.mode);
+        match *fault {
+            Fault::Durable(setting) | Fault::Live(setting) => {
+                OpenError::WrongMode { engine, setting, mode }
+            }
+            Fault::Invalid(setting, why) => OpenError::Invalid { engine, setting, why },
         }
     }
 }
@@ -455,6 +515,20 @@ impl OpenError {
     #[must_use]
     pub fn failed(engine: &Arc<str>, reason: Reason) -> Self {
         Self::Failed { engine: engine.clone(), reason }
+    }
+}
+
+impl OpenError {
+    /// Names another engine.
+    pub(in crate::hosted) fn of(mut self, name: &Arc<str>) -> Self {
+        match &mut self {
+            Self::Pattern(_) => {}
+            Self::Missing { engine, .. }
+            | Self::WrongMode { engine, .. }
+            | Self::Invalid { engine, .. }
+            | Self::Failed { engine, .. } => *engine = name.clone(),
+        }
+        self
     }
 }
 

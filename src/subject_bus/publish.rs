@@ -242,7 +242,7 @@ impl SubjectBus {
             return self.hold_one(state, envelope);
         }
         state.published += 1;
-        self.route(state, envelope, waker)
+        self.route(state, envelope, waker, false)
     }
 
     /// Enqueues where there is room, under the lock and after it. The bus is open. Never an error:
@@ -253,6 +253,7 @@ impl SubjectBus {
         mut state: Guard<'_, State>,
         envelope: Arc<Envelope>,
         waker: Option<&dyn Fn() -> Waker>,
+        is_replay: bool,
     ) -> Result<Begun<'_>, PublishError> {
         if !self.observers.is_empty() {
             state.under_way += 1;
@@ -260,11 +261,15 @@ impl SubjectBus {
             let mut waits = Waits::new(self, envelope);
             let Waits { envelope, panics, .. } = &mut waits;
             self.observe(panics, |observer| observer.on_publish(envelope));
-            let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
+            let mut state = self.shared.state.lock();
+            state.hold.replayed += u64::from(is_replay);
+            let targets = state.routes.find(envelope.subject()).keep();
+            drop(state);
             self.enqueue_rest(&targets, &mut waits, waker);
             return Ok(Begun::Waits(waits));
         }
-        let State { routes, queues, under_way, .. } = &mut *state;
+        let State { routes, queues, under_way, hold, .. } = &mut *state;
+        hold.replayed += u64::from(is_replay);
         let route = routes.find(envelope.subject());
         let mut after = After::default();
         let mut counts = Counts::default();

@@ -117,7 +117,11 @@ impl SubscriptionOptions {
             subscription.close_on(cancel);
         }
         let missed = subscription.missed_replay();
-        if missed > 0 && !subscription.is_closed() {
+        // `close` waits for these calls, and none begins after it.
+        if missed > 0
+            && !subscription.is_closed()
+            && let Some(_under_way) = bus.enter()
+        {
             let mut panics = Panics::default();
             let recipient = subscription.recipient();
             for observer in observers {

@@ -39,6 +39,7 @@ use crate::sync::Relaxed;
 /// | wildcards | those of [`Pattern`](crate::Pattern) | the same |
 /// | order | of each publisher | of each key over the group; without a key, of the log where nothing is redelivered |
 /// | settled | when dropped | by verdict; a late one is refused |
+/// | a lease | | each member's own |
 /// | comes again | never | after `retry_after`, and when a lease ends |
 /// | a gap | the buffer was full | the log was full before the group had read it |
 /// | the same id twice | once, within the window | once, within the window |
@@ -349,6 +350,14 @@ impl Engine for MemoryEngine {
 
     fn health(&self) -> Health {
         if self.shared.is_open() { Health::Up } else { Health::Closed }
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.shared.clock.clone()
+    }
+
+    fn outlives_process(&self) -> bool {
+        false
     }
 
     /// Takes nothing in any more, waits until each group that has a member is done, and ends.

@@ -1,0 +1,144 @@
+//! What a handler gets: [`Context`].
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use super::shared::Shared;
+use crate::envelope::Envelope;
+use crate::hosted::delivery::{Delivery, Lease, Settle, Verdict};
+use crate::subject::Subject;
+use crate::wait::panics::Panics;
+
+/// What a handler works on: one event, and how it came. Cheap to clone.
+///
+/// The worker settles the event by the result of the handler. So a context has no `ack`.
+#[derive(Clone)]
+pub struct Context {
+    envelope: Arc<Envelope>,
+    engine: Arc<str>,
+    settle: Option<Arc<dyn Settle>>,
+    lease: Lease,
+    attempt: u32,
+    deadline: Option<Duration>,
+    shared: Arc<Shared>,
+}
+
+impl Context {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        delivery: &Delivery,
+        attempt: u32,
+        deadline: Option<Duration>,
+    ) -> Self {
+        let (settle, lease) = delivery.keeper().unzip();
+        Self {
+            envelope: delivery.envelope().clone(),
+            engine: delivery.engine_name().unwrap_or(&shared.plan.engine).clone(),
+            settle,
+            lease: lease.unwrap_or_default(),
+            attempt,
+            deadline,
+            shared: shared.clone(),
+        }
+    }
+
+    /// Returns the event.
+    #[must_use]
+    pub const fn envelope(&self) -> &Arc<Envelope> {
+        &self.envelope
+    }
+
+    /// Returns the subject of the event.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        self.envelope.subject()
+    }
+
+    /// Returns the key of the event. It is empty if there is none.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.envelope.key()
+    }
+
+    /// Returns how often the event was tried, this time included.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Returns the name of the engine that the event came from.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// Returns where the event is in the engine's log, if it has one.
+    #[must_use]
+    pub const fn sequence(&self) -> Option<u64> {
+        self.lease.sequence
+    }
+
+    /// Returns when the timeout ends, on the clock of the engine. `None` without a timeout.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Returns how much of the timeout is left. `None` without a timeout.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_sub(self.shared.clock.now()))
+    }
+
+    /// Returns whether the result no longer counts: see [`cancelled`](Self::cancelled).
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.time_left() == Some(Duration::ZERO) || self.shared.state.lock().is_over
+    }
+
+    /// Waits until the result no longer counts: the timeout is over, or the deadline of a shutdown
+    /// has come.
+    ///
+    /// The worker then drops the future of the handler. So this is for what the handler has spawned,
+    /// and [`is_cancelled`](Self::is_cancelled) is for blocking handlers.
+    pub async fn cancelled(&self) {
+        let mut over = core::pin::pin!(self.shared.over.notified());
+        over.as_mut().enable();
+        if self.is_cancelled() {
+            return;
+        }
+        let mut sleep = self.deadline.map(|deadline| self.shared.clock.sleep_until(deadline));
+        core::future::poll_fn(|context| {
+            if let Some(sleep) = &mut sleep
+                && core::pin::Pin::new(sleep).poll(context).is_ready()
+            {
+                return core::task::Poll::Ready(());
+            }
+            over.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    /// Keeps the event for `lease` from now on, if it is of a group. Never waits.
+    ///
+    /// It does not move the timeout. The worker itself extends the lease of an event that waits for
+    /// its turn or its next try, and makes it as long as the timeout when a call begins.
+    pub fn extend(&self, lease: Duration) {
+        if let Some(settle) = &self.settle {
+            // A refusal is seen again when the event is settled.
+            Panics::default().run(|| settle.settle(self.lease, Verdict::Extend(lease)));
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("engine", &self.engine)
+            .field("sequence", &self.lease.sequence)
+            .field("attempt", &self.attempt)
+            .field("envelope", &self.envelope)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,357 @@
+//! One worker: it takes an event, calls the handler, and settles the event by the result.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::any::Any;
+use core::error::Error;
+use core::future::poll_fn;
+use core::hash::BuildHasher;
+use core::panic::AssertUnwindSafe;
+use core::pin::{Pin, pin};
+use core::task::{Context as TaskContext, Poll};
+use core::time::Duration;
+use std::panic::catch_unwind;
+
+use foldhash::fast::RandomState;
+
+use super::blocking::Stage;
+use super::call::{Call, Fault};
+use super::context::Context;
+use super::dead::{Notice, letter};
+use super::failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
+use super::ledger::Entry;
+use super::retry::RetryPolicy;
+use super::shared::{Shared, Sleep};
+use super::state::{After, Done, Tally, Task};
+use crate::envelope::{Envelope, Timestamp};
+use crate::hosted::capabilities::Mode;
+use crate::hosted::delivery::{Delivery, Verdict};
+use crate::hosted::engine::{BoxError, Level};
+use crate::wait::panics::Panics;
+
+/// The header that says until when an event is worth anything.
+const EXPIRES: &str = "expires";
+
+/// How a dead letter is published again.
+const AGAIN: RetryPolicy = RetryPolicy::new(u32::MAX);
+
+/// Runs until the subscription ends.
+pub(super) async fn work<C: Call>(
+    shared: Arc<Shared>,
+    number: usize,
+    mut call: C,
+    entry: Option<Arc<Entry>>,
+) {
+    let mut worker = Worker { shared, number, entry, sleep: Sleep::default() };
+    loop {
+        tokio::task::coop::consume_budget().await;
+        let next = poll_fn(|context| worker.shared.poll_task(number, context)).await;
+        let Some(task) = next else { return };
+        worker.run(&mut call, task).await;
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    number: usize,
+    entry: Option<Arc<Entry>>,
+    sleep: Sleep,
+}
+
+/// A task of a worker. If it is dropped before it is finished, the worker was ended in the middle.
+struct Running<'a> {
+    shared: &'a Arc<Shared>,
+    worker: usize,
+    id: usize,
+    sequence: Option<u64>,
+    /// A call works on it.
+    delivery: Option<Delivery>,
+    stage: Option<Arc<Stage>>,
+    is_finished: bool,
+    rests: bool,
+}
+
+/// How a call went wrong.
+enum Wrong {
+    Error(BoxError),
+    Unreadable(BoxError),
+    Panicked(HandlerPanicked),
+    TimedOut(HandlerTimedOut),
+}
+
+impl Wrong {
+    fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        match self {
+            Self::Error(error) | Self::Unreadable(error) => &**error,
+            Self::Panicked(error) => error,
+            Self::TimedOut(error) => error,
+        }
+    }
+}
+
+impl From<Fault> for Wrong {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Error(error) => Self::Error(error),
+            Fault::Unreadable(error) => Self::Unreadable(error),
+        }
+    }
+}
+
+impl Worker {
+    async fn run<C: Call>(&mut self, call: &mut C, task: Task) {
+        let shared = &self.shared;
+        let plan = &shared.plan;
+        let Task { id, engine, delivery, tried, until, lost, notice } = task;
+        let mut running = Running {
+            shared,
+            worker: self.number,
+            id,
+            sequence: delivery.sequence(),
+            delivery: None,
+            stage: None,
+            is_finished: false,
+            rests: true,
+        };
+        if lost {
+            drop(delivery); // it comes again, or another member has it
+            return running.finish(Tally::default(), Done::Returned);
+        }
+        if let Some(notice) = notice {
+            running.delivery = Some(delivery);
+            let done = running.bury(until, notice).await;
+            return running.finish(Tally::default(), done);
+        }
+        if is_expired(shared, delivery.envelope()) {
+            delivery.ack();
+            return running.finish(Tally::default(), Done::Expired);
+        }
+        let mut now = Duration::ZERO;
+        if plan.timeout.is_some() || plan.mode == Mode::Durable {
+            now = shared.clock.now();
+        }
+        let until = shared.prolong(&delivery, until, now);
+        let deadline = plan.timeout.map(|timeout| now.saturating_add(timeout));
+        let attempt = plan.attempt(&delivery).saturating_add(tried);
+        let context = Context::new(shared, &delivery, attempt, deadline);
+        running.delivery = Some(delivery);
+        if C::BLOCKING {
+            running.stage = Some(Stage::new(shared, engine, self.entry.clone()));
+        }
+
+        let stage = running.stage.clone();
+        let mut future = pin!(Some(call.call(context, stage.clone())));
+        let sleep = &mut self.sleep;
+        let result = poll_fn(|context| {
+            if let Poll::Ready(result) = poll_call(future.as_mut(), context) {
+                return Poll::Ready(result);
+            }
+            match (deadline, plan.timeout) {
+                (Some(deadline), Some(timeout)) => {
+                    let end = sleep.poll(&*shared.clock, deadline, context);
+                    end.map(|()| Err(Wrong::TimedOut(HandlerTimedOut::new(timeout))))
+                }
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+
+        let timed_out = matches!(result, Err(Wrong::TimedOut(_)));
+        let overruns = timed_out && stage.is_some_and(|stage| stage.is_late());
+        let result = if overruns { result } else { dispose(future.as_mut()).and(result) };
+        let mut tally = Tally {
+            called: !matches!(result, Err(Wrong::Unreadable(_))),
+            panicked: matches!(result, Err(Wrong::Panicked(_))),
+            timed_out,
+        };
+        let done = match result {
+            Ok(()) => {
+                running.settle(Verdict::Ack);
+                Done::Handled
+            }
+            Err(wrong) => running.fail(until, attempt, wrong).await,
+        };
+        if overruns {
+            // It keeps its worker, and its key, until it returns.
+            shared.state.lock().tally(engine, core::mem::take(&mut tally));
+            let keeps = plan.in_order || plan.by_key || matches!(done, Done::Parked { .. });
+            running.rests = false;
+            let mut done = Some(done);
+            if !keeps && let Some(done) = done.take() {
+                running.finish(tally, done);
+            }
+            let _stale = poll_fn(|context| poll_call(future.as_mut(), context)).await;
+            running.rests = true;
+            if let Some(done) = done {
+                running.finish(tally, done);
+            }
+            return;
+        }
+        running.finish(tally, done);
+    }
+}
+
+/// Polls a call. A panic is one of the handler.
+fn poll_call<F: Future<Output = Result<(), Fault>>>(
+    future: Pin<&mut Option<F>>,
+    context: &mut TaskContext<'_>,
+) -> Poll<Result<(), Wrong>> {
+    let Some(future) = future.as_pin_mut() else { return Poll::Ready(Ok(())) };
+    match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(result)) => Poll::Ready(result.map_err(Wrong::from)),
+        Err(panic) => Poll::Ready(Err(panicked(panic))),
+    }
+}
+
+/// Drops what a call has left. That may panic too.
+fn dispose<F>(mut future: Pin<&mut Option<F>>) -> Result<(), Wrong> {
+    catch_unwind(AssertUnwindSafe(|| future.set(None))).map_err(panicked)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Wrong {
+    let error = HandlerPanicked::new(&*panic);
+    Panics::default().dispose(panic);
+    Wrong::Panicked(error)
+}
+
+fn is_expired(shared: &Shared, envelope: &Envelope) -> bool {
+    let until = envelope.headers().get(EXPIRES);
+    !until.is_empty() && until.parse::<Timestamp>().is_ok_and(|until| until <= shared.clock.wall())
+}
+
+impl Running<'_> {
+    /// Settles the delivery. A panic of the engine is not one of the worker.
+    fn settle(&mut self, verdict: Verdict) {
+        let Some(delivery) = self.delivery.take() else { return };
+        Panics::default().run(|| match verdict {
+            Verdict::Ack => delivery.ack(),
+            Verdict::RetryAfter(delay) => delivery.retry_after(delay),
+            Verdict::Reject(reason) => delivery.reject(reason),
+            Verdict::Extend(lease) => delivery.extend(lease),
+        });
+    }
+
+    /// What becomes of an event whose call has failed.
+    async fn fail(&mut self, until: Duration, attempt: u32, wrong: Wrong) -> Done {
+        let plan = &self.shared.plan;
+        let Some(delivery) = &self.delivery else { return Done::Returned };
+        let error = wrong.error();
+        let class = match (&wrong, &plan.classify) {
+            (Wrong::Unreadable(_), _) => OnFailure::Reject,
+            (_, Some(classify)) => Panics::default().run(|| classify(error)).unwrap_or_default(),
+            (_, None) => OnFailure::Retry,
+        };
+        let again = class == OnFailure::Retry && attempt < plan.retry.attempts();
+        let delay = again.then(|| {
+            let random = RandomState::default().hash_one((self.id, attempt));
+            plan.retry.delay_with(attempt, random)
+        });
+        if let Some(on_failed) = &plan.on_failed {
+            let envelope = delivery.envelope();
+            let (engine, retry_after) = (delivery.engine(), delay);
+            let failed = Failed { envelope, engine, attempt, error, retry_after };
+            Panics::default().run(|| on_failed(&failed));
+        }
+        let keyed = plan.by_key && !delivery.envelope().key().is_empty();
+        let here = plan.mode == Mode::Live || plan.in_order || keyed || !plan.engine_waits;
+        let last = || Panics::default().run(|| error.to_string()).unwrap_or_default();
+        match (class, delay) {
+            (OnFailure::Drop, _) => {
+                self.settle(Verdict::Ack);
+                Done::Discarded
+            }
+            (_, Some(delay)) => {
+                if plan.mode == Mode::Durable {
+                    self.shared.state.lock().first_error(self.id, &last());
+                }
+                if !here {
+                    self.settle(Verdict::RetryAfter(delay));
+                    return Done::Retried;
+                }
+                let due = self.shared.clock.now().saturating_add(delay);
+                self.park(due, until, None)
+            }
+            (_, None) => {
+                let last: Box<str> = last().into();
+                let first = self.shared.state.lock().first_error(self.id, &last);
+                let reason = match (&wrong, class) {
+                    (Wrong::Unreadable(_), _) => "unreadable",
+                    (_, OnFailure::Reject) => "rejected",
+                    _ => "failed",
+                };
+                let notice = Notice { reason, attempts: attempt, first, last, failed: 0 };
+                self.bury(until, Box::new(notice)).await
+            }
+        }
+    }
+
+    fn park(&mut self, due: Duration, until: Duration, notice: Option<Box<Notice>>) -> Done {
+        match self.delivery.take() {
+            Some(delivery) => Done::Parked { delivery, due, until, notice },
+            None => Done::Returned,
+        }
+    }
+
+    /// Makes a dead letter of what has failed for good. The event is acknowledged when the letter is
+    /// accepted, and until then the letter is published again.
+    async fn bury(&mut self, until: Duration, mut notice: Box<Notice>) -> Done {
+        let plan = &self.shared.plan;
+        let Some(delivery) = &self.delivery else { return Done::Returned };
+        let Some(to) = &plan.dead else {
+            self.settle(Verdict::Reject(notice.to_string().into()));
+            return Done::Failed { dead_lettered: plan.keeps_dead_letters };
+        };
+        let accepted = match letter(&notice, to, delivery) {
+            Some(letter) => match Panics::default().run(|| to.publisher.publish(letter)) {
+                Some(publish) => publish.await.is_ok_and(|it| it.level >= Level::Accepted),
+                None => false,
+            },
+            None => false,
+        };
+        if accepted {
+            self.settle(Verdict::Ack);
+            return Done::Failed { dead_lettered: true };
+        }
+        notice.failed = notice.failed.saturating_add(1);
+        let due = self.shared.clock.now().saturating_add(AGAIN.delay(notice.failed));
+        self.park(due, until, Some(notice))
+    }
+
+    /// Counts what became of it.
+    fn finish(&mut self, tally: Tally, done: Done) {
+        self.is_finished = true;
+        let mut state = self.shared.state.lock();
+        let mut after = state.finish(&self.shared.plan, self.id, self.sequence, tally, done);
+        if self.rests {
+            state.rests(self.worker, &mut after);
+        }
+        drop(state);
+        self.shared.after(after);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.is_finished && self.rests {
+            return;
+        }
+        self.rests = true;
+        if self.is_finished {
+            let mut after = After::default();
+            self.shared.state.lock().rests(self.worker, &mut after);
+            return self.shared.after(after);
+        }
+        // A blocking call that still runs keeps its event until the lease ends.
+        let still_runs = self.stage.as_ref().is_some_and(|stage| stage.is_late());
+        if !still_runs {
+            self.settle(Verdict::RetryAfter(Duration::ZERO));
+        }
+        self.finish(Tally::default(), Done::Left);
+        let passed_on = self.shared.state.lock().pass_on();
+        let mut after = After::default();
+        after.wakers.extend(passed_on);
+        self.shared.after(after);
+    }
+}

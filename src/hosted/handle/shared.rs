@@ -1,0 +1,428 @@
+//! What the tasks of a pool share: the task that takes in, the workers, and the handle.
+//!
+//! No code of a user runs under the lock of the state. The lock of the intake is held while the
+//! engine is asked, by tasks of the pool alone.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use futures_core::Stream;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::ledger::Numbers;
+use super::settings::Plan;
+use super::state::{After, Left, Phase, State, Task};
+use crate::hosted::capabilities::Mode;
+use crate::hosted::clock::Clock;
+use crate::hosted::delivery::{Delivery, Gap, Verdict};
+use crate::hosted::future::EngineFuture;
+use crate::hosted::stats::HandlerStats;
+use crate::hosted::subscribe::Deliveries;
+use crate::sync::Lock;
+use crate::wait::panics::Panics;
+
+/// How many are taken in before other tasks have their turn.
+const TURN: usize = 256;
+
+pub(super) struct Shared {
+    pub(super) plan: Plan,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) state: Lock<State>,
+    intake: Lock<Intake>,
+    /// Something has ended.
+    pub(super) done: Notify,
+    /// The deadline of a shutdown has come.
+    pub(super) over: Notify,
+}
+
+struct Intake {
+    /// `None` at the end.
+    deliveries: Option<Deliveries>,
+    is_closed: bool,
+}
+
+/// Waits until a time, and is made anew only for an earlier one.
+#[derive(Default)]
+pub(super) struct Sleep(Option<(Duration, EngineFuture<'static, ()>)>);
+
+impl Sleep {
+    pub(super) fn poll(
+        &mut self,
+        clock: &dyn Clock,
+        at: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            if self.0.as_ref().is_none_or(|(end, _)| *end > at) {
+                self.0 = Some((at, clock.sleep_until(at)));
+            }
+            let Some((end, sleep)) = &mut self.0 else { return Poll::Pending };
+            let end = *end;
+            if Pin::new(sleep).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.0 = None;
+            if end >= at {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(plan: Plan, clock: Arc<dyn Clock>, deliveries: Deliveries) -> Self {
+        let state = Lock::new(State::new(&plan));
+        let intake = Lock::new(Intake { deliveries: Some(deliveries), is_closed: false });
+        Self { plan, clock, state, intake, done: Notify::new(), over: Notify::new() }
+    }
+
+    /// Does what could not be done under the lock.
+    pub(super) fn after(&self, after: After) {
+        let After { wakers, dropped, ended } = after;
+        if ended {
+            self.done.notify_waiters();
+        }
+        if wakers.is_empty() && dropped.is_empty() {
+            return;
+        }
+        let mut panics = Panics::default();
+        panics.wake(wakers);
+        for delivery in dropped {
+            panics.run(|| delivery.retry_after(Duration::ZERO));
+        }
+    }
+
+    // ---- Workers -------------------------------------------------------------------------------
+
+    /// Waits for the next task of a worker. `None` is the end.
+    pub(super) fn poll_task(&self, worker: usize, context: &mut Context<'_>) -> Poll<Option<Task>> {
+        let mut filled = false;
+        loop {
+            let mut state = self.state.lock();
+            if let Some(task) = state.take(worker) {
+                return Poll::Ready(Some(task));
+            }
+            if state.phase == Phase::Closed {
+                return Poll::Ready(None);
+            }
+            if filled || !state.wants(&self.plan) {
+                drop(state);
+                let waker = context.waker().clone();
+                let mut state = self.state.lock();
+                // What came meanwhile has woken none.
+                if state.phase == Phase::Closed || state.is_ready() {
+                    drop(state);
+                    filled = false;
+                    continue;
+                }
+                let old = state.idles(worker, waker);
+                drop(state);
+                drop(old);
+                return Poll::Pending;
+            }
+            // In the name of the task that takes in, so that it is the one that is woken.
+            let pump = state.pump.clone();
+            drop(state);
+            filled = true;
+            if let Some(pump) = pump {
+                self.fill(&mut Context::from_waker(&pump));
+            }
+        }
+    }
+
+    /// Makes the lease of an event as long as a call may take. Returns when it ends.
+    pub(super) fn prolong(&self, delivery: &Delivery, until: Duration, now: Duration) -> Duration {
+        let Plan { lease, timeout, .. } = self.plan;
+        let needs = timeout.map_or(lease, |timeout| lease.max(timeout.saturating_add(lease / 4)));
+        if !self.plan.can_extend || until.saturating_sub(now) >= needs.saturating_sub(lease / 8) {
+            return until;
+        }
+        Panics::default().run(|| delivery.extend(needs));
+        now.saturating_add(needs)
+    }
+
+    // ---- Intake --------------------------------------------------------------------------------
+
+    /// Takes in as much as there is, and as is wanted. Returns whether there may be more.
+    fn fill(&self, context: &mut Context<'_>) -> bool {
+        let mut intake = self.intake.lock();
+        let mut taken = 0;
+        loop {
+            if !self.state.lock().wants(&self.plan) {
+                return false;
+            }
+            if taken == TURN {
+                return true;
+            }
+            taken += 1;
+            let Some(deliveries) = &mut intake.deliveries else { return false };
+            let mut panics = Panics::default();
+            let next = panics.run(|| Pin::new(deliveries).poll_next(context));
+            match next {
+                Some(Poll::Pending) => return false,
+                Some(Poll::Ready(Some(next))) => self.take_in(next),
+                // It panics, so nothing comes any more.
+                None | Some(Poll::Ready(None)) => {
+                    let after = self.state.lock().ends();
+                    let deliveries = intake.deliveries.take();
+                    drop(intake);
+                    panics.dispose(deliveries);
+                    self.after(after);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, next: Result<Delivery, Gap>) {
+        match next {
+            Ok(delivery) => {
+                let until = match self.plan.mode {
+                    Mode::Live => Duration::ZERO,
+                    Mode::Durable => self.clock.now().saturating_add(self.plan.lease),
+                };
+                let after = self.state.lock().push(&self.plan, delivery, until);
+                self.after(after);
+            }
+            Err(gap) => self.state.lock().gap(gap),
+        }
+    }
+
+    /// The task that takes in, and that keeps the times.
+    pub(super) fn poll_pump(&self, sleep: &mut Sleep, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let waker = context.waker().clone();
+            let mut state = self.state.lock();
+            let old = state.pump.replace(waker);
+            let phase = state.phase;
+            let timers = state.has_timers();
+            drop(state);
+            drop(old);
+            if timers && phase != Phase::Closed {
+                self.timers();
+            }
+            match self.state.lock().phase {
+                Phase::Open => {}
+                Phase::Draining(_) => self.close_live(),
+                Phase::Closed => {
+                    self.end();
+                    return Poll::Ready(());
+                }
+            }
+            if self.fill(context) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.is_done() {
+                let after = self.state.lock().close(&self.plan, Left::Abandoned);
+                self.after(after);
+                continue;
+            }
+            // What changes from here on wakes this task.
+            let Some(at) = self.state.lock().next_timer() else { return Poll::Pending };
+            if sleep.poll(&*self.clock, at, context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Does what is due.
+    fn timers(&self) {
+        let now = self.clock.now();
+        let mut keepers = Vec::new();
+        let mut state = self.state.lock();
+        let mut after = state.unpark(now);
+        if state.beat.is_some_and(|beat| beat <= now) {
+            state.extend(&self.plan, now, |id, delivery| {
+                keepers.extend(delivery.keeper().map(|keeper| (id, keeper)));
+            });
+        }
+        let mut cut = Vec::new();
+        if let Phase::Draining(until) = state.phase
+            && until <= now
+        {
+            let closed = state.close(&self.plan, Left::Abandoned);
+            after.wakers.extend(closed.wakers);
+            after.dropped.extend(closed.dropped);
+            cut = state.cut();
+        }
+        drop(state);
+        self.after(after);
+        self.abort(cut);
+        for (id, (settle, lease)) in keepers {
+            let mut panics = Panics::default();
+            let extended = panics.run(|| settle.settle(lease, Verdict::Extend(self.plan.lease)));
+            if !matches!(extended, Some(Ok(()))) {
+                self.state.lock().lose(id, lease.sequence);
+            }
+        }
+    }
+
+    /// Ends what still runs: the deadline of a shutdown has come.
+    pub(super) fn cut(&self) {
+        let workers = self.state.lock().cut();
+        self.abort(workers);
+    }
+
+    fn abort(&self, workers: Vec<AbortHandle>) {
+        if workers.is_empty() {
+            return;
+        }
+        self.over.notify_waiters();
+        for worker in workers {
+            worker.abort();
+        }
+        self.done.notify_waiters();
+    }
+
+    /// A live subscription takes nothing in any more, and still gives out what it has.
+    fn close_live(&self) {
+        let mut intake = self.intake.lock();
+        if self.plan.mode == Mode::Durable || core::mem::replace(&mut intake.is_closed, true) {
+            return;
+        }
+        if let Some(deliveries) = &mut intake.deliveries {
+            Panics::default().run(|| deliveries.close());
+        }
+    }
+
+    /// Returns whether nothing is held, and nothing more comes.
+    fn is_done(&self) -> bool {
+        let state = self.state.lock();
+        let (phase, ended, held) = (state.phase, state.ended, state.held());
+        drop(state);
+        if held > 0 || phase == Phase::Open && !ended {
+            return false;
+        }
+        // In a subscription that is closed, what is there now is all.
+        ended
+            || self.plan.mode == Mode::Live
+            || self.plan.outlives_process
+            || self.intake.lock().deliveries.as_ref().and_then(Deliveries::lag).unwrap_or(0) == 0
+    }
+
+    /// Ends the subscription, and counts what it still has.
+    fn end(&self) {
+        let mut intake = self.intake.lock();
+        let lag = intake.deliveries.as_ref().and_then(Deliveries::lag);
+        if self.plan.mode == Mode::Live
+            && let Some(deliveries) = &mut intake.deliveries
+        {
+            let mut panics = Panics::default();
+            panics.run(|| deliveries.close());
+            while let Some(Poll::Ready(Some(next))) = panics.run(|| deliveries.try_next()) {
+                self.take_in(next);
+            }
+        }
+        let deliveries = intake.deliveries.take();
+        drop(intake);
+        Panics::default().dispose(deliveries);
+        let mut state = self.state.lock();
+        state.ended = true;
+        state.pumped = true;
+        state.lag = lag;
+        drop(state);
+        self.done.notify_waiters();
+    }
+
+    // ---- The handle ----------------------------------------------------------------------------
+
+    /// Begins nothing any more.
+    pub(super) fn unsubscribe(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return;
+        }
+        let after = state.close(&self.plan, Left::Unsubscribed);
+        drop(state);
+        self.after(after);
+    }
+
+    /// Takes nothing in any more, and begins nothing from `deadline` on. Returns when that is.
+    pub(super) fn shut_down(&self, deadline: Duration) -> Duration {
+        let until = self.clock.now().saturating_add(deadline);
+        let mut state = self.state.lock();
+        let mut cut = Vec::new();
+        let after = match state.phase {
+            // Something may still run.
+            Phase::Closed => After::default(),
+            _ if deadline.is_zero() => {
+                let after = state.close(&self.plan, Left::Abandoned);
+                cut = state.cut();
+                after
+            }
+            Phase::Draining(before) => {
+                state.phase = Phase::Draining(before.min(until));
+                After { wakers: state.pump.take().into_iter().collect(), ..After::default() }
+            }
+            Phase::Open => {
+                state.phase = Phase::Draining(until);
+                let mut after = After::default();
+                if self.plan.mode == Mode::Durable && self.plan.outlives_process {
+                    after = state.give_back(&self.plan, Left::Abandoned);
+                }
+                after.wakers.extend(state.pump.take());
+                after
+            }
+        };
+        drop(state);
+        self.after(after);
+        self.abort(cut);
+        until
+    }
+
+    /// Returns whether nothing runs any more, but for the task that asks.
+    pub(super) fn is_quiet(&self) -> bool {
+        let state = self.state.lock();
+        state.pumped && state.busy(tokio::task::try_id()) == 0
+    }
+
+    /// Counts a blocking handler that still runs although its time is over, or one that ends.
+    pub(super) fn overruns(&self, engine: usize, begins: bool) {
+        let mut state = self.state.lock();
+        let overrunning = &mut state.of(engine).overrunning;
+        *overrunning = if begins { *overrunning + 1 } else { *overrunning - 1 };
+    }
+
+    pub(super) fn stats(&self) -> HandlerStats {
+        let mut sum = HandlerStats::default();
+        for (_, stats) in self.state.lock().numbers() {
+            sum += *stats;
+        }
+        sum
+    }
+
+    /// Returns the lag, unless the subscription is asked for more at this moment.
+    pub(super) fn lag(&self) -> Option<u64> {
+        let intake = self.intake.try_lock()?;
+        match &intake.deliveries {
+            Some(deliveries) => deliveries.lag(),
+            None => self.state.lock().lag,
+        }
+    }
+}
+
+impl Numbers for Shared {
+    fn read(&self, each: &mut dyn FnMut(&Arc<str>, &HandlerStats)) {
+        let numbers = self.state.lock();
+        for (engine, stats) in numbers.numbers() {
+            each(engine, stats);
+        }
+    }
+}
+
+/// Ends what its task has not: the runtime may have dropped it.
+pub(super) struct PumpGuard(pub(super) Arc<Shared>);
+
+impl Drop for PumpGuard {
+    fn drop(&mut self) {
+        self.0.unsubscribe();
+        if !self.0.state.lock().pumped {
+            self.0.end();
+        }
+    }
+}

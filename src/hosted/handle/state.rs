@@ -1,0 +1,589 @@
+//! What a pool of workers holds, and what became of the rest: [`State`]. It has neither a lock nor a
+//! clock, and settles nothing.
+
+use alloc::boxed::Box;
+use alloc::collections::{BinaryHeap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::task::Waker;
+use core::time::Duration;
+
+use hashbrown::HashMap;
+use slab::Slab;
+use smallvec::SmallVec;
+use tokio::task::{AbortHandle, Id};
+
+use super::dead::Notice;
+use super::keys::Keys;
+use super::settings::Plan;
+use crate::hosted::capabilities::Mode;
+use crate::hosted::delivery::{Delivery, Gap, GapReason};
+use crate::hosted::stats::{Dropped, HandlerStats};
+use crate::subject_bus::Overrun;
+
+/// How many first errors are known of events that the engine has back.
+const ERRORS: usize = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Takes nothing in, handles what there is, and ends at this time.
+    Draining(Duration),
+    /// Begins nothing.
+    Closed,
+}
+
+/// Why what is left is not handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Unsubscribed,
+    Abandoned,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) left: Left,
+    /// Nothing comes any more.
+    pub(super) ended: bool,
+    /// The task that takes in has ended.
+    pub(super) pumped: bool,
+    /// How many handlers ran when the deadline came.
+    pub(super) cut: usize,
+    pub(super) is_over: bool,
+    /// The newest known lag, once nothing is taken in any more.
+    pub(super) lag: Option<u64>,
+    numbers: SmallVec<[(Arc<str>, HandlerStats); 1]>,
+    jobs: Slab<Job>,
+    ready: VecDeque<usize>,
+    parked: BinaryHeap<Reverse<(Duration, usize)>>,
+    keys: Keys,
+    /// First errors of events that the engine has back, by their sequence.
+    errors: HashMap<u64, Box<str>, foldhash::fast::FixedState>,
+    /// How many are held and have not begun.
+    waiting: usize,
+    workers: Vec<Worker>,
+    idle: Vec<usize>,
+    /// Takes in, and waits for something.
+    pub(super) pump: Option<Waker>,
+    /// When leases must be extended.
+    pub(super) beat: Option<Duration>,
+}
+
+#[derive(Default)]
+struct Worker {
+    waker: Option<Waker>,
+    is_listed: bool,
+    busy: bool,
+    task: Option<Id>,
+    abort: Option<AbortHandle>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Running,
+    Parked,
+}
+
+struct Job {
+    /// A worker has it while it runs.
+    delivery: Option<Delivery>,
+    engine: usize,
+    key: Option<u64>,
+    /// What comes behind it, of the same key.
+    next: Option<usize>,
+    tried: u32,
+    first_error: Option<Box<str>>,
+    until: Duration,
+    stage: Stage,
+    /// Its lease has ended.
+    lost: bool,
+    /// It is counted already.
+    cut: bool,
+    notice: Option<Box<Notice>>,
+}
+
+/// What a worker works on.
+pub(super) struct Task {
+    pub(super) id: usize,
+    pub(super) engine: usize,
+    pub(super) delivery: Delivery,
+    /// How often it was tried here.
+    pub(super) tried: u32,
+    /// When its lease ends.
+    pub(super) until: Duration,
+    pub(super) lost: bool,
+    pub(super) notice: Option<Box<Notice>>,
+}
+
+/// What became of a task.
+pub(super) enum Done {
+    Handled,
+    Retried,
+    Failed {
+        dead_lettered: bool,
+    },
+    Discarded,
+    Expired,
+    Returned,
+    /// The subscription ended before it could be tried again.
+    Left,
+    /// It is tried again here.
+    Parked {
+        delivery: Delivery,
+        due: Duration,
+        until: Duration,
+        notice: Option<Box<Notice>>,
+    },
+}
+
+/// What a call of the handler adds to the numbers.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) called: bool,
+    pub(super) panicked: bool,
+    pub(super) timed_out: bool,
+}
+
+/// What is called, settled or dropped when the lock is free.
+#[derive(Default)]
+#[must_use]
+pub(super) struct After {
+    pub(super) wakers: SmallVec<[Waker; 2]>,
+    pub(super) dropped: SmallVec<[Delivery; 1]>,
+    /// Those that wait for the end must look again.
+    pub(super) ended: bool,
+}
+
+impl State {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            phase: Phase::Open,
+            left: Left::Unsubscribed,
+            ended: false,
+            pumped: false,
+            cut: 0,
+            is_over: false,
+            lag: None,
+            numbers: SmallVec::from_elem((plan.engine.clone(), HandlerStats::default()), 1),
+            jobs: Slab::new(),
+            ready: VecDeque::new(),
+            parked: BinaryHeap::new(),
+            keys: Keys::default(),
+            errors: HashMap::default(),
+            waiting: 0,
+            workers: (0..plan.workers).map(|_| Worker::default()).collect(),
+            idle: Vec::with_capacity(plan.workers),
+            pump: None,
+            beat: None,
+        }
+    }
+
+    pub(super) fn numbers(&self) -> &[(Arc<str>, HandlerStats)] {
+        &self.numbers
+    }
+
+    pub(super) fn of(&mut self, engine: usize) -> &mut HandlerStats {
+        &mut self.numbers[engine].1
+    }
+
+    fn engine(&mut self, name: Option<&Arc<str>>) -> usize {
+        let Some(name) = name else { return 0 };
+        let same = |(it, _): &(Arc<str>, _)| Arc::ptr_eq(it, name) || it == name;
+        match self.numbers.iter().position(same) {
+            Some(at) => at,
+            None => {
+                self.numbers.push((name.clone(), HandlerStats::default()));
+                self.numbers.len() - 1
+            }
+        }
+    }
+
+    /// How many are held, those that run included.
+    pub(super) fn held(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Returns whether there is something for a worker.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn ends(&mut self) -> After {
+        self.ended = true;
+        After { wakers: self.pump.take().into_iter().collect(), ..After::default() }
+    }
+
+    /// Returns whether it takes more in.
+    pub(super) fn wants(&self, plan: &Plan) -> bool {
+        if self.ended || self.phase == Phase::Closed {
+            return false;
+        }
+        let drains = self.phase != Phase::Open;
+        match plan.mode {
+            Mode::Durable if drains && plan.outlives_process => false,
+            Mode::Durable => self.jobs.len() < plan.held,
+            Mode::Live if plan.in_order => self.jobs.is_empty(),
+            // One that is full drops, or lets the publishers wait.
+            Mode::Live if plan.overrun == Overrun::Block || drains => self.waiting < plan.queue,
+            Mode::Live => true,
+        }
+    }
+
+    /// Takes in what came from the subscription.
+    pub(super) fn push(&mut self, plan: &Plan, delivery: Delivery, until: Duration) -> After {
+        let mut after = After::default();
+        let engine = self.engine(delivery.engine_name());
+        let numbers = &mut self.numbers[engine].1;
+        numbers.received += 1;
+        if self.phase == Phase::Closed {
+            match (plan.mode, self.left) {
+                (Mode::Durable, _) => numbers.returned += 1,
+                (Mode::Live, Left::Unsubscribed) => numbers.dropped.unsubscribed += 1,
+                (Mode::Live, Left::Abandoned) => numbers.dropped.abandoned += 1,
+            }
+            after.dropped.push(delivery);
+            return after;
+        }
+        if plan.mode == Mode::Live && !plan.in_order && self.waiting >= plan.queue {
+            let evicted = if plan.overrun == Overrun::DropOldest { self.evict() } else { None };
+            let Some(evicted) = evicted else {
+                self.of(engine).dropped.queue_full += 1;
+                after.dropped.push(delivery);
+                return after;
+            };
+            after.dropped.push(evicted);
+        }
+        let key = if plan.by_key { Keys::hash(delivery.envelope().key()) } else { None };
+        let first_error = match delivery.sequence() {
+            Some(sequence) if !self.errors.is_empty() => self.errors.remove(&sequence),
+            _ => None,
+        };
+        self.of(engine).in_flight += 1;
+        self.waiting += 1;
+        let id = self.jobs.insert(Job {
+            delivery: Some(delivery),
+            engine,
+            key,
+            next: None,
+            tried: 0,
+            first_error,
+            until,
+            stage: Stage::Waiting,
+            lost: false,
+            cut: false,
+            notice: None,
+        });
+        match key.and_then(|key| self.keys.push(key, id)) {
+            Some(before) => self.jobs[before].next = Some(id),
+            None => {
+                self.ready.push_back(id);
+                after.wakers.extend(self.idle_worker());
+            }
+        }
+        if plan.can_extend && self.beat.is_none() {
+            self.beat = Some(until.saturating_sub(plan.lease / 2));
+            after.wakers.extend(self.pump.take());
+        }
+        after
+    }
+
+    /// Removes the oldest that is ready, and counts it.
+    fn evict(&mut self) -> Option<Delivery> {
+        let id = self.ready.pop_front()?;
+        let engine = self.jobs[id].engine;
+        let delivery = self.jobs[id].delivery.take();
+        self.waiting -= 1;
+        self.of(engine).dropped.queue_full += 1;
+        self.remove(id);
+        delivery
+    }
+
+    /// Counts what is missing.
+    pub(super) fn gap(&mut self, gap: Gap) {
+        if gap.reason == GapReason::Overflow {
+            let missed = gap.missed.unwrap_or(0);
+            self.of(0).received += missed;
+            self.of(0).dropped.buffer_full += missed;
+        }
+    }
+
+    // ---- Workers -------------------------------------------------------------------------------
+
+    pub(super) fn begin(&mut self, worker: usize, abort: AbortHandle) {
+        self.workers[worker].task = Some(abort.id());
+        self.workers[worker].abort = Some(abort);
+    }
+
+    /// Takes what a worker works on next.
+    pub(super) fn take(&mut self, worker: usize) -> Option<Task> {
+        if self.phase == Phase::Closed {
+            return None;
+        }
+        let id = self.ready.pop_front()?;
+        self.waiting -= 1;
+        let job = &mut self.jobs[id];
+        job.stage = Stage::Running;
+        self.workers[worker].busy = true;
+        self.workers[worker].waker = None;
+        Some(Task {
+            id,
+            engine: job.engine,
+            delivery: job.delivery.take().expect("it does not run"),
+            tried: job.tried,
+            until: job.until,
+            lost: job.lost,
+            notice: job.notice.take(),
+        })
+    }
+
+    /// A worker waits for something.
+    pub(super) fn idles(&mut self, worker: usize, waker: Waker) -> Option<Waker> {
+        let it = &mut self.workers[worker];
+        if !core::mem::replace(&mut it.is_listed, true) {
+            self.idle.push(worker);
+        }
+        it.waker.replace(waker)
+    }
+
+    fn idle_worker(&mut self) -> Option<Waker> {
+        while let Some(worker) = self.idle.pop() {
+            self.workers[worker].is_listed = false;
+            if let Some(waker) = self.workers[worker].waker.take() {
+                return Some(waker);
+            }
+        }
+        None
+    }
+
+    /// A worker takes no more of what is ready, so another has to.
+    pub(super) fn pass_on(&mut self) -> Option<Waker> {
+        if self.ready.is_empty() { None } else { self.idle_worker() }
+    }
+
+    /// A worker is done with its task, whatever became of that.
+    pub(super) fn rests(&mut self, worker: usize, after: &mut After) {
+        self.workers[worker].busy = false;
+        after.ended |= self.phase == Phase::Closed;
+    }
+
+    pub(super) fn tally(&mut self, engine: usize, tally: Tally) {
+        let numbers = self.of(engine);
+        numbers.calls += u64::from(tally.called);
+        numbers.panicked += u64::from(tally.panicked);
+        numbers.timed_out += u64::from(tally.timed_out);
+    }
+
+    /// How many workers are busy, but for the one that runs this very task.
+    pub(super) fn busy(&self, but: Option<Id>) -> usize {
+        self.workers.iter().filter(|it| it.busy && (but.is_none() || it.task != but)).count()
+    }
+
+    /// Returns the first error of a task, or keeps this one as the first.
+    pub(super) fn first_error(&mut self, id: usize, error: &str) -> Box<str> {
+        self.jobs[id].first_error.get_or_insert_with(|| error.into()).clone()
+    }
+
+    /// Counts what became of a task.
+    pub(super) fn finish(
+        &mut self,
+        plan: &Plan,
+        id: usize,
+        sequence: Option<u64>,
+        tally: Tally,
+        done: Done,
+    ) -> After {
+        let mut after = After::default();
+        let engine = self.jobs[id].engine;
+        if self.jobs[id].cut {
+            self.remove(id);
+            return after;
+        }
+        self.tally(engine, tally);
+        let ends = match self.phase {
+            Phase::Open => false,
+            Phase::Draining(_) => plan.mode == Mode::Durable && plan.outlives_process,
+            Phase::Closed => true,
+        };
+        let left = self.left;
+        let numbers = &mut self.numbers[engine].1;
+        match done {
+            Done::Handled => numbers.handled += 1,
+            Done::Retried => {
+                numbers.retried += 1;
+                if let (Some(sequence), Some(error)) = (sequence, self.jobs[id].first_error.take())
+                {
+                    if self.errors.len() == ERRORS {
+                        self.errors.clear(); // those that other members have tried stay for ever
+                    }
+                    self.errors.insert(sequence, error);
+                }
+            }
+            Done::Failed { dead_lettered } => {
+                numbers.failed += 1;
+                numbers.dead_lettered += u64::from(dead_lettered);
+            }
+            Done::Discarded => numbers.dropped.discarded += 1,
+            Done::Expired => numbers.dropped.expired += 1,
+            Done::Returned => numbers.returned += 1,
+            Done::Left => count_left(numbers, plan, left),
+            Done::Parked { delivery, .. } if ends => {
+                count_left(numbers, plan, left);
+                after.dropped.push(delivery);
+            }
+            Done::Parked { delivery, due, until, notice } => {
+                let job = &mut self.jobs[id];
+                job.delivery = Some(delivery);
+                job.notice = notice;
+                job.tried += u32::from(tally.called);
+                (job.stage, job.until) = (Stage::Parked, until);
+                self.waiting += 1;
+                self.parked.push(Reverse((due, id)));
+                after.wakers.extend(self.pump.take());
+                return after;
+            }
+        }
+        self.of(engine).in_flight -= 1;
+        self.remove(id);
+        if self.ended || self.phase != Phase::Open {
+            after.wakers.extend(self.pump.take());
+        }
+        after
+    }
+
+    /// Removes a job. What comes behind it is ready.
+    fn remove(&mut self, id: usize) {
+        let Job { key, next, .. } = self.jobs.remove(id);
+        match (key, next) {
+            (_, Some(next)) if self.jobs.contains(next) => self.ready.push_back(next),
+            (Some(key), None) if self.phase != Phase::Closed => self.keys.end(key, id),
+            _ => {}
+        }
+    }
+
+    // ---- Time ----------------------------------------------------------------------------------
+
+    /// Returns whether anything waits for a time.
+    pub(super) fn has_timers(&self) -> bool {
+        !self.parked.is_empty() || self.beat.is_some() || matches!(self.phase, Phase::Draining(_))
+    }
+
+    /// Returns when the next of them is.
+    pub(super) fn next_timer(&self) -> Option<Duration> {
+        let parked = self.parked.peek().map(|Reverse((due, _))| *due);
+        let drains = if let Phase::Draining(until) = self.phase { Some(until) } else { None };
+        parked.into_iter().chain(self.beat).chain(drains).min()
+    }
+
+    /// Makes ready what was parked until now.
+    pub(super) fn unpark(&mut self, now: Duration) -> After {
+        let mut after = After::default();
+        while let Some(Reverse((due, _))) = self.parked.peek()
+            && *due <= now
+        {
+            let Some(Reverse((_, id))) = self.parked.pop() else { break };
+            self.jobs[id].stage = Stage::Waiting;
+            self.ready.push_back(id);
+            after.wakers.extend(self.idle_worker());
+        }
+        after
+    }
+
+    /// Calls `each` with what has not begun and whose lease must be extended, and sets the new end.
+    pub(super) fn extend(
+        &mut self,
+        plan: &Plan,
+        now: Duration,
+        mut each: impl FnMut(usize, &Delivery),
+    ) {
+        let until = now.saturating_add(plan.lease);
+        let soon = now.saturating_add(plan.lease * 2 / 3);
+        for (id, job) in &mut self.jobs {
+            if let Some(delivery) = &job.delivery
+                && !job.lost
+                && job.until <= soon
+            {
+                each(id, delivery);
+                job.until = until;
+            }
+        }
+        let waits = self.jobs.iter().any(|(_, job)| job.delivery.is_some());
+        self.beat = waits.then(|| now.saturating_add(plan.lease / 3));
+    }
+
+    /// The lease of what has not begun has ended.
+    pub(super) fn lose(&mut self, id: usize, sequence: Option<u64>) {
+        if let Some(job) = self.jobs.get_mut(id)
+            && job.delivery.as_ref().is_some_and(|it| it.sequence() == sequence)
+        {
+            job.lost = true;
+        }
+    }
+
+    // ---- The end -------------------------------------------------------------------------------
+
+    /// Begins nothing any more. Returns what has not begun.
+    pub(super) fn close(&mut self, plan: &Plan, left: Left) -> After {
+        self.phase = Phase::Closed;
+        self.left = left;
+        let mut after = self.give_back(plan, left);
+        after.wakers.extend(self.pump.take());
+        after.wakers.extend(self.workers.iter_mut().filter_map(|it| it.waker.take()));
+        after
+    }
+
+    /// Removes what has not begun, and counts it.
+    pub(super) fn give_back(&mut self, plan: &Plan, left: Left) -> After {
+        let mut after = After::default();
+        self.ready.clear();
+        self.parked.clear();
+        self.keys.clear();
+        let Self { jobs, numbers, .. } = self;
+        jobs.retain(|_, job| {
+            job.next = None;
+            let Some(delivery) = job.delivery.take() else { return true };
+            after.dropped.push(delivery);
+            let numbers = &mut numbers[job.engine].1;
+            numbers.in_flight -= 1;
+            count_left(numbers, plan, left);
+            false
+        });
+        // What runs still holds its key.
+        for (id, job) in &*jobs {
+            if let Some(key) = job.key {
+                self.keys.push(key, id);
+            }
+        }
+        self.waiting = 0;
+        after
+    }
+
+    /// The deadline has come: what runs is abandoned. Returns the workers that run it.
+    pub(super) fn cut(&mut self) -> Vec<AbortHandle> {
+        for (_, job) in &mut self.jobs {
+            if job.stage == Stage::Running && !core::mem::replace(&mut job.cut, true) {
+                let numbers = &mut self.numbers[job.engine].1;
+                numbers.in_flight -= 1;
+                numbers.calls += 1;
+                numbers.dropped.abandoned += 1;
+            }
+        }
+        self.is_over = true;
+        self.cut = self.cut.max(self.busy(None));
+        let busy = self.workers.iter().filter(|it| it.busy);
+        busy.filter_map(|it| it.abort.clone()).collect()
+    }
+}
+
+fn count_left(numbers: &mut HandlerStats, plan: &Plan, left: Left) {
+    let Dropped { unsubscribed, abandoned, .. } = &mut numbers.dropped;
+    match (plan.mode, left) {
+        (Mode::Live, Left::Unsubscribed) => *unsubscribed += 1,
+        (Mode::Live, Left::Abandoned) => *abandoned += 1,
+        // It ends with the process.
+        (Mode::Durable, Left::Abandoned) if !plan.outlives_process => *abandoned += 1,
+        (Mode::Durable, _) => numbers.returned += 1,
+    }
+}

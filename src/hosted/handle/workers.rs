@@ -1,0 +1,231 @@
+//! The running handler of a subscription: [`Workers`].
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use super::call::Call;
+use super::ledger::{Entry, Ledger};
+use super::run::work;
+use super::settings::Plan;
+use super::shared::{PumpGuard, Shared, Sleep};
+use crate::hosted::capabilities::Mode;
+use crate::hosted::clock::Clock;
+use crate::hosted::stats::HandlerStats;
+use crate::hosted::subscribe::Deliveries;
+use crate::subject::PatternBuf;
+
+/// A subscription with a handler, as it runs.
+///
+/// Dropping it unsubscribes: no handler starts any more, and those that run end by themselves.
+/// [`detach`](Self::detach) lets the handler run for as long as the engine.
+#[must_use = "dropping it unsubscribes"]
+pub struct Workers {
+    shared: Arc<Shared>,
+    id: Box<str>,
+    patterns: Vec<PatternBuf>,
+    is_detached: bool,
+}
+
+impl Workers {
+    /// Starts the tasks. Call it in a runtime.
+    pub(super) fn start<C: Call>(
+        plan: Plan,
+        clock: Arc<dyn Clock>,
+        ledger: Option<&Arc<Ledger>>,
+        patterns: Vec<PatternBuf>,
+        deliveries: Deliveries,
+        mut call: impl FnMut() -> C,
+    ) -> Self {
+        let workers = plan.workers;
+        let shared = Arc::new(Shared::new(plan, clock, deliveries));
+        let entry: Option<Arc<Entry>> = ledger.map(|it| Arc::new(it.enter(shared.clone())));
+        for worker in 0..workers {
+            let task = tokio::spawn(work(shared.clone(), worker, call(), entry.clone()));
+            shared.state.lock().begin(worker, task.abort_handle());
+        }
+        let guard = PumpGuard(shared.clone());
+        // Last: before it, there is nothing that a worker could take.
+        tokio::spawn(async move {
+            let _entry = entry;
+            let mut sleep = Sleep::default();
+            poll_fn(|context| guard.0.poll_pump(&mut sleep, context)).await;
+        });
+        let id = uuid::Uuid::now_v7().to_string().into();
+        Self { shared, id, patterns, is_detached: false }
+    }
+
+    /// Returns the id of the subscription. No other has the same.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the patterns, as you gave them.
+    #[must_use]
+    pub fn patterns(&self) -> &[PatternBuf] {
+        &self.patterns
+    }
+
+    /// Returns whether the subscription is live or durable.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.shared.plan.mode
+    }
+
+    /// Returns what became of the deliveries, over all engines that they came from.
+    #[must_use]
+    pub fn stats(&self) -> HandlerStats {
+        self.shared.stats()
+    }
+
+    /// Returns how many events the subscription has still to receive, if the engine knows.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        self.shared.lag()
+    }
+
+    /// Ends the subscription, and waits until no handler runs any more.
+    ///
+    /// No handler starts from now on. What has not begun is given back to the group, or, on a live
+    /// subscription, dropped and counted as `unsubscribed`. A second call has no effect. You may call
+    /// it in the handler: then it waits for the other workers alone.
+    pub async fn unsubscribe(&self) {
+        self.shared.unsubscribe();
+        self.quiet().await;
+    }
+
+    /// Takes nothing in any more, handles what it has, and ends. After `deadline` it begins nothing,
+    /// and drops what still runs.
+    ///
+    /// A live subscription handles what is in its buffer. A durable one gives back what it has not
+    /// begun, unless the events end with the process: then it handles what the engine still has for
+    /// it. With a deadline of zero, nothing more begins.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ShutdownTimeout`] if a handler still ran at the deadline. Its future was dropped, and
+    /// its event comes again if it is one of a group. A blocking handler cannot be ended: it is
+    /// counted as `overrunning` until it returns.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<ShutdownReport, ShutdownTimeout> {
+        let before = self.stats();
+        let cut_before = self.shared.state.lock().cut;
+        let until = self.shared.shut_down(deadline);
+        let mut sleep = Sleep::default();
+        let mut quiet = pin!(self.quiet());
+        let is_quiet = poll_fn(|context| {
+            if quiet.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            if deadline.is_zero() {
+                return Poll::Ready(false);
+            }
+            sleep.poll(&*self.shared.clock, until, context).map(|()| false)
+        })
+        .await;
+        if !is_quiet {
+            // The task that takes in may not have had its turn.
+            self.shared.shut_down(Duration::ZERO);
+            self.shared.cut();
+        }
+        let after = self.stats();
+        let state = self.shared.state.lock();
+        let report = ShutdownReport {
+            handled: after.delivered() - before.delivered(),
+            returned: after.returned - before.returned,
+            abandoned: after.dropped.abandoned - before.dropped.abandoned,
+            running: (state.cut - cut_before) as u64,
+        };
+        drop(state);
+        if report.running > 0 { Err(ShutdownTimeout(report)) } else { Ok(report) }
+    }
+
+    /// Lets the handler run without this handle, until the engine ends the subscription.
+    pub fn detach(mut self) {
+        self.is_detached = true;
+    }
+
+    async fn quiet(&self) {
+        loop {
+            let mut done = pin!(self.shared.done.notified());
+            done.as_mut().enable();
+            if self.shared.is_quiet() {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if !self.is_detached {
+            self.shared.unsubscribe();
+        }
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers")
+            .field("id", &self.id)
+            .field("engine", &self.shared.plan.engine)
+            .field("patterns", &self.patterns)
+            .field("mode", &self.mode())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of the events during a shutdown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Deliveries that a handler finished, well or badly.
+    pub handled: u64,
+    /// Deliveries that were given back to their group.
+    pub returned: u64,
+    /// Deliveries that are lost to this process: those that waited at the deadline, and those whose
+    /// handler still ran.
+    pub abandoned: u64,
+    /// Handlers that still ran at the deadline.
+    pub running: u64,
+}
+
+impl core::ops::AddAssign for ShutdownReport {
+    fn add_assign(&mut self, other: Self) {
+        self.handled += other.handled;
+        self.returned += other.returned;
+        self.abandoned += other.abandoned;
+        self.running += other.running;
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handled, returned, abandoned, running } = self;
+        write!(
+            f,
+            "{handled} handled, {returned} given back, {abandoned} abandoned, {running} still running"
+        )
+    }
+}
+
+/// Handlers still ran at the deadline of a shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownTimeout(pub ShutdownReport);
+
+impl fmt::Display for ShutdownTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not everything ended before the deadline: {}", self.0)
+    }
+}
+
+impl Error for ShutdownTimeout {}
