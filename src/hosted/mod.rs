@@ -122,7 +122,7 @@ pub use handle::{
 };
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
-pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
+pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
 pub use stats::{Dropped, EngineStats, HandlerStats};
 pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
 pub use wire::stamped;
