@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use std::sync::mpsc as blocking;
 
 use tickbus::hosted::{
-    BoxError, Context, Engine, HandlerStats, HandlerTimedOut, MemoryEngine, OnFailure,
-    RetryPolicy, Subscribe, TestClock, Workers,
+    BoxError, Context, Engine, HandlerStats, HandlerTimedOut, MemoryEngine, OnFailure, RetryPolicy,
+    Subscribe, TestClock, Workers,
 };
 use tickbus::{Envelope, Overrun};
 use tokio::sync::{Notify, Semaphore};

@@ -401,6 +401,13 @@ impl Envelope {
         }
     }
 
+    /// Sets another subject.
+    #[cfg(feature = "hosted")]
+    pub(crate) fn with_subject(mut self, subject: Subject<'_>) -> Self {
+        self.subject = subject.as_str().into();
+        self
+    }
+
     /// Fills in the id and the time where they are missing.
     #[cfg(feature = "std")]
     pub(crate) fn stamp(&mut self) {

@@ -10,11 +10,12 @@ use super::capabilities::Capabilities;
 use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
-use super::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use super::engine::{Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError};
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError};
 use super::wire::stamped;
 use crate::envelope::Envelope;
+use crate::subject::PatternBuf;
 
 /// Counts what becomes of each publish of an engine. It works with every engine.
 ///
@@ -39,6 +40,25 @@ impl<E: Engine> Counted<E> {
     #[must_use]
     pub fn stats(&self) -> PublishStats {
         self.sent.stats()
+    }
+
+    fn counted<'a>(
+        &'a self,
+        publish: impl FnOnce(&'a E) -> EngineFuture<'a, Result<Receipt, EngineError>>,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
+        self.sent.offered(1);
+        let mut progress = InProgress { sent: &self.sent, left: 1 };
+        match publish(&self.engine).now() {
+            Ok(result) => {
+                progress.result(&result);
+                EngineFuture::ready(result)
+            }
+            Err(publish) => EngineFuture::new(async move {
+                let result = publish.await;
+                progress.result(&result);
+                result
+            }),
+        }
     }
 }
 
@@ -78,19 +98,14 @@ impl<E: Engine> Engine for Counted<E> {
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.sent.offered(1);
-        let mut progress = InProgress { sent: &self.sent, left: 1 };
-        match self.engine.publish(stamped(envelope)).now() {
-            Ok(result) => {
-                progress.result(&result);
-                EngineFuture::ready(result)
-            }
-            Err(publish) => EngineFuture::new(async move {
-                let result = publish.await;
-                progress.result(&result);
-                result
-            }),
-        }
+        self.counted(|engine| engine.publish(stamped(envelope)))
+    }
+
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.counted(|engine| engine.publish_and_wait(stamped(envelope)))
     }
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
@@ -131,6 +146,14 @@ impl<E: Engine> Engine for Counted<E> {
 
     fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        self.engine.carriers(patterns)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.engine.lag()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

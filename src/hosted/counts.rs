@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::AddAssign;
 
 use super::capabilities::Mode;
 use super::delivery::{Gap, SettleError, Verdict};
@@ -232,6 +233,18 @@ impl PublishStats {
     pub const fn add_up(&self) -> bool {
         let Self { offered, buffered, accepted, stored, duplicate, refused, unknown } = *self;
         offered == buffered + accepted + stored + duplicate + refused + unknown
+    }
+}
+
+impl AddAssign for PublishStats {
+    fn add_assign(&mut self, other: Self) {
+        self.offered += other.offered;
+        self.buffered += other.buffered;
+        self.accepted += other.accepted;
+        self.stored += other.stored;
+        self.duplicate += other.duplicate;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
     }
 }
 

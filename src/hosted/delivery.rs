@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::error::Error;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
@@ -137,6 +138,8 @@ pub struct Delivery {
     settled: bool,
     /// Set when it comes out of a subscription.
     counts: Option<Arc<Counts>>,
+    /// Dropped with the delivery.
+    held: Option<Box<dyn Any + Send + Sync>>,
     /// The engine it came from, if it is not that of the subscription.
     engine: Option<Arc<str>>,
 }
@@ -164,6 +167,7 @@ impl Delivery {
             lease: Lease::default(),
             settled: false,
             counts: None,
+            held: None,
             engine: None,
         }
     }
@@ -186,10 +190,21 @@ impl Delivery {
         self
     }
 
+    /// Keeps `it` until the delivery is dropped.
+    pub(in crate::hosted) fn holding(mut self, it: Box<dyn Any + Send + Sync>) -> Self {
+        self.held = Some(it);
+        self
+    }
+
     /// Sets the engine that it came from. An engine made of engines does so.
-    #[allow(dead_code, reason = "the router calls it")]
     pub(in crate::hosted) fn of_engine(mut self, name: &Arc<str>) -> Self {
         self.engine = Some(name.clone());
+        self
+    }
+
+    /// Sets the envelope that you see. What is settled stays the same.
+    pub(in crate::hosted) fn seen_as(mut self, envelope: Arc<Envelope>) -> Self {
+        self.envelope = envelope;
         self
     }
 
@@ -402,6 +417,8 @@ pub enum GapReason {
     Unreadable,
     /// An event reached its limit of attempts, and the engine keeps no dead letters.
     Exhausted,
+    /// The events were too old when their turn came.
+    Expired,
 }
 
 impl fmt::Display for GapReason {
@@ -412,6 +429,7 @@ impl fmt::Display for GapReason {
             Self::Reconnected => "the connection was lost",
             Self::Unreadable => "what came is not an envelope",
             Self::Exhausted => "they were delivered as often as they may be",
+            Self::Expired => "they were too old",
         })
     }
 }

@@ -14,6 +14,7 @@ use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError, Subscribe};
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
+use crate::subject::PatternBuf;
 
 /// Carries envelopes, in memory or to and from a server.
 ///
@@ -28,7 +29,11 @@ use crate::error::InvalidPattern;
 /// patterns. Before an envelope leaves, fill in a missing id or time with
 /// [`stamped`](super::stamped). Return the stamped one in an error. The conformance kit then checks
 /// all of this.
-/// the stamped one back in an error. The conformance kit then says whether it all is true.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an engine",
+    label = "the trait `Engine` is not implemented for this",
+    note = "pass an engine, such as a `MemoryEngine`, or an `Arc` of one: a reference to an engine is not an engine"
+)]
 pub trait Engine: Send + Sync + 'static {
     /// Returns the name that errors and receipts contain.
     fn name(&self) -> &Arc<str>;
@@ -86,6 +91,23 @@ pub trait Engine: Send + Sync + 'static {
         })
     }
 
+    /// Publishes `envelope`, and waits until every subscription that receives it has handled it.
+    ///
+    /// The default implementation refuses, because an engine with a server does not learn of that.
+    /// [`MemoryEngine`](super::MemoryEngine::publish_and_wait) can.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EngineError::NotSent`] with [`Reason::Unsupported`] from the future if the engine
+    /// cannot do this, and the errors of [`publish`](Self::publish).
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        let reason = Reason::Unsupported("publish_and_wait");
+        EngineFuture::ready(Err(EngineError::not_sent(self.name(), envelope, reason)))
+    }
+
     /// Opens a live subscription. [`Subscribe::open`] calls it.
     ///
     /// When the future is ready, the subscription receives what is published from then on.
@@ -121,6 +143,23 @@ pub trait Engine: Send + Sync + 'static {
     /// Returns whether the engine can be reached. The default is [`Health::Up`].
     fn health(&self) -> Health {
         Health::Up
+    }
+
+    /// Returns what carries events that match `patterns`, and what each part of it can do.
+    ///
+    /// The default is this engine alone. An engine that is made of engines returns those, and
+    /// itself if they can do less together. [`Subscribe::open`] refuses what one of them lacks, and
+    /// names it. Receipts and errors have one of these names.
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        let _ = patterns;
+        let carrier = Carrier::new(self.name(), self.capabilities());
+        alloc::vec![carrier.outlives_process(self.outlives_process())]
+    }
+
+    /// Returns how many events its subscriptions have still to receive. The default is `None`: it
+    /// is not known.
+    fn lag(&self) -> Option<u64> {
+        None
     }
 
     /// Returns the clock by which handlers wait and time out. The default is a new
@@ -187,6 +226,13 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         (**self).publish_batch(envelopes)
     }
 
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        (**self).publish_and_wait(envelope)
+    }
+
     fn open_live(
         &self,
         options: LiveOptions,
@@ -203,6 +249,14 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     fn health(&self) -> Health {
         (**self).health()
+    }
+
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        (**self).carriers(patterns)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        (**self).lag()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -226,6 +280,33 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 impl fmt::Debug for dyn Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Engine").field(self.name()).finish()
+    }
+}
+
+/// One part of what carries events: see [`Engine::carriers`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Carrier {
+    /// The name of the engine.
+    pub engine: Arc<str>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// See [`Engine::outlives_process`].
+    pub outlives_process: bool,
+}
+
+impl Carrier {
+    /// Names an engine that outlives the process, and what it can do.
+    #[must_use]
+    pub fn new(engine: &Arc<str>, capabilities: Capabilities) -> Self {
+        Self { engine: engine.clone(), capabilities, outlives_process: true }
+    }
+
+    /// Sets whether what a group has not handled is still there when this process has ended.
+    #[must_use]
+    pub const fn outlives_process(mut self, outlives: bool) -> Self {
+        self.outlives_process = outlives;
+        self
     }
 }
 
@@ -409,6 +490,19 @@ pub enum Reason {
     WouldWait,
     /// There was no answer in time.
     TimedOut,
+    /// The engine has the envelope, at a lower level than a rule of the router requires.
+    Level {
+        /// The level of the receipt.
+        reached: Level,
+        /// The level that the rule requires.
+        required: Level,
+    },
+    /// The envelope names another tenant than the publisher has.
+    Tenant(Box<str>),
+    /// You cancelled the wait.
+    Cancelled,
+    /// The engine cannot do this. The text names the method.
+    Unsupported(&'static str),
     /// There is no connection.
     Disconnected(BoxError),
     /// The server refused.
@@ -443,6 +537,12 @@ impl fmt::Display for Reason {
             Self::Full => f.pad("a buffer has no room"),
             Self::WouldWait => f.pad("it is not possible without waiting"),
             Self::TimedOut => f.pad("there was no answer in time"),
+            Self::Level { reached, required } => {
+                write!(f, "it is `{reached}`, and the rule requires `{required}`")
+            }
+            Self::Tenant(why) => f.pad(why),
+            Self::Cancelled => f.pad("the wait was cancelled"),
+            Self::Unsupported(what) => write!(f, "the engine does not have `{what}`"),
             Self::Disconnected(error) => write!(f, "there is no connection: {error}"),
             Self::Refused(error) => write!(f, "the server refused: {error}"),
         }

@@ -52,6 +52,8 @@
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | keep a record of each event, and handle it | [`broker::Broker`] |
+//! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
 //! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
 //! | read and write what travels | [`wire`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
@@ -82,8 +84,10 @@
 //! - `ack`, `retry_after`, `reject` and `extend` never wait. With [`Delivery::ack_async`] you wait
 //!   for the engine's answer.
 
+pub mod broker;
 mod capabilities;
 mod clock;
+pub mod config;
 pub mod conformance;
 mod counted;
 mod counts;
@@ -99,6 +103,7 @@ mod handle;
 pub mod link;
 mod memory;
 mod stats;
+pub mod store;
 mod subscribe;
 pub mod wire;
 
@@ -117,7 +122,7 @@ pub use handle::{
 };
 #[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
-pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
+pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
 pub use stats::{Dropped, EngineStats, HandlerStats};
 pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
 pub use wire::stamped;

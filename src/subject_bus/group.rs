@@ -1,5 +1,6 @@
 //! Several envelopes, all of them or none: [`SubjectBus::publish_all`].
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::error::Error;
@@ -14,6 +15,7 @@ use super::queue::{About, Queue, Room};
 use super::routes::Target;
 use super::shared::{State, UnderWay};
 use crate::envelope::Envelope;
+use crate::subject::PatternBuf;
 use crate::wait::panics::Panics;
 
 /// What is in one buffer of a subscription for one envelope of a group: the index of the envelope,
@@ -64,10 +66,13 @@ impl SubjectBus {
     /// assert_eq!(bus.publish_all(group)?.enqueued, 2);
     ///
     /// let group = transfer().into_iter().collect::<Result<Vec<_>, _>>()?;
-    /// let Err(PublishAllError::Full { envelopes, subscription }) = bus.publish_all(group) else {
-    ///     unreachable!("room for one");
-    /// };
-    /// assert_eq!((envelopes.len(), subscription), (2, ledger.id()));
+    /// let error = bus.publish_all(group).expect_err("room for one");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "subscription 1 to `account.*` has no room for its part of the group",
+    /// );
+    /// assert!(matches!(error, PublishAllError::Full { subscription, .. } if subscription == ledger.id()));
+    /// assert_eq!(error.into_envelopes().len(), 2);
     /// assert_eq!((ledger.stats().pending, ledger.dropped()), (2, 0)); // not the half of it
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -106,9 +111,12 @@ impl SubjectBus {
                 panics.resume();
                 return Err(match refused {
                     Refused::Closed => PublishAllError::Closed(envelopes),
-                    Refused::Full(subscription) => {
-                        PublishAllError::Full { subscription, envelopes }
-                    }
+                    Refused::Full(about) => PublishAllError::Full {
+                        subscription: about.id,
+                        name: about.name.clone(),
+                        patterns: about.patterns().map(PatternBuf::from).collect(),
+                        envelopes,
+                    },
                 });
             }
         };
@@ -139,10 +147,12 @@ impl SubjectBus {
         Ok(Published::HELD)
     }
 
-    /// Returns whether the filter of this subscription, if it has one, takes the envelope.
+    /// Returns whether the filter of this subscription, if it has one, takes the envelope. A
+    /// subscription whose handle is gone takes none.
     fn passes(&self, target: Target, envelope: &Envelope, panics: &mut Panics) -> bool {
         let mut state = self.shared.state.lock();
-        let filter = target.queue(&mut state.queues).and_then(|queue| queue.predicate.clone());
+        let Some(queue) = target.queue(&mut state.queues) else { return false };
+        let filter = queue.predicate.clone();
         drop(state);
         let Some(filter) = filter else { return true };
         let passes = panics.run(|| filter(envelope)) == Some(true);
@@ -166,17 +176,16 @@ impl SubjectBus {
         }
         for part in parts.chunk_by(|one, other| one.id == other.id) {
             let queue = part[0].queue(&mut state.queues);
-            if queue.is_some_and(|queue| !queue.has_room_for(part.len())) {
-                return Err(Refused::Full(part[0].id));
+            if let Some(queue) = queue.filter(|queue| !queue.has_room_for(part.len())) {
+                return Err(Refused::Full(queue.about.clone()));
             }
         }
         state.published += envelopes.len() as u64;
         for (at, target) in wanted {
-            let queue = target.queue(&mut state.queues);
-            let about = queue.as_ref().filter(|_| !self.observers.is_empty());
-            let about = about.map(|queue| queue.about.clone());
-            let (offer, receiver) =
-                queue.map_or((Offer::Closed, None), |queue| put(queue, &envelopes[*at]));
+            // As in a single publish, a handle that is gone is no match.
+            let Some(queue) = target.queue(&mut state.queues) else { continue };
+            let about = (!self.observers.is_empty()).then(|| queue.about.clone());
+            let (offer, receiver) = put(queue, &envelopes[*at]);
             wakers.extend(receiver);
             state.too_late += u64::from(matches!(offer, Offer::Closed));
             settled.push((*at, about, offer));
@@ -203,8 +212,8 @@ fn put(queue: &mut Queue, envelope: &Arc<Envelope>) -> (Offer, Option<Waker>) {
 
 /// Why a group is not in the buffers.
 enum Refused {
-    /// The subscription with this id has no room.
-    Full(u64),
+    /// This subscription has no room.
+    Full(Arc<About>),
     /// The bus was closed meanwhile.
     Closed,
 }
@@ -218,10 +227,15 @@ pub enum PublishAllError {
     /// The bus is closed.
     Closed(Vec<Arc<Envelope>>),
     /// A subscription has no room for its part.
+    #[non_exhaustive]
     Full {
         /// The [id](super::Subscription::id) of the subscription. If several have no room, it is
         /// the first.
         subscription: u64,
+        /// Its [name](super::Subscribe::name). May be empty.
+        name: Box<str>,
+        /// Its patterns.
+        patterns: Vec<PatternBuf>,
         /// The envelopes.
         envelopes: Vec<Arc<Envelope>>,
     },
@@ -245,8 +259,15 @@ impl fmt::Display for PublishAllError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(_) => f.pad("the bus is closed"),
-            Self::Full { subscription, .. } => {
-                write!(f, "subscription {subscription} has no room for its part of the group")
+            Self::Full { subscription, name, patterns, .. } => {
+                write!(f, "subscription {subscription}")?;
+                if !name.is_empty() {
+                    write!(f, ", \"{name}\",")?;
+                }
+                for (at, pattern) in patterns.iter().enumerate() {
+                    write!(f, "{}`{pattern}`", if at == 0 { " to " } else { ", " })?;
+                }
+                f.write_str(" has no room for its part of the group")
             }
             Self::HoldFull(_) => f.pad(
                 "the bus is not started, and its hold has no room for the group: start it, or make it larger",

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::sync::Mutex;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,11 +54,17 @@ fn one_subscription_without_room_keeps_the_group_from_all() {
                 publish(&bus, 0..2);
                 let (stats, _) = (bus.stats(), log.take());
                 let error = bus.publish_all(group(2..4)).unwrap_err();
-                let text =
-                    format!("subscription {} has no room for its part of the group", full.id());
+                let text = format!(
+                    "subscription {} to `n` has no room for its part of the group",
+                    full.id()
+                );
                 assert_eq!(error.to_string(), text);
-                let PublishAllError::Full { subscription, envelopes } = error else { panic!() };
-                assert_eq!(subscription, full.id());
+                let PublishAllError::Full { subscription, name, patterns, envelopes, .. } = error
+                else {
+                    panic!()
+                };
+                assert_eq!((subscription, &*name), (full.id(), ""));
+                assert!(patterns.iter().map(ToString::to_string).eq(["n"]));
                 assert!(envelopes.iter().map(|it| crate::number(it)).eq(2..4));
                 assert_eq!(bus.stats(), stats, "a trace");
                 assert_eq!(log.take(), [""; 0]);
@@ -69,6 +76,21 @@ fn one_subscription_without_room_keeps_the_group_from_all() {
             }
         }
     }
+}
+
+#[test]
+fn the_error_names_the_subscription_that_has_no_room() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let _roomy = open(&bus, 9, Overrun::DropNewest);
+    let ledger = bus.subscribe("n").unwrap().or("account.*").unwrap().name("ledger").capacity(1);
+    let ledger = ledger.open();
+    let error = bus.publish_all(group(0..2)).unwrap_err();
+    let id = ledger.id();
+    let text = format!(
+        "subscription {id}, \"ledger\", to `n`, `account.*` has no room for its part of the group"
+    );
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]
@@ -174,6 +196,50 @@ fn a_filter_that_panics_rejects_its_envelope_and_the_panic_goes_on_after_the_gro
     let bomb = bomb.open();
     assert!(catch_unwind(AssertUnwindSafe(|| bus.publish_all(group(0..3)))).is_err());
     assert_eq!((drained(&all), drained(&bomb)), (vec![0, 1, 2], vec![0, 2]));
+}
+
+/// How a subscription ends while the filter of another runs.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Dropped,
+    Closed,
+}
+
+/// A group and a single publish count and tell the same of a subscription that ends under way.
+#[test]
+fn a_subscription_that_ends_meanwhile_counts_in_a_group_as_in_a_single_publish() {
+    let _watch = watchdog();
+    for ends in [Ends::Dropped, Ends::Closed] {
+        for filtered in [false, true] {
+            let outcome = |by_group: bool| {
+                let (bus, log) = observed();
+                let other = Arc::new(Mutex::new(None::<Subscription>));
+                let its = other.clone();
+                let first = bus.subscribe("n").unwrap().name("first").filter(move |_| {
+                    let mut other = its.lock().unwrap();
+                    match (ends, &*other) {
+                        (Ends::Closed, Some(other)) => other.close(),
+                        _ => drop(other.take()),
+                    }
+                    true
+                });
+                let _first = first.open();
+                let it = bus.subscribe("n").unwrap().name("other");
+                *other.lock().unwrap() =
+                    Some(if filtered { it.filter(|_| true).open() } else { it.open() });
+                let published = match by_group {
+                    true => bus.publish_all(group(0..1)).unwrap(),
+                    false => bus.publish(numbered(0)).unwrap(),
+                };
+                let stats = bus.stats();
+                (published, stats.closed, stats.totals, log.take())
+            };
+            let (published, closed, _, log) = outcome(true);
+            assert_eq!(outcome(true), outcome(false), "{ends:?}");
+            assert_eq!(published.closed as u64, closed);
+            assert_eq!(log.iter().filter(|line| line.ends_with("closed")).count() as u64, closed);
+        }
+    }
 }
 
 /// Groups of pairs, from threads that get in each other's way, to a receiver that drains: never a half.

@@ -18,8 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::answer::Answer;
 use super::connection::{Connection, Signal, next, refused};
 use super::filter::{cover, covers, filters};
+use super::mailbox::{EndOf, Mailbox};
 use super::publish::read;
-use super::queue::{Durable, EndOf, Item, PATIENCE, Queue, Waiting};
+use super::queue::{Durable, PATIENCE, Waiting};
 use super::settings::FOR_EVER;
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::subject::Subject;
@@ -37,7 +38,7 @@ pub(super) async fn open(
     connection.check()?;
     options.lease = options.lease.min(FOR_EVER);
     let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
-    let queue = Arc::new(Queue::default());
+    let mailbox = Mailbox::new();
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
@@ -51,17 +52,16 @@ pub(super) async fn open(
         stream,
         connection: connection.clone(),
         options,
-        queue: queue.clone(),
+        mailbox: mailbox.clone(),
     };
     let consumer = member.ensure().await?;
-    let end = EndOf(queue.clone());
+    let end = EndOf(mailbox.clone());
     let member = async move {
-        // Also when the runtime ends, and this task with it.
         let _end = end;
         member.run(consumer).await;
     };
     let task = connection.runtime.spawn(member).abort_handle();
-    Ok(Box::new(Durable { queue, task, lag }))
+    Ok(Box::new(Durable { mailbox, task, lag }))
 }
 
 /// The name of a consumer may have neither dots nor wildcards, white space or slashes.
@@ -94,7 +94,7 @@ struct Member {
     slots: Arc<Semaphore>,
     signals: watch::Receiver<Signal>,
     lag: Arc<PlainNumber>,
-    queue: Arc<Queue>,
+    mailbox: Arc<Mailbox<Waiting>>,
 }
 
 /// Why a session has ended.
@@ -165,7 +165,7 @@ impl Member {
             let found = context.get_consumer_from_stream(&*self.name, &self.stream).await;
             match found {
                 Ok(consumer) => {
-                    let consumer = self.adopt(consumer).await?;
+                    self.adopt(&consumer)?;
                     let follows = consumer.cached_info().delivered.stream_sequence + 1;
                     break (consumer, follows);
                 }
@@ -205,7 +205,7 @@ impl Member {
     }
 
     fn tell(&self, gap: Gap) {
-        self.queue.push(Item::Gap(gap));
+        self.mailbox.put(|items| items.gap(gap));
     }
 
     /// Returns where a consumer begins that is made now, and at which sequence, of a stream that has
@@ -237,23 +237,27 @@ impl Member {
         format!("tickbus: {}", patterns.join(" "))
     }
 
-    /// Checks that a consumer is for the same patterns, and sees to the lease.
-    async fn adopt(&self, consumer: PullConsumer) -> Result<PullConsumer, Reason> {
+    /// Checks that a consumer is for the same patterns, with the same lease.
+    fn adopt(&mut self, consumer: &PullConsumer) -> Result<(), Reason> {
         let config = &consumer.cached_info().config;
+        let group = &self.options.group;
         let description = config.description.as_deref().unwrap_or_default();
         if description != self.description() {
             return Err(refused(format!(
-                "the group `{}` exists for other patterns ({description}): name another group",
-                self.options.group
+                "the group `{group}` exists for other patterns ({description}): name another group"
             )));
         }
-        if config.ack_wait == self.options.lease {
-            return Ok(consumer);
+        if self.resume.is_some() {
+            // It was changed at the server while this member was there.
+            self.options.lease = config.ack_wait;
+        } else if config.ack_wait != self.options.lease {
+            return Err(refused(format!(
+                "the group `{group}` exists with another lease ({:?} instead of {:?}): \
+                 give all members the same, or name another group",
+                config.ack_wait, self.options.lease
+            )));
         }
-        let mut config: pull::Config =
-            consumer::FromConsumer::try_from_consumer_config(config.clone()).map_err(refused)?;
-        config.ack_wait = self.options.lease;
-        self.make(config).await
+        Ok(())
     }
 
     async fn create(
@@ -299,7 +303,8 @@ impl Member {
     }
 
     async fn make(&self, config: pull::Config) -> Result<PullConsumer, Reason> {
-        let make = self.connection.context.create_consumer_on_stream(config, &self.stream);
+        // Strict: a plain one would change the consumer of a member that was faster.
+        let make = self.connection.context.create_consumer_strict_on_stream(config, &self.stream);
         make.await.map_err(refused)
     }
 
@@ -350,13 +355,16 @@ impl Member {
                     if asked > 0 && now >= heard + heartbeat * 2 {
                         return End::Lost;
                     }
-                    self.queue.extend_all();
+                    self.mailbox.extend_all();
                     if now >= looked + LOOK {
                         looked = now;
                         // The heartbeat decides whether it is lost.
                         if let Ok(info) = consumer.get_info().await {
                             self.lag.store(info.num_pending as usize, Relaxed);
                             self.look(&info, info.delivered.stream_sequence + 1);
+                            if info.config.ack_wait != self.options.lease {
+                                return End::Lost; // `adopt` follows it
+                            }
                         }
                     }
                     continue;
@@ -410,7 +418,8 @@ impl Member {
                 let delivery = Delivery::shared(envelope, answer.clone());
                 let delivery = delivery.with_sequence(sequence).with_attempt(attempt);
                 let until = arrived + lease * PATIENCE;
-                self.queue.push(Item::Delivery(Waiting { delivery, answer, until }));
+                let waiting = Waiting { delivery, answer, until };
+                self.mailbox.put(|items| items.push(waiting));
             }
             Err(error) => {
                 let _ = answer.say(&Verdict::Reject(format!("{error}").into()));

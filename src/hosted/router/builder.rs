@@ -1,0 +1,404 @@
+//! How a router is made: [`RouterBuilder`], [`Rule`].
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::time::Duration;
+
+use super::front::Router;
+use super::pattern::RulePattern;
+use super::rules::{Decides, Rules};
+use super::shared::{Parts, Shared, Slot};
+use super::warning::Warning;
+use crate::error::InvalidPattern;
+use crate::hosted::clock::Clock;
+use crate::hosted::engine::{Engine, Health, Level};
+use crate::hosted::start::OnStart;
+
+/// A rule of a router: events of these subjects go to this engine.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::hosted::{Level, MemoryEngine, Router, Rule};
+///
+/// let router = Router::builder()
+///     .engine("fast", MemoryEngine::new())
+///     .rule(Rule::new("fast").pattern("match.*.score").prefix("user.*").require(Level::Accepted))
+///     .build()?;
+/// assert_eq!(&*router.engine_for("user.7.created")?, "fast");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Rule {
+    engine: Arc<str>,
+    patterns: Vec<Result<RulePattern, InvalidPattern>>,
+    requires: Option<Level>,
+}
+
+impl Rule {
+    /// Returns a rule for an engine, without patterns.
+    pub fn new(engine: impl Into<Arc<str>>) -> Self {
+        Self { engine: engine.into(), patterns: Vec::new(), requires: None }
+    }
+
+    /// Adds a [`Pattern`](crate::Pattern). If it is not one, [`build`](RouterBuilder::build) fails.
+    pub fn pattern(mut self, pattern: &str) -> Self {
+        self.patterns.push(RulePattern::try_from(pattern));
+        self
+    }
+
+    /// Adds a [`PrefixPattern`](crate::subject::PrefixPattern). If it is not one,
+    /// [`build`](RouterBuilder::build) fails.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.patterns.push(RulePattern::prefix(prefix));
+        self
+    }
+
+    /// Demands that a publish reaches this level. A router whose engine cannot is not built or not
+    /// started. A receipt below the level is an error.
+    pub const fn require(mut self, level: Level) -> Self {
+        self.requires = Some(level);
+        self
+    }
+}
+
+/// Makes a [`Router`]. See [`Router::builder`].
+#[must_use]
+pub struct RouterBuilder {
+    name: Arc<str>,
+    engines: Vec<Slot>,
+    rules: Vec<Rule>,
+    fallback: Option<Arc<str>>,
+    tenants: bool,
+    clock: Option<Arc<dyn Clock>>,
+    source: Option<Arc<str>>,
+    watch: Duration,
+    fault: Option<BuildError>,
+}
+
+impl RouterBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            name: "router".into(),
+            engines: Vec::new(),
+            rules: Vec::new(),
+            fallback: None,
+            tenants: false,
+            clock: None,
+            source: None,
+            watch: Duration::from_secs(1),
+            fault: None,
+        }
+    }
+
+    /// Sets the name of the router in errors: `router` by default.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Adds an engine. Receipts and errors of the router have this name, not the engine's own.
+    ///
+    /// The engine belongs to the router, which starts it and shuts it down.
+    pub fn engine(mut self, name: impl Into<Arc<str>>, engine: impl Engine) -> Self {
+        self.engines.push(Slot::new(name.into(), Arc::new(engine), OnStart::Fail));
+        self
+    }
+
+    /// Sets what the start does while the engine that you added last cannot be reached:
+    /// [`OnStart::Fail`] by default.
+    ///
+    /// With [`OnStart::Background`], publishing to the engine fails until it is up. A subscription
+    /// is attached to it then, and a live one begins with a [`Gap`](crate::hosted::Gap).
+    pub fn on_start(mut self, on_start: OnStart) -> Self {
+        match self.engines.last_mut() {
+            Some(engine) => engine.on_start = on_start,
+            None => self.fault = self.fault.or(Some(BuildError::Misplaced { setting: "on_start" })),
+        }
+        self
+    }
+
+    /// Adds a rule behind the others: events that match one of these
+    /// [`Pattern`](crate::Pattern)s go to `engine`. The first rule that matches decides.
+    pub fn route<'p>(
+        self,
+        patterns: impl IntoIterator<Item = &'p str>,
+        engine: impl Into<Arc<str>>,
+    ) -> Self {
+        self.rule(patterns.into_iter().fold(Rule::new(engine), Rule::pattern))
+    }
+
+    /// Adds a rule behind the others.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Demands that a publish by the rule that you added last reaches this level: see
+    /// [`Rule::require`].
+    pub fn require(mut self, level: Level) -> Self {
+        match self.rules.last_mut() {
+            Some(rule) => rule.requires = Some(level),
+            None => self.fault = self.fault.or(Some(BuildError::Misplaced { setting: "require" })),
+        }
+        self
+    }
+
+    /// Sets the engine of events that no rule matches. By default that is the first engine.
+    pub fn fallback(mut self, engine: impl Into<Arc<str>>) -> Self {
+        self.fallback = Some(engine.into());
+        self
+    }
+
+    /// Keeps tenants apart, or not: not by default. See [`Router::tenant`].
+    pub const fn tenants(mut self, tenants: bool) -> Self {
+        self.tenants = tenants;
+        self
+    }
+
+    /// Sets the clock: that of the first engine by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Sets how often a [`Lifecycle`](super::Lifecycle) that you wait for asks the engines for their
+    /// health: every second by default.
+    pub const fn watch(mut self, every: Duration) -> Self {
+        self.watch = every;
+        self
+    }
+
+    /// Says that the settings come from a configuration, for
+    /// [`ConfigLoaded`](super::LifecycleEvent::ConfigLoaded).
+    pub fn loaded_from(mut self, source: impl Into<Arc<str>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Makes the router. Nothing is connected yet: see [`Router::start`].
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BuildError`] if there is no engine, two have one name, or a rule cannot work.
+    pub fn build(self) -> Result<Router, BuildError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let slots = self.engines.into_boxed_slice();
+        if slots.is_empty() {
+            return Err(BuildError::NoEngine);
+        }
+        for (at, slot) in slots.iter().enumerate() {
+            let name = &slot.name;
+            if name.is_empty() || **name == *super::stats::ALL {
+                return Err(BuildError::EngineName { engine: name.clone() });
+            }
+            if slots[..at].iter().any(|before| before.name == *name) {
+                return Err(BuildError::DuplicateEngine { engine: name.clone() });
+            }
+        }
+        let find = |name: &Arc<str>| slots.iter().position(|slot| slot.name == *name);
+        let fallback = match self.fallback {
+            None => 0,
+            Some(name) => find(&name).ok_or(BuildError::UnknownFallback { engine: name })?,
+        };
+        let mut rules = Vec::new();
+        for (number, rule) in self.rules.into_iter().enumerate() {
+            let Rule { engine: name, patterns, requires } = rule;
+            let patterns: Result<Vec<_>, _> = patterns.into_iter().collect();
+            let patterns =
+                patterns.map_err(|invalid| BuildError::Pattern { rule: number, invalid })?;
+            if patterns.is_empty() {
+                return Err(BuildError::EmptyRule { rule: number });
+            }
+            let Some(engine) = find(&name) else {
+                return Err(BuildError::UnknownEngine { rule: number, engine: name });
+            };
+            // What is not up may be able to do more when it is.
+            let of = &slots[engine].engine;
+            let reaches = of.capabilities().highest_level();
+            if let Some(level) = requires.filter(|level| reaches < *level)
+                && of.health() == Health::Up
+            {
+                let patterns = names(&patterns);
+                return Err(BuildError::Level { rule: number, patterns, engine: name, level, reaches });
+            }
+            rules.push(Decides { patterns, engine, requires });
+        }
+        let rules = Rules::new(rules, fallback);
+        let warnings = warnings(&rules, &slots)?;
+        let clock = self.clock.unwrap_or_else(|| slots[0].engine.clock());
+        Ok(Router::new(Shared::new(Parts {
+            name: self.name,
+            clock,
+            slots,
+            rules,
+            tenants: self.tenants,
+            warnings,
+            source: self.source,
+            watch: self.watch,
+        })))
+    }
+}
+
+fn warnings(rules: &Rules, slots: &[Slot]) -> Result<Vec<Warning>, BuildError> {
+    let dead = rules.unreachable();
+    for (number, rule) in rules.all().iter().enumerate() {
+        if dead.iter().filter(|(rule, _)| *rule == number).count() == rule.patterns.len() {
+            let patterns = names(&rule.patterns);
+            return Err(BuildError::Unreachable { rule: number, patterns });
+        }
+    }
+    let used = rules.in_use();
+    let unused = slots.iter().enumerate().filter(|(at, _)| !used.contains(at));
+    let unused = unused.map(|(_, slot)| Warning::UnusedEngine { engine: slot.name.clone() });
+    let dead = dead.into_iter().map(|(rule, at)| {
+        let pattern = rules.all()[rule].patterns[at].clone();
+        Warning::UnreachablePattern { rule, pattern }
+    });
+    Ok(unused.chain(dead).collect())
+}
+
+fn names(patterns: &[RulePattern]) -> Box<str> {
+    let names: Vec<String> = patterns.iter().map(|it| alloc::format!("{it}")).collect();
+    names.join(", ").into()
+}
+
+impl fmt::Debug for RouterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let engines: Vec<_> = self.engines.iter().map(|slot| &slot.name).collect();
+        f.debug_struct("RouterBuilder")
+            .field("name", &self.name)
+            .field("engines", &engines)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A router cannot be built like this. Rules are numbered from 0, and in the text from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is no engine.
+    NoEngine,
+    /// An engine has no name, or `_all`, which stands for all engines in statistics.
+    #[non_exhaustive]
+    EngineName {
+        /// The name.
+        engine: Arc<str>,
+    },
+    /// Two engines have one name.
+    #[non_exhaustive]
+    DuplicateEngine {
+        /// The name.
+        engine: Arc<str>,
+    },
+    /// A setting is about the engine or rule before it, and there is none.
+    #[non_exhaustive]
+    Misplaced {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// The fallback is not an engine of the router.
+    #[non_exhaustive]
+    UnknownFallback {
+        /// Its name.
+        engine: Arc<str>,
+    },
+    /// A rule names an engine that the router does not have.
+    #[non_exhaustive]
+    UnknownEngine {
+        /// The number of the rule.
+        rule: usize,
+        /// The name.
+        engine: Arc<str>,
+    },
+    /// A rule has a text that is not a pattern.
+    #[non_exhaustive]
+    Pattern {
+        /// The number of the rule.
+        rule: usize,
+        /// What is wrong with the text.
+        invalid: InvalidPattern,
+    },
+    /// A rule has no pattern.
+    #[non_exhaustive]
+    EmptyRule {
+        /// The number of the rule.
+        rule: usize,
+    },
+    /// A rule decides nothing, because the rules before it have all its subjects.
+    #[non_exhaustive]
+    Unreachable {
+        /// The number of the rule.
+        rule: usize,
+        /// Its patterns.
+        patterns: Box<str>,
+    },
+    /// A rule requires a level that its engine does not reach.
+    #[non_exhaustive]
+    Level {
+        /// The number of the rule.
+        rule: usize,
+        /// Its patterns.
+        patterns: Box<str>,
+        /// The name of the engine.
+        engine: Arc<str>,
+        /// The level that the rule requires.
+        level: Level,
+        /// The highest level of the engine.
+        reaches: Level,
+    },
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEngine => f.pad("the router has no engine: add one with `engine`"),
+            Self::EngineName { engine } => {
+                write!(f, "`{engine}` cannot name an engine: use another name")
+            }
+            Self::DuplicateEngine { engine } => {
+                write!(f, "two engines are named `{engine}`: rename one")
+            }
+            Self::Misplaced { setting } => {
+                write!(f, "`{setting}` is about what was added before it, and nothing was")
+            }
+            Self::UnknownFallback { engine } => {
+                write!(f, "the fallback `{engine}` is not an engine of the router")
+            }
+            Self::UnknownEngine { rule, engine } => {
+                write!(f, "rule {}: the router has no engine `{engine}`", rule + 1)
+            }
+            Self::Pattern { rule, invalid } => write!(f, "rule {}: {invalid}", rule + 1),
+            Self::EmptyRule { rule } => write!(f, "rule {}: it has no pattern", rule + 1),
+            Self::Unreachable { rule, patterns } => write!(
+                f,
+                "rule {}: {patterns} decides nothing, because the rules before it have all its \
+                 subjects: move it up, or remove it",
+                rule + 1
+            ),
+            Self::Level { rule, patterns, engine, level, reaches } => write!(
+                f,
+                "rule {}: {patterns} requires `{level}`, and engine `{engine}` reaches `{reaches}` \
+                 at most",
+                rule + 1
+            ),
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Pattern { invalid, .. } => Some(invalid),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which tenant a handle belongs to, and how that shows on an engine: [`Scope`].
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use core::error::Error;
+use core::fmt;
+
+use crate::envelope::{Envelope, Headers};
+use crate::error::InvalidPattern;
+use crate::hosted::delivery::Delivery;
+use crate::hosted::engine::Reason;
+use crate::subject::{PatternBuf, Subject};
+
+/// Stands for no tenant in a name on an engine.
+const NO_TENANT: &str = "_";
+
+/// Whose events a handle sees and publishes.
+#[derive(Clone, Debug)]
+pub(super) enum Scope {
+    /// The router does not know of tenants.
+    Off,
+    /// All.
+    All,
+    /// Those of one tenant.
+    One(Arc<str>),
+}
+
+/// A name cannot be that of a tenant, or the router keeps no tenants apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TenantError {
+    /// The router was not built with `tenants(true)`.
+    Off,
+    /// The name is not one segment of a subject, or is `_`. It has the name.
+    Name(Box<str>),
+}
+
+impl fmt::Display for TenantError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.pad("the router does not keep tenants apart: build it with `tenants(true)`"),
+            Self::Name(name) => write!(
+                f,
+                "`{}` cannot name a tenant: use one segment of a subject, and not `_`",
+                name.escape_debug()
+            ),
+        }
+    }
+}
+
+impl Error for TenantError {}
+
+/// Checks the name of a tenant.
+pub(super) fn check(name: &str) -> Result<(), TenantError> {
+    if Subject::new(name).is_err() || name.contains('.') || name == NO_TENANT {
+        return Err(TenantError::Name(name.into()));
+    }
+    Ok(())
+}
+
+impl Scope {
+    pub(super) const fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+
+    pub(super) fn tenant(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::One(tenant) => Some(tenant),
+            Self::Off | Self::All => None,
+        }
+    }
+
+    /// Returns the envelope as it is on the engine.
+    pub(super) fn outgoing(&self, envelope: &Arc<Envelope>) -> Result<Arc<Envelope>, Reason> {
+        let named = envelope.headers().tenant();
+        let tenant = match self {
+            Self::Off => return Ok(envelope.clone()),
+            Self::One(own) if named.is_empty() || *named == **own => own,
+            Self::One(own) => {
+                let why = format!("the envelope names tenant `{named}`, and the publisher is `{own}`");
+                return Err(Reason::Tenant(why.into()));
+            }
+            Self::All if named.is_empty() => NO_TENANT,
+            Self::All => {
+                check(named).map_err(|error| Reason::Tenant(format!("{error}").into()))?;
+                named
+            }
+        };
+        let subject = format!("{tenant}.{}", envelope.subject());
+        let subject = Subject::new(&subject)
+            .map_err(|error| Reason::Subject(format!("with its tenant, {error}").into()))?;
+        let mut on_engine = (**envelope).clone().with_subject(subject);
+        if named.is_empty() && tenant != NO_TENANT {
+            on_engine = on_engine.header(Headers::TENANT, tenant);
+        }
+        Ok(Arc::new(on_engine))
+    }
+
+    /// Returns the delivery as a subscriber sees it. The name on the engine decides on the tenant.
+    pub(super) fn incoming(&self, delivery: Delivery) -> Delivery {
+        if self.is_off() {
+            return delivery;
+        }
+        let on_engine = delivery.envelope().clone();
+        let Some((tenant, subject)) = on_engine.subject().as_str().split_once('.') else {
+            return delivery;
+        };
+        let Ok(subject) = Subject::new(subject) else { return delivery };
+        let mut envelope = (*on_engine).clone().with_subject(subject);
+        if tenant == NO_TENANT {
+            envelope.headers_mut().remove(Headers::TENANT);
+        } else if envelope.headers().tenant() != tenant {
+            envelope.headers_mut().insert(Headers::TENANT, tenant);
+        }
+        delivery.seen_as(Arc::new(envelope))
+    }
+
+    /// Returns the pattern as it is on the engine.
+    pub(super) fn pattern(&self, pattern: &PatternBuf) -> Result<PatternBuf, InvalidPattern> {
+        match self {
+            Self::Off => Ok(pattern.clone()),
+            Self::All => format!("*.{pattern}").parse(),
+            Self::One(tenant) => format!("{tenant}.{pattern}").parse(),
+        }
+    }
+
+    /// Returns the name of a group as it is on the engine. A tenant has no dot, so no two tenants
+    /// have one name.
+    pub(super) fn group(&self, group: &str) -> Box<str> {
+        match self {
+            Self::Off => group.into(),
+            Self::All => format!("{NO_TENANT}.{group}").into(),
+            Self::One(tenant) => format!("{tenant}.{group}").into(),
+        }
+    }
+}
