@@ -90,7 +90,6 @@ mod engine;
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 pub mod engines;
 mod future;
-#[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
 mod stats;
@@ -106,7 +105,6 @@ pub use engine::{
     BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
 };
 pub use future::EngineFuture;
-#[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
 pub use stats::{Dropped, EngineStats, HandlerStats};
