@@ -99,7 +99,6 @@ pub mod engines;
 pub mod export;
 mod future;
 mod handle;
-#[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
 mod stats;
@@ -120,7 +119,6 @@ pub use handle::{
     Context, Failed, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure, RetryPolicy,
     ShutdownReport, ShutdownTimeout, Workers,
 };
-#[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
 pub use stats::{Dropped, EngineStats, HandlerStats};

@@ -109,16 +109,12 @@ impl<'l> InboxOptions<'l> {
     }
 
     fn open(self) -> Inbox {
-        let shared = Arc::new(Shared {
-            capacity: self.spec.capacity,
-            inner: Lock::new(Inner::default()),
-            settled: Notify::new(),
-        });
+        let shared = Arc::new(Shared::new(self.spec.capacity));
         let command = Command::Inbox { spec: self.spec, shared: shared.clone() };
         if self.link.commands.send(command).is_err() {
             shared.end();
         }
-        Inbox { shared, taken: VecDeque::new() }
+        Inbox::new(shared)
     }
 }
 
@@ -145,6 +141,10 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, taken: VecDeque::new() }
+    }
+
     /// Takes the deliveries that are in the inbox at this moment, at most `limit`, in their order.
     ///
     /// Deliveries that you leave in the iterator stay for the next drain.
@@ -323,6 +323,10 @@ struct Inner {
 }
 
 impl Shared {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, inner: Lock::new(Inner::default()), settled: Notify::new() }
+    }
+
     fn give_back(&self, delivery: Delivery, verdict: Option<Verdict>) {
         let mut inner = self.inner.lock();
         if inner.ended {

@@ -5,6 +5,9 @@
 //! out of another. Both sides share a lock for a moment of constant length.
 
 mod inbox;
+#[cfg(tickbus_loom)]
+#[doc(hidden)]
+pub mod models;
 mod outgoing;
 mod task;
 
