@@ -445,7 +445,7 @@ impl MemoryEngine {
         Dropped {
             buffer_full: live.dropped(),
             expired: self.shared.expired.load(Relaxed) as u64,
-            unsubscribed: live.abandoned,
+            unsubscribed: live.abandoned + self.shared.unsubscribed.load(Relaxed) as u64,
             ..Dropped::default()
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) dated: PlainNumber,
     /// How many events were too old when their turn came.
     pub(super) expired: PlainNumber,
+    /// How many a live subscription had taken and not given out when it was dropped.
+    pub(super) unsubscribed: PlainNumber,
     history: Option<Lock<History>>,
     has_log: bool,
     state: Lock<State>,
@@ -110,6 +112,7 @@ impl Shared {
         let has_log = log.is_some();
         let zero = || PlainNumber::new(0);
         let (live, blocking, dated, expired) = (zero(), zero(), zero(), zero());
+        let unsubscribed = zero();
         let history = history.map(Lock::new);
         let state = Lock::new(State {
             phase: Phase::Open,
@@ -119,7 +122,20 @@ impl Shared {
             closers: Vec::new(),
             awaiting: Vec::new(),
         });
-        Self { bus, clock, live, blocking, followed, ttl, dated, expired, history, has_log, state }
+        Self {
+            bus,
+            clock,
+            live,
+            blocking,
+            followed,
+            ttl,
+            dated,
+            expired,
+            unsubscribed,
+            history,
+            has_log,
+            state,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
