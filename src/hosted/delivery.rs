@@ -187,7 +187,7 @@ impl Delivery {
     }
 
     /// Sets the engine that it came from. An engine made of engines does so.
-    #[allow(dead_code, reason = "the router calls it")]
+    #[expect(dead_code, reason = "the router calls it")]
     pub(in crate::hosted) fn of_engine(mut self, name: &Arc<str>) -> Self {
         self.engine = Some(name.clone());
         self
