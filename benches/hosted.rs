@@ -3,14 +3,19 @@
 //! `cargo bench -p tickbus-benches --bench hosted` runs all. Each contender publishes envelopes that were made before, in
 //! turns of 32, and waits until all handlers have handled them: in tasks of a current-thread runtime or, where a row says
 //! "in place", in the task that publishes, as a tick does. The row of a link is the tick's part alone: what the thread beside
-//! it does is not timed. An argument after `--` runs the rows whose names contain it.
+//! it does is not timed. A word after `--` runs the rows that have it in their name.
+//!
+//! `-- count TURNS ROW` runs the first contender of one row for so many turns, and prints nothing: for callgrind. The
+//! instructions of an event are the difference of two such runs by 32 times the difference of their turns.
 
 extern crate alloc;
 
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::hash::BuildHasher;
 use core::hint::black_box;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Poll;
 use core::time::Duration;
 use std::env;
@@ -19,7 +24,9 @@ use std::thread;
 use std::time::Instant;
 
 use tickbus::Envelope;
-use tickbus::hosted::{Engine, Link, LinkOptions, MemoryEngine};
+use tickbus::hosted::{
+    BoxError, Context, Engine, Link, LinkOptions, MemoryEngine, Subscribe, Workers,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{LocalSet, yield_now};
@@ -47,10 +54,25 @@ fn main() {
     let measured =
         arguments.iter().any(|it| it == "--bench") && !arguments.iter().any(|it| it == "--test");
     let rounds = if measured { 61 } else { 1 };
-    let wanted: Vec<_> = arguments.iter().filter(|it| !it.starts_with("--")).collect();
+    let words: Vec<&String> = arguments.iter().filter(|it| !it.starts_with("--")).collect();
+    if let [count, turns, row @ ..] = &*words
+        && *count == "count"
+    {
+        let name = row.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" ");
+        let mut rows = rows().into_iter();
+        let mut row = rows.find(|row| row.name == name).expect("the name of a row");
+        row.contenders[0].2(turns.parse().expect("a number of turns"));
+        return;
+    }
     println!("| row | contender | ns an event | tickbus / contender | target | |");
     println!("|---|---|--:|--:|--:|---|");
-    for row in [
+    for row in rows().into_iter().filter(|row| words.iter().all(|it| row.name.contains(&**it))) {
+        measure(row, rounds);
+    }
+}
+
+fn rows() -> Vec<Row> {
+    vec![
         in_place("1 live subscription, in place", 1),
         in_place("8 live subscriptions, in place", 8),
         tasks("1 live subscription, without a log", 1, memory(1, 0, None)),
@@ -59,11 +81,14 @@ fn main() {
         tasks("8 live subscriptions", 8, memory(8, 4096, None)),
         tasks("1 group, acknowledged", 1, memory(1, 4096, Some("g"))),
         link(),
-    ] {
-        if wanted.iter().all(|part| row.name.contains(&**part)) {
-            measure(row, rounds);
-        }
-    }
+        workers("4 workers", false, false),
+        workers("4 workers, by key", true, false),
+        workers("4 workers of a group", false, true),
+        workers("4 workers of a group, by key", true, true),
+        from_bytes("from JSON, decoded, handled in order", true, 0),
+        from_bytes("from bytes, handled in order", false, 0),
+        from_bytes("from JSON, decoded, 4 workers", true, 4),
+    ]
 }
 
 fn measure(mut row: Row, rounds: usize) {
@@ -368,4 +393,159 @@ fn link() -> Row {
             ("std channels, out and in", None, through_channels()),
         ],
     }
+}
+
+/// How many keys there are.
+const KEYS: usize = 64;
+
+fn keyed() -> Vec<Arc<Envelope>> {
+    let made = |at: usize| {
+        let envelope = Envelope::json("match.7.score", &3).expect("valid");
+        Arc::new(envelope.with_key(format!("match-{}", at % KEYS)))
+    };
+    (0..ENVELOPES).map(made).collect()
+}
+
+/// A runtime with tasks that may go to other threads, and how many events their handlers have handled.
+struct Pool {
+    runtime: Runtime,
+    handled: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        Self { runtime: runtime.expect("a runtime"), handled: Arc::default() }
+    }
+
+    /// Publishes by turns, each of which ends when everything is handled. `kept` lives as long.
+    fn work<K: 'static>(self, kept: K, publish: impl AsyncFn(usize) + 'static) -> Work {
+        let (mut at, mut sent) = (0, 0);
+        Box::new(move |turns| {
+            let _kept = &kept;
+            let begin = Instant::now();
+            self.runtime.block_on(async {
+                for _ in 0..turns {
+                    for _ in 0..TURN {
+                        publish(black_box(at)).await;
+                        at = (at + 1) % ENVELOPES;
+                    }
+                    sent += TURN;
+                    while self.handled.load(Relaxed) < sent {
+                        yield_now().await;
+                    }
+                }
+            });
+            begin.elapsed()
+        })
+    }
+}
+
+fn of_workers(by_key: bool, group: bool) -> Work {
+    let pool = Pool::new();
+    let engine = Arc::new(MemoryEngine::builder().log(if group { 4096 } else { 0 }).build());
+    let subscribe = engine.subscribe("match.*.score").expect("valid").workers(4);
+    let subscribe = if by_key { subscribe.by_key() } else { subscribe };
+    let subscribe = if group { subscribe.group("g") } else { subscribe };
+    let handled = pool.handled.clone();
+    let workers = pool.runtime.block_on(subscribe.handle(move |context: Context| {
+        let handled = handled.clone();
+        async move {
+            black_box(context.subject());
+            handled.fetch_add(1, Relaxed);
+            Ok::<_, BoxError>(())
+        }
+    }));
+    let envelopes = keyed();
+    pool.work(workers.expect("open"), async move |at| {
+        engine.publish(envelopes[at].clone()).await.expect("open");
+    })
+}
+
+/// A channel for each worker, by turns or by the hash of the key.
+fn by_hand(by_key: bool) -> Work {
+    let pool = Pool::new();
+    let mut senders = Vec::new();
+    for _ in 0..4 {
+        let (sender, mut receiver) = mpsc::channel::<Arc<Envelope>>(64);
+        let handled = pool.handled.clone();
+        pool.runtime.spawn(async move {
+            while let Some(envelope) = receiver.recv().await {
+                black_box(envelope.subject());
+                handled.fetch_add(1, Relaxed);
+            }
+        });
+        senders.push(sender);
+    }
+    let (envelopes, hasher) = (keyed(), foldhash::fast::FixedState::default());
+    pool.work((), async move |at| {
+        let envelope = envelopes[at].clone();
+        let to = if by_key { hasher.hash_one(envelope.key()) as usize } else { at };
+        senders[to % 4].send(envelope).await.expect("open");
+    })
+}
+
+fn workers(name: &'static str, by_key: bool, group: bool) -> Row {
+    let target = (!group).then_some(1.5);
+    Row {
+        name,
+        at_most: None,
+        contenders: vec![
+            ("tickbus", None, of_workers(by_key, group)),
+            ("tokio mpsc, a task and a channel each", target, by_hand(by_key)),
+        ],
+    }
+}
+
+/// An envelope is read from bytes, published, handled and acknowledged.
+fn from_bytes(name: &'static str, json: bool, workers: usize) -> Row {
+    let pool = Pool::new();
+    let engine = Arc::new(MemoryEngine::builder().log(4096).build());
+    let subscribe = engine.subscribe("match.*.score").expect("valid").group("g");
+    let subscribe = if workers > 0 { subscribe.workers(workers) } else { subscribe };
+    let workers = pool.runtime.block_on(opened(subscribe, json, pool.handled.clone()));
+    let of = |at: usize| {
+        let envelope = Envelope::unstamped("match.7.score").expect("valid").with_id(at.to_string());
+        if json {
+            let envelope = envelope.with_payload(&(3, "home", at)).expect("valid");
+            envelope
+                .with_time("2026-11-30T00:00:00Z".parse().expect("a time"))
+                .to_json()
+                .into_bytes()
+        } else {
+            at.to_string().into_bytes()
+        }
+    };
+    let bytes: Vec<Vec<u8>> = (0..ENVELOPES).map(of).collect();
+    let time = "2026-11-30T00:00:00Z".parse().expect("a time");
+    let work = pool.work(workers, async move |at| {
+        let envelope = if json {
+            Envelope::from_json(&bytes[at]).expect("valid")
+        } else {
+            let id = core::str::from_utf8(&bytes[at]).expect("digits");
+            let envelope = Envelope::unstamped("match.7.score").expect("valid").with_id(id);
+            envelope.with_time(time).with_bytes(&*bytes[at])
+        };
+        engine.publish(envelope.into()).await.expect("open");
+    });
+    Row { name, at_most: None, contenders: vec![("tickbus", None, work)] }
+}
+
+async fn opened(subscribe: Subscribe<'_>, json: bool, handled: Arc<AtomicUsize>) -> Workers {
+    let opened = if json {
+        let handle = move |score: (u32, String, usize), _: Context| {
+            black_box(score);
+            handled.fetch_add(1, Relaxed);
+            core::future::ready(Ok::<_, BoxError>(()))
+        };
+        subscribe.handle_json(handle).await
+    } else {
+        let handle = move |context: Context| {
+            black_box(context.envelope().bytes());
+            handled.fetch_add(1, Relaxed);
+            core::future::ready(Ok::<_, BoxError>(()))
+        };
+        subscribe.handle(handle).await
+    };
+    opened.expect("open")
 }

@@ -25,7 +25,7 @@ fn paused<F: Future>(test: F) -> F::Output {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(async {
-        timeout(100_000 * SECOND, test).await.expect("the test waits for what never comes")
+        timeout(10_000_000 * SECOND, test).await.expect("the test waits for what never comes")
     })
 }
 
@@ -1237,4 +1237,109 @@ fn workers_say_what_they_are() {
         fn send_and_sync<T: Send + Sync>(_: &T) {}
         send_and_sync(&one);
     });
+}
+
+// ---- Soak ------------------------------------------------------------------------------------------------
+
+/// Events with failures, panics, timeouts, cancellations and new subscriptions. At the end all numbers
+/// add up, each event of the group was handled or is a dead letter, and each key kept its order.
+async fn soak(events: u32) {
+    let clock = TestClock::new("2026-11-30T00:00:00Z".parse().unwrap());
+    let builder = MemoryEngine::builder().clock(clock).dead_letters(events as usize);
+    let engine = Arc::new(builder.log(events.min(50_000) as usize).build());
+    let unordered = Arc::new(Mutex::new(Vec::new()));
+    let settled = Arc::new(Mutex::new(vec![0_u8; events as usize]));
+    let newest = Arc::new(Mutex::new(vec![None::<u32>; 16]));
+    let (mut durable, mut live) = (HandlerStats::default(), HandlerStats::default());
+    let policy = RetryPolicy::new(2).initial(Duration::from_millis(10));
+    let turn = (events / 40).clamp(100, 2000);
+    let (mut at, mut turns) = (0, 0);
+    while at < events {
+        let subscribe = any(&engine).group("g").workers(4).by_key().retry(policy);
+        let (done, order) = (settled.clone(), newest.clone());
+        let wrong = unordered.clone();
+        let workers = subscribe.timeout(SECOND).lease(SECOND / 2).handle(move |it: Context| {
+            let (done, order, wrong) = (done.clone(), order.clone(), wrong.clone());
+            async move {
+                let number: u32 = it.envelope().id().parse().unwrap();
+                if let Ok(key) = it.key().parse::<usize>() {
+                    let before = order.lock().unwrap()[key].replace(number);
+                    if before.is_some_and(|before| before > number) {
+                        wrong.lock().unwrap().push((before, number));
+                    }
+                }
+                match (number % 97, it.attempt() % 3) {
+                    (1, 1) | (2, _) => return Err("as told".into()),
+                    (3, 1) => panic!("as told"),
+                    (4, 1) if number.is_multiple_of(5) => sleep(2 * SECOND).await,
+                    (5, _) => tokio::task::yield_now().await,
+                    _ => {}
+                }
+                done.lock().unwrap()[number as usize] += 1;
+                Done::Ok(())
+            }
+        });
+        let workers = workers.await.unwrap();
+        let count = any(&engine).workers(2).queue(50).handle(async |_: Context| Done::Ok(()));
+        let watch = count.await.unwrap();
+        for _ in 0..turn.min(events - at) {
+            let key = if at % 8 == 7 { String::new() } else { (at % 16).to_string() };
+            let event = Envelope::new("a.b").unwrap().with_id(at.to_string()).with_key(key);
+            engine.publish(event.into()).await.unwrap();
+            at += 1;
+            if at.is_multiple_of(25) {
+                tokio::task::yield_now().await;
+            }
+        }
+        turns += 1;
+        match (turns % 4, at == events) {
+            (0, _) | (_, true) => drop(workers.shutdown(10_000 * SECOND).await.unwrap()),
+            (1, _) => drop(workers.shutdown(SECOND / 100).await),
+            (2, _) => workers.unsubscribe().await,
+            _ => {
+                sleep(SECOND / 50).await;
+                workers.unsubscribe().await;
+            }
+        }
+        watch.unsubscribe().await;
+        settle().await;
+        durable += adds_up(&workers);
+        live += adds_up(&watch);
+    }
+    assert!(durable.add_up() && durable.in_flight == 0, "{durable:?}");
+    assert!(durable.panicked > 0 && durable.returned > 0 && durable.timed_out > 0, "{durable:?}");
+    assert_eq!((live.received, live.in_flight), (u64::from(events), 0));
+    assert_eq!(live.handled + live.dropped.total(), u64::from(events), "{live:?}");
+    assert_eq!(*unordered.lock().unwrap(), []);
+    let dead = engine.dead_letters();
+    assert_eq!(durable.dead_lettered, dead.len() as u64);
+    let mut settled = settled.lock().unwrap();
+    for letter in dead {
+        settled[letter.envelope.id().parse::<usize>().unwrap()] += 1;
+    }
+    assert_eq!(settled.iter().position(|times| *times == 0), None, "it is lost");
+}
+
+/// Those of the soak are thousands.
+fn quiet_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload().downcast_ref::<&str>() != Some(&"as told") {
+            before(panic);
+        }
+    }));
+}
+
+#[test]
+fn the_numbers_add_up_after_failures_panics_cancellations_and_new_subscriptions() {
+    quiet_panics();
+    paused(soak(100_000));
+}
+
+/// By hand, with `--release --ignored`: minutes.
+#[test]
+#[ignore = "10 million events take minutes"]
+fn soak_of_ten_million_events() {
+    quiet_panics();
+    paused(soak(10_000_000));
 }

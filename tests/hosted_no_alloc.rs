@@ -1,5 +1,5 @@
 //! A delivery of the memory engine allocates nothing once its buffers have their size: published, awaited, received,
-//! settled. The envelopes are made before.
+//! settled; and handled by workers, but for the future of the handler. The envelopes are made before.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
 
 extern crate alloc;
@@ -13,7 +13,7 @@ use core::time::Duration;
 use std::alloc::System;
 
 use tickbus::Envelope;
-use tickbus::hosted::{Counted, Deliveries, Engine, MemoryEngine};
+use tickbus::hosted::{BoxError, Context as Event, Counted, Deliveries, Engine, MemoryEngine};
 
 thread_local! {
     /// Calls of this thread alone: the harness allocates on others.
@@ -98,6 +98,61 @@ fn a_live_delivery_allocates_nothing() {
 fn a_durable_delivery_allocates_nothing() {
     assert_eq!(steady(true, ""), 0);
     assert_eq!(steady(true, "key"), 0);
+}
+
+/// Publishes by four, and lets the workers handle them. Returns the calls of the allocator.
+fn handled(durable: bool, pool: bool, by_key: bool) -> usize {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let builder = MemoryEngine::builder().log(64).deduplicate(Duration::from_secs(60), 64);
+        let engine = builder.build();
+        let subscribe = engine.subscribe("a.*").unwrap().timeout(Duration::from_secs(5));
+        let subscribe = if durable { subscribe.group("g") } else { subscribe };
+        let subscribe = if pool { subscribe.workers(4) } else { subscribe };
+        let subscribe = if by_key { subscribe.by_key() } else { subscribe };
+        let workers = subscribe.handle(async |event: Event| {
+            assert!(event.key().len() < 2);
+            Ok::<(), BoxError>(())
+        });
+        let workers = workers.await.unwrap();
+        let made = |id: u32| {
+            let event = Envelope::new("a.b").unwrap().with_key((id % 3).to_string());
+            Arc::new(event.with_id(id.to_string()))
+        };
+        let envelopes: Vec<_> = (0..200).map(made).collect();
+        let turns = async || {
+            for envelopes in envelopes.chunks(4) {
+                for envelope in envelopes {
+                    engine.publish(envelope.clone()).await.unwrap();
+                }
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        turns().await;
+        turns().await;
+        let before = CALLS.get();
+        turns().await;
+        let calls = CALLS.get() - before;
+        assert_eq!(workers.stats().handled, 600);
+        calls
+    })
+}
+
+#[test]
+fn a_live_event_is_handled_without_an_allocation() {
+    assert_eq!(handled(false, false, false), 0, "in order");
+    assert_eq!(handled(false, true, false), 0, "by workers");
+    assert_eq!(handled(false, true, true), 0, "by key");
+}
+
+#[test]
+fn a_durable_event_is_handled_without_an_allocation() {
+    assert_eq!(handled(true, false, false), 0, "in order");
+    assert_eq!(handled(true, true, false), 0, "by workers");
+    assert_eq!(handled(true, true, true), 0, "by key");
 }
 
 /// The counter counts.

@@ -3,7 +3,13 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
 
+use super::report::{ShutdownReport, ShutdownTimeout};
+use crate::hosted::future::EngineFuture;
 use crate::hosted::stats::HandlerStats;
 use crate::sync::Lock;
 
@@ -11,6 +17,15 @@ use crate::sync::Lock;
 pub(in crate::hosted) trait Numbers: Send + Sync {
     /// Calls `each` with the numbers of each engine.
     fn read(&self, each: &mut dyn FnMut(&Arc<str>, &HandlerStats));
+
+    /// Ends the subscription, and does not wait for what runs.
+    fn unsubscribe(&self);
+
+    /// Ends the subscription as [`Workers::shutdown`](super::Workers::shutdown) does.
+    fn shutdown(
+        self: Arc<Self>,
+        deadline: Duration,
+    ) -> EngineFuture<'static, Result<ShutdownReport, ShutdownTimeout>>;
 }
 
 /// Keeps the numbers of the subscriptions that run, and adds up those that have ended.
@@ -25,6 +40,7 @@ struct State {
 
 impl Ledger {
     /// Returns a ledger in which nothing is entered.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the router calls it"))]
     pub(in crate::hosted) fn new() -> Self {
         Self::default()
     }
@@ -45,6 +61,37 @@ impl Ledger {
             numbers.read(&mut |engine, stats| add(&mut sums, engine, stats));
         }
         sums
+    }
+
+    /// Ends all subscriptions that run, and does not wait for what runs.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the router calls it"))]
+    pub(in crate::hosted) fn unsubscribe(&self) {
+        let running = self.0.lock().running.clone();
+        running.iter().for_each(|it| it.unsubscribe());
+    }
+
+    /// Shuts down all subscriptions that run, at the same time. The report is their sum.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the router calls it"))]
+    pub(in crate::hosted) async fn shutdown(
+        &self,
+        deadline: Duration,
+    ) -> Result<ShutdownReport, ShutdownTimeout> {
+        let running = self.0.lock().running.clone();
+        let mut ending: Vec<_> = running.into_iter().map(|it| it.shutdown(deadline)).collect();
+        let (mut sum, mut late) = (ShutdownReport::default(), false);
+        poll_fn(|context| {
+            ending.retain_mut(|it| match Pin::new(it).poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(result) => {
+                    late |= result.is_err();
+                    sum += result.unwrap_or_else(|ShutdownTimeout(report)| report);
+                    false
+                }
+            });
+            if ending.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        if late { Err(ShutdownTimeout(sum)) } else { Ok(sum) }
     }
 }
 

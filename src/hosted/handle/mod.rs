@@ -12,6 +12,7 @@ mod dead;
 mod failure;
 mod keys;
 pub(in crate::hosted) mod ledger;
+mod report;
 mod retry;
 mod run;
 pub(in crate::hosted) mod settings;
@@ -35,8 +36,9 @@ use super::subscribe::{OpenError, Subscribe};
 
 pub use context::Context;
 pub use failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
+pub use report::{ShutdownReport, ShutdownTimeout};
 pub use retry::{InvalidRetryPolicy, RetryPolicy};
-pub use workers::{ShutdownReport, ShutdownTimeout, Workers};
+pub use workers::Workers;
 
 /// Handlers.
 impl Subscribe<'_> {

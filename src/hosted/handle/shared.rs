@@ -5,7 +5,8 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::pin::Pin;
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::ledger::Numbers;
+use super::report::{ShutdownReport, ShutdownTimeout};
 use super::settings::Plan;
 use super::state::{After, Left, Phase, State, Task};
 use crate::hosted::capabilities::Mode;
@@ -376,6 +378,55 @@ impl Shared {
         until
     }
 
+    /// Ends as [`shut_down`](Self::shut_down) says, and waits for that.
+    pub(super) async fn shutdown(
+        &self,
+        deadline: Duration,
+    ) -> Result<ShutdownReport, ShutdownTimeout> {
+        let before = self.stats();
+        let cut_before = self.state.lock().cut;
+        let until = self.shut_down(deadline);
+        let mut sleep = Sleep::default();
+        let mut quiet = pin!(self.quiet());
+        let is_quiet = poll_fn(|context| {
+            if quiet.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            if deadline.is_zero() {
+                return Poll::Ready(false);
+            }
+            sleep.poll(&*self.clock, until, context).map(|()| false)
+        })
+        .await;
+        if !is_quiet {
+            // The task that takes in may not have had its turn.
+            self.shut_down(Duration::ZERO);
+            self.cut();
+        }
+        let after = self.stats();
+        let state = self.state.lock();
+        let report = ShutdownReport {
+            handled: after.delivered() - before.delivered(),
+            returned: after.returned - before.returned,
+            abandoned: after.dropped.abandoned - before.dropped.abandoned,
+            running: (state.cut - cut_before) as u64,
+        };
+        drop(state);
+        if report.running > 0 { Err(ShutdownTimeout(report)) } else { Ok(report) }
+    }
+
+    /// Waits until nothing runs any more, but for the task that asks.
+    pub(super) async fn quiet(&self) {
+        loop {
+            let mut done = pin!(self.done.notified());
+            done.as_mut().enable();
+            if self.is_quiet() {
+                return;
+            }
+            done.await;
+        }
+    }
+
     /// Returns whether nothing runs any more, but for the task that asks.
     pub(super) fn is_quiet(&self) -> bool {
         let state = self.state.lock();
@@ -413,6 +464,17 @@ impl Numbers for Shared {
         for (engine, stats) in numbers.numbers() {
             each(engine, stats);
         }
+    }
+
+    fn unsubscribe(&self) {
+        Self::unsubscribe(self);
+    }
+
+    fn shutdown(
+        self: Arc<Self>,
+        deadline: Duration,
+    ) -> EngineFuture<'static, Result<ShutdownReport, ShutdownTimeout>> {
+        EngineFuture::new(async move { Self::shutdown(&self, deadline).await })
     }
 }
 

@@ -4,15 +4,13 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::error::Error;
 use core::fmt;
 use core::future::poll_fn;
-use core::pin::pin;
-use core::task::Poll;
 use core::time::Duration;
 
 use super::call::Call;
 use super::ledger::{Entry, Ledger};
+use super::report::{ShutdownReport, ShutdownTimeout};
 use super::run::work;
 use super::settings::Plan;
 use super::shared::{PumpGuard, Shared, Sleep};
@@ -99,7 +97,7 @@ impl Workers {
     /// it in the handler: then it waits for the other workers alone.
     pub async fn unsubscribe(&self) {
         self.shared.unsubscribe();
-        self.quiet().await;
+        self.shared.quiet().await;
     }
 
     /// Takes nothing in any more, handles what it has, and ends. After `deadline` it begins nothing,
@@ -115,52 +113,12 @@ impl Workers {
     /// its event comes again if it is one of a group. A blocking handler cannot be ended: it is
     /// counted as `overrunning` until it returns.
     pub async fn shutdown(&self, deadline: Duration) -> Result<ShutdownReport, ShutdownTimeout> {
-        let before = self.stats();
-        let cut_before = self.shared.state.lock().cut;
-        let until = self.shared.shut_down(deadline);
-        let mut sleep = Sleep::default();
-        let mut quiet = pin!(self.quiet());
-        let is_quiet = poll_fn(|context| {
-            if quiet.as_mut().poll(context).is_ready() {
-                return Poll::Ready(true);
-            }
-            if deadline.is_zero() {
-                return Poll::Ready(false);
-            }
-            sleep.poll(&*self.shared.clock, until, context).map(|()| false)
-        })
-        .await;
-        if !is_quiet {
-            // The task that takes in may not have had its turn.
-            self.shared.shut_down(Duration::ZERO);
-            self.shared.cut();
-        }
-        let after = self.stats();
-        let state = self.shared.state.lock();
-        let report = ShutdownReport {
-            handled: after.delivered() - before.delivered(),
-            returned: after.returned - before.returned,
-            abandoned: after.dropped.abandoned - before.dropped.abandoned,
-            running: (state.cut - cut_before) as u64,
-        };
-        drop(state);
-        if report.running > 0 { Err(ShutdownTimeout(report)) } else { Ok(report) }
+        self.shared.shutdown(deadline).await
     }
 
     /// Lets the handler run without this handle, until the engine ends the subscription.
     pub fn detach(mut self) {
         self.is_detached = true;
-    }
-
-    async fn quiet(&self) {
-        loop {
-            let mut done = pin!(self.shared.done.notified());
-            done.as_mut().enable();
-            if self.shared.is_quiet() {
-                return;
-            }
-            done.await;
-        }
     }
 }
 
@@ -183,49 +141,3 @@ impl fmt::Debug for Workers {
             .finish_non_exhaustive()
     }
 }
-
-/// What became of the events during a shutdown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Deliveries that a handler finished, well or badly.
-    pub handled: u64,
-    /// Deliveries that were given back to their group.
-    pub returned: u64,
-    /// Deliveries that are lost to this process: those that waited at the deadline, and those whose
-    /// handler still ran.
-    pub abandoned: u64,
-    /// Handlers that still ran at the deadline.
-    pub running: u64,
-}
-
-impl core::ops::AddAssign for ShutdownReport {
-    fn add_assign(&mut self, other: Self) {
-        self.handled += other.handled;
-        self.returned += other.returned;
-        self.abandoned += other.abandoned;
-        self.running += other.running;
-    }
-}
-
-impl fmt::Display for ShutdownReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handled, returned, abandoned, running } = self;
-        write!(
-            f,
-            "{handled} handled, {returned} given back, {abandoned} abandoned, {running} still running"
-        )
-    }
-}
-
-/// Handlers still ran at the deadline of a shutdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShutdownTimeout(pub ShutdownReport);
-
-impl fmt::Display for ShutdownTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not everything ended before the deadline: {}", self.0)
-    }
-}
-
-impl Error for ShutdownTimeout {}

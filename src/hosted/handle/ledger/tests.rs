@@ -1,7 +1,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 
+use super::super::report::{ShutdownReport, ShutdownTimeout};
 use super::{Ledger, Numbers};
+use crate::hosted::future::EngineFuture;
 use crate::hosted::stats::HandlerStats;
 use crate::sync::Lock;
 
@@ -14,6 +19,38 @@ impl Numbers for Fixed {
             each(engine, &HandlerStats { received, handled, ..HandlerStats::default() });
         }
     }
+
+    fn unsubscribe(&self) {
+        self.0.lock().clear();
+    }
+
+    fn shutdown(
+        self: Arc<Self>,
+        deadline: Duration,
+    ) -> EngineFuture<'static, Result<ShutdownReport, ShutdownTimeout>> {
+        let handled = self.0.lock().iter().map(|(_, handled)| handled).sum();
+        let report = ShutdownReport { handled, ..ShutdownReport::default() };
+        let late = deadline.is_zero();
+        EngineFuture::ready(if late { Err(ShutdownTimeout(report)) } else { Ok(report) })
+    }
+}
+
+#[test]
+fn all_that_run_end_together_and_their_reports_add_up() {
+    let ledger = Arc::new(Ledger::new());
+    let _one = ledger.enter(numbers(&[("a", 1), ("b", 2)]));
+    let _two = ledger.enter(numbers(&[("b", 10)]));
+    let end = |deadline| {
+        let mut end = pin!(ledger.shutdown(deadline));
+        match end.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => panic!("it waits"),
+        }
+    };
+    assert_eq!(end(Duration::from_secs(1)).unwrap().handled, 13);
+    assert_eq!(end(Duration::ZERO).unwrap_err().0.handled, 13);
+    ledger.unsubscribe();
+    assert_eq!(handled(&ledger), expected(&[]));
 }
 
 fn numbers(of: &[(&str, u64)]) -> Arc<Fixed> {

@@ -1,0 +1,51 @@
+//! What a shutdown has come to: [`ShutdownReport`].
+
+use core::error::Error;
+use core::fmt;
+use core::ops::AddAssign;
+
+/// What became of the events during a shutdown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Deliveries that a handler finished, well or badly.
+    pub handled: u64,
+    /// Deliveries that were given back to their group.
+    pub returned: u64,
+    /// Deliveries that are lost to this process: those that waited at the deadline, and those whose
+    /// handler still ran.
+    pub abandoned: u64,
+    /// Handlers that still ran at the deadline.
+    pub running: u64,
+}
+
+impl AddAssign for ShutdownReport {
+    fn add_assign(&mut self, other: Self) {
+        self.handled += other.handled;
+        self.returned += other.returned;
+        self.abandoned += other.abandoned;
+        self.running += other.running;
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handled, returned, abandoned, running } = self;
+        write!(
+            f,
+            "{handled} handled, {returned} given back, {abandoned} abandoned, {running} still running"
+        )
+    }
+}
+
+/// Handlers still ran at the deadline of a shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownTimeout(pub ShutdownReport);
+
+impl fmt::Display for ShutdownTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not everything ended before the deadline: {}", self.0)
+    }
+}
+
+impl Error for ShutdownTimeout {}
