@@ -67,6 +67,7 @@ const TARGETS: &[(&str, &str, f64)] = &[
 
 /// The nanoseconds per event that tickbus may take, where no ratio was asked for.
 const LIMITS: &[(&str, f64)] = &[
+    ("history: keep one event", 2.0),
     ("10,000 timers up to 1000 ticks ahead: schedule", 5.0),
     ("10,000 timers up to 1000 ticks ahead: fire", 5.0),
     ("10,000 timers up to 10,000 ticks ahead: schedule", 5.0),

@@ -82,13 +82,29 @@ pub struct BridgeOut<B = Arc<SubjectBus>> {
     source: Box<str>,
 }
 
-impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
+/// What a [`BridgeOut`] reaches its bus through: a reference to an [`EnvelopeBus`], or an `Arc` of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not point to a bus of envelopes",
+    label = "not a reference to an `EnvelopeBus`, nor an `Arc` of one",
+    note = "a bridge needs a reference or an `Arc`: `&bus`, `Arc::new(bus)`, or `link.bus()` of a `Link`"
+)]
+pub trait BusPointer: Deref<Target: EnvelopeBus> {}
+
+#[diagnostic::do_not_recommend]
+impl<B: Deref<Target: EnvelopeBus>> BusPointer for B {}
+
+impl<B> BridgeOut<B> {
     /// Returns a bridge to `bus`. It sets the [source](Envelope::source) of each envelope without
     /// one to `source`.
-    pub fn new(bus: B, source: impl Into<Box<str>>) -> Self {
+    pub fn new(bus: B, source: impl Into<Box<str>>) -> Self
+    where
+        B: BusPointer,
+    {
         Self { bus, source: source.into() }
     }
+}
 
+impl<B: Deref<Target: EnvelopeBus>> BridgeOut<B> {
     /// Returns the bus of envelopes.
     #[must_use]
     pub fn bus(&self) -> &B::Target {

@@ -352,7 +352,8 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
     ///
     /// # Panics
     ///
-    /// Panics if the deadline of the budget or a waker of the bus panics. The tick handles what it has taken first.
+    /// Panics if the deadline of the budget, a waker of the bus or the drop of an event panics. The tick handles what it
+    /// has taken first.
     pub fn tick<S, F>(&self, state: &C, events: &mut S, budget: Budget<F>) -> Report
     where
         E: Sync,
@@ -403,12 +404,13 @@ impl<E: Event, C, const K: usize, R: Verdict, const H: usize> ParallelDispatch<E
                 });
                 let taken = batch.len();
                 let done = self.run_all(state, &batch, context);
-                batch.clear();
                 report.handled += taken;
                 report.failed += done.failed;
                 report.unhandled += done.unhandled;
                 (0..done.failed).for_each(|_| events.tally().count_failed());
                 (0..done.unhandled).for_each(|_| events.tally().count_unhandled());
+                // One by one: of a whole vector, a second panic would end the program.
+                batch.drain(..).for_each(|event| panics.dispose(event));
                 panics.resume();
                 if budget.is_timed {
                     until_asked -= taken;

@@ -205,6 +205,10 @@ impl Engine for Faulty {
             "durable_attempts_count" => tamper.first_attempt = true,
             "durable_attempts_are_bounded" => options.max_attempts = None,
             "durable_late_verdicts_are_refused" => tamper.takes_late = true,
+            "durable_other_leases_are_kept_or_refused" if on("leases") => {
+                options.lease = Duration::from_secs(1);
+                tamper.takes_late = true;
+            }
             "durable_begins_now_by_default" if options.start_at == StartAt::New => {
                 options.start_at = StartAt::Earliest;
             }
@@ -264,7 +268,11 @@ fn verdicts(fault: &str) -> OfVerdicts {
             other => other,
         },
         "durable_extend_holds" => |verdict| match verdict {
-            Verdict::Extend(_) => Verdict::Extend(LEASE / 100),
+            Verdict::Extend(LEASE) => Verdict::Extend(LEASE / 100),
+            other => other,
+        },
+        "durable_extend_ends" => |verdict| match verdict {
+            Verdict::Extend(time) => Verdict::Extend(time.max(LEASE)),
             other => other,
         },
         "durable_rejected_never_comes_again" => |verdict| match verdict {
@@ -484,6 +492,7 @@ fn beside(fault: &str) -> &'static [&'static str] {
     match fault {
         "durable_retry_comes_again" => &["durable_retry_keeps_its_delay"],
         "durable_lease_ends" => &["durable_attempts_count", "durable_late_verdicts_are_refused"],
+        "durable_late_verdicts_are_refused" => &["durable_extend_ends"],
         "durable_acknowledged_never_comes_again" => &["durable_late_verdicts_are_refused"],
         "durable_rejected_never_comes_again" => &["durable_rejected_is_a_dead_letter"],
         _ => &[],
@@ -514,6 +523,7 @@ fn what_is_not_claimed_is_refused() {
         [
             ("live_tells_of_a_full_buffer", false),
             ("durable_extend_holds", false),
+            ("durable_extend_ends", false),
             ("durable_tells_of_what_was_trimmed", false),
         ],
     );

@@ -312,6 +312,47 @@ fn a_waker_that_panics_costs_no_event() {
     assert_eq!((calls.into_inner(), bus.stats().handled), (4, 4));
 }
 
+/// Counts its drop, and panics in it.
+struct Bomb(Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+        panic!("in a drop");
+    }
+}
+
+tickbus::events! {
+    enum Armed {
+        #[subject = "armed.failing"] Failing(#[expect(dead_code, reason = "it is dropped")] Bomb),
+        #[subject = "armed.unhandled"] Unhandled(#[expect(dead_code, reason = "as above")] Bomb),
+    }
+}
+
+/// The panic of a drop goes on after the tick: it costs no count, and no other event its drop.
+#[test]
+fn events_whose_drops_panic_are_all_counted_and_dropped() {
+    static TABLE: ParallelDispatch<Armed, (), { Armed::KINDS }, Result<(), ()>> =
+        ParallelDispatch::new().on("armed.failing", |(), _| Err(()));
+    for others in 0..4 {
+        let bus: Bus<Armed, 8> = Bus::new();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let bomb = || Bomb(drops.clone());
+        for _ in 0..=others {
+            assert!(bus.publish(Armed::Failing(bomb())).is_ok());
+            assert!(bus.publish(Armed::Unhandled(bomb())).is_ok());
+        }
+        let mut consumer = bus.consumer().unwrap();
+        let mut tick = || TABLE.tick(&(), &mut consumer, Budget::unlimited());
+        assert!(catch_unwind(AssertUnwindSafe(&mut tick)).is_err(), "the panic goes on");
+        assert_eq!(drops.load(Relaxed), 2 * (others + 1));
+        let stats = bus.stats();
+        let counts = (stats.handled, stats.failed, stats.unhandled, stats.pending);
+        assert_eq!(counts, (2 * (others + 1), others + 1, others + 1, 0));
+        assert_eq!(tick(), Report::default());
+    }
+}
+
 #[test]
 fn nothing_pending_is_an_empty_report() {
     let bus = Bus::new();

@@ -77,11 +77,8 @@ fn programs(folder: &Path) -> Vec<PathBuf> {
 
 /// A package with a program for each case. Written anew in every run.
 fn package(folder: &str, cases: &[Case]) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
-    fs::create_dir_all(&folder).unwrap();
     // The crate under a manifest with no dependencies but those that it always has: so that this builds
     // where nothing but what the tests need has ever been downloaded.
-    fs::create_dir_all(folder.join("tickbus")).unwrap();
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let tickbus = format!(
         "[package]\nname = \"tickbus\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
@@ -90,10 +87,25 @@ fn package(folder: &str, cases: &[Case]) -> PathBuf {
          [lints.rust]\nunexpected_cfgs = \"allow\"\n",
         library.display(),
     );
-    fs::write(folder.join("tickbus/Cargo.toml"), tickbus).unwrap();
-    let mut manifest = String::from(
+    package_with(folder, cases, Some(&tickbus), "tickbus.path = 'tickbus'")
+}
+
+/// The same, with a manifest for the crate or without one, and with these dependencies.
+fn package_with(
+    folder: &str,
+    cases: &[Case],
+    tickbus: Option<&str>,
+    dependencies: &str,
+) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    fs::create_dir_all(&folder).unwrap();
+    if let Some(manifest) = tickbus {
+        fs::create_dir_all(folder.join("tickbus")).unwrap();
+        fs::write(folder.join("tickbus/Cargo.toml"), manifest).unwrap();
+    }
+    let mut manifest = format!(
         "[package]\nname = \"ui\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\n\
-         [dependencies]\ntickbus.path = 'tickbus'\n\n[workspace]\n",
+         [dependencies]\n{dependencies}\n\n[workspace]\n",
     );
     for Case { name, path, .. } in cases {
         let path = path.display();
@@ -147,6 +159,30 @@ fn programs_fail_with_the_right_words() {
         cases.len(),
         faults.join("\n")
     );
+}
+
+/// Programs for the hosted tier, which needs what was downloaded for it. To check is enough here.
+#[cfg(feature = "hosted")]
+#[test]
+fn programs_of_the_hosted_tier_fail_with_the_right_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = programs(&root.join("tests/ui_hosted"));
+    let cases: Vec<_> =
+        programs.iter().map(|path| Case::new(&root.join("tests/ui_hosted"), path)).collect();
+    let controls = cases.iter().filter(|case| case.phrases == [COMPILES]).count();
+    assert!(controls == 1 && cases.len() > 3, "{} programs", cases.len());
+    let tickbus = format!("tickbus = {{ path = '{}', features = ['hosted'] }}", root.display());
+    let package = package_with("ui_hosted", &cases, None, &tickbus);
+    // With the versions that are there.
+    fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    let faults: Vec<_> = cases
+        .iter()
+        .filter_map(|case| {
+            let (built, said) = cargo("check", &package, &case.name);
+            case.fault(built, &said)
+        })
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 // ---- Many kinds --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ use crossbeam_queue::ArrayQueue;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pubsub::{PubSubChannel, WaitResult};
 use heapless::{Deque, HistoryBuf};
-use tickbus::{Bus, DropOldest, Lane};
+use tickbus::{Bus, DropOldest, Feed, Lane};
 
 use super::{CAPACITY, Contender, FRAME, Row, Sample, frames, leak, sums};
 
@@ -14,6 +14,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         drop_oldest_exclusive(),
         drop_oldest_shared(),
+        kept(),
         refused_exclusive(),
         refused_shared(),
         refused_single(),
@@ -80,6 +81,26 @@ fn drop_oldest_shared() -> Row {
         ),
     ];
     Row { name: "drop-oldest on a full ring, shared", elements: FRAME, contenders }
+}
+
+/// What keeping the last events costs, read at the end as a history.
+fn kept() -> Row {
+    let feed = leak(Feed::<Sample, CAPACITY>::new());
+    let contenders = vec![
+        overwrite(
+            "tickbus Feed",
+            feed.publisher().expect("the only publisher"),
+            |publisher, event| publisher.publish(event),
+            |_| feed.history().all().collect(),
+        ),
+        overwrite(
+            "HistoryBuf",
+            Box::new(HistoryBuf::<Sample, CAPACITY>::new()),
+            |history, event| history.write(event),
+            |history| history.oldest_ordered().copied().collect(),
+        ),
+    ];
+    Row { name: "history: keep one event", elements: FRAME, contenders }
 }
 
 fn refused_exclusive() -> Row {

@@ -7,6 +7,8 @@ use super::headers::Headers;
 use super::time::Timestamp;
 #[cfg(feature = "opentelemetry")]
 use super::trace;
+#[cfg(feature = "opentelemetry")]
+use super::trace::TRACE_STATE;
 use super::trace::{TRACE_PARENT, TraceParent};
 use crate::error::InvalidSubject;
 use crate::subject::Subject;
@@ -132,12 +134,7 @@ impl Envelope {
         let mut envelope = Self::unstamped(subject)?;
         envelope.stamp();
         #[cfg(feature = "opentelemetry")]
-        if let Some((parent, state)) = trace::current() {
-            envelope = envelope.with_trace_parent(parent);
-            if !state.is_empty() {
-                envelope.headers.insert("tracestate", state);
-            }
-        }
+        envelope.carry_span(&trace::current());
         Ok(envelope)
     }
 
@@ -323,13 +320,39 @@ impl Envelope {
     /// It also sets the header `traceparent` if the flags are not 0, and otherwise removes it.
     #[must_use]
     pub fn with_trace_parent(mut self, parent: TraceParent) -> Self {
+        self.set_trace_parent(parent);
+        self
+    }
+
+    fn set_trace_parent(&mut self, parent: TraceParent) {
         let (trace_id, span_id) = parent.ids();
         (self.trace_id, self.span_id) = (trace_id.as_str().into(), span_id.as_str().into());
         self.headers.remove_in_any_case(TRACE_PARENT);
         if parent.flags() != 0 {
             self.headers.insert(TRACE_PARENT, alloc::format!("{parent}"));
         }
-        self
+    }
+
+    /// Makes a span the sender of the envelope. A span that is not valid changes nothing.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn carry_span(&mut self, span: &opentelemetry::trace::SpanContext) {
+        let Some(parent) = trace::parent(span) else { return };
+        self.set_trace_parent(parent);
+        let state = span.trace_state().header();
+        self.headers.remove_in_any_case(TRACE_STATE);
+        if !state.is_empty() {
+            self.headers.insert(TRACE_STATE, state);
+        }
+    }
+
+    /// Returns the span that sent the envelope, with its `tracestate`.
+    #[cfg(all(feature = "hosted", feature = "opentelemetry"))]
+    pub(crate) fn carried_span(&self) -> Option<opentelemetry::trace::SpanContext> {
+        use opentelemetry::trace::SpanContext;
+
+        let span = SpanContext::from(self.trace_parent()?);
+        let state = self.headers.get_in_any_case(TRACE_STATE).parse().unwrap_or_default();
+        Some(SpanContext::new(span.trace_id(), span.span_id(), span.trace_flags(), true, state))
     }
 
     /// Sets the trace and span ids to any texts, and leaves the headers alone.

@@ -12,7 +12,7 @@ mod headers;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "json")]
-mod raw;
+pub(crate) mod raw;
 mod time;
 mod trace;
 #[cfg(not(feature = "json"))]

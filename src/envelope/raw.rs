@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 /// Reads one JSON value, from `serde_json` or from what serde has buffered of it.
-pub(super) fn read<'de, D: Deserializer<'de>>(json: D) -> Result<Box<RawValue>, D::Error> {
+pub(crate) fn read<'de, D: Deserializer<'de>>(json: D) -> Result<Box<RawValue>, D::Error> {
     Deserialize::deserialize(Unbuffered(json))
 }
 

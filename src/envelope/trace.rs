@@ -6,6 +6,9 @@ use core::str::FromStr;
 
 /// The key of the header with a trace, as other systems write it.
 pub(super) const TRACE_PARENT: &str = "traceparent";
+/// The key of the header with what vendors say of that trace.
+#[cfg(feature = "opentelemetry")]
+pub(super) const TRACE_STATE: &str = "tracestate";
 
 /// Holds the value of the header `traceparent` of the W3C's Trace Context: a trace, the span that
 /// sends, and flags.
@@ -204,18 +207,21 @@ impl From<TraceParent> for opentelemetry::trace::SpanContext {
     }
 }
 
-/// Returns the current span of this thread, and its `tracestate`. With the crate
-/// `tracing-opentelemetry` it is that of `tracing`.
+/// Returns the current span of this thread. With the crate `tracing-opentelemetry` it is that of
+/// `tracing`.
 #[cfg(feature = "opentelemetry")]
-pub(super) fn current() -> Option<(TraceParent, alloc::string::String)> {
+pub(super) fn current() -> opentelemetry::trace::SpanContext {
     use opentelemetry::trace::TraceContextExt;
 
-    let context = opentelemetry::Context::current();
-    let span = context.span();
-    let span = span.span_context();
+    opentelemetry::Context::map_current(|context| context.span().span_context().clone())
+}
+
+/// Returns the ids of a span. `None` if it is not valid.
+#[cfg(feature = "opentelemetry")]
+pub(super) fn parent(span: &opentelemetry::trace::SpanContext) -> Option<TraceParent> {
     let parent = TraceParent::new(
         u128::from_be_bytes(span.trace_id().to_bytes()),
         u64::from_be_bytes(span.span_id().to_bytes()),
     )?;
-    Some((parent.with_flags(span.trace_flags().to_u8()), span.trace_state().header()))
+    Some(parent.with_flags(span.trace_flags().to_u8()))
 }

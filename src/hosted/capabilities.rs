@@ -27,6 +27,8 @@ pub enum Capability {
     KeyOrderAcrossGroup,
     /// A full buffer can let the publisher wait.
     Block,
+    /// A publisher waits for a full buffer at most so long as its subscription says.
+    BlockTimeout,
     /// A delivery that is not settled in time comes again, also if its member has died.
     Redelivery,
     /// The engine keeps the delay of `retry_after`.
@@ -56,7 +58,7 @@ pub enum Capability {
 
 impl Capability {
     /// All capabilities.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Live,
         Self::Durable,
         Self::Headers,
@@ -65,6 +67,7 @@ impl Capability {
         Self::KeyOrderPerMember,
         Self::KeyOrderAcrossGroup,
         Self::Block,
+        Self::BlockTimeout,
         Self::Redelivery,
         Self::Delay,
         Self::Attempts,
@@ -91,6 +94,7 @@ impl Capability {
             Self::KeyOrderPerMember => "key_order_per_member",
             Self::KeyOrderAcrossGroup => "key_order_across_group",
             Self::Block => "block",
+            Self::BlockTimeout => "block_timeout",
             Self::Redelivery => "redelivery",
             Self::Delay => "delay",
             Self::Attempts => "attempts",

@@ -1,9 +1,14 @@
 //! The time of an engine: [`Clock`].
 
+use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
+use std::panic::catch_unwind;
+use std::sync::OnceLock;
+use std::thread;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::runtime::{Builder, Handle};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::future::EngineFuture;
 use crate::envelope::Timestamp;
@@ -22,7 +27,8 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
 
 /// Tells the time by the clock of tokio, and the time of day by the system. The default.
 ///
-/// Telling the time needs no runtime. Waiting needs one with its time enabled.
+/// Neither telling the time nor waiting needs a runtime. Without one, or in one whose time is not
+/// enabled, all clocks wait by one thread of their own, which starts at the first wait.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     origin: Instant,
@@ -91,8 +97,43 @@ impl Clock for TestClock {
 
 fn sleep(origin: Instant, at: Duration) -> EngineFuture<'static, ()> {
     match origin.checked_add(at) {
-        // Made when it is polled: it needs a runtime.
-        Some(at) => EngineFuture::new(async move { sleep_until(at).await }),
+        // Made when it is polled: it is of the runtime that polls it.
+        Some(at) => EngineFuture::new(async move { timer(at).await }),
         None => EngineFuture::new(core::future::pending()), // beyond the range of the clock
     }
+}
+
+std::thread_local! {
+    /// Whether this thread has met a runtime without time.
+    static TIMELESS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns a timer of the runtime of this thread, or of the thread for those that have none.
+fn timer(at: Instant) -> Sleep {
+    if Handle::try_current().is_ok() && !TIMELESS.get() {
+        // A runtime without time panics, and there is no other way to ask it.
+        match catch_unwind(|| sleep_until(at)) {
+            Ok(sleep) => return sleep,
+            Err(panic) => {
+                drop(panic);
+                TIMELESS.set(true);
+            }
+        }
+    }
+    let _entered = timers().enter();
+    sleep_until(at)
+}
+
+/// Returns the runtime of the thread that only waits.
+fn timers() -> &'static Handle {
+    static TIMERS: OnceLock<Handle> = OnceLock::new();
+    TIMERS.get_or_init(|| {
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime without I/O needs nothing");
+        let handle = runtime.handle().clone();
+        let wait = move || runtime.block_on(core::future::pending::<()>());
+        let thread = thread::Builder::new().name("tickbus-timer".into()).spawn(wait);
+        thread.expect("the system has a thread left");
+        handle
+    })
 }

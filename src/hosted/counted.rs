@@ -41,6 +41,25 @@ impl<E: Engine> Counted<E> {
     pub fn stats(&self) -> PublishStats {
         self.sent.stats()
     }
+
+    fn counted<'a>(
+        &'a self,
+        publish: impl FnOnce(&'a E) -> EngineFuture<'a, Result<Receipt, EngineError>>,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
+        self.sent.offered(1);
+        let mut progress = InProgress { sent: &self.sent, left: 1 };
+        match publish(&self.engine).now() {
+            Ok(result) => {
+                progress.result(&result);
+                EngineFuture::ready(result)
+            }
+            Err(publish) => EngineFuture::new(async move {
+                let result = publish.await;
+                progress.result(&result);
+                result
+            }),
+        }
+    }
 }
 
 /// Publishes in progress. Those that are dropped without a result are counted as unknown.
@@ -79,19 +98,14 @@ impl<E: Engine> Engine for Counted<E> {
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.sent.offered(1);
-        let mut progress = InProgress { sent: &self.sent, left: 1 };
-        match self.engine.publish(stamped(envelope)).now() {
-            Ok(result) => {
-                progress.result(&result);
-                EngineFuture::ready(result)
-            }
-            Err(publish) => EngineFuture::new(async move {
-                let result = publish.await;
-                progress.result(&result);
-                result
-            }),
-        }
+        self.counted(|engine| engine.publish(stamped(envelope)))
+    }
+
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.counted(|engine| engine.publish_and_wait(stamped(envelope)))
     }
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::error::Error;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
@@ -142,6 +143,8 @@ pub struct Delivery {
     settled: bool,
     /// Set when it comes out of a subscription.
     counts: Option<Arc<Counts>>,
+    /// Dropped with the delivery.
+    held: Option<Box<dyn Any + Send + Sync>>,
     /// The engine it came from, if it is not that of the subscription.
     engine: Option<Arc<str>>,
 }
@@ -169,6 +172,7 @@ impl Delivery {
             lease: Lease::default(),
             settled: false,
             counts: None,
+            held: None,
             engine: None,
         }
     }
@@ -188,6 +192,12 @@ impl Delivery {
     /// Sets a number of the engine's own, which comes back in [`Lease::token`].
     pub const fn with_token(mut self, token: u64) -> Self {
         self.lease.token = token;
+        self
+    }
+
+    /// Keeps `it` until the delivery is dropped.
+    pub(in crate::hosted) fn holding(mut self, it: Box<dyn Any + Send + Sync>) -> Self {
+        self.held = Some(it);
         self
     }
 
@@ -412,6 +422,8 @@ pub enum GapReason {
     Unreadable,
     /// An event reached its limit of attempts, and the engine keeps no dead letters.
     Exhausted,
+    /// The events were too old when their turn came.
+    Expired,
 }
 
 impl fmt::Display for GapReason {
@@ -422,6 +434,7 @@ impl fmt::Display for GapReason {
             Self::Reconnected => "the connection was lost",
             Self::Unreadable => "what came is not an envelope",
             Self::Exhausted => "they were delivered as often as they may be",
+            Self::Expired => "they were too old",
         })
     }
 }

@@ -29,7 +29,11 @@ use crate::subject::PatternBuf;
 /// patterns. Before an envelope leaves, fill in a missing id or time with
 /// [`stamped`](super::stamped). Return the stamped one in an error. The conformance kit then checks
 /// all of this.
-/// the stamped one back in an error. The conformance kit then says whether it all is true.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an engine",
+    label = "the trait `Engine` is not implemented for this",
+    note = "pass an engine, such as a `MemoryEngine`, or an `Arc` of one: a reference to an engine is not an engine"
+)]
 pub trait Engine: Send + Sync + 'static {
     /// Returns the name that errors and receipts contain.
     fn name(&self) -> &Arc<str>;
@@ -85,6 +89,23 @@ pub trait Engine: Send + Sync + 'static {
             }
             results
         })
+    }
+
+    /// Publishes `envelope`, and waits until every subscription that receives it has handled it.
+    ///
+    /// The default implementation refuses, because an engine with a server does not learn of that.
+    /// [`MemoryEngine`](super::MemoryEngine::publish_and_wait) can.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EngineError::NotSent`] with [`Reason::Unsupported`] from the future if the engine
+    /// cannot do this, and the errors of [`publish`](Self::publish).
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        let reason = Reason::Unsupported("publish_and_wait");
+        EngineFuture::ready(Err(EngineError::not_sent(self.name(), envelope, reason)))
     }
 
     /// Opens a live subscription. [`Subscribe::open`] calls it.
@@ -209,6 +230,13 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         envelopes: Vec<Arc<Envelope>>,
     ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
         (**self).publish_batch(envelopes)
+    }
+
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        (**self).publish_and_wait(envelope)
     }
 
     fn open_live(
@@ -481,6 +509,10 @@ pub enum Reason {
     },
     /// The envelope names another tenant than the publisher has.
     Tenant(Box<str>),
+    /// You cancelled the wait.
+    Cancelled,
+    /// The engine cannot do this. The text names the method.
+    Unsupported(&'static str),
     /// There is no connection.
     Disconnected(BoxError),
     /// The server refused.
@@ -519,6 +551,8 @@ impl fmt::Display for Reason {
                 write!(f, "it is `{reached}`, and the rule requires `{required}`")
             }
             Self::Tenant(why) => f.pad(why),
+            Self::Cancelled => f.pad("the wait was cancelled"),
+            Self::Unsupported(what) => write!(f, "the engine does not have `{what}`"),
             Self::Disconnected(error) => write!(f, "there is no connection: {error}"),
             Self::Refused(error) => write!(f, "the server refused: {error}"),
         }

@@ -53,6 +53,9 @@
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | keep a record of each event, and handle it | [`broker::Broker`] |
+//! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
+//! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
 //! | read and write what travels | [`wire`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
 //!
@@ -82,8 +85,10 @@
 //! - `ack`, `retry_after`, `reject` and `extend` never wait. With [`Delivery::ack_async`] you wait
 //!   for the engine's answer.
 
+pub mod broker;
 mod capabilities;
 mod clock;
+pub mod config;
 pub mod conformance;
 mod counted;
 mod counts;
@@ -91,14 +96,16 @@ mod delivery;
 mod engine;
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 pub mod engines;
+#[cfg(not(tickbus_loom))]
+pub mod export;
 mod future;
 mod handle;
-#[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
 mod router;
 mod start;
 mod stats;
+pub mod store;
 mod subscribe;
 pub mod wire;
 
@@ -115,9 +122,8 @@ pub use handle::{
     Context, Failed, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure, RetryPolicy,
     ShutdownReport, ShutdownTimeout, Workers,
 };
-#[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
-pub use memory::{DeadLetter, MemoryEngine, MemoryEngineBuilder};
+pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
 pub use router::{
     Attached, BuildError, Dialect, ExplainedRule, Explanation, Lifecycle, LifecycleEvent, Policy,
     Router, RouterBuilder, RouterStats, Rule, RulePattern, Tenant, TenantError, Warning,

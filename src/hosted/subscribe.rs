@@ -48,9 +48,28 @@ pub struct LiveOptions {
     pub capacity: usize,
     /// What a full buffer does.
     pub overrun: Overrun,
+    /// How long a publisher waits for room at most, with [`Overrun::Block`]. `None` means without
+    /// a limit, and it is never 0.
+    pub block_timeout: Option<Duration>,
+    pub(in crate::hosted) sets_capacity: bool,
+    pub(in crate::hosted) sets_overrun: bool,
 }
 
 impl LiveOptions {
+    /// Returns whether the subscriber set the capacity. If not, the engine may have a default of
+    /// its own.
+    #[must_use]
+    pub const fn sets_capacity(&self) -> bool {
+        self.sets_capacity
+    }
+
+    /// Returns whether the subscriber set what a full buffer does. If not, the engine may have a
+    /// default of its own.
+    #[must_use]
+    pub const fn sets_overrun(&self) -> bool {
+        self.sets_overrun
+    }
+
     /// Returns whether the subscription receives `subject`.
     #[must_use]
     pub fn matches(&self, subject: Subject<'_>) -> bool {
@@ -99,6 +118,7 @@ pub struct Subscribe<'e> {
     group: Option<Box<str>>,
     capacity: Option<usize>,
     overrun: Option<Overrun>,
+    block_timeout: Option<Duration>,
     start_at: Option<StartAt>,
     lease: Option<Duration>,
     in_flight: Option<usize>,
@@ -144,6 +164,7 @@ impl<'e> Subscribe<'e> {
             group: None,
             capacity: None,
             overrun: None,
+            block_timeout: None,
             start_at: None,
             lease: None,
             in_flight: None,
@@ -194,6 +215,16 @@ impl<'e> Subscribe<'e> {
         self
     }
 
+    /// Lets a publisher wait for room, and at most so long. Live only.
+    ///
+    /// After that the event is dropped here as with [`Overrun::DropNewest`], and the publish
+    /// succeeds. 0 is `DropNewest`: publishers do not wait. Without this setting,
+    /// [`Overrun::Block`] waits without a limit.
+    pub const fn block_timeout(mut self, timeout: Duration) -> Self {
+        self.block_timeout = Some(timeout);
+        self
+    }
+
     /// Sets where the group begins if it is new: [`StartAt::New`] by default. Durable only.
     pub const fn start_at(mut self, start_at: StartAt) -> Self {
         self.start_at = Some(start_at);
@@ -202,6 +233,9 @@ impl<'e> Subscribe<'e> {
 
     /// Sets how long a delivery may stay unsettled before it comes again: 30 s by default. Durable
     /// only.
+    ///
+    /// Where the lease is each member's own, as in memory, members may have different ones. An
+    /// engine whose server has one lease for the group, such as NATS, refuses another one.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
@@ -256,12 +290,16 @@ impl<'e> Subscribe<'e> {
         let counts =
             Counts::new(self.engine.name().clone(), self.on_gap.take(), self.on_refused.take());
         let mode = self.mode();
+        let overrun = self.policy();
         let from = match self.group {
             None => {
                 let options = LiveOptions {
                     patterns: self.patterns,
                     capacity: self.capacity.unwrap_or(CAPACITY),
-                    overrun: self.overrun.unwrap_or_default(),
+                    overrun,
+                    block_timeout: self.block_timeout.filter(|timeout| !timeout.is_zero()),
+                    sets_capacity: self.capacity.is_some(),
+                    sets_overrun: self.overrun.is_some() || self.block_timeout.is_some(),
                 };
                 self.engine.open_live(options).await?
             }
@@ -278,6 +316,15 @@ impl<'e> Subscribe<'e> {
             }
         };
         Ok(Deliveries { from, mode, received: 0, counts: Arc::new(counts) })
+    }
+
+    /// What a full buffer does.
+    fn policy(&self) -> Overrun {
+        match self.block_timeout {
+            Some(Duration::ZERO) => Overrun::DropNewest,
+            Some(_) => Overrun::Block,
+            None => self.overrun.unwrap_or_default(),
+        }
     }
 
     const fn mode(&self) -> Mode {
@@ -307,7 +354,11 @@ impl<'e> Subscribe<'e> {
         let engine = self.engine.name();
         let invalid = |setting, why| OpenError::invalid(engine, setting, why);
         let mode = self.mode();
-        let of_live = [("capacity", self.capacity.is_some()), ("overrun", self.overrun.is_some())];
+        let of_live = [
+            ("capacity", self.capacity.is_some()),
+            ("overrun", self.overrun.is_some()),
+            ("block_timeout", self.block_timeout.is_some()),
+        ];
         let of_durable = [
             ("start_at", self.start_at.is_some()),
             ("lease", self.lease.is_some()),
@@ -323,6 +374,9 @@ impl<'e> Subscribe<'e> {
         }
         if self.capacity == Some(0) {
             return Err(invalid("capacity", "it is 0"));
+        }
+        if self.block_timeout.is_some() && !matches!(self.overrun, None | Some(Overrun::Block)) {
+            return Err(invalid("block_timeout", "the overrun is not `Block`: remove one of them"));
         }
         if self.in_flight == Some(0) {
             return Err(invalid("in_flight", "it is 0"));
@@ -341,9 +395,10 @@ impl<'e> Subscribe<'e> {
             StartAt::Sequence(_) => Some(Capability::StartSequence),
             StartAt::Time(_) => Some(Capability::StartTime),
         };
-        let block = (self.overrun == Some(Overrun::Block)).then_some(Capability::Block);
+        let block = (self.policy() == Overrun::Block).then_some(Capability::Block);
+        let brief = block.and(self.block_timeout).map(|_| Capability::BlockTimeout);
         let limit = self.max_attempts.map(|_| Capability::Attempts);
-        let implied = [kind].into_iter().chain(start).chain(block).chain(limit);
+        let implied = [kind].into_iter().chain(start).chain(block).chain(brief).chain(limit);
         for demand in implied.chain(self.demands.iter().copied()) {
             if let Some(it) = carriers.iter().find(|it| !it.capabilities.has(mode, demand)) {
                 return Err(OpenError::missing(&it.engine, mode, demand));

@@ -9,6 +9,8 @@ use core::fmt;
 use super::hold::Hold;
 use super::info::{SubjectBusInfo, SubscriptionInfo};
 use super::observer::Observer;
+#[cfg(feature = "hosted")]
+use super::shared::OnLoss;
 use super::shared::Shared;
 use super::stats::SubjectBusStats;
 use super::subscribe::{Subscribe, SubscribeError};
@@ -117,7 +119,10 @@ pub struct SubjectBus {
 pub struct SubjectBusBuilder {
     route_cache: usize,
     hold: Option<usize>,
+    rotate: bool,
     observers: Vec<Arc<dyn Observer>>,
+    #[cfg(feature = "hosted")]
+    on_loss: Option<OnLoss>,
 }
 
 impl SubjectBusBuilder {
@@ -143,6 +148,48 @@ impl SubjectBusBuilder {
         self
     }
 
+    /// Sets whether the subscriptions take turns at being the first: `false` by default.
+    ///
+    /// A publish serves the subscriptions that match in the order in which they were opened. With
+    /// `true`, and if several match, the bus counts the publish and begins with the one at the
+    /// count modulo their number. The count begins with 0. So no subscription is always woken
+    /// first, nor always waited for last. A publish then takes the lock twice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use tickbus::{Envelope, SubjectBus};
+    ///
+    /// let bus = SubjectBus::builder().rotate(true).build();
+    /// let order = Arc::new(Mutex::new(Vec::new()));
+    /// let _three = [1, 2, 3].map(|number| {
+    ///     let order = order.clone();
+    ///     let seen = move |_: &Envelope| {
+    ///         order.lock().unwrap().push(number);
+    ///         true
+    ///     };
+    ///     bus.subscribe("lap.*").unwrap().filter(seen).open()
+    /// });
+    /// bus.try_publish(Envelope::unstamped("lap.1")?)?;
+    /// bus.try_publish(Envelope::unstamped("lap.2")?)?;
+    /// assert_eq!(*order.lock().unwrap(), [1, 2, 3, 2, 3, 1]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[doc(alias("fairness", "round robin"))]
+    pub const fn rotate(mut self, rotate: bool) -> Self {
+        self.rotate = rotate;
+        self
+    }
+
+    /// Calls `f` for each envelope that leaves a buffer although it was not received: a newer one
+    /// displaced it, or the handle was dropped. `f` must not panic.
+    #[cfg(feature = "hosted")]
+    pub(crate) fn on_loss(mut self, f: OnLoss) -> Self {
+        self.on_loss = Some(f);
+        self
+    }
+
     /// Adds an observer. The bus calls several in the order in which you added them.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers.push(observer);
@@ -156,10 +203,10 @@ impl SubjectBusBuilder {
         expect(clippy::arc_with_non_send_sync, reason = "it is both where there are threads")
     )]
     pub fn build(self) -> SubjectBus {
-        SubjectBus {
-            shared: Arc::new(Shared::new(self.route_cache, Hold::new(self.hold))),
-            observers: self.observers.into(),
-        }
+        let shared = Shared::new(self.route_cache, Hold::new(self.hold), self.rotate);
+        #[cfg(feature = "hosted")]
+        let shared = Shared { on_loss: self.on_loss, ..shared };
+        SubjectBus { shared: Arc::new(shared), observers: self.observers.into() }
     }
 }
 
@@ -168,8 +215,9 @@ impl fmt::Debug for SubjectBusBuilder {
         f.debug_struct("SubjectBusBuilder")
             .field("route_cache", &self.route_cache)
             .field("hold", &self.hold)
+            .field("rotate", &self.rotate)
             .field("observers", &self.observers.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,7 +230,14 @@ impl SubjectBus {
 
     /// Returns a builder, which sets observers, a hold and the size of the cache.
     pub const fn builder() -> SubjectBusBuilder {
-        SubjectBusBuilder { route_cache: ROUTE_CACHE, hold: None, observers: Vec::new() }
+        SubjectBusBuilder {
+            route_cache: ROUTE_CACHE,
+            hold: None,
+            rotate: false,
+            observers: Vec::new(),
+            #[cfg(feature = "hosted")]
+            on_loss: None,
+        }
     }
 
     /// Starts a subscription to `pattern`. [`open`](Subscribe::open) opens it.

@@ -181,7 +181,7 @@ impl EnvelopeBus for NoopBus {
         pattern: Pattern<'_>,
         options: SubscriptionOptions,
     ) -> Result<Subscription, SubscribeError> {
-        let ended = Arc::new(Shared::new(0, Hold::new(None)));
+        let ended = Arc::new(Shared::new(0, Hold::new(None), false));
         ended.close();
         Ok(options.open(pattern, &ended, &[]))
     }

@@ -1,5 +1,6 @@
 //! Several envelopes, all of them or none: [`SubjectBus::publish_all`].
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::error::Error;
@@ -14,11 +15,16 @@ use super::queue::{About, Queue, Room};
 use super::routes::Target;
 use super::shared::{State, UnderWay};
 use crate::envelope::Envelope;
+use crate::subject::PatternBuf;
 use crate::wait::panics::Panics;
 
 /// What is in one buffer of a subscription for one envelope of a group: the index of the envelope,
 /// and what became of it.
 type Settled = (usize, Option<Arc<About>>, Offer);
+
+/// An envelope of a group, by its index, that a subscription wants. It has the `About` if a filter
+/// said so: then it counts, even if its handle goes meanwhile.
+type Wanted = (usize, Target, Option<Arc<About>>);
 
 impl SubjectBus {
     /// Publishes all of these envelopes, or none. Never waits.
@@ -64,10 +70,13 @@ impl SubjectBus {
     /// assert_eq!(bus.publish_all(group)?.enqueued, 2);
     ///
     /// let group = transfer().into_iter().collect::<Result<Vec<_>, _>>()?;
-    /// let Err(PublishAllError::Full { envelopes, subscription }) = bus.publish_all(group) else {
-    ///     unreachable!("room for one");
-    /// };
-    /// assert_eq!((envelopes.len(), subscription), (2, ledger.id()));
+    /// let error = bus.publish_all(group).expect_err("room for one");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "subscription 1 to `account.*` has no room for its part of the group",
+    /// );
+    /// assert!(matches!(error, PublishAllError::Full { subscription, .. } if subscription == ledger.id()));
+    /// assert_eq!(error.into_envelopes().len(), 2);
     /// assert_eq!((ledger.stats().pending, ledger.dropped()), (2, 0)); // not the half of it
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -94,21 +103,29 @@ impl SubjectBus {
         let mut wanted = Vec::new();
         for (at, (envelope, targets)) in envelopes.iter().zip(&routes).enumerate() {
             for target in &**targets {
-                if !target.filtered || self.passes(*target, envelope, &mut panics) {
-                    wanted.push((at, *target));
+                let mut about = None;
+                if target.filtered {
+                    about = self.wants(*target, envelope, &mut panics);
+                    if about.is_none() {
+                        continue;
+                    }
                 }
+                wanted.push((at, *target, about));
             }
         }
-        let put = self.put_all(&wanted, &envelopes);
+        let put = self.put_all(wanted, &envelopes);
         let (settled, wakers) = match put {
             Ok(put) => put,
             Err(refused) => {
                 panics.resume();
                 return Err(match refused {
                     Refused::Closed => PublishAllError::Closed(envelopes),
-                    Refused::Full(subscription) => {
-                        PublishAllError::Full { subscription, envelopes }
-                    }
+                    Refused::Full(about) => PublishAllError::Full {
+                        subscription: about.id,
+                        name: about.name.clone(),
+                        patterns: about.patterns().map(PatternBuf::from).collect(),
+                        envelopes,
+                    },
                 });
             }
         };
@@ -139,24 +156,31 @@ impl SubjectBus {
         Ok(Published::HELD)
     }
 
-    /// Returns whether the filter of this subscription, if it has one, takes the envelope.
-    fn passes(&self, target: Target, envelope: &Envelope, panics: &mut Panics) -> bool {
+    /// Returns the `About` of this subscription if its filter, should it have one, takes the
+    /// envelope. A subscription whose handle is gone takes none.
+    fn wants(
+        &self,
+        target: Target,
+        envelope: &Envelope,
+        panics: &mut Panics,
+    ) -> Option<Arc<About>> {
         let mut state = self.shared.state.lock();
-        let filter = target.queue(&mut state.queues).and_then(|queue| queue.predicate.clone());
+        let queue = target.queue(&mut state.queues)?;
+        let (about, filter) = (queue.about.clone(), queue.predicate.clone());
         drop(state);
-        let Some(filter) = filter else { return true };
-        let passes = panics.run(|| filter(envelope)) == Some(true);
+        let Some(filter) = filter else { return Some(about) };
+        let wants = panics.run(|| filter(envelope)) == Some(true);
         panics.dispose(filter); // the handle may be gone
-        passes
+        wants.then_some(about)
     }
 
     /// Puts all in, under one lock, if there is room for all.
     fn put_all(
         &self,
-        wanted: &[(usize, Target)],
+        wanted: Vec<Wanted>,
         envelopes: &[Arc<Envelope>],
     ) -> Result<(Vec<Settled>, Vec<Waker>), Refused> {
-        let mut parts: Vec<_> = wanted.iter().map(|(_, target)| *target).collect();
+        let mut parts: Vec<_> = wanted.iter().map(|(_, target, _)| *target).collect();
         parts.sort_unstable();
         let mut settled = Vec::with_capacity(wanted.len());
         let mut wakers = Vec::with_capacity(wanted.len());
@@ -166,20 +190,24 @@ impl SubjectBus {
         }
         for part in parts.chunk_by(|one, other| one.id == other.id) {
             let queue = part[0].queue(&mut state.queues);
-            if queue.is_some_and(|queue| !queue.has_room_for(part.len())) {
-                return Err(Refused::Full(part[0].id));
+            if let Some(queue) = queue.filter(|queue| !queue.has_room_for(part.len())) {
+                return Err(Refused::Full(queue.about.clone()));
             }
         }
         state.published += envelopes.len() as u64;
-        for (at, target) in wanted {
-            let queue = target.queue(&mut state.queues);
-            let about = queue.as_ref().filter(|_| !self.observers.is_empty());
-            let about = about.map(|queue| queue.about.clone());
-            let (offer, receiver) =
-                queue.map_or((Offer::Closed, None), |queue| put(queue, &envelopes[*at]));
+        for (at, target, wants) in wanted {
+            let (about, offer, receiver) = match (target.queue(&mut state.queues), wants) {
+                (Some(queue), _) => {
+                    let about = (!self.observers.is_empty()).then(|| queue.about.clone());
+                    let (offer, receiver) = put(queue, &envelopes[at]);
+                    (about, offer, receiver)
+                }
+                (None, Some(about)) => (Some(about), Offer::Closed, None),
+                (None, None) => continue, // the handle was gone before its turn
+            };
             wakers.extend(receiver);
             state.too_late += u64::from(matches!(offer, Offer::Closed));
-            settled.push((*at, about, offer));
+            settled.push((at, about, offer));
         }
         Ok((settled, wakers))
     }
@@ -203,8 +231,8 @@ fn put(queue: &mut Queue, envelope: &Arc<Envelope>) -> (Offer, Option<Waker>) {
 
 /// Why a group is not in the buffers.
 enum Refused {
-    /// The subscription with this id has no room.
-    Full(u64),
+    /// This subscription has no room.
+    Full(Arc<About>),
     /// The bus was closed meanwhile.
     Closed,
 }
@@ -218,10 +246,15 @@ pub enum PublishAllError {
     /// The bus is closed.
     Closed(Vec<Arc<Envelope>>),
     /// A subscription has no room for its part.
+    #[non_exhaustive]
     Full {
         /// The [id](super::Subscription::id) of the subscription. If several have no room, it is
         /// the first.
         subscription: u64,
+        /// Its [name](super::Subscribe::name). May be empty.
+        name: Box<str>,
+        /// Its patterns.
+        patterns: Vec<PatternBuf>,
         /// The envelopes.
         envelopes: Vec<Arc<Envelope>>,
     },
@@ -245,8 +278,15 @@ impl fmt::Display for PublishAllError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(_) => f.pad("the bus is closed"),
-            Self::Full { subscription, .. } => {
-                write!(f, "subscription {subscription} has no room for its part of the group")
+            Self::Full { subscription, name, patterns, .. } => {
+                write!(f, "subscription {subscription}")?;
+                if !name.is_empty() {
+                    write!(f, ", \"{name}\",")?;
+                }
+                for (at, pattern) in patterns.iter().enumerate() {
+                    write!(f, "{}`{pattern}`", if at == 0 { " to " } else { ", " })?;
+                }
+                f.write_str(" has no room for its part of the group")
             }
             Self::HoldFull(_) => f.pad(
                 "the bus is not started, and its hold has no room for the group: start it, or make it larger",

@@ -142,11 +142,14 @@ impl SubjectBus {
     /// Pauses the bus: it keeps what you publish from now on, until you [start](Self::start) it
     /// again. A replay in progress ends after its current envelope. A second call has no effect.
     ///
-    /// A bus without a [hold](super::SubjectBusBuilder::hold) keeps up to 1024 envelopes.
+    /// A bus without a [hold](super::SubjectBusBuilder::hold) keeps up to 1024 envelopes. On a
+    /// closed bus it has no effect.
     pub fn pause(&self) {
         let mut state = self.shared.state.lock();
-        state.hold.started = false;
-        state.live = false;
+        if !state.closed {
+            state.hold.started = false;
+            state.live = false;
+        }
     }
 
     /// Returns whether the bus is started.
@@ -186,6 +189,9 @@ impl SubjectBus {
         };
         let mut panics = Panics::default();
         let mut state = self.shared.state.lock();
+        if state.closed {
+            return;
+        }
         state.hold.started = true;
         if state.hold.replaying {
             return;
@@ -194,8 +200,7 @@ impl SubjectBus {
         loop {
             let next = if state.hold.started { state.hold.kept.pop_front() } else { None };
             let Some(envelope) = next else { break };
-            state.hold.replayed += 1;
-            panics.run(|| self.route(state, envelope, waker).map(&finish));
+            panics.run(|| self.route(state, envelope, waker, true).map(&finish));
             state = self.shared.state.lock();
         }
         state.hold.replaying = false;

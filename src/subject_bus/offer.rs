@@ -52,6 +52,10 @@ impl SubjectBus {
         panics: &mut Panics,
     ) {
         offer.count(published);
+        #[cfg(feature = "hosted")]
+        if let Offer::Displaced(oldest) = &offer {
+            self.shared.lost([oldest]);
+        }
         let Some(recipient) = about.map(About::recipient) else { return };
         let mut dropped = |envelope, reason| {
             self.observe(panics, |observer| observer.on_drop(envelope, recipient, reason));

@@ -7,6 +7,8 @@
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+#[cfg(feature = "hosted")]
+use core::time::Duration;
 
 use super::bus::SubjectBus;
 use super::observer::Overrun;
@@ -21,6 +23,8 @@ use crate::sync::Guard;
 #[cfg(feature = "std")]
 use crate::sync::host::this_thread;
 use crate::wait::panics::Panics;
+#[cfg(feature = "hosted")]
+use crate::wait::thread::Cancel;
 #[cfg(feature = "std")]
 use crate::wait::thread::Wait;
 
@@ -101,6 +105,21 @@ pub(super) fn stamp(envelope: &mut Arc<Envelope>) {
 fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
     stamp(&mut envelope);
     envelope
+}
+
+/// Says in the end what became of a publish.
+#[cfg(feature = "hosted")]
+struct Told<'a, F: FnMut(Published)> {
+    waits: Waits<'a>,
+    told: F,
+}
+
+#[cfg(feature = "hosted")]
+impl<F: FnMut(Published)> Drop for Told<'_, F> {
+    fn drop(&mut self) {
+        self.waits.abandon();
+        (self.told)(self.waits.published);
+    }
 }
 
 /// A publish after its first look at each subscription.
@@ -224,6 +243,66 @@ impl SubjectBus {
         }
     }
 
+    /// Publishes as [`publish_async`](Self::publish_async) does. Drops the envelope where the
+    /// patience of the subscription is over, and everywhere when `cancel` is cancelled. `sleep`
+    /// returns what is ready so long after the publish began. At its end, even by being dropped, it
+    /// calls `told` with what became of the envelope, unless there was no begin.
+    #[cfg(feature = "hosted")]
+    pub(crate) async fn publish_patient<S: Future<Output = ()> + Unpin>(
+        &self,
+        envelope: Arc<Envelope>,
+        cancel: Option<&Cancel>,
+        mut sleep: impl FnMut(Duration) -> S,
+        mut told: impl FnMut(Published),
+    ) -> Result<Published, PublishError> {
+        let mut envelope = Some(envelope);
+        let begun = poll_fn(|context| {
+            let envelope = envelope.take().expect("the only poll");
+            Poll::Ready(self.begin(envelope, Some(&|| context.waker().clone())))
+        });
+        let mut waits = match begun.await? {
+            Begun::Done(counts) => {
+                told(counts.into());
+                return Ok(counts.into());
+            }
+            Begun::Held => return Ok(Published::HELD),
+            Begun::Waits(waits) => Told { waits, told },
+        };
+        let waits = &mut waits.waits;
+        let mut cancelled = false;
+        let mut timer: Option<(Duration, S)> = None;
+        let mut _registered = None;
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(published) = waits.poll(context.waker()) {
+                    let envelope = &waits.envelope;
+                    return Poll::Ready(published.and_then(|published| match cancelled {
+                        false => Ok(published),
+                        true => Err(PublishError::Cancelled(envelope.clone())),
+                    }));
+                }
+                if let Some(cancel) = cancel {
+                    let waker = context.waker().clone();
+                    _registered = Some(cancel.on_cancel(move || waker.wake()));
+                    if cancel.is_cancelled() {
+                        cancelled |= waits.give_up(|_| true);
+                        continue;
+                    }
+                }
+                let Some(patience) = waits.patience() else { return Poll::Pending };
+                let timer = match &mut timer {
+                    Some((end, timer)) if *end == patience => timer,
+                    timer => &mut timer.insert((patience, sleep(patience))).1,
+                };
+                if core::pin::Pin::new(timer).poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                waits.give_up(|about| about.patience.is_some_and(|own| own <= patience));
+            }
+        })
+        .await
+    }
+
     /// Enqueues where there is room. With a `waker`, the publisher may wait where there is none.
     #[inline]
     fn begin(
@@ -242,7 +321,7 @@ impl SubjectBus {
             return self.hold_one(state, envelope);
         }
         state.published += 1;
-        self.route(state, envelope, waker)
+        self.route(state, envelope, waker, false)
     }
 
     /// Enqueues where there is room, under the lock and after it. The bus is open. Never an error:
@@ -253,18 +332,23 @@ impl SubjectBus {
         mut state: Guard<'_, State>,
         envelope: Arc<Envelope>,
         waker: Option<&dyn Fn() -> Waker>,
+        is_replay: bool,
     ) -> Result<Begun<'_>, PublishError> {
-        if !self.observers.is_empty() {
+        if !self.observers.is_empty() || state.rotation.is_some() {
             state.under_way += 1;
             drop(state);
             let mut waits = Waits::new(self, envelope);
             let Waits { envelope, panics, .. } = &mut waits;
             self.observe(panics, |observer| observer.on_publish(envelope));
-            let targets = self.shared.state.lock().routes.find(envelope.subject()).keep();
+            let mut state = self.shared.state.lock();
+            state.hold.replayed += u64::from(is_replay);
+            let targets = state.find(envelope.subject());
+            drop(state);
             self.enqueue_rest(&targets, &mut waits, waker);
             return Ok(Begun::Waits(waits));
         }
-        let State { routes, queues, under_way, .. } = &mut *state;
+        let State { routes, queues, under_way, hold, .. } = &mut *state;
+        hold.replayed += u64::from(is_replay);
         let route = routes.find(envelope.subject());
         let mut after = After::default();
         let mut counts = Counts::default();
@@ -274,6 +358,10 @@ impl SubjectBus {
         let done = run(queues, route.targets, give, waker.is_some(), &mut after, &mut counts);
         if done == route.targets.len() {
             drop(state);
+            #[cfg(feature = "hosted")]
+            if !after.evicted.is_empty() {
+                self.shared.lost(&after.evicted);
+            }
             if !after.wake.is_empty() {
                 let mut panics = Panics::default();
                 after.run(&mut panics);
@@ -284,6 +372,8 @@ impl SubjectBus {
         let targets = route.keep();
         *under_way += 1;
         drop(state);
+        #[cfg(feature = "hosted")]
+        self.shared.lost(&after.evicted);
         let envelope = envelope.expect("only the last one takes it");
         let mut waits = Waits::new(self, envelope);
         waits.published = counts.into();
@@ -311,6 +401,8 @@ impl SubjectBus {
                 done = run(queues, targets, give, waker.is_some(), &mut after, &mut counts);
                 state.too_late += counts.closed as u64;
                 drop(state);
+                #[cfg(feature = "hosted")]
+                self.shared.lost(&after.evicted);
                 waits.published.add(counts);
                 after.run(&mut waits.panics);
             }

@@ -40,6 +40,9 @@ pub(super) struct About {
     pub(super) missed_replay: u64,
     /// Takes the first of so many, then the one so many later. 1 for each.
     pub(super) every_nth: u32,
+    /// How long a publisher waits for room at most.
+    #[cfg(feature = "hosted")]
+    pub(super) patience: Option<core::time::Duration>,
     /// One at least. Each has passed the check of `Pattern`, and none is there twice.
     pub(super) patterns: Patterns,
 }
@@ -416,6 +419,11 @@ impl Queue {
             _ => VecDeque::new(),
         };
         Sent { publishers, receivers }
+    }
+
+    #[cfg(feature = "hosted")]
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Arc<Envelope>> {
+        self.pending.iter().map(|pending| &pending.envelope)
     }
 
     pub(super) fn stats(&self) -> SubscriptionStats {

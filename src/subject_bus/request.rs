@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
+use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
@@ -173,9 +174,9 @@ impl<'a> Request<'a> {
     /// Publishes the question, and waits until enough answers are in.
     ///
     /// It fills in the id and the time of the question where they are missing. It waits for room as
-    /// [`publish_wait`](SubjectBus::publish_wait) does; a subscription without room in time does
-    /// not get the question. A bus that is not started holds the question. If enough answers are
-    /// in, the call succeeds, even after the timeout.
+    /// [`publish_wait`](SubjectBus::publish_wait) does; a subscription without room before the end
+    /// of the request does not get the question. A bus that is not started holds the question. If
+    /// enough answers are in, the call succeeds, even after the timeout.
     ///
     /// It blocks the thread. A responder that a tick of the same thread calls therefore never
     /// answers.
@@ -200,15 +201,33 @@ impl<'a> Request<'a> {
         let wait = Wait::forever().timeout(timeout);
         let wait = cancel.map_or(wait, |cancel| wait.until(cancel));
         let asked = Asked::new(bus, question.id(), expected, minimum)?;
-        match bus.publish_wait(question, wait) {
-            // Those that had room have it.
-            Ok(_) | Err(PublishError::TimedOut(_) | PublishError::Cancelled(_)) => {}
-            Err(error) => return Err(GatherError::NotPublished(error)),
-        }
-        let waited = block_on(wait, |context| asked.poll(context));
+        let mut published = None;
+        let mut waits_for_room = false;
+        let waited = {
+            let mut publish = pin!(bus.publish_async(question));
+            block_on(wait, |context| {
+                if published.is_none() {
+                    match publish.as_mut().poll(context) {
+                        Poll::Ready(result) => published = Some(result),
+                        Poll::Pending => waits_for_room = true, // those that had room have it
+                    }
+                }
+                match &published {
+                    Some(Err(_)) => Poll::Ready(()), // the bus is closed, or its hold is full
+                    _ => asked.poll(context),
+                }
+            })
+        };
         let (is_done, gathered) = asked.end();
         match waited {
             _ if is_done => Ok(gathered),
+            Ok(())
+                if !waits_for_room
+                    && gathered.arrived.is_empty()
+                    && let Some(Err(error)) = published =>
+            {
+                Err(GatherError::NotPublished(error))
+            }
             Ok(()) => Err(GatherError::Closed(gathered)),
             Err(WaitError::Cancelled) => Err(GatherError::Cancelled(gathered)),
             Err(_) => Err(GatherError::TimedOut(gathered)),

@@ -84,6 +84,29 @@ impl<'a> Waits<'a> {
         Poll::Ready(self.end())
     }
 
+    /// Returns the shortest patience of the subscriptions that have no room.
+    #[cfg(feature = "hosted")]
+    pub(super) fn patience(&self) -> Option<core::time::Duration> {
+        self.places.iter().filter_map(|place| place.about.patience).min()
+    }
+
+    /// Drops the envelope where it has no room yet and `over` is true. Returns whether it did.
+    #[cfg(feature = "hosted")]
+    pub(super) fn give_up(&mut self, over: impl Fn(&About) -> bool) -> bool {
+        self.enter();
+        let mut gave_up = false;
+        for _ in 0..self.places.len() {
+            let Some(place) = self.places.front() else { break };
+            if over(&place.about) && place.withdraw(&mut self.panics) {
+                gave_up = true;
+                self.first_is(Offer::Dropped);
+            } else {
+                self.places.rotate_left(1);
+            }
+        }
+        gave_up
+    }
+
     /// Makes `close` wait for what comes.
     fn enter(&mut self) {
         if self.under_way.is_none() {
@@ -126,12 +149,19 @@ impl<'a> Waits<'a> {
     }
 }
 
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
+impl Waits<'_> {
+    /// Drops the envelope where it still waits.
+    pub(super) fn abandon(&mut self) {
         if !self.places.is_empty() {
             self.enter();
             self.leave();
         }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
+use core::ops::Deref;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -40,6 +41,24 @@ impl Route<'_> {
     /// Keeps the targets. Allocates where the cache does not know the answer.
     pub(super) fn keep(&self) -> Arc<[Target]> {
         self.cached.map_or_else(|| self.targets.into(), Arc::clone)
+    }
+}
+
+/// The targets of a publish that releases the lock.
+pub(super) enum Kept {
+    Cached(Arc<[Target]>),
+    /// In another order than that of opening.
+    Turned(SmallVec<[Target; 8]>),
+}
+
+impl Deref for Kept {
+    type Target = [Target];
+
+    fn deref(&self) -> &[Target] {
+        match self {
+            Self::Cached(targets) => targets,
+            Self::Turned(targets) => targets,
+        }
     }
 }
 

@@ -21,8 +21,10 @@ use super::info::SubscriptionInfo;
 use super::queue::{About, End, Pending, Predicate, Queue, Sent};
 #[cfg(feature = "std")]
 use super::request::Requests;
-use super::routes::{Routes, Target, grow, key};
+use super::routes::{Kept, Routes, Target, grow, key};
 use super::stats::{SubjectBusStats, SubscriptionStats};
+#[cfg(feature = "hosted")]
+use crate::envelope::Envelope;
 use crate::subject::Subject;
 use crate::sync::Lock;
 #[cfg(feature = "std")]
@@ -31,7 +33,13 @@ use crate::wait::panics::Panics;
 
 pub(super) struct Shared {
     pub(super) state: Lock<State>,
+    #[cfg(feature = "hosted")]
+    pub(super) on_loss: Option<OnLoss>,
 }
+
+/// Is told of an envelope that leaves a buffer although it was not received.
+#[cfg(feature = "hosted")]
+pub(crate) type OnLoss = Box<dyn Fn(&Arc<Envelope>) + Send + Sync>;
 
 /// Boxed, so that more of them do not move those that are there.
 pub(super) type Queues = Slab<Box<Queue>>;
@@ -52,6 +60,8 @@ pub(super) struct State {
     /// Envelopes that came too late for a subscription.
     pub(super) too_late: u64,
     pub(super) routes: Routes,
+    /// Counts the publishes that several subscriptions match, if these take turns.
+    pub(super) rotation: Option<u64>,
     /// One for each handle.
     pub(super) queues: Queues,
     last_id: u64,
@@ -123,6 +133,19 @@ impl Target {
 }
 
 impl State {
+    /// Finds the subscriptions that match, beginning with the one whose turn it is.
+    pub(super) fn find(&mut self, subject: Subject<'_>) -> Kept {
+        let route = self.routes.find(subject);
+        let most = route.targets.len();
+        let Some(count) = self.rotation.as_mut().filter(|_| most > 1) else {
+            return Kept::Cached(route.keep());
+        };
+        let first = (*count % most as u64) as usize;
+        *count = count.wrapping_add(1);
+        let (last, first) = route.targets.split_at(first);
+        Kept::Turned(first.iter().chain(last).copied().collect())
+    }
+
     /// Goes on to `end` in every queue.
     fn advance(&mut self, end: End) -> Vec<Sent> {
         let sent: Vec<_> = self.queues.iter_mut().map(|(_, queue)| queue.advance(end)).collect();
@@ -133,8 +156,10 @@ impl State {
 
 impl Shared {
     /// Makes the state of a bus that keeps the routes of `cache` subjects.
-    pub(super) fn new(cache: usize, hold: Hold) -> Self {
+    pub(super) fn new(cache: usize, hold: Hold, rotate: bool) -> Self {
         Self {
+            #[cfg(feature = "hosted")]
+            on_loss: None,
             state: Lock::new(State {
                 closed: false,
                 live: hold.started,
@@ -146,6 +171,7 @@ impl Shared {
                 published: 0,
                 too_late: 0,
                 routes: Routes::new(cache),
+                rotation: rotate.then_some(0),
                 queues: Slab::new(),
                 last_id: 0,
                 retired: SubscriptionStats::default(),
@@ -210,8 +236,20 @@ impl Shared {
             state.retired.add(&queue.final_stats());
         }
         drop(state);
+        #[cfg(feature = "hosted")]
+        if let Some(queue) = &queue {
+            self.lost(queue.pending());
+        }
         panics.dispose(queue); // after the lock
         panics.resume();
+    }
+
+    /// Says that these left a buffer although they were not received. After the lock.
+    #[cfg(feature = "hosted")]
+    pub(super) fn lost<'e>(&self, envelopes: impl IntoIterator<Item = &'e Arc<Envelope>>) {
+        if let Some(on_loss) = &self.on_loss {
+            envelopes.into_iter().for_each(on_loss);
+        }
     }
 
     pub(super) fn close(&self) {

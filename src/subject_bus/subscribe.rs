@@ -32,6 +32,8 @@ pub struct SubscriptionOptions {
     every_nth: u32,
     late: bool,
     overrun: Overrun,
+    #[cfg(feature = "hosted")]
+    patience: Option<core::time::Duration>,
     predicate: Option<Predicate>,
     #[cfg(feature = "std")]
     cancel: Option<Cancel>,
@@ -51,6 +53,13 @@ impl SubscriptionOptions {
     /// Sets what happens to an envelope for which there is no room.
     pub fn overrun(self, overrun: Overrun) -> Self {
         Self { overrun, ..self }
+    }
+
+    /// Sets how long a publisher waits for room at most, if it publishes by
+    /// [`SubjectBus::publish_patient`].
+    #[cfg(feature = "hosted")]
+    pub(crate) fn patience(self, patience: Option<core::time::Duration>) -> Self {
+        Self { patience, ..self }
     }
 
     /// Names the subscription, for statistics and observers.
@@ -108,7 +117,18 @@ impl SubscriptionOptions {
         let ended = false;
         let every_nth = every_nth.max(1);
         let (id, missed_replay) = (0, 0); // `insert` sets them
-        let about = About { id, capacity, overrun, name, late, missed_replay, every_nth, patterns };
+        let about = About {
+            id,
+            capacity,
+            overrun,
+            name,
+            late,
+            missed_replay,
+            every_nth,
+            #[cfg(feature = "hosted")]
+            patience: self.patience,
+            patterns,
+        };
         let (about, target) = bus.insert(about, predicate, ended);
         #[cfg_attr(not(feature = "std"), expect(unused_mut, reason = "nothing cancels there"))]
         let mut subscription = Subscription::new(bus.clone(), about, target);
@@ -117,7 +137,11 @@ impl SubscriptionOptions {
             subscription.close_on(cancel);
         }
         let missed = subscription.missed_replay();
-        if missed > 0 && !subscription.is_closed() {
+        // `close` waits for these calls, and none begins after it.
+        if missed > 0
+            && !subscription.is_closed()
+            && let Some(_under_way) = bus.enter()
+        {
             let mut panics = Panics::default();
             let recipient = subscription.recipient();
             for observer in observers {

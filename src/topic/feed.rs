@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::{History, Subscriber, TopicStats};
+use super::{History, Subscriber, TopicEvent, TopicStats};
 use crate::bus::{Capacity, Publish, Put, Single};
 use crate::error::{Claimed, Full};
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
@@ -59,7 +59,7 @@ use crate::wait::{NoWaiters, Waits};
 /// ```
 #[doc(alias = "spmc")]
 #[doc(alias = "broadcast")]
-pub struct Feed<E, const N: usize, W: Waits = NoWaiters> {
+pub struct Feed<E: TopicEvent, const N: usize, W: Waits = NoWaiters> {
     pub(super) ring: Alone<E, N>,
     waiters: W,
 }

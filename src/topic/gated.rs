@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use super::subscriber::Subscriber;
-use super::{History, Many, TopicStats};
+use super::{History, Many, TopicEvent, TopicStats};
 use crate::bus::{Capacity, Publish, Put};
 use crate::error::{Full, TooManySubscribers};
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
@@ -71,7 +71,7 @@ use crate::wait::{NoWaiters, Waits};
 /// assert!(ledger.read().flatten().eq([2, 3]));
 /// # Ok::<(), TooManySubscribers>(())
 /// ```
-pub struct GatedTopic<E, const N: usize, const S: usize, W: Waits = NoWaiters> {
+pub struct GatedTopic<E: TopicEvent, const N: usize, const S: usize, W: Waits = NoWaiters> {
     ring: Broadcast<E, N>,
     gate: Gate<S>,
     pub(super) waiters: W,

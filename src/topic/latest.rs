@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use super::TopicEvent;
 #[cfg(all(feature = "alloc", not(tickbus_loom)))]
 use crate::ring::boxed;
 use crate::ring::latest::{Cells, Seen};
@@ -51,7 +52,7 @@ use crate::wait::{NoWaiters, Waits};
 /// ```
 #[doc(alias = "watch")]
 #[doc(alias = "signal")]
-pub struct Latest<E, W: Waits = NoWaiters> {
+pub struct Latest<E: TopicEvent, W: Waits = NoWaiters> {
     cells: Cells<E>,
     waiters: W,
 }
@@ -118,7 +119,7 @@ impl<E: Copy, W: Waits> Default for Latest<E, W> {
     }
 }
 
-impl<E, W: Waits> fmt::Debug for Latest<E, W> {
+impl<E: TopicEvent, W: Waits> fmt::Debug for Latest<E, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Latest").finish_non_exhaustive()
     }
@@ -141,7 +142,7 @@ pub struct Changed<E> {
 /// last looked, it sees no change. It sees the next value, and counts the skipped ones modulo 2^26. At 1 kHz, 2^26 values
 /// take 18.6 hours; at 1 MHz, 67 seconds.
 #[must_use = "a watcher does nothing by itself"]
-pub struct Watcher<'a, E, W: Waits = NoWaiters> {
+pub struct Watcher<'a, E: TopicEvent, W: Waits = NoWaiters> {
     cells: &'a Cells<E>,
     seen: Seen,
     pub(super) waiters: Link<'a, W>,

@@ -60,6 +60,17 @@ impl Kind for Single {
     type Ring<E: Copy> = broadcast::alone::Ring<[broadcast::alone::Slot<E>]>;
 }
 
+/// What a topic, a feed or a latest value can carry: any type that is `Copy`, because each reader gets a copy.
+#[diagnostic::on_unimplemented(
+    message = "a topic cannot carry `{Self}`: it is not `Copy`",
+    label = "this is not `Copy`",
+    note = "each reader gets a copy: publish a small value that is `Copy`, or use a `Bus`, which moves its events"
+)]
+pub trait TopicEvent: Copy {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Copy> TopicEvent for E {}
+
 /// A topic: many publishers, any number of subscribers, the last `N` events.
 ///
 /// Threads, tasks and interrupt handlers may all publish and subscribe. Publishing never waits, never fails, and
@@ -133,7 +144,7 @@ impl Kind for Single {
 #[doc(alias = "broadcast")]
 #[doc(alias = "pubsub")]
 #[doc(alias = "mpmc")]
-pub struct Topic<E, const N: usize, W: Waits = NoWaiters> {
+pub struct Topic<E: TopicEvent, const N: usize, W: Waits = NoWaiters> {
     ring: Broadcast<E, N>,
     waiters: W,
 }

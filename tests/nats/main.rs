@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use std::time::Instant;
 
+use async_nats::jetstream::consumer::{FromConsumer, pull};
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
 use tickbus::hosted::engines::nats::{Nats, OnStart, Provision};
@@ -273,6 +274,70 @@ fn several_patterns_are_one_group_in_order() {
 }
 
 #[test]
+fn a_member_with_another_lease_is_refused() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        let open = |seconds| {
+            let lease = Duration::from_secs(seconds);
+            nats.subscribe("game.>").unwrap().group("all").lease(lease).open()
+        };
+        let client = async_nats::connect(server.url()).await.unwrap();
+        // At once: the slower one must not change what the faster one has made. An old server has no
+        // means against it.
+        let (one, other) = if client.is_server_compatible(2, 10, 0) {
+            tokio::join!(open(20), open(40))
+        } else {
+            (open(20).await, open(40).await)
+        };
+        let (kept, text) = if one.is_ok() {
+            (20, "`all` exists with another lease (20s instead of 40s)")
+        } else {
+            (40, "`all` exists with another lease (40s instead of 20s)")
+        };
+        let (error, kept_open) = match (one, other) {
+            (Ok(open), Err(error)) | (Err(error), Ok(open)) => (error.to_string(), open),
+            other => panic!("{other:?}"),
+        };
+        assert!(error.contains(text), "{error}");
+        drop(open(kept).await.unwrap());
+        let error = open(60 - kept).await.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+        let stream = async_nats::jetstream::new(client).get_stream("GAME").await.unwrap();
+        let info = stream.consumer_info("all").await.unwrap();
+        assert_eq!(info.config.ack_wait, Duration::from_secs(kept));
+        drop(kept_open);
+    });
+}
+
+#[test]
+fn a_running_member_follows_a_lease_that_was_changed_at_the_server() {
+    on_both(async |server| {
+        let proxy = Proxy::to(server.port());
+        let nats = started(proxy.url()).await;
+        let mut member = nats.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        let stream = context.get_stream("GAME").await.unwrap();
+        let config = stream.consumer_info("all").await.unwrap().config;
+        let mut config = pull::Config::try_from_consumer_config(config).unwrap();
+        config.ack_wait = Duration::from_millis(600);
+        context.create_consumer_on_stream(config, "GAME").await.unwrap();
+        proxy.cut(); // it looks after a reconnect, and from time to time
+        let began = Instant::now();
+        while nats.publish(envelope("game.job")).await.is_err() {
+            assert!(began.elapsed() < SOON);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let first = delivery(&mut member).await;
+        let second = delivery(&mut member).await;
+        assert_eq!((first.sequence(), second.attempt()), (second.sequence(), 2));
+        // The server would take it, for the second.
+        assert!(matches!(first.ack_async().await, Err(SettleError::Late)));
+        second.ack_async().await.unwrap();
+    });
+}
+
+#[test]
 fn members_share_and_groups_do_not() {
     on_both(async |server| {
         let nats = started(server.url()).await;
@@ -365,6 +430,27 @@ fn what_is_not_settled_comes_again_and_late_answers_are_refused() {
 }
 
 #[test]
+fn an_extension_may_be_shorter_than_the_lease() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        let mut member = nats.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        publish(&nats, "game.job").await;
+        let first = delivery(&mut member).await;
+        let began = Instant::now();
+        first.extend(2 * WHILE);
+        let second = delivery(&mut member).await;
+        let took = began.elapsed();
+        assert!(took >= 2 * WHILE && took < 4 * WHILE, "the lease is 30 s: {took:?}");
+        assert!(matches!(first.ack_async().await, Err(SettleError::Late)));
+        second.extend(WHILE);
+        second.extend(Duration::from_secs(30)); // the last one counts
+        nothing(&mut member).await;
+        nothing(&mut member).await;
+        second.ack_async().await.unwrap();
+    });
+}
+
+#[test]
 fn attempts_are_bounded() {
     on_both(async |server| {
         let nats = started(server.url()).await;
@@ -433,6 +519,43 @@ fn a_group_goes_on_where_it_stopped_and_says_what_is_gone() {
         let mut late = open("late").start_at(StartAt::Sequence(2)).open().await.unwrap();
         assert_eq!(next(&mut late).await.unwrap_err(), Gap::new(Some(6), GapReason::Trimmed));
         assert_eq!(delivery(&mut late).await.sequence(), Some(8));
+    });
+}
+
+#[test]
+fn a_purge_is_a_gap() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        for at in 0..6 {
+            nats.publish(number("game.shot", at)).await.unwrap();
+            publish(&nats, "game.other").await;
+        }
+        let open = |pattern| {
+            let it = nats.subscribe(pattern).unwrap().start_at(StartAt::Earliest).in_flight(1);
+            it.group(pattern).open()
+        };
+        let (mut all, mut some) = (open("game.>").await.unwrap(), open("game.shot").await.unwrap());
+        for from in [&mut all, &mut some] {
+            for _ in 0..2 {
+                delivery(from).await.ack_async().await.unwrap();
+            }
+        }
+        let held = [delivery(&mut all).await, delivery(&mut some).await];
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        context.get_stream("GAME").await.unwrap().purge().await.unwrap();
+        for from in [&mut all, &mut some] {
+            assert_eq!(next(from).await.unwrap_err(), Gap::new(None, GapReason::Trimmed));
+        }
+        drop(held);
+        publish(&nats, "game.shot").await;
+        for from in [&mut all, &mut some] {
+            let come = delivery(from).await;
+            assert_eq!(come.sequence(), Some(13));
+            come.ack_async().await.unwrap();
+            sleep(4 * WHILE).await; // it looks again
+            nothing(from).await;
+        }
     });
 }
 
@@ -593,6 +716,12 @@ fn a_start_that_fails_says_why_and_no_secret() {
         let error = absent.publish(envelope("a")).await.unwrap_err();
         assert!(matches!(error.reason(), Reason::NotStarted));
         assert!(matches!(absent.start().await.unwrap_err().reason, Reason::Disconnected(_)));
+        let port = servers::free_port();
+        let absent = Nats::new(format!("nats://arena:word@127.0.0.1:{port}"));
+        let error = absent.start().await.unwrap_err().to_string();
+        let server = format!("there is no connection: `nats://127.0.0.1:{port}`: ");
+        assert!(error.contains(&server) && error.contains("Connection refused"), "{error}");
+        assert!(!error.contains("arena") && !error.contains("word"), "{error}");
         // A comma in a password parts the URLs.
         for url in ["nats://arena:word@:x", "nats://a:1,nats://arena:wo,word,rd@b:2,nats://c:3"] {
             let nats = Nats::new(url);
@@ -618,6 +747,73 @@ fn a_start_can_wait_for_the_server() {
     std::thread::sleep(Duration::from_millis(300));
     server.run();
     start.join().unwrap();
+}
+
+#[test]
+fn a_start_in_the_background_returns_at_once_and_comes_up_by_itself() {
+    let Some(mut server) = TestServer::start(Server::New, "") else { return };
+    server.kill();
+    run(async {
+        let nats = settings(server.url()).on_start(OnStart::Background);
+        let began = Instant::now();
+        nats.start().await.unwrap();
+        nats.start().await.unwrap();
+        assert!(began.elapsed() < WHILE, "{:?}", began.elapsed());
+        for _ in 0..2 {
+            assert_eq!(nats.health(), Health::Connecting);
+            let error = nats.publish(envelope("game.1")).await.unwrap_err();
+            assert!(!error.is_unknown(), "{error}");
+            assert!(matches!(error.reason(), Reason::Disconnected(_)), "{error}");
+            let errors = nats.publish_batch(vec![envelope("game.1")]).await;
+            assert!(matches!(errors[0].as_ref().unwrap_err().reason(), Reason::Disconnected(_)));
+            for open in [nats.subscribe("game.>"), nats.subscribe("game.>").map(|it| it.group("g"))]
+            {
+                let error = open.unwrap().open().await.unwrap_err();
+                assert!(
+                    matches!(error, OpenError::Failed { reason: Reason::Disconnected(_), .. }),
+                    "{error}"
+                );
+            }
+            sleep(WHILE).await; // the first attempts have failed
+        }
+        let error = nats.publish(envelope("game.1")).await.unwrap_err().to_string();
+        assert!(error.contains("not yet: there is no connection"), "{error}");
+        server.run();
+        let began = Instant::now();
+        while nats.health() != Health::Up {
+            assert!(began.elapsed() < SOON, "{}", nats.health());
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(publish(&nats, "game.started").await, 1);
+    });
+}
+
+#[test]
+fn a_start_in_the_background_says_what_a_server_refused_until_that_is_mended() {
+    let Some(server) = TestServer::start(Server::New, "") else { return };
+    run(async {
+        let nats = Nats::new(server.url()).stream("GAME").on_start(OnStart::Background);
+        nats.start().await.unwrap();
+        let began = Instant::now();
+        while nats.health() == Health::Connecting {
+            assert!(began.elapsed() < SOON);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let Health::Down(why) = nats.health() else { panic!("{}", nats.health()) };
+        assert!(why.contains("stream not found"), "{why}");
+        started(server.url()).await; // makes the stream
+        while nats.health() != Health::Up {
+            assert!(began.elapsed() < SOON, "{}", nats.health());
+            sleep(Duration::from_millis(20)).await;
+        }
+        publish(&nats, "game.1").await;
+
+        let closed = Nats::new("nats://127.0.0.1:1").on_start(OnStart::Background);
+        closed.start().await.unwrap();
+        closed.shutdown(SOON).await.unwrap();
+        assert_eq!(closed.health(), Health::Closed);
+        assert!(matches!(closed.start().await.unwrap_err().reason, Reason::Closed));
+    });
 }
 
 #[test]

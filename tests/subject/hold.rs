@@ -2,13 +2,14 @@
 
 use alloc::sync::Arc;
 use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::Mutex;
 
 use tickbus::subject_bus::{Observer, PublishError, Recipient, SubjectBusStats};
 use tickbus::wait::Wait;
-use tickbus::{Envelope, Overrun, SubjectBus};
+use tickbus::{Envelope, Overrun, SubjectBus, Subscription};
 
 use crate::watch::{eventually, watchdog, watched};
 use crate::{Log, MATCHES, POLICIES, drained, numbered, publish};
@@ -265,4 +266,123 @@ fn a_late_subscription_tells_of_the_replay_it_missed_and_one_that_is_late_on_pur
         [drained(&early).len(), drained(&in_time).len(), drained(&missing).len()],
         [5, 5, 2]
     );
+}
+
+/// Opens a subscription at each call.
+#[derive(Default)]
+struct Opens(Mutex<Option<Arc<SubjectBus>>>, Mutex<Vec<Subscription>>);
+
+impl Opens {
+    fn open(&self) {
+        let bus = self.0.lock().unwrap().clone().unwrap();
+        self.1.lock().unwrap().push(bus.subscribe("n").unwrap().open());
+    }
+}
+
+impl Observer for Opens {
+    fn on_publish(&self, _: &Arc<Envelope>) {
+        self.open();
+    }
+    fn on_deliver(&self, _: &Arc<Envelope>, to: Recipient<'_>) {
+        if to.id == 1 {
+            self.open();
+        }
+    }
+}
+
+#[test]
+fn a_subscription_that_is_opened_in_a_replay_misses_what_it_does_not_get_and_no_more() {
+    const HELD: usize = 4;
+    let _watch = watchdog();
+    let opens = Arc::new(Opens::default());
+    let bus = Arc::new(SubjectBus::builder().hold(0).observer(opens.clone()).build());
+    *opens.0.lock().unwrap() = Some(bus.clone());
+    let first = bus.subscribe("n").unwrap().open();
+    publish(&bus, 0..HELD);
+    bus.start();
+    assert_eq!((drained(&first).len(), first.missed_replay()), (HELD, 0));
+    *opens.0.lock().unwrap() = None; // the observer keeps the bus, and the bus the observer
+    let opened = core::mem::take(&mut *opens.1.lock().unwrap());
+    assert_eq!(opened.len(), 2 * HELD);
+    for one in &opened {
+        let missed = usize::try_from(one.missed_replay()).unwrap();
+        assert_eq!(drained(one), Vec::from_iter(missed..HELD), "{one:?}");
+    }
+}
+
+#[test]
+fn start_and_pause_have_no_effect_on_a_closed_bus() {
+    let _watch = watchdog();
+    for started in [false, true] {
+        let bus = if started { SubjectBus::new() } else { holding(0) };
+        bus.close();
+        bus.start();
+        assert_eq!(bus.is_started(), started);
+        bus.pause();
+        assert_eq!(bus.is_started(), started);
+    }
+}
+
+/// Closes the bus in the replay.
+#[derive(Default)]
+struct Closes(Mutex<Option<Arc<SubjectBus>>>);
+
+impl Observer for Closes {
+    fn on_publish(&self, _: &Arc<Envelope>) {
+        self.0.lock().unwrap().as_ref().unwrap().close();
+    }
+}
+
+#[test]
+fn a_bus_that_is_closed_in_its_replay_stays_closed() {
+    let _watch = watchdog();
+    let closes = Arc::new(Closes::default());
+    let bus = Arc::new(SubjectBus::builder().hold(0).observer(closes.clone()).build());
+    *closes.0.lock().unwrap() = Some(bus.clone());
+    let all = bus.subscribe("n").unwrap().open();
+    publish(&bus, 0..3);
+    bus.start();
+    assert_eq!(numbers(&bus), (3, 0, 0, 2));
+    assert!(matches!(bus.publish(numbered(3)), Err(PublishError::Closed(_))));
+    assert!(bus.publish_all([numbered(4)]).is_err());
+    assert_eq!((numbers(&bus), drained(&all)), ((3, 0, 0, 2), vec![]));
+    *closes.0.lock().unwrap() = None; // the observer keeps the bus, and the bus the observer
+}
+
+/// Is in `on_late` until it may go on.
+#[derive(Default)]
+struct Slow {
+    is_in: AtomicBool,
+    may_go_on: AtomicBool,
+    has_gone_on: AtomicBool,
+}
+
+impl Observer for Slow {
+    fn on_late(&self, _: Recipient<'_>, _: u64) {
+        self.is_in.store(true, SeqCst);
+        eventually(|| self.may_go_on.load(SeqCst));
+        self.has_gone_on.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn close_waits_for_an_observer_that_learns_of_a_late_subscription() {
+    let _watch = watchdog();
+    let slow = Arc::new(Slow::default());
+    let bus = Arc::new(SubjectBus::builder().hold(0).observer(slow.clone()).build());
+    publish(&bus, 0..1);
+    bus.start();
+    let opening = bus.clone();
+    let open = watched(move || drop(opening.subscribe("n").unwrap().open()));
+    eventually(|| slow.is_in.load(SeqCst));
+    let (closing, its_slow) = (bus.clone(), slow.clone());
+    let close = watched(move || {
+        closing.close();
+        its_slow.has_gone_on.load(SeqCst)
+    });
+    eventually(|| bus.is_closed());
+    std::thread::sleep(Duration::from_millis(20)); // a close that does not wait has returned by now
+    slow.may_go_on.store(true, SeqCst);
+    assert!(close.join(), "`close` has returned before the observer");
+    open.join();
 }

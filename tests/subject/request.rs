@@ -261,6 +261,42 @@ fn a_question_waits_for_room_and_those_that_have_none_in_time_do_not_get_it() {
     assert_eq!((request.join().unwrap().missing.len(), full.stats().pending), (0, 1));
 }
 
+/// A subscription that makes no room keeps nothing from a request that has its answers.
+#[test]
+fn enough_answers_end_a_request_whose_question_waits_for_room() {
+    let _watch = watchdog();
+    let (bus, asked) = bus();
+    let full = bus.subscribe("ask").unwrap().capacity(1).overrun(Overrun::Block).open();
+    bus.publish(event("ask")).unwrap();
+    let _ = asked.recv();
+    let request = ask(&bus, 2, Duration::MAX);
+    eventually(|| full.stats().waiting == 1);
+    let question = asked.recv().unwrap();
+    ["c", "a"].iter().for_each(|name| bus.answer(&question, name, event("x")).unwrap());
+    assert_eq!(names(&request.join().unwrap()), (vec!["c", "a"], vec!["b"]));
+    assert_eq!((full.stats().waiting, full.dropped()), (0, 1));
+    nothing_is_left(&bus);
+}
+
+/// The answers that came are in the error, or enough: the question was published.
+#[test]
+fn closing_the_bus_while_the_question_waits_for_room_loses_no_answer() {
+    let _watch = watchdog();
+    let (bus, asked) = bus();
+    let full = bus.subscribe("ask").unwrap().capacity(1).overrun(Overrun::Block).open();
+    bus.publish(event("ask")).unwrap();
+    let _ = asked.recv();
+    let request = ask(&bus, 3, Duration::MAX);
+    eventually(|| full.stats().waiting == 1);
+    let question = asked.recv().unwrap();
+    ["c", "a"].iter().for_each(|name| bus.answer(&question, name, event("x")).unwrap());
+    bus.close();
+    let error = request.join().unwrap_err();
+    assert!(matches!(error, GatherError::Closed(_)), "{error}");
+    assert_eq!(names(&error.into_gathered()), (vec!["c", "a"], vec!["b"]));
+    nothing_is_left(&bus);
+}
+
 #[test]
 fn a_held_question_is_asked_at_the_start() {
     let _watch = watchdog();

@@ -107,10 +107,22 @@ pub(super) fn all<S: Setup>() -> Vec<Behaviour<S>> {
             run: |case| Box::pin(extend(case)),
         },
         Behaviour {
+            name: "durable_extend_ends",
+            mode,
+            needs: &[Durable, Redelivery, Extend, FencingLocal],
+            run: |case| Box::pin(extend_ends(case)),
+        },
+        Behaviour {
             name: "durable_late_verdicts_are_refused",
             mode,
             needs: &[Durable, Redelivery, FencingLocal],
             run: |case| Box::pin(late(case)),
+        },
+        Behaviour {
+            name: "durable_other_leases_are_kept_or_refused",
+            mode,
+            needs: &[Durable, Redelivery, FencingLocal],
+            run: |case| Box::pin(other_leases(case)),
         },
         Behaviour {
             name: "durable_rejected_never_comes_again",
@@ -341,6 +353,25 @@ async fn extend<S: Setup>(case: &Case<'_, S>) -> Check {
     case.ack(held).await
 }
 
+/// An extension may be shorter than a lease.
+async fn extend_ends<S: Setup>(case: &Case<'_, S>) -> Check {
+    let mut one = case.join("short", "g").await?;
+    case.publish("short", "1").await?;
+    let held = case.next(&mut one).await?;
+    let part = case.setup.lease() / 4;
+    held.extend_async(part).await.map_err(|error| error.to_string())?;
+    let early = case.within(part / 2, &mut one).await?;
+    ensure!(early.is_none(), "it came again while it was extended");
+    let Some(again) = case.within(part * 2, &mut one).await? else {
+        return failed("it did not come again after the time for which it was extended");
+    };
+    ensure!(
+        matches!(held.ack_async().await, Err(SettleError::Late)),
+        "it was acknowledged after the time for which it was extended"
+    );
+    case.ack(again).await
+}
+
 async fn late<S: Setup>(case: &Case<'_, S>) -> Check {
     let mut one = case.join("late", "g").await?;
     let verdicts = [
@@ -367,6 +398,33 @@ async fn late<S: Setup>(case: &Case<'_, S>) -> Check {
         case.ack(again).await?;
     }
     case.nothing(&mut one).await
+}
+
+/// Two members with different leases: each keeps its own, or the engine refuses the second.
+async fn other_leases<S: Setup>(case: &Case<'_, S>) -> Check {
+    let lease = case.setup.lease();
+    let mut long = case.open(case.member("leases", "g")?.lease(lease * 2)).await?;
+    let short = case.member("leases", "g")?;
+    let Ok(short) = timeout(case.setup.patience(), short.open()).await else {
+        return failed("`open` did not end");
+    };
+    let Ok(mut short) = short else { return Ok(()) };
+    for id in 0..20 {
+        case.publish("leases", id).await?;
+        let Some(held) = case.early(&mut long).await? else {
+            let other = case.next(&mut short).await?;
+            case.ack(other).await?;
+            continue;
+        };
+        let Some(again) = case.within(lease * 5 / 4, &mut short).await? else {
+            return case.ack(held).await;
+        };
+        return match held.ack_async().await {
+            Err(SettleError::Late) => case.ack(again).await,
+            _ => failed("another member has received it, and the first one settled it"),
+        };
+    }
+    failed("one of two members received nothing")
 }
 
 async fn rejected<S: Setup>(case: &Case<'_, S>) -> Check {

@@ -206,7 +206,8 @@ impl Shared {
             if timers && phase != Phase::Closed {
                 self.timers();
             }
-            match self.state.lock().phase {
+            let phase = self.state.lock().phase;
+            match phase {
                 Phase::Open => {}
                 Phase::Draining(_) => self.close_live(),
                 Phase::Closed => {

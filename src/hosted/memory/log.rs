@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::seen::Seen;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Timestamp};
 use crate::hosted::delivery::Verdict;
 use crate::hosted::subscribe::DurableOptions;
 use crate::subject::{PatternBuf, Subject};
@@ -37,6 +37,7 @@ pub(super) struct Log {
     dead_lost: u64,
 }
 
+#[derive(Clone)]
 struct Entry {
     envelope: Arc<Envelope>,
     at: Duration,
@@ -66,6 +67,31 @@ pub(super) enum Begin {
     Time(Duration),
 }
 
+/// When an event is too old.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ages {
+    /// How old it may be.
+    pub(super) ttl: Option<Duration>,
+    /// The time of day. `None` if no event says until when it is good.
+    pub(super) wall: Option<Timestamp>,
+}
+
+impl Ages {
+    /// Returns whether an event that was accepted at `at` is too old at `now`.
+    pub(super) fn is_over(&self, envelope: &Envelope, at: Duration, now: Duration) -> bool {
+        self.ttl.is_some_and(|ttl| now.saturating_sub(at) >= ttl)
+            || self.wall.is_some_and(|wall| expires(envelope).is_some_and(|end| end <= wall))
+    }
+}
+
+/// The header that says until when an event is good.
+pub(super) const EXPIRES: &str = "expires";
+
+/// Returns until when the event is good, if it says so.
+pub(super) fn expires(envelope: &Envelope) -> Option<Timestamp> {
+    envelope.headers().get(EXPIRES).parse().ok()
+}
+
 /// One subscription of a group, as it takes.
 pub(super) struct Taker {
     pub(super) group: usize,
@@ -74,6 +100,8 @@ pub(super) struct Taker {
     pub(super) in_flight: usize,
     pub(super) lease: Duration,
     pub(super) max_attempts: Option<u32>,
+    /// How many events were too old, and it was not told yet.
+    pub(super) expired: u64,
 }
 
 /// What a member takes.
@@ -82,6 +110,8 @@ pub(super) enum Next {
     Event(Taken),
     /// So many events are missing, if it is known.
     Gap(Option<u64>),
+    /// So many events were too old.
+    Expired(u64),
     /// There is nothing, and nothing will be before this time unless something else happens.
     Wait(Option<Duration>),
 }
@@ -101,6 +131,8 @@ struct Group {
     patterns: Vec<PatternBuf>,
     /// The next sequence to look at.
     cursor: u64,
+    /// What was accepted before this is not for the group.
+    begins: Option<Duration>,
     /// Rises with each delivery, so that no two have the same.
     epoch: u64,
     leased: BTreeMap<u64, Leased>,
@@ -122,6 +154,7 @@ struct Group {
 
 struct Leased {
     envelope: Arc<Envelope>,
+    at: Duration,
     attempt: u32,
     epoch: u64,
     until: Duration,
@@ -131,6 +164,7 @@ struct Leased {
 
 struct Waiting {
     envelope: Arc<Envelope>,
+    at: Duration,
     attempts: u32,
     due: Duration,
 }
@@ -176,11 +210,11 @@ impl Log {
 
     /// Removes the oldest, and tells the groups that have not seen it.
     fn trim(&mut self) {
-        let Some(Entry { envelope, .. }) = self.entries.pop_front() else { return };
+        let Some(entry) = self.entries.pop_front() else { return };
         for group in &mut self.groups {
             if group.cursor == self.first {
                 group.cursor += 1;
-                group.missed += u64::from(group.matches(envelope.subject()));
+                group.missed += u64::from(group.wants(&entry));
             }
         }
         self.first += 1;
@@ -191,6 +225,7 @@ impl Log {
         if let Some(at) = self.groups.iter().position(|it| *it.name == *options.group) {
             return (self.groups[at].patterns == options.patterns).then_some(at);
         }
+        let mut begins = None;
         let (cursor, missed_unknown) = match begin {
             Begin::End => (self.end(), false),
             Begin::Earliest => (self.first, false),
@@ -199,6 +234,7 @@ impl Log {
                 (*wanted.clamp(&self.first, &self.end()), (*wanted).max(1) < self.first)
             }
             Begin::Time(at) => {
+                begins = Some(*at);
                 let before = self.entries.partition_point(|entry| entry.at < *at);
                 (self.first + before as u64, false)
             }
@@ -207,6 +243,7 @@ impl Log {
             name: (&*options.group).into(),
             patterns: options.patterns.clone(),
             cursor,
+            begins,
             epoch: 0,
             leased: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -221,7 +258,16 @@ impl Log {
     }
 
     /// Takes the next event for a member.
-    pub(super) fn next(&mut self, taker: &Taker, now: Duration) -> Next {
+    pub(super) fn next(&mut self, taker: &mut Taker, now: Duration, ages: Ages) -> Next {
+        let next = self.take(taker, now, ages);
+        match core::mem::take(&mut taker.expired) {
+            0 => next,
+            expired => Next::Expired(expired),
+        }
+    }
+
+    /// Takes the next event, unless some were too old: that is told before.
+    fn take(&mut self, taker: &mut Taker, now: Duration, ages: Ages) -> Next {
         self.expire(taker.group, now);
         let group = &mut self.groups[taker.group];
         if group.missed > 0 || group.missed_unknown {
@@ -232,24 +278,39 @@ impl Log {
         if group.held(taker.member) >= taker.in_flight {
             return Next::Wait(group.wakes(now));
         }
-        if let Some(sequence) = group.first_due(taker.member, now) {
-            let Waiting { envelope, attempts, .. } = group.take_waiting(sequence);
-            return Next::Event(group.lease(taker, sequence, envelope, attempts + 1, now));
+        while let Some(sequence) = group.first_due(taker.member, now) {
+            let it = &group.waiting[&sequence];
+            if ages.is_over(&it.envelope, it.at, now) {
+                group.take_waiting(sequence);
+                taker.expired += 1;
+                continue;
+            }
+            if taker.expired > 0 {
+                return Next::Wait(None);
+            }
+            let Waiting { envelope, at, attempts, .. } = group.take_waiting(sequence);
+            let entry = Entry { envelope, at };
+            return Next::Event(group.lease(taker, sequence, entry, attempts + 1, now));
         }
         let end = self.first + self.entries.len() as u64;
         let group = &mut self.groups[taker.group];
         while group.cursor < end && group.aside < ASIDE {
             let sequence = group.cursor;
+            let entry = &self.entries[(sequence - self.first) as usize];
+            let wanted = group.wants(entry);
+            let over = wanted && ages.is_over(&entry.envelope, entry.at, now);
+            if wanted && !over && taker.expired > 0 {
+                break;
+            }
             group.cursor += 1;
-            let envelope = &self.entries[(sequence - self.first) as usize].envelope;
-            if !group.matches(envelope.subject()) {
+            taker.expired += u64::from(over);
+            if !wanted || over {
                 continue;
             }
-            if group.is_free(envelope, taker.member, None) {
-                let envelope = envelope.clone();
-                return Next::Event(group.lease(taker, sequence, envelope, 1, now));
+            if group.is_free(&entry.envelope, taker.member, None) {
+                return Next::Event(group.lease(taker, sequence, entry.clone(), 1, now));
             }
-            group.wait(sequence, envelope.clone(), 0, now);
+            group.wait(sequence, entry.clone(), 0, now);
         }
         Next::Wait(group.wakes(now))
     }
@@ -279,7 +340,8 @@ impl Log {
             Verdict::RetryAfter(_) if spent => self.bury(group, sequence, leased, SPENT.into()),
             Verdict::RetryAfter(delay) => {
                 let due = now.saturating_add(delay);
-                of.wait(sequence, leased.envelope, leased.attempt, due);
+                let entry = Entry { envelope: leased.envelope, at: leased.at };
+                of.wait(sequence, entry, leased.attempt, due);
             }
             Verdict::Reject(reason) => self.bury(group, sequence, leased, reason),
             Verdict::Ack | Verdict::Extend(_) => {}
@@ -302,7 +364,8 @@ impl Log {
             if leased.is_spent() {
                 self.bury(group, sequence, leased, SPENT.into());
             } else {
-                of.wait(sequence, leased.envelope, leased.attempt, now);
+                let entry = Entry { envelope: leased.envelope, at: leased.at };
+                of.wait(sequence, entry, leased.attempt, now);
             }
         }
     }
@@ -332,13 +395,21 @@ impl Log {
         let group = &self.groups[group];
         let from = group.cursor.saturating_sub(self.first) as usize;
         let ahead = self.entries.iter().skip(from);
-        let ahead = ahead.filter(|entry| group.matches(entry.envelope.subject())).count();
+        let ahead = ahead.filter(|entry| group.wants(entry)).count();
         (ahead + group.waiting.len()) as u64
     }
 
     /// Returns whether the group has received everything, and everything is settled.
     pub(super) fn is_done(&self, group: usize) -> bool {
         self.groups[group].leased.is_empty() && self.lag(group) == 0
+    }
+
+    /// Returns whether the group has nothing more to do with this event.
+    pub(super) fn has_settled(&self, group: usize, sequence: u64) -> bool {
+        let group = &self.groups[group];
+        group.cursor > sequence
+            && !group.leased.contains_key(&sequence)
+            && !group.waiting.contains_key(&sequence)
     }
 
     /// Returns whether a member may find something that it did not find before a verdict.
@@ -375,6 +446,11 @@ impl Group {
         self.patterns.iter().any(|pattern| pattern.matches(subject))
     }
 
+    fn wants(&self, entry: &Entry) -> bool {
+        self.matches(entry.envelope.subject())
+            && self.begins.is_none_or(|begins| entry.at >= begins)
+    }
+
     fn held(&self, member: u64) -> usize {
         self.held.iter().find(|(id, _)| *id == member).map_or(0, |(_, held)| *held)
     }
@@ -400,13 +476,14 @@ impl Group {
         due.find(|(at, it)| self.is_free(&it.envelope, member, Some(**at))).map(|(at, _)| *at)
     }
 
-    fn wait(&mut self, sequence: u64, envelope: Arc<Envelope>, attempts: u32, due: Duration) {
+    fn wait(&mut self, sequence: u64, entry: Entry, attempts: u32, due: Duration) {
+        let Entry { envelope, at } = entry;
         if !envelope.key().is_empty() {
             let key = self.keys.entry(hash(envelope.key())).or_default();
             key.waiting.insert(sequence);
         }
         self.aside += usize::from(attempts == 0);
-        self.waiting.insert(sequence, Waiting { envelope, attempts, due });
+        self.waiting.insert(sequence, Waiting { envelope, at, attempts, due });
     }
 
     fn take_waiting(&mut self, sequence: u64) -> Waiting {
@@ -435,7 +512,7 @@ impl Group {
         &mut self,
         taker: &Taker,
         sequence: u64,
-        envelope: Arc<Envelope>,
+        Entry { envelope, at }: Entry,
         attempt: u32,
         now: Duration,
     ) -> Taken {
@@ -456,7 +533,7 @@ impl Group {
         }
         let max_attempts = taker.max_attempts;
         let leased =
-            Leased { envelope: envelope.clone(), attempt, epoch, until, member, max_attempts };
+            Leased { envelope: envelope.clone(), at, attempt, epoch, until, member, max_attempts };
         self.leased.insert(sequence, leased);
         Taken { envelope, sequence, attempt, epoch, ends_first }
     }

@@ -44,51 +44,107 @@ pub(super) struct Live {
     subscription: Subscription,
     /// Its place among the receivers that wait.
     waits: Option<u32>,
-    /// What comes behind the gap that was told.
+    /// How many were missing and too old, and it was not told yet.
+    missed: u64,
+    expired: u64,
+    /// What comes behind these gaps.
     behind: Option<Delivery>,
     /// How many were missing in the gaps so far.
     told: u64,
-    _opened: Opened,
+    opened: Opened,
 }
 
 impl Live {
     pub(super) const fn new(subscription: Subscription, opened: Opened) -> Self {
-        Self { subscription, waits: None, behind: None, told: 0, _opened: opened }
+        let (missed, expired, behind, told) = (0, 0, None, 0);
+        Self { subscription, waits: None, missed, expired, behind, told, opened }
     }
 
-    /// A gap comes before what is behind it. What was lost last has only the end behind it.
-    fn item(&mut self, received: Option<Arc<Envelope>>) -> Item {
-        let missed = match &received {
-            Some(_) => self.subscription.missed(),
-            None => self.subscription.dropped().saturating_sub(self.told),
-        };
-        let delivery = received.map(Delivery::live);
-        if missed == 0 {
-            return delivery.map(Ok);
+    /// Makes an item of what came. `None` if it is to look again.
+    #[inline]
+    fn item(&mut self, next: Poll<Option<Arc<Envelope>>>) -> Option<Poll<Item>> {
+        let Poll::Ready(Some(envelope)) = next else { return Some(self.rest(next.is_ready())) };
+        let shared = &self.opened.shared;
+        let missed = self.subscription.missed();
+        let plain = !shared.followed.any() && shared.dated.load(Relaxed) == 0;
+        if plain && missed == 0 && self.expired == 0 {
+            return Some(Poll::Ready(Some(Ok(Delivery::live(envelope)))));
         }
-        self.told += missed;
-        self.behind = delivery;
-        Some(Err(Gap::new(Some(missed), GapReason::Overflow)))
+        self.missed += missed;
+        let followed = shared.followed.received(&envelope);
+        let now = shared.clock.now();
+        let (accepted, held) = followed.unwrap_or((now, None));
+        if shared.ages().is_over(&envelope, accepted, now) {
+            self.expired += 1;
+            shared.expired.fetch_add(1, Relaxed);
+            return None;
+        }
+        let delivery = Delivery::live(envelope);
+        self.behind = Some(match held {
+            Some(held) => delivery.holding(Box::new(held)),
+            None => delivery,
+        });
+        self.before().map(Poll::Ready)
+    }
+
+    /// What there is if nothing more comes, now or ever. What was lost last has only the end behind
+    /// it.
+    fn rest(&mut self, ended: bool) -> Poll<Item> {
+        if ended {
+            self.missed = self.subscription.dropped().saturating_sub(self.told);
+        }
+        match self.before() {
+            Some(item) => Poll::Ready(item),
+            None if ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What comes before the next one: gaps, and what is behind them.
+    fn before(&mut self) -> Option<Item> {
+        let missed = core::mem::take(&mut self.missed);
+        if missed > 0 {
+            self.told += missed;
+            return Some(Some(Err(Gap::new(Some(missed), GapReason::Overflow))));
+        }
+        let expired = core::mem::take(&mut self.expired);
+        if expired > 0 {
+            return Some(Some(Err(Gap::new(Some(expired), GapReason::Expired))));
+        }
+        self.behind.take().map(|delivery| Some(Ok(delivery)))
     }
 }
 
 impl Receive for Live {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Item> {
-        if let Some(delivery) = self.behind.take() {
-            return Poll::Ready(Some(Ok(delivery)));
+        if self.behind.is_some()
+            && let Some(item) = self.before()
+        {
+            return Poll::Ready(item);
         }
-        let next = self.subscription.poll(&mut self.waits, || context.waker().clone());
-        next.map(|received| self.item(received))
+        loop {
+            let next = self.subscription.poll(&mut self.waits, || context.waker().clone());
+            if let Some(item) = self.item(next) {
+                return item;
+            }
+        }
     }
 
     fn try_next(&mut self) -> Poll<Item> {
-        if let Some(delivery) = self.behind.take() {
-            return Poll::Ready(Some(Ok(delivery)));
+        if self.behind.is_some()
+            && let Some(item) = self.before()
+        {
+            return Poll::Ready(item);
         }
-        match self.subscription.try_recv() {
-            Ok(envelope) => Poll::Ready(self.item(Some(envelope))),
-            Err(RecvError::Empty) => Poll::Pending,
-            Err(_) => Poll::Ready(self.item(None)),
+        loop {
+            let next = match self.subscription.try_recv() {
+                Ok(envelope) => Poll::Ready(Some(envelope)),
+                Err(RecvError::Empty) => Poll::Pending,
+                Err(_) => Poll::Ready(None),
+            };
+            if let Some(item) = self.item(next) {
+                return item;
+            }
         }
     }
 
@@ -104,6 +160,8 @@ impl Receive for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.subscription.forget(self.waits.take());
+        let behind = usize::from(self.behind.is_some());
+        self.opened.shared.unsubscribed.fetch_add(behind, Relaxed);
     }
 }
 
@@ -133,14 +191,15 @@ impl Member {
     }
 
     /// Takes the next, or leaves the waker. `Err` says until when.
-    fn take(&self, waker: Option<Waker>) -> Result<Item, Option<Duration>> {
+    fn take(&mut self, waker: Option<Waker>) -> Result<Item, Option<Duration>> {
         if self.closed {
             return Ok(None);
         }
-        match self.shared.next(&self.taker, self.place, waker) {
+        match self.shared.next(&mut self.taker, self.place, waker) {
             None => Ok(None),
             Some(Next::Event(taken)) => Ok(Some(Ok(self.delivery(taken)))),
             Some(Next::Gap(missed)) => Ok(Some(Err(Gap::new(missed, GapReason::Trimmed)))),
+            Some(Next::Expired(count)) => Ok(Some(Err(Gap::new(Some(count), GapReason::Expired)))),
             Some(Next::Wait(until)) => Err(until),
         }
     }

@@ -1,7 +1,10 @@
 //! The engine without a server: [`MemoryEngine`].
 
+mod followed;
+mod history;
 mod log;
 mod member;
+mod query;
 mod seen;
 mod shared;
 
@@ -13,9 +16,13 @@ use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
 
+pub use history::HistoryLimits;
 pub use log::DeadLetter;
+pub use query::HistoryQuery;
 
-use self::log::Log;
+use self::followed::{Followed, Following};
+use self::history::History;
+use self::log::{EXPIRES, Log};
 use self::member::{Live, Member, Opened, boxed};
 use self::seen::Seen;
 use self::shared::{NotOpened, Shared};
@@ -24,11 +31,16 @@ use super::clock::{Clock, SystemClock};
 use super::delivery::Receive;
 use super::engine::{Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError};
 use super::future::EngineFuture;
+use super::stats::Dropped;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError};
 use super::wire::stamped;
-use crate::envelope::Envelope;
-use crate::subject_bus::{EnvelopeBus, Overrun, SubjectBus, SubscriptionOptions};
+use crate::envelope::{Envelope, Timestamp};
+use crate::error::InvalidPattern;
+use crate::subject_bus::{
+    EnvelopeBus, Overrun, PublishError, Published, SubjectBus, SubscriptionOptions,
+};
 use crate::sync::Relaxed;
+use crate::wait::Cancel;
 
 /// Carries envelopes inside the process. It does everything that an engine can do, with one
 /// exception: nothing survives the process, so a receipt is [`Level::Accepted`] at most.
@@ -39,12 +51,32 @@ use crate::sync::Relaxed;
 /// | wildcards | those of [`Pattern`](crate::Pattern) | the same |
 /// | order | of each publisher | of each key over the group; without a key, of the log where nothing is redelivered |
 /// | settled | when dropped | by verdict; a late one is refused |
+/// | a lease | | each member's own |
 /// | comes again | never | after `retry_after`, and when a lease ends |
 /// | a gap | the buffer was full | the log was full before the group had read it |
 /// | the same id twice | once, within the window | once, within the window |
 ///
-/// Publishing needs no runtime, nor does [`try_next`](super::Deliveries::try_next). Awaiting a
-/// durable subscription needs tokio's time, or a [`Clock`] of yours.
+/// Publishing needs no runtime, nor does [`try_next`](super::Deliveries::try_next). What waits for a
+/// time does so by the [`Clock`].
+///
+/// # Full buffers of live subscriptions
+///
+/// | | a publish that finds the buffer full |
+/// |---|---|
+/// | [`Overrun::DropNewest`] | drops its event there |
+/// | [`Overrun::DropOldest`] | drops the oldest event there |
+/// | [`Overrun::Block`] | waits for room |
+/// | [`block_timeout`](super::Subscribe::block_timeout) | waits for room so long, then drops its event there |
+///
+/// A subscription is told of each dropped event by a [`Gap`](super::Gap). A publisher that waits is
+/// woken by room, by its timeout, and by the end of the subscription or the engine. It also is by
+/// the [`Cancel`] of [`publish_until`](Self::publish_until), which then returns an error.
+///
+/// # Old events
+///
+/// An event is too old when its header `expires`, a time as in RFC 3339, has passed, or when the
+/// engine accepted it longer ago than [`ttl`](MemoryEngineBuilder::ttl). Subscriptions do not
+/// receive it. Each is told by a gap with [`GapReason::Expired`](super::GapReason::Expired).
 ///
 /// # Bounds
 ///
@@ -82,6 +114,15 @@ pub struct MemoryEngine {
     max_payload: Option<usize>,
     durable: bool,
     deduplicates: bool,
+    defaults: Defaults,
+}
+
+/// What live subscriptions have that do not set it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Defaults {
+    capacity: Option<usize>,
+    overrun: Option<Overrun>,
+    block_timeout: Option<Duration>,
 }
 
 /// Makes a [`MemoryEngine`] with other settings than the defaults: see [`MemoryEngine::builder`].
@@ -95,6 +136,10 @@ pub struct MemoryEngineBuilder {
     dead_letters: usize,
     max_payload: Option<usize>,
     clock: Option<Arc<dyn Clock>>,
+    defaults: Defaults,
+    rotate: bool,
+    ttl: Option<Duration>,
+    history: Option<HistoryLimits>,
 }
 
 impl MemoryEngineBuilder {
@@ -137,6 +182,51 @@ impl MemoryEngineBuilder {
         self
     }
 
+    /// Sets how many envelopes fit into the buffer of a live subscription that does not say: 64 by
+    /// default, and for 0.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.defaults.capacity = Some(capacity).filter(|capacity| *capacity > 0);
+        self
+    }
+
+    /// Sets what a full buffer of a live subscription does that does not say:
+    /// [`Overrun::DropNewest`] by default.
+    pub const fn overrun(mut self, overrun: Overrun) -> Self {
+        self.defaults.overrun = Some(overrun);
+        self.defaults.block_timeout = None;
+        self
+    }
+
+    /// Lets publishers wait for room in a live subscription that does not say, and at most so long.
+    /// 0 is [`Overrun::DropNewest`]. Replaces [`overrun`](Self::overrun).
+    pub fn block_timeout(mut self, timeout: Duration) -> Self {
+        let waits = !timeout.is_zero();
+        self.defaults.overrun = Some(if waits { Overrun::Block } else { Overrun::DropNewest });
+        self.defaults.block_timeout = waits.then_some(timeout);
+        self
+    }
+
+    /// Sets whether live subscriptions take turns at being served first: see
+    /// [`SubjectBusBuilder::rotate`](crate::subject_bus::SubjectBusBuilder::rotate). The default
+    /// is `false`: a publish serves them in the order in which they were opened.
+    pub const fn rotate(mut self, rotate: bool) -> Self {
+        self.rotate = rotate;
+        self
+    }
+
+    /// Sets how old an event may be when its turn comes, from its acceptance by the engine. By
+    /// default, and with 0, events do not grow too old.
+    pub fn ttl(mut self, age: Duration) -> Self {
+        self.ttl = Some(age).filter(|age| !age.is_zero());
+        self
+    }
+
+    /// Keeps a history: see [`MemoryEngine::history`]. By default there is none.
+    pub const fn history(mut self, limits: HistoryLimits) -> Self {
+        self.history = Some(limits);
+        self
+    }
+
     /// Makes the engine.
     #[must_use]
     pub fn build(self) -> MemoryEngine {
@@ -144,9 +234,15 @@ impl MemoryEngineBuilder {
         let seen = Seen::new(self.window, self.ids);
         let log = (self.log > 0).then(|| Log::new(self.log, seen, self.dead_letters));
         let durable = log.is_some();
+        let followed = Arc::new(Followed::default());
+        let lost = followed.clone();
+        let bus = SubjectBus::builder().rotate(self.rotate);
+        let bus = bus.on_loss(Box::new(move |envelope| lost.left(envelope))).build();
+        let history = self.history.map(History::new);
         MemoryEngine {
             name: self.name,
-            shared: Arc::new(Shared::new(SubjectBus::new(), clock, log)),
+            shared: Arc::new(Shared::new(bus, followed, clock, log, self.ttl, history)),
+            defaults: self.defaults,
             max_payload: self.max_payload,
             durable,
             deduplicates: durable && self.ids > 0 && !self.window.is_zero(),
@@ -171,6 +267,10 @@ impl MemoryEngine {
             dead_letters: 1024,
             max_payload: None,
             clock: None,
+            defaults: Defaults::default(),
+            rotate: false,
+            ttl: None,
+            history: None,
         }
     }
 
@@ -192,16 +292,162 @@ impl MemoryEngine {
         if self.shared.blocking.load(Relaxed) == 0 || receipt.duplicate {
             return EngineFuture::ready(self.offer(envelope, receipt));
         }
-        EngineFuture::new(async move {
-            match self.shared.bus.publish_async(envelope).await {
-                // Those that had room have it.
-                Err(error) if receipt.sequence.is_none() => {
-                    Err(EngineError::unknown(&self.name, error.into_envelope(), Reason::Closed))
-                }
-                // The log has it, and live subscriptions have ended.
-                _ => Ok(receipt),
+        EngineFuture::new(self.wait(envelope, receipt, None))
+    }
+
+    /// Publishes `envelope` as [`publish`](Self::publish) does, and waits for room until `cancel`
+    /// is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EngineError::Unknown`] with [`Reason::Cancelled`] if a subscription had no room
+    /// until then. The others have the envelope, and the log has. Returns the errors of `publish`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// use tickbus::hosted::{Engine, MemoryEngine, Reason};
+    /// use tickbus::wait::Cancel;
+    /// use tickbus::{Envelope, Overrun};
+    ///
+    /// let engine = MemoryEngine::new();
+    /// let one = engine.subscribe("job.*")?.capacity(1).overrun(Overrun::Block).open().await?;
+    /// let cancel = Cancel::new();
+    /// engine.publish_until(Envelope::new("job.1")?, &cancel).await?;
+    ///
+    /// cancel.cancel();
+    /// let error = engine.publish_until(Envelope::new("job.2")?, &cancel).await.unwrap_err();
+    /// assert!(matches!(error.reason(), Reason::Cancelled));
+    /// # drop(one);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish_until<'a>(
+        &'a self,
+        envelope: impl Into<Arc<Envelope>>,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
+        match self.accept(envelope.into()) {
+            Ok((_, receipt)) if receipt.duplicate => EngineFuture::ready(Ok(receipt)),
+            Ok((envelope, receipt)) => {
+                EngineFuture::new(self.wait(envelope, receipt, Some(cancel)))
             }
+            Err(error) => EngineFuture::ready(Err(error)),
+        }
+    }
+
+    /// Publishes `envelope`, and waits until every subscription that receives it has handled it.
+    ///
+    /// A live subscription has handled it when its delivery is dropped, or when the event is lost
+    /// there. A group has handled it when it is acknowledged, or a dead letter, also after
+    /// retries, or when it is lost there. The publish does not wait for a group without members. A
+    /// subscription that ends is not waited for any longer.
+    ///
+    /// The wait has no limit, and dropping the future ends it. A handler that calls this for an
+    /// event that it has to handle itself waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EngineError::Unknown`] with [`Reason::Closed`] if the engine ended before. Returns
+    /// the errors of [`publish`](Self::publish).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// use tickbus::Envelope;
+    /// use tickbus::hosted::{Engine, MemoryEngine};
+    ///
+    /// let engine = MemoryEngine::new();
+    /// let mut scores = engine.subscribe("match.*.score")?.open().await?;
+    /// let sum = Arc::new(AtomicU32::new(0));
+    /// let handler = sum.clone();
+    /// tokio::spawn(async move {
+    ///     while let Some(Ok(score)) = scores.next().await {
+    ///         handler.fetch_add(score.envelope().decode().unwrap().unwrap_or(0), Relaxed);
+    ///     }
+    /// });
+    ///
+    /// engine.publish_and_wait(Envelope::json("match.7.score", &3)?).await?;
+    /// assert_eq!(sum.load(Relaxed), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias("synchronous", "emit"))]
+    pub fn publish_and_wait(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        // Before it is accepted: from then on it may be handled.
+        let mut following = self.follow(stamped(envelope.into()), true);
+        let (envelope, receipt) = match self.accept(following.envelope().clone()) {
+            Ok((_, receipt)) if receipt.duplicate => return EngineFuture::ready(Ok(receipt)),
+            Ok(accepted) => accepted,
+            Err(error) => return EngineFuture::ready(Err(error)),
+        };
+        let sequence = receipt.sequence.unwrap_or(0);
+        let groups = self.shared.groups_of(sequence, &envelope);
+        EngineFuture::new(async move {
+            let receipt = self.enqueue(&mut following, receipt, None).await?;
+            let handled = poll_fn(|context| {
+                let live = following.poll_done(context.waker()).is_ready();
+                self.shared.poll_settled(sequence, &groups, live, context.waker())
+            });
+            if handled.await {
+                return Ok(receipt);
+            }
+            Err(EngineError::unknown(&self.name, envelope, Reason::Closed))
         })
+    }
+
+    /// Reads the history of what `pattern` matches. It is empty if you did not set
+    /// [`history`](MemoryEngineBuilder::history).
+    ///
+    /// The history has each envelope that the engine accepted, whatever became of it. Reading
+    /// removes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// use tickbus::Envelope;
+    /// use tickbus::hosted::{HistoryLimits, MemoryEngine};
+    ///
+    /// let engine = MemoryEngine::builder().history(HistoryLimits::new().per_subject(2)).build();
+    /// for score in 1..=3 {
+    ///     engine.publish(Envelope::json("match.7.score", &score)?).await?;
+    /// }
+    /// let kept = engine.history("match.*.score")?.all();
+    /// assert!(kept.iter().map(|it| it.payload().unwrap()).eq(["2", "3"]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn history(&self, pattern: &str) -> Result<HistoryQuery<'_>, InvalidPattern> {
+        Ok(HistoryQuery::new(&self.shared, pattern.parse()?))
+    }
+
+    /// Returns how many events subscriptions did not receive, by reason, ended subscriptions
+    /// included. An event counts once for each of these. The reasons are `buffer_full`, `expired`,
+    /// and `unsubscribed` for what was in the buffer of a live subscription when it was dropped.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        let live = self.shared.bus.stats().totals;
+        Dropped {
+            buffer_full: live.dropped(),
+            expired: self.shared.expired.load(Relaxed) as u64,
+            unsubscribed: live.abandoned + self.shared.unsubscribed.load(Relaxed) as u64,
+            ..Dropped::default()
+        }
     }
 
     /// Returns the dead letters that the engine keeps, the oldest first.
@@ -235,12 +481,23 @@ impl MemoryEngine {
                 return Err(EngineError::not_sent(&self.name, envelope, reason));
             }
         }
+        let expires = envelope.headers().get(EXPIRES);
+        if !expires.is_empty() {
+            if expires.parse::<Timestamp>().is_err() {
+                let reason = Reason::Header(EXPIRES.into());
+                return Err(EngineError::not_sent(&self.name, envelope, reason));
+            }
+            self.shared.dated.store(1, Relaxed);
+        }
         let Ok(appended) = self.shared.append(&envelope) else {
             return Err(EngineError::not_sent(&self.name, envelope, Reason::Closed));
         };
         let mut receipt = Receipt::new(&self.name, Level::Accepted);
         if let Some((sequence, duplicate)) = appended {
             receipt = receipt.at(sequence).duplicate(duplicate);
+        }
+        if !receipt.duplicate {
+            self.shared.remember(&envelope);
         }
         Ok((envelope, receipt))
     }
@@ -251,13 +508,78 @@ impl MemoryEngine {
         if receipt.duplicate || is_logged && self.shared.live.load(Relaxed) == 0 {
             return Ok(receipt);
         }
-        match self.shared.bus.try_publish(envelope) {
+        let mut following = None;
+        let published = if self.shared.ttl.is_none() {
+            self.shared.bus.try_publish(envelope)
+        } else {
+            let following = following.insert(self.follow(envelope, false));
+            self.shared.bus.try_publish(following.envelope().clone())
+        };
+        if let (Some(following), Ok(published)) = (&mut following, &published) {
+            following.published(published.enqueued);
+        }
+        match published {
             Ok(_) => Ok(receipt),
             // The log has it, and live subscriptions have ended.
             Err(_) if is_logged => Ok(receipt),
             Err(error) => {
                 Err(EngineError::not_sent(&self.name, error.into_envelope(), Reason::Closed))
             }
+        }
+    }
+}
+
+impl MemoryEngine {
+    fn follow(&self, envelope: Arc<Envelope>, awaited: bool) -> Following {
+        self.shared.followed.follow(envelope, self.shared.clock.now(), awaited)
+    }
+
+    /// Offers what was accepted to the live subscriptions, and waits for room.
+    async fn wait(
+        &self,
+        envelope: Arc<Envelope>,
+        receipt: Receipt,
+        cancel: Option<&Cancel>,
+    ) -> Result<Receipt, EngineError> {
+        if self.shared.ttl.is_some() {
+            let mut following = self.follow(envelope, false);
+            return self.enqueue(&mut following, receipt, cancel).await;
+        }
+        self.enqueue_told(envelope, receipt, cancel, |_| {}).await
+    }
+
+    async fn enqueue(
+        &self,
+        following: &mut Following,
+        receipt: Receipt,
+        cancel: Option<&Cancel>,
+    ) -> Result<Receipt, EngineError> {
+        let envelope = following.envelope().clone();
+        let told = |published: Published| following.published(published.enqueued);
+        self.enqueue_told(envelope, receipt, cancel, told).await
+    }
+
+    /// Calls `told` at the end, also if the future is dropped before.
+    async fn enqueue_told(
+        &self,
+        envelope: Arc<Envelope>,
+        receipt: Receipt,
+        cancel: Option<&Cancel>,
+        told: impl FnMut(Published),
+    ) -> Result<Receipt, EngineError> {
+        let began = self.shared.clock.now();
+        let sleep = |patience| self.shared.clock.sleep_until(began.saturating_add(patience));
+        match self.shared.bus.publish_patient(envelope, cancel, sleep, told).await {
+            Ok(_) => Ok(receipt),
+            Err(PublishError::Cancelled(envelope)) => {
+                Err(EngineError::unknown(&self.name, envelope, Reason::Cancelled))
+            }
+            // Those that had room have it.
+            Err(error) if receipt.sequence.is_none() => {
+                Err(EngineError::unknown(&self.name, error.into_envelope(), Reason::Closed))
+            }
+            // The log has it, and live subscriptions have ended.
+            Err(_) => Ok(receipt),
         }
     }
 }
@@ -270,7 +592,7 @@ impl Engine for MemoryEngine {
     fn capabilities(&self) -> Capabilities {
         use Capability as Can;
         let deduplicates = self.deduplicates.then_some(Can::Deduplication);
-        let live = [Can::Headers, Can::PublisherOrder, Can::Block, Can::Gaps];
+        let live = [Can::Headers, Can::PublisherOrder, Can::Block, Can::BlockTimeout, Can::Gaps];
         let durable = [
             Can::Headers,
             Can::PublisherOrder,
@@ -299,6 +621,13 @@ impl Engine for MemoryEngine {
         Self::publish(self, envelope)
     }
 
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        Self::publish_and_wait(self, envelope)
+    }
+
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
         let (envelope, receipt) = self.accept(envelope)?;
         self.offer(envelope, receipt)
@@ -308,20 +637,22 @@ impl Engine for MemoryEngine {
         &self,
         options: LiveOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        let LiveOptions { patterns, capacity, overrun } = options;
-        let mut settings = SubscriptionOptions::new().capacity(capacity).overrun(overrun);
-        let pattern = match &*patterns {
-            [one] => one.clone(),
-            _ => crate::subject::Pattern::from_static(">").into(),
+        let Defaults { capacity, overrun, block_timeout } = self.defaults;
+        let own = capacity.filter(|_| !options.sets_capacity());
+        let capacity = own.unwrap_or(options.capacity);
+        let own = overrun.filter(|_| !options.sets_overrun());
+        let (overrun, patience) = match own {
+            Some(overrun) => (overrun, block_timeout),
+            None => (options.overrun, options.block_timeout),
         };
-        if patterns.len() > 1 {
-            settings = settings.filter(move |envelope| {
-                patterns.iter().any(|pattern| pattern.matches(envelope.subject()))
-            });
-        }
+        let settings = SubscriptionOptions::new().capacity(capacity).overrun(overrun);
+        let (first, more) = options.patterns.split_first().expect("there is a pattern");
+        let settings = more.iter().fold(settings.patience(patience), |settings, pattern| {
+            settings.or(pattern.as_pattern())
+        });
         // Before it is open, so that no publisher after it overlooks it.
         let counted = Opened::new(&self.shared, overrun == Overrun::Block);
-        let opened = EnvelopeBus::subscribe(&self.shared.bus, pattern.as_pattern(), settings);
+        let opened = EnvelopeBus::subscribe(&self.shared.bus, first.as_pattern(), settings);
         EngineFuture::ready(match opened {
             Ok(subscription) => Ok(boxed(Live::new(subscription, counted))),
             Err(_) => Err(OpenError::failed(&self.name, Reason::Closed)),

@@ -10,13 +10,16 @@ use core::time::Duration;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::log::{Begin, DeadLetter, Log, Next, Taker};
-use crate::envelope::Envelope;
+use super::followed::Followed;
+use super::history::History;
+use super::log::{Ages, Begin, DeadLetter, Log, Next, Taker};
+use crate::envelope::{Envelope, Timestamp};
 use crate::hosted::clock::Clock;
 use crate::hosted::delivery::Verdict;
 use crate::hosted::subscribe::{DurableOptions, StartAt};
+use crate::subject::Pattern;
 use crate::subject_bus::SubjectBus;
-use crate::sync::{Lock, PlainNumber};
+use crate::sync::{Lock, PlainNumber, Relaxed};
 use crate::wait::panics::Panics;
 
 pub(super) struct Shared {
@@ -25,6 +28,16 @@ pub(super) struct Shared {
     /// How many live subscriptions there are, and how many of them let publishers wait.
     pub(super) live: PlainNumber,
     pub(super) blocking: PlainNumber,
+    pub(super) followed: Arc<Followed>,
+    /// How old an event may be.
+    pub(super) ttl: Option<Duration>,
+    /// Whether an event said until when it is good: 0 or 1.
+    pub(super) dated: PlainNumber,
+    /// How many events were too old when their turn came.
+    pub(super) expired: PlainNumber,
+    /// How many a live subscription had taken and not given out when it was dropped.
+    pub(super) unsubscribed: PlainNumber,
+    history: Option<Lock<History>>,
     has_log: bool,
     state: Lock<State>,
 }
@@ -37,6 +50,8 @@ struct State {
     last_member: u64,
     /// Wait for everything to be done.
     closers: Vec<Waker>,
+    /// Wait until an event is settled: publishers.
+    awaiting: Vec<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +72,16 @@ struct Member {
 /// Called after the lock.
 type Wakers = SmallVec<[Waker; 4]>;
 
+/// Groups that a publisher waits for.
+pub(super) type Groups = SmallVec<[usize; 4]>;
+
+/// Returns the moment at which it is this time of day, which may be in the future.
+fn moment(time: Timestamp, now: Duration, wall: Timestamp) -> Duration {
+    let ahead = time.unix_nanos().saturating_sub(wall.unix_nanos());
+    let by = Duration::from_nanos(u64::try_from(ahead.unsigned_abs()).unwrap_or(u64::MAX));
+    if ahead < 0 { now.saturating_sub(by) } else { now.saturating_add(by) }
+}
+
 fn wake(wakers: Wakers) {
     if wakers.is_empty() {
         return;
@@ -76,17 +101,41 @@ pub(super) enum NotOpened {
 }
 
 impl Shared {
-    pub(super) fn new(bus: SubjectBus, clock: Arc<dyn Clock>, log: Option<Log>) -> Self {
+    pub(super) fn new(
+        bus: SubjectBus,
+        followed: Arc<Followed>,
+        clock: Arc<dyn Clock>,
+        log: Option<Log>,
+        ttl: Option<Duration>,
+        history: Option<History>,
+    ) -> Self {
         let has_log = log.is_some();
-        let (live, blocking) = (PlainNumber::new(0), PlainNumber::new(0));
+        let zero = || PlainNumber::new(0);
+        let (live, blocking, dated, expired) = (zero(), zero(), zero(), zero());
+        let unsubscribed = zero();
+        let history = history.map(Lock::new);
         let state = Lock::new(State {
             phase: Phase::Open,
             log,
             members: Slab::new(),
             last_member: 0,
             closers: Vec::new(),
+            awaiting: Vec::new(),
         });
-        Self { bus, clock, live, blocking, has_log, state }
+        Self {
+            bus,
+            clock,
+            live,
+            blocking,
+            followed,
+            ttl,
+            dated,
+            expired,
+            unsubscribed,
+            history,
+            has_log,
+            state,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -114,6 +163,7 @@ impl Shared {
                     wakers.extend(member.waker.take());
                 }
             }
+            wakers.extend(state.awaiting.drain(..)); // it may have trimmed
         }
         drop(state);
         wake(wakers);
@@ -135,9 +185,7 @@ impl Shared {
             StartAt::Sequence(sequence) => Begin::Sequence(sequence),
             StartAt::Time(time) => {
                 // The log knows no time of day, which may be set back.
-                let ago = wall.unix_nanos().saturating_sub(time.unix_nanos()).max(0);
-                let ago = Duration::from_nanos(u64::try_from(ago).unwrap_or(u64::MAX));
-                Begin::Time(now.saturating_sub(ago))
+                Begin::Time(moment(time, now, wall))
             }
         };
         let group = log.open(options, &begin).ok_or(NotOpened::OtherPatterns)?;
@@ -148,6 +196,7 @@ impl Shared {
             in_flight: options.in_flight,
             lease: options.lease,
             max_attempts: options.max_attempts,
+            expired: 0,
         };
         Ok((taker, members.insert(Member { group, waker: None })))
     }
@@ -156,23 +205,32 @@ impl Shared {
     pub(super) fn leave(&self, place: usize) {
         let mut state = self.state.lock();
         let member = state.members.remove(place);
-        let wakers = state.closers_if_done();
+        let wakers = state.waiting_for_less();
         drop(state);
         drop(member);
         wake(wakers);
     }
 
     /// Takes the next event for a member, or leaves its waker. `None` is the end.
-    pub(super) fn next(&self, taker: &Taker, place: usize, waker: Option<Waker>) -> Option<Next> {
-        let now = self.clock.now();
+    pub(super) fn next(
+        &self,
+        taker: &mut Taker,
+        place: usize,
+        waker: Option<Waker>,
+    ) -> Option<Next> {
+        let (now, ages) = (self.clock.now(), self.ages());
         let mut wakers = Wakers::new();
         let mut state = self.state.lock();
-        let State { phase, log, members, .. } = &mut *state;
+        let State { phase, log, members, awaiting, .. } = &mut *state;
         let log = log.as_mut().filter(|_| *phase != Phase::Ended)?;
-        let next = log.next(taker, now);
+        let next = log.next(taker, now, ages);
+        wakers.extend(awaiting.drain(..)); // it may have given some up
+        if let Next::Expired(count) = next {
+            self.expired.fetch_add(usize::try_from(count).unwrap_or(usize::MAX), Relaxed);
+        }
         let old = match &next {
             Next::Wait(_) if *phase == Phase::Draining && log.is_done(taker.group) => {
-                wakers.extend(state.closers_if_done());
+                wakers.extend(state.waiting_for_less());
                 drop(state);
                 wake(wakers);
                 return None;
@@ -182,7 +240,7 @@ impl Shared {
                 None => None,
             },
             Next::Event(taken) if taken.ends_first => {
-                wakers = state.waiting(taker.group);
+                wakers.extend(state.waiting(taker.group));
                 waker
             }
             _ => waker,
@@ -210,7 +268,7 @@ impl Shared {
         let settled = log.settle(group, sequence, epoch, verdict, now);
         let more = extends || *phase != Phase::Open || log.has_more(group);
         let mut wakers = if more { state.waiting(group) } else { Wakers::new() };
-        wakers.extend(state.closers_if_done());
+        wakers.extend(state.waiting_for_less());
         drop(state);
         wake(wakers);
         Some(settled)
@@ -258,6 +316,7 @@ impl Shared {
         let mut wakers: Wakers =
             state.members.iter_mut().filter_map(|(_, member)| member.waker.take()).collect();
         wakers.extend(state.closers.drain(..));
+        wakers.extend(state.awaiting.drain(..));
         drop(state);
         wake(wakers);
         done
@@ -279,6 +338,78 @@ impl Shared {
         if done { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Returns the groups with a member that receive what was appended with this sequence.
+    pub(super) fn groups_of(&self, sequence: u64, envelope: &Envelope) -> Groups {
+        let state = self.state.lock();
+        let Some(log) = &state.log else { return Groups::new() };
+        let mut groups: Groups = state.members.iter().map(|(_, member)| member.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.retain(|group| {
+            log.matches(*group, envelope.subject()) && !log.has_settled(*group, sequence)
+        });
+        groups
+    }
+
+    /// Ready with `true` when each of the groups has settled the event or has no member any more,
+    /// and `rest` is true. Ready with `false` if the engine has ended before.
+    pub(super) fn poll_settled(
+        &self,
+        sequence: u64,
+        groups: &[usize],
+        rest: bool,
+        waker: &Waker,
+    ) -> Poll<bool> {
+        let waker = waker.clone();
+        let mut state = self.state.lock();
+        let open = |group| state.members.iter().any(|(_, member)| member.group == group);
+        let log = state.log.as_ref();
+        let settled = groups
+            .iter()
+            .all(|group| log.is_none_or(|log| log.has_settled(*group, sequence)) || !open(*group));
+        let ready = match (settled && rest, state.phase) {
+            (true, _) => Poll::Ready(true),
+            (false, Phase::Ended) => Poll::Ready(false),
+            (false, _) => Poll::Pending,
+        };
+        let mut unused = None;
+        if ready.is_ready() || state.awaiting.iter().any(|other| other.will_wake(&waker)) {
+            unused = Some(waker);
+        } else {
+            state.awaiting.push(waker);
+        }
+        drop(state);
+        drop(unused);
+        ready
+    }
+
+    /// Returns when an event is too old.
+    pub(super) fn ages(&self) -> Ages {
+        let dated = self.dated.load(Relaxed) > 0;
+        Ages { ttl: self.ttl, wall: dated.then(|| self.clock.wall()) }
+    }
+
+    /// Adds what was accepted to the history, if there is one.
+    pub(super) fn remember(&self, envelope: &Arc<Envelope>) {
+        if let Some(history) = &self.history {
+            let now = self.clock.now();
+            history.lock().add(envelope, now);
+        }
+    }
+
+    /// Returns the last ones in the history that match and are not before a time.
+    pub(super) fn history(
+        &self,
+        pattern: Pattern<'_>,
+        since: Option<Timestamp>,
+        most: usize,
+    ) -> Vec<Arc<Envelope>> {
+        let Some(history) = &self.history else { return Vec::new() };
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let since = since.map_or(Duration::ZERO, |time| moment(time, now, wall));
+        history.lock().find(pattern, since, most, now)
+    }
+
     pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.with_log(|log| log.dead().iter().cloned().collect()).unwrap_or_default()
     }
@@ -296,10 +427,12 @@ impl State {
         self.members.iter().all(|(_, member)| log.is_done(member.group))
     }
 
-    fn closers_if_done(&mut self) -> Wakers {
-        if self.closers.is_empty() || !self.is_done() {
-            return Wakers::new();
+    /// Those that wait until less is to be done.
+    fn waiting_for_less(&mut self) -> Wakers {
+        let mut wakers: Wakers = self.awaiting.drain(..).collect();
+        if !self.closers.is_empty() && self.is_done() {
+            wakers.extend(self.closers.drain(..));
         }
-        self.closers.drain(..).collect()
+        wakers
     }
 }

@@ -8,12 +8,15 @@ use core::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connection::{Connection, Outgoing, disconnected};
 use super::settings::FOR_EVER;
 use crate::hosted::{EngineFuture, Lease, Reason, Settle, SettleError, Verdict};
 use crate::sync::Lock;
+
+/// Keeps a delivery for another lease.
+const PROGRESS: &[u8] = b"+WPI";
 
 /// How much earlier than the server a member gives a delivery up.
 fn margin(lease: Duration) -> Duration {
@@ -66,7 +69,7 @@ impl Answer {
                 format!("+TERM {line}").into()
             }
             Verdict::Reject(_) => b"+TERM".to_vec(),
-            Verdict::Extend(_) => b"+WPI".to_vec(),
+            Verdict::Extend(_) => PROGRESS.to_vec(),
             _ => b"+ACK".to_vec(),
         }
     }
@@ -79,37 +82,54 @@ impl Answer {
         Ok(())
     }
 
+    /// Keeps it for another lease.
+    pub(super) fn renew(&self) -> Result<(), SettleError> {
+        let before = self.check()?;
+        let say = self.connection.say(self.reply.clone(), PROGRESS.to_vec(), before);
+        say.map_err(SettleError::Failed)?;
+        *self.deadline.lock() = self.lease_from(Instant::now());
+        Ok(())
+    }
+
+    /// Returns until when the server certainly waits, of which it heard just now.
+    fn lease_from(&self, now: Instant) -> Instant {
+        now + self.lease - margin(self.lease)
+    }
+
     fn said(&self, verdict: &Verdict) {
         self.stop_keeping();
         if let Verdict::Extend(time) = verdict {
-            self.extended();
-            if *time > self.lease - margin(self.lease) {
-                self.keep(*time);
-            }
+            self.keep(*time);
         }
     }
 
-    fn extended(&self) {
-        let mut deadline = self.deadline.lock();
-        *deadline = Instant::now() + self.lease - margin(self.lease);
-    }
-
-    /// The server extends by one lease at a time.
+    /// Keeps it for this time, and gives it back after it. The server knows whole leases only.
     fn keep(&self, time: Duration) {
-        let (settle, reply) = (self.connection.settle.clone(), self.reply.clone());
+        let (settle, to) = (self.connection.settle.clone(), self.reply.clone());
         let (deadline, lease) = (self.deadline.clone(), self.lease);
-        let until = Instant::now() + time.min(FOR_EVER);
+        let now = Instant::now();
+        let until = now + time.min(FOR_EVER);
+        let mut held = self.lease_from(now);
+        *deadline.lock() = until.min(held);
         let keeper = self.connection.runtime.spawn(async move {
-            while Instant::now() < until {
-                sleep(lease / 2).await;
-                let payload = b"+WPI".to_vec().into();
-                let mut before = deadline.lock();
-                let outgoing = Outgoing::Settle { to: reply.clone(), payload, before: *before };
-                if Instant::now() >= *before || settle.send(outgoing).is_err() {
+            loop {
+                let now = Instant::now();
+                sleep_until(until.min(now + lease / 2)).await;
+                if Instant::now() >= until {
+                    break;
+                }
+                let (to, payload) = (to.clone(), PROGRESS.into());
+                let mut deadline = deadline.lock();
+                let outgoing = Outgoing::Settle { to, payload, before: held };
+                if Instant::now() >= *deadline || settle.send(outgoing).is_err() {
                     return;
                 }
-                *before = Instant::now() + lease - margin(lease);
+                held = Instant::now() + lease - margin(lease);
+                *deadline = until.min(held);
             }
+            // An answer of the last moment is still on its way to the client.
+            sleep(margin(lease).min(Duration::from_millis(100))).await;
+            let _ = settle.send(Outgoing::Settle { to, payload: "-NAK".into(), before: held });
         });
         *self.keeper.lock() = Some(keeper.abort_handle());
     }

@@ -355,7 +355,9 @@ async fn connect(
             refused("it wants TLS: use a URL that begins with `tls://`, or call `tls`")
         }
         ConnectErrorKind::Io if is_of_tls(&error) => refused(error),
-        ConnectErrorKind::Io | ConnectErrorKind::Dns => disconnected(error),
+        ConnectErrorKind::Io | ConnectErrorKind::Dns => {
+            disconnected(alloc::format!("`{}`: {error}", without_login(&settings.url)))
+        }
         _ => refused(error),
     })
 }

@@ -10,6 +10,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use async_nats::StatusCode;
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, Message};
 use tokio::sync::{Semaphore, watch};
@@ -18,8 +19,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::answer::Answer;
 use super::connection::{Connection, Signal, next, refused};
 use super::filter::{cover, covers, filters};
+use super::mailbox::{EndOf, Mailbox};
 use super::publish::read;
-use super::queue::{Durable, EndOf, Item, PATIENCE, Queue, Waiting};
+use super::queue::{Durable, PATIENCE, Waiting};
 use super::settings::FOR_EVER;
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::subject::Subject;
@@ -27,7 +29,8 @@ use crate::sync::{PlainNumber, Relaxed};
 
 /// How long the server keeps a request for messages.
 const REQUEST: Duration = Duration::from_secs(30);
-/// How often a member asks how far the group is, to know where to continue should the consumer vanish.
+/// How often a member asks how far the group is, at least: to know where to continue should the consumer
+/// vanish, and what is gone.
 const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn open(
@@ -37,7 +40,7 @@ pub(super) async fn open(
     connection.check()?;
     options.lease = options.lease.min(FOR_EVER);
     let Some(stream) = connection.stream.clone() else { return Err(Reason::NotStarted) };
-    let queue = Arc::new(Queue::default());
+    let mailbox = Mailbox::new();
     let lag = Arc::new(PlainNumber::new(0));
     let mut member = Member {
         name: consumer_name(&options.group),
@@ -45,23 +48,23 @@ pub(super) async fn open(
         created: None,
         begins: 0,
         told: 0,
+        seen: None,
         slots: Arc::new(Semaphore::new(options.in_flight)),
         signals: connection.signals.subscribe(),
         lag: lag.clone(),
         stream,
         connection: connection.clone(),
         options,
-        queue: queue.clone(),
+        mailbox: mailbox.clone(),
     };
     let consumer = member.ensure().await?;
-    let end = EndOf(queue.clone());
+    let end = EndOf(mailbox.clone());
     let member = async move {
-        // Also when the runtime ends, and this task with it.
         let _end = end;
         member.run(consumer).await;
     };
     let task = connection.runtime.spawn(member).abort_handle();
-    Ok(Box::new(Durable { queue, task, lag }))
+    Ok(Box::new(Durable { mailbox, task, lag }))
 }
 
 /// The name of a consumer may have neither dots nor wildcards, white space or slashes.
@@ -86,15 +89,41 @@ struct Member {
     /// Where the group goes on should its consumer vanish. `None` before it was found or made.
     resume: Option<u64>,
     /// When the stream was created. `None` before it was found.
-    created: Option<async_nats::datetime::DateTime>,
+    created: Option<DateTime>,
     /// What is before this is not for the group, even if a server of 2.9 has forgotten it.
     begins: u64,
     /// What is missing before this has been told.
     told: u64,
+    /// The consumer at the last look.
+    seen: Option<Seen>,
     slots: Arc<Semaphore>,
     signals: watch::Receiver<Signal>,
     lag: Arc<PlainNumber>,
-    queue: Arc<Queue>,
+    mailbox: Arc<Mailbox<Waiting>>,
+}
+
+/// What a consumer has at one moment.
+struct Seen {
+    created: DateTime,
+    /// How many events the group has still to receive.
+    pending: u64,
+    /// How many deliveries there were, repeated ones included.
+    deliveries: u64,
+}
+
+impl Seen {
+    fn of(info: &consumer::Info) -> Self {
+        let (pending, deliveries) = (info.num_pending, info.delivered.consumer_sequence);
+        Self { created: info.created, pending, deliveries }
+    }
+
+    /// Returns whether events are gone that were pending here and not delivered until `later`. A purge
+    /// moves the position of the consumer, which alone says nothing then.
+    fn lost_until(&self, later: &Self) -> bool {
+        let delivered = later.deliveries.checked_sub(self.deliveries);
+        self.created == later.created
+            && delivered.is_some_and(|delivered| self.pending > later.pending + delivered)
+    }
 }
 
 /// Why a session has ended.
@@ -165,7 +194,7 @@ impl Member {
             let found = context.get_consumer_from_stream(&*self.name, &self.stream).await;
             match found {
                 Ok(consumer) => {
-                    let consumer = self.adopt(consumer).await?;
+                    self.adopt(&consumer)?;
                     let follows = consumer.cached_info().delivered.stream_sequence + 1;
                     break (consumer, follows);
                 }
@@ -184,12 +213,18 @@ impl Member {
             self.begins = start_sequence;
         }
         self.lag.store(info.num_pending as usize, Relaxed);
+        let seen = Seen::of(info);
+        let purged = self.seen.as_ref().is_some_and(|before| before.lost_until(&seen));
+        self.seen = Some(seen);
         if first > follows.max(self.told) {
             // With a filter, not everything that is gone was for this group.
             let all =
                 info.config.filter_subject.is_empty() && info.config.filter_subjects.is_empty();
             let missed = all.then_some(first - follows.max(self.told));
             self.tell(Gap::new(missed, GapReason::Trimmed));
+            self.told = first;
+        } else if purged {
+            self.tell(Gap::new(None, GapReason::Trimmed));
             self.told = first;
         }
         self.look(info, follows.max(first));
@@ -205,7 +240,7 @@ impl Member {
     }
 
     fn tell(&self, gap: Gap) {
-        self.queue.push(Item::Gap(gap));
+        self.mailbox.put(|items| items.gap(gap));
     }
 
     /// Returns where a consumer begins that is made now, and at which sequence, of a stream that has
@@ -237,23 +272,27 @@ impl Member {
         format!("tickbus: {}", patterns.join(" "))
     }
 
-    /// Checks that a consumer is for the same patterns, and sees to the lease.
-    async fn adopt(&self, consumer: PullConsumer) -> Result<PullConsumer, Reason> {
+    /// Checks that a consumer is for the same patterns, with the same lease.
+    fn adopt(&mut self, consumer: &PullConsumer) -> Result<(), Reason> {
         let config = &consumer.cached_info().config;
+        let group = &self.options.group;
         let description = config.description.as_deref().unwrap_or_default();
         if description != self.description() {
             return Err(refused(format!(
-                "the group `{}` exists for other patterns ({description}): name another group",
-                self.options.group
+                "the group `{group}` exists for other patterns ({description}): name another group"
             )));
         }
-        if config.ack_wait == self.options.lease {
-            return Ok(consumer);
+        if self.resume.is_some() {
+            // It was changed at the server while this member was there.
+            self.options.lease = config.ack_wait;
+        } else if config.ack_wait != self.options.lease {
+            return Err(refused(format!(
+                "the group `{group}` exists with another lease ({:?} instead of {:?}): \
+                 give all members the same, or name another group",
+                config.ack_wait, self.options.lease
+            )));
         }
-        let mut config: pull::Config =
-            consumer::FromConsumer::try_from_consumer_config(config.clone()).map_err(refused)?;
-        config.ack_wait = self.options.lease;
-        self.make(config).await
+        Ok(())
     }
 
     async fn create(
@@ -299,7 +338,8 @@ impl Member {
     }
 
     async fn make(&self, config: pull::Config) -> Result<PullConsumer, Reason> {
-        let make = self.connection.context.create_consumer_on_stream(config, &self.stream);
+        // Strict: a plain one would change the consumer of a member that was faster.
+        let make = self.connection.context.create_consumer_strict_on_stream(config, &self.stream);
         make.await.map_err(refused)
     }
 
@@ -316,6 +356,7 @@ impl Member {
         let mut asked = 0_usize;
         let mut heard = Instant::now();
         let mut looked = heard;
+        let look = LOOK.min(heartbeat * 4);
         let slots = self.slots.clone();
         // One clock for all that is due from time to time.
         let mut clock = interval((self.options.lease / 4).min(heartbeat));
@@ -350,13 +391,19 @@ impl Member {
                     if asked > 0 && now >= heard + heartbeat * 2 {
                         return End::Lost;
                     }
-                    self.queue.extend_all();
-                    if now >= looked + LOOK {
+                    self.mailbox.extend_all();
+                    if now >= looked + look {
                         looked = now;
                         // The heartbeat decides whether it is lost.
                         if let Ok(info) = consumer.get_info().await {
                             self.lag.store(info.num_pending as usize, Relaxed);
                             self.look(&info, info.delivered.stream_sequence + 1);
+                            let seen = Seen::of(&info);
+                            let purged = self.seen.as_ref().is_some_and(|it| it.lost_until(&seen));
+                            if purged || info.config.ack_wait != self.options.lease {
+                                return End::Lost; // `ensure` sees to it
+                            }
+                            self.seen = Some(seen);
                         }
                     }
                     continue;
@@ -410,7 +457,8 @@ impl Member {
                 let delivery = Delivery::shared(envelope, answer.clone());
                 let delivery = delivery.with_sequence(sequence).with_attempt(attempt);
                 let until = arrived + lease * PATIENCE;
-                self.queue.push(Item::Delivery(Waiting { delivery, answer, until }));
+                let waiting = Waiting { delivery, answer, until };
+                self.mailbox.put(|items| items.push(waiting));
             }
             Err(error) => {
                 let _ = answer.say(&Verdict::Reject(format!("{error}").into()));

@@ -1,23 +1,21 @@
 //! Live subscriptions: what a server passes on from now on, in a buffer of our own.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::sync::Arc;
-use core::task::{Context, Poll, Waker};
-use std::sync::MutexGuard;
+use core::task::{Context, Poll};
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::connection::{Connection, Signal, disconnected, next};
 use super::filter::cover;
+use super::mailbox::{EndOf, Item, Items, Mailbox};
 use super::publish::{is_reserved, read};
 use crate::envelope::Envelope;
 use crate::hosted::{Delivery, Gap, GapReason, LiveOptions, Reason, Receive};
 use crate::subject::Subject;
 use crate::subject_bus::Overrun;
-use crate::sync::Lock;
 
 pub(super) async fn open(
     connection: Arc<Connection>,
@@ -29,7 +27,7 @@ pub(super) async fn open(
     let connects = connection.connects();
     // From here on the server passes on what it takes.
     connection.confirm().await?;
-    let buffer = Arc::new(Buffer::default());
+    let mailbox = Mailbox::new();
     let reader = Reader {
         subscriber,
         signals: connection.signals.subscribe(),
@@ -37,35 +35,25 @@ pub(super) async fn open(
         slow: connection.signals.borrow().slow,
         connection: connection.clone(),
         options,
-        buffer: buffer.clone(),
+        mailbox: mailbox.clone(),
     };
     let task = connection.runtime.spawn(reader.run()).abort_handle();
-    Ok(Box::new(Live { buffer, task }))
+    Ok(Box::new(Live { mailbox, task }))
 }
 
 struct Live {
-    buffer: Arc<Buffer>,
+    mailbox: Arc<Mailbox<Arc<Envelope>>>,
     task: AbortHandle,
 }
 
 impl Live {
-    /// Takes the next, or leaves the waker.
     fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
-        let mut inner = self.buffer.lock();
-        match inner.queue.pop_front() {
-            Some(Item::Envelope(envelope)) => {
-                inner.envelopes -= 1;
-                Poll::Ready(Some(Ok(Delivery::live(envelope))))
-            }
-            Some(Item::Gap(gap)) => Poll::Ready(Some(Err(gap))),
-            None if inner.ended => Poll::Ready(None),
-            None => {
-                if let Some(context) = context {
-                    inner.waker = Some(context.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
+        self.mailbox.take(context, |items| {
+            Some(match items.pop()? {
+                Item::Event(envelope) => Ok(Delivery::live(envelope)),
+                Item::Gap(gap) => Err(gap),
+            })
+        })
     }
 }
 
@@ -74,14 +62,13 @@ impl Receive for Live {
         self.take(Some(context))
     }
 
-    // The waker of a task that waits stays.
     fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
         self.take(None)
     }
 
     fn close(&mut self) {
         self.task.abort();
-        self.buffer.end();
+        self.mailbox.end();
     }
 }
 
@@ -91,79 +78,26 @@ impl Drop for Live {
     }
 }
 
-/// Between the task that reads from the client, and the subscription.
-#[derive(Default)]
-struct Buffer(Lock<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    queue: VecDeque<Item>,
-    /// How many of the items are envelopes.
-    envelopes: usize,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-enum Item {
-    Envelope(Arc<Envelope>),
-    Gap(Gap),
-}
-
-impl Buffer {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Inner)) {
-        let mut inner = self.lock();
-        change(&mut inner);
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
+impl Items<Arc<Envelope>> {
+    fn push_or_overrun(&mut self, envelope: Arc<Envelope>, options: &LiveOptions) {
+        if self.events < options.capacity {
+            self.push(envelope);
+        } else if let Overrun::DropOldest = options.overrun {
+            self.drop_oldest();
+            self.push(envelope);
+        } else {
+            self.gap(overflow());
         }
     }
 
-    fn end(&self) {
-        self.change(|inner| inner.ended = true);
-    }
-
-    fn gap(&self, gap: Gap) {
-        // One gap for all that follow each other: the buffer stays bounded if you do not read.
-        self.change(|inner| match inner.queue.back_mut() {
-            Some(Item::Gap(last)) => {
-                if !last.join(gap) {
-                    inner.queue.push_back(Item::Gap(gap));
-                }
-            }
-            _ => inner.queue.push_back(Item::Gap(gap)),
-        });
-    }
-
-    fn push(&self, envelope: Arc<Envelope>, options: &LiveOptions) {
-        self.change(|inner| {
-            if inner.envelopes < options.capacity {
-                inner.envelopes += 1;
-                inner.queue.push_back(Item::Envelope(envelope));
-            } else if let Overrun::DropOldest = options.overrun {
-                inner.drop_oldest();
-                inner.queue.push_back(Item::Envelope(envelope));
-            } else {
-                let last = inner.queue.back_mut();
-                if !last.is_some_and(Item::count_one_more) {
-                    inner.queue.push_back(Item::Gap(overflow()));
-                }
-            }
-        });
-    }
-}
-
-impl Inner {
     /// Puts a gap in the place of the oldest envelope.
     fn drop_oldest(&mut self) {
-        let oldest = |item: &Item| matches!(item, Item::Envelope(_));
+        let oldest = |item: &Item<_>| matches!(item, Item::Event(_));
         let Some(at) = self.queue.iter().position(oldest) else { return };
-        if at > 0 && self.queue[at - 1].count_one_more() {
+        self.events -= 1;
+        if let Some(Item::Gap(gap)) = at.checked_sub(1).map(|before| &mut self.queue[before])
+            && gap.join(overflow())
+        {
             self.queue.remove(at);
         } else {
             self.queue[at] = Item::Gap(overflow());
@@ -175,17 +109,6 @@ fn overflow() -> Gap {
     Gap::new(Some(1), GapReason::Overflow)
 }
 
-impl Item {
-    /// Counts one more in a gap that the buffer has caused. Returns whether it is one.
-    fn count_one_more(&mut self) -> bool {
-        let Self::Gap(Gap { missed: Some(missed), reason: GapReason::Overflow, .. }) = self else {
-            return false;
-        };
-        *missed += 1;
-        true
-    }
-}
-
 struct Reader {
     subscriber: async_nats::Subscriber,
     connection: Arc<Connection>,
@@ -194,13 +117,12 @@ struct Reader {
     connects: u64,
     slow: u64,
     options: LiveOptions,
-    buffer: Arc<Buffer>,
+    mailbox: Arc<Mailbox<Arc<Envelope>>>,
 }
 
 impl Reader {
     async fn run(mut self) {
-        // Also when the runtime ends, and this task with it.
-        let _end = End(self.buffer.clone());
+        let _end = EndOf(self.mailbox.clone());
         loop {
             let next = tokio::select! {
                 biased;
@@ -224,29 +146,27 @@ impl Reader {
             }
             // Another program's message has no position in core NATS.
             match read(&message, || uuid::Uuid::now_v7().to_string()) {
-                Ok(envelope) => self.buffer.push(envelope, &self.options),
-                Err(_) => self.buffer.gap(Gap::new(Some(1), GapReason::Unreadable)),
+                Ok(envelope) => {
+                    self.mailbox.put(|items| items.push_or_overrun(envelope, &self.options));
+                }
+                Err(_) => self.gap(Gap::new(Some(1), GapReason::Unreadable)),
             }
         }
+    }
+
+    fn gap(&self, gap: Gap) {
+        self.mailbox.put(|items| items.gap(gap));
     }
 
     /// Tells what was lost since the last look.
     fn gaps(&mut self) {
         let connects = self.connection.connects();
         if core::mem::replace(&mut self.connects, connects) != connects {
-            self.buffer.gap(Gap::new(None, GapReason::Reconnected));
+            self.gap(Gap::new(None, GapReason::Reconnected));
         }
         let slow = self.signals.borrow().slow;
         if core::mem::replace(&mut self.slow, slow) != slow {
-            self.buffer.gap(Gap::new(None, GapReason::Overflow));
+            self.gap(Gap::new(None, GapReason::Overflow));
         }
-    }
-}
-
-struct End(Arc<Buffer>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }

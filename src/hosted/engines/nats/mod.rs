@@ -11,6 +11,7 @@
 //! | acknowledged | | by [`Delivery::ack`](crate::hosted::Delivery::ack); `ack_async` waits for the server's answer |
 //! | deduplication | no | by the id, within the stream's window (2 minutes by default) |
 //! | late answers | | refused by the clock of this process: see below |
+//! | an extension | | of any length: the engine repeats it, or gives the event back, by the clock of this process |
 //! | after a lost connection | [`Gap`](crate::hosted::Gap) `Reconnected` | continues where the group was |
 //! | what is no longer there | | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | | none: a rejected event is terminated, and stays in the stream |
@@ -36,22 +37,28 @@
 //!   which are the server's own. A live subscription never receives these.
 //! - The user needs the right to publish and to subscribe to `_INBOX.>`. From a message to itself,
 //!   the engine learns that the server has processed what was sent before.
-//! - A purge of the stream moves its groups on, and the server does not report it: there is no gap.
+//! - A purge of the stream moves its groups on, and the server does not report it. A member compares
+//!   what is pending every five seconds, and then reports a gap. It does not see a purge of what was
+//!   published since its last look, or of fewer events than were published since.
 //! - The retention of the stream may remove events while a member works on them. The engine reports
 //!   no gap for these: the answer finds nothing to settle.
 //! - All members of a group must have the same patterns: the engine refuses others. If the consumer
 //!   is deleted, a member makes it again where the group was, or up to five seconds earlier.
-//! - The lease is the group's: the member that opened last sets it for all. Give all members the
-//!   same lease. Otherwise a member with a longer lease takes late answers for timely ones.
+//! - `JetStream` extends by a whole lease. If you extend by less and then drop the delivery, or the
+//!   process ends, the event comes again at the end of that lease.
+//! - The lease is the group's: the engine refuses a member with another one. If you change it at the
+//!   server, running members follow within five seconds. Until then, one that had a longer lease
+//!   takes late answers for timely ones. A server of 2.9 lets two members that open a new group at
+//!   the same moment both succeed: then the second sets the lease, and the first follows.
 //! - The client ends a connection on which it receives a header that is not UTF-8. A stream sends
 //!   that message again after each lease, until you delete it: do not let such headers in.
-//!   again after each lease, until you delete the message: do not let such headers in.
 
 mod answer;
 mod connection;
 mod durable;
 mod filter;
 mod live;
+mod mailbox;
 mod publish;
 mod queue;
 mod settings;
@@ -67,7 +74,9 @@ use std::sync::MutexGuard;
 
 pub use self::settings::{OnStart, Provision};
 
-use self::connection::Connection;
+use tokio::task::AbortHandle;
+
+use self::connection::{Connection, disconnected};
 use self::settings::{Login, Settings, without_login};
 use crate::envelope::Envelope;
 use crate::hosted::{
@@ -75,6 +84,10 @@ use crate::hosted::{
     LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
 };
 use crate::sync::Lock;
+
+/// How long a start waits before it tries again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// An engine on a NATS server, or on a cluster of them.
 ///
@@ -114,7 +127,7 @@ use crate::sync::Lock;
 pub struct Nats {
     name: Arc<str>,
     settings: Settings,
-    state: Lock<State>,
+    state: Arc<Lock<State>>,
     /// Held while it starts: a second start waits, and finds it started.
     starting: tokio::sync::Mutex<()>,
 }
@@ -123,6 +136,12 @@ enum State {
     New,
     /// The last start failed.
     Failed(Arc<str>),
+    /// A task connects in the background. Why it has not yet, and whether a server refused.
+    Starting {
+        task: AbortHandle,
+        why: Arc<str>,
+        refused: bool,
+    },
     Up(Arc<Connection>),
     Closed,
 }
@@ -152,7 +171,7 @@ impl Nats {
                 heartbeat: Duration::from_secs(5),
                 client: None,
             },
-            state: Lock::new(State::New),
+            state: Arc::new(Lock::new(State::New)),
             starting: tokio::sync::Mutex::new(()),
         }
     }
@@ -283,50 +302,111 @@ impl Nats {
     fn connection(&self) -> Result<Arc<Connection>, Reason> {
         match &*self.state() {
             State::Up(connection) => Ok(connection.clone()),
+            State::Starting { why, .. } => Err(disconnected(alloc::format!("not yet: {why}"))),
             State::New | State::Failed(_) => Err(Reason::NotStarted),
             State::Closed => Err(Reason::Closed),
         }
     }
 
-    fn connected(&self, connection: Connection) -> Result<(), Reason> {
-        let mut state = self.state();
-        match &*state {
-            State::Closed => return Err(Reason::Closed),
-            State::Up(_) => {}
-            State::New | State::Failed(_) => *state = State::Up(Arc::new(connection)),
-        }
-        Ok(())
-    }
-
-    fn failed(&self, error: &Reason) {
-        let mut state = self.state();
-        if let State::New | State::Failed(_) = &*state {
-            *state = State::Failed(alloc::format!("{error}").into());
+    /// Returns whether a start has nothing to do.
+    fn is_started(&self) -> Result<bool, Reason> {
+        match &*self.state() {
+            State::Up(_) => Ok(true),
+            // Its runtime may have ended.
+            State::Starting { task, .. } => Ok(!task.is_finished()),
+            State::New | State::Failed(_) => Ok(false),
+            State::Closed => Err(Reason::Closed),
         }
     }
 
     async fn connect(&self) -> Result<(), Reason> {
-        match self.connection() {
-            Err(Reason::NotStarted) => {}
-            other => return other.map(drop),
+        if self.is_started()? {
+            return Ok(());
+        }
+        if self.settings.on_start == OnStart::Background {
+            return self.connect_in_background();
         }
         let began = tokio::time::Instant::now();
-        let mut pause = Duration::from_millis(50);
+        let mut pause = FIRST_PAUSE;
         loop {
             let error = match Connection::open(&self.name, &self.settings).await {
-                Ok(connection) => return self.connected(connection),
+                Ok(connection) => return State::connected(&self.state, connection),
                 Err(error) => error,
             };
-            self.failed(&error);
-            // A wrong password is as wrong in a second.
-            let again = matches!(error, Reason::Disconnected(_) | Reason::TimedOut);
+            self.state().failed(&error);
             match self.settings.on_start {
-                OnStart::Wait(wait) if again && began.elapsed() + pause < wait => {
+                OnStart::Wait(wait) if !is_refused(&error) && began.elapsed() + pause < wait => {
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 _ => return Err(error),
             }
+        }
+    }
+
+    fn connect_in_background(&self) -> Result<(), Reason> {
+        let (name, settings) = (self.name.clone(), self.settings.clone());
+        // Weak: it ends with the engine.
+        let state = Arc::downgrade(&self.state);
+        let mut own = self.state();
+        if let State::Closed = *own {
+            return Err(Reason::Closed);
+        }
+        let task = tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let opened = Connection::open(&name, &settings).await;
+                let Some(state) = state.upgrade() else { return };
+                match opened {
+                    Ok(connection) => {
+                        let _ = State::connected(&state, connection);
+                        return;
+                    }
+                    Err(error) => state.lock().failed(&error),
+                }
+                drop(state);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+        let (task, why) = (task.abort_handle(), "the first attempt is in progress".into());
+        *own = State::Starting { task, why, refused: false };
+        Ok(())
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        if let State::Starting { task, .. } = &*self.state() {
+            task.abort();
+        }
+    }
+}
+
+/// A wrong password is as wrong in a second.
+const fn is_refused(error: &Reason) -> bool {
+    !matches!(error, Reason::Disconnected(_) | Reason::TimedOut)
+}
+
+impl State {
+    fn connected(this: &Lock<Self>, connection: Connection) -> Result<(), Reason> {
+        let mut state = this.lock();
+        match &*state {
+            Self::Closed => return Err(Reason::Closed),
+            Self::Up(_) => {}
+            Self::New | Self::Failed(_) | Self::Starting { .. } => {
+                *state = Self::Up(Arc::new(connection));
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &Reason) {
+        let text = alloc::format!("{error}").into();
+        match self {
+            Self::New | Self::Failed(_) => *self = Self::Failed(text),
+            Self::Starting { why, refused, .. } => (*why, *refused) = (text, is_refused(error)),
+            Self::Up(_) | Self::Closed => {}
         }
     }
 }
@@ -365,9 +445,9 @@ impl Engine for Nats {
     }
 
     fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        match self.connection() {
-            Ok(_) => EngineFuture::ready(Ok(())),
-            Err(Reason::NotStarted) => EngineFuture::new(async {
+        match self.is_started() {
+            Ok(true) => EngineFuture::ready(Ok(())),
+            Ok(false) => EngineFuture::new(async {
                 let _one = self.starting.lock().await;
                 self.connect().await.map_err(|reason| StartError::new(&self.name, reason))
             }),
@@ -396,7 +476,8 @@ impl Engine for Nats {
                 Ok(connection) => connection.publish_batch(&self.name, envelopes).await,
                 Err(_) => {
                     let refused = |envelope| {
-                        let reason = self.connection().err().unwrap_or(Reason::NotStarted);
+                        let reason = self.connection().err();
+                        let reason = reason.unwrap_or_else(|| disconnected("not yet"));
                         Err(EngineError::not_sent(&self.name, stamped(envelope), reason))
                     };
                     envelopes.into_iter().map(refused).collect()
@@ -428,7 +509,10 @@ impl Engine for Nats {
     fn health(&self) -> Health {
         match &*self.state() {
             State::New => Health::Connecting,
-            State::Failed(why) => Health::Down(why.clone()),
+            State::Failed(why) | State::Starting { why, refused: true, .. } => {
+                Health::Down(why.clone())
+            }
+            State::Starting { .. } => Health::Connecting,
             State::Up(connection) => connection.health(),
             State::Closed => Health::Closed,
         }
@@ -436,6 +520,9 @@ impl Engine for Nats {
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         let before = core::mem::replace(&mut *self.state(), State::Closed);
+        if let State::Starting { task, .. } = &before {
+            task.abort();
+        }
         let State::Up(connection) = before else { return EngineFuture::ready(Ok(())) };
         connection.close();
         EngineFuture::new(async move {

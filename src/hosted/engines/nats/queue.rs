@@ -1,33 +1,17 @@
 //! The receiving end of a durable subscription: what has come and is not in work yet.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::answer::Answer;
+use super::mailbox::{Item, Items, Mailbox};
 use crate::hosted::{Delivery, Gap, Receive, Verdict};
-use crate::sync::{Lock, PlainNumber, Relaxed};
-
-/// What has come, and was not taken yet.
-#[derive(Default)]
-pub(super) struct Queue(Lock<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    items: VecDeque<Item>,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-pub(super) enum Item {
-    Delivery(Waiting),
-    Gap(Gap),
-}
+use crate::sync::{PlainNumber, Relaxed};
 
 /// A delivery that is not in work yet. Its lease runs nevertheless, so it is extended.
 pub(super) struct Waiting {
@@ -50,115 +34,63 @@ impl Waiting {
         let left = self.answer.deadline.lock().saturating_duration_since(now);
         if now < self.until && left < self.answer.lease / 2 {
             // While there is no connection, it is over at its deadline.
-            let _ = self.answer.say(&Verdict::Extend(Duration::ZERO));
+            let _ = self.answer.renew();
         }
     }
 }
 
-impl Inner {
-    /// One gap for all that follow each other: the queue stays bounded if you do not read.
-    fn push(&mut self, item: Item) {
-        let joined = match (self.items.back_mut(), &item) {
-            (Some(Item::Gap(last)), Item::Gap(gap)) => last.join(*gap),
-            _ => false,
-        };
-        if !joined {
-            self.items.push_back(item);
-        }
-    }
-}
-
-impl Queue {
-    pub(super) fn push(&self, item: Item) {
-        let mut inner = self.0.lock();
-        if inner.ended {
-            return; // it comes again
-        }
-        inner.push(item);
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn end(&self) {
-        let mut inner = self.0.lock();
-        inner.ended = true;
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
+impl Mailbox<Waiting> {
     /// Extends what waits. What has waited for too long comes again, to another member perhaps.
     pub(super) fn extend_all(&self) {
         let now = Instant::now();
-        let mut over = Vec::new();
-        let mut inner = self.0.lock();
-        for item in core::mem::take(&mut inner.items) {
-            match item {
-                Item::Delivery(waiting) => {
-                    waiting.extend(now);
-                    if waiting.is_over(now) {
-                        over.push(waiting);
-                    } else {
-                        inner.push(Item::Delivery(waiting));
+        let over: Vec<Waiting> = self.change(|items| {
+            let mut over = Vec::new();
+            for item in core::mem::take(items).queue {
+                match item {
+                    Item::Event(waiting) => {
+                        waiting.extend(now);
+                        if waiting.is_over(now) {
+                            over.push(waiting);
+                        } else {
+                            items.push(waiting);
+                        }
                     }
+                    Item::Gap(gap) => items.gap(gap),
                 }
-                gap => inner.push(gap),
             }
-        }
-        drop(inner);
+            over
+        });
         drop(over);
     }
 }
 
-pub(super) struct EndOf(pub(super) Arc<Queue>);
-
-impl Drop for EndOf {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
 pub(super) struct Durable {
-    pub(super) queue: Arc<Queue>,
+    pub(super) mailbox: Arc<Mailbox<Waiting>>,
     pub(super) task: AbortHandle,
     pub(super) lag: Arc<PlainNumber>,
 }
 
 impl Durable {
-    /// Takes the next, or leaves the waker.
     fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
-        let mut over = Vec::new();
-        let mut inner = self.queue.0.lock();
-        let next = loop {
-            match inner.items.pop_front() {
-                Some(Item::Gap(gap)) => break Poll::Ready(Some(Err(gap))),
-                Some(Item::Delivery(waiting)) => {
-                    let now = Instant::now();
-                    if waiting.is_over(now) {
-                        over.push(waiting); // it comes again
-                        continue;
-                    }
-                    // The work begins with half a lease at least.
-                    waiting.extend(now);
-                    break Poll::Ready(Some(Ok(waiting.delivery)));
-                }
-                None if inner.ended => break Poll::Ready(None),
-                None => {
-                    if let Some(context) = context {
-                        inner.waker = Some(context.waker().clone());
-                    }
-                    break Poll::Pending;
-                }
-            }
+        let mut over = Vec::new(); // dropped after the lock
+        self.mailbox.take(context, |items| next(items, &mut over))
+    }
+}
+
+fn next(items: &mut Items<Waiting>, over: &mut Vec<Waiting>) -> Option<Result<Delivery, Gap>> {
+    loop {
+        let waiting = match items.pop()? {
+            Item::Gap(gap) => return Some(Err(gap)),
+            Item::Event(waiting) => waiting,
         };
-        drop(inner);
-        drop(over);
-        next
+        let now = Instant::now();
+        if waiting.is_over(now) {
+            over.push(waiting); // it comes again
+            continue;
+        }
+        // The work begins with half a lease at least.
+        waiting.extend(now);
+        return Some(Ok(waiting.delivery));
     }
 }
 
@@ -167,14 +99,13 @@ impl Receive for Durable {
         self.take(Some(context))
     }
 
-    // The waker of a task that waits stays.
     fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
         self.take(None)
     }
 
     fn close(&mut self) {
         self.task.abort();
-        self.queue.end();
+        self.mailbox.end();
     }
 
     fn lag(&self) -> Option<u64> {
@@ -186,8 +117,8 @@ impl Drop for Durable {
     fn drop(&mut self) {
         self.close();
         // Other members need not wait for the end of the lease.
-        for item in core::mem::take(&mut self.queue.0.lock().items) {
-            if let Item::Delivery(waiting) = item {
+        for item in self.mailbox.change(core::mem::take).queue {
+            if let Item::Event(waiting) = item {
                 let _ = waiting.answer.say(&Verdict::RetryAfter(Duration::ZERO));
             }
         }

@@ -32,6 +32,15 @@ pub enum OnStart {
     Fail,
     /// Tries again, for at most this long.
     Wait(Duration),
+    /// Returns at once. The engine tries again in the background, without a time limit, whatever
+    /// the reason of the failure.
+    ///
+    /// Until it is connected, [`health`](crate::hosted::Engine::health) is
+    /// [`Connecting`](crate::hosted::Health::Connecting), or [`Down`](crate::hosted::Health::Down)
+    /// with the reason if a server refused. Publishing and subscribing return
+    /// [`Reason::Disconnected`](crate::hosted::Reason::Disconnected): try again later. The
+    /// capabilities do not contain the server's limit of payloads before.
+    Background,
 }
 
 #[derive(Clone)]

@@ -1,0 +1,159 @@
+//! Events of what happens to the rows of a table: [`Crud`].
+
+use alloc::boxed::Box;
+
+use serde::Serialize;
+
+use super::error::BrokerError;
+use super::run::Broker;
+use crate::hosted::store::{EventRecord, EventSource, PayloadError};
+
+/// Publishes what happens to the rows of a schema: create, update and delete, and read if you ask
+/// for it.
+///
+/// Call it where you change a row, after the change is permanent.
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use tickbus::hosted::broker::{Broker, Crud, ProcessingMode};
+/// use tickbus::hosted::store::{EventFilter, MemoryStore, Store};
+///
+/// let store = Arc::new(MemoryStore::default());
+/// let broker = Broker::builder().store(store.clone()).mode(ProcessingMode::Synchronous).build()?;
+/// broker.start()?;
+/// let crud = Crud::new(broker, "public");
+///
+/// let mut users = BTreeMap::new();
+/// users.insert(7, "Ada");
+/// crud.created("users", &(7, "Ada")).await?;
+/// let _ = users.get(&7);
+/// crud.read("users", &7).await?; // publishes nothing: reads are off
+/// users.remove(&7);
+/// crud.deleted("users", &7).await?;
+///
+/// let kept = store.list(EventFilter::new().entity("users")).await?.records;
+/// let types: Vec<_> = kept.iter().map(|record| record.event_type()).collect();
+/// assert_eq!(types, ["public.users.create", "public.users.delete"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Crud {
+    broker: Broker,
+    schema: Box<str>,
+    creates: bool,
+    updates: bool,
+    deletes: bool,
+    reads: bool,
+}
+
+impl Crud {
+    /// Returns hooks for the rows of `schema`.
+    #[must_use]
+    pub fn new(broker: Broker, schema: &str) -> Self {
+        let schema = schema.into();
+        Self { broker, schema, creates: true, updates: true, deletes: true, reads: false }
+    }
+
+    /// Sets whether it publishes new rows: yes by default.
+    #[must_use]
+    pub const fn creates(mut self, publish: bool) -> Self {
+        self.creates = publish;
+        self
+    }
+
+    /// Sets whether it publishes changed rows: yes by default.
+    #[must_use]
+    pub const fn updates(mut self, publish: bool) -> Self {
+        self.updates = publish;
+        self
+    }
+
+    /// Sets whether it publishes removed rows: yes by default.
+    #[must_use]
+    pub const fn deletes(mut self, publish: bool) -> Self {
+        self.deletes = publish;
+        self
+    }
+
+    /// Sets whether it publishes rows that are read: no by default.
+    #[must_use]
+    pub const fn reads(mut self, publish: bool) -> Self {
+        self.reads = publish;
+        self
+    }
+
+    /// Publishes `schema.entity.create` with `row`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Broker::publish`] from the future, and [`BrokerError::Payload`] if
+    /// the row is not possible as JSON.
+    pub async fn created<T: Serialize + ?Sized>(
+        &self,
+        entity: &str,
+        row: &T,
+    ) -> Result<(), BrokerError> {
+        self.publish(self.creates, entity, "create", |it| it.set_payload(row)).await
+    }
+
+    /// Publishes `schema.entity.update` with `row`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`created`](Self::created) from the future.
+    pub async fn updated<T: Serialize + ?Sized>(
+        &self,
+        entity: &str,
+        row: &T,
+    ) -> Result<(), BrokerError> {
+        self.publish(self.updates, entity, "update", |it| it.set_payload(row)).await
+    }
+
+    /// Publishes `schema.entity.delete` with `row`, or with its key.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`created`](Self::created) from the future.
+    pub async fn deleted<T: Serialize + ?Sized>(
+        &self,
+        entity: &str,
+        row: &T,
+    ) -> Result<(), BrokerError> {
+        self.publish(self.deletes, entity, "delete", |it| it.set_payload(row)).await
+    }
+
+    /// Publishes `schema.entity.read` with `row`, or with its key.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`created`](Self::created) from the future.
+    pub async fn read<T: Serialize + ?Sized>(
+        &self,
+        entity: &str,
+        row: &T,
+    ) -> Result<(), BrokerError> {
+        self.publish(self.reads, entity, "read", |it| it.set_payload(row)).await
+    }
+
+    /// The payload is set only where it is published.
+    async fn publish(
+        &self,
+        publish: bool,
+        entity: &str,
+        operation: &str,
+        fill: impl FnOnce(&mut EventRecord) -> Result<(), PayloadError>,
+    ) -> Result<(), BrokerError> {
+        if !publish {
+            return Ok(());
+        }
+        let mut record = EventRecord::new(EventSource::Database, &self.schema, entity, operation);
+        fill(&mut record).map_err(BrokerError::Payload)?;
+        self.broker.publish(record).await
+    }
+}

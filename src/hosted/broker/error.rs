@@ -1,0 +1,148 @@
+//! What a broker refuses: [`BrokerError`], [`InvalidBroker`].
+
+use alloc::string::String;
+use core::error::Error;
+use core::fmt;
+
+use super::handlers::SubscriptionId;
+use crate::error::InvalidPattern;
+use crate::hosted::engine::BoxError;
+use crate::hosted::store::{InvalidRecord, PayloadError, StoreError};
+
+/// A broker did not do what you asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The broker is not started, or stopped.
+    NotRunning,
+    /// The broker is started.
+    AlreadyRunning,
+    /// All workers are busy, and the queue has no room.
+    QueueFull,
+    /// The workers were stopped while you published.
+    WorkerPoolStopped,
+    /// A synchronous broker has no workers: publish synchronously.
+    NoWorkers,
+    /// The record is not valid.
+    Invalid(InvalidRecord),
+    /// The payload is not possible as JSON.
+    Payload(PayloadError),
+    /// The store failed.
+    Store(StoreError),
+    /// A handler failed: the last error, with the number of attempts.
+    Failed(String),
+    /// The pattern is empty, or not a pattern.
+    Pattern(InvalidPattern),
+    /// There is no handler of this id, or no longer.
+    NotSubscribed(SubscriptionId),
+    /// Handlers still ran at the deadline.
+    #[non_exhaustive]
+    StopTimedOut {
+        /// How many events were queued or being handled.
+        left: u64,
+    },
+    /// There is a default broker already.
+    AlreadyInitialized,
+    /// There is no default broker.
+    NotInitialized,
+}
+
+impl BrokerError {
+    /// Returns the name of the error for programs, such as `queue_full`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotRunning => "not_running",
+            Self::AlreadyRunning => "already_running",
+            Self::QueueFull => "queue_full",
+            Self::WorkerPoolStopped => "worker_pool_stopped",
+            Self::NoWorkers => "no_workers",
+            Self::Invalid(_) => "invalid_event",
+            Self::Payload(_) => "invalid_payload",
+            Self::Store(_) => "store_failed",
+            Self::Failed(_) => "handler_failed",
+            Self::Pattern(_) => "invalid_pattern",
+            Self::NotSubscribed(_) => "subscription_not_found",
+            Self::StopTimedOut { .. } => "stop_timed_out",
+            Self::AlreadyInitialized => "already_initialized",
+            Self::NotInitialized => "not_initialized",
+        }
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning => f.pad("the broker is not running"),
+            Self::AlreadyRunning => f.pad("the broker is already running"),
+            Self::QueueFull => f.pad("event queue is full"),
+            Self::WorkerPoolStopped => f.pad("worker pool is stopped"),
+            Self::NoWorkers => f.pad("the broker is synchronous and has no workers"),
+            Self::Invalid(invalid) => fmt::Display::fmt(invalid, f),
+            Self::Payload(error) => fmt::Display::fmt(error, f),
+            Self::Store(error) => fmt::Display::fmt(error, f),
+            Self::Failed(error) => f.pad(error),
+            Self::Pattern(invalid) => fmt::Display::fmt(invalid, f),
+            Self::NotSubscribed(id) => write!(f, "subscription not found: {id}"),
+            Self::StopTimedOut { left } => {
+                write!(f, "the broker did not stop in time: {left} events are not handled")
+            }
+            Self::AlreadyInitialized => f.pad("there is a default broker already"),
+            Self::NotInitialized => f.pad("there is no default broker: initialize one"),
+        }
+    }
+}
+
+impl Error for BrokerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for BrokerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Invalid(invalid) => Self::Invalid(invalid),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// The settings do not make a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidBroker {
+    /// No store is set.
+    NoStore,
+    /// The instance id is empty.
+    NoInstanceId,
+    /// A number is 0 that must not be.
+    #[non_exhaustive]
+    Zero {
+        /// The setting.
+        setting: &'static str,
+    },
+}
+
+impl fmt::Display for InvalidBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoStore => f.pad("a broker needs a store: set `store`"),
+            Self::NoInstanceId => f.pad("instance ID is required: set `instance_id`"),
+            Self::Zero { setting } => write!(f, "`{setting}` of a broker is 0"),
+        }
+    }
+}
+
+impl Error for InvalidBroker {}
+
+/// What a handler's error says.
+pub(super) fn text(error: &BoxError, attempts: u32) -> String {
+    match attempts {
+        1 => alloc::format!("{error} (after 1 attempt)"),
+        _ => alloc::format!("{error} (after {attempts} attempts)"),
+    }
+}

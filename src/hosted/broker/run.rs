@@ -1,0 +1,338 @@
+//! A broker that runs: [`Broker`].
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::Future;
+use core::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::error::BrokerError;
+use super::handlers::SubscriptionId;
+use super::process::{Job, Work};
+use super::stats::BrokerStats;
+use crate::hosted::clock::Clock;
+use crate::hosted::engine::BoxError;
+use crate::hosted::store::{EventRecord, Store};
+use crate::sync::Lock;
+
+/// When the handlers of a published event run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProcessingMode {
+    /// On workers, after `publish` has returned.
+    #[default]
+    Asynchronous,
+    /// Before `publish` returns.
+    Synchronous,
+}
+
+/// Handles each event that you publish, and keeps a record of it in a [`Store`].
+///
+/// Asynchronous, as by default, [`publish`](Self::publish) stores the record and returns. Workers
+/// run the handlers. Synchronous, it returns when the handlers have run.
+///
+/// Every handler whose pattern matches the type of the event runs, one after another, in the order
+/// of subscribing. A handler that fails is tried again, as the [`RetryPolicy`](super::RetryPolicy)
+/// says. The event is completed if all ended well, and failed with the last error if one did not.
+/// A handler that panics has failed.
+///
+/// A clone is the same broker.
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use tickbus::hosted::broker::Broker;
+/// use tickbus::hosted::store::{EventFilter, EventRecord, EventSource, EventStatus, MemoryStore, Store};
+///
+/// let store = Arc::new(MemoryStore::default());
+/// let broker = Broker::builder().store(store.clone()).workers(1).build()?;
+/// broker.subscribe("public.users.*", |record: Arc<EventRecord>| async move {
+///     match record.payload::<u32>() {
+///         Ok(7) => Err("seven is not possible"),
+///         _ => Ok(()),
+///     }
+/// })?;
+/// broker.start()?;
+///
+/// let mut record = EventRecord::new(EventSource::Database, "public", "users", "create");
+/// record.set_payload(&7)?;
+/// broker.publish(record).await?;
+/// broker.stop(Duration::from_secs(60)).await?; // what is queued is handled
+///
+/// let failed = store.list(EventFilter::new().status(EventStatus::Failed)).await?;
+/// assert_eq!(failed.records[0].error, "seven is not possible (after 4 attempts)");
+/// assert_eq!(failed.records[0].retry_count, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mode: ProcessingMode,
+    workers: usize,
+    buffer: usize,
+    work: Arc<Work>,
+    clean_up: Option<(Duration, Duration)>,
+    phase: Lock<Phase>,
+    /// Held while it starts or stops.
+    changing: AsyncMutex<()>,
+}
+
+enum Phase {
+    /// Not started, or stopped.
+    Idle,
+    Running(Running),
+}
+
+struct Running {
+    queue: mpsc::Sender<Job>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Ends the clean-up.
+    end: watch::Sender<()>,
+}
+
+impl Broker {
+    pub(super) fn new(
+        work: Work,
+        mode: ProcessingMode,
+        workers: usize,
+        buffer: usize,
+        clean_up: Option<(Duration, Duration)>,
+    ) -> Self {
+        let (phase, changing) = (Lock::new(Phase::Idle), AsyncMutex::new(()));
+        let work = Arc::new(work);
+        Self { shared: Arc::new(Shared { mode, workers, buffer, work, clean_up, phase, changing }) }
+    }
+
+    /// Starts the workers, on the runtime of tokio that calls it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError::AlreadyRunning`] if it is started.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime of tokio.
+    pub fn start(&self) -> Result<(), BrokerError> {
+        let shared = &self.shared;
+        let mut phase = shared.phase.lock();
+        if let Phase::Running(_) = &*phase {
+            return Err(BrokerError::AlreadyRunning);
+        }
+        let (queue, jobs) = mpsc::channel(shared.buffer);
+        let jobs = Arc::new(AsyncMutex::new(jobs));
+        let (end, ended) = watch::channel(());
+        let mut tasks = Vec::new();
+        if shared.mode == ProcessingMode::Asynchronous {
+            for _ in 0..shared.workers {
+                tasks.push(tokio::spawn(work(shared.clone(), jobs.clone())));
+            }
+        }
+        if let Some((every, age)) = shared.clean_up {
+            tasks.push(tokio::spawn(clean_up(shared.clone(), every, age, ended)));
+        }
+        *phase = Phase::Running(Running { queue, tasks, end });
+        Ok(())
+    }
+
+    /// Stops: takes no more events, and handles what is queued, for at most `deadline`. Then it
+    /// cancels what still runs; such records stay `processing` or `pending` in the store.
+    ///
+    /// A broker that is not running returns `Ok`. It can be started again.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError::StopTimedOut`] from the future if the deadline came first.
+    pub async fn stop(&self, deadline: Duration) -> Result<(), BrokerError> {
+        let _changing = self.shared.changing.lock().await;
+        let running = core::mem::replace(&mut *self.shared.phase.lock(), Phase::Idle);
+        let Phase::Running(Running { queue, mut tasks, end }) = running else { return Ok(()) };
+        drop(queue);
+        drop(end);
+        let all = async {
+            for task in &mut tasks {
+                let _ = task.await; // it contains panics of handlers
+            }
+        };
+        let clock = self.shared.work.clock();
+        let late = clock.sleep_until(clock.now().saturating_add(deadline));
+        let in_time = {
+            let (mut all, mut late) = (core::pin::pin!(all), core::pin::pin!(late));
+            core::future::poll_fn(|context| {
+                if all.as_mut().poll(context).is_ready() {
+                    return core::task::Poll::Ready(true);
+                }
+                late.as_mut().poll(context).map(|()| false)
+            })
+            .await
+        };
+        if in_time {
+            return Ok(());
+        }
+        for task in &tasks {
+            task.abort();
+        }
+        Err(BrokerError::StopTimedOut { left: self.shared.work.in_progress() })
+    }
+
+    /// Returns whether the broker is started.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(&*self.shared.phase.lock(), Phase::Running(_))
+    }
+
+    /// Runs `handler` for each event whose type matches `pattern`, a
+    /// [`GlobPattern`](crate::subject::GlobPattern): `*` alone is everything.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError::Pattern`] if the text is empty, or not a pattern.
+    pub fn subscribe<F, R, E>(
+        &self,
+        pattern: &str,
+        handler: F,
+    ) -> Result<SubscriptionId, BrokerError>
+    where
+        F: Fn(Arc<EventRecord>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.shared.work.handlers().add(pattern, handler)
+    }
+
+    /// Removes a handler. What it works on continues.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError::NotSubscribed`] if there is no such handler, or no longer.
+    pub fn unsubscribe(&self, id: SubscriptionId) -> Result<(), BrokerError> {
+        self.shared.work.handlers().remove(id)
+    }
+
+    /// Publishes by the mode of the broker: [`publish_async`](Self::publish_async) or
+    /// [`publish_sync`](Self::publish_sync).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of that one from the future.
+    pub async fn publish(&self, record: EventRecord) -> Result<(), BrokerError> {
+        match self.shared.mode {
+            ProcessingMode::Asynchronous => self.publish_async(record).await,
+            ProcessingMode::Synchronous => self.publish_sync(record).await,
+        }
+    }
+
+    /// Stores the record, queues the event and returns. It never waits for a handler.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError`] from the future if the broker does not run or its queue is full, and
+    /// if the record is not valid or not stored. Then nothing is queued or counted, and nothing is
+    /// stored.
+    pub async fn publish_async(&self, record: EventRecord) -> Result<(), BrokerError> {
+        let queue = match &*self.shared.phase.lock() {
+            Phase::Running(running) => running.queue.clone(),
+            Phase::Idle => return Err(BrokerError::NotRunning),
+        };
+        if self.shared.mode == ProcessingMode::Synchronous {
+            return Err(BrokerError::NoWorkers);
+        }
+        let record = self.shared.work.complete(record)?;
+        let place = queue.try_reserve_owned().map_err(|error| match error {
+            TrySendError::Full(_) => BrokerError::QueueFull,
+            TrySendError::Closed(_) => BrokerError::WorkerPoolStopped,
+        })?;
+        place.send(self.shared.work.store(record).await?);
+        Ok(())
+    }
+
+    /// Stores the record, runs the handlers, and returns when they have ended.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError::Failed`] from the future if a handler failed, with the last error;
+    /// and [`BrokerError`] if the broker does not run, or the record is not valid or not stored.
+    pub async fn publish_sync(&self, record: EventRecord) -> Result<(), BrokerError> {
+        if !self.is_running() {
+            return Err(BrokerError::NotRunning);
+        }
+        let record = self.shared.work.complete(record)?;
+        let job = self.shared.work.store(record).await?;
+        self.shared.work.process(job).await
+    }
+
+    /// Returns what became of the events.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        let shared = &self.shared;
+        let (is_running, queue_size) = match &*shared.phase.lock() {
+            Phase::Running(running) => {
+                (true, running.queue.max_capacity() - running.queue.capacity())
+            }
+            Phase::Idle => (false, 0),
+        };
+        let mut stats = shared.work.stats();
+        stats.is_running = is_running;
+        stats.queue_size = queue_size;
+        stats.workers =
+            if shared.mode == ProcessingMode::Asynchronous { shared.workers } else { 0 };
+        stats
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        self.shared.work.records()
+    }
+}
+
+/// Handles what is queued, until the queue is closed and empty.
+async fn work(shared: Arc<Shared>, jobs: Arc<AsyncMutex<mpsc::Receiver<Job>>>) {
+    loop {
+        let next = jobs.lock().await.recv().await;
+        let Some(job) = next else { return };
+        let _ = shared.work.process(job).await; // it is in the record
+    }
+}
+
+async fn clean_up(
+    shared: Arc<Shared>,
+    every: Duration,
+    age: Duration,
+    mut ended: watch::Receiver<()>,
+) {
+    let clock: &dyn Clock = shared.work.clock();
+    let mut next = clock.now();
+    loop {
+        next = next.saturating_add(every);
+        let mut sleep = clock.sleep_until(next);
+        let mut end = core::pin::pin!(ended.changed());
+        let is_time = core::future::poll_fn(|context| {
+            if end.as_mut().poll(context).is_ready() {
+                return core::task::Poll::Ready(false); // the sender is gone
+            }
+            core::pin::Pin::new(&mut sleep).poll(context).map(|()| true)
+        })
+        .await;
+        if !is_time {
+            return;
+        }
+        shared.work.clean_up(age).await;
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,207 @@
+//! What a configuration says of one engine: [`Settings`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::DeserializeOwned;
+
+use super::de::NodeDeserializer;
+use super::error::{ConfigError, ConfigFault, Place, Step};
+use super::node::{Node, Value};
+use super::types::{
+    COMMON, CommonSettings, CustomSettings, DeliveryMode, KafkaSettings, KinesisSettings,
+    MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
+};
+
+/// The name, the type and the `config` of an engine. A factory of a [`Registry`](super::Registry)
+/// gets it.
+///
+/// Its `Debug` has the names of the keys and no value.
+#[derive(Clone)]
+pub struct Settings {
+    name: Arc<str>,
+    kind: Box<str>,
+    config: Node,
+    path: Vec<Step>,
+    place: Option<Place>,
+    kind_at: Option<Place>,
+    file: Option<Arc<str>>,
+    /// How many steps from the config to the engine.
+    depth: usize,
+}
+
+impl Settings {
+    pub(super) fn new(
+        name: &str,
+        kind: &str,
+        config: Node,
+        path: Vec<Step>,
+        place: Option<Place>,
+        file: Option<&Arc<str>>,
+        depth: usize,
+    ) -> Self {
+        let file = file.cloned();
+        let (name, kind) = (name.into(), kind.into());
+        Self { name, kind, config, path, place, kind_at: None, file, depth }
+    }
+
+    pub(super) fn of(mut self, kind_at: Option<Place>) -> Self {
+        self.kind_at = kind_at;
+        self
+    }
+
+    /// Returns the name of the engine. The engine should use it in its errors and receipts.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the type of the engine.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        &self.kind
+    }
+
+    /// Returns where the engine is in the file.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
+
+    /// Reads the `config` as a type of yours, which derives `Deserialize`.
+    ///
+    /// A key that the type does not have is an error, as is one without a value. The type need not
+    /// have [the keys of all engines](Self::common), but may have them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with the place and the key if the `config` is not of this type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        let node = NodeDeserializer { node: &self.config, skipped: &COMMON };
+        T::deserialize(node).map_err(|error| self.located(error.at(self.config.place)))
+    }
+
+    /// Returns the keys that each type of engine has: how its subscriptions are set up by default.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if one of these keys has another type.
+    pub fn common(&self) -> Result<CommonSettings, ConfigError> {
+        let entries = self.config.entries().unwrap_or_default();
+        let common = entries.iter().filter(|entry| COMMON.contains(&&*entry.key)).cloned();
+        let node = Node::new(Value::Map(common.collect()), self.config.place);
+        let common = serde::Deserialize::deserialize(NodeDeserializer::new(&node));
+        common.map_err(|error: ConfigError| self.located(error))
+    }
+
+    /// Returns an error about a key of the `config`, with its place: for what a type cannot check.
+    #[must_use]
+    pub fn invalid(&self, key: &str, why: impl Into<Box<str>>) -> ConfigError {
+        self.wrong(key, ConfigFault::Invalid(why.into()))
+    }
+
+    fn wrong(&self, key: &str, fault: ConfigFault) -> ConfigError {
+        let entry = self.config.entry(key);
+        let place = entry.map_or(self.config.place, |entry| entry.node.place.or(entry.place));
+        self.located(ConfigError::new(fault, place).under_key(key))
+    }
+
+    /// An error about the type.
+    pub(super) fn wrong_type(&self, fault: ConfigFault) -> ConfigError {
+        let key = if self.depth == 0 { "engine" } else { "type" };
+        let error = ConfigError::new(fault, self.kind_at.or(self.place)).under_key(key);
+        let path = &self.path[..self.path.len() - self.depth];
+        path.iter().rev().fold(error, |error, step| error.under(step.clone())).in_file(self.file())
+    }
+
+    /// An error of the engine as a whole.
+    pub(super) fn wrong_engine(&self, fault: ConfigFault) -> ConfigError {
+        self.located(ConfigError::new(fault, self.place))
+    }
+
+    fn located(&self, error: ConfigError) -> ConfigError {
+        let steps = self.path.iter().rev();
+        steps.fold(error, |error, step| error.under(step.clone())).in_file(self.file())
+    }
+
+    fn file(&self) -> Option<&Arc<str>> {
+        self.file.as_ref()
+    }
+
+    /// Checks what is known of the type.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.common()?;
+        match &*self.kind {
+            "memory" => self.memory().map(drop),
+            "nats" => self.nats().map(drop),
+            "redis" => self.read::<RedisSettings>().map(drop),
+            "kafka" => self.kafka(),
+            "kinesis" => self.read::<KinesisSettings>().map(drop),
+            "postgres" => self.read::<PostgresSettings>().map(drop),
+            "mqtt" => self.read::<MqttSettings>().map(drop),
+            "custom" => self.read::<CustomSettings>().map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn memory(&self) -> Result<MemorySettings, ConfigError> {
+        let settings: MemorySettings = self.read()?;
+        let waits = settings.delivery_mode == DeliveryMode::Timeout;
+        if waits && settings.publish_block_timeout.is_none() {
+            return Err(self.wrong("publishBlockTimeout", ConfigFault::MissingKey));
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn nats(&self) -> Result<NatsSettings, ConfigError> {
+        let settings: NatsSettings = self.read()?;
+        let logins = [
+            ("username", settings.username.is_some()),
+            ("token", settings.token.is_some()),
+            ("nkey", settings.nkey.is_some()),
+            ("credentialsFile", settings.credentials_file.is_some()),
+        ];
+        let mut logins = logins.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key);
+        if let (Some(first), Some(second)) = (logins.next(), logins.next()) {
+            let why = alloc::format!("there is a `{first}` too: keep one login");
+            return Err(self.invalid(second, why));
+        }
+        if settings.username.is_some() != settings.password.is_some() {
+            let key = if settings.username.is_some() { "username" } else { "password" };
+            return Err(self.invalid(key, "`username` and `password` need each other"));
+        }
+        if settings.stream_name.is_none() {
+            let of_stream = ["subjects", "provision", "replicas", "maxAge"];
+            if let Some(key) = of_stream.into_iter().find(|key| self.config.get(key).is_some()) {
+                return Err(self.invalid(key, "it is of a stream: name one by `streamName`"));
+            }
+        }
+        Ok(settings)
+    }
+
+    fn kafka(&self) -> Result<(), ConfigError> {
+        let settings: KafkaSettings = self.read()?;
+        if settings.brokers.is_empty() {
+            return Err(self.invalid("brokers", "it must name at least one"));
+        }
+        if settings.sasl.is_some() && settings.security.sasl_mechanism.is_some() {
+            return Err(self.invalid("sasl", "`security` has a login too: keep one"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> =
+            self.config.entries().unwrap_or_default().iter().map(|entry| &*entry.key).collect();
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("type", &self.kind)
+            .field("keys", &keys)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! Takes the numbers of engines to where you watch them.
+//!
+//! | to | type | feature |
+//! |---|---|---|
+//! | Prometheus, which asks for a page of text | [`Prometheus`] | |
+//! | an agent of Datadog, by UDP | `DogStatsd` | `dogstatsd` |
+//! | the recorder of the crate `metrics` | `MetricsFacade` | `metrics` |
+//! | a destination of your own | [`Exporter`], which polls the numbers for you | |
+//! | a tracer of OpenTelemetry | `Traced`, `Spans` | `opentelemetry` |
+//!
+//! Each of the first three exports two numbers of each engine, and of all engines under the name
+//! [`ALL`]: *delivered* is how many deliveries a handler ran for, well or badly, and *dropped* is
+//! how many no handler finished. They read a slice of [`EngineStats`](super::EngineStats), which
+//! has more to export: drops by reason, retries, publishes by outcome.
+//!
+//! # Examples
+//!
+//! An exporter of your own, which logs what each engine dropped and why:
+//!
+//! ```
+//! use core::time::Duration;
+//! use tickbus::hosted::EngineStats;
+//! use tickbus::hosted::export::Exporter;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! let stats = || vec![EngineStats::new("fast".into())]; // your engines
+//! let exporter = Exporter::spawn(Duration::from_secs(30), stats, |engines| {
+//!     for engine in engines {
+//!         for (reason, dropped) in engine.handlers.dropped.by_reason() {
+//!             println!("{}: {dropped} dropped, {reason}", engine.engine);
+//!         }
+//!     }
+//! })?;
+//! exporter.close().await; // exports for the last time
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#[cfg(feature = "dogstatsd")]
+mod dogstatsd;
+mod error;
+mod exporter;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod prometheus;
+mod samples;
+#[cfg(feature = "opentelemetry")]
+mod spans;
+#[cfg(feature = "opentelemetry")]
+mod traced;
+
+#[cfg(feature = "dogstatsd")]
+pub use dogstatsd::{DogStatsd, DogStatsdBuilder};
+pub use error::ExportError;
+pub use exporter::Exporter;
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsFacade;
+pub use prometheus::Prometheus;
+pub use samples::ALL;
+#[cfg(feature = "opentelemetry")]
+pub use spans::{Processed, Spans};
+#[cfg(feature = "opentelemetry")]
+pub use traced::Traced;

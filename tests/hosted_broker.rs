@@ -1,0 +1,488 @@
+//! The broker on a store in memory: what it accepts, what its handlers do, what its records say.
+#![cfg(all(feature = "hosted", not(tickbus_loom)))]
+
+extern crate alloc;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::sync::Mutex;
+
+use tickbus::envelope::Timestamp;
+use tickbus::hosted::broker::{self, Broker, BrokerBuilder, BrokerError, ProcessingMode};
+use tickbus::hosted::store::{
+    EventFilter, EventRecord, EventSource, EventStatus, MemoryStore, Page, Records, Store,
+    StoreError, StoreStats,
+};
+use tickbus::hosted::{EngineFuture, RetryPolicy, TestClock};
+use tickbus::subject::GlobPattern;
+use tokio::sync::Semaphore;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Runs on time that stands still until everything waits.
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(1000 * LONG, test).await.expect("the test waits for ever")
+    })
+}
+
+fn record(id: &str) -> EventRecord {
+    let mut record = EventRecord::new(EventSource::Database, "public", "users", "create");
+    record.id = id.into();
+    record
+}
+
+/// A store, and a broker that has it and does not retry.
+fn broker(set: impl FnOnce(BrokerBuilder) -> BrokerBuilder) -> (Arc<MemoryStore>, Broker) {
+    let store = Arc::new(MemoryStore::default());
+    let begin = Timestamp::from_unix_nanos(0).unwrap();
+    let builder = Broker::builder()
+        .store(store.clone())
+        .instance_id("shop-1")
+        .retry(RetryPolicy::none())
+        .clock(TestClock::new(begin));
+    (store, set(builder).build().unwrap())
+}
+
+async fn get(store: &MemoryStore, id: &str) -> Arc<EventRecord> {
+    store.get(id).await.unwrap()
+}
+
+async fn total(store: &MemoryStore) -> u64 {
+    store.stats().await.unwrap().total_events
+}
+
+#[test]
+fn a_broker_needs_a_store_an_instance_id_and_no_zeros() {
+    let error = Broker::builder().build().unwrap_err();
+    assert_eq!(error.to_string(), "a broker needs a store: set `store`");
+    let with_store = || Broker::builder().store(Arc::new(MemoryStore::default()));
+    let error = with_store().instance_id("").build().unwrap_err();
+    assert_eq!(error.to_string(), "instance ID is required: set `instance_id`");
+    let error = with_store().workers(0).build().unwrap_err();
+    assert_eq!(error.to_string(), "`workers` of a broker is 0");
+    let error = with_store().buffer(0).build().unwrap_err();
+    assert_eq!(error.to_string(), "`buffer` of a broker is 0");
+    let stats = with_store().build().unwrap().stats();
+    assert!(!stats.instance_id.is_empty() && stats.workers == 10);
+}
+
+#[test]
+fn it_publishes_only_while_it_runs() {
+    run(async {
+        for mode in [ProcessingMode::Asynchronous, ProcessingMode::Synchronous] {
+            let (store, broker) = broker(|it| it.mode(mode));
+            let refused = |error: BrokerError| assert_eq!(error.code(), "not_running");
+            refused(broker.publish(record("1")).await.unwrap_err());
+            refused(broker.publish_sync(record("1")).await.unwrap_err());
+            refused(broker.publish_async(record("1")).await.unwrap_err());
+            broker.stop(LONG).await.unwrap(); // not started: nothing to stop
+
+            broker.start().unwrap();
+            assert_eq!(broker.start().unwrap_err().code(), "already_running");
+            broker.publish(record("1")).await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            refused(broker.publish(record("2")).await.unwrap_err());
+
+            broker.start().unwrap();
+            broker.publish(record("3")).await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            assert_eq!(total(&store).await, 2);
+            assert_eq!(broker.stats().total_processed, 2);
+        }
+    });
+}
+
+#[test]
+fn a_synchronous_publish_returns_when_all_handlers_have_run_in_order() {
+    run(async {
+        let (store, broker) = broker(|it| it.mode(ProcessingMode::Synchronous));
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for name in ["first", "second", "third"] {
+            let order = order.clone();
+            broker
+                .subscribe("public.*.create", move |record: Arc<EventRecord>| {
+                    let order = order.clone();
+                    async move {
+                        assert_eq!(record.status, EventStatus::Processing);
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        order.lock().unwrap().push(name);
+                        if name == "third" { Ok(()) } else { Err(name) }
+                    }
+                })
+                .unwrap();
+        }
+        broker.start().unwrap();
+        let error = broker.publish(record("1")).await.unwrap_err();
+        assert_eq!(error.to_string(), "second (after 1 attempt)"); // the last error
+        assert_eq!(*order.lock().unwrap(), ["first", "second", "third"]);
+        let kept = get(&store, "1").await;
+        assert_eq!((kept.status, &*kept.error), (EventStatus::Failed, "second (after 1 attempt)"));
+        assert_eq!(kept.processed_at.unwrap().to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(kept.completed_at.unwrap().to_string(), "1970-01-01T00:00:03Z");
+        assert_eq!(kept.instance_id, "shop-1");
+    });
+}
+
+#[test]
+fn an_event_without_a_handler_is_completed_and_counted() {
+    run(async {
+        let (store, broker) = broker(|it| it.mode(ProcessingMode::Synchronous));
+        broker.start().unwrap();
+        broker.publish(record("1")).await.unwrap();
+        assert_eq!(get(&store, "1").await.status, EventStatus::Completed);
+        let stats = broker.stats();
+        assert_eq!((stats.total_processed, stats.unhandled, stats.total_failed), (1, 1, 0));
+    });
+}
+
+#[test]
+fn with_all_workers_busy_exactly_the_buffer_more_is_accepted() {
+    run(async {
+        for workers in [1, 3] {
+            let (store, broker) = broker(|it| it.workers(workers).buffer(2));
+            let gate = Arc::new(Semaphore::new(0));
+            let go = gate.clone();
+            broker
+                .subscribe("*", move |_: Arc<EventRecord>| {
+                    let gate = gate.clone();
+                    async move {
+                        gate.acquire().await?.forget();
+                        Ok::<(), tokio::sync::AcquireError>(())
+                    }
+                })
+                .unwrap();
+            broker.start().unwrap();
+            for busy in 0..workers {
+                broker.publish(record(&format!("busy {busy}"))).await.unwrap();
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+            }
+            broker.publish(record("a")).await.unwrap();
+            broker.publish(record("b")).await.unwrap();
+            let error = broker.publish(record("c")).await.unwrap_err();
+            assert_eq!((error.code(), &*error.to_string()), ("queue_full", "event queue is full"));
+            assert!(matches!(store.get("c").await, Err(StoreError::NotFound(_))));
+            let stats = broker.stats();
+            assert_eq!(stats.total_published, workers as u64 + 2);
+            assert_eq!((stats.queue_size, stats.in_progress), (2, workers as u64 + 2));
+
+            go.add_permits(100);
+            broker.stop(LONG).await.unwrap();
+            let stats = broker.stats();
+            assert_eq!((stats.total_processed, stats.in_progress), (workers as u64 + 2, 0));
+        }
+    });
+}
+
+#[test]
+fn one_worker_keeps_the_order_of_publishing() {
+    run(async {
+        let (_, broker) = broker(|it| it.workers(1));
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let seen = order.clone();
+        broker
+            .subscribe("*", move |record: Arc<EventRecord>| {
+                seen.lock().unwrap().push(record.id.clone());
+                async { Ok::<(), String>(()) }
+            })
+            .unwrap();
+        broker.start().unwrap();
+        let ids: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        for id in &ids {
+            broker.publish(record(id)).await.unwrap();
+        }
+        broker.stop(LONG).await.unwrap();
+        assert_eq!(*order.lock().unwrap(), ids);
+    });
+}
+
+#[test]
+fn a_retry_waits_as_the_policy_says_and_the_record_counts_it() {
+    run(async {
+        let (store, broker) = broker(|it| it.retry(RetryPolicy::new(3)));
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let begin = tokio::time::Instant::now();
+        let seen = times.clone();
+        broker
+            .subscribe("*", move |record: Arc<EventRecord>| {
+                let mut times = seen.lock().unwrap();
+                times.push((begin.elapsed().as_secs(), record.retry_count));
+                let outcome = if times.len() < 4 { Err("not yet") } else { Ok(()) };
+                async move { outcome }
+            })
+            .unwrap();
+        broker.start().unwrap();
+        broker.publish(record("1")).await.unwrap();
+        broker.stop(LONG).await.unwrap();
+        assert_eq!(*times.lock().unwrap(), [(0, 0), (1, 1), (3, 2), (7, 3)]);
+        let kept = get(&store, "1").await;
+        assert_eq!((kept.status, kept.retry_count), (EventStatus::Completed, 3));
+    });
+}
+
+#[test]
+fn a_panic_is_one_failed_event_and_the_worker_lives() {
+    run(async {
+        let (store, broker) = broker(|it| it.workers(1));
+        broker
+            .subscribe("*", |record: Arc<EventRecord>| {
+                assert!(record.id != "at once", "at once");
+                async move {
+                    assert!(record.id != "later", "later");
+                    Ok::<(), String>(())
+                }
+            })
+            .unwrap();
+        broker.start().unwrap();
+        for id in ["at once", "later", "well"] {
+            broker.publish(record(id)).await.unwrap();
+        }
+        broker.stop(LONG).await.unwrap();
+        for id in ["at once", "later"] {
+            let kept = get(&store, id).await;
+            assert_eq!(kept.status, EventStatus::Failed);
+            assert_eq!(kept.error, "the handler panicked (after 1 attempt)");
+        }
+        let stats = broker.stats();
+        assert_eq!((stats.panicked, stats.total_failed, stats.total_processed), (2, 2, 1));
+    });
+}
+
+#[test]
+fn handlers_are_added_and_removed_once() {
+    run(async {
+        let (_, broker) = broker(|it| it.mode(ProcessingMode::Synchronous));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let add = |pattern: &str| {
+            let calls = calls.clone();
+            broker.subscribe(pattern, move |_: Arc<EventRecord>| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                async { Ok::<(), String>(()) }
+            })
+        };
+        assert_eq!(add("").unwrap_err().code(), "invalid_pattern");
+        let (one, two) = (add("*").unwrap(), add("public.users.*").unwrap());
+        assert_ne!(one, two);
+        assert_eq!(broker.stats().active_subscribers, 2);
+        broker.start().unwrap();
+        broker.publish(record("1")).await.unwrap();
+        broker.unsubscribe(one).unwrap();
+        let error = broker.unsubscribe(one).unwrap_err();
+        assert_eq!(error.to_string(), format!("subscription not found: {one}"));
+        broker.publish(record("2")).await.unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), 3);
+        broker.unsubscribe(two).unwrap();
+        assert_eq!(broker.stats().active_subscribers, 0);
+    });
+}
+
+#[test]
+fn a_stop_that_takes_too_long_cancels_and_counts() {
+    run(async {
+        let (store, broker) = broker(|it| it.workers(1));
+        broker
+            .subscribe("*", |_: Arc<EventRecord>| async {
+                tokio::time::sleep(LONG).await;
+                Ok::<(), String>(())
+            })
+            .unwrap();
+        broker.start().unwrap();
+        for id in ["1", "2", "3"] {
+            broker.publish(record(id)).await.unwrap();
+        }
+        let error = broker.stop(Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(error, BrokerError::StopTimedOut { left: 3, .. }), "{error}");
+        tokio::task::yield_now().await;
+        let stats = broker.stats();
+        assert_eq!((stats.total_published, stats.abandoned, stats.in_progress), (3, 3, 0));
+        assert_eq!(get(&store, "1").await.status, EventStatus::Processing);
+        assert_eq!(get(&store, "2").await.status, EventStatus::Pending);
+    });
+}
+
+#[test]
+fn old_records_that_have_ended_are_removed_every_five_minutes() {
+    run(async {
+        let (store, broker) = broker(|it| it);
+        broker.start().unwrap();
+        let mut old = record("old");
+        old.created_at = Timestamp::from_unix_nanos(0).unwrap();
+        broker.publish(old).await.unwrap();
+        tokio::time::sleep(24 * LONG - Duration::from_secs(1)).await;
+        assert_eq!(total(&store).await, 1);
+        tokio::time::sleep(Duration::from_secs(302)).await;
+        assert_eq!(total(&store).await, 0);
+        broker.stop(LONG).await.unwrap();
+    });
+}
+
+#[test]
+fn a_record_that_is_not_valid_is_neither_stored_nor_counted() {
+    run(async {
+        let (store, broker) = broker(|it| it);
+        broker.start().unwrap();
+        for publish in [true, false] {
+            let invalid = record("");
+            let result = match publish {
+                true => broker.publish_async(invalid).await,
+                false => broker.publish_sync(invalid).await,
+            };
+            assert_eq!(result.unwrap_err().to_string(), "event ID is required");
+        }
+        assert_eq!((total(&store).await, broker.stats().total_published), (0, 0));
+    });
+}
+
+/// Fails at its n-th change.
+struct Faulty {
+    store: MemoryStore,
+    left: AtomicUsize,
+}
+
+impl Faulty {
+    fn fails(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::Relaxed) == 0
+    }
+}
+
+impl Store for Faulty {
+    fn put(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
+        match self.fails() {
+            true => EngineFuture::ready(Err(StoreError::Failed("the disk is full".into()))),
+            false => self.store.put(record),
+        }
+    }
+
+    fn get(&self, id: &str) -> EngineFuture<'_, Result<Arc<EventRecord>, StoreError>> {
+        self.store.get(id)
+    }
+
+    fn update(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
+        match self.fails() {
+            true => EngineFuture::ready(Err(StoreError::Failed("the disk is full".into()))),
+            false => self.store.update(record),
+        }
+    }
+
+    fn delete(&self, id: &str) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.store.delete(id)
+    }
+
+    fn list(&self, filter: EventFilter) -> EngineFuture<'_, Result<Page, StoreError>> {
+        self.store.list(filter)
+    }
+
+    fn clean_up(&self, before: Timestamp) -> EngineFuture<'_, Result<u64, StoreError>> {
+        self.store.clean_up(before)
+    }
+
+    fn stream(&self, pattern: GlobPattern<'_>) -> Result<Records, StoreError> {
+        self.store.stream(pattern)
+    }
+
+    fn stats(&self) -> EngineFuture<'_, Result<StoreStats, StoreError>> {
+        self.store.stats()
+    }
+
+    fn close(&self) {
+        self.store.close();
+    }
+}
+
+#[test]
+fn a_store_that_fails_in_the_middle_is_seen_and_loses_no_place_in_the_queue() {
+    run(async {
+        // 0: the put; 1: processing; 2: the end.
+        for at in 0..4 {
+            let store = MemoryStore::default();
+            let store = Arc::new(Faulty { store, left: AtomicUsize::new(at) });
+            let broker = Broker::builder()
+                .store(store.clone())
+                .instance_id("1")
+                .workers(1)
+                .buffer(1)
+                .build()
+                .unwrap();
+            broker.start().unwrap();
+            let result = broker.publish(record("1")).await;
+            tokio::time::sleep(LONG).await;
+            let stats = broker.stats();
+            if at == 0 {
+                assert_eq!(result.unwrap_err().to_string(), "the store failed: the disk is full");
+                assert_eq!(stats.total_published, 0);
+                broker.publish(record("2")).await.unwrap(); // its place is free again
+            } else {
+                result.unwrap();
+                assert_eq!((stats.total_processed, stats.store_errors), (1, (at < 3).into()));
+            }
+            broker.stop(LONG).await.unwrap();
+            assert_eq!(broker.stats().in_progress, 0);
+        }
+    });
+}
+
+#[test]
+fn a_publish_that_races_a_stop_is_handled_or_refused() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for _ in 0..50 {
+        let (store, broker) = broker(|it| it.workers(2).buffer(8));
+        runtime().block_on(async {
+            broker.start().unwrap();
+            let (began, begins) = tokio::sync::oneshot::channel();
+            let publisher = std::thread::spawn({
+                let broker = broker.clone();
+                move || {
+                    runtime().block_on(async {
+                        let mut accepted = 0;
+                        let mut began = Some(began);
+                        for n in 0.. {
+                            match broker.publish(record(&n.to_string())).await {
+                                Ok(()) => accepted += 1,
+                                Err(BrokerError::QueueFull) => std::thread::yield_now(),
+                                Err(BrokerError::NotRunning | BrokerError::WorkerPoolStopped) => {
+                                    break;
+                                }
+                                Err(other) => panic!("{other}"),
+                            }
+                            began.take().map(|began| began.send(()));
+                        }
+                        accepted
+                    })
+                }
+            });
+            begins.await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            let accepted: u64 = publisher.join().unwrap();
+            let stats = broker.stats();
+            assert_eq!((stats.total_published, stats.total_processed), (accepted, accepted));
+            assert_eq!(total(&store).await, accepted);
+        });
+    }
+}
+
+#[test]
+fn there_is_one_default_broker() {
+    run(async {
+        assert!(!broker::is_initialized());
+        let error = broker::publish(record("1")).await.unwrap_err();
+        assert_eq!(error.code(), "not_initialized");
+        let (store, first) = broker(|it| it.mode(ProcessingMode::Synchronous));
+        broker::initialize(first.clone()).unwrap();
+        assert!(broker::is_initialized());
+        assert_eq!(broker::initialize(first).unwrap_err().code(), "already_initialized");
+        broker::default_broker().unwrap().start().unwrap();
+        broker::publish(record("1")).await.unwrap();
+        assert_eq!(total(&store).await, 1);
+        let stop = broker::register_shutdown(LONG, |stop| stop).unwrap();
+        stop().await.unwrap();
+        assert!(!broker::default_broker().unwrap().is_running());
+    });
+}
