@@ -115,7 +115,8 @@ pub use counted::Counted;
 pub use counts::{DeliveryStats, PublishStats};
 pub use delivery::{Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict};
 pub use engine::{
-    BoxError, Carrier, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
+    BoxError, Carrier, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError,
+    StartError,
 };
 pub use future::EngineFuture;
 pub use handle::{

@@ -120,7 +120,8 @@ impl RouterBuilder {
     /// [`OnStart::Fail`] by default.
     ///
     /// With [`OnStart::Background`], publishing to the engine fails until it is up. A subscription
-    /// is attached to it then, and a live one begins with a [`Gap`](crate::hosted::Gap).
+    /// is attached to it then: a live one begins with a [`Gap`](crate::hosted::Gap), and a group that
+    /// is new begins there.
     pub fn on_start(mut self, on_start: OnStart) -> Self {
         match self.engines.last_mut() {
             Some(engine) => engine.on_start = on_start,
@@ -293,7 +294,13 @@ impl RouterBuilder {
                 && of.health() == Health::Up
             {
                 let patterns = names(&patterns);
-                return Err(BuildError::Level { rule: number, patterns, engine: name, level, reaches });
+                return Err(BuildError::Level {
+                    rule: number,
+                    patterns,
+                    engine: name,
+                    level,
+                    reaches,
+                });
             }
             rules.push(Decides { patterns, engine, requires });
         }

@@ -280,8 +280,9 @@ impl Router {
 
     /// Returns the numbers of each engine, and their sum: [`RouterStats::total`].
     ///
-    /// They count what goes through the router: publishes, and what handlers receive. An event that is
-    /// lost in a full buffer is counted for its engine, whatever receives.
+    /// They count what goes through the router: publishes, and what handlers receive. An event that a
+    /// full buffer has dropped is counted for its engine when the receiver comes to that place,
+    /// whatever receives.
     #[must_use]
     pub fn stats(&self) -> RouterStats {
         stats(&self.shared)

@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::attach::{Ask, Entry, Joined, Opening, Part, Place};
+use super::attach::{Ask, Entry, InTask, Joined, Opening, Part, Place};
 use super::futures::all;
 use super::launch::Declared;
 use super::lifecycle::{Hub, LifecycleEvent, Watched};
@@ -271,8 +272,7 @@ impl Shared {
                 return Err(EngineError::not_sent(name, envelope, reason));
             }
         };
-        let is_kept =
-            !scope.is_off() || self.required(decision).is_some() || self.hub.is_heard();
+        let is_kept = !scope.is_off() || self.required(decision).is_some() || self.hub.is_heard();
         let kept = is_kept.then_some(envelope);
         Ok(Sending { decision, on_engine, kept })
     }
@@ -381,22 +381,25 @@ impl Shared {
         Ok(Box::new(Joined::new(opened, scope, Entry { attached, registry, hub })))
     }
 
-    /// Opens a subscription when the engine is up.
+    /// Opens a subscription when the engine is up, in a task of its own if there is a runtime.
     fn open_later(&self, slot: &Slot, ask: Ask) -> Opening {
         let (name, engine) = (slot.name.clone(), Arc::downgrade(slot.engine.get_ref()));
         let (mut up, mut stopped) = (slot.up.subscribe(), self.stopped.subscribe());
-        Box::pin(async move {
+        let open = async move {
             let closed = || OpenError::failed(&name, Reason::Closed);
-            let up = super::futures::first(
-                async { up.wait_for(|up| *up).await.is_ok() },
-                async { stopped.wait_for(|stopped| *stopped).await.is_ok() },
-            );
+            let up = super::futures::first(async { up.wait_for(|up| *up).await.is_ok() }, async {
+                stopped.wait_for(|stopped| *stopped).await.is_ok()
+            });
             if up.await != Some(true) {
                 return Err(closed());
             }
             let Some(engine) = engine.upgrade() else { return Err(closed()) };
             ask.open(&engine).await.map_err(|error| error.of(&name))
-        })
+        };
+        match Handle::try_current() {
+            Ok(runtime) => Box::pin(InTask::new(runtime.spawn(open), &slot.name)),
+            Err(_) => Box::pin(open),
+        }
     }
 
     // ---- Capabilities and health ---------------------------------------------------------------
