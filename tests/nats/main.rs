@@ -18,10 +18,10 @@ use std::time::Instant;
 use async_nats::jetstream::consumer::{FromConsumer, pull};
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
-use tickbus::hosted::engines::nats::{Nats, OnStart, Provision};
+use tickbus::hosted::engines::nats::{Nats, Provision};
 use tickbus::hosted::{
-    Deliveries, Delivery, Engine, EngineError, Gap, GapReason, Health, Level, OpenError, Reason,
-    SettleError, StartAt,
+    Deliveries, Delivery, Engine, EngineError, Gap, GapReason, Health, Level, OnStart, OpenError,
+    Reason, SettleError, StartAt,
 };
 use tokio::time::{sleep, timeout};
 

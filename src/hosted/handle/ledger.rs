@@ -40,7 +40,6 @@ struct State {
 
 impl Ledger {
     /// Returns a ledger in which nothing is entered.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the router calls it"))]
     pub(in crate::hosted) fn new() -> Self {
         Self::default()
     }
@@ -64,14 +63,12 @@ impl Ledger {
     }
 
     /// Ends all subscriptions that run, and does not wait for what runs.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the router calls it"))]
     pub(in crate::hosted) fn unsubscribe(&self) {
         let running = self.0.lock().running.clone();
         running.iter().for_each(|it| it.unsubscribe());
     }
 
     /// Shuts down all subscriptions that run, at the same time. The report is their sum.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the router calls it"))]
     pub(in crate::hosted) async fn shutdown(
         &self,
         deadline: Duration,

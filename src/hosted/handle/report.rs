@@ -17,6 +17,9 @@ pub struct ShutdownReport {
     pub abandoned: u64,
     /// Handlers that still ran at the deadline.
     pub running: u64,
+    /// Engines that still had something to send or to hand out at the deadline. Only a router
+    /// counts them.
+    pub engines: u64,
 }
 
 impl AddAssign for ShutdownReport {
@@ -25,16 +28,21 @@ impl AddAssign for ShutdownReport {
         self.returned += other.returned;
         self.abandoned += other.abandoned;
         self.running += other.running;
+        self.engines += other.engines;
     }
 }
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handled, returned, abandoned, running } = self;
+        let Self { handled, returned, abandoned, running, engines } = self;
         write!(
             f,
             "{handled} handled, {returned} given back, {abandoned} abandoned, {running} still running"
-        )
+        )?;
+        if *engines > 0 {
+            write!(f, ", {engines} engines not done")?;
+        }
+        Ok(())
     }
 }
 

@@ -410,6 +410,7 @@ impl Shared {
             returned: after.returned - before.returned,
             abandoned: after.dropped.abandoned - before.dropped.abandoned,
             running: (state.cut - cut_before) as u64,
+            engines: 0,
         };
         drop(state);
         if report.running > 0 { Err(ShutdownTimeout(report)) } else { Ok(report) }

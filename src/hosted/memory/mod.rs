@@ -678,6 +678,10 @@ impl Engine for MemoryEngine {
         })
     }
 
+    fn lag(&self) -> Option<u64> {
+        Some(self.shared.lag_of_all())
+    }
+
     fn health(&self) -> Health {
         if self.shared.is_open() { Health::Up } else { Health::Closed }
     }

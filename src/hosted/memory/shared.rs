@@ -274,6 +274,19 @@ impl Shared {
         Some(settled)
     }
 
+    /// How many events the live subscriptions, and the groups that have a member, have still to
+    /// receive.
+    pub(super) fn lag_of_all(&self) -> u64 {
+        let live = self.bus.stats().totals.pending;
+        let state = self.state.lock();
+        let mut groups: SmallVec<[usize; 8]> =
+            state.members.iter().map(|(_, it)| it.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let lag = |log: &Log| groups.iter().map(|group| log.lag(*group)).sum::<u64>();
+        live + state.log.as_ref().map_or(0, lag)
+    }
+
     pub(super) fn lag(&self, group: usize) -> u64 {
         self.state.lock().log.as_ref().map_or(0, |log| log.lag(group))
     }

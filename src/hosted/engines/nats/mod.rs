@@ -72,7 +72,8 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::MutexGuard;
 
-pub use self::settings::{OnStart, Provision};
+pub use self::settings::Provision;
+use crate::hosted::start::OnStart;
 
 use tokio::task::AbortHandle;
 
