@@ -167,11 +167,17 @@ impl Engine for Faulty {
                 let past = past.iter().filter(|it| options.matches(it.subject()));
                 tamper.before = past.map(|it| Delivery::live(it.clone())).collect();
             }
-            "live_keeps_the_order_of_a_publisher" => tamper.swaps = true,
+            "live_keeps_the_order_of_a_publisher" => {
+                tamper.swaps = self.on(&options.patterns, "order.*");
+            }
             "live_subscriptions_have_all_each" if self.on(&options.patterns, "each") => {
                 tamper.deaf = self.opened.fetch_add(1, Relaxed) > 0;
             }
             "live_tells_of_a_full_buffer" => tamper.no_gaps = true,
+            "live_lets_the_publisher_wait" if self.on(&options.patterns, "wait") => {
+                options.overrun = tickbus::Overrun::DropNewest;
+            }
+            "live_lets_the_publisher_wait_so_long" => options.block_timeout = None,
             "live_same_id_has_one_effect" => tamper.twice = self.on(&options.patterns, "same"),
             "shutdown_ends_live_subscriptions" => tamper.endless = true,
             "live_receives_exactly_what_was_published" => tamper.drops_header = true,
@@ -220,8 +226,13 @@ impl Engine for Faulty {
                     options.start_at = StartAt::Sequence(sequence - 1);
                 }
             }
-            "durable_begins_at_a_time" if matches!(options.start_at, StartAt::Time(_)) => {
-                options.start_at = StartAt::Earliest;
+            "durable_begins_at_a_time_to_come" if on("later") => {
+                options.start_at = StartAt::New;
+            }
+            "durable_begins_at_a_time" if on("old") => {
+                if let StartAt::Time(_) = options.start_at {
+                    options.start_at = StartAt::Earliest;
+                }
             }
             "durable_tells_of_what_was_trimmed" => tamper.no_gaps = true,
             "shutdown_ends_durable_subscriptions" => tamper.endless = true,

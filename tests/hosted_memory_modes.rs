@@ -4,14 +4,14 @@
 
 extern crate alloc;
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::task::Wake;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::task::Wake;
 
 use proptest::prelude::*;
 use tickbus::envelope::Timestamp;
@@ -407,7 +407,7 @@ fn with_rotation_subscriptions_take_turns_by_the_order_of_registration() {
     assert_eq!(bells.woken("a.b"), [0, 1, 2]);
 
     // The order of the others stays when one in the middle ends.
-    bells.open.remove(1);
+    drop(bells.open.remove(1));
     assert_eq!(bells.woken("a.b"), [0, 2], "4 mod 2");
     assert_eq!(bells.woken("a.b"), [2, 0], "5 mod 2");
     bells.open(7, "a.b");
@@ -432,7 +432,7 @@ fn without_rotation_the_order_is_that_of_registration() {
     for _ in 0..5 {
         assert_eq!(bells.woken("a.b"), [0, 1, 2, 3]);
     }
-    bells.open.remove(1);
+    drop(bells.open.remove(1));
     assert_eq!(bells.woken("a.b"), [0, 2, 3]);
 }
 

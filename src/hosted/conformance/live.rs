@@ -5,6 +5,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::pin::pin;
+
+use tokio::time::{Instant, timeout};
 
 use super::{Behaviour, Case, Check, Setup, Stop, ensure};
 use crate::envelope::{Envelope, Timestamp};
@@ -14,7 +17,7 @@ use crate::subject::{Pattern, Subject};
 use crate::subject_bus::Overrun;
 
 pub(super) fn all<S: Setup>() -> Vec<Behaviour<S>> {
-    use Capability::{Gaps, Headers, Live, PublisherOrder};
+    use Capability::{Block, BlockTimeout, Gaps, Headers, Live, PublisherOrder};
     let mode = Mode::Live;
     vec![
         Behaviour {
@@ -52,6 +55,18 @@ pub(super) fn all<S: Setup>() -> Vec<Behaviour<S>> {
             mode,
             needs: &[Live, Gaps],
             run: |case| Box::pin(full(case)),
+        },
+        Behaviour {
+            name: "live_lets_the_publisher_wait",
+            mode,
+            needs: &[Live, Block],
+            run: |case| Box::pin(waits(case)),
+        },
+        Behaviour {
+            name: "live_lets_the_publisher_wait_so_long",
+            mode,
+            needs: &[Live, Block, BlockTimeout],
+            run: |case| Box::pin(waits_so_long(case)),
         },
     ]
 }
@@ -206,4 +221,40 @@ async fn full<S: Setup>(case: &Case<'_, S>) -> Check {
     ensure!(received + missed == 6, "received {received} and missed {missed} of 6");
     ensure!(missed > 0, "a buffer for 2 kept {received} of 6");
     Ok(())
+}
+
+async fn waits<S: Setup>(case: &Case<'_, S>) -> Check {
+    let live = case.subscribe("wait")?.capacity(1).overrun(Overrun::Block);
+    let mut live = case.open(live).await?;
+    case.publish("wait", "1").await?;
+    let mut second = pin!(case.publish("wait", "2"));
+    let early = timeout(case.setup.quiet(), second.as_mut()).await;
+    ensure!(early.is_err(), "a publish that finds the buffer full does not wait");
+    let mut ids = case.ids(&mut live, 1).await?;
+    second.await?;
+    ids.extend(case.ids(&mut live, 1).await?);
+    ensure!(ids == ["1", "2"], "received {ids:?}");
+    Ok(())
+}
+
+async fn waits_so_long<S: Setup>(case: &Case<'_, S>) -> Check {
+    let wait = case.setup.quiet();
+    let live = case.subscribe("brief")?.capacity(1).block_timeout(wait);
+    let mut live = case.open(live).await?;
+    case.publish("brief", "1").await?;
+    let began = Instant::now();
+    case.publish("brief", "2").await?;
+    let took = began.elapsed();
+    ensure!(took >= wait, "the publisher waited {took:?}, and was to wait {wait:?}");
+    let ids = case.ids(&mut live, 1).await?;
+    ensure!(ids == ["1"], "received {ids:?}");
+    case.publish("brief", "3").await?;
+    loop {
+        // A gap may say that 2 is missing: that is another behaviour.
+        if let Ok(it) = case.item(&mut live).await? {
+            let id = case.id(it.envelope());
+            ensure!(id == "3", "`{id}` came, and there was no room for it in time");
+            return Ok(());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::live::received;
 use super::{Behaviour, Case, Check, Setup, Stop, ensure, failed};
+use crate::envelope::Timestamp;
 use crate::hosted::capabilities::{Capability, Mode};
 use crate::hosted::subscribe::StartAt;
 
@@ -49,6 +50,12 @@ pub(super) fn all<S: Setup>() -> Vec<Behaviour<S>> {
             mode,
             needs: &[Durable, StartTime],
             run: |case| Box::pin(time(case)),
+        },
+        Behaviour {
+            name: "durable_begins_at_a_time_to_come",
+            mode,
+            needs: &[Durable, StartTime],
+            run: |case| Box::pin(time_to_come(case)),
         },
         Behaviour {
             name: "durable_tells_of_what_was_trimmed",
@@ -132,6 +139,22 @@ async fn time<S: Setup>(case: &Case<'_, S>) -> Check {
     case.publish("old", "2").await?;
     let mut one = case.open(case.member("old", "g")?.start_at(StartAt::Time(between))).await?;
     received(case, "a group from a time between", &mut one, vec!["2".to_string()]).await
+}
+
+async fn time_to_come<S: Setup>(case: &Case<'_, S>) -> Check {
+    let Some(now) = case.setup.now() else {
+        return Err(Stop::Skipped("the setup does not say what time it is"));
+    };
+    let wait = case.setup.quiet() * 2;
+    let nanos = i128::try_from(wait.as_nanos()).unwrap_or(i128::MAX);
+    let then = Timestamp::from_unix_nanos(now.unix_nanos().saturating_add(nanos));
+    let then = StartAt::Time(then.map_err(|error| error.to_string())?);
+    let mut one = case.open(case.member("later", "g")?.start_at(then)).await?;
+    case.publish("later", "1").await?;
+    case.nothing(&mut one).await?;
+    sleep(wait).await;
+    case.publish("later", "2").await?;
+    received(case, "a group from a time to come", &mut one, vec!["2".to_string()]).await
 }
 
 async fn trimmed<S: Setup>(case: &Case<'_, S>) -> Check {

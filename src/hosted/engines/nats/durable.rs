@@ -47,6 +47,7 @@ pub(super) async fn open(
         resume: None,
         created: None,
         begins: 0,
+        begins_at: None,
         told: 0,
         seen: None,
         slots: Arc::new(Semaphore::new(options.in_flight)),
@@ -92,6 +93,9 @@ struct Member {
     created: Option<DateTime>,
     /// What is before this is not for the group, even if a server of 2.9 has forgotten it.
     begins: u64,
+    /// What the stream has of an earlier time is not for the group: if that is still to come, the
+    /// server begins with the next event.
+    begins_at: Option<async_nats::datetime::DateTime>,
     /// What is missing before this has been told.
     told: u64,
     /// The consumer at the last look.
@@ -209,8 +213,10 @@ impl Member {
             }
         };
         let info = consumer.cached_info();
-        if let DeliverPolicy::ByStartSequence { start_sequence } = info.config.deliver_policy {
-            self.begins = start_sequence;
+        match info.config.deliver_policy {
+            DeliverPolicy::ByStartSequence { start_sequence } => self.begins = start_sequence,
+            DeliverPolicy::ByStartTime { start_time } => self.begins_at = Some(start_time),
+            _ => {}
         }
         self.lag.store(info.num_pending as usize, Relaxed);
         let seen = Seen::of(info);
@@ -442,7 +448,9 @@ impl Member {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
         let answer = Answer::new(self.connection.clone(), reply, lease, slot);
         let subject = Subject::new(&message.message.subject);
-        if sequence < self.begins || subject.is_ok_and(|subject| !self.options.matches(subject)) {
+        let is_early =
+            sequence < self.begins || self.begins_at.is_some_and(|begins| info.published < begins);
+        if is_early || subject.is_ok_and(|subject| !self.options.matches(subject)) {
             let _ = answer.say(&Verdict::Ack);
             return;
         }
