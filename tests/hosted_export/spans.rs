@@ -446,3 +446,46 @@ fn an_engine_publishes_inside_the_span_of_its_publish() {
         assert_eq!(Envelope::new("a").unwrap().span_id(), ""); // and nothing after it
     });
 }
+
+#[test]
+fn each_attempt_of_a_handler_is_a_span_in_the_trace_of_the_publisher() {
+    paused(async {
+        let spans = spans();
+        let engine = Traced::new(MemoryEngine::builder().name("fast").build(), spans.clone());
+        let handler = engine.subscribe("tried.>").unwrap().group("ladder").workers(2);
+        let (send, mut done) = tokio::sync::mpsc::unbounded_channel();
+        let handler = handler
+            .handle(move |event: tickbus::hosted::Context| {
+                let (spans, send) = (spans.clone(), send.clone());
+                async move {
+                    let work = async {
+                        if event.attempt() == 1 {
+                            return Err("not now");
+                        }
+                        send.send(Envelope::new("a").unwrap().span_id().to_string()).unwrap();
+                        Ok(())
+                    };
+                    spans.process(&event, work).await
+                }
+            })
+            .await
+            .unwrap();
+        engine.publish(Envelope::new("tried.it").unwrap().into()).await.unwrap();
+        let inside = done.recv().await.unwrap();
+        handler.shutdown(10 * SECOND).await.unwrap();
+
+        let publish = seen("publish tried.").remove(0);
+        let process = seen("process tried.");
+        let tries: Vec<_> = process
+            .iter()
+            .map(|span| {
+                assert!(span.is_child_of(&publish.id) && span.links_to(&publish.id));
+                assert_eq!(span.get("tickbus.engine"), "fast");
+                (span.get("tickbus.attempt"), span.get("error.type"))
+            })
+            .collect();
+        assert_eq!(tries, [("1", "&str"), ("2", "")]);
+        let last = u64::from_be_bytes(process[1].id.span_id().to_bytes());
+        assert_eq!(inside, format!("{last:016x}"));
+    });
+}

@@ -68,19 +68,24 @@ impl Operation {
 /// ```
 /// use tickbus::Envelope;
 /// use tickbus::hosted::export::{Spans, Traced};
-/// use tickbus::hosted::{Engine, MemoryEngine};
+/// use tickbus::hosted::{Context, Engine, MemoryEngine};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 /// let spans = Spans::new().template("match.*.score")?; // `publish match.*.score`
 /// let engine = Traced::new(MemoryEngine::new(), spans.clone());
 ///
-/// let mut scores = engine.subscribe("match.*.score")?.group("ladder").open().await?;
+/// let ladder = engine.subscribe("match.*.score")?.group("ladder").workers(4);
+/// let ladder = ladder
+///     .handle(move |score: Context| {
+///         let spans = spans.clone();
+///         async move {
+///             let work = async { score.envelope().decode::<u32>().map(drop) };
+///             spans.process(&score, work).await
+///         }
+///     })
+///     .await?;
 /// engine.publish(Envelope::json("match.7.score", &3)?.into()).await?;
-///
-/// let score = scores.next().await.expect("the engine is open")?;
-/// let handled = spans.process(&score, async { score.envelope().decode::<u32>() }).await;
-/// assert_eq!(handled?, Some(3));
-/// score.ack();
+/// # ladder.shutdown(core::time::Duration::from_secs(5)).await?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -129,7 +134,7 @@ impl Spans {
         Ok(self)
     }
 
-    /// Runs `work`, which handles this delivery, in a span. An envelope that it makes belongs to the
+    /// Runs `work`, which handles this event, in a span. An envelope that it makes belongs to the
     /// trace of the sender.
     ///
     /// The span begins when you first poll the future. If that returns an error, panics or is
@@ -314,7 +319,7 @@ impl fmt::Debug for Spans {
     }
 }
 
-/// What a program processes in a span: a [`Delivery`].
+/// What a program processes in a span: a [`Delivery`], or the context of a handler.
 #[expect(private_bounds, reason = "the trait is sealed")]
 pub trait Processed: Event {}
 
@@ -325,6 +330,20 @@ pub(crate) trait Event {
     fn envelope(&self) -> &Envelope;
     /// 0 if it is not known.
     fn attempt(&self) -> u32;
+}
+
+impl Event for crate::hosted::handle::Context {
+    fn engine(&self) -> &str {
+        self.engine()
+    }
+
+    fn envelope(&self) -> &Envelope {
+        self.envelope()
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt()
+    }
 }
 
 impl Event for Delivery {

@@ -211,6 +211,10 @@ impl Receive for Joined {
         self.entry.remove();
     }
 
+    fn id(&self) -> Option<&str> {
+        Some(&self.entry.attached.id)
+    }
+
     fn lag(&self) -> Option<u64> {
         let lag = |part: &Part| match &part.state {
             Place::Open(receive) => receive.lag(),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::attach::{Ask, Entry, Joined, Opening, Part, Place};
 use super::futures::all;
+use super::launch::Declared;
 use super::lifecycle::{Hub, LifecycleEvent, Watched};
 use super::registry::{Attached, Registry};
 use super::rules::{Decision, Rules};
@@ -21,6 +22,7 @@ use crate::hosted::counted::Counted;
 use crate::hosted::delivery::Receive;
 use crate::hosted::engine::{Carrier, Engine, EngineError, Health, Level, Reason, Receipt};
 use crate::hosted::future::EngineFuture;
+use crate::hosted::handle::Workers;
 use crate::hosted::handle::ledger::Ledger;
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::OpenError;
@@ -47,6 +49,10 @@ pub(super) struct Shared {
     pub(super) stopped: watch::Sender<bool>,
     /// Whether the engines have started, for subscriptions that were declared before.
     pub(super) launched: watch::Sender<bool>,
+    /// Handlers that were declared on the builder, until the start.
+    pub(super) declared: Lock<Vec<Declared>>,
+    /// Those that run.
+    pub(super) handlers: Lock<Vec<Workers>>,
     phase: PlainNumber,
 }
 
@@ -115,11 +121,13 @@ pub(super) struct Parts {
     pub(super) warnings: Vec<Warning>,
     pub(super) source: Option<Arc<str>>,
     pub(super) watch: Duration,
+    pub(super) declared: Vec<Declared>,
 }
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { name, clock, slots, rules, tenants, warnings, source, watch: every } = parts;
+        let Parts { name, clock, slots, rules, tenants, warnings, .. } = parts;
+        let Parts { source, watch: every, declared, .. } = parts;
         Self {
             name,
             clock,
@@ -135,6 +143,8 @@ impl Shared {
             starting: tokio::sync::Mutex::new(()),
             stopped: watch::Sender::new(false),
             launched: watch::Sender::new(false),
+            declared: Lock::new(declared),
+            handlers: Lock::default(),
             phase: PlainNumber::new(0),
         }
     }
@@ -408,8 +418,22 @@ impl Shared {
     }
 
     /// Returns what the router can do for these patterns.
-    pub(super) fn capabilities(&self, patterns: &[PatternBuf]) -> Capabilities {
-        together(self.rules.engines(patterns).iter().map(|at| self.slots[*at].engine.capabilities()))
+    pub(super) fn capabilities_for(&self, patterns: &[PatternBuf]) -> Capabilities {
+        self.together(&self.rules.engines(patterns))
+    }
+
+    /// Returns what the router can do for all subjects.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.together(&self.rules.in_use())
+    }
+
+    fn together(&self, engines: &[usize]) -> Capabilities {
+        together(engines.iter().map(|at| self.slots[*at].engine.capabilities()))
+    }
+
+    /// Returns whose events an unscoped handle sees.
+    pub(super) const fn scope(&self) -> Scope {
+        if self.tenants { Scope::All } else { Scope::Off }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -437,7 +461,11 @@ impl Shared {
 
     /// Asks an engine how it is, and emits a change.
     pub(super) fn look_at(&self, slot: &Slot) -> Health {
-        let health = slot.engine.health();
+        // One that cannot tell would say that it is up.
+        let health = match slot.engine.health() {
+            Health::Up if !*slot.up.borrow() => Health::Connecting,
+            health => health,
+        };
         let up = health == Health::Up;
         let before = slot.was_up.lock().replace(up);
         let engine = slot.name.clone();
@@ -453,6 +481,13 @@ impl Shared {
             }),
         }
         health
+    }
+}
+
+impl Slot {
+    /// Returns whether this is the news that it cannot be reached.
+    pub(super) fn goes_down(&self) -> bool {
+        self.was_up.lock().replace(false) != Some(false)
     }
 }
 
