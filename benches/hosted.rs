@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p tickbus-benches --bench hosted` runs all. Each contender publishes envelopes that were made before, in
 //! turns of 32, and waits until all handlers have handled them: in tasks of a current-thread runtime or, where a row says
-//! "in place", in the task that publishes, as a tick does.
+//! "in place", in the task that publishes, as a tick does. The row of a link is the tick's part alone: what the thread beside
+//! it does is not timed. An argument after `--` runs the rows whose names contain it.
 
 extern crate alloc;
 
@@ -13,10 +14,12 @@ use core::hint::black_box;
 use core::task::Poll;
 use core::time::Duration;
 use std::env;
+use std::sync::mpsc as threads;
+use std::thread;
 use std::time::Instant;
 
 use tickbus::Envelope;
-use tickbus::hosted::{Engine, MemoryEngine};
+use tickbus::hosted::{Engine, Link, LinkOptions, MemoryEngine};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{LocalSet, yield_now};
@@ -33,6 +36,8 @@ type Work = Box<dyn FnMut(usize) -> Duration>;
 
 struct Row {
     name: &'static str,
+    /// How many nanoseconds an event of tickbus may take, if that is bounded.
+    at_most: Option<f64>,
     /// Tickbus first, then its peer and what must be reached against it, if anything.
     contenders: Vec<(&'static str, Option<f64>, Work)>,
 }
@@ -42,6 +47,7 @@ fn main() {
     let measured =
         arguments.iter().any(|it| it == "--bench") && !arguments.iter().any(|it| it == "--test");
     let rounds = if measured { 61 } else { 1 };
+    let wanted: Vec<_> = arguments.iter().filter(|it| !it.starts_with("--")).collect();
     println!("| row | contender | ns an event | tickbus / contender | target | |");
     println!("|---|---|--:|--:|--:|---|");
     for row in [
@@ -52,8 +58,11 @@ fn main() {
         tasks("8 live subscriptions, without a log", 8, memory(8, 0, None)),
         tasks("8 live subscriptions", 8, memory(8, 4096, None)),
         tasks("1 group, acknowledged", 1, memory(1, 4096, Some("g"))),
+        link(),
     ] {
-        measure(row, rounds);
+        if wanted.iter().all(|part| row.name.contains(&**part)) {
+            measure(row, rounds);
+        }
     }
 }
 
@@ -88,10 +97,12 @@ fn measure(mut row: Row, rounds: usize) {
         .collect();
     for ((name, target, _), median) in row.contenders.iter().zip(&medians) {
         let ratio = medians[0] / median;
-        let verdict = match target {
-            Some(target) if ratio <= *target => format!("{target} | met"),
-            Some(target) => format!("{target} | MISSED"),
-            None => "|".to_owned(),
+        let told = |met: bool| if met { "met" } else { "MISSED" };
+        let at_most = row.at_most.filter(|_| *name == row.contenders[0].0);
+        let verdict = match (target, at_most) {
+            (Some(target), _) => format!("{target} | {}", told(ratio <= *target)),
+            (None, Some(most)) => format!("{most} ns | {}", told(*median <= most)),
+            (None, None) => "|".to_owned(),
         };
         println!("| {} | {name} | {median:.1} | {ratio:.2} | {verdict} |", row.name);
     }
@@ -244,6 +255,7 @@ fn in_place(name: &'static str, handlers: usize) -> Row {
     let (of_one, of_several) = if handlers == 1 { (Some(1.3), None) } else { (None, Some(1.0)) };
     Row {
         name,
+        at_most: None,
         contenders: vec![
             ("tickbus", None, memory_in_place(handlers)),
             ("tokio mpsc, a task each", of_one, of_mpsc(handlers)),
@@ -256,10 +268,104 @@ fn in_place(name: &'static str, handlers: usize) -> Row {
 fn tasks(name: &'static str, handlers: usize, tickbus: Work) -> Row {
     Row {
         name,
+        at_most: None,
         contenders: vec![
             ("tickbus, a task each", None, tickbus),
             ("tokio mpsc, a task each", None, of_mpsc(handlers)),
             ("tokio broadcast, a task each", None, of_broadcast(handlers)),
+        ],
+    }
+}
+
+/// How many turns a frame of the game has: about a thousand events.
+const FRAME: usize = 31;
+/// How often the untimed part looks.
+const PAUSE: Duration = Duration::from_micros(100);
+
+/// Publishes frames through a link and takes them back, acknowledged. Times the tick alone.
+fn through_a_link() -> Work {
+    let link = Link::spawn(MemoryEngine::new(), LinkOptions::default()).expect("a thread");
+    let bus = link.bus();
+    let mut inbox = link.inbox("match.*.score").expect("valid").group("g");
+    while !inbox.is_open() {
+        thread::sleep(PAUSE);
+    }
+    frames(move |envelopes| {
+        let count = envelopes.len();
+        let begin = Instant::now();
+        for envelope in envelopes {
+            let _ = bus.try_publish(black_box(envelope.clone())).expect("open");
+        }
+        let out = begin.elapsed();
+        while inbox.pending() < count || link.stats().pending > 0 {
+            thread::sleep(PAUSE);
+        }
+        let begin = Instant::now();
+        for delivery in inbox.drain(count) {
+            black_box(delivery.envelope().subject());
+            delivery.ack();
+        }
+        let back = begin.elapsed();
+        while inbox.stats().pending > 0 {
+            thread::sleep(PAUSE);
+        }
+        out + back
+    })
+}
+
+/// The same by hand: a channel to a thread, one back, and one for what is done. Nothing is counted, and nothing comes again.
+fn through_channels() -> Work {
+    let (out, outgoing) = threads::sync_channel::<Arc<Envelope>>(1024);
+    let (incoming, back) = threads::sync_channel::<Arc<Envelope>>(1024);
+    let (done, acknowledged) = threads::channel::<Arc<Envelope>>();
+    thread::spawn(move || {
+        while let Ok(envelope) = outgoing.recv() {
+            incoming.send(envelope).expect("open");
+        }
+    });
+    thread::spawn(move || while acknowledged.recv().is_ok() {});
+    frames(move |envelopes| {
+        let begin = Instant::now();
+        for envelope in envelopes {
+            out.try_send(black_box(envelope.clone())).expect("room");
+        }
+        let sent = begin.elapsed();
+        // What has come cannot be asked without taking it.
+        thread::sleep(10 * PAUSE);
+        let begin = Instant::now();
+        for _ in envelopes {
+            let envelope = back.recv().expect("open");
+            black_box(envelope.subject());
+            done.send(envelope).expect("open");
+        }
+        sent + begin.elapsed()
+    })
+}
+
+fn frames(mut frame: impl FnMut(&[Arc<Envelope>]) -> Duration + 'static) -> Work {
+    let envelopes = envelopes();
+    let mut at = 0;
+    Box::new(move |mut turns| {
+        let mut elapsed = Duration::ZERO;
+        while turns > 0 {
+            let some = turns.min(FRAME);
+            if at + some * TURN > ENVELOPES {
+                at = 0;
+            }
+            elapsed += frame(&envelopes[at..at + some * TURN]);
+            (at, turns) = (at + some * TURN, turns - some);
+        }
+        elapsed
+    })
+}
+
+fn link() -> Row {
+    Row {
+        name: "a link, the tick's part",
+        at_most: Some(60.0),
+        contenders: vec![
+            ("tickbus, out and in", None, through_a_link()),
+            ("std channels, out and in", None, through_channels()),
         ],
     }
 }

@@ -18,8 +18,8 @@ use core::time::Duration;
 use std::{env, process, thread};
 
 use tickbus::bridge::BridgeOut;
-use tickbus::hosted::engines::nats::{Nats, OnStart, Provision};
-use tickbus::hosted::{Engine, Link, LinkOptions, LinkState, MemoryEngine, StartAt};
+use tickbus::hosted::engines::nats::{Nats, Provision};
+use tickbus::hosted::{Engine, Link, LinkOptions, LinkState, MemoryEngine, OnStart, StartAt};
 use tickbus::{Budget, Envelope, Topic};
 
 tickbus::events! {

@@ -1113,3 +1113,160 @@ fn a_configured_memory_engine_keeps_its_limits() {
         assert!(!without[0].capabilities().has(Mode::Durable, Capability::Durable));
     });
 }
+
+// ---- What a memory engine does with its keys ------------------------------------------------------
+
+/// A memory engine of these keys, on the time of the test.
+fn memory_engine(keys: &str) -> MemoryEngine {
+    let begin = "2030-01-01T00:00:00Z".parse().unwrap();
+    let settings: MemorySettings = only(&memory(keys));
+    settings.builder().clock(tickbus::hosted::TestClock::new(begin)).build()
+}
+
+async fn publish(engine: &MemoryEngine, subject: &str, number: u32) {
+    engine.publish(Envelope::json(subject, &number).unwrap()).await.unwrap();
+}
+
+/// What is pending on a live subscription, and how much is missing.
+fn pending(live: &mut tickbus::hosted::Deliveries) -> (Vec<u32>, u64) {
+    let (mut all, mut missed) = (Vec::new(), 0);
+    while let std::task::Poll::Ready(Some(next)) = live.try_next() {
+        match next {
+            Ok(delivery) => all.push(delivery.envelope().decode().unwrap().unwrap()),
+            Err(gap) => missed += gap.missed.unwrap_or(0),
+        }
+    }
+    (all, missed)
+}
+
+#[test]
+fn the_buffer_and_the_delivery_mode_of_a_configuration_take_effect() {
+    for (mode, kept) in [("drop", [1, 2]), ("drop_oldest", [3, 4])] {
+        run(async {
+            let engine = memory_engine(&format!("defaultEventBufferSize: 2, deliveryMode: {mode}"));
+            let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+            for number in 1..=4 {
+                publish(&engine, "a", number).await;
+            }
+            let (all, _) = pending(&mut live);
+            assert_eq!(all, kept, "{mode}");
+            assert_eq!(engine.dropped().buffer_full, 2);
+        });
+    }
+    run(async {
+        let keys = "defaultEventBufferSize: 1, deliveryMode: timeout, publishBlockTimeout: 250ms";
+        let engine = memory_engine(keys);
+        let _live = engine.subscribe(">").unwrap().open().await.unwrap();
+        publish(&engine, "a", 1).await;
+        let before = tokio::time::Instant::now();
+        publish(&engine, "a", 2).await;
+        assert_eq!(before.elapsed(), Duration::from_millis(250));
+
+        let engine = memory_engine("defaultEventBufferSize: 1, deliveryMode: block");
+        let _live = engine.subscribe(">").unwrap().open().await.unwrap();
+        publish(&engine, "a", 1).await;
+        let wait = tokio::time::timeout(Duration::from_secs(9), publish(&engine, "a", 2)).await;
+        assert!(wait.is_err(), "it waits for room");
+
+        let keys = "defaultEventBufferSize: 1, deliveryMode: timeout, publishBlockTimeout: 0";
+        let engine = memory_engine(keys);
+        let _live = engine.subscribe(">").unwrap().open().await.unwrap();
+        let before = tokio::time::Instant::now();
+        publish(&engine, "a", 1).await;
+        publish(&engine, "a", 2).await;
+        assert_eq!((before.elapsed(), engine.dropped().buffer_full), (Duration::ZERO, 1));
+    });
+}
+
+#[test]
+fn the_time_to_live_of_a_configuration_takes_effect() {
+    run(async {
+        for (keys, left) in [("eventTTL: 10s", 0), ("eventTTL: 0", 1), ("", 1)] {
+            let engine = memory_engine(keys);
+            let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+            publish(&engine, "a", 1).await;
+            tokio::time::advance(Duration::from_secs(11)).await;
+            assert_eq!(pending(&mut live).0.len(), left, "{keys}");
+        }
+    });
+}
+
+#[test]
+fn the_history_of_a_configuration_takes_effect() {
+    run(async {
+        let day = Duration::from_secs(24 * 3600);
+        let keys = "maxEventQueueSize: 2, maxHistoryEvents: 3, retentionDays: 1, eventTTL: 0";
+        let engine = memory_engine(keys);
+        for number in 1..=3 {
+            publish(&engine, "a", number).await;
+            publish(&engine, "b", number).await;
+        }
+        let kept = |pattern: &str| {
+            let kept = engine.history(pattern).unwrap().all();
+            kept.iter().map(|it| it.decode::<u32>().unwrap().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!((kept("b"), kept(">").len()), (vec![2, 3], 3));
+        tokio::time::advance(day + Duration::from_secs(1)).await;
+        assert_eq!(kept(">"), [0; 0]);
+
+        let engine = memory_engine("retentionDays: 0");
+        publish(&engine, "a", 1).await;
+        assert!(engine.history(">").unwrap().all().is_empty());
+        let engine = memory_engine("maxHistoryBytes: 1");
+        publish(&engine, "a", 1).await;
+        assert!(engine.history(">").unwrap().all().is_empty());
+        let engine = memory_engine("");
+        publish(&engine, "a", 1).await;
+        assert_eq!(engine.history(">").unwrap().all().len(), 1, "it is on by default");
+    });
+}
+
+/// With one place left in all, the subscription that is served first gets it.
+#[test]
+fn the_rotation_of_a_configuration_takes_effect() {
+    run(async {
+        for (keys, rotates) in [("", true), ("rotateSubscriberOrder: false", false)] {
+            let engine = memory_engine(keys);
+            let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let mut open = Vec::new();
+            for name in ["first", "second"] {
+                let order = order.clone();
+                let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+                open.push(tokio::spawn(async move {
+                    while let Some(Ok(_)) = live.next().await {
+                        order.lock().unwrap().push(name);
+                    }
+                }));
+            }
+            for number in 0..2 {
+                tokio::task::yield_now().await;
+                publish(&engine, "a", number).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let order = order.lock().unwrap().clone();
+            let fixed = ["first", "second", "first", "second"];
+            assert_eq!(order != fixed, rotates, "{keys}: {order:?}");
+            open.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+    });
+}
+
+#[test]
+fn an_event_broker_is_built_of_its_section() {
+    let text =
+        "event_broker: { instance_id: game-1, mode: sync, retry_policy: { max_retries: 0 } }";
+    let loaded = config(text);
+    let broker = loaded.broker().unwrap().builder().build().unwrap();
+    assert_eq!(&*broker.stats().instance_id, "game-1");
+    let policy = loaded.broker().unwrap().retry_policy.policy();
+    assert_eq!((policy.retries(), policy.attempts()), (0, 1));
+
+    let default = config("event_broker: {}");
+    let policy = default.broker().unwrap().retry_policy.policy();
+    assert_eq!(policy.delays().map(|it| it.as_secs()).collect::<Vec<_>>(), [1, 2, 4]);
+    assert!(default.broker().unwrap().builder().build().is_ok(), "the host has a name");
+
+    let redis = config("event_broker: { provider: redis }");
+    let error = redis.broker().unwrap().builder().build().unwrap_err();
+    assert!(matches!(error, tickbus::hosted::broker::InvalidBroker::NoStore), "{error}");
+}

@@ -167,7 +167,7 @@ fn a_panic_is_one_failed_delivery_and_the_worker_lives() {
         let engine = memory();
         let worker = any(&engine).group("g").retry(RetryPolicy::none()).handle(|it: Context| {
             assert_ne!(it.envelope().id(), "2", "before there is a future");
-            let bomb = (it.envelope().id() == "1").then_some(Bomb);
+            let bomb = (it.envelope().id() == "1").then(|| Bomb);
             async move {
                 let _bomb = bomb;
                 Done::Ok(())
@@ -476,5 +476,765 @@ fn a_dead_letter_says_why_and_has_the_event() {
             assert!(engine.dead_letters().is_empty(), "it is where the subscription says");
             assert_eq!(workers.lag(), Some(0));
         }
+    });
+}
+
+#[test]
+fn an_event_is_acknowledged_only_when_its_dead_letter_is_accepted() {
+    paused(async {
+        let engine = memory();
+        // The dead letter is refused: an engine that takes no payload of this size.
+        let dead = Arc::new(refusing::Refusing::new(engine.clone(), 3));
+        let log = Log::default();
+        let subscribe = dead.subscribe("a.*").unwrap().group("g").workers(1).lease(SECOND);
+        let subscribe = subscribe.dead_letter("dead.g").retry(RetryPolicy::none());
+        let workers = failing(subscribe, 9, &log, false).await;
+        publish(&engine, "1").await;
+        sleep(SECOND / 2).await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.failed, stats.in_flight), (0, 1), "it is not lost, and not done with");
+        sleep(60 * SECOND).await;
+        assert_eq!(dead.tried(), 4, "refused three times");
+        assert_eq!(log.take(), "1@1:0", "the handler is not called again for it");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.received, stats.failed, stats.dead_lettered), (1, 1, 1));
+        assert_eq!(workers.lag(), Some(0));
+    });
+}
+
+/// The memory engine, which refuses the first dead letters.
+mod refusing {
+    use alloc::sync::Arc;
+    use core::time::Duration;
+    use std::sync::Mutex;
+
+    use tickbus::Envelope;
+    use tickbus::hosted::{
+        Capabilities, Clock, DurableOptions, Engine, EngineError, EngineFuture, MemoryEngine,
+        OpenError, Reason, Receipt, Receive, ShutdownError,
+    };
+
+    pub(crate) struct Refusing {
+        engine: Arc<MemoryEngine>,
+        times: usize,
+        tried: Mutex<usize>,
+    }
+
+    impl Refusing {
+        pub(crate) fn new(engine: Arc<MemoryEngine>, times: usize) -> Self {
+            Self { engine, times, tried: Mutex::new(0) }
+        }
+
+        pub(crate) fn tried(&self) -> usize {
+            *self.tried.lock().unwrap()
+        }
+    }
+
+    impl Engine for Refusing {
+        fn name(&self) -> &Arc<str> {
+            self.engine.name()
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            self.engine.capabilities()
+        }
+
+        fn publish(&self, it: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+            let mut tried = self.tried.lock().unwrap();
+            *tried += 1;
+            if *tried <= self.times {
+                let error = EngineError::not_sent(self.name(), it, Reason::Full);
+                return EngineFuture::ready(Err(error));
+            }
+            Engine::publish(&self.engine, it)
+        }
+
+        fn open_durable(
+            &self,
+            options: DurableOptions,
+        ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+            self.engine.open_durable(options)
+        }
+
+        fn clock(&self) -> Arc<dyn Clock> {
+            self.engine.clock()
+        }
+
+        fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+            self.engine.shutdown(deadline)
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_does_not_decode_is_a_dead_letter_at_once() {
+    paused(async {
+        let engine = memory();
+        let mut dead = engine.subscribe("dead.>").unwrap().open().await.unwrap();
+        let log = Log::default();
+        let to = log.clone();
+        let subscribe = any(&engine).group("g").dead_letter("dead.g");
+        let workers = subscribe.handle_json(move |number: u32, it: Context| {
+            to.add(format!("{}:{number}", id(&it)));
+            async { Done::Ok(()) }
+        });
+        let workers = workers.await.unwrap();
+        for (id, json) in [("1", "7"), ("2", "\"x\""), ("3", "8")] {
+            let event = Envelope::new("a.b").unwrap().with_id(id).with_raw_payload(json).unwrap();
+            engine.publish(event.into()).await.unwrap();
+        }
+        publish(&engine, "4").await; // without a payload
+        settle().await;
+        assert_eq!(log.take(), "1:7 3:8");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.failed, stats.dead_lettered), (2, 2, 2));
+        assert_eq!((stats.calls, stats.retried), (2, 0));
+        for expected in ["2", "4"] {
+            let letter = dead.next().await.unwrap().unwrap();
+            let header = |key| letter.envelope().headers().get(key);
+            assert_eq!((header("dead-id"), header("dead-reason")), (expected, "unreadable"));
+        }
+
+        // What may be nothing is called without a payload.
+        let optional = any(&engine).group("h").handle_json(async |it: Option<u32>, _: Context| {
+            if it.is_none() { Ok(()) } else { Err("something") }
+        });
+        let optional = optional.await.unwrap();
+        publish(&engine, "5").await;
+        settle().await;
+        assert_eq!(optional.stats().handled, 1);
+    });
+}
+
+#[test]
+fn a_classified_error_is_rejected_or_dropped_at_once() {
+    paused(async {
+        let engine = memory();
+        let subscribe = any(&engine).group("g").classify(|error| match &*error.to_string() {
+            "reject" => OnFailure::Reject,
+            "drop" => OnFailure::Drop,
+            _ => OnFailure::Retry,
+        });
+        let log = Log::default();
+        let to = log.clone();
+        let subscribe = subscribe.on_failed(move |failed| {
+            to.add(failed.to_string().replace(' ', "_"));
+        });
+        let workers = subscribe.handle(async |it: Context| Err::<(), _>(id(&it)));
+        let workers = workers.await.unwrap();
+        publish(&engine, "reject drop").await;
+        settle().await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.failed, stats.dropped.discarded, stats.calls), (1, 1, 2));
+        let dead = engine.dead_letters();
+        assert_eq!((dead.len(), &*dead[0].reason), (1, "rejected after 1 attempt: reject"));
+        assert_eq!(
+            log.take(),
+            "`a.b`_failed_after_1_attempt:_reject `a.b`_failed_after_1_attempt:_drop"
+        );
+        publish(&engine, "else").await;
+        settle().await;
+        assert_eq!(log.take(), "`a.b`_failed,_attempt_1,_next_in_1s:_else");
+    });
+}
+
+#[test]
+fn an_expired_event_is_dropped_before_its_call() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let to = log.clone();
+        let workers = any(&engine).group("g").handle(move |it: Context| {
+            to.add(id(&it));
+            async {
+                sleep(10 * SECOND).await;
+                Done::Ok(())
+            }
+        });
+        let workers = workers.await.unwrap();
+        for (id, until) in [("1", "00:00:05"), ("2", "00:00:05"), ("3", "00:01:00")] {
+            let event = Envelope::new("a.b").unwrap().with_id(id);
+            let event = event.header("expires", format!("2026-11-30T{until}Z"));
+            engine.publish(event.into()).await.unwrap();
+        }
+        sleep(30 * SECOND).await;
+        assert_eq!(log.take(), "1 3");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.expired, stats.calls), (2, 1, 2));
+    });
+}
+
+// ---- Live ----------------------------------------------------------------------------------------------
+
+/// Handlers that wait until they are let go.
+async fn gated(subscribe: Subscribe<'_>, log: &Log) -> (Workers, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let (to, pass) = (log.clone(), gate.clone());
+    let workers = subscribe.handle(move |it: Context| {
+        let (to, pass) = (to.clone(), pass.clone());
+        async move {
+            to.add(id(&it));
+            pass.acquire().await.unwrap().forget();
+            Done::Ok(())
+        }
+    });
+    (workers.await.unwrap(), gate)
+}
+
+fn numbers(range: core::ops::RangeInclusive<u32>) -> String {
+    range.map(|it| it.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn without_workers_a_live_event_is_handled_one_at_a_time_in_order() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (workers, gate) = gated(any(&engine).capacity(3), &log).await;
+        publish(&engine, "1").await;
+        settle().await;
+        publish(&engine, "2 3 4 5 6").await; // the buffer has room for three
+        settle().await;
+        assert_eq!(log.take(), "1");
+        gate.add_permits(10);
+        settle().await;
+        assert_eq!(log.take(), "2 3 4");
+        publish(&engine, "7").await;
+        settle().await;
+        assert_eq!(log.take(), "7");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.received, stats.handled, stats.dropped.buffer_full), (7, 5, 2));
+    });
+}
+
+/// The queue has the size that is set, whatever the number of workers.
+#[test]
+fn twenty_events_and_one_worker_with_a_queue_of_a_thousand_drop_nothing() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (workers, gate) = gated(any(&engine).workers(1).queue(1000), &log).await;
+        publish(&engine, &numbers(1..=20)).await;
+        settle().await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.received, stats.in_flight, stats.dropped.total()), (20, 20, 0));
+        gate.add_permits(20);
+        settle().await;
+        assert_eq!(log.take(), numbers(1..=20));
+        assert_eq!((workers.stats().handled, workers.stats().dropped.total()), (20, 0));
+    });
+}
+
+#[test]
+fn a_full_queue_drops_as_the_overrun_says_and_counts_it() {
+    paused(async {
+        let rows = [
+            (Overrun::DropNewest, "1 2 3", 3),
+            (Overrun::DropOldest, "1 5 6", 3),
+            (Overrun::Block, "1 2 3 4 5 6", 0),
+        ];
+        for (overrun, expected, dropped) in rows {
+            let engine = memory();
+            let log = Log::default();
+            let subscribe = any(&engine).workers(1).queue(2).overrun(overrun);
+            let (workers, gate) = gated(subscribe, &log).await;
+            publish(&engine, "1").await;
+            settle().await;
+            publish(&engine, "2 3 4 5 6").await;
+            settle().await;
+            let stats = adds_up(&workers);
+            assert_eq!((stats.dropped.queue_full, stats.in_flight), (dropped, 3), "{overrun}");
+            gate.add_permits(10);
+            settle().await;
+            assert_eq!(log.take(), expected, "{overrun}");
+            let stats = adds_up(&workers);
+            assert_eq!(stats.handled + stats.dropped.queue_full, 6, "{overrun}");
+        }
+    });
+}
+
+#[test]
+fn a_live_event_is_not_tried_again_unless_you_say_so() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let workers = failing(any(&engine), 2, &log, false).await;
+        publish(&engine, "1").await;
+        sleep(20 * SECOND).await;
+        assert_eq!(log.take(), "1@1:0");
+        assert_eq!((adds_up(&workers).failed, workers.stats().dead_lettered), (1, 0));
+
+        let log = Log::default();
+        let workers = failing(any(&engine).workers(2).retry(RetryPolicy::new(2)), 2, &log, false);
+        let workers = workers.await;
+        publish(&engine, "2").await;
+        sleep(20 * SECOND).await;
+        assert_eq!(log.take(), "2@1:0 2@2:1 2@3:3");
+        assert_eq!((adds_up(&workers).received, workers.stats().handled), (1, 1));
+    });
+}
+
+// ---- Unsubscribe, shutdown -------------------------------------------------------------------------------
+
+#[test]
+fn no_handler_runs_after_unsubscribe() {
+    paused(async {
+        for group in [false, true] {
+            for pool in [false, true] {
+                let engine = memory();
+                let log = Log::default();
+                let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+                let subscribe = if pool { subscribe.workers(1) } else { subscribe };
+                let (workers, gate) = gated(subscribe, &log).await;
+                publish(&engine, "1 2 3 4").await;
+                settle().await;
+                {
+                    let mut unsubscribe = core::pin::pin!(workers.unsubscribe());
+                    let ended = timeout(SECOND, unsubscribe.as_mut()).await;
+                    assert!(ended.is_err(), "it waits for the handler that runs");
+                    publish(&engine, "5").await;
+                    gate.add_permits(10);
+                    unsubscribe.await;
+                }
+                publish(&engine, "6").await;
+                workers.unsubscribe().await; // again
+                settle().await;
+                assert_eq!(log.take(), "1");
+                let stats = adds_up(&workers);
+                assert_eq!((stats.handled, stats.in_flight), (1, 0));
+                if group {
+                    // The others go to the next member.
+                    let mut next = any(&engine).group("g").open().await.unwrap();
+                    for id in ["2", "3", "4", "5", "6"] {
+                        let it = timeout(SECOND, next.next()).await.unwrap().unwrap().unwrap();
+                        assert_eq!(it.envelope().id(), id);
+                        it.ack();
+                    }
+                } else {
+                    assert_eq!((stats.received, stats.dropped.unsubscribed), (4, 3), "{pool}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn dropping_the_workers_unsubscribes_and_detaching_does_not() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (workers, gate) = gated(any(&engine).workers(2), &log).await;
+        publish(&engine, "1 2 3").await;
+        settle().await;
+        drop(workers);
+        gate.add_permits(10);
+        publish(&engine, "4").await;
+        settle().await;
+        assert_eq!(log.take(), "1 2");
+
+        let (workers, gate) = gated(any(&engine).workers(2), &log).await;
+        workers.detach();
+        gate.add_permits(10);
+        publish(&engine, "5").await;
+        settle().await;
+        assert_eq!(log.take(), "5");
+    });
+}
+
+#[test]
+fn a_handler_may_unsubscribe_itself() {
+    paused(async {
+        let engine = memory();
+        let own = Arc::new(Mutex::new(None::<Arc<Workers>>));
+        let (mine, ended) = (own.clone(), Arc::new(Notify::new()));
+        let notify = ended.clone();
+        let workers = any(&engine).group("g").handle(move |_: Context| {
+            let (mine, notify) = (mine.clone(), notify.clone());
+            async move {
+                let workers = mine.lock().unwrap().clone().unwrap();
+                workers.unsubscribe().await;
+                notify.notify_one();
+                Done::Ok(())
+            }
+        });
+        let workers = Arc::new(workers.await.unwrap());
+        *own.lock().unwrap() = Some(workers.clone());
+        publish(&engine, "1 2").await;
+        timeout(SECOND, ended.notified()).await.expect("it does not wait for itself");
+        settle().await;
+        assert_eq!((adds_up(&workers).handled, workers.stats().calls), (1, 1));
+        own.lock().unwrap().take();
+    });
+}
+
+#[test]
+fn unsubscribing_ends_the_wait_before_a_retry() {
+    paused(async {
+        for keyed in [false, true] {
+            let engine = memory();
+            let log = Log::default();
+            let subscribe = any(&engine).group("g");
+            let subscribe = if keyed { subscribe.workers(2).by_key() } else { subscribe };
+            let workers = failing(subscribe, 9, &log, false).await;
+            publish_key(&engine, "1", "x").await;
+            sleep(SECOND / 2).await;
+            let begin = Instant::now();
+            workers.unsubscribe().await;
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+            sleep(60 * SECOND).await;
+            assert_eq!(log.take(), "1@1:0");
+            assert_eq!((adds_up(&workers).returned, workers.stats().in_flight), (1, 0));
+            let mut next = any(&engine).group("g").open().await.unwrap();
+            assert_eq!(next.next().await.unwrap().unwrap().envelope().id(), "1");
+        }
+    });
+}
+
+#[test]
+fn shutdown_handles_what_is_queued() {
+    paused(async {
+        for group in [false, true] {
+            for pool in [false, true] {
+                let engine = memory();
+                let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+                let subscribe = if pool { subscribe.workers(2) } else { subscribe };
+                let workers = subscribe.handle(async |_: Context| {
+                    sleep(SECOND).await;
+                    Done::Ok(())
+                });
+                let workers = workers.await.unwrap();
+                publish(&engine, "1 2 3 4 5").await;
+                let report = workers.shutdown(60 * SECOND).await.unwrap();
+                assert_eq!((report.handled, report.abandoned), (5, 0), "{group} {pool}");
+                let again = workers.shutdown(60 * SECOND).await.unwrap();
+                assert_eq!((again.handled, again.abandoned), (0, 0));
+                publish(&engine, "6").await;
+                settle().await;
+                let stats = adds_up(&workers);
+                assert_eq!((stats.handled, stats.received, stats.in_flight), (5, 5, 0));
+            }
+        }
+    });
+}
+
+/// It fails in between: what the engine has back is handled too.
+#[test]
+fn shutdown_handles_what_waits_for_its_retry() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let workers = failing(any(&engine).group("g").workers(2), 2, &log, false).await;
+        publish(&engine, "1").await;
+        let report = workers.shutdown(60 * SECOND).await.unwrap();
+        assert_eq!(log.take(), "1@1:0 1@2:1 1@3:3");
+        assert_eq!((report.running, report.abandoned, workers.stats().handled), (0, 0, 1));
+    });
+}
+
+#[test]
+fn what_still_runs_at_the_deadline_is_dropped_and_reported() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (workers, _gate) = gated(any(&engine).workers(2), &log).await;
+        publish(&engine, "1 2 3 4").await;
+        settle().await;
+        let begin = Instant::now();
+        let error = workers.shutdown(5 * SECOND).await.unwrap_err();
+        assert_eq!(begin.elapsed(), 5 * SECOND);
+        let report = error.0;
+        assert_eq!((report.handled, report.running, report.abandoned), (0, 2, 4));
+        assert_eq!(
+            error.to_string(),
+            "not everything ended before the deadline: 0 handled, 0 given back, 4 abandoned, 2 still running",
+        );
+        let stats = adds_up(&workers);
+        assert_eq!((stats.received, stats.dropped.abandoned, stats.in_flight), (4, 4, 0));
+        settle().await;
+        assert_eq!(log.take(), "1 2");
+        assert_eq!(adds_up(&workers), stats, "nothing is counted twice");
+        assert!(workers.shutdown(SECOND).await.is_ok());
+    });
+}
+
+#[test]
+fn shutdown_with_zero_begins_nothing_new() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (workers, _gate) = gated(any(&engine).workers(1).queue(10), &log).await;
+        publish(&engine, "1 2 3").await;
+        settle().await;
+        let report = workers.shutdown(Duration::ZERO).await.unwrap_err().0;
+        assert_eq!((report.running, report.abandoned), (1, 3));
+        assert_eq!(log.take(), "1");
+
+        // Nothing runs: it is no error.
+        let (workers, _gate) = gated(any(&engine).group("g").workers(1), &log).await;
+        assert_eq!(workers.shutdown(Duration::ZERO).await.unwrap().running, 0);
+        publish(&engine, "4").await;
+        settle().await;
+        assert_eq!(log.take(), "");
+    });
+}
+
+#[test]
+fn an_engine_that_outlives_the_process_gets_back_what_has_not_begun() {
+    paused(async {
+        let engine = memory();
+        // It says so of itself.
+        let server = Arc::new(refusing::Refusing::new(engine.clone(), 0));
+        let log = Log::default();
+        let subscribe = server.subscribe("a.*").unwrap().group("g").workers(1).by_key();
+        let (workers, gate) = gated(subscribe, &log).await;
+        publish(&engine, "1 2 3").await;
+        settle().await;
+        gate.add_permits(10);
+        let report = workers.shutdown(60 * SECOND).await.unwrap();
+        assert_eq!((report.handled, report.returned, report.abandoned), (1, 2, 0));
+        let mut next = any(&engine).group("g").open().await.unwrap();
+        for id in ["2", "3"] {
+            let it = timeout(SECOND, next.next()).await.unwrap().unwrap().unwrap();
+            assert_eq!((it.envelope().id(), it.attempt()), (id, 2));
+            it.ack();
+        }
+    });
+}
+
+#[test]
+fn the_end_of_the_engine_ends_the_workers() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (live, gate) = gated(any(&engine).workers(2), &log).await;
+        publish(&engine, "1 2 3").await;
+        gate.add_permits(10);
+        engine.shutdown(SECOND).await.unwrap();
+        settle().await;
+        let stats = adds_up(&live);
+        assert_eq!((stats.handled, stats.in_flight), (3, 0), "what was in its buffer is handled");
+        assert!(live.shutdown(SECOND).await.is_ok());
+    });
+}
+
+#[test]
+fn workers_that_lose_their_runtime_end() {
+    let engine = memory();
+    let begin = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build().unwrap()
+    };
+    let runtime = begin();
+    let workers = runtime.block_on(async {
+        let log = Log::default();
+        let (workers, _gate) = gated(any(&engine).group("g").workers(2), &log).await;
+        publish(&engine, "1 2 3").await;
+        settle().await;
+        workers
+    });
+    drop(runtime);
+    begin().block_on(async {
+        timeout(SECOND, workers.unsubscribe()).await.expect("nothing runs any more");
+    });
+    let stats = adds_up(&workers);
+    assert_eq!((stats.in_flight, stats.returned), (0, 3));
+}
+
+// ---- Blocking handlers, services ---------------------------------------------------------------------------
+
+/// Waits in real time: threads know no other.
+async fn until(what: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !what() {
+        assert!(begin.elapsed() < 30 * SECOND, "it never comes");
+        tokio::task::yield_now().await;
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_blocking_handler_that_overruns_keeps_its_worker_and_its_result_is_stale() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let (go, gate) = blocking::channel::<()>();
+        let gate = Mutex::new(gate);
+        let log = Log::default();
+        let to = log.clone();
+        let subscribe = any(&engine).group("g").workers(1).retry(RetryPolicy::none());
+        let subscribe = subscribe.timeout(Duration::from_millis(20));
+        let workers = subscribe.handle_blocking(move |it: Context| {
+            to.add(id(&it));
+            if id(&it) == "1" {
+                gate.lock().unwrap().recv().unwrap();
+                assert!(it.is_cancelled());
+            }
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1").await;
+        until(|| workers.stats().overrunning == 1).await;
+        until(|| workers.stats().failed == 1).await;
+        publish(&engine, "2").await;
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(log.take(), "1", "its worker is not free");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.timed_out, stats.calls), (0, 1, 1));
+        go.send(()).unwrap();
+        until(|| workers.stats().handled == 1).await;
+        assert_eq!(log.take(), "2");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.overrunning, stats.failed, stats.handled), (0, 1, 1), "its Ok is stale");
+        assert!(workers.shutdown(10 * SECOND).await.is_ok());
+    });
+}
+
+#[test]
+fn a_blocking_handler_that_panics_is_one_failed_delivery() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let workers = any(&engine).group("g").retry(RetryPolicy::none());
+        let workers = workers.handle_blocking(|it: Context| {
+            assert_ne!(id(&it), "1", "as told");
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1 2").await;
+        until(|| workers.stats().handled == 1).await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.panicked, stats.failed, stats.handled), (1, 1, 1));
+        assert!(engine.dead_letters()[0].reason.contains("the handler panicked: "));
+    });
+}
+
+#[test]
+fn a_blocking_handler_at_the_deadline_of_a_shutdown_is_overrunning_until_it_returns() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let (go, gate) = blocking::channel::<()>();
+        let gate = Mutex::new(gate);
+        let (begun, has_begun) = blocking::channel::<()>();
+        let workers = any(&engine).group("g").handle_blocking(move |_: Context| {
+            begun.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1").await;
+        until(|| has_begun.try_recv().is_ok()).await;
+        let report = workers.shutdown(Duration::from_millis(20)).await.unwrap_err().0;
+        assert_eq!((report.running, report.abandoned), (1, 1));
+        until(|| workers.stats().overrunning == 1).await;
+        go.send(()).unwrap();
+        until(|| workers.stats().overrunning == 0).await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.abandoned, stats.in_flight), (0, 1, 0));
+    });
+}
+
+/// Middleware: it counts, and calls what it wraps.
+#[derive(Clone)]
+struct Counting(Arc<Mutex<usize>>);
+
+impl tower_service::Service<Context> for Counting {
+    type Response = &'static str;
+    type Error = BoxError;
+    type Future = core::future::Ready<Result<&'static str, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut core::task::Context<'_>) -> core::task::Poll<Done> {
+        core::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, it: Context) -> Self::Future {
+        *self.0.lock().unwrap() += 1;
+        core::future::ready(if it.key() == "bad" { Err("no".into()) } else { Ok("message") })
+    }
+}
+
+#[test]
+fn a_service_handles_events() {
+    paused(async {
+        let engine = memory();
+        let calls = Arc::new(Mutex::new(0));
+        let subscribe = any(&engine).group("g").workers(2).retry(RetryPolicy::none());
+        let workers = subscribe.handle_service(Counting(calls.clone())).await.unwrap();
+        publish(&engine, "1 2").await;
+        publish_key(&engine, "3", "bad").await;
+        settle().await;
+        assert_eq!((*calls.lock().unwrap(), workers.stats().handled), (3, 2));
+        assert_eq!(adds_up(&workers).failed, 1);
+    });
+}
+
+// ---- What is refused -------------------------------------------------------------------------------------
+
+#[test]
+fn settings_out_of_range_or_of_the_other_kind_are_refused() {
+    paused(async {
+        let engine = memory();
+        let open = async |subscribe: Subscribe<'_>| {
+            let opened = subscribe.handle(async |_: Context| Done::Ok(())).await;
+            opened.map(drop).unwrap_err().to_string()
+        };
+        let text = |setting, why| format!("engine `memory`: `{setting}` is not valid: {why}");
+        assert_eq!(open(any(&engine).workers(0)).await, text("workers", "it is 0"));
+        assert_eq!(open(any(&engine).queue(0)).await, text("queue", "it is 0"));
+        assert_eq!(open(any(&engine).timeout(Duration::ZERO)).await, text("timeout", "it is 0"));
+        assert_eq!(
+            open(any(&engine).dead_letter("d")).await,
+            "engine `memory`: `dead_letter` is for durable subscriptions: name a `group`",
+        );
+        assert_eq!(
+            open(any(&engine).group("g").queue(5)).await,
+            "engine `memory`: `queue` is for live subscriptions: remove it, or `group`",
+        );
+        assert_eq!(
+            open(any(&engine).group("g").dead_letter("a.*")).await,
+            text("dead_letter", "it is not a subject"),
+        );
+        assert_eq!(
+            open(any(&engine).group("g").dead_letter("a.dead")).await,
+            text("dead_letter", "the subscription would receive its own dead letters"),
+        );
+        // The engine itself, which no dead letter could hold on to.
+        let bare = MemoryEngine::new();
+        assert_eq!(
+            open(bare.subscribe("a.*").unwrap().group("g").dead_letter("d")).await,
+            text(
+                "dead_letter",
+                "this engine is not shared: subscribe on a router or an `Arc` of it"
+            ),
+        );
+        let error = any(&engine).workers(2).open().await.map(drop).unwrap_err().to_string();
+        assert_eq!(error, text("workers", "it is for a handler: end with `handle`"));
+    });
+    let engine = memory();
+    let mut open = core::pin::pin!(any(&engine).handle(async |_: Context| Done::Ok(())));
+    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+    let core::task::Poll::Ready(Err(error)) = open.as_mut().poll(&mut context) else { panic!() };
+    assert_eq!(
+        error.to_string(),
+        "engine `memory`: `handle` is not valid: there is no tokio runtime here",
+    );
+}
+
+#[test]
+fn workers_say_what_they_are() {
+    paused(async {
+        let engine = memory();
+        let subscribe = || any(&engine).or("b.>").unwrap();
+        let one = subscribe().handle(async |_: Context| Done::Ok(())).await.unwrap();
+        let two = subscribe().group("g").handle(async |_: Context| Done::Ok(())).await.unwrap();
+        assert!(!one.id().is_empty() && one.id() != two.id());
+        let patterns: Vec<_> = one.patterns().iter().map(ToString::to_string).collect();
+        assert_eq!(patterns, ["a.*", "b.>"]);
+        assert_eq!((one.mode().name(), two.mode().name()), ("live", "durable"));
+        assert_eq!((one.lag(), two.lag()), (Some(0), Some(0)));
+        fn send_and_sync<T: Send + Sync>(_: &T) {}
+        send_and_sync(&one);
     });
 }

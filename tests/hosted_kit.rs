@@ -17,7 +17,7 @@ use tickbus::envelope::Timestamp;
 use tickbus::hosted::conformance::{self, Outcome, Report, Setup};
 use tickbus::hosted::{
     Capabilities, Capability, Delivery, DurableOptions, Engine, EngineError, EngineFuture, Gap,
-    Lease, Level, LiveOptions, MemoryEngine, OpenError, Reason, Receipt, Receive, Settle,
+    Lease, Level, LiveOptions, MemoryEngine, OpenError, Reason, Receipt, Receive, Router, Settle,
     SettleError, ShutdownError, StartAt, StartError, TestClock, Verdict,
 };
 
@@ -443,6 +443,48 @@ fn the_memory_engine_is_proven() {
     assert_eq!(proven, report.rows.len(), "nothing is skipped: {report}");
     assert_eq!(proven, conformance::behaviours().len());
     assert!(proven >= 40, "{proven}");
+}
+
+/// A router over one memory engine.
+struct Routed(TestClock);
+
+impl Setup for Routed {
+    type Engine = Router;
+
+    fn connect(&self) -> EngineFuture<'_, Result<Router, StartError>> {
+        EngineFuture::new(async {
+            let memory = MemoryEngine::builder().clock(self.0).log(100).max_payload(LIMIT).build();
+            let router = Router::builder().engine("fast", memory).build().unwrap();
+            router.start().await.map(|()| router)
+        })
+    }
+
+    fn kept(&self) -> Option<u64> {
+        Some(100)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(tickbus::hosted::Clock::wall(&self.0))
+    }
+}
+
+#[test]
+fn a_router_over_the_memory_engine_is_proven() {
+    let report = paused(async {
+        let clock = TestClock::new("2026-11-30T00:00:00Z".parse().unwrap());
+        conformance::run(&Routed(clock)).await
+    });
+    assert!(report.is_proven(), "{report}");
+    let skipped = report.rows.iter().filter(|row| row.outcome != Outcome::Proven);
+    let skipped: Vec<_> = skipped.map(|row| (row.behaviour, row.outcome)).collect();
+    assert_eq!(
+        skipped,
+        [
+            ("durable_rejected_is_a_dead_letter", Outcome::Skipped),
+            ("debug_shows_no_secret", Outcome::Skipped),
+        ],
+        "{report}"
+    );
 }
 
 /// What the fault of a behaviour breaks beside it.

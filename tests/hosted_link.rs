@@ -6,6 +6,7 @@ extern crate alloc;
 use alloc::sync::Arc;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::sync::mpsc;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -13,8 +14,8 @@ use std::time::Instant;
 use tickbus::bridge::{BridgeIn, BridgeOut};
 use tickbus::hosted::{
     Capabilities, Capability, Delivery, Engine, EngineError, EngineFuture, Gap, GapReason, Health,
-    Inbox, Link, LinkOptions, LinkState, MemoryEngine, OpenError, Reason, Receipt, Receive,
-    ShutdownError, StartAt, StartError,
+    Inbox, Lease, Link, LinkOptions, LinkState, MemoryEngine, OpenError, Reason, Receipt, Receive,
+    Settle, SettleError, ShutdownError, StartAt, StartError, Verdict,
 };
 use tickbus::subject_bus::{EnvelopeBus, SubscriptionOptions};
 use tickbus::{Budget, Bus, Envelope, Topic};
@@ -524,4 +525,212 @@ fn a_dropped_subscription_of_the_bus_ends_also_where_events_never_pause() {
     assert_eq!(Arc::strong_count(&open), 3, "here, the engine, and the subscription");
     drop(fed);
     until(|| Arc::strong_count(&open) == 2);
+}
+
+/// Where an engine of a test panics, or blocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Start,
+    Publish,
+    Health,
+    Open,
+    Receive,
+    Settle,
+    Shutdown,
+    DropPanics,
+    DropBlocks,
+}
+
+struct Faulty {
+    inner: MemoryEngine,
+    fault: Fault,
+    /// Ends the block, when its sender is dropped.
+    block: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl Faulty {
+    fn spawn(fault: Fault) -> (Link, mpsc::Sender<()>) {
+        let (unblock, block) = mpsc::channel();
+        let engine = Self { inner: MemoryEngine::new(), fault, block: Mutex::new(Some(block)) };
+        (spawn(engine), unblock)
+    }
+
+    fn at(&self, place: Fault) {
+        assert!(self.fault != place, "in {place:?}");
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        self.at(Fault::DropPanics);
+        if self.fault == Fault::DropBlocks {
+            let block = self.block.lock().unwrap().take().unwrap();
+            let _ = block.recv();
+        }
+    }
+}
+
+impl Engine for Faulty {
+    fn name(&self) -> &Arc<str> {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        self.at(Fault::Start);
+        self.inner.start()
+    }
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.at(Fault::Publish);
+        self.inner.publish(envelope)
+    }
+
+    fn open_live(
+        &self,
+        options: tickbus::hosted::LiveOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        self.at(Fault::Open);
+        let open = self.inner.open_live(options);
+        let fault = self.fault;
+        EngineFuture::new(async move { Ok(Box::new(Half(open.await?, fault)) as _) })
+    }
+
+    fn open_durable(
+        &self,
+        options: tickbus::hosted::DurableOptions,
+    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+        self.at(Fault::Open);
+        let open = self.inner.open_durable(options);
+        let fault = self.fault;
+        EngineFuture::new(async move { Ok(Box::new(Half(open.await?, fault)) as _) })
+    }
+
+    fn health(&self) -> Health {
+        self.at(Fault::Health);
+        self.inner.health()
+    }
+
+    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        self.at(Fault::Shutdown);
+        self.inner.shutdown(deadline)
+    }
+}
+
+/// Receives, and panics when something comes, or when it is settled.
+struct Half(Box<dyn Receive>, Fault);
+
+impl Receive for Half {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+        let next = self.0.poll_next(context);
+        assert!(self.1 != Fault::Receive || next.is_pending(), "in Receive");
+        if self.1 != Fault::Settle {
+            return next;
+        }
+        next.map(|it| it.map(|it| it.map(|it| Delivery::new(it.envelope().clone(), Unsettled))))
+    }
+}
+
+struct Unsettled;
+
+impl Settle for Unsettled {
+    fn settle(&self, _: Lease, _: Verdict) -> Result<(), SettleError> {
+        panic!("in Settle")
+    }
+}
+
+#[test]
+fn an_engine_that_panics_takes_the_link_down_with_its_text() {
+    for fault in [Fault::Start, Fault::Health, Fault::Publish] {
+        let (link, _unblock) = Faulty::spawn(fault);
+        let mut inbox = link.inbox(">").unwrap().group("all");
+        let bus = link.bus();
+        let mut offered = 0;
+        until(|| {
+            offered += u64::from(bus.try_publish(number("game.shot", 1)).is_ok());
+            matches!(link.health(), Health::Down(_))
+        });
+        assert_eq!(link.health().to_string(), format!("down: the engine panicked: in {fault:?}"));
+        assert_eq!(link.state(), LinkState::Down);
+        until(|| bus.is_closed() && inbox.has_ended());
+        let error = inbox.error().expect("it says why").to_string();
+        assert!(error.ends_with(&format!("the engine panicked: in {fault:?}")), "{error}");
+        let late = link.inbox(">").unwrap().live();
+        until(|| late.has_ended());
+        tick_after(&mut inbox);
+        assert_eq!(link.state(), LinkState::Down, "it stays so");
+
+        let stats = link.shutdown(SOON);
+        assert!(stats.add_up() && stats.pending == 0 && !stats.unfinished, "{stats:?}");
+        assert_eq!(stats.offered, offered);
+        assert_eq!(stats.abandoned > 0, offered > stats.accepted, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_subscription_at_which_the_engine_panics_ends_and_the_others_go_on() {
+    for fault in [Fault::Open, Fault::Receive, Fault::Settle] {
+        let (link, _unblock) = Faulty::spawn(fault);
+        let mut inbox = link.inbox("game.*").unwrap().group("all");
+        let pattern = tickbus::Pattern::new("game.*").unwrap();
+        let fed = link.bus().subscribe(pattern, SubscriptionOptions::new()).unwrap();
+        until(|| inbox.is_open() || inbox.has_ended());
+        until(|| link.state() == LinkState::Up);
+        until(|| {
+            let _ = link.bus().try_publish(number("game.shot", 1));
+            let mut came = inbox.drain(2);
+            // The first ack panics on the link's thread, the second finds that all is over.
+            came.by_ref().for_each(|delivery| delivery.ack());
+            drop(came);
+            inbox.has_ended()
+        });
+        let error = inbox.error().expect("it says why").to_string();
+        assert!(error.ends_with(&format!("the engine panicked: in {fault:?}")), "{error}");
+        assert!(!inbox.is_open());
+        if fault != Fault::Settle {
+            until(|| fed.is_closed());
+            assert!(link.stats().gaps > 0);
+        }
+        assert_eq!(link.state(), LinkState::Up);
+        let before = link.stats().accepted;
+        until(|| {
+            let _ = link.bus().try_publish(number("other", 1));
+            link.stats().accepted > before
+        });
+    }
+}
+
+#[test]
+fn an_engine_that_panics_or_blocks_at_the_end_holds_nothing_up() {
+    for fault in [Fault::Shutdown, Fault::DropPanics, Fault::DropBlocks] {
+        let (link, unblock) = Faulty::spawn(fault);
+        until(|| link.state() == LinkState::Up);
+        link.bus().try_publish(number("game.shot", 1)).unwrap();
+        until(|| link.stats().accepted == 1);
+        let began = Instant::now();
+        let stats = link.shutdown(Duration::from_millis(300));
+        assert!(began.elapsed() < Duration::from_secs(1), "{fault:?}: {:?}", began.elapsed());
+        assert_eq!(stats.unfinished, fault == Fault::DropBlocks, "{fault:?}");
+        assert!(stats.add_up());
+        drop(unblock);
+    }
+}
+
+#[test]
+fn an_engine_that_blocks_in_a_publish_is_left_behind() {
+    let engine = Moody::new(Mood::Well);
+    let link = spawn(engine.clone());
+    until(|| link.state() == LinkState::Up);
+    engine.set(Mood::Blocking);
+    let bus = link.bus();
+    for at in 0..3 {
+        bus.try_publish(number("game.shot", at)).unwrap();
+    }
+    let stats = link.shutdown(Duration::from_millis(50));
+    assert!(stats.unfinished && stats.abandoned == 3 && stats.add_up(), "{stats:?}");
+    engine.set(Mood::Well); // its results come too late to count
+    until(|| Arc::strong_count(&engine) == 1);
 }

@@ -1,5 +1,5 @@
-//! Leases, acknowledgements and the end of the memory engine under the model checker: is a delivery settled by exactly
-//! one, and can a member or a closer sleep for ever? Run with
+//! Leases, acknowledgements and the end of the memory engine, and the queues of a link, under the model checker: is a
+//! delivery settled by exactly one, and can a member, a closer or the thread of a link sleep for ever? Run with
 //! `RUSTFLAGS="--cfg tickbus_loom" cargo test --profile models --features hosted --test loom_hosted`.
 //!
 //! A thread that is not woken blocks for ever, which loom reports as a deadlock.
@@ -16,8 +16,10 @@ use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use models::{Task, outcomes, run};
 use tickbus::Envelope;
 use tickbus::envelope::Timestamp;
+use tickbus::hosted::link::{LinkStats, models as link};
 use tickbus::hosted::{
-    Clock, Deliveries, Delivery, Engine, EngineFuture, MemoryEngine, SettleError, Verdict,
+    Clock, Deliveries, Delivery, Engine, EngineFuture, Lease, MemoryEngine, Settle, SettleError,
+    Verdict,
 };
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -307,6 +309,149 @@ fn a_publish_against_a_shutdown() {
                 }),
             ];
             run(tasks, reverse)[..2].join("; ")
+        });
+    }
+}
+
+fn event(id: &str) -> Arc<Envelope> {
+    let time = Timestamp::from_unix_nanos(0).unwrap();
+    Envelope::unstamped("n").unwrap().with_id(id).with_time(time).into()
+}
+
+/// The thread of a link sends what the tick publishes, in its order, and is woken for each.
+#[test]
+fn a_publish_wakes_the_thread_of_a_link() {
+    for reverse in [false, true] {
+        outcomes(3, 10, ["; 1 2".to_owned()], move || {
+            let (bus, sender) = link::outgoing(2);
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    for id in ["1", "2"] {
+                        assert_eq!(bus.try_publish(event(id)).unwrap().enqueued, 1);
+                    }
+                    String::new()
+                }),
+                Box::new(move || {
+                    let mut ids = Vec::new();
+                    while ids.len() < 2 {
+                        let sent = block_on(sender.send(8));
+                        ids.extend(sent.iter().map(|it| it.id().to_owned()));
+                    }
+                    assert_eq!((sender.stats().accepted, sender.stats().pending), (2, 0));
+                    ids.join(" ")
+                }),
+            ];
+            run(tasks, reverse).join("; ")
+        });
+    }
+}
+
+/// A queue of one, and an end: each envelope is sent, or counted as full, abandoned or refused.
+#[test]
+fn a_link_counts_every_envelope_up_to_its_end() {
+    for reverse in [false, true] {
+        let expected = [
+            "accepted 1, full 0, abandoned 0, closed 1",
+            "accepted 0, full 1, abandoned 1, closed 0",
+            "accepted 0, full 0, abandoned 0, closed 2",
+            "accepted 0, full 0, abandoned 1, closed 1",
+            "accepted 1, full 0, abandoned 1, closed 0",
+            "accepted 1, full 1, abandoned 0, closed 0",
+            "accepted 2, full 0, abandoned 0, closed 0",
+        ];
+        outcomes(3, 10, expected.map(str::to_owned), move || {
+            let (bus, sender) = link::outgoing(1);
+            let sender = Arc::new(sender);
+            let sends = sender.clone();
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    let closed = ["1", "2"].map(|id| bus.try_publish(event(id)).is_err());
+                    closed.into_iter().filter(|closed| *closed).count().to_string()
+                }),
+                Box::new(move || {
+                    for _ in 0..2 {
+                        let mut send = core::pin::pin!(sends.send(1));
+                        let _ = send.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    }
+                    sends.abandon();
+                    String::new()
+                }),
+            ];
+            let closed = run(tasks, reverse).remove(0);
+            let stats = sender.stats();
+            assert!(stats.add_up() && stats.pending == 0, "{stats:?}");
+            let LinkStats { accepted, full, abandoned, .. } = stats;
+            format!("accepted {accepted}, full {full}, abandoned {abandoned}, closed {closed}")
+        });
+    }
+}
+
+/// Counts how often each delivery is settled.
+struct Settled(Arc<AtomicUsize>);
+
+impl Settle for Settled {
+    fn settle(&self, _: Lease, _: Verdict) -> Result<(), SettleError> {
+        self.0.fetch_add(1, SeqCst);
+        Ok(())
+    }
+}
+
+/// A tick acknowledges two deliveries: the thread of the link is woken until both are settled.
+#[test]
+fn what_a_tick_gives_back_is_settled() {
+    for reverse in [false, true] {
+        outcomes(3, 10, ["; ".to_owned()], move || {
+            let (mut inbox, feeder) = link::inbox(2);
+            let settled = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+            for count in &settled {
+                feeder.push(Delivery::new(event("1"), Settled(count.clone())));
+            }
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    // One within the drain, and one after it.
+                    let mut drained: Vec<_> = inbox.drain(1).collect();
+                    for delivery in inbox.drain(1) {
+                        delivery.ack();
+                    }
+                    drained.remove(0).ack();
+                    core::mem::forget(inbox); // dropping it would wake the thread, too
+                    String::new()
+                }),
+                Box::new(move || {
+                    while settled.iter().any(|count| count.load(SeqCst) == 0) {
+                        block_on(feeder.settle());
+                    }
+                    assert!(settled.iter().all(|count| count.load(SeqCst) == 1));
+                    String::new()
+                }),
+            ];
+            run(tasks, reverse).join("; ")
+        });
+    }
+}
+
+/// The end of a link against a tick that acknowledges: the delivery is settled once.
+#[test]
+fn what_a_tick_gives_back_at_the_end_is_settled_once() {
+    for reverse in [false, true] {
+        outcomes(3, 2, ["1".to_owned()], move || {
+            let (mut inbox, feeder) = link::inbox(1);
+            let settled = Arc::new(AtomicUsize::new(0));
+            feeder.push(Delivery::new(event("1"), Settled(settled.clone())));
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || {
+                    for delivery in inbox.drain(1) {
+                        delivery.ack();
+                    }
+                    String::new()
+                }),
+                Box::new(move || {
+                    feeder.end();
+                    String::new()
+                }),
+            ];
+            run(tasks, reverse);
+            settled.load(SeqCst).to_string()
         });
     }
 }

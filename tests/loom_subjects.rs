@@ -590,6 +590,32 @@ fn close_waits_for_a_group_that_is_told() {
     }
 }
 
+/// On a bus that is not started: held and then abandoned as a whole, or given back.
+#[test]
+fn a_group_is_held_or_given_back_when_the_bus_closes() {
+    for reverse in [false, true] {
+        let expected = ["held, abandoned 2", "the bus is closed, abandoned 0"];
+        outcomes(3, 4, expected.map(str::to_owned), move || {
+            let bus = Arc::new(SubjectBus::builder().route_cache(0).hold(2).build());
+            let (grouping, closing) = (bus.clone(), bus.clone());
+            let tasks: Vec<Task<String>> = vec![
+                Box::new(move || match grouping.publish_all(["1", "2"].map(event)) {
+                    Ok(published) => if published.held { "held" } else { "live" }.to_owned(),
+                    Err(error) => error.to_string(),
+                }),
+                Box::new(move || {
+                    closing.close();
+                    String::new()
+                }),
+            ];
+            let told = run(tasks, reverse).swap_remove(0);
+            let stats = bus.stats();
+            assert_eq!((stats.published, stats.held), (stats.held_abandoned, 0));
+            format!("{told}, abandoned {}", stats.held_abandoned)
+        });
+    }
+}
+
 #[test]
 fn a_group_wakes_a_parked_receiver() {
     receiving(4, &["1"], |bus, _| drop(bus.publish_all([event("1")])));

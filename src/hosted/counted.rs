@@ -12,7 +12,7 @@ use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
 use super::engine::{Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError};
 use super::future::EngineFuture;
-use super::subscribe::{DurableOptions, LiveOptions, OpenError};
+use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use super::wire::stamped;
 use crate::envelope::Envelope;
 use crate::subject::PatternBuf;
@@ -154,6 +154,10 @@ impl<E: Engine> Engine for Counted<E> {
 
     fn lag(&self) -> Option<u64> {
         self.engine.lag()
+    }
+
+    fn owner(&self) -> Option<Owner> {
+        self.engine.owner()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -32,6 +32,11 @@ pub trait Receive: Send {
     /// default implementation does nothing: then only dropping ends the subscription.
     fn close(&mut self) {}
 
+    /// Returns the id of the subscription, if the engine gives it one.
+    fn id(&self) -> Option<&str> {
+        None
+    }
+
     /// Returns how many events this subscription has still to receive, if the engine knows.
     fn lag(&self) -> Option<u64> {
         None

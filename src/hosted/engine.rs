@@ -11,7 +11,7 @@ use super::capabilities::{Capabilities, Capability, Mode};
 use super::clock::{Clock, SystemClock};
 use super::delivery::Receive;
 use super::future::EngineFuture;
-use super::subscribe::{DurableOptions, LiveOptions, OpenError, Subscribe};
+use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner, Subscribe};
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::PatternBuf;
@@ -162,6 +162,12 @@ pub trait Engine: Send + Sync + 'static {
         None
     }
 
+    /// Returns what the handlers of its subscriptions need of it. Only engines of this crate have it.
+    #[doc(hidden)]
+    fn owner(&self) -> Option<Owner> {
+        None
+    }
+
     /// Returns the clock by which handlers wait and time out. The default is a new
     /// [`SystemClock`]: keep the returned one to compare its times.
     fn clock(&self) -> Arc<dyn Clock> {
@@ -259,6 +265,10 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         (**self).lag()
     }
 
+    fn owner(&self) -> Option<Owner> {
+        (**self).owner()
+    }
+
     fn clock(&self) -> Arc<dyn Clock> {
         (**self).clock()
     }
@@ -273,7 +283,7 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
 
     /// Starts a subscription whose handler can publish dead letters.
     fn subscribe(&self, pattern: &str) -> Result<Subscribe<'_>, InvalidPattern> {
-        Ok(Subscribe::new(self, pattern)?.with_owner(Arc::new(self.clone()), None))
+        Ok(Subscribe::new(self, pattern)?.with_publisher(|| Arc::new(self.clone())))
     }
 }
 

@@ -44,6 +44,7 @@
 //! |---|---|
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
+//! | put several engines behind one bus, by rules | [`Router`], [`RouterBuilder`] |
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |
 //! | write an engine of your own, and test it | [`Engine`], [`Receive`], [`Settle`]; [`conformance`] |
 //! | set up a subscription | [`Engine::subscribe`], [`Subscribe`] |
@@ -99,9 +100,10 @@ pub mod engines;
 pub mod export;
 mod future;
 mod handle;
-#[cfg(not(tickbus_loom))]
 pub mod link;
 mod memory;
+mod router;
+mod start;
 mod stats;
 pub mod store;
 mod subscribe;
@@ -113,16 +115,23 @@ pub use counted::Counted;
 pub use counts::{DeliveryStats, PublishStats};
 pub use delivery::{Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict};
 pub use engine::{
-    BoxError, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
+    BoxError, Carrier, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError,
+    StartError,
 };
 pub use future::EngineFuture;
 pub use handle::{
     Context, Failed, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure, RetryPolicy,
     ShutdownReport, ShutdownTimeout, Workers,
 };
-#[cfg(not(tickbus_loom))]
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
+pub use router::{
+    Attached, BuildError, Dialect, ExplainedRule, Explanation, Lifecycle, LifecycleEvent, Policy,
+    Router, RouterBuilder, RouterStats, Rule, RulePattern, Tenant, TenantError, Warning,
+};
+pub use start::OnStart;
 pub use stats::{Dropped, EngineStats, HandlerStats};
-pub use subscribe::{Deliveries, DurableOptions, LiveOptions, OpenError, StartAt, Subscribe};
+pub use subscribe::{
+    Deliveries, DurableOptions, LiveOptions, OpenError, Owner, StartAt, Subscribe,
+};
 pub use wire::stamped;

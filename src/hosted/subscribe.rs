@@ -133,6 +133,15 @@ pub struct Subscribe<'e> {
     pub(in crate::hosted) handler: Settings,
 }
 
+/// What an engine has for the handlers of its subscriptions.
+#[derive(Debug)]
+pub struct Owner {
+    /// Publishes dead letters.
+    pub(in crate::hosted) publisher: Arc<dyn Engine>,
+    /// Counts what handlers do.
+    pub(in crate::hosted) ledger: Arc<Ledger>,
+}
+
 /// The defaults.
 const CAPACITY: usize = 64;
 const LEASE: Duration = Duration::from_secs(30);
@@ -145,6 +154,10 @@ impl<'e> Subscribe<'e> {
     ///
     /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
     pub fn new(engine: &'e dyn Engine, pattern: &str) -> Result<Self, InvalidPattern> {
+        let (publisher, ledger) = match engine.owner() {
+            Some(Owner { publisher, ledger }) => (Some(publisher), Some(ledger)),
+            None => (None, None),
+        };
         Ok(Self {
             engine,
             patterns: alloc::vec![pattern.parse()?],
@@ -159,20 +172,18 @@ impl<'e> Subscribe<'e> {
             demands: Vec::new(),
             on_gap: None,
             on_refused: None,
-            publisher: None,
-            ledger: None,
+            publisher,
+            ledger,
             handler: Settings::default(),
         })
     }
 
-    /// Sets who publishes dead letters, and where the handler is counted.
-    pub(in crate::hosted) fn with_owner(
+    /// Sets who publishes dead letters, unless the engine knows better.
+    pub(in crate::hosted) fn with_publisher(
         mut self,
-        publisher: Arc<dyn Engine>,
-        ledger: Option<Arc<Ledger>>,
+        publisher: impl FnOnce() -> Arc<dyn Engine>,
     ) -> Self {
-        self.publisher = Some(publisher);
-        self.ledger = ledger;
+        self.publisher.get_or_insert_with(publisher);
         self
     }
 
@@ -454,6 +465,12 @@ impl Deliveries {
         self.from.close();
     }
 
+    /// Returns the id of the subscription, if the engine gives it one, as a router does.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.from.id()
+    }
+
     /// Returns how many events this subscription has still to receive, if the engine knows.
     #[must_use]
     pub fn lag(&self) -> Option<u64> {
@@ -571,6 +588,18 @@ impl OpenError {
 }
 
 impl OpenError {
+    /// Returns the name of the engine. `None` if the text was not even a pattern.
+    #[must_use]
+    pub const fn engine(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Pattern(_) => None,
+            Self::Missing { engine, .. }
+            | Self::WrongMode { engine, .. }
+            | Self::Invalid { engine, .. }
+            | Self::Failed { engine, .. } => Some(engine),
+        }
+    }
+
     /// Names another engine.
     pub(in crate::hosted) fn of(mut self, name: &Arc<str>) -> Self {
         match &mut self {

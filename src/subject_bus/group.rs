@@ -22,6 +22,10 @@ use crate::wait::panics::Panics;
 /// and what became of it.
 type Settled = (usize, Option<Arc<About>>, Offer);
 
+/// An envelope of a group, by its index, that a subscription wants. It has the `About` if a filter
+/// said so: then it counts, even if its handle goes meanwhile.
+type Wanted = (usize, Target, Option<Arc<About>>);
+
 impl SubjectBus {
     /// Publishes all of these envelopes, or none. Never waits.
     ///
@@ -99,12 +103,17 @@ impl SubjectBus {
         let mut wanted = Vec::new();
         for (at, (envelope, targets)) in envelopes.iter().zip(&routes).enumerate() {
             for target in &**targets {
-                if !target.filtered || self.passes(*target, envelope, &mut panics) {
-                    wanted.push((at, *target));
+                let mut about = None;
+                if target.filtered {
+                    about = self.wants(*target, envelope, &mut panics);
+                    if about.is_none() {
+                        continue;
+                    }
                 }
+                wanted.push((at, *target, about));
             }
         }
-        let put = self.put_all(&wanted, &envelopes);
+        let put = self.put_all(wanted, &envelopes);
         let (settled, wakers) = match put {
             Ok(put) => put,
             Err(refused) => {
@@ -147,26 +156,31 @@ impl SubjectBus {
         Ok(Published::HELD)
     }
 
-    /// Returns whether the filter of this subscription, if it has one, takes the envelope. A
-    /// subscription whose handle is gone takes none.
-    fn passes(&self, target: Target, envelope: &Envelope, panics: &mut Panics) -> bool {
+    /// Returns the `About` of this subscription if its filter, should it have one, takes the
+    /// envelope. A subscription whose handle is gone takes none.
+    fn wants(
+        &self,
+        target: Target,
+        envelope: &Envelope,
+        panics: &mut Panics,
+    ) -> Option<Arc<About>> {
         let mut state = self.shared.state.lock();
-        let Some(queue) = target.queue(&mut state.queues) else { return false };
-        let filter = queue.predicate.clone();
+        let queue = target.queue(&mut state.queues)?;
+        let (about, filter) = (queue.about.clone(), queue.predicate.clone());
         drop(state);
-        let Some(filter) = filter else { return true };
-        let passes = panics.run(|| filter(envelope)) == Some(true);
+        let Some(filter) = filter else { return Some(about) };
+        let wants = panics.run(|| filter(envelope)) == Some(true);
         panics.dispose(filter); // the handle may be gone
-        passes
+        wants.then_some(about)
     }
 
     /// Puts all in, under one lock, if there is room for all.
     fn put_all(
         &self,
-        wanted: &[(usize, Target)],
+        wanted: Vec<Wanted>,
         envelopes: &[Arc<Envelope>],
     ) -> Result<(Vec<Settled>, Vec<Waker>), Refused> {
-        let mut parts: Vec<_> = wanted.iter().map(|(_, target)| *target).collect();
+        let mut parts: Vec<_> = wanted.iter().map(|(_, target, _)| *target).collect();
         parts.sort_unstable();
         let mut settled = Vec::with_capacity(wanted.len());
         let mut wakers = Vec::with_capacity(wanted.len());
@@ -181,14 +195,19 @@ impl SubjectBus {
             }
         }
         state.published += envelopes.len() as u64;
-        for (at, target) in wanted {
-            // As in a single publish, a handle that is gone is no match.
-            let Some(queue) = target.queue(&mut state.queues) else { continue };
-            let about = (!self.observers.is_empty()).then(|| queue.about.clone());
-            let (offer, receiver) = put(queue, &envelopes[*at]);
+        for (at, target, wants) in wanted {
+            let (about, offer, receiver) = match (target.queue(&mut state.queues), wants) {
+                (Some(queue), _) => {
+                    let about = (!self.observers.is_empty()).then(|| queue.about.clone());
+                    let (offer, receiver) = put(queue, &envelopes[at]);
+                    (about, offer, receiver)
+                }
+                (None, Some(about)) => (Some(about), Offer::Closed, None),
+                (None, None) => continue, // the handle was gone before its turn
+            };
             wakers.extend(receiver);
             state.too_late += u64::from(matches!(offer, Offer::Closed));
-            settled.push((*at, about, offer));
+            settled.push((at, about, offer));
         }
         Ok((settled, wakers))
     }

@@ -18,10 +18,10 @@ use std::time::Instant;
 use async_nats::jetstream::consumer::{FromConsumer, pull};
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
-use tickbus::hosted::engines::nats::{Nats, OnStart, Provision};
+use tickbus::hosted::engines::nats::{Nats, Provision};
 use tickbus::hosted::{
-    Deliveries, Delivery, Engine, EngineError, Gap, GapReason, Health, Level, OpenError, Reason,
-    SettleError, StartAt,
+    Deliveries, Delivery, Engine, EngineError, Gap, GapReason, Health, Level, OnStart, OpenError,
+    Reason, SettleError, StartAt,
 };
 use tokio::time::{sleep, timeout};
 
@@ -519,6 +519,43 @@ fn a_group_goes_on_where_it_stopped_and_says_what_is_gone() {
         let mut late = open("late").start_at(StartAt::Sequence(2)).open().await.unwrap();
         assert_eq!(next(&mut late).await.unwrap_err(), Gap::new(Some(6), GapReason::Trimmed));
         assert_eq!(delivery(&mut late).await.sequence(), Some(8));
+    });
+}
+
+#[test]
+fn a_purge_is_a_gap() {
+    on_both(async |server| {
+        let nats = started(server.url()).await;
+        for at in 0..6 {
+            nats.publish(number("game.shot", at)).await.unwrap();
+            publish(&nats, "game.other").await;
+        }
+        let open = |pattern| {
+            let it = nats.subscribe(pattern).unwrap().start_at(StartAt::Earliest).in_flight(1);
+            it.group(pattern).open()
+        };
+        let (mut all, mut some) = (open("game.>").await.unwrap(), open("game.shot").await.unwrap());
+        for from in [&mut all, &mut some] {
+            for _ in 0..2 {
+                delivery(from).await.ack_async().await.unwrap();
+            }
+        }
+        let held = [delivery(&mut all).await, delivery(&mut some).await];
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        context.get_stream("GAME").await.unwrap().purge().await.unwrap();
+        for from in [&mut all, &mut some] {
+            assert_eq!(next(from).await.unwrap_err(), Gap::new(None, GapReason::Trimmed));
+        }
+        drop(held);
+        publish(&nats, "game.shot").await;
+        for from in [&mut all, &mut some] {
+            let come = delivery(from).await;
+            assert_eq!(come.sequence(), Some(13));
+            come.ack_async().await.unwrap();
+            sleep(4 * WHILE).await; // it looks again
+            nothing(from).await;
+        }
     });
 }
 

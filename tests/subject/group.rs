@@ -198,46 +198,123 @@ fn a_filter_that_panics_rejects_its_envelope_and_the_panic_goes_on_after_the_gro
     assert_eq!((drained(&all), drained(&bomb)), (vec![0, 1, 2], vec![0, 2]));
 }
 
-/// How a subscription ends while the filter of another runs.
-#[derive(Clone, Copy, Debug)]
-enum Ends {
-    Dropped,
-    Closed,
-}
-
-/// A group and a single publish count and tell the same of a subscription that ends under way.
+/// A group and a single publish count and tell the same of a subscription that ends meanwhile: in the filter of
+/// another one, or in its own.
 #[test]
 fn a_subscription_that_ends_meanwhile_counts_in_a_group_as_in_a_single_publish() {
     let _watch = watchdog();
-    for ends in [Ends::Dropped, Ends::Closed] {
-        for filtered in [false, true] {
-            let outcome = |by_group: bool| {
-                let (bus, log) = observed();
-                let other = Arc::new(Mutex::new(None::<Subscription>));
-                let its = other.clone();
-                let first = bus.subscribe("n").unwrap().name("first").filter(move |_| {
-                    let mut other = its.lock().unwrap();
-                    match (ends, &*other) {
-                        (Ends::Closed, Some(other)) => other.close(),
-                        _ => drop(other.take()),
-                    }
-                    true
-                });
-                let _first = first.open();
-                let it = bus.subscribe("n").unwrap().name("other");
-                *other.lock().unwrap() =
-                    Some(if filtered { it.filter(|_| true).open() } else { it.open() });
-                let published = match by_group {
-                    true => bus.publish_all(group(0..1)).unwrap(),
-                    false => bus.publish(numbered(0)).unwrap(),
-                };
-                let stats = bus.stats();
-                (published, stats.closed, stats.totals, log.take())
+    for [is_dropped, is_own, is_filtered] in
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|bits| [1, 2, 4].map(|bit| bits & bit != 0))
+    {
+        let outcome = |by_group: bool| {
+            let (bus, log) = observed();
+            let handle = Arc::new(Mutex::new(None::<Subscription>));
+            let its = handle.clone();
+            let ending = bus.subscribe("n").unwrap().name("ending").filter(move |_| {
+                let mut handle = its.lock().unwrap();
+                match &*handle {
+                    Some(handle) if !is_dropped => handle.close(),
+                    _ => drop(handle.take()),
+                }
+                true
+            });
+            let ending = ending.open();
+            let other = bus.subscribe("n").unwrap().name("other");
+            let other = if is_filtered { other.filter(|_| true).open() } else { other.open() };
+            let (ended, _kept) = if is_own { (ending, other) } else { (other, ending) };
+            *handle.lock().unwrap() = Some(ended);
+            let published = match by_group {
+                true => bus.publish_all(group(0..1)).unwrap(),
+                false => bus.publish(numbered(0)).unwrap(),
             };
-            let (published, closed, _, log) = outcome(true);
-            assert_eq!(outcome(true), outcome(false), "{ends:?}");
-            assert_eq!(published.closed as u64, closed);
-            assert_eq!(log.iter().filter(|line| line.ends_with("closed")).count() as u64, closed);
+            (published, bus.stats(), log.take())
+        };
+        let (published, stats, log) = outcome(true);
+        assert_eq!((published, stats, log.clone()), outcome(false), "dropped: {is_dropped}");
+        let told = log.iter().filter(|line| line.ends_with(": closed")).count();
+        assert_eq!((published.closed, stats.closed), (told, told as u64));
+        assert_eq!(told, usize::from(is_own || !is_dropped));
+    }
+}
+
+#[test]
+fn the_envelopes_of_a_group_are_stamped_also_where_it_is_rejected() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let one = open(&bus, 2, Overrun::DropNewest);
+    let is_stamped = |it: &Arc<Envelope>| !it.id().is_empty() && it.time().is_some();
+    bus.publish_all(group(0..2)).unwrap();
+    let rejected = bus.publish_all(group(2..4)).unwrap_err().into_envelopes();
+    assert!(one.drain().chain(rejected).all(|it| is_stamped(&it)));
+}
+
+/// In a filter: nothing of the group is published, and it comes back.
+#[test]
+fn a_bus_that_is_closed_meanwhile_gives_the_group_back() {
+    let _watch = watchdog();
+    let (bus, log) = observed();
+    let first = open(&bus, 8, Overrun::DropNewest);
+    let closing = Arc::downgrade(&bus);
+    let closes = bus.subscribe("n").unwrap().filter(move |_| {
+        closing.upgrade().unwrap().close();
+        true
+    });
+    let closes = closes.open();
+    let error = bus.publish_all(group(0..3)).unwrap_err();
+    assert!(matches!(error, PublishAllError::Closed(_)), "{error}");
+    assert!(error.into_envelopes().iter().map(|it| crate::number(it)).eq(0..3));
+    assert_eq!((drained(&first), drained(&closes)), (vec![], vec![]));
+    assert_eq!((bus.stats().published, bus.stats().closed, log.take()), (0, 0, vec![]));
+}
+
+/// A subscription that ended with a full buffer, and is still found: it counts as closed, and rejects nothing.
+#[test]
+fn a_full_subscription_that_ends_meanwhile_does_not_reject_the_group() {
+    let _watch = watchdog();
+    let bus = SubjectBus::new();
+    let full = Arc::new(open(&bus, 1, Overrun::DropNewest));
+    let its = full.clone();
+    let closes = bus.subscribe("n").unwrap().filter(move |it| {
+        if crate::number(it) > 0 {
+            its.close();
+        }
+        true
+    });
+    let closes = closes.open();
+    publish(&bus, 0..1);
+    let published = bus.publish_all(group(1..3)).unwrap();
+    assert_eq!((published.enqueued, published.closed), (2, 2));
+    assert_eq!((drained(&full), drained(&closes)), (vec![0], vec![0, 1, 2]));
+}
+
+/// The handle goes while the filter runs, so the publisher drops the filter. Whether the group is rejected or not.
+#[test]
+fn panics_of_a_filter_and_of_its_drop_go_on_after_the_group() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the drop of a filter");
+        }
+    }
+    let _watch = watchdog();
+    for in_drop in [false, true] {
+        for room in [3, 1] {
+            let bus = SubjectBus::new();
+            let handle = Arc::new(Mutex::new(None));
+            let (its, bomb) = (handle.clone(), in_drop.then(|| Bomb));
+            let filter = move |_: &Envelope| {
+                let _ = &bomb;
+                drop(its.lock().unwrap().take());
+                assert!(in_drop, "a filter");
+                true
+            };
+            *handle.lock().unwrap() = Some(bus.subscribe("n").unwrap().filter(filter).open());
+            let after = open(&bus, room, Overrun::DropNewest);
+            let panic = catch_unwind(AssertUnwindSafe(|| bus.publish_all(group(0..3)).is_ok()));
+            let text = panic.unwrap_err().downcast_ref::<&str>().copied();
+            assert_eq!(text, Some(if in_drop { "the drop of a filter" } else { "a filter" }));
+            assert_eq!(drained(&after), if room == 3 { vec![0, 1, 2] } else { vec![] });
+            assert_eq!(bus.stats().closed, u64::from(in_drop && room == 3));
         }
     }
 }

@@ -323,6 +323,32 @@ fn start_and_pause_have_no_effect_on_a_closed_bus() {
     }
 }
 
+/// Closes the bus in the replay.
+#[derive(Default)]
+struct Closes(Mutex<Option<Arc<SubjectBus>>>);
+
+impl Observer for Closes {
+    fn on_publish(&self, _: &Arc<Envelope>) {
+        self.0.lock().unwrap().as_ref().unwrap().close();
+    }
+}
+
+#[test]
+fn a_bus_that_is_closed_in_its_replay_stays_closed() {
+    let _watch = watchdog();
+    let closes = Arc::new(Closes::default());
+    let bus = Arc::new(SubjectBus::builder().hold(0).observer(closes.clone()).build());
+    *closes.0.lock().unwrap() = Some(bus.clone());
+    let all = bus.subscribe("n").unwrap().open();
+    publish(&bus, 0..3);
+    bus.start();
+    assert_eq!(numbers(&bus), (3, 0, 0, 2));
+    assert!(matches!(bus.publish(numbered(3)), Err(PublishError::Closed(_))));
+    assert!(bus.publish_all([numbered(4)]).is_err());
+    assert_eq!((numbers(&bus), drained(&all)), ((3, 0, 0, 2), vec![]));
+    *closes.0.lock().unwrap() = None; // the observer keeps the bus, and the bus the observer
+}
+
 /// Is in `on_late` until it may go on.
 #[derive(Default)]
 struct Slow {

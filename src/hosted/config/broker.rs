@@ -1,6 +1,7 @@
 //! What `event_broker` says: [`BrokerConfig`].
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::time::Duration;
@@ -11,11 +12,13 @@ use serde::de::{Deserialize, Error};
 use super::secret::{Secret, ServerUrl};
 use super::span;
 use super::types::{ProvisionMode, TlsSettings};
+use crate::hosted::broker::{Broker, BrokerBuilder, ProcessingMode};
+use crate::hosted::handle::RetryPolicy;
+use crate::hosted::store::MemoryStore;
 
 /// The section `event_broker` of a configuration.
 ///
-/// It is read and checked. It configures a broker that records events, which this version does not
-/// have: the section is for programs that bring their own.
+/// [`builder`](Self::builder) makes a broker of it.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -57,6 +60,63 @@ impl Default for BrokerConfig {
             nats: BrokerNats::default(),
             database: BrokerDatabase::default(),
         }
+    }
+}
+
+impl BrokerConfig {
+    /// Returns the builder of a broker with these settings. Whether to make one at all is what
+    /// [`enabled`](Self::enabled) says.
+    ///
+    /// With the provider `memory`, it has a store in memory. With another one, set the
+    /// [`store`](BrokerBuilder::store): this version has none of these, and `build` returns
+    /// [`NoStore`](crate::hosted::broker::InvalidBroker::NoStore) without it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "yaml")] {
+    /// use tickbus::hosted::config::Config;
+    ///
+    /// let config = Config::from_yaml("
+    /// event_broker:
+    ///   enabled: true
+    ///   instance_id: ${HOST:-game-1}
+    ///   retry_policy: { max_retries: 0 }
+    /// ")?;
+    /// if let Some(section) = config.broker().filter(|section| section.enabled) {
+    ///     let broker = section.builder().build()?;
+    ///     assert_eq!(&*broker.stats().instance_id, "game-1");
+    /// }
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(&self) -> BrokerBuilder {
+        let number = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
+        let mut broker = Broker::builder()
+            .mode(match self.mode {
+                BrokerMode::Sync => ProcessingMode::Synchronous,
+                BrokerMode::Async => ProcessingMode::Asynchronous,
+            })
+            .workers(number(self.worker_count))
+            .buffer(number(self.buffer_size))
+            .retry(self.retry_policy.policy());
+        if let Some(id) = &self.instance_id {
+            broker = broker.instance_id(id.as_str());
+        }
+        match self.provider {
+            BrokerProvider::Memory => broker.store(Arc::new(MemoryStore::default())),
+            _ => broker,
+        }
+    }
+}
+
+impl RetryConfig {
+    /// Returns the policy.
+    pub fn policy(&self) -> RetryPolicy {
+        let policy = RetryPolicy::new(self.max_retries).initial(self.initial_delay);
+        let policy = policy.max(self.max_delay);
+        // A factor that is none was refused.
+        policy.factor(self.backoff_factor).unwrap_or(policy)
     }
 }
 

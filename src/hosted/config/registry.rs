@@ -144,17 +144,7 @@ impl fmt::Debug for Registry {
 }
 
 fn memory(settings: &Settings) -> Result<MemoryEngine, BoxError> {
-    let memory = settings.memory()?;
-    let engine = MemoryEngine::builder()
-        .name(settings.name())
-        .log(memory.max_log_events as usize)
-        .deduplicate(memory.deduplication_window, memory.max_deduplication_ids as usize)
-        .dead_letters(memory.max_dead_letters as usize);
-    Ok(match memory.max_payload {
-        Some(bytes) => engine.max_payload(bytes.get() as usize),
-        None => engine,
-    }
-    .build())
+    Ok(settings.memory()?.builder().name(settings.name()).build())
 }
 
 #[cfg(all(feature = "nats", not(tickbus_loom)))]

@@ -11,6 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::secret::{Secret, ServerUrl};
 use super::span;
+use crate::hosted::memory::{HistoryLimits, MemoryEngine, MemoryEngineBuilder};
+use crate::subject_bus::Overrun;
 
 /// Defines the settings of a type of engine: documentation, name in the file, default. Each has the
 /// keys of subscriptions too.
@@ -90,6 +92,64 @@ settings! {
         max_deduplication_ids: u32 = 4096,
         /// How many bytes a payload may have.
         max_payload: Option<NonZeroU32> = None,
+    }
+}
+
+impl MemorySettings {
+    /// Returns the builder of an engine with these settings, whose name is `memory`. A factory of
+    /// yours can change more, or keep the engine to read its history.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "yaml")] {
+    /// use std::sync::{Arc, OnceLock};
+    /// use tickbus::hosted::MemoryEngine;
+    /// use tickbus::hosted::config::{Config, MemorySettings, Registry, Settings};
+    ///
+    /// let kept: Arc<OnceLock<Arc<MemoryEngine>>> = Arc::default();
+    /// let keep = kept.clone();
+    /// let registry = Registry::new().register("memory", move |settings: &Settings| {
+    ///     let memory = settings.read::<MemorySettings>()?.builder().name(settings.name());
+    ///     Ok(keep.get_or_init(|| Arc::new(memory.build())).clone())
+    /// });
+    /// registry.build(&Config::from_yaml("engine: memory")?)?;
+    /// assert!(kept.get().expect("it was built").history(">")?.all().is_empty());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(&self) -> MemoryEngineBuilder {
+        let events = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let engine = MemoryEngine::builder()
+            .capacity(events(self.default_event_buffer_size.get()))
+            .rotate(self.rotate_subscriber_order)
+            .ttl(self.event_ttl)
+            .log(events(self.max_log_events))
+            .deduplicate(self.deduplication_window, events(self.max_deduplication_ids))
+            .dead_letters(events(self.max_dead_letters));
+        let engine = match self.delivery_mode {
+            DeliveryMode::Drop => engine.overrun(Overrun::DropNewest),
+            DeliveryMode::DropOldest => engine.overrun(Overrun::DropOldest),
+            DeliveryMode::Block => engine.overrun(Overrun::Block),
+            DeliveryMode::Timeout => {
+                engine.block_timeout(self.publish_block_timeout.unwrap_or_default())
+            }
+        };
+        let engine = match self.max_payload {
+            Some(bytes) => engine.max_payload(events(bytes.get())),
+            None => engine,
+        };
+        if self.retention_days == 0 {
+            return engine;
+        }
+        let bytes = usize::try_from(self.max_history_bytes.get()).unwrap_or(usize::MAX);
+        let days = Duration::from_secs(24 * 3600) * u32::from(self.retention_days);
+        let limits = HistoryLimits::new()
+            .per_subject(events(self.max_event_queue_size.get()))
+            .max_history_events(events(self.max_history_events.get()))
+            .max_history_bytes(bytes)
+            .retention(days);
+        engine.history(limits)
     }
 }
 

@@ -91,7 +91,7 @@ async fn receipt<S: Setup>(case: &Case<'_, S>) -> Check {
         "a quiet engine that claims `{highest}` returned `{}`",
         receipt.level
     );
-    ensure!(receipt.engine == *case.engine.name(), "the receipt names `{}`", receipt.engine);
+    ensure!(case.is_name(&receipt.engine), "the receipt names `{}`", receipt.engine);
     ensure!(!receipt.duplicate, "a new id is a duplicate");
     Ok(())
 }
@@ -128,7 +128,7 @@ async fn closed<S: Setup>(case: &Case<'_, S>) -> Check {
         Ok(_) => return failed("a closed engine published"),
         Err(error) => {
             ensure!(!error.is_unknown(), "a closed engine may have published: {error}");
-            ensure!(error.engine() == &**case.engine.name(), "the error names another engine");
+            ensure!(case.is_name(error.engine()), "the error names another engine");
             let returned = error.into_envelope();
             ensure!(case.id(&returned) == "1", "the error returned another envelope");
         }

@@ -63,6 +63,7 @@ use super::engine::{Engine, Receipt, StartError};
 use super::future::EngineFuture;
 use super::subscribe::{Deliveries, OpenError, Subscribe};
 use crate::envelope::{Envelope, Timestamp};
+use crate::subject::Pattern;
 
 /// Gives the kit an engine, and says how long it waits.
 pub trait Setup: Sync {
@@ -244,6 +245,13 @@ async fn run_those<S: Setup>(setup: &S, wanted: impl Fn(&str) -> bool) -> Report
 }
 
 impl<S: Setup> Case<'_, S> {
+    /// Whether it is the name of the engine, or of one that it is made of.
+    fn is_name(&self, name: &str) -> bool {
+        let everything = [Pattern::from_static(">").into()];
+        let carriers = self.engine.carriers(&everything);
+        *name == **self.engine.name() || carriers.iter().any(|it| *it.engine == *name)
+    }
+
     /// A subject or pattern of this behaviour.
     fn subject(&self, rest: &str) -> String {
         format!("{}.{rest}", self.prefix)

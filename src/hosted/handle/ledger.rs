@@ -3,7 +3,10 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
+use super::workers::{ShutdownReport, ShutdownTimeout};
+use crate::hosted::future::EngineFuture;
 use crate::hosted::stats::HandlerStats;
 use crate::sync::Lock;
 
@@ -11,7 +14,13 @@ use crate::sync::Lock;
 pub(in crate::hosted) trait Numbers: Send + Sync {
     /// Calls `each` with the numbers of each engine.
     fn read(&self, each: &mut dyn FnMut(&Arc<str>, &HandlerStats));
+
+    /// Ends the subscription, as [`Workers::shutdown`](super::workers::Workers::shutdown) does.
+    fn shutdown(self: Arc<Self>, deadline: Duration) -> Ending;
 }
+
+/// A subscription that ends.
+pub(in crate::hosted) type Ending = EngineFuture<'static, Result<ShutdownReport, ShutdownTimeout>>;
 
 /// Keeps the numbers of the subscriptions that run, and adds up those that have ended.
 #[derive(Default)]
@@ -35,6 +44,12 @@ impl Ledger {
         let entry = Entry { ledger: Arc::downgrade(self), numbers: numbers.clone() };
         self.0.lock().running.push(numbers);
         entry
+    }
+
+    /// Ends all that run, side by side.
+    pub(in crate::hosted) fn shutdown(&self, deadline: Duration) -> Vec<Ending> {
+        let running = self.0.lock().running.clone();
+        running.into_iter().map(|it| it.shutdown(deadline)).collect()
     }
 
     /// Returns the numbers of each engine, over all subscriptions, ended ones included.

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::error::Error;
 use core::time::Duration;
 
@@ -9,7 +10,7 @@ use super::failure::{Failed, OnFailure};
 use super::retry::RetryPolicy;
 use crate::hosted::capabilities::{Capabilities, Capability, Mode};
 use crate::hosted::delivery::Delivery;
-use crate::hosted::engine::{Engine, Level};
+use crate::hosted::engine::{Carrier, Engine, Level};
 use crate::subject::{PatternBuf, Subject};
 use crate::subject_bus::Overrun;
 
@@ -86,6 +87,11 @@ impl Plan {
     }
 }
 
+fn weakest(carriers: &[Carrier]) -> Capabilities {
+    let each = carriers.iter().map(|it| it.capabilities);
+    each.reduce(Capabilities::weakest).unwrap_or_default()
+}
+
 /// What is wrong with the settings.
 pub(in crate::hosted) enum Fault {
     Durable(&'static str),
@@ -110,7 +116,8 @@ impl Settings {
     }
 
     pub(super) fn plan(self, of: &Of<'_>) -> Result<Plan, Fault> {
-        let can = of.engine.capabilities();
+        let carriers = of.engine.carriers(of.patterns);
+        let can = weakest(&carriers);
         let has = |capability| can.has(of.mode, capability);
         let durable = of.mode == Mode::Durable;
         self.check(of, &can)?;
@@ -121,7 +128,8 @@ impl Settings {
                 return Err(Fault::Invalid("dead_letter", why));
             }
             (Some(subject), Some(publisher)) => {
-                if publisher.capabilities().highest_level() < Level::Accepted {
+                let to = subject.parse().into_iter().collect::<Vec<PatternBuf>>();
+                if weakest(&publisher.carriers(&to)).highest_level() < Level::Accepted {
                     let why = "the engine does not confirm what is published";
                     return Err(Fault::Invalid("dead_letter", why));
                 }
@@ -155,7 +163,7 @@ impl Settings {
                     .into_iter()
                     .all(has),
             keeps_dead_letters: durable && has(Capability::DeadLetters),
-            outlives_process: of.engine.outlives_process(),
+            outlives_process: carriers.iter().all(|it| it.outlives_process),
             retry: self.retry.unwrap_or(unset),
             timeout: self.timeout,
             dead,

@@ -13,9 +13,10 @@ use futures_core::Stream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::ledger::Numbers;
+use super::ledger::{Ending, Numbers};
 use super::settings::Plan;
 use super::state::{After, Left, Phase, State, Task};
+use super::workers::shut_down;
 use crate::hosted::capabilities::Mode;
 use crate::hosted::clock::Clock;
 use crate::hosted::delivery::{Delivery, Gap, Verdict};
@@ -413,6 +414,10 @@ impl Numbers for Shared {
         for (engine, stats) in numbers.numbers() {
             each(engine, stats);
         }
+    }
+
+    fn shutdown(self: Arc<Self>, deadline: Duration) -> Ending {
+        shut_down(self, deadline)
     }
 }
 

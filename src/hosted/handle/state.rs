@@ -296,6 +296,7 @@ impl State {
         let engine = self.jobs[id].engine;
         let delivery = self.jobs[id].delivery.take();
         self.waiting -= 1;
+        self.of(engine).in_flight -= 1;
         self.of(engine).dropped.queue_full += 1;
         self.remove(id);
         delivery

@@ -12,12 +12,13 @@ use core::task::Poll;
 use core::time::Duration;
 
 use super::call::Call;
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Ending, Entry, Ledger};
 use super::run::work;
 use super::settings::Plan;
 use super::shared::{PumpGuard, Shared, Sleep};
 use crate::hosted::capabilities::Mode;
 use crate::hosted::clock::Clock;
+use crate::hosted::future::EngineFuture;
 use crate::hosted::stats::HandlerStats;
 use crate::hosted::subscribe::Deliveries;
 use crate::subject::PatternBuf;
@@ -44,7 +45,7 @@ impl Workers {
         deliveries: Deliveries,
         mut call: impl FnMut() -> C,
     ) -> Self {
-        let workers = plan.workers;
+        let (workers, id) = (plan.workers, deliveries.id().map(Box::from));
         let shared = Arc::new(Shared::new(plan, clock, deliveries));
         let entry: Option<Arc<Entry>> = ledger.map(|it| Arc::new(it.enter(shared.clone())));
         for worker in 0..workers {
@@ -58,7 +59,7 @@ impl Workers {
             let mut sleep = Sleep::default();
             poll_fn(|context| guard.0.poll_pump(&mut sleep, context)).await;
         });
-        let id = uuid::Uuid::now_v7().to_string().into();
+        let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string().into());
         Self { shared, id, patterns, is_detached: false }
     }
 
@@ -142,6 +143,7 @@ impl Workers {
             returned: after.returned - before.returned,
             abandoned: after.dropped.abandoned - before.dropped.abandoned,
             running: (state.cut - cut_before) as u64,
+            engines: 0,
         };
         drop(state);
         if report.running > 0 { Err(ShutdownTimeout(report)) } else { Ok(report) }
@@ -162,6 +164,12 @@ impl Workers {
             done.await;
         }
     }
+}
+
+/// Ends a subscription for its owner.
+pub(super) fn shut_down(shared: Arc<Shared>, deadline: Duration) -> Ending {
+    let workers = Workers { shared, id: Box::default(), patterns: Vec::new(), is_detached: true };
+    EngineFuture::new(async move { workers.shutdown(deadline).await })
 }
 
 impl Drop for Workers {
@@ -197,6 +205,9 @@ pub struct ShutdownReport {
     pub abandoned: u64,
     /// Handlers that still ran at the deadline.
     pub running: u64,
+    /// Engines that still had something to send or to hand out at the deadline. Only a router
+    /// counts them.
+    pub engines: u64,
 }
 
 impl core::ops::AddAssign for ShutdownReport {
@@ -205,16 +216,21 @@ impl core::ops::AddAssign for ShutdownReport {
         self.returned += other.returned;
         self.abandoned += other.abandoned;
         self.running += other.running;
+        self.engines += other.engines;
     }
 }
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handled, returned, abandoned, running } = self;
+        let Self { handled, returned, abandoned, running, engines } = self;
         write!(
             f,
             "{handled} handled, {returned} given back, {abandoned} abandoned, {running} still running"
-        )
+        )?;
+        if *engines > 0 {
+            write!(f, ", {engines} engines not done")?;
+        }
+        Ok(())
     }
 }
 

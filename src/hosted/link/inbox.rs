@@ -14,10 +14,12 @@ use super::Link;
 use super::task::Command;
 use crate::error::InvalidPattern;
 use crate::hosted::delivery::{Delivery, Gap, Verdict};
+use crate::hosted::engine::{Health, Reason};
 use crate::hosted::subscribe::StartAt;
 use crate::hosted::{DeliveryStats, OpenError};
 use crate::subject::PatternBuf;
 use crate::sync::Lock;
+use crate::wait::panics::Panics;
 
 /// How many gaps are kept until they are taken.
 const GAPS: usize = 64;
@@ -109,16 +111,18 @@ impl<'l> InboxOptions<'l> {
     }
 
     fn open(self) -> Inbox {
-        let shared = Arc::new(Shared {
-            capacity: self.spec.capacity,
-            inner: Lock::new(Inner::default()),
-            settled: Notify::new(),
-        });
+        let shared = Arc::new(Shared::new(self.spec.capacity));
         let command = Command::Inbox { spec: self.spec, shared: shared.clone() };
         if self.link.commands.send(command).is_err() {
+            // The link ended by itself: the engine has panicked, or the runtime has ended.
+            let reason = match self.link.health() {
+                Health::Down(why) => Reason::Refused((*why).into()),
+                _ => Reason::Closed,
+            };
+            shared.failed(OpenError::failed(&self.link.name, reason));
             shared.end();
         }
-        Inbox { shared, taken: VecDeque::new() }
+        Inbox::new(shared)
     }
 }
 
@@ -145,6 +149,10 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, taken: VecDeque::new() }
+    }
+
     /// Takes the deliveries that are in the inbox at this moment, at most `limit`, in their order.
     ///
     /// Deliveries that you leave in the iterator stay for the next drain.
@@ -186,7 +194,7 @@ impl Inbox {
         self.shared.inner.lock().ended && self.pending() == 0
     }
 
-    /// Returns why the subscription is not open: the last error of the engine.
+    /// Returns why the subscription is not open: the last error of the engine, or its panic.
     #[must_use]
     pub fn error(&self) -> Option<Arc<OpenError>> {
         self.shared.inner.lock().error.clone()
@@ -323,11 +331,16 @@ struct Inner {
 }
 
 impl Shared {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, inner: Lock::new(Inner::default()), settled: Notify::new() }
+    }
+
     fn give_back(&self, delivery: Delivery, verdict: Option<Verdict>) {
         let mut inner = self.inner.lock();
         if inner.ended {
             drop(inner);
-            settle(delivery, verdict);
+            // On the tick's thread, where the engine has no business to panic.
+            Panics::default().run(|| settle(delivery, verdict));
             return;
         }
         inner.back.push((delivery, verdict));
@@ -399,10 +412,12 @@ impl Shared {
         if count == 0 {
             return;
         }
+        let mut panics = Panics::default();
         for (delivery, verdict) in spare.drain(..) {
-            settle(delivery, verdict);
+            panics.run(|| settle(delivery, verdict));
         }
         self.inner.lock().out -= count;
+        panics.resume();
     }
 
     pub(super) fn count(&self, stats: DeliveryStats) {
@@ -416,7 +431,7 @@ impl Shared {
         let back = core::mem::take(&mut inner.back);
         drop(inner);
         for (delivery, verdict) in back {
-            settle(delivery, verdict);
+            Panics::default().run(|| settle(delivery, verdict));
         }
     }
 }

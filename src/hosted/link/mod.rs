@@ -5,6 +5,9 @@
 //! out of another. Both sides share a lock for a moment of constant length.
 
 mod inbox;
+#[cfg(tickbus_loom)]
+#[doc(hidden)]
+pub mod models;
 mod outgoing;
 mod task;
 
@@ -115,6 +118,14 @@ pub enum LinkState {
 ///
 /// Dropping the link sends the queued envelopes, for less than a second, and ends the thread.
 ///
+/// # Engines that panic or block
+///
+/// If the engine panics while it starts, publishes or says how it is, the link ends: it is
+/// [`Down`](LinkState::Down), [`health`](Self::health) has the text of the panic, its bus is
+/// closed, and what was pending counts as abandoned. If it panics at a subscription, that one ends,
+/// and [`Inbox::error`] has the text. If it blocks, the link's thread blocks and no other.
+/// [`LinkStats::unfinished`] says so at the end.
+///
 /// # Examples
 ///
 /// ```
@@ -141,6 +152,7 @@ pub enum LinkState {
 /// ```
 #[doc(alias("gateway", "connector", "client"))]
 pub struct Link {
+    name: Arc<str>,
     outgoing: Arc<Outgoing>,
     health: Arc<Lock<Health>>,
     commands: mpsc::UnboundedSender<Command>,
@@ -180,9 +192,11 @@ impl Link {
         let (commands, orders) = mpsc::unbounded_channel();
         let (end, ending) = watch::channel(None);
         let (done, ended) = channel();
+        let name = engine.name().clone();
         let health = Arc::new(Lock::new(Health::Connecting));
         let outgoing = Arc::new(Outgoing::new(options.outgoing, commands.clone()));
         let task = Task {
+            name: name.clone(),
             engine: Arc::new(engine),
             outgoing: outgoing.clone(),
             health: health.clone(),
@@ -194,7 +208,7 @@ impl Link {
             owns,
         };
         let ended = Lock::new(Some(ended));
-        (Self { outgoing, health, commands, end, ended, thread: None }, task)
+        (Self { name, outgoing, health, commands, end, ended, thread: None }, task)
     }
 
     /// Returns the bus whose envelopes the link sends.
@@ -258,11 +272,17 @@ impl Link {
         // A blocking engine may keep the task from looking: it is left alone then.
         match ended.recv_timeout(deadline.saturating_add(Duration::from_millis(50))) {
             Ok(Ended) | Err(RecvTimeoutError::Disconnected) => {
-                if let Some(thread) = self.thread.take() {
-                    let _ = thread.join();
+                let Some(thread) = self.thread.take() else { return };
+                let began = std::time::Instant::now();
+                while !thread.is_finished() {
+                    if began.elapsed() > Duration::from_millis(50) {
+                        return self.outgoing.leave();
+                    }
+                    thread::sleep(Duration::from_micros(200));
                 }
+                let _ = thread.join();
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => self.outgoing.leave(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::sync::Lock;
 
 /// Counts what became of the envelopes that were published to a link.
 ///
-/// At every moment, `offered` is the sum of all other fields except `retried` and `gaps`.
+/// At every moment, `offered` is the sum of all other numbers except `retried` and `gaps`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LinkStats {
@@ -47,6 +47,9 @@ pub struct LinkStats {
     pub retried: u64,
     /// How many gaps the subscriptions of the bus had: events were missing there.
     pub gaps: u64,
+    /// Whether the engine did not return in time when the link ended: it blocks. The link has left
+    /// its thread behind then.
+    pub unfinished: bool,
 }
 
 impl LinkStats {
@@ -71,6 +74,8 @@ pub(super) struct Outgoing {
 struct Inner {
     queue: VecDeque<Arc<Envelope>>,
     closed: bool,
+    /// Nothing counts any more.
+    ended: bool,
     stats: LinkStats,
 }
 
@@ -110,7 +115,11 @@ impl Outgoing {
         result: Result<Receipt, EngineError>,
         again: impl FnOnce(&EngineError) -> bool,
     ) -> Option<Arc<Envelope>> {
-        let stats = &mut self.inner.lock().stats;
+        let inner = &mut *self.inner.lock();
+        if inner.ended {
+            return None;
+        }
+        let stats = &mut inner.stats;
         let number = match result {
             Ok(Receipt { duplicate: true, .. }) => &mut stats.duplicate,
             Ok(Receipt { level: Level::Buffered, .. }) => &mut stats.buffered,
@@ -132,10 +141,16 @@ impl Outgoing {
         self.inner.lock().stats.gaps += 1;
     }
 
+    /// Leaves an engine behind that does not return.
+    pub(super) fn leave(&self) {
+        self.abandon();
+        self.inner.lock().stats.unfinished = true;
+    }
+
     /// Gives everything up that is not sent.
     pub(super) fn abandon(&self) {
         let inner = &mut *self.inner.lock();
-        inner.closed = true;
+        (inner.closed, inner.ended) = (true, true);
         inner.queue.clear();
         inner.stats.abandoned += inner.stats.pending;
         inner.stats.pending = 0;

@@ -1,11 +1,14 @@
 //! What runs beside the tick: it starts the engine, sends, receives, and looks after its health.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
+use std::panic::catch_unwind;
 use std::sync::mpsc::Sender;
 
 use tokio::sync::{mpsc, watch};
@@ -21,11 +24,15 @@ use crate::hosted::subscribe::{Deliveries, OpenError, Subscribe};
 use crate::subject::PatternBuf;
 use crate::subject_bus::SubjectBus;
 use crate::sync::Lock;
+use crate::wait::panics::Panics;
 
 /// How often the engine is asked how it is.
 const LOOK: Duration = Duration::from_millis(100);
 /// The first pause after a failure.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long tasks take to end that do not block.
+const BRIEF: Duration = Duration::from_millis(20);
 
 /// What the tick asks for.
 pub(super) enum Command {
@@ -47,44 +54,98 @@ pub(super) struct Task {
     pub(super) retry: Duration,
     /// Whether the engine is shut down in the end.
     pub(super) owns: bool,
+    pub(super) name: Arc<str>,
+}
+
+/// What a panic of the engine said. Set once.
+#[derive(Clone, Default)]
+struct Broken(Arc<Lock<Option<Arc<str>>>>);
+
+impl Broken {
+    fn set(&self, why: Arc<str>) {
+        self.0.lock().get_or_insert(why);
+    }
+
+    fn get(&self) -> Option<Arc<str>> {
+        self.0.lock().clone()
+    }
+}
+
+/// What there is to do for a link.
+enum Work {
+    Order(Option<Command>),
+    End,
+    Broken(Arc<str>),
 }
 
 impl Task {
     pub(super) async fn run(self) {
-        let Self { engine, outgoing, health, mut orders, ending, done, batch, retry, owns } = self;
+        let Self { engine, outgoing, health, mut orders, ending, done, batch, retry, owns, name } =
+            self;
         let (began, started) = watch::channel(false);
+        let broken = Broken::default();
+        // None of these ends, unless the engine panics.
         let mut tasks = JoinSet::new();
-        tasks.spawn(start(engine.clone(), health.clone(), retry, began));
-        tasks.spawn(look(engine.clone(), health.clone(), started.clone()));
-        let mut sender = JoinSet::new();
-        sender.spawn(send(engine.clone(), outgoing.clone(), batch, retry, started.clone()));
-        let receiver = Receiver { engine: engine.clone(), retry, started, ending: ending.clone() };
+        // Kept here too: those that listen wait until they are aborted if the engine panics.
+        tasks.spawn(contain(start(engine.clone(), health.clone(), retry, began.clone())));
+        tasks.spawn(contain(look(engine.clone(), health.clone(), started.clone())));
+        let sends = send(engine.clone(), outgoing.clone(), batch, retry, started.clone());
+        tasks.spawn(contain(sends));
+        let receiver = Receiver {
+            engine: engine.clone(),
+            retry,
+            started,
+            ending: ending.clone(),
+            broken: broken.clone(),
+            name,
+        };
         let mut receivers = JoinSet::new();
 
         let mut end = ending;
         loop {
-            let order = race(async { Some(orders.recv().await) }, async {
+            let order = async { Work::Order(orders.recv().await) };
+            let ends = async {
                 let _ = end.wait_for(Option::is_some).await;
-                None
-            });
+                Work::End
+            };
+            let breaks = async {
+                match tasks.join_next().await {
+                    Some(Ok(Err(why))) => Work::Broken(why),
+                    _ => core::future::pending().await, // the runtime ends
+                }
+            };
             // Those that have ended leave their results behind.
             while receivers.try_join_next().is_some() {}
-            match order.await {
-                Some(Some(Command::Inbox { spec, shared })) => {
-                    receivers.spawn(receiver.clone().inbox(spec, shared));
+            match race(order, race(ends, breaks)).await {
+                Work::Order(Some(Command::Inbox { spec, shared })) => {
+                    receivers.spawn(receiver.clone().serve(spec, shared));
                 }
-                Some(Some(Command::Feed { bus, pattern })) => {
-                    receivers.spawn(receiver.clone().feed(bus, pattern, outgoing.clone()));
+                Work::Order(Some(Command::Feed { bus, pattern })) => {
+                    let (receiver, outgoing) = (receiver.clone(), outgoing.clone());
+                    receivers.spawn(async move {
+                        let feed = receiver.feed(bus, pattern, outgoing.clone());
+                        if contain(feed).await.is_err() {
+                            outgoing.gap(); // and the subscription has ended
+                        }
+                    });
                 }
-                Some(None) | None => break,
+                Work::Broken(why) => {
+                    broken.set(why.clone());
+                    *health.lock() = Health::Down(why);
+                    outgoing.abandon();
+                    receivers.abort_all();
+                    break;
+                }
+                Work::Order(None) | Work::End => break,
             }
         }
         orders.close();
         while let Some(order) = orders.recv().await {
             if let Command::Inbox { shared, .. } = order {
-                shared.end();
+                receiver.end(&shared);
             }
         }
+        drop(receiver);
 
         let until = end.borrow().unwrap_or_else(std::time::Instant::now);
         let until = Instant::from_std(until);
@@ -95,16 +156,48 @@ impl Task {
             }
         })
         .await;
-        drop(sender);
-        drop(tasks);
-        if owns {
+        // They have the engine too, which is dropped last.
+        tasks.abort_all();
+        receivers.abort_all();
+        let _ = timeout(BRIEF, tasks.shutdown()).await;
+        let _ = timeout(BRIEF, receivers.shutdown()).await;
+        if owns && broken.get().is_none() {
             let left = until.saturating_duration_since(Instant::now());
-            let _ = timeout(left, engine.shutdown(left)).await;
+            let shutdown = async { engine.shutdown(left).await };
+            if let Ok(Err(why)) = timeout(left, contain(shutdown)).await {
+                broken.set(why);
+            }
         }
         outgoing.abandon();
-        *health.lock() = Health::Closed;
+        *health.lock() = broken.get().map_or(Health::Closed, Health::Down);
+        // Before it says that it has ended, for the engine may block or panic here too.
+        Panics::default().dispose(engine);
         let _ = done.send(Ended);
     }
+}
+
+/// Awaits `future`, and returns what a panic in it said.
+async fn contain<T>(future: impl Future<Output = T>) -> Result<T, Arc<str>> {
+    let mut future = pin!(Some(future));
+    let result = poll_fn(|context| {
+        let Some(future) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().copied();
+                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+                let why =
+                    alloc::format!("the engine panicked: {}", text.unwrap_or("without a text"));
+                Panics::default().dispose(panic);
+                Poll::Ready(Err(why.into()))
+            }
+        }
+    })
+    .await;
+    if result.is_err() {
+        Panics::default().run(|| future.set(None));
+    }
+    result
 }
 
 /// Waits for whichever comes first.
@@ -201,6 +294,17 @@ struct Receiver {
     retry: Duration,
     started: watch::Receiver<bool>,
     ending: watch::Receiver<Option<std::time::Instant>>,
+    broken: Broken,
+    name: Arc<str>,
+}
+
+/// Ends an inbox, also where its task is aborted.
+struct Ends(Receiver, Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end(&self.1);
+    }
 }
 
 enum Step<T> {
@@ -210,6 +314,30 @@ enum Step<T> {
 }
 
 impl Receiver {
+    /// Ends an inbox, and says why if the engine has panicked.
+    fn end(&self, shared: &Shared) {
+        if let Some(why) = self.broken.get() {
+            self.fail(shared, &why);
+        }
+        shared.end();
+    }
+
+    fn fail(&self, shared: &Shared, why: &str) {
+        shared.failed(OpenError::failed(&self.name, Reason::Refused(why.into())));
+    }
+
+    /// Serves an inbox. A panic of the engine ends this one.
+    fn serve(self, spec: Spec, shared: Arc<Shared>) -> impl Future<Output = ()> {
+        // Even if it is aborted before its first poll.
+        let ends = Ends(self.clone(), shared.clone());
+        async move {
+            let Ends(receiver, inbox) = &ends;
+            if let Err(why) = contain(self.inbox(spec, shared)).await {
+                receiver.fail(inbox, &why);
+            }
+        }
+    }
+
     /// Waits until the link is to end.
     async fn ending(&mut self) {
         let _ = self.ending.wait_for(Option::is_some).await;
@@ -254,7 +382,6 @@ impl Receiver {
             self.pause(pause).await;
             pause = (pause * 2).min(self.retry);
         }
-        shared.end();
     }
 
     /// Passes deliveries to the tick, and back to the engine. Returns whether that is all.

@@ -160,6 +160,8 @@ impl Receive for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.subscription.forget(self.waits.take());
+        let behind = usize::from(self.behind.is_some());
+        self.opened.shared.unsubscribed.fetch_add(behind, Relaxed);
     }
 }
 

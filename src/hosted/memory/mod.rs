@@ -445,7 +445,7 @@ impl MemoryEngine {
         Dropped {
             buffer_full: live.dropped(),
             expired: self.shared.expired.load(Relaxed) as u64,
-            unsubscribed: live.abandoned,
+            unsubscribed: live.abandoned + self.shared.unsubscribed.load(Relaxed) as u64,
             ..Dropped::default()
         }
     }
@@ -676,6 +676,10 @@ impl Engine for MemoryEngine {
                 "a group of this name has other patterns",
             )),
         })
+    }
+
+    fn lag(&self) -> Option<u64> {
+        Some(self.shared.lag_of_all())
     }
 
     fn health(&self) -> Health {

@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) dated: PlainNumber,
     /// How many events were too old when their turn came.
     pub(super) expired: PlainNumber,
+    /// How many a live subscription had taken and not given out when it was dropped.
+    pub(super) unsubscribed: PlainNumber,
     history: Option<Lock<History>>,
     has_log: bool,
     state: Lock<State>,
@@ -110,6 +112,7 @@ impl Shared {
         let has_log = log.is_some();
         let zero = || PlainNumber::new(0);
         let (live, blocking, dated, expired) = (zero(), zero(), zero(), zero());
+        let unsubscribed = zero();
         let history = history.map(Lock::new);
         let state = Lock::new(State {
             phase: Phase::Open,
@@ -119,7 +122,20 @@ impl Shared {
             closers: Vec::new(),
             awaiting: Vec::new(),
         });
-        Self { bus, clock, live, blocking, followed, ttl, dated, expired, history, has_log, state }
+        Self {
+            bus,
+            clock,
+            live,
+            blocking,
+            followed,
+            ttl,
+            dated,
+            expired,
+            unsubscribed,
+            history,
+            has_log,
+            state,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -256,6 +272,19 @@ impl Shared {
         drop(state);
         wake(wakers);
         Some(settled)
+    }
+
+    /// How many events the live subscriptions, and the groups that have a member, have still to
+    /// receive.
+    pub(super) fn lag_of_all(&self) -> u64 {
+        let live = self.bus.stats().totals.pending;
+        let state = self.state.lock();
+        let mut groups: SmallVec<[usize; 8]> =
+            state.members.iter().map(|(_, it)| it.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let lag = |log: &Log| groups.iter().map(|group| log.lag(*group)).sum::<u64>();
+        live + state.log.as_ref().map_or(0, lag)
     }
 
     pub(super) fn lag(&self, group: usize) -> u64 {

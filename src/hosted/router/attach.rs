@@ -6,12 +6,14 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
+use tokio::task::JoinHandle;
+
 use super::lifecycle::{Hub, LifecycleEvent};
 use super::registry::{Attached, Policy, Registry};
 use super::tenant::Scope;
 use crate::error::InvalidPattern;
 use crate::hosted::delivery::{Delivery, Gap, GapReason, Receive};
-use crate::hosted::engine::Engine;
+use crate::hosted::engine::{Engine, Reason};
 use crate::hosted::future::EngineFuture;
 use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError};
 use crate::subject::PatternBuf;
@@ -80,8 +82,38 @@ pub(super) struct Part {
     pub(super) state: Place,
 }
 
-pub(super) type Opening =
-    Pin<Box<dyn Future<Output = Result<Box<dyn Receive>, OpenError>> + Send>>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Receive>, OpenError>> + Send>>;
+
+/// A task that opens a subscription. It ends when this is dropped.
+pub(super) struct InTask {
+    task: JoinHandle<Result<Box<dyn Receive>, OpenError>>,
+    engine: Arc<str>,
+}
+
+impl InTask {
+    pub(super) fn new(
+        task: JoinHandle<Result<Box<dyn Receive>, OpenError>>,
+        engine: &Arc<str>,
+    ) -> Self {
+        Self { task, engine: engine.clone() }
+    }
+}
+
+impl Future for InTask {
+    type Output = Result<Box<dyn Receive>, OpenError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let opened = Pin::new(&mut self.task).poll(context);
+        // Its runtime has ended, or the engine panicked.
+        opened.map(|it| it.unwrap_or_else(|_| Err(OpenError::failed(&self.engine, Reason::Closed))))
+    }
+}
+
+impl Drop for InTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 pub(super) enum Place {
     Open(Box<dyn Receive>),
@@ -209,6 +241,10 @@ impl Receive for Joined {
             }
         }
         self.entry.remove();
+    }
+
+    fn id(&self) -> Option<&str> {
+        Some(&self.entry.attached.id)
     }
 
     fn lag(&self) -> Option<u64> {

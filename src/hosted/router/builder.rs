@@ -8,15 +8,19 @@ use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 
+use super::engines::Declarer;
 use super::front::Router;
+use super::launch::Declared;
 use super::pattern::RulePattern;
 use super::rules::{Decides, Rules};
 use super::shared::{Parts, Shared, Slot};
 use super::warning::Warning;
 use crate::error::InvalidPattern;
 use crate::hosted::clock::Clock;
-use crate::hosted::engine::{Engine, Health, Level};
+use crate::hosted::engine::{BoxError, Engine, Health, Level};
+use crate::hosted::handle::Context;
 use crate::hosted::start::OnStart;
+use crate::hosted::subscribe::Subscribe;
 
 /// A rule of a router: events of these subjects go to this engine.
 ///
@@ -78,6 +82,7 @@ pub struct RouterBuilder {
     clock: Option<Arc<dyn Clock>>,
     source: Option<Arc<str>>,
     watch: Duration,
+    declared: Vec<Declared>,
     fault: Option<BuildError>,
 }
 
@@ -92,6 +97,7 @@ impl RouterBuilder {
             clock: None,
             source: None,
             watch: Duration::from_secs(1),
+            declared: Vec::new(),
             fault: None,
         }
     }
@@ -114,7 +120,8 @@ impl RouterBuilder {
     /// [`OnStart::Fail`] by default.
     ///
     /// With [`OnStart::Background`], publishing to the engine fails until it is up. A subscription
-    /// is attached to it then, and a live one begins with a [`Gap`](crate::hosted::Gap).
+    /// is attached to it then: a live one begins with a [`Gap`](crate::hosted::Gap), and a group that
+    /// is new begins there.
     pub fn on_start(mut self, on_start: OnStart) -> Self {
         match self.engines.last_mut() {
             Some(engine) => engine.on_start = on_start,
@@ -181,6 +188,66 @@ impl RouterBuilder {
         self
     }
 
+    /// Declares a handler that must exist before the engines connect, such as that of a session
+    /// which a server has kept. [`Router::start`] opens its live subscription.
+    ///
+    /// The handler runs until the router is shut down. An engine that can open a subscription before
+    /// it connects does so.
+    pub fn on<F, R, T, E>(self, pattern: &str, f: F) -> Self
+    where
+        F: Fn(Context) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T, E>> + Send + 'static,
+        T: 'static,
+        E: Into<BoxError> + 'static,
+    {
+        self.on_with(pattern, |subscribe| subscribe, f)
+    }
+
+    /// Declares a handler as [`on`](Self::on) does, with settings of the subscription.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tickbus::Envelope;
+    /// use tickbus::hosted::{BoxError, Context, MemoryEngine, Router};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let router = Router::builder()
+    ///     .engine("fast", MemoryEngine::new())
+    ///     .on_with("match.*.score", |it| it.group("ladder").workers(8), async |context: Context| {
+    ///         println!("{}", context.subject());
+    ///         Ok::<_, BoxError>(())
+    ///     })
+    ///     .build()?;
+    /// router.start().await?;
+    /// router.publish(Envelope::json("match.7.score", &3)?).await?;
+    /// assert_eq!(router.shutdown(std::time::Duration::from_secs(1)).await?.handled, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_with<F, R, T, E>(
+        mut self,
+        pattern: &str,
+        set: impl for<'e> FnOnce(Subscribe<'e>) -> Subscribe<'e> + Send + 'static,
+        f: F,
+    ) -> Self
+    where
+        F: Fn(Context) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T, E>> + Send + 'static,
+        T: 'static,
+        E: Into<BoxError> + 'static,
+    {
+        let pattern: Box<str> = pattern.into();
+        self.declared.push(Box::new(move |shared| {
+            Box::pin(async move {
+                let engine = Declarer::new(shared);
+                set(Subscribe::new(&engine, &pattern)?).handle(f).await
+            })
+        }));
+        self
+    }
+
     /// Makes the router. Nothing is connected yet: see [`Router::start`].
     ///
     /// # Errors
@@ -227,7 +294,13 @@ impl RouterBuilder {
                 && of.health() == Health::Up
             {
                 let patterns = names(&patterns);
-                return Err(BuildError::Level { rule: number, patterns, engine: name, level, reaches });
+                return Err(BuildError::Level {
+                    rule: number,
+                    patterns,
+                    engine: name,
+                    level,
+                    reaches,
+                });
             }
             rules.push(Decides { patterns, engine, requires });
         }
@@ -243,6 +316,7 @@ impl RouterBuilder {
             warnings,
             source: self.source,
             watch: self.watch,
+            declared: self.declared,
         })))
     }
 }

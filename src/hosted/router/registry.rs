@@ -172,11 +172,6 @@ impl Registry {
         }
     }
 
-    /// Takes no more in. Those that are open stay.
-    pub(super) fn refuse(&self) {
-        self.0.lock().closed = true;
-    }
-
     pub(super) fn all(&self) -> Vec<Arc<Attached>> {
         self.0.lock().attached.clone()
     }

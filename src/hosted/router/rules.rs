@@ -176,7 +176,8 @@ impl Rules {
         &self.rules
     }
 
-    pub(super) const fn fallback(&self) -> usize {
+    #[cfg(test)]
+    const fn fallback(&self) -> usize {
         self.fallback
     }
 

@@ -5,10 +5,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::attach::{Ask, Entry, Joined, Opening, Part, Place};
+use super::attach::{Ask, Entry, InTask, Joined, Opening, Part, Place};
 use super::futures::all;
+use super::launch::Declared;
 use super::lifecycle::{Hub, LifecycleEvent, Watched};
 use super::registry::{Attached, Registry};
 use super::rules::{Decision, Rules};
@@ -21,6 +23,7 @@ use crate::hosted::counted::Counted;
 use crate::hosted::delivery::Receive;
 use crate::hosted::engine::{Carrier, Engine, EngineError, Health, Level, Reason, Receipt};
 use crate::hosted::future::EngineFuture;
+use crate::hosted::handle::Workers;
 use crate::hosted::handle::ledger::Ledger;
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::OpenError;
@@ -47,6 +50,10 @@ pub(super) struct Shared {
     pub(super) stopped: watch::Sender<bool>,
     /// Whether the engines have started, for subscriptions that were declared before.
     pub(super) launched: watch::Sender<bool>,
+    /// Handlers that were declared on the builder, until the start.
+    pub(super) declared: Lock<Vec<Declared>>,
+    /// Those that run.
+    pub(super) handlers: Lock<Vec<Workers>>,
     phase: PlainNumber,
 }
 
@@ -115,11 +122,13 @@ pub(super) struct Parts {
     pub(super) warnings: Vec<Warning>,
     pub(super) source: Option<Arc<str>>,
     pub(super) watch: Duration,
+    pub(super) declared: Vec<Declared>,
 }
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { name, clock, slots, rules, tenants, warnings, source, watch: every } = parts;
+        let Parts { name, clock, slots, rules, tenants, warnings, .. } = parts;
+        let Parts { source, watch: every, declared, .. } = parts;
         Self {
             name,
             clock,
@@ -135,6 +144,8 @@ impl Shared {
             starting: tokio::sync::Mutex::new(()),
             stopped: watch::Sender::new(false),
             launched: watch::Sender::new(false),
+            declared: Lock::new(declared),
+            handlers: Lock::default(),
             phase: PlainNumber::new(0),
         }
     }
@@ -261,8 +272,7 @@ impl Shared {
                 return Err(EngineError::not_sent(name, envelope, reason));
             }
         };
-        let is_kept =
-            !scope.is_off() || self.required(decision).is_some() || self.hub.is_heard();
+        let is_kept = !scope.is_off() || self.required(decision).is_some() || self.hub.is_heard();
         let kept = is_kept.then_some(envelope);
         Ok(Sending { decision, on_engine, kept })
     }
@@ -371,22 +381,25 @@ impl Shared {
         Ok(Box::new(Joined::new(opened, scope, Entry { attached, registry, hub })))
     }
 
-    /// Opens a subscription when the engine is up.
+    /// Opens a subscription when the engine is up, in a task of its own if there is a runtime.
     fn open_later(&self, slot: &Slot, ask: Ask) -> Opening {
         let (name, engine) = (slot.name.clone(), Arc::downgrade(slot.engine.get_ref()));
         let (mut up, mut stopped) = (slot.up.subscribe(), self.stopped.subscribe());
-        Box::pin(async move {
+        let open = async move {
             let closed = || OpenError::failed(&name, Reason::Closed);
-            let up = super::futures::first(
-                async { up.wait_for(|up| *up).await.is_ok() },
-                async { stopped.wait_for(|stopped| *stopped).await.is_ok() },
-            );
+            let up = super::futures::first(async { up.wait_for(|up| *up).await.is_ok() }, async {
+                stopped.wait_for(|stopped| *stopped).await.is_ok()
+            });
             if up.await != Some(true) {
                 return Err(closed());
             }
             let Some(engine) = engine.upgrade() else { return Err(closed()) };
             ask.open(&engine).await.map_err(|error| error.of(&name))
-        })
+        };
+        match Handle::try_current() {
+            Ok(runtime) => Box::pin(InTask::new(runtime.spawn(open), &slot.name)),
+            Err(_) => Box::pin(open),
+        }
     }
 
     // ---- Capabilities and health ---------------------------------------------------------------
@@ -408,8 +421,22 @@ impl Shared {
     }
 
     /// Returns what the router can do for these patterns.
-    pub(super) fn capabilities(&self, patterns: &[PatternBuf]) -> Capabilities {
-        together(self.rules.engines(patterns).iter().map(|at| self.slots[*at].engine.capabilities()))
+    pub(super) fn capabilities_for(&self, patterns: &[PatternBuf]) -> Capabilities {
+        self.together(&self.rules.engines(patterns))
+    }
+
+    /// Returns what the router can do for all subjects.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.together(&self.rules.in_use())
+    }
+
+    fn together(&self, engines: &[usize]) -> Capabilities {
+        together(engines.iter().map(|at| self.slots[*at].engine.capabilities()))
+    }
+
+    /// Returns whose events an unscoped handle sees.
+    pub(super) const fn scope(&self) -> Scope {
+        if self.tenants { Scope::All } else { Scope::Off }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -437,7 +464,11 @@ impl Shared {
 
     /// Asks an engine how it is, and emits a change.
     pub(super) fn look_at(&self, slot: &Slot) -> Health {
-        let health = slot.engine.health();
+        // One that cannot tell would say that it is up.
+        let health = match slot.engine.health() {
+            Health::Up if !*slot.up.borrow() => Health::Connecting,
+            health => health,
+        };
         let up = health == Health::Up;
         let before = slot.was_up.lock().replace(up);
         let engine = slot.name.clone();
@@ -453,6 +484,13 @@ impl Shared {
             }),
         }
         health
+    }
+}
+
+impl Slot {
+    /// Returns whether this is the news that it cannot be reached.
+    pub(super) fn goes_down(&self) -> bool {
+        self.was_up.lock().replace(false) != Some(false)
     }
 }
 

@@ -10,6 +10,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use async_nats::StatusCode;
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, Message};
 use tokio::sync::{Semaphore, watch};
@@ -28,7 +29,8 @@ use crate::sync::{PlainNumber, Relaxed};
 
 /// How long the server keeps a request for messages.
 const REQUEST: Duration = Duration::from_secs(30);
-/// How often a member asks how far the group is, to know where to continue should the consumer vanish.
+/// How often a member asks how far the group is, at least: to know where to continue should the consumer
+/// vanish, and what is gone.
 const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn open(
@@ -46,6 +48,7 @@ pub(super) async fn open(
         created: None,
         begins: 0,
         told: 0,
+        seen: None,
         slots: Arc::new(Semaphore::new(options.in_flight)),
         signals: connection.signals.subscribe(),
         lag: lag.clone(),
@@ -86,15 +89,41 @@ struct Member {
     /// Where the group goes on should its consumer vanish. `None` before it was found or made.
     resume: Option<u64>,
     /// When the stream was created. `None` before it was found.
-    created: Option<async_nats::datetime::DateTime>,
+    created: Option<DateTime>,
     /// What is before this is not for the group, even if a server of 2.9 has forgotten it.
     begins: u64,
     /// What is missing before this has been told.
     told: u64,
+    /// The consumer at the last look.
+    seen: Option<Seen>,
     slots: Arc<Semaphore>,
     signals: watch::Receiver<Signal>,
     lag: Arc<PlainNumber>,
     mailbox: Arc<Mailbox<Waiting>>,
+}
+
+/// What a consumer has at one moment.
+struct Seen {
+    created: DateTime,
+    /// How many events the group has still to receive.
+    pending: u64,
+    /// How many deliveries there were, repeated ones included.
+    deliveries: u64,
+}
+
+impl Seen {
+    fn of(info: &consumer::Info) -> Self {
+        let (pending, deliveries) = (info.num_pending, info.delivered.consumer_sequence);
+        Self { created: info.created, pending, deliveries }
+    }
+
+    /// Returns whether events are gone that were pending here and not delivered until `later`. A purge
+    /// moves the position of the consumer, which alone says nothing then.
+    fn lost_until(&self, later: &Self) -> bool {
+        let delivered = later.deliveries.checked_sub(self.deliveries);
+        self.created == later.created
+            && delivered.is_some_and(|delivered| self.pending > later.pending + delivered)
+    }
 }
 
 /// Why a session has ended.
@@ -184,12 +213,18 @@ impl Member {
             self.begins = start_sequence;
         }
         self.lag.store(info.num_pending as usize, Relaxed);
+        let seen = Seen::of(info);
+        let purged = self.seen.as_ref().is_some_and(|before| before.lost_until(&seen));
+        self.seen = Some(seen);
         if first > follows.max(self.told) {
             // With a filter, not everything that is gone was for this group.
             let all =
                 info.config.filter_subject.is_empty() && info.config.filter_subjects.is_empty();
             let missed = all.then_some(first - follows.max(self.told));
             self.tell(Gap::new(missed, GapReason::Trimmed));
+            self.told = first;
+        } else if purged {
+            self.tell(Gap::new(None, GapReason::Trimmed));
             self.told = first;
         }
         self.look(info, follows.max(first));
@@ -321,6 +356,7 @@ impl Member {
         let mut asked = 0_usize;
         let mut heard = Instant::now();
         let mut looked = heard;
+        let look = LOOK.min(heartbeat * 4);
         let slots = self.slots.clone();
         // One clock for all that is due from time to time.
         let mut clock = interval((self.options.lease / 4).min(heartbeat));
@@ -356,15 +392,18 @@ impl Member {
                         return End::Lost;
                     }
                     self.mailbox.extend_all();
-                    if now >= looked + LOOK {
+                    if now >= looked + look {
                         looked = now;
                         // The heartbeat decides whether it is lost.
                         if let Ok(info) = consumer.get_info().await {
                             self.lag.store(info.num_pending as usize, Relaxed);
                             self.look(&info, info.delivered.stream_sequence + 1);
-                            if info.config.ack_wait != self.options.lease {
-                                return End::Lost; // `adopt` follows it
+                            let seen = Seen::of(&info);
+                            let purged = self.seen.as_ref().is_some_and(|it| it.lost_until(&seen));
+                            if purged || info.config.ack_wait != self.options.lease {
+                                return End::Lost; // `ensure` sees to it
                             }
+                            self.seen = Some(seen);
                         }
                     }
                     continue;

@@ -37,7 +37,9 @@
 //!   which are the server's own. A live subscription never receives these.
 //! - The user needs the right to publish and to subscribe to `_INBOX.>`. From a message to itself,
 //!   the engine learns that the server has processed what was sent before.
-//! - A purge of the stream moves its groups on, and the server does not report it: there is no gap.
+//! - A purge of the stream moves its groups on, and the server does not report it. A member compares
+//!   what is pending every five seconds, and then reports a gap. It does not see a purge of what was
+//!   published since its last look, or of fewer events than were published since.
 //! - The retention of the stream may remove events while a member works on them. The engine reports
 //!   no gap for these: the answer finds nothing to settle.
 //! - All members of a group must have the same patterns: the engine refuses others. If the consumer
@@ -70,7 +72,8 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::MutexGuard;
 
-pub use self::settings::{OnStart, Provision};
+pub use self::settings::Provision;
+use crate::hosted::start::OnStart;
 
 use tokio::task::AbortHandle;
 

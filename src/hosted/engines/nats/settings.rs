@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use std::path::PathBuf;
 
+use crate::hosted::start::OnStart;
+
 /// The longest time that a server or a clock is told: a century. They would take a longer one as
 /// none at all, or panic.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -22,25 +24,6 @@ pub enum Provision {
     Check,
     /// Creates the stream if it is missing. Does not change an existing one.
     Create,
-}
-
-/// What [`start`](crate::hosted::Engine::start) does while no server answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnStart {
-    /// Fails after one attempt.
-    #[default]
-    Fail,
-    /// Tries again, for at most this long.
-    Wait(Duration),
-    /// Returns at once. The engine tries again in the background, without a time limit, whatever
-    /// the reason of the failure.
-    ///
-    /// Until it is connected, [`health`](crate::hosted::Engine::health) is
-    /// [`Connecting`](crate::hosted::Health::Connecting), or [`Down`](crate::hosted::Health::Down)
-    /// with the reason if a server refused. Publishing and subscribing return
-    /// [`Reason::Disconnected`](crate::hosted::Reason::Disconnected): try again later. The
-    /// capabilities do not contain the server's limit of payloads before.
-    Background,
 }
 
 #[derive(Clone)]

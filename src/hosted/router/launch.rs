@@ -1,0 +1,230 @@
+//! How the engines of a router start and end.
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::futures::{all, first};
+use super::lifecycle::LifecycleEvent;
+use super::shared::{Phase, Shared, Slot};
+use crate::hosted::engine::{BoxError, Engine, Reason, ShutdownError, StartError};
+use crate::hosted::future::EngineFuture;
+use crate::hosted::handle::{ShutdownReport, Workers};
+use crate::hosted::start::OnStart;
+use crate::hosted::subscribe::OpenError;
+
+/// A handler that was declared on the builder, being opened.
+pub(super) type Declared =
+    Box<dyn FnOnce(Arc<Shared>) -> Pin<Box<dyn Future<Output = DeclaredResult> + Send>> + Send>;
+type DeclaredResult = Result<Workers, OpenError>;
+
+/// The pauses between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Shared {
+    pub(super) async fn start(self: &Arc<Self>) -> Result<(), StartError> {
+        let _one = self.starting.lock().await;
+        let closed = || StartError::new(&self.name, Reason::Closed);
+        match self.phase() {
+            Phase::New => {}
+            Phase::Started => return Ok(()),
+            Phase::Draining | Phase::Closed => return Err(closed()),
+        }
+        if let Err(error) = self.launch().await {
+            // None may run on.
+            self.end(Duration::ZERO).await;
+            return Err(error);
+        }
+        if self.advance(Phase::Started) != Phase::New {
+            return Err(closed()); // it was shut down meanwhile
+        }
+        if let Some(source) = &self.source {
+            self.hub.emit(|| LifecycleEvent::ConfigLoaded { source: source.clone() });
+        }
+        self.hub.emit(|| LifecycleEvent::BusStarted);
+        for slot in &self.slots {
+            self.look_at(slot);
+        }
+        Ok(())
+    }
+
+    async fn launch(self: &Arc<Self>) -> Result<(), StartError> {
+        let declared = core::mem::take(&mut *self.declared.lock());
+        let mut declared: Vec<_> =
+            declared.into_iter().map(|open| Some(open(self.clone()))).collect();
+        let mut opened: Vec<Workers> = Vec::new();
+        // Once, so that an engine that can do so has them before it connects.
+        poll_fn(|context| {
+            for open in &mut declared {
+                let Some(future) = open else { continue };
+                if let Poll::Ready(result) = future.as_mut().poll(context) {
+                    *open = None;
+                    match result {
+                        Ok(workers) => opened.push(workers),
+                        Err(error) => return Poll::Ready(Err(not_opened(error))),
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        let start = self.slots.iter().enumerate();
+        let start = start.map(|(at, slot)| EngineFuture::new(self.start_one(at, slot)));
+        for started in all(start.collect()).await {
+            started?;
+        }
+        self.launched.send_replace(true);
+        for opening in all(declared.into_iter().flatten().collect()).await {
+            opened.push(opening.map_err(not_opened)?);
+        }
+        self.handlers.lock().extend(opened);
+        Ok(())
+    }
+
+    async fn start_one(self: &Arc<Self>, at: usize, slot: &Slot) -> Result<(), StartError> {
+        let failed = |reason| StartError::new(&slot.name, reason);
+        let of_engine = |error: StartError| failed(error.reason);
+        match slot.on_start {
+            OnStart::Fail => slot.engine.start().await.map_err(of_engine)?,
+            OnStart::Wait(wait) => {
+                let until = self.clock.now().saturating_add(wait);
+                let mut pause = FIRST_PAUSE;
+                loop {
+                    let start = first(slot.engine.start(), self.clock.sleep_until(until)).await;
+                    let error = match start {
+                        Some(Ok(())) => break,
+                        Some(Err(error)) => error,
+                        None => return Err(failed(Reason::TimedOut)),
+                    };
+                    let next = self.clock.now().saturating_add(pause);
+                    if !is_worth_another(&error.reason) || next >= until || self.is_over() {
+                        return Err(of_engine(error));
+                    }
+                    self.clock.sleep_until(next).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            OnStart::Background => {
+                let Ok(runtime) = Handle::try_current() else {
+                    let why: BoxError = "there is no tokio runtime here".into();
+                    return Err(failed(Reason::Refused(why)));
+                };
+                runtime.spawn(in_background(Arc::downgrade(self), at));
+                return Ok(());
+            }
+        }
+        self.check_level(at, slot)?;
+        slot.up.send_replace(true);
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        *self.stopped.borrow()
+    }
+
+    /// An engine knows what it can do when it has started.
+    fn check_level(&self, at: usize, slot: &Slot) -> Result<(), StartError> {
+        let reached = slot.engine.capabilities().highest_level();
+        let rules = self.rules.all().iter().filter(|rule| rule.engine == at);
+        match rules.filter_map(|rule| rule.requires).find(|required| reached < *required) {
+            Some(required) => Err(StartError::new(&slot.name, Reason::Level { reached, required })),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends all handlers, and then all engines.
+    pub(super) async fn shut_down(
+        &self,
+        deadline: Duration,
+    ) -> (ShutdownReport, Result<(), ShutdownError>) {
+        let until = self.clock.now().saturating_add(deadline);
+        self.advance(Phase::Draining);
+        self.stopped.send_replace(true);
+        let mut report = ShutdownReport::default();
+        for ended in all(self.ledger.shutdown(deadline)).await {
+            report += ended.unwrap_or_else(|timeout| timeout.0);
+        }
+        let left = until.saturating_sub(self.clock.now());
+        let ended = self.end(left).await;
+        report.engines = ended.iter().filter(|it| it.is_err()).count() as u64;
+        (report, ended.into_iter().collect())
+    }
+
+    /// Ends all engines.
+    async fn end(&self, deadline: Duration) -> Vec<Result<(), ShutdownError>> {
+        let was = self.advance(Phase::Closed);
+        self.stopped.send_replace(true);
+        let ends = self.slots.iter().map(|slot| slot.engine.shutdown(deadline));
+        let ended = all(ends.collect()).await;
+        self.handlers.lock().clear();
+        self.registry.close(&self.hub);
+        if was != Phase::Closed {
+            for slot in &self.slots {
+                self.look_at(slot);
+            }
+            self.hub.emit(|| LifecycleEvent::BusStopped);
+            self.hub.end();
+        }
+        let named = |(slot, ended): (&Slot, Result<(), ShutdownError>)| {
+            ended.map_err(|error| ShutdownError::new(&slot.name, error.reason))
+        };
+        self.slots.iter().zip(ended).map(named).collect()
+    }
+}
+
+/// A wrong password is as wrong in a second.
+const fn is_worth_another(reason: &Reason) -> bool {
+    matches!(reason, Reason::Disconnected(_) | Reason::TimedOut)
+}
+
+fn not_opened(error: OpenError) -> StartError {
+    let engine = error.engine().cloned().unwrap_or_else(|| "router".into());
+    StartError::new(&engine, Reason::Refused(Box::new(error)))
+}
+
+/// Starts an engine that the router did not wait for. Ends with the router.
+async fn in_background(shared: Weak<Shared>, at: usize) {
+    let Some(strong) = shared.upgrade() else { return };
+    let engine = strong.slots[at].engine.get_ref().clone();
+    let (clock, mut stopped) = (strong.clock.clone(), strong.stopped.subscribe());
+    drop(strong);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Also `None` when the router is gone.
+        let Some(started) = first(engine.start(), stopped.wait_for(|it| *it)).await else { return };
+        let Some(strong) = shared.upgrade() else { return };
+        let slot = &strong.slots[at];
+        let started = match started {
+            Ok(()) => strong.check_level(at, slot),
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(()) => {
+                slot.up.send_replace(true);
+                strong.look_at(slot);
+                return;
+            }
+            Err(error) => {
+                if slot.goes_down() {
+                    strong.hub.emit(|| LifecycleEvent::EngineDown {
+                        engine: slot.name.clone(),
+                        why: alloc::format!("{}", error.reason).into(),
+                    });
+                }
+            }
+        }
+        drop(strong);
+        let next = clock.now().saturating_add(pause);
+        if first(clock.sleep_until(next), stopped.wait_for(|it| *it)).await.is_none() {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
