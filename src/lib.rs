@@ -108,6 +108,7 @@
 //! | `opentelemetry` | `std`; a new envelope names the current span |
 //! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; the trait of engines, the memory engine, a link to a tick |
 //! | `nats` | `hosted`; the engine for NATS and `JetStream` |
+//! | `yaml`, `schema` | `hosted`; its configuration as a file of YAML or JSON; the JSON schema of that file |
 //! | `parallel` | `std`; handlers of one tick side by side, on the pool of `rayon` |
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |

@@ -1270,3 +1270,252 @@ fn an_event_broker_is_built_of_its_section() {
     let error = redis.broker().unwrap().builder().build().unwrap_err();
     assert!(matches!(error, tickbus::hosted::broker::InvalidBroker::NoStore), "{error}");
 }
+
+// ---- The JSON schema ------------------------------------------------------------------------------
+
+#[cfg(feature = "schema")]
+mod schema {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    /// What is wrong with `value` by `schema`, for the words that the schema uses. A word that this
+    /// does not know fails the test.
+    fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+        if let Some(all) = schema.as_bool() {
+            return if all { vec![] } else { vec![format!("{at}: nothing is valid here")] };
+        }
+        let schema = schema.as_object().expect("an object or a truth value");
+        let mut found = Vec::new();
+        let mut fault = |is_fault: bool, what: &str| {
+            if is_fault {
+                found.push(format!("{at}: {what}"));
+            }
+        };
+        let is_valid = |schema: &Value| faults(root, schema, value, at).is_empty();
+        let mut inner = Vec::new();
+        for (word, said) in schema {
+            match &**word {
+                "title" | "description" | "default" | "format" | "$schema" | "$defs" | "then"
+                | "else" => {}
+                "$ref" => {
+                    let pointer = said.as_str().unwrap().trim_start_matches('#');
+                    let target = root.pointer(pointer).expect("the reference has a target");
+                    inner.extend(faults(root, target, value, at));
+                }
+                "type" => {
+                    let one = [said.clone()];
+                    let kinds = said.as_array().map_or(&one[..], |kinds| kinds);
+                    let is = kinds.iter().any(|kind| is_of(value, kind.as_str().unwrap()));
+                    fault(!is, &format!("it is not {said}"));
+                }
+                "enum" => fault(!said.as_array().unwrap().contains(value), "it is none of these"),
+                "const" => fault(said != value, &format!("it is not {said}")),
+                "minimum" => {
+                    let less = value.as_f64().is_some_and(|it| it < said.as_f64().unwrap());
+                    fault(less, "it is too small");
+                }
+                "maximum" => {
+                    let more = value.as_f64().is_some_and(|it| it > said.as_f64().unwrap());
+                    fault(more, "it is too large");
+                }
+                "minLength" => {
+                    let short = value.as_str().is_some_and(|it| it.len() < number(said));
+                    fault(short, "it is too short");
+                }
+                "minItems" => {
+                    let short = value.as_array().is_some_and(|it| it.len() < number(said));
+                    fault(short, "it has too few");
+                }
+                "pattern" => {
+                    let fits = |text: &str| fits(said.as_str().unwrap(), text);
+                    fault(value.as_str().is_some_and(|text| !fits(text)), "it does not look so");
+                }
+                "items" => {
+                    for (nth, one) in value.as_array().into_iter().flatten().enumerate() {
+                        inner.extend(faults(root, said, one, &format!("{at}[{nth}]")));
+                    }
+                }
+                "properties" => {
+                    let said = said.as_object().unwrap();
+                    for (key, one) in value.as_object().into_iter().flatten() {
+                        if let Some(schema) = said.get(key) {
+                            inner.extend(faults(root, schema, one, &format!("{at}.{key}")));
+                        }
+                    }
+                }
+                "additionalProperties" => {
+                    assert_eq!(said, false);
+                    let none = Map::new();
+                    let known = schema.get("properties").and_then(Value::as_object);
+                    let known = known.unwrap_or(&none);
+                    let mut keys = value.as_object().into_iter().flat_map(Map::keys);
+                    let unknown = keys.find(|key| !known.contains_key(*key));
+                    fault(unknown.is_some(), &format!("there is no {unknown:?}"));
+                }
+                "required" => {
+                    let has = |key: &Value| value.get(key.as_str().unwrap()).is_some();
+                    let all = !value.is_object() || said.as_array().unwrap().iter().all(has);
+                    fault(!all, &format!("{said} must be there"));
+                }
+                "anyOf" => {
+                    fault(!said.as_array().unwrap().iter().any(is_valid), "it is none of these");
+                }
+                "allOf" => {
+                    for one in said.as_array().unwrap() {
+                        inner.extend(faults(root, one, value, at));
+                    }
+                }
+                "if" => {
+                    let branch = schema.get(if is_valid(said) { "then" } else { "else" });
+                    if let Some(branch) = branch {
+                        inner.extend(faults(root, branch, value, at));
+                    }
+                }
+                other => panic!("{at}: the test does not know `{other}`"),
+            }
+        }
+        found.extend(inner);
+        found
+    }
+
+    fn number(said: &Value) -> usize {
+        usize::try_from(said.as_u64().unwrap()).unwrap()
+    }
+
+    fn is_of(value: &Value, kind: &str) -> bool {
+        match kind {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "null" => value.is_null(),
+            "number" => value.is_number(),
+            "integer" => value.is_i64() || value.is_u64(),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The three forms of patterns that the schema has.
+    fn fits(pattern: &str, text: &str) -> bool {
+        let is_variable = text.contains("${");
+        match pattern {
+            r"\$\{" => is_variable,
+            _ if pattern.starts_with("^(") => {
+                let is_span = !text.is_empty()
+                    && text.starts_with(|c: char| c.is_ascii_digit())
+                    && text.chars().all(|c| c.is_ascii_digit() || ".nuµmshd".contains(c));
+                is_span || is_variable
+            }
+            _ => text == pattern.trim_start_matches('^').trim_end_matches('$'),
+        }
+    }
+
+    fn check(text: &str) -> Vec<String> {
+        let schema = Config::schema();
+        let value: Value = serde_saphyr_to_json(text);
+        faults(&schema, &schema, &value, "")
+    }
+
+    /// The same parser, without ours behind it.
+    fn serde_saphyr_to_json(text: &str) -> Value {
+        serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    #[test]
+    fn the_documented_configurations_are_valid_by_the_schema() {
+        for text in [LEGACY, SEVERAL, "engine: memory", "event_broker: {}", "eventbus: {}"] {
+            assert_eq!(check(text), [""; 0], "{text}");
+        }
+        // Each documented default is one that may be written.
+        assert_eq!(check("engine: memory\nworkerCount: ${WORKERS:-5}\neventTTL: 0"), [""; 0]);
+        assert_eq!(
+            check(&memory("rotateSubscriberOrder: '${YES}', deliveryMode: '${MODE}'")),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_configuration_is_not_valid_by_the_schema() {
+        for text in [
+            "eventbuss: {}",
+            "engine: memory\nworkerCuont: 5",
+            "engine: memory\nworkerCount: 0",
+            "engine: memory\nworkerCount: '5'",
+            "engine: memory\neventTTL: 5 parsecs",
+            "engine: memory\nrotateSubscriberOrder: 1",
+            "engine: memory\nretentionDays: ~",
+            "engines: [{ name: a }]",
+            "engines: [{ name: '', type: memory }]",
+            "engines: [{ name: a, type: memory, color: red }]",
+            "engines: [{ name: a, type: memory }]\nrouting: [{ topics: [], engine: a }]",
+            "event_broker: { retry_policy: { max_retries: -1 } }",
+            "event_broker: { provider: oracle }",
+        ] {
+            assert_ne!(check(text), [""; 0], "{text}");
+            assert!(load(text).is_err(), "{text}");
+        }
+        for key in ["deliveryMode: dorp", "url: a", "workerCount: 0", "maxPayload: ~"] {
+            assert_ne!(check(&memory(key)), [""; 0], "{key}");
+        }
+        // A type of the program has keys of its own.
+        assert_eq!(check("engines: [{ name: a, type: mine, config: { color: red } }]"), [""; 0]);
+    }
+
+    /// Collects the keys of a document, and of the parts of a schema.
+    fn keys(value: &Value, all: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::Object(entries) => {
+                for (key, value) in entries {
+                    all.insert(key.clone());
+                    keys(value, all);
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|value| keys(value, all)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_documented_key_has_a_description_in_the_schema() {
+        let mut documented = std::collections::BTreeSet::new();
+        for text in [LEGACY, SEVERAL] {
+            keys(&serde_saphyr_to_json(text), &mut documented);
+        }
+        assert!(documented.len() >= 90, "{}", documented.len());
+        let schema = Config::schema();
+        let mut described = std::collections::BTreeSet::new();
+        for definition in schema["$defs"].as_object().unwrap().values() {
+            for (key, about) in definition["properties"].as_object().into_iter().flatten() {
+                assert!(about.get("description").is_some(), "`{key}` has no description: {about}");
+                described.insert(key.clone());
+            }
+        }
+        let missing: Vec<_> = documented.difference(&described).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        // The defaults are those of the types.
+        let memory = &schema["$defs"]["MemorySettings"]["properties"];
+        let default = |key: &str| memory[key]["default"].clone();
+        assert_eq!(default("workerCount"), 5);
+        assert_eq!(default("eventTTL"), 3600);
+        assert_eq!(default("retentionDays"), 7);
+        assert_eq!(default("rotateSubscriberOrder"), true);
+        assert_eq!(default("maxPayload"), json!(null));
+    }
+
+    #[test]
+    fn the_schema_has_no_example_of_a_secret() {
+        let schema = Config::schema();
+        for definition in schema["$defs"].as_object().unwrap().values() {
+            for (key, about) in definition["properties"].as_object().into_iter().flatten() {
+                let is_secret =
+                    ["assword", "oken", "nkey", "ecret"].iter().any(|it| key.contains(it));
+                let shows = ["default", "examples", "const", "enum"];
+                assert!(
+                    !is_secret || shows.iter().all(|it| about.get(it).is_none()),
+                    "{key}: {about}"
+                );
+            }
+        }
+    }
+}

@@ -57,6 +57,7 @@
 //! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
 //! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
 //! | read and write what travels | [`wire`] |
+//! | set up engines, rules and a broker by a file | [`config`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
 //!
 //! # Live and durable
