@@ -18,7 +18,7 @@ use crate::hosted::engine::{
     Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError,
 };
 use crate::hosted::future::EngineFuture;
-use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError};
+use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use crate::hosted::wire::stamped;
 use crate::subject::PatternBuf;
 
@@ -150,6 +150,10 @@ impl<E: Engine> Engine for Traced<E> {
         self.engine.lag()
     }
 
+    fn owner(&self) -> Option<Owner> {
+        self.engine.owner()
+    }
+
     fn clock(&self) -> Arc<dyn Clock> {
         self.engine.clock()
     }
@@ -203,6 +207,10 @@ impl Receive for TracedReceive {
 
     fn close(&mut self) {
         self.from.close();
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.from.id()
     }
 
     fn lag(&self) -> Option<u64> {
