@@ -250,7 +250,7 @@ fn an_envelope_of_another_span_than_the_current_one_is_linked() {
         let program = span_of_the_program(0xaa_0003);
         let _in = Context::current().with_remote_span_context(program.clone()).attach();
         engine.try_publish(envelope.into()).unwrap();
-        let seen = &seen("linked.")[0];
+        let seen = &seen("publish linked.")[0];
         assert!(seen.is_child_of(&program) && seen.links_to(&creator.into()));
     });
 }
@@ -444,6 +444,31 @@ fn an_engine_publishes_inside_the_span_of_its_publish() {
         let span = u64::from_be_bytes(seen("publish asks.")[0].id.span_id().to_bytes());
         assert_eq!(&*receipt.engine, format!("{span:016x}"));
         assert_eq!(Envelope::new("a").unwrap().span_id(), ""); // and nothing after it
+    });
+}
+
+#[test]
+fn an_engine_with_spans_can_do_what_it_could_do_without() {
+    paused(async {
+        let clock = tickbus::hosted::TestClock::new("2026-11-30T00:00:00Z".parse().unwrap());
+        let engine = MemoryEngine::builder().name("fast").clock(clock).build();
+        let engine = Traced::new(engine, spans());
+        let inner = engine.get_ref();
+        let durable = engine.subscribe("able.>").unwrap().group("g").open().await.unwrap();
+        let receipt = engine.publish_and_wait(Envelope::new("unheard").unwrap().into()).await;
+        assert_eq!(&*receipt.unwrap().engine, "fast"); // by default, an engine refuses it
+        assert_eq!(names(&seen("unheard")), ["publish unheard"]);
+        engine.publish(Envelope::new("able.it").unwrap().into()).await.unwrap();
+
+        assert_eq!((engine.lag(), durable.lag()), (inner.lag(), Some(1)));
+        assert_eq!(engine.clock().wall(), inner.clock().wall());
+        assert_eq!(engine.capabilities(), inner.capabilities());
+        assert!(!engine.outlives_process()); // the default is `true`
+        let carriers = format!("{:?}", engine.carriers(&[]));
+        assert_eq!(carriers, format!("{:?}", inner.carriers(&[])));
+        drop(durable);
+        engine.shutdown(Duration::ZERO).await.ok();
+        assert_eq!(engine.health(), inner.health());
     });
 }
 

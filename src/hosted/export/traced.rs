@@ -14,10 +14,13 @@ use crate::envelope::Envelope;
 use crate::hosted::capabilities::Capabilities;
 use crate::hosted::clock::Clock;
 use crate::hosted::delivery::{Delivery, Gap, Receive};
-use crate::hosted::engine::{Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use crate::hosted::engine::{
+    Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError,
+};
 use crate::hosted::future::EngineFuture;
-use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError};
+use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use crate::hosted::wire::stamped;
+use crate::subject::PatternBuf;
 
 /// Makes a span for each publish and each delivery of an engine. It works with every engine.
 ///
@@ -37,6 +40,29 @@ impl<E: Engine> Traced<E> {
     /// Returns the engine. What you do with it has no spans.
     pub const fn get_ref(&self) -> &E {
         &self.engine
+    }
+
+    fn published<'a>(
+        &'a self,
+        envelope: Arc<Envelope>,
+        publish: impl FnOnce(&'a E, Arc<Envelope>) -> EngineFuture<'a, Result<Receipt, EngineError>>,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
+        let mut envelope = stamped(envelope);
+        let span = self.spans.publish(self.name(), &mut envelope);
+        let in_span = span.context.clone().attach();
+        let publish = publish(&self.engine, envelope).now();
+        drop(in_span);
+        match publish {
+            Ok(result) => {
+                span.published(&result);
+                EngineFuture::ready(result)
+            }
+            Err(publish) => EngineFuture::new(async move {
+                let result = publish.with_context(span.context.clone()).await;
+                span.published(&result);
+                result
+            }),
+        }
     }
 
     fn traced(&self, group: Option<Box<str>>, from: Box<dyn Receive>) -> Box<dyn Receive> {
@@ -59,22 +85,14 @@ impl<E: Engine> Engine for Traced<E> {
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        let mut envelope = stamped(envelope);
-        let span = self.spans.publish(self.name(), &mut envelope);
-        let in_span = span.context.clone().attach();
-        let publish = self.engine.publish(envelope).now();
-        drop(in_span);
-        match publish {
-            Ok(result) => {
-                span.published(&result);
-                EngineFuture::ready(result)
-            }
-            Err(publish) => EngineFuture::new(async move {
-                let result = publish.with_context(span.context.clone()).await;
-                span.published(&result);
-                result
-            }),
-        }
+        self.published(envelope, E::publish)
+    }
+
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.published(envelope, E::publish_and_wait)
     }
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
@@ -122,6 +140,18 @@ impl<E: Engine> Engine for Traced<E> {
 
     fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
+        self.engine.carriers(patterns)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.engine.lag()
+    }
+
+    fn owner(&self) -> Option<Owner> {
+        self.engine.owner()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -177,6 +207,10 @@ impl Receive for TracedReceive {
 
     fn close(&mut self) {
         self.from.close();
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.from.id()
     }
 
     fn lag(&self) -> Option<u64> {

@@ -1,0 +1,148 @@
+//! A service of matches on two engines, with all that it takes to run one.
+//!
+//! ```sh
+//! cargo run --features yaml --example service
+//! curl localhost:8080/explain?subject=match.7.score
+//! ```
+//!
+//! Ctrl-C drains it; a second one ends it at once. `bus.yaml` says which engine carries what, and one
+//! line of it moves the matches to NATS (`--features yaml,nats`). `-- FILE PORT` takes other ones. An
+//! error in the file ends the service with exit code 2.
+
+extern crate alloc;
+
+mod handlers;
+mod http;
+
+use alloc::sync::Arc;
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::time::Duration;
+use std::process::ExitCode;
+use std::time::Instant;
+use std::{env, io};
+
+use handlers::Handlers;
+use tickbus::Envelope;
+use tickbus::hosted::config::{Config, Registry};
+use tickbus::hosted::export::Prometheus;
+use tickbus::hosted::{BoxError, Engine, Health, Router, Rule, ShutdownTimeout};
+use tokio::time::{sleep, timeout};
+
+/// How long the service drains after Ctrl-C.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let file = arguments.next().unwrap_or_else(|| "examples/service/bus.yaml".into());
+    let Ok(port) = arguments.next().map_or(Ok(8080), |port| port.parse()) else {
+        eprintln!("usage: service [FILE [PORT]]");
+        return ExitCode::from(2);
+    };
+    let ended = router(&file).map_err(|error| (2, error)).and_then(|router| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let run = runtime.map_err(Into::into).and_then(|it| it.block_on(run(&router, port)));
+        run.map_err(|error| (1, error))
+    });
+    if let Err((code, error)) = ended {
+        eprintln!("{error}");
+        return ExitCode::from(code);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Reads the file, and makes what it describes.
+fn router(file: &str) -> Result<Router, BoxError> {
+    let config = Config::from_file(file)?;
+    let mut router = Router::builder().loaded_from(file);
+    for engine in Registry::new().build(&config)? {
+        router = router.engine(engine.name().clone(), engine);
+    }
+    for of_file in config.rules() {
+        let rule = Rule::new(of_file.engine.clone());
+        router = router.rule(of_file.topics.iter().fold(rule, |rule, topic| rule.prefix(topic)));
+    }
+    let router = router.build()?;
+    router.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(router)
+}
+
+async fn run(router: &Router, port: u16) -> Result<(), BoxError> {
+    let interrupted = interrupted()?;
+    let address = http::serve(port, answers(router.clone()))?;
+    router.start().await?;
+    let handlers = Handlers::start(router).await?;
+    println!("http://{address}/metrics, /health, /explain?subject=match.7.score; Ctrl-C drains");
+
+    let mut round = 0;
+    while !interrupted.load(Relaxed) {
+        round += 1;
+        let scores = (1..=4).map(|game| format!("match.{game}.score"));
+        for subject in scores.chain((round % 10 == 0).then(|| "mail.report".into())) {
+            let event = Envelope::json(&subject, &round)?.with_key(subject);
+            if let Err(error) = router.publish(event).await {
+                eprintln!("{error}");
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    drain(router).await;
+    handlers.print();
+    Ok(())
+}
+
+/// Ends the router, and says each half second how far it is.
+async fn drain(router: &Router) {
+    let begin = Instant::now();
+    let mut shutdown = pin!(router.shutdown(DEADLINE));
+    let report = loop {
+        if let Ok(report) = timeout(Duration::from_millis(500), &mut shutdown).await {
+            break report;
+        }
+        let all = router.stats().total();
+        let left = DEADLINE.saturating_sub(begin.elapsed()).as_secs_f32();
+        let (handled, lag) = (all.handlers.handled, all.lag.unwrap_or(0));
+        println!("draining: {handled} handled, {lag} to come, {left:.1} s left");
+    };
+    match report {
+        Ok(report) => println!("drained: {report}"),
+        Err(ShutdownTimeout(report)) => println!("the deadline came first: {report}"),
+    }
+}
+
+/// What the service answers to a path and a query.
+fn answers(router: Router) -> impl Fn(&str, &str) -> http::Answer + Send + Sync {
+    let prometheus = Prometheus::new();
+    move |path, query| match path {
+        "/metrics" => {
+            ("200 OK", Prometheus::CONTENT_TYPE, prometheus.text(&router.stats().engines))
+        }
+        "/health" => {
+            let engines = router.engines();
+            let up = engines.iter().all(|(_, health)| *health == Health::Up);
+            let status = if up { "200 OK" } else { "503 Service Unavailable" };
+            let lines = engines.iter().map(|(name, health)| format!("{name}: {health}\n"));
+            (status, http::TEXT, lines.collect())
+        }
+        "/explain" => {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            let subject = pairs.find(|(key, _)| key == "subject").unwrap_or_default().1;
+            match router.explain(&subject) {
+                Ok(explanation) => ("200 OK", http::TEXT, format!("{explanation}\n")),
+                Err(invalid) => ("400 Bad Request", http::TEXT, format!("{invalid}\n")),
+            }
+        }
+        _ => ("404 Not Found", http::TEXT, "/metrics /health /explain?subject=\n".into()),
+    }
+}
+
+/// Returns a flag that Ctrl-C and `kill` set. A second signal ends the process.
+fn interrupted() -> io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    for signal in signal_hook::consts::TERM_SIGNALS {
+        signal_hook::flag::register_conditional_default(*signal, interrupted.clone())?;
+        signal_hook::flag::register(*signal, interrupted.clone())?;
+    }
+    Ok(interrupted)
+}
