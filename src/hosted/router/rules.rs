@@ -30,6 +30,7 @@ pub(super) struct Decision {
 }
 
 /// The rules in their order, and an index of their patterns by segment.
+#[derive(Debug)]
 pub(super) struct Rules {
     rules: Vec<Decides>,
     fallback: usize,
@@ -38,6 +39,7 @@ pub(super) struct Rules {
     edges: HashTable<Edge>,
 }
 
+#[derive(Debug)]
 struct Edge {
     from: u32,
     text: Box<str>,
@@ -48,6 +50,7 @@ struct Edge {
 const NONE: u32 = u32::MAX;
 
 /// Where some segments lead. A pattern has one way through the nodes.
+#[derive(Debug)]
 struct Node {
     /// The first rule with a pattern that ends here.
     ends: u32,

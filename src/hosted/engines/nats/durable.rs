@@ -95,7 +95,7 @@ struct Member {
     begins: u64,
     /// What the stream has of an earlier time is not for the group: if that is still to come, the
     /// server begins with the next event.
-    begins_at: Option<async_nats::datetime::DateTime>,
+    begins_at: Option<DateTime>,
     /// What is missing before this has been told.
     told: u64,
     /// The consumer at the last look.
