@@ -1244,7 +1244,8 @@ fn workers_say_what_they_are() {
 /// Events with failures, panics, timeouts, cancellations and new subscriptions. At the end all numbers
 /// add up, each event of the group was handled or is a dead letter, and each key kept its order.
 async fn soak(events: u32) {
-    let clock = TestClock::new("2026-11-30T00:00:00Z".parse().unwrap());
+    let time = "2026-11-30T00:00:00Z".parse().unwrap();
+    let clock = TestClock::new(time);
     let builder = MemoryEngine::builder().clock(clock).dead_letters(events as usize);
     let engine = Arc::new(builder.log(events.min(50_000) as usize).build());
     let unordered = Arc::new(Mutex::new(Vec::new()));
@@ -1284,7 +1285,8 @@ async fn soak(events: u32) {
         let watch = count.await.unwrap();
         for _ in 0..turn.min(events - at) {
             let key = if at % 8 == 7 { String::new() } else { (at % 16).to_string() };
-            let event = Envelope::new("a.b").unwrap().with_id(at.to_string()).with_key(key);
+            let event = Envelope::unstamped("a.b").unwrap().with_id(at.to_string()).with_time(time);
+            let event = event.with_key(key);
             engine.publish(event.into()).await.unwrap();
             at += 1;
             if at.is_multiple_of(25) {

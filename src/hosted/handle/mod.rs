@@ -147,7 +147,8 @@ impl Subscribe<'_> {
     /// });
     /// let ladder = ladder.await?;
     ///
-    /// engine.publish(Envelope::json("match.7.score", &3)?.with_key("match-7")).await?;
+    /// let score = Envelope::json("match.7.score", &3)?.with_key("match-7");
+    /// engine.publish(score.into()).await?;
     /// let report = ladder.shutdown(Duration::from_secs(10)).await?;
     /// assert_eq!((report.handled, report.abandoned), (1, 0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
