@@ -23,10 +23,10 @@ use std::sync::mpsc as threads;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::Envelope;
 use tickbus::hosted::{
-    BoxError, Context, Engine, Link, LinkOptions, MemoryEngine, Subscribe, Workers,
+    BoxError, Context, Engine, Link, LinkOptions, MemoryEngine, Router, Subscribe, Workers,
 };
+use tickbus::{Envelope, Subject};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{LocalSet, yield_now};
@@ -88,6 +88,9 @@ fn rows() -> Vec<Row> {
         from_bytes("from JSON, decoded, handled in order", true, 0),
         from_bytes("from bytes, handled in order", false, 0),
         from_bytes("from JSON, decoded, 4 workers", true, 4),
+        routing("routing decision, 10 rules", 10),
+        routing("routing decision, 100 rules", 100),
+        routing("routing decision, 1000 rules", 1000),
     ]
 }
 
@@ -548,4 +551,57 @@ async fn opened(subscribe: Subscribe<'_>, json: bool, handled: Arc<AtomicUsize>)
         subscribe.handle(handle).await
     };
     opened.expect("open")
+
+/// The engine of a subject, by rules of three forms, beside a `match` on the first segment of it.
+fn routing(name: &'static str, rules: usize) -> Row {
+    let mut builder = Router::builder();
+    for engine in ["a", "b", "c", "d"] {
+        builder = builder.engine(engine, MemoryEngine::builder().log(0).build());
+    }
+    for rule in 0..rules {
+        let pattern = match rule % 3 {
+            0 => format!("match{rule}.*.score"),
+            1 => format!("chat{rule}.>"),
+            _ => format!("order{rule}.created"),
+        };
+        builder = builder.route([&*pattern], ["a", "b", "c", "d"][rule % 4]);
+    }
+    let router = builder.build().expect("it can be built");
+    let subject = |number: usize| {
+        let rule = number * 7 % (rules + 1); // one more than there are: the fallback
+        match rule % 3 {
+            0 => format!("match{rule}.7.score"),
+            1 => format!("chat{rule}.room.said"),
+            _ => format!("order{rule}.created"),
+        }
+    };
+    let subjects: Vec<String> = (0..TURN).map(subject).collect();
+    let by_router = {
+        let subjects = subjects.clone();
+        decisions(subjects, move |subject| router.engine_of(subject).len())
+    };
+    let by_match = decisions(subjects, |subject| {
+        match subject.segments().next().unwrap_or_default() {
+            "match0" | "match3" | "match6" => 1,
+            "chat1" | "chat4" | "chat7" => 2,
+            "order2" | "order5" | "order8" => 3,
+            _ => 4,
+        }
+    });
+    let contenders = vec![("tickbus", None, by_router), ("`match` on the first segment", None, by_match)];
+    Row { name, at_most: Some(60.0), contenders }
+}
+
+fn decisions(subjects: Vec<String>, decide: impl Fn(Subject<'_>) -> usize + 'static) -> Work {
+    Box::new(move |turns| {
+        let subjects: Vec<Subject<'_>> =
+            subjects.iter().map(|it| Subject::new(it).expect("valid")).collect();
+        let begin = Instant::now();
+        for _ in 0..turns {
+            for subject in &subjects {
+                black_box(decide(black_box(*subject)));
+            }
+        }
+        begin.elapsed()
+    })
 }

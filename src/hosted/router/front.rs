@@ -196,8 +196,14 @@ impl Router {
     ///
     /// Returns [`InvalidSubject`] if the text is not a [`Subject`].
     pub fn engine_for(&self, subject: &str) -> Result<&Arc<str>, InvalidSubject> {
-        let decision = self.shared.rules.decide(Subject::new(subject)?);
-        Ok(&self.shared.slots[decision.engine].name)
+        Ok(self.engine_of(Subject::new(subject)?))
+    }
+
+    /// Returns the name of the engine that an event of this subject goes to. Allocates nothing.
+    #[must_use]
+    pub fn engine_of(&self, subject: Subject<'_>) -> &Arc<str> {
+        let decision = self.shared.rules.decide(subject);
+        &self.shared.slots[decision.engine].name
     }
 
     /// Returns what would become of an event of this subject, without publishing one.

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
@@ -225,6 +226,12 @@ impl Rules {
     pub(super) fn in_use(&self) -> Vec<usize> {
         let everything = [crate::subject::Pattern::from_static(">").into()];
         self.engines(&everything)
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.rules).entry(&self.fallback).finish()
     }
 }
 

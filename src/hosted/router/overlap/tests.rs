@@ -89,7 +89,7 @@ fn what_many_leave_of_two_is_that_of_brute_force() {
         (proptest::collection::vec(pick.clone(), 1..3), proptest::collection::vec(pick, 0..8));
     let mut seen = [0, 0];
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 20_000,
+        cases: 4000,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -112,5 +112,5 @@ fn what_many_leave_of_two_is_that_of_brute_force() {
             Ok(())
         })
         .unwrap();
-    assert!(seen[0] > 1000 && seen[1] > 1000, "{seen:?}");
+    assert!(seen[0] > 500 && seen[1] > 500, "{seen:?}");
 }

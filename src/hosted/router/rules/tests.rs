@@ -45,7 +45,7 @@ fn scan(rules: &Rules, subject: &str) -> Decision {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn routing_is_that_of_a_scan(rules in rules(), subjects in proptest::collection::vec(subject(), 1..20)) {
@@ -81,7 +81,7 @@ fn subjects() -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn engines_of_a_pattern_are_those_that_a_subject_of_it_comes_to(
