@@ -337,7 +337,10 @@ fn a_pattern_of_a_rule_says_its_dialect() {
     let pattern = RulePattern::try_from("user.*").unwrap();
     let prefix = RulePattern::prefix("user.*").unwrap();
     assert_eq!((pattern.dialect(), prefix.dialect()), (Dialect::Pattern, Dialect::Prefix));
-    assert_eq!((pattern.to_string(), prefix.to_string()), ("`user.*`".into(), "prefix `user.*`".into()));
+    assert_eq!(
+        (pattern.to_string(), prefix.to_string()),
+        ("`user.*`".into(), "prefix `user.*`".into())
+    );
     assert_ne!(pattern, prefix);
 }
 
@@ -442,7 +445,10 @@ fn explain_names_the_rule_the_engine_and_what_receives_it() {
         let before = router.stats();
 
         let it = router.explain("match.7.score").unwrap();
-        assert_eq!((&*it.subject, &*it.engine, it.health.clone()), ("match.7.score", "b", Health::Up));
+        assert_eq!(
+            (&*it.subject, &*it.engine, it.health.clone()),
+            ("match.7.score", "b", Health::Up)
+        );
         let rule = it.rule.clone().unwrap();
         assert_eq!((rule.rule, rule.pattern.as_str(), rule.requires), (0, "match.*.score", None));
         let ids: Vec<_> = it.subscriptions.iter().map(|it| &*it.id).collect();
@@ -685,7 +691,10 @@ fn topics_and_counts_are_right_after_unsubscribe_cancel_and_stop() {
         let cancelled = cancelled.handle(async |_| Ok::<_, BoxError>(())).await.unwrap();
         let _stays = live(&router, ">").await;
         assert_eq!(text(&router.topics()), ["match.*", "match.7", "chat", ">"]);
-        assert_eq!(counts(&["match.7", "match.8", "chat", "match.*", ">", "x.*"]), [4, 3, 2, 2, 1, 0]);
+        assert_eq!(
+            counts(&["match.7", "match.8", "chat", "match.*", ">", "x.*"]),
+            [4, 3, 2, 2, 1, 0]
+        );
 
         closed.close();
         assert_eq!(text(&router.topics()), ["match.*", "match.7", "chat", ">"]);
@@ -725,14 +734,18 @@ fn unsubscribe_is_on_the_engines_it_was_opened_on_once() {
                 it.notes.lock().unwrap().clear();
             }
             let on_b = live(&router, "x.1").await;
-            let mut on_two = router.subscribe("x.2").unwrap().or("y.2").unwrap().open().await.unwrap();
+            let mut on_two =
+                router.subscribe("x.2").unwrap().or("y.2").unwrap().open().await.unwrap();
             let on_a = live(&router, "z").await;
             on_two.close();
             drop(on_b);
             drop(on_two);
             drop(on_a);
             assert_eq!(told[0].notes(), ["open z", "drop z"]);
-            assert_eq!(told[1].notes(), ["open x.1", "open x.2", "close x.2", "drop x.1", "drop x.2"]);
+            assert_eq!(
+                told[1].notes(),
+                ["open x.1", "open x.2", "close x.2", "drop x.1", "drop x.2"]
+            );
             assert_eq!(told[2].notes(), ["open x.2", "close x.2", "drop x.2"]);
         }
     });
@@ -788,9 +801,11 @@ fn lists_are_in_the_order_of_registration() {
             all.remove(at);
             assert_eq!(listed(), expected(&all));
         }
-        let topics: Vec<_> = router.subscriptions().iter().map(|it| it.patterns[0].clone()).collect();
+        let topics: Vec<_> =
+            router.subscriptions().iter().map(|it| it.patterns[0].clone()).collect();
         assert_eq!(router.topics(), topics);
-        let engines: Vec<_> = router.stats().engines.iter().map(|it| it.engine.to_string()).collect();
+        let engines: Vec<_> =
+            router.stats().engines.iter().map(|it| it.engine.to_string()).collect();
         assert_eq!(engines, ["a", "b", "c", "0"]);
         let engines: Vec<_> = router.engines().iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(engines, ["a", "b", "c", "0"]);
@@ -807,7 +822,10 @@ fn a_router_can_do_what_all_engines_of_a_pattern_can() {
     let whole = router.capabilities_for(&patterns(&["y"]));
     assert_eq!(whole, memory().capabilities());
     let part = router.capabilities_for(&patterns(&["x.>"]));
-    assert_eq!((part.payload_limit(), part.has(Mode::Durable, Capability::Durable)), (Some(10), false));
+    assert_eq!(
+        (part.payload_limit(), part.has(Mode::Durable, Capability::Durable)),
+        (Some(10), false)
+    );
     let both = router.capabilities_for(&patterns(&[">"]));
     assert_eq!(both.payload_limit(), Some(10));
     assert!(!both.has(Mode::Durable, Capability::Durable));
@@ -824,7 +842,8 @@ fn a_demand_that_one_engine_lacks_is_refused_with_both_names() {
         let (engine, told) = fake();
         *told.loses_capability.lock().unwrap() = Some(Capability::Block);
         let router =
-            started(Router::builder().engine("a", memory()).engine("b", engine).route(["x"], "b")).await;
+            started(Router::builder().engine("a", memory()).engine("b", engine).route(["x"], "b"))
+                .await;
         let ask = |pattern| router.subscribe(pattern).unwrap().overrun(Overrun::Block).open();
         assert!(ask("y").await.is_ok());
         let error = ask(">").await.unwrap_err();
@@ -964,7 +983,10 @@ fn on_start_wait_tries_again_for_so_long() {
         let (router, told) = build(10 * SECOND);
         told.starts.lock().unwrap()[1] = Start::Refused;
         let error = router.start().await.unwrap_err();
-        assert_eq!(error.to_string(), "engine `a` did not start: the server refused: wrong password");
+        assert_eq!(
+            error.to_string(),
+            "engine `a` did not start: the server refused: wrong password"
+        );
         assert_eq!(told.notes(), ["no start", "no start", "shutdown"]);
 
         // An engine that never answers does not take longer.
@@ -1043,8 +1065,10 @@ fn an_engine_in_the_background_ends_with_the_router() {
 fn one_engine_that_fails_does_not_affect_the_others() {
     paused(async {
         let (engine, told) = fake();
-        let router =
-            started(Router::builder().engine("a", memory()).engine("b", engine).route(["x.>"], "b")).await;
+        let router = started(
+            Router::builder().engine("a", memory()).engine("b", engine).route(["x.>"], "b"),
+        )
+        .await;
         let mut all = live(&router, ">").await;
         told.fails.store(1, Relaxed);
         let error = router.publish(event("x.1").with_id("1")).await.unwrap_err();
@@ -1071,7 +1095,10 @@ fn one_engine_that_fails_does_not_affect_the_others() {
         router.publish(event("x.3")).await.unwrap();
         assert_eq!(received(&mut all), ["x.3@b"], "the subscription goes on by itself");
         let stats = router.stats();
-        assert_eq!((stats.engines[1].published.refused, stats.engines[1].published.accepted), (3, 1));
+        assert_eq!(
+            (stats.engines[1].published.refused, stats.engines[1].published.accepted),
+            (3, 1)
+        );
         assert!(stats.engines.iter().all(|it| it.published.add_up()));
     });
 }
@@ -1098,7 +1125,8 @@ fn an_engine_that_goes_down_later_shows_in_health_and_lifecycle() {
     paused(async {
         let (engine, told) = fake();
         let router =
-            started(Router::builder().engine("a", memory()).engine("b", engine).route(["x"], "b")).await;
+            started(Router::builder().engine("a", memory()).engine("b", engine).route(["x"], "b"))
+                .await;
         let mut events = router.lifecycle();
         told.is(Health::Down("cable cut".into()));
         // Nothing is published: whoever listens has the engines asked.
@@ -1159,13 +1187,18 @@ fn a_handler_on_the_builder_exists_before_the_engine_connects() {
 fn a_handler_on_the_builder_is_opened_after_the_start_where_it_must_be() {
     paused(async {
         let (engine, told) = fake();
-        let builder = Router::builder().engine("a", engine).engine("b", memory()).route(["x.2"], "b");
+        let builder =
+            Router::builder().engine("a", engine).engine("b", memory()).route(["x.2"], "b");
         let ran = Arc::new(AtomicUsize::new(0));
         let counting = ran.clone();
-        let router = builder.on_with("x.*", |it| it.group("g").workers(2), move |_| {
-            counting.fetch_add(1, Relaxed);
-            async { Ok::<_, BoxError>(()) }
-        });
+        let router = builder.on_with(
+            "x.*",
+            |it| it.group("g").workers(2),
+            move |_| {
+                counting.fetch_add(1, Relaxed);
+                async { Ok::<_, BoxError>(()) }
+            },
+        );
         let router = started(router).await;
         assert_eq!(names(&router.subscriptions()[0].engines), ["a", "b"]);
         assert_eq!(told.notes(), ["start"]);
@@ -1183,7 +1216,8 @@ fn a_handler_on_the_builder_that_cannot_be_opened_fails_the_start() {
         for (pattern, text) in [("x.>.y", "`x.>.y`"), ("x", "`capacity` is not valid: it is 0")] {
             let (engine, told) = fake();
             let builder = Router::builder().engine("a", engine);
-            let builder = builder.on_with(pattern, |it| it.capacity(0), async |_| Ok::<_, BoxError>(()));
+            let builder =
+                builder.on_with(pattern, |it| it.capacity(0), async |_| Ok::<_, BoxError>(()));
             let router = builder.build().unwrap();
             let error = router.start().await.unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
@@ -1298,9 +1332,10 @@ async fn picky(router: &Router, pattern: &str) -> Workers {
 fn numbers_are_for_each_engine_and_in_total_for_engines_of_users_too() {
     paused(async {
         let (engine, _) = fake();
-        let router =
-            started(Router::builder().engine("a", memory()).engine("own", engine).route(["x.>"], "own"))
-                .await;
+        let router = started(
+            Router::builder().engine("a", memory()).engine("own", engine).route(["x.>"], "own"),
+        )
+        .await;
         let one = picky(&router, ">").await;
         let two = picky(&router, "x.*").await;
         let mut slow = router.subscribe("x.>").unwrap().capacity(2).open().await.unwrap();
@@ -1352,8 +1387,10 @@ fn numbers_count_through_an_engine_object_too() {
 fn lag_is_what_an_engine_says() {
     paused(async {
         let (own, _) = fake();
-        let router =
-            started(Router::builder().engine("a", memory()).engine("own", own).route(["x.>"], "own")).await;
+        let router = started(
+            Router::builder().engine("a", memory()).engine("own", own).route(["x.>"], "own"),
+        )
+        .await;
         let _group = router.subscribe("y.*").unwrap().group("g").open().await.unwrap();
         let mut live = live(&router, "y.1").await;
         for subject in ["y.1", "y.2", "z", "x.1"] {
@@ -1495,8 +1532,9 @@ fn intake_stops_as_soon_as_the_router_ends() {
 fn dropping_the_last_handle_ends_engines_and_wakes_what_waits() {
     paused(async {
         let (engine, told) = fake();
-        let router = started(Router::builder().engine("a", engine).engine("b", memory()).route(["b"], "b"))
-            .await;
+        let router =
+            started(Router::builder().engine("a", engine).engine("b", memory()).route(["b"], "b"))
+                .await;
         let mut waits = router.subscribe(">").unwrap().group("g").open().await.unwrap();
         let mut events = router.lifecycle();
         let workers = router.subscribe(">").unwrap().group("h").dead_letter("dead.a.x");
@@ -1540,7 +1578,8 @@ fn an_engine_that_cannot_end_in_time_is_reported() {
         }
     }
     paused(async {
-        let router = started(Router::builder().engine("a", memory()).engine("b", Stuck(memory()))).await;
+        let router =
+            started(Router::builder().engine("a", memory()).engine("b", Stuck(memory()))).await;
         let error = Engine::shutdown(&router, SECOND).await.unwrap_err();
         assert!(error.to_string().starts_with("engine `b` "), "{error}");
         let ShutdownTimeout(report) = router.shutdown(SECOND).await.unwrap_err();
@@ -1571,7 +1610,8 @@ fn a_tenant_sees_its_own_events_only() {
         let (red, blue) = (router.tenant("red").unwrap(), router.tenant("blue").unwrap());
         let mut reds = red.subscribe(">").unwrap().open().await.unwrap();
         let mut blues = blue.subscribe(">").unwrap().open().await.unwrap();
-        let mut curious = blue.subscribe("red.>").unwrap().or("*.order.*").unwrap().open().await.unwrap();
+        let mut curious =
+            blue.subscribe("red.>").unwrap().or("*.order.*").unwrap().open().await.unwrap();
         let mut red_group = red.subscribe("order.*").unwrap().group("g").open().await.unwrap();
         let mut blue_group = blue.subscribe("order.*").unwrap().group("g").open().await.unwrap();
         let mut all = live(&router, "order.*").await;
@@ -1587,7 +1627,10 @@ fn a_tenant_sees_its_own_events_only() {
         assert_eq!(of_tenants(&mut curious), [""; 0]);
         assert_eq!(of_tenants(&mut red_group), ["red/order.1", "red/order.4"]);
         assert_eq!(of_tenants(&mut blue_group), ["blue/order.2"]);
-        assert_eq!(of_tenants(&mut all), ["red/order.1", "blue/order.2", "/order.3", "red/order.4"]);
+        assert_eq!(
+            of_tenants(&mut all),
+            ["red/order.1", "blue/order.2", "/order.3", "red/order.4"]
+        );
     });
 }
 
@@ -1597,13 +1640,17 @@ fn a_tenant_cannot_publish_as_another() {
         let router = started(three().tenants(true)).await;
         let red = router.tenant("red").unwrap();
         let mut all = live(&router, ">").await;
-        let error = red.publish(event("a").header("tenant", "blue").with_id("7")).await.unwrap_err();
+        let error =
+            red.publish(event("a").header("tenant", "blue").with_id("7")).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "engine `a`: `a` was not sent: the envelope names tenant `blue`, and the publisher is `red`",
         );
         let back = error.into_envelope();
-        assert_eq!((back.id(), back.subject().as_str(), back.headers().tenant()), ("7", "a", "blue"));
+        assert_eq!(
+            (back.id(), back.subject().as_str(), back.headers().tenant()),
+            ("7", "a", "blue")
+        );
         let error = router.publish(event("a").header("tenant", "blue.sky")).await.unwrap_err();
         assert!(error.to_string().contains("`blue.sky` cannot name a tenant"), "{error}");
         assert_eq!(of_tenants(&mut all), [""; 0]);
@@ -1665,8 +1712,7 @@ fn handlers_and_dead_letters_of_a_tenant_stay_inside() {
         let mut blue_dead = blue.subscribe("dead.>").unwrap().open().await.unwrap();
         let workers = red.subscribe("order.*").unwrap().group("g").retry(RetryPolicy::none());
         let workers = workers.dead_letter("dead.order");
-        let _workers =
-            workers.handle(async |_| Err::<(), BoxError>("no".into())).await.unwrap();
+        let _workers = workers.handle(async |_| Err::<(), BoxError>("no".into())).await.unwrap();
         red.publish(event("order.1")).await.unwrap();
         blue.publish(event("order.1")).await.unwrap();
         sleep(SECOND).await;

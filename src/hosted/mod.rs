@@ -116,7 +116,8 @@ pub use counted::Counted;
 pub use counts::{DeliveryStats, PublishStats};
 pub use delivery::{Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict};
 pub use engine::{
-    BoxError, Carrier, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError, StartError,
+    BoxError, Carrier, Engine, EngineError, Health, Level, Reason, Receipt, ShutdownError,
+    StartError,
 };
 pub use future::EngineFuture;
 pub use handle::{
@@ -133,5 +134,6 @@ pub use start::OnStart;
 pub use stats::{Dropped, EngineStats, HandlerStats};
 pub use subscribe::{
     Deliveries, DurableOptions, LiveOptions, OpenError, Owner, StartAt, Subscribe,
+    SubscriptionDefaults,
 };
 pub use wire::stamped;

@@ -20,8 +20,7 @@ pub(in crate::hosted) trait Numbers: Send + Sync {
 }
 
 /// A subscription that ends.
-pub(in crate::hosted) type Ending =
-    EngineFuture<'static, Result<ShutdownReport, ShutdownTimeout>>;
+pub(in crate::hosted) type Ending = EngineFuture<'static, Result<ShutdownReport, ShutdownTimeout>>;
 
 /// Keeps the numbers of the subscriptions that run, and adds up those that have ended.
 #[derive(Default)]

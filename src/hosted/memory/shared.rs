@@ -279,7 +279,8 @@ impl Shared {
     pub(super) fn lag_of_all(&self) -> u64 {
         let live = self.bus.stats().totals.pending;
         let state = self.state.lock();
-        let mut groups: SmallVec<[usize; 8]> = state.members.iter().map(|(_, it)| it.group).collect();
+        let mut groups: SmallVec<[usize; 8]> =
+            state.members.iter().map(|(_, it)| it.group).collect();
         groups.sort_unstable();
         groups.dedup();
         let lag = |log: &Log| groups.iter().map(|group| log.lag(*group)).sum::<u64>();

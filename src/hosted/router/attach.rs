@@ -13,7 +13,7 @@ use crate::error::InvalidPattern;
 use crate::hosted::delivery::{Delivery, Gap, GapReason, Receive};
 use crate::hosted::engine::Engine;
 use crate::hosted::future::EngineFuture;
-use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError};
+use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError, SubscriptionDefaults};
 use crate::subject::PatternBuf;
 use crate::sync::{PlainNumber, Relaxed};
 
@@ -61,6 +61,19 @@ impl Ask {
         Ok(ask)
     }
 
+    /// Returns it with what the subscriber does not say.
+    pub(super) fn with(&self, defaults: SubscriptionDefaults) -> Self {
+        let mut ask = self.clone();
+        if let Self::Live(options) = &mut ask
+            && !options.sets_capacity
+            && let Some(capacity) = defaults.capacity
+        {
+            options.capacity = capacity;
+            options.sets_capacity = true;
+        }
+        ask
+    }
+
     pub(super) fn open(
         self,
         engine: &dyn Engine,
@@ -80,8 +93,7 @@ pub(super) struct Part {
     pub(super) state: Place,
 }
 
-pub(super) type Opening =
-    Pin<Box<dyn Future<Output = Result<Box<dyn Receive>, OpenError>> + Send>>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Receive>, OpenError>> + Send>>;
 
 pub(super) enum Place {
     Open(Box<dyn Receive>),

@@ -11,8 +11,8 @@ use core::time::Duration;
 use tokio::runtime::Handle;
 
 use super::futures::{all, first};
-use super::shared::{Phase, Shared, Slot};
 use super::lifecycle::LifecycleEvent;
+use super::shared::{Phase, Shared, Slot};
 use crate::hosted::engine::{BoxError, Engine, Reason, ShutdownError, StartError};
 use crate::hosted::future::EngineFuture;
 use crate::hosted::handle::{ShutdownReport, Workers};
@@ -57,7 +57,8 @@ impl Shared {
 
     async fn launch(self: &Arc<Self>) -> Result<(), StartError> {
         let declared = core::mem::take(&mut *self.declared.lock());
-        let mut declared: Vec<_> = declared.into_iter().map(|open| Some(open(self.clone()))).collect();
+        let mut declared: Vec<_> =
+            declared.into_iter().map(|open| Some(open(self.clone()))).collect();
         let mut opened: Vec<Workers> = Vec::new();
         // Once, so that an engine that can do so has them before it connects.
         poll_fn(|context| {
@@ -133,9 +134,7 @@ impl Shared {
         let reached = slot.engine.capabilities().highest_level();
         let rules = self.rules.all().iter().filter(|rule| rule.engine == at);
         match rules.filter_map(|rule| rule.requires).find(|required| reached < *required) {
-            Some(required) => {
-                Err(StartError::new(&slot.name, Reason::Level { reached, required }))
-            }
+            Some(required) => Err(StartError::new(&slot.name, Reason::Level { reached, required })),
             None => Ok(()),
         }
     }

@@ -255,9 +255,8 @@ impl Lifecycle {
                 if let Poll::Ready(received) = next.as_mut().poll(context) {
                     return Poll::Ready(received);
                 }
-                let sleep = look.get_or_insert_with(|| {
-                    clock.sleep_until(clock.now().saturating_add(*every))
-                });
+                let sleep = look
+                    .get_or_insert_with(|| clock.sleep_until(clock.now().saturating_add(*every)));
                 if Pin::new(sleep).poll(context).is_pending() {
                     return Poll::Pending;
                 }
@@ -297,4 +296,3 @@ impl fmt::Debug for Lifecycle {
         f.debug_struct("Lifecycle").field("pending", &self.events.len()).finish_non_exhaustive()
     }
 }
-

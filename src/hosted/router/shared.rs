@@ -25,7 +25,7 @@ use crate::hosted::future::EngineFuture;
 use crate::hosted::handle::Workers;
 use crate::hosted::handle::ledger::Ledger;
 use crate::hosted::start::OnStart;
-use crate::hosted::subscribe::OpenError;
+use crate::hosted::subscribe::{OpenError, SubscriptionDefaults};
 use crate::hosted::wire::stamped;
 use crate::subject::PatternBuf;
 use crate::sync::{Lock, PlainNumber, Relaxed};
@@ -62,6 +62,8 @@ pub(super) struct Slot {
     pub(super) name: Arc<str>,
     pub(super) engine: Counted<Arc<dyn Engine>>,
     pub(super) on_start: OnStart,
+    /// How subscriptions on it are set up that do not say it.
+    pub(super) defaults: SubscriptionDefaults,
     /// Whether it has started.
     pub(super) up: watch::Sender<bool>,
     /// How many events its subscriptions have missed.
@@ -76,6 +78,7 @@ impl Slot {
             name,
             engine: Counted::new(engine),
             on_start,
+            defaults: SubscriptionDefaults::new(),
             up: watch::Sender::new(false),
             missed: Arc::default(),
             was_up: Lock::new(None),
@@ -271,8 +274,7 @@ impl Shared {
                 return Err(EngineError::not_sent(name, envelope, reason));
             }
         };
-        let is_kept =
-            !scope.is_off() || self.required(decision).is_some() || self.hub.is_heard();
+        let is_kept = !scope.is_off() || self.required(decision).is_some() || self.hub.is_heard();
         let kept = is_kept.then_some(envelope);
         Ok(Sending { decision, on_engine, kept })
     }
@@ -341,7 +343,7 @@ impl Shared {
             let slot = &self.slots[at];
             let state = if declared && !*slot.up.borrow() {
                 // An engine that can do so has it before it connects.
-                match on_engine.clone().open(&slot.engine).await {
+                match on_engine.with(slot.defaults).open(&slot.engine).await {
                     Ok(receive) => Place::Open(receive),
                     Err(_) => Place::Ended,
                 }
@@ -358,10 +360,10 @@ impl Shared {
         for (slot, mut state) in parts {
             if let Place::Ended = state {
                 state = if *slot.up.borrow() {
-                    let open = on_engine.clone().open(&slot.engine).await;
+                    let open = on_engine.with(slot.defaults).open(&slot.engine).await;
                     Place::Open(open.map_err(|error| error.of(&slot.name))?)
                 } else {
-                    Place::Opening(self.open_later(slot, on_engine.clone()))
+                    Place::Opening(self.open_later(slot, on_engine.with(slot.defaults)))
                 };
             }
             let (engine, missed) = (slot.name.clone(), slot.missed.clone());
@@ -387,10 +389,9 @@ impl Shared {
         let (mut up, mut stopped) = (slot.up.subscribe(), self.stopped.subscribe());
         Box::pin(async move {
             let closed = || OpenError::failed(&name, Reason::Closed);
-            let up = super::futures::first(
-                async { up.wait_for(|up| *up).await.is_ok() },
-                async { stopped.wait_for(|stopped| *stopped).await.is_ok() },
-            );
+            let up = super::futures::first(async { up.wait_for(|up| *up).await.is_ok() }, async {
+                stopped.wait_for(|stopped| *stopped).await.is_ok()
+            });
             if up.await != Some(true) {
                 return Err(closed());
             }
@@ -407,6 +408,7 @@ impl Shared {
             let slot = &self.slots[*at];
             Carrier::new(&slot.name, slot.engine.capabilities())
                 .outlives_process(slot.engine.outlives_process())
+                .with_defaults(slot.defaults)
         };
         let mut carriers: Vec<_> = self.rules.engines(patterns).iter().map(of).collect();
         if carriers.len() > 1 {

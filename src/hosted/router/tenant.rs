@@ -39,7 +39,9 @@ pub enum TenantError {
 impl fmt::Display for TenantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Off => f.pad("the router does not keep tenants apart: build it with `tenants(true)`"),
+            Self::Off => {
+                f.pad("the router does not keep tenants apart: build it with `tenants(true)`")
+            }
             Self::Name(name) => write!(
                 f,
                 "`{}` cannot name a tenant: use one segment of a subject, and not `_`",
@@ -78,7 +80,8 @@ impl Scope {
             Self::Off => return Ok(envelope.clone()),
             Self::One(own) if named.is_empty() || *named == **own => own,
             Self::One(own) => {
-                let why = format!("the envelope names tenant `{named}`, and the publisher is `{own}`");
+                let why =
+                    format!("the envelope names tenant `{named}`, and the publisher is `{own}`");
                 return Err(Reason::Tenant(why.into()));
             }
             Self::All if named.is_empty() => NO_TENANT,

@@ -85,7 +85,8 @@ fn overlap_and_cover_of_all_pairs_are_those_of_brute_force() {
 fn what_many_leave_of_two_is_that_of_brute_force() {
     let table = table();
     let pick = 0..table.len();
-    let sets = (proptest::collection::vec(pick.clone(), 1..3), proptest::collection::vec(pick, 0..8));
+    let sets =
+        (proptest::collection::vec(pick.clone(), 1..3), proptest::collection::vec(pick, 0..8));
     let mut seen = [0, 0];
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases: 20_000,
@@ -99,7 +100,8 @@ fn what_many_leave_of_two_is_that_of_brute_force() {
                 let inside = within.iter().fold(u64::MAX, |bits, it| bits & table[*it].1[at]);
                 without.iter().fold(inside, |bits, it| bits & !table[*it].1[at]) != 0
             });
-            let shapes = |of: &[usize]| of.iter().map(|it| table[*it].0.clone()).collect::<Vec<_>>();
+            let shapes =
+                |of: &[usize]| of.iter().map(|it| table[*it].0.clone()).collect::<Vec<_>>();
             let (inside, outside) = (shapes(&within), shapes(&without));
             let inside: Vec<_> = inside.iter().map(RulePattern::shape).collect();
             let outside: Vec<_> = outside.iter().map(RulePattern::shape).collect();
