@@ -551,6 +551,7 @@ async fn opened(subscribe: Subscribe<'_>, json: bool, handled: Arc<AtomicUsize>)
         subscribe.handle(handle).await
     };
     opened.expect("open")
+}
 
 /// The engine of a subject, by rules of three forms, beside a `match` on the first segment of it.
 fn routing(name: &'static str, rules: usize) -> Row {
@@ -580,15 +581,15 @@ fn routing(name: &'static str, rules: usize) -> Row {
         let subjects = subjects.clone();
         decisions(subjects, move |subject| router.engine_of(subject).len())
     };
-    let by_match = decisions(subjects, |subject| {
-        match subject.segments().next().unwrap_or_default() {
+    let by_match =
+        decisions(subjects, |subject| match subject.segments().next().unwrap_or_default() {
             "match0" | "match3" | "match6" => 1,
             "chat1" | "chat4" | "chat7" => 2,
             "order2" | "order5" | "order8" => 3,
             _ => 4,
-        }
-    });
-    let contenders = vec![("tickbus", None, by_router), ("`match` on the first segment", None, by_match)];
+        });
+    let contenders =
+        vec![("tickbus", None, by_router), ("`match` on the first segment", None, by_match)];
     Row { name, at_most: Some(60.0), contenders }
 }
 

@@ -1519,3 +1519,118 @@ mod schema {
         }
     }
 }
+
+// ---- The router of a configuration ----------------------------------------------------------------
+
+/// How many handlers of a subscription run at a time, and what is dropped, with 20 events.
+async fn handled_at_once(
+    router: &tickbus::hosted::Router,
+    set: impl Fn(tickbus::hosted::Subscribe<'_>) -> tickbus::hosted::Subscribe<'_>,
+) -> (usize, u64) {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    let running = Arc::new(AtomicUsize::new(0));
+    let count = running.clone();
+    let subscription = set(router.subscribe("job.*").unwrap());
+    let workers = subscription
+        .handle(move |_| {
+            count.fetch_add(1, Relaxed);
+            std::future::pending::<Result<(), BoxError>>()
+        })
+        .await
+        .unwrap();
+    for number in 0..20 {
+        let job = Envelope::json("job.x", &number).unwrap().with_key(format!("{number}"));
+        router.publish(job).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let dropped = workers.stats().dropped.queue_full;
+    (running.load(Relaxed), dropped)
+}
+
+#[test]
+fn the_workers_and_the_queue_of_a_configuration_take_effect() {
+    run(async {
+        for (keys, workers, dropped) in [
+            ("workerCount: 3, maxEventQueueSize: 4", 3, 13),
+            ("workerCount: 2, maxEventQueueSize: 1000", 2, 0),
+            ("", 5, 0),
+        ] {
+            let router = Registry::new().router(&config(&memory(keys))).unwrap().build().unwrap();
+            router.start().await.unwrap();
+            let pooled = handled_at_once(&router, |it| it.pooled()).await;
+            assert_eq!(pooled, (workers, dropped), "{keys}");
+            let by_key = handled_at_once(&router, |it| it.by_key()).await;
+            assert_eq!(by_key, (workers, dropped), "{keys}");
+            let own = handled_at_once(&router, |it| it.workers(1).queue(6)).await;
+            assert_eq!(own, (1, 13), "what the program says goes before the file");
+            let in_order = handled_at_once(&router, |it| it).await;
+            assert_eq!(in_order.0, 1, "in order is one at a time, whatever the file says");
+        }
+    });
+}
+
+#[test]
+fn the_buffer_of_a_configuration_is_that_of_a_registered_type_too() {
+    run(async {
+        let registry = Registry::new().register("mine", |settings: &Settings| {
+            Ok(MemoryEngine::builder().name(settings.name()).build())
+        });
+        let text = "engines: [{ name: a, type: mine, config: { defaultEventBufferSize: 3 } }]";
+        let router = registry.router(&config(text)).unwrap().build().unwrap();
+        router.start().await.unwrap();
+        let mut live = router.subscribe(">").unwrap().open().await.unwrap();
+        let mut wide = router.subscribe(">").unwrap().capacity(4).open().await.unwrap();
+        for number in 0..5 {
+            router.publish(Envelope::json("a", &number).unwrap()).await.unwrap();
+        }
+        assert_eq!(pending(&mut live).0.len(), 3);
+        assert_eq!(pending(&mut wide).0.len(), 4);
+    });
+}
+
+#[test]
+fn a_router_of_a_configuration_routes_by_its_rules() {
+    run(async {
+        let text = "engines:\n  - { name: a, type: memory }\n  - { name: b, type: memory }\nrouting:\n  \
+                    - { topics: ['user*'], engine: b, require: accepted }\n";
+        let config = config(text);
+        let router = Registry::new().router(&config).unwrap().build().unwrap();
+        router.start().await.unwrap();
+        for subject in ["user", "users.7", "user.created.twice", "use", "auth.user"] {
+            let receipt = router.publish(Envelope::new(subject).unwrap()).await.unwrap();
+            let by_file = config.engine_for(Subject::new(subject).unwrap()).unwrap();
+            assert_eq!(&*receipt.engine, by_file, "{subject}");
+            assert_eq!(by_file, if subject.starts_with("user") { "b" } else { "a" });
+        }
+    });
+}
+
+#[test]
+fn a_rule_that_requires_too_much_is_an_error_with_its_place() {
+    let text = "eventbus:\n  engines: [{ name: a, type: memory }]\n  routing:\n    - topics: ['*']\n      \
+                engine: a\n      require: stored\n";
+    let error = Registry::new().router(&config(text)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "bus.yaml:6:16: `eventbus.routing[0].require`: the engine `a` reaches `accepted` at most"
+    );
+    let none = Registry::new().router(&config("event_broker: {}")).unwrap_err();
+    assert!(matches!(none.fault(), ConfigFault::NoEngine), "{none}");
+}
+
+#[test]
+fn each_engine_says_what_its_start_does() {
+    use tickbus::hosted::OnStart;
+    let start = |text: &str| {
+        config(&format!("engines: [{{ name: a, type: memory{text} }}]")).engines()[0].on_start()
+    };
+    assert_eq!(start(""), OnStart::Fail);
+    assert_eq!(start(", onStart: fail"), OnStart::Fail);
+    assert_eq!(start(", onStart: background"), OnStart::Background);
+    assert_eq!(start(", onStart: 1m"), OnStart::Wait(Duration::from_secs(60)));
+    assert_eq!(start(", onStart: 10"), OnStart::Wait(Duration::from_secs(10)));
+    let wrong = "engines:\n  - name: a\n    type: memory\n    onStart: later\n";
+    refused(wrong, "invalid", (4, 14), "engines[0].onStart");
+    let all = "engines:\n  - name: _all\n    type: memory\n";
+    refused(all, "invalid", (2, 11), "engines[0].name");
+}

@@ -11,7 +11,9 @@ use super::capabilities::{Capabilities, Capability, Mode};
 use super::clock::{Clock, SystemClock};
 use super::delivery::Receive;
 use super::future::EngineFuture;
-use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner, Subscribe};
+use super::subscribe::{
+    DurableOptions, LiveOptions, OpenError, Owner, Subscribe, SubscriptionDefaults,
+};
 use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
 use crate::subject::PatternBuf;
@@ -303,19 +305,29 @@ pub struct Carrier {
     pub capabilities: Capabilities,
     /// See [`Engine::outlives_process`].
     pub outlives_process: bool,
+    /// How subscriptions on it are set up that do not say it.
+    pub defaults: SubscriptionDefaults,
 }
 
 impl Carrier {
     /// Names an engine that outlives the process, and what it can do.
     #[must_use]
     pub fn new(engine: &Arc<str>, capabilities: Capabilities) -> Self {
-        Self { engine: engine.clone(), capabilities, outlives_process: true }
+        let defaults = SubscriptionDefaults::new();
+        Self { engine: engine.clone(), capabilities, outlives_process: true, defaults }
     }
 
     /// Sets whether what a group has not handled is still there when this process has ended.
     #[must_use]
     pub const fn outlives_process(mut self, outlives: bool) -> Self {
         self.outlives_process = outlives;
+        self
+    }
+
+    /// Sets how subscriptions on it are set up that do not say it.
+    #[must_use]
+    pub const fn with_defaults(mut self, defaults: SubscriptionDefaults) -> Self {
+        self.defaults = defaults;
         self
     }
 }

@@ -134,5 +134,6 @@ pub use start::OnStart;
 pub use stats::{Dropped, EngineStats, HandlerStats};
 pub use subscribe::{
     Deliveries, DurableOptions, LiveOptions, OpenError, Owner, StartAt, Subscribe,
+    SubscriptionDefaults,
 };
 pub use wire::stamped;

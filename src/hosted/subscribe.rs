@@ -77,6 +77,54 @@ impl LiveOptions {
     }
 }
 
+/// How the subscriptions on an engine are set up that do not say it: see
+/// [`RouterBuilder::defaults`](super::RouterBuilder::defaults).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct SubscriptionDefaults {
+    /// How many envelopes fit into the buffer of a live subscription.
+    pub capacity: Option<usize>,
+    /// What a full queue of a handler does.
+    pub overrun: Option<Overrun>,
+    /// How many workers a handler has that is [pooled](Subscribe::pooled), or in order
+    /// [by key](Subscribe::by_key).
+    pub workers: Option<usize>,
+    /// How many events may wait for the workers of a live subscription.
+    pub queue: Option<usize>,
+}
+
+impl SubscriptionDefaults {
+    /// Returns defaults that set nothing.
+    pub const fn new() -> Self {
+        Self { capacity: None, overrun: None, workers: None, queue: None }
+    }
+
+    /// Sets how many envelopes fit into the buffer of a live subscription.
+    pub const fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// Sets what a full queue of a handler does.
+    pub const fn overrun(mut self, overrun: Overrun) -> Self {
+        self.overrun = Some(overrun);
+        self
+    }
+
+    /// Sets how many workers a pooled handler has.
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Sets how many events may wait for the workers of a live subscription.
+    pub const fn queue(mut self, events: usize) -> Self {
+        self.queue = Some(events);
+        self
+    }
+}
+
 /// The settings of a durable subscription, for the engine that opens it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -343,7 +391,7 @@ impl<'e> Subscribe<'e> {
             mode: self.mode(),
             patterns: &self.patterns,
             group: self.group.as_deref(),
-            overrun: self.overrun.unwrap_or_default(),
+            overrun: self.overrun,
             lease: self.lease.unwrap_or(LEASE),
             in_flight: self.in_flight.unwrap_or(IN_FLIGHT),
         }

@@ -19,6 +19,7 @@ use super::settings::Settings;
 use super::span;
 use super::types::DeliveryMode;
 use crate::hosted::engine::Level;
+use crate::hosted::start::OnStart;
 use crate::subject::{PrefixPattern, Subject};
 
 /// A configuration that was read and checked: engines, rules, and the section of a broker.
@@ -33,6 +34,7 @@ pub struct Config {
     rules: Vec<RuleConfig>,
     broker: Option<BrokerConfig>,
     warnings: Vec<Warning>,
+    file: Option<Arc<str>>,
 }
 
 /// A rule of a configuration: subjects, and the engine that carries them.
@@ -48,6 +50,10 @@ pub struct RuleConfig {
     pub require: Option<Level>,
     /// Where the rule is.
     pub place: Option<Place>,
+    /// The path of `require`.
+    pub(super) path: Vec<Step>,
+    /// Where `require` is.
+    pub(super) require_at: Option<Place>,
 }
 
 impl RuleConfig {
@@ -56,6 +62,16 @@ impl RuleConfig {
     pub fn matches(&self, subject: Subject<'_>) -> bool {
         let mut topics = self.topics.iter().filter_map(|topic| PrefixPattern::new(topic).ok());
         topics.any(|topic| topic.matches(subject))
+    }
+}
+
+impl RuleConfig {
+    /// The error of a rule that requires more than its engine does.
+    pub(super) fn too_high(&self, reaches: Level, file: Option<&Arc<str>>) -> ConfigError {
+        let why = alloc::format!("the engine `{}` reaches `{reaches}` at most", self.engine);
+        let error = ConfigError::new(ConfigFault::Invalid(why.into()), self.require_at);
+        let path = self.path.iter().rev();
+        path.fold(error, |error, step| error.under(step.clone())).in_file(file)
     }
 }
 
@@ -149,9 +165,44 @@ pub(super) struct Engine {
     name: Box<str>,
     #[serde(rename = "type")]
     kind: Box<str>,
+    #[serde(default, rename = "onStart")]
+    on_start: StartMode,
     #[serde(default)]
     #[expect(dead_code, reason = "checked by its type")]
     config: IgnoredAny,
+}
+
+/// `fail`, `background`, or how long to wait.
+#[derive(Default)]
+pub(super) struct StartMode(OnStart);
+
+impl<'de> Deserialize<'de> for StartMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Mode;
+        impl serde::de::Visitor<'_> for Mode {
+            type Value = OnStart;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`fail`, `background`, or how long to wait, as `30s`")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<OnStart, E> {
+                span::Span.visit_u64(seconds).map(OnStart::Wait)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OnStart, E> {
+                match text {
+                    "fail" => Ok(OnStart::Fail),
+                    "background" => Ok(OnStart::Background),
+                    text => match span::Span.visit_str::<E>(text) {
+                        Ok(wait) => Ok(OnStart::Wait(wait)),
+                        Err(_) => Err(E::invalid_value(serde::de::Unexpected::Str(""), &self)),
+                    },
+                }
+            }
+        }
+        deserializer.deserialize_any(Mode).map(Self)
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -226,6 +277,16 @@ impl Config {
         self.broker.as_ref()
     }
 
+    /// Returns the file: its path, or the name that you gave to the text.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    pub(super) const fn source(&self) -> Option<&Arc<str>> {
+        self.file.as_ref()
+    }
+
     /// Returns what has no effect, but is not an error: an engine that no rule names.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
@@ -298,8 +359,13 @@ impl Config {
         if !other_sections {
             let _: Sections = Deserialize::deserialize(NodeDeserializer::new(root))?;
         }
-        let none =
-            Self { engines: Vec::new(), rules: Vec::new(), broker: None, warnings: Vec::new() };
+        let none = Self {
+            engines: Vec::new(),
+            rules: Vec::new(),
+            broker: None,
+            warnings: Vec::new(),
+            file: file.cloned(),
+        };
         let mut config = match bus {
             Some(bus) => Self::bus(bus, Some("eventbus"), file)
                 .map_err(|error| error.at(bus.place).under_key("eventbus"))?,
@@ -332,7 +398,7 @@ impl Config {
             None => alloc::vec![one_engine(node, &bus, &base, file, &mut warnings)?],
             Some(engines) => several_engines(node, engines, &base, file)?,
         };
-        let rules = rules(node, &bus.routing, &engines)?;
+        let rules = rules(node, &bus.routing, &engines, &base)?;
         let idle = engines.iter().enumerate().skip(1);
         for (at, engine) in
             idle.filter(|(_, engine)| !rules.iter().any(|rule| *rule.engine == *engine.name()))
@@ -341,7 +407,7 @@ impl Config {
             let what = "no rule names this engine: it carries nothing";
             warnings.push(warning(&key, engine.place(), what, file));
         }
-        Ok(Self { engines, rules, broker: None, warnings })
+        Ok(Self { engines, rules, broker: None, warnings, file: file.cloned() })
     }
 }
 
@@ -455,7 +521,7 @@ fn several_engines(
         return Err(ConfigError::new(ConfigFault::NoEngine, place).under_key("engines"));
     }
     let mut done: Vec<Settings> = Vec::new();
-    for (at, Engine { name, kind, .. }) in engines.iter().enumerate() {
+    for (at, Engine { name, kind, on_start, .. }) in engines.iter().enumerate() {
         let node = list.and_then(|list| list.index(at));
         let name_at = node.and_then(|node| node.get("name")).and_then(|name| name.place);
         let wrong = |fault| {
@@ -464,6 +530,10 @@ fn several_engines(
         };
         if name.trim().is_empty() {
             return Err(wrong(ConfigFault::Invalid("a name must not be empty".into())));
+        }
+        if &**name == "_all" {
+            let why = "`_all` stands for all engines in statistics: use another name";
+            return Err(wrong(ConfigFault::Invalid(why.into())));
         }
         if let Some(other) = done.iter().find(|other| other.name() == &**name) {
             return Err(wrong(ConfigFault::DuplicateEngine { first: other.place() }));
@@ -477,7 +547,8 @@ fn several_engines(
         };
         let steps = [Step::Key("engines".into()), Step::Index(at), Step::Key("config".into())];
         let path = [base, &steps].concat();
-        done.push(Settings::new(name, kind, config, path, name_at.or(place), file, 1).of(kind_at));
+        let settings = Settings::new(name, kind, config, path, name_at.or(place), file, 1);
+        done.push(settings.of(kind_at).starts(on_start.0));
     }
     Ok(done)
 }
@@ -486,6 +557,7 @@ fn rules(
     node: &Node,
     rules: &[Rule],
     engines: &[Settings],
+    base: &[Step],
 ) -> Result<Vec<RuleConfig>, ConfigError> {
     let list = node.get("routing");
     let mut done: Vec<RuleConfig> = Vec::new();
@@ -533,6 +605,12 @@ fn rules(
             engine: (&*rule.engine).into(),
             require: rule.require.map(Level::from),
             place,
+            path: [
+                base,
+                &[Step::Key("routing".into()), Step::Index(at), Step::Key("require".into())],
+            ]
+            .concat(),
+            require_at: of("require").and_then(|require| require.place),
         });
     }
     Ok(done)

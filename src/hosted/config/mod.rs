@@ -28,6 +28,7 @@
 //!         maxHistoryBytes: 67108864
 //!     - name: patient
 //!       type: memory
+//!       onStart: 10s                      # fail (default), background, or how long to wait
 //!       config:
 //!         deliveryMode: timeout
 //!         publishBlockTimeout: 250ms      # the longest wait of a publish; 0: drop
@@ -50,8 +51,8 @@
 //! "#)?;
 //!
 //! assert_eq!(config.engine_for(Subject::from_static("report.daily.7")), Some("patient"));
-//! let engines = Registry::new().build(&config)?;
-//! assert_eq!(engines.len(), 2);
+//! let router = Registry::new().router(&config)?.build()?;
+//! assert_eq!(&*router.engine_for("report.daily.7")?, "patient");
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -10,8 +10,9 @@ use super::error::{ConfigError, ConfigFault};
 use super::file::Config;
 use super::near::near;
 use super::settings::Settings;
-use crate::hosted::engine::{BoxError, Engine};
+use crate::hosted::engine::{BoxError, Engine, Health};
 use crate::hosted::memory::MemoryEngine;
+use crate::hosted::router::{Router, RouterBuilder, Rule};
 
 type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send + Sync>;
 
@@ -109,6 +110,78 @@ impl Registry {
     /// returns an error.
     pub fn build(&self, config: &Config) -> Result<Vec<Arc<dyn Engine>>, ConfigError> {
         config.engines().iter().map(|settings| self.one(settings)).collect()
+    }
+
+    /// Builds the engines, and makes of them and of the rules the builder of a router.
+    ///
+    /// Rules of a configuration are [prefixes](crate::subject::PrefixPattern). The keys of all
+    /// engines are the [defaults](RouterBuilder::defaults) of their subscriptions: `workerCount` is
+    /// for handlers that are [`pooled`](crate::hosted::Subscribe::pooled) or
+    /// [`by_key`](crate::hosted::Subscribe::by_key).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] as [`build`](Self::build) does. Also returns it if the configuration
+    /// has no engines, or if a rule requires what its engine cannot do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "yaml")] {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// use tickbus::Envelope;
+    /// use tickbus::hosted::config::{Config, Registry};
+    ///
+    /// let config = Config::from_yaml("
+    /// engines:
+    ///   - { name: fast, type: memory }
+    ///   - { name: slow, type: memory, config: { workerCount: 2 } }
+    /// routing:
+    ///   - { topics: [report.*], engine: slow, require: accepted }
+    /// ")?;
+    /// let router = Registry::new().router(&config)?.build()?;
+    /// router.start().await?;
+    /// let receipt = router.publish(Envelope::json("report.daily.7", &3)?).await?;
+    /// assert_eq!(&*receipt.engine, "slow");
+    /// router.shutdown(Duration::from_secs(1)).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn router(&self, config: &Config) -> Result<RouterBuilder, ConfigError> {
+        if config.engines().is_empty() {
+            return Err(ConfigError::new(ConfigFault::NoEngine, None).in_file(config.source()));
+        }
+        let engines = self.build(config)?;
+        for rule in config.rules() {
+            let mut named = config.engines().iter().zip(&engines);
+            let engine = named.find(|(settings, _)| *settings.name() == *rule.engine);
+            let (Some((_, engine)), Some(required)) = (engine, rule.require) else { continue };
+            // What is not up may be able to do more when it is.
+            let reaches = engine.capabilities().highest_level();
+            if reaches < required && engine.health() == Health::Up {
+                return Err(rule.too_high(reaches, config.source()));
+            }
+        }
+        let mut router = Router::builder();
+        for (settings, engine) in config.engines().iter().zip(engines) {
+            router = router.engine(settings.name(), engine);
+            router = router.on_start(settings.on_start()).defaults(settings.defaults()?);
+        }
+        for rule in config.rules() {
+            let made = Rule::new(rule.engine.clone());
+            let made = rule.topics.iter().fold(made, |made, topic| made.prefix(topic));
+            router = router.rule(match rule.require {
+                Some(level) => made.require(level),
+                None => made,
+            });
+        }
+        Ok(match config.source() {
+            Some(file) => router.loaded_from(file.clone()),
+            None => router,
+        })
     }
 
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {

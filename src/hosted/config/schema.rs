@@ -145,6 +145,12 @@ impl JsonSchema for Engine {
                     "type": "string",
                     "description": "The type of the engine: one of this crate, or a registered one.",
                 },
+                "onStart": {
+                    "type": ["string", "integer"],
+                    "minimum": 0,
+                    "description": "What a start does while the engine cannot be reached: \
+                                    `fail` (the default), `background`, or how long to wait.",
+                },
                 "config": {
                     "type": ["object", "null"],
                     "description": "What engines of this type are set up with.",

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
+use core::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -14,6 +16,9 @@ use super::types::{
     COMMON, CommonSettings, CustomSettings, DeliveryMode, KafkaSettings, KinesisSettings,
     MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
 };
+use crate::hosted::start::OnStart;
+use crate::hosted::subscribe::SubscriptionDefaults;
+use crate::subject_bus::Overrun;
 
 /// The name, the type and the `config` of an engine. A factory of a [`Registry`](super::Registry)
 /// gets it.
@@ -30,6 +35,7 @@ pub struct Settings {
     file: Option<Arc<str>>,
     /// How many steps from the config to the engine.
     depth: usize,
+    on_start: OnStart,
 }
 
 impl Settings {
@@ -44,12 +50,24 @@ impl Settings {
     ) -> Self {
         let file = file.cloned();
         let (name, kind) = (name.into(), kind.into());
-        Self { name, kind, config, path, place, kind_at: None, file, depth }
+        let on_start = OnStart::default();
+        Self { name, kind, config, path, place, kind_at: None, file, depth, on_start }
     }
 
     pub(super) fn of(mut self, kind_at: Option<Place>) -> Self {
         self.kind_at = kind_at;
         self
+    }
+
+    pub(super) const fn starts(mut self, on_start: OnStart) -> Self {
+        self.on_start = on_start;
+        self
+    }
+
+    /// Returns what a start does while the engine cannot be reached.
+    #[must_use]
+    pub const fn on_start(&self) -> OnStart {
+        self.on_start
     }
 
     /// Returns the name of the engine. The engine should use it in its errors and receipts.
@@ -94,6 +112,27 @@ impl Settings {
         let node = Node::new(Value::Map(common.collect()), self.config.place);
         let common = serde::Deserialize::deserialize(NodeDeserializer::new(&node));
         common.map_err(|error: ConfigError| self.located(error))
+    }
+
+    /// How subscriptions are set up that do not say it.
+    pub(super) fn defaults(&self) -> Result<SubscriptionDefaults, ConfigError> {
+        let common = self.common()?;
+        let number = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
+        let defaults = SubscriptionDefaults::new()
+            .capacity(number(common.default_event_buffer_size))
+            .workers(number(common.worker_count))
+            .queue(number(common.max_event_queue_size));
+        Ok(match &*self.kind {
+            "memory" => {
+                let memory = self.memory()?;
+                let waits = memory.publish_block_timeout != Some(Duration::ZERO);
+                defaults.overrun(match memory.delivery_mode {
+                    DeliveryMode::Timeout if !waits => Overrun::DropNewest,
+                    mode => mode.overrun(),
+                })
+            }
+            _ => defaults,
+        })
     }
 
     /// Returns an error about a key of the `config`, with its place: for what a type cannot check.

@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 const EXPECTED: &str = "a span of time, as `250ms`, `1m30s`, or a number of seconds";
 
-struct Span;
+pub(super) struct Span;
 
 impl Visitor<'_> for Span {
     type Value = Duration;

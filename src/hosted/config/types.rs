@@ -128,12 +128,10 @@ impl MemorySettings {
             .deduplicate(self.deduplication_window, events(self.max_deduplication_ids))
             .dead_letters(events(self.max_dead_letters));
         let engine = match self.delivery_mode {
-            DeliveryMode::Drop => engine.overrun(Overrun::DropNewest),
-            DeliveryMode::DropOldest => engine.overrun(Overrun::DropOldest),
-            DeliveryMode::Block => engine.overrun(Overrun::Block),
             DeliveryMode::Timeout => {
                 engine.block_timeout(self.publish_block_timeout.unwrap_or_default())
             }
+            mode => engine.overrun(mode.overrun()),
         };
         let engine = match self.max_payload {
             Some(bytes) => engine.max_payload(events(bytes.get())),
@@ -150,6 +148,18 @@ impl MemorySettings {
             .max_history_bytes(bytes)
             .retention(days);
         engine.history(limits)
+    }
+}
+
+impl DeliveryMode {
+    /// Returns what a full buffer does. Whether a wait has a limit is said apart.
+    #[must_use]
+    pub const fn overrun(self) -> Overrun {
+        match self {
+            Self::Drop => Overrun::DropNewest,
+            Self::DropOldest => Overrun::DropOldest,
+            Self::Block | Self::Timeout => Overrun::Block,
+        }
     }
 }
 

@@ -51,6 +51,16 @@ impl Subscribe<'_> {
         self
     }
 
+    /// Handles events on as many workers as the engine has by default. Without such a
+    /// [default](super::RouterBuilder::defaults), there is one. For a handler.
+    ///
+    /// [`workers`](Self::workers) says how many, whatever the engine. With one of the two, events have
+    /// no order.
+    pub const fn pooled(mut self) -> Self {
+        self.handler.pooled = true;
+        self
+    }
+
     /// Handles the events of one key in order, one at a time, and those of several keys at once. For a
     /// handler.
     ///

@@ -25,6 +25,7 @@ pub(super) type OnFailed = Box<dyn Fn(&Failed<'_>) + Send + Sync>;
 #[derive(Default)]
 pub(in crate::hosted) struct Settings {
     pub(super) workers: Option<usize>,
+    pub(super) pooled: bool,
     pub(super) by_key: bool,
     pub(super) queue: Option<usize>,
     pub(super) retry: Option<RetryPolicy>,
@@ -41,7 +42,7 @@ pub(in crate::hosted) struct Of<'a> {
     pub(in crate::hosted) mode: Mode,
     pub(in crate::hosted) patterns: &'a [PatternBuf],
     pub(in crate::hosted) group: Option<&'a str>,
-    pub(in crate::hosted) overrun: Overrun,
+    pub(in crate::hosted) overrun: Option<Overrun>,
     pub(in crate::hosted) lease: Duration,
     pub(in crate::hosted) in_flight: usize,
 }
@@ -104,6 +105,7 @@ impl Settings {
     pub(in crate::hosted) fn is_set(&self) -> Option<&'static str> {
         let set = [
             ("workers", self.workers.is_some()),
+            ("pooled", self.pooled),
             ("by_key", self.by_key),
             ("queue", self.queue.is_some()),
             ("retry", self.retry.is_some()),
@@ -137,8 +139,11 @@ impl Settings {
                 Some(DeadLetters { subject, group, publisher: publisher.clone() })
             }
         };
-        let in_order = self.workers.is_none() && self.queue.is_none() && !self.by_key;
-        let workers = self.workers.unwrap_or(1);
+        let pools = self.pooled || self.by_key || self.queue.is_some();
+        let in_order = self.workers.is_none() && !pools;
+        // Of the first engine: a handler has one set of workers.
+        let defaults = carriers.first().map(|it| it.defaults).unwrap_or_default();
+        let workers = self.workers.or(defaults.workers.filter(|_| pools)).unwrap_or(1);
         // Without a key, what waits here could run on another member.
         let held = match (in_order, self.by_key) {
             (true, _) => 1,
@@ -152,8 +157,8 @@ impl Settings {
             workers,
             in_order,
             by_key: self.by_key,
-            queue: self.queue.unwrap_or(QUEUE),
-            overrun: of.overrun,
+            queue: self.queue.or(defaults.queue).unwrap_or(QUEUE),
+            overrun: of.overrun.or(defaults.overrun).unwrap_or_default(),
             held,
             lease: of.lease,
             can_extend: durable && has(Capability::Extend),

@@ -15,7 +15,7 @@ use crate::error::InvalidPattern;
 use crate::hosted::delivery::{Delivery, Gap, GapReason, Receive};
 use crate::hosted::engine::{Engine, Reason};
 use crate::hosted::future::EngineFuture;
-use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError};
+use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError, SubscriptionDefaults};
 use crate::subject::PatternBuf;
 use crate::sync::{PlainNumber, Relaxed};
 
@@ -61,6 +61,19 @@ impl Ask {
             *pattern = scope.pattern(pattern)?;
         }
         Ok(ask)
+    }
+
+    /// Returns it with what the subscriber does not say.
+    pub(super) fn with(&self, defaults: SubscriptionDefaults) -> Self {
+        let mut ask = self.clone();
+        if let Self::Live(options) = &mut ask
+            && !options.sets_capacity
+            && let Some(capacity) = defaults.capacity
+        {
+            options.capacity = capacity;
+            options.sets_capacity = true;
+        }
+        ask
     }
 
     pub(super) fn open(

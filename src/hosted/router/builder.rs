@@ -21,6 +21,7 @@ use crate::hosted::engine::{BoxError, Engine, Health, Level};
 use crate::hosted::handle::Context;
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::Subscribe;
+use crate::hosted::subscribe::SubscriptionDefaults;
 
 /// A rule of a router: events of these subjects go to this engine.
 ///
@@ -126,6 +127,18 @@ impl RouterBuilder {
         match self.engines.last_mut() {
             Some(engine) => engine.on_start = on_start,
             None => self.fault = self.fault.or(Some(BuildError::Misplaced { setting: "on_start" })),
+        }
+        self
+    }
+
+    /// Sets how subscriptions are set up on the engine that you added last, where they do not say it.
+    ///
+    /// One that is attached to several engines has the buffer of each, and the workers and the queue
+    /// of the first.
+    pub fn defaults(mut self, defaults: SubscriptionDefaults) -> Self {
+        match self.engines.last_mut() {
+            Some(engine) => engine.defaults = defaults,
+            None => self.fault = self.fault.or(Some(BuildError::Misplaced { setting: "defaults" })),
         }
         self
     }

@@ -26,7 +26,7 @@ use crate::hosted::future::EngineFuture;
 use crate::hosted::handle::Workers;
 use crate::hosted::handle::ledger::Ledger;
 use crate::hosted::start::OnStart;
-use crate::hosted::subscribe::OpenError;
+use crate::hosted::subscribe::{OpenError, SubscriptionDefaults};
 use crate::hosted::wire::stamped;
 use crate::subject::PatternBuf;
 use crate::sync::{Lock, PlainNumber, Relaxed};
@@ -63,6 +63,8 @@ pub(super) struct Slot {
     pub(super) name: Arc<str>,
     pub(super) engine: Counted<Arc<dyn Engine>>,
     pub(super) on_start: OnStart,
+    /// How subscriptions on it are set up that do not say it.
+    pub(super) defaults: SubscriptionDefaults,
     /// Whether it has started.
     pub(super) up: watch::Sender<bool>,
     /// How many events its subscriptions have missed.
@@ -77,6 +79,7 @@ impl Slot {
             name,
             engine: Counted::new(engine),
             on_start,
+            defaults: SubscriptionDefaults::new(),
             up: watch::Sender::new(false),
             missed: Arc::default(),
             was_up: Lock::new(None),
@@ -341,7 +344,7 @@ impl Shared {
             let slot = &self.slots[at];
             let state = if declared && !*slot.up.borrow() {
                 // An engine that can do so has it before it connects.
-                match on_engine.clone().open(&slot.engine).await {
+                match on_engine.with(slot.defaults).open(&slot.engine).await {
                     Ok(receive) => Place::Open(receive),
                     Err(_) => Place::Ended,
                 }
@@ -358,10 +361,10 @@ impl Shared {
         for (slot, mut state) in parts {
             if let Place::Ended = state {
                 state = if *slot.up.borrow() {
-                    let open = on_engine.clone().open(&slot.engine).await;
+                    let open = on_engine.with(slot.defaults).open(&slot.engine).await;
                     Place::Open(open.map_err(|error| error.of(&slot.name))?)
                 } else {
-                    Place::Opening(self.open_later(slot, on_engine.clone()))
+                    Place::Opening(self.open_later(slot, on_engine.with(slot.defaults)))
                 };
             }
             let (engine, missed) = (slot.name.clone(), slot.missed.clone());
@@ -410,6 +413,7 @@ impl Shared {
             let slot = &self.slots[*at];
             Carrier::new(&slot.name, slot.engine.capabilities())
                 .outlives_process(slot.engine.outlives_process())
+                .with_defaults(slot.defaults)
         };
         let mut carriers: Vec<_> = self.rules.engines(patterns).iter().map(of).collect();
         if carriers.len() > 1 {
