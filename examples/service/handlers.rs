@@ -57,9 +57,7 @@ impl Handlers {
         for (name, workers) in &self.running {
             let (it, left) = (workers.stats(), workers.lag().unwrap_or(0));
             let (handled, calls, failed) = (it.handled, it.calls, it.failed);
-            println!(
-                "{name}: {handled} handled in {calls} calls, {failed} failed for good, {left} left"
-            );
+            println!("{name}: {handled} handled in {calls} calls, {failed} failed, {left} left");
         }
         println!("last rounds: {:?}", self.rounds.lock().unwrap());
     }
