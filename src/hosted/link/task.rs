@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The first pause after a failure.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How many deliveries are handed to the tick together, at most.
+const SOME: usize = 32;
+
 /// What the tick asks for.
 pub(super) enum Command {
     Inbox { spec: Spec, shared: Arc<Shared> },
@@ -167,9 +170,8 @@ async fn send(
         let mut envelopes = core::mem::take(&mut again);
         envelopes.extend(outgoing.take(batch.saturating_sub(envelopes.len())));
         let knows = engine.capabilities().has(Mode::Durable, Capability::Deduplication);
-        for result in engine.publish_batch(envelopes).await {
-            again.extend(outgoing.sent(result, |error| is_worth_another(error, knows)));
-        }
+        let results = engine.publish_batch(envelopes).await;
+        again = outgoing.sent(results, |error| is_worth_another(error, knows));
         if again.is_empty() {
             pause = PAUSE;
         } else {
@@ -259,11 +261,11 @@ impl Receiver {
 
     /// Passes deliveries to the tick, and back to the engine. Returns whether that is all.
     async fn pass_on(&mut self, deliveries: &mut Deliveries, shared: &Shared) -> bool {
-        let mut spare = Vec::new();
+        let (mut spare, mut some) = (Vec::new(), Vec::with_capacity(SOME));
         loop {
-            let room = shared.has_room();
+            let room = shared.room();
             let come = async {
-                if room {
+                if room > 0 {
                     Step::Come(deliveries.next().await)
                 } else {
                     core::future::pending().await
@@ -281,7 +283,14 @@ impl Receiver {
             shared.settle_all(&mut spare);
             let ended = match step {
                 Step::Come(Some(come)) => {
-                    shared.push(come);
+                    some.push(come);
+                    // What is there already comes along, under one lock.
+                    while some.len() < room.min(SOME)
+                        && let Poll::Ready(Some(come)) = deliveries.try_next()
+                    {
+                        some.push(come);
+                    }
+                    shared.push(some.drain(..));
                     None
                 }
                 Step::Come(None) => Some(false),
