@@ -378,23 +378,25 @@ impl Shared {
         self.inner.lock().dropped
     }
 
-    /// Returns whether another delivery fits.
-    pub(super) fn has_room(&self) -> bool {
-        self.inner.lock().out < self.capacity
+    /// Returns how many further deliveries fit.
+    pub(super) fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.inner.lock().out)
     }
 
-    pub(super) fn push(&self, come: Result<Delivery, Gap>) {
+    pub(super) fn push(&self, come: impl IntoIterator<Item = Result<Delivery, Gap>>) {
         let mut inner = self.inner.lock();
-        match come {
-            Ok(delivery) => {
-                inner.out += 1;
-                inner.queue.push_back(delivery);
-            }
-            Err(gap) => {
-                if inner.gaps.len() == GAPS {
-                    inner.gaps.pop_front();
+        for come in come {
+            match come {
+                Ok(delivery) => {
+                    inner.out += 1;
+                    inner.queue.push_back(delivery);
                 }
-                inner.gaps.push_back(gap);
+                Err(gap) => {
+                    if inner.gaps.len() == GAPS {
+                        inner.gaps.pop_front();
+                    }
+                    inner.gaps.push_back(gap);
+                }
             }
         }
     }

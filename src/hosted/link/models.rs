@@ -29,9 +29,8 @@ impl Sender {
     pub async fn send(&self, count: usize) -> Vec<Arc<Envelope>> {
         self.0.filled().await;
         let envelopes = self.0.take(count);
-        for _ in &envelopes {
-            self.0.sent(Ok(Receipt::new(&"model".into(), Level::Accepted)), |_| false);
-        }
+        let accepted = |_| Ok(Receipt::new(&"model".into(), Level::Accepted));
+        self.0.sent(envelopes.iter().map(accepted).collect(), |_| false);
         envelopes
     }
 
@@ -67,8 +66,8 @@ pub fn inbox(capacity: usize) -> (Inbox, Feeder) {
 impl Feeder {
     /// Puts a delivery in if there is room.
     pub fn push(&self, delivery: Delivery) {
-        if self.0.has_room() {
-            self.0.push(Ok(delivery));
+        if self.0.room() > 0 {
+            self.0.push([Ok(delivery)]);
         }
     }
 

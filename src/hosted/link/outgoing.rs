@@ -109,32 +109,47 @@ impl Outgoing {
         inner.queue.drain(..count).collect()
     }
 
-    /// Says what became of one that was taken. Returns it if it is worth another attempt.
+    /// Says what became of those that were taken. Returns those that are worth another attempt.
+    ///
+    /// The tick waits for one lock of constant length, however many there are.
     pub(super) fn sent(
         &self,
-        result: Result<Receipt, EngineError>,
-        again: impl FnOnce(&EngineError) -> bool,
-    ) -> Option<Arc<Envelope>> {
+        results: Vec<Result<Receipt, EngineError>>,
+        again: impl Fn(&EngineError) -> bool,
+    ) -> Vec<Arc<Envelope>> {
+        let (mut of, mut done) = (LinkStats::default(), 0);
+        let mut envelopes = Vec::new();
+        for result in results {
+            let number = match result {
+                Ok(Receipt { duplicate: true, .. }) => &mut of.duplicate,
+                Ok(Receipt { level: Level::Buffered, .. }) => &mut of.buffered,
+                Ok(Receipt { level: Level::Accepted, .. }) => &mut of.accepted,
+                Ok(Receipt { level: Level::Stored, .. }) => &mut of.stored,
+                Err(error) if again(&error) => {
+                    of.retried += 1;
+                    envelopes.push(error.into_envelope());
+                    continue;
+                }
+                Err(error) if error.is_unknown() => &mut of.unknown,
+                Err(_) => &mut of.refused,
+            };
+            *number += 1;
+            done += 1;
+        }
         let inner = &mut *self.inner.lock();
         if inner.ended {
-            return None;
+            return Vec::new();
         }
         let stats = &mut inner.stats;
-        let number = match result {
-            Ok(Receipt { duplicate: true, .. }) => &mut stats.duplicate,
-            Ok(Receipt { level: Level::Buffered, .. }) => &mut stats.buffered,
-            Ok(Receipt { level: Level::Accepted, .. }) => &mut stats.accepted,
-            Ok(Receipt { level: Level::Stored, .. }) => &mut stats.stored,
-            Err(error) if again(&error) => {
-                stats.retried += 1;
-                return Some(error.into_envelope());
-            }
-            Err(error) if error.is_unknown() => &mut stats.unknown,
-            Err(_) => &mut stats.refused,
-        };
-        *number += 1;
-        stats.pending -= 1;
-        None
+        stats.duplicate += of.duplicate;
+        stats.buffered += of.buffered;
+        stats.accepted += of.accepted;
+        stats.stored += of.stored;
+        stats.unknown += of.unknown;
+        stats.refused += of.refused;
+        stats.retried += of.retried;
+        stats.pending -= done;
+        envelopes
     }
 
     pub(super) fn gap(&self) {

@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long tasks take to end that do not block.
 const BRIEF: Duration = Duration::from_millis(20);
+/// How many deliveries are handed to the tick together, at most.
+const SOME: usize = 32;
 
 /// What the tick asks for.
 pub(super) enum Command {
@@ -260,9 +262,8 @@ async fn send(
         let mut envelopes = core::mem::take(&mut again);
         envelopes.extend(outgoing.take(batch.saturating_sub(envelopes.len())));
         let knows = engine.capabilities().has(Mode::Durable, Capability::Deduplication);
-        for result in engine.publish_batch(envelopes).await {
-            again.extend(outgoing.sent(result, |error| is_worth_another(error, knows)));
-        }
+        let results = engine.publish_batch(envelopes).await;
+        again = outgoing.sent(results, |error| is_worth_another(error, knows));
         if again.is_empty() {
             pause = PAUSE;
         } else {
@@ -386,11 +387,11 @@ impl Receiver {
 
     /// Passes deliveries to the tick, and back to the engine. Returns whether that is all.
     async fn pass_on(&mut self, deliveries: &mut Deliveries, shared: &Shared) -> bool {
-        let mut spare = Vec::new();
+        let (mut spare, mut some) = (Vec::new(), Vec::with_capacity(SOME));
         loop {
-            let room = shared.has_room();
+            let room = shared.room();
             let come = async {
-                if room {
+                if room > 0 {
                     Step::Come(deliveries.next().await)
                 } else {
                     core::future::pending().await
@@ -408,7 +409,14 @@ impl Receiver {
             shared.settle_all(&mut spare);
             let ended = match step {
                 Step::Come(Some(come)) => {
-                    shared.push(come);
+                    some.push(come);
+                    // What is there already comes along, under one lock.
+                    while some.len() < room.min(SOME)
+                        && let Poll::Ready(Some(come)) = deliveries.try_next()
+                    {
+                        some.push(come);
+                    }
+                    shared.push(some.drain(..));
                     None
                 }
                 Step::Come(None) => Some(false),

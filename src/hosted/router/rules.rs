@@ -31,7 +31,6 @@ pub(super) struct Decision {
 }
 
 /// The rules in their order, and an index of their patterns by segment.
-#[derive(Debug)]
 pub(super) struct Rules {
     rules: Vec<Decides>,
     fallback: usize,
@@ -40,7 +39,6 @@ pub(super) struct Rules {
     edges: HashTable<Edge>,
 }
 
-#[derive(Debug)]
 struct Edge {
     from: u32,
     text: Box<str>,
@@ -51,7 +49,6 @@ struct Edge {
 const NONE: u32 = u32::MAX;
 
 /// Where some segments lead. A pattern has one way through the nodes.
-#[derive(Debug)]
 struct Node {
     /// The first rule with a pattern that ends here.
     ends: u32,
