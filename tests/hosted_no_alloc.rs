@@ -89,15 +89,22 @@ fn steady(durable: bool, key: &str) -> usize {
     CALLS.get() - before
 }
 
+/// Each engine hashes ids in its own way, so many of them are tried.
+const ENGINES: usize = 48;
+
 #[test]
 fn a_live_delivery_allocates_nothing() {
-    assert_eq!(steady(false, ""), 0);
+    for _ in 0..ENGINES {
+        assert_eq!(steady(false, ""), 0);
+    }
 }
 
 #[test]
 fn a_durable_delivery_allocates_nothing() {
-    assert_eq!(steady(true, ""), 0);
-    assert_eq!(steady(true, "key"), 0);
+    for _ in 0..ENGINES {
+        assert_eq!(steady(true, ""), 0);
+        assert_eq!(steady(true, "key"), 0);
+    }
 }
 
 /// Publishes by four, and lets the workers handle them. Returns the calls of the allocator.

@@ -56,7 +56,15 @@ impl Seen {
         }
         let known = Known { envelope: envelope.clone(), sequence };
         let hasher = &self.hasher;
-        self.table.insert_unique(hash, known, |it| hasher.hash_one(it.envelope.id()));
+        let rehash = |it: &Known| hasher.hash_one(it.envelope.id());
+        if self.order.len() == self.order.capacity() {
+            self.order.reserve(1);
+            // Both grow here and nowhere else. A table that is at most half full clears the marks of removed ids in
+            // place; a fuller one would grow at a moment that depends on the hashes.
+            let room = 2 * self.order.capacity().min(self.most);
+            self.table.reserve(room - self.table.len(), rehash);
+        }
+        self.table.insert_unique(hash, known, rehash);
         self.order.push_back((now, envelope.clone()));
         None
     }
