@@ -18,8 +18,8 @@ use std::sync::mpsc as threads;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::{Envelope, Subject};
 use tickbus::hosted::{Engine, Link, LinkOptions, MemoryEngine, Router};
+use tickbus::{Envelope, Subject};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{LocalSet, yield_now};
@@ -401,15 +401,15 @@ fn routing(name: &'static str, rules: usize) -> Row {
         let subjects = subjects.clone();
         decisions(subjects, move |subject| router.engine_of(subject).len())
     };
-    let by_match = decisions(subjects, |subject| {
-        match subject.segments().next().unwrap_or_default() {
+    let by_match =
+        decisions(subjects, |subject| match subject.segments().next().unwrap_or_default() {
             "match0" | "match3" | "match6" => 1,
             "chat1" | "chat4" | "chat7" => 2,
             "order2" | "order5" | "order8" => 3,
             _ => 4,
-        }
-    });
-    let contenders = vec![("tickbus", None, by_router), ("`match` on the first segment", None, by_match)];
+        });
+    let contenders =
+        vec![("tickbus", None, by_router), ("`match` on the first segment", None, by_match)];
     Row { name, at_most: Some(60.0), contenders }
 }
 
