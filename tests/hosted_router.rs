@@ -960,6 +960,21 @@ fn a_start_that_fails_leaves_none_running() {
 }
 
 #[test]
+fn a_start_that_is_dropped_leaves_none_running() {
+    paused(async {
+        let (first, of_first) = fake();
+        let (second, of_second) = fake();
+        of_second.starts([Start::Hangs]);
+        let router = Router::builder().engine("a", first).engine("b", second).build().unwrap();
+        assert!(timeout(SECOND, router.start()).await.is_err());
+        assert_eq!(of_first.notes(), ["start", "shutdown"]);
+        assert_eq!(of_second.notes(), ["shutdown"]);
+        assert!(matches!(router.start().await.unwrap_err().reason, Reason::Closed));
+        assert_eq!(Engine::health(&router), Health::Closed);
+    });
+}
+
+#[test]
 fn on_start_wait_tries_again_for_so_long() {
     paused(async {
         let lost = || (0..4).map(|_| Start::Disconnected);
@@ -1272,6 +1287,37 @@ fn the_lifecycle_has_each_event_by_its_name_in_order() {
             ],
         );
         assert!(router.lifecycle().next().await.is_none(), "nothing more comes");
+    });
+}
+
+#[test]
+fn a_failed_call_of_a_handler_is_an_event_of_the_lifecycle() {
+    paused(async {
+        let router = started(three().route(["b.>"], "b")).await;
+        let mut events = router.lifecycle();
+        let failed = Arc::new(AtomicUsize::new(0));
+        let counting = failed.clone();
+        let subscribe = router.subscribe("b.*").unwrap().retry(RetryPolicy::none());
+        let subscribe = subscribe.on_failed(move |_| {
+            counting.fetch_add(1, Relaxed);
+        });
+        let handle = subscribe.handle(async |_| Err::<(), BoxError>("no".into()));
+        let _workers = handle.await.unwrap();
+        router.publish(event("b.1")).await.unwrap();
+        sleep(SECOND / 2).await;
+        let mut texts = Vec::new();
+        while let Poll::Ready(Some(event)) = events.try_next() {
+            texts.push(event.unwrap().to_string());
+        }
+        assert_eq!(
+            texts[2..],
+            [
+                "message.published b.1 on b (accepted)",
+                "message.received b.1 from b by s1",
+                "message.failed b.1 on b: `b.1` failed after 1 attempt: no",
+            ]
+        );
+        assert_eq!(failed.load(Relaxed), 1, "yours is called too");
     });
 }
 

@@ -17,7 +17,7 @@ use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
 use super::delivery::{Delivery, Gap, Receive, SettleError};
 use super::engine::{Engine, Reason};
 use super::handle::ledger::Ledger;
-use super::handle::settings::{Fault, Of, Settings};
+use super::handle::settings::{Fault, Of, OnFailed, Settings};
 use crate::envelope::{Envelope, Timestamp};
 use crate::error::InvalidPattern;
 use crate::subject::{PatternBuf, Subject};
@@ -182,12 +182,19 @@ pub struct Subscribe<'e> {
 }
 
 /// What an engine has for the handlers of its subscriptions.
-#[derive(Debug)]
 pub struct Owner {
     /// Publishes dead letters.
     pub(in crate::hosted) publisher: Arc<dyn Engine>,
     /// Counts what handlers do.
     pub(in crate::hosted) ledger: Arc<Ledger>,
+    /// Is called for each failed call of a handler.
+    pub(in crate::hosted) observer: OnFailed,
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner").field("publisher", &self.publisher).finish_non_exhaustive()
+    }
 }
 
 /// The defaults.
@@ -202,10 +209,11 @@ impl<'e> Subscribe<'e> {
     ///
     /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
     pub fn new(engine: &'e dyn Engine, pattern: &str) -> Result<Self, InvalidPattern> {
-        let (publisher, ledger) = match engine.owner() {
-            Some(Owner { publisher, ledger }) => (Some(publisher), Some(ledger)),
-            None => (None, None),
-        };
+        let (mut publisher, mut ledger, mut handler) = (None, None, Settings::default());
+        if let Some(owner) = engine.owner() {
+            (publisher, ledger) = (Some(owner.publisher), Some(owner.ledger));
+            handler.observer = Some(owner.observer);
+        }
         Ok(Self {
             engine,
             patterns: alloc::vec![pattern.parse()?],
@@ -222,7 +230,7 @@ impl<'e> Subscribe<'e> {
             on_refused: None,
             publisher,
             ledger,
-            handler: Settings::default(),
+            handler,
         })
     }
 

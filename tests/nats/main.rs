@@ -7,6 +7,7 @@ mod cluster;
 mod cost;
 mod kill;
 mod kit;
+mod router;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod tls;

@@ -248,7 +248,7 @@ impl Running<'_> {
             let random = RandomState::default().hash_one((self.id, attempt));
             plan.retry.delay_with(attempt, random)
         });
-        if let Some(on_failed) = &plan.on_failed {
+        for on_failed in plan.on_failed.iter().chain(&plan.observer) {
             let envelope = delivery.envelope();
             let (engine, retry_after) = (delivery.engine(), delay);
             let failed = Failed { envelope, engine, attempt, error, retry_after };

@@ -19,7 +19,7 @@ const QUEUE: usize = 1000;
 
 pub(super) type Classify =
     Box<dyn Fn(&(dyn Error + Send + Sync + 'static)) -> OnFailure + Send + Sync>;
-pub(super) type OnFailed = Box<dyn Fn(&Failed<'_>) + Send + Sync>;
+pub(in crate::hosted) type OnFailed = Box<dyn Fn(&Failed<'_>) + Send + Sync>;
 
 /// What is set on a subscription for its handler.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub(in crate::hosted) struct Settings {
     pub(super) dead_letter: Option<Box<str>>,
     pub(super) classify: Option<Classify>,
     pub(super) on_failed: Option<OnFailed>,
+    /// That of the engine.
+    pub(in crate::hosted) observer: Option<OnFailed>,
 }
 
 /// The rest of a subscription, as far as a handler needs it.
@@ -79,6 +81,7 @@ pub(super) struct Plan {
     pub(super) dead: Option<DeadLetters>,
     pub(super) classify: Option<Classify>,
     pub(super) on_failed: Option<OnFailed>,
+    pub(super) observer: Option<OnFailed>,
 }
 
 impl Plan {
@@ -174,6 +177,7 @@ impl Settings {
             dead,
             classify: self.classify,
             on_failed: self.on_failed,
+            observer: self.observer,
         })
     }
 

@@ -1,12 +1,14 @@
 //! A router as the handlers of its own subscriptions see it: [`Declarer`], [`Inside`].
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use super::attach::Ask;
+use super::lifecycle::LifecycleEvent;
 use super::shared::{From, Shared};
 use super::tenant::Scope;
 use crate::envelope::Envelope;
@@ -29,7 +31,18 @@ pub(super) struct Inside {
 pub(super) fn owner(shared: &Arc<Shared>, scope: &Scope) -> Owner {
     let (name, scope) = (shared.name.clone(), scope.clone());
     let inside = Inside { name, shared: Arc::downgrade(shared), scope };
-    Owner { publisher: Arc::new(inside), ledger: shared.ledger.clone() }
+    let hub = shared.hub.clone();
+    Owner {
+        publisher: Arc::new(inside),
+        ledger: shared.ledger.clone(),
+        observer: Box::new(move |failed| {
+            hub.emit(|| LifecycleEvent::MessageFailed {
+                engine: failed.engine.into(),
+                envelope: Arc::new(failed.envelope.clone()),
+                why: format!("{failed}").into(),
+            });
+        }),
+    }
 }
 
 impl Engine for Inside {

@@ -94,7 +94,8 @@ impl Router {
 
     /// Starts all engines, side by side, and opens the handlers of [`RouterBuilder::on`].
     ///
-    /// A second call returns `Ok`. A router whose start failed is shut down: build a new one.
+    /// A second call returns `Ok`. A router whose start failed, or was dropped before it was done, is
+    /// shut down: build a new one.
     ///
     /// # Errors
     ///

@@ -37,11 +37,13 @@ impl Shared {
             Phase::Started => return Ok(()),
             Phase::Draining | Phase::Closed => return Err(closed()),
         }
+        let unfinished = Unfinished(self);
         if let Err(error) = self.launch().await {
             // None may run on.
             self.end(Duration::ZERO).await;
             return Err(error);
         }
+        core::mem::forget(unfinished);
         if self.advance(Phase::Started) != Phase::New {
             return Err(closed()); // it was shut down meanwhile
         }
@@ -161,7 +163,8 @@ impl Shared {
         self.stopped.send_replace(true);
         let ends = self.slots.iter().map(|slot| slot.engine.shutdown(deadline));
         let ended = all(ends.collect()).await;
-        self.handlers.lock().clear();
+        let handlers = core::mem::take(&mut *self.handlers.lock());
+        drop(handlers);
         self.registry.close(&self.hub);
         if was != Phase::Closed {
             for slot in &self.slots {
@@ -174,6 +177,25 @@ impl Shared {
             ended.map_err(|error| ShutdownError::new(&slot.name, error.reason))
         };
         self.slots.iter().zip(ended).map(named).collect()
+    }
+}
+
+/// A start that is dropped before it is done has failed.
+struct Unfinished<'a>(&'a Shared);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let Self(shared) = self;
+        if shared.advance(Phase::Closed) == Phase::Closed {
+            return; // it has ended properly
+        }
+        shared.stopped.send_replace(true);
+        for slot in &shared.slots {
+            // An engine ends as soon as it is told; the future waits for what is left to do.
+            drop(slot.engine.shutdown(Duration::ZERO));
+        }
+        shared.registry.close(&shared.hub);
+        shared.hub.end();
     }
 }
 

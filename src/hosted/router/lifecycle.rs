@@ -92,7 +92,7 @@ pub enum LifecycleEvent {
         /// The envelope.
         envelope: Arc<Envelope>,
     },
-    /// An envelope was not published, or may not have been.
+    /// An envelope was not published, or may not have been; or a call of a handler has failed.
     #[non_exhaustive]
     MessageFailed {
         /// The name of the engine.
