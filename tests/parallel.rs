@@ -12,6 +12,7 @@ use core::task::{Context as TaskContext, Poll, Waker};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::{Condvar, Mutex};
+use std::thread::{self, ThreadId};
 
 use proptest::prelude::*;
 use tickbus::bus::{Flow, Message};
@@ -41,6 +42,9 @@ struct World<'a> {
     calls: [AtomicUsize; 3],
 }
 
+/// Both handlers fail at this one.
+const BOTH: u32 = 8;
+
 impl<'a> World<'a> {
     fn new(bus: &'a Bus<Job, 16>) -> Self {
         Self { bus, calls: [const { AtomicUsize::new(0) }; 3] }
@@ -59,9 +63,12 @@ impl<'a> World<'a> {
         }
     }
 
-    fn second(&self, _: &Job) -> Result<Flow, u32> {
+    fn second(&self, job: &Job) -> Result<Flow, u32> {
         self.calls[1].fetch_add(1, Relaxed);
-        Ok(Flow::Continue)
+        match *job {
+            Job::Fail(BOTH) => Err(BOTH),
+            _ => Ok(Flow::Continue),
+        }
     }
 
     fn failed(&self, _: &Job, _: u32) {
@@ -92,7 +99,7 @@ fn dispatch<'a>() -> InTurn<'a> {
 fn jobs() -> impl Strategy<Value = Vec<Job>> {
     let job = prop_oneof![
         4 => (0..3_u32).prop_map(Job::Work),
-        2 => Just(Job::Fail(7)),
+        2 => prop_oneof![Just(Job::Fail(7)), Just(Job::Fail(BOTH))],
         2 => Just(Job::More),
         1 => Just(Job::Note),
     ];
@@ -164,7 +171,7 @@ fn handlers_of_one_tick_run_at_the_same_time_and_the_tick_waits_for_them() {
     static TABLE: ParallelDispatch<Job, Meeting, { Job::KINDS }, Result<(), ()>> =
         ParallelDispatch::new().on("job.work", |meeting, _| {
             let met = meeting.wait_for(4);
-            std::thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
             met.then(|| *meeting.0.lock().unwrap() += 100).ok_or(())
         });
     let bus: Bus<Job, 4> = Bus::new();
@@ -190,7 +197,7 @@ fn events_of_one_key_come_one_after_the_other_in_order() {
                 let Job::Work(number) = *job else { return Err(()) };
                 let key = number as usize % 5;
                 let was_busy = keys.busy[key].swap(true, SeqCst);
-                std::thread::yield_now();
+                thread::yield_now();
                 keys.seen[key].lock().unwrap().push(number);
                 keys.busy[key].store(false, SeqCst);
                 if was_busy { Err(()) } else { Ok(()) }
@@ -351,6 +358,18 @@ fn events_whose_drops_panic_are_all_counted_and_dropped() {
         assert_eq!(counts, (2 * (others + 1), others + 1, others + 1, 0));
         assert_eq!(tick(), Report::default());
     }
+}
+
+#[test]
+fn a_single_event_is_handled_on_the_thread_of_the_tick() {
+    static TABLE: ParallelDispatch<Job, ThreadId, { Job::KINDS }, Result<(), ()>> =
+        ParallelDispatch::new().on("job.work", |of_tick, _| {
+            if *of_tick == thread::current().id() { Ok(()) } else { Err(()) }
+        });
+    let mut bus: Bus<Job, 2> = Bus::new();
+    assert!(bus.publish_mut(Job::Work(1)).is_ok());
+    let report = TABLE.tick(&thread::current().id(), &mut bus, Budget::unlimited());
+    assert_eq!((report.handled, report.failed), (1, 0));
 }
 
 #[test]

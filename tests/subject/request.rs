@@ -329,6 +329,24 @@ fn a_panic_in_the_publish_leaves_no_request_behind() {
 }
 
 #[test]
+fn a_bus_that_is_closed_while_it_takes_the_question_loses_no_answer() {
+    let _watch = watchdog();
+    let bus = Arc::new(SubjectBus::new());
+    let answering = Arc::downgrade(&bus);
+    let seen = bus.subscribe("ask").unwrap().filter(move |question| {
+        let bus = answering.upgrade().unwrap();
+        bus.answer(question, "b", event("x")).unwrap();
+        bus.close();
+        true
+    });
+    let _seen = seen.open();
+    let error = bus.request(question(), NAMES).wait().unwrap_err();
+    assert!(matches!(error, GatherError::Closed(_)), "{error}");
+    assert_eq!(names(&error.into_gathered()), (vec!["b"], vec!["a", "c"]));
+    nothing_is_left(&bus);
+}
+
+#[test]
 fn enough_answers_win_over_the_time_and_the_cancel() {
     let _watch = watchdog();
     let bus = Arc::new(SubjectBus::new());
