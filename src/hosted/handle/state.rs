@@ -304,11 +304,15 @@ impl State {
 
     /// Counts what is missing.
     pub(super) fn gap(&mut self, gap: Gap) {
-        if gap.reason == GapReason::Overflow {
-            let missed = gap.missed.unwrap_or(0);
-            self.of(0).received += missed;
-            self.of(0).dropped.buffer_full += missed;
-        }
+        let missed = gap.missed.unwrap_or(0);
+        let stats = self.of(0);
+        let dropped = match gap.reason {
+            GapReason::Overflow => &mut stats.dropped.buffer_full,
+            GapReason::Expired => &mut stats.dropped.expired,
+            _ => return,
+        };
+        *dropped += missed;
+        stats.received += missed;
     }
 
     // ---- Workers -------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ impl Workers {
         mut call: impl FnMut() -> C,
     ) -> Self {
         let workers = plan.workers;
+        let id = deliveries.id().map_or_else(|| uuid::Uuid::now_v7().to_string().into(), Box::from);
         let shared = Arc::new(Shared::new(plan, clock, deliveries));
         let entry: Option<Arc<Entry>> = ledger.map(|it| Arc::new(it.enter(shared.clone())));
         for worker in 0..workers {
@@ -56,7 +57,6 @@ impl Workers {
             let mut sleep = Sleep::default();
             poll_fn(|context| guard.0.poll_pump(&mut sleep, context)).await;
         });
-        let id = uuid::Uuid::now_v7().to_string().into();
         Self { shared, id, patterns, is_detached: false }
     }
 
