@@ -95,6 +95,7 @@
 mod broker;
 mod de;
 mod error;
+#[cfg(feature = "yaml")]
 mod expand;
 mod file;
 #[cfg(feature = "yaml")]
