@@ -7,7 +7,7 @@ use core::fmt;
 use std::path::Path;
 
 use super::error::{ConfigError, ConfigFault, Place};
-use super::expand::expand;
+use super::expand::{Variables, expand};
 use super::file::Config;
 use super::yaml;
 
@@ -16,7 +16,7 @@ use super::yaml;
 #[must_use]
 pub struct Loader {
     file: Arc<str>,
-    variables: Box<dyn Fn(&str) -> Option<String>>,
+    variables: Box<Variables<'static>>,
     other_sections: bool,
 }
 
