@@ -16,9 +16,8 @@ pub(crate) struct Handlers {
 
 impl Handlers {
     pub(crate) async fn start(router: &Router) -> Result<Self, BoxError> {
-        let rounds = Arc::<Mutex<BTreeMap<_, _>>>::default();
-
         // One match after the other, four matches at once.
+        let rounds = Arc::<Mutex<BTreeMap<_, _>>>::default();
         let known = rounds.clone();
         let ladder = router.subscribe("match.*.score")?.group("ladder").workers(4).by_key();
         let ladder = ladder.handle_json(move |round: u32, context: Context| {
@@ -35,7 +34,8 @@ impl Handlers {
         let mail = router.subscribe("mail.report")?.group("mail").retry(quick);
         let mail = mail.dead_letter("dead.mail").on_failed(|failed| eprintln!("mail: {failed}"));
         let mail = mail.handle_json(async |round: u32, context: Context| {
-            if round % 100 == 0 || round % 30 == 0 && context.attempt() == 1 {
+            let is_first = context.attempt() == 1;
+            if round.is_multiple_of(100) || round.is_multiple_of(30) && is_first {
                 return Err("the mail server is busy");
             }
             Ok(())

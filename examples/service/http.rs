@@ -1,8 +1,9 @@
 //! Answers `GET` on loopback: enough of HTTP for a browser, `curl` and Prometheus.
 
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
