@@ -52,7 +52,7 @@
 //!
 //! assert_eq!(config.engine_for(Subject::from_static("report.daily.7")), Some("patient"));
 //! let router = Registry::new().router(&config)?.build()?;
-//! assert_eq!(&*router.engine_for("report.daily.7")?, "patient");
+//! assert_eq!(&**router.engine_for("report.daily.7")?, "patient");
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

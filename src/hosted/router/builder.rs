@@ -34,7 +34,7 @@ use crate::hosted::subscribe::SubscriptionDefaults;
 ///     .engine("fast", MemoryEngine::new())
 ///     .rule(Rule::new("fast").pattern("match.*.score").prefix("user.*").require(Level::Accepted))
 ///     .build()?;
-/// assert_eq!(&*router.engine_for("user.7.created")?, "fast");
+/// assert_eq!(&**router.engine_for("user.7.created")?, "fast");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
