@@ -296,6 +296,7 @@ impl Router {
     }
 
     /// Returns what happens to the router from now on. Costs nothing while nothing listens.
+    #[must_use = "dropping it ends the stream"]
     pub fn lifecycle(&self) -> Lifecycle {
         let shared: Arc<dyn Watched> = self.shared.clone();
         let watched: Weak<dyn Watched> = Arc::downgrade(&shared);
