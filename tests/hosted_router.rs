@@ -1530,7 +1530,7 @@ fn shutdown_with_a_deadline_of_zero_begins_nothing() {
         assert_eq!(begin.elapsed(), Duration::ZERO);
         sleep(SOON).await;
         assert_eq!(ran.load(Relaxed), 0);
-        let report = ended.map_or_else(|timeout| timeout.0, |report| report);
+        let report = ended.unwrap_or_else(|timeout| timeout.0);
         assert_eq!((report.handled, report.running), (0, 0));
     });
 }
