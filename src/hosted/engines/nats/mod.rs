@@ -33,7 +33,8 @@
 //!   them, so that their events keep their order. Only `>` covers `chat.>` and `match.*`: open two
 //!   subscriptions if the server has much more traffic than that.
 //! - The stream names the subjects that it takes. A publish of another subject is refused.
-//! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`,
+//! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`
+//!   (but for a first segment that is `_` alone),
 //!   which are the server's own. A live subscription never receives these.
 //! - The user needs the right to publish and to subscribe to `_INBOX.>`. From a message to itself,
 //!   the engine learns that the server has processed what was sent before.

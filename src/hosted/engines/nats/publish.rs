@@ -73,14 +73,18 @@ pub(super) fn read(
 
 /// Returns whether the server keeps subjects that begin so for itself.
 pub(super) fn is_reserved(subject: &str) -> bool {
-    subject.starts_with(['$', '_'])
+    // A segment that is `_` alone is free.
+    subject.starts_with('$') || subject.starts_with('_') && !subject.starts_with("_.")
 }
 
 impl Connection {
     fn message(&self, envelope: &Envelope) -> Result<Message, Reason> {
         let subject = envelope.subject().as_str();
         if is_reserved(subject) {
-            return Err(Reason::Subject("the server keeps what begins with `$` or `_`".into()));
+            return Err(Reason::Subject(
+                "the server keeps what begins with `$`, or with `_` and more in the first segment"
+                    .into(),
+            ));
         }
         if subject.contains([' ', '\t', '\r', '\n']) {
             return Err(Reason::Subject("it has white space".into()));
