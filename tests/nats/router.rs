@@ -17,7 +17,7 @@ use crate::{SOON, WHILE, delivery, envelope, next, on_both, run};
 fn builder(url: impl Into<String>) -> RouterBuilder {
     let fleet = Nats::new(url)
         .stream("TENANTS")
-        .subjects(["*.game.>"])
+        .subjects(["red.game.>", "blue.game.>", "_.game.>"])
         .provision(Provision::Create)
         .timeout(Duration::from_secs(2))
         .heartbeat(Duration::from_millis(250));

@@ -35,7 +35,7 @@ pub enum ProcessingMode {
 /// run the handlers. Synchronous, it returns when the handlers have run.
 ///
 /// Every handler whose pattern matches the type of the event runs, one after another, in the order
-/// of subscribing. A handler that fails is tried again, as the [`RetryPolicy`](super::RetryPolicy)
+/// of subscribing. A handler that fails is tried again, as the [`RetryPolicy`](crate::hosted::RetryPolicy)
 /// says. The event is completed if all ended well, and failed with the last error if one did not.
 /// A handler that panics has failed.
 ///

@@ -24,7 +24,7 @@ use crate::subject::{PrefixPattern, Subject};
 
 /// A configuration that was read and checked: engines, rules, and the section of a broker.
 ///
-/// See [the module](self) for the file.
+/// See [the module](crate::hosted::config) for the file.
 ///
 /// It is `Deserialize`, so another format than YAML can bring it. Its errors then name the key, but
 /// no place, and variables are left as they are.

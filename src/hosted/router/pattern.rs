@@ -9,8 +9,8 @@ use crate::subject::{Pattern, PatternBuf, PrefixPattern, Subject};
 
 /// A set of subjects in a rule of a router, as you wrote it.
 ///
-/// In code you write a [`Pattern`](crate::Pattern). A configuration has
-/// [`PrefixPattern`](crate::subject::PrefixPattern)s, in which `user.*` is every subject that begins
+/// In code you write a [`Pattern`]. A configuration has
+/// [`PrefixPattern`]s, in which `user.*` is every subject that begins
 /// so. Its `Display` and [`dialect`](Self::dialect) say which it is.
 ///
 /// # Examples
@@ -40,9 +40,9 @@ pub struct RulePattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// That of [`Pattern`](crate::Pattern).
+    /// That of [`Pattern`].
     Pattern,
-    /// That of [`PrefixPattern`](crate::subject::PrefixPattern).
+    /// That of [`PrefixPattern`].
     Prefix,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Dialect {
 }
 
 impl RulePattern {
-    /// Reads a [`PrefixPattern`](crate::subject::PrefixPattern).
+    /// Reads a [`PrefixPattern`].
     ///
     /// # Errors
     ///

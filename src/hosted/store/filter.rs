@@ -32,7 +32,7 @@ pub struct EventFilter {
     pub(super) limit: usize,
 }
 
-/// A place in a list, from which the next page begins: [`Page::next`].
+/// A place in a list, from which the next page begins: [`Page::next`](super::Page::next).
 ///
 /// New and removed records do not move it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -32,7 +32,8 @@
 //! - The engine receives several patterns of one live subscription through one filter that covers
 //!   them, so that their events keep their order. Only `>` covers `chat.>` and `match.*`: open two
 //!   subscriptions if the server has much more traffic than that.
-//! - The stream names the subjects that it takes. A publish of another subject is refused.
+//! - The stream names the subjects that it takes. A publish of another subject is refused. A server
+//!   takes no subject that begins with `*`: a router with tenants needs each tenant's, and `_.>`.
 //! - Subjects with white space cannot travel, and neither can those that begin with `$` or `_`
 //!   (but for a first segment that is `_` alone),
 //!   which are the server's own. A live subscription never receives these.
