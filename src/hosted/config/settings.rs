@@ -23,7 +23,7 @@ use crate::subject_bus::Overrun;
 /// The name, the type and the `config` of an engine. A factory of a [`Registry`](super::Registry)
 /// gets it.
 ///
-/// Its `Debug` has the names of the keys and no value.
+/// Its `Debug` leaves out the `config`: a missing colon makes a secret part of a key.
 #[derive(Clone)]
 pub struct Settings {
     name: Arc<str>,
@@ -234,12 +234,9 @@ impl Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys: Vec<_> =
-            self.config.entries().unwrap_or_default().iter().map(|entry| &*entry.key).collect();
         f.debug_struct("Settings")
             .field("name", &self.name)
             .field("type", &self.kind)
-            .field("keys", &keys)
             .field("place", &self.place)
             .finish_non_exhaustive()
     }
