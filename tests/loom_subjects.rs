@@ -554,7 +554,7 @@ fn a_group_and_another_publisher_for_the_last_room() {
     for reverse in [false, true] {
         let expected = [
             "2 enqueued; 0 enqueued; 1 2",
-            "subscription 1 has no room for its part of the group; 1 enqueued; 3",
+            "subscription 1 to `n` has no room for its part of the group; 1 enqueued; 3",
         ];
         outcomes(3, 4, expected.map(str::to_owned), move || {
             let bus = Arc::new(SubjectBus::builder().route_cache(0).build());
