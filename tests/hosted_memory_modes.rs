@@ -503,12 +503,14 @@ fn history_has_the_last_ones_those_since_a_time_and_those_of_a_pattern() {
 #[test]
 fn history_has_what_was_accepted_once_whatever_became_of_it() {
     paused(async {
-        let engine = builder().max_payload(3).history(HistoryLimits::new()).build();
-        publish(&engine, "1 1 2").await;
-        engine.publish(event("3").with_bytes(*b"long")).await.unwrap_err();
-        engine.shutdown(Duration::ZERO).await.unwrap();
-        engine.publish(event("4")).await.unwrap_err();
-        assert_eq!(history(&engine, ">"), "1 2");
+        for (log, expected) in [(10, "1 2"), (0, "1 1 2")] {
+            let engine = builder().log(log).max_payload(3).history(HistoryLimits::new()).build();
+            publish(&engine, "1 1 2").await;
+            engine.publish(event("3").with_bytes(*b"long")).await.unwrap_err();
+            engine.shutdown(Duration::ZERO).await.unwrap();
+            engine.publish(event("4")).await.unwrap_err();
+            assert_eq!(history(&engine, ">"), expected, "without a log, no id is known");
+        }
     });
 }
 

@@ -144,10 +144,13 @@ pub struct Delivery {
     /// Set when it comes out of a subscription.
     counts: Option<Arc<Counts>>,
     /// Dropped with the delivery.
-    held: Option<Box<dyn Any + Send + Sync>>,
+    held: Option<Box<Held>>,
     /// The engine it came from, if it is not that of the subscription.
     engine: Option<Arc<str>>,
 }
+
+/// In a box, so that a delivery is a word larger and not two.
+struct Held(#[expect(dead_code, reason = "to be dropped")] Box<dyn Any + Send + Sync>);
 
 impl Delivery {
     /// Returns a delivery that `settle` settles.
@@ -197,7 +200,7 @@ impl Delivery {
 
     /// Keeps `it` until the delivery is dropped.
     pub(in crate::hosted) fn holding(mut self, it: Box<dyn Any + Send + Sync>) -> Self {
-        self.held = Some(it);
+        self.held = Some(Box::new(Held(it)));
         self
     }
 

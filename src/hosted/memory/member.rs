@@ -60,17 +60,22 @@ impl Live {
         Self { subscription, waits: None, missed, expired, behind, told, opened }
     }
 
-    /// Makes an item of what came. `None` if it is to look again.
+    /// Returns whether what came is all that there is to give out: there are no gaps, and no event
+    /// has an age.
     #[inline]
-    fn item(&mut self, next: Poll<Option<Arc<Envelope>>>) -> Option<Poll<Item>> {
-        let Poll::Ready(Some(envelope)) = next else { return Some(self.rest(next.is_ready())) };
+    fn is_plain(&self) -> bool {
         let shared = &self.opened.shared;
-        let missed = self.subscription.missed();
-        let plain = !shared.followed.any() && shared.dated.load(Relaxed) == 0;
-        if plain && missed == 0 && self.expired == 0 {
-            return Some(Poll::Ready(Some(Ok(Delivery::live(envelope)))));
-        }
-        self.missed += missed;
+        !shared.followed.any()
+            && shared.dated.load(Relaxed) == 0
+            && self.subscription.missed() == 0
+            && self.expired == 0
+    }
+
+    /// Makes an item of what came. `None` if it is to look again.
+    #[cold]
+    fn item(&mut self, envelope: Arc<Envelope>) -> Option<Poll<Item>> {
+        let shared = &self.opened.shared;
+        self.missed += self.subscription.missed();
         let followed = shared.followed.received(&envelope);
         let now = shared.clock.now();
         let (accepted, held) = followed.unwrap_or((now, None));
@@ -123,9 +128,16 @@ impl Receive for Live {
             return Poll::Ready(item);
         }
         loop {
-            let next = self.subscription.poll(&mut self.waits, || context.waker().clone());
-            if let Some(item) = self.item(next) {
-                return item;
+            match self.subscription.poll(&mut self.waits, || context.waker().clone()) {
+                Poll::Ready(Some(envelope)) if self.is_plain() => {
+                    return Poll::Ready(Some(Ok(Delivery::live(envelope))));
+                }
+                Poll::Ready(Some(envelope)) => {
+                    if let Some(item) = self.item(envelope) {
+                        return item;
+                    }
+                }
+                none => return self.rest(none.is_ready()),
             }
         }
     }
@@ -137,13 +149,16 @@ impl Receive for Live {
             return Poll::Ready(item);
         }
         loop {
-            let next = match self.subscription.try_recv() {
-                Ok(envelope) => Poll::Ready(Some(envelope)),
-                Err(RecvError::Empty) => Poll::Pending,
-                Err(_) => Poll::Ready(None),
-            };
-            if let Some(item) = self.item(next) {
-                return item;
+            match self.subscription.try_recv() {
+                Ok(envelope) if self.is_plain() => {
+                    return Poll::Ready(Some(Ok(Delivery::live(envelope))));
+                }
+                Ok(envelope) => {
+                    if let Some(item) = self.item(envelope) {
+                        return item;
+                    }
+                }
+                Err(error) => return self.rest(error == RecvError::Closed),
             }
         }
     }

@@ -82,6 +82,14 @@ fn moment(time: Timestamp, now: Duration, wall: Timestamp) -> Duration {
     if ahead < 0 { now.saturating_sub(by) } else { now.saturating_add(by) }
 }
 
+/// Most often there are none, and looking is all that it costs.
+#[inline]
+fn move_all(from: &mut Vec<Waker>, to: &mut Wakers) {
+    if !from.is_empty() {
+        to.extend(from.drain(..));
+    }
+}
+
 fn wake(wakers: Wakers) {
     if wakers.is_empty() {
         return;
@@ -163,7 +171,7 @@ impl Shared {
                     wakers.extend(member.waker.take());
                 }
             }
-            wakers.extend(state.awaiting.drain(..)); // it may have trimmed
+            move_all(&mut state.awaiting, &mut wakers); // it may have trimmed
         }
         drop(state);
         wake(wakers);
@@ -205,7 +213,8 @@ impl Shared {
     pub(super) fn leave(&self, place: usize) {
         let mut state = self.state.lock();
         let member = state.members.remove(place);
-        let wakers = state.waiting_for_less();
+        let mut wakers = Wakers::new();
+        state.waiting_for_less(&mut wakers);
         drop(state);
         drop(member);
         wake(wakers);
@@ -224,13 +233,13 @@ impl Shared {
         let State { phase, log, members, awaiting, .. } = &mut *state;
         let log = log.as_mut().filter(|_| *phase != Phase::Ended)?;
         let next = log.next(taker, now, ages);
-        wakers.extend(awaiting.drain(..)); // it may have given some up
+        move_all(awaiting, &mut wakers); // it may have given some up
         if let Next::Expired(count) = next {
             self.expired.fetch_add(usize::try_from(count).unwrap_or(usize::MAX), Relaxed);
         }
         let old = match &next {
             Next::Wait(_) if *phase == Phase::Draining && log.is_done(taker.group) => {
-                wakers.extend(state.waiting_for_less());
+                state.waiting_for_less(&mut wakers);
                 drop(state);
                 wake(wakers);
                 return None;
@@ -268,7 +277,7 @@ impl Shared {
         let settled = log.settle(group, sequence, epoch, verdict, now);
         let more = extends || *phase != Phase::Open || log.has_more(group);
         let mut wakers = if more { state.waiting(group) } else { Wakers::new() };
-        wakers.extend(state.waiting_for_less());
+        state.waiting_for_less(&mut wakers);
         drop(state);
         wake(wakers);
         Some(settled)
@@ -392,7 +401,10 @@ impl Shared {
 
     /// Adds what was accepted to the history, if there is one.
     pub(super) fn remember(&self, envelope: &Arc<Envelope>) {
-        if let Some(history) = &self.history {
+        // Without a log, the bus knows whether the engine takes anything in.
+        if let Some(history) =
+            self.history.as_ref().filter(|_| self.has_log || !self.bus.is_closed())
+        {
             let now = self.clock.now();
             history.lock().add(envelope, now);
         }
@@ -428,12 +440,11 @@ impl State {
         self.members.iter().all(|(_, member)| log.is_done(member.group))
     }
 
-    /// Those that wait until less is to be done.
-    fn waiting_for_less(&mut self) -> Wakers {
-        let mut wakers: Wakers = self.awaiting.drain(..).collect();
+    /// Adds those that wait until less is to be done.
+    fn waiting_for_less(&mut self, wakers: &mut Wakers) {
+        move_all(&mut self.awaiting, wakers);
         if !self.closers.is_empty() && self.is_done() {
-            wakers.extend(self.closers.drain(..));
+            move_all(&mut self.closers, wakers);
         }
-        wakers
     }
 }
