@@ -656,12 +656,12 @@ fn an_unknown_key_is_an_error_that_suggests_the_known_one() {
     let said = |text: &str| error(text).to_string();
     assert_eq!(
         said("eventbus:\n  engine: memory\n  workerCuont: 5\n"),
-        "bus.yaml:3:3: `eventbus.workerCuont`: there is no such key: did you mean `workerCount`?"
+        "bus.yaml:3:3: `eventbus.workerCuont`: unknown key: did you mean `workerCount`?"
     );
     assert!(said(&memory("worker_count: 5")).ends_with("did you mean `workerCount`?"));
     assert!(said(&memory("eventTtl: 5")).ends_with("did you mean `eventTTL`?"));
     let far = said(&memory("color: 5"));
-    assert!(far.contains("there is no such key: possible is `eventTTL`, `retentionDays`"), "{far}");
+    assert!(far.contains("unknown key: possible is `eventTTL`, `retentionDays`"), "{far}");
 
     // Documented keys that other buses ignore where there are several engines.
     for key in ["deliveryMode", "publishBlockTimeout", "rotateSubscriberOrder"] {
@@ -1084,7 +1084,7 @@ fn a_factory_that_fails_is_an_error_with_the_place_of_its_engine() {
     let error = build(&text("mine", "workerCount: 3, color: red"));
     assert_eq!(
         error.to_string(),
-        "bus.yaml:4:31: `engines[0].config.color`: there is no such key: did you mean `colour`?"
+        "bus.yaml:4:31: `engines[0].config.color`: unknown key: did you mean `colour`?"
     );
     assert_eq!(build(&text("mine", "")).fault().code(), "missing_key");
     let error = build(&text("broken", ""));

@@ -392,7 +392,7 @@ impl Envelope {
         self
     }
 
-    /// Returns the bytes of the payload. Returns `None` if there is no payload, or if it is JSON.
+    /// Returns the payload if it is bytes. Returns `None` if it is JSON, or missing.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         match &self.payload {

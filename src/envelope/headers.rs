@@ -109,7 +109,7 @@ impl Headers {
         self.0.len()
     }
 
-    /// Returns whether there is no header.
+    /// Returns whether the envelope has no headers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -112,8 +112,8 @@ impl Envelope {
         Ok(self)
     }
 
-    /// Returns the text of the payload: one JSON value. Returns `None` if there is no payload, or
-    /// if it is [`bytes`](Self::bytes). A payload that is `null` is `Some("null")`.
+    /// Returns the payload if it is JSON, as the text of one value: `null` is `Some("null")`. Returns
+    /// `None` if the payload is [`bytes`](Self::bytes), or missing.
     #[must_use]
     pub fn payload(&self) -> Option<&str> {
         self.payload.json()

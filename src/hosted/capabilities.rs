@@ -244,7 +244,7 @@ impl Capabilities {
         self.level
     }
 
-    /// Returns how many bytes a payload may have. Returns `None` if there is no limit.
+    /// Returns the size of the largest payload, in bytes. Returns `None` if any size is fine.
     #[must_use]
     pub const fn payload_limit(&self) -> Option<usize> {
         self.max_payload

@@ -50,7 +50,7 @@ impl BrokerBuilder {
         }
     }
 
-    /// Sets where the records are. There is no default.
+    /// Sets the store, which keeps the records. A broker needs one.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -104,8 +104,8 @@ impl BrokerBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidBroker`] if there is no store, the instance id is empty, or there are 0
-    /// workers or places in the queue.
+    /// Returns [`InvalidBroker`] if the store is missing, the instance id is empty, or the number of
+    /// workers or of places in the queue is 0.
     pub fn build(self) -> Result<Broker, InvalidBroker> {
         let store = self.store.ok_or(InvalidBroker::NoStore)?;
         if self.instance_id.is_empty() {

@@ -33,7 +33,7 @@ pub enum BrokerError {
     Failed(String),
     /// The pattern is empty, or not a pattern.
     Pattern(InvalidPattern),
-    /// There is no handler of this id, or no longer.
+    /// The broker has no handler of this id. You may have removed it before.
     NotSubscribed(SubscriptionId),
     /// Handlers still ran at the deadline.
     #[non_exhaustive]
@@ -43,7 +43,7 @@ pub enum BrokerError {
     },
     /// There is a default broker already.
     AlreadyInitialized,
-    /// There is no default broker.
+    /// The program has no default broker.
     NotInitialized,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for BrokerError {
                 write!(f, "the broker did not stop in time: {left} events are not handled")
             }
             Self::AlreadyInitialized => f.pad("there is a default broker already"),
-            Self::NotInitialized => f.pad("there is no default broker: initialize one"),
+            Self::NotInitialized => f.pad("the program has no default broker: initialize one"),
         }
     }
 }

@@ -143,7 +143,7 @@ impl Work {
         }
     }
 
-    /// Calls one handler until it ends well or there are no more retries.
+    /// Calls one handler. Calls it again after a failure, as the policy says.
     async fn run(&self, handler: &Handler, record: &mut EventRecord) -> Result<(), String> {
         let mut attempts = 0;
         loop {

@@ -214,7 +214,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// Returns [`BrokerError::NotSubscribed`] if there is no such handler, or no longer.
+    /// Returns [`BrokerError::NotSubscribed`] if the broker has no handler of this id.
     pub fn unsubscribe(&self, id: SubscriptionId) -> Result<(), BrokerError> {
         self.shared.work.handlers().remove(id)
     }

@@ -65,7 +65,7 @@ pub enum ConfigFault {
         /// Where.
         first: Option<Place>,
     },
-    /// There is no such key.
+    /// The configuration does not know this key.
     UnknownKey {
         /// The known key that looks most like it.
         near: Option<Box<str>>,
@@ -276,7 +276,7 @@ impl fmt::Display for ConfigFault {
                 also_at(f, *first)
             }
             Self::UnknownKey { near, known } => {
-                write!(f, "there is no such key{}", Hint(near, known))
+                write!(f, "unknown key{}", Hint(near, known))
             }
             Self::MissingKey => f.write_str("the key is missing"),
             Self::NoValue => f.write_str("it has no value: give it one, or remove the key"),

@@ -112,7 +112,7 @@ impl Config {
     /// assert_eq!(
     ///     error.to_string(),
     ///     "configuration:4:3: `eventbus.workerCuont`: \
-    ///      there is no such key: did you mean `workerCount`?",
+    ///      unknown key: did you mean `workerCount`?",
     /// );
     /// ```
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {

@@ -58,7 +58,7 @@ type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send
 /// assert_eq!(
 ///     error.to_string(),
 ///     "configuration:5:15: `engines[0].config.mostEvent`: \
-///      there is no such key: did you mean `mostEvents`?",
+///      unknown key: did you mean `mostEvents`?",
 /// );
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
