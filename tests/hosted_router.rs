@@ -429,6 +429,26 @@ fn an_engine_without_a_rule_is_a_warning() {
     assert_eq!(warnings(three().route(["x"], "b").route(["y"], "c")), [""; 0]);
 }
 
+/// The engine of the subject waits, under the router's names of things.
+#[test]
+fn a_router_waits_for_handlers_where_its_engine_can() {
+    paused(async {
+        let router = started(three().tenants(true)).await;
+        let slow = router.subscribe("a").unwrap().handle(async |_| {
+            sleep(SECOND).await;
+            Ok::<_, BoxError>(())
+        });
+        let slow = slow.await.unwrap();
+        let begin = tokio::time::Instant::now();
+        Engine::publish_and_wait(&router, event("a").into()).await.unwrap();
+        assert_eq!((begin.elapsed(), slow.stats().handled), (SECOND, 1));
+        let red = router.tenant("red").unwrap();
+        Engine::publish_and_wait(&red, event("a").into()).await.unwrap();
+        assert_eq!((begin.elapsed(), slow.stats().handled), (2 * SECOND, 2));
+        assert_eq!(router.stats().total().published.offered, 2);
+    });
+}
+
 #[test]
 fn explain_names_the_rule_the_engine_and_what_receives_it() {
     paused(async {

@@ -37,7 +37,8 @@ impl Ask {
     pub(super) fn policy(&self) -> Policy {
         match self {
             Self::Live(options) => {
-                Policy::Live { capacity: options.capacity, overrun: options.overrun }
+                let LiveOptions { capacity, overrun, block_timeout, .. } = *options;
+                Policy::Live { capacity, overrun, block_timeout }
             }
             Self::Durable(options) => Policy::Durable {
                 group: options.group.clone(),

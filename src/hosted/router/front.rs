@@ -326,6 +326,13 @@ impl Engine for Router {
         Self::publish(self, envelope)
     }
 
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.shared.publish_by(Engine::publish_and_wait, &self.scope, From::User, envelope)
+    }
+
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
         self.shared.try_publish(&self.scope, From::User, envelope)
     }
@@ -457,6 +464,13 @@ impl Engine for Tenant {
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         self.0.publish(envelope)
+    }
+
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.0.publish_and_wait(envelope)
     }
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {

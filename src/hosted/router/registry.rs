@@ -39,6 +39,8 @@ pub enum Policy {
         capacity: usize,
         /// What a full buffer does.
         overrun: Overrun,
+        /// How long a publisher waits for room. `None` means without a limit.
+        block_timeout: Option<Duration>,
     },
     /// It is durable.
     #[non_exhaustive]
@@ -76,8 +78,11 @@ impl fmt::Display for Attached {
             write!(f, " `{pattern}`")?;
         }
         match &self.policy {
-            Policy::Live { capacity, overrun } => {
+            Policy::Live { capacity, overrun, block_timeout } => {
                 write!(f, ", live, a full buffer of {capacity}: {}", overrun.label())?;
+                if let Some(timeout) = block_timeout {
+                    write!(f, " for at most {timeout:?}")?;
+                }
             }
             Policy::Durable { group, lease, max_attempts } => {
                 write!(f, ", group `{group}`, comes again after {lease:?}")?;

@@ -189,12 +189,23 @@ impl Shared {
         from: From,
         envelope: Arc<Envelope>,
     ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.publish_by(Engine::publish, scope, from, envelope)
+    }
+
+    /// Publishes with the method `by` of the engine.
+    pub(super) fn publish_by<'a>(
+        &'a self,
+        by: impl FnOnce(&'a Counted, Arc<Envelope>) -> EngineFuture<'a, Result<Receipt, EngineError>>,
+        scope: &Scope,
+        from: From,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
         let sending = match self.route(scope, from, envelope) {
             Ok(sending) => sending,
             Err(error) => return EngineFuture::ready(Err(error)),
         };
         let Sending { decision, on_engine, kept } = sending;
-        match self.slots[decision.engine].engine.publish(on_engine).now() {
+        match by(&self.slots[decision.engine].engine, on_engine).now() {
             Ok(result) => EngineFuture::ready(self.sent(decision, kept, result)),
             Err(publish) => EngineFuture::new(async move {
                 let result = publish.await;
