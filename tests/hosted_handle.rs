@@ -686,6 +686,38 @@ fn numbers(range: core::ops::RangeInclusive<u32>) -> String {
 }
 
 #[test]
+fn a_publisher_waits_for_the_queue_of_a_handler_for_as_long_as_it_says() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let wait = any(&engine).capacity(1).queue(1).block_timeout(10 * SECOND);
+        let (workers, gate) = gated(wait, &log).await;
+        publish(&engine, "1").await;
+        settle().await;
+        let begin = Instant::now();
+        publish(&engine, "2 3").await; // the queue and the buffer have room
+        settle().await;
+        let pass = gate.clone();
+        tokio::spawn(async move {
+            sleep(SECOND).await;
+            pass.add_permits(1);
+        });
+        publish(&engine, "4").await; // when the first is done
+        assert_eq!(begin.elapsed(), SECOND);
+        settle().await;
+        publish(&engine, "5").await; // in vain
+        assert_eq!(begin.elapsed(), 11 * SECOND);
+        gate.add_permits(10);
+        settle().await;
+        publish(&engine, "6").await; // it is told what came before
+        settle().await;
+        assert_eq!(log.take(), "1 2 3 4 6");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.buffer_full, stats.dropped.queue_full), (5, 1, 0));
+    });
+}
+
+#[test]
 fn without_workers_a_live_event_is_handled_one_at_a_time_in_order() {
     paused(async {
         let engine = memory();

@@ -346,7 +346,7 @@ impl<'e> Subscribe<'e> {
         let counts =
             Counts::new(self.engine.name().clone(), self.on_gap.take(), self.on_refused.take());
         let mode = self.mode();
-        let overrun = self.policy();
+        let (overrun, sets_overrun) = (self.policy(), self.sets_overrun());
         let from = match self.group {
             None => {
                 let options = LiveOptions {
@@ -355,7 +355,7 @@ impl<'e> Subscribe<'e> {
                     overrun,
                     block_timeout: self.block_timeout.filter(|timeout| !timeout.is_zero()),
                     sets_capacity: self.capacity.is_some(),
-                    sets_overrun: self.overrun.is_some() || self.block_timeout.is_some(),
+                    sets_overrun,
                 };
                 self.engine.open_live(options).await?
             }
@@ -372,6 +372,10 @@ impl<'e> Subscribe<'e> {
             }
         };
         Ok(Deliveries { from, mode, received: 0, counts: Arc::new(counts) })
+    }
+
+    const fn sets_overrun(&self) -> bool {
+        self.overrun.is_some() || self.block_timeout.is_some()
     }
 
     /// What a full buffer does.
@@ -399,7 +403,7 @@ impl<'e> Subscribe<'e> {
             mode: self.mode(),
             patterns: &self.patterns,
             group: self.group.as_deref(),
-            overrun: self.overrun,
+            overrun: self.sets_overrun().then(|| self.policy()),
             lease: self.lease.unwrap_or(LEASE),
             in_flight: self.in_flight.unwrap_or(IN_FLIGHT),
         }

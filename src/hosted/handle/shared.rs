@@ -106,6 +106,13 @@ impl Shared {
         loop {
             let mut state = self.state.lock();
             if let Some(task) = state.take(worker) {
+                // A full queue has a place again, for which a publisher may wait.
+                let had_no_place = state.waiting + 1 == self.plan.queue;
+                let pump = if had_no_place { state.pump.clone() } else { None };
+                drop(state);
+                if let Some(pump) = pump {
+                    pump.wake();
+                }
                 return Poll::Ready(Some(task));
             }
             if state.phase == Phase::Closed {

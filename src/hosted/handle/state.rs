@@ -61,7 +61,7 @@ pub(super) struct State {
     /// First errors of events that the engine has back, by their sequence.
     errors: HashMap<u64, Box<str>, foldhash::fast::FixedState>,
     /// How many are held and have not begun.
-    waiting: usize,
+    pub(super) waiting: usize,
     workers: Vec<Worker>,
     idle: Vec<usize>,
     /// Takes in, and waits for something.
