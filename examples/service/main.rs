@@ -26,7 +26,7 @@ use handlers::Handlers;
 use tickbus::Envelope;
 use tickbus::hosted::config::{Config, Registry};
 use tickbus::hosted::export::Prometheus;
-use tickbus::hosted::{BoxError, Engine, Health, Router, Rule, ShutdownTimeout};
+use tickbus::hosted::{BoxError, Health, Router, ShutdownTimeout};
 use tokio::time::{sleep, timeout};
 
 /// How long the service drains after Ctrl-C.
@@ -54,15 +54,7 @@ fn main() -> ExitCode {
 /// Reads the file, and makes what it describes.
 fn router(file: &str) -> Result<Router, BoxError> {
     let config = Config::from_file(file)?;
-    let mut router = Router::builder().loaded_from(file);
-    for engine in Registry::new().build(&config)? {
-        router = router.engine(engine.name().clone(), engine);
-    }
-    for of_file in config.rules() {
-        let rule = Rule::new(of_file.engine.clone());
-        router = router.rule(of_file.topics.iter().fold(rule, |rule, topic| rule.prefix(topic)));
-    }
-    let router = router.build()?;
+    let router = Registry::new().router(&config)?.build()?;
     router.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(router)
 }

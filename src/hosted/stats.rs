@@ -121,6 +121,11 @@ impl AddAssign for Dropped {
     }
 }
 
+/// The name under which the numbers of all engines together are exported.
+///
+/// If an engine has this name, its numbers count as such a sum: exporters leave them out.
+pub const ALL: &str = "_all";
+
 /// Counts what went into an engine, and what came out of it to handlers.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]

@@ -20,6 +20,7 @@ use super::span;
 use super::types::DeliveryMode;
 use crate::hosted::engine::Level;
 use crate::hosted::start::OnStart;
+use crate::hosted::stats::ALL;
 use crate::subject::{PrefixPattern, Subject};
 
 /// A configuration that was read and checked: engines, rules, and the section of a broker.
@@ -531,7 +532,7 @@ fn several_engines(
         if name.trim().is_empty() {
             return Err(wrong(ConfigFault::Invalid("a name must not be empty".into())));
         }
-        if &**name == "_all" {
+        if **name == *ALL {
             let why = "`_all` stands for all engines in statistics: use another name";
             return Err(wrong(ConfigFault::Invalid(why.into())));
         }

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 
 use super::error::ExportError;
 use super::exporter::Exporter;
-use super::samples::{ALL, FAMILIES, Family, Sample, samples};
-use crate::hosted::stats::EngineStats;
+use super::samples::{FAMILIES, Family, Sample, samples};
+use crate::hosted::stats::{ALL, EngineStats};
 
 /// The name of the gauge with the number of tasks.
 const TASKS: &str = "runtime.tasks";

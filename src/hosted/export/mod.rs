@@ -50,6 +50,7 @@ mod spans;
 #[cfg(feature = "opentelemetry")]
 mod traced;
 
+pub use super::stats::ALL;
 #[cfg(feature = "dogstatsd")]
 pub use dogstatsd::{DogStatsd, DogStatsdBuilder};
 pub use error::ExportError;
@@ -57,7 +58,6 @@ pub use exporter::Exporter;
 #[cfg(feature = "metrics")]
 pub use metrics::MetricsFacade;
 pub use prometheus::Prometheus;
-pub use samples::ALL;
 #[cfg(feature = "opentelemetry")]
 pub use spans::{Processed, Spans};
 #[cfg(feature = "opentelemetry")]

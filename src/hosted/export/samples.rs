@@ -2,12 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::hosted::stats::EngineStats;
-
-/// The name under which the numbers of all engines together are exported.
-///
-/// If an engine has this name, its numbers count as such a sum: exporters leave them out.
-pub const ALL: &str = "_all";
+use crate::hosted::stats::{ALL, EngineStats};
 
 /// What is exported of one engine.
 #[derive(Clone, Copy)]

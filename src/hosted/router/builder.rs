@@ -20,8 +20,8 @@ use crate::hosted::clock::Clock;
 use crate::hosted::engine::{BoxError, Engine, Health, Level};
 use crate::hosted::handle::Context;
 use crate::hosted::start::OnStart;
-use crate::hosted::subscribe::Subscribe;
-use crate::hosted::subscribe::SubscriptionDefaults;
+use crate::hosted::stats::ALL;
+use crate::hosted::subscribe::{Subscribe, SubscriptionDefaults};
 
 /// A rule of a router: events of these subjects go to this engine.
 ///
@@ -276,7 +276,7 @@ impl RouterBuilder {
         }
         for (at, slot) in slots.iter().enumerate() {
             let name = &slot.name;
-            if name.is_empty() || **name == *super::stats::ALL {
+            if name.is_empty() || **name == *ALL {
                 return Err(BuildError::EngineName { engine: name.clone() });
             }
             if slots[..at].iter().any(|before| before.name == *name) {

@@ -5,11 +5,8 @@ use alloc::vec::Vec;
 
 use super::shared::Shared;
 use crate::hosted::engine::Engine;
-use crate::hosted::stats::{EngineStats, HandlerStats};
+use crate::hosted::stats::{ALL, EngineStats, HandlerStats};
 use crate::sync::Relaxed;
-
-/// The name of all engines together.
-pub(super) const ALL: &str = "_all";
 
 /// Counts what went into each engine of a router, and what came out of it to handlers.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
