@@ -177,7 +177,8 @@ fn with_all_workers_busy_exactly_the_buffer_more_is_accepted() {
             go.add_permits(100);
             broker.stop(LONG).await.unwrap();
             let stats = broker.stats();
-            assert_eq!((stats.total_processed, stats.in_progress), (workers as u64 + 2, 0));
+            let ended = (stats.total_processed, stats.abandoned, stats.in_progress);
+            assert_eq!(ended, (workers as u64 + 2, 0, 0));
         }
     });
 }

@@ -680,6 +680,10 @@ fn subscriptions_have_ids_patterns_as_given_and_a_mode() {
             Policy::Live { capacity: 7, overrun: Overrun::DropOldest, .. }
         ));
         assert!(matches!(&all[1].policy, Policy::Durable { group, .. } if **group == *"g"));
+        let four = router.subscribe("a").unwrap().block_timeout(SECOND).open().await.unwrap();
+        let shown = router.subscriptions()[3].to_string();
+        assert!(shown.contains("a full buffer of 64: block for at most 1s"), "{shown}");
+        drop(four);
     });
 }
 
