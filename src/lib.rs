@@ -105,10 +105,11 @@
 //! | `alloc` | `Envelope`: an event that travels, with headers and time; you set ids and times. On targets with compare-and-swap, `SubjectBus` for one thread |
 //! | `std` | `alloc`; ids and times of new envelopes; `SubjectBus` for threads; threads that wait |
 //! | `json` | `alloc`; envelopes and payloads as JSON, and typed payloads |
-//! | `opentelemetry` | `std`; a new envelope names the current span |
-//! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; the trait of engines, the memory engine, a link to a tick |
+//! | `opentelemetry` | `std`; a new envelope names the current span; spans of engines with `hosted` |
+//! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines, handlers on workers, a router over several engines, a broker that keeps records, a link to a tick |
 //! | `nats` | `hosted`; the engine for NATS and `JetStream` |
 //! | `yaml`, `schema` | `hosted`; its configuration as a file of YAML or JSON; the JSON schema of that file |
+//! | `dogstatsd`, `metrics` | `hosted`; the numbers of engines for Datadog, for the crate `metrics` |
 //! | `parallel` | `std`; handlers of one tick side by side, on the pool of `rayon` |
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |

@@ -661,7 +661,7 @@ fn an_unknown_key_is_an_error_that_suggests_the_known_one() {
     assert!(said(&memory("worker_count: 5")).ends_with("did you mean `workerCount`?"));
     assert!(said(&memory("eventTtl: 5")).ends_with("did you mean `eventTTL`?"));
     let far = said(&memory("color: 5"));
-    assert!(far.contains("unknown key: possible is `eventTTL`, `retentionDays`"), "{far}");
+    assert!(far.contains("unknown key: possible are `eventTTL`, `retentionDays`"), "{far}");
 
     // Documented keys that other buses ignore where there are several engines.
     for key in ["deliveryMode", "publishBlockTimeout", "rotateSubscriberOrder"] {

@@ -990,6 +990,22 @@ fn what_still_runs_at_the_deadline_is_dropped_and_reported() {
 }
 
 #[test]
+fn what_the_engine_still_has_at_the_deadline_is_reported_as_left() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let (workers, gate) = gated(any(&engine).group("g"), &log).await;
+        publish(&engine, &numbers(1..=10)).await;
+        gate.add_permits(3);
+        settle().await;
+        let report = workers.shutdown(SECOND).await.unwrap_err().0;
+        assert_eq!(log.take(), numbers(1..=4));
+        assert_eq!((report.running, report.abandoned, report.left), (1, 1, 6));
+        assert!(report.to_string().ends_with("1 still running, 6 left in the engine"), "{report}");
+    });
+}
+
+#[test]
 fn shutdown_with_zero_begins_nothing_new() {
     paused(async {
         let engine = memory();

@@ -479,9 +479,9 @@ fn explain_names_the_rule_the_engine_and_what_receives_it() {
             "`match.7.score` goes to engine `b` (up), by rule 1: `match.*.score`\n\
              level: `accepted`\n\
              received by s1: `match.>`, live, a full buffer of 64: drop_newest, on a, b\n\
-             received by s2: `match.*.score`, group `ladder`, comes again after 2s, at most 3 times, \
+             received by s2: `match.*.score`, group `ladder`, comes again if it is not settled in 2s, at most 3 times, \
              on b\n\
-             no rule feeds s4: `weather.*`, live, a full buffer of 64: drop_newest, on a\n\
+             no rule but the fallback feeds s4: `weather.*`, live, a full buffer of 64: drop_newest, on a\n\
              warning: rule 3: `chat.hello` decides nothing, because what is before it has all its \
              subjects",
         );
@@ -1658,7 +1658,7 @@ fn an_engine_that_cannot_end_in_time_is_reported() {
         assert!(error.to_string().starts_with("engine `b` "), "{error}");
         let ShutdownTimeout(report) = router.shutdown(SECOND).await.unwrap_err();
         assert_eq!((report.engines, report.running), (1, 0));
-        assert!(report.to_string().ends_with("1 engines not done"), "{report}");
+        assert!(report.to_string().ends_with("1 engine not done"), "{report}");
     });
 }
 

@@ -61,7 +61,8 @@ fn router(file: &str) -> Result<Router, BoxError> {
 
 async fn run(router: &Router, port: u16) -> Result<(), BoxError> {
     let interrupted = interrupted()?;
-    let address = http::serve(port, answers(router.clone()))?;
+    let address = http::serve(port, answers(router.clone()))
+        .map_err(|error| format!("port {port}: {error}"))?;
     router.start().await?;
     let handlers = Handlers::start(router).await?;
     println!("http://{address}/metrics, /health, /explain?subject=match.7.score; Ctrl-C drains");
@@ -85,7 +86,7 @@ async fn run(router: &Router, port: u16) -> Result<(), BoxError> {
 
 /// Ends the router, and says each half second how far it is.
 async fn drain(router: &Router) {
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), router.stats().total().handlers.handled);
     let mut shutdown = pin!(router.shutdown(DEADLINE));
     let report = loop {
         if let Ok(report) = timeout(Duration::from_millis(500), &mut shutdown).await {
@@ -93,7 +94,7 @@ async fn drain(router: &Router) {
         }
         let all = router.stats().total();
         let left = DEADLINE.saturating_sub(begin.elapsed()).as_secs_f32();
-        let (handled, lag) = (all.handlers.handled, all.lag.unwrap_or(0));
+        let (handled, lag) = (all.handlers.handled - before, all.lag.unwrap_or(0));
         println!("draining: {handled} handled, {lag} to come, {left:.1} s left");
     };
     match report {

@@ -75,6 +75,12 @@
 //! [`open`](Subscribe::open) fails if you set what only the other kind has, or demand what the engine
 //! cannot do. The error names the engine, and the setting or the demand.
 //!
+//! # Runtime
+//!
+//! Handlers, routers and durable subscriptions that wait need a runtime of tokio with `enable_time`.
+//! On one without it, a thread of its own waits. There tokio prints a panic once for each thread, and
+//! a program with `panic = "abort"` ends.
+//!
 //! # Guarantees
 //!
 //! - A publisher's `offered == buffered + accepted + stored + duplicate + refused + unknown`, and a

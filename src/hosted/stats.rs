@@ -16,7 +16,8 @@ pub struct HandlerStats {
     pub received: u64,
     /// Deliveries whose handler returned `Ok`.
     pub handled: u64,
-    /// Deliveries that the workers gave back after a failure, to come again.
+    /// Deliveries that the workers gave back to the engine after a failure, to come again. Those that
+    /// waited here for another try are in `calls`.
     pub retried: u64,
     /// Deliveries whose last attempt failed.
     pub failed: u64,
@@ -40,7 +41,7 @@ pub struct HandlerStats {
 }
 
 impl HandlerStats {
-    /// Returns how many deliveries a handler ran for, well or badly.
+    /// Returns how many deliveries were handled, failed or given back after a failure.
     #[must_use]
     pub const fn delivered(&self) -> u64 {
         self.handled + self.retried + self.failed

@@ -3,6 +3,10 @@
 //! ```text
 //! publish ──▶ Store: pending ──▶ queue ──▶ worker: processing ──▶ handlers, retries ──▶ completed or failed
 //! ```
+//!
+//! Use a broker if you have to look up what became of each event. It works inside one process and is
+//! not connected to engines: use [`handle`](crate::hosted::Subscribe::handle) on an engine or a
+//! [`Router`](crate::hosted::Router) for events of other processes.
 
 mod builder;
 mod crud;

@@ -34,7 +34,6 @@ impl fmt::Display for Place {
 /// The text begins with the file, the line and the column, and names the key:
 /// `bus.yaml:7:22: eventbus.engines[0].config.workerCount: …`. It contains neither a value that came
 /// from a variable nor a secret.
-#[derive(Debug)]
 pub struct ConfigError(Box<Inner>);
 
 #[derive(Debug)]
@@ -251,7 +250,7 @@ impl fmt::Display for Hint<'_> {
             (Some(near), _) => write!(f, ": did you mean `{near}`?"),
             (None, []) => Ok(()),
             (None, known) => {
-                f.write_str(": possible is ")?;
+                f.write_str(if known.len() == 1 { ": possible is " } else { ": possible are " })?;
                 for (at, one) in known.iter().enumerate() {
                     let before = if at == 0 { "" } else { ", " };
                     write!(f, "{before}`{one}`")?;
@@ -327,6 +326,13 @@ impl fmt::Display for ConfigFault {
             }
             Self::Factory(error) => write!(f, "the engine cannot be built: {error}"),
         }
+    }
+}
+
+/// As `Display`, so that a `main` that returns it shows the text.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

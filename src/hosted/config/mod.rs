@@ -16,7 +16,7 @@
 //!   engines:                              # the first carries what no rule matches
 //!     - name: fast
 //!       type: memory
-//!       config:                           # each key may be left out: here are the defaults
+//!       config:                           # each key may be left out: defaults are shown (`MemorySettings` has more)
 //!         workerCount: 5                  # workers of a pooled handler
 //!         maxEventQueueSize: 1000         # events that wait for them; and the history, per topic
 //!         defaultEventBufferSize: 10      # buffer of a live subscription

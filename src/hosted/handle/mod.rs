@@ -142,6 +142,7 @@ impl Subscribe<'_> {
     ///
     /// ```
     /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     /// use std::time::Duration;
     /// use tickbus::Envelope;
     /// use tickbus::hosted::{Context, Engine, MemoryEngine};
@@ -150,17 +151,22 @@ impl Subscribe<'_> {
     /// let engine = Arc::new(MemoryEngine::new());
     /// let ladder = engine.subscribe("match.*.score")?.group("ladder").workers(8).by_key();
     /// let ladder = ladder.dead_letter("dead.ladder").timeout(Duration::from_secs(5));
-    /// let ladder = ladder.handle(async |context: Context| {
-    ///     let score: u32 = context.envelope().decode()?.ok_or("no score")?;
-    ///     println!("{}: {score}", context.key());
-    ///     Ok::<_, tickbus::hosted::BoxError>(())
+    /// let sum = Arc::new(AtomicU32::new(0)); // shared by all calls: each future gets a clone
+    /// let points = sum.clone();
+    /// let ladder = ladder.handle(move |context: Context| {
+    ///     let points = points.clone();
+    ///     async move {
+    ///         let score: u32 = context.envelope().decode()?.ok_or("no score")?;
+    ///         points.fetch_add(score, Relaxed);
+    ///         Ok::<_, tickbus::hosted::BoxError>(())
+    ///     }
     /// });
     /// let ladder = ladder.await?;
     ///
     /// let score = Envelope::json("match.7.score", &3)?.with_key("match-7");
     /// engine.publish(score.into()).await?;
     /// let report = ladder.shutdown(Duration::from_secs(10)).await?;
-    /// assert_eq!((report.handled, report.abandoned), (1, 0));
+    /// assert_eq!((report.handled, report.abandoned, sum.load(Relaxed)), (1, 0, 3));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

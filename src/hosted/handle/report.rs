@@ -15,6 +15,9 @@ pub struct ShutdownReport {
     /// Deliveries that are lost to this process: those that waited at the deadline, and those whose
     /// handler still ran.
     pub abandoned: u64,
+    /// Events that the engine still has for the subscription, and that end with this process. Several
+    /// handlers of one group count these once each.
+    pub left: u64,
     /// Handlers that still ran at the deadline.
     pub running: u64,
     /// Engines that still had something to send or to hand out at the deadline. Only a router
@@ -27,6 +30,7 @@ impl AddAssign for ShutdownReport {
         self.handled += other.handled;
         self.returned += other.returned;
         self.abandoned += other.abandoned;
+        self.left += other.left;
         self.running += other.running;
         self.engines += other.engines;
     }
@@ -34,13 +38,18 @@ impl AddAssign for ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handled, returned, abandoned, running, engines } = self;
+        let Self { handled, returned, abandoned, left, running, engines } = self;
         write!(
             f,
             "{handled} handled, {returned} given back, {abandoned} abandoned, {running} still running"
         )?;
-        if *engines > 0 {
-            write!(f, ", {engines} engines not done")?;
+        if *left > 0 {
+            write!(f, ", {left} left in the engine")?;
+        }
+        match engines {
+            0 => {}
+            1 => write!(f, ", 1 engine not done")?,
+            _ => write!(f, ", {engines} engines not done")?,
         }
         Ok(())
     }

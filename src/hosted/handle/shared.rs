@@ -411,11 +411,13 @@ impl Shared {
             self.cut();
         }
         let after = self.stats();
+        let left = if self.plan.outlives_process { None } else { self.lag() };
         let state = self.state.lock();
         let report = ShutdownReport {
             handled: after.delivered() - before.delivered(),
             returned: after.returned - before.returned,
             abandoned: after.dropped.abandoned - before.dropped.abandoned,
+            left: left.unwrap_or(0),
             running: (state.cut - cut_before) as u64,
             engines: 0,
         };

@@ -24,7 +24,7 @@ use crate::subject::PatternBuf;
 ///
 /// Dropping it unsubscribes: no handler starts any more, and those that run end by themselves.
 /// [`detach`](Self::detach) lets the handler run for as long as the engine.
-#[must_use = "dropping it unsubscribes"]
+#[must_use = "dropping it unsubscribes: keep it, or call `detach`"]
 pub struct Workers {
     shared: Arc<Shared>,
     id: Box<str>,

@@ -145,6 +145,9 @@ impl RouterBuilder {
 
     /// Adds a rule behind the others: events that match one of these
     /// [`Pattern`](crate::Pattern)s go to `engine`. The first rule that matches decides.
+    ///
+    /// In a file, `order.*` is every subject that begins with `order.`. Here it is one segment more:
+    /// use `order.>`, or [`Rule::prefix`].
     pub fn route<'p>(
         self,
         patterns: impl IntoIterator<Item = &'p str>,

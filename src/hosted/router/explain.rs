@@ -116,7 +116,7 @@ impl fmt::Display for Explanation {
             write!(f, "\nreceived by {subscription}")?;
         }
         for subscription in &self.unfed {
-            write!(f, "\nno rule feeds {subscription}")?;
+            write!(f, "\nno rule but the fallback feeds {subscription}")?;
         }
         for warning in &self.warnings {
             write!(f, "\nwarning: {warning}")?;

@@ -85,7 +85,7 @@ impl fmt::Display for Attached {
                 }
             }
             Policy::Durable { group, lease, max_attempts } => {
-                write!(f, ", group `{group}`, comes again after {lease:?}")?;
+                write!(f, ", group `{group}`, comes again if it is not settled in {lease:?}")?;
                 if let Some(attempts) = max_attempts {
                     write!(f, ", at most {attempts} times")?;
                 }

@@ -234,7 +234,8 @@ pub enum EventSource {
     Frontend,
     /// The operating system, or the machine.
     System,
-    /// The program itself.
+    /// Your own program.
+    #[doc(alias = "Application")]
     Internal,
 }
 
