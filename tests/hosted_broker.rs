@@ -69,6 +69,10 @@ fn a_broker_needs_a_store_an_instance_id_and_no_zeros() {
     assert_eq!(error.to_string(), "`workers` of a broker is 0");
     let error = with_store().buffer(0).build().unwrap_err();
     assert_eq!(error.to_string(), "`buffer` of a broker is 0");
+    let error = with_store().workers(100_000).build().unwrap_err();
+    assert_eq!(error.to_string(), "`workers` of a broker is more than 65536");
+    let error = with_store().buffer(usize::MAX).build().unwrap_err();
+    assert!(error.to_string().starts_with("`buffer` of a broker is more than "), "{error}");
     let stats = with_store().build().unwrap().stats();
     assert!(!stats.instance_id.is_empty() && stats.workers == 10);
 }
@@ -257,6 +261,127 @@ fn a_panic_is_one_failed_event_and_the_worker_lives() {
     });
 }
 
+/// An error that panics when it is shown, or when it is dropped.
+#[derive(Debug)]
+struct Bad {
+    in_text: bool,
+}
+
+impl core::fmt::Display for Bad {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        assert!(!self.in_text, "in its text");
+        f.write_str("bad")
+    }
+}
+
+impl core::error::Error for Bad {}
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        assert!(self.in_text || std::thread::panicking(), "in its drop");
+    }
+}
+
+/// What a panic carries may panic too.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in the drop of a panic");
+    }
+}
+
+#[test]
+fn a_panic_of_an_error_is_one_failed_event_and_the_worker_lives() {
+    run(async {
+        let (store, broker) = broker(|it| it.workers(1));
+        broker
+            .subscribe("*", |record: Arc<EventRecord>| async move {
+                match &*record.id {
+                    "text" => Err(Bad { in_text: true }),
+                    "drop" => Err(Bad { in_text: false }),
+                    "payload" => std::panic::panic_any(Payload),
+                    _ => Ok(()),
+                }
+            })
+            .unwrap();
+        broker.start().unwrap();
+        for id in ["text", "drop", "payload", "well"] {
+            broker.publish(record(id)).await.unwrap();
+        }
+        broker.stop(LONG).await.unwrap();
+        for id in ["text", "drop", "payload"] {
+            assert_eq!(
+                get(&store, id).await.error,
+                "the handler panicked (after 1 attempt)",
+                "{id}"
+            );
+        }
+        let stats = broker.stats();
+        assert_eq!((stats.panicked, stats.total_failed, stats.total_processed), (3, 3, 1));
+        assert_eq!((stats.abandoned, stats.in_progress), (0, 0));
+    });
+}
+
+#[test]
+fn a_stop_that_is_dropped_goes_on_with_the_next_one() {
+    run(async {
+        let (_, broker) = broker(|it| it.workers(1));
+        let running = Arc::new(AtomicUsize::new(0));
+        let seen = running.clone();
+        broker
+            .subscribe("*", move |_: Arc<EventRecord>| {
+                let running = seen.clone();
+                async move {
+                    assert_eq!(running.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    Ok::<(), String>(())
+                }
+            })
+            .unwrap();
+        broker.start().unwrap();
+        for id in ["1", "2", "3"] {
+            broker.publish(record(id)).await.unwrap();
+        }
+        let dropped = tokio::time::timeout(Duration::from_secs(1), broker.stop(LONG));
+        assert!(dropped.await.is_err());
+        assert_eq!(broker.start().unwrap_err().code(), "already_running");
+        assert_eq!(broker.publish(record("4")).await.unwrap_err().code(), "not_running");
+        broker.stop(LONG).await.unwrap();
+        let stats = broker.stats();
+        assert_eq!((stats.total_processed, stats.panicked, stats.in_progress), (3, 0, 0));
+        broker.start().unwrap();
+        broker.stop(LONG).await.unwrap();
+    });
+}
+
+#[test]
+fn a_stop_waits_for_a_synchronous_publish() {
+    run(async {
+        let (_, broker) = broker(|it| it.mode(ProcessingMode::Synchronous));
+        broker
+            .subscribe("*", |_: Arc<EventRecord>| async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                Ok::<(), String>(())
+            })
+            .unwrap();
+        broker.start().unwrap();
+        let publish = tokio::spawn({
+            let broker = broker.clone();
+            async move { broker.publish(record("1")).await }
+        });
+        tokio::task::yield_now().await;
+        let error = broker.stop(Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(error, BrokerError::StopTimedOut { left: 1, .. }), "{error}");
+        broker.start().unwrap();
+        let begin = tokio::time::Instant::now();
+        broker.stop(LONG).await.unwrap();
+        assert_eq!(begin.elapsed(), Duration::from_secs(5));
+        publish.await.unwrap().unwrap();
+    });
+}
+
 #[test]
 fn handlers_are_added_and_removed_once() {
     run(async {
@@ -346,11 +471,14 @@ fn a_record_that_is_not_valid_is_neither_stored_nor_counted() {
 struct Faulty {
     store: MemoryStore,
     left: AtomicUsize,
+    panics: bool,
 }
 
 impl Faulty {
     fn fails(&self) -> bool {
-        self.left.fetch_sub(1, Ordering::Relaxed) == 0
+        let fails = self.left.fetch_sub(1, Ordering::Relaxed) == 0;
+        assert!(!(fails && self.panics), "the store panics");
+        fails
     }
 }
 
@@ -402,9 +530,9 @@ impl Store for Faulty {
 fn a_store_that_fails_in_the_middle_is_seen_and_loses_no_place_in_the_queue() {
     run(async {
         // 0: the put; 1: processing; 2: the end.
-        for at in 0..4 {
+        for (at, panics) in [(0, false), (1, false), (2, false), (3, false), (1, true), (2, true)] {
             let store = MemoryStore::default();
-            let store = Arc::new(Faulty { store, left: AtomicUsize::new(at) });
+            let store = Arc::new(Faulty { store, left: AtomicUsize::new(at), panics });
             let broker = Broker::builder()
                 .store(store.clone())
                 .instance_id("1")

@@ -6,6 +6,8 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::error::InvalidBroker;
 use super::process::Work;
 use super::run::{Broker, ProcessingMode};
@@ -26,6 +28,8 @@ pub struct BrokerBuilder {
     clock: Option<Arc<dyn Clock>>,
 }
 
+/// The most workers: each is a task.
+const WORKERS: usize = 1 << 16;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Broker {
@@ -62,8 +66,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Sets how many events are handled at the same time: 10 by default. With 1, events are handled
-    /// in the order of publishing.
+    /// Sets how many events are handled at the same time: 10 by default, 65,536 at most. With 1, events
+    /// are handled in the order of publishing.
     pub const fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
@@ -105,15 +109,20 @@ impl BrokerBuilder {
     /// # Errors
     ///
     /// Returns [`InvalidBroker`] if the store is missing, the instance id is empty, or the number of
-    /// workers or of places in the queue is 0.
+    /// workers or of places in the queue is 0 or too large.
     pub fn build(self) -> Result<Broker, InvalidBroker> {
         let store = self.store.ok_or(InvalidBroker::NoStore)?;
         if self.instance_id.is_empty() {
             return Err(InvalidBroker::NoInstanceId);
         }
-        for (setting, number) in [("workers", self.workers), ("buffer", self.buffer)] {
+        for (setting, number, most) in
+            [("workers", self.workers, WORKERS), ("buffer", self.buffer, Semaphore::MAX_PERMITS)]
+        {
             if number == 0 {
                 return Err(InvalidBroker::Zero { setting });
+            }
+            if number > most {
+                return Err(InvalidBroker::TooMany { setting, most });
             }
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));

@@ -6,7 +6,6 @@ use core::fmt;
 
 use super::handlers::SubscriptionId;
 use crate::error::InvalidPattern;
-use crate::hosted::engine::BoxError;
 use crate::hosted::store::{InvalidRecord, PayloadError, StoreError};
 
 /// A broker did not do what you asked.
@@ -125,6 +124,14 @@ pub enum InvalidBroker {
         /// The setting.
         setting: &'static str,
     },
+    /// A number is too large.
+    #[non_exhaustive]
+    TooMany {
+        /// The setting.
+        setting: &'static str,
+        /// The largest number.
+        most: usize,
+    },
 }
 
 impl fmt::Display for InvalidBroker {
@@ -133,16 +140,11 @@ impl fmt::Display for InvalidBroker {
             Self::NoStore => f.pad("a broker needs a store: set `store`"),
             Self::NoInstanceId => f.pad("instance ID is required: set `instance_id`"),
             Self::Zero { setting } => write!(f, "`{setting}` of a broker is 0"),
+            Self::TooMany { setting, most } => {
+                write!(f, "`{setting}` of a broker is more than {most}")
+            }
         }
     }
 }
 
 impl Error for InvalidBroker {}
-
-/// What a handler's error says.
-pub(super) fn text(error: &BoxError, attempts: u32) -> String {
-    match attempts {
-        1 => alloc::format!("{error} (after 1 attempt)"),
-        _ => alloc::format!("{error} (after {attempts} attempts)"),
-    }
-}

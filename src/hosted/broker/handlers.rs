@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -25,7 +25,8 @@ impl fmt::Display for SubscriptionId {
     }
 }
 
-pub(super) type Outcome = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+/// The error is its text: what an error does when it is shown and dropped happens in here too.
+pub(super) type Outcome = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 pub(super) type Handler = Arc<dyn Fn(Arc<EventRecord>) -> Outcome + Send + Sync>;
 
 #[derive(Default)]
@@ -51,7 +52,7 @@ impl Handlers {
         GlobPattern::new(pattern).map_err(BrokerError::Pattern)?;
         let handler: Handler = Arc::new(move |record| {
             let outcome = handler(record);
-            Box::pin(async move { outcome.await.map_err(Into::into) })
+            Box::pin(async move { outcome.await.map_err(|error| error.into().to_string()) })
         });
         let mut all = self.0.lock();
         all.last += 1;

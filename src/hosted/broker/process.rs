@@ -1,23 +1,24 @@
 //! What happens to one event: its handlers run, and its record says what became of it.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::future::Future;
-use core::panic::AssertUnwindSafe;
-use core::pin::Pin;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
-use std::panic::catch_unwind;
 
-use super::error::{BrokerError, text};
-use super::handlers::{Handler, Handlers, Outcome};
+use tokio::sync::Notify;
+
+use super::error::BrokerError;
+use super::handlers::{Handler, Handlers};
 use super::stats::BrokerStats;
 use crate::envelope::Timestamp;
 use crate::hosted::clock::Clock;
-use crate::hosted::engine::BoxError;
 use crate::hosted::handle::RetryPolicy;
 use crate::hosted::store::{EventRecord, Store};
 use crate::sync::{PlainNumber, Relaxed};
+use crate::wait::panics::Panics;
 
 /// A stored event whose handlers have not ended. Dropped before, it is counted as abandoned.
 pub(super) struct Job {
@@ -30,6 +31,9 @@ impl Drop for Job {
     fn drop(&mut self) {
         if !self.is_over {
             add(&self.work.abandoned);
+        }
+        if self.work.in_progress() == 0 {
+            self.work.quiet.notify_waiters();
         }
     }
 }
@@ -47,6 +51,8 @@ pub(super) struct Work {
     unhandled: PlainNumber,
     panicked: PlainNumber,
     store_errors: PlainNumber,
+    /// Told when nothing is in progress.
+    quiet: Notify,
 }
 
 fn add(number: &PlainNumber) {
@@ -78,6 +84,7 @@ impl Work {
             unhandled: zero(),
             panicked: zero(),
             store_errors: zero(),
+            quiet: Notify::new(),
         }
     }
 
@@ -127,7 +134,7 @@ impl Work {
             None => record.mark_completed(self.clock.wall()),
         }
         self.update(record).await;
-        job.is_over = true;
+        job.is_over = true; // it is counted, and then dropped
         match failure {
             Some(error) => {
                 add(&self.failed);
@@ -148,12 +155,9 @@ impl Work {
         let mut attempts = 0;
         loop {
             let event = Arc::new(record.clone());
-            let outcome = match catch_unwind(AssertUnwindSafe(|| handler(event))) {
-                Ok(outcome) => contained(outcome).await,
-                Err(_) => None,
-            };
+            let outcome = contained(async { handler(event).await }).await;
             attempts += 1;
-            let error: BoxError = match outcome {
+            let error = match outcome {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(error)) => error,
                 None => {
@@ -162,7 +166,8 @@ impl Work {
                 }
             };
             if attempts > self.retry.retries() {
-                return Err(text(&error, attempts));
+                let plural = if attempts == 1 { "" } else { "s" };
+                return Err(format!("{error} (after {attempts} attempt{plural})"));
             }
             record.increment_retry();
             self.update(record).await;
@@ -173,7 +178,8 @@ impl Work {
 
     /// The store is the truth: what it does not keep is counted, and the handlers go on.
     async fn update(&self, record: &EventRecord) {
-        if self.records.update(record.clone()).await.is_err() {
+        let update = contained(async { self.records.update(record.clone()).await.is_ok() });
+        if update.await != Some(true) {
             add(&self.store_errors);
         }
     }
@@ -182,8 +188,21 @@ impl Work {
         let age = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
         let before = self.clock.wall().unix_nanos().saturating_sub(age);
         let Ok(before) = Timestamp::from_unix_nanos(before) else { return };
-        if self.records.clean_up(before).await.is_err() {
+        let clean_up = contained(async { self.records.clean_up(before).await.is_ok() });
+        if clean_up.await != Some(true) {
             add(&self.store_errors);
+        }
+    }
+
+    /// Waits until nothing is queued or being handled.
+    pub(super) async fn quiet(&self) {
+        loop {
+            let mut quiet = pin!(self.quiet.notified());
+            quiet.as_mut().enable();
+            if self.in_progress() == 0 {
+                return;
+            }
+            quiet.await;
         }
     }
 
@@ -210,15 +229,19 @@ impl Work {
     }
 }
 
-/// The outcome of a handler, `None` if it panicked.
-async fn contained(mut outcome: Outcome) -> Option<Result<(), BoxError>> {
-    core::future::poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut outcome).poll(context)));
-        match polled {
-            Ok(Poll::Ready(result)) => Poll::Ready(Some(result)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(None),
+/// What code of a user comes to. `None` if it, or its drop, panicked.
+async fn contained<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(Some(future));
+    let mut panics = Panics::default();
+    let value = poll_fn(|context| {
+        let polled = panics.run(|| future.as_mut().as_pin_mut().map(|it| it.poll(context)));
+        match polled.flatten() {
+            Some(Poll::Ready(value)) => Poll::Ready(Some(value)),
+            Some(Poll::Pending) => Poll::Pending,
+            None => Poll::Ready(None),
         }
     })
-    .await
+    .await;
+    panics.run(|| future.set(None));
+    value.filter(|_| panics.none())
 }

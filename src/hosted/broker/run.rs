@@ -3,7 +3,9 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use core::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -92,6 +94,8 @@ enum Phase {
     /// Not started, or stopped.
     Idle,
     Running(Running),
+    /// What still runs, while no stop waits for it.
+    Stopping(Vec<JoinHandle<()>>),
 }
 
 struct Running {
@@ -118,7 +122,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// Returns [`BrokerError::AlreadyRunning`] if it is started.
+    /// Returns [`BrokerError::AlreadyRunning`] if it is started, or still stopping.
     ///
     /// # Panics
     ///
@@ -126,7 +130,7 @@ impl Broker {
     pub fn start(&self) -> Result<(), BrokerError> {
         let shared = &self.shared;
         let mut phase = shared.phase.lock();
-        if let Phase::Running(_) = &*phase {
+        if !matches!(&*phase, Phase::Idle) {
             return Err(BrokerError::AlreadyRunning);
         }
         let (queue, jobs) = mpsc::channel(shared.buffer);
@@ -148,41 +152,54 @@ impl Broker {
     /// Stops: takes no more events, and handles what is queued, for at most `deadline`. Then it
     /// cancels what still runs; such records stay `processing` or `pending` in the store.
     ///
-    /// A broker that is not running returns `Ok`. It can be started again.
+    /// A broker that is not running returns `Ok`. It can be started again. If you drop the future,
+    /// the next call goes on. Do not await it in a handler: it would wait for that one.
     ///
     /// # Errors
     ///
     /// Returns [`BrokerError::StopTimedOut`] from the future if the deadline came first.
     pub async fn stop(&self, deadline: Duration) -> Result<(), BrokerError> {
-        let _changing = self.shared.changing.lock().await;
-        let running = core::mem::replace(&mut *self.shared.phase.lock(), Phase::Idle);
-        let Phase::Running(Running { queue, mut tasks, end }) = running else { return Ok(()) };
-        drop(queue);
-        drop(end);
-        let all = async {
-            for task in &mut tasks {
-                let _ = task.await; // it contains panics of handlers
-            }
+        let shared = &*self.shared;
+        let _changing = shared.changing.lock().await;
+        let mut stopping = {
+            let mut phase = shared.phase.lock();
+            let tasks = match core::mem::replace(&mut *phase, Phase::Stopping(Vec::new())) {
+                Phase::Idle => {
+                    *phase = Phase::Idle;
+                    return Ok(());
+                }
+                Phase::Running(Running { queue, tasks, end }) => {
+                    drop((queue, end)); // the tasks see that
+                    tasks
+                }
+                Phase::Stopping(tasks) => tasks,
+            };
+            Stopping { shared, tasks }
         };
-        let clock = self.shared.work.clock();
+        let all = async {
+            while let Some(task) = stopping.tasks.last_mut() {
+                let _ = task.await; // it contains panics of handlers
+                stopping.tasks.pop();
+            }
+            shared.work.quiet().await; // also of synchronous publishes
+        };
+        let clock = shared.work.clock();
         let late = clock.sleep_until(clock.now().saturating_add(deadline));
         let in_time = {
-            let (mut all, mut late) = (core::pin::pin!(all), core::pin::pin!(late));
-            core::future::poll_fn(|context| {
+            let (mut all, mut late) = (pin!(all), pin!(late));
+            poll_fn(|context| {
                 if all.as_mut().poll(context).is_ready() {
-                    return core::task::Poll::Ready(true);
+                    return Poll::Ready(true);
                 }
                 late.as_mut().poll(context).map(|()| false)
             })
             .await
         };
-        if in_time {
-            return Ok(());
-        }
-        for task in &tasks {
+        let left = shared.work.in_progress();
+        for task in stopping.tasks.drain(..) {
             task.abort();
         }
-        Err(BrokerError::StopTimedOut { left: self.shared.work.in_progress() })
+        if in_time { Ok(()) } else { Err(BrokerError::StopTimedOut { left }) }
     }
 
     /// Returns whether the broker is started.
@@ -242,7 +259,7 @@ impl Broker {
     pub async fn publish_async(&self, record: EventRecord) -> Result<(), BrokerError> {
         let queue = match &*self.shared.phase.lock() {
             Phase::Running(running) => running.queue.clone(),
-            Phase::Idle => return Err(BrokerError::NotRunning),
+            _ => return Err(BrokerError::NotRunning),
         };
         if self.shared.mode == ProcessingMode::Synchronous {
             return Err(BrokerError::NoWorkers);
@@ -279,7 +296,7 @@ impl Broker {
             Phase::Running(running) => {
                 (true, running.queue.max_capacity() - running.queue.capacity())
             }
-            Phase::Idle => (false, 0),
+            _ => (false, 0),
         };
         let mut stats = shared.work.stats();
         stats.is_running = is_running;
@@ -293,6 +310,20 @@ impl Broker {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         self.shared.work.records()
+    }
+}
+
+/// A stop. If it is dropped, the next one goes on with what is left.
+struct Stopping<'a> {
+    shared: &'a Shared,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        let tasks = core::mem::take(&mut self.tasks);
+        let is_over = tasks.is_empty();
+        *self.shared.phase.lock() = if is_over { Phase::Idle } else { Phase::Stopping(tasks) };
     }
 }
 
@@ -316,12 +347,12 @@ async fn clean_up(
     loop {
         next = next.saturating_add(every);
         let mut sleep = clock.sleep_until(next);
-        let mut end = core::pin::pin!(ended.changed());
-        let is_time = core::future::poll_fn(|context| {
+        let mut end = pin!(ended.changed());
+        let is_time = poll_fn(|context| {
             if end.as_mut().poll(context).is_ready() {
-                return core::task::Poll::Ready(false); // the sender is gone
+                return Poll::Ready(false); // the sender is gone
             }
-            core::pin::Pin::new(&mut sleep).poll(context).map(|()| true)
+            Pin::new(&mut sleep).poll(context).map(|()| true)
         })
         .await;
         if !is_time {
