@@ -1140,6 +1140,71 @@ fn a_blocking_handler_that_overruns_keeps_its_worker_and_its_result_is_stale() {
 }
 
 #[test]
+fn a_blocking_handler_that_overruns_is_tried_as_often_as_the_policy_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let policy = RetryPolicy::new(1).initial(Duration::from_millis(1));
+        for (at, subscribe) in [
+            any(&engine),
+            any(&engine).group("in-order"),
+            any(&engine).group("by-key").workers(2).by_key(),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (go, gate) = blocking::channel::<()>();
+            let gate = Mutex::new(gate);
+            let log = Log::default();
+            let to = log.clone();
+            let subscribe = subscribe.retry(policy).timeout(Duration::from_millis(20));
+            let workers = subscribe.handle_blocking(move |it: Context| {
+                to.add(format!("@{}", it.attempt()));
+                let _ = gate.lock().unwrap().recv();
+                Done::Ok(())
+            });
+            let workers = workers.await.unwrap();
+            publish_key(&engine, &at.to_string(), "k").await;
+            for _ in 0..2 {
+                until(|| workers.stats().overrunning == 1).await;
+                go.send(()).unwrap();
+                until(|| workers.stats().overrunning == 0).await;
+            }
+            until(|| workers.stats().failed == 1 || workers.stats().overrunning == 1).await;
+            assert_eq!(log.take(), "@1 @2", "row {at}");
+            let stats = adds_up(&workers);
+            assert_eq!((stats.failed, stats.calls, stats.timed_out), (1, 2, 2), "row {at}");
+        }
+        let reasons: Vec<_> = engine.dead_letters().iter().map(|it| it.reason.clone()).collect();
+        assert_eq!(reasons.len(), 2, "{reasons:?}");
+        assert!(reasons.iter().all(|it| it.starts_with("failed after 2 attempts: ")));
+    });
+}
+
+#[test]
+fn the_call_of_a_blocking_handler_that_overruns_is_counted_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let (go, gate) = blocking::channel::<()>();
+        let gate = Mutex::new(gate);
+        let subscribe = any(&engine).timeout(Duration::from_millis(20));
+        let workers = subscribe.handle_blocking(move |_: Context| {
+            gate.lock().unwrap().recv()?;
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1").await;
+        until(|| workers.stats().overrunning == 1).await;
+        assert_eq!(workers.shutdown(Duration::ZERO).await.unwrap_err().0.running, 1);
+        assert_eq!(adds_up(&workers).calls, 1);
+        go.send(()).unwrap();
+        until(|| workers.stats().overrunning == 0).await;
+        assert_eq!(adds_up(&workers).calls, 1);
+    });
+}
+
+#[test]
 fn a_blocking_handler_that_panics_is_one_failed_delivery() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {

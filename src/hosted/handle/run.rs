@@ -174,7 +174,7 @@ impl Worker {
         };
         if overruns {
             // It keeps its worker, and its key, until it returns.
-            shared.state.lock().tally(engine, core::mem::take(&mut tally));
+            shared.state.lock().called(id, core::mem::take(&mut tally));
             let keeps = plan.in_order || plan.by_key || matches!(done, Done::Parked { .. });
             running.rests = false;
             let mut done = Some(done);

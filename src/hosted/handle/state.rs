@@ -99,6 +99,8 @@ struct Job {
     stage: Stage,
     /// Its lease has ended.
     lost: bool,
+    /// Its call is counted already.
+    called: bool,
     /// It is counted already.
     cut: bool,
     notice: Option<Box<Notice>>,
@@ -273,6 +275,7 @@ impl State {
             until,
             stage: Stage::Waiting,
             lost: false,
+            called: false,
             cut: false,
             notice: None,
         });
@@ -374,7 +377,15 @@ impl State {
         after.ended |= self.phase == Phase::Closed;
     }
 
-    pub(super) fn tally(&mut self, engine: usize, tally: Tally) {
+    /// Counts the call of a task that is not finished yet.
+    pub(super) fn called(&mut self, id: usize, tally: Tally) {
+        let job = &mut self.jobs[id];
+        job.called |= tally.called;
+        let engine = job.engine;
+        self.tally(engine, tally);
+    }
+
+    fn tally(&mut self, engine: usize, tally: Tally) {
         let numbers = self.of(engine);
         numbers.calls += u64::from(tally.called);
         numbers.panicked += u64::from(tally.panicked);
@@ -441,9 +452,9 @@ impl State {
             Done::Parked { delivery, due, until, notice } => {
                 let job = &mut self.jobs[id];
                 job.delivery = Some(delivery);
+                job.tried += u32::from(notice.is_none()); // with one, it was not called again
                 job.notice = notice;
-                job.tried += u32::from(tally.called);
-                (job.stage, job.until) = (Stage::Parked, until);
+                (job.stage, job.until, job.called) = (Stage::Parked, until, false);
                 self.waiting += 1;
                 self.parked.push(Reverse((due, id)));
                 after.wakers.extend(self.pump.take());
@@ -571,7 +582,7 @@ impl State {
             if job.stage == Stage::Running && !core::mem::replace(&mut job.cut, true) {
                 let numbers = &mut self.numbers[job.engine].1;
                 numbers.in_flight -= 1;
-                numbers.calls += 1;
+                numbers.calls += u64::from(!job.called);
                 numbers.dropped.abandoned += 1;
             }
         }
