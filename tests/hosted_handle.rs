@@ -1205,6 +1205,37 @@ fn the_call_of_a_blocking_handler_that_overruns_is_counted_once() {
 }
 
 #[test]
+fn a_worker_of_a_pool_rests_when_the_blocking_handler_that_overran_returns() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        for shuts_down in [false, true] {
+            let engine = Arc::new(MemoryEngine::new());
+            let (go, gate) = blocking::channel::<()>();
+            let gate = Mutex::new(gate);
+            let subscribe = any(&engine).workers(2).timeout(Duration::from_millis(20));
+            let workers = subscribe.handle_blocking(move |_: Context| {
+                gate.lock().unwrap().recv()?;
+                Done::Ok(())
+            });
+            let workers = workers.await.unwrap();
+            publish(&engine, "1").await;
+            until(|| workers.stats().failed == 1).await;
+            let unsubscribed = timeout(Duration::from_millis(20), workers.unsubscribe()).await;
+            assert!(unsubscribed.is_err(), "it still runs");
+            go.send(()).unwrap();
+            if shuts_down {
+                let report = workers.shutdown(10 * SECOND).await.expect("nothing runs any more");
+                assert_eq!(report.running, 0);
+            } else {
+                let unsubscribed = timeout(10 * SECOND, workers.unsubscribe()).await;
+                unsubscribed.expect("nothing runs any more");
+            }
+            assert_eq!(adds_up(&workers).calls, 1);
+        }
+    });
+}
+
+#[test]
 fn a_blocking_handler_that_panics_is_one_failed_delivery() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {

@@ -182,8 +182,8 @@ impl Worker {
                 running.finish(tally, done);
             }
             let _stale = poll_fn(|context| poll_call(future.as_mut(), context)).await;
-            running.rests = true;
             if let Some(done) = done {
+                running.rests = true;
                 running.finish(tally, done);
             }
             return;
