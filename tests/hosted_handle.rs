@@ -16,6 +16,8 @@ use tickbus::{Envelope, Overrun};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use refusing::{Panics, Refusing};
+
 const SECOND: Duration = Duration::from_secs(1);
 
 type Done = Result<(), BoxError>;
@@ -484,7 +486,7 @@ fn an_event_is_acknowledged_only_when_its_dead_letter_is_accepted() {
     paused(async {
         let engine = memory();
         // The dead letter is refused: an engine that takes no payload of this size.
-        let dead = Arc::new(refusing::Refusing::new(engine.clone(), 3));
+        let dead = Arc::new(Refusing::new(engine.clone(), 3, Panics::Never));
         let log = Log::default();
         let subscribe = dead.subscribe("a.*").unwrap().group("g").workers(1).lease(SECOND);
         let subscribe = subscribe.dead_letter("dead.g").retry(RetryPolicy::none());
@@ -502,27 +504,38 @@ fn an_event_is_acknowledged_only_when_its_dead_letter_is_accepted() {
     });
 }
 
-/// The memory engine, which refuses the first dead letters.
+/// The memory engine, which refuses the first dead letters, and panics where it is told.
 mod refusing {
     use alloc::sync::Arc;
+    use core::task::{Context, Poll};
     use core::time::Duration;
     use std::sync::Mutex;
 
     use tickbus::Envelope;
     use tickbus::hosted::{
-        Capabilities, Clock, DurableOptions, Engine, EngineError, EngineFuture, MemoryEngine,
-        OpenError, Reason, Receipt, Receive, ShutdownError,
+        Capabilities, Clock, Delivery, DurableOptions, Engine, EngineError, EngineFuture, Gap,
+        Lease, LiveOptions, MemoryEngine, OpenError, Reason, Receipt, Receive, Settle, SettleError,
+        ShutdownError, Verdict,
     };
+
+    #[derive(Clone, Copy, PartialEq)]
+    pub(crate) enum Panics {
+        Never,
+        Publish,
+        Lag,
+        Settle,
+    }
 
     pub(crate) struct Refusing {
         engine: Arc<MemoryEngine>,
         times: usize,
         tried: Mutex<usize>,
+        panics: Panics,
     }
 
     impl Refusing {
-        pub(crate) fn new(engine: Arc<MemoryEngine>, times: usize) -> Self {
-            Self { engine, times, tried: Mutex::new(0) }
+        pub(crate) fn new(engine: Arc<MemoryEngine>, times: usize, panics: Panics) -> Self {
+            Self { engine, times, tried: Mutex::new(0), panics }
         }
 
         pub(crate) fn tried(&self) -> usize {
@@ -543,17 +556,33 @@ mod refusing {
             let mut tried = self.tried.lock().unwrap();
             *tried += 1;
             if *tried <= self.times {
+                if self.panics == Panics::Publish {
+                    return EngineFuture::new(async { panic!("while it is awaited") });
+                }
                 let error = EngineError::not_sent(self.name(), it, Reason::Full);
                 return EngineFuture::ready(Err(error));
             }
             Engine::publish(&self.engine, it)
         }
 
+        fn open_live(
+            &self,
+            options: LiveOptions,
+        ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+            EngineFuture::new(async {
+                let receive = self.engine.open_live(options).await?;
+                Ok(Box::new(Receiver(receive, self.panics)) as Box<dyn Receive>)
+            })
+        }
+
         fn open_durable(
             &self,
             options: DurableOptions,
         ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-            self.engine.open_durable(options)
+            EngineFuture::new(async {
+                let receive = self.engine.open_durable(options).await?;
+                Ok(Box::new(Receiver(receive, self.panics)) as Box<dyn Receive>)
+            })
         }
 
         fn clock(&self) -> Arc<dyn Clock> {
@@ -564,6 +593,122 @@ mod refusing {
             self.engine.shutdown(deadline)
         }
     }
+
+    struct Receiver(Box<dyn Receive>, Panics);
+
+    impl Receive for Receiver {
+        fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+            let next = self.0.poll_next(task);
+            if self.1 != Panics::Settle {
+                return next;
+            }
+            next.map_ok(|it| Delivery::new(it.envelope().clone(), Settler))
+        }
+
+        fn close(&mut self) {
+            self.0.close();
+        }
+
+        fn lag(&self) -> Option<u64> {
+            assert!(self.1 != Panics::Lag, "when it is asked");
+            self.0.lag()
+        }
+    }
+
+    struct Settler;
+
+    impl Settle for Settler {
+        fn settle(&self, _: Lease, _: Verdict) -> Result<(), SettleError> {
+            panic!("when it is told");
+        }
+    }
+}
+
+#[test]
+fn a_worker_outlives_an_error_that_panics_when_it_is_dropped() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl core::fmt::Display for Bomb {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("bomb")
+        }
+    }
+    impl core::error::Error for Bomb {}
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("when it is dropped");
+        }
+    }
+    paused(async {
+        for group in [false, true] {
+            let engine = memory();
+            let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+            let workers = subscribe.retry(RetryPolicy::none()).handle(async |_| Err::<(), _>(Bomb));
+            let workers = workers.await.unwrap();
+            publish(&engine, "1 2 3").await;
+            settle().await;
+            let stats = adds_up(&workers);
+            assert_eq!((stats.failed, stats.calls, stats.panicked), (3, 3, 0));
+        }
+    });
+}
+
+#[test]
+fn a_dead_letter_whose_publish_panics_is_published_again() {
+    paused(async {
+        let engine = memory();
+        let dead = Arc::new(Refusing::new(engine.clone(), 2, Panics::Publish));
+        let subscribe = dead.subscribe("a.*").unwrap().group("g").retry(RetryPolicy::none());
+        let workers = subscribe.dead_letter("dead.g").handle(async |_| Done::Err("no".into()));
+        let workers = workers.await.unwrap();
+        publish(&engine, "1 2").await;
+        sleep(100 * SECOND).await;
+        assert_eq!(dead.tried(), 4, "two that panicked, and two dead letters");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.calls, stats.failed, stats.dead_lettered), (2, 2, 2));
+        assert_eq!(stats.in_flight, 0);
+    });
+}
+
+#[test]
+fn an_engine_that_panics_when_it_is_asked_for_its_lag_ends_nothing() {
+    paused(async {
+        for group in [false, true] {
+            let engine = memory();
+            let faulty = Arc::new(Refusing::new(engine.clone(), 0, Panics::Lag));
+            let subscribe = faulty.subscribe("a.*").unwrap();
+            let subscribe = if group { subscribe.group("g") } else { subscribe };
+            let workers = subscribe.handle(async |_| Done::Ok(())).await.unwrap();
+            publish(&engine, "1").await;
+            settle().await;
+            assert_eq!((workers.lag(), workers.stats().handled), (None, 1));
+            let report = timeout(SECOND, workers.shutdown(10 * SECOND)).await.unwrap().unwrap();
+            assert_eq!((report.running, report.left), (0, 0));
+            timeout(SECOND, workers.unsubscribe()).await.unwrap();
+            adds_up(&workers);
+        }
+    });
+}
+
+#[test]
+fn a_worker_outlives_an_engine_that_panics_when_an_expired_event_is_settled() {
+    paused(async {
+        let engine = memory();
+        let faulty = Arc::new(Refusing::new(engine.clone(), 0, Panics::Settle));
+        let workers = faulty.subscribe("a.*").unwrap().group("g").handle(async |_| {
+            sleep(10 * SECOND).await;
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        for at in ["00:01:00", "00:00:05", "00:01:00"] {
+            let event = Envelope::new("a.b").unwrap();
+            let event = event.header("expires", format!("2026-11-30T{at}Z"));
+            engine.publish(event.into()).await.unwrap();
+        }
+        sleep(20 * SECOND + SECOND / 2).await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.expired, stats.in_flight), (2, 1, 0));
+    });
 }
 
 #[test]
@@ -1031,7 +1176,7 @@ fn an_engine_that_outlives_the_process_gets_back_what_has_not_begun() {
     paused(async {
         let engine = memory();
         // It says so of itself.
-        let server = Arc::new(refusing::Refusing::new(engine.clone(), 0));
+        let server = Arc::new(Refusing::new(engine.clone(), 0, Panics::Never));
         let log = Log::default();
         let subscribe = server.subscribe("a.*").unwrap().group("g").workers(1).by_key();
         let (workers, gate) = gated(subscribe, &log).await;

@@ -27,7 +27,7 @@ use super::state::{After, Done, Tally, Task};
 use crate::envelope::{Envelope, Timestamp};
 use crate::hosted::capabilities::Mode;
 use crate::hosted::delivery::{Delivery, Verdict};
-use crate::hosted::engine::{BoxError, Level};
+use crate::hosted::engine::{BoxError, Engine, Level};
 use crate::wait::panics::Panics;
 
 /// The header that says until when an event is worth anything.
@@ -72,10 +72,19 @@ struct Running<'a> {
     rests: bool,
 }
 
+/// An error of a handler. Its destructor is code of a user too.
+struct Foreign(Option<BoxError>);
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        Panics::default().dispose(self.0.take());
+    }
+}
+
 /// How a call went wrong.
 enum Wrong {
-    Error(BoxError),
-    Unreadable(BoxError),
+    Error(Foreign),
+    Unreadable(Foreign),
     Panicked(HandlerPanicked),
     TimedOut(HandlerTimedOut),
 }
@@ -83,7 +92,9 @@ enum Wrong {
 impl Wrong {
     fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         match self {
-            Self::Error(error) | Self::Unreadable(error) => &**error,
+            Self::Error(error) | Self::Unreadable(error) => {
+                &**error.0.as_ref().expect("it is dropped with it")
+            }
             Self::Panicked(error) => error,
             Self::TimedOut(error) => error,
         }
@@ -93,8 +104,8 @@ impl Wrong {
 impl From<Fault> for Wrong {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Error(error) => Self::Error(error),
-            Fault::Unreadable(error) => Self::Unreadable(error),
+            Fault::Error(error) => Self::Error(Foreign(Some(error))),
+            Fault::Unreadable(error) => Self::Unreadable(Foreign(Some(error))),
         }
     }
 }
@@ -115,7 +126,7 @@ impl Worker {
             rests: true,
         };
         if lost {
-            drop(delivery); // it comes again, or another member has it
+            Panics::default().dispose(delivery); // it comes again, or another member has it
             return running.finish(Tally::default(), Done::Returned);
         }
         if let Some(notice) = notice {
@@ -124,7 +135,8 @@ impl Worker {
             return running.finish(Tally::default(), done);
         }
         if is_expired(shared, delivery.envelope()) {
-            delivery.ack();
+            running.delivery = Some(delivery);
+            running.settle(Verdict::Ack);
             return running.finish(Tally::default(), Done::Expired);
         }
         let mut now = Duration::ZERO;
@@ -221,6 +233,22 @@ fn is_expired(shared: &Shared, envelope: &Envelope) -> bool {
     !until.is_empty() && until.parse::<Timestamp>().is_ok_and(|until| until <= shared.clock.wall())
 }
 
+/// Publishes a dead letter. One whose publish panics is not accepted.
+async fn is_accepted(to: &dyn Engine, letter: Arc<Envelope>) -> bool {
+    let publish = Panics::default().run(|| to.publish(letter));
+    let Some(mut publish) = publish else { return false };
+    let accepted = poll_fn(|context| {
+        let poll = Panics::default().run(|| {
+            let result = Pin::new(&mut publish).poll(context);
+            result.map(|it| it.is_ok_and(|it| it.level >= Level::Accepted))
+        });
+        poll.unwrap_or(Poll::Ready(false))
+    })
+    .await;
+    Panics::default().dispose(publish);
+    accepted
+}
+
 impl Running<'_> {
     /// Settles the delivery. A panic of the engine is not one of the worker.
     fn settle(&mut self, verdict: Verdict) {
@@ -304,10 +332,7 @@ impl Running<'_> {
             return Done::Failed { dead_lettered: plan.keeps_dead_letters };
         };
         let accepted = match letter(&notice, to, delivery) {
-            Some(letter) => match Panics::default().run(|| to.publisher.publish(letter)) {
-                Some(publish) => publish.await.is_ok_and(|it| it.level >= Level::Accepted),
-                None => false,
-            },
+            Some(letter) => is_accepted(&*to.publisher, letter).await,
             None => false,
         };
         if accepted {

@@ -75,6 +75,11 @@ impl Sleep {
     }
 }
 
+/// Returns the lag, unless the engine panics.
+fn lag(of: Option<&Deliveries>) -> Option<u64> {
+    Panics::default().run(|| of?.lag()).flatten()
+}
+
 impl Shared {
     pub(super) fn new(plan: Plan, clock: Arc<dyn Clock>, deliveries: Deliveries) -> Self {
         let state = Lock::new(State::new(&plan));
@@ -312,13 +317,13 @@ impl Shared {
         ended
             || self.plan.mode == Mode::Live
             || self.plan.outlives_process
-            || self.intake.lock().deliveries.as_ref().and_then(Deliveries::lag).unwrap_or(0) == 0
+            || lag(self.intake.lock().deliveries.as_ref()).unwrap_or(0) == 0
     }
 
     /// Ends the subscription, and counts what it still has.
     fn end(&self) {
         let mut intake = self.intake.lock();
-        let lag = intake.deliveries.as_ref().and_then(Deliveries::lag);
+        let lag = lag(intake.deliveries.as_ref());
         if self.plan.mode == Mode::Live
             && let Some(deliveries) = &mut intake.deliveries
         {
@@ -462,7 +467,7 @@ impl Shared {
     pub(super) fn lag(&self) -> Option<u64> {
         let intake = self.intake.try_lock()?;
         match &intake.deliveries {
-            Some(deliveries) => deliveries.lag(),
+            Some(_) => lag(intake.deliveries.as_ref()),
             None => self.state.lock().lag,
         }
     }
