@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use std::sync::mpsc as blocking;
 
 use tickbus::hosted::{
-    BoxError, Context, Engine, HandlerStats, HandlerTimedOut, MemoryEngine, OnFailure, RetryPolicy,
-    Subscribe, TestClock, Workers,
+    BoxError, Context, Engine, HandlerStats, HandlerTimedOut, Health, MemoryEngine, OnFailure,
+    RetryPolicy, Router, Subscribe, TestClock, Workers,
 };
 use tickbus::{Envelope, Overrun};
 use tokio::sync::{Notify, Semaphore};
@@ -1041,6 +1041,265 @@ fn a_handler_may_unsubscribe_itself() {
         settle().await;
         assert_eq!((adds_up(&workers).handled, workers.stats().calls), (1, 1));
         own.lock().unwrap().take();
+    });
+}
+
+/// Workers that a handler may use.
+#[derive(Clone, Default)]
+struct Own(Arc<std::sync::OnceLock<Arc<Workers>>>);
+
+impl Own {
+    fn set(&self, workers: Workers) -> Arc<Workers> {
+        self.0.set(Arc::new(workers)).unwrap();
+        self.get()
+    }
+
+    fn get(&self) -> Arc<Workers> {
+        self.0.get().unwrap().clone()
+    }
+}
+
+#[test]
+fn handlers_of_one_pool_that_unsubscribe_do_not_wait_for_each_other() {
+    paused(async {
+        for group in [false, true] {
+            let engine = memory();
+            let (own, log) = (Own::default(), Log::default());
+            let (mine, to) = (own.clone(), log.clone());
+            let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+            let workers = subscribe.workers(3).handle(move |it: Context| {
+                let (mine, to) = (mine.clone(), to.clone());
+                async move {
+                    sleep(SECOND).await;
+                    if id(&it) == "3" {
+                        sleep(4 * SECOND).await;
+                        to.add("3");
+                        return Done::Ok(());
+                    }
+                    mine.get().unsubscribe().await;
+                    to.add(format!("{}_is_alone", id(&it)));
+                    sleep(5 * SECOND).await;
+                    to.add(id(&it));
+                    Ok(())
+                }
+            });
+            let workers = own.set(workers.await.unwrap());
+            publish(&engine, "1 2 3").await;
+            sleep(2 * SECOND).await;
+            let begin = Instant::now();
+            timeout(100 * SECOND, workers.unsubscribe()).await.expect("each of them ends");
+            assert_eq!(log.take(), "3 1_is_alone 2_is_alone 1 2", "outside, it waits for all");
+            assert_eq!(begin.elapsed().as_secs(), 8);
+            assert_eq!((adds_up(&workers).handled, workers.stats().in_flight), (3, 0));
+        }
+    });
+}
+
+#[test]
+fn handlers_that_unsubscribe_each_others_workers_do_not_wait_for_each_other() {
+    paused(async {
+        let engine = memory();
+        let (one, other, log) = (Own::default(), Own::default(), Log::default());
+        let mut all = Vec::new();
+        for (own, ends) in [(&one, &other), (&other, &one)] {
+            let (ends, to) = (ends.clone(), log.clone());
+            let workers = any(&engine).handle(move |_| {
+                let (ends, to) = (ends.clone(), to.clone());
+                async move {
+                    sleep(SECOND).await;
+                    ends.get().unsubscribe().await;
+                    to.add("ended");
+                    Done::Ok(())
+                }
+            });
+            all.push(own.set(workers.await.unwrap()));
+        }
+        publish(&engine, "1").await;
+        sleep(10 * SECOND).await;
+        assert_eq!(log.take(), "ended ended");
+        for workers in all {
+            assert_eq!(adds_up(&workers).handled, 1);
+        }
+    });
+}
+
+#[test]
+fn a_blocking_handler_may_end_its_own_workers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        for shuts_down in [false, true] {
+            let engine = Arc::new(MemoryEngine::new());
+            let (own, log) = (Own::default(), Log::default());
+            let (mine, to) = (own.clone(), log.clone());
+            let workers = any(&engine).workers(2).handle_blocking(move |_: Context| {
+                let runtime = tokio::runtime::Handle::current();
+                let workers = mine.get();
+                let ended = runtime.block_on(timeout(10 * SECOND, async {
+                    if shuts_down {
+                        workers.shutdown(10_000 * SECOND).await.unwrap();
+                    } else {
+                        workers.unsubscribe().await;
+                    }
+                }));
+                to.add(if ended.is_ok() { "ended" } else { "waits" });
+                Done::Ok(())
+            });
+            let workers = own.set(workers.await.unwrap());
+            publish(&engine, "1 2").await;
+            until(|| workers.stats().handled == 2).await;
+            assert_eq!(log.take(), "ended ended");
+            assert_eq!(adds_up(&workers).in_flight, 0);
+        }
+    });
+}
+
+#[test]
+fn a_handler_may_shut_its_own_workers_down() {
+    paused(async {
+        for deadline in [Duration::ZERO, 10 * SECOND, Duration::MAX] {
+            for group in [false, true] {
+                let engine = memory();
+                let (own, log) = (Own::default(), Log::default());
+                let (mine, to) = (own.clone(), log.clone());
+                let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+                let workers = subscribe.handle(move |it: Context| {
+                    let (mine, to) = (mine.clone(), to.clone());
+                    async move {
+                        let begin = Instant::now();
+                        let report = mine.get().shutdown(deadline).await.unwrap();
+                        let waited = begin.elapsed().as_secs();
+                        to.add(format!("{waited}:{}:{}", report.handled, report.abandoned));
+                        sleep(20 * SECOND).await;
+                        assert!(!it.is_cancelled());
+                        to.add("handled");
+                        Done::Ok(())
+                    }
+                });
+                let workers = own.set(workers.await.unwrap());
+                publish(&engine, "1").await;
+                sleep(100 * SECOND).await;
+                assert_eq!(log.take(), "0:0:0 handled", "{deadline:?}");
+                let stats = adds_up(&workers);
+                assert_eq!((stats.handled, stats.calls, stats.in_flight), (1, 1, 0));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_shuts_its_workers_down_outlives_the_others() {
+    paused(async {
+        let engine = memory();
+        let (own, log) = (Own::default(), Log::default());
+        let (mine, to) = (own.clone(), log.clone());
+        let workers = any(&engine).workers(3).handle(move |it: Context| {
+            let (mine, to) = (mine.clone(), to.clone());
+            async move {
+                sleep(SECOND).await;
+                match &*id(&it) {
+                    "1" => {
+                        let report = mine.get().shutdown(10 * SECOND).await.unwrap_err().0;
+                        to.add(format!("{}:{}", report.running, report.abandoned));
+                    }
+                    "2" => mine.get().unsubscribe().await,
+                    _ => sleep(1000 * SECOND).await,
+                }
+                sleep(20 * SECOND).await;
+                to.add(id(&it));
+                Done::Ok(())
+            }
+        });
+        let workers = own.set(workers.await.unwrap());
+        publish(&engine, "1 2 3").await;
+        sleep(100 * SECOND).await;
+        let done = log.take();
+        assert!(["1:1 1 2", "1:1 2 1"].contains(&&*done), "{done}");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.abandoned, stats.in_flight), (2, 1, 0));
+    });
+}
+
+#[test]
+fn the_deadline_of_a_shutdown_outside_also_ends_a_handler_that_unsubscribes() {
+    paused(async {
+        let engine = memory();
+        let own = Own::default();
+        let mine = own.clone();
+        let workers = any(&engine).workers(2).handle(move |it: Context| {
+            let mine = mine.clone();
+            async move {
+                if id(&it) == "1" {
+                    mine.get().unsubscribe().await;
+                }
+                sleep(1000 * SECOND).await;
+                Done::Ok(())
+            }
+        });
+        let workers = own.set(workers.await.unwrap());
+        publish(&engine, "2 1").await;
+        settle().await;
+        let report = workers.shutdown(10 * SECOND).await.unwrap_err().0;
+        assert_eq!((report.running, report.abandoned), (2, 2));
+        timeout(SECOND, workers.unsubscribe()).await.expect("nothing runs any more");
+        adds_up(&workers);
+    });
+}
+
+#[test]
+fn what_waits_behind_a_handler_that_shuts_down_is_abandoned_at_the_deadline() {
+    paused(async {
+        for pool in [false, true] {
+            let engine = memory();
+            let (own, log) = (Own::default(), Log::default());
+            let (mine, to) = (own.clone(), log.clone());
+            let subscribe = if pool { any(&engine).workers(1) } else { any(&engine) };
+            let workers = subscribe.handle(move |_| {
+                let (mine, to) = (mine.clone(), to.clone());
+                async move {
+                    sleep(SECOND).await;
+                    let begin = Instant::now();
+                    let report = mine.get().shutdown(10 * SECOND).await.unwrap();
+                    to.add(format!(
+                        "{}:{}",
+                        begin.elapsed().as_secs(),
+                        report.abandoned + report.left
+                    ));
+                    Done::Ok(())
+                }
+            });
+            let workers = own.set(workers.await.unwrap());
+            publish(&engine, "1 2 3").await;
+            sleep(100 * SECOND).await;
+            assert_eq!(log.take(), "10:2", "pool: {pool}");
+            assert_eq!((adds_up(&workers).handled, workers.stats().dropped.abandoned), (1, 2));
+        }
+    });
+}
+
+#[test]
+fn a_handler_may_shut_the_router_down() {
+    paused(async {
+        let router = Router::builder().engine("memory", memory()).build().unwrap();
+        router.start().await.unwrap();
+        let log = Log::default();
+        let (it, to) = (router.clone(), log.clone());
+        let workers = router.subscribe("a.*").unwrap().workers(2).handle(move |_| {
+            let (it, to) = (it.clone(), to.clone());
+            async move {
+                sleep(SECOND).await;
+                let report = it.shutdown(10 * SECOND).await.unwrap();
+                sleep(100 * SECOND).await;
+                to.add(format!("{}", report.running));
+                Done::Ok(())
+            }
+        });
+        let workers = workers.await.unwrap();
+        for _ in 0..2 {
+            router.publish(Envelope::new("a.b").unwrap()).await.unwrap();
+        }
+        sleep(1000 * SECOND).await;
+        assert_eq!(log.take(), "0 0");
+        assert_eq!((router.health(), adds_up(&workers).handled), (Health::Closed, 2));
     });
 }
 

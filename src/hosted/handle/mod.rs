@@ -10,6 +10,7 @@ mod call;
 mod context;
 mod dead;
 mod failure;
+mod inside;
 mod keys;
 pub(in crate::hosted) mod ledger;
 mod report;

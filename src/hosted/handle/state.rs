@@ -12,7 +12,7 @@ use core::time::Duration;
 use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
-use tokio::task::{AbortHandle, Id};
+use tokio::task::AbortHandle;
 
 use super::dead::Notice;
 use super::keys::Keys;
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// The task that takes in has ended.
     pub(super) pumped: bool,
-    /// How many handlers ran when the deadline came.
+    /// How many handlers were ended because the deadline had come.
     pub(super) cut: usize,
     pub(super) is_over: bool,
     /// The newest known lag, once nothing is taken in any more.
@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) waiting: usize,
     workers: Vec<Worker>,
     idle: Vec<usize>,
+    /// How often handlers wait for the end of this pool.
+    asks_own: usize,
     /// Takes in, and waits for something.
     pub(super) pump: Option<Waker>,
     /// When leases must be extended.
@@ -75,14 +77,28 @@ struct Worker {
     waker: Option<Waker>,
     is_listed: bool,
     busy: bool,
-    task: Option<Id>,
     abort: Option<AbortHandle>,
+    /// It was ended because the deadline had come.
+    cut: bool,
+    /// How often its handler waits until others end.
+    asks: usize,
+    /// How often these others are those of this pool.
+    asks_own: usize,
+    /// It has ended its own pool, so it runs for as long as it likes.
+    has_ended: bool,
+}
+
+impl Worker {
+    const fn is_spared(&self, spares: bool) -> bool {
+        spares && (self.asks > 0 || self.has_ended)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Waiting,
-    Running,
+    /// On this worker.
+    Running(usize),
     Parked,
 }
 
@@ -177,6 +193,7 @@ impl State {
             waiting: 0,
             workers: (0..plan.workers).map(|_| Worker::default()).collect(),
             idle: Vec::with_capacity(plan.workers),
+            asks_own: 0,
             pump: None,
             beat: None,
         }
@@ -321,7 +338,6 @@ impl State {
     // ---- Workers -------------------------------------------------------------------------------
 
     pub(super) fn begin(&mut self, worker: usize, abort: AbortHandle) {
-        self.workers[worker].task = Some(abort.id());
         self.workers[worker].abort = Some(abort);
     }
 
@@ -333,8 +349,9 @@ impl State {
         let id = self.ready.pop_front()?;
         self.waiting -= 1;
         let job = &mut self.jobs[id];
-        job.stage = Stage::Running;
+        job.stage = Stage::Running(worker);
         self.workers[worker].busy = true;
+        self.workers[worker].has_ended = false;
         self.workers[worker].waker = None;
         Some(Task {
             id,
@@ -392,9 +409,35 @@ impl State {
         numbers.timed_out += u64::from(tally.timed_out);
     }
 
-    /// How many workers are busy, but for the one that runs this very task.
-    pub(super) fn busy(&self, but: Option<Id>) -> usize {
-        self.workers.iter().filter(|it| it.busy && (but.is_none() || it.task != but)).count()
+    /// Returns whether a worker is busy. `spares`: but for those whose handler ends others.
+    pub(super) fn is_busy(&self, spares: bool) -> bool {
+        self.workers.iter().any(|it| it.busy && !it.is_spared(spares))
+    }
+
+    /// The handler of a worker begins to wait until others end, or no longer does.
+    pub(super) fn asks(&mut self, worker: usize, of_own: bool, begins: bool) {
+        let own = usize::from(of_own);
+        let Worker { asks, asks_own, has_ended, .. } = &mut self.workers[worker];
+        if begins {
+            *has_ended |= of_own;
+            *asks += 1;
+            *asks_own += own;
+            self.asks_own += own;
+        } else {
+            *asks -= 1;
+            *asks_own -= own;
+            self.asks_own -= own;
+        }
+    }
+
+    /// Returns whether anything is held, but for what waits for the end of this pool.
+    pub(super) fn has_work(&self) -> bool {
+        if self.asks_own == 0 || self.phase == Phase::Open {
+            return !self.jobs.is_empty();
+        }
+        let asks = |worker: usize| self.workers[worker].asks_own > 0;
+        let asks = |job: &Job| matches!(job.stage, Stage::Running(worker) if asks(worker));
+        self.jobs.iter().any(|(_, job)| !asks(job))
     }
 
     /// Returns the first error of a task, or keeps this one as the first.
@@ -576,20 +619,29 @@ impl State {
         after
     }
 
-    /// The deadline has come: what runs is abandoned. Returns the workers that run it.
-    pub(super) fn cut(&mut self) -> Vec<AbortHandle> {
+    /// The deadline has come: what runs is abandoned. Returns the workers that run it. `spares`: but
+    /// for those whose handler ends others.
+    pub(super) fn cut(&mut self, spares: bool) -> Vec<AbortHandle> {
         for (_, job) in &mut self.jobs {
-            if job.stage == Stage::Running && !core::mem::replace(&mut job.cut, true) {
+            if let Stage::Running(worker) = job.stage
+                && !self.workers[worker].is_spared(spares)
+                && !core::mem::replace(&mut job.cut, true)
+            {
                 let numbers = &mut self.numbers[job.engine].1;
                 numbers.in_flight -= 1;
                 numbers.calls += u64::from(!job.called);
                 numbers.dropped.abandoned += 1;
             }
         }
-        self.is_over = true;
-        self.cut = self.cut.max(self.busy(None));
-        let busy = self.workers.iter().filter(|it| it.busy);
-        busy.filter_map(|it| it.abort.clone()).collect()
+        let mut ended = Vec::new();
+        for it in &mut self.workers {
+            if it.busy && !it.is_spared(spares) && !core::mem::replace(&mut it.cut, true) {
+                ended.extend(it.abort.clone());
+            }
+        }
+        self.is_over |= !ended.is_empty();
+        self.cut += ended.len();
+        ended
     }
 }
 
