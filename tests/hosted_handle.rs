@@ -809,6 +809,29 @@ fn an_expired_event_is_dropped_before_its_call() {
     });
 }
 
+#[test]
+fn a_dead_letter_does_not_expire_with_its_event() {
+    paused(async {
+        let engine = memory();
+        let mut dead = engine.subscribe("dead.g").unwrap().group("d").open().await.unwrap();
+        let subscribe = any(&engine).group("g").timeout(10 * SECOND).retry(RetryPolicy::none());
+        let workers = subscribe.dead_letter("dead.g").handle(async |_| {
+            sleep(60 * SECOND).await;
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        let event = Envelope::new("a.b").unwrap().with_id("1").header("other", "it");
+        engine.publish(event.header("expires", "2026-11-30T00:00:05Z").into()).await.unwrap();
+        sleep(60 * SECOND).await;
+        assert_eq!(adds_up(&workers).dead_lettered, 1);
+        let letter = timeout(SECOND, dead.next()).await.expect("it is kept").unwrap().unwrap();
+        let headers = letter.envelope().headers();
+        assert_eq!((headers.get("dead-id"), headers.get("other")), ("1", "it"));
+        assert_eq!(headers.get("expires"), "");
+        letter.ack();
+    });
+}
+
 // ---- Live ----------------------------------------------------------------------------------------------
 
 /// Handlers that wait until they are let go.

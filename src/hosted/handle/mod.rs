@@ -102,12 +102,12 @@ impl Subscribe<'_> {
 
     /// Publishes each event that has failed for good to `subject`. For a handler, durable only.
     ///
-    /// The dead letter has the payload, the key and the headers of the event, and the headers
-    /// `dead-reason`, `dead-attempts`, `dead-first-error`, `dead-last-error`, `dead-id`, `dead-subject`,
-    /// `dead-group`, `dead-engine` and `dead-sequence`. Where the engine had the event between two
-    /// tries, the first error is the first that this process knows. The event is acknowledged only
-    /// when the dead letter is accepted. Without a subject, the event is rejected, and the engine
-    /// keeps it if it can.
+    /// The dead letter has the payload, the key and the headers of the event without `expires`, and
+    /// the headers `dead-reason`, `dead-attempts`, `dead-first-error`, `dead-last-error`, `dead-id`,
+    /// `dead-subject`, `dead-group`, `dead-engine` and `dead-sequence`. Where the engine had the event
+    /// between two tries, the first error is the first that this process knows. The event is
+    /// acknowledged only when the dead letter is accepted. Without a subject, the event is rejected,
+    /// and the engine keeps it if it can.
     pub fn dead_letter(mut self, subject: impl Into<Box<str>>) -> Self {
         self.handler.dead_letter = Some(subject.into());
         self

@@ -18,7 +18,7 @@ use foldhash::fast::RandomState;
 use super::blocking::Stage;
 use super::call::{Call, Fault};
 use super::context::Context;
-use super::dead::{Notice, letter};
+use super::dead::{EXPIRES, Notice, letter};
 use super::failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
 use super::ledger::Entry;
 use super::retry::RetryPolicy;
@@ -29,9 +29,6 @@ use crate::hosted::capabilities::Mode;
 use crate::hosted::delivery::{Delivery, Verdict};
 use crate::hosted::engine::{BoxError, Engine, Level};
 use crate::wait::panics::Panics;
-
-/// The header that says until when an event is worth anything.
-const EXPIRES: &str = "expires";
 
 /// How a dead letter is published again.
 const AGAIN: RetryPolicy = RetryPolicy::new(u32::MAX);
