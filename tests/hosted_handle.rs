@@ -954,6 +954,82 @@ fn a_full_queue_drops_as_the_overrun_says_and_counts_it() {
 }
 
 #[test]
+fn a_full_queue_drops_the_oldest_also_behind_a_key() {
+    paused(async {
+        // What is published while "1" runs, as id and key; what is handled then.
+        let rows = [
+            ("2x 3x 4x 5x", "1x 4x 5x"),
+            ("2y 3x 4x 5y", "1x 5y 4x"),
+            ("2x 3y 4y 5y", "1x 4y 5y"),
+            ("2y 3y 4y 5x", "1x 4y 5x"),
+            ("2x 3y 4x", "1x 3y 4x"),
+            ("2- 3x 4-", "1x 4- 3x"),
+            ("2x 3- 4x 5-", "1x 5- 4x"),
+        ];
+        for (published, expected) in rows {
+            let engine = memory();
+            let log = Log::default();
+            let (to, gate) = (log.clone(), Arc::new(Semaphore::new(0)));
+            let pass = gate.clone();
+            let subscribe = any(&engine).workers(1).by_key().queue(2);
+            let workers = subscribe.overrun(Overrun::DropOldest).handle(move |it: Context| {
+                let (to, pass) = (to.clone(), pass.clone());
+                async move {
+                    to.add(id(&it));
+                    pass.acquire().await.unwrap().forget();
+                    Done::Ok(())
+                }
+            });
+            let workers = workers.await.unwrap();
+            for id in ["1x"].into_iter().chain(published.split(' ')) {
+                publish_key(&engine, id, id[1..].trim_matches('-')).await;
+                settle().await;
+            }
+            gate.add_permits(10);
+            settle().await;
+            assert_eq!(log.take(), expected, "{published}");
+            // All keys are free again, and so is the queue.
+            publish_key(&engine, "6x", "x").await;
+            publish_key(&engine, "7y", "y").await;
+            settle().await;
+            assert_eq!(log.take(), "6x 7y", "{published}");
+            let stats = adds_up(&workers);
+            assert_eq!((stats.in_flight, stats.handled), (0, 5), "{published}");
+        }
+    });
+}
+
+#[test]
+fn a_full_queue_does_not_drop_what_waits_for_its_retry() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let to = log.clone();
+        let subscribe = any(&engine).workers(1).queue(2).retry(RetryPolicy::new(1));
+        let workers = subscribe.overrun(Overrun::DropOldest).handle(move |it: Context| {
+            let to = to.clone();
+            async move {
+                to.add(format!("{}@{}", id(&it), it.attempt()));
+                if id(&it) == "1" && it.attempt() == 1 {
+                    return Err("no");
+                }
+                sleep(5 * SECOND).await;
+                Ok(())
+            }
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1").await;
+        settle().await;
+        publish(&engine, "2").await;
+        sleep(2 * SECOND).await; // "1" is due, and "2" runs
+        publish(&engine, "3 4").await;
+        sleep(100 * SECOND).await;
+        assert_eq!(log.take(), "1@1 2@1 1@2 4@1");
+        assert_eq!(adds_up(&workers).dropped.queue_full, 1);
+    });
+}
+
+#[test]
 fn a_live_event_is_not_tried_again_unless_you_say_so() {
     paused(async {
         let engine = memory();

@@ -74,8 +74,9 @@ impl Subscribe<'_> {
 
     /// Sets how many events may wait for a worker: 1000 by default. For a handler, live only.
     ///
-    /// A full queue does what [`overrun`](Self::overrun) says. Each event that it drops is counted as
-    /// `queue_full`. On a durable subscription, [`in_flight`](Self::in_flight) is the bound.
+    /// A full queue does what [`overrun`](Self::overrun) says. The oldest is the oldest that has never
+    /// begun. Each event that it drops is counted as `queue_full`. On a durable subscription,
+    /// [`in_flight`](Self::in_flight) is the bound.
     pub const fn queue(mut self, events: usize) -> Self {
         self.handler.queue = Some(events);
         self

@@ -56,6 +56,8 @@ pub(super) struct State {
     numbers: SmallVec<[(Arc<str>, HandlerStats); 1]>,
     jobs: Slab<Job>,
     ready: VecDeque<usize>,
+    /// What has never begun, in the order in which it came: the first and the last.
+    fresh: Option<(usize, usize)>,
     parked: BinaryHeap<Reverse<(Duration, usize)>>,
     keys: Keys,
     /// First errors of events that the engine has back, by their sequence.
@@ -107,8 +109,12 @@ struct Job {
     delivery: Option<Delivery>,
     engine: usize,
     key: Option<u64>,
-    /// What comes behind it, of the same key.
+    /// What comes before it, of the same key, and what behind it.
+    before: Option<usize>,
     next: Option<usize>,
+    /// What came before and after it, of what has never begun.
+    older: Option<usize>,
+    newer: Option<usize>,
     tried: u32,
     first_error: Option<Box<str>>,
     until: Duration,
@@ -187,6 +193,7 @@ impl State {
             numbers: SmallVec::from_elem((plan.engine.clone(), HandlerStats::default()), 1),
             jobs: Slab::new(),
             ready: VecDeque::new(),
+            fresh: None,
             parked: BinaryHeap::new(),
             keys: Keys::default(),
             errors: HashMap::default(),
@@ -286,7 +293,10 @@ impl State {
             delivery: Some(delivery),
             engine,
             key,
+            before: None,
             next: None,
+            older: None,
+            newer: None,
             tried: 0,
             first_error,
             until,
@@ -296,8 +306,12 @@ impl State {
             cut: false,
             notice: None,
         });
+        self.is_fresh(id);
         match key.and_then(|key| self.keys.push(key, id)) {
-            Some(before) => self.jobs[before].next = Some(id),
+            Some(before) => {
+                self.jobs[before].next = Some(id);
+                self.jobs[id].before = Some(before);
+            }
             None => {
                 self.ready.push_back(id);
                 after.wakers.extend(self.idle_worker());
@@ -310,16 +324,63 @@ impl State {
         after
     }
 
-    /// Removes the oldest that is ready, and counts it.
+    /// Removes the oldest that has never begun, and counts it.
     fn evict(&mut self) -> Option<Delivery> {
-        let id = self.ready.pop_front()?;
-        let engine = self.jobs[id].engine;
+        let (id, _) = self.fresh?;
+        self.begins(id);
+        let Job { engine, key, before, next, .. } = self.jobs[id];
         let delivery = self.jobs[id].delivery.take();
         self.waiting -= 1;
         self.of(engine).in_flight -= 1;
         self.of(engine).dropped.queue_full += 1;
-        self.remove(id);
+        match (key, before) {
+            (Some(key), Some(before)) => {
+                self.jobs.remove(id);
+                self.jobs[before].next = next;
+                match next {
+                    Some(next) => self.jobs[next].before = Some(before),
+                    None => drop(self.keys.push(key, before)),
+                }
+            }
+            _ => {
+                // It is the first, unless a key or a retry has held it up.
+                let at = self.ready.iter().position(|it| *it == id);
+                at.and_then(|at| self.ready.remove(at));
+                self.remove(id);
+            }
+        }
         delivery
+    }
+
+    /// Adds what came last to what has never begun.
+    fn is_fresh(&mut self, id: usize) {
+        let last = self.fresh.map(|(_, last)| last);
+        if let Some(last) = last {
+            self.jobs[last].newer = Some(id);
+        }
+        self.jobs[id].older = last;
+        self.fresh = Some((self.fresh.map_or(id, |(first, _)| first), id));
+    }
+
+    /// Removes a job from what has never begun, if it is there.
+    fn begins(&mut self, id: usize) {
+        let Some((first, last)) = self.fresh else { return };
+        let job = &mut self.jobs[id];
+        let (older, newer) = (job.older.take(), job.newer.take());
+        if let Some(older) = older {
+            self.jobs[older].newer = newer;
+        }
+        if let Some(newer) = newer {
+            self.jobs[newer].older = older;
+        }
+        self.fresh = match (older, newer) {
+            (None, None) if first != id => Some((first, last)),
+            (None, None) => None,
+            (older, newer) => Some((
+                if older.is_none() { newer.unwrap_or(first) } else { first },
+                if newer.is_none() { older.unwrap_or(last) } else { last },
+            )),
+        };
     }
 
     /// Counts what is missing.
@@ -348,6 +409,7 @@ impl State {
         }
         let id = self.ready.pop_front()?;
         self.waiting -= 1;
+        self.begins(id);
         let job = &mut self.jobs[id];
         job.stage = Stage::Running(worker);
         self.workers[worker].busy = true;
@@ -516,7 +578,10 @@ impl State {
     fn remove(&mut self, id: usize) {
         let Job { key, next, .. } = self.jobs.remove(id);
         match (key, next) {
-            (_, Some(next)) if self.jobs.contains(next) => self.ready.push_back(next),
+            (_, Some(next)) if self.jobs.contains(next) => {
+                self.jobs[next].before = None;
+                self.ready.push_back(next);
+            }
             (Some(key), None) if self.phase != Phase::Closed => self.keys.end(key, id),
             _ => {}
         }
@@ -599,9 +664,10 @@ impl State {
         self.ready.clear();
         self.parked.clear();
         self.keys.clear();
+        self.fresh = None;
         let Self { jobs, numbers, .. } = self;
         jobs.retain(|_, job| {
-            job.next = None;
+            (job.before, job.next) = (None, None);
             let Some(delivery) = job.delivery.take() else { return true };
             after.dropped.push(delivery);
             let numbers = &mut numbers[job.engine].1;
