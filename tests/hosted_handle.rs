@@ -1820,6 +1820,15 @@ fn a_service_handles_events() {
 // ---- What is refused -------------------------------------------------------------------------------------
 
 #[test]
+fn the_longest_wait_has_jitter_too() {
+    let policy = RetryPolicy::new(3).initial(Duration::MAX).max(Duration::MAX);
+    let policy = policy.jitter(0.5).unwrap();
+    assert_eq!(policy.delay_with(1, 0), Duration::MAX);
+    let half = policy.delay_with(1, u64::MAX).as_secs_f64() / Duration::MAX.as_secs_f64();
+    assert!((half - 0.5).abs() < 1e-9, "{half}");
+}
+
+#[test]
 fn settings_out_of_range_or_of_the_other_kind_are_refused() {
     paused(async {
         let engine = memory();
@@ -1829,6 +1838,11 @@ fn settings_out_of_range_or_of_the_other_kind_are_refused() {
         };
         let text = |setting, why| format!("engine `memory`: `{setting}` is not valid: {why}");
         assert_eq!(open(any(&engine).workers(0)).await, text("workers", "it is 0"));
+        let many = text("workers", "it is more than 65536");
+        assert_eq!(open(any(&engine).workers(65_537)).await, many);
+        assert_eq!(open(any(&engine).group("g").workers(usize::MAX)).await, many);
+        let most = any(&engine).workers(65_536).handle(async |_: Context| Done::Ok(())).await;
+        assert!(most.is_ok());
         assert_eq!(open(any(&engine).queue(0)).await, text("queue", "it is 0"));
         assert_eq!(open(any(&engine).timeout(Duration::ZERO)).await, text("timeout", "it is 0"));
         assert_eq!(

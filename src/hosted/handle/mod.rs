@@ -43,7 +43,7 @@ pub use workers::Workers;
 
 /// Handlers.
 impl Subscribe<'_> {
-    /// Sets how many handlers run at a time. For a handler.
+    /// Sets how many handlers run at a time: at most 65536. For a handler.
     ///
     /// Without it, nor [`by_key`](Self::by_key) nor [`queue`](Self::queue), events are handled in
     /// order: the next begins when the one before is done with, its retries included.
