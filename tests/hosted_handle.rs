@@ -9,12 +9,14 @@ use std::sync::Mutex;
 use std::sync::mpsc as blocking;
 
 use tickbus::hosted::{
-    BoxError, Context, Engine, HandlerStats, HandlerTimedOut, MemoryEngine, OnFailure, RetryPolicy,
-    Subscribe, TestClock, Workers,
+    BoxError, Context, Engine, HandlerStats, HandlerTimedOut, Health, MemoryEngine, OnFailure,
+    RetryPolicy, Router, Subscribe, TestClock, Workers,
 };
 use tickbus::{Envelope, Overrun};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+
+use refusing::{Panics, Refusing};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -484,7 +486,7 @@ fn an_event_is_acknowledged_only_when_its_dead_letter_is_accepted() {
     paused(async {
         let engine = memory();
         // The dead letter is refused: an engine that takes no payload of this size.
-        let dead = Arc::new(refusing::Refusing::new(engine.clone(), 3));
+        let dead = Arc::new(Refusing::new(engine.clone(), 3, Panics::Never));
         let log = Log::default();
         let subscribe = dead.subscribe("a.*").unwrap().group("g").workers(1).lease(SECOND);
         let subscribe = subscribe.dead_letter("dead.g").retry(RetryPolicy::none());
@@ -502,27 +504,38 @@ fn an_event_is_acknowledged_only_when_its_dead_letter_is_accepted() {
     });
 }
 
-/// The memory engine, which refuses the first dead letters.
+/// The memory engine, which refuses the first dead letters, and panics where it is told.
 mod refusing {
     use alloc::sync::Arc;
+    use core::task::{Context, Poll};
     use core::time::Duration;
     use std::sync::Mutex;
 
     use tickbus::Envelope;
     use tickbus::hosted::{
-        Capabilities, Clock, DurableOptions, Engine, EngineError, EngineFuture, MemoryEngine,
-        OpenError, Reason, Receipt, Receive, ShutdownError,
+        Capabilities, Clock, Delivery, DurableOptions, Engine, EngineError, EngineFuture, Gap,
+        Lease, LiveOptions, MemoryEngine, OpenError, Reason, Receipt, Receive, Settle, SettleError,
+        ShutdownError, Verdict,
     };
+
+    #[derive(Clone, Copy, PartialEq)]
+    pub(crate) enum Panics {
+        Never,
+        Publish,
+        Lag,
+        Settle,
+    }
 
     pub(crate) struct Refusing {
         engine: Arc<MemoryEngine>,
         times: usize,
         tried: Mutex<usize>,
+        panics: Panics,
     }
 
     impl Refusing {
-        pub(crate) fn new(engine: Arc<MemoryEngine>, times: usize) -> Self {
-            Self { engine, times, tried: Mutex::new(0) }
+        pub(crate) fn new(engine: Arc<MemoryEngine>, times: usize, panics: Panics) -> Self {
+            Self { engine, times, tried: Mutex::new(0), panics }
         }
 
         pub(crate) fn tried(&self) -> usize {
@@ -543,17 +556,33 @@ mod refusing {
             let mut tried = self.tried.lock().unwrap();
             *tried += 1;
             if *tried <= self.times {
+                if self.panics == Panics::Publish {
+                    return EngineFuture::new(async { panic!("while it is awaited") });
+                }
                 let error = EngineError::not_sent(self.name(), it, Reason::Full);
                 return EngineFuture::ready(Err(error));
             }
             Engine::publish(&self.engine, it)
         }
 
+        fn open_live(
+            &self,
+            options: LiveOptions,
+        ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+            EngineFuture::new(async {
+                let receive = self.engine.open_live(options).await?;
+                Ok(Box::new(Receiver(receive, self.panics)) as Box<dyn Receive>)
+            })
+        }
+
         fn open_durable(
             &self,
             options: DurableOptions,
         ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-            self.engine.open_durable(options)
+            EngineFuture::new(async {
+                let receive = self.engine.open_durable(options).await?;
+                Ok(Box::new(Receiver(receive, self.panics)) as Box<dyn Receive>)
+            })
         }
 
         fn clock(&self) -> Arc<dyn Clock> {
@@ -564,6 +593,122 @@ mod refusing {
             self.engine.shutdown(deadline)
         }
     }
+
+    struct Receiver(Box<dyn Receive>, Panics);
+
+    impl Receive for Receiver {
+        fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
+            let next = self.0.poll_next(task);
+            if self.1 != Panics::Settle {
+                return next;
+            }
+            next.map_ok(|it| Delivery::new(it.envelope().clone(), Settler))
+        }
+
+        fn close(&mut self) {
+            self.0.close();
+        }
+
+        fn lag(&self) -> Option<u64> {
+            assert!(self.1 != Panics::Lag, "when it is asked");
+            self.0.lag()
+        }
+    }
+
+    struct Settler;
+
+    impl Settle for Settler {
+        fn settle(&self, _: Lease, _: Verdict) -> Result<(), SettleError> {
+            panic!("when it is told");
+        }
+    }
+}
+
+#[test]
+fn a_worker_outlives_an_error_that_panics_when_it_is_dropped() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl core::fmt::Display for Bomb {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("bomb")
+        }
+    }
+    impl core::error::Error for Bomb {}
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("when it is dropped");
+        }
+    }
+    paused(async {
+        for group in [false, true] {
+            let engine = memory();
+            let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+            let workers = subscribe.retry(RetryPolicy::none()).handle(async |_| Err::<(), _>(Bomb));
+            let workers = workers.await.unwrap();
+            publish(&engine, "1 2 3").await;
+            settle().await;
+            let stats = adds_up(&workers);
+            assert_eq!((stats.failed, stats.calls, stats.panicked), (3, 3, 0));
+        }
+    });
+}
+
+#[test]
+fn a_dead_letter_whose_publish_panics_is_published_again() {
+    paused(async {
+        let engine = memory();
+        let dead = Arc::new(Refusing::new(engine.clone(), 2, Panics::Publish));
+        let subscribe = dead.subscribe("a.*").unwrap().group("g").retry(RetryPolicy::none());
+        let workers = subscribe.dead_letter("dead.g").handle(async |_| Done::Err("no".into()));
+        let workers = workers.await.unwrap();
+        publish(&engine, "1 2").await;
+        sleep(100 * SECOND).await;
+        assert_eq!(dead.tried(), 4, "two that panicked, and two dead letters");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.calls, stats.failed, stats.dead_lettered), (2, 2, 2));
+        assert_eq!(stats.in_flight, 0);
+    });
+}
+
+#[test]
+fn an_engine_that_panics_when_it_is_asked_for_its_lag_ends_nothing() {
+    paused(async {
+        for group in [false, true] {
+            let engine = memory();
+            let faulty = Arc::new(Refusing::new(engine.clone(), 0, Panics::Lag));
+            let subscribe = faulty.subscribe("a.*").unwrap();
+            let subscribe = if group { subscribe.group("g") } else { subscribe };
+            let workers = subscribe.handle(async |_| Done::Ok(())).await.unwrap();
+            publish(&engine, "1").await;
+            settle().await;
+            assert_eq!((workers.lag(), workers.stats().handled), (None, 1));
+            let report = timeout(SECOND, workers.shutdown(10 * SECOND)).await.unwrap().unwrap();
+            assert_eq!((report.running, report.left), (0, 0));
+            timeout(SECOND, workers.unsubscribe()).await.unwrap();
+            adds_up(&workers);
+        }
+    });
+}
+
+#[test]
+fn a_worker_outlives_an_engine_that_panics_when_an_expired_event_is_settled() {
+    paused(async {
+        let engine = memory();
+        let faulty = Arc::new(Refusing::new(engine.clone(), 0, Panics::Settle));
+        let workers = faulty.subscribe("a.*").unwrap().group("g").handle(async |_| {
+            sleep(10 * SECOND).await;
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        for at in ["00:01:00", "00:00:05", "00:01:00"] {
+            let event = Envelope::new("a.b").unwrap();
+            let event = event.header("expires", format!("2026-11-30T{at}Z"));
+            engine.publish(event.into()).await.unwrap();
+        }
+        sleep(20 * SECOND + SECOND / 2).await;
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.expired, stats.in_flight), (2, 1, 0));
+    });
 }
 
 #[test]
@@ -661,6 +806,29 @@ fn an_expired_event_is_dropped_before_its_call() {
         assert_eq!(log.take(), "1 3");
         let stats = adds_up(&workers);
         assert_eq!((stats.handled, stats.dropped.expired, stats.calls), (2, 1, 2));
+    });
+}
+
+#[test]
+fn a_dead_letter_does_not_expire_with_its_event() {
+    paused(async {
+        let engine = memory();
+        let mut dead = engine.subscribe("dead.g").unwrap().group("d").open().await.unwrap();
+        let subscribe = any(&engine).group("g").timeout(10 * SECOND).retry(RetryPolicy::none());
+        let workers = subscribe.dead_letter("dead.g").handle(async |_| {
+            sleep(60 * SECOND).await;
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        let event = Envelope::new("a.b").unwrap().with_id("1").header("other", "it");
+        engine.publish(event.header("expires", "2026-11-30T00:00:05Z").into()).await.unwrap();
+        sleep(60 * SECOND).await;
+        assert_eq!(adds_up(&workers).dead_lettered, 1);
+        let letter = timeout(SECOND, dead.next()).await.expect("it is kept").unwrap().unwrap();
+        let headers = letter.envelope().headers();
+        assert_eq!((headers.get("dead-id"), headers.get("other")), ("1", "it"));
+        assert_eq!(headers.get("expires"), "");
+        letter.ack();
     });
 }
 
@@ -786,6 +954,82 @@ fn a_full_queue_drops_as_the_overrun_says_and_counts_it() {
 }
 
 #[test]
+fn a_full_queue_drops_the_oldest_also_behind_a_key() {
+    paused(async {
+        // What is published while "1" runs, as id and key; what is handled then.
+        let rows = [
+            ("2x 3x 4x 5x", "1x 4x 5x"),
+            ("2y 3x 4x 5y", "1x 5y 4x"),
+            ("2x 3y 4y 5y", "1x 4y 5y"),
+            ("2y 3y 4y 5x", "1x 4y 5x"),
+            ("2x 3y 4x", "1x 3y 4x"),
+            ("2- 3x 4-", "1x 4- 3x"),
+            ("2x 3- 4x 5-", "1x 5- 4x"),
+        ];
+        for (published, expected) in rows {
+            let engine = memory();
+            let log = Log::default();
+            let (to, gate) = (log.clone(), Arc::new(Semaphore::new(0)));
+            let pass = gate.clone();
+            let subscribe = any(&engine).workers(1).by_key().queue(2);
+            let workers = subscribe.overrun(Overrun::DropOldest).handle(move |it: Context| {
+                let (to, pass) = (to.clone(), pass.clone());
+                async move {
+                    to.add(id(&it));
+                    pass.acquire().await.unwrap().forget();
+                    Done::Ok(())
+                }
+            });
+            let workers = workers.await.unwrap();
+            for id in ["1x"].into_iter().chain(published.split(' ')) {
+                publish_key(&engine, id, id[1..].trim_matches('-')).await;
+                settle().await;
+            }
+            gate.add_permits(10);
+            settle().await;
+            assert_eq!(log.take(), expected, "{published}");
+            // All keys are free again, and so is the queue.
+            publish_key(&engine, "6x", "x").await;
+            publish_key(&engine, "7y", "y").await;
+            settle().await;
+            assert_eq!(log.take(), "6x 7y", "{published}");
+            let stats = adds_up(&workers);
+            assert_eq!((stats.in_flight, stats.handled), (0, 5), "{published}");
+        }
+    });
+}
+
+#[test]
+fn a_full_queue_does_not_drop_what_waits_for_its_retry() {
+    paused(async {
+        let engine = memory();
+        let log = Log::default();
+        let to = log.clone();
+        let subscribe = any(&engine).workers(1).queue(2).retry(RetryPolicy::new(1));
+        let workers = subscribe.overrun(Overrun::DropOldest).handle(move |it: Context| {
+            let to = to.clone();
+            async move {
+                to.add(format!("{}@{}", id(&it), it.attempt()));
+                if id(&it) == "1" && it.attempt() == 1 {
+                    return Err("no");
+                }
+                sleep(5 * SECOND).await;
+                Ok(())
+            }
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1").await;
+        settle().await;
+        publish(&engine, "2").await;
+        sleep(2 * SECOND).await; // "1" is due, and "2" runs
+        publish(&engine, "3 4").await;
+        sleep(100 * SECOND).await;
+        assert_eq!(log.take(), "1@1 2@1 1@2 4@1");
+        assert_eq!(adds_up(&workers).dropped.queue_full, 1);
+    });
+}
+
+#[test]
 fn a_live_event_is_not_tried_again_unless_you_say_so() {
     paused(async {
         let engine = memory();
@@ -896,6 +1140,265 @@ fn a_handler_may_unsubscribe_itself() {
         settle().await;
         assert_eq!((adds_up(&workers).handled, workers.stats().calls), (1, 1));
         own.lock().unwrap().take();
+    });
+}
+
+/// Workers that a handler may use.
+#[derive(Clone, Default)]
+struct Own(Arc<std::sync::OnceLock<Arc<Workers>>>);
+
+impl Own {
+    fn set(&self, workers: Workers) -> Arc<Workers> {
+        self.0.set(Arc::new(workers)).unwrap();
+        self.get()
+    }
+
+    fn get(&self) -> Arc<Workers> {
+        self.0.get().unwrap().clone()
+    }
+}
+
+#[test]
+fn handlers_of_one_pool_that_unsubscribe_do_not_wait_for_each_other() {
+    paused(async {
+        for group in [false, true] {
+            let engine = memory();
+            let (own, log) = (Own::default(), Log::default());
+            let (mine, to) = (own.clone(), log.clone());
+            let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+            let workers = subscribe.workers(3).handle(move |it: Context| {
+                let (mine, to) = (mine.clone(), to.clone());
+                async move {
+                    sleep(SECOND).await;
+                    if id(&it) == "3" {
+                        sleep(4 * SECOND).await;
+                        to.add("3");
+                        return Done::Ok(());
+                    }
+                    mine.get().unsubscribe().await;
+                    to.add(format!("{}_is_alone", id(&it)));
+                    sleep(5 * SECOND).await;
+                    to.add(id(&it));
+                    Ok(())
+                }
+            });
+            let workers = own.set(workers.await.unwrap());
+            publish(&engine, "1 2 3").await;
+            sleep(2 * SECOND).await;
+            let begin = Instant::now();
+            timeout(100 * SECOND, workers.unsubscribe()).await.expect("each of them ends");
+            assert_eq!(log.take(), "3 1_is_alone 2_is_alone 1 2", "outside, it waits for all");
+            assert_eq!(begin.elapsed().as_secs(), 8);
+            assert_eq!((adds_up(&workers).handled, workers.stats().in_flight), (3, 0));
+        }
+    });
+}
+
+#[test]
+fn handlers_that_unsubscribe_each_others_workers_do_not_wait_for_each_other() {
+    paused(async {
+        let engine = memory();
+        let (one, other, log) = (Own::default(), Own::default(), Log::default());
+        let mut all = Vec::new();
+        for (own, ends) in [(&one, &other), (&other, &one)] {
+            let (ends, to) = (ends.clone(), log.clone());
+            let workers = any(&engine).handle(move |_| {
+                let (ends, to) = (ends.clone(), to.clone());
+                async move {
+                    sleep(SECOND).await;
+                    ends.get().unsubscribe().await;
+                    to.add("ended");
+                    Done::Ok(())
+                }
+            });
+            all.push(own.set(workers.await.unwrap()));
+        }
+        publish(&engine, "1").await;
+        sleep(10 * SECOND).await;
+        assert_eq!(log.take(), "ended ended");
+        for workers in all {
+            assert_eq!(adds_up(&workers).handled, 1);
+        }
+    });
+}
+
+#[test]
+fn a_blocking_handler_may_end_its_own_workers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        for shuts_down in [false, true] {
+            let engine = Arc::new(MemoryEngine::new());
+            let (own, log) = (Own::default(), Log::default());
+            let (mine, to) = (own.clone(), log.clone());
+            let workers = any(&engine).workers(2).handle_blocking(move |_: Context| {
+                let runtime = tokio::runtime::Handle::current();
+                let workers = mine.get();
+                let ended = runtime.block_on(timeout(10 * SECOND, async {
+                    if shuts_down {
+                        workers.shutdown(10_000 * SECOND).await.unwrap();
+                    } else {
+                        workers.unsubscribe().await;
+                    }
+                }));
+                to.add(if ended.is_ok() { "ended" } else { "waits" });
+                Done::Ok(())
+            });
+            let workers = own.set(workers.await.unwrap());
+            publish(&engine, "1 2").await;
+            until(|| workers.stats().handled == 2).await;
+            assert_eq!(log.take(), "ended ended");
+            assert_eq!(adds_up(&workers).in_flight, 0);
+        }
+    });
+}
+
+#[test]
+fn a_handler_may_shut_its_own_workers_down() {
+    paused(async {
+        for deadline in [Duration::ZERO, 10 * SECOND, Duration::MAX] {
+            for group in [false, true] {
+                let engine = memory();
+                let (own, log) = (Own::default(), Log::default());
+                let (mine, to) = (own.clone(), log.clone());
+                let subscribe = if group { any(&engine).group("g") } else { any(&engine) };
+                let workers = subscribe.handle(move |it: Context| {
+                    let (mine, to) = (mine.clone(), to.clone());
+                    async move {
+                        let begin = Instant::now();
+                        let report = mine.get().shutdown(deadline).await.unwrap();
+                        let waited = begin.elapsed().as_secs();
+                        to.add(format!("{waited}:{}:{}", report.handled, report.abandoned));
+                        sleep(20 * SECOND).await;
+                        assert!(!it.is_cancelled());
+                        to.add("handled");
+                        Done::Ok(())
+                    }
+                });
+                let workers = own.set(workers.await.unwrap());
+                publish(&engine, "1").await;
+                sleep(100 * SECOND).await;
+                assert_eq!(log.take(), "0:0:0 handled", "{deadline:?}");
+                let stats = adds_up(&workers);
+                assert_eq!((stats.handled, stats.calls, stats.in_flight), (1, 1, 0));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_shuts_its_workers_down_outlives_the_others() {
+    paused(async {
+        let engine = memory();
+        let (own, log) = (Own::default(), Log::default());
+        let (mine, to) = (own.clone(), log.clone());
+        let workers = any(&engine).workers(3).handle(move |it: Context| {
+            let (mine, to) = (mine.clone(), to.clone());
+            async move {
+                sleep(SECOND).await;
+                match &*id(&it) {
+                    "1" => {
+                        let report = mine.get().shutdown(10 * SECOND).await.unwrap_err().0;
+                        to.add(format!("{}:{}", report.running, report.abandoned));
+                    }
+                    "2" => mine.get().unsubscribe().await,
+                    _ => sleep(1000 * SECOND).await,
+                }
+                sleep(20 * SECOND).await;
+                to.add(id(&it));
+                Done::Ok(())
+            }
+        });
+        let workers = own.set(workers.await.unwrap());
+        publish(&engine, "1 2 3").await;
+        sleep(100 * SECOND).await;
+        let done = log.take();
+        assert!(["1:1 1 2", "1:1 2 1"].contains(&&*done), "{done}");
+        let stats = adds_up(&workers);
+        assert_eq!((stats.handled, stats.dropped.abandoned, stats.in_flight), (2, 1, 0));
+    });
+}
+
+#[test]
+fn the_deadline_of_a_shutdown_outside_also_ends_a_handler_that_unsubscribes() {
+    paused(async {
+        let engine = memory();
+        let own = Own::default();
+        let mine = own.clone();
+        let workers = any(&engine).workers(2).handle(move |it: Context| {
+            let mine = mine.clone();
+            async move {
+                if id(&it) == "1" {
+                    mine.get().unsubscribe().await;
+                }
+                sleep(1000 * SECOND).await;
+                Done::Ok(())
+            }
+        });
+        let workers = own.set(workers.await.unwrap());
+        publish(&engine, "2 1").await;
+        settle().await;
+        let report = workers.shutdown(10 * SECOND).await.unwrap_err().0;
+        assert_eq!((report.running, report.abandoned), (2, 2));
+        timeout(SECOND, workers.unsubscribe()).await.expect("nothing runs any more");
+        adds_up(&workers);
+    });
+}
+
+#[test]
+fn what_waits_behind_a_handler_that_shuts_down_is_abandoned_at_the_deadline() {
+    paused(async {
+        for pool in [false, true] {
+            let engine = memory();
+            let (own, log) = (Own::default(), Log::default());
+            let (mine, to) = (own.clone(), log.clone());
+            let subscribe = if pool { any(&engine).workers(1) } else { any(&engine) };
+            let workers = subscribe.handle(move |_| {
+                let (mine, to) = (mine.clone(), to.clone());
+                async move {
+                    sleep(SECOND).await;
+                    let begin = Instant::now();
+                    let report = mine.get().shutdown(10 * SECOND).await.unwrap();
+                    to.add(format!(
+                        "{}:{}",
+                        begin.elapsed().as_secs(),
+                        report.abandoned + report.left
+                    ));
+                    Done::Ok(())
+                }
+            });
+            let workers = own.set(workers.await.unwrap());
+            publish(&engine, "1 2 3").await;
+            sleep(100 * SECOND).await;
+            assert_eq!(log.take(), "10:2", "pool: {pool}");
+            assert_eq!((adds_up(&workers).handled, workers.stats().dropped.abandoned), (1, 2));
+        }
+    });
+}
+
+#[test]
+fn a_handler_may_shut_the_router_down() {
+    paused(async {
+        let router = Router::builder().engine("memory", memory()).build().unwrap();
+        router.start().await.unwrap();
+        let log = Log::default();
+        let (it, to) = (router.clone(), log.clone());
+        let workers = router.subscribe("a.*").unwrap().workers(2).handle(move |_| {
+            let (it, to) = (it.clone(), to.clone());
+            async move {
+                sleep(SECOND).await;
+                let report = it.shutdown(10 * SECOND).await.unwrap();
+                sleep(100 * SECOND).await;
+                to.add(format!("{}", report.running));
+                Done::Ok(())
+            }
+        });
+        let workers = workers.await.unwrap();
+        for _ in 0..2 {
+            router.publish(Envelope::new("a.b").unwrap()).await.unwrap();
+        }
+        sleep(1000 * SECOND).await;
+        assert_eq!(log.take(), "0 0");
+        assert_eq!((router.health(), adds_up(&workers).handled), (Health::Closed, 2));
     });
 }
 
@@ -1031,7 +1534,7 @@ fn an_engine_that_outlives_the_process_gets_back_what_has_not_begun() {
     paused(async {
         let engine = memory();
         // It says so of itself.
-        let server = Arc::new(refusing::Refusing::new(engine.clone(), 0));
+        let server = Arc::new(Refusing::new(engine.clone(), 0, Panics::Never));
         let log = Log::default();
         let subscribe = server.subscribe("a.*").unwrap().group("g").workers(1).by_key();
         let (workers, gate) = gated(subscribe, &log).await;
@@ -1140,6 +1643,102 @@ fn a_blocking_handler_that_overruns_keeps_its_worker_and_its_result_is_stale() {
 }
 
 #[test]
+fn a_blocking_handler_that_overruns_is_tried_as_often_as_the_policy_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let policy = RetryPolicy::new(1).initial(Duration::from_millis(1));
+        for (at, subscribe) in [
+            any(&engine),
+            any(&engine).group("in-order"),
+            any(&engine).group("by-key").workers(2).by_key(),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (go, gate) = blocking::channel::<()>();
+            let gate = Mutex::new(gate);
+            let log = Log::default();
+            let to = log.clone();
+            let subscribe = subscribe.retry(policy).timeout(Duration::from_millis(20));
+            let workers = subscribe.handle_blocking(move |it: Context| {
+                to.add(format!("@{}", it.attempt()));
+                let _ = gate.lock().unwrap().recv();
+                Done::Ok(())
+            });
+            let workers = workers.await.unwrap();
+            publish_key(&engine, &at.to_string(), "k").await;
+            for _ in 0..2 {
+                until(|| workers.stats().overrunning == 1).await;
+                go.send(()).unwrap();
+                until(|| workers.stats().overrunning == 0).await;
+            }
+            until(|| workers.stats().failed == 1 || workers.stats().overrunning == 1).await;
+            assert_eq!(log.take(), "@1 @2", "row {at}");
+            let stats = adds_up(&workers);
+            assert_eq!((stats.failed, stats.calls, stats.timed_out), (1, 2, 2), "row {at}");
+        }
+        let reasons: Vec<_> = engine.dead_letters().iter().map(|it| it.reason.clone()).collect();
+        assert_eq!(reasons.len(), 2, "{reasons:?}");
+        assert!(reasons.iter().all(|it| it.starts_with("failed after 2 attempts: ")));
+    });
+}
+
+#[test]
+fn the_call_of_a_blocking_handler_that_overruns_is_counted_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let (go, gate) = blocking::channel::<()>();
+        let gate = Mutex::new(gate);
+        let subscribe = any(&engine).timeout(Duration::from_millis(20));
+        let workers = subscribe.handle_blocking(move |_: Context| {
+            gate.lock().unwrap().recv()?;
+            Done::Ok(())
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1").await;
+        until(|| workers.stats().overrunning == 1).await;
+        assert_eq!(workers.shutdown(Duration::ZERO).await.unwrap_err().0.running, 1);
+        assert_eq!(adds_up(&workers).calls, 1);
+        go.send(()).unwrap();
+        until(|| workers.stats().overrunning == 0).await;
+        assert_eq!(adds_up(&workers).calls, 1);
+    });
+}
+
+#[test]
+fn a_worker_of_a_pool_rests_when_the_blocking_handler_that_overran_returns() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        for shuts_down in [false, true] {
+            let engine = Arc::new(MemoryEngine::new());
+            let (go, gate) = blocking::channel::<()>();
+            let gate = Mutex::new(gate);
+            let subscribe = any(&engine).workers(2).timeout(Duration::from_millis(20));
+            let workers = subscribe.handle_blocking(move |_: Context| {
+                gate.lock().unwrap().recv()?;
+                Done::Ok(())
+            });
+            let workers = workers.await.unwrap();
+            publish(&engine, "1").await;
+            until(|| workers.stats().failed == 1).await;
+            let unsubscribed = timeout(Duration::from_millis(20), workers.unsubscribe()).await;
+            assert!(unsubscribed.is_err(), "it still runs");
+            go.send(()).unwrap();
+            if shuts_down {
+                let report = workers.shutdown(10 * SECOND).await.expect("nothing runs any more");
+                assert_eq!(report.running, 0);
+            } else {
+                let unsubscribed = timeout(10 * SECOND, workers.unsubscribe()).await;
+                unsubscribed.expect("nothing runs any more");
+            }
+            assert_eq!(adds_up(&workers).calls, 1);
+        }
+    });
+}
+
+#[test]
 fn a_blocking_handler_that_panics_is_one_failed_delivery() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
@@ -1221,6 +1820,15 @@ fn a_service_handles_events() {
 // ---- What is refused -------------------------------------------------------------------------------------
 
 #[test]
+fn the_longest_wait_has_jitter_too() {
+    let policy = RetryPolicy::new(3).initial(Duration::MAX).max(Duration::MAX);
+    let policy = policy.jitter(0.5).unwrap();
+    assert_eq!(policy.delay_with(1, 0), Duration::MAX);
+    let half = policy.delay_with(1, u64::MAX).as_secs_f64() / Duration::MAX.as_secs_f64();
+    assert!((half - 0.5).abs() < 1e-9, "{half}");
+}
+
+#[test]
 fn settings_out_of_range_or_of_the_other_kind_are_refused() {
     paused(async {
         let engine = memory();
@@ -1230,6 +1838,11 @@ fn settings_out_of_range_or_of_the_other_kind_are_refused() {
         };
         let text = |setting, why| format!("engine `memory`: `{setting}` is not valid: {why}");
         assert_eq!(open(any(&engine).workers(0)).await, text("workers", "it is 0"));
+        let many = text("workers", "it is more than 65536");
+        assert_eq!(open(any(&engine).workers(65_537)).await, many);
+        assert_eq!(open(any(&engine).group("g").workers(usize::MAX)).await, many);
+        let most = any(&engine).workers(65_536).handle(async |_: Context| Done::Ok(())).await;
+        assert!(most.is_ok());
         assert_eq!(open(any(&engine).queue(0)).await, text("queue", "it is 0"));
         assert_eq!(open(any(&engine).timeout(Duration::ZERO)).await, text("timeout", "it is 0"));
         assert_eq!(

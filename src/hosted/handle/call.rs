@@ -11,6 +11,7 @@ use tower_service::Service;
 use super::blocking::Stage;
 use super::context::Context;
 use super::failure::NoPayload;
+use super::inside::Inside;
 use crate::hosted::engine::BoxError;
 
 /// A call that failed.
@@ -88,9 +89,13 @@ where
 
     async fn call(&mut self, context: Context, stage: Option<Arc<Stage>>) -> Result<(), Fault> {
         let f = self.0.clone();
+        let inside = Inside::current();
         let run = move || {
             let _ends = stage.map(Stage::begin).transpose().ok()?;
-            Some(outcome(f(context)))
+            Some(outcome(match inside {
+                Some(inside) => inside.call(|| f(context)),
+                None => f(context),
+            }))
         };
         match tokio::task::spawn_blocking(run).await {
             Ok(Some(result)) => result,

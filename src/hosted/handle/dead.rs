@@ -11,6 +11,9 @@ use super::settings::DeadLetters;
 use crate::envelope::Envelope;
 use crate::hosted::delivery::Delivery;
 
+/// The header that says until when an event is worth anything.
+pub(super) const EXPIRES: &str = "expires";
+
 /// How many bytes of an error a header has.
 const LONGEST: usize = 1024;
 
@@ -32,8 +35,8 @@ impl fmt::Display for Notice {
 }
 
 impl Notice {
-    /// Returns the dead letter: the payload, key and headers of the event, and why. Its id is always
-    /// the same, so an engine that deduplicates takes it once.
+    /// Returns the dead letter: the payload, key and headers of the event but `expires`, and why. Its id
+    /// is always the same, so an engine that deduplicates takes it once.
     pub(super) fn letter(&self, to: &DeadLetters, delivery: &Delivery) -> Option<Envelope> {
         let event = delivery.envelope();
         let mut letter = Envelope::new(&to.subject).ok()?;
@@ -42,7 +45,8 @@ impl Notice {
         if let Some(parent) = event.trace_parent() {
             letter = letter.with_trace_parent(parent);
         }
-        for (key, value) in event.headers().iter() {
+        // A dead letter stays, however late the event is.
+        for (key, value) in event.headers().iter().filter(|(key, _)| *key != EXPIRES) {
             letter.headers_mut().insert(key, value);
         }
         letter = match (event.payload(), event.bytes()) {

@@ -10,6 +10,7 @@ mod call;
 mod context;
 mod dead;
 mod failure;
+mod inside;
 mod keys;
 pub(in crate::hosted) mod ledger;
 mod report;
@@ -42,7 +43,7 @@ pub use workers::Workers;
 
 /// Handlers.
 impl Subscribe<'_> {
-    /// Sets how many handlers run at a time. For a handler.
+    /// Sets how many handlers run at a time: at most 65536. For a handler.
     ///
     /// Without it, nor [`by_key`](Self::by_key) nor [`queue`](Self::queue), events are handled in
     /// order: the next begins when the one before is done with, its retries included.
@@ -73,8 +74,9 @@ impl Subscribe<'_> {
 
     /// Sets how many events may wait for a worker: 1000 by default. For a handler, live only.
     ///
-    /// A full queue does what [`overrun`](Self::overrun) says. Each event that it drops is counted as
-    /// `queue_full`. On a durable subscription, [`in_flight`](Self::in_flight) is the bound.
+    /// A full queue does what [`overrun`](Self::overrun) says. The oldest is the oldest that has never
+    /// begun. Each event that it drops is counted as `queue_full`. On a durable subscription,
+    /// [`in_flight`](Self::in_flight) is the bound.
     pub const fn queue(mut self, events: usize) -> Self {
         self.handler.queue = Some(events);
         self
@@ -101,12 +103,12 @@ impl Subscribe<'_> {
 
     /// Publishes each event that has failed for good to `subject`. For a handler, durable only.
     ///
-    /// The dead letter has the payload, the key and the headers of the event, and the headers
-    /// `dead-reason`, `dead-attempts`, `dead-first-error`, `dead-last-error`, `dead-id`, `dead-subject`,
-    /// `dead-group`, `dead-engine` and `dead-sequence`. Where the engine had the event between two
-    /// tries, the first error is the first that this process knows. The event is acknowledged only
-    /// when the dead letter is accepted. Without a subject, the event is rejected, and the engine
-    /// keeps it if it can.
+    /// The dead letter has the payload, the key and the headers of the event without `expires`, and
+    /// the headers `dead-reason`, `dead-attempts`, `dead-first-error`, `dead-last-error`, `dead-id`,
+    /// `dead-subject`, `dead-group`, `dead-engine` and `dead-sequence`. Where the engine had the event
+    /// between two tries, the first error is the first that this process knows. The event is
+    /// acknowledged only when the dead letter is accepted. Without a subject, the event is rejected,
+    /// and the engine keeps it if it can.
     pub fn dead_letter(mut self, subject: impl Into<Box<str>>) -> Self {
         self.handler.dead_letter = Some(subject.into());
         self

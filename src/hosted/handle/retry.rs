@@ -116,7 +116,9 @@ impl RetryPolicy {
             return delay;
         }
         let part = (random >> 11) as f64 / (1_u64 << 53) as f64; // 0 to 1, without 1
-        delay.mul_f64(1.0 - self.jitter * part)
+        let seconds = delay.as_secs_f64() * (1.0 - self.jitter * part);
+        // A number of seconds as large as the longest duration may be rounded up beyond it.
+        Duration::try_from_secs_f64(seconds).unwrap_or(delay)
     }
 
     /// Returns the waits before all retries, without jitter.

@@ -18,7 +18,7 @@ use foldhash::fast::RandomState;
 use super::blocking::Stage;
 use super::call::{Call, Fault};
 use super::context::Context;
-use super::dead::{Notice, letter};
+use super::dead::{EXPIRES, Notice, letter};
 use super::failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
 use super::ledger::Entry;
 use super::retry::RetryPolicy;
@@ -27,11 +27,8 @@ use super::state::{After, Done, Tally, Task};
 use crate::envelope::{Envelope, Timestamp};
 use crate::hosted::capabilities::Mode;
 use crate::hosted::delivery::{Delivery, Verdict};
-use crate::hosted::engine::{BoxError, Level};
+use crate::hosted::engine::{BoxError, Engine, Level};
 use crate::wait::panics::Panics;
-
-/// The header that says until when an event is worth anything.
-const EXPIRES: &str = "expires";
 
 /// How a dead letter is published again.
 const AGAIN: RetryPolicy = RetryPolicy::new(u32::MAX);
@@ -72,10 +69,19 @@ struct Running<'a> {
     rests: bool,
 }
 
+/// An error of a handler. Its destructor is code of a user too.
+struct Foreign(Option<BoxError>);
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        Panics::default().dispose(self.0.take());
+    }
+}
+
 /// How a call went wrong.
 enum Wrong {
-    Error(BoxError),
-    Unreadable(BoxError),
+    Error(Foreign),
+    Unreadable(Foreign),
     Panicked(HandlerPanicked),
     TimedOut(HandlerTimedOut),
 }
@@ -83,7 +89,9 @@ enum Wrong {
 impl Wrong {
     fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         match self {
-            Self::Error(error) | Self::Unreadable(error) => &**error,
+            Self::Error(error) | Self::Unreadable(error) => {
+                &**error.0.as_ref().expect("it is dropped with it")
+            }
             Self::Panicked(error) => error,
             Self::TimedOut(error) => error,
         }
@@ -93,8 +101,8 @@ impl Wrong {
 impl From<Fault> for Wrong {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Error(error) => Self::Error(error),
-            Fault::Unreadable(error) => Self::Unreadable(error),
+            Fault::Error(error) => Self::Error(Foreign(Some(error))),
+            Fault::Unreadable(error) => Self::Unreadable(Foreign(Some(error))),
         }
     }
 }
@@ -115,7 +123,7 @@ impl Worker {
             rests: true,
         };
         if lost {
-            drop(delivery); // it comes again, or another member has it
+            Panics::default().dispose(delivery); // it comes again, or another member has it
             return running.finish(Tally::default(), Done::Returned);
         }
         if let Some(notice) = notice {
@@ -124,7 +132,8 @@ impl Worker {
             return running.finish(Tally::default(), done);
         }
         if is_expired(shared, delivery.envelope()) {
-            delivery.ack();
+            running.delivery = Some(delivery);
+            running.settle(Verdict::Ack);
             return running.finish(Tally::default(), Done::Expired);
         }
         let mut now = Duration::ZERO;
@@ -174,7 +183,7 @@ impl Worker {
         };
         if overruns {
             // It keeps its worker, and its key, until it returns.
-            shared.state.lock().tally(engine, core::mem::take(&mut tally));
+            shared.state.lock().called(id, core::mem::take(&mut tally));
             let keeps = plan.in_order || plan.by_key || matches!(done, Done::Parked { .. });
             running.rests = false;
             let mut done = Some(done);
@@ -182,8 +191,8 @@ impl Worker {
                 running.finish(tally, done);
             }
             let _stale = poll_fn(|context| poll_call(future.as_mut(), context)).await;
-            running.rests = true;
             if let Some(done) = done {
+                running.rests = true;
                 running.finish(tally, done);
             }
             return;
@@ -219,6 +228,22 @@ fn panicked(panic: Box<dyn Any + Send>) -> Wrong {
 fn is_expired(shared: &Shared, envelope: &Envelope) -> bool {
     let until = envelope.headers().get(EXPIRES);
     !until.is_empty() && until.parse::<Timestamp>().is_ok_and(|until| until <= shared.clock.wall())
+}
+
+/// Publishes a dead letter. One whose publish panics is not accepted.
+async fn is_accepted(to: &dyn Engine, letter: Arc<Envelope>) -> bool {
+    let publish = Panics::default().run(|| to.publish(letter));
+    let Some(mut publish) = publish else { return false };
+    let accepted = poll_fn(|context| {
+        let poll = Panics::default().run(|| {
+            let result = Pin::new(&mut publish).poll(context);
+            result.map(|it| it.is_ok_and(|it| it.level >= Level::Accepted))
+        });
+        poll.unwrap_or(Poll::Ready(false))
+    })
+    .await;
+    Panics::default().dispose(publish);
+    accepted
 }
 
 impl Running<'_> {
@@ -304,10 +329,7 @@ impl Running<'_> {
             return Done::Failed { dead_lettered: plan.keeps_dead_letters };
         };
         let accepted = match letter(&notice, to, delivery) {
-            Some(letter) => match Panics::default().run(|| to.publisher.publish(letter)) {
-                Some(publish) => publish.await.is_ok_and(|it| it.level >= Level::Accepted),
-                None => false,
-            },
+            Some(letter) => is_accepted(&*to.publisher, letter).await,
             None => false,
         };
         if accepted {

@@ -14,6 +14,9 @@ use crate::hosted::engine::{Carrier, Engine, Level};
 use crate::subject::{PatternBuf, Subject};
 use crate::subject_bus::Overrun;
 
+/// How many workers there may be.
+const MOST_WORKERS: usize = 65_536;
+
 /// How many events wait for a worker of a live subscription.
 const QUEUE: usize = 1000;
 
@@ -147,6 +150,9 @@ impl Settings {
         // Of the first engine: a handler has one set of workers.
         let defaults = carriers.first().map(|it| it.defaults).unwrap_or_default();
         let workers = self.workers.or(defaults.workers.filter(|_| pools)).unwrap_or(1);
+        if workers > MOST_WORKERS {
+            return Err(Fault::Invalid("workers", "it is more than 65536"));
+        }
         // Without a key, what waits here could run on another member.
         let held = match (in_order, self.by_key) {
             (true, _) => 1,

@@ -14,6 +14,7 @@ use futures_core::Stream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::inside::Asks;
 use super::ledger::Numbers;
 use super::report::{ShutdownReport, ShutdownTimeout};
 use super::settings::Plan;
@@ -73,6 +74,11 @@ impl Sleep {
             }
         }
     }
+}
+
+/// Returns the lag, unless the engine panics.
+fn lag(of: Option<&Deliveries>) -> Option<u64> {
+    Panics::default().run(|| of?.lag()).flatten()
 }
 
 impl Shared {
@@ -258,7 +264,7 @@ impl Shared {
             let closed = state.close(&self.plan, Left::Abandoned);
             after.wakers.extend(closed.wakers);
             after.dropped.extend(closed.dropped);
-            cut = state.cut();
+            cut = state.cut(true);
         }
         drop(state);
         self.after(after);
@@ -273,8 +279,8 @@ impl Shared {
     }
 
     /// Ends what still runs: the deadline of a shutdown has come.
-    pub(super) fn cut(&self) {
-        let workers = self.state.lock().cut();
+    fn cut(&self, spares: bool) {
+        let workers = self.state.lock().cut(spares);
         self.abort(workers);
     }
 
@@ -303,22 +309,24 @@ impl Shared {
     /// Returns whether nothing is held, and nothing more comes.
     fn is_done(&self) -> bool {
         let state = self.state.lock();
-        let (phase, ended, held) = (state.phase, state.ended, state.held());
+        let (phase, ended, held, works) =
+            (state.phase, state.ended, state.held(), state.has_work());
         drop(state);
-        if held > 0 || phase == Phase::Open && !ended {
+        if works || phase == Phase::Open && !ended {
             return false;
         }
-        // In a subscription that is closed, what is there now is all.
+        // In a subscription that is closed, what is there now is all. Of a live one, everything is
+        // taken in, unless a handler that asks for the end keeps the only place.
         ended
-            || self.plan.mode == Mode::Live
+            || self.plan.mode == Mode::Live && held == 0
             || self.plan.outlives_process
-            || self.intake.lock().deliveries.as_ref().and_then(Deliveries::lag).unwrap_or(0) == 0
+            || lag(self.intake.lock().deliveries.as_ref()).unwrap_or(0) == 0
     }
 
     /// Ends the subscription, and counts what it still has.
     fn end(&self) {
         let mut intake = self.intake.lock();
-        let lag = intake.deliveries.as_ref().and_then(Deliveries::lag);
+        let lag = lag(intake.deliveries.as_ref());
         if self.plan.mode == Mode::Live
             && let Some(deliveries) = &mut intake.deliveries
         {
@@ -353,7 +361,8 @@ impl Shared {
     }
 
     /// Takes nothing in any more, and begins nothing from `deadline` on. Returns when that is.
-    pub(super) fn shut_down(&self, deadline: Duration) -> Duration {
+    /// `spares`: handlers that end others run on.
+    fn shut_down(&self, deadline: Duration, spares: bool) -> Duration {
         let until = self.clock.now().saturating_add(deadline);
         let mut state = self.state.lock();
         let mut cut = Vec::new();
@@ -362,7 +371,7 @@ impl Shared {
             Phase::Closed => After::default(),
             _ if deadline.is_zero() => {
                 let after = state.close(&self.plan, Left::Abandoned);
-                cut = state.cut();
+                cut = state.cut(spares);
                 after
             }
             Phase::Draining(before) => {
@@ -390,11 +399,12 @@ impl Shared {
         &self,
         deadline: Duration,
     ) -> Result<ShutdownReport, ShutdownTimeout> {
+        let asks = Asks::begin(self);
         let before = self.stats();
         let cut_before = self.state.lock().cut;
-        let until = self.shut_down(deadline);
+        let until = self.shut_down(deadline, asks.is_some());
         let mut sleep = Sleep::default();
-        let mut quiet = pin!(self.quiet());
+        let mut quiet = pin!(self.quiet(asks.as_ref()));
         let is_quiet = poll_fn(|context| {
             if quiet.as_mut().poll(context).is_ready() {
                 return Poll::Ready(true);
@@ -407,8 +417,8 @@ impl Shared {
         .await;
         if !is_quiet {
             // The task that takes in may not have had its turn.
-            self.shut_down(Duration::ZERO);
-            self.cut();
+            self.shut_down(Duration::ZERO, asks.is_some());
+            self.cut(asks.is_some());
         }
         let after = self.stats();
         let left = if self.plan.outlives_process { None } else { self.lag() };
@@ -425,22 +435,36 @@ impl Shared {
         if report.running > 0 { Err(ShutdownTimeout(report)) } else { Ok(report) }
     }
 
-    /// Waits until nothing runs any more, but for the task that asks.
-    pub(super) async fn quiet(&self) {
+    /// Waits until nothing runs any more.
+    pub(super) async fn unsubscribed(&self) {
+        let asks = Asks::begin(self);
+        self.quiet(asks.as_ref()).await;
+    }
+
+    /// Waits until nothing runs any more. A handler that asks does not wait for those that ask too.
+    async fn quiet(&self, asks: Option<&Asks>) {
         loop {
             let mut done = pin!(self.done.notified());
             done.as_mut().enable();
-            if self.is_quiet() {
+            if self.is_quiet(asks.is_some()) {
                 return;
             }
             done.await;
         }
     }
 
-    /// Returns whether nothing runs any more, but for the task that asks.
-    pub(super) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self, spares: bool) -> bool {
         let state = self.state.lock();
-        state.pumped && state.busy(tokio::task::try_id()) == 0
+        state.pumped && !state.is_busy(spares)
+    }
+
+    /// The handler of a worker begins to wait until others end, or no longer does.
+    pub(super) fn asks(&self, worker: usize, of_own: bool, begins: bool) {
+        let mut state = self.state.lock();
+        state.asks(worker, of_own, begins);
+        let pump = state.pump.take();
+        drop(state);
+        self.after(After { wakers: pump.into_iter().collect(), ended: true, ..After::default() });
     }
 
     /// Counts a blocking handler that still runs although its time is over, or one that ends.
@@ -462,7 +486,7 @@ impl Shared {
     pub(super) fn lag(&self) -> Option<u64> {
         let intake = self.intake.try_lock()?;
         match &intake.deliveries {
-            Some(deliveries) => deliveries.lag(),
+            Some(_) => lag(intake.deliveries.as_ref()),
             None => self.state.lock().lag,
         }
     }

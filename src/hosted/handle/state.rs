@@ -12,7 +12,7 @@ use core::time::Duration;
 use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
-use tokio::task::{AbortHandle, Id};
+use tokio::task::AbortHandle;
 
 use super::dead::Notice;
 use super::keys::Keys;
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// The task that takes in has ended.
     pub(super) pumped: bool,
-    /// How many handlers ran when the deadline came.
+    /// How many handlers were ended because the deadline had come.
     pub(super) cut: usize,
     pub(super) is_over: bool,
     /// The newest known lag, once nothing is taken in any more.
@@ -56,6 +56,8 @@ pub(super) struct State {
     numbers: SmallVec<[(Arc<str>, HandlerStats); 1]>,
     jobs: Slab<Job>,
     ready: VecDeque<usize>,
+    /// What has never begun, in the order in which it came: the first and the last.
+    fresh: Option<(usize, usize)>,
     parked: BinaryHeap<Reverse<(Duration, usize)>>,
     keys: Keys,
     /// First errors of events that the engine has back, by their sequence.
@@ -64,6 +66,8 @@ pub(super) struct State {
     pub(super) waiting: usize,
     workers: Vec<Worker>,
     idle: Vec<usize>,
+    /// How often handlers wait for the end of this pool.
+    asks_own: usize,
     /// Takes in, and waits for something.
     pub(super) pump: Option<Waker>,
     /// When leases must be extended.
@@ -75,14 +79,28 @@ struct Worker {
     waker: Option<Waker>,
     is_listed: bool,
     busy: bool,
-    task: Option<Id>,
     abort: Option<AbortHandle>,
+    /// It was ended because the deadline had come.
+    cut: bool,
+    /// How often its handler waits until others end.
+    asks: usize,
+    /// How often these others are those of this pool.
+    asks_own: usize,
+    /// It has ended its own pool, so it runs for as long as it likes.
+    has_ended: bool,
+}
+
+impl Worker {
+    const fn is_spared(&self, spares: bool) -> bool {
+        spares && (self.asks > 0 || self.has_ended)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Waiting,
-    Running,
+    /// On this worker.
+    Running(usize),
     Parked,
 }
 
@@ -91,14 +109,20 @@ struct Job {
     delivery: Option<Delivery>,
     engine: usize,
     key: Option<u64>,
-    /// What comes behind it, of the same key.
+    /// What comes before it, of the same key, and what behind it.
+    before: Option<usize>,
     next: Option<usize>,
+    /// What came before and after it, of what has never begun.
+    older: Option<usize>,
+    newer: Option<usize>,
     tried: u32,
     first_error: Option<Box<str>>,
     until: Duration,
     stage: Stage,
     /// Its lease has ended.
     lost: bool,
+    /// Its call is counted already.
+    called: bool,
     /// It is counted already.
     cut: bool,
     notice: Option<Box<Notice>>,
@@ -169,12 +193,14 @@ impl State {
             numbers: SmallVec::from_elem((plan.engine.clone(), HandlerStats::default()), 1),
             jobs: Slab::new(),
             ready: VecDeque::new(),
+            fresh: None,
             parked: BinaryHeap::new(),
             keys: Keys::default(),
             errors: HashMap::default(),
             waiting: 0,
             workers: (0..plan.workers).map(|_| Worker::default()).collect(),
             idle: Vec::with_capacity(plan.workers),
+            asks_own: 0,
             pump: None,
             beat: None,
         }
@@ -267,17 +293,25 @@ impl State {
             delivery: Some(delivery),
             engine,
             key,
+            before: None,
             next: None,
+            older: None,
+            newer: None,
             tried: 0,
             first_error,
             until,
             stage: Stage::Waiting,
             lost: false,
+            called: false,
             cut: false,
             notice: None,
         });
+        self.is_fresh(id);
         match key.and_then(|key| self.keys.push(key, id)) {
-            Some(before) => self.jobs[before].next = Some(id),
+            Some(before) => {
+                self.jobs[before].next = Some(id);
+                self.jobs[id].before = Some(before);
+            }
             None => {
                 self.ready.push_back(id);
                 after.wakers.extend(self.idle_worker());
@@ -290,16 +324,63 @@ impl State {
         after
     }
 
-    /// Removes the oldest that is ready, and counts it.
+    /// Removes the oldest that has never begun, and counts it.
     fn evict(&mut self) -> Option<Delivery> {
-        let id = self.ready.pop_front()?;
-        let engine = self.jobs[id].engine;
+        let (id, _) = self.fresh?;
+        self.begins(id);
+        let Job { engine, key, before, next, .. } = self.jobs[id];
         let delivery = self.jobs[id].delivery.take();
         self.waiting -= 1;
         self.of(engine).in_flight -= 1;
         self.of(engine).dropped.queue_full += 1;
-        self.remove(id);
+        match (key, before) {
+            (Some(key), Some(before)) => {
+                self.jobs.remove(id);
+                self.jobs[before].next = next;
+                match next {
+                    Some(next) => self.jobs[next].before = Some(before),
+                    None => drop(self.keys.push(key, before)),
+                }
+            }
+            _ => {
+                // It is the first, unless a key or a retry has held it up.
+                let at = self.ready.iter().position(|it| *it == id);
+                at.and_then(|at| self.ready.remove(at));
+                self.remove(id);
+            }
+        }
         delivery
+    }
+
+    /// Adds what came last to what has never begun.
+    fn is_fresh(&mut self, id: usize) {
+        let last = self.fresh.map(|(_, last)| last);
+        if let Some(last) = last {
+            self.jobs[last].newer = Some(id);
+        }
+        self.jobs[id].older = last;
+        self.fresh = Some((self.fresh.map_or(id, |(first, _)| first), id));
+    }
+
+    /// Removes a job from what has never begun, if it is there.
+    fn begins(&mut self, id: usize) {
+        let Some((first, last)) = self.fresh else { return };
+        let job = &mut self.jobs[id];
+        let (older, newer) = (job.older.take(), job.newer.take());
+        if let Some(older) = older {
+            self.jobs[older].newer = newer;
+        }
+        if let Some(newer) = newer {
+            self.jobs[newer].older = older;
+        }
+        self.fresh = match (older, newer) {
+            (None, None) if first != id => Some((first, last)),
+            (None, None) => None,
+            (older, newer) => Some((
+                if older.is_none() { newer.unwrap_or(first) } else { first },
+                if newer.is_none() { older.unwrap_or(last) } else { last },
+            )),
+        };
     }
 
     /// Counts what is missing.
@@ -318,7 +399,6 @@ impl State {
     // ---- Workers -------------------------------------------------------------------------------
 
     pub(super) fn begin(&mut self, worker: usize, abort: AbortHandle) {
-        self.workers[worker].task = Some(abort.id());
         self.workers[worker].abort = Some(abort);
     }
 
@@ -329,9 +409,11 @@ impl State {
         }
         let id = self.ready.pop_front()?;
         self.waiting -= 1;
+        self.begins(id);
         let job = &mut self.jobs[id];
-        job.stage = Stage::Running;
+        job.stage = Stage::Running(worker);
         self.workers[worker].busy = true;
+        self.workers[worker].has_ended = false;
         self.workers[worker].waker = None;
         Some(Task {
             id,
@@ -374,16 +456,50 @@ impl State {
         after.ended |= self.phase == Phase::Closed;
     }
 
-    pub(super) fn tally(&mut self, engine: usize, tally: Tally) {
+    /// Counts the call of a task that is not finished yet.
+    pub(super) fn called(&mut self, id: usize, tally: Tally) {
+        let job = &mut self.jobs[id];
+        job.called |= tally.called;
+        let engine = job.engine;
+        self.tally(engine, tally);
+    }
+
+    fn tally(&mut self, engine: usize, tally: Tally) {
         let numbers = self.of(engine);
         numbers.calls += u64::from(tally.called);
         numbers.panicked += u64::from(tally.panicked);
         numbers.timed_out += u64::from(tally.timed_out);
     }
 
-    /// How many workers are busy, but for the one that runs this very task.
-    pub(super) fn busy(&self, but: Option<Id>) -> usize {
-        self.workers.iter().filter(|it| it.busy && (but.is_none() || it.task != but)).count()
+    /// Returns whether a worker is busy. `spares`: but for those whose handler ends others.
+    pub(super) fn is_busy(&self, spares: bool) -> bool {
+        self.workers.iter().any(|it| it.busy && !it.is_spared(spares))
+    }
+
+    /// The handler of a worker begins to wait until others end, or no longer does.
+    pub(super) fn asks(&mut self, worker: usize, of_own: bool, begins: bool) {
+        let own = usize::from(of_own);
+        let Worker { asks, asks_own, has_ended, .. } = &mut self.workers[worker];
+        if begins {
+            *has_ended |= of_own;
+            *asks += 1;
+            *asks_own += own;
+            self.asks_own += own;
+        } else {
+            *asks -= 1;
+            *asks_own -= own;
+            self.asks_own -= own;
+        }
+    }
+
+    /// Returns whether anything is held, but for what waits for the end of this pool.
+    pub(super) fn has_work(&self) -> bool {
+        if self.asks_own == 0 || self.phase == Phase::Open {
+            return !self.jobs.is_empty();
+        }
+        let asks = |worker: usize| self.workers[worker].asks_own > 0;
+        let asks = |job: &Job| matches!(job.stage, Stage::Running(worker) if asks(worker));
+        self.jobs.iter().any(|(_, job)| !asks(job))
     }
 
     /// Returns the first error of a task, or keeps this one as the first.
@@ -441,9 +557,9 @@ impl State {
             Done::Parked { delivery, due, until, notice } => {
                 let job = &mut self.jobs[id];
                 job.delivery = Some(delivery);
+                job.tried += u32::from(notice.is_none()); // with one, it was not called again
                 job.notice = notice;
-                job.tried += u32::from(tally.called);
-                (job.stage, job.until) = (Stage::Parked, until);
+                (job.stage, job.until, job.called) = (Stage::Parked, until, false);
                 self.waiting += 1;
                 self.parked.push(Reverse((due, id)));
                 after.wakers.extend(self.pump.take());
@@ -462,7 +578,10 @@ impl State {
     fn remove(&mut self, id: usize) {
         let Job { key, next, .. } = self.jobs.remove(id);
         match (key, next) {
-            (_, Some(next)) if self.jobs.contains(next) => self.ready.push_back(next),
+            (_, Some(next)) if self.jobs.contains(next) => {
+                self.jobs[next].before = None;
+                self.ready.push_back(next);
+            }
             (Some(key), None) if self.phase != Phase::Closed => self.keys.end(key, id),
             _ => {}
         }
@@ -545,9 +664,10 @@ impl State {
         self.ready.clear();
         self.parked.clear();
         self.keys.clear();
+        self.fresh = None;
         let Self { jobs, numbers, .. } = self;
         jobs.retain(|_, job| {
-            job.next = None;
+            (job.before, job.next) = (None, None);
             let Some(delivery) = job.delivery.take() else { return true };
             after.dropped.push(delivery);
             let numbers = &mut numbers[job.engine].1;
@@ -565,20 +685,29 @@ impl State {
         after
     }
 
-    /// The deadline has come: what runs is abandoned. Returns the workers that run it.
-    pub(super) fn cut(&mut self) -> Vec<AbortHandle> {
+    /// The deadline has come: what runs is abandoned. Returns the workers that run it. `spares`: but
+    /// for those whose handler ends others.
+    pub(super) fn cut(&mut self, spares: bool) -> Vec<AbortHandle> {
         for (_, job) in &mut self.jobs {
-            if job.stage == Stage::Running && !core::mem::replace(&mut job.cut, true) {
+            if let Stage::Running(worker) = job.stage
+                && !self.workers[worker].is_spared(spares)
+                && !core::mem::replace(&mut job.cut, true)
+            {
                 let numbers = &mut self.numbers[job.engine].1;
                 numbers.in_flight -= 1;
-                numbers.calls += 1;
+                numbers.calls += u64::from(!job.called);
                 numbers.dropped.abandoned += 1;
             }
         }
-        self.is_over = true;
-        self.cut = self.cut.max(self.busy(None));
-        let busy = self.workers.iter().filter(|it| it.busy);
-        busy.filter_map(|it| it.abort.clone()).collect()
+        let mut ended = Vec::new();
+        for it in &mut self.workers {
+            if it.busy && !it.is_spared(spares) && !core::mem::replace(&mut it.cut, true) {
+                ended.extend(it.abort.clone());
+            }
+        }
+        self.is_over |= !ended.is_empty();
+        self.cut += ended.len();
+        ended
     }
 }
 

@@ -9,6 +9,7 @@ use core::future::poll_fn;
 use core::time::Duration;
 
 use super::call::Call;
+use super::inside::Inside;
 use super::ledger::{Entry, Ledger};
 use super::report::{ShutdownReport, ShutdownTimeout};
 use super::run::work;
@@ -47,7 +48,8 @@ impl Workers {
         let shared = Arc::new(Shared::new(plan, clock, deliveries));
         let entry: Option<Arc<Entry>> = ledger.map(|it| Arc::new(it.enter(shared.clone())));
         for worker in 0..workers {
-            let task = tokio::spawn(work(shared.clone(), worker, call(), entry.clone()));
+            let task = work(shared.clone(), worker, call(), entry.clone());
+            let task = tokio::spawn(Inside::new(shared.clone(), worker).scope(task));
             shared.state.lock().begin(worker, task.abort_handle());
         }
         let guard = PumpGuard(shared.clone());
@@ -93,11 +95,14 @@ impl Workers {
     /// Ends the subscription, and waits until no handler runs any more.
     ///
     /// No handler starts from now on. What has not begun is given back to the group, or, on a live
-    /// subscription, dropped and counted as `unsubscribed`. A second call has no effect. You may call
-    /// it in the handler: then it waits for the other workers alone.
+    /// subscription, dropped and counted as `unsubscribed`. A second call has no effect.
+    ///
+    /// You may call it in a handler, blocking ones included: then it waits for the other handlers,
+    /// but not for those that have called it or [`shutdown`](Self::shutdown) too. In a task that a
+    /// handler has spawned it waits for all.
     pub async fn unsubscribe(&self) {
         self.shared.unsubscribe();
-        self.shared.quiet().await;
+        self.shared.unsubscribed().await;
     }
 
     /// Takes nothing in any more, handles what it has, and ends. After `deadline` it begins nothing,
@@ -106,6 +111,9 @@ impl Workers {
     /// A live subscription handles what is in its buffer. A durable one gives back what it has not
     /// begun, unless the events end with the process: then it handles what the engine still has for
     /// it. With a deadline of zero, nothing more begins.
+    ///
+    /// You may call it in a handler. Then it waits as [`unsubscribe`](Self::unsubscribe) does, and
+    /// neither drops nor counts the handlers that have called it too: they end by themselves.
     ///
     /// # Errors
     ///

@@ -132,7 +132,8 @@ impl Router {
     ///
     /// Handlers take nothing in any more, and handle what they have until the deadline. What an engine
     /// keeps beyond this process is given back instead. Then the engines end. With a deadline of
-    /// zero, nothing more begins. A second call returns `Ok`.
+    /// zero, nothing more begins. A second call returns `Ok`. You may call it in a handler, as
+    /// [`Workers::shutdown`](super::super::Workers::shutdown).
     ///
     /// # Errors
     ///
