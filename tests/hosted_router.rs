@@ -1766,6 +1766,34 @@ fn the_name_on_the_engine_begins_with_the_tenant() {
 }
 
 #[test]
+fn a_tenant_learns_nothing_of_the_subscriptions_of_others() {
+    paused(async {
+        let router = three().route(["x.>", "y"], "b").route(["y", "z"], "c").tenants(true);
+        let router = started(router).await;
+        let (red, blue) = (router.tenant("red").unwrap(), router.tenant("blue").unwrap());
+        let _own = red.subscribe("order.*").unwrap().open().await.unwrap();
+        let _other = blue.subscribe("order.*").unwrap().group("hush").open().await.unwrap();
+        let _unfed = blue.subscribe("secret.project.*").unwrap().open().await.unwrap();
+        let _all = live(&router, "order.paid").await;
+
+        let ids = |of: &[Arc<Attached>]| of.iter().map(|it| it.id.to_string()).collect::<Vec<_>>();
+        let it = red.explain("order.paid").unwrap();
+        assert_eq!((ids(&it.subscriptions), ids(&it.unfed)), (vec!["s1".into()], vec!["s1".into()]));
+        assert_eq!(
+            it.to_string(),
+            "`order.paid` goes to engine `a` (up), the fallback: no rule matches, as `red.order.paid`\n\
+             level: `accepted`\n\
+             received by s1: `order.*`, live, a full buffer of 64: drop_newest, tenant `red`, on a\n\
+             no rule but the fallback feeds s1: `order.*`, live, a full buffer of 64: drop_newest, \
+             tenant `red`, on a",
+        );
+        let it = router.explain("order.paid").unwrap();
+        assert_eq!((ids(&it.subscriptions), it.unfed.len()), (vec!["s4".into()], 4));
+        assert_eq!(it.warnings.len(), 1);
+    });
+}
+
+#[test]
 fn a_router_without_tenants_refuses_their_handles() {
     let router = three().build().unwrap();
     assert_eq!(router.tenant("red").unwrap_err(), TenantError::Off);

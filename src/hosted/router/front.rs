@@ -445,6 +445,8 @@ impl Tenant {
 
     /// Returns what would become of an event of the tenant: see [`Router::explain`].
     ///
+    /// It has the subscriptions of this tenant only, and no warnings.
+    ///
     /// # Errors
     ///
     /// Returns [`InvalidSubject`] if the text is not a [`Subject`].
