@@ -106,6 +106,7 @@ struct Told {
     opens_early: AtomicUsize,
     is_up: AtomicUsize,
     loses_capability: Mutex<Option<Capability>>,
+    lag: Mutex<Option<u64>>,
 }
 
 enum Start {
@@ -226,6 +227,10 @@ impl Engine for Fake {
         self.inner.clock()
     }
 
+    fn lag(&self) -> Option<u64> {
+        *self.told.lag.lock().unwrap()
+    }
+
     fn outlives_process(&self) -> bool {
         self.inner.outlives_process()
     }
@@ -257,7 +262,7 @@ impl Receive for Noting {
     }
 
     fn lag(&self) -> Option<u64> {
-        self.inner.lag()
+        self.told.lag.lock().unwrap().or_else(|| self.inner.lag())
     }
 }
 
@@ -1475,6 +1480,21 @@ fn lag_is_what_an_engine_says() {
         assert_eq!(router.stats().total().lag, Some(3));
         received(&mut live);
         assert_eq!(lag(), [Some(2), None]);
+    });
+}
+
+#[test]
+fn lags_of_several_engines_do_not_overflow() {
+    paused(async {
+        let ((one, of_one), (two, of_two)) = (fake(), fake());
+        let builder = Router::builder().engine("a", one).engine("b", two).route(["b"], "b");
+        let router = started(builder).await;
+        let all = live(&router, ">").await;
+        assert_eq!((all.lag(), Engine::lag(&router)), (Some(0), None));
+        *of_one.lag.lock().unwrap() = Some(u64::MAX);
+        assert_eq!((all.lag(), Engine::lag(&router)), (Some(u64::MAX), Some(u64::MAX)));
+        *of_two.lag.lock().unwrap() = Some(u64::MAX);
+        assert_eq!((all.lag(), Engine::lag(&router)), (Some(u64::MAX), Some(u64::MAX)));
     });
 }
 
