@@ -1818,7 +1818,7 @@ fn a_router_without_tenants_refuses_their_handles() {
     let router = three().build().unwrap();
     assert_eq!(router.tenant("red").unwrap_err(), TenantError::Off);
     let router = three().tenants(true).build().unwrap();
-    for name in ["", "_", "a.b", "*", ">"] {
+    for name in ["", "_", "a.b", "*", ">", " ", "a\n", "a b", "a\u{a0}", "\0", "a\u{7f}"] {
         let error = router.tenant(name).unwrap_err();
         assert_eq!(error, TenantError::Name(name.into()));
     }

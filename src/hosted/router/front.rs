@@ -156,7 +156,8 @@ impl Router {
     /// # Errors
     ///
     /// Returns [`TenantError`] if the router was not built with
-    /// [`tenants(true)`](RouterBuilder::tenants), or the name is not one segment of a subject.
+    /// [`tenants(true)`](RouterBuilder::tenants), or the name is not one segment of a subject without
+    /// white space and control characters.
     ///
     /// # Examples
     ///

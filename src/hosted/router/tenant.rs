@@ -32,7 +32,8 @@ pub(super) enum Scope {
 pub enum TenantError {
     /// The router was not built with `tenants(true)`.
     Off,
-    /// The name is not one segment of a subject, or is `_`. It has the name.
+    /// The name is not one segment of a subject, is `_`, or has white space or control characters.
+    /// It has the name.
     Name(Box<str>),
 }
 
@@ -44,7 +45,8 @@ impl fmt::Display for TenantError {
             }
             Self::Name(name) => write!(
                 f,
-                "`{}` cannot name a tenant: use one segment of a subject, and not `_`",
+                "`{}` cannot name a tenant: use one segment of a subject without white space, and \
+                 not `_`",
                 name.escape_debug()
             ),
         }
@@ -55,7 +57,12 @@ impl Error for TenantError {}
 
 /// Checks the name of a tenant.
 pub(super) fn check(name: &str) -> Result<(), TenantError> {
-    if Subject::new(name).is_err() || name.contains('.') || name == NO_TENANT {
+    let is_blank = |it: char| it.is_whitespace() || it.is_control();
+    if Subject::new(name).is_err()
+        || name.contains('.')
+        || name.contains(is_blank)
+        || name == NO_TENANT
+    {
         return Err(TenantError::Name(name.into()));
     }
     Ok(())
