@@ -1786,6 +1786,42 @@ fn the_name_on_the_engine_begins_with_the_tenant() {
 }
 
 #[test]
+fn tenants_may_use_the_same_ids() {
+    paused(async {
+        let engine = Arc::new(memory());
+        let router = started(Router::builder().engine("a", engine.clone()).tenants(true)).await;
+        let (red, blue) = (router.tenant("red").unwrap(), router.tenant("blue").unwrap());
+        let mut on_engine = engine.subscribe(">").unwrap().open().await.unwrap();
+        let mut all = live(&router, ">").await;
+        let mut group = blue.subscribe(">").unwrap().group("g").open().await.unwrap();
+        let seven = || event("a").with_id("7");
+        let is_duplicate = |receipt: Receipt| receipt.duplicate;
+        assert!(!red.publish(seven()).await.map(is_duplicate).unwrap());
+        assert!(!blue.publish(seven()).await.map(is_duplicate).unwrap());
+        assert!(!router.publish(event("a").with_id("red.7")).await.map(is_duplicate).unwrap());
+        assert!(blue.publish(seven()).await.map(is_duplicate).unwrap());
+        assert!(router.publish(seven().header("tenant", "red")).await.unwrap().duplicate);
+
+        let ids = |from: &mut Deliveries| {
+            let mut ids = Vec::new();
+            while let Poll::Ready(Some(Ok(it))) = from.try_next() {
+                ids.push(it.envelope().id().to_owned());
+                it.ack();
+            }
+            ids
+        };
+        assert_eq!(ids(&mut on_engine), ["red.7", "blue.7", "_.red.7"]);
+        assert_eq!(ids(&mut all), ["7", "7", "red.7"]);
+        assert_eq!(ids(&mut group), ["7"]);
+        // What others write there keeps its id.
+        for id in ["8", "blue.", "bluer.8"] {
+            engine.publish(event("blue.a").with_id(id).into()).await.unwrap();
+        }
+        assert_eq!(ids(&mut group), ["8", "blue.", "bluer.8"]);
+    });
+}
+
+#[test]
 fn a_tenant_learns_nothing_of_the_subscriptions_of_others() {
     paused(async {
         let router = three().route(["x.>", "y"], "b").route(["y", "z"], "c").tenants(true);

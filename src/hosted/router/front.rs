@@ -149,8 +149,8 @@ impl Router {
     /// Returns a handle that publishes and subscribes for one tenant only.
     ///
     /// Rules and patterns are about the logical subject. On an engine, its name is
-    /// `<tenant>.<subject>`, and `_.<subject>` without a tenant. The name of a group begins with the
-    /// tenant too. The router's own handles see all tenants: the header `tenant` says whose event it
+    /// `<tenant>.<subject>`, and `_.<subject>` without a tenant. The id of an event and the name of a
+    /// group begin with the tenant too. The router's own handles see all tenants: the header `tenant` says whose event it
     /// is.
     ///
     /// # Errors

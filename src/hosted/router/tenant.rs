@@ -100,7 +100,9 @@ impl Scope {
         let subject = format!("{tenant}.{}", envelope.subject());
         let subject = Subject::new(&subject)
             .map_err(|error| Reason::Subject(format!("with its tenant, {error}").into()))?;
-        let mut on_engine = (**envelope).clone().with_subject(subject);
+        // An engine that knows ids must not take that of one tenant for that of another.
+        let id = format!("{tenant}.{}", envelope.id());
+        let mut on_engine = (**envelope).clone().with_subject(subject).with_id(id);
         if named.is_empty() && tenant != NO_TENANT {
             on_engine = on_engine.header(Headers::TENANT, tenant);
         }
@@ -118,6 +120,11 @@ impl Scope {
         };
         let Ok(subject) = Subject::new(subject) else { return delivery };
         let mut envelope = (*on_engine).clone().with_subject(subject);
+        // What was not published by a router has an id of its own.
+        let own = on_engine.id().strip_prefix(tenant).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(id) = own.filter(|id| !id.is_empty()) {
+            envelope = envelope.with_id(id);
+        }
         if tenant == NO_TENANT {
             envelope.headers_mut().remove(Headers::TENANT);
         } else if envelope.headers().tenant() != tenant {
