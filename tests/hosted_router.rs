@@ -1082,6 +1082,55 @@ fn on_start_background_goes_on_without_the_engine() {
     });
 }
 
+/// Also on an engine that would take it before.
+#[test]
+fn an_engine_in_the_background_takes_nothing_before_it_is_up() {
+    paused(async {
+        let (engine, told) = fake();
+        told.starts([Start::Disconnected]);
+        told.is_up.store(1, Relaxed);
+        let builder = Router::builder().engine("a", memory()).engine("b", engine);
+        let router = started(builder.on_start(OnStart::Background).route(["x"], "b")).await;
+        let mut events = router.lifecycle();
+        let mut all = live(&router, ">").await;
+        let mut errors = vec![
+            router.publish(event("x").with_id("7")).await.unwrap_err(),
+            Engine::publish_and_wait(&router, event("x").with_id("7").into()).await.unwrap_err(),
+            Engine::try_publish(&router, event("x").with_id("7").into()).unwrap_err(),
+        ];
+        let batch = vec![event("y").into(), event("x").with_id("7").into(), event("z").into()];
+        for result in Engine::publish_batch(&router, batch).await {
+            match result {
+                Ok(receipt) => assert_eq!(&*receipt.engine, "a"),
+                Err(error) => errors.push(error),
+            }
+        }
+        assert_eq!(errors.len(), 4);
+        for error in errors {
+            assert_eq!(
+                error.to_string(),
+                "engine `b`: `x` was not sent: there is no connection: it has not started yet",
+            );
+            assert!(matches!(error.reason(), Reason::Disconnected(_)) && !error.is_unknown());
+            assert_eq!(error.into_envelope().id(), "7");
+        }
+        let published = router.stats().engines[1].published;
+        assert_eq!((published.offered, published.refused), (4, 4));
+        assert_eq!(received(&mut all), ["y@a", "z@a"]);
+        let mut failed = 0;
+        while let Poll::Ready(Some(it)) = events.try_next() {
+            failed += usize::from(it.unwrap().name() == "message.failed");
+        }
+        assert_eq!(failed, 4);
+
+        sleep(SECOND).await;
+        router.publish(event("x")).await.unwrap();
+        let gap = next(&mut all).await.unwrap_err();
+        assert_eq!(gap.reason, GapReason::Reconnected);
+        assert_eq!(received(&mut all), ["x@b"]);
+    });
+}
+
 #[test]
 fn an_engine_in_the_background_ends_with_the_router() {
     paused(async {
