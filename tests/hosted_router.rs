@@ -1883,7 +1883,10 @@ fn a_tenant_learns_nothing_of_the_subscriptions_of_others() {
 
         let ids = |of: &[Arc<Attached>]| of.iter().map(|it| it.id.to_string()).collect::<Vec<_>>();
         let it = red.explain("order.paid").unwrap();
-        assert_eq!((ids(&it.subscriptions), ids(&it.unfed)), (vec!["s1".into()], vec!["s1".into()]));
+        assert_eq!(
+            (ids(&it.subscriptions), ids(&it.unfed)),
+            (vec!["s1".into()], vec!["s1".into()])
+        );
         assert_eq!(
             it.to_string(),
             "`order.paid` goes to engine `a` (up), the fallback: no rule matches, as `red.order.paid`\n\

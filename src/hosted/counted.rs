@@ -10,7 +10,9 @@ use super::capabilities::Capabilities;
 use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
-use super::engine::{Carrier, Engine, EngineError, Health, Reason, Receipt, ShutdownError, StartError};
+use super::engine::{
+    Carrier, Engine, EngineError, Health, Reason, Receipt, ShutdownError, StartError,
+};
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use super::wire::stamped;
