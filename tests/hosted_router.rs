@@ -107,6 +107,8 @@ struct Told {
     is_up: AtomicUsize,
     loses_capability: Mutex<Option<Capability>>,
     lag: Mutex<Option<u64>>,
+    /// How long a shutdown takes.
+    ends_in: Mutex<Duration>,
 }
 
 enum Start {
@@ -237,7 +239,14 @@ impl Engine for Fake {
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         self.told.note("shutdown");
-        self.inner.shutdown(deadline)
+        EngineFuture::new(async move {
+            let ends_in = *self.told.ends_in.lock().unwrap();
+            if !ends_in.is_zero() {
+                sleep(ends_in).await;
+                self.told.note("ended");
+            }
+            self.inner.shutdown(deadline).await
+        })
     }
 }
 
@@ -1728,6 +1737,77 @@ fn an_engine_that_cannot_end_in_time_is_reported() {
         let ShutdownTimeout(report) = router.shutdown(SECOND).await.unwrap_err();
         assert_eq!((report.engines, report.running), (1, 0));
         assert!(report.to_string().ends_with("1 engine not done"), "{report}");
+    });
+}
+
+/// Never ends by itself.
+const HANGS: Duration = Duration::MAX;
+
+#[test]
+fn an_engine_that_hangs_at_its_end_does_not_hold_the_router_up() {
+    paused(async {
+        let ((engine, told), (other, of_other)) = (fake(), fake());
+        *told.ends_in.lock().unwrap() = HANGS;
+        *of_other.ends_in.lock().unwrap() = SECOND;
+        let builder = Router::builder().engine("a", engine).engine("b", other).route(["b"], "b");
+        let router = started(builder).await;
+        let mut events = router.lifecycle();
+        let begin = tokio::time::Instant::now();
+        let ShutdownTimeout(report) = router.shutdown(SECOND).await.unwrap_err();
+        assert_eq!((begin.elapsed(), report.engines), (2 * SECOND, 1));
+        assert_eq!(of_other.notes(), ["start", "shutdown", "ended"]);
+        assert_eq!(Engine::health(&router), Health::Closed);
+        assert_eq!(last_of(&mut events), "bus.stopped");
+        let error = Engine::shutdown(&router, SECOND).await.unwrap_err();
+        assert!(error.to_string().starts_with("engine `a` "), "{error}");
+        assert!(matches!(error.reason, Reason::TimedOut), "{error}");
+
+        // Nor a start that fails.
+        let ((engine, told), (other, of_other)) = (fake(), fake());
+        *told.ends_in.lock().unwrap() = HANGS;
+        of_other.starts([Start::Refused]);
+        let builder = Router::builder().engine("a", engine).engine("b", other);
+        let router = builder.build().unwrap();
+        let begin = tokio::time::Instant::now();
+        let error = router.start().await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Refused(_)), "{error}");
+        assert_eq!(begin.elapsed(), SECOND);
+    });
+}
+
+/// The name of the last event of a lifecycle that has ended.
+fn last_of(events: &mut Lifecycle) -> &'static str {
+    let mut last = "";
+    loop {
+        match events.try_next() {
+            Poll::Ready(Some(it)) => last = it.unwrap().name(),
+            Poll::Ready(None) => return last,
+            Poll::Pending => panic!("it goes on behind {last}"),
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_hangs_at_its_start_does_not_survive_the_shutdown() {
+    paused(async {
+        for on_start in [OnStart::Fail, OnStart::Wait(SOON)] {
+            let ((engine, told), (other, of_other)) = (fake(), fake());
+            told.starts([Start::Hangs]);
+            let builder = Router::builder().engine("a", other).engine("b", engine);
+            let router = builder.on_start(on_start).build().unwrap();
+            let starting = tokio::spawn({
+                let router = router.clone();
+                async move { router.start().await }
+            });
+            sleep(SECOND).await;
+            let begin = tokio::time::Instant::now();
+            router.shutdown(SECOND).await.unwrap();
+            let error = starting.await.unwrap().unwrap_err();
+            assert!(matches!(error.reason, Reason::Closed), "{error}");
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+            assert_eq!((told.notes(), of_other.notes().len()), (vec!["shutdown".into()], 2));
+            assert_eq!(Engine::health(&router), Health::Closed);
+        }
     });
 }
 

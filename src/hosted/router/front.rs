@@ -101,7 +101,7 @@ impl Router {
     ///
     /// Returns [`StartError`] if an engine does not start, as its
     /// [`on_start`](RouterBuilder::on_start) says, or does not reach the level of a rule. None runs
-    /// then.
+    /// then. Returns it with [`Reason::Closed`] if the router is shut down, also meanwhile.
     pub async fn start(&self) -> Result<(), StartError> {
         self.shared.start().await
     }
@@ -133,6 +133,8 @@ impl Router {
     /// Handlers take nothing in any more, and handle what they have until the deadline. What an engine
     /// keeps beyond this process is given back instead. Then the engines end. With a deadline of
     /// zero, nothing more begins. A second call returns `Ok`.
+    ///
+    /// An engine that does not return is given up one second after the deadline.
     ///
     /// # Errors
     ///

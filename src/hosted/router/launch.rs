@@ -28,6 +28,9 @@ type DeclaredResult = Result<Workers, OpenError>;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long after its deadline an engine may still say that it has ended.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Shared {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), StartError> {
         let _one = self.starting.lock().await;
@@ -38,10 +41,15 @@ impl Shared {
             Phase::Draining | Phase::Closed => return Err(closed()),
         }
         let unfinished = Unfinished(self);
-        if let Err(error) = self.launch().await {
-            // None may run on.
-            self.end(Duration::ZERO).await;
-            return Err(error);
+        let mut stopped = self.stopped.subscribe();
+        match first(self.launch(), stopped.wait_for(|it| *it)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                // None may run on.
+                self.end(Duration::ZERO).await;
+                return Err(error);
+            }
+            None => return Err(closed()), // it was shut down meanwhile
         }
         core::mem::forget(unfinished);
         if self.advance(Phase::Started) != Phase::New {
@@ -106,7 +114,7 @@ impl Shared {
                         None => return Err(failed(Reason::TimedOut)),
                     };
                     let next = self.clock.now().saturating_add(pause);
-                    if !is_worth_another(&error.reason) || next >= until || self.is_over() {
+                    if !is_worth_another(&error.reason) || next >= until {
                         return Err(of_engine(error));
                     }
                     self.clock.sleep_until(next).await;
@@ -125,10 +133,6 @@ impl Shared {
         self.check_level(at, slot)?;
         slot.up.send_replace(true);
         Ok(())
-    }
-
-    fn is_over(&self) -> bool {
-        *self.stopped.borrow()
     }
 
     /// An engine knows what it can do when it has started.
@@ -161,8 +165,9 @@ impl Shared {
     async fn end(&self, deadline: Duration) -> Vec<Result<(), ShutdownError>> {
         let was = self.advance(Phase::Closed);
         self.stopped.send_replace(true);
-        let ends = self.slots.iter().map(|slot| slot.engine.shutdown(deadline));
-        let ended = all(ends.collect()).await;
+        let until = self.clock.now().saturating_add(deadline).saturating_add(GRACE);
+        let ends = self.slots.iter().map(|slot| self.end_one(slot, deadline, until));
+        let ended = all(ends.map(EngineFuture::new).collect()).await;
         let handlers = core::mem::take(&mut *self.handlers.lock());
         drop(handlers);
         self.registry.close(&self.hub);
@@ -173,10 +178,23 @@ impl Shared {
             self.hub.emit(|| LifecycleEvent::BusStopped);
             self.hub.end();
         }
-        let named = |(slot, ended): (&Slot, Result<(), ShutdownError>)| {
-            ended.map_err(|error| ShutdownError::new(&slot.name, error.reason))
+        ended
+    }
+
+    /// Ends an engine. Gives up at `until`, for it may never return.
+    async fn end_one(
+        &self,
+        slot: &Slot,
+        deadline: Duration,
+        until: Duration,
+    ) -> Result<(), ShutdownError> {
+        let end = slot.engine.shutdown(deadline);
+        let reason = match first(end, self.clock.sleep_until(until)).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error.reason,
+            None => Reason::TimedOut,
         };
-        self.slots.iter().zip(ended).map(named).collect()
+        Err(ShutdownError::new(&slot.name, reason))
     }
 }
 
