@@ -126,6 +126,12 @@ impl Told {
         self.notes.lock().unwrap().clone()
     }
 
+    fn ends(&self) -> Vec<String> {
+        let mut notes = self.notes();
+        notes.retain(|note| note == "shutdown" || note == "ended");
+        notes
+    }
+
     fn starts(&self, starts: impl IntoIterator<Item = Start>) {
         self.starts.lock().unwrap().extend(starts);
     }
@@ -1807,8 +1813,131 @@ fn an_engine_that_hangs_at_its_start_does_not_survive_the_shutdown() {
             assert_eq!(begin.elapsed(), Duration::ZERO);
             assert_eq!((told.notes(), of_other.notes().len()), (vec!["shutdown".into()], 2));
             assert_eq!(Engine::health(&router), Health::Closed);
+
+            // Nor if the shutdown is dropped.
+            let (engine, told) = fake();
+            told.starts([Start::Hangs]);
+            let router = Router::builder().engine("b", engine).on_start(on_start).build().unwrap();
+            let mut start = Box::pin(router.start());
+            assert!(timeout(SECOND, &mut start).await.is_err());
+            let mut events = router.lifecycle();
+            let mut stop = Box::pin(router.shutdown(SECOND));
+            let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+            let _ = stop.as_mut().poll(&mut context);
+            drop(stop);
+            assert!(matches!(start.await.unwrap_err().reason, Reason::Closed));
+            sleep(SECOND).await;
+            assert_eq!(told.notes(), ["shutdown"]);
+            assert_eq!(last_of(&mut events), "bus.stopped");
         }
     });
+}
+
+#[test]
+fn a_shutdown_in_a_handler_ends_the_router_although_it_ends_the_handler() {
+    paused(async {
+        for group in [None, Some("g")] {
+            let (engine, told) = fake();
+            *told.ends_in.lock().unwrap() = SECOND;
+            let router = started(Router::builder().engine("a", engine)).await;
+            let mut events = router.lifecycle();
+            let ending = router.clone();
+            let subscribe = router.subscribe("a").unwrap();
+            let subscribe = group.into_iter().fold(subscribe, |it, group| it.group(group));
+            let workers = subscribe.handle(move |_| {
+                let router = ending.clone();
+                async move { router.shutdown(10 * SECOND).await.map(drop).map_err(BoxError::from) }
+            });
+            let _workers = workers.await.unwrap();
+            router.publish(event("a")).await.unwrap();
+            sleep(30 * SECOND).await;
+            assert_eq!(Engine::health(&router), Health::Closed);
+            assert_eq!(told.ends(), ["shutdown", "ended"], "{group:?}");
+            assert_eq!(last_of(&mut events), "bus.stopped");
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_whose_future_is_dropped_ends_the_router() {
+    paused(async {
+        // While the engine ends: it has the rest of its time.
+        let (engine, told) = fake();
+        *told.ends_in.lock().unwrap() = 2 * SECOND;
+        let router = started(Router::builder().engine("a", engine)).await;
+        let mut events = router.lifecycle();
+        assert!(timeout(SECOND, router.shutdown(10 * SECOND)).await.is_err());
+        assert_eq!(Engine::health(&router), Health::Closed);
+        assert_eq!(told.ends(), ["shutdown"]);
+        sleep(2 * SECOND).await;
+        assert_eq!(told.ends(), ["shutdown", "ended"]);
+        assert_eq!(last_of(&mut events), "bus.stopped");
+
+        // While handlers run: no more begin, and the engine ends.
+        let (engine, told) = fake();
+        *told.ends_in.lock().unwrap() = SECOND;
+        let router = started(Router::builder().engine("a", engine)).await;
+        let workers = slow(&router, None, 1).await;
+        for _ in 0..5 {
+            router.publish(event("a.1")).await.unwrap();
+        }
+        let mut events = router.lifecycle();
+        let brief = timeout(SECOND / 2, router.shutdown(10 * SECOND));
+        assert!(brief.await.is_err());
+        assert_eq!(Engine::health(&router), Health::Closed);
+        assert_eq!(told.ends(), ["shutdown"], "at once");
+        sleep(2 * SECOND).await;
+        assert_eq!(told.ends(), ["shutdown", "ended"]);
+        assert_eq!(last_of(&mut events), "bus.stopped");
+        assert_eq!((workers.stats().handled, workers.stats().in_flight), (1, 0));
+
+        // Unless another shutdown is in progress.
+        let (engine, told) = fake();
+        let router = started(Router::builder().engine("a", engine)).await;
+        let workers = slow(&router, None, 1).await;
+        for _ in 0..3 {
+            router.publish(event("a.1")).await.unwrap();
+        }
+        let brief = timeout(SECOND, router.shutdown(10 * SECOND));
+        let both = join(router.shutdown(10 * SECOND), brief).await;
+        assert!(both.0.is_ok() && both.1.is_err());
+        assert_eq!((workers.stats().handled, told.ends().len()), (3, 1));
+    });
+}
+
+/// Both, polled in turn.
+async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (core::pin::pin!(a), core::pin::pin!(b));
+    let (mut of_a, mut of_b) = (None, None);
+    core::future::poll_fn(|context| {
+        if of_a.is_none()
+            && let Poll::Ready(it) = a.as_mut().poll(context)
+        {
+            of_a = Some(it);
+        }
+        if of_b.is_none()
+            && let Poll::Ready(it) = b.as_mut().poll(context)
+        {
+            of_b = Some(it);
+        }
+        if of_a.is_some() && of_b.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (of_a.unwrap(), of_b.unwrap())
+}
+
+/// Also where there is no runtime that could go on.
+#[test]
+fn a_shutdown_needs_no_runtime() {
+    let (engine, told) = fake();
+    let router = Router::builder().engine("a", engine).build().unwrap();
+    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+    let mut start = Box::pin(router.start());
+    assert!(start.as_mut().poll(&mut context).is_ready());
+    let mut events = router.lifecycle();
+    let mut stop = Box::pin(router.shutdown(SECOND));
+    assert!(stop.as_mut().poll(&mut context).is_ready());
+    assert_eq!((told.notes().len(), last_of(&mut events)), (2, "bus.stopped"));
 }
 
 // ---- Tenants -----------------------------------------------------------------------------------

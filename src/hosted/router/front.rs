@@ -134,7 +134,9 @@ impl Router {
     /// keeps beyond this process is given back instead. Then the engines end. With a deadline of
     /// zero, nothing more begins. A second call returns `Ok`.
     ///
-    /// An engine that does not return is given up one second after the deadline.
+    /// You may call it in a handler, and you may drop the future: the router ends all the same. If
+    /// handlers are still in progress when you drop it, no more begin, and the engines end at once. An
+    /// engine that does not return is given up one second after the deadline.
     ///
     /// # Errors
     ///

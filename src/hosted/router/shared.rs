@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) declared: Lock<Vec<Declared>>,
     /// Those that run.
     pub(super) handlers: Lock<Vec<Workers>>,
+    /// How many starts and shutdowns are in progress that would leave engines running.
+    pub(super) unfinished: PlainNumber,
     phase: PlainNumber,
 }
 
@@ -149,6 +151,7 @@ impl Shared {
             launched: watch::Sender::new(false),
             declared: Lock::new(declared),
             handlers: Lock::default(),
+            unfinished: PlainNumber::new(0),
             phase: PlainNumber::new(0),
         }
     }
