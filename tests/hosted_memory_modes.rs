@@ -250,6 +250,39 @@ fn a_publish_whose_future_is_dropped_leaves_no_trace_in_a_full_buffer() {
     });
 }
 
+/// The publish begins with the call.
+#[test]
+fn a_publish_whose_future_is_never_polled_is_with_those_that_have_room() {
+    paused(async {
+        for ttl in [Duration::ZERO, 60 * SECOND] {
+            let engine = builder().ttl(ttl).history(HistoryLimits::new()).build();
+            let mut one = live(&engine).capacity(1).overrun(Overrun::Block).open().await.unwrap();
+            let mut other = live(&engine).capacity(8).overrun(Overrun::Block).open().await.unwrap();
+            let mut group = live(&engine).group("g").open().await.unwrap();
+            drop(engine.publish(event("1")));
+            drop(engine.publish(event("2"))); // no room in the first
+            drop(engine.publish_and_wait(event("3")));
+            drop(engine.publish_until(event("4"), &Cancel::new()));
+            assert_eq!(drain(&mut one), "1");
+            assert_eq!(drain(&mut other), "1 2 3 4");
+            assert_eq!(drain(&mut group), "1 2 3 4");
+            assert_eq!(history(&engine, ">"), "1 2 3 4");
+            assert_eq!(engine.dropped().buffer_full, 3);
+
+            // It waits for room as soon as it is called, and the engine ends without it.
+            publish(&engine, "5").await;
+            let sixth = engine.publish(event("6"));
+            assert_eq!(drain(&mut one), "-3 5 6");
+            assert!(sixth.await.is_ok());
+            publish(&engine, "7").await;
+            let eighth = engine.publish(event("8"));
+            engine.shutdown(Duration::ZERO).await.unwrap_err();
+            assert!(eighth.await.is_ok(), "the log has it");
+            assert_eq!((drain(&mut one), drain(&mut other)), ("7".into(), "5 6 7 8".into()));
+        }
+    });
+}
+
 #[test]
 fn a_publisher_waits_at_most_so_long() {
     paused(async {

@@ -106,6 +106,9 @@ struct Told {
     opens_early: AtomicUsize,
     is_up: AtomicUsize,
     loses_capability: Mutex<Option<Capability>>,
+    lag: Mutex<Option<u64>>,
+    /// How long a shutdown takes.
+    ends_in: Mutex<Duration>,
 }
 
 enum Start {
@@ -121,6 +124,12 @@ impl Told {
 
     fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap().clone()
+    }
+
+    fn ends(&self) -> Vec<String> {
+        let mut notes = self.notes();
+        notes.retain(|note| note == "shutdown" || note == "ended");
+        notes
     }
 
     fn starts(&self, starts: impl IntoIterator<Item = Start>) {
@@ -226,13 +235,24 @@ impl Engine for Fake {
         self.inner.clock()
     }
 
+    fn lag(&self) -> Option<u64> {
+        *self.told.lag.lock().unwrap()
+    }
+
     fn outlives_process(&self) -> bool {
         self.inner.outlives_process()
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
         self.told.note("shutdown");
-        self.inner.shutdown(deadline)
+        EngineFuture::new(async move {
+            let ends_in = *self.told.ends_in.lock().unwrap();
+            if !ends_in.is_zero() {
+                sleep(ends_in).await;
+                self.told.note("ended");
+            }
+            self.inner.shutdown(deadline).await
+        })
     }
 }
 
@@ -257,7 +277,7 @@ impl Receive for Noting {
     }
 
     fn lag(&self) -> Option<u64> {
-        self.inner.lag()
+        self.told.lag.lock().unwrap().or_else(|| self.inner.lag())
     }
 }
 
@@ -1077,6 +1097,55 @@ fn on_start_background_goes_on_without_the_engine() {
     });
 }
 
+/// Also on an engine that would take it before.
+#[test]
+fn an_engine_in_the_background_takes_nothing_before_it_is_up() {
+    paused(async {
+        let (engine, told) = fake();
+        told.starts([Start::Disconnected]);
+        told.is_up.store(1, Relaxed);
+        let builder = Router::builder().engine("a", memory()).engine("b", engine);
+        let router = started(builder.on_start(OnStart::Background).route(["x"], "b")).await;
+        let mut events = router.lifecycle();
+        let mut all = live(&router, ">").await;
+        let mut errors = vec![
+            router.publish(event("x").with_id("7")).await.unwrap_err(),
+            Engine::publish_and_wait(&router, event("x").with_id("7").into()).await.unwrap_err(),
+            Engine::try_publish(&router, event("x").with_id("7").into()).unwrap_err(),
+        ];
+        let batch = vec![event("y").into(), event("x").with_id("7").into(), event("z").into()];
+        for result in Engine::publish_batch(&router, batch).await {
+            match result {
+                Ok(receipt) => assert_eq!(&*receipt.engine, "a"),
+                Err(error) => errors.push(error),
+            }
+        }
+        assert_eq!(errors.len(), 4);
+        for error in errors {
+            assert_eq!(
+                error.to_string(),
+                "engine `b`: `x` was not sent: there is no connection: it has not started yet",
+            );
+            assert!(matches!(error.reason(), Reason::Disconnected(_)) && !error.is_unknown());
+            assert_eq!(error.into_envelope().id(), "7");
+        }
+        let published = router.stats().engines[1].published;
+        assert_eq!((published.offered, published.refused), (4, 4));
+        assert_eq!(received(&mut all), ["y@a", "z@a"]);
+        let mut failed = 0;
+        while let Poll::Ready(Some(it)) = events.try_next() {
+            failed += usize::from(it.unwrap().name() == "message.failed");
+        }
+        assert_eq!(failed, 4);
+
+        sleep(SECOND).await;
+        router.publish(event("x")).await.unwrap();
+        let gap = next(&mut all).await.unwrap_err();
+        assert_eq!(gap.reason, GapReason::Reconnected);
+        assert_eq!(received(&mut all), ["x@b"]);
+    });
+}
+
 #[test]
 fn an_engine_in_the_background_ends_with_the_router() {
     paused(async {
@@ -1478,6 +1547,21 @@ fn lag_is_what_an_engine_says() {
     });
 }
 
+#[test]
+fn lags_of_several_engines_do_not_overflow() {
+    paused(async {
+        let ((one, of_one), (two, of_two)) = (fake(), fake());
+        let builder = Router::builder().engine("a", one).engine("b", two).route(["b"], "b");
+        let router = started(builder).await;
+        let all = live(&router, ">").await;
+        assert_eq!((all.lag(), Engine::lag(&router)), (Some(0), None));
+        *of_one.lag.lock().unwrap() = Some(u64::MAX);
+        assert_eq!((all.lag(), Engine::lag(&router)), (Some(u64::MAX), Some(u64::MAX)));
+        *of_two.lag.lock().unwrap() = Some(u64::MAX);
+        assert_eq!((all.lag(), Engine::lag(&router)), (Some(u64::MAX), Some(u64::MAX)));
+    });
+}
+
 // ---- The end -----------------------------------------------------------------------------------
 
 /// A handler that takes a second.
@@ -1662,6 +1746,200 @@ fn an_engine_that_cannot_end_in_time_is_reported() {
     });
 }
 
+/// Never ends by itself.
+const HANGS: Duration = Duration::MAX;
+
+#[test]
+fn an_engine_that_hangs_at_its_end_does_not_hold_the_router_up() {
+    paused(async {
+        let ((engine, told), (other, of_other)) = (fake(), fake());
+        *told.ends_in.lock().unwrap() = HANGS;
+        *of_other.ends_in.lock().unwrap() = SECOND;
+        let builder = Router::builder().engine("a", engine).engine("b", other).route(["b"], "b");
+        let router = started(builder).await;
+        let mut events = router.lifecycle();
+        let begin = tokio::time::Instant::now();
+        let ShutdownTimeout(report) = router.shutdown(SECOND).await.unwrap_err();
+        assert_eq!((begin.elapsed(), report.engines), (2 * SECOND, 1));
+        assert_eq!(of_other.notes(), ["start", "shutdown", "ended"]);
+        assert_eq!(Engine::health(&router), Health::Closed);
+        assert_eq!(last_of(&mut events), "bus.stopped");
+        let error = Engine::shutdown(&router, SECOND).await.unwrap_err();
+        assert!(error.to_string().starts_with("engine `a` "), "{error}");
+        assert!(matches!(error.reason, Reason::TimedOut), "{error}");
+
+        // Nor a start that fails.
+        let ((engine, told), (other, of_other)) = (fake(), fake());
+        *told.ends_in.lock().unwrap() = HANGS;
+        of_other.starts([Start::Refused]);
+        let builder = Router::builder().engine("a", engine).engine("b", other);
+        let router = builder.build().unwrap();
+        let begin = tokio::time::Instant::now();
+        let error = router.start().await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Refused(_)), "{error}");
+        assert_eq!(begin.elapsed(), SECOND);
+    });
+}
+
+/// The name of the last event of a lifecycle that has ended.
+fn last_of(events: &mut Lifecycle) -> &'static str {
+    let mut last = "";
+    loop {
+        match events.try_next() {
+            Poll::Ready(Some(it)) => last = it.unwrap().name(),
+            Poll::Ready(None) => return last,
+            Poll::Pending => panic!("it goes on behind {last}"),
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_hangs_at_its_start_does_not_survive_the_shutdown() {
+    paused(async {
+        for on_start in [OnStart::Fail, OnStart::Wait(SOON)] {
+            let ((engine, told), (other, of_other)) = (fake(), fake());
+            told.starts([Start::Hangs]);
+            let builder = Router::builder().engine("a", other).engine("b", engine);
+            let router = builder.on_start(on_start).build().unwrap();
+            let starting = tokio::spawn({
+                let router = router.clone();
+                async move { router.start().await }
+            });
+            sleep(SECOND).await;
+            let begin = tokio::time::Instant::now();
+            router.shutdown(SECOND).await.unwrap();
+            let error = starting.await.unwrap().unwrap_err();
+            assert!(matches!(error.reason, Reason::Closed), "{error}");
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+            assert_eq!((told.notes(), of_other.notes().len()), (vec!["shutdown".into()], 2));
+            assert_eq!(Engine::health(&router), Health::Closed);
+
+            // Nor if the shutdown is dropped.
+            let (engine, told) = fake();
+            told.starts([Start::Hangs]);
+            let router = Router::builder().engine("b", engine).on_start(on_start).build().unwrap();
+            let mut start = Box::pin(router.start());
+            assert!(timeout(SECOND, &mut start).await.is_err());
+            let mut events = router.lifecycle();
+            let mut stop = Box::pin(router.shutdown(SECOND));
+            let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+            let _ = stop.as_mut().poll(&mut context);
+            drop(stop);
+            assert!(matches!(start.await.unwrap_err().reason, Reason::Closed));
+            sleep(SECOND).await;
+            assert_eq!(told.notes(), ["shutdown"]);
+            assert_eq!(last_of(&mut events), "bus.stopped");
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_in_a_handler_ends_the_router_although_it_ends_the_handler() {
+    paused(async {
+        for group in [None, Some("g")] {
+            let (engine, told) = fake();
+            *told.ends_in.lock().unwrap() = SECOND;
+            let router = started(Router::builder().engine("a", engine)).await;
+            let mut events = router.lifecycle();
+            let ending = router.clone();
+            let subscribe = router.subscribe("a").unwrap();
+            let subscribe = group.into_iter().fold(subscribe, |it, group| it.group(group));
+            let workers = subscribe.handle(move |_| {
+                let router = ending.clone();
+                async move { router.shutdown(10 * SECOND).await.map(drop).map_err(BoxError::from) }
+            });
+            let _workers = workers.await.unwrap();
+            router.publish(event("a")).await.unwrap();
+            sleep(30 * SECOND).await;
+            assert_eq!(Engine::health(&router), Health::Closed);
+            assert_eq!(told.ends(), ["shutdown", "ended"], "{group:?}");
+            assert_eq!(last_of(&mut events), "bus.stopped");
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_whose_future_is_dropped_ends_the_router() {
+    paused(async {
+        // While the engine ends: it has the rest of its time.
+        let (engine, told) = fake();
+        *told.ends_in.lock().unwrap() = 2 * SECOND;
+        let router = started(Router::builder().engine("a", engine)).await;
+        let mut events = router.lifecycle();
+        assert!(timeout(SECOND, router.shutdown(10 * SECOND)).await.is_err());
+        assert_eq!(Engine::health(&router), Health::Closed);
+        assert_eq!(told.ends(), ["shutdown"]);
+        sleep(2 * SECOND).await;
+        assert_eq!(told.ends(), ["shutdown", "ended"]);
+        assert_eq!(last_of(&mut events), "bus.stopped");
+
+        // While handlers run: no more begin, and the engine ends.
+        let (engine, told) = fake();
+        *told.ends_in.lock().unwrap() = SECOND;
+        let router = started(Router::builder().engine("a", engine)).await;
+        let workers = slow(&router, None, 1).await;
+        for _ in 0..5 {
+            router.publish(event("a.1")).await.unwrap();
+        }
+        let mut events = router.lifecycle();
+        let brief = timeout(SECOND / 2, router.shutdown(10 * SECOND));
+        assert!(brief.await.is_err());
+        assert_eq!(Engine::health(&router), Health::Closed);
+        assert_eq!(told.ends(), ["shutdown"], "at once");
+        sleep(2 * SECOND).await;
+        assert_eq!(told.ends(), ["shutdown", "ended"]);
+        assert_eq!(last_of(&mut events), "bus.stopped");
+        assert_eq!((workers.stats().handled, workers.stats().in_flight), (1, 0));
+
+        // Unless another shutdown is in progress.
+        let (engine, told) = fake();
+        let router = started(Router::builder().engine("a", engine)).await;
+        let workers = slow(&router, None, 1).await;
+        for _ in 0..3 {
+            router.publish(event("a.1")).await.unwrap();
+        }
+        let brief = timeout(SECOND, router.shutdown(10 * SECOND));
+        let both = join(router.shutdown(10 * SECOND), brief).await;
+        assert!(both.0.is_ok() && both.1.is_err());
+        assert_eq!((workers.stats().handled, told.ends().len()), (3, 1));
+    });
+}
+
+/// Both, polled in turn.
+async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (core::pin::pin!(a), core::pin::pin!(b));
+    let (mut of_a, mut of_b) = (None, None);
+    core::future::poll_fn(|context| {
+        if of_a.is_none()
+            && let Poll::Ready(it) = a.as_mut().poll(context)
+        {
+            of_a = Some(it);
+        }
+        if of_b.is_none()
+            && let Poll::Ready(it) = b.as_mut().poll(context)
+        {
+            of_b = Some(it);
+        }
+        if of_a.is_some() && of_b.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (of_a.unwrap(), of_b.unwrap())
+}
+
+/// Also where there is no runtime that could go on.
+#[test]
+fn a_shutdown_needs_no_runtime() {
+    let (engine, told) = fake();
+    let router = Router::builder().engine("a", engine).build().unwrap();
+    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+    let mut start = Box::pin(router.start());
+    assert!(start.as_mut().poll(&mut context).is_ready());
+    let mut events = router.lifecycle();
+    let mut stop = Box::pin(router.shutdown(SECOND));
+    assert!(stop.as_mut().poll(&mut context).is_ready());
+    assert_eq!((told.notes().len(), last_of(&mut events)), (2, "bus.stopped"));
+}
+
 // ---- Tenants -----------------------------------------------------------------------------------
 
 /// What a subscription receives, as `tenant/subject`.
@@ -1766,11 +2044,78 @@ fn the_name_on_the_engine_begins_with_the_tenant() {
 }
 
 #[test]
+fn tenants_may_use_the_same_ids() {
+    paused(async {
+        let engine = Arc::new(memory());
+        let router = started(Router::builder().engine("a", engine.clone()).tenants(true)).await;
+        let (red, blue) = (router.tenant("red").unwrap(), router.tenant("blue").unwrap());
+        let mut on_engine = engine.subscribe(">").unwrap().open().await.unwrap();
+        let mut all = live(&router, ">").await;
+        let mut group = blue.subscribe(">").unwrap().group("g").open().await.unwrap();
+        let seven = || event("a").with_id("7");
+        let is_duplicate = |receipt: Receipt| receipt.duplicate;
+        assert!(!red.publish(seven()).await.map(is_duplicate).unwrap());
+        assert!(!blue.publish(seven()).await.map(is_duplicate).unwrap());
+        assert!(!router.publish(event("a").with_id("red.7")).await.map(is_duplicate).unwrap());
+        assert!(blue.publish(seven()).await.map(is_duplicate).unwrap());
+        assert!(router.publish(seven().header("tenant", "red")).await.unwrap().duplicate);
+
+        let ids = |from: &mut Deliveries| {
+            let mut ids = Vec::new();
+            while let Poll::Ready(Some(Ok(it))) = from.try_next() {
+                ids.push(it.envelope().id().to_owned());
+                it.ack();
+            }
+            ids
+        };
+        assert_eq!(ids(&mut on_engine), ["red.7", "blue.7", "_.red.7"]);
+        assert_eq!(ids(&mut all), ["7", "7", "red.7"]);
+        assert_eq!(ids(&mut group), ["7"]);
+        // What others write there keeps its id.
+        for id in ["8", "blue.", "bluer.8"] {
+            engine.publish(event("blue.a").with_id(id).into()).await.unwrap();
+        }
+        assert_eq!(ids(&mut group), ["8", "blue.", "bluer.8"]);
+    });
+}
+
+#[test]
+fn a_tenant_learns_nothing_of_the_subscriptions_of_others() {
+    paused(async {
+        let router = three().route(["x.>", "y"], "b").route(["y", "z"], "c").tenants(true);
+        let router = started(router).await;
+        let (red, blue) = (router.tenant("red").unwrap(), router.tenant("blue").unwrap());
+        let _own = red.subscribe("order.*").unwrap().open().await.unwrap();
+        let _other = blue.subscribe("order.*").unwrap().group("hush").open().await.unwrap();
+        let _unfed = blue.subscribe("secret.project.*").unwrap().open().await.unwrap();
+        let _all = live(&router, "order.paid").await;
+
+        let ids = |of: &[Arc<Attached>]| of.iter().map(|it| it.id.to_string()).collect::<Vec<_>>();
+        let it = red.explain("order.paid").unwrap();
+        assert_eq!(
+            (ids(&it.subscriptions), ids(&it.unfed)),
+            (vec!["s1".into()], vec!["s1".into()])
+        );
+        assert_eq!(
+            it.to_string(),
+            "`order.paid` goes to engine `a` (up), the fallback: no rule matches, as `red.order.paid`\n\
+             level: `accepted`\n\
+             received by s1: `order.*`, live, a full buffer of 64: drop_newest, tenant `red`, on a\n\
+             no rule but the fallback feeds s1: `order.*`, live, a full buffer of 64: drop_newest, \
+             tenant `red`, on a",
+        );
+        let it = router.explain("order.paid").unwrap();
+        assert_eq!((ids(&it.subscriptions), it.unfed.len()), (vec!["s4".into()], 4));
+        assert_eq!(it.warnings.len(), 1);
+    });
+}
+
+#[test]
 fn a_router_without_tenants_refuses_their_handles() {
     let router = three().build().unwrap();
     assert_eq!(router.tenant("red").unwrap_err(), TenantError::Off);
     let router = three().tenants(true).build().unwrap();
-    for name in ["", "_", "a.b", "*", ">"] {
+    for name in ["", "_", "a.b", "*", ">", " ", "a\n", "a b", "a\u{a0}", "\0", "a\u{7f}"] {
         let error = router.tenant(name).unwrap_err();
         assert_eq!(error, TenantError::Name(name.into()));
     }

@@ -10,7 +10,9 @@ use super::capabilities::Capabilities;
 use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
 use super::delivery::Receive;
-use super::engine::{Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use super::engine::{
+    Carrier, Engine, EngineError, Health, Reason, Receipt, ShutdownError, StartError,
+};
 use super::future::EngineFuture;
 use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use super::wire::stamped;
@@ -40,6 +42,18 @@ impl<E: Engine> Counted<E> {
     #[must_use]
     pub fn stats(&self) -> PublishStats {
         self.sent.stats()
+    }
+
+    /// Counts an envelope that is kept from the engine, and returns the error.
+    pub(super) fn refuse(
+        &self,
+        envelope: Arc<Envelope>,
+        reason: Reason,
+    ) -> Result<Receipt, EngineError> {
+        let result = Err(EngineError::not_sent(self.engine.name(), stamped(envelope), reason));
+        self.sent.offered(1);
+        self.sent.result(&result);
+        result
     }
 
     fn counted<'a>(

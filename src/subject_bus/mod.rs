@@ -38,6 +38,8 @@ pub use history::SubjectHistory;
 pub use hooks::{Answer, Call, Outcome};
 pub use info::{SubjectBusInfo, SubscriptionInfo};
 pub use observer::{DropReason, Observer, Overrun, Recipient};
+#[cfg(feature = "hosted")]
+pub(crate) use publish::Patient;
 pub use published::{PublishError, Published};
 #[cfg(feature = "std")]
 pub use request::{GatherError, Gathered, Request};

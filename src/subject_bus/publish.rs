@@ -107,18 +107,90 @@ fn stamped(mut envelope: Arc<Envelope>) -> Arc<Envelope> {
     envelope
 }
 
-/// Says in the end what became of a publish.
+/// A publish that waits for room as long as its subscriptions say.
 #[cfg(feature = "hosted")]
-struct Told<'a, F: FnMut(Published)> {
-    waits: Waits<'a>,
-    told: F,
+pub(crate) struct Patient<'a>(Patience<'a>);
+
+#[cfg(feature = "hosted")]
+enum Patience<'a> {
+    /// What became of the envelope, and the result until it is taken.
+    Done(Published, Option<Result<Published, PublishError>>),
+    Waits(Waits<'a>),
 }
 
 #[cfg(feature = "hosted")]
-impl<F: FnMut(Published)> Drop for Told<'_, F> {
-    fn drop(&mut self) {
-        self.waits.abandon();
-        (self.told)(self.waits.published);
+impl Patient<'_> {
+    const fn done(published: Published, result: Result<Published, PublishError>) -> Self {
+        Self(Patience::Done(published, Some(result)))
+    }
+
+    /// Returns what became of the envelope so far.
+    pub(crate) const fn published(&self) -> Published {
+        match &self.0 {
+            Patience::Done(published, _) => *published,
+            Patience::Waits(waits) => waits.published,
+        }
+    }
+
+    /// Takes the result if it is there. It is there once.
+    pub(crate) const fn now(&mut self) -> Option<Result<Published, PublishError>> {
+        match &mut self.0 {
+            Patience::Done(_, result) => result.take(),
+            Patience::Waits(_) => None,
+        }
+    }
+
+    /// Drops the envelope where it has no room yet.
+    pub(crate) fn abandon(&mut self) {
+        if let Patience::Waits(waits) = &mut self.0 {
+            waits.abandon();
+        }
+    }
+
+    /// Waits for room. Drops the envelope where the patience of the subscription is over, and
+    /// everywhere when `cancel` is cancelled. `sleep` returns what is ready so long after the
+    /// publish began.
+    pub(crate) async fn wait<S: Future<Output = ()> + Unpin>(
+        &mut self,
+        cancel: Option<&Cancel>,
+        mut sleep: impl FnMut(Duration) -> S,
+    ) -> Result<Published, PublishError> {
+        let waits = match &mut self.0 {
+            Patience::Done(_, result) => return result.take().expect("it is taken once"),
+            Patience::Waits(waits) => waits,
+        };
+        let mut cancelled = false;
+        let mut timer: Option<(Duration, S)> = None;
+        let mut _registered = None;
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(published) = waits.poll(context.waker()) {
+                    let envelope = &waits.envelope;
+                    return Poll::Ready(published.and_then(|published| match cancelled {
+                        false => Ok(published),
+                        true => Err(PublishError::Cancelled(envelope.clone())),
+                    }));
+                }
+                if let Some(cancel) = cancel {
+                    let waker = context.waker().clone();
+                    _registered = Some(cancel.on_cancel(move || waker.wake()));
+                    if cancel.is_cancelled() {
+                        cancelled |= waits.give_up(|_| true);
+                        continue;
+                    }
+                }
+                let Some(patience) = waits.patience() else { return Poll::Pending };
+                let timer = match &mut timer {
+                    Some((end, timer)) if *end == patience => timer,
+                    timer => &mut timer.insert((patience, sleep(patience))).1,
+                };
+                if core::pin::Pin::new(timer).poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                waits.give_up(|about| about.patience.is_some_and(|own| own <= patience));
+            }
+        })
+        .await
     }
 }
 
@@ -243,64 +315,22 @@ impl SubjectBus {
         }
     }
 
-    /// Publishes as [`publish_async`](Self::publish_async) does. Drops the envelope where the
-    /// patience of the subscription is over, and everywhere when `cancel` is cancelled. `sleep`
-    /// returns what is ready so long after the publish began. At its end, even by being dropped, it
-    /// calls `told` with what became of the envelope, unless there was no begin.
+    /// Publishes where there is room, at once. What it returns waits where there is none.
     #[cfg(feature = "hosted")]
-    pub(crate) async fn publish_patient<S: Future<Output = ()> + Unpin>(
+    pub(crate) fn publish_patient(
         &self,
         envelope: Arc<Envelope>,
-        cancel: Option<&Cancel>,
-        mut sleep: impl FnMut(Duration) -> S,
-        mut told: impl FnMut(Published),
-    ) -> Result<Published, PublishError> {
-        let mut envelope = Some(envelope);
-        let begun = poll_fn(|context| {
-            let envelope = envelope.take().expect("the only poll");
-            Poll::Ready(self.begin(envelope, Some(&|| context.waker().clone())))
-        });
-        let mut waits = match begun.await? {
-            Begun::Done(counts) => {
-                told(counts.into());
-                return Ok(counts.into());
-            }
-            Begun::Held => return Ok(Published::HELD),
-            Begun::Waits(waits) => Told { waits, told },
+    ) -> Result<Patient<'_>, PublishError> {
+        let mut waits = match self.begin(envelope, Some(&|| Waker::noop().clone()))? {
+            Begun::Done(counts) => return Ok(Patient::done(counts.into(), Ok(counts.into()))),
+            Begun::Held => return Ok(Patient::done(Published::HELD, Ok(Published::HELD))),
+            Begun::Waits(waits) => waits,
         };
-        let waits = &mut waits.waits;
-        let mut cancelled = false;
-        let mut timer: Option<(Duration, S)> = None;
-        let mut _registered = None;
-        poll_fn(|context| {
-            loop {
-                if let Poll::Ready(published) = waits.poll(context.waker()) {
-                    let envelope = &waits.envelope;
-                    return Poll::Ready(published.and_then(|published| match cancelled {
-                        false => Ok(published),
-                        true => Err(PublishError::Cancelled(envelope.clone())),
-                    }));
-                }
-                if let Some(cancel) = cancel {
-                    let waker = context.waker().clone();
-                    _registered = Some(cancel.on_cancel(move || waker.wake()));
-                    if cancel.is_cancelled() {
-                        cancelled |= waits.give_up(|_| true);
-                        continue;
-                    }
-                }
-                let Some(patience) = waits.patience() else { return Poll::Pending };
-                let timer = match &mut timer {
-                    Some((end, timer)) if *end == patience => timer,
-                    timer => &mut timer.insert((patience, sleep(patience))).1,
-                };
-                if core::pin::Pin::new(timer).poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                waits.give_up(|about| about.patience.is_some_and(|own| own <= patience));
-            }
-        })
-        .await
+        // The first poll, so that `close` does not wait for the second.
+        match waits.poll(Waker::noop()) {
+            Poll::Ready(result) => Ok(Patient::done(waits.published, result)),
+            Poll::Pending => Ok(Patient(Patience::Waits(waits))),
+        }
     }
 
     /// Enqueues where there is room. With a `waker`, the publisher may wait where there is none.

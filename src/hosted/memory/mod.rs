@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 
 pub use history::HistoryLimits;
@@ -37,7 +37,7 @@ use super::wire::stamped;
 use crate::envelope::{Envelope, Timestamp};
 use crate::error::InvalidPattern;
 use crate::subject_bus::{
-    EnvelopeBus, Overrun, PublishError, Published, SubjectBus, SubscriptionOptions,
+    EnvelopeBus, Overrun, Patient, PublishError, Published, SubjectBus, SubscriptionOptions,
 };
 use crate::sync::Relaxed;
 use crate::wait::Cancel;
@@ -277,7 +277,8 @@ impl MemoryEngine {
     /// Publishes `envelope`: see [`Engine::publish`].
     ///
     /// When this returns, the envelope is in the log, and in the buffers of live subscriptions that
-    /// have room. The future waits for those that say [`Overrun::Block`].
+    /// have room. The future waits for those that say [`Overrun::Block`]. If you drop it, those
+    /// that still have no room do not receive the envelope, and count it as dropped.
     ///
     /// Through an `Arc` or a `dyn Engine` you call the method of the trait, which takes an
     /// `Arc<Envelope>`: write `engine.publish(envelope.into())`.
@@ -292,7 +293,7 @@ impl MemoryEngine {
         if self.shared.blocking.load(Relaxed) == 0 || receipt.duplicate {
             return EngineFuture::ready(self.offer(envelope, receipt));
         }
-        EngineFuture::new(self.wait(envelope, receipt, None))
+        self.offer_patiently(envelope, receipt, None)
     }
 
     /// Publishes `envelope` as [`publish`](Self::publish) does, and waits for room until `cancel`
@@ -331,9 +332,7 @@ impl MemoryEngine {
     ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
         match self.accept(envelope.into()) {
             Ok((_, receipt)) if receipt.duplicate => EngineFuture::ready(Ok(receipt)),
-            Ok((envelope, receipt)) => {
-                EngineFuture::new(self.wait(envelope, receipt, Some(cancel)))
-            }
+            Ok((envelope, receipt)) => self.offer_patiently(envelope, receipt, Some(cancel)),
             Err(error) => EngineFuture::ready(Err(error)),
         }
     }
@@ -384,7 +383,7 @@ impl MemoryEngine {
         envelope: impl Into<Arc<Envelope>>,
     ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         // Before it is accepted: from then on it may be handled.
-        let mut following = self.follow(stamped(envelope.into()), true);
+        let following = self.follow(stamped(envelope.into()), true);
         let (envelope, receipt) = match self.accept(following.envelope().clone()) {
             Ok((_, receipt)) if receipt.duplicate => return EngineFuture::ready(Ok(receipt)),
             Ok(accepted) => accepted,
@@ -392,10 +391,17 @@ impl MemoryEngine {
         };
         let sequence = receipt.sequence.unwrap_or(0);
         let groups = self.shared.groups_of(sequence, &envelope);
+        let mut offered = match self.enqueue(envelope.clone(), Some(following)) {
+            Ok(offered) => offered,
+            Err(error) => return EngineFuture::ready(self.enqueued(Err(error), receipt)),
+        };
         EngineFuture::new(async move {
-            let receipt = self.enqueue(&mut following, receipt, None).await?;
+            let result = self.wait(&mut offered, None).await;
+            let receipt = self.enqueued(result, receipt)?;
+            offered.tell();
+            let offered = &mut offered;
             let handled = poll_fn(|context| {
-                let live = following.poll_done(context.waker()).is_ready();
+                let live = offered.poll_done(context.waker()).is_ready();
                 self.shared.poll_settled(sequence, &groups, live, context.waker())
             });
             if handled.await {
@@ -534,42 +540,57 @@ impl MemoryEngine {
         self.shared.followed.follow(envelope, self.shared.clock.now(), awaited)
     }
 
-    /// Offers what was accepted to the live subscriptions, and waits for room.
+    /// Offers what was accepted to the live subscriptions. The future waits for room.
+    fn offer_patiently<'a>(
+        &'a self,
+        envelope: Arc<Envelope>,
+        receipt: Receipt,
+        cancel: Option<&'a Cancel>,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
+        let ages = self.shared.ttl.is_some();
+        let following = ages.then(|| self.follow(envelope.clone(), false));
+        let mut offered = match self.enqueue(envelope, following) {
+            Ok(offered) => offered,
+            Err(error) => return EngineFuture::ready(self.enqueued(Err(error), receipt)),
+        };
+        if let Some(result) = offered.patient.now() {
+            return EngineFuture::ready(self.enqueued(result, receipt));
+        }
+        EngineFuture::new(async move {
+            let result = self.wait(&mut offered, cancel).await;
+            self.enqueued(result, receipt)
+        })
+    }
+
+    /// Enqueues where there is room.
+    fn enqueue(
+        &self,
+        envelope: Arc<Envelope>,
+        following: Option<Following>,
+    ) -> Result<Offered<'_>, PublishError> {
+        let began = self.shared.clock.now();
+        let envelope = following.as_ref().map_or(envelope, |it| it.envelope().clone());
+        let patient = self.shared.bus.publish_patient(envelope)?;
+        Ok(Offered { patient, following, began })
+    }
+
+    /// Waits for room.
     async fn wait(
         &self,
-        envelope: Arc<Envelope>,
-        receipt: Receipt,
+        offered: &mut Offered<'_>,
         cancel: Option<&Cancel>,
-    ) -> Result<Receipt, EngineError> {
-        if self.shared.ttl.is_some() {
-            let mut following = self.follow(envelope, false);
-            return self.enqueue(&mut following, receipt, cancel).await;
-        }
-        self.enqueue_told(envelope, receipt, cancel, |_| {}).await
-    }
-
-    async fn enqueue(
-        &self,
-        following: &mut Following,
-        receipt: Receipt,
-        cancel: Option<&Cancel>,
-    ) -> Result<Receipt, EngineError> {
-        let envelope = following.envelope().clone();
-        let told = |published: Published| following.published(published.enqueued);
-        self.enqueue_told(envelope, receipt, cancel, told).await
-    }
-
-    /// Calls `told` at the end, also if the future is dropped before.
-    async fn enqueue_told(
-        &self,
-        envelope: Arc<Envelope>,
-        receipt: Receipt,
-        cancel: Option<&Cancel>,
-        told: impl FnMut(Published),
-    ) -> Result<Receipt, EngineError> {
-        let began = self.shared.clock.now();
+    ) -> Result<Published, PublishError> {
+        let began = offered.began;
         let sleep = |patience| self.shared.clock.sleep_until(began.saturating_add(patience));
-        match self.shared.bus.publish_patient(envelope, cancel, sleep, told).await {
+        offered.patient.wait(cancel, sleep).await
+    }
+
+    fn enqueued(
+        &self,
+        result: Result<Published, PublishError>,
+        receipt: Receipt,
+    ) -> Result<Receipt, EngineError> {
+        match result {
             Ok(_) => Ok(receipt),
             Err(PublishError::Cancelled(envelope)) => {
                 Err(EngineError::unknown(&self.name, envelope, Reason::Cancelled))
@@ -581,6 +602,35 @@ impl MemoryEngine {
             // The log has it, and live subscriptions have ended.
             Err(_) => Ok(receipt),
         }
+    }
+}
+
+/// A publish that was offered to the live subscriptions, and waits where there is no room.
+struct Offered<'a> {
+    patient: Patient<'a>,
+    following: Option<Following>,
+    began: Duration,
+}
+
+impl Offered<'_> {
+    /// Says into how many buffers it came. A second call has no effect.
+    fn tell(&mut self) {
+        if let Some(following) = &mut self.following {
+            following.published(self.patient.published().enqueued);
+        }
+    }
+
+    /// Ready when no buffer and no delivery has it any more. Otherwise the waker is woken then.
+    fn poll_done(&mut self, waker: &Waker) -> Poll<()> {
+        self.following.as_ref().map_or(Poll::Ready(()), |it| it.poll_done(waker))
+    }
+}
+
+/// Also if the future is dropped before its end.
+impl Drop for Offered<'_> {
+    fn drop(&mut self) {
+        self.patient.abandon();
+        self.tell();
     }
 }
 

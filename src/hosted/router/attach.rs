@@ -267,7 +267,7 @@ impl Receive for Joined {
             Place::Opening(_) => None,
             Place::Ended => Some(0),
         };
-        self.parts.iter().map(lag).sum()
+        self.parts.iter().map(lag).try_fold(0_u64, |sum, lag| Some(sum.saturating_add(lag?)))
     }
 }
 

@@ -16,6 +16,8 @@ use crate::subject::Subject;
 /// What would become of an event of one subject, if it were published now.
 ///
 /// See [`Router::explain`](super::Router::explain). Its `Display` is a text of some lines.
+///
+/// A [`Tenant`](super::Tenant) sees its own subscriptions only, and no warnings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -60,14 +62,13 @@ pub(super) fn explain(shared: &Shared, scope: &Scope, subject: Subject<'_>) -> E
         let pattern = rule.patterns.iter().find(|it| it.matches(subject))?.clone();
         Some(ExplainedRule { rule: number, pattern, requires: rule.requires })
     });
-    // An event of a tenant comes to that tenant, and to those that see all.
-    let sees = |it: &Attached| match (scope, &it.tenant) {
-        (Scope::One(own), Some(tenant)) => own == tenant,
-        (Scope::Off | Scope::All, Some(_)) => false,
-        (_, None) => true,
-    };
+    let of_tenant = matches!(scope, Scope::One(_));
+    // An event without a tenant does not come to tenants. A tenant does not see what others have.
+    let sees = |it: &Attached| it.tenant.as_ref() == scope.tenant();
     let all = shared.registry.all();
     let matching = all.iter().filter(|it| it.matches(subject) && sees(it));
+    let mut unfed = unfed(shared);
+    unfed.retain(|it| !of_tenant || sees(it));
     let on_engine = match scope {
         Scope::Off => None,
         Scope::All => Some(alloc::format!("_.{subject}").into()),
@@ -81,8 +82,8 @@ pub(super) fn explain(shared: &Shared, scope: &Scope, subject: Subject<'_>) -> E
         health: shared.look_at(slot),
         capabilities: slot.engine.capabilities(),
         subscriptions: matching.cloned().collect(),
-        unfed: unfed(shared),
-        warnings: shared.warnings.clone(),
+        unfed,
+        warnings: if of_tenant { Vec::new() } else { shared.warnings.clone() },
     }
 }
 

@@ -101,7 +101,7 @@ impl Router {
     ///
     /// Returns [`StartError`] if an engine does not start, as its
     /// [`on_start`](RouterBuilder::on_start) says, or does not reach the level of a rule. None runs
-    /// then.
+    /// then. Returns it with [`Reason::Closed`] if the router is shut down, also meanwhile.
     pub async fn start(&self) -> Result<(), StartError> {
         self.shared.start().await
     }
@@ -135,6 +135,10 @@ impl Router {
     /// zero, nothing more begins. A second call returns `Ok`. You may call it in a handler, as
     /// [`Workers::shutdown`](super::super::Workers::shutdown).
     ///
+    /// You may call it in a handler, and you may drop the future: the router ends all the same. If
+    /// handlers are still in progress when you drop it, no more begin, and the engines end at once. An
+    /// engine that does not return is given up one second after the deadline.
+    ///
     /// # Errors
     ///
     /// Returns [`ShutdownTimeout`] with the report if a handler still ran at the deadline, or an engine
@@ -150,14 +154,15 @@ impl Router {
     /// Returns a handle that publishes and subscribes for one tenant only.
     ///
     /// Rules and patterns are about the logical subject. On an engine, its name is
-    /// `<tenant>.<subject>`, and `_.<subject>` without a tenant. The name of a group begins with the
-    /// tenant too. The router's own handles see all tenants: the header `tenant` says whose event it
+    /// `<tenant>.<subject>`, and `_.<subject>` without a tenant. The id of an event and the name of a
+    /// group begin with the tenant too. The router's own handles see all tenants: the header `tenant` says whose event it
     /// is.
     ///
     /// # Errors
     ///
     /// Returns [`TenantError`] if the router was not built with
-    /// [`tenants(true)`](RouterBuilder::tenants), or the name is not one segment of a subject.
+    /// [`tenants(true)`](RouterBuilder::tenants), or the name is not one segment of a subject without
+    /// white space and control characters.
     ///
     /// # Examples
     ///
@@ -445,6 +450,8 @@ impl Tenant {
     }
 
     /// Returns what would become of an event of the tenant: see [`Router::explain`].
+    ///
+    /// It has the subscriptions of this tenant only, and no warnings.
     ///
     /// # Errors
     ///

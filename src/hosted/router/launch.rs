@@ -4,9 +4,11 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
-use core::task::Poll;
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use std::panic::{catch_unwind, resume_unwind};
 
 use tokio::runtime::Handle;
 
@@ -18,6 +20,7 @@ use crate::hosted::future::EngineFuture;
 use crate::hosted::handle::{ShutdownReport, Workers};
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::OpenError;
+use crate::sync::Relaxed;
 
 /// A handler that was declared on the builder, being opened.
 pub(super) type Declared =
@@ -28,6 +31,9 @@ type DeclaredResult = Result<Workers, OpenError>;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long after its deadline an engine may still say that it has ended.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Shared {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), StartError> {
         let _one = self.starting.lock().await;
@@ -37,16 +43,21 @@ impl Shared {
             Phase::Started => return Ok(()),
             Phase::Draining | Phase::Closed => return Err(closed()),
         }
-        let unfinished = Unfinished(self);
-        if let Err(error) = self.launch().await {
-            // None may run on.
-            self.end(Duration::ZERO).await;
-            return Err(error);
+        let unfinished = Unfinished::new(self);
+        let mut stopped = self.stopped.subscribe();
+        match first(self.launch(), stopped.wait_for(|it| *it)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                // None may run on.
+                self.outlive(self.ending(Duration::ZERO)).await;
+                return Err(error);
+            }
+            None => return Err(closed()), // it was shut down meanwhile
         }
-        core::mem::forget(unfinished);
         if self.advance(Phase::Started) != Phase::New {
-            return Err(closed()); // it was shut down meanwhile
+            return Err(closed());
         }
+        unfinished.disarm();
         if let Some(source) = &self.source {
             self.hub.emit(|| LifecycleEvent::ConfigLoaded { source: source.clone() });
         }
@@ -106,7 +117,7 @@ impl Shared {
                         None => return Err(failed(Reason::TimedOut)),
                     };
                     let next = self.clock.now().saturating_add(pause);
-                    if !is_worth_another(&error.reason) || next >= until || self.is_over() {
+                    if !is_worth_another(&error.reason) || next >= until {
                         return Err(of_engine(error));
                     }
                     self.clock.sleep_until(next).await;
@@ -127,10 +138,6 @@ impl Shared {
         Ok(())
     }
 
-    fn is_over(&self) -> bool {
-        *self.stopped.borrow()
-    }
-
     /// An engine knows what it can do when it has started.
     fn check_level(&self, at: usize, slot: &Slot) -> Result<(), StartError> {
         let reached = slot.engine.capabilities().highest_level();
@@ -143,59 +150,126 @@ impl Shared {
 
     /// Ends all handlers, and then all engines.
     pub(super) async fn shut_down(
-        &self,
+        self: &Arc<Self>,
         deadline: Duration,
     ) -> (ShutdownReport, Result<(), ShutdownError>) {
         let until = self.clock.now().saturating_add(deadline);
+        let unfinished = Unfinished::new(self);
         self.advance(Phase::Draining);
         self.stopped.send_replace(true);
+        // In the task of the caller, which may be a handler.
         let ended = self.ledger.shutdown(deadline).await;
         let mut report = ended.unwrap_or_else(|timeout| timeout.0);
-        let left = until.saturating_sub(self.clock.now());
-        let ended = self.end(left).await;
+        let ending = self.ending(until.saturating_sub(self.clock.now()));
+        unfinished.disarm();
+        let ended = self.outlive(ending).await;
         report.engines = ended.iter().filter(|it| it.is_err()).count() as u64;
         (report, ended.into_iter().collect())
     }
 
-    /// Ends all engines.
-    async fn end(&self, deadline: Duration) -> Vec<Result<(), ShutdownError>> {
-        let was = self.advance(Phase::Closed);
-        self.stopped.send_replace(true);
-        let ends = self.slots.iter().map(|slot| slot.engine.shutdown(deadline));
-        let ended = all(ends.collect()).await;
-        let handlers = core::mem::take(&mut *self.handlers.lock());
-        drop(handlers);
-        self.registry.close(&self.hub);
-        if was != Phase::Closed {
-            for slot in &self.slots {
-                self.look_at(slot);
-            }
-            self.hub.emit(|| LifecycleEvent::BusStopped);
-            self.hub.end();
+    /// Awaits it in a task of its own if there is a runtime, so that it outlives the caller.
+    async fn outlive(&self, mut ending: Ending) -> Vec<Result<(), ShutdownError>> {
+        // The first poll is here: engines end as soon as they are told.
+        if let Poll::Ready(ended) = poll_fn(|it| Poll::Ready(ending.as_mut().poll(it))).await {
+            return ended;
         }
-        let named = |(slot, ended): (&Slot, Result<(), ShutdownError>)| {
-            ended.map_err(|error| ShutdownError::new(&slot.name, error.reason))
+        let Ok(runtime) = Handle::try_current() else { return ending.await };
+        match runtime.spawn(ending).await {
+            Ok(ended) => ended,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => {
+                    let closed = |slot: &Slot| ShutdownError::new(&slot.name, Reason::Closed);
+                    self.slots.iter().map(|slot| Err(closed(slot))).collect()
+                }
+            },
+        }
+    }
+
+    /// Closes the router now. The future ends all engines.
+    fn ending(self: &Arc<Self>, deadline: Duration) -> Ending {
+        let first = self.advance(Phase::Closed) != Phase::Closed;
+        self.stopped.send_replace(true);
+        let last = first.then(|| Last(self.clone()));
+        let shared = self.clone();
+        Box::pin(async move {
+            let until = shared.clock.now().saturating_add(deadline).saturating_add(GRACE);
+            let ends = shared.slots.iter().map(|slot| shared.end_one(slot, deadline, until));
+            let ended = all(ends.map(EngineFuture::new).collect()).await;
+            let handlers = core::mem::take(&mut *shared.handlers.lock());
+            drop(handlers);
+            shared.registry.close(&shared.hub);
+            if last.is_some() {
+                for slot in &shared.slots {
+                    shared.look_at(slot);
+                }
+            }
+            drop(last);
+            ended
+        })
+    }
+
+    /// Ends an engine. Gives up at `until`, for it may never return.
+    async fn end_one(
+        &self,
+        slot: &Slot,
+        deadline: Duration,
+        until: Duration,
+    ) -> Result<(), ShutdownError> {
+        let end = slot.engine.shutdown(deadline);
+        let reason = match first(end, self.clock.sleep_until(until)).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error.reason,
+            None => Reason::TimedOut,
         };
-        self.slots.iter().zip(ended).map(named).collect()
+        Err(ShutdownError::new(&slot.name, reason))
     }
 }
 
-/// A start that is dropped before it is done has failed.
-struct Unfinished<'a>(&'a Shared);
+type Ending = Pin<Box<dyn Future<Output = Vec<Result<(), ShutdownError>>> + Send>>;
+
+/// Tells all that listen that the router has ended, also if its runtime did not let it end.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let Self(shared) = self;
+        shared.registry.close(&shared.hub);
+        shared.hub.emit(|| LifecycleEvent::BusStopped);
+        shared.hub.end();
+    }
+}
+
+/// A start or a shutdown that is dropped before it is done ends the router, unless another shutdown
+/// does.
+struct Unfinished<'a>(&'a Arc<Shared>);
+
+impl<'a> Unfinished<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        shared.unfinished.fetch_add(1, Relaxed);
+        Self(shared)
+    }
+
+    fn disarm(self) {
+        self.0.unfinished.fetch_sub(1, Relaxed);
+        core::mem::forget(self);
+    }
+}
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let Self(shared) = self;
-        if shared.advance(Phase::Closed) == Phase::Closed {
-            return; // it has ended properly
+        if shared.unfinished.fetch_sub(1, Relaxed) > 1 || shared.phase() == Phase::Closed {
+            return;
         }
-        shared.stopped.send_replace(true);
-        for slot in &shared.slots {
-            // An engine ends as soon as it is told; the future waits for what is left to do.
-            drop(slot.engine.shutdown(Duration::ZERO));
+        shared.ledger.unsubscribe();
+        let mut ending = shared.ending(Duration::ZERO);
+        // An engine ends as soon as it is told; the rest is for what is left to do.
+        let mut context = Context::from_waker(Waker::noop());
+        let told = catch_unwind(AssertUnwindSafe(|| ending.as_mut().poll(&mut context)));
+        if let (Ok(Poll::Pending), Ok(runtime)) = (told, Handle::try_current()) {
+            runtime.spawn(ending);
         }
-        shared.registry.close(&shared.hub);
-        shared.hub.end();
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) declared: Lock<Vec<Declared>>,
     /// Those that run.
     pub(super) handlers: Lock<Vec<Workers>>,
+    /// How many starts and shutdowns are in progress that would leave engines running.
+    pub(super) unfinished: PlainNumber,
     phase: PlainNumber,
 }
 
@@ -149,6 +151,7 @@ impl Shared {
             launched: watch::Sender::new(false),
             declared: Lock::new(declared),
             handlers: Lock::default(),
+            unfinished: PlainNumber::new(0),
             phase: PlainNumber::new(0),
         }
     }
@@ -205,7 +208,12 @@ impl Shared {
             Err(error) => return EngineFuture::ready(Err(error)),
         };
         let Sending { decision, on_engine, kept } = sending;
-        match by(&self.slots[decision.engine].engine, on_engine).now() {
+        let slot = &self.slots[decision.engine];
+        if let Some(reason) = slot.refusal() {
+            let result = slot.engine.refuse(on_engine, reason);
+            return EngineFuture::ready(self.sent(decision, kept, result));
+        }
+        match by(&slot.engine, on_engine).now() {
             Ok(result) => EngineFuture::ready(self.sent(decision, kept, result)),
             Err(publish) => EngineFuture::new(async move {
                 let result = publish.await;
@@ -221,7 +229,11 @@ impl Shared {
         envelope: Arc<Envelope>,
     ) -> Result<Receipt, EngineError> {
         let Sending { decision, on_engine, kept } = self.route(scope, from, envelope)?;
-        let result = self.slots[decision.engine].engine.try_publish(on_engine);
+        let slot = &self.slots[decision.engine];
+        let result = match slot.refusal() {
+            None => slot.engine.try_publish(on_engine),
+            Some(reason) => slot.engine.refuse(on_engine, reason),
+        };
         self.sent(decision, kept, result)
     }
 
@@ -238,6 +250,13 @@ impl Shared {
         for (at, envelope) in envelopes.into_iter().enumerate() {
             match self.route(scope, from, envelope) {
                 Ok(sending) => {
+                    let slot = &self.slots[sending.decision.engine];
+                    if let Some(reason) = slot.refusal() {
+                        let Sending { decision, on_engine, kept } = sending;
+                        let result = slot.engine.refuse(on_engine, reason);
+                        results.push(Some(self.sent(decision, kept, result)));
+                        continue;
+                    }
                     batches[sending.decision.engine].push((at, sending));
                     results.push(None);
                 }
@@ -503,6 +522,12 @@ impl Shared {
 }
 
 impl Slot {
+    /// Returns why the router publishes nothing on it: it starts in the background, and is not up.
+    fn refusal(&self) -> Option<Reason> {
+        (self.on_start == OnStart::Background && !*self.up.borrow())
+            .then(|| Reason::Disconnected("it has not started yet".into()))
+    }
+
     /// Returns whether this is the news that it cannot be reached.
     pub(super) fn goes_down(&self) -> bool {
         self.was_up.lock().replace(false) != Some(false)

@@ -26,7 +26,7 @@ impl RouterStats {
             total.published += engine.published;
             total.handlers += engine.handlers;
             total.lag = match (total.lag, engine.lag) {
-                (Some(sum), Some(lag)) => Some(sum + lag),
+                (Some(sum), Some(lag)) => Some(sum.saturating_add(lag)),
                 (lag, None) | (None, lag) => lag,
             };
         }
@@ -52,8 +52,9 @@ pub(super) fn stats(shared: &Shared) -> RouterStats {
         stats.handlers = of(&slot.name);
         // A handler does not know on which engine a buffer was full.
         let missed = slot.missed.load(Relaxed) as u64;
-        stats.handlers.received += missed;
-        stats.handlers.dropped.buffer_full += missed;
+        let HandlerStats { received, dropped, .. } = &mut stats.handlers;
+        *received = received.saturating_add(missed);
+        dropped.buffer_full = dropped.buffer_full.saturating_add(missed);
         stats.lag = slot.engine.lag();
         stats
     });

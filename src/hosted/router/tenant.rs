@@ -32,7 +32,8 @@ pub(super) enum Scope {
 pub enum TenantError {
     /// The router was not built with `tenants(true)`.
     Off,
-    /// The name is not one segment of a subject, or is `_`. It has the name.
+    /// The name is not one segment of a subject, is `_`, or has white space or control characters.
+    /// It has the name.
     Name(Box<str>),
 }
 
@@ -44,7 +45,8 @@ impl fmt::Display for TenantError {
             }
             Self::Name(name) => write!(
                 f,
-                "`{}` cannot name a tenant: use one segment of a subject, and not `_`",
+                "`{}` cannot name a tenant: use one segment of a subject without white space, and \
+                 not `_`",
                 name.escape_debug()
             ),
         }
@@ -55,7 +57,12 @@ impl Error for TenantError {}
 
 /// Checks the name of a tenant.
 pub(super) fn check(name: &str) -> Result<(), TenantError> {
-    if Subject::new(name).is_err() || name.contains('.') || name == NO_TENANT {
+    let is_blank = |it: char| it.is_whitespace() || it.is_control();
+    if Subject::new(name).is_err()
+        || name.contains('.')
+        || name.contains(is_blank)
+        || name == NO_TENANT
+    {
         return Err(TenantError::Name(name.into()));
     }
     Ok(())
@@ -93,7 +100,9 @@ impl Scope {
         let subject = format!("{tenant}.{}", envelope.subject());
         let subject = Subject::new(&subject)
             .map_err(|error| Reason::Subject(format!("with its tenant, {error}").into()))?;
-        let mut on_engine = (**envelope).clone().with_subject(subject);
+        // An engine that knows ids must not take that of one tenant for that of another.
+        let id = format!("{tenant}.{}", envelope.id());
+        let mut on_engine = (**envelope).clone().with_subject(subject).with_id(id);
         if named.is_empty() && tenant != NO_TENANT {
             on_engine = on_engine.header(Headers::TENANT, tenant);
         }
@@ -111,6 +120,11 @@ impl Scope {
         };
         let Ok(subject) = Subject::new(subject) else { return delivery };
         let mut envelope = (*on_engine).clone().with_subject(subject);
+        // What was not published by a router has an id of its own.
+        let own = on_engine.id().strip_prefix(tenant).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(id) = own.filter(|id| !id.is_empty()) {
+            envelope = envelope.with_id(id);
+        }
         if tenant == NO_TENANT {
             envelope.headers_mut().remove(Headers::TENANT);
         } else if envelope.headers().tenant() != tenant {
