@@ -695,7 +695,9 @@ fn a_worker_outlives_an_engine_that_panics_when_an_expired_event_is_settled() {
     paused(async {
         let engine = memory();
         let faulty = Arc::new(Refusing::new(engine.clone(), 0, Panics::Settle));
-        let workers = faulty.subscribe("a.*").unwrap().group("g").handle(async |_| {
+        // One more than runs is taken in, before it expires.
+        let subscribe = faulty.subscribe("a.*").unwrap().group("g").workers(1);
+        let workers = subscribe.handle(async |_| {
             sleep(10 * SECOND).await;
             Done::Ok(())
         });
