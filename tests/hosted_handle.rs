@@ -695,7 +695,9 @@ fn a_worker_outlives_an_engine_that_panics_when_an_expired_event_is_settled() {
     paused(async {
         let engine = memory();
         let faulty = Arc::new(Refusing::new(engine.clone(), 0, Panics::Settle));
-        let workers = faulty.subscribe("a.*").unwrap().group("g").handle(async |_| {
+        // One more than runs is taken in, before it expires.
+        let subscribe = faulty.subscribe("a.*").unwrap().group("g").workers(1);
+        let workers = subscribe.handle(async |_| {
             sleep(10 * SECOND).await;
             Done::Ok(())
         });
@@ -1613,7 +1615,7 @@ fn a_blocking_handler_that_overruns_keeps_its_worker_and_its_result_is_stale() {
         let log = Log::default();
         let to = log.clone();
         let subscribe = any(&engine).group("g").workers(1).retry(RetryPolicy::none());
-        let subscribe = subscribe.timeout(Duration::from_millis(20));
+        let subscribe = subscribe.timeout(Duration::from_millis(300));
         let workers = subscribe.handle_blocking(move |it: Context| {
             to.add(id(&it));
             if id(&it) == "1" {
@@ -1660,7 +1662,7 @@ fn a_blocking_handler_that_overruns_is_tried_as_often_as_the_policy_says() {
             let gate = Mutex::new(gate);
             let log = Log::default();
             let to = log.clone();
-            let subscribe = subscribe.retry(policy).timeout(Duration::from_millis(20));
+            let subscribe = subscribe.retry(policy).timeout(Duration::from_millis(300));
             let workers = subscribe.handle_blocking(move |it: Context| {
                 to.add(format!("@{}", it.attempt()));
                 let _ = gate.lock().unwrap().recv();
@@ -1691,7 +1693,7 @@ fn the_call_of_a_blocking_handler_that_overruns_is_counted_once() {
         let engine = Arc::new(MemoryEngine::new());
         let (go, gate) = blocking::channel::<()>();
         let gate = Mutex::new(gate);
-        let subscribe = any(&engine).timeout(Duration::from_millis(20));
+        let subscribe = any(&engine).timeout(Duration::from_millis(300));
         let workers = subscribe.handle_blocking(move |_: Context| {
             gate.lock().unwrap().recv()?;
             Done::Ok(())
@@ -1715,7 +1717,7 @@ fn a_worker_of_a_pool_rests_when_the_blocking_handler_that_overran_returns() {
             let engine = Arc::new(MemoryEngine::new());
             let (go, gate) = blocking::channel::<()>();
             let gate = Mutex::new(gate);
-            let subscribe = any(&engine).workers(2).timeout(Duration::from_millis(20));
+            let subscribe = any(&engine).workers(2).timeout(Duration::from_millis(300));
             let workers = subscribe.handle_blocking(move |_: Context| {
                 gate.lock().unwrap().recv()?;
                 Done::Ok(())
