@@ -5,15 +5,21 @@
 //! ```
 
 use alloc::sync::Arc;
+use core::future::poll_fn;
+use core::pin::Pin;
 use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
+use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_STREAM;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
+use futures_core::Stream as _;
 use tickbus::Envelope;
+use tickbus::hosted::engines::nats::Nats;
 use tickbus::hosted::{Deliveries, Engine, Link, LinkOptions, MemoryEngine};
 
 use crate::servers::{Nats as Server, TestServer};
@@ -32,19 +38,22 @@ fn median(mut times: Vec<Duration>, of: usize) -> f64 {
     times[times.len() / 2].as_nanos() as f64 / of as f64
 }
 
-/// The client as it is used without the engine: with an id, and a consumer of its own.
+/// The client as it is used without the engine, with a stream and a consumer of its own.
 struct Raw {
     context: jetstream::Context,
     messages: pull::Stream,
+    subject: String,
+    headers: HeaderMap,
     next: u64,
 }
 
 impl Raw {
-    async fn new(url: &str) -> Self {
+    /// `headers` go with each message.
+    async fn new(url: &str, name: &str, mut headers: HeaderMap) -> Self {
         let context = jetstream::new(async_nats::connect(url).await.unwrap());
         let config = jetstream::stream::Config {
-            name: "RAW".into(),
-            subjects: vec!["raw.>".into()],
+            name: name.into(),
+            subjects: vec![format!("{name}.>")],
             ..Default::default()
         };
         let stream = context.create_stream(config).await.unwrap();
@@ -56,113 +65,140 @@ impl Raw {
         };
         let consumer = stream.create_consumer(config).await.unwrap();
         let messages = consumer.messages().await.unwrap();
-        Self { context, messages, next: 0 }
+        if !headers.is_empty() {
+            headers.insert(NATS_EXPECTED_STREAM, name);
+        }
+        Self { context, messages, subject: format!("{name}.shot"), headers, next: 0 }
+    }
+
+    /// The headers that an envelope has at the server.
+    async fn headers(url: &str, nats: &Nats) -> HeaderMap {
+        let context = jetstream::new(async_nats::connect(url).await.unwrap());
+        let receipt = nats.publish(envelopes(1).remove(0)).await.unwrap();
+        let stream = context.get_stream("GAME").await.unwrap();
+        stream.get_raw_message(receipt.sequence.unwrap()).await.unwrap().headers
     }
 
     async fn publish(&mut self) -> PublishAckFuture {
         self.next += 1;
-        let message = PublishMessage::build().message_id(self.next.to_string());
-        let message = message.payload(PAYLOAD.into());
-        self.context.send_publish("raw.shot", message).await.unwrap()
+        let message = PublishMessage::build().headers(self.headers.clone());
+        let message = message.message_id(self.next.to_string()).payload(PAYLOAD.into());
+        self.context.send_publish(self.subject.clone(), message).await.unwrap()
     }
 
     async fn receive(&mut self) {
-        use futures_core::Stream;
-        let next = core::future::poll_fn(|context| {
-            core::pin::Pin::new(&mut self.messages).poll_next(context)
-        });
+        let next = poll_fn(|context| Pin::new(&mut self.messages).poll_next(context));
         next.await.unwrap().unwrap().ack().await.unwrap();
+    }
+
+    async fn trip(&mut self) -> Duration {
+        let began = Instant::now();
+        for _ in 0..TRIPS {
+            self.publish().await.await.unwrap();
+            self.receive().await;
+        }
+        began.elapsed()
+    }
+
+    /// Publishes batches, then receives them.
+    async fn batches(&mut self) -> (Duration, Duration) {
+        let began = Instant::now();
+        for _ in 0..BATCHES {
+            let mut acks = Vec::with_capacity(BATCH);
+            for _ in 0..BATCH {
+                acks.push(self.publish().await);
+            }
+            for ack in acks {
+                ack.await.unwrap();
+            }
+        }
+        let (published, began) = (began.elapsed(), Instant::now());
+        for _ in 0..BATCH * BATCHES {
+            self.receive().await;
+        }
+        (published, began.elapsed())
     }
 }
 
-async fn receive(from: &mut Deliveries) {
-    from.next().await.unwrap().unwrap().ack();
+/// The engine.
+struct Ours {
+    nats: Nats,
+    group: Deliveries,
 }
 
+impl Ours {
+    async fn receive(&mut self) {
+        self.group.next().await.unwrap().unwrap().ack();
+    }
+
+    async fn trip(&mut self) -> Duration {
+        let envelopes = envelopes(TRIPS);
+        let began = Instant::now();
+        for envelope in envelopes {
+            self.nats.publish(envelope).await.unwrap();
+            self.receive().await;
+        }
+        began.elapsed()
+    }
+
+    async fn batches(&mut self) -> (Duration, Duration) {
+        let envelopes: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
+        let began = Instant::now();
+        for envelopes in envelopes {
+            let receipts = self.nats.publish_batch(envelopes).await;
+            assert!(receipts.iter().all(Result::is_ok));
+        }
+        let (published, began) = (began.elapsed(), Instant::now());
+        for _ in 0..BATCH * BATCHES {
+            self.receive().await;
+        }
+        (published, began.elapsed())
+    }
+}
+
+const TRIPS: usize = 200;
+const BATCH: usize = 256;
+const BATCHES: usize = 8;
+
+/// Beside bare messages, and beside messages with the headers that an envelope has.
 #[test]
 #[ignore = "it measures"]
 fn beside_the_client() {
     for server in Server::BOTH {
         let Some(server) = TestServer::start(server, "") else { continue };
         run(async {
-            let mut raw = Raw::new(&server.url()).await;
             let nats = started(server.url()).await;
+            let headers = Raw::headers(&server.url(), &nats).await;
+            let mut bare = Raw::new(&server.url(), "bare", HeaderMap::new()).await;
+            let mut same = Raw::new(&server.url(), "same", headers).await;
             let group = nats.subscribe("game.>").unwrap().group("all").in_flight(256);
-            let mut ours = group.open().await.unwrap();
+            let mut ours = Ours { group: group.open().await.unwrap(), nats };
 
-            const TRIPS: usize = 200;
-            let (mut client, mut engine) = (Vec::new(), Vec::new());
+            let mut trips: [Vec<Duration>; 3] = Default::default();
+            let mut published: [Vec<Duration>; 3] = Default::default();
+            let mut received: [Vec<Duration>; 3] = Default::default();
+            // The first is to warm up.
             for pair in 0..=PAIRS {
-                let began = Instant::now();
-                for _ in 0..TRIPS {
-                    raw.publish().await.await.unwrap();
-                    raw.receive().await;
-                }
-                client.push(began.elapsed());
-                let envelopes = envelopes(TRIPS);
-                let began = Instant::now();
-                for envelope in envelopes {
-                    nats.publish(envelope).await.unwrap();
-                    receive(&mut ours).await;
-                }
-                engine.push(began.elapsed());
-                if pair == 0 {
-                    (client, engine) = (Vec::new(), Vec::new()); // to warm up
+                let now = [bare.trip().await, same.trip().await, ours.trip().await];
+                let batches = [bare.batches().await, same.batches().await, ours.batches().await];
+                for contender in 0..if pair == 0 { 0 } else { 3 } {
+                    trips[contender].push(now[contender]);
+                    published[contender].push(batches[contender].0);
+                    received[contender].push(batches[contender].1);
                 }
             }
-            let (client, engine) = (median(client, TRIPS), median(engine, TRIPS));
-            println!(
-                "round trip: client {client:.0} ns, engine {engine:.0} ns, {:.2} x",
-                engine / client
-            );
-
-            const BATCH: usize = 256;
-            const BATCHES: usize = 8;
-            let (mut client, mut engine) = (Vec::new(), Vec::new());
-            let (mut client_in, mut engine_in) = (Vec::new(), Vec::new());
-            for _ in 0..PAIRS {
-                let began = Instant::now();
-                for _ in 0..BATCHES {
-                    let mut acks = Vec::with_capacity(BATCH);
-                    for _ in 0..BATCH {
-                        acks.push(raw.publish().await);
-                    }
-                    for ack in acks {
-                        ack.await.unwrap();
-                    }
-                }
-                client.push(began.elapsed());
-                let began = Instant::now();
-                for _ in 0..BATCH * BATCHES {
-                    raw.receive().await;
-                }
-                client_in.push(began.elapsed());
-                let envelopes: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
-                let began = Instant::now();
-                for envelopes in envelopes {
-                    let receipts = nats.publish_batch(envelopes).await;
-                    assert!(receipts.iter().all(Result::is_ok));
-                }
-                engine.push(began.elapsed());
-                let began = Instant::now();
-                for _ in 0..BATCH * BATCHES {
-                    receive(&mut ours).await;
-                }
-                engine_in.push(began.elapsed());
-            }
-            let of = BATCH * BATCHES;
-            let (client, engine) = (median(client, of), median(engine, of));
-            println!(
-                "publish, batches of {BATCH}: client {client:.0} ns, engine {engine:.0} ns, \
-                 {:.2} of its throughput",
-                client / engine
-            );
-            let (client, engine) = (median(client_in, of), median(engine_in, of));
-            println!(
-                "consume and acknowledge: client {client:.0} ns, engine {engine:.0} ns, \
-                 {:.2} of its throughput",
-                client / engine
-            );
+            let show = |what: &str, times: [Vec<Duration>; 3], of: usize| {
+                let [bare, same, ours] = times.map(|times| median(times, of));
+                println!(
+                    "{what}: bare {bare:.0} ns, with our headers {same:.0} ns, engine {ours:.0} ns: \
+                     {:.2} and {:.2} of the throughput",
+                    bare / ours,
+                    same / ours
+                );
+            };
+            show("round trip", trips, TRIPS);
+            show("publish in batches of 256", published, BATCH * BATCHES);
+            show("consume and acknowledge", received, BATCH * BATCHES);
         });
     }
 }
