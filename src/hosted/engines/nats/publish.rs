@@ -58,6 +58,15 @@ fn of_the_server(key: &str) -> bool {
     key.get(..OF_THE_SERVER.len()).is_some_and(|start| start.eq_ignore_ascii_case(OF_THE_SERVER))
 }
 
+/// Returns a key as the client takes it. Those of each envelope are not allocated.
+fn name(key: &str) -> Option<HeaderName> {
+    const KNOWN: [&str; 6] = ["tb-v", "tb-id", "tb-time", "tb-source", "tb-key", "content-type"];
+    match KNOWN.into_iter().find(|known| *known == key) {
+        Some(known) => Some(HeaderName::from_static(known)),
+        None => key.parse().ok(),
+    }
+}
+
 /// Reads an envelope from a message. `position` names it if another program has written it.
 pub(super) fn read(
     message: &async_nats::Message,
@@ -99,7 +108,7 @@ impl Connection {
             kept.map(|value| headers.insert(key, value)).map_err(|_| Reason::Header(value.into()))
         };
         for (key, value) in &native.headers {
-            let name = key.parse::<HeaderName>().ok().filter(|_| !of_the_server(key));
+            let name = name(key).filter(|_| !of_the_server(key));
             insert(name.ok_or_else(|| Reason::Header((**key).into()))?, value)?;
         }
         if let Some(stream) = &self.stream {
