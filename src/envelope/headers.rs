@@ -42,6 +42,9 @@ impl Headers {
     pub const TENANT: &str = "tenant";
     /// Key of the ordering key: see [`Envelope::with_key`](super::Envelope::with_key).
     pub const KEY: &str = "key";
+    /// Key of the URI that names the version of the payload: see
+    /// [`Envelope::with_data_schema`](super::Envelope::with_data_schema).
+    pub const DATA_SCHEMA: &str = "dataschema";
 
     /// Returns an empty map. Allocates nothing.
     #[must_use]
