@@ -93,7 +93,7 @@ async fn run(options: &Options, output: &mut Output) -> Result<bool, BoxError> {
     if let Err(error) = shop.close(DEADLINE).await {
         output.complain(error);
     }
-    Ok(shop.table(output).await? && all_well)
+    Ok(shop.table(output).await? && all_well && output.is_whole())
 }
 
 /// Does what a line says. Returns whether more may follow.
@@ -114,7 +114,7 @@ async fn serve(
         }
         Command::Failed => shop.failed(output).await?,
         Command::Fix { item, cents } => {
-            shop.fix(&item, cents);
+            shop.fix(&item, cents).await;
             output.say(format_args!("{item} costs {}", shop::price(cents.into())));
         }
         Command::Replay(id) => shop.replay(id.as_deref(), output).await?,

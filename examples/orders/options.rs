@@ -33,7 +33,7 @@ reported with its number, and the others go on.
 
 exit code
   0  every order is completed
-  1  an order is not completed, or a line was not taken
+  1  an order is not completed, a line was not taken, or the output was lost
   2  the arguments are wrong
 "#;
 

@@ -95,8 +95,9 @@ impl Shop {
         }
     }
 
-    /// Sets the price of an item.
-    pub(crate) fn fix(&self, item: &str, cents: u32) {
+    /// Sets the price of an item, for orders that are taken or replayed from now on.
+    pub(crate) async fn fix(&self, item: &str, cents: u32) {
+        self.quiet().await;
         self.books.lock().unwrap().prices.insert(item.into(), cents);
     }
 
@@ -109,7 +110,10 @@ impl Shop {
         self.quiet().await;
         let again = match id {
             Some(id) => {
-                let record = self.broker.store().get(id).await?;
+                let record = self.broker.store().get(id).await.map_err(|error| match error {
+                    StoreError::NotFound(id) => format!("there is no order `{id}`").into(),
+                    error => BoxError::from(error),
+                })?;
                 if record.status == EventStatus::Completed {
                     return Err(format!("`{id}` is completed already").into());
                 }
