@@ -291,6 +291,19 @@ fn what_is_null_is_not_there_but_for_data() {
 }
 
 #[test]
+fn a_dataschema_is_a_uri_reference_or_not_written() {
+    for uri in ["https://arena.example/score/2", "urn:score:2", "/score/2", "#"] {
+        let read = read(&event(&format!(r#","dataschema":"{uri}""#)));
+        assert_eq!((read.data_schema(), &read), (uri, &bare().with_data_schema(uri)));
+    }
+    let why =
+        "the dataschema `score 2` is not a URI: write it as in `https://arena.example/score/2`";
+    let error = bare().with_data_schema("score 2").to_cloud_event().unwrap_err();
+    assert_eq!(error.to_string(), why);
+    refused(&event(r#","dataschema":"score 2""#), why);
+}
+
+#[test]
 fn binary_data_comes_and_goes() {
     for (text, bytes) in [
         ("", &[][..]),

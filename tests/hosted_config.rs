@@ -553,6 +553,9 @@ fn zero_workers_queues_and_buffers_are_errors() {
         let text = format!("engines:\n  - name: a\n    type: mine\n    config: {{ {key}: 0 }}\n");
         refused(&text, "invalid", (4, column - 2), &path["eventbus.".len()..]);
     }
+    // Nothing is compressed by leaving the key out, not by 0. The old form does not have it.
+    let path = "eventbus.engines[0].config.compressAbove";
+    refused(&memory("compressAbove: 0"), "invalid", (5, 32), path);
     for key in ["worker_count", "buffer_size"] {
         let text = format!("event_broker:\n  {key}: 0");
         assert_eq!(error(&text).key(), format!("event_broker.{key}"));
@@ -1586,6 +1589,34 @@ fn the_buffer_of_a_configuration_is_that_of_a_registered_type_too() {
         assert_eq!(pending(&mut live).0.len(), 3);
         assert_eq!(pending(&mut wide).0.len(), 4);
     });
+}
+
+#[cfg(feature = "compression")]
+#[test]
+fn payloads_above_the_size_of_a_configuration_are_compressed() {
+    run(async {
+        let text =
+            "engines: [{ name: a, type: memory, config: { maxPayload: 200, compressAbove: 100 } }]";
+        let router = Registry::new().router(&config(text)).unwrap().build().unwrap();
+        router.start().await.unwrap();
+        let mut live = router.subscribe(">").unwrap().open().await.unwrap();
+        let large = Envelope::json("a", &"x".repeat(1000)).unwrap();
+        router.publish(large.clone()).await.unwrap();
+        let received = live.next().await.unwrap().unwrap();
+        assert_eq!(**received.envelope(), large);
+    });
+}
+
+#[cfg(not(feature = "compression"))]
+#[test]
+fn a_key_of_a_missing_feature_is_an_error_with_its_place() {
+    let config = config("engines:\n  - { name: a, type: memory, config: { compressAbove: 100 } }");
+    let error = Registry::new().build(&config).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "bus.yaml:2:55: `engines[0].config.compressAbove`: \
+         it needs the feature `compression` of tickbus",
+    );
 }
 
 #[test]

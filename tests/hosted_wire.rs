@@ -39,6 +39,11 @@ fn bytes() -> Envelope {
         .with_bytes([0xff, 0xd8, 0x00, b'\n'])
 }
 
+/// With the version of its payload.
+fn versioned() -> Envelope {
+    full().with_data_schema("https://arena.example/score/2")
+}
+
 fn unasked() -> String {
     panic!("only a foreign message has no id of its own")
 }
@@ -55,6 +60,10 @@ fn foreign(headers: &[(&str, &[u8])], payload: &[u8]) -> Result<Envelope, Invali
 }
 
 // ---- Golden files ------------------------------------------------------------------------------
+
+fn in_every_form() -> [(&'static str, Envelope); 4] {
+    [("full", full()), ("versioned", versioned()), ("bytes", bytes()), ("bare", bare("tick", "9"))]
+}
 
 fn golden(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/wire").join(name);
@@ -74,6 +83,8 @@ fn native_headers_are_those_of_the_golden_files() {
     let cases = [
         ("full.native", full(), NativeForm::LINES),
         ("full.cloud", full(), CLOUD),
+        ("versioned.native", versioned(), NativeForm::LINES),
+        ("versioned.cloud", versioned(), CLOUD),
         ("bytes.native", bytes(), NativeForm::LINES),
         ("bare.native", bare("tick", "9"), NativeForm::LINES),
     ];
@@ -100,8 +111,7 @@ fn native_headers_are_those_of_the_golden_files() {
 
 #[test]
 fn fields_are_those_of_the_golden_files() {
-    let cases = [("full", full()), ("bytes", bytes()), ("bare", bare("tick", "9"))];
-    for (name, envelope) in cases {
+    for (name, envelope) in in_every_form() {
         let golden = golden(&format!("{name}.fields"));
         let (mut expected, last) = lines(&golden);
         let mut fields: Vec<(String, Vec<u8>)> =
@@ -133,11 +143,28 @@ fn fields_are_those_of_the_golden_files() {
 
 #[test]
 fn json_is_that_of_the_golden_files() {
-    for (name, envelope) in [("full", full()), ("bytes", bytes()), ("bare", bare("tick", "9"))] {
+    for (name, envelope) in in_every_form() {
         let golden = golden(&format!("{name}.json"));
         assert_eq!(envelope.to_json().as_bytes(), golden, "{name}");
         assert_eq!(from_json("other", &golden, unasked).unwrap(), envelope, "{name}");
     }
+}
+
+#[test]
+fn a_structured_cloud_event_is_that_of_the_golden_file() {
+    // `run_id` is renamed, the key too; the version of the payload has the name of the standard.
+    let golden = golden("versioned.structured");
+    assert_eq!(versioned().to_cloud_event().unwrap().as_bytes(), golden);
+    let read = Envelope::from_cloud_event(&golden).unwrap();
+    assert_eq!((&read, read.data_schema()), (&versioned(), "https://arena.example/score/2"));
+}
+
+#[test]
+fn the_version_of_a_payload_is_read_from_what_others_write() {
+    let read = foreign(&[("dataschema", b"/score/2")], b"{}").unwrap();
+    assert_eq!(read.data_schema(), "/score/2");
+    assert_eq!(full().data_schema(), "");
+    assert_eq!(versioned().with_data_schema(""), full());
 }
 
 // ---- Everything comes back, or is refused --------------------------------------------------------

@@ -50,7 +50,8 @@ const CONTENT_TYPE: &str = "datacontenttype";
 /// | [`trace_parent`](Self::trace_parent) | `traceparent` |
 /// | the headers `run_id`, `node_id`, `actor_id`, `graph_id` | `runid`, `nodeid`, `actorid`, `graphid` |
 /// | [`key`](Self::key) | `partitionkey` |
-/// | other headers | the attribute of this name: `subject`, `datacontenttype`, `dataschema`, any extension |
+/// | [`data_schema`](Self::data_schema) | `dataschema` |
+/// | other headers | the attribute of this name: `subject`, `datacontenttype`, any extension |
 /// | [`payload`](Self::payload) or [`bytes`](Self::bytes) | `data` or `data_base64` |
 ///
 /// `from_cloud_event` turns an attribute that is a number or a boolean into a header with its text,
@@ -95,6 +96,9 @@ impl Envelope {
         }
         if !is_uri_reference(&self.source) {
             return Err(InvalidCloudEvent::Source(self.source.clone()));
+        }
+        if !is_uri_reference(self.data_schema()) {
+            return Err(InvalidCloudEvent::DataSchema(self.data_schema().into()));
         }
         let mut attributes = Vec::new();
         for (key, value) in self.headers.iter().filter(|(_, value)| !value.is_empty()) {
@@ -148,7 +152,7 @@ impl Envelope {
     ///
     /// - `id`, `source` or `type` is missing or empty,
     /// - an attribute is there twice, or has an invalid name, type or character,
-    /// - `source` is not a URI reference, or `time` is not a time,
+    /// - `source` or `dataschema` is not a URI reference, or `time` is not a time,
     /// - `data` is not a text although `datacontenttype` says that it is not JSON,
     /// - both `data` and `data_base64` are there.
     ///
@@ -285,6 +289,10 @@ impl<'de> Visitor<'de> for FromObject {
         if !is_uri_reference(&source) {
             return Err(A::Error::custom(InvalidCloudEvent::Source(source)));
         }
+        let schema = attributes.get(Headers::DATA_SCHEMA);
+        if !is_uri_reference(schema) {
+            return Err(A::Error::custom(InvalidCloudEvent::DataSchema(schema.into())));
+        }
         let time = if time.is_empty() {
             None
         } else {
@@ -389,6 +397,8 @@ pub enum InvalidCloudEvent {
     /// The envelope has this source, which is not a URI reference. For example, it contains a
     /// space.
     Source(Box<str>),
+    /// The envelope has this [`data_schema`](Envelope::data_schema), which is not a URI reference.
+    DataSchema(Box<str>),
     /// The trace id or the span id is missing, or is not in the form of the W3C.
     Trace,
     /// A header has this key, which cannot be an attribute name. It contains characters other than
@@ -412,6 +422,11 @@ impl fmt::Display for InvalidCloudEvent {
                 "the source {} is not a URI reference: write it as in `/arena/1`, \
                  with `%20` for a space",
                 Quoted(source)
+            ),
+            Self::DataSchema(schema) => write!(
+                f,
+                "the dataschema {} is not a URI: write it as in `https://arena.example/score/2`",
+                Quoted(schema)
             ),
             Self::Trace => f.pad(
                 "the trace and span ids are not both in the form of the W3C, \

@@ -145,7 +145,7 @@ impl Envelope {
         let payload = match &self.payload {
             Payload::None => "null",
             Payload::Json(json) => json.get(),
-            Payload::Bytes(_) => return Err(wrong(is_bytes())),
+            Payload::Bytes(_) => return Err(wrong(is_bytes(&self.headers))),
         };
         let fields = FieldsOf { kind: kind as u32, payload };
         let event = E::deserialize(fields).map_err(wrong)?;

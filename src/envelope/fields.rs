@@ -315,6 +315,62 @@ impl Envelope {
         self.headers.get(Headers::KEY)
     }
 
+    /// Sets the URI that names the version of the payload. It is the header
+    /// [`Headers::DATA_SCHEMA`], and the attribute `dataschema` of a `CloudEvent`. An empty one
+    /// removes it.
+    ///
+    /// Change the URI when a reader of the old payload would misread the new one. A `CloudEvent`
+    /// refuses a text that is not a URI reference, for example one with a space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use tickbus::Envelope;
+    ///
+    /// const V1: &str = "https://arena.example/score/1"; // a number
+    /// const V2: &str = "https://arena.example/score/2"; // an object
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Score {
+    ///     by: u32,
+    /// }
+    ///
+    /// fn points(event: &Envelope) -> Result<u32, Box<dyn core::error::Error>> {
+    ///     match event.data_schema() {
+    ///         // What was published before there were versions is of the first.
+    ///         "" | V1 => Ok(event.decode()?.ok_or("no payload")?),
+    ///         V2 => Ok(event.decode::<Score>()?.ok_or("no payload")?.by),
+    ///         other => Err(format!("update this program: it does not know `{other}`").into()),
+    ///     }
+    /// }
+    ///
+    /// let old = Envelope::unstamped("match.7.score")?.with_payload(&3)?;
+    /// let new = Envelope::unstamped("match.7.score")?
+    ///     .with_raw_payload(r#"{"by":4}"#)?
+    ///     .with_data_schema(V2);
+    /// assert_eq!((points(&old)?, points(&new)?), (3, 4));
+    /// assert!(points(&new.with_data_schema("https://arena.example/score/3")).is_err());
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_data_schema(mut self, uri: impl Into<Box<str>>) -> Self {
+        let uri = uri.into();
+        if uri.is_empty() {
+            self.headers.remove(Headers::DATA_SCHEMA);
+        } else {
+            self.headers.insert(Headers::DATA_SCHEMA, uri);
+        }
+        self
+    }
+
+    /// Returns the URI that names the version of the payload. Empty if there is none.
+    #[must_use]
+    pub fn data_schema(&self) -> &str {
+        self.headers.get(Headers::DATA_SCHEMA)
+    }
+
     /// Sets the trace and span ids, as texts of lower-case hexadecimal digits.
     ///
     /// It also sets the header `traceparent` if the flags are not 0, and otherwise removes it.

@@ -42,6 +42,9 @@ impl Headers {
     pub const TENANT: &str = "tenant";
     /// Key of the ordering key: see [`Envelope::with_key`](super::Envelope::with_key).
     pub const KEY: &str = "key";
+    /// Key of the URI that names the version of the payload: see
+    /// [`Envelope::with_data_schema`](super::Envelope::with_data_schema).
+    pub const DATA_SCHEMA: &str = "dataschema";
 
     /// Returns an empty map. Allocates nothing.
     #[must_use]
@@ -66,7 +69,7 @@ impl Headers {
     }
 
     /// Returns the value of `key`, else of a key that differs from it in case alone.
-    pub(super) fn get_in_any_case(&self, key: &str) -> &str {
+    pub(crate) fn get_in_any_case(&self, key: &str) -> &str {
         let in_other_case = || self.iter().find(|(other, _)| other.eq_ignore_ascii_case(key));
         match self.0.get(key) {
             Some(value) => value,
@@ -75,7 +78,7 @@ impl Headers {
     }
 
     /// Removes `key` and keys that differ from it in case alone.
-    pub(super) fn remove_in_any_case(&mut self, key: &str) {
+    pub(crate) fn remove_in_any_case(&mut self, key: &str) {
         self.0.retain(|other, _| !other.eq_ignore_ascii_case(key));
     }
 

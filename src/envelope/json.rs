@@ -147,7 +147,7 @@ impl Envelope {
         match &self.payload {
             Payload::None => Ok(None),
             Payload::Json(json) => serde_json::from_str(json.get()).map(Some).map_err(wrong),
-            Payload::Bytes(_) => Err(wrong(is_bytes())),
+            Payload::Bytes(_) => Err(wrong(is_bytes(&self.headers))),
         }
     }
 
@@ -276,8 +276,14 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InvalidJ
 }
 
 /// Returns why a payload of bytes does not decode.
-pub(super) fn is_bytes() -> serde_json::Error {
-    serde_json::Error::custom("it is bytes, not JSON")
+pub(super) fn is_bytes(headers: &Headers) -> serde_json::Error {
+    match headers.get_in_any_case("content-encoding") {
+        "" => serde_json::Error::custom("it is bytes, not JSON"),
+        encoding => serde_json::Error::custom(format_args!(
+            "it is bytes with the `content-encoding` {}, not JSON",
+            Quoted(encoding)
+        )),
+    }
 }
 
 const fn base64_len(bytes: &[u8]) -> usize {

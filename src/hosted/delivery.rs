@@ -8,8 +8,10 @@ use core::fmt;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+#[cfg(feature = "compression")]
+use super::compression::{InvalidCompression, decompress};
 use super::counts::Counts;
-use super::engine::Reason;
+use super::engine::{BoxError, Reason};
 use super::future::EngineFuture;
 use crate::envelope::Envelope;
 
@@ -147,6 +149,8 @@ pub struct Delivery {
     held: Option<Box<Held>>,
     /// The engine it came from, if it is not that of the subscription.
     engine: Option<Arc<str>>,
+    #[cfg(feature = "compression")]
+    undecoded: Option<Box<InvalidCompression>>,
 }
 
 /// In a box, so that a delivery is a word larger and not two.
@@ -177,6 +181,8 @@ impl Delivery {
             counts: None,
             held: None,
             engine: None,
+            #[cfg(feature = "compression")]
+            undecoded: None,
         }
     }
 
@@ -214,6 +220,33 @@ impl Delivery {
     pub(in crate::hosted) fn seen_as(mut self, envelope: Arc<Envelope>) -> Self {
         self.envelope = envelope;
         self
+    }
+
+    /// Decompresses the payload if it has at most `limit` bytes then.
+    #[cfg(feature = "compression")]
+    pub(in crate::hosted) fn decompressed(mut self, limit: usize) -> Self {
+        match decompress(&self.envelope, limit) {
+            Ok(None) => {}
+            Ok(Some(decoded)) => self.envelope = Arc::new(decoded),
+            Err(error) => self.undecoded = Some(Box::new(error)),
+        }
+        self
+    }
+
+    /// Returns why the payload is still compressed, if the subscription could not decompress it. A
+    /// handler does not receive such an event: it becomes a dead letter at once.
+    #[cfg(feature = "compression")]
+    #[must_use]
+    pub fn undecoded(&self) -> Option<&InvalidCompression> {
+        self.undecoded.as_deref()
+    }
+
+    /// Takes the error of a payload that no handler can read.
+    pub(in crate::hosted) fn take_unreadable(&mut self) -> Option<BoxError> {
+        #[cfg(feature = "compression")]
+        return Some(self.undecoded.take()?);
+        #[cfg(not(feature = "compression"))]
+        None
     }
 
     /// Returns the envelope.

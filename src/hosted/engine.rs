@@ -465,6 +465,17 @@ impl EngineError {
         }
     }
 
+    /// Sets the envelope: what you published, where something else was sent for it.
+    #[cfg(feature = "compression")]
+    pub(in crate::hosted) fn about(mut self, published: Arc<Envelope>) -> Self {
+        match &mut self {
+            Self::NotSent { envelope, .. } | Self::Unknown { envelope, .. } => {
+                *envelope = published
+            }
+        }
+        self
+    }
+
     fn parts(&self) -> (&str, &Envelope, &Reason) {
         match self {
             Self::NotSent { engine, envelope, reason }

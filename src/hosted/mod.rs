@@ -53,6 +53,7 @@
 //! | know what a publish means | [`Receipt`], [`Level`], [`EngineError`] |
 //! | demand what an engine may lack | [`Subscribe::demand`], [`Capability`], [`Capabilities`] |
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
+//! | send fewer bytes | `Compressed`, `Compression` (feature `compression`) |
 //! | keep a record of each event, and handle it | [`broker::Broker`] |
 //! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
 //! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
@@ -95,6 +96,10 @@
 pub mod broker;
 mod capabilities;
 mod clock;
+#[cfg(feature = "compression")]
+mod compressed;
+#[cfg(feature = "compression")]
+mod compression;
 pub mod config;
 pub mod conformance;
 mod counted;
@@ -118,6 +123,10 @@ pub mod wire;
 
 pub use capabilities::{Capabilities, Capability, Mode};
 pub use clock::{Clock, SystemClock, TestClock};
+#[cfg(feature = "compression")]
+pub use compressed::Compressed;
+#[cfg(feature = "compression")]
+pub use compression::{Compression, InvalidCompression, decompress};
 pub use counted::Counted;
 pub use counts::{DeliveryStats, PublishStats};
 pub use delivery::{Delivery, Gap, GapReason, Lease, Receive, Settle, SettleError, Verdict};

@@ -13,6 +13,8 @@ use core::time::Duration;
 use futures_core::Stream;
 
 use super::capabilities::{Capability, Mode};
+#[cfg(feature = "compression")]
+use super::compression::MAX_DECODED;
 use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
 use super::delivery::{Delivery, Gap, Receive, SettleError};
 use super::engine::{Engine, Reason};
@@ -179,6 +181,8 @@ pub struct Subscribe<'e> {
     /// Counts what handlers do, over all subscriptions of an owner.
     pub(in crate::hosted) ledger: Option<Arc<Ledger>>,
     pub(in crate::hosted) handler: Settings,
+    #[cfg(feature = "compression")]
+    max_decoded: usize,
 }
 
 /// What an engine has for the handlers of its subscriptions.
@@ -231,6 +235,8 @@ impl<'e> Subscribe<'e> {
             publisher,
             ledger,
             handler,
+            #[cfg(feature = "compression")]
+            max_decoded: MAX_DECODED,
         })
     }
 
@@ -310,6 +316,19 @@ impl<'e> Subscribe<'e> {
         self
     }
 
+    /// Sets how many bytes a payload may have when it is decompressed: 64 MiB by default. With 0,
+    /// payloads stay as they came.
+    ///
+    /// A payload is decompressed if the header `content-encoding` says `gzip`, whatever program has
+    /// compressed it, and the header is removed. With any other encoding the payload stays as it
+    /// came, and you decode it by the header. One that is larger, or damaged, stays as it came too:
+    /// [`Delivery::undecoded`] says why, and for a handler the event becomes a dead letter at once.
+    #[cfg(feature = "compression")]
+    pub const fn max_decoded(mut self, bytes: usize) -> Self {
+        self.max_decoded = bytes;
+        self
+    }
+
     /// Demands a capability of the engine. [`open`](Self::open) fails if the engine lacks it.
     pub fn demand(mut self, capability: Capability) -> Self {
         self.demands.push(capability);
@@ -371,7 +390,14 @@ impl<'e> Subscribe<'e> {
                 self.engine.open_durable(options).await?
             }
         };
-        Ok(Deliveries { from, mode, received: 0, counts: Arc::new(counts) })
+        Ok(Deliveries {
+            from,
+            mode,
+            received: 0,
+            counts: Arc::new(counts),
+            #[cfg(feature = "compression")]
+            max_decoded: self.max_decoded,
+        })
     }
 
     const fn sets_overrun(&self) -> bool {
@@ -501,6 +527,8 @@ pub struct Deliveries {
     mode: Mode,
     received: u64,
     counts: Arc<Counts>,
+    #[cfg(feature = "compression")]
+    max_decoded: usize,
 }
 
 impl Deliveries {
@@ -551,6 +579,11 @@ impl Deliveries {
             next.map(|next| match next {
                 Ok(delivery) => {
                     self.received += 1;
+                    #[cfg(feature = "compression")]
+                    let delivery = match self.max_decoded {
+                        0 => delivery,
+                        limit => delivery.decompressed(limit),
+                    };
                     Ok(delivery.counted(&self.counts))
                 }
                 Err(gap) => {

@@ -118,7 +118,7 @@ pub enum ConfigFault {
         /// The types.
         known: Vec<Box<str>>,
     },
-    /// The program was built without the feature that has this type of engine.
+    /// The program was built without the feature that has this type of engine, or this key.
     FeatureMissing(&'static str),
     /// This version has no engine of this type. The program can register one.
     NoSuchEngine,
@@ -311,7 +311,7 @@ impl fmt::Display for ConfigFault {
                 Hint(near, known)
             ),
             Self::FeatureMissing(feature) => {
-                write!(f, "this type of engine needs the feature `{feature}` of tickbus")
+                write!(f, "it needs the feature `{feature}` of tickbus")
             }
             Self::NoSuchEngine => f.write_str(
                 "this version of tickbus has no engine of this type: add one of your own with \

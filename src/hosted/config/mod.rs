@@ -20,6 +20,7 @@
 //!         workerCount: 5                  # workers of a pooled handler
 //!         maxEventQueueSize: 1000         # events that wait for them; and the history, per topic
 //!         defaultEventBufferSize: 10      # buffer of a live subscription
+//!         # compressAbove: 4096           # payloads of more bytes travel as gzip; none by default
 //!         deliveryMode: drop              # drop, drop_oldest, block, timeout: if the buffer is full
 //!         rotateSubscriberOrder: true     # each publish begins with another subscription
 //!         eventTTL: 3600s                 # older events are dropped; 0: none are

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use super::error::{ConfigError, ConfigFault};
 use super::file::Config;
@@ -197,10 +198,14 @@ impl Registry {
             };
             return Err(settings.wrong_type(fault));
         };
-        factory(settings).map_err(|error| match error.downcast::<ConfigError>() {
+        let engine = factory(settings).map_err(|error| match error.downcast::<ConfigError>() {
             Ok(error) => *error,
             Err(error) => settings.wrong_engine(ConfigFault::Factory(error)),
-        })
+        })?;
+        match settings.common()?.compress_above {
+            Some(above) => compressed(settings, engine, above),
+            None => Ok(engine),
+        }
     }
 }
 
@@ -214,6 +219,27 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry").field("types", &self.factories.keys()).finish()
     }
+}
+
+#[cfg(feature = "compression")]
+fn compressed(
+    _: &Settings,
+    engine: Arc<dyn Engine>,
+    above: NonZeroU32,
+) -> Result<Arc<dyn Engine>, ConfigError> {
+    use crate::hosted::{Compressed, Compression};
+
+    let above = usize::try_from(above.get()).unwrap_or(usize::MAX);
+    Ok(Arc::new(Compressed::new(engine, Compression::above(above))))
+}
+
+#[cfg(not(feature = "compression"))]
+fn compressed(
+    settings: &Settings,
+    _: Arc<dyn Engine>,
+    _: NonZeroU32,
+) -> Result<Arc<dyn Engine>, ConfigError> {
+    Err(settings.wrong(super::types::COMPRESS_ABOVE, ConfigFault::FeatureMissing("compression")))
 }
 
 fn memory(settings: &Settings) -> Result<MemoryEngine, BoxError> {

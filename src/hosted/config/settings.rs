@@ -141,7 +141,7 @@ impl Settings {
         self.wrong(key, ConfigFault::Invalid(why.into()))
     }
 
-    fn wrong(&self, key: &str, fault: ConfigFault) -> ConfigError {
+    pub(super) fn wrong(&self, key: &str, fault: ConfigFault) -> ConfigError {
         let entry = self.config.entry(key);
         let place = entry.map_or(self.config.place, |entry| entry.node.place.or(entry.place));
         self.located(ConfigError::new(fault, place).under_key(key))

@@ -31,6 +31,9 @@ macro_rules! settings {
             pub max_event_queue_size: NonZeroU32,
             /// How many events fit into the buffer of a live subscription that does not say how many.
             pub default_event_buffer_size: NonZeroU32,
+            /// Payloads of more bytes are compressed. Without it, none is. It needs the feature
+            /// `compression`.
+            pub compress_above: Option<NonZeroU32>,
         }
 
         impl Default for $name {
@@ -40,6 +43,7 @@ macro_rules! settings {
                     worker_count: WORKERS,
                     max_event_queue_size: QUEUE,
                     default_event_buffer_size: BUFFER,
+                    compress_above: None,
                 }
             }
         }
@@ -47,7 +51,10 @@ macro_rules! settings {
 }
 
 /// The keys that the `config` of each engine may have.
-pub(super) const COMMON: [&str; 3] = ["workerCount", "maxEventQueueSize", "defaultEventBufferSize"];
+pub(super) const COMMON: [&str; 4] =
+    ["workerCount", "maxEventQueueSize", "defaultEventBufferSize", COMPRESS_ABOVE];
+
+pub(super) const COMPRESS_ABOVE: &str = "compressAbove";
 
 const WORKERS: NonZeroU32 = NonZeroU32::new(5).unwrap();
 const QUEUE: NonZeroU32 = NonZeroU32::new(1000).unwrap();

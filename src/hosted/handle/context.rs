@@ -61,6 +61,53 @@ impl Context {
         self.envelope.key()
     }
 
+    /// Returns the URI that names the version of the payload. It is empty if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tickbus::Envelope;
+    /// use tickbus::hosted::{BoxError, Context, Engine, MemoryEngine, OnFailure};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Score {
+    ///     by: u32,
+    /// }
+    ///
+    /// async fn count(event: Context) -> Result<(), BoxError> {
+    ///     let by = match event.data_schema() {
+    ///         // The first version is a number, and does not say so.
+    ///         "" => event.envelope().decode()?.ok_or("no score")?,
+    ///         "/score/2" => event.envelope().decode::<Score>()?.ok_or("no score")?.by,
+    ///         other => return Err(format!("the version `{other}` is not known").into()),
+    ///     };
+    ///     println!("{by} more points");
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let engine = Arc::new(MemoryEngine::new());
+    /// let scores = engine.subscribe("match.*.score")?.group("ladder");
+    /// let scores = scores.classify(|_| OnFailure::Reject).dead_letter("dead.ladder");
+    /// let scores = scores.handle(count).await?;
+    ///
+    /// engine.publish(Envelope::json("match.7.score", &3)?.into()).await?;
+    /// for version in ["/score/2", "/score/3"] {
+    ///     let score = Envelope::new("match.7.score")?.with_raw_payload(r#"{"by":4}"#)?;
+    ///     engine.publish(score.with_data_schema(version).into()).await?;
+    /// }
+    /// let report = scores.shutdown(std::time::Duration::from_secs(10)).await?;
+    /// assert_eq!(report.handled, 2); // the third is a dead letter
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn data_schema(&self) -> &str {
+        self.envelope.data_schema()
+    }
+
     /// Returns how often the event was tried, this time included.
     #[must_use]
     pub const fn attempt(&self) -> u32 {

@@ -109,6 +109,9 @@ impl Subscribe<'_> {
     /// between two tries, the first error is the first that this process knows. The event is
     /// acknowledged only when the dead letter is accepted. Without a subject, the event is rejected,
     /// and the engine keeps it if it can.
+    ///
+    /// An event whose payload cannot be decompressed is one that has failed for good. Its dead letter
+    /// has the payload as it came.
     pub fn dead_letter(mut self, subject: impl Into<Box<str>>) -> Self {
         self.handler.dead_letter = Some(subject.into());
         self

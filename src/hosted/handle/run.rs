@@ -111,7 +111,7 @@ impl Worker {
     async fn run<C: Call>(&mut self, call: &mut C, task: Task) {
         let shared = &self.shared;
         let plan = &shared.plan;
-        let Task { id, engine, delivery, tried, until, lost, notice } = task;
+        let Task { id, engine, mut delivery, tried, until, lost, notice } = task;
         let mut running = Running {
             shared,
             worker: self.number,
@@ -143,6 +143,11 @@ impl Worker {
         let until = shared.prolong(&delivery, until, now);
         let deadline = plan.timeout.map(|timeout| now.saturating_add(timeout));
         let attempt = plan.attempt(&delivery).saturating_add(tried);
+        if let Some(error) = delivery.take_unreadable() {
+            running.delivery = Some(delivery);
+            let done = running.fail(until, attempt, Wrong::Unreadable(Foreign(Some(error)))).await;
+            return running.finish(Tally::default(), done);
+        }
         let context = Context::new(shared, &delivery, attempt, deadline);
         running.delivery = Some(delivery);
         if C::BLOCKING {

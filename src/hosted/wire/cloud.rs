@@ -12,12 +12,12 @@ use alloc::vec::Vec;
 
 use serde_json::value::RawValue;
 
+use super::encoding::{Before, CONTENT_ENCODING, content_encoding};
 use super::native::Native;
-use super::{InvalidMessage, is_json};
+use super::{BYTES, CONTENT_TYPE, InvalidMessage, JSON, is_json};
 use crate::envelope::Envelope;
 use crate::hosted::engine::Reason;
 
-const CONTENT_TYPE: &str = "content-type";
 const DATA_CONTENT_TYPE: &str = "datacontenttype";
 
 type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
@@ -28,11 +28,21 @@ fn escapes(prefix: &str) -> bool {
 }
 
 pub(super) fn to_native<'e>(envelope: &'e Envelope, prefix: &str) -> Result<Native<'e>, Reason> {
-    let event = envelope.to_cloud_event().map_err(|error| Reason::Refused(Box::new(error)))?;
+    // What is about the payload on its way is no attribute.
+    let encoding = content_encoding(envelope);
+    let mut without = Cow::Borrowed(envelope);
+    let mut content_type = None;
+    if !encoding.is_empty() {
+        without.to_mut().headers_mut().remove_in_any_case(CONTENT_ENCODING);
+        if envelope.bytes().and_then(Before::of) == Some(Before::Json) {
+            without.to_mut().headers_mut().remove(CONTENT_TYPE);
+            content_type = Some(JSON.into());
+        }
+    }
+    let event = without.to_cloud_event().map_err(|error| Reason::Refused(Box::new(error)))?;
     let refused = |error: serde_json::Error| Reason::Refused(Box::new(error));
     let object: Object<'_> = serde_json::from_str(&event).map_err(refused)?;
     let mut headers = Vec::new();
-    let mut content_type = None;
     for (name, value) in &object {
         if matches!(&**name, "data" | "data_base64") {
             continue;
@@ -51,17 +61,20 @@ pub(super) fn to_native<'e>(envelope: &'e Envelope, prefix: &str) -> Result<Nati
             text.into_bytes().into()
         }
         (Some(json), _) => {
-            content_type.get_or_insert_with(|| "application/json".into());
+            content_type.get_or_insert_with(|| JSON.into());
             json.as_bytes().into()
         }
         (None, Some(bytes)) => {
-            content_type.get_or_insert_with(|| "application/octet-stream".into());
+            content_type.get_or_insert_with(|| BYTES.into());
             bytes.into()
         }
         (None, None) => Cow::default(),
     };
     if let Some(content_type) = content_type {
         headers.push((CONTENT_TYPE.into(), content_type.into()));
+    }
+    if !encoding.is_empty() {
+        headers.push((CONTENT_ENCODING.into(), encoding.into()));
     }
     Ok(Native { headers, payload })
 }
@@ -91,14 +104,21 @@ pub(super) fn from_native(
     // Without the data, whose form the content type decides.
     let event = serde_json::to_string(&attributes).unwrap_or_default();
     let mut envelope = Envelope::from_cloud_event(&event).map_err(InvalidMessage::CloudEvent)?;
+    let encoding = others.iter().find(|(key, _)| key.eq_ignore_ascii_case(CONTENT_ENCODING));
+    let is_encoded = encoding.is_some_and(|(_, value)| !value.is_empty());
     for (key, value) in others {
         envelope.headers_mut().insert(key, value);
     }
     match content_type {
-        Some("application/json" | "application/octet-stream") | None => {}
+        // If another program has compressed it, nothing else says that it was JSON.
+        Some(JSON) if is_encoded && Before::of(payload).is_none() => {
+            envelope.headers_mut().insert(DATA_CONTENT_TYPE, JSON);
+        }
+        Some(JSON | BYTES) | None => {}
         Some(other) => envelope.headers_mut().insert(DATA_CONTENT_TYPE, other),
     }
     match content_type {
+        _ if is_encoded => Ok(envelope.with_bytes(payload)),
         None if payload.is_empty() => Ok(envelope),
         Some(it) if is_json(it) => {
             let text = core::str::from_utf8(payload);

@@ -30,8 +30,16 @@
 //! `v` is `1`. `id`, `subject`, `time`, `source`, `trace_id` and `span_id` are as in the JSON form,
 //! and left out when empty. `json` or `bytes` is the payload. Each header is a field `h:` and its
 //! key. Writing fields never fails.
+//!
+//! # Compressed payloads
+//!
+//! A payload that `hosted::Compression` (feature `compression`) has compressed is bytes, and the
+//! header `content-encoding` is `gzip`. It has this name in the binary mode of `CloudEvents` too.
+//! `content-type` is that of the payload before. A field of the gzip header, which other readers
+//! skip, says whether the payload was JSON. Subscriptions decompress; the functions here do not.
 
 mod cloud;
+pub(in crate::hosted) mod encoding;
 mod fields;
 mod native;
 
@@ -45,6 +53,11 @@ pub use native::{Native, NativeForm, from_native, to_native};
 
 use crate::envelope::{Envelope, InvalidJson, InvalidPayload, InvalidTime};
 use crate::error::InvalidSubject;
+
+/// The header that says what the payload is, and its values for what an envelope has.
+pub(in crate::hosted) const CONTENT_TYPE: &str = "content-type";
+pub(in crate::hosted) const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
 
 /// Fills in the id and the time where they are missing. Copies the envelope where it is shared.
 ///
@@ -113,6 +126,15 @@ fn foreign(
     if payload.is_empty() {
         return Ok(envelope);
     }
+    Ok(with_foreign_payload(envelope, payload, content_type))
+}
+
+/// Sets a payload of another program: JSON if the content type says so, or if it looks like that.
+pub(in crate::hosted) fn with_foreign_payload(
+    envelope: Envelope,
+    payload: &[u8],
+    content_type: Option<&str>,
+) -> Envelope {
     let looks_like_json = matches!(payload, [b'{', .., b'}'] | [b'[', .., b']']);
     if content_type.map_or(looks_like_json, is_json)
         && let Ok(text) = core::str::from_utf8(payload)
@@ -120,9 +142,9 @@ fn foreign(
         // White space around it would be lost.
         && with_json.payload() == Some(text)
     {
-        return Ok(with_json);
+        return with_json;
     }
-    Ok(envelope.with_bytes(payload))
+    envelope.with_bytes(payload)
 }
 
 /// Sets the trace and span ids from a header `traceparent`. Returns whether the header says no

@@ -6,14 +6,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{InvalidMessage, cloud, foreign, is_json, trace};
+use super::{BYTES, CONTENT_TYPE, InvalidMessage, JSON, cloud, foreign, is_json, trace};
 use crate::envelope::{Envelope, Headers, TraceParent};
 use crate::hosted::engine::Reason;
 
-const CONTENT_TYPE: &str = "content-type";
 const TRACE_PARENT: &str = "traceparent";
-const JSON: &str = "application/json";
-const BYTES: &str = "application/octet-stream";
 /// Begins the headers that are ours.
 const OURS: &str = "tb-";
 
