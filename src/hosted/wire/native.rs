@@ -1,10 +1,11 @@
 //! Envelopes as headers and a payload.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+
+use smallvec::SmallVec;
 
 use super::{BYTES, CONTENT_TYPE, InvalidMessage, JSON, cloud, foreign, is_json, trace};
 use crate::envelope::{Envelope, Headers, TraceParent};
@@ -119,11 +120,11 @@ pub fn to_native(envelope: &Envelope, form: NativeForm) -> Result<Native<'_>, Re
     Ok(native)
 }
 
-fn plain(envelope: &Envelope) -> Result<Native<'_>, Reason> {
-    let mut headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    let mut push = |key: &'static str, value: Cow<'_, str>| {
+fn plain<'a>(envelope: &'a Envelope) -> Result<Native<'a>, Reason> {
+    let mut headers: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
+    let mut push = |key: &'static str, value: Cow<'a, str>| {
         if !value.is_empty() {
-            headers.push((key.into(), Cow::Owned(value.into_owned())));
+            headers.push((key.into(), value));
         }
     };
     push("tb-v", "1".into());
@@ -170,6 +171,19 @@ fn begins_ours(key: &str) -> bool {
     key.as_bytes()
         .get(..OURS.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
+}
+
+/// Returns a key that is there twice. Those of `tickbus` are the same in any case.
+fn is_twice<'h>(headers: &[(&'h str, &str)]) -> Option<&'h str> {
+    let folded = |key: &&'h str| {
+        key.bytes().map({
+            let ours = begins_ours(key);
+            move |byte| if ours { byte.to_ascii_lowercase() } else { byte }
+        })
+    };
+    let mut keys: SmallVec<[&str; 16]> = headers.iter().map(|(key, _)| *key).collect();
+    keys.sort_unstable_by(|a, b| folded(a).cmp(folded(b)));
+    keys.windows(2).find(|pair| folded(&pair[0]).eq(folded(&pair[1]))).map(|pair| pair[1])
 }
 
 /// The text of the header where it names the same span: a later version says more than the ids.
@@ -239,37 +253,29 @@ fn ours(
     headers: &[(&str, &str)],
     payload: &[u8],
 ) -> Result<Envelope, InvalidMessage> {
+    if let Some(key) = is_twice(headers) {
+        return Err(InvalidMessage::Header(key.into()));
+    }
     let mut envelope = Envelope::unstamped(subject)?;
-    let mut seen = BTreeSet::new();
     let (mut trace_id, mut span_id) = ("", "");
-    let (mut content_types, mut kind) = (Vec::new(), None);
+    let (mut content_types, mut kind) = (SmallVec::<[_; 1]>::new(), None);
     for (key, value) in headers {
-        let wrong = || InvalidMessage::Header((*key).into());
         // Ours are read in any case. Those of the user differ by it.
-        let name =
-            if begins_ours(key) { key.to_ascii_lowercase().into() } else { Cow::Borrowed(*key) };
-        if !seen.insert(name) {
-            return Err(wrong());
-        }
-        match *key {
-            _ if key.eq_ignore_ascii_case(CONTENT_TYPE) => content_types.push((*key, *value)),
-            _ if key.eq_ignore_ascii_case(TRACE_PARENT) => {
-                if !trace(&mut envelope, value) {
-                    envelope.headers_mut().insert(*key, *value);
-                }
-            }
-            _ if !begins_ours(key) => envelope.headers_mut().insert(*key, *value),
-            _ => match &*key[OURS.len()..].to_ascii_lowercase() {
-                "v" => {}
-                "id" => envelope = envelope.with_id(*value),
-                "time" => envelope = envelope.with_time(value.parse()?),
-                "source" => envelope = envelope.with_source(*value),
-                "key" => envelope = envelope.with_key(*value),
-                "trace-id" => trace_id = value,
-                "span-id" => span_id = value,
-                "payload" => kind = Some(*value),
-                _ => {} // of a later version
+        let is = |name: &str| key.eq_ignore_ascii_case(name);
+        match *value {
+            _ if begins_ours(key) => match *value {
+                value if is("tb-id") => envelope = envelope.with_id(value),
+                value if is("tb-time") => envelope = envelope.with_time(value.parse()?),
+                value if is("tb-source") => envelope = envelope.with_source(value),
+                value if is("tb-key") => envelope = envelope.with_key(value),
+                value if is("tb-trace-id") => trace_id = value,
+                value if is("tb-span-id") => span_id = value,
+                value if is("tb-payload") => kind = Some(value),
+                _ => {} // the version, or of a later one
             },
+            value if is(CONTENT_TYPE) => content_types.push((*key, value)),
+            value if is(TRACE_PARENT) && trace(&mut envelope, value) => {}
+            value => envelope.headers_mut().insert(*key, value),
         }
     }
     if !(trace_id.is_empty() && span_id.is_empty()) {
