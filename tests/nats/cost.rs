@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Instant;
 
 use async_nats::HeaderMap;
-use async_nats::header::NATS_EXPECTED_STREAM;
+use async_nats::header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::context::PublishAckFuture;
@@ -43,13 +43,13 @@ struct Raw {
     context: jetstream::Context,
     messages: pull::Stream,
     subject: String,
-    headers: HeaderMap,
+    headers: Vec<(String, String)>,
     next: u64,
 }
 
 impl Raw {
-    /// `headers` go with each message.
-    async fn new(url: &str, name: &str, mut headers: HeaderMap) -> Self {
+    /// `headers` are written anew for each message.
+    async fn new(url: &str, name: &str, mut headers: Vec<(String, String)>) -> Self {
         let context = jetstream::new(async_nats::connect(url).await.unwrap());
         let config = jetstream::stream::Config {
             name: name.into(),
@@ -65,23 +65,31 @@ impl Raw {
         };
         let consumer = stream.create_consumer(config).await.unwrap();
         let messages = consumer.messages().await.unwrap();
-        if !headers.is_empty() {
-            headers.insert(NATS_EXPECTED_STREAM, name);
+        for (key, value) in &mut headers {
+            if *key == NATS_EXPECTED_STREAM.to_string() {
+                *value = name.into();
+            }
         }
         Self { context, messages, subject: format!("{name}.shot"), headers, next: 0 }
     }
 
     /// The headers that an envelope has at the server.
-    async fn headers(url: &str, nats: &Nats) -> HeaderMap {
+    async fn headers(url: &str, nats: &Nats) -> Vec<(String, String)> {
         let context = jetstream::new(async_nats::connect(url).await.unwrap());
         let receipt = nats.publish(envelopes(1).remove(0)).await.unwrap();
         let stream = context.get_stream("GAME").await.unwrap();
-        stream.get_raw_message(receipt.sequence.unwrap()).await.unwrap().headers
+        let message = stream.get_raw_message(receipt.sequence.unwrap()).await.unwrap();
+        let headers = message.headers.iter().filter(|(key, _)| **key != NATS_MESSAGE_ID);
+        headers.map(|(key, values)| (key.to_string(), values[0].to_string())).collect()
     }
 
     async fn publish(&mut self) -> PublishAckFuture {
         self.next += 1;
-        let message = PublishMessage::build().headers(self.headers.clone());
+        let mut headers = HeaderMap::new();
+        for (key, value) in &self.headers {
+            headers.insert(&**key, &**value);
+        }
+        let message = PublishMessage::build().headers(headers);
         let message = message.message_id(self.next.to_string()).payload(PAYLOAD.into());
         self.context.send_publish(self.subject.clone(), message).await.unwrap()
     }
@@ -169,7 +177,7 @@ fn beside_the_client() {
         run(async {
             let nats = started(server.url()).await;
             let headers = Raw::headers(&server.url(), &nats).await;
-            let mut bare = Raw::new(&server.url(), "bare", HeaderMap::new()).await;
+            let mut bare = Raw::new(&server.url(), "bare", Vec::new()).await;
             let mut same = Raw::new(&server.url(), "same", headers).await;
             let group = nats.subscribe("game.>").unwrap().group("all").in_flight(256);
             let mut ours = Ours { group: group.open().await.unwrap(), nats };
