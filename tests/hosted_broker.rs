@@ -1,4 +1,5 @@
-//! The broker on a store in memory: what it accepts, what its handlers do, what its records say.
+//! The broker on a store in memory: what it accepts, what its handlers do, what its records say. Alone,
+//! and in a group over an engine.
 #![cfg(all(feature = "hosted", not(tickbus_loom)))]
 
 extern crate alloc;
@@ -11,12 +12,23 @@ use std::sync::Mutex;
 use tickbus::envelope::Timestamp;
 use tickbus::hosted::broker::{self, Broker, BrokerBuilder, BrokerError, ProcessingMode};
 use tickbus::hosted::store::{
-    EventFilter, EventRecord, EventSource, EventStatus, MemoryStore, Page, Records, Store,
-    StoreError, StoreStats,
+    EventRecord, EventSource, EventStatus, MemoryStore, Store, StoreError,
 };
-use tickbus::hosted::{EngineFuture, RetryPolicy, TestClock};
-use tickbus::subject::GlobPattern;
+use tickbus::hosted::{RetryPolicy, TestClock};
 use tokio::sync::Semaphore;
+
+#[path = "broker/faulty.rs"]
+mod faulty;
+#[path = "broker/group.rs"]
+mod group;
+#[path = "broker/metrics.rs"]
+mod metrics;
+#[path = "broker/model.rs"]
+mod model;
+#[path = "broker/wrap.rs"]
+mod wrap;
+
+use faulty::Faulty;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -467,77 +479,18 @@ fn a_record_that_is_not_valid_is_neither_stored_nor_counted() {
     });
 }
 
-/// Fails at its n-th change.
-struct Faulty {
-    store: MemoryStore,
-    left: AtomicUsize,
-    panics: bool,
-}
-
-impl Faulty {
-    fn fails(&self) -> bool {
-        let fails = self.left.fetch_sub(1, Ordering::Relaxed) == 0;
-        assert!(!(fails && self.panics), "the store panics");
-        fails
-    }
-}
-
-impl Store for Faulty {
-    fn put(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
-        match self.fails() {
-            true => EngineFuture::ready(Err(StoreError::Failed("the disk is full".into()))),
-            false => self.store.put(record),
-        }
-    }
-
-    fn get(&self, id: &str) -> EngineFuture<'_, Result<Arc<EventRecord>, StoreError>> {
-        self.store.get(id)
-    }
-
-    fn update(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
-        match self.fails() {
-            true => EngineFuture::ready(Err(StoreError::Failed("the disk is full".into()))),
-            false => self.store.update(record),
-        }
-    }
-
-    fn delete(&self, id: &str) -> EngineFuture<'_, Result<(), StoreError>> {
-        self.store.delete(id)
-    }
-
-    fn list(&self, filter: EventFilter) -> EngineFuture<'_, Result<Page, StoreError>> {
-        self.store.list(filter)
-    }
-
-    fn clean_up(&self, before: Timestamp) -> EngineFuture<'_, Result<u64, StoreError>> {
-        self.store.clean_up(before)
-    }
-
-    fn stream(&self, pattern: GlobPattern<'_>) -> Result<Records, StoreError> {
-        self.store.stream(pattern)
-    }
-
-    fn stats(&self) -> EngineFuture<'_, Result<StoreStats, StoreError>> {
-        self.store.stats()
-    }
-
-    fn close(&self) {
-        self.store.close();
-    }
-}
-
 #[test]
 fn a_store_that_fails_in_the_middle_is_seen_and_loses_no_place_in_the_queue() {
     run(async {
         // 0: the put; 1: processing; 2: the end.
         for (at, panics) in [(0, false), (1, false), (2, false), (3, false), (1, true), (2, true)] {
-            let store = MemoryStore::default();
-            let store = Arc::new(Faulty { store, left: AtomicUsize::new(at), panics });
+            let store = Faulty::new(at, panics);
             let broker = Broker::builder()
                 .store(store.clone())
                 .instance_id("1")
                 .workers(1)
                 .buffer(1)
+                .clean_up(Duration::ZERO, LONG)
                 .build()
                 .unwrap();
             broker.start().unwrap();

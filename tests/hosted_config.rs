@@ -16,6 +16,9 @@ use tickbus::hosted::config::{
 use tickbus::hosted::{BoxError, Engine, Level, MemoryEngine};
 use tickbus::{Envelope, Subject};
 
+#[path = "config/broker.rs"]
+mod broker;
+
 /// What must never be seen.
 const SECRET: &str = "hunter2-of-the-test";
 
@@ -1269,9 +1272,12 @@ fn an_event_broker_is_built_of_its_section() {
     assert_eq!(policy.delays().map(|it| it.as_secs()).collect::<Vec<_>>(), [1, 2, 4]);
     assert!(default.broker().unwrap().builder().build().is_ok(), "the host has a name");
 
-    let redis = config("event_broker: { provider: redis }");
-    let error = redis.broker().unwrap().builder().build().unwrap_err();
-    assert!(matches!(error, tickbus::hosted::broker::InvalidBroker::NoStore), "{error}");
+    for provider in ["redis", "nats", "database"] {
+        let named = config(&format!("event_broker: {{ provider: {provider} }}"));
+        let error = named.broker().unwrap().builder().build().unwrap_err().to_string();
+        let begin = format!("a broker with the provider `{provider}` needs what");
+        assert!(error.starts_with(&begin), "{error}");
+    }
 }
 
 // ---- The JSON schema ------------------------------------------------------------------------------

@@ -19,25 +19,57 @@ use crate::hosted::store::{EventRecord, EventSource, PayloadError};
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 /// use std::collections::BTreeMap;
 /// use std::sync::Arc;
-/// use tickbus::hosted::broker::{Broker, Crud, ProcessingMode};
+/// use tickbus::hosted::broker::{Broker, BrokerError, Crud, ProcessingMode};
 /// use tickbus::hosted::store::{EventFilter, MemoryStore, Store};
+///
+/// /// The names of users, by their number.
+/// struct Users {
+///     rows: BTreeMap<u32, String>,
+///     crud: Crud,
+/// }
+///
+/// impl Users {
+///     async fn put(&mut self, id: u32, name: &str) -> Result<(), BrokerError> {
+///         match self.rows.insert(id, name.into()) {
+///             None => self.crud.created("users", &(id, name)).await,
+///             Some(_) => self.crud.updated("users", &(id, name)).await,
+///         }
+///     }
+///
+///     async fn name(&self, id: u32) -> Result<Option<&str>, BrokerError> {
+///         self.crud.read("users", &id).await?;
+///         Ok(self.rows.get(&id).map(String::as_str))
+///     }
+///
+///     async fn remove(&mut self, id: u32) -> Result<(), BrokerError> {
+///         match self.rows.remove(&id) {
+///             None => Ok(()), // nothing has changed
+///             Some(name) => self.crud.deleted("users", &(id, name)).await,
+///         }
+///     }
+/// }
 ///
 /// let store = Arc::new(MemoryStore::default());
 /// let broker = Broker::builder().store(store.clone()).mode(ProcessingMode::Synchronous).build()?;
 /// broker.start()?;
-/// let crud = Crud::new(broker, "public");
+/// let mut users = Users { rows: BTreeMap::new(), crud: Crud::new(broker, "public") };
 ///
-/// let mut users = BTreeMap::new();
-/// users.insert(7, "Ada");
-/// crud.created("users", &(7, "Ada")).await?;
-/// let _ = users.get(&7);
-/// crud.read("users", &7).await?; // publishes nothing: reads are off
-/// users.remove(&7);
-/// crud.deleted("users", &7).await?;
+/// users.put(7, "Ada").await?;
+/// users.put(7, "Ada Lovelace").await?;
+/// assert_eq!(users.name(7).await?, Some("Ada Lovelace")); // publishes nothing: reads are off
+/// users.remove(7).await?;
+/// users.remove(7).await?;
 ///
 /// let kept = store.list(EventFilter::new().entity("users")).await?.records;
-/// let types: Vec<_> = kept.iter().map(|record| record.event_type()).collect();
-/// assert_eq!(types, ["public.users.create", "public.users.delete"]);
+/// let events: Vec<_> = kept.iter().map(|it| (it.event_type(), it.raw_payload())).collect();
+/// assert_eq!(
+///     events,
+///     [
+///         ("public.users.create", Some(r#"[7,"Ada"]"#)),
+///         ("public.users.update", Some(r#"[7,"Ada Lovelace"]"#)),
+///         ("public.users.delete", Some(r#"[7,"Ada Lovelace"]"#)),
+///     ]
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

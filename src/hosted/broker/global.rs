@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use super::error::BrokerError;
 use super::handlers::SubscriptionId;
 use super::run::Broker;
+use super::stats::BrokerStats;
 use crate::hosted::engine::BoxError;
 use crate::hosted::store::EventRecord;
 
@@ -44,6 +45,44 @@ pub fn default_broker() -> Result<&'static Broker, BrokerError> {
 /// Returns the errors of [`Broker::publish`] from the future, and [`BrokerError::NotInitialized`].
 pub async fn publish(record: EventRecord) -> Result<(), BrokerError> {
     default_broker()?.publish(record).await
+}
+
+/// Publishes to the default broker: see [`Broker::publish_sync`].
+///
+/// # Errors
+///
+/// Returns the errors of [`Broker::publish_sync`] from the future, and
+/// [`BrokerError::NotInitialized`].
+pub async fn publish_sync(record: EventRecord) -> Result<(), BrokerError> {
+    default_broker()?.publish_sync(record).await
+}
+
+/// Publishes to the default broker: see [`Broker::publish_async`].
+///
+/// # Errors
+///
+/// Returns the errors of [`Broker::publish_async`] from the future, and
+/// [`BrokerError::NotInitialized`].
+pub async fn publish_async(record: EventRecord) -> Result<(), BrokerError> {
+    default_broker()?.publish_async(record).await
+}
+
+/// Removes a handler of the default broker: see [`Broker::unsubscribe`].
+///
+/// # Errors
+///
+/// Returns the errors of [`Broker::unsubscribe`], and [`BrokerError::NotInitialized`].
+pub fn unsubscribe(id: SubscriptionId) -> Result<(), BrokerError> {
+    default_broker()?.unsubscribe(id)
+}
+
+/// Returns what became of the events of the default broker: see [`Broker::stats`].
+///
+/// # Errors
+///
+/// Returns [`BrokerError::NotInitialized`] if there is none.
+pub fn stats() -> Result<BrokerStats, BrokerError> {
+    default_broker().map(Broker::stats)
 }
 
 /// Subscribes to the default broker: see [`Broker::subscribe`].

@@ -4,10 +4,12 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 
 use super::error::BrokerError;
 use crate::hosted::engine::BoxError;
@@ -36,7 +38,14 @@ pub(super) struct Handlers(Lock<All>);
 struct All {
     last: u64,
     by_id: BTreeMap<u64, (String, Handler)>,
+    /// What was found for a type, as long as no handler comes or goes.
+    by_type: ByType,
 }
+
+type ByType = HashMap<Box<str>, Arc<[Handler]>, RandomState>;
+
+/// For how many types it keeps what it found.
+const TYPES: usize = 1024;
 
 impl Handlers {
     pub(super) fn add<F, R, E>(
@@ -58,15 +67,19 @@ impl Handlers {
         all.last += 1;
         let id = all.last;
         all.by_id.insert(id, (pattern.into(), handler));
+        let stale = core::mem::take(&mut all.by_type);
+        drop(all); // before it drops handlers, which are code of users
+        drop(stale);
         Ok(SubscriptionId(id))
     }
 
     pub(super) fn remove(&self, id: SubscriptionId) -> Result<(), BrokerError> {
-        let removed = self.0.lock().by_id.remove(&id.0);
-        match removed {
-            Some(_) => Ok(()), // dropped after the lock
-            None => Err(BrokerError::NotSubscribed(id)),
-        }
+        let mut all = self.0.lock();
+        let removed = all.by_id.remove(&id.0).ok_or(BrokerError::NotSubscribed(id))?;
+        let stale = core::mem::take(&mut all.by_type);
+        drop(all);
+        drop((removed, stale));
+        Ok(())
     }
 
     pub(super) fn count(&self) -> usize {
@@ -74,14 +87,24 @@ impl Handlers {
     }
 
     /// The handlers of an event, in the order of subscribing.
-    pub(super) fn of(&self, record: &EventRecord) -> Vec<Handler> {
-        let subject = Subject::new(record.event_type());
+    pub(super) fn of(&self, record: &EventRecord) -> Arc<[Handler]> {
+        let event_type = record.event_type();
+        let mut all = self.0.lock();
+        if let Some(handlers) = all.by_type.get(event_type) {
+            return handlers.clone();
+        }
+        let subject = Subject::new(event_type);
         let matches = |pattern: &str| match (GlobPattern::new(pattern), subject) {
             (Ok(pattern), Ok(subject)) => pattern.matches(subject),
             _ => pattern == "*", // a type that is no subject
         };
-        let all = self.0.lock();
-        let handlers = all.by_id.values().filter(|(pattern, _)| matches(pattern));
-        handlers.map(|(_, handler)| handler.clone()).collect()
+        let matching = all.by_id.values().filter(|(pattern, _)| matches(pattern));
+        let handlers: Arc<[Handler]> = matching.map(|(_, handler)| handler.clone()).collect();
+        let is_full = all.by_type.len() >= TYPES;
+        let stale = if is_full { core::mem::take(&mut all.by_type) } else { ByType::default() };
+        all.by_type.insert(event_type.into(), handlers.clone());
+        drop(all);
+        drop(stale);
+        handlers
     }
 }

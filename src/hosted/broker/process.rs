@@ -12,17 +12,20 @@ use tokio::sync::Notify;
 
 use super::error::BrokerError;
 use super::handlers::{Handler, Handlers};
+use super::metrics::{Metrics, Series};
 use super::stats::BrokerStats;
 use crate::envelope::Timestamp;
 use crate::hosted::clock::Clock;
 use crate::hosted::handle::RetryPolicy;
-use crate::hosted::store::{EventRecord, Store};
+use crate::hosted::store::{EventRecord, Store, StoreError};
 use crate::sync::{PlainNumber, Relaxed};
 use crate::wait::panics::Panics;
 
 /// A stored event whose handlers have not ended. Dropped before, it is counted as abandoned.
 pub(super) struct Job {
-    record: EventRecord,
+    /// Shared with the store and the handlers: a change is one of a copy.
+    pub(super) record: Arc<EventRecord>,
+    series: Option<Arc<Series>>,
     work: Arc<Work>,
     is_over: bool,
 }
@@ -38,16 +41,33 @@ impl Drop for Job {
     }
 }
 
+/// How the handlers of an event ended.
+pub(super) struct Ending {
+    failure: Option<String>,
+    is_unhandled: bool,
+}
+
+impl Ending {
+    pub(super) const fn failed(failure: String) -> Self {
+        Self { failure: Some(failure), is_unhandled: false }
+    }
+}
+
 pub(super) struct Work {
     records: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
     instance_id: Arc<str>,
     handlers: Handlers,
+    metrics: Metrics,
     published: PlainNumber,
+    received: PlainNumber,
     processed: PlainNumber,
     failed: PlainNumber,
     abandoned: PlainNumber,
+    pub(super) fenced: PlainNumber,
+    pub(super) duplicates: PlainNumber,
+    pub(super) unreadable: PlainNumber,
     unhandled: PlainNumber,
     panicked: PlainNumber,
     store_errors: PlainNumber,
@@ -55,7 +75,7 @@ pub(super) struct Work {
     quiet: Notify,
 }
 
-fn add(number: &PlainNumber) {
+pub(super) fn add(number: &PlainNumber) {
     number.fetch_add(1, Relaxed);
 }
 
@@ -63,12 +83,16 @@ fn read(number: &PlainNumber) -> u64 {
     number.load(Relaxed) as u64
 }
 
+/// How long it waits for a store that fails: 1 s, and up to 30 s.
+const AGAIN: RetryPolicy = RetryPolicy::new(u32::MAX);
+
 impl Work {
     pub(super) fn new(
         records: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         retry: RetryPolicy,
         instance_id: Arc<str>,
+        metric_types: usize,
     ) -> Self {
         let zero = || PlainNumber::new(0);
         Self {
@@ -77,10 +101,15 @@ impl Work {
             retry,
             instance_id,
             handlers: Handlers::default(),
+            metrics: Metrics::new(metric_types),
             published: zero(),
+            received: zero(),
             processed: zero(),
             failed: zero(),
             abandoned: zero(),
+            fenced: zero(),
+            duplicates: zero(),
+            unreadable: zero(),
             unhandled: zero(),
             panicked: zero(),
             store_errors: zero(),
@@ -92,12 +121,24 @@ impl Work {
         &self.handlers
     }
 
+    pub(super) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
 
     pub(super) const fn records(&self) -> &Arc<dyn Store> {
         &self.records
+    }
+
+    pub(super) const fn instance_id(&self) -> &Arc<str> {
+        &self.instance_id
+    }
+
+    pub(super) const fn retries(&self) -> u32 {
+        self.retry.retries()
     }
 
     /// Adds the instance id if it is missing, and checks the record.
@@ -111,37 +152,82 @@ impl Work {
 
     /// Stores a new record, and counts it.
     pub(super) async fn store(self: &Arc<Self>, record: EventRecord) -> Result<Job, BrokerError> {
-        self.records.put(record.clone()).await?;
+        let record = Arc::new(record);
+        self.records.put_shared(record.clone()).await?;
+        self.count_published(&record);
+        Ok(self.receive(record))
+    }
+
+    pub(super) fn count_published(&self, record: &EventRecord) {
         add(&self.published);
-        Ok(Job { record, work: self.clone(), is_over: false })
+        if let Some(series) = self.metrics.of(record) {
+            series.published();
+        }
+    }
+
+    /// This broker is to handle the event.
+    pub(super) fn receive(self: &Arc<Self>, record: Arc<EventRecord>) -> Job {
+        add(&self.received);
+        let series = self.metrics.of(&record);
+        Job { record, series, work: self.clone(), is_over: false }
     }
 
     /// Runs the handlers of a stored event.
     pub(super) async fn process(&self, mut job: Job) -> Result<(), BrokerError> {
-        let record = &mut job.record;
-        record.mark_processing(self.clock.wall());
-        self.update(record).await;
-        let handlers = self.handlers.of(record);
-        let is_unhandled = handlers.is_empty();
+        let begin = self.begin(&mut job);
+        self.update(&job.record).await;
+        let ending = self.handle(&mut job, 0).await;
+        self.mark(&mut job, &ending);
+        self.update(&job.record).await;
+        self.end(job, ending, begin)
+    }
+
+    /// Says in the record that its handlers begin. Returns when that is.
+    pub(super) fn begin(&self, job: &mut Job) -> Duration {
+        Arc::make_mut(&mut job.record).mark_processing(self.clock.wall());
+        self.clock.now()
+    }
+
+    /// Calls the handlers of an event. Each has been called `spent` times already.
+    pub(super) async fn handle(&self, job: &mut Job, spent: u32) -> Ending {
+        let handlers = self.handlers.of(&job.record);
         let mut failure = None;
-        for handler in handlers {
-            if let Err(error) = self.run(&handler, record).await {
+        for handler in &*handlers {
+            if let Err(error) = self.run(handler, &mut job.record, spent).await {
                 failure = Some(error);
             }
         }
-        match &failure {
+        Ending { failure, is_unhandled: handlers.is_empty() }
+    }
+
+    /// Says in the record how its handlers ended.
+    pub(super) fn mark(&self, job: &mut Job, ending: &Ending) {
+        let record = Arc::make_mut(&mut job.record);
+        match &ending.failure {
             Some(error) => record.mark_failed(self.clock.wall(), error),
             None => record.mark_completed(self.clock.wall()),
         }
-        self.update(record).await;
+    }
+
+    /// Counts how the handlers ended.
+    pub(super) fn end(
+        &self,
+        mut job: Job,
+        ending: Ending,
+        begin: Duration,
+    ) -> Result<(), BrokerError> {
         job.is_over = true; // it is counted, and then dropped
-        match failure {
+        if let Some(series) = &job.series {
+            let took = self.clock.now().saturating_sub(begin);
+            series.processed(ending.failure.is_none(), took);
+        }
+        match ending.failure {
             Some(error) => {
                 add(&self.failed);
                 Err(BrokerError::Failed(error))
             }
             None => {
-                if is_unhandled {
+                if ending.is_unhandled {
                     add(&self.unhandled);
                 }
                 add(&self.processed);
@@ -151,12 +237,17 @@ impl Work {
     }
 
     /// Calls one handler. Calls it again after a failure, as the policy says.
-    async fn run(&self, handler: &Handler, record: &mut EventRecord) -> Result<(), String> {
-        let mut attempts = 0;
+    async fn run(
+        &self,
+        handler: &Handler,
+        record: &mut Arc<EventRecord>,
+        spent: u32,
+    ) -> Result<(), String> {
+        let mut attempts = spent;
         loop {
-            let event = Arc::new(record.clone());
+            let event = record.clone();
             let outcome = contained(async { handler(event).await }).await;
-            attempts += 1;
+            attempts = attempts.saturating_add(1);
             let error = match outcome {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(error)) => error,
@@ -166,10 +257,9 @@ impl Work {
                 }
             };
             if attempts > self.retry.retries() {
-                let plural = if attempts == 1 { "" } else { "s" };
-                return Err(format!("{error} (after {attempts} attempt{plural})"));
+                return Err(format!("{error} {}", After(attempts)));
             }
-            record.increment_retry();
+            Arc::make_mut(record).increment_retry();
             self.update(record).await;
             let wait = self.retry.delay(attempts);
             self.clock.sleep_until(self.clock.now().saturating_add(wait)).await;
@@ -177,10 +267,37 @@ impl Work {
     }
 
     /// The store is the truth: what it does not keep is counted, and the handlers go on.
-    async fn update(&self, record: &EventRecord) {
-        let update = contained(async { self.records.update(record.clone()).await.is_ok() });
-        if update.await != Some(true) {
-            add(&self.store_errors);
+    async fn update(&self, record: &Arc<EventRecord>) {
+        let update = async { self.records.update_shared(record.clone()).await.is_ok() };
+        if contained(update).await != Some(true) {
+            self.count_store_error();
+        }
+    }
+
+    pub(super) fn count_store_error(&self) {
+        add(&self.store_errors);
+    }
+
+    /// Asks the store until it answers. Each failure is counted.
+    ///
+    /// Returns an error that does not pass by waiting: the record is not there, or is not valid.
+    pub(super) async fn ask<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, StoreError> {
+        let mut failures = 0_u32;
+        loop {
+            match contained(async { ask().await }).await {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(error @ (StoreError::NotFound(_) | StoreError::Invalid(_)))) => {
+                    return Err(error);
+                }
+                Some(Err(_)) | None => {}
+            }
+            self.count_store_error();
+            failures = failures.saturating_add(1);
+            let wait = AGAIN.delay(failures);
+            self.clock.sleep_until(self.clock.now().saturating_add(wait)).await;
         }
     }
 
@@ -190,7 +307,7 @@ impl Work {
         let Ok(before) = Timestamp::from_unix_nanos(before) else { return };
         let clean_up = contained(async { self.records.clean_up(before).await.is_ok() });
         if clean_up.await != Some(true) {
-            add(&self.store_errors);
+            self.count_store_error();
         }
     }
 
@@ -209,16 +326,20 @@ impl Work {
     /// How many events are queued or being handled.
     pub(super) fn in_progress(&self) -> u64 {
         let ended = read(&self.processed) + read(&self.failed) + read(&self.abandoned);
-        read(&self.published).saturating_sub(ended)
+        read(&self.received).saturating_sub(ended)
     }
 
     pub(super) fn stats(&self) -> BrokerStats {
         BrokerStats {
-            total_published: read(&self.published),
-            total_processed: read(&self.processed),
             instance_id: self.instance_id.clone(),
+            total_published: read(&self.published),
+            total_received: read(&self.received),
+            total_processed: read(&self.processed),
             total_failed: read(&self.failed),
             abandoned: read(&self.abandoned),
+            fenced: read(&self.fenced),
+            duplicates: read(&self.duplicates),
+            unreadable: read(&self.unreadable),
             unhandled: read(&self.unhandled),
             in_progress: self.in_progress(),
             panicked: read(&self.panicked),
@@ -229,8 +350,17 @@ impl Work {
     }
 }
 
+/// `(after 4 attempts)`.
+pub(super) struct After(pub(super) u32);
+
+impl core::fmt::Display for After {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "(after {} attempt{})", self.0, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
 /// What code of a user comes to. `None` if it, or its drop, panicked.
-async fn contained<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn contained<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(Some(future));
     let mut panics = Panics::default();
     let value = poll_fn(|context| {

@@ -14,22 +14,15 @@ use tokio::task::JoinHandle;
 
 use super::error::BrokerError;
 use super::handlers::SubscriptionId;
+use super::member::{Group, Member};
+use super::metrics::BrokerMetrics;
+use super::mode::ProcessingMode;
 use super::process::{Job, Work};
 use super::stats::BrokerStats;
 use crate::hosted::clock::Clock;
 use crate::hosted::engine::BoxError;
 use crate::hosted::store::{EventRecord, Store};
 use crate::sync::Lock;
-
-/// When the handlers of a published event run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ProcessingMode {
-    /// On workers, after `publish` has returned.
-    #[default]
-    Asynchronous,
-    /// Before `publish` returns.
-    Synchronous,
-}
 
 /// Handles each event that you publish, and keeps a record of it in a [`Store`].
 ///
@@ -80,14 +73,20 @@ pub struct Broker {
 }
 
 struct Shared {
-    mode: ProcessingMode,
-    workers: usize,
-    buffer: usize,
+    settings: Settings,
     work: Arc<Work>,
-    clean_up: Option<(Duration, Duration)>,
     phase: Lock<Phase>,
     /// Held while it starts or stops.
     changing: AsyncMutex<()>,
+}
+
+/// How a broker runs.
+pub(super) struct Settings {
+    pub(super) mode: ProcessingMode,
+    pub(super) workers: usize,
+    pub(super) buffer: usize,
+    pub(super) clean_up: Option<(Duration, Duration)>,
+    pub(super) group: Option<Arc<Group>>,
 }
 
 enum Phase {
@@ -95,30 +94,43 @@ enum Phase {
     Idle,
     Running(Running),
     /// What still runs, while no stop waits for it.
-    Stopping(Vec<JoinHandle<()>>),
+    Stopping(Rest),
 }
 
 struct Running {
-    queue: mpsc::Sender<Job>,
-    tasks: Vec<JoinHandle<()>>,
+    to: Destination,
+    rest: Rest,
     /// Ends the clean-up.
     end: watch::Sender<()>,
 }
 
+/// Where an asynchronous publish goes.
+#[derive(Clone)]
+enum Destination {
+    /// There are no workers.
+    Nowhere,
+    Queue(mpsc::Sender<Job>),
+    Group(Arc<Group>, Arc<Member>),
+}
+
+/// What ends when it has nothing left to do.
+#[derive(Default)]
+struct Rest {
+    tasks: Vec<JoinHandle<()>>,
+    member: Option<Arc<Member>>,
+    /// Opens the subscription of the member.
+    opening: Option<JoinHandle<()>>,
+}
+
 impl Broker {
-    pub(super) fn new(
-        work: Work,
-        mode: ProcessingMode,
-        workers: usize,
-        buffer: usize,
-        clean_up: Option<(Duration, Duration)>,
-    ) -> Self {
+    pub(super) fn new(work: Work, settings: Settings) -> Self {
         let (phase, changing) = (Lock::new(Phase::Idle), AsyncMutex::new(()));
         let work = Arc::new(work);
-        Self { shared: Arc::new(Shared { mode, workers, buffer, work, clean_up, phase, changing }) }
+        Self { shared: Arc::new(Shared { settings, work, phase, changing }) }
     }
 
-    /// Starts the workers, on the runtime of tokio that calls it.
+    /// Starts the workers, on the runtime of tokio that calls it. With an engine, it starts that and
+    /// opens the subscription of the group, in the background: see [`ready`](Self::ready).
     ///
     /// # Errors
     ///
@@ -129,28 +141,64 @@ impl Broker {
     /// Panics outside a runtime of tokio.
     pub fn start(&self) -> Result<(), BrokerError> {
         let shared = &self.shared;
+        let Settings { mode, workers, buffer, clean_up: age, group } = &shared.settings;
         let mut phase = shared.phase.lock();
         if !matches!(&*phase, Phase::Idle) {
             return Err(BrokerError::AlreadyRunning);
         }
-        let (queue, jobs) = mpsc::channel(shared.buffer);
-        let jobs = Arc::new(AsyncMutex::new(jobs));
-        let (end, ended) = watch::channel(());
-        let mut tasks = Vec::new();
-        if shared.mode == ProcessingMode::Asynchronous {
-            for _ in 0..shared.workers {
-                tasks.push(tokio::spawn(work(shared.clone(), jobs.clone())));
+        let mut rest = Rest::default();
+        let to = match (mode, group) {
+            (ProcessingMode::Synchronous, _) => Destination::Nowhere,
+            (ProcessingMode::Asynchronous, None) => {
+                let (queue, jobs) = mpsc::channel(*buffer);
+                let jobs = Arc::new(AsyncMutex::new(jobs));
+                for _ in 0..*workers {
+                    rest.tasks.push(tokio::spawn(work(shared.clone(), jobs.clone())));
+                }
+                Destination::Queue(queue)
             }
+            (ProcessingMode::Asynchronous, Some(group)) => {
+                let member = Member::new(group.clone());
+                rest.opening = Some(tokio::spawn(member.clone().open(shared.work.clone())));
+                rest.member = Some(member.clone());
+                Destination::Group(group.clone(), member)
+            }
+        };
+        let (end, ended) = watch::channel(());
+        if let Some((every, age)) = *age {
+            rest.tasks.push(tokio::spawn(clean_up(shared.clone(), every, age, ended)));
         }
-        if let Some((every, age)) = shared.clean_up {
-            tasks.push(tokio::spawn(clean_up(shared.clone(), every, age, ended)));
-        }
-        *phase = Phase::Running(Running { queue, tasks, end });
+        *phase = Phase::Running(Running { to, rest, end });
         Ok(())
+    }
+
+    /// Waits until the broker can publish. Without an engine, it can when it is started. With one, it
+    /// can when the engine has opened the subscription of the group.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokerError::NotRunning`] from the future if the broker is not started, and
+    /// [`BrokerError::Open`] if the engine lacks what a group needs, or cannot be reached. The broker
+    /// goes on trying.
+    pub async fn ready(&self) -> Result<(), BrokerError> {
+        match self.destination()? {
+            Destination::Group(_, member) => member.ready().await,
+            Destination::Nowhere | Destination::Queue(_) => Ok(()),
+        }
+    }
+
+    fn destination(&self) -> Result<Destination, BrokerError> {
+        match &*self.shared.phase.lock() {
+            Phase::Running(running) => Ok(running.to.clone()),
+            _ => Err(BrokerError::NotRunning),
+        }
     }
 
     /// Stops: takes no more events, and handles what is queued, for at most `deadline`. Then it
     /// cancels what still runs; such records stay `processing` or `pending` in the store.
+    ///
+    /// In a group, it handles what is queued only if that ends with the process. Else the others of
+    /// the group have it, as they have what is cancelled.
     ///
     /// A broker that is not running returns `Ok`. It can be started again. If you drop the future,
     /// the next call goes on. Do not await it in a handler: it would wait for that one.
@@ -163,28 +211,37 @@ impl Broker {
         let _changing = shared.changing.lock().await;
         let mut stopping = {
             let mut phase = shared.phase.lock();
-            let tasks = match core::mem::replace(&mut *phase, Phase::Stopping(Vec::new())) {
+            let rest = match core::mem::replace(&mut *phase, Phase::Stopping(Rest::default())) {
                 Phase::Idle => {
                     *phase = Phase::Idle;
                     return Ok(());
                 }
-                Phase::Running(Running { queue, tasks, end }) => {
-                    drop((queue, end)); // the tasks see that
-                    tasks
+                Phase::Running(Running { to, rest, end }) => {
+                    drop((to, end)); // the tasks see that
+                    rest
                 }
-                Phase::Stopping(tasks) => tasks,
+                Phase::Stopping(rest) => rest,
             };
-            Stopping { shared, tasks }
-        };
-        let all = async {
-            while let Some(task) = stopping.tasks.last_mut() {
-                let _ = task.await; // it contains panics of handlers
-                stopping.tasks.pop();
-            }
-            shared.work.quiet().await; // also of synchronous publishes
+            Stopping { shared, rest }
         };
         let clock = shared.work.clock();
         let late = clock.sleep_until(clock.now().saturating_add(deadline));
+        let rest = &mut stopping.rest;
+        if let Some(opening) = rest.opening.take() {
+            opening.abort();
+        }
+        let mut cut = 0;
+        if let Some(member) = &rest.member {
+            cut = member.close(deadline).await; // it ends what still runs then
+            rest.member = None;
+        }
+        let all = async {
+            while let Some(task) = rest.tasks.last_mut() {
+                let _ = task.await; // it contains panics of handlers
+                rest.tasks.pop();
+            }
+            shared.work.quiet().await; // also of synchronous publishes
+        };
         let in_time = {
             let (mut all, mut late) = (pin!(all), pin!(late));
             poll_fn(|context| {
@@ -196,10 +253,14 @@ impl Broker {
             .await
         };
         let left = shared.work.in_progress();
-        for task in stopping.tasks.drain(..) {
+        let rest = core::mem::take(&mut stopping.rest);
+        for task in rest.tasks {
             task.abort();
         }
-        if in_time { Ok(()) } else { Err(BrokerError::StopTimedOut { left }) }
+        if in_time && cut == 0 {
+            return Ok(());
+        }
+        Err(BrokerError::StopTimedOut { left: left.max(cut) })
     }
 
     /// Returns whether the broker is started.
@@ -243,7 +304,7 @@ impl Broker {
     ///
     /// Returns the errors of that one from the future.
     pub async fn publish(&self, record: EventRecord) -> Result<(), BrokerError> {
-        match self.shared.mode {
+        match self.shared.settings.mode {
             ProcessingMode::Asynchronous => self.publish_async(record).await,
             ProcessingMode::Synchronous => self.publish_sync(record).await,
         }
@@ -251,25 +312,31 @@ impl Broker {
 
     /// Stores the record, queues the event and returns. It never waits for a handler.
     ///
+    /// With an engine, it waits until the engine has the record.
+    ///
     /// # Errors
     ///
     /// Returns [`BrokerError`] from the future if the broker does not run or its queue is full, and
     /// if the record is not valid or not stored. Then nothing is queued or counted, and nothing is
-    /// stored.
+    /// stored. Exception: with the code `outcome_unknown`, the engine may have the record, and it
+    /// stays stored.
     pub async fn publish_async(&self, record: EventRecord) -> Result<(), BrokerError> {
-        let queue = match &*self.shared.phase.lock() {
-            Phase::Running(running) => running.queue.clone(),
-            _ => return Err(BrokerError::NotRunning),
+        let work = &self.shared.work;
+        let queue = match self.destination()? {
+            Destination::Queue(queue) => queue,
+            Destination::Nowhere => return Err(BrokerError::NoWorkers),
+            Destination::Group(group, member) => {
+                let record = work.complete(record)?;
+                member.ready().await?;
+                return group.publish(work, record).await;
+            }
         };
-        if self.shared.mode == ProcessingMode::Synchronous {
-            return Err(BrokerError::NoWorkers);
-        }
-        let record = self.shared.work.complete(record)?;
+        let record = work.complete(record)?;
         let place = queue.try_reserve_owned().map_err(|error| match error {
             TrySendError::Full(_) => BrokerError::QueueFull,
             TrySendError::Closed(_) => BrokerError::WorkerPoolStopped,
         })?;
-        place.send(self.shared.work.store(record).await?);
+        place.send(work.store(record).await?);
         Ok(())
     }
 
@@ -291,19 +358,31 @@ impl Broker {
     /// Returns what became of the events.
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
-        let shared = &self.shared;
-        let (is_running, queue_size) = match &*shared.phase.lock() {
-            Phase::Running(running) => {
-                (true, running.queue.max_capacity() - running.queue.capacity())
-            }
-            _ => (false, 0),
-        };
-        let mut stats = shared.work.stats();
-        stats.is_running = is_running;
-        stats.queue_size = queue_size;
-        stats.workers =
-            if shared.mode == ProcessingMode::Asynchronous { shared.workers } else { 0 };
+        let Settings { mode, workers, .. } = self.shared.settings;
+        let mut stats = self.shared.work.stats();
+        stats.mode = mode;
+        stats.is_running = self.is_running();
+        stats.queue_size = self.queue_size();
+        stats.workers = if mode == ProcessingMode::Asynchronous { workers } else { 0 };
         stats
+    }
+
+    /// Returns what was measured of the events, by source and type: for an exporter, such as
+    /// [`BrokerPrometheus`](crate::hosted::export::BrokerPrometheus).
+    #[must_use]
+    pub fn metrics(&self) -> BrokerMetrics {
+        self.shared.work.metrics().read(self.queue_size() as u64)
+    }
+
+    fn queue_size(&self) -> usize {
+        match self.destination() {
+            Ok(Destination::Queue(queue)) => queue.max_capacity() - queue.capacity(),
+            Ok(Destination::Group(_, member)) => {
+                let waiting = member.waiting(self.shared.work.in_progress());
+                usize::try_from(waiting).unwrap_or(usize::MAX)
+            }
+            Ok(Destination::Nowhere) | Err(_) => 0,
+        }
     }
 
     /// Returns the store.
@@ -316,14 +395,14 @@ impl Broker {
 /// A stop. If it is dropped, the next one goes on with what is left.
 struct Stopping<'a> {
     shared: &'a Shared,
-    tasks: Vec<JoinHandle<()>>,
+    rest: Rest,
 }
 
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
-        let tasks = core::mem::take(&mut self.tasks);
-        let is_over = tasks.is_empty();
-        *self.shared.phase.lock() = if is_over { Phase::Idle } else { Phase::Stopping(tasks) };
+        let rest = core::mem::take(&mut self.rest);
+        let is_over = rest.tasks.is_empty() && rest.member.is_none();
+        *self.shared.phase.lock() = if is_over { Phase::Idle } else { Phase::Stopping(rest) };
     }
 }
 

@@ -9,16 +9,17 @@ use core::time::Duration;
 use serde::Deserializer;
 use serde::de::{Deserialize, Error};
 
+use super::node::{Entry, Node, Value};
 use super::secret::{Secret, ServerUrl};
 use super::span;
-use super::types::{ProvisionMode, TlsSettings};
+use super::types::{ProvisionMode, Storage, TlsSettings};
 use crate::hosted::broker::{Broker, BrokerBuilder, ProcessingMode};
 use crate::hosted::handle::RetryPolicy;
 use crate::hosted::store::MemoryStore;
 
 /// The section `event_broker` of a configuration.
 ///
-/// [`builder`](Self::builder) makes a broker of it.
+/// [`Registry::broker`](super::Registry::broker) makes a broker of it.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +27,13 @@ use crate::hosted::store::MemoryStore;
 pub struct BrokerConfig {
     /// Whether the broker runs.
     pub enabled: bool,
-    /// Where the broker keeps its records.
+    /// Where the broker keeps its records, and over what it shares them with others.
     pub provider: BrokerProvider,
+    /// The name of one of the `engines`, over which the brokers of a group share the events. Then
+    /// `provider` only says where records are kept: in `memory` or a `database`.
+    pub engine: Option<String>,
+    /// The group of brokers that share the events of an engine.
+    pub group: String,
     /// Whether a publish waits for the handlers.
     pub mode: BrokerMode,
     /// How many workers there are in the mode `async`.
@@ -51,6 +57,8 @@ impl Default for BrokerConfig {
         Self {
             enabled: false,
             provider: BrokerProvider::Memory,
+            engine: None,
+            group: "resolvespec-workers".into(),
             mode: BrokerMode::Async,
             worker_count: NonZeroU32::new(10).unwrap(),
             buffer_size: NonZeroU32::new(1000).unwrap(),
@@ -64,12 +72,13 @@ impl Default for BrokerConfig {
 }
 
 impl BrokerConfig {
-    /// Returns the builder of a broker with these settings. Whether to make one at all is what
-    /// [`enabled`](Self::enabled) says.
+    /// Returns the builder of a broker with these settings, without an engine. Whether to make one
+    /// at all is what [`enabled`](Self::enabled) says.
     ///
-    /// With the provider `memory`, it has a store in memory. With another one, set the
-    /// [`store`](BrokerBuilder::store): this version has none of these, and `build` returns
-    /// [`NoStore`](crate::hosted::broker::InvalidBroker::NoStore) without it.
+    /// With the provider `memory`, it has a store in memory. With another one, or with
+    /// [`engine`](Self::engine), let a [`Registry`](super::Registry::broker) make the broker, or set
+    /// what is missing: without a [`store`](BrokerBuilder::store), `build` returns
+    /// [`Provider`](crate::hosted::broker::InvalidBroker::Provider).
     ///
     /// # Examples
     ///
@@ -103,9 +112,23 @@ impl BrokerConfig {
         if let Some(id) = &self.instance_id {
             broker = broker.instance_id(id.as_str());
         }
-        match self.provider {
-            BrokerProvider::Memory => broker.store(Arc::new(MemoryStore::default())),
-            _ => broker,
+        match (self.provider, &self.engine) {
+            (BrokerProvider::Memory, None) => broker.store(Arc::new(MemoryStore::default())),
+            (BrokerProvider::Memory, Some(_)) => broker.provider("engine"),
+            (provider, _) => broker.provider(provider.name()),
+        }
+    }
+}
+
+impl BrokerProvider {
+    /// Returns the name in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+            Self::Database => "database",
         }
     }
 }
@@ -120,7 +143,39 @@ impl RetryConfig {
     }
 }
 
-/// Where a broker keeps its records.
+fn entry(key: &str, value: Value) -> Entry {
+    Entry { key: key.into(), place: None, node: Node::new(value, None) }
+}
+
+fn text(key: &str, text: &str) -> Entry {
+    entry(key, Value::Text(text.into()))
+}
+
+impl BrokerNats {
+    /// What its engine has to be told if the section does not say it.
+    pub(super) fn engine(&self) -> Vec<Entry> {
+        let subject = Node::new(Value::Text("events.>".into()), None);
+        let mut told = alloc::vec![
+            text("url", self.url.expose()),
+            text("streamName", &self.stream_name),
+            entry("maxAge", Value::Int(self.max_age.as_secs().into())),
+        ];
+        if self.subjects.is_empty() {
+            told.push(entry("subjects", Value::List(alloc::vec![subject])));
+        }
+        told
+    }
+}
+
+impl BrokerRedis {
+    /// The same.
+    pub(super) fn engine(&self) -> Vec<Entry> {
+        alloc::vec![text("url", &alloc::format!("redis://{}:{}", self.host, self.port))]
+    }
+}
+
+/// Where a broker keeps its records, and over what it shares events with others: see
+/// [the module](crate::hosted::config).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -270,19 +325,6 @@ impl Default for BrokerNats {
             tls: TlsSettings::default(),
         }
     }
-}
-
-/// Where a server keeps a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Storage {
-    /// On disk.
-    #[default]
-    File,
-    /// In memory.
-    Memory,
 }
 
 /// The keys of `database` in `event_broker`.

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 
-use super::broker::BrokerConfig;
+use super::broker::{BrokerConfig, BrokerProvider};
 use super::de::NodeDeserializer;
 use super::error::{ConfigError, ConfigFault, Place, Step};
 use super::near::near;
@@ -34,6 +34,8 @@ pub struct Config {
     engines: Vec<Settings>,
     rules: Vec<RuleConfig>,
     broker: Option<BrokerConfig>,
+    /// The same, with its places.
+    broker_settings: Option<Settings>,
     warnings: Vec<Warning>,
     file: Option<Arc<str>>,
 }
@@ -284,6 +286,10 @@ impl Config {
         self.file.as_deref()
     }
 
+    pub(super) const fn broker_settings(&self) -> Option<&Settings> {
+        self.broker_settings.as_ref()
+    }
+
     pub(super) const fn source(&self) -> Option<&Arc<str>> {
         self.file.as_ref()
     }
@@ -364,6 +370,7 @@ impl Config {
             engines: Vec::new(),
             rules: Vec::new(),
             broker: None,
+            broker_settings: None,
             warnings: Vec::new(),
             file: file.cloned(),
         };
@@ -375,9 +382,36 @@ impl Config {
         if let Some(broker) = broker {
             let section = BrokerConfig::deserialize(NodeDeserializer::new(broker));
             let section = section.map_err(|error| error.at(broker.place).under_key("event_broker"));
-            config.broker = Some(section?);
+            let section = section?;
+            let path = alloc::vec![Step::Key("event_broker".into())];
+            let kind = section.provider.name();
+            let node = broker.clone();
+            let place = broker.place;
+            let settings = Settings::new("event_broker", kind, node, path, place, file, 0);
+            config.check_engine_of(&section, &settings)?;
+            (config.broker, config.broker_settings) = (Some(section), Some(settings));
         }
         Ok(config)
+    }
+
+    /// Checks the engine that a broker names.
+    fn check_engine_of(
+        &self,
+        broker: &BrokerConfig,
+        settings: &Settings,
+    ) -> Result<(), ConfigError> {
+        let Some(name) = &broker.engine else { return Ok(()) };
+        if matches!(broker.provider, BrokerProvider::Nats | BrokerProvider::Redis) {
+            let why = "the provider has an engine of its own: remove one of the two";
+            return Err(settings.invalid("engine", why));
+        }
+        let names = || self.engines.iter().map(Settings::name);
+        if names().any(|it| it == name) {
+            return Ok(());
+        }
+        let known = names().map(Box::from).collect();
+        let fault = ConfigFault::UnknownEngine { near: near(name, names()), known };
+        Err(settings.wrong("engine", fault))
     }
 
     fn bus(
@@ -408,7 +442,8 @@ impl Config {
             let what = "no rule names this engine: it carries nothing";
             warnings.push(warning(&key, engine.place(), what, file));
         }
-        Ok(Self { engines, rules, broker: None, warnings, file: file.cloned() })
+        let (broker, broker_settings, file) = (None, None, file.cloned());
+        Ok(Self { engines, rules, broker, broker_settings, warnings, file })
     }
 }
 

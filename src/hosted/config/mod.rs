@@ -44,6 +44,8 @@
 //! event_broker:
 //!   enabled: true
 //!   provider: memory                      # memory, redis, nats, database
+//!   # engine: patient                     # one of the engines: brokers of a group share the events
+//!   # group: orders                       # the name of that group
 //!   mode: async                           # sync, async
 //!   worker_count: 10
 //!   buffer_size: 1000
@@ -72,6 +74,17 @@
 //! - **Variables**, `${NAME}` and `${NAME:-default}`, stand in values. They are replaced after the
 //!   file is parsed, so no value can change what the rest means. Then they convert to what the key
 //!   wants. The default also stands for an empty variable. `$${` is a plain `${`.
+//!
+//! # The broker
+//!
+//! [`Registry::broker`] makes the broker of `event_broker`. Where it keeps records, and over what it
+//! shares events with other brokers of its group:
+//!
+//! | `provider` | records | events |
+//! |---|---|---|
+//! | `memory` | in memory | inside this process, or over the `engine` of that name |
+//! | `nats`, `redis` | in memory, or in the store that the program sets | over an engine of that type, by the keys of the section `nats` or `redis` |
+//! | `database` | in the store that the program sets | inside this process, or over the `engine` of that name |
 //!
 //! # Errors
 //!
@@ -115,7 +128,6 @@ mod yaml;
 
 pub use self::broker::{
     BrokerConfig, BrokerDatabase, BrokerMode, BrokerNats, BrokerProvider, BrokerRedis, RetryConfig,
-    Storage,
 };
 pub use self::error::{ConfigError, ConfigFault, Place};
 pub use self::file::{Config, RuleConfig, Warning};
@@ -127,5 +139,5 @@ pub use self::settings::Settings;
 pub use self::types::{
     CommonSettings, CustomSettings, DeliveryMode, FilterType, KafkaProtocol, KafkaSecurity,
     KafkaSettings, KinesisSettings, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
-    ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, TlsSettings, TopicFilter,
+    ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
 };

@@ -7,13 +7,16 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 
+use super::broker::{BrokerConfig, BrokerMode, BrokerProvider};
 use super::error::{ConfigError, ConfigFault};
 use super::file::Config;
 use super::near::near;
 use super::settings::Settings;
+use crate::hosted::broker::BrokerBuilder;
 use crate::hosted::engine::{BoxError, Engine, Health};
 use crate::hosted::memory::MemoryEngine;
 use crate::hosted::router::{Router, RouterBuilder, Rule};
+use crate::hosted::store::MemoryStore;
 
 type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send + Sync>;
 
@@ -185,6 +188,91 @@ impl Registry {
         })
     }
 
+    /// Makes the builder of the broker in the section `event_broker`. `None` without one, or if it is
+    /// not [`enabled`](BrokerConfig::enabled).
+    ///
+    /// With an `engine`, or the provider `nats` or `redis`, the builder has that engine, of its own. A
+    /// broker with the provider `database` needs a [`store`](BrokerBuilder::store), and its `build`
+    /// says so.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if the engine of the broker has a type that is not registered, or its
+    /// factory returns an error. Also returns it if the mode is `sync`, and there is an engine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "yaml")] {
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// use tickbus::hosted::config::{Config, Registry};
+    ///
+    /// let config = Config::from_yaml("
+    /// eventbus:
+    ///   engines: [{ name: fleet, type: memory }]
+    /// event_broker: { enabled: true, engine: fleet, group: orders }
+    /// ")?;
+    /// if let Some(builder) = Registry::new().broker(&config)? {
+    ///     let broker = builder.build()?;
+    ///     broker.start()?;
+    ///     broker.ready().await?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn broker(&self, config: &Config) -> Result<Option<BrokerBuilder>, ConfigError> {
+        let (Some(section), Some(settings)) = (config.broker(), config.broker_settings()) else {
+            return Ok(None);
+        };
+        if !section.enabled {
+            return Ok(None);
+        }
+        let engine = self.engine_of(config, section, settings)?;
+        let Some(engine) = engine else { return Ok(Some(section.builder())) };
+        if section.mode == BrokerMode::Sync {
+            let why = "a broker with an engine needs workers: it must be `async`";
+            return Err(settings.invalid("mode", why));
+        }
+        let group = match section.provider {
+            BrokerProvider::Redis => &section.redis.consumer_group,
+            _ => &section.group,
+        };
+        let mut broker = section.builder().engine(engine).group(group.as_str());
+        if section.provider != BrokerProvider::Database {
+            broker = broker.store(Arc::new(MemoryStore::default()));
+        }
+        Ok(Some(broker))
+    }
+
+    /// The engine of a broker, if it has one.
+    fn engine_of(
+        &self,
+        config: &Config,
+        section: &BrokerConfig,
+        settings: &Settings,
+    ) -> Result<Option<Arc<dyn Engine>>, ConfigError> {
+        if let Some(name) = &section.engine {
+            let named = config.engines().iter().find(|engine| engine.name() == name);
+            return named.map(|engine| self.one(engine)).transpose();
+        }
+        let more = match section.provider {
+            BrokerProvider::Nats => section.nats.engine(),
+            BrokerProvider::Redis => section.redis.engine(),
+            BrokerProvider::Memory | BrokerProvider::Database => return Ok(None),
+        };
+        let kind = section.provider.name();
+        if !self.factories.contains_key(kind) {
+            let fault = match kind {
+                "nats" => ConfigFault::FeatureMissing("nats"),
+                _ => ConfigFault::NoSuchEngine,
+            };
+            return Err(settings.wrong("provider", fault));
+        }
+        self.one(&settings.part(kind, &["host", "port", "consumer_group"], more)).map(Some)
+    }
+
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
@@ -248,7 +336,7 @@ fn memory(settings: &Settings) -> Result<MemoryEngine, BoxError> {
 
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
-    use super::types::ProvisionMode;
+    use super::types::{ProvisionMode, Storage};
     use crate::hosted::engines::nats::{Nats, Provision};
 
     let it = settings.nats()?;
@@ -272,6 +360,9 @@ fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
             ProvisionMode::Create => Provision::Create,
         });
         nats = nats.replicas(it.replicas.get() as usize).max_age(it.max_age);
+        if it.storage == Storage::Memory {
+            nats = nats.in_memory();
+        }
     }
     if it.tls.enabled {
         nats = nats.tls();

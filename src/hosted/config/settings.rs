@@ -1,6 +1,7 @@
 //! What a configuration says of one engine: [`Settings`].
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::de::NodeDeserializer;
 use super::error::{ConfigError, ConfigFault, Place, Step};
-use super::node::{Node, Value};
+use super::node::{Entry, Node, Value};
 use super::types::{
     COMMON, CommonSettings, CustomSettings, DeliveryMode, KafkaSettings, KinesisSettings,
     MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
@@ -147,6 +148,27 @@ impl Settings {
         self.located(ConfigError::new(fault, place).under_key(key))
     }
 
+    /// The settings of an engine that the section `key` describes, without what is `used` elsewhere,
+    /// and with `more` where the section says nothing.
+    pub(super) fn part(&self, key: &str, used: &[&str], more: Vec<Entry>) -> Self {
+        let part = self.config.entry(key);
+        let own = part.map(|entry| entry.node.entries().unwrap_or_default().to_vec());
+        let mut entries = own.unwrap_or_default();
+        entries.retain(|entry| !used.contains(&&*entry.key));
+        for entry in &mut entries {
+            entry.key = camel(&entry.key);
+        }
+        for entry in more {
+            if !entries.iter().any(|own| own.key == entry.key) {
+                entries.push(entry);
+            }
+        }
+        let place = part.and_then(|entry| entry.place).or(self.place);
+        let path = [&self.path[..], &[Step::Key(key.into())]].concat();
+        let config = Node::new(Value::Map(entries), place);
+        Self::new(&self.name, key, config, path, place, self.file(), 0)
+    }
+
     /// An error about the type.
     pub(super) fn wrong_type(&self, fault: ConfigFault) -> ConfigError {
         let key = if self.depth == 0 { "engine" } else { "type" };
@@ -212,7 +234,7 @@ impl Settings {
             return Err(self.invalid(key, "`username` and `password` need each other"));
         }
         if settings.stream_name.is_none() {
-            let of_stream = ["subjects", "provision", "replicas", "maxAge"];
+            let of_stream = ["subjects", "provision", "replicas", "maxAge", "storage"];
             if let Some(key) = of_stream.into_iter().find(|key| self.config.get(key).is_some()) {
                 return Err(self.invalid(key, "it is of a stream: name one by `streamName`"));
             }
@@ -230,6 +252,18 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// `max_age` as `maxAge`.
+fn camel(key: &str) -> Box<str> {
+    let mut words = key.split('_');
+    let mut camel: String = words.next().unwrap_or_default().into();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel.into()
 }
 
 impl fmt::Debug for Settings {

@@ -214,6 +214,8 @@ settings! {
         #[serde(deserialize_with = "span::span")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
         max_age: Duration = Duration::ZERO,
+        /// Where the server keeps a stream that the engine creates.
+        storage: Storage = Storage::File,
         /// How long the engine waits for an answer of the server.
         #[serde(deserialize_with = "span::positive")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
@@ -225,6 +227,19 @@ settings! {
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),
     }
+}
+
+/// Where a server keeps a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In memory.
+    Memory,
 }
 
 /// What an engine does about a stream, a topic or a table that is missing.

@@ -3,12 +3,13 @@
 //! | to | type | feature |
 //! |---|---|---|
 //! | Prometheus, which asks for a page of text | [`Prometheus`] | |
+//! | Prometheus, what a broker measures | [`BrokerPrometheus`] | |
 //! | an agent of Datadog, by UDP | `DogStatsd` | `dogstatsd` |
 //! | the recorder of the crate `metrics` | `MetricsFacade` | `metrics` |
 //! | a destination of your own | [`Exporter`], which polls the numbers for you | |
 //! | a tracer of OpenTelemetry | `Traced`, `Spans` | `opentelemetry` |
 //!
-//! Each of the first three exports two numbers of each engine, and of all engines under the name
+//! [`Prometheus`], `DogStatsd` and `MetricsFacade` export two numbers of each engine, and of all engines under the name
 //! [`ALL`]: *delivered* is how many deliveries were handled, failed or given back after a failure,
 //! and *dropped* is how many no handler finished. A sum over the label `engine` counts each twice:
 //! leave [`ALL`] out of it. They read a slice of [`EngineStats`](super::EngineStats), which
@@ -38,6 +39,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod broker;
 #[cfg(feature = "dogstatsd")]
 mod dogstatsd;
 mod error;
@@ -52,6 +54,7 @@ mod spans;
 mod traced;
 
 pub use super::stats::ALL;
+pub use broker::BrokerPrometheus;
 #[cfg(feature = "dogstatsd")]
 pub use dogstatsd::{DogStatsd, DogStatsdBuilder};
 pub use error::ExportError;

@@ -93,7 +93,7 @@ impl Default for Prometheus {
 }
 
 /// Any text, as it stands between the quotes of a label.
-struct LabelValue<'a>(&'a str);
+pub(super) struct LabelValue<'a>(pub(super) &'a str);
 
 impl fmt::Display for LabelValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

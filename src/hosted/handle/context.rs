@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::shared::Shared;
 use crate::envelope::Envelope;
-use crate::hosted::delivery::{Delivery, Lease, Settle, Verdict};
+use crate::hosted::delivery::{Delivery, Lease, Settle, SettleError, Verdict};
 use crate::subject::Subject;
 use crate::wait::panics::Panics;
 
@@ -176,6 +176,17 @@ impl Context {
             // A refusal is seen again when the event is settled.
             Panics::default().run(|| settle.settle(self.lease, Verdict::Extend(lease)));
         }
+    }
+}
+
+impl Context {
+    /// Keeps the event for `lease` from now on, if it is of a group. Never waits.
+    ///
+    /// Returns an error if the engine refuses, and knows that without waiting.
+    pub(in crate::hosted) fn keep(&self, lease: Duration) -> Result<(), SettleError> {
+        let Some(settle) = &self.settle else { return Ok(()) };
+        let kept = Panics::default().run(|| settle.settle(self.lease, Verdict::Extend(lease)));
+        kept.unwrap_or(Ok(()))
     }
 }
 

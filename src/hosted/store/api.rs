@@ -41,6 +41,26 @@ pub trait Store: Send + Sync + 'static {
     /// Returns [`StoreError::NotFound`] from the future if there is none.
     fn update(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>>;
 
+    /// Stores a record that others have too, as [`put`](Self::put) does. The default implementation
+    /// clones it. A store in memory keeps it as it is.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`put`](Self::put) from the future.
+    fn put_shared(&self, record: Arc<EventRecord>) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.put(Arc::unwrap_or_clone(record))
+    }
+
+    /// Replaces a record by one that others have too, as [`update`](Self::update) does. The default
+    /// implementation clones it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`update`](Self::update) from the future.
+    fn update_shared(&self, record: Arc<EventRecord>) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.update(Arc::unwrap_or_clone(record))
+    }
+
     /// Removes the record of this id.
     ///
     /// # Errors

@@ -128,7 +128,10 @@ impl EventFilter {
             && is(&self.entity, entity)
             && is(&self.operation, operation)
             && is(&self.instance_id, &record.instance_id)
-            && self.from.is_none_or(|from| record.created_at >= from)
-            && self.to.is_none_or(|to| record.created_at <= to)
+            && self.is_in_time(record.created_at)
+    }
+
+    pub(super) fn is_in_time(&self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time <= to)
     }
 }

@@ -1,19 +1,22 @@
 //! Records in memory: [`MemoryStore`].
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use std::collections::HashMap;
+use core::hash::BuildHasher;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use roaring::RoaringTreemap;
+use slab::Slab;
 use tokio::sync::broadcast::Sender;
 
 use super::api::{Store, StoreError};
 use super::filter::{Cursor, EventFilter};
+use super::index::{Index, Placed};
 use super::page::{Page, StoreStats};
-use super::record::{EventRecord, EventSource, EventStatus};
+use super::record::{EventRecord, EventStatus};
 use super::stream::Records;
 use crate::envelope::Timestamp;
 use crate::hosted::future::EngineFuture;
@@ -23,7 +26,8 @@ use crate::sync::Lock;
 /// Keeps records in memory, the last 10,000 by default.
 ///
 /// It has an index for each criterion of a filter, so a page of 100 out of a million records takes
-/// less than some milliseconds. What a list costs besides grows with the records that it skips by
+/// less than some milliseconds. New records come into the index by the thousand, or with the next list.
+/// What a list costs besides grows with the records that it skips by
 /// [`offset`](EventFilter::offset): page by [`after`](EventFilter::after). A time costs a look at
 /// each block of 1024 records, and at the records of those blocks that it cuts.
 ///
@@ -54,65 +58,36 @@ pub struct MemoryStore {
     state: Lock<State>,
 }
 
-/// How many records a block of times has.
-const BLOCK: u64 = 1024;
 /// How many records a stream may be behind before it misses some.
 const BEHIND: usize = 1024;
+/// How many changes wait for the index. A list does them first.
+const BATCH: usize = 1024;
+/// The key of a place without a record.
+const NONE: usize = usize::MAX;
 
 struct State {
-    /// By place: in the order in which they were stored first.
-    records: BTreeMap<u64, Arc<EventRecord>>,
-    places: HashMap<String, u64>,
-    places_in_use: RoaringTreemap,
+    records: Slab<Kept>,
+    /// The keys of records, by the hash of their ids.
+    ids: HashTable<usize>,
+    hasher: RandomState,
+    /// Places with the keys of their records: in the order in which they were stored first.
+    order: VecDeque<(u64, usize)>,
     next_place: u64,
-    index: HashMap<Key, RoaringTreemap>,
-    /// The earliest and the latest time of the records of a block.
-    times: BTreeMap<u64, (Timestamp, Timestamp)>,
+    /// How many records there are of each status.
+    counts: [u64; EventStatus::ALL.len()],
+    index: Index,
+    /// The place from which on records are not in the index.
+    indexed: u64,
+    /// Records that are gone, and still in the index.
+    gone: Vec<Placed>,
     evicted: u64,
     /// `None` if the store is closed.
     sender: Option<Sender<Arc<EventRecord>>>,
 }
 
-/// A value of a field that is indexed.
-#[derive(PartialEq, Eq, Hash)]
-enum Key {
-    Source(Option<EventSource>),
-    Status(EventStatus),
-    User(i64),
-    Schema(String),
-    Entity(String),
-    Operation(String),
-    Instance(String),
-}
-
-fn keys(record: &EventRecord) -> [Key; 7] {
-    let (schema, entity, operation) = record.parts();
-    [
-        Key::Source(record.source),
-        Key::Status(record.status),
-        Key::User(record.user_id),
-        Key::Schema(schema.into()),
-        Key::Entity(entity.into()),
-        Key::Operation(operation.into()),
-        Key::Instance(record.instance_id.clone()),
-    ]
-}
-
-/// The values that a filter demands.
-fn demands(filter: &EventFilter) -> impl Iterator<Item = Key> {
-    let text =
-        |text: &String, key: fn(String) -> Key| (!text.is_empty()).then(|| key(text.clone()));
-    [
-        filter.source.map(|source| Key::Source(Some(source))),
-        filter.status.map(Key::Status),
-        filter.user_id.map(Key::User),
-        text(&filter.schema, Key::Schema),
-        text(&filter.entity, Key::Entity),
-        text(&filter.operation, Key::Operation),
-        text(&filter.instance_id, Key::Instance),
-    ]
-    .into_iter()
-    .flatten()
+struct Kept {
+    place: u64,
+    record: Arc<EventRecord>,
 }
 
 impl MemoryStore {
@@ -126,12 +101,15 @@ impl MemoryStore {
     pub fn new(max_events: usize) -> Self {
         assert!(max_events > 0, "a store for 0 records keeps nothing: give it room for 1 or more");
         let state = Lock::new(State {
-            records: BTreeMap::new(),
-            places: HashMap::new(),
-            places_in_use: RoaringTreemap::new(),
+            records: Slab::new(),
+            ids: HashTable::new(),
+            hasher: RandomState::default(),
+            order: VecDeque::new(),
             next_place: 0,
-            index: HashMap::new(),
-            times: BTreeMap::new(),
+            counts: [0; EventStatus::ALL.len()],
+            index: Index::default(),
+            indexed: 0,
+            gone: Vec::new(),
             evicted: 0,
             sender: Some(Sender::new(BEHIND)),
         });
@@ -158,98 +136,94 @@ impl Default for MemoryStore {
 }
 
 impl State {
-    fn place(&self, id: &str) -> Result<u64, StoreError> {
-        self.places.get(id).copied().ok_or_else(|| StoreError::NotFound(id.into()))
+    fn key(&self, id: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(id);
+        self.ids.find(hash, |key| self.records[*key].record.id == id).copied()
     }
 
-    fn insert(&mut self, place: u64, record: Arc<EventRecord>) {
-        for key in keys(&record) {
-            self.index.entry(key).or_default().insert(place);
+    fn known(&self, id: &str) -> Result<usize, StoreError> {
+        self.key(id).ok_or_else(|| StoreError::NotFound(id.into()))
+    }
+
+    fn insert(&mut self, record: Arc<EventRecord>) {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.counts[record.status as usize] += 1;
+        let hash = self.hasher.hash_one(&*record.id);
+        let key = self.records.insert(Kept { place, record });
+        let (records, hasher) = (&self.records, &self.hasher);
+        self.ids.insert_unique(hash, key, |key| hasher.hash_one(&*records[*key].record.id));
+        self.order.push_back((place, key));
+        if self.next_place - self.indexed >= BATCH as u64 {
+            self.index();
         }
-        let time = record.created_at;
-        self.times
-            .entry(place / BLOCK)
-            .and_modify(|(first, last)| (*first, *last) = ((*first).min(time), (*last).max(time)))
-            .or_insert((time, time));
-        self.places_in_use.insert(place);
-        self.records.insert(place, record);
     }
 
-    /// Takes the record out. Its id keeps its place.
-    fn take(&mut self, place: u64) -> Option<Arc<EventRecord>> {
-        let record = self.records.remove(&place)?;
-        self.places_in_use.remove(place);
-        for key in keys(&record) {
-            if let Some(places) = self.index.get_mut(&key) {
-                places.remove(place);
-                if places.is_empty() {
-                    self.index.remove(&key);
-                }
+    fn replace(&mut self, key: usize, record: Arc<EventRecord>) {
+        let kept = &mut self.records[key];
+        self.counts[kept.record.status as usize] -= 1;
+        self.counts[record.status as usize] += 1;
+        if kept.place < self.indexed {
+            self.index.replace(kept.place, &kept.record, &record);
+        }
+        kept.record = record;
+    }
+
+    fn remove(&mut self, key: usize) {
+        let Kept { place, record } = self.records.remove(key);
+        self.counts[record.status as usize] -= 1;
+        let hash = self.hasher.hash_one(&*record.id);
+        if let Ok(entry) = self.ids.find_entry(hash, |it| *it == key) {
+            entry.remove();
+        }
+        if let Ok(at) = self.order.binary_search_by_key(&place, |(place, _)| *place) {
+            self.order[at].1 = NONE;
+        }
+        while self.order.front().is_some_and(|(_, key)| *key == NONE) {
+            self.order.pop_front();
+        }
+        if self.order.len() > 2 * self.records.len() + BATCH {
+            self.order.retain(|(_, key)| *key != NONE);
+        }
+        if place < self.indexed {
+            self.gone.push((place, record));
+            if self.gone.len() >= BATCH {
+                self.index();
             }
         }
-        Some(record)
     }
 
-    fn remove(&mut self, place: u64) {
-        if let Some(record) = self.take(place) {
-            self.places.remove(&record.id);
-            let block = place / BLOCK;
-            if self.records.range(block * BLOCK..(block + 1) * BLOCK).next().is_none() {
-                self.times.remove(&block);
-            }
-        }
+    /// Brings the index up to date.
+    fn index(&mut self) {
+        self.index.remove(&self.gone);
+        self.gone.clear();
+        let from = self.order.partition_point(|(place, _)| *place < self.indexed);
+        let new = self.order.range(from..).filter_map(|(place, key)| {
+            self.records.get(*key).map(|kept| (*place, kept.record.clone()))
+        });
+        let new: Vec<Placed> = new.collect();
+        self.index.add(&new);
+        self.indexed = self.next_place;
     }
 
-    fn replace(&mut self, place: u64, record: Arc<EventRecord>) {
-        self.take(place);
-        self.insert(place, record);
-    }
-
-    fn count(&self, status: EventStatus) -> u64 {
-        self.index.get(&Key::Status(status)).map_or(0, RoaringTreemap::len)
+    fn at(&self, place: u64) -> Option<&Arc<EventRecord>> {
+        let at = self.order.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+        self.records.get(self.order[at].1).map(|kept| &kept.record)
     }
 
     /// The places of the records that a filter selects, whatever its page. `None` is all.
     fn selected(&self, filter: &EventFilter) -> Option<RoaringTreemap> {
-        let mut selected: Option<RoaringTreemap> = None;
-        let mut narrow = |places: &RoaringTreemap| match &mut selected {
-            Some(selected) => *selected &= places,
-            None => selected = Some(places.clone()),
-        };
-        for key in demands(filter) {
-            match self.index.get(&key) {
-                Some(places) => narrow(places),
-                None => return Some(RoaringTreemap::new()),
-            }
-        }
-        if filter.from.is_some() || filter.to.is_some() {
-            narrow(&self.made(filter));
-        }
-        selected
+        self.index.selected(filter, |range, places| {
+            let from = self.order.partition_point(|(place, _)| *place < range.start);
+            let block = self.order.range(from..).take_while(|(place, _)| *place < range.end);
+            let kept = block.filter_map(|(place, key)| Some((*place, self.records.get(*key)?)));
+            let made = kept.filter(|(_, kept)| filter.is_in_time(kept.record.created_at));
+            places.extend(made.map(|(place, _)| place));
+        })
     }
 
-    /// The places of the records that were made in the time of a filter.
-    fn made(&self, filter: &EventFilter) -> RoaringTreemap {
-        let is_in = |time: Timestamp| {
-            filter.from.is_none_or(|from| time >= from) && filter.to.is_none_or(|to| time <= to)
-        };
-        let mut places = RoaringTreemap::new();
-        for (block, (first, last)) in &self.times {
-            let range = block * BLOCK..(block + 1) * BLOCK;
-            if is_in(*first) && is_in(*last) {
-                places.insert_range(range);
-            } else if filter.from.is_none_or(|from| *last >= from)
-                && filter.to.is_none_or(|to| *first <= to)
-            {
-                let records = self.records.range(range);
-                let made = records.filter(|(_, record)| is_in(record.created_at));
-                places.extend(made.map(|(place, _)| *place));
-            }
-        }
-        places & &self.places_in_use
-    }
-
-    fn list(&self, filter: &EventFilter) -> Page {
+    fn list(&mut self, filter: &EventFilter) -> Page {
+        self.index();
         let selected = self.selected(filter);
         let total = match &selected {
             Some(places) => places.len(),
@@ -268,11 +242,11 @@ impl State {
             true
         };
         let is_all = match selected {
-            None => self
-                .records
-                .range(begin..)
-                .skip(filter.offset)
-                .all(|(place, record)| add(*place, record)),
+            None => {
+                let from = self.order.partition_point(|(place, _)| *place < begin);
+                let all = self.order.range(from..).filter(|(_, key)| *key != NONE);
+                all.skip(filter.offset).all(|(place, key)| add(*place, &self.records[*key].record))
+            }
             Some(mut places) => {
                 if begin > 0 {
                     places.remove_range(..begin);
@@ -280,7 +254,7 @@ impl State {
                 places
                     .into_iter()
                     .skip(filter.offset)
-                    .all(|place| self.records.get(&place).is_none_or(|record| add(place, record)))
+                    .all(|place| self.at(place).is_none_or(|record| add(place, record)))
             }
         };
         Page::new(records, if is_all { None } else { last }, total)
@@ -289,54 +263,57 @@ impl State {
 
 impl Store for MemoryStore {
     fn put(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.put_shared(Arc::new(record))
+    }
+
+    fn put_shared(&self, record: Arc<EventRecord>) -> EngineFuture<'_, Result<(), StoreError>> {
         if let Err(invalid) = record.validate() {
             return EngineFuture::ready(Err(invalid.into()));
         }
-        let record = Arc::new(record);
         self.with(|state| {
-            if let Some(place) = state.places.get(&record.id).copied() {
-                state.replace(place, record);
+            if let Some(key) = state.key(&record.id) {
+                state.replace(key, record);
                 return Ok(());
             }
             if state.records.len() == self.max_events
-                && let Some(first) = state.records.first_key_value().map(|(place, _)| *place)
+                && let Some((_, first)) = state.order.front().copied()
             {
                 state.remove(first);
                 state.evicted += 1;
             }
-            let place = state.next_place;
-            state.next_place += 1;
-            state.places.insert(record.id.clone(), place);
-            state.insert(place, record.clone());
-            if let Some(sender) = &state.sender {
-                let _ = sender.send(record); // without a reader it goes nowhere
+            if let Some(sender) = &state.sender
+                && sender.receiver_count() > 0
+            {
+                let _ = sender.send(record.clone()); // its reader may be gone
             }
+            state.insert(record);
             Ok(())
         })
     }
 
     fn get(&self, id: &str) -> EngineFuture<'_, Result<Arc<EventRecord>, StoreError>> {
-        self.with(|state| {
-            let place = state.place(id)?;
-            state.records.get(&place).cloned().ok_or_else(|| StoreError::NotFound(id.into()))
-        })
+        self.with(|state| Ok(state.records[state.known(id)?].record.clone()))
     }
 
     fn update(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.update_shared(Arc::new(record))
+    }
+
+    fn update_shared(&self, record: Arc<EventRecord>) -> EngineFuture<'_, Result<(), StoreError>> {
         if let Err(invalid) = record.validate() {
             return EngineFuture::ready(Err(invalid.into()));
         }
         self.with(|state| {
-            let place = state.place(&record.id)?;
-            state.replace(place, Arc::new(record));
+            let key = state.known(&record.id)?;
+            state.replace(key, record);
             Ok(())
         })
     }
 
     fn delete(&self, id: &str) -> EngineFuture<'_, Result<(), StoreError>> {
         self.with(|state| {
-            let place = state.place(id)?;
-            state.remove(place);
+            let key = state.known(id)?;
+            state.remove(key);
             Ok(())
         })
     }
@@ -347,20 +324,18 @@ impl Store for MemoryStore {
 
     fn clean_up(&self, before: Timestamp) -> EngineFuture<'_, Result<u64, StoreError>> {
         self.with(|state| {
-            let mut ended = RoaringTreemap::new();
-            for status in [EventStatus::Completed, EventStatus::Failed] {
-                if let Some(places) = state.index.get(&Key::Status(status)) {
-                    ended |= places;
-                }
-            }
-            let mut removed = 0;
-            for place in ended {
-                if state.records.get(&place).is_some_and(|record| record.created_at < before) {
-                    state.remove(place);
-                    removed += 1;
-                }
-            }
-            Ok(removed)
+            let is_old = |kept: &Kept| {
+                let status = kept.record.status;
+                matches!(status, EventStatus::Completed | EventStatus::Failed)
+                    && kept.record.created_at < before
+            };
+            let old = state
+                .order
+                .iter()
+                .filter_map(|(_, key)| state.records.get(*key).is_some_and(is_old).then_some(*key));
+            let old: Vec<usize> = old.collect();
+            old.iter().for_each(|key| state.remove(*key));
+            Ok(old.len() as u64)
         })
     }
 
@@ -371,12 +346,13 @@ impl Store for MemoryStore {
 
     fn stats(&self) -> EngineFuture<'_, Result<StoreStats, StoreError>> {
         self.with(|state| {
+            let count = |status: EventStatus| state.counts[status as usize];
             Ok(StoreStats {
                 total_events: state.records.len() as u64,
-                pending_events: state.count(EventStatus::Pending),
-                processing_events: state.count(EventStatus::Processing),
-                completed_events: state.count(EventStatus::Completed),
-                failed_events: state.count(EventStatus::Failed),
+                pending_events: count(EventStatus::Pending),
+                processing_events: count(EventStatus::Processing),
+                completed_events: count(EventStatus::Completed),
+                failed_events: count(EventStatus::Failed),
                 evicted_events: state.evicted,
                 active_streams: state.sender.as_ref().map_or(0, |it| it.receiver_count() as u64),
             })

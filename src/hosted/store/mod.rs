@@ -10,6 +10,7 @@
 
 mod api;
 mod filter;
+mod index;
 mod memory;
 mod page;
 mod record;

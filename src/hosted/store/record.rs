@@ -1,8 +1,8 @@
 //! What became of an event: [`EventRecord`].
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 
@@ -16,7 +16,8 @@ use crate::envelope::{Timestamp, raw};
 
 /// Keeps an event together with what became of it.
 ///
-/// A broker stores one for each event, and changes its status as handlers run.
+/// A broker stores one for each event, and changes its status as handlers run. A clone shares what
+/// cannot change: type and payload.
 ///
 /// In JSON, the fields come in the order below: `id`, `source`, `type`, `status`, `retry_count`,
 /// `payload`, `user_id`, `session_id`, `instance_id`, `schema`, `entity`, `operation`,
@@ -50,7 +51,7 @@ pub struct EventRecord {
     #[serde(default, serialize_with = "write_source", deserialize_with = "read_source")]
     pub source: Option<EventSource>,
     #[serde(default, rename = "type")]
-    event_type: String,
+    event_type: Arc<str>,
     /// How far the event is.
     #[serde(default)]
     pub status: EventStatus,
@@ -58,7 +59,7 @@ pub struct EventRecord {
     #[serde(default)]
     pub retry_count: u32,
     #[serde(default, deserialize_with = "read_payload")]
-    payload: Option<Box<RawValue>>,
+    payload: Option<Arc<RawValue>>,
     /// The user on whose behalf the event happened. 0 is a user too.
     #[serde(default)]
     pub user_id: i64,
@@ -69,11 +70,11 @@ pub struct EventRecord {
     #[serde(default)]
     pub instance_id: String,
     #[serde(default)]
-    schema: String,
+    schema: Arc<str>,
     #[serde(default)]
-    entity: String,
+    entity: Arc<str>,
     #[serde(default)]
-    operation: String,
+    operation: Arc<str>,
     /// When the record was made.
     pub created_at: Timestamp,
     /// What else you want to keep. A new record has an empty map.
@@ -119,7 +120,7 @@ impl EventRecord {
         Self {
             id: format!("{}", Uuid::now_v7()),
             source: Some(source),
-            event_type: format!("{schema}.{entity}.{operation}"),
+            event_type: format!("{schema}.{entity}.{operation}").into(),
             status: EventStatus::Pending,
             retry_count: 0,
             payload: None,
@@ -155,7 +156,8 @@ impl EventRecord {
     ///
     /// Returns [`PayloadError::Json`] if it is not possible as JSON. The old payload stays.
     pub fn set_payload<T: Serialize + ?Sized>(&mut self, payload: &T) -> Result<(), PayloadError> {
-        self.payload = Some(serde_json::value::to_raw_value(payload).map_err(PayloadError::Json)?);
+        let raw = serde_json::value::to_raw_value(payload).map_err(PayloadError::Json)?;
+        self.payload = Some(raw.into());
         Ok(())
     }
 
@@ -211,7 +213,7 @@ impl EventRecord {
             Err(InvalidRecord::Id)
         } else if self.source.is_none() {
             Err(InvalidRecord::Source)
-        } else if self.event_type.is_empty() || self.event_type == ".." {
+        } else if self.event_type.is_empty() || *self.event_type == *".." {
             Err(InvalidRecord::Type)
         } else if self.instance_id.is_empty() {
             Err(InvalidRecord::InstanceId)
@@ -358,6 +360,6 @@ fn read_source<'de, D: Deserializer<'de>>(json: D) -> Result<Option<EventSource>
     EventSource::deserialize(name.into_deserializer()).map(Some)
 }
 
-fn read_payload<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    raw::read(json).map(|payload| (payload.get() != "null").then_some(payload))
+fn read_payload<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Arc<RawValue>>, D::Error> {
+    raw::read(json).map(|payload| (payload.get() != "null").then(|| payload.into()))
 }

@@ -158,6 +158,10 @@ impl Connection {
                     subjects: settings.subjects.clone(),
                     num_replicas: settings.replicas,
                     max_age: settings.max_age.min(FOR_EVER),
+                    storage: match settings.in_memory {
+                        true => stream::StorageType::Memory,
+                        false => stream::StorageType::File,
+                    },
                     ..Default::default()
                 };
                 self.context.get_or_create_stream(config).await.map_err(refused)?

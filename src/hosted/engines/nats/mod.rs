@@ -169,6 +169,7 @@ impl Nats {
                 provision: Provision::default(),
                 replicas: 1,
                 max_age: Duration::ZERO,
+                in_memory: false,
                 on_start: OnStart::default(),
                 timeout: Duration::from_secs(5),
                 heartbeat: Duration::from_secs(5),
@@ -218,6 +219,14 @@ impl Nats {
     #[must_use]
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.settings.max_age = age;
+        self
+    }
+
+    /// Lets servers keep a stream that the engine creates in memory, instead of on disk. What they
+    /// have confirmed is lost when all of them end.
+    #[must_use]
+    pub const fn in_memory(mut self) -> Self {
+        self.settings.in_memory = true;
         self
     }
 

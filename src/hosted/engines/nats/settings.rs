@@ -38,6 +38,7 @@ pub(super) struct Settings {
     pub(super) provision: Provision,
     pub(super) replicas: usize,
     pub(super) max_age: Duration,
+    pub(super) in_memory: bool,
     pub(super) on_start: OnStart,
     pub(super) timeout: Duration,
     pub(super) heartbeat: Duration,
