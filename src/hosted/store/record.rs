@@ -50,7 +50,7 @@ pub struct EventRecord {
     #[serde(default, serialize_with = "write_source", deserialize_with = "read_source")]
     pub source: Option<EventSource>,
     #[serde(default, rename = "type")]
-    event_type: String,
+    pub(in crate::hosted) event_type: String,
     /// How far the event is.
     #[serde(default)]
     pub status: EventStatus,
@@ -58,7 +58,7 @@ pub struct EventRecord {
     #[serde(default)]
     pub retry_count: u32,
     #[serde(default, deserialize_with = "read_payload")]
-    payload: Option<Box<RawValue>>,
+    pub(in crate::hosted) payload: Option<Box<RawValue>>,
     /// The user on whose behalf the event happened. 0 is a user too.
     #[serde(default)]
     pub user_id: i64,
@@ -69,11 +69,11 @@ pub struct EventRecord {
     #[serde(default)]
     pub instance_id: String,
     #[serde(default)]
-    schema: String,
+    pub(in crate::hosted) schema: String,
     #[serde(default)]
-    entity: String,
+    pub(in crate::hosted) entity: String,
     #[serde(default)]
-    operation: String,
+    pub(in crate::hosted) operation: String,
     /// When the record was made.
     pub created_at: Timestamp,
     /// What else you want to keep. A new record has an empty map.
