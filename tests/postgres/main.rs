@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+mod engine;
+mod outbox;
 mod server;
 #[path = "../servers/mod.rs"]
 #[expect(dead_code, reason = "it also has the servers of other engines")]
@@ -12,8 +14,14 @@ mod store;
 mod stores;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 
 use tickbus::hosted::engines::postgres::{Database, PostgresStore, Provision};
+
+/// Longer than anything here takes that happens at all.
+const SOON: Duration = Duration::from_secs(10);
+/// Long enough for what must not happen.
+const WHILE: Duration = Duration::from_millis(200);
 
 /// Runs a test in real time.
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -33,4 +41,22 @@ fn database(url: impl Into<String>) -> Database {
 
 async fn store(url: impl Into<String>) -> PostgresStore {
     PostgresStore::connect(&database(url), &table()).await.expect("it connects")
+}
+
+/// A client as a program of a user has it.
+async fn client(url: impl Into<String>) -> tokio_postgres::Client {
+    let (client, connection) =
+        tokio_postgres::connect(&url.into(), tokio_postgres::NoTls).await.expect("it connects");
+    tokio::spawn(connection);
+    client
+}
+
+/// Waits until it is so, but not for ever.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(2 * SOON, wait).await.expect("it does not happen");
 }

@@ -6,9 +6,11 @@ use core::future::Future;
 use core::time::Duration;
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Config;
+use tokio_postgres::Socket;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::database::Database;
@@ -18,6 +20,10 @@ use super::tls::tls;
 /// How long it waits until it connects again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What drives a connection outside the pool.
+pub(super) type Driven =
+    tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
 #[derive(Clone)]
 pub(super) struct Connection {
@@ -78,6 +84,17 @@ impl Connection {
 
     pub(super) const fn attempts_until(&self, deadline: Instant) -> Attempts<'_> {
         Attempts { connection: self, deadline, pause: FIRST_PAUSE, is_again: false }
+    }
+
+    /// Opens a connection that is not of the pool. The second part drives it, and has its messages.
+    pub(super) async fn session(&self) -> Result<(tokio_postgres::Client, Driven), PostgresError> {
+        match timeout(self.timeout, self.config.connect(self.tls.clone())).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(error)) => Err(match Failure::of(&error, &self.server) {
+                Failure::Passing(error) | Failure::Lasting(error) => error,
+            }),
+            Err(_) => Err(PostgresError::TimedOut),
+        }
     }
 
     /// Ends the connections, those in use when they are given back.

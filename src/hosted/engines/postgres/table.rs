@@ -38,6 +38,16 @@ impl Table {
         &self.name
     }
 
+    /// Returns what names the table for the whole database, as an expression in SQL.
+    pub(super) fn oid(&self) -> String {
+        alloc::format!("'{}'::regclass::oid", self.quoted.replace('\'', "''"))
+    }
+
+    /// Returns the channel on which its news is announced, as an expression in SQL.
+    pub(super) fn channel(&self) -> String {
+        alloc::format!("'tickbus_' || {}", self.oid())
+    }
+
     /// Sees to the table, as `provision` says. `columns` is what `create` makes: names and types.
     pub(super) async fn provide(
         &self,

@@ -227,13 +227,13 @@ impl<'a> Rows<'a> {
 /// Checks what Postgres would refuse for all rows of a statement, and not only for this one.
 pub(super) fn check(record: &EventRecord) -> Result<(), PostgresError> {
     let texts = [
-        ("id", &record.id),
-        ("type", &record.event_type),
+        ("id", &*record.id),
+        ("type", &*record.event_type),
         ("session_id", &record.session_id),
         ("instance_id", &record.instance_id),
-        ("schema", &record.schema),
-        ("entity", &record.entity),
-        ("operation", &record.operation),
+        ("schema", &*record.schema),
+        ("entity", &*record.entity),
+        ("operation", &*record.operation),
         ("error", &record.error),
     ];
     match texts.into_iter().find(|(_, text)| text.contains('\0')) {
@@ -281,16 +281,16 @@ fn try_read(row: &Row, from: usize) -> Result<EventRecord, Box<dyn Error + Send 
     Ok(EventRecord {
         id: take(row, next)?,
         source: Some(named(take(row, next)?)?),
-        event_type: take(row, next)?,
+        event_type: take::<&str>(row, next)?.into(),
         status: named(take(row, next)?)?,
         retry_count: u32::try_from(take::<i64>(row, next)?)?,
         payload: take::<Option<String>>(row, next)?.map(RawValue::from_string).transpose()?,
         user_id: take(row, next)?,
         session_id: take(row, next)?,
         instance_id: take(row, next)?,
-        schema: take(row, next)?,
-        entity: take(row, next)?,
-        operation: take(row, next)?,
+        schema: take::<&str>(row, next)?.into(),
+        entity: take::<&str>(row, next)?.into(),
+        operation: take::<&str>(row, next)?.into(),
         created_at: time(row, next)?.ok_or("it has no time")?,
         metadata: match take::<Option<&str>>(row, next)? {
             Some(metadata) => Some(serde_json::from_str(metadata)?),
