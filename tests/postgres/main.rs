@@ -4,6 +4,8 @@
 extern crate alloc;
 
 mod engine;
+mod faults;
+mod kill;
 mod outbox;
 mod server;
 #[path = "../servers/mod.rs"]

@@ -121,8 +121,11 @@ impl Postgres {
         self.keeper = Some((child, stdin));
         let began = Instant::now();
         loop {
+            // After a kill there is the file of the one before.
             let status = fs::read_to_string(self.folder.join("data/postmaster.pid"));
-            if status.is_ok_and(|it| it.lines().nth(7).is_some_and(|it| it.trim() == "ready")) {
+            let status = status.unwrap_or_default();
+            let is_own = status.lines().next() == self.pid().as_deref();
+            if is_own && status.lines().nth(7).is_some_and(|it| it.trim() == "ready") {
                 break;
             }
             if !self.is_alive() || began.elapsed() > START {
@@ -146,25 +149,23 @@ impl Postgres {
         status.is_ok_and(|it| !it.contains("State:\tZ"))
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills all its processes as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         if let Some((mut keeper, _stdin)) = self.keeper.take() {
             if let Some(pid) = self.pid() {
-                let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
+                let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+                let children = children.unwrap_or_default();
+                let all = core::iter::once(&*pid).chain(children.split_whitespace());
+                let _ = Command::new("kill").arg("-9").args(all).stderr(Stdio::null()).status();
             }
             let _ = keeper.kill();
             let _ = keeper.wait();
             let _ = fs::remove_file(self.folder.join("pid"));
-            let _ = fs::remove_file(self.folder.join("data/postmaster.pid"));
         }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     pub(crate) fn url(&self) -> String {

@@ -82,22 +82,20 @@ impl Table {
         client: &mut tokio_postgres::Client,
         create: &str,
     ) -> Result<(), tokio_postgres::Error> {
-        if self.exists(client).await? {
+        let exists = "SELECT to_regclass($1) IS NOT NULL";
+        let name: &str = &self.quoted;
+        if client.query_one(exists, &[&name]).await?.get(0) {
             return Ok(()); // a user without the right to create may use it
         }
         let transaction = client.transaction().await?;
         // Two that create a table at the same moment disturb each other. The number is ours.
         transaction.batch_execute("SELECT pg_advisory_xact_lock(8101099)").await?;
-        if !self.exists(transaction.client()).await? {
-            transaction.batch_execute(create).await?;
+        match transaction.batch_execute(create).await {
+            Ok(()) => transaction.commit().await,
+            // Another one has created it.
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_TABLE) => Ok(()),
+            Err(error) => Err(error),
         }
-        transaction.commit().await
-    }
-
-    async fn exists(&self, client: &tokio_postgres::Client) -> Result<bool, tokio_postgres::Error> {
-        let exists = "SELECT to_regclass($1) IS NOT NULL";
-        let name: &str = &self.quoted;
-        Ok(client.query_one(exists, &[&name]).await?.get(0))
     }
 
     /// Compares the columns with those that it must have.
