@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod cost;
 mod engine;
 mod faults;
 mod kill;
