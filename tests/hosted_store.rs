@@ -3,17 +3,20 @@
 
 extern crate alloc;
 
+#[path = "stores/mod.rs"]
+mod stores;
+
 use alloc::sync::Arc;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
-use tickbus::envelope::Timestamp;
 use tickbus::hosted::store::{
-    EventFilter, EventRecord, EventSource, EventStatus, InvalidRecord, MemoryStore, Missed, Page,
-    PayloadError, Store, StoreError,
+    EventFilter, EventRecord, EventSource, EventStatus, InvalidRecord, MemoryStore, PayloadError,
+    Store,
 };
-use tickbus::subject::GlobPattern;
+
+use stores::{Plain, at, ids, in_time, record, steps, store_tests};
 
 /// The memory store never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -21,22 +24,6 @@ fn now<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(it) => it,
         Poll::Pending => panic!("it waits"),
     }
-}
-
-fn at(seconds: i128) -> Timestamp {
-    Timestamp::from_unix_nanos(seconds * 1_000_000_000).unwrap()
-}
-
-fn record(id: &str) -> EventRecord {
-    let mut record = EventRecord::new(EventSource::Database, "public", "users", "create");
-    record.id = id.into();
-    record.instance_id = "shop-1".into();
-    record.created_at = at(0);
-    record
-}
-
-fn ids(page: &Page) -> Vec<&str> {
-    page.records.iter().map(|record| &*record.id).collect()
 }
 
 #[test]
@@ -146,40 +133,6 @@ fn a_record_lacks_its_fields_in_order() {
 }
 
 #[test]
-fn a_record_that_is_not_valid_is_stored_nowhere_and_counted_nowhere() {
-    let store = MemoryStore::default();
-    let mut invalid = record("1");
-    invalid.instance_id.clear();
-    let error = now(store.put(invalid)).unwrap_err();
-    assert_eq!(error.to_string(), "instance ID is required");
-    assert_eq!(now(store.stats()).unwrap().total_events, 0);
-    assert!(matches!(now(store.get("1")), Err(StoreError::NotFound(id)) if id == "1"));
-}
-
-#[test]
-fn an_id_stored_twice_is_one_record() {
-    let store = MemoryStore::new(3);
-    for _ in 0..7 {
-        now(store.put(record("1"))).unwrap();
-    }
-    let mut failed = record("1");
-    failed.mark_failed(at(1), "no");
-    now(store.put(failed)).unwrap();
-    let stats = now(store.stats()).unwrap();
-    assert_eq!((stats.total_events, stats.pending_events, stats.failed_events), (1, 0, 1));
-    assert_eq!(now(store.get("1")).unwrap().error, "no");
-}
-
-#[test]
-fn an_id_that_is_unknown_is_not_found() {
-    let store = MemoryStore::default();
-    let not_found = |error: StoreError| assert_eq!(error.to_string(), "event not found: x");
-    not_found(now(store.get("x")).unwrap_err());
-    not_found(now(store.delete("x")).unwrap_err());
-    not_found(now(store.update(record("x"))).unwrap_err());
-}
-
-#[test]
 fn a_full_store_removes_what_was_stored_first() {
     let store = MemoryStore::new(2);
     for id in ["1", "2", "1", "3"] {
@@ -189,244 +142,22 @@ fn a_full_store_removes_what_was_stored_first() {
     assert_eq!(now(store.stats()).unwrap().evicted_events, 1);
 }
 
-#[test]
-fn pages_by_offset_and_by_cursor() {
-    let store = MemoryStore::default();
-    for id in ["1", "2", "3", "4", "5"] {
-        now(store.put(record(id))).unwrap();
-    }
-    let all = EventFilter::new().schema("public");
-    let list = |filter: EventFilter| now(store.list(filter)).unwrap();
-    assert_eq!(ids(&list(all.clone().limit(0))), ["1", "2", "3", "4", "5"]);
-    assert_eq!(ids(&list(all.clone().offset(1).limit(2))), ["2", "3"]);
-    assert_eq!(ids(&list(all.clone().offset(5))), [""; 0]);
-    assert_eq!(ids(&list(all.clone().offset(9).limit(1))), [""; 0]);
-    let first = list(all.clone().limit(2));
-    now(store.delete("1")).unwrap(); // an offset would skip the third now
-    let second = list(all.clone().limit(2).after(first.next.unwrap()));
-    assert_eq!((ids(&second), second.total), (vec!["3", "4"], 4));
-    let third = list(all.limit(2).after(second.next.unwrap()));
-    assert_eq!((ids(&third), third.next), (vec!["5"], None));
+/// Runs a case of all stores.
+fn on_memory(case: impl AsyncFn(Arc<dyn Store>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(in_time(case(Arc::new(MemoryStore::default()))));
 }
 
-#[test]
-fn an_empty_text_is_no_criterion_and_user_0_is_one() {
-    let store = MemoryStore::default();
-    now(store.put(record("1"))).unwrap();
-    let mut other = record("2");
-    other.user_id = 7;
-    now(store.put(other)).unwrap();
-    let list = |filter| now(store.list(filter)).unwrap().total;
-    assert_eq!(list(EventFilter::new().entity("").instance_id("")), 2);
-    assert_eq!(list(EventFilter::new().user_id(0)), 1);
-}
-
-#[test]
-fn a_clean_up_removes_old_records_that_have_ended() {
-    let store = MemoryStore::default();
-    for (id, status, time) in [
-        ("old, pending", EventStatus::Pending, 0),
-        ("old, processing", EventStatus::Processing, 0),
-        ("old, completed", EventStatus::Completed, 0),
-        ("old, failed", EventStatus::Failed, 9),
-        ("young, failed", EventStatus::Failed, 10),
-    ] {
-        let mut record = record(id);
-        (record.status, record.created_at) = (status, at(time));
-        now(store.put(record)).unwrap();
-    }
-    assert_eq!(now(store.clean_up(at(10))).unwrap(), 2);
-    let left = now(store.list(EventFilter::new())).unwrap();
-    assert_eq!(ids(&left), ["old, pending", "old, processing", "young, failed"]);
-}
-
-#[test]
-fn a_stream_has_what_is_stored_and_ends_with_the_store() {
-    let store = MemoryStore::default();
-    now(store.put(record("before"))).unwrap();
-    let mut users = store.stream(GlobPattern::new("public.users.*").unwrap()).unwrap();
-    let mut all = store.stream(GlobPattern::new("*").unwrap()).unwrap();
-    let mut orders = EventRecord::new(EventSource::System, "public", "orders", "create");
-    (orders.id, orders.instance_id) = ("orders".into(), "1".into());
-    now(store.put(orders)).unwrap();
-    now(store.put(record("users"))).unwrap();
-    now(store.update(record("users"))).unwrap(); // no news
-    assert_eq!(now(store.stats()).unwrap().active_streams, 2);
-    store.close();
-    store.close();
-    assert!(matches!(now(store.put(record("after"))), Err(StoreError::Closed)));
-    assert!(matches!(store.stream(GlobPattern::new("*").unwrap()), Err(StoreError::Closed)));
-    assert_eq!(now(users.next()).unwrap().unwrap().id, "users");
-    assert!(now(users.next()).is_none() && now(users.next()).is_none());
-    let both = [now(all.next()), now(all.next())].map(|it| it.unwrap().unwrap().id.clone());
-    assert_eq!(both, ["orders", "users"]);
-    assert!(now(all.next()).is_none());
-}
-
-#[test]
-fn a_slow_reader_is_told_what_it_missed() {
-    let store = MemoryStore::default();
-    let mut all = store.stream(GlobPattern::new("*").unwrap()).unwrap();
-    for id in 0..1030 {
-        now(store.put(record(&id.to_string()))).unwrap();
-    }
-    assert_eq!(now(all.next()).unwrap().unwrap_err(), Missed(6));
-    assert_eq!(now(all.next()).unwrap().unwrap().id, "6");
-}
-
-/// What the store is compared with: every record in a vector.
-#[derive(Default)]
-struct Plain {
-    records: Vec<EventRecord>,
-    evicted: u64,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Put(EventRecord),
-    Update(EventRecord),
-    Delete(String),
-    CleanUp(Timestamp),
-    List(EventFilter, usize, usize),
-}
-
-fn records() -> impl Strategy<Value = EventRecord> {
-    let ids = 0..12_u32;
-    let statuses = prop::sample::select(&EventStatus::ALL[..]);
-    let sources = prop::sample::select(&[EventSource::System, EventSource::Database][..]);
-    let names = || prop::sample::select(&["a", "b"][..]);
-    (ids, statuses, sources, names(), names(), names(), 0..3_i64, 0..6_i128).prop_map(
-        |(id, status, source, schema, entity, operation, user, time)| {
-            let mut record = EventRecord::new(source, schema, entity, operation);
-            record.id = id.to_string();
-            (record.status, record.user_id) = (status, user);
-            record.instance_id = format!("i{}", user % 2);
-            record.created_at = at(time);
-            record
-        },
-    )
-}
-
-fn filters() -> impl Strategy<Value = EventFilter> {
-    let statuses = prop::option::of(prop::sample::select(&EventStatus::ALL[..]));
-    let sources = prop::option::of(prop::sample::select(
-        &[EventSource::System, EventSource::Database, EventSource::Frontend][..],
-    ));
-    let names = || prop::sample::select(&["", "", "a", "c"][..]);
-    let times = || prop::option::weighted(0.3, 0..6_i128);
-    let users = prop::option::weighted(0.3, 0..3_i64);
-    (statuses, sources, names(), names(), users, times(), times()).prop_map(
-        |(status, source, schema, entity, user, from, to)| {
-            let mut filter = EventFilter::new().schema(schema).entity(entity);
-            if let Some(status) = status {
-                filter = filter.status(status);
-            }
-            if let Some(source) = source {
-                filter = filter.source(source);
-            }
-            if let Some(user) = user {
-                filter = filter.user_id(user);
-            }
-            if let Some(from) = from {
-                filter = filter.from(at(from));
-            }
-            if let Some(to) = to {
-                filter = filter.to(at(to));
-            }
-            filter
-        },
-    )
-}
-
-fn steps() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => records().prop_map(Step::Put),
-        2 => records().prop_map(Step::Update),
-        1 => (0..12_u32).prop_map(|id| Step::Delete(id.to_string())),
-        1 => (0..6_i128).prop_map(|time| Step::CleanUp(at(time))),
-        4 => (filters(), 0..4_usize, 0..4_usize).prop_map(|(filter, offset, limit)| Step::List(filter, offset, limit)),
-    ]
-}
+store_tests!(on_memory);
 
 const ROOM: usize = 8;
-
-impl Plain {
-    fn find(&mut self, id: &str) -> Option<&mut EventRecord> {
-        self.records.iter_mut().find(|record| record.id == id)
-    }
-
-    fn put(&mut self, record: EventRecord) {
-        if let Some(old) = self.find(&record.id) {
-            *old = record;
-            return;
-        }
-        if self.records.len() == ROOM {
-            self.records.remove(0);
-            self.evicted += 1;
-        }
-        self.records.push(record);
-    }
-}
 
 proptest! {
     #[test]
     fn it_does_what_a_vector_does(steps in prop::collection::vec(steps(), 1..60)) {
-        let (store, mut plain) = (MemoryStore::new(ROOM), Plain::default());
+        let (store, mut plain) = (MemoryStore::new(ROOM), Plain::new(ROOM));
         for step in steps {
-            match step {
-                Step::Put(record) => {
-                    plain.put(record.clone());
-                    now(store.put(record)).unwrap();
-                }
-                Step::Update(record) => {
-                    let there = plain.find(&record.id).map(|old| *old = record.clone()).is_some();
-                    prop_assert_eq!(now(store.update(record)).is_ok(), there);
-                }
-                Step::Delete(id) => {
-                    let before = plain.records.len();
-                    plain.records.retain(|record| record.id != id);
-                    prop_assert_eq!(now(store.delete(&id)).is_ok(), plain.records.len() < before);
-                }
-                Step::CleanUp(time) => {
-                    let before = plain.records.len();
-                    plain.records.retain(|record| {
-                        !matches!(record.status, EventStatus::Completed | EventStatus::Failed)
-                            || record.created_at >= time
-                    });
-                    let removed = (before - plain.records.len()) as u64;
-                    prop_assert_eq!(now(store.clean_up(time)).unwrap(), removed);
-                }
-                Step::List(filter, offset, limit) => {
-                    let selected: Vec<_> =
-                        plain.records.iter().filter(|record| filter.matches(record)).collect();
-                    let most = if limit == 0 { usize::MAX } else { limit };
-                    let expected: Vec<_> = selected.iter().copied().skip(offset).take(most).collect();
-                    let page = now(store.list(filter.clone().offset(offset).limit(limit))).unwrap();
-                    prop_assert_eq!(page.total, selected.len() as u64);
-                    let found: Vec<&EventRecord> = page.records.iter().map(Arc::as_ref).collect();
-                    prop_assert_eq!(&found, &expected);
-                    prop_assert_eq!(page.next.is_some(), offset + expected.len() < selected.len());
-                    // Page by page it is the same, whatever the first page was.
-                    let mut rest = page.next;
-                    let mut all: Vec<Arc<EventRecord>> = page.records.clone();
-                    while let Some(cursor) = rest {
-                        let page = now(store.list(filter.clone().limit(2).after(cursor))).unwrap();
-                        all.extend(page.records);
-                        rest = page.next;
-                    }
-                    let all: Vec<&EventRecord> = all.iter().map(Arc::as_ref).collect();
-                    let expected: Vec<_> = selected.into_iter().skip(offset).collect();
-                    prop_assert_eq!(all, expected);
-                }
-            }
-            let stats = now(store.stats()).unwrap();
-            let count = |status| plain.records.iter().filter(|it| it.status == status).count() as u64;
-            prop_assert_eq!(stats.total_events, plain.records.len() as u64);
-            prop_assert_eq!(stats.pending_events, count(EventStatus::Pending));
-            prop_assert_eq!(stats.processing_events, count(EventStatus::Processing));
-            prop_assert_eq!(stats.completed_events, count(EventStatus::Completed));
-            prop_assert_eq!(stats.failed_events, count(EventStatus::Failed));
-            prop_assert_eq!(stats.evicted_events, plain.evicted);
+            now(plain.step(&store, step))?;
         }
     }
 }

@@ -55,7 +55,7 @@
 //! | count publishes and deliveries by outcome | [`Counted`], [`PublishStats`], [`DeliveryStats`] |
 //! | send fewer bytes | `Compressed`, `Compression` (feature `compression`) |
 //! | keep a record of each event, and handle it | [`broker::Broker`] |
-//! | list what became of events | [`store::Store`], [`store::MemoryStore`] |
+//! | list what became of events | [`store::Store`], [`store::MemoryStore`], `engines::postgres::PostgresStore` (feature `postgres`) |
 //! | show the numbers elsewhere: Prometheus, Datadog, `metrics`; make spans | [`export`] |
 //! | read and write what travels | [`wire`] |
 //! | set up engines, rules and a broker by a file | [`config`] |
@@ -106,7 +106,7 @@ mod counted;
 mod counts;
 mod delivery;
 mod engine;
-#[cfg(all(feature = "nats", not(tickbus_loom)))]
+#[cfg(all(any(feature = "nats", feature = "postgres"), not(tickbus_loom)))]
 pub mod engines;
 #[cfg(not(tickbus_loom))]
 pub mod export;

@@ -1,6 +1,7 @@
 //! Events of what happens to the rows of a table: [`Crud`].
 
 use alloc::boxed::Box;
+use core::future::Future;
 
 use serde::Serialize;
 
@@ -11,7 +12,8 @@ use crate::hosted::store::{EventRecord, EventSource, PayloadError};
 /// Publishes what happens to the rows of a schema: create, update and delete, and read if you ask
 /// for it.
 ///
-/// Call it where you change a row, after the change is permanent.
+/// Call it where you change a row, after the change is permanent. With the outbox of a database
+/// (`engines::postgres::unstable::InTransaction`) call it in the transaction of the change.
 ///
 /// # Examples
 ///
@@ -75,8 +77,8 @@ use crate::hosted::store::{EventRecord, EventSource, PayloadError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Crud {
-    broker: Broker,
+pub struct Crud<P = Broker> {
+    target: P,
     schema: Box<str>,
     creates: bool,
     updates: bool,
@@ -84,12 +86,33 @@ pub struct Crud {
     reads: bool,
 }
 
-impl Crud {
-    /// Returns hooks for the rows of `schema`.
+/// Takes the events of [`Crud`]: a [`Broker`], or an outbox in a transaction.
+pub trait CrudTarget: Sync {
+    /// What went wrong.
+    type Error: From<PayloadError>;
+
+    /// Takes the event of one change.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error from the future if the event is not taken.
+    fn take(&self, record: EventRecord) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+impl CrudTarget for Broker {
+    type Error = BrokerError;
+
+    async fn take(&self, record: EventRecord) -> Result<(), BrokerError> {
+        self.publish(record).await
+    }
+}
+
+impl<P: CrudTarget> Crud<P> {
+    /// Returns hooks for the rows of `schema`. Their events go to `target`.
     #[must_use]
-    pub fn new(broker: Broker, schema: &str) -> Self {
+    pub fn new(target: P, schema: &str) -> Self {
         let schema = schema.into();
-        Self { broker, schema, creates: true, updates: true, deletes: true, reads: false }
+        Self { target, schema, creates: true, updates: true, deletes: true, reads: false }
     }
 
     /// Sets whether it publishes new rows: yes by default.
@@ -124,13 +147,13 @@ impl Crud {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Broker::publish`] from the future, and [`BrokerError::Payload`] if
-    /// the row is not possible as JSON.
+    /// Returns the errors of the target from the future, those of [`Broker::publish`] for a broker, and
+    /// [`BrokerError::Payload`] or its like if the row is not possible as JSON.
     pub async fn created<T: Serialize + ?Sized>(
         &self,
         entity: &str,
         row: &T,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), P::Error> {
         self.publish(self.creates, entity, "create", |it| it.set_payload(row)).await
     }
 
@@ -143,7 +166,7 @@ impl Crud {
         &self,
         entity: &str,
         row: &T,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), P::Error> {
         self.publish(self.updates, entity, "update", |it| it.set_payload(row)).await
     }
 
@@ -156,7 +179,7 @@ impl Crud {
         &self,
         entity: &str,
         row: &T,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), P::Error> {
         self.publish(self.deletes, entity, "delete", |it| it.set_payload(row)).await
     }
 
@@ -165,11 +188,7 @@ impl Crud {
     /// # Errors
     ///
     /// Returns the errors of [`created`](Self::created) from the future.
-    pub async fn read<T: Serialize + ?Sized>(
-        &self,
-        entity: &str,
-        row: &T,
-    ) -> Result<(), BrokerError> {
+    pub async fn read<T: Serialize + ?Sized>(&self, entity: &str, row: &T) -> Result<(), P::Error> {
         self.publish(self.reads, entity, "read", |it| it.set_payload(row)).await
     }
 
@@ -180,12 +199,12 @@ impl Crud {
         entity: &str,
         operation: &str,
         fill: impl FnOnce(&mut EventRecord) -> Result<(), PayloadError>,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), P::Error> {
         if !publish {
             return Ok(());
         }
         let mut record = EventRecord::new(EventSource::Database, &self.schema, entity, operation);
-        fill(&mut record).map_err(BrokerError::Payload)?;
-        self.broker.publish(record).await
+        fill(&mut record)?;
+        self.target.take(record).await
     }
 }

@@ -129,6 +129,12 @@ impl From<StoreError> for BrokerError {
     }
 }
 
+impl From<PayloadError> for BrokerError {
+    fn from(error: PayloadError) -> Self {
+        Self::Payload(error)
+    }
+}
+
 /// The settings do not make a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -88,7 +88,7 @@ mod run;
 mod stats;
 
 pub use self::builder::BrokerBuilder;
-pub use self::crud::Crud;
+pub use self::crud::{Crud, CrudTarget};
 pub use self::error::{BrokerError, InvalidBroker};
 pub use self::global::{
     default_broker, initialize, is_initialized, publish, publish_async, publish_sync,

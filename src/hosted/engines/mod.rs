@@ -7,5 +7,8 @@
 #[cfg(feature = "nats")]
 pub mod nats;
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
+
 #[cfg(feature = "nats")]
 pub use nats::Nats;

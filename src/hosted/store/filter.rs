@@ -18,25 +18,25 @@ use crate::envelope::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct EventFilter {
-    pub(super) source: Option<EventSource>,
-    pub(super) status: Option<EventStatus>,
-    pub(super) user_id: Option<i64>,
-    pub(super) schema: String,
-    pub(super) entity: String,
-    pub(super) operation: String,
-    pub(super) instance_id: String,
-    pub(super) from: Option<Timestamp>,
-    pub(super) to: Option<Timestamp>,
-    pub(super) after: Option<Cursor>,
-    pub(super) offset: usize,
-    pub(super) limit: usize,
+    pub(in crate::hosted) source: Option<EventSource>,
+    pub(in crate::hosted) status: Option<EventStatus>,
+    pub(in crate::hosted) user_id: Option<i64>,
+    pub(in crate::hosted) schema: String,
+    pub(in crate::hosted) entity: String,
+    pub(in crate::hosted) operation: String,
+    pub(in crate::hosted) instance_id: String,
+    pub(in crate::hosted) from: Option<Timestamp>,
+    pub(in crate::hosted) to: Option<Timestamp>,
+    pub(in crate::hosted) after: Option<Cursor>,
+    pub(in crate::hosted) offset: usize,
+    pub(in crate::hosted) limit: usize,
 }
 
 /// A place in a list, from which the next page begins: [`Page::next`](super::Page::next).
 ///
 /// New and removed records do not move it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cursor(pub(super) u64);
+pub struct Cursor(pub(in crate::hosted) u64);
 
 impl EventFilter {
     /// Returns a filter that selects every record.

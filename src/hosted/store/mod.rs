@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a record, and how far it is | [`EventRecord`], [`EventStatus`], [`EventSource`] |
 //! | keep records in memory | [`MemoryStore`] |
+//! | keep them in Postgres | `engines::postgres::PostgresStore` (feature `postgres`) |
 //! | keep them elsewhere | [`Store`] |
 //! | list them | [`EventFilter`], [`Page`], [`Cursor`] |
 //! | see them as they come | [`Records`] |

@@ -51,7 +51,7 @@ pub struct EventRecord {
     #[serde(default, serialize_with = "write_source", deserialize_with = "read_source")]
     pub source: Option<EventSource>,
     #[serde(default, rename = "type")]
-    event_type: Arc<str>,
+    pub(in crate::hosted) event_type: Arc<str>,
     /// How far the event is.
     #[serde(default)]
     pub status: EventStatus,
@@ -59,7 +59,7 @@ pub struct EventRecord {
     #[serde(default)]
     pub retry_count: u32,
     #[serde(default, deserialize_with = "read_payload")]
-    payload: Option<Arc<RawValue>>,
+    pub(in crate::hosted) payload: Option<Arc<RawValue>>,
     /// The user on whose behalf the event happened. 0 is a user too.
     #[serde(default)]
     pub user_id: i64,
@@ -70,11 +70,11 @@ pub struct EventRecord {
     #[serde(default)]
     pub instance_id: String,
     #[serde(default)]
-    schema: Arc<str>,
+    pub(in crate::hosted) schema: Arc<str>,
     #[serde(default)]
-    entity: Arc<str>,
+    pub(in crate::hosted) entity: Arc<str>,
     #[serde(default)]
-    operation: Arc<str>,
+    pub(in crate::hosted) operation: Arc<str>,
     /// When the record was made.
     pub created_at: Timestamp,
     /// What else you want to keep. A new record has an empty map.

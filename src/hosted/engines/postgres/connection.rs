@@ -1,0 +1,189 @@
+//! Connections to one database: a pool that makes them again, and attempts until a deadline.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::future::Future;
+use core::time::Duration;
+
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_postgres::Config;
+use tokio_postgres::Socket;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::database::Database;
+use super::error::{Failure, PostgresError};
+use super::tls::tls;
+
+/// How long it waits until it connects again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What drives a connection outside the pool.
+pub(super) type Driven =
+    tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+#[derive(Clone)]
+pub(super) struct Connection {
+    pool: Pool,
+    config: Config,
+    tls: MakeRustlsConnect,
+    /// What errors call the server: its hosts and the database.
+    server: Box<str>,
+    timeout: Duration,
+}
+
+impl Connection {
+    /// Reads the settings. It connects when it is used.
+    pub(super) fn new(database: &Database) -> Result<Self, PostgresError> {
+        // What the client says of a URL may quote a password.
+        let wrong = |what: &str| {
+            PostgresError::Settings(alloc::format!("`{}` {what}", database.url).into())
+        };
+        let url = database.url.expose().replace("sslmode=verify-full", "sslmode=require");
+        let mut config: Config =
+            url.parse().map_err(|_| wrong("is not the URL of a Postgres database"))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(wrong("names no host"));
+        }
+        if let Some((user, password)) = &database.login {
+            config.user(user).password(password.expose());
+        }
+        let wants_tls = database.tls || config.get_ssl_mode() == SslMode::Require;
+        // Either it is encrypted and the server is known, or it is not.
+        config.ssl_mode(if wants_tls { SslMode::Require } else { SslMode::Disable });
+        config.connect_timeout(database.timeout).tcp_user_timeout(database.timeout);
+        if config.get_application_name().is_none() {
+            config.application_name("tickbus");
+        }
+        let tls = tls(database, wants_tls)
+            .map_err(|error| PostgresError::Settings(error.to_string().into()))?;
+        let recycling_method = RecyclingMethod::Fast;
+        let manager =
+            Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method });
+        let pool = Pool::builder(manager).max_size(database.pool_size).build();
+        let pool = pool.map_err(|error| PostgresError::Settings(error.to_string().into()))?;
+        let server = shown(&config);
+        Ok(Self { pool, config, tls, server, timeout: database.timeout })
+    }
+
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Begins an operation, which has the time of the settings.
+    pub(super) fn attempts(&self) -> Attempts<'_> {
+        self.attempts_until(Instant::now() + self.timeout)
+    }
+
+    pub(super) const fn attempts_until(&self, deadline: Instant) -> Attempts<'_> {
+        Attempts { connection: self, deadline, pause: FIRST_PAUSE, is_again: false }
+    }
+
+    /// Opens a connection that is not of the pool. The second part drives it, and has its messages.
+    pub(super) async fn session(&self) -> Result<(tokio_postgres::Client, Driven), PostgresError> {
+        match timeout(self.timeout, self.config.connect(self.tls.clone())).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(error)) => Err(match Failure::of(&error, &self.server) {
+                Failure::Passing(error) | Failure::Lasting(error) => error,
+            }),
+            Err(_) => Err(PostgresError::TimedOut),
+        }
+    }
+
+    /// Ends the connections, those in use when they are given back.
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// The attempts of one operation: each on a connection that works, until one is answered.
+pub(super) struct Attempts<'a> {
+    connection: &'a Connection,
+    deadline: Instant,
+    pause: Duration,
+    is_again: bool,
+}
+
+impl Attempts<'_> {
+    /// Returns whether an attempt before this one may have succeeded.
+    pub(super) const fn is_again(&self) -> bool {
+        self.is_again
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn client(&mut self) -> Result<Client, PostgresError> {
+        let mut last = PostgresError::TimedOut;
+        loop {
+            match timeout_at(self.deadline, self.connection.pool.get()).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) => match Failure::of_pool(error, &self.connection.server) {
+                    Failure::Passing(error) => last = error,
+                    Failure::Lasting(error) => return Err(error),
+                },
+                Err(_) => return Err(last),
+            }
+            self.pause(&last).await?;
+        }
+    }
+
+    /// Waits for the answer to a question on `client`. Returns `None` if it is worth another attempt.
+    pub(super) async fn answer<T>(
+        &mut self,
+        question: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<Option<T>, PostgresError> {
+        let error = match timeout_at(self.deadline, question).await {
+            Ok(Ok(answer)) => return Ok(Some(answer)),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(PostgresError::TimedOut),
+        };
+        match Failure::of(&error, &self.connection.server) {
+            Failure::Passing(error) => {
+                self.is_again = true;
+                self.pause(&error).await?;
+                Ok(None)
+            }
+            Failure::Lasting(error) => Err(error),
+        }
+    }
+
+    async fn pause(&mut self, error: &PostgresError) -> Result<(), PostgresError> {
+        if Instant::now() + self.pause >= self.deadline {
+            return Err(error.clone());
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+/// Gives a connection back to its pool. One that may still be busy with an answer for which the client
+/// did not wait ends instead.
+pub(super) fn give_back<T>(client: Client, answer: &Result<T, PostgresError>) {
+    if matches!(answer, Err(PostgresError::TimedOut)) {
+        drop(Client::take(client));
+    }
+}
+
+fn shown(config: &Config) -> Box<str> {
+    let mut shown = String::new();
+    for (at, host) in config.get_hosts().iter().enumerate() {
+        let port = config.get_ports();
+        let port = port.get(at).or(port.first()).copied().unwrap_or(5432);
+        let comma = if at == 0 { "" } else { "," };
+        shown += &match host {
+            Host::Tcp(host) => alloc::format!("{comma}{host}:{port}"),
+            Host::Unix(path) => alloc::format!("{comma}{}", path.display()),
+        };
+    }
+    if let Some(name) = config.get_dbname() {
+        shown += &alloc::format!("/{name}");
+    }
+    alloc::format!("`{shown}`").into()
+}

@@ -1,0 +1,40 @@
+//! Postgres: records of events, and events that are published if a transaction commits.
+//!
+//! ```text
+//!  Broker ──▶ PostgresStore ── many records, one statement ──▶ a table
+//!
+//!  your transaction ── write ──▶ Outbox, a table ── after the commit ──▶ Relay ──▶ any Engine
+//! ```
+//!
+//! | job | type |
+//! |---|---|
+//! | say where the database is | [`Database`], [`Provision`] |
+//! | keep records of events | [`PostgresStore`] |
+//! | publish exactly what is committed | [`Outbox`], [`Relay`], [`unstable::write`] |
+//! | events of the changes of a table | [`Crud`](crate::hosted::broker::Crud) with [`unstable::InTransaction`] |
+//!
+//! # Guarantees
+//!
+//! - What a store has answered is committed: it survives `kill -9` of your process at once after, and of the
+//!   server as far as its `synchronous_commit` and `fsync` say.
+//! - An outbox publishes each committed event at least once, events of one key in order, and no other. One
+//!   that is published again has the same id: an engine that deduplicates takes it once.
+//! - After a restart of the server everything connects again by itself.
+//! - No error and no `Debug` text has a password.
+//!
+//! It is tested on Postgres 15. An event of an outbox needs 13 or newer.
+
+mod connection;
+mod database;
+mod error;
+mod outbox;
+mod store;
+mod table;
+mod time;
+mod tls;
+pub mod unstable;
+
+pub use self::database::{Database, Provision};
+pub use self::error::PostgresError;
+pub use self::outbox::{Outbox, Relay, RelayBuilder, RelayStats};
+pub use self::store::PostgresStore;
