@@ -224,6 +224,10 @@ impl Proxy {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Passes nothing on, without a word, until it is told to go on.
     pub(crate) fn hold(&self, held: bool) {
         self.shared.held.store(held, Ordering::Relaxed);
