@@ -18,8 +18,8 @@ fn a_silent_connection_is_noticed_and_mended() {
     on(&[], async |server| {
         let proxy = Proxy::to(server.port());
         let url = format!("redis://127.0.0.1:{}", proxy.port());
-        let redis = up(settings(&*url).timeout(Duration::from_millis(500))).await;
-        let channels = Redis::new(&*url).timeout(Duration::from_millis(500));
+        let redis = up(settings(&*url).timeout(Duration::from_secs(1))).await;
+        let channels = Redis::new(&*url).timeout(Duration::from_secs(1));
         let channels = up(channels.heartbeat(Duration::from_millis(250))).await;
         let beside = started(server.url()).await;
         let lease = Duration::from_secs(1);

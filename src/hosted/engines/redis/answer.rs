@@ -15,7 +15,7 @@ use crate::sync::Lock;
 /// How much earlier than the server a member gives a delivery up, so that an answer which never
 /// waits is refused where it is given.
 pub(super) fn margin(lease: Duration) -> Duration {
-    (lease / 10).min(Duration::from_millis(500))
+    (lease / 20).min(Duration::from_millis(250))
 }
 
 /// Returns until when the server certainly waits, of which it heard at this time.

@@ -24,7 +24,7 @@ use super::scripts;
 use super::settings::FOR_EVER;
 use super::settle::{Ended, Group, Outgoing, Said};
 use crate::envelope::Envelope;
-use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::engines::mailbox::{EndOf, Item, Mailbox};
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::sync::{PlainNumber, Relaxed};
 
@@ -63,6 +63,9 @@ pub(super) async fn open(
         _membership: membership,
     };
     member.ensure().await?;
+    // What comes again comes first, and so does what is known to be missing.
+    let room = member.slots.available_permits();
+    let _ = member.claim(room).await;
     let end = EndOf(mailbox.clone());
     connection.runtime.spawn(async move {
         let _end = end;
@@ -84,7 +87,7 @@ struct Member {
     /// The last new entry that came here.
     last: Id,
     /// What has come and has no place yet.
-    ready: VecDeque<Ready>,
+    ready: VecDeque<Item<Ready>>,
     look_at: Instant,
     claim_at: Instant,
     renew_at: Instant,
@@ -155,7 +158,10 @@ impl Member {
             }
         }
         let mut waiting = self.mailbox.give_back();
-        waiting.extend(self.ready.drain(..).map(|ready| ready.id));
+        waiting.extend(self.ready.drain(..).filter_map(|item| match item {
+            Item::Event(ready) => Some(ready.id),
+            Item::Gap(_) => None,
+        }));
         let (group, last, client) = (self.group.clone(), self.last, own.client);
         let _ = self.group.connection.settle.send(Outgoing::Leave { group, last, waiting, client });
     }
@@ -173,9 +179,10 @@ impl Member {
             }
         };
         let group = &self.group;
-        let mut call = scripts::OPEN.call(&[&group.keys.stream, &group.keys.groups]);
+        let keys = [&*group.keys.stream, &group.keys.groups, &group.keys.servers];
+        let mut call = scripts::OPEN.call(&keys);
         call.arg(&*group.name).arg(self.patterns()).arg(how).arg(format!("{before}"));
-        call.arg(u8::from(group.connection.creates()));
+        call.arg(u8::from(group.connection.creates())).arg(&*group.connection.link.server());
         let answer = group.connection.link.send(call).await.map_err(|failed| failed.reason())?;
         if let Some((_, why)) = error(&answer) {
             return Err(refused(why));
@@ -214,8 +221,8 @@ impl Member {
         patterns.join(" ")
     }
 
-    fn tell(&self, gap: Gap) {
-        self.mailbox.put(|items| items.gap(gap));
+    fn tell(&mut self, gap: Gap) {
+        self.ready.push_back(Item::Gap(gap));
     }
 
     /// Asks how far the group is.
@@ -336,14 +343,15 @@ impl Member {
         call.arg(&*group.name).arg(&group.me).arg(room.min(1000));
         let Ok(answer) = group.connection.link.send(call).await else { return Ok(()) };
         let [taken, gone, wait] = array(&answer) else { return Err(End::Lost) };
+        // The oldest are removed first.
+        if let Some(gone @ 1..) = int(gone).and_then(|gone| u64::try_from(gone).ok()) {
+            self.tell(Gap::new(Some(gone), GapReason::Trimmed));
+        }
         for entry in array(taken) {
             let [id, fields, count] = array(entry) else { continue };
             let Some(id) = bytes(id).and_then(Id::parse) else { continue };
             let count = int(count).and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
             self.receive(id, fields, count);
-        }
-        if let Some(gone @ 1..) = int(gone).and_then(|gone| u64::try_from(gone).ok()) {
-            self.tell(Gap::new(Some(gone), GapReason::Trimmed));
         }
         if let Some(wait) = int(wait).and_then(|wait| u64::try_from(wait).ok()) {
             let next = Instant::now() + Duration::from_millis(wait);
@@ -376,16 +384,26 @@ impl Member {
                     self.tell(Gap::new(Some(1), GapReason::Exhausted));
                 }
             }
-            Ok(envelope) => self.ready.push_back(Ready { id, count, envelope, deadline }),
+            Ok(envelope) => {
+                self.ready.push_back(Item::Event(Ready { id, count, envelope, deadline }));
+            }
         }
     }
 
     /// Passes on what has a place.
     fn pour(&mut self) {
-        while !self.ready.is_empty()
-            && let Ok(slot) = self.slots.clone().try_acquire_owned()
-            && let Some(Ready { id, count, envelope, deadline }) = self.ready.pop_front()
-        {
+        while let Some(next) = self.ready.pop_front() {
+            let Ready { id, count, envelope, deadline } = match next {
+                Item::Gap(gap) => {
+                    self.mailbox.put(|items| items.gap(gap));
+                    continue;
+                }
+                Item::Event(ready) => ready,
+            };
+            let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+                self.ready.push_front(Item::Event(Ready { id, count, envelope, deadline }));
+                return;
+            };
             let answer = Answer::new(self.group.clone(), (id, count), deadline, slot);
             let answer = Arc::new(answer);
             let mut delivery = Delivery::shared(envelope, answer.clone()).with_attempt(count);
@@ -403,11 +421,16 @@ impl Member {
         let now = Instant::now();
         self.renew_at = now + tick(self.options.lease);
         let answers = self.mailbox.to_renew();
-        self.ready.retain(|ready| ready.deadline > now);
+        self.ready.retain(|item| match item {
+            Item::Event(ready) => ready.deadline > now,
+            Item::Gap(_) => true,
+        });
         let half = now + self.options.lease / 2;
         let mut held: Vec<_> = answers.iter().map(|answer| (answer.id, answer.count)).collect();
-        let early = self.ready.iter().filter(|ready| ready.deadline < half);
-        held.extend(early.map(|ready| (ready.id, ready.count)));
+        held.extend(self.ready.iter().filter_map(|item| match item {
+            Item::Event(ready) if ready.deadline < half => Some((ready.id, ready.count)),
+            _ => None,
+        }));
         if held.is_empty() {
             return;
         }
@@ -420,10 +443,11 @@ impl Member {
                 Some(answer) => answer.held.lock().deadline = renewed,
                 None => {
                     let id = held[at].0;
-                    let ready = self.ready.iter_mut().find(|ready| ready.id == id);
-                    if let Some(ready) = ready {
-                        ready.deadline = renewed;
-                    }
+                    let own = |item: &mut Item<Ready>| match item {
+                        Item::Event(ready) if ready.id == id => ready.deadline = renewed,
+                        _ => {}
+                    };
+                    self.ready.iter_mut().for_each(own);
                 }
             }
         }
@@ -436,8 +460,8 @@ fn tick(lease: Duration) -> Duration {
 }
 
 fn look(group: &Group) -> Cmd {
-    let mut call = scripts::LOOK.call(&[&group.keys.stream]);
-    call.arg(&*group.name);
+    let mut call = scripts::LOOK.call(&[&group.keys.stream, &group.keys.servers]);
+    call.arg(&*group.name).arg(&*group.connection.link.server());
     call
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Up {
     pub(super) syncs: bool,
     /// How many bytes a field may have.
     pub(super) limit: usize,
+    /// Which server it is, and since when.
+    pub(super) server: Arc<str>,
 }
 
 impl Target {
@@ -85,7 +87,7 @@ impl Target {
             refused("the URL is not that of a server: `redis://host:port` or `rediss://host:port`")
         })?;
         let address = info.addr().clone();
-        if let ConnectionAddr::TcpTls { insecure: true, .. } = address {
+        if settings.is_unchecked(&address) {
             return Err(refused("the URL wants TLS without a check of the server: remove that"));
         }
         let tls = if settings.wants_tls(&address) {
@@ -212,7 +214,10 @@ impl Target {
             let always = field(sync, "appendfsync").and_then(bytes) == Some(b"always");
             let limit = field(bulk, "proto-max-bulk-len").and_then(int);
             let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT);
-            Ok((Up { connection, syncs: appends && always, limit }, driver))
+            // One that does not say is another one each time.
+            let other = || uuid::Uuid::now_v7().simple().to_string();
+            let server = line(server, "run_id:").unwrap_or_else(other).into();
+            Ok((Up { connection, syncs: appends && always, limit, server }, driver))
         })
         .await
     }
@@ -273,6 +278,14 @@ impl Link {
                 Err(disconnected(format!("it was lost, and is being made again: {why}")))
             }
             State::Ended => Err(Reason::Closed),
+        }
+    }
+
+    /// Returns which server it is. Empty while there is none.
+    pub(super) fn server(&self) -> Arc<str> {
+        match &*self.state.lock() {
+            State::Up(up) => up.server.clone(),
+            State::Down(_) | State::Ended => "".into(),
         }
     }
 

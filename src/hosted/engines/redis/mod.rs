@@ -42,7 +42,7 @@
 //! - All members of a group must have the same patterns: the engine refuses others. If the group is
 //!   destroyed, a member makes it again where it was, up to a second earlier, and tells a gap: how
 //!   often events were delivered is lost, and what others had in work comes again.
-//! - `ack` is refused at once if the lease is over by the clock of this process, less a tenth of it.
+//! - `ack` is refused at once if the lease is over by the clock of this process, less a twentieth of it.
 //!   What only the server refuses, because it had no connection or is slow, `ack_async` tells and
 //!   `ack` does not. The event comes again in both cases.
 //! - Deduplication is a key for each id, for as long as the window: at 10,000 events a second and two

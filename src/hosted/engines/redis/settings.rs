@@ -15,6 +15,9 @@ pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600)
 /// The shortest time between two signs of life.
 pub(super) const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
 
+/// Begins a URL of TLS.
+const OF_TLS: &str = "rediss://";
+
 /// What an engine does about a stream that is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provision {
@@ -53,7 +56,11 @@ impl Settings {
     pub(super) fn connection(&self) -> Option<ConnectionInfo> {
         let info = match &self.client {
             Some(info) => info.clone(),
-            None => self.url.trim().into_connection_info().ok()?,
+            // The client knows this scheme only with its own TLS.
+            None => match self.url.trim().strip_prefix(OF_TLS) {
+                Some(rest) => format!("redis://{rest}").into_connection_info().ok()?,
+                None => self.url.trim().into_connection_info().ok()?,
+            },
         };
         let mut redis = info.redis_settings().clone();
         if let Some((user, password)) = &self.login {
@@ -68,9 +75,16 @@ impl Settings {
         Some(info.set_redis_settings(redis))
     }
 
+    /// Returns whether the URL or the client wants TLS without a check of the server.
+    pub(super) fn is_unchecked(&self, address: &ConnectionAddr) -> bool {
+        let of_url = self.url.split_once('#').is_some_and(|(_, rest)| rest.contains("insecure"));
+        of_url || matches!(address, ConnectionAddr::TcpTls { insecure: true, .. })
+    }
+
     /// Returns whether the connection is by TLS.
     pub(super) fn wants_tls(&self, address: &ConnectionAddr) -> bool {
-        self.tls || matches!(address, ConnectionAddr::TcpTls { .. })
+        let of_url = self.client.is_none() && self.url.trim().starts_with(OF_TLS);
+        self.tls || of_url || matches!(address, ConnectionAddr::TcpTls { .. })
     }
 
     /// Returns where it connects to, without the login.
@@ -100,6 +114,8 @@ pub(super) struct Keys {
     /// The patterns of each group.
     pub(super) groups: String,
     pub(super) dead: String,
+    /// The server that counts for each group.
+    pub(super) servers: String,
     base: String,
 }
 
@@ -110,7 +126,8 @@ impl Keys {
             .is_some_and(|(_, rest)| rest.split_once('}').is_some_and(|(tag, _)| !tag.is_empty()));
         let base = if has_tag { stream.into() } else { format!("{{{stream}}}") };
         let (groups, dead) = (format!("{base}:groups"), format!("{base}:dead"));
-        Self { stream: stream.into(), groups, dead, base }
+        let servers = format!("{base}:servers");
+        Self { stream: stream.into(), groups, dead, servers, base }
     }
 
     /// When the deliveries of a group come again that do not come by their lease.

@@ -27,8 +27,11 @@ local function take(entry)
 end
 
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room)) do
-    -- It may have been settled by other means.
-    if redis.call('XPENDING', stream, group, entry, entry, 1)[1] then take(entry) end
+    if redis.call('XPENDING', stream, group, entry, entry, 1)[1] then
+        take(entry)
+    elseif not redis.call('XRANGE', stream, entry, entry)[1] then
+        gone = gone + 1
+    end -- else it was settled by other means
     redis.call('ZREM', due, entry)
 end
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do

@@ -1,5 +1,5 @@
 -- Says where a group is, and what the stream has removed that the group had not received.
--- KEYS: the stream. ARGV: the group.
+-- KEYS: the stream, the server that counts for each group. ARGV: the group, this server.
 -- Returns nothing if there is no group, or: how many are missing (-1: some), how many are still to come
 -- (-1: not known), the entry behind which the group goes on should it vanish.
 local stream, group = KEYS[1], ARGV[1]
@@ -31,6 +31,12 @@ local first, last = field(info, 'first-entry'), field(info, 'last-generated-id')
 first = first and first[1]
 local read, delivered = field(own, 'entries-read'), field(own, 'last-delivered-id')
 local removed, missed = added - length, 0
+if redis.call('HGET', KEYS[2], group) ~= ARGV[2] then
+    -- A server that has started anew, or follows another one, does not know how many were received.
+    redis.call('HSET', KEYS[2], group, ARGV[2])
+    redis.call('XGROUP', 'SETID', stream, group, delivered)
+    read = false
+end
 -- Everything that was removed stood before what is to come.
 local is_before = length == 0 and less(delivered, last) or first and less(delivered, first)
 if is_before then
@@ -43,9 +49,9 @@ if is_before then
         redis.call('XGROUP', 'SETID', stream, group, delivered, 'ENTRIESREAD', removed)
         read = removed
     end
-elseif delivered == last and read and read < added then
+elseif delivered == last and read ~= added then
     -- It has received the last one, and fewer than there were.
-    missed = added - read
+    missed = read and math.max(0, added - read) or 0
     redis.call('XGROUP', 'SETID', stream, group, delivered, 'ENTRIESREAD', added)
     read = added
 end

@@ -1,7 +1,7 @@
 -- Finds a group, or makes it.
--- KEYS: the stream, the patterns of the groups.
+-- KEYS: the stream, the patterns of the groups, the server that counts for each group.
 -- ARGV: the group, its patterns, where it begins (new, earliest, sequence, time, resume), the entry before
--- that, 1 to create the stream.
+-- that, 1 to create the stream, the server.
 -- Returns what it found: `found`, `made`, `trimmed` (made, and entries at the beginning are gone), `missing`,
 -- `type` and the type, `patterns` and those of the group.
 local stream, group, how, before = KEYS[1], ARGV[1], ARGV[3], ARGV[4]
@@ -25,6 +25,7 @@ if kind == 'none' then
     if ARGV[5] ~= '1' then return { 'missing' } end
     redis.call('XGROUP', 'CREATE', stream, group, how == 'time' and before or '0', 'MKSTREAM')
     redis.call('HSET', KEYS[2], group, ARGV[2])
+    redis.call('HSET', KEYS[3], group, ARGV[6])
     return { 'made' }
 end
 if kind ~= 'stream' then return { 'type', kind } end
@@ -61,4 +62,5 @@ else
 end
 redis.call(unpack(create))
 redis.call('HSET', KEYS[2], group, ARGV[2])
+redis.call('HSET', KEYS[3], group, ARGV[6])
 return { outcome }
