@@ -14,6 +14,8 @@ use tickbus::hosted::config::{
     Secret, ServerUrl, Settings, Storage,
 };
 use tickbus::hosted::{BoxError, Engine, Level, MemoryEngine};
+#[cfg(feature = "redis")]
+use tickbus::hosted::{Capability, Mode};
 use tickbus::{Envelope, Subject};
 
 #[path = "config/broker.rs"]
@@ -260,7 +262,13 @@ eventbus:
         poolSize: 11
         username: "game"
         password: "${SECRET}"
+        streamName: "game"
         provision: create
+        maxLen: 5000
+        deduplicationWindow: 30s
+        maxDeadLetters: 100
+        timeout: 2s
+        heartbeat: 3s
         tls: { caFile: "ca.pem" }
         workerCount: 4
     - name: "kafka-analytics"
@@ -405,7 +413,16 @@ fn every_key_of_the_engines_on_servers_is_read() {
 
     let redis: RedisSettings = redis.read().unwrap();
     assert_eq!(redis.url.expose(), "redis://localhost:6379");
-    assert_eq!((redis.db, redis.pool_size.get(), redis.worker_count.get()), (2, 11, 4));
+    assert_eq!((redis.db, redis.pool_size.get(), redis.worker_count.get()), (Some(2), 11, 4));
+    assert_eq!((redis.stream_name.as_deref(), redis.max_len), (Some("game"), 5000));
+    assert_eq!(
+        (redis.deduplication_window, redis.max_dead_letters),
+        (Duration::from_secs(30), 100)
+    );
+    assert_eq!(
+        (redis.timeout, redis.heartbeat, redis.prefix),
+        (Duration::from_secs(2), Duration::from_secs(3), None)
+    );
     assert_eq!((redis.username.as_deref(), &redis.password), (Some("game"), &secret));
     assert_eq!(redis.provision, ProvisionMode::Create);
     assert_eq!((redis.tls.enabled, redis.tls.ca_file.as_deref()), (true, Some("ca.pem")));
@@ -613,7 +630,7 @@ fn each_fault_has_an_error_of_its_own_with_the_place_and_the_key() {
     refused("engine: memory\nengine: redis\n", "duplicate_key", (2, 1), "engine");
     refused("engine: memory\nworkerCount: [\n", "syntax", (2, 14), "");
     refused("engine: memory\ndeliveryMode: dorp\n", "unknown_value", (2, 15), "deliveryMode");
-    refused("engine: redis\n", "no_such_engine", (1, 9), "engine");
+    refused("engine: kafka\n", "no_such_engine", (1, 9), "engine");
     refused("engine: *memory\n", "syntax", (1, 9), "");
     refused("a: 1\n---\nb: 2\n", "syntax", (3, 1), "");
     refused("5: 1\n", "syntax", (1, 1), "");
@@ -938,7 +955,7 @@ fn an_engine_without_a_rule_is_a_warning() {
 
 #[test]
 fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
-    for kind in ["redis", "kafka", "kinesis", "postgres", "mqtt", "custom"] {
+    for kind in ["kafka", "kinesis", "postgres", "mqtt", "custom"] {
         refused(&format!("engine: {kind}\n"), "no_such_engine", (1, 9), "engine");
     }
     let unknown = error("engine: rabbit\n");
@@ -956,6 +973,40 @@ fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
         let config = config("engine: nats\nexternalBrokerURL: nats://u:p@h:4222\n");
         let engines = Registry::new().build(&config).unwrap();
         assert_eq!(&**engines[0].name(), "default");
+    }
+}
+
+#[test]
+fn redis_says_which_keys_do_not_go_together() {
+    let one =
+        |keys: &str| format!("engines:\n  - name: a\n    type: redis\n    config: {{ {keys} }}\n");
+    for (keys, key) in [
+        ("username: game", "username"),
+        ("provision: create", "provision"),
+        ("maxLen: 10", "maxLen"),
+        ("deduplicationWindow: 1s", "deduplicationWindow"),
+        ("maxDeadLetters: 1", "maxDeadLetters"),
+    ] {
+        refused(&one(keys), "invalid", (4, 15), &format!("engines[0].config.{key}"));
+    }
+    let both = one("streamName: game, prefix: x");
+    refused(&both, "invalid", (4, 33), "engines[0].config.prefix");
+    #[cfg(not(feature = "redis"))]
+    {
+        let redis = error("engine: redis\n");
+        assert!(matches!(redis.fault(), ConfigFault::FeatureMissing("redis")), "{redis}");
+    }
+    #[cfg(feature = "redis")]
+    {
+        let all = "streamName: game, db: 2, poolSize: 3, username: u, password: hunter2, maxLen: 9";
+        let config = config(&one(all));
+        let engines = Registry::new().build(&config).unwrap();
+        assert_eq!(&**engines[0].name(), "a");
+        let can = engines[0].capabilities();
+        assert!(can.has(Mode::Durable, Capability::Deduplication));
+        let config = self::config(&one("url: 'redis://u:hunter2@h:1', prefix: x"));
+        let engines = Registry::new().build(&config).unwrap();
+        assert!(!engines[0].capabilities().has(Mode::Durable, Capability::Durable));
     }
 }
 

@@ -418,7 +418,7 @@ impl Gap {
     }
 }
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 impl Gap {
     /// Adds a gap that comes directly behind this one. Returns whether they are one.
     pub(super) const fn join(&mut self, next: Self) -> bool {
@@ -475,5 +475,5 @@ impl fmt::Display for GapReason {
     }
 }
 
-#[cfg(all(test, feature = "nats", not(tickbus_loom)))]
+#[cfg(all(test, any(feature = "nats", feature = "redis"), not(tickbus_loom)))]
 mod tests;

@@ -44,6 +44,7 @@
 //! |---|---|
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
+//! | carry them over Redis | `engines::Redis` (feature `redis`) |
 //! | put several engines behind one bus, by rules | [`Router`], [`RouterBuilder`] |
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |
 //! | write an engine of your own, and test it | [`Engine`], [`Receive`], [`Settle`]; [`conformance`] |
@@ -106,7 +107,7 @@ mod counted;
 mod counts;
 mod delivery;
 mod engine;
-#[cfg(all(any(feature = "nats", feature = "postgres"), not(tickbus_loom)))]
+#[cfg(all(any(feature = "nats", feature = "postgres", feature = "redis"), not(tickbus_loom)))]
 pub mod engines;
 #[cfg(not(tickbus_loom))]
 pub mod export;

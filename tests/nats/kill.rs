@@ -1,7 +1,6 @@
 //! `kill -9` of the server and of the client, with the sums of Jepsen: what was acknowledged and is
 //! not delivered is lost, what was delivered and never attempted is unexpected.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::time::Duration;
 use std::env;
@@ -9,62 +8,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use tickbus::Envelope;
 use tickbus::hosted::{Engine, StartAt};
 use tokio::time::{sleep, timeout};
 
 use crate::servers::{Nats as Server, TestServer};
+pub(crate) use crate::sums::Sums;
+use crate::sums::{between, rounds};
 use crate::{SOON, run, settings, started, value};
 
 /// Short, so that what a dead member had comes soon.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
-
-#[derive(Default)]
-pub(crate) struct Sums {
-    attempted: BTreeSet<u32>,
-    pub(crate) acknowledged: BTreeSet<u32>,
-    delivered: BTreeMap<u32, usize>,
-}
-
-impl Sums {
-    pub(crate) fn deliver(&mut self, number: u32) {
-        *self.delivered.entry(number).or_default() += 1;
-    }
-
-    pub(crate) fn has_all(&self) -> bool {
-        self.acknowledged.iter().all(|number| self.delivered.contains_key(number))
-    }
-
-    pub(crate) fn check(&self, what: &str) {
-        let delivered: BTreeSet<u32> = self.delivered.keys().copied().collect();
-        let lost: Vec<_> = self.acknowledged.difference(&delivered).collect();
-        let unexpected: Vec<_> = delivered.difference(&self.attempted).collect();
-        let recovered = delivered.difference(&self.acknowledged).count();
-        let duplicated = self.delivered.values().filter(|count| **count > 1).count();
-        println!(
-            "{what}: attempted {}, acknowledged {}, delivered {}, lost {}, unexpected {}, \
-             duplicated {duplicated}, recovered {recovered}",
-            self.attempted.len(),
-            self.acknowledged.len(),
-            delivered.len(),
-            lost.len(),
-            unexpected.len(),
-        );
-        assert!(
-            lost.is_empty() && unexpected.is_empty(),
-            "lost {lost:?}, unexpected {unexpected:?}"
-        );
-        assert!(self.acknowledged.len() > 20, "too little happened to say anything");
-    }
-}
-
-/// A time between these, which differs from run to run.
-fn between(from: u64, to: u64) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Duration::from_millis(from + u64::from(now.subsec_nanos()) / 1000 % (to - from))
-}
 
 /// Publishes numbers until it is told to end. Each has its envelope, however often it is sent.
 pub(crate) async fn publish(
@@ -93,10 +49,6 @@ pub(crate) async fn publish(
             return;
         }
     }
-}
-
-fn rounds() -> u32 {
-    env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+#[path = "../servers/authority.rs"]
+mod authority;
 mod cluster;
 mod cost;
 mod kill;
@@ -10,6 +12,8 @@ mod kit;
 mod router;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/sums.rs"]
+mod sums;
 mod tls;
 
 use alloc::sync::Arc;

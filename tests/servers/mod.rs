@@ -221,7 +221,11 @@ impl Proxy {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://127.0.0.1:{}", self.port())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Passes nothing on, without a word, until it is told to go on.

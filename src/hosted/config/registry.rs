@@ -22,8 +22,8 @@ type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send
 
 /// The types that a file may name, and how an engine of each is built.
 ///
-/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `nats` with the
-/// feature of that name.
+/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `nats` and `redis`
+/// with the features of these names.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ pub struct Registry {
 }
 
 /// Types whose keys are known, and whose engines this version does not have.
-const WITHOUT_ENGINE: [&str; 6] = ["redis", "kafka", "kinesis", "postgres", "mqtt", "custom"];
+const WITHOUT_ENGINE: [&str; 5] = ["kafka", "kinesis", "postgres", "mqtt", "custom"];
 
 impl Registry {
     /// Returns a registry with the engines of this build.
@@ -83,6 +83,8 @@ impl Registry {
         let registry = registry.register("memory", memory);
         #[cfg(all(feature = "nats", not(tickbus_loom)))]
         let registry = registry.register("nats", nats);
+        #[cfg(all(feature = "redis", not(tickbus_loom)))]
+        let registry = registry.register("redis", redis);
         registry
     }
 
@@ -276,8 +278,9 @@ impl Registry {
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
-            let fault = if kind == "nats" {
-                ConfigFault::FeatureMissing("nats")
+            let feature = ["nats", "redis"].into_iter().find(|feature| *feature == kind);
+            let fault = if let Some(feature) = feature {
+                ConfigFault::FeatureMissing(feature)
             } else if WITHOUT_ENGINE.contains(&kind) {
                 ConfigFault::NoSuchEngine
             } else {
@@ -374,4 +377,44 @@ fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
         nats = nats.client_certificate(certificate, key);
     }
     Ok(nats.timeout(it.timeout).heartbeat(it.heartbeat))
+}
+
+#[cfg(all(feature = "redis", not(tickbus_loom)))]
+fn redis(settings: &Settings) -> Result<crate::hosted::engines::Redis, BoxError> {
+    use super::types::ProvisionMode;
+    use crate::hosted::engines::redis::{Provision, Redis};
+
+    let it = settings.redis()?;
+    let mut redis = Redis::new(it.url.expose()).named(settings.name());
+    if let Some(db) = it.db {
+        redis = redis.db(db);
+    }
+    redis = match (it.username, &it.password) {
+        (Some(user), Some(password)) => redis.login(user, password.expose()),
+        (None, Some(password)) => redis.password(password.expose()),
+        (_, None) => redis,
+    };
+    if let Some(stream) = it.stream_name {
+        redis = redis.stream(stream).provision(match it.provision {
+            ProvisionMode::Never => Provision::Never,
+            ProvisionMode::Check => Provision::Check,
+            ProvisionMode::Create => Provision::Create,
+        });
+        redis = redis.max_len(it.max_len).dead_letters(it.max_dead_letters);
+        redis = redis.deduplicate(it.deduplication_window);
+    }
+    if let Some(prefix) = it.prefix {
+        redis = redis.prefix(prefix);
+    }
+    if it.tls.enabled {
+        redis = redis.tls();
+    }
+    if let Some(file) = it.tls.ca_file {
+        redis = redis.ca_file(file);
+    }
+    if let (Some(certificate), Some(key)) = (it.tls.cert_file, it.tls.key_file) {
+        redis = redis.client_certificate(certificate, key);
+    }
+    let size = it.pool_size.get() as usize;
+    Ok(redis.pool_size(size).timeout(it.timeout).heartbeat(it.heartbeat))
 }

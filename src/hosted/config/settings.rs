@@ -197,7 +197,7 @@ impl Settings {
         match &*self.kind {
             "memory" => self.memory().map(drop),
             "nats" => self.nats().map(drop),
-            "redis" => self.read::<RedisSettings>().map(drop),
+            "redis" => self.redis().map(drop),
             "kafka" => self.kafka(),
             "kinesis" => self.read::<KinesisSettings>().map(drop),
             "postgres" => self.read::<PostgresSettings>().map(drop),
@@ -240,6 +240,23 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    pub(super) fn redis(&self) -> Result<RedisSettings, ConfigError> {
+        let settings: RedisSettings = self.read()?;
+        if settings.username.is_some() && settings.password.is_none() {
+            return Err(self.invalid("username", "it needs a `password`"));
+        }
+        let (others, why): (&[&str], _) = if settings.stream_name.is_some() {
+            (&["prefix"], "it is of pub/sub: remove it, or `streamName`")
+        } else {
+            let of_stream = &["provision", "maxLen", "deduplicationWindow", "maxDeadLetters"];
+            (of_stream, "it is of a stream: name one by `streamName`")
+        };
+        match others.iter().find(|key| self.config.get(key).is_some()) {
+            Some(key) => Err(self.invalid(key, why)),
+            None => Ok(settings),
+        }
     }
 
     fn kafka(&self) -> Result<(), ConfigError> {

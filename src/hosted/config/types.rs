@@ -362,16 +362,36 @@ settings! {
     RedisSettings {
         /// The server.
         url: ServerUrl = ServerUrl::new("redis://127.0.0.1:6379"),
-        /// The number of the database.
-        db: u32 = 0,
+        /// The number of the database: that of the URL by default, or else 0.
+        db: Option<u32> = None,
         /// How many connections there are at most.
         pool_size: NonZeroU32 = TEN,
         /// The name to log in with.
         username: Option<String> = None,
         /// The password to log in with.
         password: Option<Secret> = None,
+        /// The stream. Without it the engine is pub/sub.
+        stream_name: Option<String> = None,
+        /// What stands before the subject in the name of a channel of pub/sub.
+        prefix: Option<String> = None,
         /// What the engine does about a stream that is missing.
         provision: ProvisionMode = ProvisionMode::Check,
+        /// How many entries the stream keeps at least. 0 is all.
+        max_len: u64 = 0,
+        /// How long the id of an event is known. 0 is without deduplication.
+        #[serde(deserialize_with = "span::span")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        deduplication_window: Duration = Duration::from_secs(120),
+        /// How many dead letters are kept at least. 0 is without them.
+        max_dead_letters: u64 = 0,
+        /// How long the engine waits for an answer of the server.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        timeout: Duration = Duration::from_secs(5),
+        /// How often a connection on which nothing happens must show that it is alive.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        heartbeat: Duration = Duration::from_secs(5),
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),
     }

@@ -3,12 +3,22 @@
 //! | engine | live | durable | a publish is | order | wildcards | group | fencing | replay | feature |
 //! |---|---|---|---|---|---|---|---|---|---|
 //! | [`nats`] | yes | with a stream | accepted; stored with a stream | per publisher | native | consumer | local | by sequence and time | `nats` |
+//! | [`redis`] | yes | with a stream | accepted; stored if the server syncs each write | per publisher | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | server, by a script | by sequence and time | `redis` |
 
+mod buffer;
+mod mailbox;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "redis")]
+mod starting;
+mod tls;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
 
 #[cfg(feature = "nats")]
-pub use nats::Nats;
+pub use self::nats::Nats;
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;

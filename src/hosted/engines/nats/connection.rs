@@ -17,8 +17,6 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_core::Stream;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -26,6 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::filter;
 use super::settings::{FOR_EVER, Login, Provision, SHORTEST_HEARTBEAT, Settings, without_login};
+use crate::hosted::engines::tls;
 use crate::hosted::{BoxError, Health, Reason};
 use crate::sync::{Lock, Relaxed};
 
@@ -303,6 +302,8 @@ async fn connect(
     signals: &watch::Sender<Signal>,
 ) -> Result<Client, Reason> {
     let told = signals.clone();
+    let client = settings.client_certificate.as_ref();
+    let tls = tls::config(&settings.certificates, client, wants_tls(settings));
     let mut options = ConnectOptions::new()
         .name(name)
         .connection_timeout(settings.timeout.min(FOR_EVER))
@@ -310,7 +311,7 @@ async fn connect(
         // The first sign of a connection that is silently dead. The second ends it.
         .ping_interval(settings.heartbeat.clamp(Duration::from_secs(1), FOR_EVER))
         .require_tls(settings.tls)
-        .tls_client_config(tls(settings).map_err(refused)?)
+        .tls_client_config(tls.map_err(refused)?)
         .reconnect_delay_callback(|attempt| {
             let delay = Duration::from_millis(20) * (1 << attempt.min(6)) as u32;
             delay.min(Duration::from_secs(1))
@@ -399,43 +400,4 @@ fn decoded(text: &str) -> String {
 
 fn wants_tls(settings: &Settings) -> bool {
     settings.tls || settings.url.split(',').any(|url| url.trim().starts_with("tls://"))
-}
-
-/// TLS with the one provider of all engines.
-fn tls(settings: &Settings) -> Result<rustls::ClientConfig, BoxError> {
-    let mut roots = rustls::RootCertStore::empty();
-    for file in &settings.certificates {
-        for certificate in certificates(file)? {
-            roots.add(certificate)?;
-        }
-    }
-    // Reading those of the system takes a while.
-    if settings.certificates.is_empty() && wants_tls(settings) {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
-    Ok(match &settings.client_certificate {
-        Some((certificate, key)) => {
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
-            config.with_client_auth_cert(certificates(certificate)?, key)?
-        }
-        None => config.with_no_client_auth(),
-    })
-}
-
-fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read.map_err(|error| in_file(file, &error))? {
-        none if none.is_empty() => {
-            Err(alloc::format!("`{}` has no certificate", file.display()).into())
-        }
-        some => Ok(some),
-    }
-}
-
-fn in_file(file: &std::path::Path, error: &rustls::pki_types::pem::Error) -> BoxError {
-    alloc::format!("`{}`: {error}", file.display()).into()
 }

@@ -3,19 +3,16 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
-use core::task::{Context, Poll};
-
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 use super::connection::{Connection, Signal, disconnected, next};
 use super::filter::cover;
-use super::mailbox::{EndOf, Item, Items, Mailbox};
 use super::publish::{is_reserved, read};
 use crate::envelope::Envelope;
-use crate::hosted::{Delivery, Gap, GapReason, LiveOptions, Reason, Receive};
+use crate::hosted::engines::buffer::Live;
+use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 use crate::subject::Subject;
-use crate::subject_bus::Overrun;
 
 pub(super) async fn open(
     connection: Arc<Connection>,
@@ -39,74 +36,6 @@ pub(super) async fn open(
     };
     let task = connection.runtime.spawn(reader.run()).abort_handle();
     Ok(Box::new(Live { mailbox, task }))
-}
-
-struct Live {
-    mailbox: Arc<Mailbox<Arc<Envelope>>>,
-    task: AbortHandle,
-}
-
-impl Live {
-    fn take(&self, context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.mailbox.take(context, |items| {
-            Some(match items.pop()? {
-                Item::Event(envelope) => Ok(Delivery::live(envelope)),
-                Item::Gap(gap) => Err(gap),
-            })
-        })
-    }
-}
-
-impl Receive for Live {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.take(Some(context))
-    }
-
-    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.take(None)
-    }
-
-    fn close(&mut self) {
-        self.task.abort();
-        self.mailbox.end();
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Items<Arc<Envelope>> {
-    fn push_or_overrun(&mut self, envelope: Arc<Envelope>, options: &LiveOptions) {
-        if self.events < options.capacity {
-            self.push(envelope);
-        } else if let Overrun::DropOldest = options.overrun {
-            self.drop_oldest();
-            self.push(envelope);
-        } else {
-            self.gap(overflow());
-        }
-    }
-
-    /// Puts a gap in the place of the oldest envelope.
-    fn drop_oldest(&mut self) {
-        let oldest = |item: &Item<_>| matches!(item, Item::Event(_));
-        let Some(at) = self.queue.iter().position(oldest) else { return };
-        self.events -= 1;
-        if let Some(Item::Gap(gap)) = at.checked_sub(1).map(|before| &mut self.queue[before])
-            && gap.join(overflow())
-        {
-            self.queue.remove(at);
-        } else {
-            self.queue[at] = Item::Gap(overflow());
-        }
-    }
-}
-
-fn overflow() -> Gap {
-    Gap::new(Some(1), GapReason::Overflow)
 }
 
 struct Reader {

@@ -60,7 +60,6 @@ mod connection;
 mod durable;
 mod filter;
 mod live;
-mod mailbox;
 mod publish;
 mod queue;
 mod settings;

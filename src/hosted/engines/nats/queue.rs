@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::mailbox::{Item, Items, Mailbox};
+use crate::hosted::engines::mailbox::{Item, Items, Mailbox};
 use crate::hosted::{Delivery, Gap, Receive, Verdict};
 use crate::sync::{PlainNumber, Relaxed};
 

@@ -10,7 +10,7 @@ use crate::hosted::Gap;
 use crate::sync::Lock;
 
 /// Keeps what has come, in its order.
-pub(super) struct Mailbox<E>(Lock<Inner<E>>);
+pub(in crate::hosted::engines) struct Mailbox<E>(Lock<Inner<E>>);
 
 struct Inner<E> {
     items: Items<E>,
@@ -19,13 +19,13 @@ struct Inner<E> {
     waker: Option<Waker>,
 }
 
-pub(super) struct Items<E> {
-    pub(super) queue: VecDeque<Item<E>>,
+pub(in crate::hosted::engines) struct Items<E> {
+    pub(in crate::hosted::engines) queue: VecDeque<Item<E>>,
     /// How many of them are events.
-    pub(super) events: usize,
+    pub(in crate::hosted::engines) events: usize,
 }
 
-pub(super) enum Item<E> {
+pub(in crate::hosted::engines) enum Item<E> {
     Event(E),
     Gap(Gap),
 }
@@ -37,13 +37,13 @@ impl<E> Default for Items<E> {
 }
 
 impl<E> Items<E> {
-    pub(super) fn push(&mut self, event: E) {
+    pub(in crate::hosted::engines) fn push(&mut self, event: E) {
         self.events += 1;
         self.queue.push_back(Item::Event(event));
     }
 
     /// One gap for all that follow each other: the mailbox stays bounded if you do not read.
-    pub(super) fn gap(&mut self, gap: Gap) {
+    pub(in crate::hosted::engines) fn gap(&mut self, gap: Gap) {
         let joined = match self.queue.back_mut() {
             Some(Item::Gap(last)) => last.join(gap),
             _ => false,
@@ -53,7 +53,7 @@ impl<E> Items<E> {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Item<E>> {
+    pub(in crate::hosted::engines) fn pop(&mut self) -> Option<Item<E>> {
         let item = self.queue.pop_front()?;
         self.events -= usize::from(matches!(item, Item::Event(_)));
         Some(item)
@@ -61,13 +61,13 @@ impl<E> Items<E> {
 }
 
 impl<E> Mailbox<E> {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::hosted::engines) fn new() -> Arc<Self> {
         let inner = Inner { items: Items::default(), ended: false, waker: None };
         Arc::new(Self(Lock::new(inner)))
     }
 
     /// Puts something in, unless it has ended, and wakes the subscription.
-    pub(super) fn put(&self, put: impl FnOnce(&mut Items<E>)) {
+    pub(in crate::hosted::engines) fn put(&self, put: impl FnOnce(&mut Items<E>)) {
         let mut inner = self.0.lock();
         if inner.ended {
             return;
@@ -79,13 +79,16 @@ impl<E> Mailbox<E> {
     }
 
     /// Changes what is there, and wakes nothing.
-    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Items<E>) -> R) -> R {
+    pub(in crate::hosted::engines) fn change<R>(
+        &self,
+        change: impl FnOnce(&mut Items<E>) -> R,
+    ) -> R {
         change(&mut self.0.lock().items)
     }
 
     /// Takes what `take` finds, or leaves the waker. `None` is the end. Without a context, the waker
     /// of a task that waits stays.
-    pub(super) fn take<T>(
+    pub(in crate::hosted::engines) fn take<T>(
         &self,
         context: Option<&mut Context<'_>>,
         mut take: impl FnMut(&mut Items<E>) -> Option<T>,
@@ -107,7 +110,7 @@ impl<E> Mailbox<E> {
         }
     }
 
-    pub(super) fn end(&self) {
+    pub(in crate::hosted::engines) fn end(&self) {
         let mut inner = self.0.lock();
         inner.ended = true;
         let waker = inner.waker.take();
@@ -123,7 +126,7 @@ fn wake(waker: Option<Waker>) {
 }
 
 /// Ends a mailbox with the task that fills it, also when its runtime ends.
-pub(super) struct EndOf<E>(pub(super) Arc<Mailbox<E>>);
+pub(in crate::hosted::engines) struct EndOf<E>(pub(in crate::hosted::engines) Arc<Mailbox<E>>);
 
 impl<E> Drop for EndOf<E> {
     fn drop(&mut self) {
