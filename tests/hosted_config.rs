@@ -630,7 +630,7 @@ fn an_unreachable_rule_is_an_error_that_names_the_earlier_one() {
     ] {
         let error = error(&rules(unreachable));
         assert!(
-            matches!(error.fault(), ConfigFault::UnreachableRule { earlier: Some(it) } if it.line == 4),
+            matches!(error.fault(), ConfigFault::UnreachableRule { earlier: Some(it), .. } if it.line == 4),
             "{unreachable:?}: {error}"
         );
         assert_eq!(error.place(), Some(Place { line: 6, column: 5 }));
@@ -639,6 +639,17 @@ fn an_unreachable_rule_is_an_error_that_names_the_earlier_one() {
     // By two rules together.
     let error = error(&rules(&["'user.*'", "'auth.*'", "user.created, auth.login"]));
     assert_eq!((error.fault().code(), &*error.key()), ("unreachable_rule", "routing[2]"));
+    assert_eq!(
+        error.to_string(),
+        "bus.yaml:8:5: `routing[2]`: rule 3 decides nothing, because rules 1 and 2 have all its \
+         subjects: move it up, or remove it"
+    );
+    let error = crate::error(&rules(&["'user.*'", "user.created"]));
+    assert_eq!(
+        error.to_string(),
+        "bus.yaml:6:5: `routing[1]`: rule 2 decides nothing, because rule 1 has all its subjects, at \
+         4:5: move it up, or remove it"
+    );
     for reachable in [
         &["user.created", "'user.*'"][..],
         &["'user.*'", "user"],
@@ -648,6 +659,83 @@ fn an_unreachable_rule_is_an_error_that_names_the_earlier_one() {
     ] {
         config(&rules(reachable));
     }
+}
+
+/// A file and code refuse the same rules, and name them alike.
+#[test]
+fn an_unreachable_rule_is_the_same_error_in_a_file_and_in_code() {
+    for rules in [
+        &[&["*"][..], &["user.created"]][..],
+        &[&["user.*"], &["user.a*", "user.b"]],
+        &[&["user.*"], &["auth.*"], &["user.created", "auth.login"]],
+        &[&["user.*"], &["user.created", "auth.login"]],
+        &[&["user.*"], &["user"], &["user*"], &["users"]],
+    ] {
+        let file: String = rules
+            .iter()
+            .map(|topics| format!("  - {{ topics: {topics:?}, engine: a }}\n"))
+            .collect();
+        let file = load(&format!("engines: [{{ name: a, type: memory }}]\nrouting:\n{file}"));
+        let code = rules.iter().fold(
+            tickbus::hosted::Router::builder().engine("a", tickbus::hosted::MemoryEngine::new()),
+            |builder, topics| {
+                let rule =
+                    topics.iter().fold(tickbus::hosted::Rule::new("a"), |rule, it| rule.prefix(it));
+                builder.rule(rule)
+            },
+        );
+        // `rule 2 … because rule 1 has`
+        let words = |text: String| -> Vec<String> {
+            let rule = &text[text.find("rule ").unwrap()..];
+            let (rule, why) = (&rule[..6], &text[text.find("because").unwrap()..]);
+            let why = &why[..why.find(" all its subjects").unwrap()];
+            vec![rule.into(), why.into()]
+        };
+        let file = file.err().map(|error| words(error.to_string()));
+        let code = code.build().err().map(|error| words(error.to_string()));
+        assert_eq!(file, code, "{rules:?}");
+    }
+}
+
+/// `engine` is a type in the form with one engine.
+#[test]
+fn a_list_of_engines_under_the_key_engine_says_what_was_meant() {
+    let list = "eventbus:\n  engine:\n    - { name: a, type: memory }\n";
+    refused(list, "wrong_type", (3, 5), "eventbus.engine");
+    assert_eq!(
+        error(list).to_string(),
+        "bus.yaml:3:5: `eventbus.engine`: it is a list, and must be the type of the only engine, as \
+         `memory`: did you mean `engines`, with a list?"
+    );
+    let mapping = "engine: { name: a, type: memory }\n";
+    refused(mapping, "wrong_type", (1, 9), "engine");
+    assert!(error(mapping).to_string().contains("it is a mapping, and must be"));
+}
+
+/// Its keys are checked, and a program may bring a store of its own.
+#[test]
+fn a_provider_that_this_build_does_not_have_is_an_error_with_its_place() {
+    for provider in ["redis", "nats", "database"] {
+        let text = format!("event_broker:\n  enabled: true\n  provider: {provider}\n");
+        let loaded = config(&text);
+        let why = "this build of tickbus has no broker with this provider: possible is `memory`";
+        let expected = format!("bus.yaml:3:13: `event_broker.provider`: {why}");
+        let error = Registry::new().broker(&loaded).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(
+            (error.fault().code(), error.place().map(|it| it.line)),
+            ("no_such_provider", Some(3))
+        );
+        let warnings: Vec<_> = loaded.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [expected]);
+        // One that does not run needs no store.
+        let off = config(&text.replace("true", "false"));
+        assert!(Registry::new().broker(&off).unwrap().is_none() && off.warnings().is_empty());
+    }
+    let memory = config("event_broker: { enabled: true, instance_id: game-1 }");
+    assert!(Registry::new().broker(&memory).unwrap().unwrap().build().is_ok());
+    assert!(memory.warnings().is_empty());
+    assert!(Registry::new().broker(&config("engine: memory")).unwrap().is_none());
 }
 
 /// Each documented key, misspelled, is refused where it stands, with the right one.

@@ -70,6 +70,8 @@ impl BrokerConfig {
     /// With the provider `memory`, it has a store in memory. With another one, set the
     /// [`store`](BrokerBuilder::store): this version has none of these, and `build` returns
     /// [`NoStore`](crate::hosted::broker::InvalidBroker::NoStore) without it.
+    /// [`Registry::broker`](super::Registry::broker) refuses such a provider with its place in the
+    /// file.
     ///
     /// # Examples
     ///
@@ -135,6 +137,15 @@ pub enum BrokerProvider {
     Nats,
     /// In a database.
     Database,
+}
+
+impl BrokerProvider {
+    /// The providers whose store this build has.
+    pub(super) const BUILT_IN: [&str; 1] = ["memory"];
+
+    pub(super) const fn is_built_in(self) -> bool {
+        matches!(self, Self::Memory)
+    }
 }
 
 /// Whether a publish at a broker waits for the handlers.

@@ -1,6 +1,7 @@
 //! The sections and forms of a file, and what is wrong with them as a whole: [`Config`].
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use core::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 
-use super::broker::BrokerConfig;
+use super::broker::{BrokerConfig, BrokerProvider};
 use super::de::NodeDeserializer;
 use super::error::{ConfigError, ConfigFault, Place, Step};
 use super::near::near;
@@ -34,6 +35,8 @@ pub struct Config {
     engines: Vec<Settings>,
     rules: Vec<RuleConfig>,
     broker: Option<BrokerConfig>,
+    /// Where its provider is.
+    provider_at: Option<Place>,
     warnings: Vec<Warning>,
     file: Option<Arc<str>>,
 }
@@ -288,7 +291,14 @@ impl Config {
         self.file.as_ref()
     }
 
-    /// Returns what has no effect, but is not an error: an engine that no rule names.
+    /// The error of a broker that this build cannot make.
+    pub(super) fn wrong_provider(&self) -> ConfigError {
+        let error = ConfigError::new(no_such_provider(), self.provider_at).under_key("provider");
+        error.under_key("event_broker").in_file(self.source())
+    }
+
+    /// Returns what has no effect, but is not an error: an engine that no rule names, a key of another
+    /// type of engine, a provider of the broker that this build does not have.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -364,6 +374,7 @@ impl Config {
             engines: Vec::new(),
             rules: Vec::new(),
             broker: None,
+            provider_at: None,
             warnings: Vec::new(),
             file: file.cloned(),
         };
@@ -375,7 +386,14 @@ impl Config {
         if let Some(broker) = broker {
             let section = BrokerConfig::deserialize(NodeDeserializer::new(broker));
             let section = section.map_err(|error| error.at(broker.place).under_key("event_broker"));
-            config.broker = Some(section?);
+            let section = section?;
+            config.provider_at = broker.get("provider").and_then(|provider| provider.place);
+            if section.enabled && !section.provider.is_built_in() {
+                let key = ["event_broker", "provider"].map(|key| Step::Key(key.into()));
+                let what = alloc::format!("{}", no_such_provider());
+                config.warnings.push(warning(&key, config.provider_at, what, file));
+            }
+            config.broker = Some(section);
         }
         Ok(config)
     }
@@ -391,6 +409,15 @@ impl Config {
                 let error = ConfigError::new(ConfigFault::MixedForms, flat.place);
                 return Err(error.under_key(&flat.key));
             }
+        }
+        if let Some(engine) = node.get("engine")
+            && let Value::List(_) | Value::Map(_) = &engine.value
+        {
+            let found = if matches!(engine.value, Value::Map(_)) { "a mapping" } else { "a list" };
+            let expected =
+                "the type of the only engine, as `memory`: did you mean `engines`, with a list?";
+            let fault = ConfigFault::WrongType { expected: expected.into(), found };
+            return Err(ConfigError::new(fault, engine.place).under_key("engine"));
         }
         let bus = Bus::deserialize(NodeDeserializer::new(node))?;
         let mut warnings = Vec::new();
@@ -408,7 +435,8 @@ impl Config {
             let what = "no rule names this engine: it carries nothing";
             warnings.push(warning(&key, engine.place(), what, file));
         }
-        Ok(Self { engines, rules, broker: None, warnings, file: file.cloned() })
+        let (broker, provider_at, file) = (None, None, file.cloned());
+        Ok(Self { engines, rules, broker, provider_at, warnings, file })
     }
 }
 
@@ -422,6 +450,10 @@ fn warning(
     let error = ConfigError::new(ConfigFault::MissingKey, place);
     let error = key.iter().rev().fold(error, |error, step| error.under(step.clone()));
     Warning { file: file.cloned(), place, key: error.key().into(), what: what.into() }
+}
+
+fn no_such_provider() -> ConfigFault {
+    ConfigFault::NoSuchProvider { known: BrokerProvider::BUILT_IN.map(Box::from).into() }
 }
 
 fn unknown(entry: &Entry, known: &[&str]) -> ConfigError {
@@ -591,15 +623,15 @@ fn rules(
             }
         }
         let earlier = |topic: &str| {
-            let covering = |rule: &&RuleConfig| rule.topics.iter().any(|wide| covers(wide, topic));
-            done.iter().find(covering).map(|rule| rule.place)
+            done.iter().position(|rule| rule.topics.iter().any(|wide| covers(wide, topic)))
         };
-        let mut covered = rule.topics.iter().map(|topic| earlier(topic));
-        let first = covered.next().flatten();
-        if let Some(earlier) = first
-            && covered.all(|earlier| earlier.is_some())
-        {
-            return Err(here(ConfigError::new(ConfigFault::UnreachableRule { earlier }, place)));
+        let covered: Vec<_> = rule.topics.iter().map(|topic| earlier(topic)).collect();
+        if let Some(by) = covered.iter().copied().collect::<Option<BTreeSet<_>>>() {
+            let earlier = by.first().and_then(|first| done[*first].place);
+            // You count rules from 1.
+            let by = by.into_iter().map(|rule| rule + 1).collect();
+            let fault = ConfigFault::UnreachableRule { earlier, rule: at + 1, by };
+            return Err(here(ConfigError::new(fault, place)));
         }
         done.push(RuleConfig {
             topics: rule.topics.clone(),

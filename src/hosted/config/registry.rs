@@ -10,6 +10,7 @@ use super::error::{ConfigError, ConfigFault};
 use super::file::Config;
 use super::near::near;
 use super::settings::Settings;
+use crate::hosted::broker::BrokerBuilder;
 use crate::hosted::engine::{BoxError, Engine, Health};
 use crate::hosted::memory::MemoryEngine;
 use crate::hosted::router::{Router, RouterBuilder, Rule};
@@ -182,6 +183,43 @@ impl Registry {
             Some(file) => router.loaded_from(file.clone()),
             None => router,
         })
+    }
+
+    /// Makes the builder of the broker of the section `event_broker`. `None` without the section, or
+    /// if it is not `enabled`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with the place if this build does not have the provider. For a store of
+    /// your own, take [`BrokerConfig::builder`](super::BrokerConfig::builder).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "yaml")] {
+    /// use tickbus::hosted::config::{Config, Registry};
+    ///
+    /// let config = Config::from_yaml("event_broker: { enabled: true, instance_id: game-1 }")?;
+    /// let broker = Registry::new().broker(&config)?.expect("it is enabled").build()?;
+    /// assert_eq!(&*broker.stats().instance_id, "game-1");
+    ///
+    /// let config = Config::from_yaml("event_broker: { enabled: true, provider: redis }")?;
+    /// assert_eq!(
+    ///     Registry::new().broker(&config).unwrap_err().to_string(),
+    ///     "configuration:1:42: `event_broker.provider`: \
+    ///      this build of tickbus has no broker with this provider: possible is `memory`",
+    /// );
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn broker(&self, config: &Config) -> Result<Option<BrokerBuilder>, ConfigError> {
+        let Some(section) = config.broker().filter(|section| section.enabled) else {
+            return Ok(None);
+        };
+        if !section.provider.is_built_in() {
+            return Err(config.wrong_provider());
+        }
+        Ok(Some(section.builder()))
     }
 
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {

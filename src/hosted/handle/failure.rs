@@ -70,10 +70,14 @@ pub struct HandlerPanicked {
 
 impl HandlerPanicked {
     pub(super) fn new(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Self { message: text.unwrap_or("without a text").into() }
+        Self { message: panic_text(panic).into() }
     }
+}
+
+/// Returns what a panic says.
+pub(in crate::hosted) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }
 
 impl fmt::Display for HandlerPanicked {

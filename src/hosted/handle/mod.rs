@@ -35,6 +35,8 @@ use self::settings::Settings;
 use super::engine::BoxError;
 use super::subscribe::{OpenError, Subscribe};
 
+pub(super) use failure::panic_text;
+
 pub use context::Context;
 pub use failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
 pub use report::{ShutdownReport, ShutdownTimeout};
