@@ -1360,18 +1360,15 @@ fn what_waits_behind_a_handler_that_shuts_down_is_abandoned_at_the_deadline() {
                     sleep(SECOND).await;
                     let begin = Instant::now();
                     let report = mine.get().shutdown(10 * SECOND).await.unwrap();
-                    to.add(format!(
-                        "{}:{}",
-                        begin.elapsed().as_secs(),
-                        report.abandoned + report.left
-                    ));
+                    let waited = begin.elapsed().as_secs();
+                    to.add(format!("{waited}:{}:{}", report.abandoned, report.left));
                     Done::Ok(())
                 }
             });
             let workers = own.set(workers.await.unwrap());
             publish(&engine, "1 2 3").await;
             sleep(100 * SECOND).await;
-            assert_eq!(log.take(), "10:2", "pool: {pool}");
+            assert_eq!(log.take(), "10:2:0", "pool: {pool}");
             assert_eq!((adds_up(&workers).handled, workers.stats().dropped.abandoned), (1, 2));
         }
     });
@@ -1491,6 +1488,33 @@ fn what_still_runs_at_the_deadline_is_dropped_and_reported() {
         assert_eq!(log.take(), "1 2");
         assert_eq!(adds_up(&workers), stats, "nothing is counted twice");
         assert!(workers.shutdown(SECOND).await.is_ok());
+    });
+}
+
+/// What waits in the buffer of a live subscription ends with it, so none of it is left.
+#[test]
+fn what_a_live_subscription_has_at_the_deadline_is_abandoned_whatever_its_workers() {
+    paused(async {
+        for deadline in [Duration::ZERO, SECOND] {
+            for pool in [false, true] {
+                let engine = memory();
+                let log = Log::default();
+                let subscribe = any(&engine).capacity(16);
+                let subscribe = if pool { subscribe.workers(1).queue(2) } else { subscribe };
+                let (workers, _gate) = gated(subscribe.overrun(Overrun::Block), &log).await;
+                publish(&engine, &numbers(1..=10)).await;
+                settle().await;
+                let report = workers.shutdown(deadline).await.unwrap_err().0;
+                let is = (report.handled, report.running, report.abandoned, report.left);
+                assert_eq!(is, (0, 1, 10, 0), "pool: {pool}, {deadline:?}");
+                settle().await;
+                let stats = adds_up(&workers);
+                assert_eq!(
+                    (stats.received, stats.dropped.abandoned, log.take()),
+                    (10, 10, "1".into())
+                );
+            }
+        }
     });
 }
 
