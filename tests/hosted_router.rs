@@ -459,6 +459,34 @@ fn an_engine_without_a_rule_is_a_warning() {
     assert_eq!(warnings(three().route(["x"], "b").route(["y"], "c")), [""; 0]);
 }
 
+#[test]
+fn deliveries_to_subscriptions_without_a_handler_are_counted_apart() {
+    paused(async {
+        let router = started(three().route(["b.>"], "b")).await;
+        let handled = router.subscribe(">").unwrap().handle(async |_| Ok::<_, BoxError>(()));
+        let _handled = handled.await.unwrap();
+        let (mut raw, mut group) = (
+            live(&router, ">").await,
+            router.subscribe("b.*").unwrap().group("g").open().await.unwrap(),
+        );
+        for subject in ["a", "b.1", "b.2"] {
+            router.publish(event(subject)).await.unwrap();
+        }
+        sleep(SECOND).await;
+        assert_eq!((received(&mut raw).len(), received(&mut group).len()), (3, 2));
+        let stats = router.stats();
+        let of = |name: &str| {
+            let engine = stats.engine(name).unwrap();
+            (engine.handlers.received, engine.without_handler)
+        };
+        assert_eq!([of("a"), of("b"), of("c")], [(1, 1), (2, 4), (0, 0)]);
+        let total = stats.total();
+        assert_eq!((total.handlers.received, total.without_handler), (3, 5));
+        drop((raw, group));
+        assert_eq!(router.stats().total().without_handler, 5, "also when they have ended");
+    });
+}
+
 /// The engine of the subject waits, under the router's names of things.
 #[test]
 fn a_router_waits_for_handlers_where_its_engine_can() {

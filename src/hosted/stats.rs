@@ -184,7 +184,7 @@ pub const ALL: &str = "_all";
 /// (stats.published.offered, stats.published.stored, stats.lag) = (3, 3, Some(3));
 /// println!("{stats}");
 /// let lines: Vec<_> = stats.to_string().lines().map(str::to_owned).collect();
-/// assert_eq!(lines[0], "fleet: lag 3");
+/// assert_eq!(lines[0], "fleet: lag 3, without a handler 0");
 /// assert!(lines[1].starts_with("  offered 3 = buffered 0 + accepted 0 + stored 3 + "));
 /// assert!(lines[2].starts_with("  received 0 = handled 0 + "));
 /// ```
@@ -195,8 +195,11 @@ pub struct EngineStats {
     pub engine: Arc<str>,
     /// What was published.
     pub published: PublishStats,
-    /// What became of what came out, over all subscriptions, ended ones included.
+    /// What became of what came out to handlers, over all their subscriptions, ended ones included.
     pub handlers: HandlerStats,
+    /// Deliveries that came out to subscriptions without a handler. What became of these is in the
+    /// [`stats`](super::Deliveries::stats) of each.
+    pub without_handler: u64,
     /// How many events the subscriptions have still to receive, if the engine knows.
     pub lag: Option<u64>,
 }
@@ -206,13 +209,14 @@ impl EngineStats {
     #[must_use]
     pub fn new(engine: Arc<str>) -> Self {
         let (published, handlers) = (PublishStats::default(), HandlerStats::default());
-        Self { engine, published, handlers, lag: None }
+        Self { engine, published, handlers, without_handler: 0, lag: None }
     }
 
     /// Adds the numbers of another engine. The lag is that of the engines that know theirs.
     pub(super) fn add(&mut self, other: &Self) {
         self.published += other.published;
         self.handlers += other.handlers;
+        self.without_handler = self.without_handler.saturating_add(other.without_handler);
         self.lag = match (self.lag, other.lag) {
             (Some(sum), Some(lag)) => Some(sum.saturating_add(lag)),
             (lag, None) | (None, lag) => lag,
@@ -223,11 +227,11 @@ impl EngineStats {
 /// Three lines: the name and the lag, what was published, and what became of what came out.
 impl fmt::Display for EngineStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, published, handlers, lag } = self;
+        let Self { engine, published, handlers, without_handler, lag } = self;
         match lag {
             Some(lag) => write!(f, "{engine}: lag {lag}")?,
             None => write!(f, "{engine}: lag unknown")?,
         }
-        write!(f, "\n  {published}\n  {handlers}")
+        write!(f, ", without a handler {without_handler}\n  {published}\n  {handlers}")
     }
 }

@@ -38,7 +38,7 @@ fn documented(text: &str) -> Vec<&str> {
 }
 
 /// How many lines an engine that knows its lag has, and one that does not.
-const LINES: usize = 25;
+const LINES: usize = 26;
 const LINES_WITHOUT_LAG: usize = LINES - 1;
 
 // ---- Prometheus --------------------------------------------------------------------------------
@@ -57,6 +57,7 @@ fn prometheus_text_has_the_numbers_of_each_engine_and_of_all() {
     fleet.published.stored = 59;
     fleet.published.unknown = 1;
     fleet.lag = Some(11);
+    fleet.without_handler = 5;
     let text = Prometheus::new().text(&[engine("fast", 7, 0), fleet]);
     assert_eq!(text, include_str!("../golden/prometheus.txt"));
 }
@@ -74,7 +75,7 @@ fn prometheus_text_has_help_and_type_before_the_lines_of_each_metric() {
         assert!(!seen.contains(&name), "{name} comes twice");
         seen.push(name);
     }
-    assert_eq!(seen.len(), 15);
+    assert_eq!(seen.len(), 16);
 }
 
 #[test]
@@ -504,7 +505,7 @@ mod facade {
         let names: Vec<_> = described.iter().map(|(name, unit)| (&**name, *unit)).collect();
         let count = Some(Unit::Count);
         assert_eq!(names[..2], [("game_delivered_total", count), ("game_dropped_total", count)]);
-        assert_eq!(names[13..], [("gauge game_in_flight", count), ("gauge game_lag", count)]);
+        assert_eq!(names[14..], [("gauge game_in_flight", count), ("gauge game_lag", count)]);
     }
 
     #[test]

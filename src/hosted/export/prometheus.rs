@@ -35,6 +35,7 @@ pub(super) fn checked(prefix: &str) -> Result<Box<str>, ExportError> {
 /// | `dropped_total` | | deliveries that no handler finished |
 /// | `dropped_by_reason_total` | `reason` | the same, by the names of [`Dropped`](crate::hosted::Dropped) |
 /// | `received_total`, `handled_total`, `retried_total`, `failed_total`, `dead_lettered_total`, `returned_total`, `calls_total`, `panicked_total`, `timed_out_total` | | those of [`HandlerStats`](crate::hosted::HandlerStats) |
+/// | `without_handler_total` | | deliveries to subscriptions that have no handler |
 /// | `published_total` | `outcome` | publishes, by the names of [`PublishStats`](crate::hosted::PublishStats) |
 /// | `in_flight`, a gauge | | deliveries that wait for a worker, or that one works on |
 /// | `lag`, a gauge, if the engine knows it | | events that subscriptions have still to receive |

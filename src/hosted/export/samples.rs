@@ -52,7 +52,7 @@ const fn outcome(outcome: &'static str, value: fn(&EngineStats) -> Option<u64>) 
 }
 
 /// All numbers. The first two are those that dashboards of other buses know.
-pub(super) const SERIES: [Series; 25] = [
+pub(super) const SERIES: [Series; 26] = [
     counter("delivered_total", "Deliveries that a handler ran for, well or badly.", |it| {
         Some(it.handlers.delivered())
     }),
@@ -90,6 +90,9 @@ pub(super) const SERIES: [Series; 25] = [
     counter("panicked_total", "Calls of handlers that panicked.", |it| Some(it.handlers.panicked)),
     counter("timed_out_total", "Calls of handlers that took longer than their timeout.", |it| {
         Some(it.handlers.timed_out)
+    }),
+    counter("without_handler_total", "Deliveries to subscriptions that have no handler.", |it| {
+        Some(it.without_handler)
     }),
     outcome("buffered", |it| Some(it.published.buffered)),
     outcome("accepted", |it| Some(it.published.accepted)),

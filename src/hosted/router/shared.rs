@@ -8,7 +8,7 @@ use core::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::attach::{Ask, Entry, InTask, Joined, Opening, Part, Place};
+use super::attach::{Ask, Came, Entry, InTask, Joined, Opening, Part, Place};
 use super::futures::all;
 use super::launch::Declared;
 use super::lifecycle::{Hub, LifecycleEvent, Watched};
@@ -72,8 +72,8 @@ pub(super) struct Slot {
     pub(super) defaults: SubscriptionDefaults,
     /// Whether it has started.
     pub(super) up: watch::Sender<bool>,
-    /// How many events its subscriptions have missed.
-    pub(super) missed: Arc<PlainNumber>,
+    /// What its subscriptions have received and missed.
+    pub(super) came: Arc<Came>,
     /// Whether it could be reached when it was last asked.
     was_up: Lock<Option<bool>>,
 }
@@ -86,7 +86,7 @@ impl Slot {
             on_start,
             defaults: SubscriptionDefaults::new(),
             up: watch::Sender::new(false),
-            missed: Arc::default(),
+            came: Arc::default(),
             was_up: Lock::new(None),
         }
     }
@@ -392,8 +392,8 @@ impl Shared {
                     Place::Opening(self.open_later(slot, on_engine.with(slot.defaults)))
                 };
             }
-            let (engine, missed) = (slot.name.clone(), slot.missed.clone());
-            opened.push(Part { engine, missed, state });
+            let (engine, came) = (slot.name.clone(), slot.came.clone());
+            opened.push(Part { engine, came, state });
         }
         let attached = |id| Attached {
             id,

@@ -27,9 +27,9 @@ use crate::sync::Relaxed;
 /// assert_eq!(
 ///     router.stats().to_string(),
 ///     "\
-/// engine  offered  refused  unknown  received  handled  retried  failed  returned  dropped  in flight  lag
-/// fast          1        0        0         0        0        0       0         0        0          0    0
-/// _all          1        0        0         0        0        0       0         0        0          0    0",
+/// engine  offered  refused  unknown  received  handled  retried  failed  returned  dropped  in flight  no handler  lag
+/// fast          1        0        0         0        0        0       0         0        0          0           0    0
+/// _all          1        0        0         0        0        0       0         0        0          0           0    0",
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
@@ -62,7 +62,7 @@ impl RouterStats {
 }
 
 /// What the table shows of each engine.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "offered",
     "refused",
     "unknown",
@@ -73,6 +73,7 @@ const COLUMNS: [&str; 11] = [
     "returned",
     "dropped",
     "in flight",
+    "no handler",
     "lag",
 ];
 
@@ -90,6 +91,7 @@ fn row(stats: &EngineStats) -> [String; COLUMNS.len()] {
         handlers.returned.to_string(),
         handlers.dropped.total().to_string(),
         handlers.in_flight.to_string(),
+        stats.without_handler.to_string(),
         lag,
     ]
 }
@@ -131,8 +133,11 @@ pub(super) fn stats(shared: &Shared) -> RouterStats {
         let mut stats = EngineStats::new(slot.name.clone());
         stats.published = slot.engine.stats();
         stats.handlers = of(&slot.name);
+        // First what is counted last.
+        let received = slot.came.received.load(Relaxed) as u64;
+        stats.without_handler = received.saturating_sub(stats.handlers.received);
         // A handler does not know on which engine a buffer was full.
-        let missed = slot.missed.load(Relaxed) as u64;
+        let missed = slot.came.missed.load(Relaxed) as u64;
         let HandlerStats { received, dropped, .. } = &mut stats.handlers;
         *received = received.saturating_add(missed);
         dropped.buffer_full = dropped.buffer_full.saturating_add(missed);
