@@ -653,7 +653,7 @@ fn an_unreachable_rule_is_an_error_that_names_the_earlier_one() {
     ] {
         let error = error(&rules(unreachable));
         assert!(
-            matches!(error.fault(), ConfigFault::UnreachableRule { earlier: Some(it) } if it.line == 4),
+            matches!(error.fault(), ConfigFault::UnreachableRule { earlier: Some(it), .. } if it.line == 4),
             "{unreachable:?}: {error}"
         );
         assert_eq!(error.place(), Some(Place { line: 6, column: 5 }));
@@ -662,6 +662,17 @@ fn an_unreachable_rule_is_an_error_that_names_the_earlier_one() {
     // By two rules together.
     let error = error(&rules(&["'user.*'", "'auth.*'", "user.created, auth.login"]));
     assert_eq!((error.fault().code(), &*error.key()), ("unreachable_rule", "routing[2]"));
+    assert_eq!(
+        error.to_string(),
+        "bus.yaml:8:5: `routing[2]`: rule 3 decides nothing, because rules 1 and 2 have all its \
+         subjects: move it up, or remove it"
+    );
+    let error = crate::error(&rules(&["'user.*'", "user.created"]));
+    assert_eq!(
+        error.to_string(),
+        "bus.yaml:6:5: `routing[1]`: rule 2 decides nothing, because rule 1 has all its subjects, at \
+         4:5: move it up, or remove it"
+    );
     for reachable in [
         &["user.created", "'user.*'"][..],
         &["'user.*'", "user"],
@@ -671,6 +682,57 @@ fn an_unreachable_rule_is_an_error_that_names_the_earlier_one() {
     ] {
         config(&rules(reachable));
     }
+}
+
+/// A file and code refuse the same rules, and name them alike.
+#[test]
+fn an_unreachable_rule_is_the_same_error_in_a_file_and_in_code() {
+    for rules in [
+        &[&["*"][..], &["user.created"]][..],
+        &[&["user.*"], &["user.a*", "user.b"]],
+        &[&["user.*"], &["auth.*"], &["user.created", "auth.login"]],
+        &[&["user.*"], &["user.created", "auth.login"]],
+        &[&["user.*"], &["user"], &["user*"], &["users"]],
+    ] {
+        let file: String = rules
+            .iter()
+            .map(|topics| format!("  - {{ topics: {topics:?}, engine: a }}\n"))
+            .collect();
+        let file = load(&format!("engines: [{{ name: a, type: memory }}]\nrouting:\n{file}"));
+        let code = rules.iter().fold(
+            tickbus::hosted::Router::builder().engine("a", MemoryEngine::new()),
+            |builder, topics| {
+                let rule =
+                    topics.iter().fold(tickbus::hosted::Rule::new("a"), |rule, it| rule.prefix(it));
+                builder.rule(rule)
+            },
+        );
+        // `rule 2 … because rule 1 has`
+        let words = |text: String| -> Vec<String> {
+            let rule = &text[text.find("rule ").unwrap()..];
+            let (rule, why) = (&rule[..6], &text[text.find("because").unwrap()..]);
+            let why = &why[..why.find(" all its subjects").unwrap()];
+            vec![rule.into(), why.into()]
+        };
+        let file = file.err().map(|error| words(error.to_string()));
+        let code = code.build().err().map(|error| words(error.to_string()));
+        assert_eq!(file, code, "{rules:?}");
+    }
+}
+
+/// `engine` is a type in the form with one engine.
+#[test]
+fn a_list_of_engines_under_the_key_engine_says_what_was_meant() {
+    let list = "eventbus:\n  engine:\n    - { name: a, type: memory }\n";
+    refused(list, "wrong_type", (3, 5), "eventbus.engine");
+    assert_eq!(
+        error(list).to_string(),
+        "bus.yaml:3:5: `eventbus.engine`: it is a list, and must be the type of the only engine, as \
+         `memory`: did you mean `engines`, with a list?"
+    );
+    let mapping = "engine: { name: a, type: memory }\n";
+    refused(mapping, "wrong_type", (1, 9), "engine");
+    assert!(error(mapping).to_string().contains("it is a mapping, and must be"));
 }
 
 /// Each documented key, misspelled, is refused where it stands, with the right one.

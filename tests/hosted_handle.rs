@@ -1360,18 +1360,15 @@ fn what_waits_behind_a_handler_that_shuts_down_is_abandoned_at_the_deadline() {
                     sleep(SECOND).await;
                     let begin = Instant::now();
                     let report = mine.get().shutdown(10 * SECOND).await.unwrap();
-                    to.add(format!(
-                        "{}:{}",
-                        begin.elapsed().as_secs(),
-                        report.abandoned + report.left
-                    ));
+                    let waited = begin.elapsed().as_secs();
+                    to.add(format!("{waited}:{}:{}", report.abandoned, report.left));
                     Done::Ok(())
                 }
             });
             let workers = own.set(workers.await.unwrap());
             publish(&engine, "1 2 3").await;
             sleep(100 * SECOND).await;
-            assert_eq!(log.take(), "10:2", "pool: {pool}");
+            assert_eq!(log.take(), "10:2:0", "pool: {pool}");
             assert_eq!((adds_up(&workers).handled, workers.stats().dropped.abandoned), (1, 2));
         }
     });
@@ -1491,6 +1488,110 @@ fn what_still_runs_at_the_deadline_is_dropped_and_reported() {
         assert_eq!(log.take(), "1 2");
         assert_eq!(adds_up(&workers), stats, "nothing is counted twice");
         assert!(workers.shutdown(SECOND).await.is_ok());
+    });
+}
+
+/// What waits in the buffer of a live subscription ends with it, so none of it is left.
+#[test]
+fn what_a_live_subscription_has_at_the_deadline_is_abandoned_whatever_its_workers() {
+    paused(async {
+        for deadline in [Duration::ZERO, SECOND] {
+            for pool in [false, true] {
+                let engine = memory();
+                let log = Log::default();
+                let subscribe = any(&engine).capacity(16);
+                let subscribe = if pool { subscribe.workers(1).queue(2) } else { subscribe };
+                let (workers, _gate) = gated(subscribe.overrun(Overrun::Block), &log).await;
+                publish(&engine, &numbers(1..=10)).await;
+                settle().await;
+                let report = workers.shutdown(deadline).await.unwrap_err().0;
+                let is = (report.handled, report.running, report.abandoned, report.left);
+                assert_eq!(is, (0, 1, 10, 0), "pool: {pool}, {deadline:?}");
+                settle().await;
+                let stats = adds_up(&workers);
+                assert_eq!(
+                    (stats.received, stats.dropped.abandoned, log.take()),
+                    (10, 10, "1".into())
+                );
+            }
+        }
+    });
+}
+
+/// The value of a handler may be a message.
+#[test]
+fn a_handler_may_return_a_message() {
+    paused(async {
+        let router = Router::builder().engine("a", memory()).build().unwrap();
+        router.start().await.unwrap();
+        let mut lifecycle = router.lifecycle();
+        let log = Log::default();
+        fn subscribe<'a>(router: &'a Router, log: &Log) -> Subscribe<'a> {
+            let to = log.clone();
+            let subscribe = router.subscribe("a.*").unwrap();
+            subscribe.on_handled(move |it| to.add(format!("{}@{}", it.message, it.attempt)))
+        }
+        let said = async || {
+            router.publish(Envelope::new("a.b").unwrap()).await.unwrap();
+            settle().await;
+            log.take()
+        };
+
+        let it = subscribe(&router, &log).handle(async |_| Done::Ok(())).await.unwrap();
+        assert_eq!(said().await, "");
+        drop(it);
+        let it = subscribe(&router, &log).handle(async |_| Ok::<_, BoxError>(7)).await.unwrap();
+        assert_eq!(said().await, "");
+        drop(it);
+        let it =
+            subscribe(&router, &log).handle(async |_| Ok::<_, BoxError>("text")).await.unwrap();
+        assert_eq!(said().await, "text@1");
+        drop(it);
+        let some = async |_| Ok::<_, BoxError>(Some("some".to_owned()));
+        let it = subscribe(&router, &log).handle(some).await.unwrap();
+        assert_eq!(said().await, "some@1");
+        drop(it);
+        let none = async |_| Ok::<_, BoxError>(None::<String>);
+        let it = subscribe(&router, &log).handle(none).await.unwrap();
+        assert_eq!(said().await, "");
+        drop(it);
+        let retried = RetryPolicy::new(1).initial(Duration::from_nanos(1));
+        let it = subscribe(&router, &log).retry(retried).handle(async |it: Context| {
+            match it.attempt() {
+                1 => Err(BoxError::from("no")),
+                _ => Ok(format!("on {}", it.engine())),
+            }
+        });
+        let it = it.await.unwrap();
+        router.publish(Envelope::new("a.b").unwrap()).await.unwrap();
+        sleep(SECOND).await;
+        assert_eq!(log.take(), "on a@2");
+        drop(it);
+
+        let mut lines = Vec::new();
+        while let core::task::Poll::Ready(Some(event)) = lifecycle.try_next() {
+            let event = event.unwrap();
+            lines.extend((event.name() == "message.handled").then(|| event.to_string()));
+        }
+        assert_eq!(
+            lines,
+            ["text", "some", "on a"].map(|said| format!("message.handled a.b from a: {said}"))
+        );
+    });
+}
+
+/// Also where a panic of the function that logs it would keep the event from its end.
+#[test]
+fn a_blocking_handler_may_return_a_message_whose_listener_panics() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = memory();
+        let subscribe = any(&engine).group("g").on_handled(|_| panic!("the log is full"));
+        let workers = subscribe.handle_blocking(|_| Ok::<_, BoxError>("done")).await.unwrap();
+        publish(&engine, "1 2").await;
+        let report = timeout(10 * SECOND, workers.shutdown(5 * SECOND)).await;
+        assert_eq!(report.expect("it ends").unwrap().handled, 2);
+        adds_up(&workers);
     });
 }
 

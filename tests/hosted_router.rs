@@ -408,19 +408,24 @@ fn what_cannot_work_is_refused_when_it_is_built() {
         ),
         (
             ok().route(["a.*"], "a").route(["a.b"], "a"),
-            "rule 2: `a.b` decides nothing, because the rules before it have all its subjects: \
-             move it up, or remove it",
+            "rule 2: `a.b` decides nothing, because rule 1 has all its subjects: move it up, or \
+             remove it",
         ),
         (
             // Neither covers it alone.
             ok().route(["a.*"], "a").route(["a.*.>"], "a").route(["a.>"], "a"),
-            "rule 3: `a.>` decides nothing, because the rules before it have all its subjects: \
-             move it up, or remove it",
+            "rule 3: `a.>` decides nothing, because rules 1 and 2 have all its subjects: move it up, \
+             or remove it",
         ),
         (
             ok().rule(Rule::new("a").prefix("us*")).route(["user.*", "use"], "a"),
-            "rule 2: `user.*`, `use` decides nothing, because the rules before it have all its \
-             subjects: move it up, or remove it",
+            "rule 2: `user.*`, `use` decides nothing, because rule 1 has all its subjects: move it \
+             up, or remove it",
+        ),
+        (
+            ok().route(["a"], "a").route(["b"], "a").route(["c"], "a").route(["c", "a", "b"], "a"),
+            "rule 4: `c`, `a`, `b` decides nothing, because rules 1, 2 and 3 have all its subjects: \
+             move it up, or remove it",
         ),
     ] {
         assert_eq!(refused(builder).to_string(), text);
@@ -444,9 +449,42 @@ fn an_engine_without_a_rule_is_a_warning() {
     );
     assert_eq!(
         warnings(three().route(["a.*"], "b").route(["a.b", "c"], "c")),
-        ["rule 2: `a.b` decides nothing, because what is before it has all its subjects"],
+        ["rule 2: `a.b` decides nothing, because rule 1 has all its subjects"],
+    );
+    assert_eq!(
+        warnings(three().route(["a.*", "a.b"], "b").route(["c"], "c")),
+        ["rule 1: `a.b` decides nothing, because patterns before it in the rule have all its \
+             subjects"],
     );
     assert_eq!(warnings(three().route(["x"], "b").route(["y"], "c")), [""; 0]);
+}
+
+#[test]
+fn deliveries_to_subscriptions_without_a_handler_are_counted_apart() {
+    paused(async {
+        let router = started(three().route(["b.>"], "b")).await;
+        let handled = router.subscribe(">").unwrap().handle(async |_| Ok::<_, BoxError>(()));
+        let _handled = handled.await.unwrap();
+        let (mut raw, mut group) = (
+            live(&router, ">").await,
+            router.subscribe("b.*").unwrap().group("g").open().await.unwrap(),
+        );
+        for subject in ["a", "b.1", "b.2"] {
+            router.publish(event(subject)).await.unwrap();
+        }
+        sleep(SECOND).await;
+        assert_eq!((received(&mut raw).len(), received(&mut group).len()), (3, 2));
+        let stats = router.stats();
+        let of = |name: &str| {
+            let engine = stats.engine(name).unwrap();
+            (engine.handlers.received, engine.without_handler)
+        };
+        assert_eq!([of("a"), of("b"), of("c")], [(1, 1), (2, 4), (0, 0)]);
+        let total = stats.total();
+        assert_eq!((total.handlers.received, total.without_handler), (3, 5));
+        drop((raw, group));
+        assert_eq!(router.stats().total().without_handler, 5, "also when they have ended");
+    });
 }
 
 /// The engine of the subject waits, under the router's names of things.
@@ -491,7 +529,7 @@ fn explain_names_the_rule_the_engine_and_what_receives_it() {
             ("match.7.score", "b", Health::Up)
         );
         let rule = it.rule.clone().unwrap();
-        assert_eq!((rule.rule, rule.pattern.as_str(), rule.requires), (0, "match.*.score", None));
+        assert_eq!((rule.rule, rule.pattern.as_str(), rule.requires), (1, "match.*.score", None));
         let ids: Vec<_> = it.subscriptions.iter().map(|it| &*it.id).collect();
         assert_eq!(ids, ["s1", "s2"]);
         assert_eq!(
@@ -502,13 +540,12 @@ fn explain_names_the_rule_the_engine_and_what_receives_it() {
              received by s2: `match.*.score`, group `ladder`, comes again if it is not settled in 2s, at most 3 times, \
              on b\n\
              no rule but the fallback feeds s4: `weather.*`, live, a full buffer of 64: drop_newest, on a\n\
-             warning: rule 3: `chat.hello` decides nothing, because what is before it has all its \
-             subjects",
+             warning: rule 3: `chat.hello` decides nothing, because rule 1 has all its subjects",
         );
 
         let it = router.explain("user.7.created").unwrap();
         let rule = it.rule.clone().unwrap();
-        assert_eq!((rule.rule, rule.requires), (1, Some(Level::Accepted)));
+        assert_eq!((rule.rule, rule.requires), (2, Some(Level::Accepted)));
         assert!(it.to_string().starts_with(
             "`user.7.created` goes to engine `d` (up), by rule 2: prefix `user.*`\n\
              level: `accepted`, the rule requires `accepted`, payloads of at most 99 bytes\n\
@@ -536,7 +573,7 @@ fn a_level_that_the_engine_cannot_reach_is_refused_when_it_is_built() {
         error.to_string(),
         "rule 1: `order.>`, `bill` requires `stored`, and engine `b` reaches `accepted` at most",
     );
-    let BuildError::Level { rule: 0, level: Level::Stored, reaches: Level::Accepted, .. } = error
+    let BuildError::Level { rule: 1, level: Level::Stored, reaches: Level::Accepted, .. } = error
     else {
         panic!("{error:?}")
     };
@@ -933,6 +970,28 @@ fn a_router_of_routers_works_and_names_its_own_engines() {
 // ---- Starts and ends ---------------------------------------------------------------------------
 
 #[test]
+fn before_the_start_engines_are_not_started_and_no_event_says_that_they_are_down() {
+    paused(async {
+        let (engine, told) = fake();
+        let router = Router::builder().engine("a", memory()).engine("b", engine);
+        let router = router.route(["x"], "b").build().unwrap();
+        let mut lifecycle = router.lifecycle();
+        told.is(Health::Connecting); // as a client that has not been asked yet
+        let text = router.explain("y").unwrap().to_string();
+        assert!(text.starts_with("`y` goes to engine `a` (not started), the fallback"), "{text}");
+        let health: Vec<_> = router.engines().into_iter().map(|(_, health)| health).collect();
+        assert_eq!(health, [Health::NotStarted, Health::NotStarted]);
+        assert_eq!(lifecycle.try_next().is_pending(), true);
+        told.is(Health::Down("no server".into()));
+        assert_eq!(router.engines()[1].1, Health::Down("no server".into()));
+
+        told.is(Health::Up);
+        router.start().await.unwrap();
+        assert_eq!(router.explain("x").unwrap().health, Health::Up);
+    });
+}
+
+#[test]
 fn publish_and_subscribe_before_the_start_and_after_the_end_are_refused() {
     paused(async {
         let router = three().build().unwrap();
@@ -948,7 +1007,7 @@ fn publish_and_subscribe_before_the_start_and_after_the_end_are_refused() {
         let handle = router.subscribe("a").unwrap().group("g");
         let handle = handle.handle(async |_| Ok::<_, BoxError>(())).await.unwrap_err();
         assert!(matches!(handle, OpenError::Failed { reason: Reason::NotStarted, .. }), "{handle}");
-        assert_eq!(Engine::health(&router), Health::Connecting);
+        assert_eq!(Engine::health(&router), Health::NotStarted);
 
         router.start().await.unwrap();
         assert_eq!(Engine::health(&router), Health::Up);
@@ -1748,6 +1807,53 @@ fn an_engine_that_cannot_end_in_time_is_reported() {
 
 /// Never ends by itself.
 const HANGS: Duration = Duration::MAX;
+
+/// Panics when it is told to end: in the call, in the first poll, or later.
+#[test]
+fn an_engine_that_panics_at_its_end_is_reported_and_the_others_are_told() {
+    struct Panics(MemoryEngine, u32);
+    impl Engine for Panics {
+        fn name(&self) -> &Arc<str> {
+            self.0.name()
+        }
+        fn capabilities(&self) -> Capabilities {
+            self.0.capabilities()
+        }
+        fn publish(&self, it: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+            Engine::publish(&self.0, it)
+        }
+        fn shutdown(&self, _: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+            assert!(self.1 > 0, "it does not end");
+            EngineFuture::new(async {
+                if self.1 > 1 {
+                    sleep(SECOND).await;
+                }
+                panic!("it does not end")
+            })
+        }
+    }
+    for when in 0..3 {
+        paused(async {
+            let ((first, before), (last, after)) = (fake(), fake());
+            let router = Router::builder()
+                .engine("a", first)
+                .engine("b", Panics(memory(), when))
+                .engine("c", last);
+            let router = started(router).await;
+            let error = Engine::shutdown(&router, 5 * SECOND).await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "engine `b` did not finish: the engine panicked: it does not end"
+            );
+            assert_eq!(
+                (before.ends(), after.ends()),
+                (vec!["shutdown".into()], vec!["shutdown".into()])
+            );
+            assert_eq!(Engine::health(&router), Health::Closed);
+            router.shutdown(SECOND).await.map_err(|it| it.0.engines).unwrap_err();
+        });
+    }
+}
 
 #[test]
 fn an_engine_that_hangs_at_its_end_does_not_hold_the_router_up() {

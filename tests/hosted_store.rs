@@ -124,9 +124,15 @@ fn a_record_lacks_its_fields_in_order() {
     assert_eq!(lacks(&record).to_string(), "event source is required");
     record.source = Some(EventSource::System);
     assert_eq!(lacks(&record).to_string(), "event type is required");
-    let mut typed = EventRecord::new(EventSource::System, "", "", "");
-    assert_eq!(lacks(&typed), InvalidRecord::Type);
-    typed = EventRecord::new(EventSource::System, "a", "b", "c");
+    // A part that is empty makes a type that no handler could receive.
+    for (schema, entity, operation) in
+        [("", "", ""), ("a", "", "c"), ("", "b", "c"), ("a", "b", ""), ("a.", "b", "c")]
+    {
+        let mut typed = EventRecord::new(EventSource::System, schema, entity, operation);
+        typed.instance_id = "1".into();
+        assert_eq!(lacks(&typed), InvalidRecord::Type, "{}", typed.event_type());
+    }
+    let mut typed = EventRecord::new(EventSource::System, "a", "b", "c");
     assert_eq!(lacks(&typed).to_string(), "instance ID is required");
     typed.instance_id = "1".into();
     assert_eq!(typed.validate(), Ok(()));

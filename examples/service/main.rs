@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Ctrl-C drains it; a second one ends it at once. `bus.yaml` says which engine carries what, and one
-//! line of it moves the matches to NATS (`--features yaml,nats`). `-- FILE PORT` takes other ones. An
-//! error in the file ends the service with exit code 2.
+//! line of it moves the matches to NATS (`--features yaml,nats`). `-- --help` has the arguments and the
+//! exit codes.
 
 extern crate alloc;
 
@@ -29,19 +29,50 @@ use tickbus::hosted::export::Prometheus;
 use tickbus::hosted::{BoxError, Health, Router, ShutdownTimeout};
 use tokio::time::{sleep, timeout};
 
-/// How long the service drains after Ctrl-C.
-const DEADLINE: Duration = Duration::from_secs(5);
+const USAGE: &str = "\
+usage: service [FILE [PORT [SECONDS]]]
+
+FILE     the configuration: examples/service/bus.yaml by default
+PORT     where it answers, on loopback: 8080 by default
+SECONDS  how long it drains after Ctrl-C: 5 by default
+
+exit codes
+0  everything ended before the deadline
+1  the deadline came first, or the service could not run
+2  the arguments or the configuration are wrong";
+
+/// What the arguments say.
+struct Arguments {
+    file: String,
+    port: u16,
+    deadline: Duration,
+}
+
+impl Arguments {
+    fn read(mut given: impl Iterator<Item = String>) -> Option<Self> {
+        let file = given.next().unwrap_or_else(|| "examples/service/bus.yaml".into());
+        let port = given.next().map_or(Ok(8080), |port| port.parse()).ok()?;
+        let seconds = given.next().map_or(Ok(5), |seconds| seconds.parse()).ok()?;
+        (given.next().is_none() && !file.starts_with('-')).then_some(Self {
+            file,
+            port,
+            deadline: Duration::from_secs(seconds),
+        })
+    }
+}
 
 fn main() -> ExitCode {
-    let mut arguments = env::args().skip(1);
-    let file = arguments.next().unwrap_or_else(|| "examples/service/bus.yaml".into());
-    let Ok(port) = arguments.next().map_or(Ok(8080), |port| port.parse()) else {
-        eprintln!("usage: service [FILE [PORT]]");
+    if env::args().any(|it| it == "--help" || it == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let Some(arguments) = Arguments::read(env::args().skip(1)) else {
+        eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let ended = router(&file).map_err(|error| (2, error)).and_then(|router| {
+    let ended = router(&arguments.file).map_err(|error| (2, error)).and_then(|router| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let run = runtime.map_err(Into::into).and_then(|it| it.block_on(run(&router, port)));
+        let run = runtime.map_err(Into::into).and_then(|it| it.block_on(run(&router, &arguments)));
         run.map_err(|error| (1, error))
     });
     if let Err((code, error)) = ended {
@@ -59,7 +90,8 @@ fn router(file: &str) -> Result<Router, BoxError> {
     Ok(router)
 }
 
-async fn run(router: &Router, port: u16) -> Result<(), BoxError> {
+async fn run(router: &Router, arguments: &Arguments) -> Result<(), BoxError> {
+    let port = arguments.port;
     let interrupted = interrupted()?;
     let address = http::serve(port, answers(router.clone()))
         .map_err(|error| format!("port {port}: {error}"))?;
@@ -79,28 +111,27 @@ async fn run(router: &Router, port: u16) -> Result<(), BoxError> {
         }
         sleep(Duration::from_millis(50)).await;
     }
-    drain(router).await;
+    let drained = drain(router, arguments.deadline).await;
     handlers.print();
-    Ok(())
+    println!("{}", router.stats());
+    Ok(drained?)
 }
 
 /// Ends the router, and says each half second how far it is.
-async fn drain(router: &Router) {
+async fn drain(router: &Router, deadline: Duration) -> Result<(), ShutdownTimeout> {
     let (begin, before) = (Instant::now(), router.stats().total().handlers.handled);
-    let mut shutdown = pin!(router.shutdown(DEADLINE));
+    let mut shutdown = pin!(router.shutdown(deadline));
     let report = loop {
         if let Ok(report) = timeout(Duration::from_millis(500), &mut shutdown).await {
-            break report;
+            break report?;
         }
         let all = router.stats().total();
-        let left = DEADLINE.saturating_sub(begin.elapsed()).as_secs_f32();
+        let left = deadline.saturating_sub(begin.elapsed()).as_secs_f32();
         let (handled, lag) = (all.handlers.handled - before, all.lag.unwrap_or(0));
         println!("draining: {handled} handled, {lag} to come, {left:.1} s left");
     };
-    match report {
-        Ok(report) => println!("drained: {report}"),
-        Err(ShutdownTimeout(report)) => println!("the deadline came first: {report}"),
-    }
+    println!("drained: {report}");
+    Ok(())
 }
 
 /// What the service answers to a path and a query.

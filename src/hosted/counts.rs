@@ -153,6 +153,20 @@ impl DeliveryStats {
     }
 }
 
+/// One line: `received 9 = handled 6 + retried 1 + rejected 0 + refused 0 + abandoned 0 + pending 2; gaps 1, missed 4`.
+impl fmt::Display for DeliveryStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, handled, retried, rejected, refused, abandoned, pending, .. } = self;
+        let Self { gaps, missed, .. } = self;
+        write!(
+            f,
+            "received {received} = handled {handled} + retried {retried} + rejected {rejected} \
+             + refused {refused} + abandoned {abandoned} + pending {pending}; \
+             gaps {gaps}, missed {missed}"
+        )
+    }
+}
+
 /// The numbers of one publisher.
 #[derive(Default)]
 pub(super) struct Sent {
@@ -236,15 +250,27 @@ impl PublishStats {
     }
 }
 
+/// One line: `offered 9 = buffered 0 + accepted 8 + stored 0 + duplicate 0 + refused 1 + unknown 0`.
+impl fmt::Display for PublishStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offered, buffered, accepted, stored, duplicate, refused, unknown } = self;
+        write!(
+            f,
+            "offered {offered} = buffered {buffered} + accepted {accepted} + stored {stored} \
+             + duplicate {duplicate} + refused {refused} + unknown {unknown}"
+        )
+    }
+}
+
 impl AddAssign for PublishStats {
     fn add_assign(&mut self, other: Self) {
-        self.offered += other.offered;
-        self.buffered += other.buffered;
-        self.accepted += other.accepted;
-        self.stored += other.stored;
-        self.duplicate += other.duplicate;
-        self.refused += other.refused;
-        self.unknown += other.unknown;
+        self.offered = self.offered.saturating_add(other.offered);
+        self.buffered = self.buffered.saturating_add(other.buffered);
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.stored = self.stored.saturating_add(other.stored);
+        self.duplicate = self.duplicate.saturating_add(other.duplicate);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.unknown = self.unknown.saturating_add(other.unknown);
     }
 }
 

@@ -540,6 +540,8 @@ pub enum Reason {
     Disconnected(BoxError),
     /// The server refused.
     Refused(BoxError),
+    /// The engine panicked. The text is that of the panic.
+    Panicked(Box<str>),
 }
 
 /// An error of a client or a server.
@@ -578,6 +580,7 @@ impl fmt::Display for Reason {
             Self::Unsupported(what) => write!(f, "the engine does not have `{what}`"),
             Self::Disconnected(error) => write!(f, "there is no connection: {error}"),
             Self::Refused(error) => write!(f, "the server refused: {error}"),
+            Self::Panicked(text) => write!(f, "the engine panicked: {text}"),
         }
     }
 }
@@ -631,6 +634,8 @@ plain_error!(
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
+    /// The engine is not started.
+    NotStarted,
     /// The engine works.
     Up,
     /// There is no connection yet, or no longer. The engine is making one.
@@ -644,6 +649,7 @@ pub enum Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotStarted => f.pad("not started"),
             Self::Up => f.pad("up"),
             Self::Connecting => f.pad("connecting"),
             Self::Down(why) => write!(f, "down: {why}"),

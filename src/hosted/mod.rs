@@ -137,8 +137,8 @@ pub use engine::{
 };
 pub use future::EngineFuture;
 pub use handle::{
-    Context, Failed, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure, RetryPolicy,
-    ShutdownReport, ShutdownTimeout, Workers,
+    Context, Failed, Handled, HandlerPanicked, HandlerTimedOut, InvalidRetryPolicy, OnFailure,
+    RetryPolicy, ShutdownReport, ShutdownTimeout, Workers,
 };
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};

@@ -19,7 +19,7 @@ use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
 use super::delivery::{Delivery, Gap, Receive, SettleError};
 use super::engine::{Engine, Reason};
 use super::handle::ledger::Ledger;
-use super::handle::settings::{Fault, Of, OnFailed, Settings};
+use super::handle::settings::{Fault, Observer, Of, Settings};
 use crate::envelope::{Envelope, Timestamp};
 use crate::error::InvalidPattern;
 use crate::subject::{PatternBuf, Subject};
@@ -191,8 +191,8 @@ pub struct Owner {
     pub(in crate::hosted) publisher: Arc<dyn Engine>,
     /// Counts what handlers do.
     pub(in crate::hosted) ledger: Arc<Ledger>,
-    /// Is called for each failed call of a handler.
-    pub(in crate::hosted) observer: OnFailed,
+    /// Is called for each failed call of a handler, and for each that returned a message.
+    pub(in crate::hosted) observer: Observer,
 }
 
 impl fmt::Debug for Owner {

@@ -46,7 +46,7 @@ impl SubjectBus {
     /// and observers do not see it. Exception: filters have run.
     ///
     /// A bus that is not [started](Self::start) holds all of them or none. The replay treats each
-    /// like any other envelope.
+    /// like any other envelope. A publish of no envelopes enqueues none and holds none, on any bus.
     ///
     /// The bus calls the observers after it has enqueued all envelopes. For each envelope, it calls
     /// `on_publish` first, and then reports what became of it at each subscription.
@@ -148,6 +148,9 @@ impl SubjectBus {
     ) -> Result<Published, PublishAllError> {
         if state.closed {
             return Err(PublishAllError::Closed(envelopes));
+        }
+        if envelopes.is_empty() {
+            return Ok(Published::default());
         }
         if !state.hold_back(&envelopes) {
             return Err(PublishAllError::HoldFull(envelopes));

@@ -28,40 +28,62 @@ fn engine(name: &str, delivered: u64, dropped: u64) -> EngineStats {
     stats
 }
 
+/// The lines of the two numbers that dashboards of other buses know.
+fn documented(text: &str) -> Vec<&str> {
+    let is = |line: &&str| {
+        !line.starts_with('#')
+            && (line.contains("delivered_total") || line.contains("dropped_total"))
+    };
+    text.lines().filter(is).collect()
+}
+
+/// How many lines an engine that knows its lag has, and one that does not.
+const LINES: usize = 26;
+const LINES_WITHOUT_LAG: usize = LINES - 1;
+
 // ---- Prometheus --------------------------------------------------------------------------------
 
 #[test]
-fn prometheus_text_has_two_counters_for_each_engine_and_for_all() {
+fn prometheus_text_has_the_numbers_of_each_engine_and_of_all() {
     let mut fleet = engine("fleet", 40, 1);
     fleet.handlers.failed = 2; // a handler ran, badly
+    fleet.handlers.dead_lettered = 1;
     fleet.handlers.retried = 1;
     fleet.handlers.dropped.expired = 3;
     fleet.handlers.in_flight = 9; // neither yet
+    fleet.handlers.received = 56;
+    fleet.handlers.calls = 44;
+    fleet.published.offered = 60;
+    fleet.published.stored = 59;
+    fleet.published.unknown = 1;
+    fleet.lag = Some(11);
+    fleet.without_handler = 5;
     let text = Prometheus::new().text(&[engine("fast", 7, 0), fleet]);
-    assert_eq!(
-        text,
-        "\
-# HELP modular_eventbus_delivered_total Deliveries that a handler ran for, well or badly.
-# TYPE modular_eventbus_delivered_total counter
-modular_eventbus_delivered_total{engine=\"fast\"} 7
-modular_eventbus_delivered_total{engine=\"fleet\"} 43
-modular_eventbus_delivered_total{engine=\"_all\"} 50
-# HELP modular_eventbus_dropped_total Deliveries that no handler finished: no room, too old, \
-discarded, unsubscribed or abandoned.
-# TYPE modular_eventbus_dropped_total counter
-modular_eventbus_dropped_total{engine=\"fast\"} 0
-modular_eventbus_dropped_total{engine=\"fleet\"} 4
-modular_eventbus_dropped_total{engine=\"_all\"} 4
-"
-    );
+    assert_eq!(text, include_str!("../golden/prometheus.txt"));
+}
+
+#[test]
+fn prometheus_text_has_help_and_type_before_the_lines_of_each_metric() {
+    let text = Prometheus::new().text(&[engine("fast", 7, 0)]);
+    let mut lines = text.lines().peekable();
+    let mut seen = Vec::new();
+    while let Some(help) = lines.next() {
+        let (name, _) = help.strip_prefix("# HELP ").unwrap().split_once(' ').unwrap();
+        let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+        assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+        while lines.next_if(|line| line.starts_with(&format!("{name}{{"))).is_some() {}
+        assert!(!seen.contains(&name), "{name} comes twice");
+        seen.push(name);
+    }
+    assert_eq!(seen.len(), 16);
 }
 
 #[test]
 fn prometheus_text_without_engines_has_the_sums() {
     let text = Prometheus::with_prefix("game").unwrap().text(&[]);
-    let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let all = ["game_delivered_total{engine=\"_all\"} 0", "game_dropped_total{engine=\"_all\"} 0"];
-    assert_eq!(samples, all);
+    assert_eq!(documented(&text), all);
+    assert!(text.lines().all(|line| line.starts_with('#') || line.contains("engine=\"_all\"")));
 }
 
 #[test]
@@ -69,9 +91,8 @@ fn a_series_comes_once_whatever_engines_are_called() {
     // Two of one name are one series. A sum among the engines is not counted again.
     let engines = [engine("a", 1, 0), engine("_all", 100, 100), engine("a", 2, 5)];
     let text = Prometheus::new().text(&engines);
-    let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
-        samples,
+        documented(&text),
         [
             "modular_eventbus_delivered_total{engine=\"a\"} 3",
             "modular_eventbus_delivered_total{engine=\"_all\"} 3",
@@ -79,6 +100,20 @@ fn a_series_comes_once_whatever_engines_are_called() {
             "modular_eventbus_dropped_total{engine=\"_all\"} 5",
         ]
     );
+}
+
+/// A sum that does not fit is the largest number, whatever the engines of the program count.
+#[test]
+fn a_sum_saturates() {
+    let mut b = engine("b", u64::MAX, 3);
+    (b.handlers.failed, b.lag) = (1, Some(u64::MAX));
+    let mut a = engine("a", u64::MAX, u64::MAX);
+    a.lag = Some(u64::MAX);
+    let text = Prometheus::new().text(&[a, b]);
+    for name in ["delivered_total", "dropped_total", "lag"] {
+        let all = format!("modular_eventbus_{name}{{engine=\"_all\"}} {}\n", u64::MAX);
+        assert!(text.contains(&all), "{name}");
+    }
 }
 
 #[test]
@@ -110,12 +145,16 @@ proptest! {
     fn any_name_of_an_engine_can_be_read_back(name in any::<String>()) {
         prop_assume!(name != "_all");
         let text = Prometheus::new().text(&[engine(&name, 3, 4)]);
-        // No name makes a line of its own: two comments and two samples for each family.
-        prop_assert_eq!(text.split_terminator('\n').count(), 8);
+        // No name makes a line of its own.
+        let ends = text.split_terminator('\n').filter(|line| !line.starts_with('#')).count();
+        prop_assert_eq!(ends, 2 * LINES_WITHOUT_LAG);
         let values = text.split_terminator('\n').filter_map(|line| line.split_once("{engine=\""));
         let names: Vec<_> = values.map(|(_, rest)| label(rest)).collect();
-        let expected = [(name.clone(), "} 3"), ("_all".into(), "} 3"), (name, "} 4"), ("_all".into(), "} 4")];
-        prop_assert_eq!(names, expected);
+        let expected = [(name.clone(), "} 3"), ("_all".into(), "} 3"), (name.clone(), "} 4"), ("_all".into(), "} 4")];
+        prop_assert_eq!(&names[..4], expected);
+        for pair in names.chunks(2) {
+            prop_assert_eq!((&*pair[0].0, &*pair[1].0), (&*name, "_all"));
+        }
     }
 }
 
@@ -253,19 +292,15 @@ mod dogstatsd {
             tokio::time::sleep(SECOND * 49 / 10).await;
             assert_eq!(agent.packets(), [""; 0]);
             tokio::time::sleep(SECOND).await;
-            let expected = "\
-modular.eventbus.delivered_total:1|g|#engine:fast
-modular.eventbus.dropped_total:2|g|#engine:fast
-modular.eventbus.delivered_total:1|g|#engine:_all
-modular.eventbus.dropped_total:2|g|#engine:_all
-modular.eventbus.runtime.tasks:1|g";
-            assert_eq!(agent.packets(), [expected]);
+            let lines = agent.lines();
+            let expected = include_str!("../golden/dogstatsd.txt");
+            assert_eq!(lines, expected.lines().collect::<Vec<_>>());
 
             *delivered.lock().unwrap() = u64::MAX;
             exporter.close().await;
             let lines = agent.lines();
             let last = "modular.eventbus.delivered_total:18446744073709551615|g|#engine:fast";
-            assert_eq!((lines.len(), &*lines[0]), (5, last));
+            assert_eq!((lines.len(), &*lines[0]), (2 * LINES_WITHOUT_LAG + 1, last));
             tokio::time::sleep(20 * SECOND).await;
             assert_eq!(agent.packets(), [""; 0]);
         });
@@ -273,20 +308,22 @@ modular.eventbus.runtime.tasks:1|g";
 
     #[test]
     fn packets_have_at_most_the_bytes_that_fit_and_no_line_is_cut() {
-        for packet in (90..300).chain([1432, 8000]) {
+        for packet in (110..300).step_by(7).chain([1432, 8000]) {
             let (agent, builder) = Agent::new();
             let sender = builder.max_packet(packet).runtime_tasks(false).build().unwrap();
-            let names: Vec<_> = (0..60).map(|number| format!("engine-{number}")).collect();
+            let names: Vec<_> = (0..8).map(|number| format!("engine-{number}")).collect();
             let engines: Vec<_> = names.iter().map(|name| engine(name, 12, 3)).collect();
             sender.send(&engines).unwrap();
 
             let packets = agent.packets();
             let lines: Vec<_> = packets.iter().flat_map(|packet| packet.split('\n')).collect();
-            assert_eq!(lines.len(), 122);
-            for (name, lines) in names.iter().zip(lines.chunks(2)) {
+            assert_eq!(lines.len(), 9 * LINES_WITHOUT_LAG);
+            for (name, lines) in names.iter().zip(lines.chunks(LINES_WITHOUT_LAG)) {
                 let delivered = format!("modular.eventbus.delivered_total:12|g|#engine:{name}");
                 let dropped = format!("modular.eventbus.dropped_total:3|g|#engine:{name}");
-                assert_eq!(lines, [delivered, dropped]);
+                assert_eq!(lines[..2], [delivered, dropped]);
+                let by_reason = "modular.eventbus.dropped_by_reason_total:3|g";
+                assert!(lines.contains(&&*format!("{by_reason}|#engine:{name},reason:queue_full")));
             }
             assert!(packets.iter().all(|bytes| bytes.len() <= packet));
             // As many as fit: with the first line of the next one it would be too long.
@@ -306,7 +343,8 @@ modular.eventbus.runtime.tasks:1|g";
             "modular.eventbus.delivered_total:4|g|#engine:_all",
             "modular.eventbus.dropped_total:6|g|#engine:_all",
         ];
-        assert_eq!(agent.lines(), sums);
+        let lines = agent.lines();
+        assert_eq!((lines.len(), &lines[..2]), (LINES_WITHOUT_LAG, &sums.map(str::to_string)[..]));
     }
 
     #[test]
@@ -315,12 +353,12 @@ modular.eventbus.runtime.tasks:1|g";
             let (agent, builder) = Agent::new();
             let sender = builder.prefix("game").tag("env:test").tag("a,b|c\nd").build().unwrap();
             sender.send(&[]).unwrap();
-            let lines = [
-                "game.delivered_total:0|g|#env:test,a_b_c_d,engine:_all",
-                "game.dropped_total:0|g|#env:test,a_b_c_d,engine:_all",
-                "game.runtime.tasks:0|g|#env:test,a_b_c_d",
-            ];
-            assert_eq!(agent.lines(), lines);
+            let lines = agent.lines();
+            assert_eq!(lines[0], "game.delivered_total:0|g|#env:test,a_b_c_d,engine:_all");
+            assert_eq!(lines.last().unwrap(), "game.runtime.tasks:0|g|#env:test,a_b_c_d");
+            let (last, of_engines) = lines.split_last().unwrap();
+            assert!(of_engines.iter().all(|it| it.contains("|g|#env:test,a_b_c_d,engine:_all")));
+            assert!(last.starts_with("game."));
         });
     }
 
@@ -330,7 +368,7 @@ modular.eventbus.runtime.tasks:1|g";
         let sender = builder.build().unwrap();
         sender.send(&[engine("a\nb:1|c,x:y|#z", 1, 0)]).unwrap();
         let lines = agent.lines();
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines.len(), 2 * LINES_WITHOUT_LAG);
         assert_eq!(lines[0], "modular.eventbus.delivered_total:1|g|#engine:a_b:1_c_x:y_#z");
     }
 
@@ -342,7 +380,8 @@ modular.eventbus.runtime.tasks:1|g";
         assert_eq!(error.to_string(), "the line of an engine does not fit into a packet");
         let packets = agent.packets();
         assert!(packets.iter().all(|packet| packet.len() <= 1432));
-        assert_eq!(packets.iter().map(|packet| packet.split('\n').count()).sum::<usize>(), 4);
+        let lines = packets.iter().map(|packet| packet.split('\n').count()).sum::<usize>();
+        assert_eq!(lines, 2 * LINES_WITHOUT_LAG);
     }
 
     #[test]
@@ -352,11 +391,11 @@ modular.eventbus.runtime.tasks:1|g";
             let error = error(DogStatsd::builder().prefix(prefix));
             assert!(matches!(error, ExportError::Prefix { .. }), "{prefix}");
         }
-        for packet in [0, 67, 65_508] {
+        for packet in [0, 95, 65_508] {
             let error = error(DogStatsd::builder().max_packet(packet));
             assert!(matches!(error, ExportError::Setting { setting: "max_packet", .. }));
         }
-        for packet in [68, 65_507] {
+        for packet in [96, 65_507] {
             DogStatsd::builder().max_packet(packet).build().unwrap();
         }
         for address in ["", "127.0.0.1", "127.0.0.1:x"] {
@@ -393,28 +432,39 @@ mod facade {
         fn describe_counter(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
             self.described.lock().unwrap().push((key.as_str().to_string(), unit));
         }
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
-            unreachable!("there are only counters")
+        fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.described.lock().unwrap().push((format!("gauge {}", key.as_str()), unit));
         }
         fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
-            unreachable!("there are only counters")
+            unreachable!("there are no histograms")
         }
         fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            self.registered.fetch_add(1, Ordering::Relaxed);
-            let labels: Vec<_> =
-                key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
-            let name = format!("{} {}", key.name(), labels.join(","));
-            Counter::from_arc(self.counters.lock().unwrap().entry(name).or_default().clone())
+            Counter::from_arc(self.register(key))
         }
-        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-            unreachable!("there are only counters")
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.register(key))
         }
         fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-            unreachable!("there are only counters")
+            unreachable!("there are no histograms")
         }
     }
 
     impl Counters {
+        fn register(&self, key: &Key) -> Arc<AtomicU64> {
+            self.registered.fetch_add(1, Ordering::Relaxed);
+            let labels: Vec<_> =
+                key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
+            let name = format!("{} {}", key.name(), labels.join(","));
+            self.counters.lock().unwrap().entry(name).or_default().clone()
+        }
+
+        /// Those of the two numbers that dashboards of other buses know.
+        fn documented(&self) -> Vec<(String, u64)> {
+            let is =
+                |name: &str| name.contains("_delivered_total ") || name.contains("_dropped_total ");
+            self.values().into_iter().filter(|(name, _)| is(name)).collect()
+        }
+
         fn values(&self) -> Vec<(String, u64)> {
             let counters = self.counters.lock().unwrap();
             counters.iter().map(|(k, v)| (k.clone(), v.load(Ordering::Relaxed))).collect()
@@ -427,9 +477,16 @@ mod facade {
         metrics::with_local_recorder(&recorder, || {
             let mut facade = MetricsFacade::with_prefix("game").unwrap();
             facade.record(&[engine("fast", 1, 2)]);
-            facade.record(&[engine("fast", 5, 2), engine("fleet", 10, 1)]);
+            let mut fast = engine("fast", 5, 2);
+            fast.lag = Some(3);
+            facade.record(&[fast, engine("fleet", 10, 1)]);
         });
-        let values = recorder.values();
+        let all = recorder.values();
+        let value = |name: &str| all.iter().find(|(it, _)| it == name).expect("it is there").1;
+        assert_eq!(value("game_dropped_by_reason_total engine=fast,reason=queue_full"), 2);
+        assert_eq!(value("game_handled_total engine=_all"), 15);
+        assert_eq!(f64::from_bits(value("game_lag engine=fast")), 3.0);
+        let values = recorder.documented();
         let values: Vec<_> = values.iter().map(|(name, value)| (&**name, *value)).collect();
         assert_eq!(
             values,
@@ -442,11 +499,13 @@ mod facade {
                 ("game_dropped_total engine=fleet", 1),
             ]
         );
-        assert_eq!(recorder.registered.load(Ordering::Relaxed), 6); // each handle is kept
+        // Each handle is kept.
+        assert_eq!(recorder.registered.load(Ordering::Relaxed), 3 * LINES as u64);
         let described = recorder.described.lock().unwrap();
         let names: Vec<_> = described.iter().map(|(name, unit)| (&**name, *unit)).collect();
         let count = Some(Unit::Count);
-        assert_eq!(names, [("game_delivered_total", count), ("game_dropped_total", count)]);
+        assert_eq!(names[..2], [("game_delivered_total", count), ("game_dropped_total", count)]);
+        assert_eq!(names[14..], [("gauge game_in_flight", count), ("gauge game_lag", count)]);
     }
 
     #[test]
@@ -454,7 +513,7 @@ mod facade {
         assert!(matches!(MetricsFacade::with_prefix("a b"), Err(ExportError::Prefix { .. })));
         let recorder = Counters::default();
         metrics::with_local_recorder(&recorder, || MetricsFacade::new().record(&[]));
-        assert_eq!(recorder.values()[0].0, "modular_eventbus_delivered_total engine=_all");
+        assert_eq!(recorder.documented()[0].0, "modular_eventbus_delivered_total engine=_all");
     }
 }
 

@@ -143,6 +143,19 @@ fn an_empty_group_is_published_as_nothing() {
     assert_eq!(bus.stats().published, 1);
 }
 
+/// Nothing waits for the start, so nothing is held.
+#[test]
+fn a_group_of_none_is_neither_enqueued_nor_held() {
+    let stopped = SubjectBus::builder().hold(2).build();
+    let live = SubjectBus::new();
+    for bus in [&stopped, &live] {
+        let none = bus.publish_all(Vec::<Envelope>::new()).unwrap();
+        assert_eq!((none.enqueued, none.held), (0, false));
+        assert_eq!((bus.stats().published, bus.stats().held), (0, 0));
+    }
+    assert!(stopped.publish_all([Envelope::unstamped("a").unwrap()]).unwrap().held);
+}
+
 #[test]
 fn a_closed_bus_gives_the_group_back_and_one_that_is_not_started_holds_all_or_none() {
     let _watch = watchdog();

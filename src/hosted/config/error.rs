@@ -13,6 +13,7 @@ use serde::de::{self, Unexpected};
 
 use crate::error::PatternFault;
 use crate::hosted::engine::BoxError;
+use crate::hosted::router::Have;
 
 /// A line and a column of a file. Both begin with 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,9 +126,14 @@ pub enum ConfigFault {
     /// The topic is not a pattern.
     Topic(PatternFault),
     /// An earlier rule matches each topic of this one.
+    #[non_exhaustive]
     UnreachableRule {
-        /// Where the earlier one is.
+        /// Where the first of the earlier ones is.
         earlier: Option<Place>,
+        /// The number of the rule, from 1.
+        rule: usize,
+        /// The numbers of the earlier ones.
+        by: Vec<usize>,
     },
     /// The factory of the engine returned an error.
     Factory(BoxError),
@@ -318,11 +324,10 @@ impl fmt::Display for ConfigFault {
                  `Registry::register`",
             ),
             Self::Topic(fault) => write!(f, "it is not a topic: {fault}"),
-            Self::UnreachableRule { earlier } => {
-                f.write_str(
-                    "the rule is never reached, because earlier ones match all its topics",
-                )?;
-                also_at(f, *earlier)
+            Self::UnreachableRule { earlier, rule, by } => {
+                write!(f, "rule {rule} decides nothing, because {} all its subjects", Have(by))?;
+                also_at(f, if by.len() == 1 { *earlier } else { None })?;
+                f.write_str(": move it up, or remove it")
             }
             Self::Factory(error) => write!(f, "the engine cannot be built: {error}"),
         }

@@ -1,6 +1,7 @@
 //! The sections and forms of a file, and what is wrong with them as a whole: [`Config`].
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -294,7 +295,8 @@ impl Config {
         self.file.as_ref()
     }
 
-    /// Returns what has no effect, but is not an error: an engine that no rule names.
+    /// Returns what has no effect, but is not an error: an engine that no rule names, a key of another
+    /// type of engine.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -425,6 +427,15 @@ impl Config {
                 let error = ConfigError::new(ConfigFault::MixedForms, flat.place);
                 return Err(error.under_key(&flat.key));
             }
+        }
+        if let Some(engine) = node.get("engine")
+            && let Value::List(_) | Value::Map(_) = &engine.value
+        {
+            let found = if matches!(engine.value, Value::Map(_)) { "a mapping" } else { "a list" };
+            let expected =
+                "the type of the only engine, as `memory`: did you mean `engines`, with a list?";
+            let fault = ConfigFault::WrongType { expected: expected.into(), found };
+            return Err(ConfigError::new(fault, engine.place).under_key("engine"));
         }
         let bus = Bus::deserialize(NodeDeserializer::new(node))?;
         let mut warnings = Vec::new();
@@ -626,15 +637,15 @@ fn rules(
             }
         }
         let earlier = |topic: &str| {
-            let covering = |rule: &&RuleConfig| rule.topics.iter().any(|wide| covers(wide, topic));
-            done.iter().find(covering).map(|rule| rule.place)
+            done.iter().position(|rule| rule.topics.iter().any(|wide| covers(wide, topic)))
         };
-        let mut covered = rule.topics.iter().map(|topic| earlier(topic));
-        let first = covered.next().flatten();
-        if let Some(earlier) = first
-            && covered.all(|earlier| earlier.is_some())
-        {
-            return Err(here(ConfigError::new(ConfigFault::UnreachableRule { earlier }, place)));
+        let covered: Vec<_> = rule.topics.iter().map(|topic| earlier(topic)).collect();
+        if let Some(by) = covered.iter().copied().collect::<Option<BTreeSet<_>>>() {
+            let earlier = by.first().and_then(|first| done[*first].place);
+            // You count rules from 1.
+            let by = by.into_iter().map(|rule| rule + 1).collect();
+            let fault = ConfigFault::UnreachableRule { earlier, rule: at + 1, by };
+            return Err(here(ConfigError::new(fault, place)));
         }
         done.push(RuleConfig {
             topics: rule.topics.clone(),

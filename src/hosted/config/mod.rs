@@ -91,7 +91,8 @@
 //! [`ConfigError`] names the file, the line, the column and the key, and has a
 //! [`fault`](ConfigError::fault) for each thing that can be wrong: an unknown key or type, a wrong
 //! type of value, two engines with one name, a rule for an engine that does not exist, a rule that
-//! is never reached. An engine that no rule names is a [`Warning`].
+//! is never reached. An engine that no rule names is a [`Warning`]. Texts count rules from 1, as
+//! [`explain`](crate::hosted::Router::explain) does: `rule 2`. A path counts from 0: `routing[1]`.
 //!
 //! No error and no `Debug` shows a [`Secret`], the login in a [`ServerUrl`], or the value of a
 //! variable.

@@ -13,20 +13,22 @@ use tokio::runtime::Handle;
 
 use super::error::ExportError;
 use super::exporter::Exporter;
-use super::samples::{FAMILIES, Family, Sample, samples};
+use super::samples::{SERIES, Series, samples};
 use crate::hosted::stats::{ALL, EngineStats};
 
 /// The name of the gauge with the number of tasks.
 const TASKS: &str = "runtime.tasks";
+const LONGEST_NUMBER: &str = "18446744073709551615";
 /// What one datagram of IPv4 can carry.
 const LARGEST: usize = 65_507;
 
 /// Sends the numbers of engines to an agent of Datadog, as gauges by UDP.
 ///
-/// | gauge | tag | number |
+/// | gauge | tags | number |
 /// |---|---|---|
 /// | `modular.eventbus.delivered_total` | `engine` | deliveries that a handler ran for |
 /// | `modular.eventbus.dropped_total` | `engine` | deliveries that no handler finished |
+/// | `modular.eventbus.` and each further name of [`Prometheus`](super::Prometheus) | the same | the same |
 /// | `modular.eventbus.runtime.tasks` | | tasks of the runtime of tokio that are alive |
 ///
 /// The sums of all engines have the tag `engine:_all`. A packet has as many lines as fit into it.
@@ -131,9 +133,11 @@ impl DogStatsdBuilder {
         if !self.prefix.ends_with('.') {
             self.prefix.push('.');
         }
-        let most = Sample { engine: ALL, delivered: u64::MAX, dropped: u64::MAX };
-        let longest = self.lines(&[most], self.runtime_tasks.then_some(usize::MAX));
-        if longest.iter().any(|line| line.len() > self.packet) {
+        let sums = [EngineStats::new(ALL.into())];
+        let longest = self.lines(&sums, self.runtime_tasks.then_some(0));
+        // Any number may become the longest one.
+        let longest = longest.iter().map(|line| line.len() + LONGEST_NUMBER.len() - 1).max();
+        if longest > Some(self.packet) {
             let why = "the prefix, the tags and a number do not fit into it";
             return Err(ExportError::Setting { setting: "max_packet", why });
         }
@@ -177,14 +181,18 @@ impl DogStatsdBuilder {
         })
     }
 
-    fn lines(&self, samples: &[Sample<'_>], tasks: Option<usize>) -> Vec<String> {
+    fn lines(&self, samples: &[EngineStats], tasks: Option<usize>) -> Vec<String> {
         let (prefix, tags) = (&self.prefix, &self.tags);
-        let mut lines = Vec::with_capacity(samples.len() * FAMILIES.len() + 1);
+        let mut lines = Vec::with_capacity(samples.len() * SERIES.len() + 1);
         for sample in samples {
-            let engine = Tag(sample.engine);
-            for Family { name, value, .. } in FAMILIES {
-                let value = value(sample);
-                lines.push(alloc::format!("{prefix}{name}:{value}|g|#{tags}engine:{engine}"));
+            let engine = Tag(&sample.engine);
+            for Series { name, label, value, .. } in SERIES {
+                let Some(value) = value(sample) else { continue };
+                let mut line = alloc::format!("{prefix}{name}:{value}|g|#{tags}engine:{engine}");
+                if let Some((key, label)) = label {
+                    let _ = write!(line, ",{key}:{label}");
+                }
+                lines.push(line);
             }
         }
         if let Some(tasks) = tasks {

@@ -3,20 +3,21 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
-use ::metrics::{Counter, Unit};
+use ::metrics::{Counter, Gauge, Label, Unit};
 
 use super::error::ExportError;
 use super::prometheus::{PREFIX, checked};
-use super::samples::{FAMILIES, samples};
+use super::samples::{Kind, SERIES, samples};
 use crate::hosted::stats::EngineStats;
 
-/// Gives the numbers of engines to the recorder of the crate `metrics`, as counters.
+/// Gives the numbers of engines to the recorder of the crate `metrics`, as counters
+/// and gauges.
 ///
-/// The names and the label `engine` are those of [`Prometheus`](super::Prometheus). Install the
-/// recorder first: the facade keeps the counters of an engine from the first
-/// [`record`](Self::record) on.
+/// The names and the labels are those of [`Prometheus`](super::Prometheus). Install the recorder
+/// first: the facade keeps the metrics of an engine from the first [`record`](Self::record) on.
 ///
 /// # Examples
 ///
@@ -36,9 +37,14 @@ use crate::hosted::stats::EngineStats;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MetricsFacade {
-    /// The names of the families.
-    names: [String; FAMILIES.len()],
-    counters: BTreeMap<Box<str>, [Counter; FAMILIES.len()]>,
+    /// The names of the series.
+    names: [String; SERIES.len()],
+    engines: BTreeMap<Box<str>, [Metric; SERIES.len()]>,
+}
+
+enum Metric {
+    Counter(Counter),
+    Gauge(Gauge),
 }
 
 impl MetricsFacade {
@@ -58,32 +64,56 @@ impl MetricsFacade {
     }
 
     fn of(prefix: &str) -> Self {
-        let names = FAMILIES.map(|family| alloc::format!("{prefix}_{}", family.name));
-        Self { names, counters: BTreeMap::new() }
+        let names = SERIES.map(|series| alloc::format!("{prefix}_{}", series.name));
+        Self { names, engines: BTreeMap::new() }
     }
 
-    /// Sets the counters of these engines, and those of all of them under the name
+    /// Sets the metrics of these engines, and those of all of them under the name
     /// [`ALL`](super::ALL).
     pub fn record(&mut self, engines: &[EngineStats]) {
-        if self.counters.is_empty() {
-            for (name, family) in self.names.iter().zip(FAMILIES) {
-                ::metrics::describe_counter!(name.clone(), Unit::Count, family.help);
-            }
+        if self.engines.is_empty() {
+            self.describe();
         }
         for sample in samples(engines) {
-            if !self.counters.contains_key(sample.engine) {
-                let engine = String::from(sample.engine);
-                let counters = self
-                    .names
-                    .each_ref()
-                    .map(|name| ::metrics::counter!(name.clone(), "engine" => engine.clone()));
-                self.counters.insert(sample.engine.into(), counters);
+            if !self.engines.contains_key(&*sample.engine) {
+                let metrics = self.register(&sample.engine);
+                self.engines.insert((*sample.engine).into(), metrics);
             }
-            let counters = &self.counters[sample.engine];
-            for (counter, family) in counters.iter().zip(FAMILIES) {
-                counter.absolute((family.value)(&sample));
+            let metrics = &self.engines[&*sample.engine];
+            for (metric, series) in metrics.iter().zip(SERIES) {
+                let Some(value) = (series.value)(&sample) else { continue };
+                match metric {
+                    Metric::Counter(counter) => counter.absolute(value),
+                    Metric::Gauge(gauge) => gauge.set(value as f64),
+                }
             }
         }
+    }
+
+    fn describe(&self) {
+        let mut before = "";
+        for (name, series) in self.names.iter().zip(SERIES) {
+            if series.name == core::mem::replace(&mut before, series.name) {
+                continue;
+            }
+            let (name, help) = (name.clone(), series.help);
+            match series.kind {
+                Kind::Counter => ::metrics::describe_counter!(name, Unit::Count, help),
+                Kind::Gauge => ::metrics::describe_gauge!(name, Unit::Count, help),
+            }
+        }
+    }
+
+    fn register(&self, engine: &str) -> [Metric; SERIES.len()] {
+        core::array::from_fn(|at| {
+            let (name, series) = (self.names[at].clone(), &SERIES[at]);
+            let mut labels: Vec<Label> = Vec::from([Label::new("engine", String::from(engine))]);
+            labels.extend(series.label.map(|(key, value)| Label::new(key, value)));
+            match series.kind {
+                Kind::Counter => Metric::Counter(::metrics::counter!(name, labels)),
+                Kind::Gauge => Metric::Gauge(::metrics::gauge!(name, labels)),
+            }
+        })
     }
 }
 
@@ -97,7 +127,7 @@ impl fmt::Debug for MetricsFacade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricsFacade")
             .field("names", &self.names)
-            .field("engines", &self.counters.keys())
+            .field("engines", &self.engines.keys())
             .finish()
     }
 }

@@ -9,11 +9,11 @@
 //! | a destination of your own | [`Exporter`], which polls the numbers for you | |
 //! | a tracer of OpenTelemetry | `Traced`, `Spans` | `opentelemetry` |
 //!
-//! [`Prometheus`], `DogStatsd` and `MetricsFacade` export two numbers of each engine, and of all engines under the name
-//! [`ALL`]: *delivered* is how many deliveries were handled, failed or given back after a failure,
+//! [`Prometheus`], `DogStatsd` and `MetricsFacade` export the numbers of each engine, and of all engines under the name
+//! [`ALL`]. *Delivered* is how many deliveries were handled, failed or given back after a failure,
 //! and *dropped* is how many no handler finished. A sum over the label `engine` counts each twice:
-//! leave [`ALL`] out of it. They read a slice of [`EngineStats`](super::EngineStats), which
-//! has more to export: drops by reason, retries, publishes by outcome.
+//! leave [`ALL`] out of it. They read a slice of [`EngineStats`](super::EngineStats).
+//! [`Prometheus`] has the list.
 //!
 //! # Examples
 //!

@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::fmt::{self, Write};
 
 use super::error::ExportError;
-use super::samples::{FAMILIES, Family, samples};
+use super::samples::{Kind, SERIES, Series, samples};
 use crate::hosted::stats::EngineStats;
 
 /// What the names of metrics begin with by default.
@@ -28,6 +28,17 @@ pub(super) fn checked(prefix: &str) -> Result<Box<str>, ExportError> {
 ///
 /// Answer a request for `/metrics` with [`text`](Self::text), as
 /// [`CONTENT_TYPE`](Self::CONTENT_TYPE).
+///
+/// | metric, behind the prefix | labels beside `engine` | number |
+/// |---|---|---|
+/// | `delivered_total` | | deliveries that were handled, failed or given back after a failure |
+/// | `dropped_total` | | deliveries that no handler finished |
+/// | `dropped_by_reason_total` | `reason` | the same, by the names of [`Dropped`](crate::hosted::Dropped) |
+/// | `received_total`, `handled_total`, `retried_total`, `failed_total`, `dead_lettered_total`, `returned_total`, `calls_total`, `panicked_total`, `timed_out_total` | | those of [`HandlerStats`](crate::hosted::HandlerStats) |
+/// | `without_handler_total` | | deliveries to subscriptions that have no handler |
+/// | `published_total` | `outcome` | publishes, by the names of [`PublishStats`](crate::hosted::PublishStats) |
+/// | `in_flight`, a gauge | | deliveries that wait for a worker, or that one works on |
+/// | `lag`, a gauge, if the engine knows it | | events that subscriptions have still to receive |
 ///
 /// # Examples
 ///
@@ -74,12 +85,21 @@ impl Prometheus {
     pub fn text(&self, engines: &[EngineStats]) -> String {
         let (samples, prefix) = (samples(engines), &self.prefix);
         let mut text = String::new();
-        for Family { name, help, value } in FAMILIES {
-            let _ = writeln!(text, "# HELP {prefix}_{name} {help}");
-            let _ = writeln!(text, "# TYPE {prefix}_{name} counter");
+        let mut before = "";
+        for Series { name, help, kind, label, value } in SERIES {
+            if before != name {
+                let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
+                let _ = writeln!(text, "# HELP {prefix}_{name} {help}");
+                let _ = writeln!(text, "# TYPE {prefix}_{name} {kind}");
+                before = name;
+            }
             for sample in &samples {
-                let (engine, value) = (LabelValue(sample.engine), value(sample));
-                let _ = writeln!(text, "{prefix}_{name}{{engine=\"{engine}\"}} {value}");
+                let Some(value) = value(sample) else { continue };
+                let _ = write!(text, "{prefix}_{name}{{engine=\"{}\"", LabelValue(&sample.engine));
+                if let Some((key, label)) = label {
+                    let _ = write!(text, ",{key}=\"{label}\"");
+                }
+                let _ = writeln!(text, "}} {value}");
             }
         }
         text

@@ -445,6 +445,7 @@ const fn kind(reason: &Reason) -> &'static str {
         Reason::Unsupported(_) => "unsupported",
         Reason::Disconnected(_) => "disconnected",
         Reason::Refused(_) => "refused",
+        Reason::Panicked(_) => "panic",
         _ => "_OTHER",
     }
 }

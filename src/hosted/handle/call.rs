@@ -1,6 +1,10 @@
 //! The forms of a handler: [`Call`].
 
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
+use core::any::Any;
 use core::future::poll_fn;
 use core::marker::PhantomData;
 use std::panic::resume_unwind;
@@ -13,6 +17,9 @@ use super::context::Context;
 use super::failure::NoPayload;
 use super::inside::Inside;
 use crate::hosted::engine::BoxError;
+
+/// What a handler says about an event that it has handled.
+pub(super) type Message = Option<Cow<'static, str>>;
 
 /// A call that failed.
 pub(super) enum Fault {
@@ -32,11 +39,26 @@ pub(super) trait Call: Send + 'static {
         &mut self,
         context: Context,
         stage: Option<Arc<Stage>>,
-    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    ) -> impl Future<Output = Result<Message, Fault>> + Send;
 }
 
-fn outcome<T, E: Into<BoxError>>(result: Result<T, E>) -> Result<(), Fault> {
-    result.map(drop).map_err(|error| Fault::Error(error.into()))
+fn outcome<T: 'static, E: Into<BoxError>>(result: Result<T, E>) -> Result<Message, Fault> {
+    result.map(message).map_err(|error| Fault::Error(error.into()))
+}
+
+/// Returns the message, if the value is one. Which type it is, the compiler knows.
+fn message<T: 'static>(value: T) -> Message {
+    fn take<V: 'static>(value: &mut dyn Any) -> Option<V> {
+        let plain = value.downcast_mut::<Option<V>>().and_then(Option::take);
+        plain.or_else(|| value.downcast_mut::<Option<Option<V>>>()?.take()?)
+    }
+    let mut value = Some(value);
+    let value: &mut dyn Any = &mut value;
+    take::<String>(value)
+        .map(Cow::Owned)
+        .or_else(|| take::<&'static str>(value).map(Cow::Borrowed))
+        .or_else(|| take::<Cow<'static, str>>(value))
+        .or_else(|| take::<Box<str>>(value).map(|text| Cow::Owned(text.into())))
 }
 
 /// A function that returns a future.
@@ -46,9 +68,10 @@ impl<F, R, T, E> Call for Function<F>
 where
     F: Fn(Context) -> R + Send + Sync + 'static,
     R: Future<Output = Result<T, E>> + Send,
+    T: 'static,
     E: Into<BoxError>,
 {
-    async fn call(&mut self, context: Context, _: Option<Arc<Stage>>) -> Result<(), Fault> {
+    async fn call(&mut self, context: Context, _: Option<Arc<Stage>>) -> Result<Message, Fault> {
         outcome((self.0)(context).await)
     }
 }
@@ -61,9 +84,10 @@ where
     F: Fn(P, Context) -> R + Send + Sync + 'static,
     P: DeserializeOwned + Send + 'static,
     R: Future<Output = Result<T, E>> + Send,
+    T: 'static,
     E: Into<BoxError>,
 {
-    async fn call(&mut self, context: Context, _: Option<Arc<Stage>>) -> Result<(), Fault> {
+    async fn call(&mut self, context: Context, _: Option<Arc<Stage>>) -> Result<Message, Fault> {
         let payload = match context.envelope().decode::<P>() {
             Ok(Some(payload)) => payload,
             // What may be nothing is nothing.
@@ -87,7 +111,11 @@ where
 {
     const BLOCKING: bool = true;
 
-    async fn call(&mut self, context: Context, stage: Option<Arc<Stage>>) -> Result<(), Fault> {
+    async fn call(
+        &mut self,
+        context: Context,
+        stage: Option<Arc<Stage>>,
+    ) -> Result<Message, Fault> {
         let f = self.0.clone();
         let inside = Inside::current();
         let run = move || {
@@ -100,7 +128,7 @@ where
         match tokio::task::spawn_blocking(run).await {
             Ok(Some(result)) => result,
             // Its time was over before a thread was free: the worker looks no longer at the result.
-            Ok(None) => Ok(()),
+            Ok(None) => Ok(None),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             Err(error) => Err(Fault::Error(error.into())),
         }
@@ -116,7 +144,7 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    async fn call(&mut self, context: Context, _: Option<Arc<Stage>>) -> Result<(), Fault> {
+    async fn call(&mut self, context: Context, _: Option<Arc<Stage>>) -> Result<Message, Fault> {
         if let Err(error) = poll_fn(|task| self.0.poll_ready(task)).await {
             return Err(Fault::Error(error.into()));
         }

@@ -51,6 +51,33 @@ impl fmt::Display for Failed<'_> {
     }
 }
 
+/// One call of a handler that returned a message, as
+/// [`on_handled`](crate::hosted::Subscribe::on_handled) receives it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Handled<'a> {
+    /// The event.
+    pub envelope: &'a Envelope,
+    /// The engine that it came from.
+    pub engine: &'a str,
+    /// How often the event was tried, this time included.
+    pub attempt: u32,
+    /// What the handler said.
+    pub message: &'a str,
+}
+
+impl fmt::Display for Handled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` handled: {}", self.envelope.subject(), self.message)
+    }
+}
+
+/// What an observer hears of a call.
+pub(in crate::hosted) enum Heard<'a> {
+    Failed(&'a Failed<'a>),
+    Handled(&'a Handled<'a>),
+}
+
 /// `1 attempt`, `4 attempts`.
 pub(super) struct Attempts(pub(super) u32);
 
@@ -70,10 +97,14 @@ pub struct HandlerPanicked {
 
 impl HandlerPanicked {
     pub(super) fn new(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Self { message: text.unwrap_or("without a text").into() }
+        Self { message: panic_text(panic).into() }
     }
+}
+
+/// Returns what a panic says.
+pub(in crate::hosted) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }
 
 impl fmt::Display for HandlerPanicked {

@@ -35,8 +35,10 @@ use self::settings::Settings;
 use super::engine::BoxError;
 use super::subscribe::{OpenError, Subscribe};
 
+pub(super) use failure::{Heard, panic_text};
+
 pub use context::Context;
-pub use failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
+pub use failure::{Failed, Handled, HandlerPanicked, HandlerTimedOut, OnFailure};
 pub use report::{ShutdownReport, ShutdownTimeout};
 pub use retry::{InvalidRetryPolicy, RetryPolicy};
 pub use workers::Workers;
@@ -133,9 +135,49 @@ impl Subscribe<'_> {
         self
     }
 
+    /// Calls `f` for each call of the handler that returned a message, to log it. For a handler. `f`
+    /// must not wait.
+    ///
+    /// A message is a `String`, a `&'static str` or a `Cow<'static, str>` in the `Ok` of the handler, or
+    /// an `Option` of one of these. Other values say nothing, and cost nothing. A router also has the
+    /// messages in its [`Lifecycle`](super::Lifecycle).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, mpsc};
+    /// use tickbus::Envelope;
+    /// use tickbus::hosted::{BoxError, Context, Engine, MemoryEngine};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let engine = Arc::new(MemoryEngine::new());
+    /// let (send, log) = mpsc::channel();
+    /// let ladder = engine.subscribe("match.*.score")?;
+    /// let ladder = ladder.on_handled(move |it| send.send(it.to_string()).unwrap());
+    /// let ladder = ladder.handle(async |context: Context| {
+    ///     let points: u32 = context.envelope().decode()?.ok_or("no points")?;
+    ///     Ok::<_, BoxError>((points > 2).then(|| format!("{points} at once")))
+    /// });
+    /// let ladder = ladder.await?;
+    ///
+    /// engine.publish(Envelope::json("match.7.score", &1)?).await?;
+    /// engine.publish(Envelope::json("match.7.score", &3)?).await?;
+    /// ladder.shutdown(std::time::Duration::from_secs(1)).await?;
+    /// drop(ladder);
+    /// assert_eq!(log.try_iter().collect::<Vec<_>>(), ["`match.7.score` handled: 3 at once"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_handled(mut self, f: impl Fn(&Handled<'_>) + Send + Sync + 'static) -> Self {
+        self.handler.on_handled = Some(Box::new(f));
+        self
+    }
+
     /// Opens the subscription, and calls `f` for each event, in tasks of the current runtime.
     ///
-    /// An `Ok` acknowledges the event. An error or a panic is tried again, as
+    /// An `Ok` acknowledges the event. It may carry a message: see [`on_handled`](Self::on_handled). An
+    /// error or a panic is tried again, as
     /// [`retry`](Self::retry) says.
     ///
     /// # Errors

@@ -5,6 +5,19 @@ use core::fmt;
 use core::ops::AddAssign;
 
 /// What became of the events during a shutdown.
+///
+/// # Examples
+///
+/// ```
+/// use tickbus::hosted::ShutdownReport;
+///
+/// let mut report = ShutdownReport::default();
+/// (report.handled, report.abandoned, report.left) = (6, 1, 2);
+/// assert_eq!(
+///     report.to_string(),
+///     "6 handled, 0 given back, 1 abandoned, 0 still running, 2 left in the engine",
+/// );
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {

@@ -16,10 +16,10 @@ use std::panic::catch_unwind;
 use foldhash::fast::RandomState;
 
 use super::blocking::Stage;
-use super::call::{Call, Fault};
+use super::call::{Call, Fault, Message};
 use super::context::Context;
 use super::dead::{EXPIRES, Notice, letter};
-use super::failure::{Failed, HandlerPanicked, HandlerTimedOut, OnFailure};
+use super::failure::{Failed, Handled, HandlerPanicked, HandlerTimedOut, Heard, OnFailure};
 use super::ledger::Entry;
 use super::retry::RetryPolicy;
 use super::shared::{Shared, Sleep};
@@ -180,7 +180,8 @@ impl Worker {
             timed_out,
         };
         let done = match result {
-            Ok(()) => {
+            Ok(message) => {
+                running.says(attempt, message);
                 running.settle(Verdict::Ack);
                 Done::Handled
             }
@@ -207,11 +208,11 @@ impl Worker {
 }
 
 /// Polls a call. A panic is one of the handler.
-fn poll_call<F: Future<Output = Result<(), Fault>>>(
+fn poll_call<F: Future<Output = Result<Message, Fault>>>(
     future: Pin<&mut Option<F>>,
     context: &mut TaskContext<'_>,
-) -> Poll<Result<(), Wrong>> {
-    let Some(future) = future.as_pin_mut() else { return Poll::Ready(Ok(())) };
+) -> Poll<Result<Message, Wrong>> {
+    let Some(future) = future.as_pin_mut() else { return Poll::Ready(Ok(None)) };
     match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(result)) => Poll::Ready(result.map_err(Wrong::from)),
@@ -278,11 +279,13 @@ impl Running<'_> {
             let random = RandomState::default().hash_one((self.id, attempt));
             plan.retry.delay_with(attempt, random)
         });
-        for on_failed in plan.on_failed.iter().chain(&plan.observer) {
-            let envelope = delivery.envelope();
-            let (engine, retry_after) = (delivery.engine(), delay);
-            let failed = Failed { envelope, engine, attempt, error, retry_after };
+        let (envelope, engine, retry_after) = (delivery.envelope(), delivery.engine(), delay);
+        let failed = Failed { envelope, engine, attempt, error, retry_after };
+        if let Some(on_failed) = &plan.on_failed {
             Panics::default().run(|| on_failed(&failed));
+        }
+        if let Some(observer) = &plan.observer {
+            Panics::default().run(|| observer(&Heard::Failed(&failed)));
         }
         let keyed = plan.by_key && !delivery.envelope().key().is_empty();
         let here = plan.mode == Mode::Live || plan.in_order || keyed || !plan.engine_waits;
@@ -314,6 +317,20 @@ impl Running<'_> {
                 let notice = Notice { reason, attempts: attempt, first, last, failed: 0 };
                 self.bury(until, Box::new(notice)).await
             }
+        }
+    }
+
+    /// Passes on what the handler said.
+    fn says(&self, attempt: u32, message: Message) {
+        let plan = &self.shared.plan;
+        let (Some(message), Some(delivery)) = (message, &self.delivery) else { return };
+        let (envelope, engine) = (delivery.envelope(), delivery.engine());
+        let handled = Handled { envelope, engine, attempt, message: &message };
+        if let Some(on_handled) = &plan.on_handled {
+            Panics::default().run(|| on_handled(&handled));
+        }
+        if let Some(observer) = &plan.observer {
+            Panics::default().run(|| observer(&Heard::Handled(&handled)));
         }
     }
 

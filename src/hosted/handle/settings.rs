@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::time::Duration;
 
-use super::failure::{Failed, OnFailure};
+use super::failure::{Failed, Handled, Heard, OnFailure};
 use super::retry::RetryPolicy;
 use crate::hosted::capabilities::{Capabilities, Capability, Mode};
 use crate::hosted::delivery::Delivery;
@@ -22,7 +22,10 @@ const QUEUE: usize = 1000;
 
 pub(super) type Classify =
     Box<dyn Fn(&(dyn Error + Send + Sync + 'static)) -> OnFailure + Send + Sync>;
-pub(in crate::hosted) type OnFailed = Box<dyn Fn(&Failed<'_>) + Send + Sync>;
+pub(super) type OnFailed = Box<dyn Fn(&Failed<'_>) + Send + Sync>;
+pub(super) type OnHandled = Box<dyn Fn(&Handled<'_>) + Send + Sync>;
+/// Is called for each failed call of a handler, and for each that returned a message.
+pub(in crate::hosted) type Observer = Box<dyn Fn(&Heard<'_>) + Send + Sync>;
 
 /// What is set on a subscription for its handler.
 #[derive(Default)]
@@ -36,8 +39,9 @@ pub(in crate::hosted) struct Settings {
     pub(super) dead_letter: Option<Box<str>>,
     pub(super) classify: Option<Classify>,
     pub(super) on_failed: Option<OnFailed>,
+    pub(super) on_handled: Option<OnHandled>,
     /// That of the engine.
-    pub(in crate::hosted) observer: Option<OnFailed>,
+    pub(in crate::hosted) observer: Option<Observer>,
 }
 
 /// The rest of a subscription, as far as a handler needs it.
@@ -84,7 +88,8 @@ pub(super) struct Plan {
     pub(super) dead: Option<DeadLetters>,
     pub(super) classify: Option<Classify>,
     pub(super) on_failed: Option<OnFailed>,
-    pub(super) observer: Option<OnFailed>,
+    pub(super) on_handled: Option<OnHandled>,
+    pub(super) observer: Option<Observer>,
 }
 
 impl Plan {
@@ -119,6 +124,7 @@ impl Settings {
             ("dead_letter", self.dead_letter.is_some()),
             ("classify", self.classify.is_some()),
             ("on_failed", self.on_failed.is_some()),
+            ("on_handled", self.on_handled.is_some()),
         ];
         set.iter().find(|(_, is_set)| *is_set).map(|(name, _)| *name)
     }
@@ -183,6 +189,7 @@ impl Settings {
             dead,
             classify: self.classify,
             on_failed: self.on_failed,
+            on_handled: self.on_handled,
             observer: self.observer,
         })
     }

@@ -31,6 +31,9 @@ use crate::wait::panics::Panics;
 /// How many are taken in before other tasks have their turn.
 const TURN: usize = 256;
 
+/// How often a shutdown whose deadline has come asks for the intake.
+const TRIES: usize = 64;
+
 pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) clock: Arc<dyn Clock>,
@@ -326,16 +329,8 @@ impl Shared {
     /// Ends the subscription, and counts what it still has.
     fn end(&self) {
         let mut intake = self.intake.lock();
+        self.take_rest(&mut intake);
         let lag = lag(intake.deliveries.as_ref());
-        if self.plan.mode == Mode::Live
-            && let Some(deliveries) = &mut intake.deliveries
-        {
-            let mut panics = Panics::default();
-            panics.run(|| deliveries.close());
-            while let Some(Poll::Ready(Some(next))) = panics.run(|| deliveries.try_next()) {
-                self.take_in(next);
-            }
-        }
         let deliveries = intake.deliveries.take();
         drop(intake);
         Panics::default().dispose(deliveries);
@@ -345,6 +340,20 @@ impl Shared {
         state.lag = lag;
         drop(state);
         self.done.notify_waiters();
+    }
+
+    /// Takes in what the buffer of a live subscription still has, only to be counted: the phase is
+    /// closed.
+    fn take_rest(&self, intake: &mut Intake) {
+        let Some(deliveries) = &mut intake.deliveries else { return };
+        if self.plan.mode == Mode::Durable {
+            return;
+        }
+        let mut panics = Panics::default();
+        panics.run(|| deliveries.close());
+        while let Some(Poll::Ready(Some(next))) = panics.run(|| deliveries.try_next()) {
+            self.take_in(next);
+        }
     }
 
     // ---- The handle ----------------------------------------------------------------------------
@@ -419,6 +428,14 @@ impl Shared {
             // The task that takes in may not have had its turn.
             self.shut_down(Duration::ZERO, asks.is_some());
             self.cut(asks.is_some());
+            // Another thread has the intake only while it asks the engine, which may never return.
+            for _ in 0..TRIES {
+                if let Some(mut intake) = self.intake.try_lock() {
+                    self.take_rest(&mut intake);
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
         }
         let after = self.stats();
         let left = if self.plan.outlives_process { None } else { self.lag() };

@@ -86,7 +86,9 @@ impl Workers {
         self.shared.stats()
     }
 
-    /// Returns how many events the subscription has still to receive, if the engine knows.
+    /// Returns how many events the subscription has still to receive, if the engine knows. What its
+    /// client has fetched ahead counts. What the workers have is
+    /// [`in_flight`](HandlerStats::in_flight).
     #[must_use]
     pub fn lag(&self) -> Option<u64> {
         self.shared.lag()

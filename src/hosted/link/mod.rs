@@ -236,7 +236,7 @@ impl Link {
     pub fn state(&self) -> LinkState {
         match &*self.health.lock() {
             Health::Up => LinkState::Up,
-            Health::Connecting => LinkState::Connecting,
+            Health::NotStarted | Health::Connecting => LinkState::Connecting,
             Health::Down(_) | Health::Closed => LinkState::Down,
         }
     }

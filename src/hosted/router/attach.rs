@@ -91,9 +91,15 @@ impl Ask {
 /// The part of a subscription that is on one engine.
 pub(super) struct Part {
     pub(super) engine: Arc<str>,
-    /// Counts what was lost on the engine.
-    pub(super) missed: Arc<PlainNumber>,
+    pub(super) came: Arc<Came>,
     pub(super) state: Place,
+}
+
+/// Counts what came out of an engine, and what was lost there.
+#[derive(Default)]
+pub(super) struct Came {
+    pub(super) received: PlainNumber,
+    pub(super) missed: PlainNumber,
 }
 
 pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Receive>, OpenError>> + Send>>;
@@ -216,10 +222,11 @@ impl Joined {
                 Poll::Ready(Some(Err(gap))) => {
                     let missed = gap.missed.filter(|_| gap.reason == GapReason::Overflow);
                     let missed = usize::try_from(missed.unwrap_or(0)).unwrap_or(usize::MAX);
-                    part.missed.fetch_add(missed, Relaxed);
+                    part.came.missed.fetch_add(missed, Relaxed);
                     return Poll::Ready(Some(Err(gap)));
                 }
                 Poll::Ready(Some(Ok(delivery))) => {
+                    part.came.received.fetch_add(1, Relaxed);
                     let delivery = scope.incoming(delivery.of_engine(&part.engine));
                     entry.hub.emit(|| LifecycleEvent::MessageReceived {
                         engine: part.engine.clone(),

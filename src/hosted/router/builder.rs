@@ -13,8 +13,8 @@ use super::front::Router;
 use super::launch::Declared;
 use super::pattern::RulePattern;
 use super::rules::{Decides, Rules};
-use super::shared::{Parts, Shared, Slot};
-use super::warning::Warning;
+use super::shared::{Shared, Slot, WATCH};
+use super::warning::{Have, Warning};
 use crate::error::InvalidPattern;
 use crate::hosted::clock::Clock;
 use crate::hosted::engine::{BoxError, Engine, Health, Level};
@@ -97,7 +97,7 @@ impl RouterBuilder {
             tenants: false,
             clock: None,
             source: None,
-            watch: Duration::from_secs(1),
+            watch: WATCH,
             declared: Vec::new(),
             fault: None,
         }
@@ -292,7 +292,7 @@ impl RouterBuilder {
             Some(name) => find(&name).ok_or(BuildError::UnknownFallback { engine: name })?,
         };
         let mut rules = Vec::new();
-        for (number, rule) in self.rules.into_iter().enumerate() {
+        for (number, rule) in (1..).zip(self.rules) {
             let Rule { engine: name, patterns, requires } = rule;
             let patterns: Result<Vec<_>, _> = patterns.into_iter().collect();
             let patterns =
@@ -323,36 +323,42 @@ impl RouterBuilder {
         let rules = Rules::new(rules, fallback);
         let warnings = warnings(&rules, &slots)?;
         let clock = self.clock.unwrap_or_else(|| slots[0].engine.clock());
-        Ok(Router::new(Shared::new(Parts {
-            name: self.name,
-            clock,
-            slots,
-            rules,
-            tenants: self.tenants,
-            warnings,
-            source: self.source,
-            watch: self.watch,
-            declared: self.declared,
-        })))
+        let mut shared = Shared::new(self.name, clock, slots, rules, self.declared);
+        shared.tenants = self.tenants;
+        shared.warnings = warnings;
+        shared.source = self.source;
+        shared.watch = self.watch;
+        Ok(Router::new(shared))
     }
 }
 
 fn warnings(rules: &Rules, slots: &[Slot]) -> Result<Vec<Warning>, BuildError> {
     let dead = rules.unreachable();
     for (number, rule) in rules.all().iter().enumerate() {
-        if dead.iter().filter(|(rule, _)| *rule == number).count() == rule.patterns.len() {
+        let of_rule = || dead.iter().filter(|it| it.rule == number);
+        if of_rule().count() == rule.patterns.len() {
+            let mut by: Vec<_> = of_rule().flat_map(|it| numbers(&it.by)).collect();
+            by.sort_unstable();
+            by.dedup();
+            by.retain(|it| *it != number + 1);
             let patterns = names(&rule.patterns);
-            return Err(BuildError::Unreachable { rule: number, patterns });
+            return Err(BuildError::Unreachable { rule: number + 1, patterns, by });
         }
     }
     let used = rules.in_use();
     let unused = slots.iter().enumerate().filter(|(at, _)| !used.contains(at));
     let unused = unused.map(|(_, slot)| Warning::UnusedEngine { engine: slot.name.clone() });
-    let dead = dead.into_iter().map(|(rule, at)| {
-        let pattern = rules.all()[rule].patterns[at].clone();
-        Warning::UnreachablePattern { rule, pattern }
+    let dead = dead.into_iter().map(|it| Warning::UnreachablePattern {
+        rule: it.rule + 1,
+        pattern: rules.all()[it.rule].patterns[it.pattern].clone(),
+        by: numbers(&it.by).collect(),
     });
     Ok(unused.chain(dead).collect())
+}
+
+/// You count rules from 1.
+fn numbers(rules: &[usize]) -> impl Iterator<Item = usize> {
+    rules.iter().map(|at| at + 1)
 }
 
 fn names(patterns: &[RulePattern]) -> Box<str> {
@@ -371,7 +377,7 @@ impl fmt::Debug for RouterBuilder {
     }
 }
 
-/// A router cannot be built like this. Rules are numbered from 0, and in the text from 1.
+/// A router cannot be built like this. Rules are numbered from 1, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -430,6 +436,8 @@ pub enum BuildError {
         rule: usize,
         /// Its patterns.
         patterns: Box<str>,
+        /// The numbers of the rules that have its subjects.
+        by: Vec<usize>,
     },
     /// A rule requires a level that its engine does not reach.
     #[non_exhaustive]
@@ -464,21 +472,20 @@ impl fmt::Display for BuildError {
                 write!(f, "the fallback `{engine}` is not an engine of the router")
             }
             Self::UnknownEngine { rule, engine } => {
-                write!(f, "rule {}: the router has no engine `{engine}`", rule + 1)
+                write!(f, "rule {rule}: the router has no engine `{engine}`")
             }
-            Self::Pattern { rule, invalid } => write!(f, "rule {}: {invalid}", rule + 1),
-            Self::EmptyRule { rule } => write!(f, "rule {}: it has no pattern", rule + 1),
-            Self::Unreachable { rule, patterns } => write!(
+            Self::Pattern { rule, invalid } => write!(f, "rule {rule}: {invalid}"),
+            Self::EmptyRule { rule } => write!(f, "rule {rule}: it has no pattern"),
+            Self::Unreachable { rule, patterns, by } => write!(
                 f,
-                "rule {}: {patterns} decides nothing, because the rules before it have all its \
-                 subjects: move it up, or remove it",
-                rule + 1
+                "rule {rule}: {patterns} decides nothing, because {} all its subjects: move it up, or \
+                 remove it",
+                Have(by)
             ),
             Self::Level { rule, patterns, engine, level, reaches } => write!(
                 f,
-                "rule {}: {patterns} requires `{level}`, and engine `{engine}` reaches `{reaches}` \
-                 at most",
-                rule + 1
+                "rule {rule}: {patterns} requires `{level}`, and engine `{engine}` reaches \
+                 `{reaches}` at most"
             ),
         }
     }

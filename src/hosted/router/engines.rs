@@ -17,6 +17,7 @@ use crate::hosted::clock::Clock;
 use crate::hosted::delivery::Receive;
 use crate::hosted::engine::{Carrier, Engine, EngineError, Reason, Receipt, ShutdownError};
 use crate::hosted::future::EngineFuture;
+use crate::hosted::handle::Heard;
 use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use crate::subject::PatternBuf;
 
@@ -35,11 +36,18 @@ pub(super) fn owner(shared: &Arc<Shared>, scope: &Scope) -> Owner {
     Owner {
         publisher: Arc::new(inside),
         ledger: shared.ledger.clone(),
-        observer: Box::new(move |failed| {
-            hub.emit(|| LifecycleEvent::MessageFailed {
-                engine: failed.engine.into(),
-                envelope: Arc::new(failed.envelope.clone()),
-                why: format!("{failed}").into(),
+        observer: Box::new(move |heard| {
+            hub.emit(|| match heard {
+                Heard::Failed(failed) => LifecycleEvent::MessageFailed {
+                    engine: failed.engine.into(),
+                    envelope: Arc::new(failed.envelope.clone()),
+                    why: format!("{failed}").into(),
+                },
+                Heard::Handled(handled) => LifecycleEvent::MessageHandled {
+                    engine: handled.engine.into(),
+                    envelope: Arc::new(handled.envelope.clone()),
+                    message: handled.message.into(),
+                },
             });
         }),
     }

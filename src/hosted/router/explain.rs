@@ -46,7 +46,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExplainedRule {
-    /// Its number, from 0.
+    /// Its number, from 1, as in all texts.
     pub rule: usize,
     /// The pattern of it that matches.
     pub pattern: RulePattern,
@@ -60,7 +60,7 @@ pub(super) fn explain(shared: &Shared, scope: &Scope, subject: Subject<'_>) -> E
     let rule = decision.rule.and_then(|number| {
         let rule = &shared.rules.all()[number];
         let pattern = rule.patterns.iter().find(|it| it.matches(subject))?.clone();
-        Some(ExplainedRule { rule: number, pattern, requires: rule.requires })
+        Some(ExplainedRule { rule: number + 1, pattern, requires: rule.requires })
     });
     let of_tenant = matches!(scope, Scope::One(_));
     // An event without a tenant does not come to tenants. A tenant does not see what others have.
@@ -96,7 +96,7 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` goes to engine `{}` ({}), ", self.subject, self.engine, self.health)?;
         match &self.rule {
-            Some(rule) => write!(f, "by rule {}: {}", rule.rule + 1, rule.pattern)?,
+            Some(rule) => write!(f, "by rule {}: {}", rule.rule, rule.pattern)?,
             None => f.write_str("the fallback: no rule matches")?,
         }
         if let Some(on_engine) = &self.on_engine {

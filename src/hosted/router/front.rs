@@ -230,7 +230,7 @@ impl Router {
     ///     .route(["chat.>", "match.*.score"], "fleet")
     ///     .build()?;
     /// let explanation = router.explain("match.7.score")?;
-    /// assert_eq!((&*explanation.engine, explanation.rule.unwrap().rule), ("fleet", 0));
+    /// assert_eq!((&*explanation.engine, explanation.rule.unwrap().rule), ("fleet", 1));
     ///
     /// println!("{}", router.explain("match.7.ended")?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

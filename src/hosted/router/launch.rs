@@ -12,15 +12,16 @@ use std::panic::{catch_unwind, resume_unwind};
 
 use tokio::runtime::Handle;
 
-use super::futures::{all, first};
+use super::futures::{all, contained, first};
 use super::lifecycle::LifecycleEvent;
 use super::shared::{Phase, Shared, Slot};
 use crate::hosted::engine::{BoxError, Engine, Reason, ShutdownError, StartError};
 use crate::hosted::future::EngineFuture;
-use crate::hosted::handle::{ShutdownReport, Workers};
+use crate::hosted::handle::{ShutdownReport, Workers, panic_text};
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::OpenError;
 use crate::sync::Relaxed;
+use crate::wait::panics::Panics;
 
 /// A handler that was declared on the builder, being opened.
 pub(super) type Declared =
@@ -209,17 +210,23 @@ impl Shared {
         })
     }
 
-    /// Ends an engine. Gives up at `until`, for it may never return.
+    /// Ends an engine. Gives up at `until`, for it may never return. A panic of it keeps no other
+    /// engine from its end.
     async fn end_one(
         &self,
         slot: &Slot,
         deadline: Duration,
         until: Duration,
     ) -> Result<(), ShutdownError> {
-        let end = slot.engine.shutdown(deadline);
+        let end = contained(|| slot.engine.shutdown(deadline));
         let reason = match first(end, self.clock.sleep_until(until)).await {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => error.reason,
+            Some(Ok(Ok(()))) => return Ok(()),
+            Some(Ok(Err(error))) => error.reason,
+            Some(Err(panic)) => {
+                let text = panic_text(&*panic).into();
+                Panics::default().dispose(panic);
+                Reason::Panicked(text)
+            }
             None => Reason::TimedOut,
         };
         Err(ShutdownError::new(&slot.name, reason))

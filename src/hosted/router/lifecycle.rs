@@ -92,6 +92,17 @@ pub enum LifecycleEvent {
         /// The envelope.
         envelope: Arc<Envelope>,
     },
+    /// A handler has handled an envelope, and returned a message. Handlers that return none do not emit
+    /// it.
+    #[non_exhaustive]
+    MessageHandled {
+        /// The name of the engine.
+        engine: Arc<str>,
+        /// The envelope.
+        envelope: Arc<Envelope>,
+        /// What the handler said.
+        message: Arc<str>,
+    },
     /// An envelope was not published, or may not have been; or a call of a handler has failed.
     #[non_exhaustive]
     MessageFailed {
@@ -120,6 +131,7 @@ impl LifecycleEvent {
             Self::SubscriptionRemoved { .. } => "subscription.removed",
             Self::MessagePublished { .. } => "message.published",
             Self::MessageReceived { .. } => "message.received",
+            Self::MessageHandled { .. } => "message.handled",
             Self::MessageFailed { .. } => "message.failed",
         }
     }
@@ -149,6 +161,9 @@ impl fmt::Display for LifecycleEvent {
             }
             Self::MessageReceived { engine, subscription, envelope } => {
                 write!(f, " {} from {engine} by {subscription}", envelope.subject())
+            }
+            Self::MessageHandled { engine, envelope, message } => {
+                write!(f, " {} from {engine}: {message}", envelope.subject())
             }
             Self::MessageFailed { engine, envelope, why } => {
                 write!(f, " {} on {engine}: {why}", envelope.subject())

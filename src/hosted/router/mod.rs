@@ -30,4 +30,5 @@ pub use pattern::{Dialect, RulePattern};
 pub use registry::{Attached, Policy};
 pub use stats::RouterStats;
 pub use tenant::TenantError;
+pub(super) use warning::Have;
 pub use warning::Warning;

@@ -30,6 +30,14 @@ pub(super) struct Decision {
     pub(super) engine: usize,
 }
 
+/// A pattern that decides nothing. Rules and patterns by their index.
+pub(super) struct Unreachable {
+    pub(super) rule: usize,
+    pub(super) pattern: usize,
+    /// The rules that have all its subjects: the first that has them alone, else all that share them.
+    pub(super) by: Vec<usize>,
+}
+
 /// The rules in their order, and an index of their patterns by segment.
 pub(super) struct Rules {
     rules: Vec<Decides>,
@@ -207,16 +215,32 @@ impl Rules {
         (0..before.len()).filter(|number| feeds(&before, *number, &wanted)).collect()
     }
 
-    /// Returns the number of each rule and pattern that no subject reaches, because the rules and
-    /// patterns before it have all of them.
-    pub(super) fn unreachable(&self) -> Vec<(usize, usize)> {
+    /// Returns each pattern that no subject reaches, because the patterns before it have all of them.
+    pub(super) fn unreachable(&self) -> Vec<Unreachable> {
         let all = self.rules.iter().enumerate().flat_map(|(rule, it)| {
             it.patterns.iter().enumerate().map(move |(at, pattern)| (rule, at, pattern.shape()))
         });
         let all: Vec<_> = all.collect();
         let shapes: Vec<_> = all.iter().map(|(.., shape)| shape).collect();
-        let dead = |at: usize| !reaches(&[shapes[at]], &shapes[..at]);
-        (0..all.len()).filter(|at| dead(*at)).map(|at| (all[at].0, all[at].1)).collect()
+        let mut dead = Vec::new();
+        for (number, (rule, pattern, shape)) in all.iter().enumerate() {
+            if reaches(&[shape], &shapes[..number]) {
+                continue;
+            }
+            let before = |of: usize| {
+                all[..number]
+                    .iter()
+                    .filter(move |it| it.0 == of)
+                    .map(|it| &it.2)
+                    .collect::<Vec<_>>()
+            };
+            let alone = (0..=*rule).find(|of| !reaches(&[shape], &before(*of)));
+            let together =
+                || (0..=*rule).filter(|of| before(*of).iter().any(|it| reaches(&[shape, it], &[])));
+            let by = alone.map_or_else(|| together().collect(), |of| alloc::vec![of]);
+            dead.push(Unreachable { rule: *rule, pattern: *pattern, by });
+        }
+        dead
     }
 
     /// Returns the numbers of the engines that get events at all.

@@ -8,7 +8,7 @@ use core::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::attach::{Ask, Entry, InTask, Joined, Opening, Part, Place};
+use super::attach::{Ask, Came, Entry, InTask, Joined, Opening, Part, Place};
 use super::futures::all;
 use super::launch::Declared;
 use super::lifecycle::{Hub, LifecycleEvent, Watched};
@@ -30,6 +30,9 @@ use crate::hosted::subscribe::{OpenError, SubscriptionDefaults};
 use crate::hosted::wire::stamped;
 use crate::subject::PatternBuf;
 use crate::sync::{Lock, PlainNumber, Relaxed};
+
+/// How often a listener has the engines asked for their health by default.
+pub(super) const WATCH: Duration = Duration::from_secs(1);
 
 pub(super) struct Shared {
     pub(super) name: Arc<str>,
@@ -69,8 +72,8 @@ pub(super) struct Slot {
     pub(super) defaults: SubscriptionDefaults,
     /// Whether it has started.
     pub(super) up: watch::Sender<bool>,
-    /// How many events its subscriptions have missed.
-    pub(super) missed: Arc<PlainNumber>,
+    /// What its subscriptions have received and missed.
+    pub(super) came: Arc<Came>,
     /// Whether it could be reached when it was last asked.
     was_up: Lock<Option<bool>>,
 }
@@ -83,7 +86,7 @@ impl Slot {
             on_start,
             defaults: SubscriptionDefaults::new(),
             up: watch::Sender::new(false),
-            missed: Arc::default(),
+            came: Arc::default(),
             was_up: Lock::new(None),
         }
     }
@@ -117,32 +120,24 @@ struct Sending {
     kept: Option<Arc<Envelope>>,
 }
 
-/// The settings of a router that is built.
-pub(super) struct Parts {
-    pub(super) name: Arc<str>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) slots: Box<[Slot]>,
-    pub(super) rules: Rules,
-    pub(super) tenants: bool,
-    pub(super) warnings: Vec<Warning>,
-    pub(super) source: Option<Arc<str>>,
-    pub(super) watch: Duration,
-    pub(super) declared: Vec<Declared>,
-}
-
 impl Shared {
-    pub(super) fn new(parts: Parts) -> Self {
-        let Parts { name, clock, slots, rules, tenants, warnings, .. } = parts;
-        let Parts { source, watch: every, declared, .. } = parts;
+    /// Returns what a router shares that has only defaults beside these.
+    pub(super) fn new(
+        name: Arc<str>,
+        clock: Arc<dyn Clock>,
+        slots: Box<[Slot]>,
+        rules: Rules,
+        declared: Vec<Declared>,
+    ) -> Self {
         Self {
             name,
             clock,
             slots,
             rules,
-            tenants,
-            warnings,
-            source,
-            watch: every,
+            tenants: false,
+            warnings: Vec::new(),
+            source: None,
+            watch: WATCH,
             hub: Arc::default(),
             registry: Arc::default(),
             ledger: Arc::new(Ledger::new()),
@@ -397,8 +392,8 @@ impl Shared {
                     Place::Opening(self.open_later(slot, on_engine.with(slot.defaults)))
                 };
             }
-            let (engine, missed) = (slot.name.clone(), slot.missed.clone());
-            opened.push(Part { engine, missed, state });
+            let (engine, came) = (slot.name.clone(), slot.came.clone());
+            opened.push(Part { engine, came, state });
         }
         let attached = |id| Attached {
             id,
@@ -475,7 +470,7 @@ impl Shared {
 
     pub(super) fn health(&self) -> Health {
         match self.phase() {
-            Phase::New => return Health::Connecting,
+            Phase::New => return Health::NotStarted,
             Phase::Closed => return Health::Closed,
             Phase::Started | Phase::Draining => {}
         }
@@ -484,7 +479,7 @@ impl Shared {
             let health = self.look_at(slot);
             let why = match (&worst, health) {
                 (Health::Down(_), _) | (_, Health::Up) => continue,
-                (_, Health::Connecting) => {
+                (_, Health::NotStarted | Health::Connecting) => {
                     worst = Health::Connecting;
                     continue;
                 }
@@ -498,8 +493,12 @@ impl Shared {
 
     /// Asks an engine how it is, and emits a change.
     pub(super) fn look_at(&self, slot: &Slot) -> Health {
+        let health = slot.engine.health();
+        if self.phase() == Phase::New && !matches!(health, Health::Down(_) | Health::Closed) {
+            return Health::NotStarted;
+        }
         // One that cannot tell would say that it is up.
-        let health = match slot.engine.health() {
+        let health = match health {
             Health::Up if !*slot.up.borrow() => Health::Connecting,
             health => health,
         };

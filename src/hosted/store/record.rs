@@ -207,13 +207,14 @@ impl EventRecord {
     /// # Errors
     ///
     /// Returns [`InvalidRecord`] for the first of these that is missing: id, source, type, instance
-    /// id.
+    /// id. A type with an empty part, as `public..create`, is missing too: it is not a subject, so no
+    /// handler could receive it.
     pub fn validate(&self) -> Result<(), InvalidRecord> {
         if self.id.is_empty() {
             Err(InvalidRecord::Id)
         } else if self.source.is_none() {
             Err(InvalidRecord::Source)
-        } else if self.event_type.is_empty() || *self.event_type == *".." {
+        } else if self.event_type.split('.').any(str::is_empty) {
             Err(InvalidRecord::Type)
         } else if self.instance_id.is_empty() {
             Err(InvalidRecord::InstanceId)
@@ -308,7 +309,7 @@ pub enum InvalidRecord {
     Id,
     /// There is no source.
     Source,
-    /// There is no type.
+    /// There is no type, or a part of it is empty.
     Type,
     /// There is no instance id.
     InstanceId,

@@ -519,7 +519,7 @@ impl Engine for Nats {
 
     fn health(&self) -> Health {
         match &*self.state() {
-            State::New => Health::Connecting,
+            State::New => Health::NotStarted,
             State::Failed(why) | State::Starting { why, refused: true, .. } => {
                 Health::Down(why.clone())
             }

@@ -108,8 +108,10 @@ impl Receive for Durable {
         self.mailbox.end();
     }
 
+    /// What has come and waits here counts too.
     fn lag(&self) -> Option<u64> {
-        Some(self.lag.load(Relaxed) as u64)
+        let here = self.mailbox.change(|items| items.events);
+        Some(self.lag.load(Relaxed).saturating_add(here) as u64)
     }
 }
 

@@ -61,10 +61,29 @@ proptest! {
         for subject in subjects {
             if let Some(rule) = scan(&rules, &subject).rule {
                 let all = 0..rules.all()[rule].patterns.len();
-                prop_assert!(!all.into_iter().all(|at| dead.contains(&(rule, at))), "{rule}: {subject}");
+                let is_dead = |at| dead.iter().any(|it| (it.rule, it.pattern) == (rule, at));
+                prop_assert!(!all.into_iter().all(is_dead), "{rule}: {subject}");
             }
         }
     }
+}
+
+/// What has the subjects of a dead pattern comes before it, and has them all.
+#[test]
+fn a_dead_pattern_names_the_rules_that_have_its_subjects() {
+    let by = |rules: &[&[&str]]| {
+        let of = |it: &&[&str]| Decides {
+            patterns: it.iter().map(|it| RulePattern::try_from(*it).unwrap()).collect(),
+            engine: 0,
+            requires: None,
+        };
+        let dead = Rules::new(rules.iter().map(of).collect(), 0).unreachable();
+        dead.into_iter().map(|it| (it.rule, it.pattern, it.by)).collect::<Vec<_>>()
+    };
+    assert_eq!(by(&[&["a.*"], &["b"], &["a.b", "c"]]), [(2, 0, vec![0])]);
+    assert_eq!(by(&[&["a.*"], &["b"], &["a.*.>"], &["a.>"]]), [(3, 0, vec![0, 2])]);
+    assert_eq!(by(&[&["b"], &["a", "a"]]), [(1, 1, vec![1])]);
+    assert_eq!(by(&[&["a", "b"], &["b"], &[">"], &["b"]]), [(1, 0, vec![0]), (3, 0, vec![0])]);
 }
 
 /// Every subject of up to three segments; `z` stands for what no pattern names.

@@ -284,7 +284,10 @@ fn try_read(row: &Row, from: usize) -> Result<EventRecord, Box<dyn Error + Send 
         event_type: take::<&str>(row, next)?.into(),
         status: named(take(row, next)?)?,
         retry_count: u32::try_from(take::<i64>(row, next)?)?,
-        payload: take::<Option<String>>(row, next)?.map(RawValue::from_string).transpose()?.map(Arc::from),
+        payload: take::<Option<String>>(row, next)?
+            .map(RawValue::from_string)
+            .transpose()?
+            .map(Arc::from),
         user_id: take(row, next)?,
         session_id: take(row, next)?,
         instance_id: take(row, next)?,
