@@ -309,3 +309,56 @@ fn a_restart_loses_nothing_and_fails_nothing() {
     }
     assert!(writes.join().unwrap() > 50);
 }
+
+/// A small disk that is gone with this value.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(at: std::path::PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&at).unwrap();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m,mode=0777", "tickbus"])
+            .arg(&at)
+            .output();
+        mount.is_ok_and(|it| it.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_room_is_used_again() {
+    let Some(server) = Postgres::start(&[]) else { return };
+    let Some(disk) = Disk::mount(server.folder().join("small")) else {
+        return println!("SKIPPED: no right to mount a small disk");
+    };
+    run(async {
+        let client = client(server.url()).await;
+        let space = format!("CREATE TABLESPACE small LOCATION '{}'", disk.0.display());
+        client.batch_execute(&space).await.unwrap();
+        let url = server.url() + "?options=-c%20default_tablespace%3Dsmall";
+        let store = PostgresStore::connect(&database(url), "events").await.unwrap();
+        let mut kept = 0;
+        let error = loop {
+            let mut record = record(&kept.to_string());
+            record.set_payload(&"x".repeat(1500)).unwrap();
+            record.status = EventStatus::Completed;
+            match store.put(record).await {
+                Ok(()) => kept += 1,
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(error.contains("No space left on device") && error.contains("53100"), "{error}");
+        assert!(kept > 50, "{kept}");
+        let stats = store.stats().await.unwrap();
+        assert_eq!((stats.total_events, stats.completed_events), (kept, kept));
+        store.get("0").await.unwrap();
+        assert_eq!(store.clean_up(crate::stores::at(1)).await.unwrap(), kept);
+        client.batch_execute("VACUUM events").await.unwrap();
+        store.put(record("after")).await.unwrap();
+    });
+}

@@ -4,6 +4,8 @@
 //! |---|---|---|---|---|---|---|---|---|---|
 //! | [`nats`] | yes | with a stream | accepted; stored with a stream | per publisher | native | consumer | local | by sequence and time | `nats` |
 //! | [`redis`] | yes | with a stream | accepted; stored if the server syncs each write | per publisher | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | server, by a script | by sequence and time | `redis` |
+//!
+//! [`postgres`] (feature `postgres`) has a store of records and an outbox, and no engine.
 
 mod buffer;
 mod mailbox;

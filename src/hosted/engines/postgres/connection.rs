@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::future::Future;
+use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod};
@@ -118,11 +119,11 @@ impl Attempts<'_> {
     }
 
     /// Waits for a connection.
-    pub(super) async fn client(&mut self) -> Result<Client, PostgresError> {
+    pub(super) async fn client(&mut self) -> Result<Lent, PostgresError> {
         let mut last = PostgresError::TimedOut;
         loop {
             match timeout_at(self.deadline, self.connection.pool.get()).await {
-                Ok(Ok(client)) => return Ok(client),
+                Ok(Ok(client)) => return Ok(Lent(Some(client))),
                 Ok(Err(error)) => match Failure::of_pool(error, &self.connection.server) {
                     Failure::Passing(error) => last = error,
                     Failure::Lasting(error) => return Err(error),
@@ -163,11 +164,38 @@ impl Attempts<'_> {
     }
 }
 
-/// Gives a connection back to its pool. One that may still be busy with an answer for which the client
-/// did not wait ends instead.
-pub(super) fn give_back<T>(client: Client, answer: &Result<T, PostgresError>) {
-    if matches!(answer, Err(PostgresError::TimedOut)) {
-        drop(Client::take(client));
+/// A connection of the pool. Dropped without [`give_back`](Self::give_back), it ends: it may be busy with an
+/// answer for which the client does not wait any more.
+pub(super) struct Lent(Option<Client>);
+
+impl Lent {
+    /// Gives it back to the pool, if the answer has come.
+    pub(super) fn give_back<T>(mut self, answer: &Result<T, PostgresError>) {
+        if !matches!(answer, Err(PostgresError::TimedOut)) {
+            drop(self.0.take());
+        }
+    }
+}
+
+impl Deref for Lent {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.0.as_ref().expect("it is taken when this ends")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Client {
+        self.0.as_mut().expect("it is taken when this ends")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Client::take(client));
+        }
     }
 }
 

@@ -15,14 +15,14 @@
 //!
 //! # Guarantees
 //!
-//! - What a store has answered is committed: it survives `kill -9` of your process at once after, and of the
-//!   server as far as its `synchronous_commit` and `fsync` say.
+//! - What a store has answered is committed: it survives `kill -9` of your process at once after, and the end
+//!   of the server as far as its `synchronous_commit` and `fsync` say.
 //! - An outbox publishes each committed event at least once, events of one key in order, and no other. One
 //!   that is published again has the same id: an engine that deduplicates takes it once.
 //! - After a restart of the server everything connects again by itself.
 //! - No error and no `Debug` text has a password.
 //!
-//! It is tested on Postgres 15. An event of an outbox needs 13 or newer.
+//! It is tested on Postgres 15.
 
 mod connection;
 mod database;

@@ -7,7 +7,7 @@ use core::fmt;
 
 use tokio_postgres::error::SqlState;
 
-use super::connection::{Connection, give_back};
+use super::connection::Connection;
 use super::database::Provision;
 use super::error::PostgresError;
 
@@ -70,7 +70,7 @@ impl Table {
                     }
                 })
                 .await;
-            give_back(client, &answer);
+            client.give_back(&answer);
             if let Some(there) = answer? {
                 return there;
             }

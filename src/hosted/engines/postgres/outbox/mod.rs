@@ -11,7 +11,7 @@ use core::fmt;
 
 pub use self::relay::{Relay, RelayBuilder};
 pub use self::stats::RelayStats;
-use super::connection::{Connection, give_back};
+use super::connection::Connection;
 use super::database::Database;
 use super::error::PostgresError;
 use super::table::Table;
@@ -135,7 +135,7 @@ impl Outbox {
         loop {
             let client = attempts.client().await?;
             let answer = attempts.answer(client.query_typed_one(&sql, &[])).await;
-            give_back(client, &answer);
+            client.give_back(&answer);
             if let Some(row) = answer? {
                 let [all, refused] =
                     [0, 1].map(|at| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0));

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use self::writer::{Write, Writer};
-use super::connection::{Connection, give_back};
+use super::connection::Connection;
 use super::database::Database;
 use super::error::PostgresError;
 use super::table::Table;
@@ -141,7 +141,7 @@ impl PostgresStore {
         loop {
             let client = attempts.client().await?;
             let answer = attempts.answer(client.query_typed(sql, parameters)).await;
-            give_back(client, &answer);
+            client.give_back(&answer);
             if let Some(rows) = answer? {
                 return Ok((rows, attempts.is_again()));
             }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::super::connection::{Connection, give_back};
+use super::super::connection::Connection;
 use super::super::error::{PostgresError, is_of_a_row};
 use super::super::table::Table;
 use super::columns::{self, Rows};
@@ -104,8 +104,9 @@ impl Writer {
     }
 
     async fn put(&self, writes: Vec<Write>) {
-        self.each_part(&self.put, writes, |written, writes| {
-            let new = written.iter().filter(|row| row.get(1));
+        self.each_part(&self.put, writes, |written, is_again, writes| {
+            // After an attempt that got no answer, what is there may be of that one.
+            let new = written.iter().filter(|row| is_again || row.get(1));
             let new: BTreeSet<&str> = new.map(|row| row.get(0)).collect();
             for write in writes {
                 if new.contains(&*write.record.id) {
@@ -118,7 +119,7 @@ impl Writer {
     }
 
     async fn update(&self, writes: Vec<Write>) {
-        self.each_part(&self.update, writes, |written, writes| {
+        self.each_part(&self.update, writes, |written, _, writes| {
             let there: BTreeSet<&str> = written.iter().map(|row| row.get(0)).collect();
             for write in writes {
                 let id = &write.record.id;
@@ -136,7 +137,7 @@ impl Writer {
         &self,
         sql: &str,
         writes: Vec<Write>,
-        mut done: impl FnMut(&[Row], Vec<Write>),
+        mut done: impl FnMut(&[Row], bool, Vec<Write>),
     ) {
         let mut parts = alloc::vec![writes];
         while let Some(mut part) = parts.pop() {
@@ -144,7 +145,7 @@ impl Writer {
                 continue;
             }
             match self.execute(sql, &part).await {
-                Ok(rows) => done(&rows, part),
+                Ok((rows, is_again)) => done(&rows, is_again, part),
                 Err(error) if is_of_a_row(&error) && part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.push(second);
@@ -159,7 +160,12 @@ impl Writer {
         }
     }
 
-    async fn execute(&self, sql: &str, writes: &[Write]) -> Result<Vec<Row>, PostgresError> {
+    /// Returns the rows, and whether an attempt without an answer was before it.
+    async fn execute(
+        &self,
+        sql: &str,
+        writes: &[Write],
+    ) -> Result<(Vec<Row>, bool), PostgresError> {
         let until = writes.last().map_or_else(Instant::now, |write| write.until);
         let mut rows = Rows::default();
         for write in writes {
@@ -173,9 +179,9 @@ impl Writer {
                 client.query(&statement, &rows.parameters()).await
             };
             let answer = attempts.answer(question).await;
-            give_back(client, &answer);
+            client.give_back(&answer);
             if let Some(rows) = answer? {
-                return Ok(rows);
+                return Ok((rows, attempts.is_again()));
             }
         }
     }
