@@ -4,6 +4,8 @@
 extern crate alloc;
 
 mod cluster;
+#[cfg(feature = "compression")]
+mod compressed;
 mod cost;
 mod kill;
 mod kit;
