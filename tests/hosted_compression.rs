@@ -1,9 +1,13 @@
 //! Payloads that are compressed on the way, and what becomes of those that cannot be decompressed.
 #![cfg(all(feature = "compression", not(tickbus_loom)))]
 
+extern crate alloc;
+
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use core::time::Duration;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 use tickbus::Envelope;
@@ -12,7 +16,7 @@ use tickbus::hosted::wire::{
 };
 use tickbus::hosted::{
     BoxError, Compressed, Compression, Context, Engine, InvalidCompression, MemoryEngine, Reason,
-    Router, decompress,
+    RetryPolicy, Router, decompress,
 };
 
 const MIB: usize = 1 << 20;
@@ -84,7 +88,7 @@ fn read_lines(text: &[u8]) -> Envelope {
 }
 
 fn fields(envelope: &Envelope) -> Vec<u8> {
-    let line = |(name, value): &(_, std::borrow::Cow<'_, [u8]>)| {
+    let line = |(name, value): &(_, Cow<'_, [u8]>)| {
         [format!("{name}: ").as_bytes(), value, b"\n"].concat()
     };
     to_fields(envelope).iter().flat_map(line).collect()
@@ -447,6 +451,29 @@ fn a_bomb_and_a_damaged_payload_become_dead_letters_at_once() {
         assert_eq!((letters[0].bytes(), letters[1].bytes()), (bomb.bytes(), damaged.bytes()));
         assert!(says(1, "dead-last-error").contains("is not gzip"), "{letters:?}");
         assert_eq!(says(2, "dead-id"), "empty");
+    });
+}
+
+/// The engine takes the event only as it came.
+#[test]
+fn a_dead_letter_is_as_small_as_its_event() {
+    paused(async {
+        let engine = Arc::new(MemoryEngine::builder().max_payload(200).build());
+        let mut dead = engine.subscribe("dead.maps").unwrap().open().await.unwrap();
+        let maps = engine.subscribe("map.>").unwrap().group("maps").retry(RetryPolicy::none());
+        let maps = maps.dead_letter("dead.maps").handle(async |context: Context| {
+            assert_eq!(**context.envelope(), map());
+            Err::<(), _>("no")
+        });
+        let maps = maps.await.unwrap();
+        engine.publish(map().into()).await.unwrap_err();
+        let sender = Compressed::new(engine.clone(), ALL);
+        sender.publish(map().into()).await.unwrap();
+        let letter = dead.next().await.unwrap().unwrap();
+        assert_eq!(letter.envelope().headers().get("dead-last-error"), "no");
+        assert_eq!(letter.envelope().payload(), map().payload());
+        assert_eq!(letter.envelope().headers().get("content-encoding"), "");
+        maps.shutdown(Duration::from_secs(5)).await.unwrap();
     });
 }
 

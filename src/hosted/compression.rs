@@ -111,7 +111,7 @@ fn gzip(payload: &[u8], before: Before) -> io::Result<alloc::vec::Vec<u8>> {
 /// # Errors
 ///
 /// Returns [`InvalidCompression`] if the payload has more than `limit` bytes when it is decompressed,
-/// or is not what the header says. It needs memory for at most twice `limit`.
+/// or is not what the header says. It reads no further than `limit`.
 pub fn decompress(
     envelope: &Envelope,
     limit: usize,

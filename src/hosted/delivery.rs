@@ -150,7 +150,16 @@ pub struct Delivery {
     /// The engine it came from, if it is not that of the subscription.
     engine: Option<Arc<str>>,
     #[cfg(feature = "compression")]
-    undecoded: Option<Box<InvalidCompression>>,
+    compressed: Option<Box<Came>>,
+}
+
+/// What is kept of a payload that came compressed.
+#[cfg(feature = "compression")]
+enum Came {
+    /// What the envelope was before.
+    Decoded(Arc<Envelope>),
+    /// Why the envelope is as it came.
+    Undecoded(InvalidCompression),
 }
 
 /// In a box, so that a delivery is a word larger and not two.
@@ -182,7 +191,7 @@ impl Delivery {
             held: None,
             engine: None,
             #[cfg(feature = "compression")]
-            undecoded: None,
+            compressed: None,
         }
     }
 
@@ -227,8 +236,11 @@ impl Delivery {
     pub(in crate::hosted) fn decompressed(mut self, limit: usize) -> Self {
         match decompress(&self.envelope, limit) {
             Ok(None) => {}
-            Ok(Some(decoded)) => self.envelope = Arc::new(decoded),
-            Err(error) => self.undecoded = Some(Box::new(error)),
+            Ok(Some(decoded)) => {
+                let came = core::mem::replace(&mut self.envelope, Arc::new(decoded));
+                self.compressed = Some(Box::new(Came::Decoded(came)));
+            }
+            Err(error) => self.compressed = Some(Box::new(Came::Undecoded(error))),
         }
         self
     }
@@ -238,15 +250,30 @@ impl Delivery {
     #[cfg(feature = "compression")]
     #[must_use]
     pub fn undecoded(&self) -> Option<&InvalidCompression> {
-        self.undecoded.as_deref()
+        match self.compressed.as_deref() {
+            Some(Came::Undecoded(error)) => Some(error),
+            _ => None,
+        }
     }
 
     /// Takes the error of a payload that no handler can read.
     pub(in crate::hosted) fn take_unreadable(&mut self) -> Option<BoxError> {
         #[cfg(feature = "compression")]
-        return Some(self.undecoded.take()?);
-        #[cfg(not(feature = "compression"))]
+        if self.undecoded().is_some()
+            && let Some(Came::Undecoded(error)) = self.compressed.take().map(|it| *it)
+        {
+            return Some(error.into());
+        }
         None
+    }
+
+    /// Returns the envelope as it came, which the engine can carry once more.
+    pub(in crate::hosted) fn as_it_came(&self) -> &Envelope {
+        #[cfg(feature = "compression")]
+        if let Some(Came::Decoded(came)) = self.compressed.as_deref() {
+            return came;
+        }
+        &self.envelope
     }
 
     /// Returns the envelope.

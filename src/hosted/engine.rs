@@ -470,7 +470,7 @@ impl EngineError {
     pub(in crate::hosted) fn about(mut self, published: Arc<Envelope>) -> Self {
         match &mut self {
             Self::NotSent { envelope, .. } | Self::Unknown { envelope, .. } => {
-                *envelope = published
+                *envelope = published;
             }
         }
         self

@@ -6,6 +6,8 @@ extern crate alloc;
 #[path = "../servers/authority.rs"]
 mod authority;
 mod cluster;
+#[cfg(feature = "compression")]
+mod compressed;
 mod cost;
 mod kill;
 mod kit;

@@ -7,7 +7,9 @@
 //!
 //! [`postgres`] (feature `postgres`) has a store of records and an outbox, and no engine.
 
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod buffer;
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod mailbox;
 #[cfg(feature = "nats")]
 pub mod nats;

@@ -38,7 +38,8 @@ impl Notice {
     /// Returns the dead letter: the payload, key and headers of the event but `expires`, and why. Its id
     /// is always the same, so an engine that deduplicates takes it once.
     pub(super) fn letter(&self, to: &DeadLetters, delivery: &Delivery) -> Option<Envelope> {
-        let event = delivery.envelope();
+        // Compressed if it was: decompressed, it may be more than the engine takes.
+        let event = delivery.as_it_came();
         let mut letter = Envelope::new(&to.subject).ok()?;
         letter = letter.with_id(format!("{}.dead.{}", event.id(), to.group));
         letter = letter.with_source(event.source());

@@ -112,8 +112,8 @@ impl Subscribe<'_> {
     /// acknowledged only when the dead letter is accepted. Without a subject, the event is rejected,
     /// and the engine keeps it if it can.
     ///
-    /// An event whose payload cannot be decompressed is one that has failed for good. Its dead letter
-    /// has the payload as it came.
+    /// A payload that came compressed is compressed in the dead letter too. An event whose payload
+    /// cannot be decompressed has failed for good.
     pub fn dead_letter(mut self, subject: impl Into<Box<str>>) -> Self {
         self.handler.dead_letter = Some(subject.into());
         self

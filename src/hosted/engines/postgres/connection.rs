@@ -14,9 +14,9 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::super::tls;
 use super::database::Database;
 use super::error::{Failure, PostgresError};
-use super::tls::tls;
 
 /// How long it waits until it connects again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -59,7 +59,9 @@ impl Connection {
         if config.get_application_name().is_none() {
             config.application_name("tickbus");
         }
-        let tls = tls(database, wants_tls)
+        let client = database.client_certificate.as_ref();
+        let tls = tls::config(&database.certificates, client, wants_tls)
+            .map(MakeRustlsConnect::new)
             .map_err(|error| PostgresError::Settings(error.to_string().into()))?;
         let recycling_method = RecyclingMethod::Fast;
         let manager =

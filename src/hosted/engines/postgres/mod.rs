@@ -31,7 +31,6 @@ mod outbox;
 mod store;
 mod table;
 mod time;
-mod tls;
 pub mod unstable;
 
 pub use self::database::{Database, Provision};
