@@ -119,12 +119,16 @@ mod load;
 mod near;
 mod node;
 mod registry;
+mod rules;
 #[cfg(feature = "schema")]
 mod schema;
 mod secret;
+mod sections;
 mod settings;
+mod single;
 mod span;
 mod types;
+mod warning;
 #[cfg(feature = "yaml")]
 mod yaml;
 
@@ -132,10 +136,11 @@ pub use self::broker::{
     BrokerConfig, BrokerDatabase, BrokerMode, BrokerNats, BrokerProvider, BrokerRedis, RetryConfig,
 };
 pub use self::error::{ConfigError, ConfigFault, Place};
-pub use self::file::{Config, RuleConfig, Warning};
+pub use self::file::Config;
 #[cfg(feature = "yaml")]
 pub use self::load::Loader;
 pub use self::registry::Registry;
+pub use self::rules::RuleConfig;
 pub use self::secret::{Secret, ServerUrl};
 pub use self::settings::Settings;
 pub use self::types::{
@@ -143,3 +148,4 @@ pub use self::types::{
     KafkaSettings, KinesisSettings, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
     ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
 };
+pub use self::warning::Warning;

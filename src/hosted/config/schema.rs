@@ -9,7 +9,8 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::file::{Bus, Config, Engine, Sections};
+use super::file::Config;
+use super::sections::{Bus, Engine, Sections};
 use super::types::{
     CustomSettings, KafkaSettings, KinesisSettings, MemorySettings, MqttSettings, NatsSettings,
     PostgresSettings, RedisSettings, TlsFiles, TlsSettings,

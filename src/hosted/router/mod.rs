@@ -8,6 +8,7 @@
 mod attach;
 mod builder;
 mod engines;
+mod error;
 mod explain;
 mod front;
 mod futures;
@@ -22,7 +23,8 @@ mod stats;
 mod tenant;
 mod warning;
 
-pub use builder::{BuildError, RouterBuilder, Rule};
+pub use builder::{RouterBuilder, Rule};
+pub use error::BuildError;
 pub use explain::{ExplainedRule, Explanation};
 pub use front::{Router, Tenant};
 pub use lifecycle::{Lifecycle, LifecycleEvent};
