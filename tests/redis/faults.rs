@@ -133,3 +133,21 @@ fn an_answer_that_cannot_come_is_not_waited_for() {
         assert!(!redis.publish(envelope).await.unwrap().duplicate, "it had not been read");
     });
 }
+
+#[test]
+fn a_server_that_has_become_a_replica_is_left_for_the_one_that_follows_it() {
+    on(&[], async |server| {
+        let redis = started(server.url()).await;
+        let mut member = redis.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        publish(&redis, "game.1").await;
+        delivery(&mut member).await.ack_async().await.unwrap();
+        server.say(&["REPLICAOF", "127.0.0.1", "1"]);
+        let error = redis.publish(envelope("game.2")).await.unwrap_err();
+        assert!(!error.is_unknown() && error.to_string().contains("READONLY"), "{error}");
+        until("it connects anew", || redis.health() != Health::Up).await;
+        server.say(&["REPLICAOF", "NO", "ONE"]);
+        until("it is up", || redis.health() == Health::Up).await;
+        publish(&redis, "game.2").await;
+        assert_eq!(subject(&delivery(&mut member).await), "game.2");
+    });
+}

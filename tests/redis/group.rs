@@ -246,7 +246,7 @@ fn attempts_are_bounded_and_the_rest_is_a_gap_or_a_dead_letter() {
         let spent = delivery(&mut dead).await;
         let headers = spent.envelope().headers();
         assert_eq!(headers.get("dead-reason"), "its attempts are spent");
-        assert_eq!(headers.get("dead-attempts"), "3");
+        assert_eq!(headers.get("dead-attempts"), "2");
         assert_eq!((headers.get("dead-group"), subject(&spent)), ("kept", "game.job"));
         spent.ack();
         let odd = delivery(&mut dead).await;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use redis::Value;
 use tickbus::Envelope;
 use tickbus::hosted::engines::redis::Redis;
-use tickbus::hosted::{Engine, Gap, GapReason, Level, Reason, StartAt};
+use tickbus::hosted::{Engine, Gap, GapReason, Level, Reason, StartAt, Verdict};
 use tokio::time::sleep;
 
 use crate::{
@@ -294,8 +294,23 @@ fn acknowledgements_go_on_while_the_memory_is_full() {
         let come = delivery(&mut group).await;
         server.say(&["CONFIG", "SET", "maxmemory", "1mb"]);
         assert!(redis.publish(envelope("game.2")).await.is_err());
+        // Also for another member, on a server that has started anew in between.
+        drop(group);
+        server.say(&["CONFIG", "SET", "maxmemory", "0"]);
+        server.say(&["HSET", "{game}:servers", "all", "another"]);
+        server.say(&["CONFIG", "SET", "maxmemory", "1mb"]);
+        let mut group = redis.subscribe(">").unwrap().group("all").open().await.unwrap();
         come.ack_async().await.unwrap();
         nothing(&mut group).await;
+        // What is given back comes again.
+        server.say(&["CONFIG", "SET", "maxmemory", "0"]);
+        publish(&redis, "game.3").await;
+        let come = delivery(&mut group).await;
+        server.say(&["CONFIG", "SET", "maxmemory", "1mb"]);
+        come.settle_async(Verdict::RetryAfter(Duration::from_millis(50))).await.unwrap();
+        let come = delivery(&mut group).await;
+        come.extend_async(SOON).await.unwrap();
+        come.ack_async().await.unwrap();
     });
 }
 

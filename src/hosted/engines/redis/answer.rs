@@ -78,6 +78,7 @@ impl Answer {
             count: self.count,
             extended: held.extended,
             verdict,
+            attempts: self.count,
             before: held.deadline,
             reply,
         });

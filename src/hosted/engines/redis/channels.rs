@@ -129,7 +129,8 @@ impl Reader {
     }
 
     fn pass(&self, message: &Msg) {
-        let channel = message.get_channel_name();
+        let Ok(channel) = message.get_channel::<String>() else { return };
+        let channel = &*channel;
         // A message comes once for each of our patterns. The first one counts.
         let pattern: Option<String> = message.get_pattern().unwrap_or_default();
         let is_first = |glob: &&Glob| glob.matches(channel);

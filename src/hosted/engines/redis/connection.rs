@@ -224,7 +224,8 @@ async fn keep(
     mut signals: watch::Receiver<Signal>,
     mut driver: Driver,
 ) {
-    let Some((heartbeat, patience)) = connection.upgrade().map(|it| (it.heartbeat, it.timeout))
+    let Some((heartbeat, patience, link)) =
+        connection.upgrade().map(|it| (it.heartbeat, it.timeout, it.link.clone()))
     else {
         return;
     };
@@ -237,6 +238,7 @@ async fn keep(
                     }
                 }
                 () = driver.ended() => break "the server has ended it",
+                () = link.demoted.notified() => break "the server takes no writes: it is a replica",
                 () = sleep(heartbeat) => {
                     let Some(connection) = connection.upgrade() else { return };
                     let Ok(mut up) = connection.link.up() else { return };

@@ -30,6 +30,8 @@ use crate::sync::{PlainNumber, Relaxed};
 
 /// How often a member looks how far the group is, and what other members have left behind, at least.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many entries come at once.
+const MOST: usize = 1000;
 /// How many leases a delivery may wait to be taken.
 const PATIENCE: u32 = 8;
 
@@ -278,6 +280,7 @@ impl Member {
             let is_empty = self.mailbox.is_empty();
             if reading.is_none() && self.ready.is_empty() && room > 0 && (is_empty || room >= half)
             {
+                let room = room.min(MOST);
                 let block = (!behind).then_some(group.connection.heartbeat);
                 let read = read_new(own.connection.clone(), group.clone(), room, block);
                 reading = Some((room, Box::pin(read)));
@@ -340,7 +343,8 @@ impl Member {
         let group = self.group.clone();
         self.claim_at = Instant::now() + tick(self.options.lease);
         let mut call = scripts::CLAIM.call(&[&*group.keys.stream, &group.due_key]);
-        call.arg(&*group.name).arg(&group.me).arg(room.min(1000));
+        let room = room.min(MOST);
+        call.arg(&*group.name).arg(&group.me).arg(room);
         let Ok(answer) = group.connection.link.send(call).await else { return Ok(()) };
         let [taken, gone, wait] = array(&answer) else { return Err(End::Lost) };
         // The oldest are removed first.
@@ -357,7 +361,7 @@ impl Member {
             let next = Instant::now() + Duration::from_millis(wait);
             self.claim_at = self.claim_at.min(next);
         }
-        if array(taken).len() >= room.min(1000) {
+        if array(taken).len() >= room {
             self.claim_at = Instant::now();
         }
         self.pour();
@@ -367,19 +371,23 @@ impl Member {
     /// Looks at an entry. It waits for its place, unless it is not for this group.
     fn receive(&mut self, id: Id, fields: &Value, count: u32) {
         let deadline = deadline(Instant::now(), self.options.lease);
-        let refuse = |verdict| {
+        let refuse = |verdict, attempts| {
             let (group, before) = (self.group.clone(), deadline);
-            let said = Said { group, id, count, extended: false, verdict, before, reply: None };
+            let said =
+                Said { group, id, count, extended: false, verdict, attempts, before, reply: None };
             let _ = self.group.connection.settle.send(Outgoing::Settle(said));
         };
         match read(&self.group.keys.stream, id, fields) {
             Err(error) => {
-                refuse(Verdict::Reject(format!("{error}").into()));
+                refuse(Verdict::Reject(format!("{error}").into()), count);
                 self.tell(Gap::new(Some(1), GapReason::Unreadable));
             }
-            Ok(envelope) if !self.options.matches(envelope.subject()) => refuse(Verdict::Ack),
+            Ok(envelope) if !self.options.matches(envelope.subject()) => {
+                refuse(Verdict::Ack, count)
+            }
             Ok(_) if self.options.max_attempts.is_some_and(|most| count > most) => {
-                refuse(Verdict::Reject("its attempts are spent".into()));
+                // This one is none.
+                refuse(Verdict::Reject("its attempts are spent".into()), count - 1);
                 if self.group.connection.dead_letters == 0 {
                     self.tell(Gap::new(Some(1), GapReason::Exhausted));
                 }

@@ -12,7 +12,7 @@ use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, RedisConnectio
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -231,6 +231,8 @@ fn line(value: &Value, name: &str) -> Option<String> {
 /// The shared connection while it is there.
 pub(super) struct Link {
     state: Lock<State>,
+    /// Wakes the one that makes it anew: the server takes no writes any more.
+    pub(super) demoted: Notify,
     /// Changes when the connection comes or goes.
     pub(super) changes: watch::Sender<u64>,
     timeout: Duration,
@@ -245,7 +247,7 @@ enum State {
 impl Link {
     pub(super) fn new(up: Up, timeout: Duration) -> Self {
         let changes = watch::Sender::new(0);
-        Self { state: Lock::new(State::Up(up)), changes, timeout }
+        Self { state: Lock::new(State::Up(up)), demoted: Notify::new(), changes, timeout }
     }
 
     fn set(&self, state: State) {
@@ -317,7 +319,10 @@ impl Link {
                 let values = self.send_all(one).await?;
                 values.into_iter().next().ok_or(Failed::Unknown(Reason::TimedOut))
             }
-            Ok(Ok(value)) => Ok(value),
+            Ok(Ok(value)) => {
+                self.check_role(&value);
+                Ok(value)
+            }
             Ok(Err(error)) => Err(Failed::Unknown(disconnected(error.to_string()))),
             Err(_) => Err(Failed::Unknown(Reason::TimedOut)),
         }
@@ -327,6 +332,7 @@ impl Link {
     pub(super) async fn send_all(&self, commands: Pipeline) -> Result<Vec<Value>, Failed> {
         let mut up = self.up().map_err(Failed::NotSent)?;
         let mut values = self.pipeline(&mut up, &commands).await?;
+        values.iter().for_each(|value| self.check_role(value));
         let lacks = |value: &Value| has_code(value, "NOSCRIPT");
         if values.iter().any(lacks) {
             // The server has forgotten the scripts.
@@ -345,6 +351,13 @@ impl Link {
             }
         }
         Ok(values)
+    }
+
+    /// After a failover, another server may have the name of this one.
+    fn check_role(&self, value: &Value) {
+        if has_code(value, "READONLY") {
+            self.demoted.notify_one();
+        }
     }
 
     async fn pipeline(&self, up: &mut Up, commands: &Pipeline) -> Result<Vec<Value>, Failed> {

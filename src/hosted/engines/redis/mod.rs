@@ -27,7 +27,9 @@
 //!   connects: if you change it later, receipts say what was true then. A user who may not ask
 //!   (`CONFIG GET`) never receives `Stored`.
 //! - One engine has one stream, and one stream is one key: it does not spread over a Redis Cluster.
-//!   All its keys have one hash slot, so name the node that has it. The engine does not follow `MOVED`.
+//!   All its keys have one hash slot, so name the node that has it. The engine does not follow `MOVED`,
+//!   and asks no Sentinel: a name or an address must lead to the server that takes writes. The engine
+//!   connects anew if that one has become a replica.
 //! - A subscription to few of the subjects of a stream reads all of them. Give busy subjects an
 //!   engine, and so a stream, of their own: a router does the rest.
 //! - Each subscription has a connection of its own, on which it waits, so it never holds a publish
@@ -41,7 +43,7 @@
 //!   then may come without a loss.
 //! - All members of a group must have the same patterns: the engine refuses others. If the group is
 //!   destroyed, a member makes it again where it was, up to a second earlier, and tells a gap: how
-//!   often events were delivered is lost, and what others had in work comes again.
+//!   often events were delivered is lost, and what others had in work comes again, with what follows it.
 //! - `ack` is refused at once if the lease is over by the clock of this process, less a twentieth of it.
 //!   What only the server refuses, because it had no connection or is slow, `ack_async` tells and
 //!   `ack` does not. The event comes again in both cases.

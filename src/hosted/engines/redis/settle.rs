@@ -122,6 +122,8 @@ pub(super) struct Said {
     /// Whether it was extended.
     pub(super) extended: bool,
     pub(super) verdict: Verdict,
+    /// How many of the deliveries were attempts.
+    pub(super) attempts: u32,
     /// It is thrown away after this.
     pub(super) before: Instant,
     pub(super) reply: Option<oneshot::Sender<Result<(), SettleError>>>,
@@ -168,7 +170,7 @@ impl Said {
             Verdict::RetryAfter(delay) => call.arg("retry").arg(ms(delay)),
             Verdict::Extend(time) => call.arg("extend").arg(ms(time)),
             Verdict::Reject(why) => {
-                call.arg("reject").arg(&**why).arg(group.connection.dead_letters)
+                call.arg("reject").arg(&**why).arg(group.connection.dead_letters).arg(self.attempts)
             }
             _ => call.arg("ack"),
         };

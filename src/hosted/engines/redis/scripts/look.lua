@@ -33,8 +33,9 @@ local read, delivered = field(own, 'entries-read'), field(own, 'last-delivered-i
 local removed, missed = added - length, 0
 if redis.call('HGET', KEYS[2], group) ~= ARGV[2] then
     -- A server that has started anew, or follows another one, does not know how many were received.
-    redis.call('HSET', KEYS[2], group, ARGV[2])
-    redis.call('XGROUP', 'SETID', stream, group, delivered)
+    -- Without memory, it is so again at the next look.
+    redis.pcall('XGROUP', 'SETID', stream, group, delivered)
+    redis.pcall('HSET', KEYS[2], group, ARGV[2])
     read = false
 end
 -- Everything that was removed stood before what is to come.
@@ -46,13 +47,13 @@ if is_before then
         missed = removed - read
     end
     if not read or removed > read then
-        redis.call('XGROUP', 'SETID', stream, group, delivered, 'ENTRIESREAD', removed)
+        redis.pcall('XGROUP', 'SETID', stream, group, delivered, 'ENTRIESREAD', removed)
         read = removed
     end
 elseif delivered == last and read ~= added then
     -- It has received the last one, and fewer than there were.
     missed = read and math.max(0, added - read) or 0
-    redis.call('XGROUP', 'SETID', stream, group, delivered, 'ENTRIESREAD', added)
+    redis.pcall('XGROUP', 'SETID', stream, group, delivered, 'ENTRIESREAD', added)
     read = added
 end
 local pending = redis.call('XPENDING', stream, group)

@@ -34,7 +34,8 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     if field(info, 'name') == group then
         local patterns = redis.call('HGET', KEYS[2], group)
         if patterns and patterns ~= ARGV[2] then return { 'patterns', patterns } end
-        redis.call('HSET', KEYS[2], group, ARGV[2])
+        -- A group of another program is taken over. Without memory, it is later.
+        if not patterns then redis.pcall('HSET', KEYS[2], group, ARGV[2]) end
         return { 'found' }
     end
 end

@@ -1,8 +1,8 @@
 -- Settles one delivery, if the member still has it.
 -- KEYS: the stream, what is due and when, the dead letters.
 -- ARGV: the group, the member, its lease (ms), the entry, how often it was delivered, 1 if it was extended,
--- the verdict (ack, retry, extend, reject), then: the delay or the time (ms), or the reason and the most dead
--- letters (0: none).
+-- the verdict (ack, retry, extend, reject), then: the delay or the time (ms), or the reason, the most dead
+-- letters (0: none) and how many of the deliveries were attempts.
 -- Returns 1, or 0 if it came too late, or 2 if the stream has removed the entry.
 local stream, due, group, me, entry = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4]
 local extended = me .. ':x'
@@ -42,7 +42,7 @@ if verdict == 'reject' and ARGV[9] ~= '0' then
         end
         local add = { 'XADD', KEYS[3], 'MAXLEN', '~', ARGV[9], '*' }
         local says = {
-            ['dead-reason'] = ARGV[8], ['dead-attempts'] = ARGV[5],
+            ['dead-reason'] = ARGV[8], ['dead-attempts'] = ARGV[10],
             ['dead-group'] = group, ['dead-entry'] = entry,
         }
         for at = 1, #fields, 2 do
