@@ -383,7 +383,7 @@ impl Member {
                 self.tell(Gap::new(Some(1), GapReason::Unreadable));
             }
             Ok(envelope) if !self.options.matches(envelope.subject()) => {
-                refuse(Verdict::Ack, count)
+                refuse(Verdict::Ack, count);
             }
             Ok(_) if self.options.max_attempts.is_some_and(|most| count > most) => {
                 // This one is none.
