@@ -677,7 +677,7 @@ fn an_unreachable_rule_is_the_same_error_in_a_file_and_in_code() {
             .collect();
         let file = load(&format!("engines: [{{ name: a, type: memory }}]\nrouting:\n{file}"));
         let code = rules.iter().fold(
-            tickbus::hosted::Router::builder().engine("a", tickbus::hosted::MemoryEngine::new()),
+            tickbus::hosted::Router::builder().engine("a", MemoryEngine::new()),
             |builder, topics| {
                 let rule =
                     topics.iter().fold(tickbus::hosted::Rule::new("a"), |rule, it| rule.prefix(it));
