@@ -981,7 +981,7 @@ fn before_the_start_engines_are_not_started_and_no_event_says_that_they_are_down
         assert!(text.starts_with("`y` goes to engine `a` (not started), the fallback"), "{text}");
         let health: Vec<_> = router.engines().into_iter().map(|(_, health)| health).collect();
         assert_eq!(health, [Health::NotStarted, Health::NotStarted]);
-        assert_eq!(lifecycle.try_next().is_pending(), true);
+        assert!(lifecycle.try_next().is_pending());
         told.is(Health::Down("no server".into()));
         assert_eq!(router.engines()[1].1, Health::Down("no server".into()));
 
