@@ -225,8 +225,15 @@ fn killed(what: &str, kills: impl Fn(u32, &mut Postgres, &mut Vec<Process>, &Pat
     begins.recv().unwrap();
     let mut relays: Vec<Process> = (0..2).map(|_| Process::relay(&url, &file)).collect();
     thread::sleep(Duration::from_millis(300));
+    let committed = || seen.lock().unwrap().committed.values().map(Vec::len).sum::<usize>();
     for round in 0..rounds() {
+        let before = committed();
         kills(round, &mut server, &mut relays, &file);
+        let began = std::time::Instant::now();
+        while committed() < before + 20 {
+            assert!(began.elapsed() < 6 * SOON, "the writers do not go on");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
     end.send_replace(true);
     writers.join().unwrap();

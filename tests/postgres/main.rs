@@ -61,5 +61,5 @@ async fn until(is_so: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(2 * SOON, wait).await.expect("it does not happen");
+    tokio::time::timeout(6 * SOON, wait).await.expect("it does not happen");
 }

@@ -362,7 +362,7 @@ pub(crate) async fn a_closed_store_says_so(store: Arc<dyn Store>) {
 
 /// Waits for a test, but not for ever.
 pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs")
+    tokio::time::timeout(Duration::from_secs(180), test).await.expect("the test hangs")
 }
 
 // ---- What a store is compared with: every record in a vector ------------------------------------
