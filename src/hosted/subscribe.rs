@@ -516,8 +516,9 @@ impl Deliveries {
     /// Takes the next delivery if there is one now. Never waits, and needs no runtime. Returns
     /// `Pending` if there is none, and `Ready(None)` at the end.
     pub fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
-        let next = self.from.try_next();
-        self.count(next)
+        let mut next = self.from.try_next();
+        self.count(&mut next);
+        next
     }
 
     /// Accepts no further events. Pending ones can still be received, and then comes the end.
@@ -543,22 +544,16 @@ impl Deliveries {
         Counts::stats(&self.counts, self.received, self.mode)
     }
 
-    fn count(
-        &mut self,
-        next: Poll<Option<Result<Delivery, Gap>>>,
-    ) -> Poll<Option<Result<Delivery, Gap>>> {
-        next.map(|next| {
-            next.map(|next| match next {
-                Ok(delivery) => {
-                    self.received += 1;
-                    Ok(delivery.counted(&self.counts))
-                }
-                Err(gap) => {
-                    self.counts.gap(gap);
-                    Err(gap)
-                }
-            })
-        })
+    #[inline]
+    fn count(&mut self, next: &mut Poll<Option<Result<Delivery, Gap>>>) {
+        match next {
+            Poll::Ready(Some(Ok(delivery))) => {
+                self.received += 1;
+                delivery.count(&self.counts);
+            }
+            Poll::Ready(Some(Err(gap))) => self.counts.gap(*gap),
+            _ => {}
+        }
     }
 }
 
@@ -566,8 +561,9 @@ impl Stream for Deliveries {
     type Item = Result<Delivery, Gap>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.from.poll_next(context);
-        self.count(next)
+        let mut next = self.from.poll_next(context);
+        self.count(&mut next);
+        next
     }
 }
 
