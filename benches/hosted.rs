@@ -85,9 +85,13 @@ fn rows() -> Vec<Row> {
         workers("4 workers, by key", true, false),
         workers("4 workers of a group", false, true),
         workers("4 workers of a group, by key", true, true),
-        from_bytes("from JSON, decoded, handled in order", true, 0),
-        from_bytes("from bytes, handled in order", false, 0),
-        from_bytes("from JSON, decoded, 4 workers", true, 4),
+        made_before("bytes, live, handled in order", false),
+        made_before("JSON, decoded, live, handled in order", true),
+        from_bytes("from bytes, live, handled in order", false, None, false),
+        from_bytes("from JSON, decoded, live, handled in order", true, None, false),
+        from_bytes("from bytes, a group, handled in order", false, None, true),
+        from_bytes("from JSON, decoded, a group, handled in order", true, None, true),
+        from_bytes("from JSON, decoded, 4 workers of a group", true, Some(4), true),
         routing("routing decision, 10 rules", 10),
         routing("routing decision, 100 rules", 100),
         routing("routing decision, 1000 rules", 1000),
@@ -500,24 +504,50 @@ fn workers(name: &'static str, by_key: bool, group: bool) -> Row {
     }
 }
 
-/// An envelope is read from bytes, published, handled and acknowledged.
-fn from_bytes(name: &'static str, json: bool, workers: usize) -> Row {
+/// A pool with a handler: without a log, of a live subscription, else of a group.
+fn with_handler(
+    json: bool,
+    workers: Option<usize>,
+    group: bool,
+) -> (Pool, Arc<MemoryEngine>, Workers) {
     let pool = Pool::new();
-    let engine = Arc::new(MemoryEngine::builder().log(4096).build());
-    let subscribe = engine.subscribe("match.*.score").expect("valid").group("g");
-    let subscribe = if workers > 0 { subscribe.workers(workers) } else { subscribe };
+    let engine = Arc::new(MemoryEngine::builder().log(if group { 4096 } else { 0 }).build());
+    let subscribe = engine.subscribe("match.*.score").expect("valid");
+    let subscribe = if group { subscribe.group("g") } else { subscribe };
+    let subscribe = match workers {
+        Some(workers) => subscribe.workers(workers),
+        None => subscribe,
+    };
     let workers = pool.runtime.block_on(opened(subscribe, json, pool.handled.clone()));
-    let of = |at: usize| {
-        let envelope = Envelope::unstamped("match.7.score").expect("valid").with_id(at.to_string());
-        if json {
-            let envelope = envelope.with_payload(&(3, "home", at)).expect("valid");
-            envelope
-                .with_time("2026-11-30T00:00:00Z".parse().expect("a time"))
-                .to_json()
-                .into_bytes()
-        } else {
-            at.to_string().into_bytes()
-        }
+    (pool, engine, workers)
+}
+
+fn event(json: bool, at: usize) -> Envelope {
+    let envelope = Envelope::unstamped("match.7.score").expect("valid").with_id(at.to_string());
+    let envelope = envelope.with_time("2026-11-30T00:00:00Z".parse().expect("a time"));
+    if json {
+        envelope.with_payload(&(3, "home", at)).expect("valid")
+    } else {
+        envelope.with_bytes(at.to_string().into_bytes())
+    }
+}
+
+/// An envelope that was made before is published and handled by one live handler.
+fn made_before(name: &'static str, json: bool) -> Row {
+    let (pool, engine, workers) = with_handler(json, None, false);
+    let envelopes: Vec<_> = (0..ENVELOPES).map(|at| Arc::new(event(json, at))).collect();
+    let work = pool.work(workers, async move |at| {
+        engine.publish(envelopes[at].clone()).await.expect("open");
+    });
+    Row { name, at_most: None, contenders: vec![("tickbus", None, work)] }
+}
+
+/// An envelope is read from bytes, published, handled and, of a group, acknowledged.
+fn from_bytes(name: &'static str, json: bool, workers: Option<usize>, group: bool) -> Row {
+    let (pool, engine, workers) = with_handler(json, workers, group);
+    let of = |at: usize| match json {
+        true => event(true, at).to_json().into_bytes(),
+        false => at.to_string().into_bytes(),
     };
     let bytes: Vec<Vec<u8>> = (0..ENVELOPES).map(of).collect();
     let time = "2026-11-30T00:00:00Z".parse().expect("a time");

@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::AddAssign;
 
 use super::capabilities::Mode;
-use super::delivery::{Gap, SettleError, Verdict};
+use super::delivery::{Gap, Kind, SettleError};
 use super::engine::{EngineError, Level, Receipt};
 use crate::envelope::Envelope;
 use crate::sync::{PlainNumber, Relaxed};
@@ -71,14 +71,14 @@ impl Counts {
         }
     }
 
-    pub(super) fn settled(&self, verdict: &Verdict, taken: bool) {
+    pub(super) fn settled(&self, verdict: Kind, taken: bool) {
         add(
             match verdict {
                 _ if !taken => &self.refused,
-                Verdict::Ack => &self.handled,
-                Verdict::RetryAfter(_) => &self.retried,
-                Verdict::Reject(_) => &self.rejected,
-                Verdict::Extend(_) => return,
+                Kind::Ack => &self.handled,
+                Kind::Retry => &self.retried,
+                Kind::Reject => &self.rejected,
+                Kind::Extend => return,
             },
             1,
         );

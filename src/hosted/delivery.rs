@@ -98,6 +98,26 @@ pub enum Verdict {
     Extend(Duration),
 }
 
+/// A verdict without what it says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ack,
+    Retry,
+    Reject,
+    Extend,
+}
+
+impl Verdict {
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Ack => Kind::Ack,
+            Self::RetryAfter(_) => Kind::Retry,
+            Self::Reject(_) => Kind::Reject,
+            Self::Extend(_) => Kind::Extend,
+        }
+    }
+}
+
 /// An engine refused a verdict.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -139,10 +159,9 @@ impl Error for SettleError {
 #[must_use = "a delivery that is not settled comes again"]
 pub struct Delivery {
     envelope: Arc<Envelope>,
-    /// `None` if there is nothing to settle.
+    /// `None` if there is nothing to settle, or no more.
     settle: Option<Arc<dyn Settle>>,
     lease: Lease,
-    settled: bool,
     /// Set when it comes out of a subscription.
     counts: Option<Arc<Counts>>,
     /// Dropped with the delivery.
@@ -181,12 +200,12 @@ impl Delivery {
     }
 
     /// Returns a delivery with nothing to settle, as live subscriptions have.
+    #[inline]
     pub fn live(envelope: impl Into<Arc<Envelope>>) -> Self {
         Self {
             envelope: envelope.into(),
             settle: None,
             lease: Lease::default(),
-            settled: false,
             counts: None,
             held: None,
             engine: None,
@@ -233,7 +252,7 @@ impl Delivery {
 
     /// Decompresses the payload if it has at most `limit` bytes then.
     #[cfg(feature = "compression")]
-    pub(in crate::hosted) fn decompressed(mut self, limit: usize) -> Self {
+    pub(in crate::hosted) fn decompress(&mut self, limit: usize) {
         match decompress(&self.envelope, limit) {
             Ok(None) => {}
             Ok(Some(decoded)) => {
@@ -242,7 +261,6 @@ impl Delivery {
             }
             Err(error) => self.compressed = Some(Box::new(Came::Undecoded(error))),
         }
-        self
     }
 
     /// Returns why the payload is still compressed, if the subscription could not decompress it. A
@@ -300,19 +318,28 @@ impl Delivery {
         self.engine_name().map_or("", |name| name)
     }
 
+    /// Returns the name of the engine, if it is not that of the subscription.
+    pub(in crate::hosted) const fn other_engine(&self) -> Option<&Arc<str>> {
+        self.engine.as_ref()
+    }
+
     pub(in crate::hosted) fn engine_name(&self) -> Option<&Arc<str>> {
         self.engine.as_ref().or(self.counts.as_ref().map(|counts| counts.engine()))
     }
 
     /// Returns whether there is something to settle. A live delivery has nothing to settle.
     #[must_use]
+    #[inline]
     pub const fn is_durable(&self) -> bool {
         self.settle.is_some()
     }
 
     /// Acknowledges the event: it is done. Never waits.
+    #[inline]
     pub fn ack(self) {
-        self.settle(Verdict::Ack);
+        if self.settle.is_some() {
+            self.settle(Verdict::Ack);
+        }
     }
 
     /// Gives the event back, to come again after at least `delay`. Never waits.
@@ -351,11 +378,11 @@ impl Delivery {
     ///
     /// Returns [`SettleError`] if the engine refuses.
     pub async fn settle_async(mut self, verdict: Verdict) -> Result<(), SettleError> {
-        let settles = !matches!(verdict, Verdict::Extend(_));
+        let kind = verdict.kind();
         let Some(settle) = &self.settle else { return Ok(()) };
-        let result = settle.settle_async(self.lease, verdict.clone()).await;
-        if settles || result.is_err() {
-            self.settled(&verdict, &result);
+        let result = settle.settle_async(self.lease, verdict).await;
+        if kind != Kind::Extend || result.is_err() {
+            self.settled(kind, &result);
         }
         result
     }
@@ -375,9 +402,9 @@ impl Delivery {
     }
 
     /// Counts it from here on. Called once, when it comes out of a subscription.
-    pub(super) fn counted(mut self, counts: &Arc<Counts>) -> Self {
+    #[inline]
+    pub(super) fn count(&mut self, counts: &Arc<Counts>) {
         self.counts = Some(counts.clone());
-        self
     }
 
     /// Returns what extends the lease, apart from the delivery.
@@ -387,12 +414,13 @@ impl Delivery {
 
     fn settle(mut self, verdict: Verdict) {
         let Some(settle) = &self.settle else { return };
-        let result = settle.settle(self.lease, verdict.clone());
-        self.settled(&verdict, &result);
+        let kind = verdict.kind();
+        let result = settle.settle(self.lease, verdict);
+        self.settled(kind, &result);
     }
 
-    fn settled(&mut self, verdict: &Verdict, result: &Result<(), SettleError>) {
-        self.settled = true;
+    fn settled(&mut self, verdict: Kind, result: &Result<(), SettleError>) {
+        self.settle = None;
         if let Some(counts) = &self.counts {
             counts.settled(verdict, result.is_ok());
         }
@@ -410,7 +438,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let (Some(counts), Some(_), false) = (&self.counts, &self.settle, self.settled) {
+        if let (Some(counts), Some(_)) = (&self.counts, &self.settle) {
             counts.abandoned();
         }
     }

@@ -544,8 +544,9 @@ impl Deliveries {
     /// Takes the next delivery if there is one now. Never waits, and needs no runtime. Returns
     /// `Pending` if there is none, and `Ready(None)` at the end.
     pub fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
-        let next = self.from.try_next();
-        self.count(next)
+        let mut next = self.from.try_next();
+        self.count(&mut next);
+        next
     }
 
     /// Accepts no further events. Pending ones can still be received, and then comes the end.
@@ -571,27 +572,20 @@ impl Deliveries {
         Counts::stats(&self.counts, self.received, self.mode)
     }
 
-    fn count(
-        &mut self,
-        next: Poll<Option<Result<Delivery, Gap>>>,
-    ) -> Poll<Option<Result<Delivery, Gap>>> {
-        next.map(|next| {
-            next.map(|next| match next {
-                Ok(delivery) => {
-                    self.received += 1;
-                    #[cfg(feature = "compression")]
-                    let delivery = match self.max_decoded {
-                        0 => delivery,
-                        limit => delivery.decompressed(limit),
-                    };
-                    Ok(delivery.counted(&self.counts))
+    #[inline]
+    fn count(&mut self, next: &mut Poll<Option<Result<Delivery, Gap>>>) {
+        match next {
+            Poll::Ready(Some(Ok(delivery))) => {
+                self.received += 1;
+                #[cfg(feature = "compression")]
+                if self.max_decoded > 0 {
+                    delivery.decompress(self.max_decoded);
                 }
-                Err(gap) => {
-                    self.counts.gap(gap);
-                    Err(gap)
-                }
-            })
-        })
+                delivery.count(&self.counts);
+            }
+            Poll::Ready(Some(Err(gap))) => self.counts.gap(*gap),
+            _ => {}
+        }
     }
 }
 
@@ -599,8 +593,9 @@ impl Stream for Deliveries {
     type Item = Result<Delivery, Gap>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.from.poll_next(context);
-        self.count(next)
+        let mut next = self.from.poll_next(context);
+        self.count(&mut next);
+        next
     }
 }
 

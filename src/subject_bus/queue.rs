@@ -125,7 +125,7 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Returns the envelope. The receiver has it even if a waker panics: that panic ends here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(self) -> Pending {
         if self.publisher.is_some() || self.receiver.is_some() {
             Panics::default().wake(self.publisher.into_iter().chain(self.receiver));

@@ -212,8 +212,12 @@ impl Subscription {
                 let waker = queue.awake(waits.take());
                 drop(state);
                 // After the lock. The envelope is this receiver's, whatever becomes of a waker.
-                Panics::default().dispose(waker);
-                Panics::default().dispose(ready);
+                if waker.is_some() {
+                    Panics::default().dispose(waker);
+                }
+                if ready.is_some() {
+                    Panics::default().dispose(ready);
+                }
                 return Poll::Ready(Some(self.received(taken.wake())));
             }
             if queue.end == End::Closed {

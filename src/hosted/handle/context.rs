@@ -16,7 +16,8 @@ use crate::wait::panics::Panics;
 #[derive(Clone)]
 pub struct Context {
     envelope: Arc<Envelope>,
-    engine: Arc<str>,
+    /// `None` if it is that of the subscription.
+    engine: Option<Arc<str>>,
     settle: Option<Arc<dyn Settle>>,
     lease: Lease,
     attempt: u32,
@@ -34,7 +35,7 @@ impl Context {
         let (settle, lease) = delivery.keeper().unzip();
         Self {
             envelope: delivery.envelope().clone(),
-            engine: delivery.engine_name().unwrap_or(&shared.plan.engine).clone(),
+            engine: delivery.other_engine().cloned(),
             settle,
             lease: lease.unwrap_or_default(),
             attempt,
@@ -117,7 +118,7 @@ impl Context {
     /// Returns the name of the engine that the event came from.
     #[must_use]
     pub fn engine(&self) -> &str {
-        &self.engine
+        self.engine.as_ref().unwrap_or(&self.shared.plan.engine)
     }
 
     /// Returns where the event is in the engine's log, if it has one.
@@ -193,7 +194,7 @@ impl Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("engine", &self.engine)
+            .field("engine", &self.engine())
             .field("sequence", &self.lease.sequence)
             .field("attempt", &self.attempt)
             .field("envelope", &self.envelope)

@@ -23,7 +23,7 @@ use super::failure::{Failed, Handled, HandlerPanicked, HandlerTimedOut, Heard, O
 use super::ledger::Entry;
 use super::retry::RetryPolicy;
 use super::shared::{Shared, Sleep};
-use super::state::{After, Done, Tally, Task};
+use super::state::{After, Done, Parked, Tally, Task};
 use crate::envelope::{Envelope, Timestamp};
 use crate::hosted::capabilities::Mode;
 use crate::hosted::delivery::{Delivery, Verdict};
@@ -111,7 +111,7 @@ impl Worker {
     async fn run<C: Call>(&mut self, call: &mut C, task: Task) {
         let shared = &self.shared;
         let plan = &shared.plan;
-        let Task { id, engine, mut delivery, tried, until, lost, notice } = task;
+        let Task { id, engine, mut delivery, tried, until, is_new, lost, notice } = task;
         let mut running = Running {
             shared,
             worker: self.number,
@@ -136,11 +136,12 @@ impl Worker {
             running.settle(Verdict::Ack);
             return running.finish(Tally::default(), Done::Expired);
         }
+        let prolongs = plan.can_extend && (!is_new || shared.may_prolong());
         let mut now = Duration::ZERO;
-        if plan.timeout.is_some() || plan.mode == Mode::Durable {
+        if plan.timeout.is_some() || prolongs {
             now = shared.clock.now();
         }
-        let until = shared.prolong(&delivery, until, now);
+        let until = if prolongs { shared.prolong(&delivery, until, now) } else { until };
         let deadline = plan.timeout.map(|timeout| now.saturating_add(timeout));
         let attempt = plan.attempt(&delivery).saturating_add(tried);
         if let Some(error) = delivery.take_unreadable() {
@@ -190,7 +191,7 @@ impl Worker {
         if overruns {
             // It keeps its worker, and its key, until it returns.
             shared.state.lock().called(id, core::mem::take(&mut tally));
-            let keeps = plan.in_order || plan.by_key || matches!(done, Done::Parked { .. });
+            let keeps = plan.in_order || plan.by_key || matches!(done, Done::Parked(_));
             running.rests = false;
             let mut done = Some(done);
             if !keeps && let Some(done) = done.take() {
@@ -256,6 +257,9 @@ impl Running<'_> {
     /// Settles the delivery. A panic of the engine is not one of the worker.
     fn settle(&mut self, verdict: Verdict) {
         let Some(delivery) = self.delivery.take() else { return };
+        if !delivery.is_durable() {
+            return; // there is nothing to settle
+        }
         Panics::default().run(|| match verdict {
             Verdict::Ack => delivery.ack(),
             Verdict::RetryAfter(delay) => delivery.retry_after(delay),
@@ -336,7 +340,7 @@ impl Running<'_> {
 
     fn park(&mut self, due: Duration, until: Duration, notice: Option<Box<Notice>>) -> Done {
         match self.delivery.take() {
-            Some(delivery) => Done::Parked { delivery, due, until, notice },
+            Some(delivery) => Done::Parked(Box::new(Parked { delivery, due, until, notice })),
             None => Done::Returned,
         }
     }
@@ -394,8 +398,6 @@ impl Drop for Running<'_> {
         }
         self.finish(Tally::default(), Done::Left);
         let passed_on = self.shared.state.lock().pass_on();
-        let mut after = After::default();
-        after.wakers.extend(passed_on);
-        self.shared.after(after);
+        self.shared.after(After { worker: passed_on, ..After::default() });
     }
 }

@@ -21,7 +21,7 @@ use super::settings::Plan;
 use super::state::{After, Left, Phase, State, Task};
 use crate::hosted::capabilities::Mode;
 use crate::hosted::clock::Clock;
-use crate::hosted::delivery::{Delivery, Gap, Verdict};
+use crate::hosted::delivery::{Delivery, Verdict};
 use crate::hosted::future::EngineFuture;
 use crate::hosted::stats::HandlerStats;
 use crate::hosted::subscribe::Deliveries;
@@ -49,6 +49,16 @@ struct Intake {
     /// `None` at the end.
     deliveries: Option<Deliveries>,
     is_closed: bool,
+}
+
+/// What a look for more has come to.
+enum Filled {
+    /// There is no more, or no more is wanted.
+    All,
+    /// There may be more.
+    More,
+    /// The worker that asked has it.
+    Begun(Task),
 }
 
 /// Waits until a time, and is made anew only for an earlier one.
@@ -92,17 +102,21 @@ impl Shared {
     }
 
     /// Does what could not be done under the lock.
+    #[inline]
     pub(super) fn after(&self, after: After) {
-        let After { wakers, dropped, ended } = after;
+        if !after.is_nothing() {
+            self.do_after(after);
+        }
+    }
+
+    fn do_after(&self, after: After) {
+        let After { worker, pump, workers, dropped, given_back, ended } = after;
         if ended {
             self.done.notify_waiters();
         }
-        if wakers.is_empty() && dropped.is_empty() {
-            return;
-        }
         let mut panics = Panics::default();
-        panics.wake(wakers);
-        for delivery in dropped {
+        panics.wake(worker.into_iter().chain(pump).chain(workers));
+        for delivery in dropped.into_iter().chain(given_back) {
             panics.run(|| delivery.retry_after(Duration::ZERO));
         }
     }
@@ -110,6 +124,7 @@ impl Shared {
     // ---- Workers -------------------------------------------------------------------------------
 
     /// Waits for the next task of a worker. `None` is the end.
+    #[inline]
     pub(super) fn poll_task(&self, worker: usize, context: &mut Context<'_>) -> Poll<Option<Task>> {
         let mut filled = false;
         loop {
@@ -147,9 +162,18 @@ impl Shared {
             drop(state);
             filled = true;
             if let Some(pump) = pump {
-                self.fill(&mut Context::from_waker(&pump));
+                let to = self.plan.in_order.then_some(worker);
+                if let Filled::Begun(task) = self.fill(&mut Context::from_waker(&pump), to) {
+                    return Poll::Ready(Some(task));
+                }
             }
         }
+    }
+
+    /// Returns whether a lease that has begun just now may be too short for a call.
+    pub(super) fn may_prolong(&self) -> bool {
+        let Plan { lease, timeout, .. } = self.plan;
+        timeout.is_some_and(|timeout| timeout.saturating_add(lease / 4) > lease)
     }
 
     /// Makes the lease of an event as long as a call may take. Returns when it ends.
@@ -165,24 +189,36 @@ impl Shared {
 
     // ---- Intake --------------------------------------------------------------------------------
 
-    /// Takes in as much as there is, and as is wanted. Returns whether there may be more.
-    fn fill(&self, context: &mut Context<'_>) -> bool {
+    /// Takes in as much as there is, and as is wanted. `to` is a worker that asks for one event.
+    fn fill(&self, context: &mut Context<'_>, to: Option<usize>) -> Filled {
         let mut intake = self.intake.lock();
-        let mut taken = 0;
-        loop {
-            if !self.state.lock().wants(&self.plan) {
-                return false;
-            }
-            if taken == TURN {
-                return true;
-            }
-            taken += 1;
-            let Some(deliveries) = &mut intake.deliveries else { return false };
+        if !self.state.lock().wants(&self.plan) {
+            return Filled::All;
+        }
+        for _ in 0..TURN {
+            let Some(deliveries) = &mut intake.deliveries else { return Filled::All };
             let mut panics = Panics::default();
             let next = panics.run(|| Pin::new(deliveries).poll_next(context));
             match next {
-                Some(Poll::Pending) => return false,
-                Some(Poll::Ready(Some(next))) => self.take_in(next),
+                Some(Poll::Pending) => return Filled::All,
+                Some(Poll::Ready(Some(Ok(mut delivery)))) => {
+                    let until = self.lease_ends();
+                    let mut state = self.state.lock();
+                    if let Some(worker) = to {
+                        match state.begin_with(worker, delivery, until) {
+                            Ok(task) => return Filled::Begun(task),
+                            Err(it) => delivery = it,
+                        }
+                    }
+                    let after = state.push(&self.plan, delivery, until);
+                    let wants = state.wants(&self.plan);
+                    drop(state);
+                    self.after(after);
+                    if !wants {
+                        return Filled::All;
+                    }
+                }
+                Some(Poll::Ready(Some(Err(gap)))) => self.state.lock().gap(gap),
                 // It panics, so nothing comes any more.
                 None | Some(Poll::Ready(None)) => {
                     let after = self.state.lock().ends();
@@ -190,23 +226,18 @@ impl Shared {
                     drop(intake);
                     panics.dispose(deliveries);
                     self.after(after);
-                    return false;
+                    return Filled::All;
                 }
             }
         }
+        Filled::More
     }
 
-    fn take_in(&self, next: Result<Delivery, Gap>) {
-        match next {
-            Ok(delivery) => {
-                let until = match self.plan.mode {
-                    Mode::Live => Duration::ZERO,
-                    Mode::Durable => self.clock.now().saturating_add(self.plan.lease),
-                };
-                let after = self.state.lock().push(&self.plan, delivery, until);
-                self.after(after);
-            }
-            Err(gap) => self.state.lock().gap(gap),
+    /// Returns when the lease of what has come just now ends.
+    fn lease_ends(&self) -> Duration {
+        match self.plan.mode {
+            Mode::Live => Duration::ZERO,
+            Mode::Durable => self.clock.now().saturating_add(self.plan.lease),
         }
     }
 
@@ -232,7 +263,7 @@ impl Shared {
                     return Poll::Ready(());
                 }
             }
-            if self.fill(context) {
+            if matches!(self.fill(context, None), Filled::More) {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -264,9 +295,9 @@ impl Shared {
         if let Phase::Draining(until) = state.phase
             && until <= now
         {
-            let closed = state.close(&self.plan, Left::Abandoned);
-            after.wakers.extend(closed.wakers);
-            after.dropped.extend(closed.dropped);
+            let unparked = core::mem::take(&mut after.workers);
+            after = state.close(&self.plan, Left::Abandoned);
+            after.workers.extend(unparked);
             cut = state.cut(true);
         }
         drop(state);
@@ -352,7 +383,14 @@ impl Shared {
         let mut panics = Panics::default();
         panics.run(|| deliveries.close());
         while let Some(Poll::Ready(Some(next))) = panics.run(|| deliveries.try_next()) {
-            self.take_in(next);
+            match next {
+                Ok(delivery) => {
+                    let until = self.lease_ends();
+                    let after = self.state.lock().push(&self.plan, delivery, until);
+                    self.after(after);
+                }
+                Err(gap) => self.state.lock().gap(gap),
+            }
         }
     }
 
@@ -385,7 +423,7 @@ impl Shared {
             }
             Phase::Draining(before) => {
                 state.phase = Phase::Draining(before.min(until));
-                After { wakers: state.pump.take().into_iter().collect(), ..After::default() }
+                After::pump(state.pump.take())
             }
             Phase::Open => {
                 state.phase = Phase::Draining(until);
@@ -393,7 +431,7 @@ impl Shared {
                 if self.plan.mode == Mode::Durable && self.plan.outlives_process {
                     after = state.give_back(&self.plan, Left::Abandoned);
                 }
-                after.wakers.extend(state.pump.take());
+                after.pump = state.pump.take();
                 after
             }
         };
@@ -481,7 +519,7 @@ impl Shared {
         state.asks(worker, of_own, begins);
         let pump = state.pump.take();
         drop(state);
-        self.after(After { wakers: pump.into_iter().collect(), ended: true, ..After::default() });
+        self.after(After { ended: true, ..After::pump(pump) });
     }
 
     /// Counts a blocking handler that still runs although its time is over, or one that ends.

@@ -11,7 +11,6 @@ use core::time::Duration;
 
 use hashbrown::HashMap;
 use slab::Slab;
-use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
 use super::dead::Notice;
@@ -53,10 +52,11 @@ pub(super) struct State {
     pub(super) is_over: bool,
     /// The newest known lag, once nothing is taken in any more.
     pub(super) lag: Option<u64>,
-    numbers: SmallVec<[(Arc<str>, HandlerStats); 1]>,
+    numbers: Vec<(Arc<str>, HandlerStats)>,
     jobs: Slab<Job>,
     ready: VecDeque<usize>,
-    /// What has never begun, in the order in which it came: the first and the last.
+    /// What has never begun, in the order in which it came: the first and the last. Only where the
+    /// oldest makes room.
     fresh: Option<(usize, usize)>,
     parked: BinaryHeap<Reverse<(Duration, usize)>>,
     keys: Keys,
@@ -115,8 +115,6 @@ struct Job {
     /// What came before and after it, of what has never begun.
     older: Option<usize>,
     newer: Option<usize>,
-    tried: u32,
-    first_error: Option<Box<str>>,
     until: Duration,
     stage: Stage,
     /// Its lease has ended.
@@ -125,7 +123,23 @@ struct Job {
     called: bool,
     /// It is counted already.
     cut: bool,
+    /// `None` until it has failed.
+    past: Option<Box<Past>>,
+}
+
+/// How an event has failed so far.
+#[derive(Default)]
+struct Past {
+    /// How often it was tried here.
+    tried: u32,
+    first_error: Option<Box<str>>,
     notice: Option<Box<Notice>>,
+}
+
+impl Job {
+    fn past(&mut self) -> &mut Past {
+        self.past.get_or_insert_default()
+    }
 }
 
 /// What a worker works on.
@@ -137,6 +151,8 @@ pub(super) struct Task {
     pub(super) tried: u32,
     /// When its lease ends.
     pub(super) until: Duration,
+    /// It has come just now.
+    pub(super) is_new: bool,
     pub(super) lost: bool,
     pub(super) notice: Option<Box<Notice>>,
 }
@@ -154,12 +170,15 @@ pub(super) enum Done {
     /// The subscription ended before it could be tried again.
     Left,
     /// It is tried again here.
-    Parked {
-        delivery: Delivery,
-        due: Duration,
-        until: Duration,
-        notice: Option<Box<Notice>>,
-    },
+    Parked(Box<Parked>),
+}
+
+/// What is tried again here.
+pub(super) struct Parked {
+    pub(super) delivery: Delivery,
+    pub(super) due: Duration,
+    pub(super) until: Duration,
+    pub(super) notice: Option<Box<Notice>>,
 }
 
 /// What a call of the handler adds to the numbers.
@@ -174,10 +193,30 @@ pub(super) struct Tally {
 #[derive(Default)]
 #[must_use]
 pub(super) struct After {
-    pub(super) wakers: SmallVec<[Waker; 2]>,
-    pub(super) dropped: SmallVec<[Delivery; 1]>,
+    pub(super) worker: Option<Waker>,
+    pub(super) pump: Option<Waker>,
+    pub(super) workers: Vec<Waker>,
+    pub(super) dropped: Option<Delivery>,
+    pub(super) given_back: Vec<Delivery>,
     /// Those that wait for the end must look again.
     pub(super) ended: bool,
+}
+
+impl After {
+    /// Returns what wakes the task that takes in.
+    pub(super) fn pump(pump: Option<Waker>) -> Self {
+        Self { pump, ..Self::default() }
+    }
+
+    pub(super) const fn is_nothing(&self) -> bool {
+        let Self { worker, pump, workers, dropped, given_back, ended } = self;
+        worker.is_none()
+            && pump.is_none()
+            && workers.is_empty()
+            && dropped.is_none()
+            && given_back.is_empty()
+            && !*ended
+    }
 }
 
 impl State {
@@ -190,7 +229,7 @@ impl State {
             cut: 0,
             is_over: false,
             lag: None,
-            numbers: SmallVec::from_elem((plan.engine.clone(), HandlerStats::default()), 1),
+            numbers: alloc::vec![(plan.engine.clone(), HandlerStats::default())],
             jobs: Slab::new(),
             ready: VecDeque::new(),
             fresh: None,
@@ -239,7 +278,7 @@ impl State {
     /// Nothing comes any more.
     pub(super) fn ends(&mut self) -> After {
         self.ended = true;
-        After { wakers: self.pump.take().into_iter().collect(), ..After::default() }
+        After::pump(self.pump.take())
     }
 
     /// Returns whether it takes more in.
@@ -261,32 +300,30 @@ impl State {
     /// Takes in what came from the subscription.
     pub(super) fn push(&mut self, plan: &Plan, delivery: Delivery, until: Duration) -> After {
         let mut after = After::default();
-        let engine = self.engine(delivery.engine_name());
-        let numbers = &mut self.numbers[engine].1;
-        numbers.received += 1;
+        let engine = self.engine(delivery.other_engine());
+        self.of(engine).received += 1;
         if self.phase == Phase::Closed {
-            match (plan.mode, self.left) {
+            let left = self.left;
+            let numbers = self.of(engine);
+            match (plan.mode, left) {
                 (Mode::Durable, _) => numbers.returned += 1,
                 (Mode::Live, Left::Unsubscribed) => numbers.dropped.unsubscribed += 1,
                 (Mode::Live, Left::Abandoned) => numbers.dropped.abandoned += 1,
             }
-            after.dropped.push(delivery);
+            after.dropped = Some(delivery);
             return after;
         }
         if plan.mode == Mode::Live && !plan.in_order && self.waiting >= plan.queue {
             let evicted = if plan.overrun == Overrun::DropOldest { self.evict() } else { None };
             let Some(evicted) = evicted else {
                 self.of(engine).dropped.queue_full += 1;
-                after.dropped.push(delivery);
+                after.dropped = Some(delivery);
                 return after;
             };
-            after.dropped.push(evicted);
+            after.dropped = Some(evicted);
         }
         let key = if plan.by_key { Keys::hash(delivery.envelope().key()) } else { None };
-        let first_error = match delivery.sequence() {
-            Some(sequence) if !self.errors.is_empty() => self.errors.remove(&sequence),
-            _ => None,
-        };
+        let past = self.past(&delivery);
         self.of(engine).in_flight += 1;
         self.waiting += 1;
         let id = self.jobs.insert(Job {
@@ -297,16 +334,16 @@ impl State {
             next: None,
             older: None,
             newer: None,
-            tried: 0,
-            first_error,
             until,
             stage: Stage::Waiting,
             lost: false,
             called: false,
             cut: false,
-            notice: None,
+            past,
         });
-        self.is_fresh(id);
+        if plan.mode == Mode::Live && plan.overrun == Overrun::DropOldest {
+            self.is_fresh(id);
+        }
         match key.and_then(|key| self.keys.push(key, id)) {
             Some(before) => {
                 self.jobs[before].next = Some(id);
@@ -314,14 +351,58 @@ impl State {
             }
             None => {
                 self.ready.push_back(id);
-                after.wakers.extend(self.idle_worker());
+                after.worker = self.idle_worker();
             }
         }
         if plan.can_extend && self.beat.is_none() {
             self.beat = Some(until.saturating_sub(plan.lease / 2));
-            after.wakers.extend(self.pump.take());
+            after.pump = self.pump.take();
         }
         after
+    }
+
+    /// Takes in what came from the subscription, for the worker that has asked for it and that
+    /// handles in order: nothing else is held.
+    pub(super) fn begin_with(
+        &mut self,
+        worker: usize,
+        delivery: Delivery,
+        until: Duration,
+    ) -> Result<Task, Delivery> {
+        if self.phase == Phase::Closed || !self.jobs.is_empty() {
+            return Err(delivery);
+        }
+        let engine = self.engine(delivery.other_engine());
+        let past = self.past(&delivery);
+        let numbers = self.of(engine);
+        numbers.received += 1;
+        numbers.in_flight += 1;
+        let id = self.jobs.insert(Job {
+            delivery: None,
+            engine,
+            key: None,
+            before: None,
+            next: None,
+            older: None,
+            newer: None,
+            until,
+            stage: Stage::Running(worker),
+            lost: false,
+            called: false,
+            cut: false,
+            past,
+        });
+        self.works(worker);
+        Ok(Task { id, engine, delivery, tried: 0, until, is_new: true, lost: false, notice: None })
+    }
+
+    /// Returns the first error of an event that the engine had back, if it is known.
+    fn past(&mut self, delivery: &Delivery) -> Option<Box<Past>> {
+        if self.errors.is_empty() {
+            return None;
+        }
+        let first_error = self.errors.remove(&delivery.sequence()?)?;
+        Some(Box::new(Past { first_error: Some(first_error), ..Past::default() }))
     }
 
     /// Removes the oldest that has never begun, and counts it.
@@ -410,20 +491,30 @@ impl State {
         let id = self.ready.pop_front()?;
         self.waiting -= 1;
         self.begins(id);
+        self.works(worker);
         let job = &mut self.jobs[id];
         job.stage = Stage::Running(worker);
-        self.workers[worker].busy = true;
-        self.workers[worker].has_ended = false;
-        self.workers[worker].waker = None;
+        let (tried, notice) = match &mut job.past {
+            Some(past) => (past.tried, past.notice.take()),
+            None => (0, None),
+        };
         Some(Task {
             id,
             engine: job.engine,
             delivery: job.delivery.take().expect("it does not run"),
-            tried: job.tried,
+            tried,
             until: job.until,
+            is_new: false,
             lost: job.lost,
-            notice: job.notice.take(),
+            notice,
         })
+    }
+
+    fn works(&mut self, worker: usize) {
+        let worker = &mut self.workers[worker];
+        worker.busy = true;
+        worker.has_ended = false;
+        worker.waker = None;
     }
 
     /// A worker waits for something.
@@ -504,7 +595,7 @@ impl State {
 
     /// Returns the first error of a task, or keeps this one as the first.
     pub(super) fn first_error(&mut self, id: usize, error: &str) -> Box<str> {
-        self.jobs[id].first_error.get_or_insert_with(|| error.into()).clone()
+        self.jobs[id].past().first_error.get_or_insert_with(|| error.into()).clone()
     }
 
     /// Counts what became of a task.
@@ -517,8 +608,8 @@ impl State {
         done: Done,
     ) -> After {
         let mut after = After::default();
-        let engine = self.jobs[id].engine;
-        if self.jobs[id].cut {
+        let Job { engine, cut, .. } = self.jobs[id];
+        if cut {
             self.remove(id);
             return after;
         }
@@ -534,8 +625,9 @@ impl State {
             Done::Handled => numbers.handled += 1,
             Done::Retried => {
                 numbers.retried += 1;
-                if let (Some(sequence), Some(error)) = (sequence, self.jobs[id].first_error.take())
-                {
+                let past = self.jobs[id].past.as_mut();
+                let error = past.and_then(|past| past.first_error.take());
+                if let (Some(sequence), Some(error)) = (sequence, error) {
                     if self.errors.len() == ERRORS {
                         self.errors.clear(); // those that other members have tried stay for ever
                     }
@@ -550,33 +642,39 @@ impl State {
             Done::Expired => numbers.dropped.expired += 1,
             Done::Returned => numbers.returned += 1,
             Done::Left => count_left(numbers, plan, left),
-            Done::Parked { delivery, .. } if ends => {
+            Done::Parked(parked) if ends => {
                 count_left(numbers, plan, left);
-                after.dropped.push(delivery);
+                after.dropped = Some(parked.delivery);
             }
-            Done::Parked { delivery, due, until, notice } => {
+            Done::Parked(parked) => {
+                let Parked { delivery, due, until, notice } = *parked;
                 let job = &mut self.jobs[id];
                 job.delivery = Some(delivery);
-                job.tried += u32::from(notice.is_none()); // with one, it was not called again
-                job.notice = notice;
+                let past = job.past();
+                past.tried += u32::from(notice.is_none()); // with one, it was not called again
+                past.notice = notice;
                 (job.stage, job.until, job.called) = (Stage::Parked, until, false);
                 self.waiting += 1;
                 self.parked.push(Reverse((due, id)));
-                after.wakers.extend(self.pump.take());
+                if plan.can_extend && self.beat.is_none() {
+                    self.beat = Some(until.saturating_sub(plan.lease / 2));
+                }
+                after.pump = self.pump.take();
                 return after;
             }
         }
         self.of(engine).in_flight -= 1;
         self.remove(id);
         if self.ended || self.phase != Phase::Open {
-            after.wakers.extend(self.pump.take());
+            after.pump = self.pump.take();
         }
         after
     }
 
     /// Removes a job. What comes behind it is ready.
     fn remove(&mut self, id: usize) {
-        let Job { key, next, .. } = self.jobs.remove(id);
+        let Job { key, next, .. } = self.jobs[id];
+        drop(self.jobs.remove(id));
         match (key, next) {
             (_, Some(next)) if self.jobs.contains(next) => {
                 self.jobs[next].before = None;
@@ -610,7 +708,7 @@ impl State {
             let Some(Reverse((_, id))) = self.parked.pop() else { break };
             self.jobs[id].stage = Stage::Waiting;
             self.ready.push_back(id);
-            after.wakers.extend(self.idle_worker());
+            after.workers.extend(self.idle_worker());
         }
         after
     }
@@ -653,8 +751,8 @@ impl State {
         self.phase = Phase::Closed;
         self.left = left;
         let mut after = self.give_back(plan, left);
-        after.wakers.extend(self.pump.take());
-        after.wakers.extend(self.workers.iter_mut().filter_map(|it| it.waker.take()));
+        after.pump = self.pump.take();
+        after.workers.extend(self.workers.iter_mut().filter_map(|it| it.waker.take()));
         after
     }
 
@@ -669,7 +767,7 @@ impl State {
         jobs.retain(|_, job| {
             (job.before, job.next) = (None, None);
             let Some(delivery) = job.delivery.take() else { return true };
-            after.dropped.push(delivery);
+            after.given_back.push(delivery);
             let numbers = &mut numbers[job.engine].1;
             numbers.in_flight -= 1;
             count_left(numbers, plan, left);

@@ -135,7 +135,7 @@ struct Group {
     begins: Option<Duration>,
     /// Rises with each delivery, so that no two have the same.
     epoch: u64,
-    leased: BTreeMap<u64, Leased>,
+    leased: HashMap<u64, Leased, FixedState>,
     /// Given back, or kept aside.
     waiting: BTreeMap<u64, Waiting>,
     /// How many of these were never delivered.
@@ -154,6 +154,8 @@ struct Group {
 
 struct Leased {
     envelope: Arc<Envelope>,
+    /// The hash of its key, if it has one.
+    key: Option<u64>,
     at: Duration,
     attempt: u32,
     epoch: u64,
@@ -164,6 +166,7 @@ struct Leased {
 
 struct Waiting {
     envelope: Arc<Envelope>,
+    key: Option<u64>,
     at: Duration,
     attempts: u32,
     due: Duration,
@@ -245,7 +248,7 @@ impl Log {
             cursor,
             begins,
             epoch: 0,
-            leased: BTreeMap::new(),
+            leased: HashMap::default(),
             waiting: BTreeMap::new(),
             aside: 0,
             keys: HashMap::default(),
@@ -288,9 +291,9 @@ impl Log {
             if taker.expired > 0 {
                 return Next::Wait(None);
             }
-            let Waiting { envelope, at, attempts, .. } = group.take_waiting(sequence);
+            let Waiting { envelope, key, at, attempts, .. } = group.take_waiting(sequence);
             let entry = Entry { envelope, at };
-            return Next::Event(group.lease(taker, sequence, entry, attempts + 1, now));
+            return Next::Event(group.lease(taker, sequence, entry, key, attempts + 1, now));
         }
         let end = self.first + self.entries.len() as u64;
         let group = &mut self.groups[taker.group];
@@ -307,10 +310,11 @@ impl Log {
             if !wanted || over {
                 continue;
             }
-            if group.is_free(&entry.envelope, taker.member, None) {
-                return Next::Event(group.lease(taker, sequence, entry.clone(), 1, now));
+            let key = hash_of_key(&entry.envelope);
+            if group.is_free(key, taker.member, None) {
+                return Next::Event(group.lease(taker, sequence, entry.clone(), key, 1, now));
             }
-            group.wait(sequence, entry.clone(), 0, now);
+            group.wait(sequence, entry.clone(), key, 0, now);
         }
         Next::Wait(group.wakes(now))
     }
@@ -341,7 +345,7 @@ impl Log {
             Verdict::RetryAfter(delay) => {
                 let due = now.saturating_add(delay);
                 let entry = Entry { envelope: leased.envelope, at: leased.at };
-                of.wait(sequence, entry, leased.attempt, due);
+                of.wait(sequence, entry, leased.key, leased.attempt, due);
             }
             Verdict::Reject(reason) => self.bury(group, sequence, leased, reason),
             Verdict::Ack | Verdict::Extend(_) => {}
@@ -356,7 +360,8 @@ impl Log {
             return;
         }
         let ended = of.leased.iter().filter(|(_, it)| it.until <= now).map(|(at, _)| *at);
-        let ended: Vec<u64> = ended.collect();
+        let mut ended: Vec<u64> = ended.collect();
+        ended.sort_unstable();
         of.soonest = of.leased.values().map(|it| it.until).filter(|until| *until > now).min();
         for sequence in ended {
             let of = &mut self.groups[group];
@@ -365,7 +370,7 @@ impl Log {
                 self.bury(group, sequence, leased, SPENT.into());
             } else {
                 let entry = Entry { envelope: leased.envelope, at: leased.at };
-                of.wait(sequence, entry, leased.attempt, now);
+                of.wait(sequence, entry, leased.key, leased.attempt, now);
             }
         }
     }
@@ -437,8 +442,10 @@ impl Leased {
     }
 }
 
-fn hash(key: &str) -> u64 {
-    FixedState::default().hash_one(key)
+/// Returns the hash of the key, if there is one.
+fn hash_of_key(envelope: &Envelope) -> Option<u64> {
+    let key = envelope.key();
+    (!key.is_empty()).then(|| FixedState::default().hash_one(key))
 }
 
 impl Group {
@@ -463,43 +470,43 @@ impl Group {
 
     /// Returns whether the member may have the event: no other has its key, and no earlier one of
     /// its key waits. `waits` is its sequence if it waits itself.
-    fn is_free(&self, envelope: &Envelope, member: u64, waits: Option<u64>) -> bool {
-        if envelope.key().is_empty() {
-            return true;
-        }
-        let Some(key) = self.keys.get(&hash(envelope.key())) else { return true };
+    fn is_free(&self, key: Option<u64>, member: u64, waits: Option<u64>) -> bool {
+        let Some(key) = key.and_then(|key| self.keys.get(&key)) else { return true };
         (key.held == 0 || key.owner == member) && key.waiting.first().copied() == waits
     }
 
     fn first_due(&self, member: u64, now: Duration) -> Option<u64> {
         let mut due = self.waiting.iter().filter(|(_, it)| it.due <= now);
-        due.find(|(at, it)| self.is_free(&it.envelope, member, Some(**at))).map(|(at, _)| *at)
+        due.find(|(at, it)| self.is_free(it.key, member, Some(**at))).map(|(at, _)| *at)
     }
 
-    fn wait(&mut self, sequence: u64, entry: Entry, attempts: u32, due: Duration) {
+    fn wait(
+        &mut self,
+        sequence: u64,
+        entry: Entry,
+        key: Option<u64>,
+        attempts: u32,
+        due: Duration,
+    ) {
         let Entry { envelope, at } = entry;
-        if !envelope.key().is_empty() {
-            let key = self.keys.entry(hash(envelope.key())).or_default();
-            key.waiting.insert(sequence);
+        if let Some(key) = key {
+            self.keys.entry(key).or_default().waiting.insert(sequence);
         }
         self.aside += usize::from(attempts == 0);
-        self.waiting.insert(sequence, Waiting { envelope, at, attempts, due });
+        self.waiting.insert(sequence, Waiting { envelope, key, at, attempts, due });
     }
 
     fn take_waiting(&mut self, sequence: u64) -> Waiting {
         let waiting = self.waiting.remove(&sequence).expect("it was found just now");
         self.aside -= usize::from(waiting.attempts == 0);
-        self.change_key(&waiting.envelope, |key| {
+        self.change_key(waiting.key, |key| {
             key.waiting.remove(&sequence);
         });
         waiting
     }
 
-    fn change_key(&mut self, envelope: &Envelope, change: impl FnOnce(&mut Key)) {
-        if envelope.key().is_empty() {
-            return;
-        }
-        let hash = hash(envelope.key());
+    fn change_key(&mut self, hash: Option<u64>, change: impl FnOnce(&mut Key)) {
+        let Some(hash) = hash else { return };
         if let Some(key) = self.keys.get_mut(&hash) {
             change(key);
             if key.held == 0 && key.waiting.is_empty() {
@@ -513,14 +520,15 @@ impl Group {
         taker: &Taker,
         sequence: u64,
         Entry { envelope, at }: Entry,
+        key: Option<u64>,
         attempt: u32,
         now: Duration,
     ) -> Taken {
         self.epoch += 1;
         let (epoch, member) = (self.epoch, taker.member);
         let until = now.saturating_add(taker.lease);
-        if !envelope.key().is_empty() {
-            let key = self.keys.entry(hash(envelope.key())).or_default();
+        if let Some(key) = key {
+            let key = self.keys.entry(key).or_default();
             (key.owner, key.held) = (member, key.held + 1);
         }
         match self.held.iter_mut().find(|(id, _)| *id == member) {
@@ -532,8 +540,16 @@ impl Group {
             self.soonest = Some(until);
         }
         let max_attempts = taker.max_attempts;
-        let leased =
-            Leased { envelope: envelope.clone(), at, attempt, epoch, until, member, max_attempts };
+        let leased = Leased {
+            envelope: envelope.clone(),
+            key,
+            at,
+            attempt,
+            epoch,
+            until,
+            member,
+            max_attempts,
+        };
         self.leased.insert(sequence, leased);
         Taken { envelope, sequence, attempt, epoch, ends_first }
     }
@@ -541,7 +557,7 @@ impl Group {
     /// Ends a lease. What becomes of the event is the caller's.
     fn release(&mut self, sequence: u64) -> Option<Leased> {
         let leased = self.leased.remove(&sequence)?;
-        self.change_key(&leased.envelope, |key| key.held -= 1);
+        self.change_key(leased.key, |key| key.held -= 1);
         if let Some(at) = self.held.iter().position(|(id, _)| *id == leased.member) {
             self.held[at].1 -= 1;
             if self.held[at].1 == 0 {

@@ -286,14 +286,15 @@ impl MemoryEngine {
         &self,
         envelope: impl Into<Arc<Envelope>>,
     ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        let (envelope, receipt) = match self.accept(envelope.into()) {
+        let envelope = stamped(envelope.into());
+        let accepted = match self.accept(&envelope) {
             Ok(accepted) => accepted,
-            Err(error) => return EngineFuture::ready(Err(error)),
+            Err(reason) => return EngineFuture::ready(self.refused(envelope, reason)),
         };
-        if self.shared.blocking.load(Relaxed) == 0 || receipt.duplicate {
-            return EngineFuture::ready(self.offer(envelope, receipt));
+        if self.shared.blocking.load(Relaxed) == 0 || accepted.duplicate {
+            return EngineFuture::ready(self.offer(envelope, accepted));
         }
-        self.offer_patiently(envelope, receipt, None)
+        self.offer_patiently(envelope, self.receipt(accepted), None)
     }
 
     /// Publishes `envelope` as [`publish`](Self::publish) does, and waits for room until `cancel`
@@ -330,11 +331,15 @@ impl MemoryEngine {
         envelope: impl Into<Arc<Envelope>>,
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
-        match self.accept(envelope.into()) {
-            Ok((_, receipt)) if receipt.duplicate => EngineFuture::ready(Ok(receipt)),
-            Ok((envelope, receipt)) => self.offer_patiently(envelope, receipt, Some(cancel)),
-            Err(error) => EngineFuture::ready(Err(error)),
+        let envelope = stamped(envelope.into());
+        let receipt = match self.accept(&envelope) {
+            Ok(accepted) => self.receipt(accepted),
+            Err(reason) => return EngineFuture::ready(self.refused(envelope, reason)),
+        };
+        if receipt.duplicate {
+            return EngineFuture::ready(Ok(receipt));
         }
+        self.offer_patiently(envelope, receipt, Some(cancel))
     }
 
     /// Publishes `envelope`, and waits until every subscription that receives it has handled it.
@@ -384,11 +389,14 @@ impl MemoryEngine {
     ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         // Before it is accepted: from then on it may be handled.
         let following = self.follow(stamped(envelope.into()), true);
-        let (envelope, receipt) = match self.accept(following.envelope().clone()) {
-            Ok((_, receipt)) if receipt.duplicate => return EngineFuture::ready(Ok(receipt)),
-            Ok(accepted) => accepted,
-            Err(error) => return EngineFuture::ready(Err(error)),
+        let envelope = following.envelope().clone();
+        let receipt = match self.accept(&envelope) {
+            Ok(accepted) => self.receipt(accepted),
+            Err(reason) => return EngineFuture::ready(self.refused(envelope, reason)),
         };
+        if receipt.duplicate {
+            return EngineFuture::ready(Ok(receipt));
+        }
         let sequence = receipt.sequence.unwrap_or(0);
         let groups = self.shared.groups_of(sequence, &envelope);
         let mut offered = match self.enqueue(envelope.clone(), Some(following)) {
@@ -477,62 +485,75 @@ impl MemoryEngine {
     }
 
     /// Puts the envelope into the log, if there is one.
-    fn accept(&self, envelope: Arc<Envelope>) -> Result<(Arc<Envelope>, Receipt), EngineError> {
-        let envelope = stamped(envelope);
+    fn accept(&self, envelope: &Arc<Envelope>) -> Result<Accepted, Reason> {
         if let Some(limit) = self.max_payload {
             let bytes = envelope.payload().map(str::as_bytes).or(envelope.bytes());
             let bytes = bytes.map_or(0, <[u8]>::len);
             if bytes > limit {
-                let reason = Reason::TooLarge { bytes, limit };
-                return Err(EngineError::not_sent(&self.name, envelope, reason));
+                return Err(Reason::TooLarge { bytes, limit });
             }
         }
         let expires = envelope.headers().get(EXPIRES);
         if !expires.is_empty() {
             if expires.parse::<Timestamp>().is_err() {
-                let reason = Reason::Header(EXPIRES.into());
-                return Err(EngineError::not_sent(&self.name, envelope, reason));
+                return Err(Reason::Header(EXPIRES.into()));
             }
             self.shared.dated.store(1, Relaxed);
         }
-        let Ok(appended) = self.shared.append(&envelope) else {
-            return Err(EngineError::not_sent(&self.name, envelope, Reason::Closed));
+        let Ok(appended) = self.shared.append(envelope) else { return Err(Reason::Closed) };
+        let accepted = match appended {
+            Some((sequence, duplicate)) => Accepted { sequence: Some(sequence), duplicate },
+            None => Accepted { sequence: None, duplicate: false },
         };
-        let mut receipt = Receipt::new(&self.name, Level::Accepted);
-        if let Some((sequence, duplicate)) = appended {
-            receipt = receipt.at(sequence).duplicate(duplicate);
+        if !accepted.duplicate {
+            self.shared.remember(envelope);
         }
-        if !receipt.duplicate {
-            self.shared.remember(&envelope);
+        Ok(accepted)
+    }
+
+    #[cold]
+    fn refused(&self, envelope: Arc<Envelope>, reason: Reason) -> Result<Receipt, EngineError> {
+        Err(EngineError::not_sent(&self.name, envelope, reason))
+    }
+
+    fn receipt(&self, Accepted { sequence, duplicate }: Accepted) -> Receipt {
+        let receipt = Receipt::new(&self.name, Level::Accepted).duplicate(duplicate);
+        match sequence {
+            Some(sequence) => receipt.at(sequence),
+            None => receipt,
         }
-        Ok((envelope, receipt))
     }
 
     /// Offers what was accepted to the live subscriptions, without waiting for room.
-    fn offer(&self, envelope: Arc<Envelope>, receipt: Receipt) -> Result<Receipt, EngineError> {
-        let is_logged = receipt.sequence.is_some();
-        if receipt.duplicate || is_logged && self.shared.live.load(Relaxed) == 0 {
-            return Ok(receipt);
+    fn offer(&self, envelope: Arc<Envelope>, accepted: Accepted) -> Result<Receipt, EngineError> {
+        let is_logged = accepted.sequence.is_some();
+        if accepted.duplicate || is_logged && self.shared.live.load(Relaxed) == 0 {
+            return Ok(self.receipt(accepted));
         }
-        let mut following = None;
         let published = if self.shared.ttl.is_none() {
             self.shared.bus.try_publish(envelope)
         } else {
-            let following = following.insert(self.follow(envelope, false));
-            self.shared.bus.try_publish(following.envelope().clone())
-        };
-        if let (Some(following), Ok(published)) = (&mut following, &published) {
-            following.published(published.enqueued);
-        }
-        match published {
-            Ok(_) => Ok(receipt),
-            // The log has it, and live subscriptions have ended.
-            Err(_) if is_logged => Ok(receipt),
-            Err(error) => {
-                Err(EngineError::not_sent(&self.name, error.into_envelope(), Reason::Closed))
+            let mut following = self.follow(envelope, false);
+            let published = self.shared.bus.try_publish(following.envelope().clone());
+            if let Ok(published) = &published {
+                following.published(published.enqueued);
             }
+            published
+        };
+        match published {
+            Ok(_) => Ok(self.receipt(accepted)),
+            // The log has it, and live subscriptions have ended.
+            Err(_) if is_logged => Ok(self.receipt(accepted)),
+            Err(error) => self.refused(error.into_envelope(), Reason::Closed),
         }
     }
+}
+
+/// What the log says of an envelope, if there is one.
+#[derive(Clone, Copy)]
+struct Accepted {
+    sequence: Option<u64>,
+    duplicate: bool,
 }
 
 impl MemoryEngine {
@@ -679,8 +700,11 @@ impl Engine for MemoryEngine {
     }
 
     fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
-        let (envelope, receipt) = self.accept(envelope)?;
-        self.offer(envelope, receipt)
+        let envelope = stamped(envelope);
+        match self.accept(&envelope) {
+            Ok(accepted) => self.offer(envelope, accepted),
+            Err(reason) => self.refused(envelope, reason),
+        }
     }
 
     fn open_live(

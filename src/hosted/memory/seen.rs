@@ -14,22 +14,28 @@ use crate::envelope::Envelope;
 pub(super) struct Seen {
     window: Duration,
     most: usize,
-    table: HashTable<Known>,
-    /// The same, the oldest first, and when they came.
-    order: VecDeque<(Duration, Arc<Envelope>)>,
+    /// The oldest first.
+    known: VecDeque<Known>,
+    /// The number of the oldest one. They are numbered from 0, as they came.
+    oldest: u64,
+    /// Their numbers, by their ids.
+    table: HashTable<u64>,
     hasher: RandomState,
 }
 
 struct Known {
     envelope: Arc<Envelope>,
+    /// Of its id.
+    hash: u64,
     sequence: u64,
+    at: Duration,
 }
 
 impl Seen {
     /// Knows ids for `window`, and at most `most` of them.
     pub(super) fn new(window: Duration, most: usize) -> Self {
-        let (table, order) = (HashTable::new(), VecDeque::new());
-        Self { window, most, table, order, hasher: RandomState::default() }
+        let (known, table) = (VecDeque::new(), HashTable::new());
+        Self { window, most, known, oldest: 0, table, hasher: RandomState::default() }
     }
 
     /// Adds the id of the envelope. If it is there, returns its sequence.
@@ -39,8 +45,8 @@ impl Seen {
         sequence: u64,
         now: Duration,
     ) -> Option<u64> {
-        while let Some((at, _)) = self.order.front()
-            && now.saturating_sub(*at) >= self.window
+        while let Some(oldest) = self.known.front()
+            && now.saturating_sub(oldest.at) >= self.window
         {
             self.forget_oldest();
         }
@@ -48,32 +54,36 @@ impl Seen {
             return None;
         }
         let hash = self.hasher.hash_one(envelope.id());
-        if let Some(known) = self.table.find(hash, |it| it.envelope.id() == envelope.id()) {
-            return Some(known.sequence);
+        let of = |number: &u64| &self.known[(number - self.oldest) as usize];
+        let is_same = |number: &u64| {
+            let known = of(number);
+            known.hash == hash && known.envelope.id() == envelope.id()
+        };
+        if let Some(number) = self.table.find(hash, is_same) {
+            return Some(of(number).sequence);
         }
-        if self.order.len() == self.most {
+        if self.known.len() == self.most {
             self.forget_oldest();
         }
-        let known = Known { envelope: envelope.clone(), sequence };
-        let hasher = &self.hasher;
-        let rehash = |it: &Known| hasher.hash_one(it.envelope.id());
-        if self.order.len() == self.order.capacity() {
-            self.order.reserve(1);
+        let Self { known, oldest, table, .. } = self;
+        let is_full = known.len() == known.capacity();
+        known.push_back(Known { envelope: envelope.clone(), hash, sequence, at: now });
+        let rehash = |number: &u64| known[(number - *oldest) as usize].hash;
+        if is_full {
             // Both grow here and nowhere else. A table that is at most half full clears the marks of removed ids in
             // place; a fuller one would grow at a moment that depends on the hashes.
-            let room = 2 * self.order.capacity().min(self.most);
-            self.table.reserve(room - self.table.len(), rehash);
+            table.reserve(2 * known.capacity().min(self.most) - table.len(), rehash);
         }
-        self.table.insert_unique(hash, known, rehash);
-        self.order.push_back((now, envelope.clone()));
+        table.insert_unique(hash, *oldest + (known.len() - 1) as u64, rehash);
         None
     }
 
     fn forget_oldest(&mut self) {
-        let Some((_, envelope)) = self.order.pop_front() else { return };
-        let hash = self.hasher.hash_one(envelope.id());
-        if let Ok(known) = self.table.find_entry(hash, |it| it.envelope.id() == envelope.id()) {
-            known.remove();
+        let Some(known) = self.known.pop_front() else { return };
+        let oldest = self.oldest;
+        if let Ok(entry) = self.table.find_entry(known.hash, |number| *number == oldest) {
+            entry.remove();
         }
+        self.oldest += 1;
     }
 }

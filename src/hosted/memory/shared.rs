@@ -90,10 +90,15 @@ fn move_all(from: &mut Vec<Waker>, to: &mut Wakers) {
     }
 }
 
+#[inline]
 fn wake(wakers: Wakers) {
-    if wakers.is_empty() {
-        return;
+    if !wakers.is_empty() {
+        wake_all(wakers);
     }
+}
+
+#[cold]
+fn wake_all(wakers: Wakers) {
     let mut panics = Panics::default();
     panics.wake(wakers);
     panics.resume();
@@ -249,7 +254,7 @@ impl Shared {
                 None => None,
             },
             Next::Event(taken) if taken.ends_first => {
-                wakers.extend(state.waiting(taker.group));
+                state.waiting(taker.group, &mut wakers);
                 waker
             }
             _ => waker,
@@ -276,7 +281,10 @@ impl Shared {
         let extends = matches!(verdict, Verdict::Extend(_));
         let settled = log.settle(group, sequence, epoch, verdict, now);
         let more = extends || *phase != Phase::Open || log.has_more(group);
-        let mut wakers = if more { state.waiting(group) } else { Wakers::new() };
+        let mut wakers = Wakers::new();
+        if more {
+            state.waiting(group, &mut wakers);
+        }
         state.waiting_for_less(&mut wakers);
         drop(state);
         wake(wakers);
@@ -429,10 +437,15 @@ impl Shared {
 }
 
 impl State {
-    /// Those of the group that wait.
-    fn waiting(&mut self, group: usize) -> Wakers {
-        let of = self.members.iter_mut().filter(|(_, member)| member.group == group);
-        of.filter_map(|(_, member)| member.waker.take()).collect()
+    /// Adds those of the group that wait.
+    fn waiting(&mut self, group: usize, wakers: &mut Wakers) {
+        for (_, member) in &mut self.members {
+            if member.group == group
+                && let Some(waker) = member.waker.take()
+            {
+                wakers.push(waker);
+            }
+        }
     }
 
     fn is_done(&self) -> bool {
