@@ -47,9 +47,10 @@ fn what_is_committed_is_published_as_it_was_written_and_what_is_not_is_not() {
         let (outbox, engine) = (outbox(server).await, Memo::new());
         let relay = relay(&outbox, &engine);
         let mut client = client(server.url()).await;
-        let whole =
-            Envelope::new("a.b").unwrap().with_bytes([0, 255]).with_key("k").header("x", "\0ü");
+        let whole = Envelope::unstamped("a.b").unwrap().with_bytes([0, 255]);
+        let whole = whole.with_key("k").header("x", "\0ü");
         let whole = commit(&outbox, &mut client, whole).await;
+        assert!(!whole.id().is_empty() && whole.time().is_some());
         for _ in 0..3 {
             let transaction = client.transaction().await.unwrap();
             unstable::write(&outbox, &transaction, number("k", 1)).await.unwrap();
@@ -256,6 +257,32 @@ fn a_failing_event_holds_its_key_and_no_other() {
         any.sort();
         assert_eq!(any, [0, 1, 2]);
         assert_eq!((relay.stats().refused, outbox.pending().await.unwrap()), (1, (0, 1)));
+    });
+}
+
+#[test]
+fn a_failing_key_with_many_events_does_not_starve_others() {
+    let Some(server) = shared() else { return };
+    run(async {
+        let outbox = outbox(server).await;
+        let engine = Memo::with(|envelope, _| match envelope.key() {
+            "fine" | "" => Answer::Take,
+            _ => Answer::NotSent,
+        });
+        let mut client = client(server.url()).await;
+        let transaction = client.transaction().await.unwrap();
+        for n in 0..300 {
+            unstable::write(&outbox, &transaction, number("fails", n)).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        commit(&outbox, &mut client, number("fine", 1)).await;
+        commit(&outbox, &mut client, number("", 2)).await;
+        let relay = relay(&outbox, &engine);
+        until(async || engine.taken().len() == 2).await;
+        sleep(WHILE).await;
+        let failed = relay.stats().failed;
+        assert!((1..20).contains(&failed), "it waits longer each time, and failed {failed} times");
+        assert_eq!(outbox.pending().await.unwrap(), (300, 0));
     });
 }
 
