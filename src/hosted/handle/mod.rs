@@ -160,8 +160,8 @@ impl Subscribe<'_> {
     /// });
     /// let ladder = ladder.await?;
     ///
-    /// engine.publish(Envelope::json("match.7.score", &1)?).await?;
-    /// engine.publish(Envelope::json("match.7.score", &3)?).await?;
+    /// engine.publish(Envelope::json("match.7.score", &1)?.into()).await?;
+    /// engine.publish(Envelope::json("match.7.score", &3)?.into()).await?;
     /// ladder.shutdown(std::time::Duration::from_secs(1)).await?;
     /// drop(ladder);
     /// assert_eq!(log.try_iter().collect::<Vec<_>>(), ["`match.7.score` handled: 3 at once"]);
