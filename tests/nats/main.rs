@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod broker;
 mod cluster;
 mod cost;
 mod kill;
