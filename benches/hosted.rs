@@ -18,11 +18,15 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Poll;
 use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
 use std::env;
-use std::sync::mpsc as threads;
+use std::sync::{Mutex, mpsc as threads};
 use std::thread;
 use std::time::Instant;
 
+use tickbus::envelope::Timestamp;
+use tickbus::hosted::broker::Broker;
+use tickbus::hosted::store::{EventRecord, EventSource, MemoryStore};
 use tickbus::hosted::{
     BoxError, Context, Engine, Link, LinkOptions, MemoryEngine, Router, Subscribe, Workers,
 };
@@ -85,6 +89,8 @@ fn rows() -> Vec<Row> {
         workers("4 workers, by key", true, false),
         workers("4 workers of a group", false, true),
         workers("4 workers of a group, by key", true, true),
+        recorded("broker, published", false),
+        recorded("broker, published and handled", true),
         made_before("bytes, live, handled in order", false),
         made_before("JSON, decoded, live, handled in order", true),
         from_bytes("from bytes, live, handled in order", false, None, false),
@@ -502,6 +508,122 @@ fn workers(name: &'static str, by_key: bool, group: bool) -> Row {
             ("tokio mpsc, a task and a channel each", target, by_hand(by_key)),
         ],
     }
+}
+
+/// How many records each of the two keeps.
+const KEPT: usize = 10_000;
+
+fn records() -> Vec<EventRecord> {
+    let made = |at: usize| {
+        let entity = ["users", "orders"][at % 2];
+        let mut record = EventRecord::new(EventSource::Database, "public", entity, "create");
+        record.instance_id = "shop-1".into();
+        record.set_payload(&[at]).expect("valid");
+        record
+    };
+    (0..TURN).map(made).collect()
+}
+
+impl Pool {
+    /// As `work`, of records that are made before. Times the publishes alone, or what their handlers do as well.
+    fn of_records<K: 'static>(
+        self,
+        kept: K,
+        handled: bool,
+        publish: impl AsyncFn(EventRecord) + 'static,
+    ) -> Work {
+        let mut sent = 0;
+        Box::new(move |turns| {
+            let _kept = &kept;
+            let mut elapsed = Duration::ZERO;
+            self.runtime.block_on(async {
+                for _ in 0..turns {
+                    let records = records();
+                    let begin = Instant::now();
+                    for record in records {
+                        publish(black_box(record)).await;
+                    }
+                    let published = begin.elapsed();
+                    sent += TURN;
+                    while self.handled.load(Relaxed) < sent {
+                        yield_now().await;
+                    }
+                    elapsed += if handled { begin.elapsed() } else { published };
+                }
+            });
+            elapsed
+        })
+    }
+}
+
+fn of_broker(handled: bool) -> Work {
+    let pool = Pool::new();
+    let store = Arc::new(MemoryStore::new(KEPT));
+    let broker = Broker::builder().store(store).workers(1).buffer(2 * TURN);
+    let broker = broker.instance_id("shop-1").build().expect("it can be built");
+    let counted = pool.handled.clone();
+    let handler = move |record: Arc<EventRecord>| {
+        black_box(record.event_type());
+        counted.fetch_add(1, Relaxed);
+        core::future::ready(Ok::<(), BoxError>(()))
+    };
+    broker.subscribe("public.*.create", handler).expect("valid");
+    pool.runtime.block_on(async { broker.start() }).expect("it is new");
+    pool.of_records((), handled, async move |record| {
+        broker.publish_async(record).await.expect("room");
+    })
+}
+
+/// The same by hand: the records by their ids, the oldest of which goes, and a channel to a worker that writes their status.
+/// Nothing is counted, measured, listed or tried again, and a panic ends it.
+fn of_hash_map(handled: bool) -> Work {
+    #[derive(Default)]
+    struct Kept {
+        records: HashMap<String, Arc<EventRecord>>,
+        order: VecDeque<String>,
+    }
+
+    let pool = Pool::new();
+    let kept = Arc::<Mutex<Kept>>::default();
+    let (sender, mut receiver) = mpsc::channel::<String>(2 * TURN);
+    let (counted, in_worker) = (pool.handled.clone(), kept.clone());
+    pool.runtime.spawn(async move {
+        let change = |id: &str, change: fn(&mut EventRecord)| {
+            let mut kept = in_worker.lock().expect("no panic");
+            kept.records.get_mut(id).map(|record| {
+                change(Arc::make_mut(record));
+                record.clone()
+            })
+        };
+        while let Some(id) = receiver.recv().await {
+            if let Some(record) = change(&id, |it| it.mark_processing(Timestamp::now())) {
+                black_box(record.event_type());
+            }
+            change(&id, |it| it.mark_completed(Timestamp::now()));
+            counted.fetch_add(1, Relaxed);
+        }
+    });
+    pool.of_records((), handled, async move |record| {
+        let id = record.id.clone();
+        let mut kept = kept.lock().expect("no panic");
+        if kept.order.len() == KEPT
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.records.remove(&oldest);
+        }
+        kept.order.push_back(id.clone());
+        kept.records.insert(id.clone(), Arc::new(record));
+        drop(kept);
+        sender.send(id).await.expect("open");
+    })
+}
+
+fn recorded(name: &'static str, handled: bool) -> Row {
+    let contenders = vec![
+        ("tickbus, a store in memory", None, of_broker(handled)),
+        ("tokio mpsc and a `HashMap`", Some(1.5), of_hash_map(handled)),
+    ];
+    Row { name, at_most: None, contenders }
 }
 
 /// A pool with a handler: without a log, of a live subscription, else of a group.

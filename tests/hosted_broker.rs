@@ -87,6 +87,9 @@ fn a_broker_needs_a_store_an_instance_id_and_no_zeros() {
     assert!(error.to_string().starts_with("`buffer` of a broker is more than "), "{error}");
     let stats = with_store().build().unwrap().stats();
     assert!(!stats.instance_id.is_empty() && stats.workers == 10);
+    if let Ok(host) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        assert_eq!(&*stats.instance_id, host.trim_end());
+    }
 }
 
 #[test]
@@ -554,15 +557,30 @@ fn a_publish_that_races_a_stop_is_handled_or_refused() {
 fn there_is_one_default_broker() {
     run(async {
         assert!(!broker::is_initialized());
-        let error = broker::publish(record("1")).await.unwrap_err();
-        assert_eq!(error.code(), "not_initialized");
+        let codes = [
+            broker::publish(record("1")).await.unwrap_err().code(),
+            broker::publish_sync(record("1")).await.unwrap_err().code(),
+            broker::publish_async(record("1")).await.unwrap_err().code(),
+            broker::stats().unwrap_err().code(),
+            broker::default_broker().unwrap_err().code(),
+            broker::register_shutdown(LONG, |_| ()).unwrap_err().code(),
+        ];
+        assert_eq!(codes, ["not_initialized"; 6]);
         let (store, first) = broker(|it| it.mode(ProcessingMode::Synchronous));
         broker::initialize(first.clone()).unwrap();
         assert!(broker::is_initialized());
         assert_eq!(broker::initialize(first).unwrap_err().code(), "already_initialized");
         broker::default_broker().unwrap().start().unwrap();
+        let ok = |_: Arc<EventRecord>| async { Ok::<(), String>(()) };
+        let id = broker::subscribe("*", ok).unwrap();
         broker::publish(record("1")).await.unwrap();
-        assert_eq!(total(&store).await, 1);
+        broker::publish_sync(record("2")).await.unwrap();
+        let error = broker::publish_async(record("3")).await.unwrap_err();
+        assert_eq!(error.code(), "no_workers");
+        assert_eq!((total(&store).await, broker::stats().unwrap().total_processed), (2, 2));
+        assert_eq!(broker::stats().unwrap().unhandled, 0);
+        broker::unsubscribe(id).unwrap();
+        assert_eq!(broker::unsubscribe(id).unwrap_err().code(), "subscription_not_found");
         let stop = broker::register_shutdown(LONG, |stop| stop).unwrap();
         stop().await.unwrap();
         assert!(!broker::default_broker().unwrap().is_running());

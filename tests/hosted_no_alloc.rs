@@ -13,6 +13,8 @@ use core::time::Duration;
 use std::alloc::System;
 
 use tickbus::Envelope;
+use tickbus::hosted::broker::Broker;
+use tickbus::hosted::store::{EventRecord, EventSource, MemoryStore};
 use tickbus::hosted::{BoxError, Context as Event, Counted, Deliveries, Engine, MemoryEngine};
 
 thread_local! {
@@ -160,6 +162,49 @@ fn a_durable_event_is_handled_without_an_allocation() {
     assert_eq!(handled(true, false, false), 0, "in order");
     assert_eq!(handled(true, true, false), 0, "by workers");
     assert_eq!(handled(true, true, true), 0, "by key");
+}
+
+/// Publishes records of three types at a broker that has them already, and lets its worker handle them.
+/// Returns the calls of the allocator.
+fn recorded(metric_types: usize) -> usize {
+    const RECORDS: usize = 128;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let store = Arc::new(MemoryStore::new(RECORDS));
+        let broker = Broker::builder().store(store).instance_id("1").workers(1).buffer(RECORDS);
+        let broker = broker.metric_types(metric_types).build().unwrap();
+        let handler = |_: Arc<EventRecord>| core::future::ready(Ok::<(), BoxError>(()));
+        broker.subscribe("*", handler).unwrap();
+        broker.start().unwrap();
+        let made = |id: usize| {
+            let operation = ["create", "update", "delete"][id % 3];
+            let mut record = EventRecord::new(EventSource::System, "a", "b", operation);
+            (record.id, record.instance_id) = (id.to_string(), "1".into());
+            record
+        };
+        let mut calls = 0;
+        for turn in 0..20 {
+            let records: Vec<_> = (0..RECORDS).map(made).collect();
+            let before = CALLS.get();
+            for record in records {
+                broker.publish_async(record).await.unwrap();
+            }
+            while broker.stats().in_progress > 0 {
+                tokio::task::yield_now().await;
+            }
+            calls = CALLS.get() - before;
+            assert_eq!(broker.stats().total_processed, (turn + 1) * RECORDS as u64);
+        }
+        calls
+    })
+}
+
+#[test]
+fn what_a_broker_measures_allocates_nothing() {
+    let (measured, plain) = (recorded(1000), recorded(0));
+    assert_eq!(measured, plain);
+    assert!(plain > 0);
 }
 
 /// The counter counts.

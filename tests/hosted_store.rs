@@ -158,6 +158,113 @@ store_tests!(on_memory);
 
 const ROOM: usize = 8;
 
+#[test]
+fn each_criterion_selects_by_its_field_and_both_times_are_inclusive() {
+    let store = MemoryStore::default();
+    for (id, time) in [("1", 10), ("2", 20), ("3", 30)] {
+        let names = [id, &*format!("e{id}"), &*format!("o{id}")];
+        let source = if id == "2" { EventSource::Frontend } else { EventSource::System };
+        let mut record = EventRecord::new(source, names[0], names[1], names[2]);
+        (record.id, record.instance_id) = (id.into(), format!("i{id}"));
+        (record.created_at, record.user_id) = (at(time), id.parse().unwrap());
+        record.status = if id == "3" { EventStatus::Failed } else { EventStatus::Pending };
+        now(store.put(record)).unwrap();
+    }
+    let list = |filter: EventFilter| ids(&now(store.list(filter)).unwrap()).join(" ");
+    let all = EventFilter::new;
+    assert_eq!(list(all().source(EventSource::System)), "1 3");
+    assert_eq!(list(all().status(EventStatus::Pending)), "1 2");
+    assert_eq!(list(all().user_id(3)), "3");
+    assert_eq!(list(all().schema("2")), "2");
+    assert_eq!(list(all().entity("e1")), "1");
+    assert_eq!(list(all().operation("o3")), "3");
+    assert_eq!(list(all().instance_id("i2")), "2");
+    assert_eq!(list(all().schema("2").entity("e1")), "");
+    assert_eq!(list(all().from(at(20))), "2 3");
+    assert_eq!(list(all().to(at(20))), "1 2");
+    assert_eq!(list(all().from(at(20)).to(at(20))), "2");
+    assert_eq!(list(all().from(at(21)).to(at(29))), "");
+}
+
+#[test]
+fn status_counters_follow_replaced_and_updated_records() {
+    let store = MemoryStore::new(3);
+    let mut one = record("1");
+    for (status, counts) in [
+        (EventStatus::Pending, [1, 0, 0, 0]),
+        (EventStatus::Processing, [0, 1, 0, 0]),
+        (EventStatus::Failed, [0, 0, 0, 1]),
+        (EventStatus::Completed, [0, 0, 1, 0]),
+    ] {
+        one.status = status;
+        for put in [true, false] {
+            let stored = if put { store.put(one.clone()) } else { store.update(one.clone()) };
+            now(stored).unwrap();
+            let it = now(store.stats()).unwrap();
+            let now =
+                [it.pending_events, it.processing_events, it.completed_events, it.failed_events];
+            assert_eq!((now, it.total_events), (counts, 1), "{status}");
+        }
+    }
+    now(store.delete("1")).unwrap();
+    let stats = now(store.stats()).unwrap();
+    assert_eq!((stats.completed_events, stats.total_events), (0, 0));
+}
+
+/// Lists are rare here, so that the index has many changes to catch up with.
+#[test]
+fn the_index_follows_thousands_of_changes() {
+    const ROOM: usize = 1500;
+    let (store, mut plain) = (MemoryStore::new(ROOM), Plain::new(ROOM));
+    let mut random = 1_u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % below
+    };
+    for step in 0..12_000 {
+        let id = if next(3) == 0 { next(step + 1) } else { step };
+        let mut record = record(&id.to_string());
+        record.status = EventStatus::ALL[next(4) as usize];
+        (record.user_id, record.created_at) = (next(5) as i64, at(i128::from(step / 10)));
+        match next(8) {
+            0 => {
+                plain.records.retain(|record| record.id != id.to_string());
+                let _ = now(store.delete(&id.to_string()));
+            }
+            1 | 2 => {
+                if let Some(old) = plain.find(&record.id) {
+                    *old = record.clone();
+                }
+                let _ = now(store.update(record));
+            }
+            _ => {
+                plain.put(record.clone());
+                now(store.put(record)).unwrap();
+            }
+        }
+        if step % 1999 == 1998 {
+            for filter in [
+                EventFilter::new(),
+                EventFilter::new().status(EventStatus::Failed),
+                EventFilter::new().user_id(3).status(EventStatus::Pending),
+                EventFilter::new().from(at(i128::from(step / 10) - 60)).user_id(1),
+            ] {
+                let expected: Vec<_> = plain
+                    .records
+                    .iter()
+                    .filter(|it| filter.matches(it))
+                    .map(|it| &*it.id)
+                    .collect();
+                let page = now(store.list(filter)).unwrap();
+                assert_eq!(ids(&page), expected, "after {step}");
+                assert_eq!(page.total, expected.len() as u64);
+            }
+            assert_eq!(now(store.stats()).unwrap().evicted_events, plain.evicted);
+        }
+    }
+    assert!(plain.evicted > 2000, "{}", plain.evicted);
+}
+
 proptest! {
     #[test]
     fn it_does_what_a_vector_does(steps in prop::collection::vec(steps(), 1..60)) {

@@ -5,6 +5,7 @@ extern crate alloc;
 
 #[path = "../servers/authority.rs"]
 mod authority;
+mod broker;
 mod cluster;
 #[cfg(feature = "compression")]
 mod compressed;

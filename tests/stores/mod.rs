@@ -369,8 +369,8 @@ pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
 
 /// `room` is how many records there are at most.
 pub(crate) struct Plain {
-    records: Vec<EventRecord>,
-    evicted: u64,
+    pub(crate) records: Vec<EventRecord>,
+    pub(crate) evicted: u64,
     room: usize,
 }
 
@@ -447,11 +447,11 @@ impl Plain {
         Self { records: Vec::new(), evicted: 0, room }
     }
 
-    fn find(&mut self, id: &str) -> Option<&mut EventRecord> {
+    pub(crate) fn find(&mut self, id: &str) -> Option<&mut EventRecord> {
         self.records.iter_mut().find(|record| record.id == id)
     }
 
-    fn put(&mut self, record: EventRecord) {
+    pub(crate) fn put(&mut self, record: EventRecord) {
         if let Some(old) = self.find(&record.id) {
             *old = record;
             return;

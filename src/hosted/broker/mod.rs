@@ -66,7 +66,7 @@
 //! | situation | what the group does |
 //! |---|---|
 //! | `publish` | stores the record as `pending`, and then gives it to the engine. If the engine refuses it, the record is not stored |
-//! | the outcome is unknown | the record stays `pending`: publish the same id again |
+//! | the outcome is unknown, or the publisher dies | the record stays `pending`: publish the same id again |
 //! | the same id again | nothing, unless it has failed: then its handlers run again, and its retries count on |
 //! | the handlers have ended | the broker stores the status, and then acknowledges. While the store fails, it asks again, and keeps the event |
 //! | a broker dies in a handler | the engine gives the event to another one after the [`lease`](BrokerBuilder::lease). That counts as a retry. If no call is left, the record has failed |

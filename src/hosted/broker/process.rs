@@ -154,21 +154,28 @@ impl Work {
     pub(super) async fn store(self: &Arc<Self>, record: EventRecord) -> Result<Job, BrokerError> {
         let record = Arc::new(record);
         self.records.put_shared(record.clone()).await?;
-        self.count_published(&record);
-        Ok(self.receive(record))
+        let series = self.count_published(&record);
+        Ok(self.job(record, series))
     }
 
-    pub(super) fn count_published(&self, record: &EventRecord) {
+    /// Counts a record that was published. Returns its series.
+    pub(super) fn count_published(&self, record: &EventRecord) -> Option<Arc<Series>> {
         add(&self.published);
-        if let Some(series) = self.metrics.of(record) {
+        let series = self.metrics.of(record);
+        if let Some(series) = &series {
             series.published();
         }
+        series
     }
 
-    /// This broker is to handle the event.
+    /// This broker is to handle the event, which came over an engine.
     pub(super) fn receive(self: &Arc<Self>, record: Arc<EventRecord>) -> Job {
-        add(&self.received);
         let series = self.metrics.of(&record);
+        self.job(record, series)
+    }
+
+    fn job(self: &Arc<Self>, record: Arc<EventRecord>, series: Option<Arc<Series>>) -> Job {
+        add(&self.received);
         Job { record, series, work: self.clone(), is_over: false }
     }
 

@@ -227,8 +227,10 @@ impl Broker {
         let clock = shared.work.clock();
         let late = clock.sleep_until(clock.now().saturating_add(deadline));
         let rest = &mut stopping.rest;
-        if let Some(opening) = rest.opening.take() {
+        if let Some(opening) = &mut rest.opening {
             opening.abort();
+            let _ = opening.await; // it may just have opened
+            rest.opening = None;
         }
         let mut cut = 0;
         if let Some(member) = &rest.member {
@@ -401,7 +403,7 @@ struct Stopping<'a> {
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
         let rest = core::mem::take(&mut self.rest);
-        let is_over = rest.tasks.is_empty() && rest.member.is_none();
+        let is_over = rest.tasks.is_empty() && rest.member.is_none() && rest.opening.is_none();
         *self.shared.phase.lock() = if is_over { Phase::Idle } else { Phase::Stopping(rest) };
     }
 }

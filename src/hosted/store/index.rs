@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::hash::Hash;
 use core::ops::{Range, RangeInclusive};
@@ -11,11 +12,14 @@ use core::ops::{Range, RangeInclusive};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
+use smallvec::SmallVec;
 
 use super::filter::EventFilter;
 use super::record::{EventRecord, EventSource, EventStatus};
 use crate::envelope::Timestamp;
 
+/// How many values of a field a batch looks at, before it asks the index.
+const KNOWN: usize = 8;
 /// How many records a block of times has.
 pub(super) const BLOCK: u64 = 1024;
 
@@ -73,18 +77,52 @@ impl<K: Hash + Eq> Field<K> {
         }
     }
 
-    /// Adds or removes records. Neighbours with one value are one step.
-    fn change<Q>(&mut self, records: &[Placed], adds: bool, value: fn(&EventRecord) -> &Q)
+    /// Adds records, all behind those that are there.
+    fn add<Q>(&mut self, records: &[Placed], value: fn(&EventRecord) -> &Q)
     where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
         K: Borrow<Q>,
     {
-        for run in records.chunk_by(|a, b| a.0 + 1 == b.0 && value(&a.1) == value(&b.1)) {
-            let (range, value) = (range(run), value(&run[0].1));
-            if adds {
-                self.of(value).insert_range(range);
+        let mut known: SmallVec<[(&Q, Vec<u64>); KNOWN]> = SmallVec::new();
+        for (place, record) in records {
+            let value = value(record);
+            if let Some(at) = known.iter().position(|(known, _)| *known == value) {
+                known[at].1.push(*place);
+            } else if known.len() < KNOWN {
+                known.push((value, alloc::vec![*place]));
             } else {
-                self.remove(value, range);
+                self.of(value).insert(*place);
+            }
+        }
+        for (value, places) in known {
+            let of_value = self.of(value);
+            if of_value.max() < places.first().copied() {
+                let _ = of_value.append(places); // they are sorted
+            } else {
+                of_value.extend(places);
+            }
+        }
+    }
+
+    /// Removes records that are all that there is in `range`.
+    fn remove_all<Q>(
+        &mut self,
+        records: &[Placed],
+        range: &RangeInclusive<u64>,
+        value: fn(&EventRecord) -> &Q,
+    ) where
+        Q: Hash + Eq + ?Sized,
+        K: Borrow<Q>,
+    {
+        let mut known: SmallVec<[&Q; KNOWN]> = SmallVec::new();
+        for (_, record) in records {
+            let value = value(record);
+            if known.contains(&value) {
+                continue;
+            }
+            self.remove(value, range.clone()); // a second time it finds nothing
+            if known.len() < KNOWN {
+                known.push(value);
             }
         }
     }
@@ -110,39 +148,45 @@ fn range(run: &[Placed]) -> RangeInclusive<u64> {
 }
 
 impl Index {
-    /// Adds records.
+    /// Adds records, all behind those that are there.
     pub(super) fn add(&mut self, records: &[Placed]) {
         for run in records.chunk_by(|a, b| a.0 + 1 == b.0) {
             self.places.insert_range(range(run));
         }
-        self.change(records, true);
-        for (place, record) in records {
-            self.made_at(*place, record.created_at);
+        self.sources.add(records, |it| &it.source);
+        self.statuses.add(records, |it| &it.status);
+        self.users.add(records, |it| &it.user_id);
+        self.schemas.add(records, |it| it.parts().0);
+        self.entities.add(records, |it| it.parts().1);
+        self.operations.add(records, |it| it.parts().2);
+        self.instances.add(records, |it| &*it.instance_id);
+        for block in records.chunk_by(|a, b| a.0 / BLOCK == b.0 / BLOCK) {
+            let times = || block.iter().map(|(_, record)| record.created_at);
+            for time in times().min().into_iter().chain(times().max()) {
+                self.made_at(block[0].0, time);
+            }
         }
     }
 
     /// Removes records.
     pub(super) fn remove(&mut self, records: &[Placed]) {
         for run in records.chunk_by(|a, b| a.0 + 1 == b.0) {
-            self.places.remove_range(range(run));
+            let range = range(run);
+            self.places.remove_range(range.clone());
+            self.sources.remove_all(run, &range, |it| &it.source);
+            self.statuses.remove_all(run, &range, |it| &it.status);
+            self.users.remove_all(run, &range, |it| &it.user_id);
+            self.schemas.remove_all(run, &range, |it| it.parts().0);
+            self.entities.remove_all(run, &range, |it| it.parts().1);
+            self.operations.remove_all(run, &range, |it| it.parts().2);
+            self.instances.remove_all(run, &range, |it| &*it.instance_id);
         }
-        self.change(records, false);
         let blocks = records.chunk_by(|a, b| a.0 / BLOCK == b.0 / BLOCK);
         for block in blocks.map(|run| run[0].0 / BLOCK) {
             if self.places.range_cardinality(block * BLOCK..(block + 1) * BLOCK) == 0 {
                 self.times.remove(&block);
             }
         }
-    }
-
-    fn change(&mut self, records: &[Placed], adds: bool) {
-        self.sources.change(records, adds, |it| &it.source);
-        self.statuses.change(records, adds, |it| &it.status);
-        self.users.change(records, adds, |it| &it.user_id);
-        self.schemas.change(records, adds, |it| it.parts().0);
-        self.entities.change(records, adds, |it| it.parts().1);
-        self.operations.change(records, adds, |it| it.parts().2);
-        self.instances.change(records, adds, |it| &*it.instance_id);
     }
 
     fn made_at(&mut self, place: u64, time: Timestamp) {

@@ -170,20 +170,38 @@ impl State {
     }
 
     fn remove(&mut self, key: usize) {
+        let place = self.records[key].place;
+        if let Ok(at) = self.order.binary_search_by_key(&place, |(place, _)| *place) {
+            self.order[at].1 = NONE;
+        }
+        self.skip_gone();
+        self.forget(key);
+        if self.order.len() > 2 * self.records.len() + BATCH {
+            self.order.retain(|(_, key)| *key != NONE);
+        }
+    }
+
+    /// Removes the record that was stored first.
+    fn evict(&mut self) {
+        let Some((_, key)) = self.order.pop_front() else { return };
+        self.skip_gone();
+        self.forget(key);
+        self.evicted += 1;
+    }
+
+    /// A record stands at the front.
+    fn skip_gone(&mut self) {
+        while self.order.front().is_some_and(|(_, key)| *key == NONE) {
+            self.order.pop_front();
+        }
+    }
+
+    fn forget(&mut self, key: usize) {
         let Kept { place, record } = self.records.remove(key);
         self.counts[record.status as usize] -= 1;
         let hash = self.hasher.hash_one(&*record.id);
         if let Ok(entry) = self.ids.find_entry(hash, |it| *it == key) {
             entry.remove();
-        }
-        if let Ok(at) = self.order.binary_search_by_key(&place, |(place, _)| *place) {
-            self.order[at].1 = NONE;
-        }
-        while self.order.front().is_some_and(|(_, key)| *key == NONE) {
-            self.order.pop_front();
-        }
-        if self.order.len() > 2 * self.records.len() + BATCH {
-            self.order.retain(|(_, key)| *key != NONE);
         }
         if place < self.indexed {
             self.gone.push((place, record));
@@ -275,11 +293,8 @@ impl Store for MemoryStore {
                 state.replace(key, record);
                 return Ok(());
             }
-            if state.records.len() == self.max_events
-                && let Some((_, first)) = state.order.front().copied()
-            {
-                state.remove(first);
-                state.evicted += 1;
+            if state.records.len() == self.max_events {
+                state.evict();
             }
             if let Some(sender) = &state.sender
                 && sender.receiver_count() > 0
