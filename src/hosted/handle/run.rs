@@ -41,10 +41,11 @@ pub(super) async fn work<C: Call>(
     entry: Option<Arc<Entry>>,
 ) {
     let mut worker = Worker { shared, number, entry, sleep: Sleep::default() };
+    let mut next = None;
     loop {
         tokio::task::coop::consume_budget().await;
-        let next = poll_fn(|context| worker.shared.poll_task(number, context)).await;
-        let Some(task) = next else { return };
+        poll_fn(|context| worker.shared.poll_task(number, &mut next, context)).await;
+        let Some(task) = &mut next else { return };
         worker.run(&mut call, task).await;
     }
 }
@@ -60,10 +61,8 @@ struct Worker {
 struct Running<'a> {
     shared: &'a Arc<Shared>,
     worker: usize,
-    id: usize,
+    task: &'a mut Task,
     sequence: Option<u64>,
-    /// A call works on it.
-    delivery: Option<Delivery>,
     stage: Option<Arc<Stage>>,
     is_finished: bool,
     rests: bool,
@@ -108,31 +107,34 @@ impl From<Fault> for Wrong {
 }
 
 impl Worker {
-    async fn run<C: Call>(&mut self, call: &mut C, task: Task) {
+    async fn run<C: Call>(&mut self, call: &mut C, task: &mut Task) {
         let shared = &self.shared;
         let plan = &shared.plan;
-        let Task { id, engine, mut delivery, tried, until, is_new, lost, notice } = task;
+        let Task { id, engine, tried, until, is_new, lost, .. } = *task;
+        let sequence = task.delivery.as_ref().and_then(Delivery::sequence);
         let mut running = Running {
             shared,
             worker: self.number,
-            id,
-            sequence: delivery.sequence(),
-            delivery: None,
+            task,
+            sequence,
             stage: None,
             is_finished: false,
             rests: true,
         };
         if lost {
-            Panics::default().dispose(delivery); // it comes again, or another member has it
+            // It comes again, or another member has it.
+            Panics::default().dispose(running.task.delivery.take());
             return running.finish(Tally::default(), Done::Returned);
         }
-        if let Some(notice) = notice {
-            running.delivery = Some(delivery);
+        if let Some(notice) = running.task.notice.take() {
             let done = running.bury(until, notice).await;
             return running.finish(Tally::default(), done);
         }
+        let unreadable = running.task.delivery.as_mut().and_then(Delivery::take_unreadable);
+        let Some(delivery) = &running.task.delivery else {
+            return running.finish(Tally::default(), Done::Returned);
+        };
         if is_expired(shared, delivery.envelope()) {
-            running.delivery = Some(delivery);
             running.settle(Verdict::Ack);
             return running.finish(Tally::default(), Done::Expired);
         }
@@ -141,16 +143,14 @@ impl Worker {
         if plan.timeout.is_some() || prolongs {
             now = shared.clock.now();
         }
-        let until = if prolongs { shared.prolong(&delivery, until, now) } else { until };
+        let until = if prolongs { shared.prolong(delivery, until, now) } else { until };
         let deadline = plan.timeout.map(|timeout| now.saturating_add(timeout));
-        let attempt = plan.attempt(&delivery).saturating_add(tried);
-        if let Some(error) = delivery.take_unreadable() {
-            running.delivery = Some(delivery);
+        let attempt = plan.attempt(delivery).saturating_add(tried);
+        if let Some(error) = unreadable {
             let done = running.fail(until, attempt, Wrong::Unreadable(Foreign(Some(error)))).await;
             return running.finish(Tally::default(), done);
         }
-        let context = Context::new(shared, &delivery, attempt, deadline);
-        running.delivery = Some(delivery);
+        let context = Context::new(shared, delivery, attempt, deadline);
         if C::BLOCKING {
             running.stage = Some(Stage::new(shared, engine, self.entry.clone()));
         }
@@ -256,7 +256,7 @@ async fn is_accepted(to: &dyn Engine, letter: Arc<Envelope>) -> bool {
 impl Running<'_> {
     /// Settles the delivery. A panic of the engine is not one of the worker.
     fn settle(&mut self, verdict: Verdict) {
-        let Some(delivery) = self.delivery.take() else { return };
+        let Some(delivery) = self.task.delivery.take() else { return };
         if !delivery.is_durable() {
             return; // there is nothing to settle
         }
@@ -271,7 +271,7 @@ impl Running<'_> {
     /// What becomes of an event whose call has failed.
     async fn fail(&mut self, until: Duration, attempt: u32, wrong: Wrong) -> Done {
         let plan = &self.shared.plan;
-        let Some(delivery) = &self.delivery else { return Done::Returned };
+        let Some(delivery) = &self.task.delivery else { return Done::Returned };
         let error = wrong.error();
         let class = match (&wrong, &plan.classify) {
             (Wrong::Unreadable(_), _) => OnFailure::Reject,
@@ -280,7 +280,7 @@ impl Running<'_> {
         };
         let again = class == OnFailure::Retry && attempt < plan.retry.attempts();
         let delay = again.then(|| {
-            let random = RandomState::default().hash_one((self.id, attempt));
+            let random = RandomState::default().hash_one((self.task.id, attempt));
             plan.retry.delay_with(attempt, random)
         });
         let (envelope, engine, retry_after) = (delivery.envelope(), delivery.engine(), delay);
@@ -301,7 +301,7 @@ impl Running<'_> {
             }
             (_, Some(delay)) => {
                 if plan.mode == Mode::Durable {
-                    self.shared.state.lock().first_error(self.id, &last());
+                    self.shared.state.lock().first_error(self.task.id, &last());
                 }
                 if !here {
                     self.settle(Verdict::RetryAfter(delay));
@@ -312,7 +312,7 @@ impl Running<'_> {
             }
             (_, None) => {
                 let last: Box<str> = last().into();
-                let first = self.shared.state.lock().first_error(self.id, &last);
+                let first = self.shared.state.lock().first_error(self.task.id, &last);
                 let reason = match (&wrong, class) {
                     (Wrong::Unreadable(_), _) => "unreadable",
                     (_, OnFailure::Reject) => "rejected",
@@ -327,7 +327,7 @@ impl Running<'_> {
     /// Passes on what the handler said.
     fn says(&self, attempt: u32, message: Message) {
         let plan = &self.shared.plan;
-        let (Some(message), Some(delivery)) = (message, &self.delivery) else { return };
+        let (Some(message), Some(delivery)) = (message, &self.task.delivery) else { return };
         let (envelope, engine) = (delivery.envelope(), delivery.engine());
         let handled = Handled { envelope, engine, attempt, message: &message };
         if let Some(on_handled) = &plan.on_handled {
@@ -339,7 +339,7 @@ impl Running<'_> {
     }
 
     fn park(&mut self, due: Duration, until: Duration, notice: Option<Box<Notice>>) -> Done {
-        match self.delivery.take() {
+        match self.task.delivery.take() {
             Some(delivery) => Done::Parked(Box::new(Parked { delivery, due, until, notice })),
             None => Done::Returned,
         }
@@ -349,7 +349,7 @@ impl Running<'_> {
     /// accepted, and until then the letter is published again.
     async fn bury(&mut self, until: Duration, mut notice: Box<Notice>) -> Done {
         let plan = &self.shared.plan;
-        let Some(delivery) = &self.delivery else { return Done::Returned };
+        let Some(delivery) = &self.task.delivery else { return Done::Returned };
         let Some(to) = &plan.dead else {
             self.settle(Verdict::Reject(notice.to_string().into()));
             return Done::Failed { dead_lettered: plan.keeps_dead_letters };
@@ -371,12 +371,13 @@ impl Running<'_> {
     fn finish(&mut self, tally: Tally, done: Done) {
         self.is_finished = true;
         let mut state = self.shared.state.lock();
-        let mut after = state.finish(&self.shared.plan, self.id, self.sequence, tally, done);
-        if self.rests {
-            state.rests(self.worker, &mut after);
-        }
+        let after = state.finish(&self.shared.plan, self.task.id, self.sequence, tally, done);
+        let ended = self.rests && state.rests(self.worker);
         drop(state);
-        self.shared.after(after);
+        if after.is_some() || ended {
+            let after = after.unwrap_or_default();
+            self.shared.after(After { ended, ..after });
+        }
     }
 }
 
@@ -387,9 +388,8 @@ impl Drop for Running<'_> {
         }
         self.rests = true;
         if self.is_finished {
-            let mut after = After::default();
-            self.shared.state.lock().rests(self.worker, &mut after);
-            return self.shared.after(after);
+            let ended = self.shared.state.lock().rests(self.worker);
+            return self.shared.after(After { ended, ..After::default() });
         }
         // A blocking call that still runs keeps its event until the lease ends.
         let still_runs = self.stage.as_ref().is_some_and(|stage| stage.is_late());

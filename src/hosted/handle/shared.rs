@@ -52,13 +52,14 @@ struct Intake {
 }
 
 /// What a look for more has come to.
+#[derive(PartialEq, Eq)]
 enum Filled {
     /// There is no more, or no more is wanted.
     All,
     /// There may be more.
     More,
-    /// The worker that asked has it.
-    Begun(Task),
+    /// The worker that asked has its task.
+    Begun,
 }
 
 /// Waits until a time, and is made anew only for an earlier one.
@@ -123,13 +124,23 @@ impl Shared {
 
     // ---- Workers -------------------------------------------------------------------------------
 
-    /// Waits for the next task of a worker. `None` is the end.
-    #[inline]
-    pub(super) fn poll_task(&self, worker: usize, context: &mut Context<'_>) -> Poll<Option<Task>> {
-        let mut filled = false;
+    /// Waits for the next task of a worker. Ready without one at the end.
+    pub(super) fn poll_task(
+        &self,
+        worker: usize,
+        task: &mut Option<Task>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let in_order = self.plan.in_order;
+        let mut filled = in_order;
+        // Straight from the subscription, and woken by it: what would wait here is not taken in.
+        if in_order && self.fill(context, Some((worker, &mut *task))) == Filled::Begun {
+            return Poll::Ready(());
+        }
         loop {
             let mut state = self.state.lock();
-            if let Some(task) = state.take(worker) {
+            *task = state.take(worker);
+            if task.is_some() {
                 // A full queue has a place again, for which a publisher may wait.
                 let had_no_place = state.waiting + 1 == self.plan.queue;
                 let pump = if had_no_place { state.pump.clone() } else { None };
@@ -137,10 +148,10 @@ impl Shared {
                 if let Some(pump) = pump {
                     pump.wake();
                 }
-                return Poll::Ready(Some(task));
+                return Poll::Ready(());
             }
             if state.phase == Phase::Closed {
-                return Poll::Ready(None);
+                return Poll::Ready(());
             }
             if filled || !state.wants(&self.plan) {
                 drop(state);
@@ -149,7 +160,7 @@ impl Shared {
                 // What came meanwhile has woken none.
                 if state.phase == Phase::Closed || state.is_ready() {
                     drop(state);
-                    filled = false;
+                    filled = in_order;
                     continue;
                 }
                 let old = state.idles(worker, waker);
@@ -162,10 +173,7 @@ impl Shared {
             drop(state);
             filled = true;
             if let Some(pump) = pump {
-                let to = self.plan.in_order.then_some(worker);
-                if let Filled::Begun(task) = self.fill(&mut Context::from_waker(&pump), to) {
-                    return Poll::Ready(Some(task));
-                }
+                self.fill(&mut Context::from_waker(&pump), None);
             }
         }
     }
@@ -189,8 +197,12 @@ impl Shared {
 
     // ---- Intake --------------------------------------------------------------------------------
 
-    /// Takes in as much as there is, and as is wanted. `to` is a worker that asks for one event.
-    fn fill(&self, context: &mut Context<'_>, to: Option<usize>) -> Filled {
+    /// Takes in as much as there is, and as is wanted. `to` is a worker that asks for its next task.
+    fn fill(
+        &self,
+        context: &mut Context<'_>,
+        mut to: Option<(usize, &mut Option<Task>)>,
+    ) -> Filled {
         let mut intake = self.intake.lock();
         if !self.state.lock().wants(&self.plan) {
             return Filled::All;
@@ -204,9 +216,9 @@ impl Shared {
                 Some(Poll::Ready(Some(Ok(mut delivery)))) => {
                     let until = self.lease_ends();
                     let mut state = self.state.lock();
-                    if let Some(worker) = to {
-                        match state.begin_with(worker, delivery, until) {
-                            Ok(task) => return Filled::Begun(task),
+                    if let Some((worker, task)) = &mut to {
+                        match state.begin_with(*worker, delivery, until, task) {
+                            Ok(()) => return Filled::Begun,
                             Err(it) => delivery = it,
                         }
                     }
@@ -263,7 +275,7 @@ impl Shared {
                     return Poll::Ready(());
                 }
             }
-            if matches!(self.fill(context, None), Filled::More) {
+            if self.fill(context, None) == Filled::More {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }

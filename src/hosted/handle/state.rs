@@ -146,7 +146,8 @@ impl Job {
 pub(super) struct Task {
     pub(super) id: usize,
     pub(super) engine: usize,
-    pub(super) delivery: Delivery,
+    /// `None` once it is settled.
+    pub(super) delivery: Option<Delivery>,
     /// How often it was tried here.
     pub(super) tried: u32,
     /// When its lease ends.
@@ -368,7 +369,8 @@ impl State {
         worker: usize,
         delivery: Delivery,
         until: Duration,
-    ) -> Result<Task, Delivery> {
+        task: &mut Option<Task>,
+    ) -> Result<(), Delivery> {
         if self.phase == Phase::Closed || !self.jobs.is_empty() {
             return Err(delivery);
         }
@@ -393,7 +395,17 @@ impl State {
             past,
         });
         self.works(worker);
-        Ok(Task { id, engine, delivery, tried: 0, until, is_new: true, lost: false, notice: None })
+        *task = Some(Task {
+            id,
+            engine,
+            delivery: Some(delivery),
+            tried: 0,
+            until,
+            is_new: true,
+            lost: false,
+            notice: None,
+        });
+        Ok(())
     }
 
     /// Returns the first error of an event that the engine had back, if it is known.
@@ -501,7 +513,7 @@ impl State {
         Some(Task {
             id,
             engine: job.engine,
-            delivery: job.delivery.take().expect("it does not run"),
+            delivery: job.delivery.take(),
             tried,
             until: job.until,
             is_new: false,
@@ -541,10 +553,11 @@ impl State {
         if self.ready.is_empty() { None } else { self.idle_worker() }
     }
 
-    /// A worker is done with its task, whatever became of that.
-    pub(super) fn rests(&mut self, worker: usize, after: &mut After) {
+    /// A worker is done with its task, whatever became of that. Returns whether those that wait for
+    /// the end must look again.
+    pub(super) fn rests(&mut self, worker: usize) -> bool {
         self.workers[worker].busy = false;
-        after.ended |= self.phase == Phase::Closed;
+        self.phase == Phase::Closed
     }
 
     /// Counts the call of a task that is not finished yet.
@@ -606,12 +619,11 @@ impl State {
         sequence: Option<u64>,
         tally: Tally,
         done: Done,
-    ) -> After {
-        let mut after = After::default();
+    ) -> Option<After> {
         let Job { engine, cut, .. } = self.jobs[id];
         if cut {
             self.remove(id);
-            return after;
+            return None;
         }
         self.tally(engine, tally);
         let ends = match self.phase {
@@ -621,6 +633,7 @@ impl State {
         };
         let left = self.left;
         let numbers = &mut self.numbers[engine].1;
+        let mut dropped = None;
         match done {
             Done::Handled => numbers.handled += 1,
             Done::Retried => {
@@ -644,7 +657,7 @@ impl State {
             Done::Left => count_left(numbers, plan, left),
             Done::Parked(parked) if ends => {
                 count_left(numbers, plan, left);
-                after.dropped = Some(parked.delivery);
+                dropped = Some(parked.delivery);
             }
             Done::Parked(parked) => {
                 let Parked { delivery, due, until, notice } = *parked;
@@ -659,16 +672,15 @@ impl State {
                 if plan.can_extend && self.beat.is_none() {
                     self.beat = Some(until.saturating_sub(plan.lease / 2));
                 }
-                after.pump = self.pump.take();
-                return after;
+                return Some(After::pump(self.pump.take()));
             }
         }
-        self.of(engine).in_flight -= 1;
+        numbers.in_flight -= 1;
         self.remove(id);
         if self.ended || self.phase != Phase::Open {
-            after.pump = self.pump.take();
+            return Some(After { dropped, ..After::pump(self.pump.take()) });
         }
-        after
+        None
     }
 
     /// Removes a job. What comes behind it is ready.
