@@ -144,7 +144,7 @@ async fn write(
             let written = unstable::write(&outbox, &transaction, number(&key, n)).await;
             let Ok(envelope) = written else { break };
             seen.lock().unwrap().ids.insert(n, envelope.id().into());
-            if n % 5 == 0 {
+            if n.is_multiple_of(5) {
                 seen.lock().unwrap().rolled_back.insert(n);
                 let _ = transaction.rollback().await;
             } else {
@@ -237,9 +237,10 @@ fn killed(what: &str, kills: impl Fn(u32, &mut Postgres, &mut Vec<Process>, &Pat
     }
     end.send_replace(true);
     writers.join().unwrap();
+    let seen = core::mem::take(&mut *seen.lock().unwrap());
     run(async {
         let outbox = Outbox::connect(&database(url.clone()), "outbox").await.unwrap();
-        check(&outbox, &seen.lock().unwrap(), &file, what).await;
+        check(&outbox, &seen, &file, what).await;
         let client = client(url).await;
         let left: i64 = client.query_one("SELECT count(*) FROM outbox", &[]).await.unwrap().get(0);
         assert_eq!(left, 0);
