@@ -504,6 +504,7 @@ fn what_is_not_a_record_is_rejected_and_counted() {
         let (engine, store) = (memory(), Arc::new(MemoryStore::default()));
         let broker = started(member("1", store.clone(), engine.clone())).await;
         let mut unnamed = record("1");
+        unnamed.instance_id = "other".into();
         let of_another_subject = Envelope::json("events.public.orders.create", &unnamed).unwrap();
         unnamed.id = String::new();
         for envelope in [

@@ -183,7 +183,7 @@ fn a_record_of_a_broker_that_is_killed_in_its_handler_is_handled_by_another_one(
         };
         timeout(SOON, ended).await.expect("another broker has it");
         assert_eq!(store.read("1").unwrap().retry_count, 1);
-        sleep(2 * LEASE).await;
+        sleep(LEASE + LEASE / 2).await;
         let stats = broker.stats();
         assert_eq!((stats.total_received, stats.total_processed, stats.duplicates), (1, 1, 0));
         assert_eq!(stats.queue_size, 0, "it is acknowledged");

@@ -90,7 +90,7 @@ impl Group {
     pub(super) async fn publish(
         &self,
         work: &Work,
-        record: EventRecord,
+        record: Arc<EventRecord>,
     ) -> Result<(), BrokerError> {
         let subject = format!("{}.{}", self.prefix, record.event_type());
         Subject::new(&subject).map_err(BrokerError::Type)?;
@@ -101,11 +101,12 @@ impl Group {
             Err(error) => return Err(error.into()),
         };
         let (record, is_new) = match &before {
-            None => (Arc::new(record), true),
+            None => (record, true),
             // It may not have reached the engine.
             Some(before) if before.status == EventStatus::Pending => (before.clone(), false),
             Some(before) if before.status == EventStatus::Failed => {
-                (Arc::new(again(record, before.retry_count)), true)
+                let record = again(Arc::unwrap_or_clone(record), before.retry_count);
+                (Arc::new(record), true)
             }
             Some(_) => {
                 add(&work.duplicates);

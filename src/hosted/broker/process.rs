@@ -142,17 +142,20 @@ impl Work {
     }
 
     /// Adds the instance id if it is missing, and checks the record.
-    pub(super) fn complete(&self, mut record: EventRecord) -> Result<EventRecord, BrokerError> {
+    pub(super) fn complete(&self, record: EventRecord) -> Result<Arc<EventRecord>, BrokerError> {
+        let mut record = Arc::new(record); // so that it moves no more
         if record.instance_id.is_empty() {
-            record.instance_id = String::from(&*self.instance_id);
+            Arc::make_mut(&mut record).instance_id = String::from(&*self.instance_id);
         }
         record.validate().map_err(BrokerError::Invalid)?;
         Ok(record)
     }
 
     /// Stores a new record, and counts it.
-    pub(super) async fn store(self: &Arc<Self>, record: EventRecord) -> Result<Job, BrokerError> {
-        let record = Arc::new(record);
+    pub(super) async fn store(
+        self: &Arc<Self>,
+        record: Arc<EventRecord>,
+    ) -> Result<Job, BrokerError> {
         self.records.put_shared(record.clone()).await?;
         let series = self.count_published(&record);
         Ok(self.job(record, series))

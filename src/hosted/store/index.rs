@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::hash::Hash;
@@ -78,7 +77,7 @@ impl<K: Hash + Eq> Field<K> {
     }
 
     /// Adds records, all behind those that are there.
-    fn add<Q>(&mut self, records: &[Placed], value: fn(&EventRecord) -> &Q)
+    fn add<Q>(&mut self, records: &[Placed<'_>], value: fn(&EventRecord) -> &Q)
     where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
         K: Borrow<Q>,
@@ -95,8 +94,11 @@ impl<K: Hash + Eq> Field<K> {
             }
         }
         for (value, places) in known {
+            let (first, last) = (places[0], places[places.len() - 1]);
             let of_value = self.of(value);
-            if of_value.max() < places.first().copied() {
+            if last - first == places.len() as u64 - 1 {
+                of_value.insert_range(first..=last);
+            } else if of_value.max().is_none_or(|max| max < first) {
                 let _ = of_value.append(places); // they are sorted
             } else {
                 of_value.extend(places);
@@ -107,7 +109,7 @@ impl<K: Hash + Eq> Field<K> {
     /// Removes records that are all that there is in `range`.
     fn remove_all<Q>(
         &mut self,
-        records: &[Placed],
+        records: &[Placed<'_>],
         range: &RangeInclusive<u64>,
         value: fn(&EventRecord) -> &Q,
     ) where
@@ -140,16 +142,16 @@ impl<K: Hash + Eq> Field<K> {
 }
 
 /// A record, and its place.
-pub(super) type Placed = (u64, Arc<EventRecord>);
+pub(super) type Placed<'a> = (u64, &'a EventRecord);
 
 /// The places of a run.
-fn range(run: &[Placed]) -> RangeInclusive<u64> {
+fn range(run: &[Placed<'_>]) -> RangeInclusive<u64> {
     run[0].0..=run[run.len() - 1].0
 }
 
 impl Index {
     /// Adds records, all behind those that are there.
-    pub(super) fn add(&mut self, records: &[Placed]) {
+    pub(super) fn add(&mut self, records: &[Placed<'_>]) {
         for run in records.chunk_by(|a, b| a.0 + 1 == b.0) {
             self.places.insert_range(range(run));
         }
@@ -169,7 +171,7 @@ impl Index {
     }
 
     /// Removes records.
-    pub(super) fn remove(&mut self, records: &[Placed]) {
+    pub(super) fn remove(&mut self, records: &[Placed<'_>]) {
         for run in records.chunk_by(|a, b| a.0 + 1 == b.0) {
             let range = range(run);
             self.places.remove_range(range.clone());

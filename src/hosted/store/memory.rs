@@ -79,7 +79,7 @@ struct State {
     /// The place from which on records are not in the index.
     indexed: u64,
     /// Records that are gone, and still in the index.
-    gone: Vec<Placed>,
+    gone: Vec<(u64, Arc<EventRecord>)>,
     evicted: u64,
     /// `None` if the store is closed.
     sender: Option<Sender<Arc<EventRecord>>>,
@@ -213,13 +213,15 @@ impl State {
 
     /// Brings the index up to date.
     fn index(&mut self) {
-        self.index.remove(&self.gone);
+        let gone: Vec<Placed<'_>> = self.gone.iter().map(|(place, it)| (*place, &**it)).collect();
+        self.index.remove(&gone);
         self.gone.clear();
         let from = self.order.partition_point(|(place, _)| *place < self.indexed);
-        let new = self.order.range(from..).filter_map(|(place, key)| {
-            self.records.get(*key).map(|kept| (*place, kept.record.clone()))
-        });
-        let new: Vec<Placed> = new.collect();
+        let new = self
+            .order
+            .range(from..)
+            .filter_map(|(place, key)| self.records.get(*key).map(|kept| (*place, &*kept.record)));
+        let new: Vec<Placed<'_>> = new.collect();
         self.index.add(&new);
         self.indexed = self.next_place;
     }
