@@ -5,7 +5,7 @@
 //! "in place", in the task that publishes, as a tick does. The row of a link is the tick's part alone: what the thread beside
 //! it does is not timed. A word after `--` runs the rows that have it in their name.
 //!
-//! `-- count TURNS ROW` runs the first contender of one row for so many turns, and prints nothing: for callgrind. The
+//! `-- count TURNS ROW` runs the first contender of one row for so many turns, and prints nothing: for `benches/instructions`. The
 //! instructions of an event are the difference of two such runs by 32 times the difference of their turns.
 
 extern crate alloc;
@@ -63,20 +63,25 @@ fn main() {
         && *count == "count"
     {
         let name = row.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" ");
-        let mut rows = rows().into_iter();
-        let mut row = rows.find(|row| row.name == name).expect("the name of a row");
-        row.contenders[0].2(turns.parse().expect("a number of turns"));
+        let (name, make) = rows().into_iter().find(|row| row.0 == name).expect("the name of a row");
+        make(name).contenders[0].2(turns.parse().expect("a number of turns"));
         return;
     }
     println!("| row | contender | ns an event | tickbus / contender | target | |");
     println!("|---|---|--:|--:|--:|---|");
-    for row in rows().into_iter().filter(|row| words.iter().all(|it| row.name.contains(&**it))) {
-        measure(row, rounds);
+    for (name, make) in rows() {
+        if words.iter().all(|it| name.contains(&**it)) {
+            measure(make(name), rounds);
+        }
     }
 }
 
-fn rows() -> Vec<Row> {
+/// By its name, so that a count makes no other.
+type Make = (&'static str, fn(&'static str) -> Row);
+
+fn rows() -> Vec<Make> {
     vec![
+<<<<<<< HEAD
         in_place("1 live subscription, in place", 1),
         in_place("8 live subscriptions, in place", 8),
         tasks("1 live subscription, without a log", 1, memory(1, 0, None)),
@@ -101,6 +106,32 @@ fn rows() -> Vec<Row> {
         routing("routing decision, 10 rules", 10),
         routing("routing decision, 100 rules", 100),
         routing("routing decision, 1000 rules", 1000),
+=======
+        ("1 live subscription, in place", |name| in_place(name, 1)),
+        ("8 live subscriptions, in place", |name| in_place(name, 8)),
+        ("1 live subscription, without a log", |name| tasks(name, 1, memory(1, 0, None))),
+        ("1 live subscription", |name| tasks(name, 1, memory(1, 4096, None))),
+        ("8 live subscriptions, without a log", |name| tasks(name, 8, memory(8, 0, None))),
+        ("8 live subscriptions", |name| tasks(name, 8, memory(8, 4096, None))),
+        ("1 group, acknowledged", |name| tasks(name, 1, memory(1, 4096, Some("g")))),
+        ("a link, the tick's part", link),
+        ("4 workers", |name| workers(name, false, false)),
+        ("4 workers, by key", |name| workers(name, true, false)),
+        ("4 workers of a group", |name| workers(name, false, true)),
+        ("4 workers of a group, by key", |name| workers(name, true, true)),
+        ("bytes, live, handled in order", |name| made_before(name, false)),
+        ("JSON, decoded, live, handled in order", |name| made_before(name, true)),
+        ("from bytes, live, handled in order", |name| from_bytes(name, false, None, false)),
+        ("from JSON, decoded, live, handled in order", |name| from_bytes(name, true, None, false)),
+        ("from bytes, a group, handled in order", |name| from_bytes(name, false, None, true)),
+        ("from JSON, decoded, a group, handled in order", |name| {
+            from_bytes(name, true, None, true)
+        }),
+        ("from JSON, decoded, 4 workers of a group", |name| from_bytes(name, true, Some(4), true)),
+        ("routing decision, 10 rules", |name| routing(name, 10)),
+        ("routing decision, 100 rules", |name| routing(name, 100)),
+        ("routing decision, 1000 rules", |name| routing(name, 1000)),
+>>>>>>> perf
     ]
 }
 
@@ -397,9 +428,9 @@ fn frames(mut frame: impl FnMut(&[Arc<Envelope>]) -> Duration + 'static) -> Work
     })
 }
 
-fn link() -> Row {
+fn link(name: &'static str) -> Row {
     Row {
-        name: "a link, the tick's part",
+        name,
         at_most: Some(60.0),
         contenders: vec![
             ("tickbus, out and in", None, through_a_link()),

@@ -14,7 +14,7 @@ use tickbus::hosted::{Engine, StartAt};
 use tokio::time::{sleep, timeout};
 
 use crate::server::Server;
-use crate::sums::{Sums, between, rounds};
+use crate::sums::{Sums, between, rounds, until_acknowledged};
 use crate::{SOON, run, started, value};
 
 /// Short, so that what a dead member had comes soon.
@@ -79,11 +79,12 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             });
         });
         begins.recv().unwrap();
-        thread::sleep(between(200, 700));
+        until_acknowledged(&sums, 20);
+        thread::sleep(between(0, 500));
         server.kill();
         thread::sleep(between(50, 300));
         server.run();
-        thread::sleep(Duration::from_millis(700));
+        until_acknowledged(&sums, 20);
         end.notify_one();
         client.join().unwrap();
         sums.lock().unwrap().check(&format!("redis server killed, round {round}"));

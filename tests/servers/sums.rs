@@ -4,7 +4,9 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 use std::env;
-use std::time::SystemTime;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Instant, SystemTime};
 
 #[derive(Default)]
 pub(crate) struct Sums {
@@ -42,6 +44,16 @@ impl Sums {
             "lost {lost:?}, unexpected {unexpected:?}"
         );
         assert!(self.acknowledged.len() > 20, "too little happened to say anything");
+    }
+}
+
+/// Waits until so much more is acknowledged, however slow the machine is.
+pub(crate) fn until_acknowledged(sums: &Mutex<Sums>, more: usize) {
+    let acknowledged = || sums.lock().unwrap().acknowledged.len();
+    let (began, wanted) = (Instant::now(), acknowledged() + more);
+    while acknowledged() < wanted {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing is acknowledged any more");
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
