@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::servers::{Nats as Server, TestServer};
 pub(crate) use crate::sums::Sums;
-use crate::sums::{between, rounds};
+use crate::sums::{between, rounds, until_acknowledged};
 use crate::{SOON, run, settings, started, value};
 
 /// Short, so that what a dead member had comes soon.
