@@ -40,7 +40,7 @@ impl conformance::Setup for Kit {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_millis(600)
+        Duration::from_millis(800)
     }
 
     fn kept(&self) -> Option<u64> {
