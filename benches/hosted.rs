@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -18,7 +19,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Poll;
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::env;
 use std::sync::{Mutex, mpsc as threads};
 use std::thread;
@@ -611,15 +612,16 @@ fn of_hash_map(handled: bool) -> Work {
     });
     pool.of_records((), handled, async move |record| {
         let id = record.id.clone();
-        let mut kept = kept.lock().expect("no panic");
-        if kept.order.len() == KEPT
-            && let Some(oldest) = kept.order.pop_front()
         {
-            kept.records.remove(&oldest);
+            let mut kept = kept.lock().expect("no panic");
+            if kept.order.len() == KEPT
+                && let Some(oldest) = kept.order.pop_front()
+            {
+                kept.records.remove(&oldest);
+            }
+            kept.order.push_back(id.clone());
+            kept.records.insert(id.clone(), Arc::new(record));
         }
-        kept.order.push_back(id.clone());
-        kept.records.insert(id.clone(), Arc::new(record));
-        drop(kept);
         sender.send(id).await.expect("open");
     })
 }

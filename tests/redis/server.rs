@@ -1,11 +1,12 @@
 //! A Redis server for tests.
 
 use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;

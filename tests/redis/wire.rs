@@ -16,6 +16,9 @@ use crate::{
     up,
 };
 
+/// The names and values of an entry.
+type Fields = Vec<(String, Vec<u8>)>;
+
 #[test]
 fn a_publish_is_accepted_and_its_repeat_is_a_duplicate() {
     on(&[], async |server| {
@@ -101,8 +104,7 @@ fn entries_and_messages_are_those_of_the_golden_files() {
             let (fields, envelope) = of_golden(&format!("{name}.fields"));
             streams.publish(envelope.clone().into()).await.unwrap();
             let said = server.say(&["XREVRANGE", "game", "+", "-", "COUNT", "1"]);
-            let mut entries: Vec<(String, Vec<(String, Vec<u8>)>)> =
-                redis::from_redis_value(said).unwrap();
+            let mut entries: Vec<(String, Fields)> = redis::from_redis_value(said).unwrap();
             assert_eq!(entries.remove(0).1, fields, "{name}");
             // What is written now is read by each later version: from the golden file itself.
             let mut add: Vec<&[u8]> = vec![b"XADD", b"game", b"*"];
