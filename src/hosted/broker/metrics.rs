@@ -115,8 +115,11 @@ impl Series {
 pub(super) struct Metrics {
     /// How many types have series of their own.
     most: usize,
-    types: Lock<HashMap<Arc<str>, Vec<(EventSource, Arc<Series>)>, RandomState>>,
+    types: Lock<Types>,
 }
+
+/// The series of a type, by source.
+type Types = HashMap<Arc<str>, Vec<(EventSource, Arc<Series>)>, RandomState>;
 
 impl Metrics {
     pub(super) fn new(most: usize) -> Self {
