@@ -39,9 +39,15 @@ impl Write {
 pub(super) struct Writer {
     connection: Connection,
     news: Sender<Arc<EventRecord>>,
+    insert: String,
     put: String,
     update: String,
+    /// How many statements replace what is there, until it tries again whether all is new.
+    replaces: u32,
 }
+
+/// As many after one that was not all new.
+const REPLACES: u32 = 64;
 
 /// Writes of different ids: they can go in any order.
 #[derive(Default)]
@@ -74,12 +80,13 @@ impl Writer {
         table: &Table,
         news: Sender<Arc<EventRecord>>,
     ) -> Self {
-        let (put, update) = (columns::put(table), columns::update(table));
-        Self { connection, news, put, update }
+        let (insert, put) = (columns::insert(table), columns::put(table));
+        let update = columns::update(table);
+        Self { connection, news, insert, put, update, replaces: 0 }
     }
 
     /// Writes what comes, until the store is closed and everything before that is written.
-    pub(super) async fn run(self, mut queue: mpsc::UnboundedReceiver<Write>) {
+    pub(super) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Write>) {
         let mut held = None;
         loop {
             let mut next = match held.take() {
@@ -103,7 +110,36 @@ impl Writer {
         self.connection.close();
     }
 
-    async fn put(&self, writes: Vec<Write>) {
+    async fn put(&mut self, writes: Vec<Write>) {
+        if writes.is_empty() {
+            return;
+        }
+        if self.replaces > 0 {
+            self.replaces -= 1;
+            return self.replace(writes).await;
+        }
+        match self.execute(&self.insert, &writes).await {
+            Ok(_) => {
+                for write in writes {
+                    let _ = self.news.send(write.record.clone()); // without a reader it goes nowhere
+                    write.answer(Ok(()));
+                }
+            }
+            // One is there already, or at fault.
+            Err(error) if is_of_a_row(&error) => {
+                self.replaces = REPLACES;
+                self.replace(writes).await;
+            }
+            Err(error) => {
+                for write in writes {
+                    write.answer(Err(error.clone().into()));
+                }
+            }
+        }
+    }
+
+    /// Stores records that may be there.
+    async fn replace(&self, writes: Vec<Write>) {
         self.each_part(&self.put, writes, |written, is_again, writes| {
             // After an attempt that got no answer, what is there may be of that one.
             let new = written.iter().filter(|row| is_again || row.get(1));
