@@ -45,7 +45,7 @@ fn a_registry_says_which_provider_it_does_not_have() {
         }
         let own: Own = settings.read()?;
         let name = format!("{} {:?} {:?}", own.url, own.stream_name, own.db);
-        Ok(MemoryEngine::builder().name(&*name).log(0).build())
+        Ok(MemoryEngine::builder().name(&name).log(0).build())
     });
     let error_of = |text: &str| {
         let broker = own.broker(&config(text)).unwrap().unwrap().build().unwrap();
