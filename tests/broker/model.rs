@@ -214,7 +214,7 @@ fn handlers_share_a_record_that_no_longer_changes() {
         broker.publish(published.clone()).await.unwrap();
         broker.stop(LONG).await.unwrap();
         published.set_payload(&"another").unwrap(); // it is the publisher's own
-        let kept = kept.lock().unwrap();
+        let kept = core::mem::take(&mut *kept.lock().unwrap());
         let seen: Vec<_> = kept.iter().map(|it| (it.status, it.retry_count)).collect();
         let processing = EventStatus::Processing;
         // The second handler begins with what the first one has counted.
