@@ -362,7 +362,10 @@ pub(crate) async fn a_closed_store_says_so(store: Arc<dyn Store>) {
 
 /// Waits for a test, but not for ever.
 pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(180), test).await.expect("the test hangs")
+    // A soak runs so many rounds, of some seconds each.
+    let rounds: u32 = std::env::var("ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
+    let limit = Duration::from_secs(180) + rounds * Duration::from_secs(10);
+    tokio::time::timeout(limit, test).await.expect("the test hangs")
 }
 
 // ---- What a store is compared with: every record in a vector ------------------------------------
