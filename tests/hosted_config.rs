@@ -981,10 +981,11 @@ fn redis_says_which_keys_do_not_go_together() {
         ("deduplicationWindow: 1s", "deduplicationWindow"),
         ("maxDeadLetters: 1", "maxDeadLetters"),
     ] {
-        refused(&one(keys), "invalid", (4, 15), &format!("engines[0].config.{key}"));
+        let column = 17 + u32::try_from(key.len()).unwrap();
+        refused(&one(keys), "invalid", (4, column), &format!("engines[0].config.{key}"));
     }
     let both = one("streamName: game, prefix: x");
-    refused(&both, "invalid", (4, 33), "engines[0].config.prefix");
+    refused(&both, "invalid", (4, 41), "engines[0].config.prefix");
     #[cfg(not(feature = "redis"))]
     {
         let redis = error("engine: redis\n");
