@@ -1049,7 +1049,7 @@ fn redis_says_which_keys_do_not_go_together() {
         ("deduplicationWindow: 1s", "deduplicationWindow"),
         ("maxDeadLetters: 1", "maxDeadLetters"),
     ] {
-        let column = 15 + key.len() as u32 + 2; // of the value
+        let column = 17 + u32::try_from(key.len()).unwrap();
         refused(&one(keys), "invalid", (4, column), &format!("engines[0].config.{key}"));
     }
     let both = one("streamName: game, prefix: x");

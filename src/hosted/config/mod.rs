@@ -20,7 +20,6 @@
 //!         workerCount: 5                  # workers of a pooled handler
 //!         maxEventQueueSize: 1000         # events that wait for them; and the history, per topic
 //!         defaultEventBufferSize: 10      # buffer of a live subscription
-//!         # compressAbove: 4096           # payloads of more bytes travel as gzip; none by default
 //!         deliveryMode: drop              # drop, drop_oldest, block, timeout: if the buffer is full
 //!         rotateSubscriberOrder: true     # each publish begins with another subscription
 //!         eventTTL: 3600s                 # older events are dropped; 0: none are
@@ -68,6 +67,8 @@
 //! - **Topics** are in the dialect of [`PrefixPattern`](crate::subject::PrefixPattern): exact, or
 //!   with a `*` at the end for whatever follows. `*` alone is everything. In code, a
 //!   [`Pattern`](crate::Pattern) has a `*` for one segment, and `>` for the rest.
+//! - **Compression** works with every engine: with `compressAbove: 4096` in its `config`, payloads of more
+//!   bytes travel as gzip (feature `compression`).
 //! - **Unset is not 0.** A key that is left out has its default. 0 workers, and a queue or buffer of
 //!   0, are errors. `eventTTL: 0` and `retentionDays: 0` switch off, `publishBlockTimeout: 0` drops.
 //! - **Spans of time** are numbers of seconds, or texts such as `250ms` and `1m30s`.

@@ -98,8 +98,9 @@ impl Context {
     ///     let score = Envelope::new("match.7.score")?.with_raw_payload(r#"{"by":4}"#)?;
     ///     engine.publish(score.with_data_schema(version).into()).await?;
     /// }
-    /// let report = scores.shutdown(std::time::Duration::from_secs(10)).await?;
-    /// assert_eq!(report.handled, 2); // the third is a dead letter
+    /// scores.shutdown(std::time::Duration::from_secs(10)).await?;
+    /// let stats = scores.stats();
+    /// assert_eq!((stats.handled, stats.failed), (2, 1)); // the third is a dead letter
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
