@@ -43,8 +43,6 @@
 //! event_broker:
 //!   enabled: true
 //!   provider: memory                      # memory, redis, nats, database
-//!   # engine: patient                     # one of the engines: brokers of a group share the events
-//!   # group: orders                       # the name of that group
 //!   mode: async                           # sync, async
 //!   worker_count: 10
 //!   buffer_size: 1000
@@ -69,6 +67,8 @@
 //!   [`Pattern`](crate::Pattern) has a `*` for one segment, and `>` for the rest.
 //! - **Compression** works with every engine: with `compressAbove: 4096` in its `config`, payloads of more
 //!   bytes travel as gzip (feature `compression`).
+//! - **Brokers of a group** share events over one of the engines: `engine: patient` and `group: orders` in
+//!   `event_broker`.
 //! - **Unset is not 0.** A key that is left out has its default. 0 workers, and a queue or buffer of
 //!   0, are errors. `eventTTL: 0` and `retentionDays: 0` switch off, `publishBlockTimeout: 0` drops.
 //! - **Spans of time** are numbers of seconds, or texts such as `250ms` and `1m30s`.
