@@ -266,6 +266,24 @@ fn a_late_broker_is_fenced_by_the_store_where_the_engine_cannot() {
 }
 
 #[test]
+fn a_record_that_has_ended_elsewhere_is_handled_when_it_is_published() {
+    run(async {
+        for status in EventStatus::ALL {
+            let (engine, store) = (memory(), Arc::new(MemoryStore::default()));
+            let broker = started(member("1", store.clone(), engine)).await;
+            let calls = counts(&broker);
+            let mut before = record("1"); // of another store, or one that was cleaned up
+            before.status = status;
+            broker.publish(before).await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            assert_eq!(calls.lock().unwrap().get("1"), Some(&1), "{status}");
+            let kept = get(&store, "1").await;
+            assert_eq!((kept.status, kept.retry_count), (EventStatus::Completed, 0), "{status}");
+        }
+    });
+}
+
+#[test]
 fn a_record_that_no_broker_survives_fails_when_its_calls_are_spent() {
     run(async {
         let (engine, store) = (memory(), Arc::new(MemoryStore::default()));

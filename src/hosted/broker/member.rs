@@ -158,11 +158,8 @@ impl Group {
 
 /// A failed record, to be handled again. Its retries count on.
 fn again(mut record: EventRecord, retries: u32) -> EventRecord {
-    record.status = EventStatus::Pending;
     record.retry_count = retries;
     record.increment_retry();
-    record.error = String::new();
-    (record.processed_at, record.completed_at) = (None, None);
     record
 }
 

@@ -17,7 +17,7 @@ use super::stats::BrokerStats;
 use crate::envelope::Timestamp;
 use crate::hosted::clock::Clock;
 use crate::hosted::handle::RetryPolicy;
-use crate::hosted::store::{EventRecord, Store, StoreError};
+use crate::hosted::store::{EventRecord, EventStatus, Store, StoreError};
 use crate::sync::{PlainNumber, Relaxed};
 use crate::wait::panics::Panics;
 
@@ -141,12 +141,16 @@ impl Work {
         self.retry.retries()
     }
 
-    /// Adds the instance id if it is missing, and checks the record.
+    /// Adds the instance id if it is missing, and checks the record. Its handlers have not begun,
+    /// whatever became of it before.
     pub(super) fn complete(&self, mut record: EventRecord) -> Result<EventRecord, BrokerError> {
         if record.instance_id.is_empty() {
             record.instance_id = String::from(&*self.instance_id);
         }
         record.validate().map_err(BrokerError::Invalid)?;
+        record.status = EventStatus::Pending;
+        record.error = String::new();
+        (record.processed_at, record.completed_at) = (None, None);
         Ok(record)
     }
 
