@@ -372,6 +372,58 @@ fn a_stop_that_is_dropped_goes_on_with_the_next_one() {
 }
 
 #[test]
+fn a_stop_that_is_dropped_waits_for_a_synchronous_publish_with_the_next_one() {
+    run(async {
+        let never = (Duration::ZERO, Duration::ZERO); // no task but the publish
+        let (_, broker) =
+            broker(|it| it.mode(ProcessingMode::Synchronous).clean_up(never.0, never.1));
+        broker
+            .subscribe("*", |_: Arc<EventRecord>| async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                Ok::<(), String>(())
+            })
+            .unwrap();
+        broker.start().unwrap();
+        let publish = tokio::spawn({
+            let broker = broker.clone();
+            async move { broker.publish(record("1")).await }
+        });
+        tokio::task::yield_now().await;
+        let dropped = tokio::time::timeout(Duration::from_secs(1), broker.stop(LONG));
+        assert!(dropped.await.is_err());
+        assert_eq!(broker.start().unwrap_err().code(), "already_running");
+        broker.stop(LONG).await.unwrap();
+        assert_eq!(broker.stats().in_progress, 0);
+        publish.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_record_that_has_ended_is_pending_again_when_it_is_published() {
+    run(async {
+        for status in EventStatus::ALL {
+            let (store, broker) = broker(|it| it.mode(ProcessingMode::Synchronous));
+            let seen = Arc::new(Mutex::new(None));
+            let see = seen.clone();
+            broker
+                .subscribe("*", move |record: Arc<EventRecord>| {
+                    *see.lock().unwrap() = Some((record.error.clone(), record.completed_at));
+                    async { Ok::<(), String>(()) }
+                })
+                .unwrap();
+            broker.start().unwrap();
+            let mut before = record("1");
+            before.mark_failed(Timestamp::from_unix_nanos(2).unwrap(), "before the fix");
+            before.status = status;
+            broker.publish(before).await.unwrap();
+            assert_eq!(seen.lock().unwrap().take(), Some((String::new(), None)));
+            let kept = get(&store, "1").await;
+            assert_eq!((kept.status, &*kept.error), (EventStatus::Completed, ""));
+        }
+    });
+}
+
+#[test]
 fn a_stop_waits_for_a_synchronous_publish() {
     run(async {
         let (_, broker) = broker(|it| it.mode(ProcessingMode::Synchronous));

@@ -266,6 +266,58 @@ fn a_late_broker_is_fenced_by_the_store_where_the_engine_cannot() {
 }
 
 #[test]
+fn a_late_broker_whose_handler_fails_writes_nothing() {
+    run(async {
+        let (engine, store) = (memory(), Arc::new(MemoryStore::default()));
+        let slow = Wrap { without: Some(Capability::Extend), ..Wrap::new(&engine) };
+        let late = member("late", store.clone(), slow).retry(RetryPolicy::new(3)).workers(1);
+        let late = started(late).await;
+        let gate = Arc::new(Semaphore::new(0));
+        let go = gate.clone();
+        late.subscribe("*", move |_: Arc<EventRecord>| {
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Err::<(), _>("late")
+            }
+        })
+        .unwrap();
+        late.publish(record("1")).await.unwrap();
+        later(SECOND).await;
+        let other =
+            started(member("other", store.clone(), engine).retry(RetryPolicy::new(3))).await;
+        later(2 * LEASE).await;
+        let by_other = get(&store, "1").await;
+        assert_eq!(by_other.status, EventStatus::Completed);
+        go.add_permits(100);
+        later(LEASE).await;
+        assert_eq!(get(&store, "1").await, by_other);
+        let stats = late.stats();
+        assert_eq!((stats.total_failed, stats.abandoned, stats.fenced), (0, 1, 1), "{stats:?}");
+        other.stop(LONG).await.unwrap();
+        late.stop(LONG).await.unwrap();
+    });
+}
+
+#[test]
+fn a_record_that_has_ended_elsewhere_is_handled_when_it_is_published() {
+    run(async {
+        for status in EventStatus::ALL {
+            let (engine, store) = (memory(), Arc::new(MemoryStore::default()));
+            let broker = started(member("1", store.clone(), engine)).await;
+            let calls = counts(&broker);
+            let mut before = record("1"); // of another store, or one that was cleaned up
+            before.status = status;
+            broker.publish(before).await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            assert_eq!(calls.lock().unwrap().get("1"), Some(&1), "{status}");
+            let kept = get(&store, "1").await;
+            assert_eq!((kept.status, kept.retry_count), (EventStatus::Completed, 0), "{status}");
+        }
+    });
+}
+
+#[test]
 fn a_record_that_no_broker_survives_fails_when_its_calls_are_spent() {
     run(async {
         let (engine, store) = (memory(), Arc::new(MemoryStore::default()));

@@ -159,11 +159,8 @@ impl Group {
 
 /// A failed record, to be handled again. Its retries count on.
 fn again(mut record: EventRecord, retries: u32) -> EventRecord {
-    record.status = EventStatus::Pending;
     record.retry_count = retries;
     record.increment_retry();
-    record.error = String::new();
-    (record.processed_at, record.completed_at) = (None, None);
     record
 }
 
@@ -316,12 +313,12 @@ impl Member {
         let mut spent = 0;
         let record = match &kept {
             None => sent,
-            Some(kept) if has_ended(kept) && kept.retry_count >= sent.retry_count => {
+            Some(kept) if kept.has_ended() && kept.retry_count >= sent.retry_count => {
                 add(&work.duplicates);
                 return true;
             }
             // It was published again, by a broker with another store.
-            Some(kept) if has_ended(kept) => sent,
+            Some(kept) if kept.has_ended() => sent,
             Some(kept) if kept.status == EventStatus::Processing => {
                 // The one that had it has died, or lost its lease.
                 let mut record = (**kept).clone();
@@ -339,9 +336,12 @@ impl Member {
         let ending = if spent > work.retries() {
             Ending::failed(format!("no broker lived through its handlers {}", After(spent)))
         } else {
-            work.handle(&mut job, spent).await
+            match work.handle(&mut job, spent, true).await {
+                Some(ending) => ending,
+                None => return false,
+            }
         };
-        if self.is_late(context) || self.is_taken_over(work, &job.record).await {
+        if self.is_late(context) || work.is_taken_over(&job.record).await {
             return false;
         }
         work.mark(&mut job, &ending);
@@ -352,14 +352,4 @@ impl Member {
         let _ = work.end(job, ending, begin); // it is in the record
         true
     }
-
-    /// Returns whether the store has more than this member knows.
-    async fn is_taken_over(&self, work: &Work, record: &EventRecord) -> bool {
-        let kept = work.ask(|| work.records().get(&record.id)).await;
-        kept.is_ok_and(|kept| has_ended(&kept) || kept.retry_count > record.retry_count)
-    }
-}
-
-const fn has_ended(record: &EventRecord) -> bool {
-    matches!(record.status, EventStatus::Completed | EventStatus::Failed)
 }

@@ -17,7 +17,7 @@ use super::stats::BrokerStats;
 use crate::envelope::Timestamp;
 use crate::hosted::clock::Clock;
 use crate::hosted::handle::RetryPolicy;
-use crate::hosted::store::{EventRecord, Store, StoreError};
+use crate::hosted::store::{EventRecord, EventStatus, Store, StoreError};
 use crate::sync::{PlainNumber, Relaxed};
 use crate::wait::panics::Panics;
 
@@ -141,14 +141,19 @@ impl Work {
         self.retry.retries()
     }
 
-    /// Adds the instance id if it is missing, and checks the record.
+    /// Adds the instance id if it is missing, and checks the record. Its handlers have not begun,
+    /// whatever became of it before.
     pub(super) fn complete(&self, record: EventRecord) -> Result<Arc<EventRecord>, BrokerError> {
-        let mut record = Arc::new(record); // so that it moves no more
+        let mut shared = Arc::new(record); // so that it moves no more
+        let record = Arc::make_mut(&mut shared);
         if record.instance_id.is_empty() {
-            Arc::make_mut(&mut record).instance_id = String::from(&*self.instance_id);
+            record.instance_id = String::from(&*self.instance_id);
         }
         record.validate().map_err(BrokerError::Invalid)?;
-        Ok(record)
+        record.status = EventStatus::Pending;
+        record.error = String::new();
+        (record.processed_at, record.completed_at) = (None, None);
+        Ok(shared)
     }
 
     /// Stores a new record, and counts it.
@@ -186,7 +191,7 @@ impl Work {
     pub(super) async fn process(&self, mut job: Job) -> Result<(), BrokerError> {
         let begin = self.begin(&mut job);
         self.update(&job.record).await;
-        let ending = self.handle(&mut job, 0).await;
+        let Some(ending) = self.handle(&mut job, 0, false).await else { return Ok(()) };
         self.mark(&mut job, &ending);
         self.update(&job.record).await;
         self.end(job, ending, begin)
@@ -199,15 +204,28 @@ impl Work {
     }
 
     /// Calls the handlers of an event. Each has been called `spent` times already.
-    pub(super) async fn handle(&self, job: &mut Job, spent: u32) -> Ending {
+    ///
+    /// Returns `None` if the event is shared with other brokers, and one of them has taken it over.
+    pub(super) async fn handle(
+        &self,
+        job: &mut Job,
+        spent: u32,
+        is_shared: bool,
+    ) -> Option<Ending> {
         let handlers = self.handlers.of(&job.record);
         let mut failure = None;
         for handler in &*handlers {
-            if let Err(error) = self.run(handler, &mut job.record, spent).await {
+            if let Err(error) = self.run(handler, &mut job.record, spent, is_shared).await? {
                 failure = Some(error);
             }
         }
-        Ending { failure, is_unhandled: handlers.is_empty() }
+        Some(Ending { failure, is_unhandled: handlers.is_empty() })
+    }
+
+    /// Returns whether the store has more than this broker knows.
+    pub(super) async fn is_taken_over(&self, record: &EventRecord) -> bool {
+        let kept = self.ask(|| self.records.get(&record.id)).await;
+        kept.is_ok_and(|kept| kept.has_ended() || kept.retry_count > record.retry_count)
     }
 
     /// Says in the record how its handlers ended.
@@ -246,20 +264,22 @@ impl Work {
         }
     }
 
-    /// Calls one handler. Calls it again after a failure, as the policy says.
+    /// Calls one handler. Calls it again after a failure, as the policy says. `None` as for
+    /// [`handle`](Self::handle).
     async fn run(
         &self,
         handler: &Handler,
         record: &mut Arc<EventRecord>,
         spent: u32,
-    ) -> Result<(), String> {
+        is_shared: bool,
+    ) -> Option<Result<(), String>> {
         let mut attempts = spent;
         loop {
             let event = record.clone();
             let outcome = contained(async { handler(event).await }).await;
             attempts = attempts.saturating_add(1);
             let error = match outcome {
-                Some(Ok(())) => return Ok(()),
+                Some(Ok(())) => return Some(Ok(())),
                 Some(Err(error)) => error,
                 None => {
                     add(&self.panicked);
@@ -267,7 +287,10 @@ impl Work {
                 }
             };
             if attempts > self.retry.retries() {
-                return Err(format!("{error} {}", After(attempts)));
+                return Some(Err(format!("{error} {}", After(attempts))));
+            }
+            if is_shared && self.is_taken_over(record).await {
+                return None;
             }
             Arc::make_mut(record).increment_retry();
             self.update(record).await;

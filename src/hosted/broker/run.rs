@@ -222,7 +222,7 @@ impl Broker {
                 }
                 Phase::Stopping(rest) => rest,
             };
-            Stopping { shared, rest }
+            Stopping { shared, rest, is_over: false }
         };
         let clock = shared.work.clock();
         let late = clock.sleep_until(clock.now().saturating_add(deadline));
@@ -255,6 +255,7 @@ impl Broker {
             .await
         };
         let left = shared.work.in_progress();
+        stopping.is_over = true;
         let rest = core::mem::take(&mut stopping.rest);
         for task in rest.tasks {
             task.abort();
@@ -398,13 +399,13 @@ impl Broker {
 struct Stopping<'a> {
     shared: &'a Shared,
     rest: Rest,
+    is_over: bool,
 }
 
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
         let rest = core::mem::take(&mut self.rest);
-        let is_over = rest.tasks.is_empty() && rest.member.is_none() && rest.opening.is_none();
-        *self.shared.phase.lock() = if is_over { Phase::Idle } else { Phase::Stopping(rest) };
+        *self.shared.phase.lock() = if self.is_over { Phase::Idle } else { Phase::Stopping(rest) };
     }
 }
 

@@ -202,6 +202,10 @@ impl EventRecord {
         self.retry_count = self.retry_count.saturating_add(1);
     }
 
+    pub(in crate::hosted) const fn has_ended(&self) -> bool {
+        matches!(self.status, EventStatus::Completed | EventStatus::Failed)
+    }
+
     /// Checks that the record has what a store needs.
     ///
     /// # Errors
