@@ -289,7 +289,7 @@ fn what_is_committed_waits_for_a_relay() {
         let outbox = Outbox::connect(&database(server.url()), "outbox").await.unwrap();
         assert_eq!(outbox.pending().await.unwrap(), (300, 0));
         let relay = outbox.relay(Arc::new(Lines::open(&file))).start();
-        timeout(SOON, async {
+        timeout(6 * SOON, async {
             while outbox.pending().await.unwrap().0 > 0 {
                 sleep(Duration::from_millis(10)).await;
             }
