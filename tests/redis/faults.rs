@@ -79,7 +79,7 @@ fn verdicts_survive_a_short_loss_of_the_connection() {
 
 #[test]
 fn a_server_that_is_killed_comes_back_with_everything() {
-    let Some(mut server) = Server::start(&[]) else { return };
+    let Some(mut server) = Server::start(&["--appendfsync", "always"]) else { return };
     run(async {
         let redis = started(server.url()).await;
         let lease = Duration::from_secs(1);
@@ -111,6 +111,58 @@ fn a_server_that_is_killed_comes_back_with_everything() {
         assert_eq!(come, [(first, 2), (third, 1)]);
         drop(held);
     });
+}
+
+#[test]
+fn what_a_killed_server_had_not_written_is_one_gap() {
+    // What is lost: what a member has received, what was only published, or the group itself.
+    for lost in ["received", "published", "group"] {
+        let Some(mut server) = Server::start(&["--appendfsync", "always"]) else { return };
+        run(async {
+            let redis = started(server.url()).await;
+            publish(&redis, "game.0").await;
+            let before = server.appended();
+            let member = redis.subscribe("game.>").unwrap().group("all").in_flight(1);
+            let member = member.lease(Duration::from_secs(1));
+            let mut member = member.open().await.unwrap();
+            publish(&redis, "game.1").await;
+            let mut held = Some(delivery(&mut member).await);
+            let from = if lost == "group" { before } else { server.appended() };
+            if lost == "received" {
+                held.take().unwrap().ack_async().await.unwrap();
+            }
+            publish(&redis, "game.2").await;
+            if lost == "received" {
+                delivery(&mut member).await.ack_async().await.unwrap();
+            }
+            let restart = async |server: &mut Server, from: Option<u64>| {
+                match from {
+                    Some(from) => server.kill_before_it_wrote(from),
+                    None => server.kill(),
+                }
+                until("it is noticed", || redis.health() != Health::Up).await;
+                server.run();
+                until("it is up", || redis.health() == Health::Up).await;
+            };
+            restart(&mut server, Some(from)).await;
+            drop(held);
+            let gap = next(&mut member).await.expect_err(lost);
+            assert_eq!(gap, Gap::new(None, GapReason::Trimmed), "{lost}");
+            // What follows comes, and a server that has lost nothing is no gap.
+            for (at, wanted) in ["game.3", "game.4"].into_iter().enumerate() {
+                if at > 0 {
+                    restart(&mut server, None).await;
+                }
+                publish(&redis, wanted).await;
+                let mut is_there = false;
+                while !is_there {
+                    let come = delivery(&mut member).await;
+                    is_there = subject(&come) == wanted;
+                    come.ack_async().await.unwrap();
+                }
+            }
+        });
+    }
 }
 
 #[test]

@@ -107,6 +107,25 @@ impl Server {
         }
     }
 
+    /// The file that it appends to.
+    fn appends_to(&self) -> PathBuf {
+        let files = fs::read_dir(self.folder.join("appendonlydir")).expect("it appends");
+        let mut files = files.map(|file| file.expect("a file").path());
+        files.find(|file| file.to_string_lossy().ends_with(".incr.aof")).expect("it appends")
+    }
+
+    /// How many bytes it has appended.
+    pub(crate) fn appended(&self) -> u64 {
+        fs::metadata(self.appends_to()).expect("a file").len()
+    }
+
+    /// Kills it as a slow disk lets it be killed: what came after so many bytes was in memory only.
+    pub(crate) fn kill_before_it_wrote(&mut self, from: u64) {
+        self.kill();
+        let file = fs::File::options().write(true).open(self.appends_to()).expect("a file");
+        file.set_len(from).expect("a shorter file");
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

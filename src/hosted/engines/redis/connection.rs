@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::id::Id;
 use super::link::{Driver, Link, Target};
 use super::reply::{error, refused, text};
 use super::settings::{FOR_EVER, Keys, Provision, SHORTEST_HEARTBEAT, Settings};
@@ -51,6 +52,7 @@ pub(super) struct Connection {
     members: watch::Sender<usize>,
     lags: Lock<Vec<Weak<PlainNumber>>>,
     keeper: Lock<Option<AbortHandle>>,
+    newest: Lock<Id>,
 }
 
 /// A subscription that has not ended.
@@ -100,6 +102,7 @@ impl Connection {
             members: watch::Sender::new(0),
             lags: Lock::default(),
             keeper: Lock::new(None),
+            newest: Lock::default(),
         });
         connection.provide().await?;
         let keeper = keep(Arc::downgrade(&connection), connection.signals.subscribe(), driver);
@@ -178,6 +181,17 @@ impl Connection {
         let mut lags = self.lags.lock();
         lags.retain(|lag| lag.strong_count() > 0);
         lags.push(Arc::downgrade(lag));
+    }
+
+    /// Remembers an entry that the server has acknowledged.
+    pub(super) fn acknowledged(&self, entry: Id) {
+        let mut newest = self.newest.lock();
+        *newest = entry.max(*newest);
+    }
+
+    /// Returns the newest entry that the server has acknowledged.
+    pub(super) fn newest(&self) -> Id {
+        *self.newest.lock()
     }
 
     /// Returns how much all subscriptions have still to receive, if all know.

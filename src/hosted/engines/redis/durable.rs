@@ -55,6 +55,8 @@ pub(super) async fn open(
         lag: lag.clone(),
         resume: None,
         last: Id::default(),
+        server: "".into(),
+        sure: Id::default(),
         ready: VecDeque::new(),
         look_at: now + LOOK,
         claim_at: now,
@@ -88,6 +90,10 @@ struct Member {
     resume: Option<Id>,
     /// The last new entry that came here.
     last: Id,
+    /// The server in which the group was found.
+    server: Arc<str>,
+    /// The newest entry that was looked for when the server had started anew.
+    sure: Id,
     /// What has come and has no place yet.
     ready: VecDeque<Item<Ready>>,
     look_at: Instant,
@@ -181,11 +187,16 @@ impl Member {
             }
         };
         let group = &self.group;
+        let link = &group.connection.link;
+        let server = link.server();
+        // A server that has started anew, or follows another one, may lack the end of what that one had.
+        let newest = self.last.max(group.connection.newest());
+        let seen = if server != self.server && newest > self.sure { newest } else { Id::default() };
         let keys = [&*group.keys.stream, &group.keys.groups, &group.keys.servers];
         let mut call = scripts::OPEN.call(&keys);
         call.arg(&*group.name).arg(self.patterns()).arg(how).arg(format!("{before}"));
-        call.arg(u8::from(group.connection.creates())).arg(&*group.connection.link.server());
-        let answer = group.connection.link.send(call).await.map_err(|failed| failed.reason())?;
+        call.arg(u8::from(group.connection.creates())).arg(&*server).arg(format!("{seen}"));
+        let answer = link.send(call).await.map_err(|failed| failed.reason())?;
         if let Some((_, why)) = error(&answer) {
             return Err(refused(why));
         }
@@ -197,7 +208,8 @@ impl Member {
             "found" => {}
             "made" if self.resume.is_none() => {}
             // It is another group of the same name: its members may have had more than this one knows.
-            "made" | "trimmed" => self.tell(Gap::new(None, GapReason::Trimmed)),
+            // Or the server has lost what it had acknowledged, and perhaps more than that.
+            "made" | "trimmed" | "back" => self.tell(Gap::new(None, GapReason::Trimmed)),
             "missing" => return Err(group.connection.missing()),
             "type" => return Err(wrong_type(&group.keys.stream, &detail)),
             _ => {
@@ -207,6 +219,7 @@ impl Member {
                 )));
             }
         }
+        (self.server, self.sure) = (server, self.sure.max(seen));
         match self.look().await {
             Ok(()) => Ok(()),
             Err(End::Lost) => Err(refused("the group has vanished")),

@@ -20,10 +20,12 @@
 //!
 //! # Traps
 //!
-//! - **Accepted** on a server with `appendonly yes` survives the end of any process, also by `kill
-//!   -9`. Without `appendfsync always`, a failure of the machine loses up to a second of it. Without
+//! - **Accepted** on a server with `appendonly yes` survives the end of your process. Without
+//!   `appendfsync always`, a failure of the machine loses up to a second of it. So does `kill -9` of
+//!   the server: while a slow disk syncs, up to two seconds of it are in its memory only. Without
 //!   `appendonly`, a restart of the server loses what came after its last snapshot. A failover to a
-//!   replica may lose what only the first server had. The engine asks for `appendfsync` when it
+//!   replica may lose what only the first server had. A durable subscription tells a gap, `Trimmed`, if
+//!   an entry that it has received, or that its engine has published, is missing then. The engine asks for `appendfsync` when it
 //!   connects: if you change it later, receipts say what was true then. A user who may not ask
 //!   (`CONFIG GET`) never receives `Stored`.
 //! - One engine has one stream, and one stream is one key: it does not spread over a Redis Cluster.

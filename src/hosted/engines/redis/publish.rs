@@ -171,7 +171,9 @@ impl Connection {
         };
         let level = if syncs { Level::Stored } else { Level::Accepted };
         let receipt = Receipt::new(engine, level).duplicate(duplicate == Some(1));
-        Ok(match Id::parse(entry).and_then(Id::sequence) {
+        let entry = Id::parse(entry);
+        entry.into_iter().for_each(|entry| self.acknowledged(entry));
+        Ok(match entry.and_then(Id::sequence) {
             Some(sequence) => receipt.at(sequence),
             None => receipt,
         })

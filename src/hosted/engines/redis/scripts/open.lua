@@ -1,8 +1,8 @@
 -- Finds a group, or makes it.
 -- KEYS: the stream, the patterns of the groups, the server that counts for each group.
 -- ARGV: the group, its patterns, where it begins (new, earliest, sequence, time, resume), the entry before
--- that, 1 to create the stream, the server.
--- Returns what it found: `found`, `made`, `trimmed` (made, and entries at the beginning are gone), `missing`,
+-- that, 1 to create the stream, the server, an entry that was there (0-0: none).
+-- Returns what it found: `found`, `back` (found, and the end of the stream is gone), `made`, `trimmed` (made, and entries at the beginning are gone), `missing`,
 -- `type` and the type, `patterns` and those of the group.
 local stream, group, how, before = KEYS[1], ARGV[1], ARGV[3], ARGV[4]
 
@@ -36,7 +36,13 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
         if patterns and patterns ~= ARGV[2] then return { 'patterns', patterns } end
         -- A group of another program is taken over. Without memory, it is later.
         if not patterns then redis.pcall('HSET', KEYS[2], group, ARGV[2]) end
-        return { 'found' }
+        if ARGV[7] == '0-0' then return { 'found' } end
+        local has = redis.call('XINFO', 'STREAM', stream)
+        local first = field(has, 'first-entry')
+        -- What was removed stood at the beginning, and has been counted.
+        local is_back = less(field(has, 'last-generated-id'), ARGV[7]) or
+            first and less(first[1], ARGV[7]) and not redis.call('XRANGE', stream, ARGV[7], ARGV[7])[1]
+        return { is_back and 'back' or 'found' }
     end
 end
 
