@@ -13,12 +13,13 @@ use core::time::Duration;
 use tokio::sync::watch;
 
 use super::error::BrokerError;
-use super::process::{After, Ending, Work, add, contained};
+use super::process::{self, After, Ending, Work, add};
 use crate::envelope::Envelope;
 use crate::hosted::capabilities::{Capability, Mode};
 use crate::hosted::delivery::SettleError;
 use crate::hosted::engine::{Engine, Reason};
-use crate::hosted::handle::{Context, OnFailure, RetryPolicy, Workers};
+use crate::hosted::future::contained;
+use crate::hosted::handle::{Context, OnFailure, RetryPolicy, Workers, panicked};
 use crate::hosted::store::{EventRecord, EventStatus, PayloadError, StoreError};
 use crate::hosted::subscribe::{OpenError, StartAt, Subscribe};
 use crate::subject::Subject;
@@ -127,7 +128,7 @@ impl Group {
                     None => records.delete(&record.id).await,
                 }
             };
-            if !matches!(contained(undo).await, Some(Ok(()))) {
+            if !matches!(process::contained(undo).await, Some(Ok(()))) {
                 work.count_store_error();
             }
         }
@@ -198,14 +199,16 @@ impl Member {
                 let (member, work) = (member.clone(), works.clone());
                 async move { member.receive(&work, context).await }
             };
-            match self.group.open(handle).await {
-                Ok(workers) => {
+            let error = match contained(|| self.group.open(handle)).await {
+                Ok(Ok(workers)) => {
                     *self.workers.lock() = Some(Arc::new(workers));
                     self.state.send_replace(Opened::Yes);
                     return;
                 }
-                Err(error) => self.state.send_replace(Opened::Failed(Arc::new(error))),
+                Ok(Err(error)) => error,
+                Err(panic) => OpenError::failed(self.group.engine.name(), panicked(panic)),
             };
+            self.state.send_replace(Opened::Failed(Arc::new(error)));
             failures = failures.saturating_add(1);
             let clock = work.clock();
             clock.sleep_until(clock.now().saturating_add(AGAIN.delay(failures))).await;
