@@ -668,6 +668,39 @@ fn an_engine_that_lacks_what_a_group_needs_is_named() {
 }
 
 #[test]
+fn a_payload_that_is_null_and_one_that_is_not_set_arrive_as_they_were() {
+    run(async {
+        let engine = memory();
+        let group = |name: &'static str| {
+            member(name, Arc::new(MemoryStore::default()), engine.clone()).group(name)
+        };
+        let (here, there) = (started(group("here")).await, started(group("there")).await);
+        let seen = Arc::new(Mutex::new(BTreeMap::new()));
+        let see = seen.clone();
+        there
+            .subscribe("*", move |record: Arc<EventRecord>| {
+                let payload = record.payload::<Option<u32>>().map_err(|error| error.to_string());
+                see.lock().unwrap().insert(record.id.clone(), payload);
+                async { Ok::<(), String>(()) }
+            })
+            .unwrap();
+        let mut null = record("null");
+        null.set_payload(&()).unwrap();
+        let mut seven = record("seven");
+        seven.set_payload(&7).unwrap();
+        for record in [record("none"), null, seven] {
+            here.publish(record).await.unwrap();
+        }
+        for broker in [&here, &there] {
+            broker.stop(LONG).await.unwrap();
+        }
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen["none"], Err("payload is empty".into()));
+        assert_eq!((&seen["null"], &seen["seven"]), (&Ok(None), &Ok(Some(7))));
+    });
+}
+
+#[test]
 fn an_engine_that_panics_at_its_start_is_tried_again() {
     run(async {
         let store = Arc::new(MemoryStore::default());

@@ -53,6 +53,9 @@ enum Opened {
     Ended,
 }
 
+/// The header of a record whose payload is set to null: in JSON, one that is not set is null too.
+const SET_NULL: &str = "payload-set-null";
+
 /// How a membership that did not open is tried again.
 const AGAIN: RetryPolicy = RetryPolicy::new(u32::MAX).initial(Duration::from_millis(100));
 
@@ -152,7 +155,10 @@ impl Group {
         let json = serde_json::to_string(record);
         let json = json.map_err(|error| BrokerError::Payload(PayloadError::Json(error)))?;
         let envelope = Envelope::unstamped(subject).map_err(BrokerError::Type)?;
-        let envelope = envelope.with_id(id).with_source(&**work.instance_id());
+        let mut envelope = envelope.with_id(id).with_source(&**work.instance_id());
+        if record.raw_payload() == Some("null") {
+            envelope = envelope.header(SET_NULL, "true");
+        }
         Ok(envelope.with_raw_payload(json).expect("what was written as JSON is JSON"))
     }
 }
@@ -263,7 +269,10 @@ impl Member {
     }
 
     fn read(&self, context: &Context) -> Option<EventRecord> {
-        let record: EventRecord = context.envelope().decode().ok().flatten()?;
+        let mut record: EventRecord = context.envelope().decode().ok().flatten()?;
+        if context.envelope().headers().get(SET_NULL) == "true" {
+            record.restore_null();
+        }
         let event_type = context.subject().as_str().strip_prefix(&*self.group.prefix)?;
         let is_of_subject = event_type.strip_prefix('.')? == record.event_type();
         (is_of_subject && record.validate().is_ok()).then_some(record)
