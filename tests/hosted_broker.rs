@@ -518,6 +518,56 @@ fn old_records_that_have_ended_are_removed_every_five_minutes() {
 }
 
 #[test]
+fn after_a_clock_that_jumped_it_cleans_up_once() {
+    run(async {
+        let store = Faulty::new(usize::MAX, false);
+        let (_, broker) =
+            broker(|it| it.store(store.clone()).clean_up(Duration::from_secs(1), LONG));
+        broker.start().unwrap();
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        assert_eq!(store.calls(), 3);
+        tokio::time::advance(LONG).await;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let calls = store.calls();
+        assert!((5..=7).contains(&calls), "{calls} clean-ups");
+        broker.stop(LONG).await.unwrap();
+    });
+}
+
+#[test]
+fn a_stop_beside_a_stop_has_a_deadline_of_its_own() {
+    run(async {
+        let (_, broker) = broker(|it| it);
+        let took = Duration::from_secs(1000);
+        broker
+            .subscribe("*", move |_: Arc<EventRecord>| async move {
+                tokio::time::sleep(took).await;
+                Ok::<(), String>(())
+            })
+            .unwrap();
+        broker.start().unwrap();
+        broker.publish(record("1")).await.unwrap();
+        let begin = tokio::time::Instant::now();
+        let first = tokio::spawn({
+            let broker = broker.clone();
+            async move { broker.stop(LONG).await }
+        });
+        tokio::task::yield_now().await;
+        let five = Duration::from_secs(5);
+        let error = broker.stop(five).await.unwrap_err();
+        assert!(matches!(error, BrokerError::StopTimedOut { left: 1, .. }), "{error}");
+        let slack = Duration::from_millis(10);
+        assert!(begin.elapsed() < five + slack, "{:?}", begin.elapsed());
+        let nothing = broker.stop(Duration::ZERO).await.unwrap_err();
+        assert_eq!(nothing.code(), "stop_timed_out");
+        assert!(begin.elapsed() < five + slack, "{:?}", begin.elapsed());
+        first.await.unwrap().unwrap();
+        assert!(begin.elapsed() >= took, "the first waited on");
+        broker.stop(Duration::ZERO).await.unwrap(); // it is over
+    });
+}
+
+#[test]
 fn a_record_that_is_not_valid_is_neither_stored_nor_counted() {
     run(async {
         let (store, broker) = broker(|it| it);

@@ -12,8 +12,8 @@ use core::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 use tickbus::hosted::store::{
-    EventFilter, EventRecord, EventSource, EventStatus, InvalidRecord, MemoryStore, PayloadError,
-    Store,
+    Cursor, EventFilter, EventRecord, EventSource, EventStatus, InvalidRecord, MemoryStore,
+    PayloadError, Store,
 };
 
 use stores::{Plain, at, ids, in_time, record, steps, store_tests};
@@ -97,6 +97,26 @@ fn a_payload_that_is_not_there_is_empty_and_null_is_one() {
         record.payload::<String>().unwrap_err().to_string().starts_with("the payload does not")
     );
     assert_eq!(record.payload::<[u32; 2]>().unwrap(), [1, 2]);
+}
+
+#[test]
+fn records_are_equal_if_their_json_is() {
+    let mut null = record("1");
+    null.set_payload(&()).unwrap();
+    let json = serde_json::to_string(&null).unwrap();
+    assert_eq!(serde_json::from_str::<EventRecord>(&json).unwrap(), null);
+    let mut seven = null.clone();
+    seven.set_payload(&7).unwrap();
+    assert_ne!(seven, null);
+}
+
+#[test]
+fn a_filter_says_its_page_to_a_store_of_your_own() {
+    let all = EventFilter::new();
+    assert_eq!((all.page_after(), all.page_offset(), all.page_limit()), (None, 0, None));
+    let page = all.after(Cursor::new(7)).offset(2).limit(3);
+    assert_eq!((page.page_offset(), page.page_limit()), (2, Some(3)));
+    assert_eq!(page.page_after().map(Cursor::place), Some(7));
 }
 
 #[test]

@@ -252,7 +252,16 @@ impl Delivery {
 
     /// Decompresses the payload if it has at most `limit` bytes then.
     #[cfg(feature = "compression")]
+    #[inline]
     pub(in crate::hosted) fn decompress(&mut self, limit: usize) {
+        // A compressed one has bytes, and a header that says so.
+        if self.envelope.bytes().is_some() && !self.envelope.headers().is_empty() {
+            self.decompress_bytes(limit);
+        }
+    }
+
+    #[cfg(feature = "compression")]
+    fn decompress_bytes(&mut self, limit: usize) {
         match decompress(&self.envelope, limit) {
             Ok(None) => {}
             Ok(Some(decoded)) => {

@@ -1,9 +1,15 @@
-//! What an engine's operations return: [`EngineFuture`].
+//! What an engine's operations return: [`EngineFuture`]; and one that panics: [`contained`].
 
 use alloc::boxed::Box;
+use core::any::Any;
 use core::fmt;
-use core::pin::Pin;
+use core::future::poll_fn;
+use core::panic::AssertUnwindSafe;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
+use std::panic::catch_unwind;
+
+use crate::wait::panics::Panics;
 
 /// The result of an engine's operation, awaited.
 ///
@@ -58,4 +64,23 @@ impl<T> fmt::Debug for EngineFuture<'_, T> {
             Inner::Boxed(_) => "EngineFuture(..)",
         })
     }
+}
+
+/// Awaits what `begin` returns. Returns the panic if one of the two panics.
+pub(super) async fn contained<F: Future>(
+    begin: impl FnOnce() -> F,
+) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut future = pin!(Some(catch_unwind(AssertUnwindSafe(begin))?));
+    let result = poll_fn(|context| {
+        let Some(future) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await;
+    // Its destructor may panic in turn.
+    Panics::default().run(|| future.set(None));
+    result
 }

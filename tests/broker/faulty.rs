@@ -32,6 +32,11 @@ impl Faulty {
         Arc::new(Self { store, left, panics: false, updates: Some(Semaphore::new(0)) })
     }
 
+    /// How often it was called, if it never fails.
+    pub(crate) fn calls(&self) -> usize {
+        usize::MAX - self.left.load(Ordering::Relaxed)
+    }
+
     fn call<'a, T: Send>(
         &self,
         call: impl FnOnce() -> EngineFuture<'a, Result<T, StoreError>>,

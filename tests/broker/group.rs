@@ -667,6 +667,108 @@ fn an_engine_that_lacks_what_a_group_needs_is_named() {
     });
 }
 
+#[test]
+fn a_payload_that_is_null_and_one_that_is_not_set_arrive_as_they_were() {
+    run(async {
+        let engine = memory();
+        let group = |name: &'static str| {
+            member(name, Arc::new(MemoryStore::default()), engine.clone()).group(name)
+        };
+        let (here, there) = (started(group("here")).await, started(group("there")).await);
+        let seen = Arc::new(Mutex::new(BTreeMap::new()));
+        let see = seen.clone();
+        there
+            .subscribe("*", move |record: Arc<EventRecord>| {
+                let payload = record.payload::<Option<u32>>().map_err(|error| error.to_string());
+                see.lock().unwrap().insert(record.id.clone(), payload);
+                async { Ok::<(), String>(()) }
+            })
+            .unwrap();
+        let mut null = record("null");
+        null.set_payload(&()).unwrap();
+        let mut seven = record("seven");
+        seven.set_payload(&7).unwrap();
+        for record in [record("none"), null, seven] {
+            here.publish(record).await.unwrap();
+        }
+        for broker in [&here, &there] {
+            broker.stop(LONG).await.unwrap();
+        }
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen["none"], Err("payload is empty".into()));
+        assert_eq!((&seen["null"], &seen["seven"]), (&Ok(None), &Ok(Some(7))));
+    });
+}
+
+#[test]
+fn an_engine_that_panics_at_its_start_is_tried_again() {
+    run(async {
+        let store = Arc::new(MemoryStore::default());
+        for at_open in [false, true] {
+            let wrap = Wrap::new(&memory());
+            let switches = &wrap.switches;
+            let panics = if at_open { &switches.open_panics } else { &switches.start_panics };
+            set(panics, true);
+            let broker = member("1", store.clone(), wrap.clone()).build().unwrap();
+            let calls = counts(&broker);
+            broker.start().unwrap();
+            let says = if at_open { "at its opening" } else { "at its start" };
+            for error in
+                [broker.ready().await.unwrap_err(), broker.publish(record("1")).await.unwrap_err()]
+            {
+                assert_eq!(error.code(), "not_open");
+                let text = error.to_string();
+                assert!(text.contains("`memory`") && text.contains(says), "{text}");
+            }
+            set(panics, false);
+            later(LONG).await;
+            broker.ready().await.unwrap();
+            broker.publish(record(says)).await.unwrap();
+            broker.stop(LONG).await.unwrap();
+            assert_eq!(calls.lock().unwrap()[says], 1);
+        }
+    });
+}
+
+#[test]
+fn a_stop_waits_for_a_subscription_that_opens_just_then() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_time().build().unwrap();
+    runtime.block_on(async {
+        let engine = Arc::new(MemoryEngine::new());
+        let (open, opens) = std::sync::mpsc::channel();
+        let opens = Some(Arc::new(Mutex::new(opens)));
+        let wrap = Wrap { opens: opens.clone(), ..Wrap::new(&engine) };
+        let store = Arc::new(MemoryStore::default());
+        let builder = Broker::builder().store(store).engine(wrap).group("orders");
+        let broker = builder.clean_up(Duration::ZERO, LONG).build().unwrap();
+        let calls = counts(&broker);
+        broker.start().unwrap();
+        while opens.as_ref().unwrap().try_lock().is_ok() {
+            tokio::task::yield_now().await; // it is not at the gate yet
+        }
+        let stop = {
+            let broker = broker.clone();
+            tokio::spawn(async move { broker.stop(LONG).await })
+        };
+        while broker.is_running() {
+            tokio::task::yield_now().await;
+        }
+        later(Duration::from_millis(20)).await;
+        open.send(()).unwrap();
+        stop.await.unwrap().unwrap();
+        let gone = Arc::downgrade(&calls);
+        drop((calls, broker));
+        // A member that consumed on would hold its broker, and with it the handlers.
+        let ended = async {
+            while gone.strong_count() > 0 {
+                later(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(10 * SECOND, ended).await.expect("the member consumes on");
+    });
+}
+
 fn record_of_type(event_type: &str) -> EventRecord {
     let mut json = serde_json::to_value(record("1")).unwrap();
     json["type"] = event_type.into();

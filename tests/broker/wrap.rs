@@ -5,13 +5,13 @@ use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 
 use tickbus::Envelope;
 use tickbus::hosted::{
     Capabilities, Capability, Clock, Delivery, DurableOptions, Engine, EngineError, EngineFuture,
     Gap, Lease, MemoryEngine, OpenError, Reason, Receipt, Receive, Settle, SettleError,
-    ShutdownError, Verdict,
+    ShutdownError, StartError, Verdict,
 };
 
 #[derive(Default)]
@@ -24,6 +24,10 @@ pub(crate) struct Switches {
     pub(crate) refuses: AtomicBool,
     /// What it may say instead.
     pub(crate) is_full: AtomicBool,
+    /// It panics when it is started.
+    pub(crate) start_panics: AtomicBool,
+    /// It panics when it opens a subscription.
+    pub(crate) open_panics: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -33,12 +37,14 @@ pub(crate) struct Wrap {
     pub(crate) without: Option<Capability>,
     /// Whether its events are there when the process has ended.
     pub(crate) outlives: bool,
+    /// Until this says something, a subscription is being opened.
+    pub(crate) opens: Option<Arc<Mutex<mpsc::Receiver<()>>>>,
 }
 
 impl Wrap {
     pub(crate) fn new(inner: &Arc<MemoryEngine>) -> Self {
         let switches = Arc::default();
-        Self { inner: inner.clone(), switches, without: None, outlives: false }
+        Self { inner: inner.clone(), switches, without: None, outlives: false, opens: None }
     }
 }
 
@@ -58,6 +64,11 @@ impl Engine for Wrap {
     fn capabilities(&self) -> Capabilities {
         let all = self.inner.capabilities();
         self.without.map_or(all, |lacks| all.without(lacks))
+    }
+
+    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+        assert!(!on(&self.switches.start_panics), "at its start");
+        Engine::start(&*self.inner)
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
@@ -81,6 +92,10 @@ impl Engine for Wrap {
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
         let switches = self.switches.clone();
         EngineFuture::new(async move {
+            assert!(!on(&switches.open_panics), "at its opening");
+            if let Some(gate) = &self.opens {
+                let _ = gate.lock().unwrap().recv(); // it keeps its thread, and cannot be aborted
+            }
             let inner = self.inner.open_durable(options).await?;
             Ok(Box::new(Received { inner, switches }) as Box<dyn Receive>)
         })

@@ -30,6 +30,9 @@ pub(crate) struct Memo {
     taken: Mutex<Vec<Arc<Envelope>>>,
     tries: Mutex<HashMap<String, u32>>,
     script: Box<Script>,
+    /// How many bytes the payloads of each batch have.
+    batches: Mutex<Vec<usize>>,
+    reaches: Mutex<Level>,
 }
 
 impl Memo {
@@ -42,7 +45,18 @@ impl Memo {
         script: impl Fn(&Envelope, u32) -> Answer + Send + Sync + 'static,
     ) -> Arc<Self> {
         let (taken, tries) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { name: "memo".into(), taken, tries, script: Box::new(script) })
+        let (script, batches) = (Box::new(script), Mutex::default());
+        let reaches = Mutex::new(Level::Accepted);
+        Arc::new(Self { name: "memo".into(), taken, tries, script, batches, reaches })
+    }
+
+    /// From now on, its publishes reach this level.
+    pub(crate) fn reaches(&self, level: Level) {
+        *self.reaches.lock().unwrap() = level;
+    }
+
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.batches.lock().unwrap().clone()
     }
 
     pub(crate) fn taken(&self) -> Vec<Arc<Envelope>> {
@@ -66,7 +80,7 @@ impl Engine for Memo {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().level(Level::Accepted)
+        Capabilities::new().level(*self.reaches.lock().unwrap())
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
@@ -83,7 +97,7 @@ impl Engine for Memo {
         EngineFuture::ready(match answer {
             Answer::Take => {
                 take();
-                Ok(Receipt::new(&self.name, Level::Accepted))
+                Ok(Receipt::new(&self.name, *self.reaches.lock().unwrap()))
             }
             Answer::Buffer => {
                 take();
@@ -100,6 +114,21 @@ impl Engine for Memo {
             Answer::NotSent | Answer::Panic => {
                 Err(EngineError::not_sent(&self.name, envelope, Reason::Full))
             }
+        })
+    }
+
+    fn publish_batch(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+        let bytes = envelopes.iter().map(|it| it.payload().map_or(0, str::len)).sum();
+        self.batches.lock().unwrap().push(bytes);
+        EngineFuture::new(async move {
+            let mut results = Vec::new();
+            for envelope in envelopes {
+                results.push(self.publish(envelope).await);
+            }
+            results
         })
     }
 

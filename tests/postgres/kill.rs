@@ -81,7 +81,7 @@ fn in_another_process() {
     run(async {
         let outbox = Outbox::connect(&database(url), "outbox").await.unwrap();
         let relay = outbox.relay(Arc::new(Lines::open(&path)));
-        let _relay = relay.require(Level::Stored).poll(Duration::from_millis(50)).start();
+        let _relay = relay.require(Level::Stored).poll(Duration::from_millis(50)).start().unwrap();
         core::future::pending::<()>().await;
     });
 }
@@ -288,7 +288,7 @@ fn what_is_committed_waits_for_a_relay() {
     run(async {
         let outbox = Outbox::connect(&database(server.url()), "outbox").await.unwrap();
         assert_eq!(outbox.pending().await.unwrap(), (300, 0));
-        let relay = outbox.relay(Arc::new(Lines::open(&file))).start();
+        let relay = outbox.relay(Arc::new(Lines::open(&file))).start().unwrap();
         timeout(6 * SOON, async {
             while outbox.pending().await.unwrap().0 > 0 {
                 sleep(Duration::from_millis(10)).await;

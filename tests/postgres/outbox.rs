@@ -21,7 +21,7 @@ async fn outbox(server: &Postgres) -> Outbox {
 }
 
 fn relay(outbox: &Outbox, engine: &Arc<Memo>) -> Relay {
-    outbox.relay(engine.clone()).poll(Duration::from_millis(100)).start()
+    outbox.relay(engine.clone()).poll(Duration::from_millis(100)).start().unwrap()
 }
 
 pub(crate) fn number(key: &str, number: u32) -> Envelope {
@@ -297,7 +297,7 @@ fn a_commit_wakes_the_relay() {
         let mut client = client(server.url()).await;
         let long = Duration::from_secs(3600);
         let (woken, engine) = (outbox(server).await, Memo::new());
-        let relay = woken.relay(engine.clone()).poll(long).start();
+        let relay = woken.relay(engine.clone()).poll(long).start().unwrap();
         until(async || relay.stats().publishes).await;
         for n in 0..3 {
             commit(&woken, &mut client, number("", n)).await;
@@ -306,14 +306,14 @@ fn a_commit_wakes_the_relay() {
         relay.stop(SOON).await.unwrap();
 
         let (polls, engine) = (outbox(server).await.without_notify(), Memo::new());
-        let relay = polls.relay(engine.clone()).poll(long).start();
+        let relay = polls.relay(engine.clone()).poll(long).start().unwrap();
         until(async || relay.stats().publishes).await;
         sleep(WHILE).await; // it has looked
         commit(&polls, &mut client, number("", 1)).await;
         sleep(WHILE).await;
         assert_eq!(engine.taken(), []);
         drop(relay);
-        let _relay = polls.relay(engine.clone()).poll(Duration::from_millis(20)).start();
+        let _relay = polls.relay(engine.clone()).poll(Duration::from_millis(20)).start().unwrap();
         until(async || engine.taken().len() == 1).await;
         commit(&polls, &mut client, number("", 2)).await;
         until(async || engine.taken().len() == 2).await;
@@ -327,8 +327,9 @@ fn a_row_that_sql_wrote_is_published_under_one_id() {
         let name = table();
         let outbox = Outbox::connect(&database(server.url()), &name).await.unwrap();
         let client = client(server.url()).await;
-        let insert =
-            format!("INSERT INTO {name} (subject, envelope) VALUES ('row.added', '{{\"n\":1}}')");
+        let insert = format!(
+            "INSERT INTO {name} (key, subject, envelope) VALUES ('k', 'row.added', '{{\"n\":1}}')"
+        );
         client.batch_execute(&insert).await.unwrap();
         let wrong = format!("INSERT INTO {name} (subject, envelope) VALUES ('..', '1')");
         client.batch_execute(&wrong).await.unwrap();
@@ -340,6 +341,7 @@ fn a_row_that_sql_wrote_is_published_under_one_id() {
         assert_eq!(taken.len(), 2);
         for it in taken {
             assert_eq!((it.id(), it.subject().as_str()), (&*format!("{name}-1"), "row.added"));
+            assert_eq!(it.key(), "k");
             assert_eq!(it.payload().unwrap(), r#"{"n":1}"#);
         }
         let refused = format!("SELECT refused FROM {name}");
@@ -353,7 +355,7 @@ fn a_lost_session_is_made_again_and_listens_again() {
     let Some(server) = shared() else { return };
     run(async {
         let (outbox, engine) = (outbox(server).await, Memo::new());
-        let relay = outbox.relay(engine.clone()).poll(Duration::from_secs(3600)).start();
+        let relay = outbox.relay(engine.clone()).poll(Duration::from_secs(3600)).start().unwrap();
         let mut client = client(server.url()).await;
         for round in 0..3 {
             until(async || relay.stats().publishes).await;
@@ -377,7 +379,7 @@ fn the_hooks_of_a_table_write_in_its_transaction() {
         let outbox = outbox(server).await;
         let memory = MemoryEngine::new();
         let mut all = memory.subscribe("public.>").unwrap().group("all").open().await.unwrap();
-        let _relay = outbox.relay(Arc::new(memory)).require(Level::Accepted).start();
+        let _relay = outbox.relay(Arc::new(memory)).require(Level::Accepted).start().unwrap();
         let mut client = client(server.url()).await;
         let users = table();
         client
@@ -435,5 +437,75 @@ fn a_nul_in_a_key_is_refused_and_the_transaction_goes_on() {
         transaction.commit().await.unwrap();
         let _relay = relay(&outbox, &engine);
         until(async || engine.numbers() == [("k".into(), 2)]).await;
+    });
+}
+
+#[test]
+fn a_page_with_a_row_that_is_not_readable_is_followed_by_the_next_at_once() {
+    let Some(server) = shared() else { return };
+    run(async {
+        let name = table();
+        let outbox = Outbox::connect(&database(server.url()), &name).await.unwrap();
+        let mut client = client(server.url()).await;
+        let wrong = format!("INSERT INTO {name} (subject, envelope) VALUES ('..', '1')");
+        client.batch_execute(&wrong).await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        for n in 0..300 {
+            unstable::write(&outbox, &transaction, number("", n)).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let engine = Memo::new();
+        let relay = outbox.relay(engine.clone()).poll(Duration::from_secs(3600));
+        let _relay = relay.start().unwrap();
+        until(async || engine.taken().len() == 300).await;
+        assert_eq!(outbox.pending().await.unwrap().1, 1);
+    });
+}
+
+#[test]
+fn a_page_has_some_megabytes_and_the_next_follows_at_once() {
+    let Some(server) = shared() else { return };
+    run(async {
+        let outbox = outbox(server).await;
+        let mut client = client(server.url()).await;
+        let (large, most) = ("x".repeat(1 << 20), 5 << 20);
+        let transaction = client.transaction().await.unwrap();
+        for _ in 0..10 {
+            let envelope = Envelope::json("stock.changed", &large).unwrap();
+            unstable::write(&outbox, &transaction, envelope).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let engine = Memo::new();
+        let relay = outbox.relay(engine.clone()).poll(Duration::from_secs(3600));
+        let _relay = relay.start().unwrap();
+        until(async || engine.taken().len() == 10).await;
+        let batches = engine.batches();
+        assert!(batches.len() >= 3 && batches.iter().all(|it| *it <= most), "{batches:?}");
+    });
+}
+
+#[test]
+fn a_relay_requires_no_more_than_its_engine_reaches() {
+    let Some(server) = shared() else { return };
+    run(async {
+        let (outbox, engine) = (outbox(server).await, Memo::new());
+        let mut client = client(server.url()).await;
+        commit(&outbox, &mut client, number("k", 1)).await;
+        let relay = outbox.relay(engine.clone()).require(Level::Stored);
+        let error = relay.start().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the relay requires `stored`, and engine `memo` reaches `accepted` at most"
+        );
+
+        // One that learns it from its server.
+        engine.reaches(Level::Stored);
+        let relay = outbox.relay(engine.clone()).require(Level::Stored).start().unwrap();
+        engine.reaches(Level::Accepted);
+        until(async || relay.health() == Health::Down(error.to_string().into())).await;
+        assert_eq!((engine.taken().len(), outbox.pending().await.unwrap()), (0, (1, 0)));
+        engine.reaches(Level::Stored);
+        until(async || engine.taken().len() == 1).await;
+        is_empty(&outbox).await;
     });
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tickbus::hosted::engines::postgres::PostgresStore;
 use tickbus::hosted::store::Store;
+use tickbus::subject::GlobPattern;
 
 use crate::server::{Postgres, shared};
 use crate::stores::{Plain, steps, store_tests};
@@ -41,6 +42,20 @@ fn it_does_what_a_vector_does() {
             })
         })
         .unwrap();
+}
+
+#[test]
+fn a_record_that_others_have_is_not_cloned() {
+    let Some(server) = shared() else { return };
+    run(async {
+        let store = store(server.url()).await;
+        let mut news = store.stream(GlobPattern::new("*").unwrap()).unwrap();
+        let record = Arc::new(crate::stores::record("1"));
+        store.put_shared(record.clone()).await.unwrap();
+        assert!(Arc::ptr_eq(&news.next().await.unwrap().unwrap(), &record));
+        store.update_shared(record.clone()).await.unwrap();
+        assert_eq!(store.get("1").await.unwrap(), record);
+    });
 }
 
 #[test]

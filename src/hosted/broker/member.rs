@@ -13,12 +13,13 @@ use core::time::Duration;
 use tokio::sync::watch;
 
 use super::error::BrokerError;
-use super::process::{After, Ending, Work, add, contained};
+use super::process::{self, After, Ending, Work, add};
 use crate::envelope::Envelope;
 use crate::hosted::capabilities::{Capability, Mode};
 use crate::hosted::delivery::SettleError;
 use crate::hosted::engine::{Engine, Reason};
-use crate::hosted::handle::{Context, OnFailure, RetryPolicy, Workers};
+use crate::hosted::future::contained;
+use crate::hosted::handle::{Context, OnFailure, RetryPolicy, Workers, panicked};
 use crate::hosted::store::{EventRecord, EventStatus, PayloadError, StoreError};
 use crate::hosted::subscribe::{OpenError, StartAt, Subscribe};
 use crate::subject::Subject;
@@ -51,6 +52,9 @@ enum Opened {
     Yes,
     Ended,
 }
+
+/// The header of a record whose payload is set to null: in JSON, one that is not set is null too.
+const SET_NULL: &str = "payload-set-null";
 
 /// How a membership that did not open is tried again.
 const AGAIN: RetryPolicy = RetryPolicy::new(u32::MAX).initial(Duration::from_millis(100));
@@ -127,7 +131,7 @@ impl Group {
                     None => records.delete(&record.id).await,
                 }
             };
-            if !matches!(contained(undo).await, Some(Ok(()))) {
+            if !matches!(process::contained(undo).await, Some(Ok(()))) {
                 work.count_store_error();
             }
         }
@@ -151,7 +155,10 @@ impl Group {
         let json = serde_json::to_string(record);
         let json = json.map_err(|error| BrokerError::Payload(PayloadError::Json(error)))?;
         let envelope = Envelope::unstamped(subject).map_err(BrokerError::Type)?;
-        let envelope = envelope.with_id(id).with_source(&**work.instance_id());
+        let mut envelope = envelope.with_id(id).with_source(&**work.instance_id());
+        if record.raw_payload() == Some("null") {
+            envelope = envelope.header(SET_NULL, "true");
+        }
         Ok(envelope.with_raw_payload(json).expect("what was written as JSON is JSON"))
     }
 }
@@ -198,14 +205,16 @@ impl Member {
                 let (member, work) = (member.clone(), works.clone());
                 async move { member.receive(&work, context).await }
             };
-            match self.group.open(handle).await {
-                Ok(workers) => {
+            let error = match contained(|| self.group.open(handle)).await {
+                Ok(Ok(workers)) => {
                     *self.workers.lock() = Some(Arc::new(workers));
                     self.state.send_replace(Opened::Yes);
                     return;
                 }
-                Err(error) => self.state.send_replace(Opened::Failed(Arc::new(error))),
+                Ok(Err(error)) => error,
+                Err(panic) => OpenError::failed(self.group.engine.name(), panicked(panic)),
             };
+            self.state.send_replace(Opened::Failed(Arc::new(error)));
             failures = failures.saturating_add(1);
             let clock = work.clock();
             clock.sleep_until(clock.now().saturating_add(AGAIN.delay(failures))).await;
@@ -260,7 +269,10 @@ impl Member {
     }
 
     fn read(&self, context: &Context) -> Option<EventRecord> {
-        let record: EventRecord = context.envelope().decode().ok().flatten()?;
+        let mut record: EventRecord = context.envelope().decode().ok().flatten()?;
+        if context.envelope().headers().get(SET_NULL) == "true" {
+            record.restore_null();
+        }
         let event_type = context.subject().as_str().strip_prefix(&*self.group.prefix)?;
         let is_of_subject = event_type.strip_prefix('.')? == record.event_type();
         (is_of_subject && record.validate().is_ok()).then_some(record)

@@ -8,7 +8,7 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::error::BrokerError;
 use super::handlers::{Handler, Handlers};
@@ -35,9 +35,7 @@ impl Drop for Job {
         if !self.is_over {
             add(&self.work.abandoned);
         }
-        if self.work.in_progress() == 0 {
-            self.work.quiet.notify_waiters();
-        }
+        self.work.open.send_modify(|open| *open -= 1);
     }
 }
 
@@ -71,8 +69,8 @@ pub(super) struct Work {
     unhandled: PlainNumber,
     panicked: PlainNumber,
     store_errors: PlainNumber,
-    /// Told when nothing is in progress.
-    quiet: Notify,
+    /// How many jobs there are.
+    open: watch::Sender<u64>,
 }
 
 pub(super) fn add(number: &PlainNumber) {
@@ -113,7 +111,7 @@ impl Work {
             unhandled: zero(),
             panicked: zero(),
             store_errors: zero(),
-            quiet: Notify::new(),
+            open: watch::Sender::new(0),
         }
     }
 
@@ -184,6 +182,7 @@ impl Work {
 
     fn job(self: &Arc<Self>, record: Arc<EventRecord>, series: Option<Arc<Series>>) -> Job {
         add(&self.received);
+        self.open.send_modify(|open| *open += 1);
         Job { record, series, work: self.clone(), is_over: false }
     }
 
@@ -346,20 +345,13 @@ impl Work {
 
     /// Waits until nothing is queued or being handled.
     pub(super) async fn quiet(&self) {
-        loop {
-            let mut quiet = pin!(self.quiet.notified());
-            quiet.as_mut().enable();
-            if self.in_progress() == 0 {
-                return;
-            }
-            quiet.await;
-        }
+        let mut open = self.open.subscribe();
+        let _ = open.wait_for(|open| *open == 0).await; // this broker has the sender
     }
 
     /// How many events are queued or being handled.
     pub(super) fn in_progress(&self) -> u64 {
-        let ended = read(&self.processed) + read(&self.failed) + read(&self.abandoned);
-        read(&self.received).saturating_sub(ended)
+        *self.open.borrow()
     }
 
     pub(super) fn stats(&self) -> BrokerStats {

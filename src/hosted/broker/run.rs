@@ -178,8 +178,8 @@ impl Broker {
     /// # Errors
     ///
     /// Returns [`BrokerError::NotRunning`] from the future if the broker is not started, and
-    /// [`BrokerError::Open`] if the engine lacks what a group needs, or cannot be reached. The broker
-    /// goes on trying.
+    /// [`BrokerError::Open`] if the engine lacks what a group needs, cannot be reached, or panics. The
+    /// broker goes on trying.
     pub async fn ready(&self) -> Result<(), BrokerError> {
         match self.destination()? {
             Destination::Group(_, member) => member.ready().await,
@@ -205,10 +205,17 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// Returns [`BrokerError::StopTimedOut`] from the future if the deadline came first.
+    /// Returns [`BrokerError::StopTimedOut`] from the future if the deadline came first. Beside another
+    /// stop with a later deadline, it returns that and cancels nothing.
     pub async fn stop(&self, deadline: Duration) -> Result<(), BrokerError> {
         let shared = &*self.shared;
-        let _changing = shared.changing.lock().await;
+        let clock = shared.work.clock();
+        let until = clock.now().saturating_add(deadline);
+        let mut late = clock.sleep_until(until);
+        // Another stop may have a later deadline.
+        let Some(_changing) = before(shared.changing.lock(), &mut late).await else {
+            return Err(BrokerError::StopTimedOut { left: shared.work.in_progress() });
+        };
         let mut stopping = {
             let mut phase = shared.phase.lock();
             let rest = match core::mem::replace(&mut *phase, Phase::Stopping(Rest::default())) {
@@ -224,8 +231,6 @@ impl Broker {
             };
             Stopping { shared, rest, is_over: false }
         };
-        let clock = shared.work.clock();
-        let late = clock.sleep_until(clock.now().saturating_add(deadline));
         let rest = &mut stopping.rest;
         if let Some(opening) = &mut rest.opening {
             opening.abort();
@@ -234,7 +239,8 @@ impl Broker {
         }
         let mut cut = 0;
         if let Some(member) = &rest.member {
-            cut = member.close(deadline).await; // it ends what still runs then
+            let left = until.saturating_sub(clock.now());
+            cut = member.close(left).await; // it ends what still runs then
             rest.member = None;
         }
         let all = async {
@@ -244,16 +250,7 @@ impl Broker {
             }
             shared.work.quiet().await; // also of synchronous publishes
         };
-        let in_time = {
-            let (mut all, mut late) = (pin!(all), pin!(late));
-            poll_fn(|context| {
-                if all.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(true);
-                }
-                late.as_mut().poll(context).map(|()| false)
-            })
-            .await
-        };
+        let in_time = before(all, &mut late).await.is_some();
         let left = shared.work.in_progress();
         stopping.is_over = true;
         let rest = core::mem::take(&mut stopping.rest);
@@ -395,6 +392,21 @@ impl Broker {
     }
 }
 
+/// Waits for `future` until it is late. `None` if it is.
+async fn before<T>(
+    future: impl Future<Output = T>,
+    mut late: impl Future<Output = ()> + Unpin,
+) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        Pin::new(&mut late).poll(context).map(|()| None)
+    })
+    .await
+}
+
 /// A stop. If it is dropped, the next one goes on with what is left.
 struct Stopping<'a> {
     shared: &'a Shared,
@@ -425,10 +437,9 @@ async fn clean_up(
     mut ended: watch::Receiver<()>,
 ) {
     let clock: &dyn Clock = shared.work.clock();
-    let mut next = clock.now();
     loop {
-        next = next.saturating_add(every);
-        let mut sleep = clock.sleep_until(next);
+        // It rests as long after a clean-up that took long, and after a clock that jumped.
+        let mut sleep = clock.sleep_until(clock.now().saturating_add(every));
         let mut end = pin!(ended.changed());
         let is_time = poll_fn(|context| {
             if end.as_mut().poll(context).is_ready() {

@@ -8,6 +8,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::envelope::Envelope;
+use crate::hosted::engine::Reason;
+use crate::wait::panics::Panics;
 
 /// Says what becomes of an event whose handler has failed.
 ///
@@ -101,8 +103,15 @@ impl HandlerPanicked {
     }
 }
 
+/// Returns the reason of an engine that panicked.
+pub(in crate::hosted) fn panicked(panic: Box<dyn Any + Send>) -> Reason {
+    let text = panic_text(&*panic).into();
+    Panics::default().dispose(panic);
+    Reason::Panicked(text)
+}
+
 /// Returns what a panic says.
-pub(in crate::hosted) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }

@@ -35,7 +35,7 @@ use self::settings::Settings;
 use super::engine::BoxError;
 use super::subscribe::{OpenError, Subscribe};
 
-pub(super) use failure::{Heard, panic_text};
+pub(super) use failure::{Heard, panicked};
 
 pub use context::Context;
 pub use failure::{Failed, Handled, HandlerPanicked, HandlerTimedOut, OnFailure};

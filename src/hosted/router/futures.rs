@@ -1,15 +1,9 @@
-//! Several futures at once: [`all`], [`first`]; and one that panics: [`contained`].
+//! Several futures at once: [`all`], [`first`].
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::future::poll_fn;
-use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::task::Poll;
-use std::panic::catch_unwind;
-
-use crate::wait::panics::Panics;
 
 /// Waits for all, side by side. Returns the results in the order of the futures.
 pub(super) async fn all<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
@@ -41,23 +35,4 @@ pub(super) async fn first<T>(one: impl Future<Output = T>, other: impl Future) -
         other.as_mut().poll(context).map(|_| None)
     })
     .await
-}
-
-/// Awaits what `begin` returns. Returns the panic if one of the two panics.
-pub(super) async fn contained<F: Future>(
-    begin: impl FnOnce() -> F,
-) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(Some(catch_unwind(AssertUnwindSafe(begin))?));
-    let result = poll_fn(|context| {
-        let Some(future) = future.as_mut().as_pin_mut() else { return Poll::Pending };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await;
-    // Its destructor may panic in turn.
-    Panics::default().run(|| future.set(None));
-    result
 }

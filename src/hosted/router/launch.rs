@@ -12,16 +12,15 @@ use std::panic::{catch_unwind, resume_unwind};
 
 use tokio::runtime::Handle;
 
-use super::futures::{all, contained, first};
+use super::futures::{all, first};
 use super::lifecycle::LifecycleEvent;
 use super::shared::{Phase, Shared, Slot};
 use crate::hosted::engine::{BoxError, Engine, Reason, ShutdownError, StartError};
-use crate::hosted::future::EngineFuture;
-use crate::hosted::handle::{ShutdownReport, Workers, panic_text};
+use crate::hosted::future::{EngineFuture, contained};
+use crate::hosted::handle::{ShutdownReport, Workers, panicked};
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::OpenError;
 use crate::sync::Relaxed;
-use crate::wait::panics::Panics;
 
 /// A handler that was declared on the builder, being opened.
 pub(super) type Declared =
@@ -222,11 +221,7 @@ impl Shared {
         let reason = match first(end, self.clock.sleep_until(until)).await {
             Some(Ok(Ok(()))) => return Ok(()),
             Some(Ok(Err(error))) => error.reason,
-            Some(Err(panic)) => {
-                let text = panic_text(&*panic).into();
-                Panics::default().dispose(panic);
-                Reason::Panicked(text)
-            }
+            Some(Err(panic)) => panicked(panic),
             None => Reason::TimedOut,
         };
         Err(ShutdownError::new(&slot.name, reason))

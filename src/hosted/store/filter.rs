@@ -38,6 +38,21 @@ pub struct EventFilter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(pub(in crate::hosted) u64);
 
+impl Cursor {
+    /// Returns the cursor of a place. A store of your own makes it: places grow in the order in which
+    /// records were stored first.
+    #[must_use]
+    pub const fn new(place: u64) -> Self {
+        Self(place)
+    }
+
+    /// Returns the place.
+    #[must_use]
+    pub const fn place(self) -> u64 {
+        self.0
+    }
+}
+
 impl EventFilter {
     /// Returns a filter that selects every record.
     pub fn new() -> Self {
@@ -114,6 +129,27 @@ impl EventFilter {
     pub const fn limit(mut self, records: usize) -> Self {
         self.limit = records;
         self
+    }
+
+    /// Returns what [`after`](Self::after) has set: a store of your own reads it.
+    #[must_use]
+    pub const fn page_after(&self) -> Option<Cursor> {
+        self.after
+    }
+
+    /// Returns what [`offset`](Self::offset) has set: a store of your own reads it.
+    #[must_use]
+    pub const fn page_offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Returns what [`limit`](Self::limit) has set: a store of your own reads it. `None` is all.
+    #[must_use]
+    pub const fn page_limit(&self) -> Option<usize> {
+        match self.limit {
+            0 => None,
+            limit => Some(limit),
+        }
     }
 
     /// Returns whether the record meets all criteria, whatever its place in a list.

@@ -1,5 +1,6 @@
 //! What became of an event: [`EventRecord`].
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,7 +22,8 @@ use crate::envelope::{Timestamp, raw};
 ///
 /// In JSON, the fields come in the order below: `id`, `source`, `type`, `status`, `retry_count`,
 /// `payload`, `user_id`, `session_id`, `instance_id`, `schema`, `entity`, `operation`,
-/// `created_at`, `metadata`. `error`, `processed_at` and `completed_at` follow where they are set.
+/// `created_at`, `metadata`. `error`, `processed_at` and `completed_at` follow where they are set. A
+/// payload that is `null` is not set when it is read. Stores and groups keep the two apart.
 ///
 /// # Examples
 ///
@@ -91,11 +93,13 @@ pub struct EventRecord {
     pub completed_at: Option<Timestamp>,
 }
 
-/// Two records are equal if their JSON is.
+/// What a payload is in JSON that is not set, or set to null.
+const NULL: &str = "null";
+
+/// Two records are equal if their JSON is: a payload that is not set equals one that is set to null.
 impl PartialEq for EventRecord {
     fn eq(&self, other: &Self) -> bool {
-        let raw = |record: &Self| record.payload.as_deref().map(|it| String::from(it.get()));
-        raw(self) == raw(other)
+        self.raw_payload().unwrap_or(NULL) == other.raw_payload().unwrap_or(NULL)
             && (&self.id, self.source, &self.event_type, self.status, self.retry_count)
                 == (&other.id, other.source, &other.event_type, other.status, other.retry_count)
             && (self.user_id, &self.session_id, &self.instance_id, &self.schema, &self.entity)
@@ -170,6 +174,13 @@ impl EventRecord {
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         let raw = self.payload.as_ref().ok_or(PayloadError::Empty)?;
         serde_json::from_str(raw.get()).map_err(PayloadError::Json)
+    }
+
+    /// Sets a payload to null that JSON did not say to be set.
+    pub(in crate::hosted) fn restore_null(&mut self) {
+        if self.payload.is_none() {
+            self.payload = Some(RawValue::NULL.to_owned().into());
+        }
     }
 
     /// Returns the payload as JSON, byte for byte as it was set.
@@ -366,5 +377,5 @@ fn read_source<'de, D: Deserializer<'de>>(json: D) -> Result<Option<EventSource>
 }
 
 fn read_payload<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Arc<RawValue>>, D::Error> {
-    raw::read(json).map(|payload| (payload.get() != "null").then(|| payload.into()))
+    raw::read(json).map(|payload| (payload.get() != NULL).then(|| payload.into()))
 }

@@ -32,7 +32,7 @@ use super::table::Table;
 /// | the transaction rolls back | nothing is published |
 /// | it commits | the event is published, with the id that `write` returned |
 /// | its process is killed after the commit | another relay publishes, or the next one |
-/// | a relay is killed after it published, before it removed the rows | the next one publishes at most 256 events again: the same envelopes with the same ids |
+/// | a relay is killed after it published, before it removed the rows | the next one publishes at most 256 events, of about 4 MiB, again: the same envelopes with the same ids |
 /// | Postgres ends or restarts | the relay connects again and goes on |
 /// | the engine fails, or answers `Unknown` | the event waits, and with it those of its key; others go on. It is published again, with the same id |
 /// | the engine can never take it: it is too large, or has a wrong subject or header | the row stays with the reason in its column `refused`, is counted, and its key goes on |
@@ -57,7 +57,7 @@ use super::table::Table;
 /// # -> Result<(), Box<dyn core::error::Error>> {
 /// let database = Database::new("postgres://shop@127.0.0.1/shop").provision(Provision::Create);
 /// let outbox = Outbox::connect(&database, "public.outbox").await?;
-/// let relay = outbox.relay(engine).start();
+/// let relay = outbox.relay(engine).start()?;
 ///
 /// let transaction = client.transaction().await?;
 /// transaction.execute("UPDATE users SET name = 'Ada' WHERE id = 7", &[]).await?;

@@ -54,19 +54,26 @@ impl RelayBuilder {
     /// Starts it, on the runtime of tokio that calls it. It connects in the background, and again after
     /// each loss of the connection.
     ///
+    /// # Errors
+    ///
+    /// Returns [`PostgresError::Settings`] if the engine cannot reach the [required](Self::require)
+    /// level. If it says so only when it is connected, [`Relay::health`] has this text, and the
+    /// relay publishes nothing.
+    ///
     /// # Panics
     ///
     /// Panics outside a runtime of tokio.
-    pub fn start(self) -> Relay {
+    pub fn start(self) -> Result<Relay, PostgresError> {
         let Self { outbox, engine, required, poll } = self;
         let poll = poll.max(Duration::from_millis(1)); // else it never rests
         let (health, publishes) =
             (watch::Sender::new(Health::Connecting), watch::Sender::new(false));
         let counts = Counts::default();
         let work = Work { outbox, engine, required, poll, counts, health, publishes };
+        work.check()?;
         let (work, stop) = (Arc::new(work), watch::Sender::new(false));
         let task = tokio::spawn(run(work.clone(), stop.subscribe()));
-        Relay { work, stop, task: Some(task) }
+        Ok(Relay { work, stop, task: Some(task) })
     }
 }
 

@@ -23,7 +23,9 @@ use crate::hosted::wire::InvalidMessage;
 use crate::hosted::{Engine, EngineError, Health, Level, Reason, Receipt};
 
 /// How many events are published before their rows are removed.
-const PAGE: i64 = 256;
+const PAGE: usize = 256;
+/// About how many bytes they have at most.
+const MOST_BYTES: i64 = 4 << 20;
 /// How long an engine may take for a publish. After that it is made again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -53,6 +55,13 @@ struct Event {
     envelope: Arc<Envelope>,
 }
 
+/// Rows that are published together.
+struct Page {
+    events: Vec<Event>,
+    /// Whether more rows may wait.
+    is_full: bool,
+}
+
 /// What became of an event.
 enum Fate {
     Sent,
@@ -63,6 +72,19 @@ enum Fate {
 }
 
 impl Work {
+    /// Returns an error if the engine cannot reach what is required.
+    pub(super) fn check(&self) -> Result<(), PostgresError> {
+        let (required, reaches) = (self.required, self.engine.capabilities().highest_level());
+        if reaches >= required {
+            return Ok(());
+        }
+        let why = format!(
+            "the relay requires `{required}`, and engine `{}` reaches `{reaches}` at most",
+            self.engine.name()
+        );
+        Err(PostgresError::Settings(why.into()))
+    }
+
     /// Works until the connection is lost, or the relay is stopped: then it returns `Ok`.
     pub(super) async fn session(&self, stop: watch::Receiver<bool>) -> Result<(), PostgresError> {
         let connection = &self.outbox.connection;
@@ -110,17 +132,19 @@ impl Session<'_> {
                 return Ok(());
             }
         }
+        self.work.check()?; // an engine may know only when it is connected
         self.work.publishes.send_replace(true);
 
         let mut held = Held::default();
         loop {
-            let page = if held.is_full() { Vec::new() } else { self.fetch(&held).await? };
-            let is_full = page.len() as i64 >= PAGE;
-            if !page.is_empty() {
-                self.publish(page, &mut held).await?;
-            }
-            if is_full && !*self.stop.borrow() {
-                continue;
+            if !held.is_full() {
+                let page = self.fetch(&held).await?;
+                if !page.events.is_empty() {
+                    self.publish(page.events, &mut held).await?;
+                }
+                if page.is_full && !*self.stop.borrow() {
+                    continue;
+                }
             }
             let poll = Instant::now() + self.work.poll;
             let again = held.next().map_or(poll, |retry| retry.min(poll));
@@ -166,20 +190,27 @@ impl Session<'_> {
     }
 
     /// Reads what is committed and does not wait, in the order of writing.
-    async fn fetch(&self, held: &Held) -> Result<Vec<Event>, PostgresError> {
+    async fn fetch(&self, held: &Held) -> Result<Page, PostgresError> {
         let table = &self.work.outbox.table;
+        // The row that brings the bytes to their limit is the last one.
         let sql = format!(
-            "SELECT place, key, subject, envelope::text FROM {table} WHERE refused IS NULL \
-             AND (key = '' OR key <> ALL ($1)) AND place <> ALL ($2) ORDER BY place LIMIT {PAGE}"
+            "SELECT place, key, subject, envelope::text, upto FROM (\
+             SELECT *, octet_length(envelope::text) AS bytes, \
+             sum(octet_length(envelope::text)) OVER (ORDER BY place) AS upto FROM (\
+             SELECT place, key, subject, envelope FROM {table} WHERE refused IS NULL \
+             AND (key = '' OR key <> ALL ($1)) AND place <> ALL ($2) ORDER BY place LIMIT {PAGE}\
+             ) AS first) AS page WHERE upto - bytes < {MOST_BYTES} ORDER BY place"
         );
         let (keys, places) = held.lines();
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&keys, Type::TEXT_ARRAY), (&places, Type::INT8_ARRAY)];
         let rows = self.ask(self.client.query_typed(&sql, &parameters)).await?;
+        let bytes = rows.last().map_or(0, |row| row.get::<_, i64>(4));
+        let is_full = rows.len() >= PAGE || bytes >= MOST_BYTES;
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             let (place, key): (i64, &str) = (row.get(0), row.get(1));
-            match envelope(table.name(), place, row.get(2), row.get(3)) {
+            match envelope(table.name(), place, key, row.get(2), row.get(3)) {
                 Ok(envelope) => {
                     let line = match key {
                         "" => Line::Place(place),
@@ -190,7 +221,7 @@ impl Session<'_> {
                 Err(why) => self.refuse(place, &why.to_string()).await?,
             }
         }
-        Ok(events)
+        Ok(Page { events, is_full })
     }
 
     /// Publishes a page: of each line one event after the other, and the lines beside each other. Then it
@@ -274,14 +305,16 @@ impl Session<'_> {
 }
 
 /// Reads a row. What SQL has written may lack an id or be a payload alone: each time that it is published it
-/// has the same id.
+/// has the same id. The key is that of the row, unless the envelope has one.
 fn envelope(
     table: &str,
     place: i64,
+    key: &str,
     subject: &str,
     json: &str,
 ) -> Result<Arc<Envelope>, InvalidMessage> {
     let envelope =
         crate::hosted::wire::from_json(subject, json.as_bytes(), || format!("{table}-{place}"))?;
-    Ok(envelope.into())
+    let has_key = !envelope.key().is_empty();
+    Ok(if has_key { envelope } else { envelope.with_key(key) }.into())
 }

@@ -107,7 +107,7 @@ impl PostgresStore {
 
     fn write(
         &self,
-        record: EventRecord,
+        record: Arc<EventRecord>,
         is_update: bool,
     ) -> EngineFuture<'_, Result<(), StoreError>> {
         if let Err(invalid) = record.validate() {
@@ -116,7 +116,6 @@ impl PostgresStore {
         if let Err(error) = columns::check(&record) {
             return EngineFuture::ready(Err(error.into()));
         }
-        let record = Arc::new(record);
         EngineFuture::new(async move {
             let (answer, answered) = oneshot::channel();
             let until = Instant::now() + self.connection.timeout();
@@ -174,6 +173,10 @@ fn number(row: &Row, at: usize) -> Result<u64, PostgresError> {
 
 impl Store for PostgresStore {
     fn put(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.put_shared(Arc::new(record))
+    }
+
+    fn put_shared(&self, record: Arc<EventRecord>) -> EngineFuture<'_, Result<(), StoreError>> {
         self.write(record, false)
     }
 
@@ -193,6 +196,10 @@ impl Store for PostgresStore {
     }
 
     fn update(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
+        self.update_shared(Arc::new(record))
+    }
+
+    fn update_shared(&self, record: Arc<EventRecord>) -> EngineFuture<'_, Result<(), StoreError>> {
         self.write(record, true)
     }
 
