@@ -1100,12 +1100,12 @@ fn mqtt_says_which_keys_are_not_valid() {
         assert_eq!(&**engines[0].name(), "a");
         let can = engines[0].capabilities();
         assert!(can.has(Mode::Durable, Capability::Redelivery));
-        assert_eq!(can.highest_level(), tickbus::hosted::Level::Buffered);
+        assert_eq!(can.highest_level(), Level::Buffered);
         for keys in ["url: 'mqtt://u:hunter2@h:1'", "clientId: c, sessionExpiry: 0s"] {
             let engines = Registry::new().build(&config(&one(keys))).unwrap();
             let can = engines[0].capabilities();
             assert!(!can.has(Mode::Durable, Capability::Durable));
-            assert_eq!(can.highest_level(), tickbus::hosted::Level::Accepted);
+            assert_eq!(can.highest_level(), Level::Accepted);
         }
     }
 }

@@ -264,7 +264,11 @@ fn disconnect(input: &[u8]) -> Option<Lost> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use alloc::format;
+
+    use bytes::BytesMut;
+
+    use super::{ack, disconnect};
 
     #[test]
     fn answers_are_read_whatever_their_number() {

@@ -300,7 +300,15 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use alloc::sync::Arc;
+    use core::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::Instant;
+
+    use super::Table;
+    use crate::envelope::Envelope;
+    use crate::hosted::{SettleError, Verdict};
 
     const LEASE: Duration = Duration::from_secs(10);
 
