@@ -146,7 +146,7 @@ fn the_reason_of_an_answer_decides() {
     run(async {
         let mqtt = started(url).await;
         publish(&mqtt, "a").await;
-        publish(&mqtt, "a").await; // no one listens
+        publish(&mqtt, "a").await; // without a subscriber
         for why in ["quota exceeded (0x97)", "unknown reason (0xee)"] {
             let error = mqtt.publish(envelope("a")).await.unwrap_err();
             assert!(!error.is_unknown() && error.to_string().contains(why), "{error}");

@@ -119,7 +119,8 @@ const TAKEN: &[u8] = &[0x20, 3, 0, 0, 0];
 const RESUMED: &[u8] = &[0x20, 3, 1, 0, 0];
 const SUBSCRIBED: &[u8] = &[0x90, 4, 0, 1, 0, 1];
 
-/// What a server sees of a member: acknowledgements in the order of its messages, also over connections.
+/// What a server sees of a member: acknowledgements in the order of its messages, also over
+/// connections.
 #[test]
 fn acknowledgements_come_in_order_and_what_is_in_work_does_not_come_again() {
     let played = Played::new();
@@ -141,7 +142,8 @@ fn acknowledgements_come_in_order_and_what_is_in_work_does_not_come_again() {
         thread::sleep(Duration::from_millis(300));
         drop(member);
         let mut member = played.accept(RESUMED);
-        // Before the answer to the subscription. The server has not read the acknowledgement of `c`.
+        // Before the answer to the subscription. The server has not read the acknowledgement of
+        // `c`.
         member.write(&message(3, true, "c"));
         member.write(&message(4, true, "d"));
         member.write(&message(5, true, "e"));

@@ -32,8 +32,8 @@ impl Killed {
         self.come.iter().flatten().copied().collect()
     }
 
-    /// A server that is killed loses what it had in memory. That is never silent: what is missing is
-    /// missing where the gap is.
+    /// A server that is killed loses what it had in memory. That is never silent: what is missing
+    /// is missing where the gap is.
     fn check(&self, what: &str) {
         let delivered = self.delivered();
         let lost: Vec<u32> = self.acknowledged.difference(&delivered).copied().collect();
@@ -86,7 +86,8 @@ fn what_a_killed_server_loses_is_where_the_gap_is() {
                         }
                         sums.lock().unwrap().attempted.insert(number);
                         let envelope = Envelope::json("game.shot", &number).unwrap();
-                        // One that may have arrived is not sent again: the numbers stay in their order.
+                        // One that may have arrived is not sent again: the numbers stay in their
+                        // order.
                         if publisher.publish(envelope.into()).await.is_ok() {
                             sums.lock().unwrap().acknowledged.insert(number);
                         } else {

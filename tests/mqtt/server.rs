@@ -1,10 +1,11 @@
 //! A server of MQTT for tests: `mosquitto`, or one of a few lines that says what a test wants.
 
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -31,8 +32,8 @@ fn binary(name: &str) -> Option<PathBuf> {
 const CONNECT: &[u8] = b"\x10\x10\0\x04MQTT\x05\x02\0\x05\0\0\x03tst";
 
 impl Server {
-    /// Starts a server that keeps its sessions in a file, with these lines of configuration. `None`,
-    /// and it says so, if there is no binary; a panic if `REQUIRE_SERVERS` is 1.
+    /// Starts a server that keeps its sessions in a file, with these lines of configuration.
+    /// `None`, and it says so, if there is no binary; a panic if `REQUIRE_SERVERS` is 1.
     pub(crate) fn start(lines: &str) -> Option<Self> {
         let found = env::var_os("MOSQUITTO").map(PathBuf::from);
         let Some(binary) = found.or_else(|| binary("mosquitto")) else {

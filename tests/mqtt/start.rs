@@ -65,7 +65,8 @@ fn a_server_that_is_not_there_or_not_of_mqtt_5_is_said() {
             assert!(error.to_string().contains(why), "{error}");
         }
     });
-    // A server of MQTT 3.1.1, one of another protocol, one that hangs up, and one that says nothing.
+    // A server of MQTT 3.1.1, one of another protocol, one that hangs up, and one that says
+    // nothing.
     for (answer, why) in [
         (&[0x20, 2, 0, 1][..], "does not answer as a server of MQTT 5"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does it speak MQTT 5"),

@@ -39,7 +39,8 @@ fn of_golden(name: &str, subject: &str) -> Envelope {
     wire::from_native(subject, headers, &payload, || panic!("ours")).unwrap()
 }
 
-/// A packet is pinned byte for byte, has what the native form has, and is read by each later version.
+/// A packet is pinned byte for byte, has what the native form has, and is read by each later
+/// version.
 #[test]
 fn packets_are_those_of_the_golden_files() {
     let played = Played::new();
@@ -131,7 +132,7 @@ fn what_another_program_publishes_is_an_envelope() {
         server.publish(&[&json[..], &typed, &twice].concat());
         server.publish(&["-t", "game/b", "-q", "0", "-m", "at most once"]);
         server.publish(&["-t", "game/b", "-q", "2", "-m", ""]);
-        // Not a subject, not below the group, or not for anybody here.
+        // Not a subject, or not below the pattern.
         for topic in ["game//c", "game/c.d", "/game", "game", "$x/game"] {
             server.publish(&["-t", topic, "-q", "1", "-m", "other"]);
         }

@@ -4,27 +4,23 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::task::{Context, Poll};
 use core::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
-use tokio::sync::{Notify, OwnedMutexGuard, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{OwnedMutexGuard, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
+use super::answer::{Answers, Durable, Ended};
 use super::connection::{Connection, Membership, Seat, Signal, is_ended};
 use super::message;
 use super::packets::{Frame, Lost, Wire};
 use super::settings::FOR_EVER;
-use super::table::{Table, Waiting};
+use super::table::Waiting;
 use super::target::{Hello, Taken, refused};
 use super::topic;
-use crate::hosted::engines::mailbox::{EndOf, Item, Mailbox};
-use crate::hosted::{
-    Delivery, DurableOptions, EngineFuture, Gap, GapReason, Lease, Reason, Receive, Settle,
-    SettleError, Verdict,
-};
-use crate::sync::Lock;
+use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::{DurableOptions, Gap, GapReason, Reason, Receive};
 
 /// How long a member waits before it takes a session back from another client that has taken it.
 const TAKEN_OVER: Duration = Duration::from_secs(5);
@@ -50,12 +46,7 @@ pub(super) async fn open(
     let (seat, client_id) = connection.seat(&topic::session(&client_id, &filters));
     let in_flight = u16::try_from(options.in_flight).unwrap_or(u16::MAX);
     let mailbox = Mailbox::new();
-    let answers = Arc::new(Answers {
-        table: Lock::new(Table::new(in_flight.into())),
-        wake: Notify::new(),
-        ended: Lock::new(Ended::No),
-        timeout: connection.target.timeout,
-    });
+    let answers = Arc::new(Answers::new(in_flight.into(), connection.target.timeout));
     let lease = options.lease.min(FOR_EVER);
     // From here on the seat is left, whatever happens.
     let durable = Durable {
@@ -88,67 +79,6 @@ pub(super) async fn open(
         member.run(wire).await;
     });
     Ok(Box::new(durable))
-}
-
-/// How far the end of a subscription is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    No,
-    /// It takes nothing in any more. What it has is still worked on.
-    Closed,
-    Dropped,
-}
-
-/// What a member shares with the deliveries that it has given out.
-struct Answers {
-    table: Lock<Table>,
-    /// Wakes the member.
-    wake: Notify,
-    ended: Lock<Ended>,
-    timeout: Duration,
-}
-
-impl Answers {
-    fn ended(&self) -> Ended {
-        *self.ended.lock()
-    }
-
-    fn end(&self, how: Ended) {
-        *self.ended.lock() = how;
-        self.wake.notify_one();
-    }
-}
-
-impl Settle for Answers {
-    fn settle(&self, lease: Lease, verdict: Verdict) -> Result<(), SettleError> {
-        let settled = self.table.lock().settle(lease.token, &verdict, Instant::now());
-        self.wake.notify_one();
-        settled
-    }
-
-    fn settle_async(
-        &self,
-        lease: Lease,
-        verdict: Verdict,
-    ) -> EngineFuture<'_, Result<(), SettleError>> {
-        let (told, heard) = oneshot::channel();
-        let mut table = self.table.lock();
-        let settled = table.settle(lease.token, &verdict, Instant::now());
-        let is_done = matches!(verdict, Verdict::Ack | Verdict::Reject(_));
-        let waits = settled.is_ok() && is_done && table.confirm(lease.token, told);
-        drop(table);
-        self.wake.notify_one();
-        if !waits {
-            return EngineFuture::ready(settled);
-        }
-        EngineFuture::new(async move {
-            match timeout(self.timeout, heard).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(SettleError::Failed(Reason::Closed)),
-                Err(_) => Err(SettleError::Failed(Reason::TimedOut)),
-            }
-        })
-    }
 }
 
 /// One member of a group.
@@ -287,21 +217,22 @@ impl Member {
     }
 
     fn receive(&self, message: &Publish) {
-        if message.qos == QoS::AtMostOnce && self.is_full() {
-            // The server holds none of these back.
-            return self.tell(Gap::new(Some(1), GapReason::Overflow));
-        }
-        let again = message.dup;
+        let (id, again) = (message.pkid, message.dup);
+        let is_held = message.qos != QoS::AtMostOnce;
         match message::read(&self.connection.topics, message) {
             Some(Ok(envelope)) if self.options.matches(envelope.subject()) => {
-                let arrived = self.answers.table.lock().arrive(message.pkid, again, envelope);
+                if !is_held && self.is_full() {
+                    // The server holds none of these back.
+                    return self.tell(Gap::new(Some(1), GapReason::Overflow));
+                }
+                let arrived = self.answers.table.lock().arrive(id, again, envelope);
                 if let Some(waiting) = arrived {
                     self.mailbox.put(|items| items.push(waiting));
                 }
             }
             other => {
-                if message.qos != QoS::AtMostOnce {
-                    self.answers.table.lock().skip(message.pkid);
+                if is_held {
+                    self.answers.table.lock().skip(id);
                 }
                 if let Some(Err(_)) = other {
                     self.tell(Gap::new(Some(1), GapReason::Unreadable));
@@ -336,8 +267,8 @@ impl Member {
         }
     }
 
-    /// Ends the connection and not the session: what is not acknowledged comes to the next member that
-    /// has it. What is in work can be settled until its lease ends.
+    /// Ends the connection and not the session: what is not acknowledged comes to the next member
+    /// that has it. What is in work can be settled until its lease ends.
     async fn leave(mut self, mut wire: Wire) {
         let closed = self.signals.borrow().closed;
         if closed || self.answers.ended() == Ended::Dropped {
@@ -378,55 +309,5 @@ impl Member {
 
     fn is_full(&self) -> bool {
         self.mailbox.change(|items| items.events >= self.options.in_flight)
-    }
-}
-
-struct Durable {
-    mailbox: Arc<Mailbox<Waiting>>,
-    answers: Arc<Answers>,
-    settle: Arc<dyn Settle>,
-    lease: Duration,
-    seat: Arc<Seat>,
-}
-
-impl Durable {
-    fn take(&self, mut context: Option<&mut Context<'_>>) -> Poll<Option<Result<Delivery, Gap>>> {
-        loop {
-            let next = self.mailbox.take(context.as_deref_mut(), |items| items.pop());
-            let Poll::Ready(Some(item)) = next else { return next.map(|_| None) };
-            match item {
-                Item::Gap(gap) => return Poll::Ready(Some(Err(gap))),
-                Item::Event(Waiting { token, envelope }) => {
-                    let mut table = self.answers.table.lock();
-                    if table.begin(token, Instant::now(), self.lease) {
-                        drop(table);
-                        let delivery = Delivery::shared(envelope, self.settle.clone());
-                        return Poll::Ready(Some(Ok(delivery.with_token(token))));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Receive for Durable {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.take(Some(context))
-    }
-
-    fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
-        self.take(None)
-    }
-
-    fn close(&mut self) {
-        self.answers.end(Ended::Closed);
-        self.mailbox.end();
-    }
-}
-
-impl Drop for Durable {
-    fn drop(&mut self) {
-        self.seat.leave();
-        self.answers.end(Ended::Dropped);
     }
 }

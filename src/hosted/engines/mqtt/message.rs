@@ -1,4 +1,5 @@
-//! Envelopes as messages: headers are user properties, and `content-type` is the property of that name.
+//! Envelopes as messages: headers are user properties, and `content-type` is the property of that
+//! name.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

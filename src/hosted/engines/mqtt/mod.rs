@@ -22,42 +22,50 @@
 //!
 //! # Subjects
 //!
-//! `match.7.score` is the topic `match/7/score`, below the [prefix](Mqtt::prefix). A subject with `/`, `+`
-//! or `#`, with a control character, or with one that Unicode never assigns, cannot travel, and without a
-//! prefix one that begins with `$` cannot either. Headers and groups have these limits too: a header is
-//! refused, and the name of a group is escaped. A topic with a `.` or with an empty level is not a subject:
-//! subscriptions skip it.
+//! `match.7.score` is the topic `match/7/score`, below the [prefix](Mqtt::prefix). A subject with
+//! `/`, `+` or `#`, with a control character, or with one that Unicode never assigns, cannot
+//! travel, and without a prefix one that begins with `$` cannot either. Headers and groups have
+//! these limits too: a header is refused, and the name of a group is escaped. A topic with a `.` or
+//! with an empty level is not a subject: subscriptions skip it.
 //!
 //! # Traps
 //!
-//! - **Accepted** means that the server has the event in memory. `mosquitto` writes its sessions to a file every
-//!   30 minutes by default, and at an orderly end. After `kill -9` it comes back with those of the last file,
-//!   or with none. It has then lost what it had accepted since and not passed on. If the session is gone, the
-//!   subscription says `Gap`; if it is an old one, no client can know.
-//! - A member that is away keeps its share: its events wait in its session, and no other member receives
-//!   them. They come when a member of this client id has its place again, with what it had not acknowledged.
-//!   Give each process a client id of its own that it keeps, and open as many members as before. After
-//!   [`session_expiry`](Mqtt::session_expiry) the server forgets the session and all that waits in it.
-//! - `mosquitto` lets 1,000 events wait in a session by default and drops those behind them without a word
-//!   (`max_queued_messages`): groups do not claim the capability `gaps`. It sends at most 20 at a time (`max_inflight_messages`).
-//! - The session belongs to the client id, the group and the patterns. Members with other patterns share
-//!   nothing with these, and a session with the old patterns collects events until it expires.
-//! - Two processes with one client id take the session from each other, again and again: events come twice.
-//!   If the server says so, the engine waits 5 s before it takes the session back. `mosquitto` 2.0.11 does not.
-//! - An event that is retried or in work for long holds the acknowledgements of those behind it. When as many are
-//!   behind it as may be in flight, nothing more comes until it is settled. If the process ends before, all of
-//!   them come again, those that you have acknowledged too.
-//! - A verdict while there is no connection is kept, and told to the server when the session goes on.
-//! - If you drop a subscription while you work on its events, the next member of the session waits for the
-//!   verdicts, or for the end of the leases.
-//! - A refused publish was not sent on: the error has the name of the server's reason. If the server ends the
-//!   connection instead, the outcome is unknown.
-//! - Retained messages: the engine retains nothing, and a subscription does not begin with what others have
-//!   retained. It has no will. What other programs publish as a will is a message like others.
-//! - A message of another program has no position, so its id is new each time: also if it comes again after this
-//!   process has started anew.
+//! - **Accepted** means that the server has the event in memory. `mosquitto` writes its sessions to
+//!   a file every 30 minutes by default, and at an orderly end. After `kill -9` it comes back with
+//!   those of the last file, or with none. It has then lost what it had accepted since and not
+//!   passed on. If the session is gone, the subscription says `Gap`; if it is an old one, no client
+//!   can know.
+//! - A member that is away keeps its share: its events wait in its session, and no other member
+//!   receives them. They come when a member of this client id has its place again, with what it had
+//!   not acknowledged. Give each process a client id of its own that it keeps, and open as many
+//!   members as before. After [`session_expiry`](Mqtt::session_expiry) the server forgets the
+//!   session and all that waits in it.
+//! - `mosquitto` lets 1,000 events wait in a session by default and drops those behind them without
+//!   a word (`max_queued_messages`): groups do not claim the capability `gaps`. It sends at most 20
+//!   at a time (`max_inflight_messages`).
+//! - The session belongs to the client id, the group and the patterns. Members with other patterns
+//!   share nothing with these, and a session with the old patterns collects events until it
+//!   expires.
+//! - Two processes with one client id take the session from each other, again and again: events
+//!   come twice. If the server says so, the engine waits 5 s before it takes the session back.
+//!   `mosquitto` 2.0.11 does not.
+//! - An event that is retried or in work for long holds the acknowledgements of those behind it.
+//!   When as many are behind it as may be in flight, nothing more comes until it is settled. If the
+//!   process ends before, all of them come again, those that you have acknowledged too.
+//! - A verdict while there is no connection is kept, and told to the server when the session goes
+//!   on.
+//! - If you drop a subscription while you work on its events, the next member of the session waits
+//!   for the verdicts, or for the end of the leases.
+//! - A refused publish was not sent on: the error has the name of the server's reason. If the
+//!   server ends the connection instead, the outcome is unknown.
+//! - Retained messages: the engine retains nothing, and a subscription does not begin with what
+//!   others have retained. It has no will. What other programs publish as a will is a message like
+//!   others.
+//! - A message of another program has no position, so its id is new each time: also if it comes
+//!   again after this process has started anew.
 //! - What others publish at quality of service 0 comes to a group at most once.
 
+mod answer;
 mod connection;
 mod link;
 mod live;
@@ -162,10 +170,11 @@ impl Mqtt {
         self
     }
 
-    /// Sets what begins the client ids of this process. Without it there are no durable subscriptions.
+    /// Sets what begins the client ids of this process. Without it there are no durable
+    /// subscriptions.
     ///
-    /// It must be another one for each process, and the same when the process starts anew: the server
-    /// finds the sessions of its groups by it.
+    /// It must be another one for each process, and the same when the process starts anew: the
+    /// server finds the sessions of its groups by it.
     #[must_use]
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.settings.client_id = Some(id.into());
@@ -186,16 +195,16 @@ impl Mqtt {
         self
     }
 
-    /// Sets how long the server keeps the session of a member that is away: an hour by default. With
-    /// 0 there are no durable subscriptions.
+    /// Sets how long the server keeps the session of a member that is away: an hour by default.
+    /// With 0 there are no durable subscriptions.
     #[must_use]
     pub const fn session_expiry(mut self, time: Duration) -> Self {
         self.settings.session_expiry = time;
         self
     }
 
-    /// Sets in which time each connection shows that it is alive: 30 s by default. The engine asks the
-    /// server twice in this time, and makes the connection again if there is no answer.
+    /// Sets in which time each connection shows that it is alive: 30 s by default. The engine asks
+    /// the server twice in this time, and makes the connection again if there is no answer.
     #[must_use]
     pub const fn keep_alive(mut self, time: Duration) -> Self {
         self.settings.keep_alive = time;

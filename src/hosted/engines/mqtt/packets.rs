@@ -35,8 +35,10 @@ impl Lost {
 
 /// What comes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is read, and most are messages")]
 pub(super) enum Frame {
-    /// The answer to a publish, with the number of its reason. Servers say more than the standard lists.
+    /// The answer to a publish, with the number of its reason. Servers say more than the standard
+    /// lists.
     Ack(u16, u8),
     /// The answer to so many pings in all.
     Pong(u64),
@@ -235,7 +237,8 @@ fn content(input: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Reads the answer to a publish. The reader of the client does not know all numbers that servers send.
+/// Reads the answer to a publish. The reader of the client does not know all numbers that servers
+/// send.
 fn ack(input: &mut BytesMut) -> Option<Frame> {
     const PUBACK: u8 = 0x40;
     if input.first() != Some(&PUBACK) {

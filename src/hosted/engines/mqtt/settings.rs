@@ -46,7 +46,7 @@ pub(super) struct Settings {
     pub(super) on_start: OnStart,
 }
 
-/// Where a server is, and who we are there.
+/// The address of a server, and the login there.
 pub(super) struct Place {
     pub(super) tls: bool,
     pub(super) host: String,
@@ -104,7 +104,8 @@ impl Settings {
         self.keep_alive.clamp(SHORTEST_KEEP_ALIVE, LONGEST_KEEP_ALIVE)
     }
 
-    /// Returns for how many seconds the server is to keep a session. The largest number is for ever.
+    /// Returns for how many seconds the server is to keep a session. The largest number is for
+    /// ever.
     pub(super) fn session_seconds(&self) -> u32 {
         let whole = self.session_expiry.as_secs();
         let seconds = if self.session_expiry.subsec_nanos() > 0 { whole + 1 } else { whole };

@@ -1,4 +1,5 @@
-//! What a member has and has not acknowledged to the server: in which order it may, and what comes again.
+//! What a member has and has not acknowledged to the server: in which order it may, and what comes
+//! again.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -15,8 +16,8 @@ use crate::hosted::{Reason, SettleError, Verdict};
 
 /// Keeps what has come, until the server knows that it is done.
 ///
-/// A server wants the acknowledgements in the order in which the messages came. So one that is done waits
-/// here for those before it.
+/// A server wants the acknowledgements in the order in which the messages came. So one that is done
+/// waits here for those before it.
 pub(super) struct Table {
     entries: BTreeMap<u64, Entry>,
     /// In the order in which they came on this connection.
@@ -38,7 +39,7 @@ pub(super) struct Table {
 struct Entry {
     /// What the server calls it.
     id: u16,
-    /// `None` if it is not one, or for no one here.
+    /// `None` if what came is not one, or is not for the group.
     envelope: Option<Arc<Envelope>>,
     state: State,
     /// Changes with each delivery: an answer to an earlier one is late.
@@ -74,8 +75,8 @@ const fn parts(token: u64) -> (u64, u16) {
     (token >> 16, (token & 0xffff) as u16)
 }
 
-/// Whether a message is the one that came before. That of another program has an id of ours, which is new
-/// each time, and no time.
+/// Whether a message is the one that came before. That of another program has an id of ours, which
+/// is new each time, and no time.
 fn is_same(one: &Envelope, other: &Envelope) -> bool {
     one.subject() == other.subject()
         && (one.payload(), one.bytes()) == (other.payload(), other.bytes())
@@ -113,8 +114,8 @@ impl Table {
         self.add(id, None, State::Done);
     }
 
-    /// Takes a message in. Returns a delivery, unless it is one that is here already. The id 0 is of one
-    /// that the server does not want to be acknowledged.
+    /// Takes a message in. Returns a delivery, unless it is one that is here already. The id 0 is
+    /// of one that the server does not want to be acknowledged.
     pub(super) fn arrive(
         &mut self,
         id: u16,
@@ -141,12 +142,12 @@ impl Table {
         Some(Waiting { token: token(key, 0), envelope })
     }
 
-    /// Begins a new connection, on which the server sends again what it has no acknowledgement for, if
-    /// it has the session.
+    /// Begins a new connection, on which the server sends again what it has no acknowledgement for,
+    /// if it has the session. The one before may have ended before it did.
     pub(super) fn reconnected(&mut self, has_session: bool) {
-        self.before.clear();
         self.order.clear();
         if !has_session {
+            self.before.clear();
             self.acknowledged.clear();
         }
         self.entries.retain(|key, entry| {
@@ -372,6 +373,8 @@ mod tests {
         assert_eq!(table.release(), [1]);
         let (b_token, c_token) = (take(&mut table, 2, &b, now), take(&mut table, 3, &c, now));
         table.settle(c_token, &Verdict::Ack, now).unwrap();
+        table.reconnected(true);
+        // That one was lost too, before anything came.
         table.reconnected(true);
         // A verdict without a connection is kept.
         table.settle(b_token, &Verdict::Ack, now).unwrap();

@@ -34,7 +34,7 @@ pub(super) fn disconnected(error: impl Into<BoxError>) -> Reason {
     Reason::Disconnected(error.into())
 }
 
-/// Where a server is, and who we are there.
+/// A server, the login there, and how to connect to it.
 pub(super) struct Target {
     place: Place,
     tls: Option<TlsConnector>,
@@ -45,7 +45,8 @@ pub(super) struct Target {
 /// What a client says of itself when it connects.
 pub(super) struct Hello {
     pub(super) client_id: String,
-    /// For how many seconds the server keeps the session. 0 begins a new one, and ends it at the end.
+    /// For how many seconds the server keeps the session. 0 begins a new one, and ends it at the
+    /// end.
     pub(super) session: u32,
     /// How many messages may come that are not acknowledged.
     pub(super) in_flight: u16,

@@ -19,8 +19,8 @@ pub(super) struct Topics {
     prefix: String,
 }
 
-/// Returns whether a server may refuse the character in any text: control characters, and those that
-/// Unicode does not assign to anything ever.
+/// Returns whether a server may refuse the character in any text: control characters, and those
+/// that Unicode does not assign to anything ever.
 fn is_unsound(c: char) -> bool {
     let code = u32::from(c);
     c.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
@@ -78,8 +78,8 @@ impl Topics {
         Ok(topic)
     }
 
-    /// Returns the subject of a topic. `None` if there is none: it is not below the prefix, it has an
-    /// empty level or a `.`.
+    /// Returns the subject of a topic. `None` if there is none: it is not below the prefix, it has
+    /// an empty level or a `.`.
     pub(super) fn subject(&self, topic: &str) -> Option<String> {
         let levels = topic.strip_prefix(&*self.prefix)?;
         if levels.contains('.') || levels.starts_with('$') && self.prefix.is_empty() {
