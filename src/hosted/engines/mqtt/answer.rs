@@ -54,6 +54,15 @@ impl Answers {
     }
 }
 
+/// Refuses verdicts when the member has ended, also with its runtime.
+pub(super) struct Leaves(pub(super) Arc<Answers>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.table.lock().leave();
+    }
+}
+
 impl Settle for Answers {
     fn settle(&self, lease: Lease, verdict: Verdict) -> Result<(), SettleError> {
         let settled = self.table.lock().settle(lease.token, &verdict, Instant::now());

@@ -11,7 +11,7 @@ use rumqttc::mqttbytes::v5::{Packet, Publish};
 use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::answer::{Answers, Durable, Ended};
+use super::answer::{Answers, Durable, Ended, Leaves};
 use super::connection::{Connection, Membership, Seat, Signal, is_ended};
 use super::message;
 use super::packets::{Frame, Lost, Wire};
@@ -64,6 +64,7 @@ pub(super) async fn open(
         options,
         lease,
         seat,
+        _leaves: Leaves(answers.clone()),
         answers,
         mailbox,
         signals: connection.signals.subscribe(),
@@ -95,6 +96,8 @@ struct Member {
     /// Those that wait for the answer to a ping, and for which.
     confirms: Vec<(u64, oneshot::Sender<()>)>,
     membership: Option<Membership>,
+    /// Dropped in this order: no verdict is taken once the next member may have the session.
+    _leaves: Leaves,
     _occupied: OwnedMutexGuard<()>,
 }
 
@@ -153,8 +156,7 @@ impl Member {
                         _ = self.signals.changed() => {}
                     }
                     if self.is_over() {
-                        // What it has comes again, in its session.
-                        return self.answers.table.lock().leave();
+                        return; // what it has comes again, in its session
                     }
                 }
                 if let Ok(wire) = self.enter().await {
@@ -296,7 +298,7 @@ impl Member {
                         }
                     }
                     Ok(_) => {} // it comes again
-                    Err(_) => return self.answers.table.lock().leave(),
+                    Err(_) => return,
                 },
                 () = self.answers.wake.notified() => {}
                 changed = self.signals.changed() => if changed.is_err() { break },

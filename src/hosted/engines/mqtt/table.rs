@@ -114,6 +114,15 @@ impl Table {
         self.add(id, None, State::Done);
     }
 
+    /// An id that has a new message: the one before it is settled, and does not come again.
+    fn reuse(&mut self, id: u16) {
+        if let Some(key) = self.before.remove(&id)
+            && self.entries.get(&key).is_some_and(|it| it.state == State::Done)
+        {
+            self.entries.remove(&key);
+        }
+    }
+
     /// Takes a message in. Returns a delivery, unless it is one that is here already. The id 0 is
     /// of one that the server does not want to be acknowledged.
     pub(super) fn arrive(
@@ -138,6 +147,7 @@ impl Table {
                 return None;
             }
         }
+        self.reuse(id);
         let key = self.add(id, Some(envelope.clone()), State::Waiting);
         Some(Waiting { token: token(key, 0), envelope })
     }
@@ -386,6 +396,22 @@ mod tests {
         // An id that is used again is another event.
         assert!(table.arrive(2, true, d).is_some());
         assert!(table.arrive(1, false, a).is_some(), "it was published again");
+    }
+
+    #[test]
+    fn what_the_server_does_not_send_again_is_forgotten() {
+        let (mut table, now) = (Table::new(8), Instant::now());
+        let [a, b, c] = ["a", "b", "c"].map(event);
+        let (early, late) = (take(&mut table, 1, &a, now), take(&mut table, 2, &b, now));
+        table.reconnected(true);
+        table.settle(early, &Verdict::Ack, now).unwrap();
+        let next = take(&mut table, 1, &c, now);
+        let again = take(&mut table, 2, &c, now);
+        table.settle(late, &Verdict::Ack, now).unwrap();
+        table.settle(next, &Verdict::Ack, now).unwrap();
+        table.settle(again, &Verdict::Ack, now).unwrap();
+        assert_eq!(table.release(), [1, 2]);
+        assert!(table.entries.is_empty() && table.before.is_empty());
     }
 
     #[test]
