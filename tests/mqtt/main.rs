@@ -5,7 +5,6 @@ extern crate alloc;
 
 #[path = "../servers/authority.rs"]
 mod authority;
-mod cost;
 mod faults;
 mod group;
 mod kill;
