@@ -14,7 +14,7 @@ use tickbus::hosted::config::{
     Secret, ServerUrl, Settings, Storage,
 };
 use tickbus::hosted::{BoxError, Engine, Level, MemoryEngine};
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "mqtt", feature = "redis"))]
 use tickbus::hosted::{Capability, Mode};
 use tickbus::{Envelope, Subject};
 
@@ -325,8 +325,11 @@ eventbus:
         clientId: "game-1"
         username: "game"
         password: "${SECRET}"
+        prefix: "fleet/1"
+        qos: 0
         keepAlive: 15s
         sessionExpiry: 2h
+        timeout: 3s
         tls: false
     - name: "custom-engine"
       type: "custom"
@@ -474,6 +477,8 @@ fn every_key_of_the_engines_on_servers_is_read() {
     );
     assert_eq!((mqtt.keep_alive.as_secs(), mqtt.session_expiry.as_secs()), (15, 7200));
     assert_eq!((mqtt.username.as_deref(), &mqtt.password), (Some("game"), &secret));
+    assert_eq!((mqtt.prefix.as_deref(), mqtt.qos), (Some("fleet/1"), 0));
+    assert_eq!((mqtt.timeout.as_secs(), mqtt.tls.enabled), (3, false));
 }
 
 #[test]
@@ -1017,7 +1022,7 @@ fn an_engine_without_a_rule_is_a_warning() {
 
 #[test]
 fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
-    for kind in ["kafka", "kinesis", "postgres", "mqtt", "custom"] {
+    for kind in ["kafka", "kinesis", "postgres", "custom"] {
         refused(&format!("engine: {kind}\n"), "no_such_engine", (1, 9), "engine");
     }
     let unknown = error("engine: rabbit\n");
@@ -1070,6 +1075,38 @@ fn redis_says_which_keys_do_not_go_together() {
         let config = self::config(&one("url: 'redis://u:hunter2@h:1', prefix: x"));
         let engines = Registry::new().build(&config).unwrap();
         assert!(!engines[0].capabilities().has(Mode::Durable, Capability::Durable));
+    }
+}
+
+#[test]
+fn mqtt_says_which_keys_are_not_valid() {
+    let one =
+        |keys: &str| format!("engines:\n  - name: a\n    type: mqtt\n    config: {{ {keys} }}\n");
+    for (keys, key) in
+        [("qos: 2", "qos"), ("clientId: ''", "clientId"), ("password: x", "password")]
+    {
+        let column = 15 + key.len() as u32 + 2; // of the value
+        refused(&one(keys), "invalid", (4, column), &format!("engines[0].config.{key}"));
+    }
+    #[cfg(not(feature = "mqtt"))]
+    {
+        let mqtt = error("engine: mqtt\n");
+        assert!(matches!(mqtt.fault(), ConfigFault::FeatureMissing("mqtt")), "{mqtt}");
+    }
+    #[cfg(feature = "mqtt")]
+    {
+        let all = "clientId: c, username: u, password: hunter2, prefix: p, qos: 0";
+        let engines = Registry::new().build(&config(&one(all))).unwrap();
+        assert_eq!(&**engines[0].name(), "a");
+        let can = engines[0].capabilities();
+        assert!(can.has(Mode::Durable, Capability::Redelivery));
+        assert_eq!(can.highest_level(), Level::Buffered);
+        for keys in ["url: 'mqtt://u:hunter2@h:1'", "clientId: c, sessionExpiry: 0s"] {
+            let engines = Registry::new().build(&config(&one(keys))).unwrap();
+            let can = engines[0].capabilities();
+            assert!(!can.has(Mode::Durable, Capability::Durable));
+            assert_eq!(can.highest_level(), Level::Accepted);
+        }
     }
 }
 

@@ -43,6 +43,7 @@
 //! | job | type |
 //! |---|---|
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
+//! | carry them over MQTT 5 | `engines::Mqtt` (feature `mqtt`) |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
 //! | carry them over Redis | `engines::Redis` (feature `redis`) |
 //! | put several engines behind one bus, by rules | [`Router`], [`RouterBuilder`] |
@@ -107,7 +108,10 @@ mod counted;
 mod counts;
 mod delivery;
 mod engine;
-#[cfg(all(any(feature = "nats", feature = "postgres", feature = "redis"), not(tickbus_loom)))]
+#[cfg(all(
+    any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"),
+    not(tickbus_loom)
+))]
 pub mod engines;
 #[cfg(not(tickbus_loom))]
 pub mod export;

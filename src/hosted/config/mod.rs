@@ -105,7 +105,8 @@
 //! | `memory` | [`MemorySettings`] | [`MemoryEngine`](crate::hosted::MemoryEngine) |
 //! | `nats` | [`NatsSettings`] | `engines::Nats`, with the feature `nats` |
 //! | `redis` | [`RedisSettings`] | `engines::Redis`, with the feature `redis` |
-//! | `kafka`, `kinesis`, `postgres`, `mqtt` | [`KafkaSettings`], [`KinesisSettings`], [`PostgresSettings`], [`MqttSettings`] | none in this version: the keys are checked |
+//! | `mqtt` | [`MqttSettings`] | `engines::Mqtt`, with the feature `mqtt` |
+//! | `kafka`, `kinesis`, `postgres` | [`KafkaSettings`], [`KinesisSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
 //! | `custom` | [`CustomSettings`] | one that the program registers |
 //! | any other | what its factory reads | one that the program registers |
 

@@ -22,8 +22,8 @@ type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send
 
 /// The types that a file may name, and how an engine of each is built.
 ///
-/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `nats` and `redis`
-/// with the features of these names.
+/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `mqtt`, `nats` and
+/// `redis` with the features of these names.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ pub struct Registry {
 }
 
 /// Types whose keys are known, and whose engines this version does not have.
-const WITHOUT_ENGINE: [&str; 5] = ["kafka", "kinesis", "postgres", "mqtt", "custom"];
+const WITHOUT_ENGINE: [&str; 4] = ["kafka", "kinesis", "postgres", "custom"];
 
 impl Registry {
     /// Returns a registry with the engines of this build.
@@ -81,6 +81,8 @@ impl Registry {
     pub fn new() -> Self {
         let registry = Self { factories: BTreeMap::new() };
         let registry = registry.register("memory", memory);
+        #[cfg(all(feature = "mqtt", not(tickbus_loom)))]
+        let registry = registry.register("mqtt", mqtt);
         #[cfg(all(feature = "nats", not(tickbus_loom)))]
         let registry = registry.register("nats", nats);
         #[cfg(all(feature = "redis", not(tickbus_loom)))]
@@ -278,7 +280,7 @@ impl Registry {
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
-            let feature = ["nats", "redis"].into_iter().find(|feature| *feature == kind);
+            let feature = ["mqtt", "nats", "redis"].into_iter().find(|feature| *feature == kind);
             let fault = if let Some(feature) = feature {
                 ConfigFault::FeatureMissing(feature)
             } else if WITHOUT_ENGINE.contains(&kind) {
@@ -335,6 +337,37 @@ fn compressed(
 
 fn memory(settings: &Settings) -> Result<MemoryEngine, BoxError> {
     Ok(settings.memory()?.builder().name(settings.name()).build())
+}
+
+#[cfg(all(feature = "mqtt", not(tickbus_loom)))]
+fn mqtt(settings: &Settings) -> Result<crate::hosted::engines::Mqtt, BoxError> {
+    use crate::hosted::engines::mqtt::{Mqtt, Qos};
+
+    let it = settings.mqtt()?;
+    let mut mqtt = Mqtt::new(it.url.expose()).named(settings.name());
+    if let Some(id) = it.client_id {
+        mqtt = mqtt.client_id(id);
+    }
+    if let Some(prefix) = it.prefix {
+        mqtt = mqtt.prefix(prefix);
+    }
+    if let Some(user) = it.username {
+        mqtt = mqtt.login(user, it.password.as_ref().map_or("", |it| it.expose()));
+    }
+    if it.qos == 0 {
+        mqtt = mqtt.qos(Qos::AtMostOnce);
+    }
+    if it.tls.enabled {
+        mqtt = mqtt.tls();
+    }
+    if let Some(file) = it.tls.ca_file {
+        mqtt = mqtt.ca_file(file);
+    }
+    if let (Some(certificate), Some(key)) = (it.tls.cert_file, it.tls.key_file) {
+        mqtt = mqtt.client_certificate(certificate, key);
+    }
+    mqtt = mqtt.keep_alive(it.keep_alive).session_expiry(it.session_expiry);
+    Ok(mqtt.timeout(it.timeout))
 }
 
 #[cfg(all(feature = "nats", not(tickbus_loom)))]

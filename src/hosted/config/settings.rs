@@ -201,7 +201,7 @@ impl Settings {
             "kafka" => self.kafka(),
             "kinesis" => self.read::<KinesisSettings>().map(drop),
             "postgres" => self.read::<PostgresSettings>().map(drop),
-            "mqtt" => self.read::<MqttSettings>().map(drop),
+            "mqtt" => self.mqtt().map(drop),
             "custom" => self.read::<CustomSettings>().map(drop),
             _ => Ok(()),
         }
@@ -257,6 +257,20 @@ impl Settings {
             Some(key) => Err(self.invalid(key, why)),
             None => Ok(settings),
         }
+    }
+
+    pub(super) fn mqtt(&self) -> Result<MqttSettings, ConfigError> {
+        let settings: MqttSettings = self.read()?;
+        if settings.password.is_some() && settings.username.is_none() {
+            return Err(self.invalid("password", "it needs a `username`"));
+        }
+        if settings.qos > 1 {
+            return Err(self.invalid("qos", "it is 0 or 1"));
+        }
+        if settings.client_id.as_deref() == Some("") {
+            return Err(self.invalid("clientId", "it is empty"));
+        }
+        Ok(settings)
     }
 
     fn kafka(&self) -> Result<(), ConfigError> {

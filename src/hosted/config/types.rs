@@ -508,8 +508,13 @@ settings! {
     MqttSettings {
         /// The server.
         url: ServerUrl = ServerUrl::new("mqtt://127.0.0.1:1883"),
-        /// The id of the client, and so of its session.
+        /// What begins the client ids of the program, another one for each process. Without it there are
+        /// no groups.
         client_id: Option<String> = None,
+        /// What stands before all topics.
+        prefix: Option<String> = None,
+        /// The quality of service: 0 or 1.
+        qos: u8 = 1,
         /// The name to log in with.
         username: Option<String> = None,
         /// The password to log in with.
@@ -522,6 +527,10 @@ settings! {
         #[serde(deserialize_with = "span::span")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
         session_expiry: Duration = Duration::from_secs(3600),
+        /// How long the engine waits for an answer of the server.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        timeout: Duration = Duration::from_secs(5),
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),
     }

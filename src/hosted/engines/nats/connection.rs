@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::filter;
 use super::settings::{FOR_EVER, Login, Provision, SHORTEST_HEARTBEAT, Settings, without_login};
-use crate::hosted::engines::tls;
+use crate::hosted::engines::url::decoded;
+use crate::hosted::engines::{filter, tls};
 use crate::hosted::{BoxError, Health, Reason};
 use crate::sync::{Lock, Relaxed};
 
@@ -376,26 +376,6 @@ fn is_of_tls(error: &async_nats::ConnectError) -> bool {
 /// Returns the login in a URL, which the client leaves alone: a name and a password, or a token.
 fn login_of(server: &ServerAddr) -> Option<(String, Option<String>)> {
     Some((decoded(server.username()?), server.password().map(decoded)))
-}
-
-/// Replaces `%` and two digits by the byte that they stand for.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).and_then(|digits| core::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn wants_tls(settings: &Settings) -> bool {

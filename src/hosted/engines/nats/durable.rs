@@ -18,10 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answer::Answer;
 use super::connection::{Connection, Signal, next, refused};
-use super::filter::{cover, covers, filters};
 use super::publish::read;
 use super::queue::{Durable, PATIENCE, Waiting};
 use super::settings::FOR_EVER;
+use crate::hosted::engines::filter::{cover, covers, filters};
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::subject::Subject;

@@ -6,10 +6,10 @@ use alloc::sync::Arc;
 use tokio::sync::watch;
 
 use super::connection::{Connection, Signal, disconnected, next};
-use super::filter::cover;
 use super::publish::{is_reserved, read};
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
+use crate::hosted::engines::filter::cover;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 use crate::subject::Subject;

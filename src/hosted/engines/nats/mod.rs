@@ -58,7 +58,6 @@
 mod answer;
 mod connection;
 mod durable;
-mod filter;
 mod live;
 mod publish;
 mod queue;

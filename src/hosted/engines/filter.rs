@@ -1,4 +1,4 @@
-//! The widest filter that a server needs for several patterns.
+//! The filters that a server needs for several patterns.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::subject::PatternBuf;
 
 /// Returns whether each subject that `narrow` matches is matched by `wide` too.
-pub(super) fn covers(wide: &str, narrow: &str) -> bool {
+pub(in crate::hosted::engines) fn covers(wide: &str, narrow: &str) -> bool {
     let (mut wide, mut narrow) = (wide.split('.'), narrow.split('.'));
     loop {
         match (wide.next(), narrow.next()) {
@@ -19,7 +19,7 @@ pub(super) fn covers(wide: &str, narrow: &str) -> bool {
 }
 
 /// Returns whether some subject is matched by both.
-fn overlap(one: &str, other: &str) -> bool {
+pub(in crate::hosted::engines) fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
         match (one.next(), other.next()) {
@@ -55,14 +55,14 @@ fn cover_both(one: &str, other: &str) -> String {
 }
 
 /// Returns one pattern that covers all of them.
-pub(super) fn cover(patterns: &[PatternBuf]) -> String {
+pub(in crate::hosted::engines) fn cover(patterns: &[PatternBuf]) -> String {
     let mut patterns = patterns.iter().map(PatternBuf::as_str);
     let first = patterns.next().unwrap_or(">").to_string();
     patterns.fold(first, |cover, pattern| cover_both(&cover, pattern))
 }
 
-/// Returns the filters of a consumer: patterns of which none overlaps another, and that cover all.
-pub(super) fn filters(patterns: &[PatternBuf]) -> Vec<String> {
+/// Returns the filters of a subscription: patterns of which none overlaps another, and that cover all.
+pub(in crate::hosted::engines) fn filters(patterns: &[PatternBuf]) -> Vec<String> {
     let mut filters: Vec<&str> = Vec::new();
     for pattern in patterns.iter().map(PatternBuf::as_str) {
         if !filters.iter().any(|filter| covers(filter, pattern)) {
