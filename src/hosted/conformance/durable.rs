@@ -11,9 +11,10 @@ use core::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::live::{PATTERNS, SUBJECTS, compare, expected, received, samples};
-use super::{Behaviour, Case, Check, Setup, ensure, failed};
+use super::{Behaviour, Case, Check, SLOW, Setup, Stop, ensure, failed};
 use crate::hosted::capabilities::{Capability, Mode};
 use crate::hosted::delivery::{Delivery, SettleError, Verdict};
+use crate::hosted::subscribe::Deliveries;
 
 pub(super) fn all<S: Setup>() -> Vec<Behaviour<S>> {
     use Capability::{
@@ -281,10 +282,7 @@ async fn delay<S: Setup>(case: &Case<'_, S>) -> Check {
 }
 
 /// A delivery that is held until its lease has ended.
-async fn outlived<S: Setup>(
-    case: &Case<'_, S>,
-    from: &mut crate::hosted::subscribe::Deliveries,
-) -> Result<Delivery, super::Stop> {
+async fn outlived<S: Setup>(case: &Case<'_, S>, from: &mut Deliveries) -> Result<Delivery, Stop> {
     let held = case.next(from).await?;
     sleep(case.setup.lease() * 5 / 4).await;
     Ok(held)
@@ -340,17 +338,46 @@ async fn bounded<S: Setup>(case: &Case<'_, S>) -> Check {
 }
 
 async fn extend<S: Setup>(case: &Case<'_, S>) -> Check {
-    let mut one = case.join("extend", "g").await?;
-    case.publish("extend", "1").await?;
-    let held = case.next(&mut one).await?;
-    let part = case.setup.lease() / 2;
-    for _ in 0..4 {
-        let early = case.within(part, &mut one).await?;
-        ensure!(early.is_none(), "it came again while it was extended");
-        let extended = held.extend_async(case.setup.lease()).await;
-        extended.map_err(|error| error.to_string())?;
+    let mut last = String::new();
+    for attempt in 0..SLOW {
+        let lease = case.setup.lease() * (1 << attempt);
+        let group = format!("g{attempt}");
+        let mut one = case.open(case.member("extend", &group)?.lease(lease)).await?;
+        let mut began = Instant::now();
+        case.publish("extend", attempt).await?;
+        let held = case.next(&mut one).await?;
+        match extended(case, &mut one, held, lease, &mut began).await? {
+            None => return Ok(()),
+            Some(why) if began.elapsed() < lease => return failed(why),
+            // It was not extended in time, so this says nothing of the engine.
+            Some(why) => last = why,
+        }
     }
-    case.ack(held).await
+    failed(last)
+}
+
+/// Extends a delivery four times. Returns what went wrong, and since when it has its last lease.
+async fn extended<S: Setup>(
+    case: &Case<'_, S>,
+    one: &mut Deliveries,
+    held: Delivery,
+    lease: Duration,
+    began: &mut Instant,
+) -> Result<Option<String>, Stop> {
+    for _ in 0..4 {
+        if case.within(lease / 2, one).await?.is_some() {
+            return Ok(Some("it came again while it was extended".into()));
+        }
+        let now = Instant::now();
+        if let Err(error) = held.extend_async(lease).await {
+            return Ok(Some(error.to_string()));
+        }
+        *began = now;
+    }
+    match case.ack(held).await {
+        Err(Stop::Failed(why)) => Ok(Some(why)),
+        other => other.map(|()| None),
+    }
 }
 
 /// An extension may be shorter than a lease.
@@ -445,7 +472,7 @@ async fn dead_letter<S: Setup>(case: &Case<'_, S>) -> Check {
     let settled = rejected.settle_async(Verdict::Reject("the kit says so".into())).await;
     settled.map_err(|error| error.to_string())?;
     match case.setup.dead_letters(&case.engine) {
-        None => Err(super::Stop::Skipped("the setup does not show dead letters")),
+        None => Err(Stop::Skipped("the setup does not show dead letters")),
         Some(dead) => {
             ensure!(dead.contains(&id), "`{id}` is not among the dead letters {dead:?}");
             Ok(())

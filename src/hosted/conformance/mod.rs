@@ -158,6 +158,9 @@ macro_rules! ensure {
 }
 use ensure;
 
+/// How often a behaviour is tried with a longer time, where the machine was too slow for it.
+const SLOW: u32 = 4;
+
 struct Behaviour<S: Setup> {
     name: &'static str,
     /// Which kind of subscription it is about.
