@@ -123,12 +123,12 @@ fn what_a_killed_server_loses_is_where_the_gap_is() {
             });
         });
         begins.recv().unwrap();
-        until_acknowledged(&sums, 20);
+        until_acknowledged(20, || sums.lock().unwrap().acknowledged.len());
         thread::sleep(between(0, 500));
         server.kill();
         thread::sleep(between(50, 300));
         server.run();
-        until_acknowledged(&sums, 20);
+        until_acknowledged(20, || sums.lock().unwrap().acknowledged.len());
         end.send(true).unwrap();
         client.join().unwrap();
         sums.lock().unwrap().check(&format!("mqtt server killed, round {round}"));

@@ -80,12 +80,12 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             });
         });
         begins.recv().unwrap();
-        until_acknowledged(&sums, 20);
+        until_acknowledged(20, || sums.lock().unwrap().acknowledged.len());
         thread::sleep(between(0, 500));
         server.kill();
         thread::sleep(between(50, 300));
         server.run();
-        until_acknowledged(&sums, 20);
+        until_acknowledged(20, || sums.lock().unwrap().acknowledged.len());
         end.notify_one();
         client.join().unwrap();
         sums.lock().unwrap().check(&format!("redis server killed, round {round}"));

@@ -4,7 +4,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 use std::env;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
@@ -48,8 +47,7 @@ impl Sums {
 }
 
 /// Waits until so much more is acknowledged, however slow the machine is.
-pub(crate) fn until_acknowledged(sums: &Mutex<Sums>, more: usize) {
-    let acknowledged = || sums.lock().unwrap().acknowledged.len();
+pub(crate) fn until_acknowledged(more: usize, acknowledged: impl Fn() -> usize) {
     let (began, wanted) = (Instant::now(), acknowledged() + more);
     while acknowledged() < wanted {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing is acknowledged any more");
