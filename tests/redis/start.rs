@@ -162,6 +162,7 @@ fn a_start_in_the_background_comes_up_by_itself() {
     server.kill();
     run(async {
         let redis = settings(server.url()).on_start(OnStart::Background);
+        assert_eq!(redis.health(), Health::NotStarted);
         let began = Instant::now();
         redis.start().await.unwrap();
         redis.start().await.unwrap();

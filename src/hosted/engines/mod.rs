@@ -20,7 +20,7 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "mqtt", feature = "redis"))]
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 mod starting;
 mod tls;
 #[cfg(any(feature = "mqtt", feature = "nats"))]

@@ -139,7 +139,8 @@ impl<C: Send + Sync + 'static> Starting<C> {
     /// Returns the health, by `up` if there is a connection.
     pub(in crate::hosted::engines) fn health(&self, up: impl FnOnce(&C) -> Health) -> Health {
         let connection = match &*self.state() {
-            State::New | State::Starting { refused: false, .. } => return Health::Connecting,
+            State::New => return Health::NotStarted,
+            State::Starting { refused: false, .. } => return Health::Connecting,
             State::Failed(why) | State::Starting { why, .. } => return Health::Down(why.clone()),
             State::Closed => return Health::Closed,
             State::Up(connection) => connection.clone(),

@@ -70,25 +70,18 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
-use std::sync::MutexGuard;
 
 pub use self::settings::Provision;
-use crate::hosted::start::OnStart;
 
-use tokio::task::AbortHandle;
-
-use self::connection::{Connection, disconnected};
+use self::connection::Connection;
 use self::settings::{Login, Settings, without_login};
 use crate::envelope::Envelope;
+use crate::hosted::engines::starting::Starting;
+use crate::hosted::start::OnStart;
 use crate::hosted::{
     Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
     LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
 };
-use crate::sync::Lock;
-
-/// How long a start waits before it tries again: at first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// An engine on a NATS server, or on a cluster of them.
 ///
@@ -128,23 +121,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Nats {
     name: Arc<str>,
     settings: Settings,
-    state: Arc<Lock<State>>,
-    /// Held while it starts: a second start waits, and finds it started.
-    starting: tokio::sync::Mutex<()>,
-}
-
-enum State {
-    New,
-    /// The last start failed.
-    Failed(Arc<str>),
-    /// A task connects in the background. Why it has not yet, and whether a server refused.
-    Starting {
-        task: AbortHandle,
-        why: Arc<str>,
-        refused: bool,
-    },
-    Up(Arc<Connection>),
-    Closed,
+    starting: Starting<Connection>,
 }
 
 impl Nats {
@@ -173,8 +150,7 @@ impl Nats {
                 heartbeat: Duration::from_secs(5),
                 client: None,
             },
-            state: Arc::new(Lock::new(State::New)),
-            starting: tokio::sync::Mutex::new(()),
+            starting: Starting::new(),
         }
     }
 
@@ -304,121 +280,6 @@ impl Nats {
         self.settings.heartbeat = heartbeat;
         self
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    fn connection(&self) -> Result<Arc<Connection>, Reason> {
-        match &*self.state() {
-            State::Up(connection) => Ok(connection.clone()),
-            State::Starting { why, .. } => Err(disconnected(alloc::format!("not yet: {why}"))),
-            State::New | State::Failed(_) => Err(Reason::NotStarted),
-            State::Closed => Err(Reason::Closed),
-        }
-    }
-
-    /// Returns whether a start has nothing to do.
-    fn is_started(&self) -> Result<bool, Reason> {
-        match &*self.state() {
-            State::Up(_) => Ok(true),
-            // Its runtime may have ended.
-            State::Starting { task, .. } => Ok(!task.is_finished()),
-            State::New | State::Failed(_) => Ok(false),
-            State::Closed => Err(Reason::Closed),
-        }
-    }
-
-    async fn connect(&self) -> Result<(), Reason> {
-        if self.is_started()? {
-            return Ok(());
-        }
-        if self.settings.on_start == OnStart::Background {
-            return self.connect_in_background();
-        }
-        let began = tokio::time::Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match Connection::open(&self.name, &self.settings).await {
-                Ok(connection) => return State::connected(&self.state, connection),
-                Err(error) => error,
-            };
-            self.state().failed(&error);
-            match self.settings.on_start {
-                OnStart::Wait(wait) if !is_refused(&error) && began.elapsed() + pause < wait => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                _ => return Err(error),
-            }
-        }
-    }
-
-    fn connect_in_background(&self) -> Result<(), Reason> {
-        let (name, settings) = (self.name.clone(), self.settings.clone());
-        // Weak: it ends with the engine.
-        let state = Arc::downgrade(&self.state);
-        let mut own = self.state();
-        if let State::Closed = *own {
-            return Err(Reason::Closed);
-        }
-        let task = tokio::spawn(async move {
-            let mut pause = FIRST_PAUSE;
-            loop {
-                let opened = Connection::open(&name, &settings).await;
-                let Some(state) = state.upgrade() else { return };
-                match opened {
-                    Ok(connection) => {
-                        let _ = State::connected(&state, connection);
-                        return;
-                    }
-                    Err(error) => state.lock().failed(&error),
-                }
-                drop(state);
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        });
-        let (task, why) = (task.abort_handle(), "the first attempt is in progress".into());
-        *own = State::Starting { task, why, refused: false };
-        Ok(())
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        if let State::Starting { task, .. } = &*self.state() {
-            task.abort();
-        }
-    }
-}
-
-/// A wrong password is as wrong in a second.
-const fn is_refused(error: &Reason) -> bool {
-    !matches!(error, Reason::Disconnected(_) | Reason::TimedOut)
-}
-
-impl State {
-    fn connected(this: &Lock<Self>, connection: Connection) -> Result<(), Reason> {
-        let mut state = this.lock();
-        match &*state {
-            Self::Closed => return Err(Reason::Closed),
-            Self::Up(_) => {}
-            Self::New | Self::Failed(_) | Self::Starting { .. } => {
-                *state = Self::Up(Arc::new(connection));
-            }
-        }
-        Ok(())
-    }
-
-    fn failed(&mut self, error: &Reason) {
-        let text = alloc::format!("{error}").into();
-        match self {
-            Self::New | Self::Failed(_) => *self = Self::Failed(text),
-            Self::Starting { why, refused, .. } => (*why, *refused) = (text, is_refused(error)),
-            Self::Up(_) | Self::Closed => {}
-        }
-    }
 }
 
 impl Engine for Nats {
@@ -429,7 +290,7 @@ impl Engine for Nats {
     fn capabilities(&self) -> Capabilities {
         use Capability as Can;
         let mut can = Capabilities::new().level(Level::Accepted);
-        if let Ok(connection) = self.connection() {
+        if let Ok(connection) = self.starting.get() {
             can = can.max_payload(connection.client.max_payload());
         }
         can = can.live([Can::Headers, Can::PublisherOrder, Can::Gaps]);
@@ -455,19 +316,24 @@ impl Engine for Nats {
     }
 
     fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        match self.is_started() {
+        let failed = |reason| StartError::new(&self.name, reason);
+        match self.starting.is_started() {
             Ok(true) => EngineFuture::ready(Ok(())),
-            Ok(false) => EngineFuture::new(async {
-                let _one = self.starting.lock().await;
-                self.connect().await.map_err(|reason| StartError::new(&self.name, reason))
+            Ok(false) => EngineFuture::new(async move {
+                let (name, settings) = (self.name.clone(), Arc::new(self.settings.clone()));
+                let open = move || {
+                    let (name, settings) = (name.clone(), settings.clone());
+                    async move { Connection::open(&name, &settings).await.map(Arc::new) }
+                };
+                self.starting.start(self.settings.on_start, open).await.map_err(failed)
             }),
-            Err(reason) => EngineFuture::ready(Err(StartError::new(&self.name, reason))),
+            Err(reason) => EngineFuture::ready(Err(failed(reason))),
         }
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         let envelope = stamped(envelope);
-        match self.connection() {
+        match self.starting.get() {
             Ok(connection) => {
                 EngineFuture::new(async move { connection.publish(&self.name, envelope).await })
             }
@@ -482,12 +348,11 @@ impl Engine for Nats {
         envelopes: Vec<Arc<Envelope>>,
     ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
         EngineFuture::new(async move {
-            match self.connection() {
+            match self.starting.get() {
                 Ok(connection) => connection.publish_batch(&self.name, envelopes).await,
                 Err(_) => {
                     let refused = |envelope| {
-                        let reason = self.connection().err();
-                        let reason = reason.unwrap_or_else(|| disconnected("not yet"));
+                        let reason = self.starting.get().err().unwrap_or(Reason::NotStarted);
                         Err(EngineError::not_sent(&self.name, stamped(envelope), reason))
                     };
                     envelopes.into_iter().map(refused).collect()
@@ -501,7 +366,7 @@ impl Engine for Nats {
         options: LiveOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
         EngineFuture::new(async move {
-            let open = async { live::open(self.connection()?, options).await };
+            let open = async { live::open(self.starting.get()?, options).await };
             open.await.map_err(|reason| OpenError::failed(&self.name, reason))
         })
     }
@@ -511,29 +376,17 @@ impl Engine for Nats {
         options: DurableOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
         EngineFuture::new(async move {
-            let open = async { durable::open(self.connection()?, options).await };
+            let open = async { durable::open(self.starting.get()?, options).await };
             open.await.map_err(|reason| OpenError::failed(&self.name, reason))
         })
     }
 
     fn health(&self) -> Health {
-        match &*self.state() {
-            State::New => Health::NotStarted,
-            State::Failed(why) | State::Starting { why, refused: true, .. } => {
-                Health::Down(why.clone())
-            }
-            State::Starting { .. } => Health::Connecting,
-            State::Up(connection) => connection.health(),
-            State::Closed => Health::Closed,
-        }
+        self.starting.health(Connection::health)
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        let before = core::mem::replace(&mut *self.state(), State::Closed);
-        if let State::Starting { task, .. } = &before {
-            task.abort();
-        }
-        let State::Up(connection) = before else { return EngineFuture::ready(Ok(())) };
+        let Some(connection) = self.starting.close() else { return EngineFuture::ready(Ok(())) };
         connection.close();
         EngineFuture::new(async move {
             let finish = connection.finish(deadline).await;
