@@ -248,6 +248,37 @@ fn a_retry_waits_as_the_policy_says_and_the_record_counts_it() {
     });
 }
 
+/// The retry would begin after a second.
+#[test]
+fn a_stop_that_takes_too_long_ends_the_wait_for_a_retry() {
+    run(async {
+        let (store, broker) = broker(|it| it.retry(RetryPolicy::new(3)));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        broker
+            .subscribe("*", move |_: Arc<EventRecord>| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                async { Err::<(), _>("not yet") }
+            })
+            .unwrap();
+        broker.start().unwrap();
+        broker.publish(record("1")).await.unwrap();
+        while calls.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let began = tokio::time::Instant::now();
+        let error = broker.stop(Duration::from_millis(10)).await.unwrap_err();
+        assert_eq!(error.code(), "stop_timed_out");
+        assert_eq!(began.elapsed().as_millis(), 10);
+        tokio::time::sleep(LONG).await;
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        assert_eq!(get(&store, "1").await.status, EventStatus::Processing);
+        // It has not ended, and may be published again.
+        broker.start().unwrap();
+        broker.stop(LONG).await.unwrap();
+    });
+}
+
 #[test]
 fn a_panic_is_one_failed_event_and_the_worker_lives() {
     run(async {
