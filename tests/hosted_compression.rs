@@ -293,12 +293,12 @@ proptest! {
         let mut gzip = sent.bytes().unwrap().to_vec();
         let at = at % gzip.len();
         gzip[at] ^= flip;
-        // The checksum covers the payload. What comes before it says time, system and kind.
+        // The checksum covers the payload. What comes before it says time, system and kind, and two
+        // streams may say the same.
         match decompress(&sent.clone().with_bytes(gzip), MIB) {
             Ok(Some(read)) => {
                 let text = read.payload().map(str::as_bytes).or(read.bytes()).unwrap();
                 prop_assert!(text == map().payload().unwrap().as_bytes(), "byte {at} ^ {flip}");
-                prop_assert!(at < 17, "byte {at} ^ {flip}");
             }
             Ok(None) => return Err(TestCaseError::fail("it is gzip")),
             Err(_) => {}

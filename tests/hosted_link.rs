@@ -405,7 +405,7 @@ fn dies(mood: Mood, late: bool) {
     assert!(link.stats().add_up() && link.stats().full >= 36, "{:?}", link.stats());
     let began = Instant::now();
     drop(link);
-    assert!(began.elapsed() < Duration::from_secs(1), "{mood:?}: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(3), "{mood:?}: {:?}", began.elapsed());
     tick_after(&mut inbox);
     engine.set(Mood::Well);
 }
@@ -712,7 +712,7 @@ fn an_engine_that_panics_or_blocks_at_the_end_holds_nothing_up() {
         until(|| link.stats().accepted == 1);
         let began = Instant::now();
         let stats = link.shutdown(Duration::from_millis(300));
-        assert!(began.elapsed() < Duration::from_secs(1), "{fault:?}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(3), "{fault:?}: {:?}", began.elapsed());
         assert_eq!(stats.unfinished, fault == Fault::DropBlocks, "{fault:?}");
         assert!(stats.add_up());
         drop(unblock);
