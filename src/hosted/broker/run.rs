@@ -107,7 +107,7 @@ struct Running {
 /// Where an asynchronous publish goes.
 #[derive(Clone)]
 enum Destination {
-    /// There are no workers.
+    /// Without workers.
     Nowhere,
     Queue(mpsc::Sender<Job>),
     Group(Arc<Group>, Arc<Member>),

@@ -30,7 +30,7 @@ pub struct Config {
     engines: Vec<Settings>,
     rules: Vec<RuleConfig>,
     broker: Option<BrokerConfig>,
-    /// The same, with its places.
+    /// `broker` as the file says it, with places for errors.
     broker_settings: Option<Settings>,
     warnings: Vec<Warning>,
     file: Option<Arc<str>>,

@@ -12,6 +12,7 @@
 mod buffer;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod filter;
+mod limits;
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 mod mailbox;
 #[cfg(feature = "mqtt")]

@@ -15,10 +15,10 @@ use super::answer::{Answers, Durable, Ended, Leaves};
 use super::connection::{Connection, Membership, Seat, Signal, is_ended};
 use super::message;
 use super::packets::{Frame, Lost, Wire};
-use super::settings::FOR_EVER;
 use super::table::Waiting;
 use super::target::{Hello, Taken, refused};
 use super::topic;
+use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{DurableOptions, Gap, GapReason, Reason, Receive};
 

@@ -52,8 +52,8 @@
 //! - An event that is retried or in work for long holds the acknowledgements of those behind it.
 //!   When as many are behind it as may be in flight, nothing more comes until it is settled. If the
 //!   process ends before, all of them come again, those that you have acknowledged too.
-//! - A verdict while there is no connection is kept, and told to the server when the session goes
-//!   on.
+//! - Without a connection the engine keeps a verdict, and tells it to the server when the session
+//!   goes on.
 //! - If you drop a subscription while you work on its events, the next member of the session waits
 //!   for the verdicts, or for the end of the leases.
 //! - A refused publish was not sent on: the error has the name of the server's reason. If the
@@ -170,8 +170,8 @@ impl Mqtt {
         self
     }
 
-    /// Sets what begins the client ids of this process. Without it there are no durable
-    /// subscriptions.
+    /// Sets what begins the client ids of this process. Durable subscriptions
+    /// need it.
     ///
     /// It must be another one for each process, and the same when the process starts anew: the
     /// server finds the sessions of its groups by it.
@@ -196,7 +196,7 @@ impl Mqtt {
     }
 
     /// Sets how long the server keeps the session of a member that is away: an hour by default.
-    /// With 0 there are no durable subscriptions.
+    /// 0 switches durable subscriptions off.
     #[must_use]
     pub const fn session_expiry(mut self, time: Duration) -> Self {
         self.settings.session_expiry = time;
@@ -204,7 +204,7 @@ impl Mqtt {
     }
 
     /// Sets in which time each connection shows that it is alive: 30 s by default. The engine asks
-    /// the server twice in this time, and makes the connection again if there is no answer.
+    /// the server twice in this time, and connects again if it does not answer.
     #[must_use]
     pub const fn keep_alive(mut self, time: Duration) -> Self {
         self.settings.keep_alive = time;

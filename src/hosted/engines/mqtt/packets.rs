@@ -19,7 +19,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 /// How many bytes may wait to leave before nothing more is taken in.
 const HIGH_WATER: usize = 1 << 20;
 
-/// Why there is no connection any more.
+/// Why a connection has ended.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) why: String,

@@ -9,8 +9,6 @@ use std::path::PathBuf;
 use crate::hosted::engines::url::decoded;
 use crate::hosted::start::OnStart;
 
-/// The longest time that a clock is told: a century.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// The shortest time in which a connection must show that it is alive.
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_millis(200);
 /// The longest one that the protocol can say.

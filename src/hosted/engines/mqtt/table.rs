@@ -10,8 +10,8 @@ use core::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::settings::FOR_EVER;
 use crate::envelope::Envelope;
+use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{Reason, SettleError, Verdict};
 
 /// Keeps what has come, until the server knows that it is done.

@@ -19,7 +19,8 @@ use tokio_rustls::TlsConnector;
 
 use super::packets::{Frame, Lost, Socket, Wire};
 use super::reason;
-use super::settings::{FOR_EVER, Place, Settings};
+use super::settings::{Place, Settings};
+use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::tls;
 use crate::hosted::{BoxError, Reason};
 

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connection::{Connection, Outgoing, disconnected};
-use super::settings::FOR_EVER;
+use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{EngineFuture, Lease, Reason, Settle, SettleError, Verdict};
 use crate::sync::Lock;
 

@@ -7,12 +7,6 @@ use std::path::PathBuf;
 
 use crate::hosted::start::OnStart;
 
-/// The longest time that a server or a clock is told: a century. They would take a longer one as
-/// none at all, or panic.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// The shortest time between two signs of life.
-pub(super) const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
-
 /// What an engine does about a stream that is missing, or has other subjects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provision {

@@ -7,9 +7,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use crate::hosted::config::{Secret, ServerUrl};
-
-/// The longest time that a clock is told: a century.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+use crate::hosted::engines::limits::FOR_EVER;
 
 /// What a connect does about a table that is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use crate::hosted::store::StoreError;
 pub enum PostgresError {
     /// The settings are not possible. The text says why.
     Settings(Box<str>),
-    /// There is no connection. The text says to what, and why.
+    /// The connection failed. The text says to what, and why.
     Disconnected(Box<str>),
     /// There was no answer in time. A change may have been made.
     TimedOut,

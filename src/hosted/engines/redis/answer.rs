@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::id::Id;
-use super::settings::FOR_EVER;
 use super::settle::{Group, Outgoing, Said};
+use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{EngineFuture, Lease, Reason, Settle, SettleError, Verdict};
 use crate::sync::Lock;
 

@@ -10,11 +10,6 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use crate::hosted::start::OnStart;
 
-/// The longest time that a server or a clock is told: a century.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// The shortest time between two signs of life.
-pub(super) const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
-
 /// Begins a URL of TLS.
 const OF_TLS: &str = "rediss://";
 

@@ -16,7 +16,8 @@ use super::id::Id;
 use super::link::Link;
 use super::reply::{Failed, array, disconnected, error, int, refused};
 use super::scripts;
-use super::settings::{FOR_EVER, Keys};
+use super::settings::Keys;
+use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{Reason, SettleError, Verdict};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 

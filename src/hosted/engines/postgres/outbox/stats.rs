@@ -17,7 +17,7 @@ pub struct RelayStats {
     pub refused: u64,
     /// How often it connected to Postgres.
     pub connects: u64,
-    /// Whether it publishes. If not, another relay does, or there is no connection.
+    /// Whether this relay publishes. If it does not, another one does, or the connection is lost.
     pub publishes: bool,
 }
 
