@@ -32,6 +32,8 @@ mod url;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 
+pub use super::provision::Provision;
+
 #[cfg(feature = "mqtt")]
 pub use self::mqtt::Mqtt;
 #[cfg(feature = "nats")]

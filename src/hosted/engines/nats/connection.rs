@@ -22,10 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::settings::{Login, Provision, Settings, without_login};
+use super::settings::{Login, Settings, without_login};
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::url::decoded;
 use crate::hosted::engines::{filter, tls};
+use crate::hosted::provision::Provision;
 use crate::hosted::{BoxError, Health, Reason};
 use crate::sync::{Lock, Relaxed};
 
