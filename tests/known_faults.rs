@@ -4,34 +4,34 @@
 //!
 //! # Subscriptions and groups
 //!
-//! - A subscription pattern goes through the rules for publishing, so `*` reaches one engine only: hosted_router
+//! - A subscription pattern goes through the rules for publishing, so `*` reaches one engine only: `hosted_router`
 //!   `a_subscription_is_on_every_engine_that_can_carry_a_matching_subject`.
 //! - A pattern is a literal topic at the server, and never matches: kit `live_patterns_are_those_of_the_matcher`,
 //!   `durable_patterns_are_those_of_the_matcher`.
 //! - The default group has a random name at each start, begins at the end, and cannot resume. Here a group has
-//!   the name that you give it, or there is none: kit `durable_group_continues_where_it_stopped`; hosted_own_engine
+//!   the name that you give it, or there is none: kit `durable_group_continues_where_it_stopped`; `hosted_own_engine`
 //!   `a_setting_of_the_other_kind_is_refused`; mqtt `a_session_keeps_what_comes_while_its_member_is_away`.
 //! - Each subscription begins another session of the group, and they take events from each other: kit
 //!   `durable_group_shares`, `durable_groups_have_all_each`.
 //! - Subscriptions with different patterns share one group and one consumer, and acknowledge what is not theirs:
-//!   hosted_memory `a_group_has_the_patterns_that_it_was_opened_with`; nats and redis
+//!   `hosted_memory` `a_group_has_the_patterns_that_it_was_opened_with`; nats and redis
 //!   `several_patterns_are_one_group_in_order`; mqtt `members_with_other_patterns_take_nothing_from_each_other`.
 //! - The same pattern twice replaces the first subscription: `the_same_pattern_twice_is_two_subscriptions` here.
 //! - A new subscription replays the whole log: kit `durable_begins_now_by_default`, `live_begins_now`.
-//! - There is no group, and each instance handles each event: hosted_broker
+//! - There is no group, and each instance handles each event: `hosted_broker`
 //!   `each_record_is_handled_by_one_broker_of_the_group_and_all_its_handlers_run`.
 //!
 //! # Acknowledgement
 //!
 //! - An event is done before its handler has ended, or although it failed:
-//!   `an_event_whose_process_ends_in_the_handler_goes_to_another_member` here; hosted_handle
+//!   `an_event_whose_process_ends_in_the_handler_goes_to_another_member` here; `hosted_handle`
 //!   `a_failed_event_comes_again_after_the_delays_of_the_policy`,
 //!   `an_event_is_acknowledged_only_when_its_dead_letter_is_accepted`; nats
 //!   `a_record_of_a_broker_that_is_killed_in_its_handler_is_handled_by_another_one`.
 //! - What a dead member had is never taken back: kit `durable_lease_ends`; redis
 //!   `what_is_not_settled_comes_again_and_late_answers_are_refused`; mqtt
 //!   `an_event_that_is_not_settled_comes_again_here_and_to_the_next_process`.
-//! - What is still in work is taken back: kit `durable_extend_holds`; hosted_handle
+//! - What is still in work is taken back: kit `durable_extend_holds`; `hosted_handle`
 //!   `a_timeout_longer_than_the_lease_extends_the_lease`; redis and nats `what_waits_to_be_taken_keeps_its_lease`.
 //! - The first group that acknowledges an event deletes it for all: redis
 //!   `what_one_group_has_acknowledged_is_there_for_another`.
@@ -44,12 +44,12 @@
 //!
 //! # Numbers and records
 //!
-//! - Numbers are those of the memory engine only: hosted_router
+//! - Numbers are those of the memory engine only: `hosted_router`
 //!   `numbers_are_for_each_engine_and_in_total_for_engines_of_users_too`; nats
 //!   `handlers_of_a_router_are_counted_for_the_server`.
-//! - An engine that fails at its start leaves the others running: hosted_router
+//! - An engine that fails at its start leaves the others running: `hosted_router`
 //!   `a_start_that_fails_leaves_none_running`.
-//! - The status goes where no reader looks: hosted_broker `a_record_says_what_its_handlers_did`,
+//! - The status goes where no reader looks: `hosted_broker` `a_record_says_what_its_handlers_did`,
 //!   `each_status_is_stored_at_its_time`; postgres `two_stores_of_one_table_have_the_same_records`.
 //! - An offset past the end returns everything: all stores `pages_by_offset_and_by_cursor`.
 //! - A notification is sent, and no listener is there: postgres `a_commit_wakes_the_relay`.
@@ -176,13 +176,14 @@ fn an_event_whose_process_ends_in_the_handler_goes_to_another_member() {
     });
 }
 
-/// The names of all functions in a folder.
+/// The names of all files and functions in a folder.
 fn functions(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             functions(&path, into);
         } else if path.extension().is_some_and(|it| it == "rs") {
+            into.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
             let text = fs::read_to_string(path).unwrap();
             let names = text.split("fn ").skip(1).filter_map(|it| it.split('(').next());
             into.extend(names.map(str::to_owned));
