@@ -119,6 +119,7 @@ mod future;
 mod handle;
 pub mod link;
 mod memory;
+mod provision;
 mod router;
 mod start;
 mod stats;
@@ -146,6 +147,7 @@ pub use handle::{
 };
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
+pub use provision::Provision;
 pub use router::{
     Attached, BuildError, Dialect, ExplainedRule, Explanation, Lifecycle, LifecycleEvent, Policy,
     Router, RouterBuilder, RouterStats, Rule, RulePattern, Tenant, TenantError, Warning,

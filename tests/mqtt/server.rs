@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use crate::servers::conformance::version;
 use crate::servers::{folder, free_port, skip};
 
 /// A server that ends with this value.
@@ -142,6 +143,10 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn version(&self) -> String {
+        version(&self.binary, "-h")
     }
 
     /// Publishes by the program that comes with the server's clients.

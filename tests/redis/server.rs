@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use redis::Value;
 
+use crate::servers::conformance::version;
 use crate::servers::{folder, free_port, skip};
 
 /// A server that ends with this value.
@@ -132,6 +133,10 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn version(&self) -> String {
+        version(&self.binary, "--version")
     }
 
     /// Says something to it, as another program does.

@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "the tests of each engine use a part")]
 
 pub(crate) mod authority;
+pub(crate) mod conformance;
 pub(crate) mod jepsen;
 pub(crate) mod process;
 
@@ -134,6 +135,10 @@ impl TestServer {
 
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn version(&self) -> String {
+        conformance::version(&self.binary, "--version")
     }
 }
 

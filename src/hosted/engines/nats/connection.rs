@@ -22,12 +22,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::settings::{Login, Provision, Settings, without_login};
+use super::settings::{Login, Settings, without_login};
 use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
 use crate::hosted::engines::url::decoded;
 use crate::hosted::engines::{filter, tls};
+use crate::hosted::provision::Provision;
 use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, Relaxed};
 

@@ -71,7 +71,7 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 
-pub use self::settings::Provision;
+pub use super::Provision;
 
 use self::connection::Connection;
 use self::settings::{Login, Settings, without_login};

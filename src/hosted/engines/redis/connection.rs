@@ -14,12 +14,13 @@ use tokio::time::{sleep, timeout};
 use super::id::Id;
 use super::link::{Driver, Link, Target};
 use super::reply::{error, text};
-use super::settings::{Keys, Provision, Settings};
+use super::settings::{Keys, Settings};
 use super::settle::{Outgoing, settle_all};
 use crate::hosted::Reason;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
+use crate::hosted::provision::Provision;
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
 /// A number of events that is not known.
