@@ -7,6 +7,7 @@ extern crate alloc;
 mod authority;
 mod faults;
 mod group;
+mod hostile;
 mod kill;
 mod kit;
 mod router;
@@ -14,6 +15,8 @@ mod server;
 #[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod start;
 #[path = "../servers/sums.rs"]
 mod sums;

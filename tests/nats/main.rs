@@ -10,11 +10,14 @@ mod cluster;
 #[cfg(feature = "compression")]
 mod compressed;
 mod cost;
+mod hostile;
 mod kill;
 mod kit;
 mod router;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 #[path = "../servers/sums.rs"]
 mod sums;
 mod tls;

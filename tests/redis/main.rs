@@ -6,8 +6,10 @@ extern crate alloc;
 #[path = "../servers/authority.rs"]
 mod authority;
 mod cost;
+mod disk;
 mod faults;
 mod group;
+mod hostile;
 mod kill;
 mod kit;
 mod live;
@@ -16,6 +18,8 @@ mod server;
 #[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod start;
 #[path = "../servers/sums.rs"]
 mod sums;
