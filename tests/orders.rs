@@ -251,7 +251,8 @@ fn program() -> &'static PathBuf {
 
 fn build(profile: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--example", "orders", "--features", "hosted"]);
+    let features = if cfg!(feature = "postgres") { "hosted,postgres" } else { "hosted" };
+    cargo.args(["build", "--quiet", "--example", "orders", "--features", features]);
     cargo.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     cargo.arg("--target-dir").arg(profile.parent().expect("a profile has a folder"));
     if profile.ends_with("release") {
