@@ -8,11 +8,14 @@ mod cluster;
 #[cfg(feature = "compression")]
 mod compressed;
 mod cost;
+mod hostile;
 mod kill;
 mod kit;
 mod router;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod tls;
 
 use alloc::sync::Arc;

@@ -73,6 +73,11 @@ impl Seat {
         core::mem::replace(&mut self.inner.lock().is_known, true)
     }
 
+    /// Sets that the server has no session.
+    pub(super) fn forget(&self) {
+        self.inner.lock().is_known = false;
+    }
+
     pub(super) async fn sit(&self, patience: Duration) -> Result<OwnedMutexGuard<()>, Reason> {
         let sit = timeout(patience, self.occupied.clone().lock_owned());
         sit.await.map_err(|_| Reason::TimedOut)

@@ -56,6 +56,8 @@
 //!   goes on.
 //! - If you drop a subscription while you work on its events, the next member of the session waits
 //!   for the verdicts, or for the end of the leases.
+//! - `mosquitto` takes a subscription that its access list forbids, and passes nothing on to it: no
+//!   client can know. A server that refuses it is an error of `open`.
 //! - A refused publish was not sent on: the error has the name of the server's reason. If the
 //!   server ends the connection instead, the outcome is unknown.
 //! - Retained messages: the engine retains nothing, and a subscription does not begin with what

@@ -67,6 +67,19 @@ pub(super) struct Own {
     pub(super) client: i64,
 }
 
+impl Own {
+    /// Sends a command that does not wait. Returns an error if that is the answer.
+    pub(super) async fn ask(&mut self, ask: &Cmd, patience: Duration) -> Result<Value, Reason> {
+        let answer = timeout(patience, self.connection.send_packed_command(ask)).await;
+        let answer = answer.map_err(|_| Reason::TimedOut)?;
+        let answer = answer.map_err(|error| disconnected(error.to_string()))?;
+        match error(&answer) {
+            Some((_, why)) => Err(refused(why)),
+            None => Ok(answer),
+        }
+    }
+}
+
 /// The connection that is shared, and what its server said.
 #[derive(Clone)]
 pub(super) struct Up {
