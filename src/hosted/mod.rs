@@ -115,6 +115,7 @@ mod engine;
 pub mod engines;
 #[cfg(not(tickbus_loom))]
 pub mod export;
+mod forward;
 mod future;
 mod handle;
 pub mod link;
