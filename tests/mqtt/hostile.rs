@@ -9,8 +9,8 @@ use tickbus::Envelope;
 use tickbus::hosted::{Engine, Gap, GapReason, Health, Reason};
 use tokio::time::sleep;
 
-use crate::servers::authority::Authority;
 use crate::server::{Played, Server};
+use crate::servers::authority::Authority;
 use crate::small_disk::Disk;
 use crate::{
     SOON, delivery, envelope, next, nothing, number, on, publish, run, settings, started, subject,
