@@ -1136,3 +1136,33 @@ fn what_is_never_read_takes_no_room() {
         }
     });
 }
+
+#[test]
+fn a_live_subscription_goes_on_after_its_server_was_killed() {
+    for nats in Server::BOTH {
+        let Some(mut server) = TestServer::start(nats, "") else { continue };
+        run(async {
+            let core = Nats::new(server.url()).heartbeat(Duration::from_millis(250));
+            let core = core.timeout(Duration::from_secs(2));
+            core.start().await.unwrap();
+            let mut live = core.subscribe("game.>").unwrap().open().await.unwrap();
+            core.publish(envelope("game.1")).await.unwrap();
+            assert_eq!(subject(&delivery(&mut live).await), "game.1");
+            let is = async |up: bool| {
+                let wait = async {
+                    while (core.health() == Health::Up) != up {
+                        sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                timeout(SOON, wait).await.expect("it is noticed");
+            };
+            server.kill();
+            is(false).await;
+            server.run();
+            is(true).await;
+            core.publish(envelope("game.2")).await.unwrap();
+            assert_eq!(next(&mut live).await.unwrap_err(), Gap::new(None, GapReason::Reconnected));
+            assert_eq!(subject(&delivery(&mut live).await), "game.2");
+        });
+    }
+}
