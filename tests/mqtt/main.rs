@@ -5,12 +5,15 @@ extern crate alloc;
 
 mod faults;
 mod group;
+mod hostile;
 mod kill;
 mod kit;
 mod router;
 mod server;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod start;
 mod wire;
 

@@ -70,9 +70,13 @@ impl Server {
     fn configure(&mut self, lines: &str) {
         let folder = self.folder.display();
         // As root it would become another user, who cannot write there.
+        let keeps = if lines.contains("persistence_location") {
+            String::new()
+        } else {
+            format!("persistence_location {folder}/")
+        };
         let text = format!(
-            "user root\npersistence true\npersistence_location {folder}/\n\
-             listener {} 127.0.0.1\nallow_anonymous true\n{lines}\n",
+            "user root\npersistence true\n{keeps}\nlistener {} 127.0.0.1\nallow_anonymous true\n{lines}\n",
             self.port,
         );
         fs::write(self.folder.join("conf"), text).expect("the folder of a test can be written");

@@ -4,8 +4,10 @@
 extern crate alloc;
 
 mod cost;
+mod disk;
 mod faults;
 mod group;
+mod hostile;
 mod kill;
 mod kit;
 mod live;
@@ -13,6 +15,8 @@ mod router;
 mod server;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod start;
 mod wire;
 

@@ -83,10 +83,13 @@ impl TestServer {
         let folder = folder();
         let port = free_port();
         let file = folder.join("server.conf");
+        let store = if configuration.contains("store_dir") {
+            String::new()
+        } else {
+            format!("jetstream {{ store_dir: \"{}\" }}", folder.join("data").display())
+        };
         let text = format!(
-            "server_name: tickbus_{port}\nhost: 127.0.0.1\nport: {port}\n\
-             jetstream {{ store_dir: \"{}\" }}\n{configuration}\n",
-            folder.join("data").display(),
+            "server_name: tickbus_{port}\nhost: 127.0.0.1\nport: {port}\n{store}\n{configuration}\n"
         );
         fs::write(&file, text).expect("the folder of a test can be written");
         let options = vec!["-c".into(), file.display().to_string()];

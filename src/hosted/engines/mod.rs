@@ -12,6 +12,8 @@
 
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 mod buffer;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+mod failed;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod filter;
 mod limits;
@@ -23,6 +25,8 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+mod server;
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 mod starting;
 mod tls;
