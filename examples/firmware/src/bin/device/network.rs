@@ -38,8 +38,7 @@ const LONGEST: usize = 1024;
 const PAUSE: u32 = board::TICKS_PER_SECOND / 2;
 const PING_AFTER: u32 = board::TICKS_PER_SECOND;
 
-type Client<'c> =
-    OfLine<'c, 'c, &'c Line, BumpBuffer<'c>, 1, WINDOW, WINDOW, 0, PROPERTIES, 0, 0>;
+type Client<'c> = OfLine<'c, 'c, &'c Line, BumpBuffer<'c>, 1, WINDOW, WINDOW, 0, PROPERTIES, 0, 0>;
 
 /// An event that the server has not acknowledged yet.
 struct Sent {
@@ -92,16 +91,17 @@ pub async fn run(line: &Line) -> core::convert::Infallible {
         sent_at: 0,
     };
     loop {
+        // A line that was just opened, or lost, has no other end yet.
+        network.line.expect(false);
+        let until = now().wrapping_add(PAUSE);
+        poll_fn(|_| if now() == until { Poll::Ready(()) } else { Poll::Pending }).await;
         match network.session().await {
             Ok(never) => match never {},
             Err(Lost::Line) => println!("lost the server"),
             Err(Lost::Refused(reason)) => println!("the server ends the connection: {reason:?}"),
         }
-        // A packet that was half read has no rest.
+        // The line itself stays, and is used again.
         let _ = network.client.abort().await;
-        network.line.expect(false);
-        let until = now().wrapping_add(PAUSE);
-        poll_fn(|_| if now() == until { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
 
