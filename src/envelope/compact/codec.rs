@@ -1,7 +1,7 @@
 //! The form of bytes.
 
-use super::compact::{CompactEnvelope, Payload};
 use super::error::{DecodeError, EncodeError};
+use super::fields::{CompactEnvelope, Payload};
 use super::headers::{KEY, List};
 use super::time::is_time;
 use crate::subject::Subject;

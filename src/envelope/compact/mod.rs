@@ -79,8 +79,8 @@
 //! ```
 
 mod codec;
-mod compact;
 mod error;
+mod fields;
 mod headers;
 mod id;
 pub mod mqtt;
@@ -88,6 +88,6 @@ pub mod mqtt;
 mod owned;
 mod time;
 
-pub use compact::CompactEnvelope;
 pub use error::{DecodeError, EncodeError};
+pub use fields::CompactEnvelope;
 pub use id::Id;

@@ -46,8 +46,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use super::compact::{CompactEnvelope, Payload};
 use super::error::{DecodeError, EncodeError};
+use super::fields::{CompactEnvelope, Payload};
 use super::headers::{KEY, List};
 use super::time::is_time;
 use crate::subject::{Pattern, Subject};

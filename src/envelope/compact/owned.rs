@@ -3,8 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::compact::{CompactEnvelope, Payload};
 use super::error::{DecodeError, EncodeError};
+use super::fields::{CompactEnvelope, Payload};
 use super::headers::{KEY, List};
 use crate::envelope::fields::Envelope;
 

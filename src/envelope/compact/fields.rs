@@ -148,7 +148,6 @@ impl<'a> CompactEnvelope<'a> {
     }
 
     /// Returns keys and values of the headers, in the order in which they were given or came.
-    #[must_use]
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + use<'a> {
         self.headers.iter()
     }
