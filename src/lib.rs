@@ -80,6 +80,7 @@
 //! | the same events on a bus and in a service | `bridge::BridgeOut`, `bridge::BridgeIn` | `alloc` |
 //! | JSON, `CloudEvents`, typed payloads | `Envelope::event`, `Envelope::from_json` | `json` |
 //! | envelopes inside a process, or to and from others, over an engine | the module `hosted` | `hosted` |
+//! | envelopes on a device without an allocator: MQTT 5, and bytes | [`CompactEnvelope`](envelope::compact::CompactEnvelope) | |
 //! | a bus in a Bevy app | `bevy::EventBusPlugin` | `bevy` |
 //!
 //! # Words
@@ -135,7 +136,6 @@ pub mod bus;
 #[cfg(feature = "alloc")]
 pub mod context;
 pub mod defer;
-#[cfg(feature = "alloc")]
 pub mod envelope;
 pub mod error;
 pub mod event;

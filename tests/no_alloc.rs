@@ -11,6 +11,7 @@ use std::alloc::System;
 
 use tickbus::bus::{Flow, Policy};
 use tickbus::defer::Deferred;
+use tickbus::envelope::compact::{CompactEnvelope, Id, mqtt};
 use tickbus::error::PatternFault;
 use tickbus::request::{RequestError, Requests};
 use tickbus::{
@@ -621,4 +622,29 @@ mod subjects {
             assert!(each <= 512, "{each} bytes");
         }
     }
+}
+
+#[test]
+fn an_envelope_in_fixed_memory_does_not_allocate() {
+    let made = || {
+        let id = Id::new(black_box([7; 16]));
+        let headers = [("unit", "mC")];
+        let reading = CompactEnvelope::new(Subject::from_static("device.7.reading"))
+            .with_id(id.as_str())
+            .with_headers(&headers)
+            .with_raw_payload("21500");
+        let (mut buffer, mut topic, mut subject) = ([0; 128], [0; 32], [0; 32]);
+        let bytes = reading.encode(&mut buffer).unwrap();
+        let received = CompactEnvelope::decode(bytes).unwrap();
+        let topic = mqtt::topic("fleet", received.subject(), &mut topic).unwrap();
+        let subject = mqtt::subject("fleet", topic, &mut subject).unwrap();
+        let mut properties = [("", ""); 3];
+        for (to, property) in properties.iter_mut().zip(received.properties().unwrap()) {
+            *to = property;
+        }
+        let (content_type, payload) = (received.content_type(), received.payload_bytes());
+        let read = CompactEnvelope::from_properties(subject, &properties, content_type, payload);
+        assert_eq!(read.unwrap().header("unit"), "mC");
+    };
+    assert_eq!(calls(made), 0);
 }

@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod device;
 mod faults;
 mod group;
 mod hostile;

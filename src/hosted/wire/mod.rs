@@ -51,13 +51,11 @@ use core::fmt;
 pub use fields::{from_fields, to_fields};
 pub use native::{Native, NativeForm, from_native, to_native};
 
+use crate::envelope::compact::mqtt::{BYTES, is_json};
+/// The header that says what the payload is, and its value for JSON.
+pub(in crate::hosted) use crate::envelope::compact::mqtt::{CONTENT_TYPE, JSON};
 use crate::envelope::{Envelope, InvalidJson, InvalidPayload, InvalidTime};
 use crate::error::InvalidSubject;
-
-/// The header that says what the payload is, and its values for what an envelope has.
-pub(in crate::hosted) const CONTENT_TYPE: &str = "content-type";
-pub(in crate::hosted) const JSON: &str = "application/json";
-const BYTES: &str = "application/octet-stream";
 
 /// Fills in the id and the time where they are missing. Copies the envelope where it is shared.
 ///
@@ -161,13 +159,6 @@ fn trace(envelope: &mut Envelope, text: &str) -> bool {
         alloc::format!("{:016x}", parent.span_id()),
     );
     alloc::format!("{}", parent.with_flags(0)) == text
-}
-
-/// Returns whether data of this content type is JSON.
-fn is_json(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let subtype = media_type.split_once('/').map_or("", |(_, subtype)| subtype);
-    subtype.rsplit('+').next().is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
 }
 
 /// A message is not an envelope.

@@ -8,12 +8,11 @@ use core::fmt;
 use smallvec::SmallVec;
 
 use super::{BYTES, CONTENT_TYPE, InvalidMessage, JSON, cloud, foreign, is_json, trace, with_id};
+use crate::envelope::compact::mqtt::begins_ours;
 use crate::envelope::{Envelope, Headers, TraceParent};
 use crate::hosted::engine::Reason;
 
 const TRACE_PARENT: &str = "traceparent";
-/// Begins the headers that are ours.
-const OURS: &str = "tb-";
 
 /// What the headers of an engine can carry, and in which form they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,12 +164,6 @@ fn plain<'a>(envelope: &'a Envelope) -> Result<Native<'a>, Reason> {
         headers.push((key.into(), value.into()));
     }
     Ok(Native { headers, payload: payload.into() })
-}
-
-fn begins_ours(key: &str) -> bool {
-    key.as_bytes()
-        .get(..OURS.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(OURS.as_bytes()))
 }
 
 /// Returns a key that is there twice. Those of `tickbus` are the same in any case.

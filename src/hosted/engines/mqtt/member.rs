@@ -18,6 +18,7 @@ use super::packets::{Frame, Lost, Wire};
 use super::table::Waiting;
 use super::target::{Hello, Taken};
 use super::topic;
+use crate::envelope::compact::mqtt::LONGEST;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
@@ -41,7 +42,7 @@ pub(super) async fn open(
     let filters = connection.topics.filters(&options.patterns)?;
     let share = |filter: &String| topic::shared(&options.group, filter);
     let filters: Vec<String> = filters.iter().map(share).collect();
-    if !filters.iter().all(|filter| filter.len() <= topic::LONGEST) {
+    if !filters.iter().all(|filter| filter.len() <= LONGEST) {
         return Err(refused("the name of the group is too long"));
     }
     let (seat, client_id) = connection.seat(&topic::session(&client_id, &filters));

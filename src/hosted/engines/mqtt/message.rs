@@ -11,12 +11,11 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{Publish, PublishProperties};
 
 use super::settings::Qos;
-use super::topic::{Topics, is_sound};
+use super::topic::Topics;
 use crate::envelope::Envelope;
+use crate::envelope::compact::mqtt::{CONTENT_TYPE, is_sound};
 use crate::hosted::Reason;
 use crate::hosted::wire::{self, InvalidMessage, NativeForm};
-
-const CONTENT_TYPE: &str = "content-type";
 
 impl Qos {
     pub(super) const fn of_wire(self) -> QoS {

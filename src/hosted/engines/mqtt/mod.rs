@@ -28,6 +28,12 @@
 //! these limits too: a header is refused, and the name of a group is escaped. A topic with a `.` or
 //! with an empty level is not a subject: subscriptions skip it.
 //!
+//! # Devices
+//!
+//! A device without an allocator writes and reads the same messages by
+//! [`envelope::compact`](crate::envelope::compact::mqtt). `examples/firmware/run device` shows one on
+//! a Cortex-M3. Its envelopes have no [`time`](Envelope::time) if it has no clock.
+//!
 //! # Traps
 //!
 //! - **Accepted** means that the server has the event in memory. `mosquitto` writes its sessions to

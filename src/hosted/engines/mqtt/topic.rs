@@ -5,87 +5,40 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use crate::envelope::compact::mqtt;
 use crate::hosted::Reason;
 use crate::hosted::engines::filter::{cover, filters, overlap};
 use crate::subject::{PatternBuf, Subject};
 
-/// How many bytes a text may have.
-pub(super) const LONGEST: usize = u16::MAX as usize;
-
 /// Maps subjects to topics below a prefix.
 #[derive(Clone)]
 pub(super) struct Topics {
-    /// Empty, or it ends with `/`.
+    /// The levels of the prefix, without a `/` at the end.
     prefix: String,
-}
-
-/// Returns whether a server may refuse the character in any text: control characters, and those
-/// that Unicode does not assign to anything ever.
-fn is_unsound(c: char) -> bool {
-    let code = u32::from(c);
-    c.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
-}
-
-/// Returns whether a server takes the text.
-pub(super) fn is_sound(text: &str) -> bool {
-    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte);
-    text.len() <= LONGEST && (text.bytes().all(is_plain) || !text.chars().any(is_unsound))
-}
-
-/// Returns why a topic cannot have this text.
-fn fault(text: &str) -> Option<&'static str> {
-    if text.contains(['/', '+', '#']) {
-        return Some("it has a `/`, `+` or `#`, which topics have for themselves");
-    }
-    (!is_sound(text)).then_some("it has a control character, or one that Unicode never assigns")
 }
 
 impl Topics {
     pub(super) fn new(prefix: &str) -> Result<Self, Reason> {
-        let levels = prefix.strip_suffix('/').unwrap_or(prefix);
-        if levels.is_empty() && prefix.is_empty() {
-            return Ok(Self { prefix: String::new() });
+        match mqtt::prefix_levels(prefix) {
+            Ok(levels) => Ok(Self { prefix: levels.into() }),
+            Err(why) => Err(Reason::Refused(why.into())),
         }
-        let is_level = |level: &str| !level.is_empty() && fault(level).is_none();
-        if levels.starts_with('$') || !levels.split('/').all(is_level) {
-            let why =
-                "the prefix of topics is not valid: levels without `+`, `#` and `$`, as `a/b`";
-            return Err(Reason::Refused(why.into()));
-        }
-        Ok(Self { prefix: format!("{levels}/") })
     }
 
     /// Returns the topic of a subject.
     pub(super) fn of(&self, subject: Subject<'_>) -> Result<String, Reason> {
-        self.levels(subject.as_str(), |c| c).map_err(|why| Reason::Subject(why.into()))
+        self.written(subject.as_str(), false)
     }
 
-    fn levels(&self, text: &str, wild: fn(&str) -> &str) -> Result<String, &'static str> {
-        if let Some(why) = fault(text) {
-            return Err(why);
-        }
-        if self.prefix.is_empty() && text.starts_with('$') {
-            return Err("the server keeps what begins with `$`: set a prefix");
-        }
-        let mut topic = String::with_capacity(self.prefix.len() + text.len());
-        topic.push_str(&self.prefix);
-        for (at, token) in text.split('.').enumerate() {
-            if at > 0 {
-                topic.push('/');
-            }
-            topic.push_str(wild(token));
-        }
-        Ok(topic)
+    fn written(&self, text: &str, wild: bool) -> Result<String, Reason> {
+        let pieces = mqtt::pieces(&self.prefix, text, wild);
+        pieces.map(Iterator::collect).map_err(|why| Reason::Subject(why.into()))
     }
 
     /// Returns the subject of a topic. `None` if there is none: it is not below the prefix, it has
     /// an empty level or a `.`.
     pub(super) fn subject(&self, topic: &str) -> Option<String> {
-        let levels = topic.strip_prefix(&*self.prefix)?;
-        if levels.contains('.') || levels.starts_with('$') && self.prefix.is_empty() {
-            return None;
-        }
-        let subject = levels.replace('/', ".");
+        let subject = mqtt::below(&self.prefix, topic)?.replace('/', ".");
         Subject::new(&subject).is_ok().then_some(subject)
     }
 
@@ -101,17 +54,7 @@ impl Topics {
         if chosen.iter().any(collide) {
             chosen = alloc::vec![cover(patterns)];
         }
-        let filter = |pattern: &String| self.levels(pattern, wild);
-        let filters = chosen.iter().map(filter).collect::<Result<Vec<_>, _>>();
-        filters.map_err(|why| Reason::Subject(why.into()))
-    }
-}
-
-fn wild(token: &str) -> &str {
-    match token {
-        "*" => "+",
-        ">" => "#",
-        token => token,
+        chosen.iter().map(|pattern| self.written(pattern, true)).collect()
     }
 }
 
@@ -119,7 +62,7 @@ fn wild(token: &str) -> &str {
 pub(super) fn shared(group: &str, filter: &str) -> String {
     let mut shared = String::from("$share/");
     for c in group.chars() {
-        if matches!(c, '/' | '+' | '#' | '%') || is_unsound(c) {
+        if matches!(c, '/' | '+' | '#' | '%') || mqtt::is_unsound(c) {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                 let _ = write!(shared, "%{byte:02X}");
             }

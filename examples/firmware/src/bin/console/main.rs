@@ -10,6 +10,7 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../board/mod.rs"]
 mod board;
 mod line;
 

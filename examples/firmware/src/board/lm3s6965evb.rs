@@ -43,7 +43,7 @@ const PIN_0: usize = (1 << 0) << 2;
 const DIRECTION: usize = 0x400;
 
 pub fn start() {
-    let mut core = cortex_m::Peripherals::take().expect("the console starts once");
+    let mut core = cortex_m::Peripherals::take().expect("the program starts once");
     SYSTEM.write(CLOCK_GATES_1, GATE_UART0);
     SYSTEM.write(CLOCK_GATES_2, GATE_PORT_A | GATE_PORT_F);
 

@@ -39,7 +39,7 @@ const LEDS: Device = unsafe { Device::at(map::LEDS) };
 const LED: usize = 0x00;
 
 pub fn start() {
-    let mut core = cortex_m::Peripherals::take().expect("the console starts once");
+    let mut core = cortex_m::Peripherals::take().expect("the program starts once");
     UART.write(BAUD_DIVISOR, map::CORE_HZ / 115_200);
     receive_interrupt(true);
 

@@ -46,7 +46,7 @@ const ROW: u32 = 1 << 13;
 const COLUMN: u32 = 1 << 4;
 
 pub fn start() {
-    let mut core = cortex_m::Peripherals::take().expect("the console starts once");
+    let mut core = cortex_m::Peripherals::take().expect("the program starts once");
     PORT.write(OUTPUTS, ROW | COLUMN);
     PORT.write(OUT_CLEAR, ROW | COLUMN);
 

@@ -1,4 +1,4 @@
-//! The boards: what the console needs of one, the same on each.
+//! The boards: what the console and the device need of one, the same on each.
 //!
 //! | function | what it does |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `pend_flood` | asks for the flood interrupt, which runs as soon as it may |
 //! | `sleep_unless` | waits for an interrupt, unless there is work to do |
 //!
-//! Their interrupts call `on_receive`, `on_tick` and `on_flood` of the console.
+//! Their interrupts call `on_receive`, `on_tick` and `on_flood` of the program.
 
 mod device;
 
