@@ -4,17 +4,16 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
-use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use crossterm::{cursor, execute, queue, style, terminal};
 use tickbus::hosted::MemoryEngine;
 
 use crate::crew::{Heard, Home, Running};
 use crate::line::{Flow, Line, Numbers};
 use crate::options::{Options, Role, Wanted};
+use crate::screen::Screen;
 use crate::server::Server;
 use crate::sums::Sums;
 use crate::table::{self, Row};
@@ -103,7 +102,13 @@ impl Fleet {
         };
         let (home, title) = match &server {
             Some(server) => {
-                let title = format!("fleet over {}, port {}", server.binary(), server.port);
+                let title = format!(
+                    "fleet over {}, port {}, process {}; its log is in {}",
+                    server.binary(),
+                    server.port,
+                    server.process(),
+                    server.folder().display()
+                );
                 (Home::Processes(server.url()), title)
             }
             None => {
@@ -175,7 +180,7 @@ impl Fleet {
         match line {
             // What was published or handled counts, whichever life it was.
             Some(Line::Attempted(flow, id)) => {
-                self.sums(flow).note(id, |it| it.is_attempted = true)
+                self.sums(flow).note(id, |it| it.is_attempted = true);
             }
             Some(Line::Acknowledged(flow, id)) => {
                 self.sums(flow).note(id, |it| it.is_acknowledged = true);
@@ -286,16 +291,11 @@ impl Fleet {
             let mut lines = self.show();
             lines.push("1 2 kill a service   g the game   s the server   q ends".into());
             screen.draw(&lines).map_err(|error| error.to_string())?;
-            while event::poll(Duration::ZERO).unwrap_or(false) {
-                let Ok(Event::Key(key)) = event::read() else { continue };
-                let is_end = key.modifiers.contains(KeyModifiers::CONTROL);
-                match key.code {
-                    _ if key.kind != KeyEventKind::Press => {}
-                    KeyCode::Char('q') => return Ok(()),
-                    KeyCode::Char('c') if is_end => return Ok(()),
-                    KeyCode::Char(key) => self.press(key),
-                    _ => {}
+            while let Some(key) = screen.key() {
+                if key == 'q' {
+                    return Ok(());
                 }
+                self.press(key);
             }
         }
         Ok(())
@@ -377,36 +377,6 @@ impl Member {
             Self { is_ready: false, .. } => "starting",
             _ => "up",
         }
-    }
-}
-
-/// The terminal in raw mode, until it is dropped.
-struct Screen;
-
-impl Screen {
-    fn open() -> io::Result<Self> {
-        terminal::enable_raw_mode()?;
-        let screen = Self;
-        execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
-        Ok(screen)
-    }
-
-    fn draw(&self, lines: &[String]) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        queue!(bytes, terminal::Clear(terminal::ClearType::All))?;
-        for (y, line) in (0..).zip(lines) {
-            queue!(bytes, cursor::MoveTo(0, y), style::Print(line))?;
-        }
-        let mut output = io::stdout().lock();
-        output.write_all(&bytes)?;
-        output.flush()
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = execute!(io::stdout(), terminal::LeaveAlternateScreen, cursor::Show);
-        let _ = terminal::disable_raw_mode();
     }
 }
 

@@ -26,6 +26,7 @@ mod devices;
 mod game;
 mod line;
 mod options;
+mod screen;
 mod server;
 mod service;
 mod sums;

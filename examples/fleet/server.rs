@@ -42,7 +42,7 @@ impl Server {
                 return Err(format!("port {port}: {error}; choose another with --port"));
             }
         };
-        let folder = env::temp_dir().join(format!("tickbus-fleet-{}", process::id()));
+        let folder = env::temp_dir().join(format!("tickbus-fleet-{}-{port}", process::id()));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut server = Self { binary, folder, port, child: None };
         server.run()?;
@@ -91,6 +91,16 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns its process id: 0 while it is down.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Returns where its data are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn binary(&self) -> String {
