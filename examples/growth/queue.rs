@@ -137,36 +137,33 @@ impl Station {
             worked += done.min(end).saturating_sub(now.max(is_free).min(end));
             done
         };
-        // Those of the killed process, to come again: which, and when.
-        let mut again: Vec<usize> = Vec::new();
-        let mut killed = None;
+        // Those that the killed process had fetched come again together, when its lease ends.
+        let (mut fetched, mut due) = (0..0, u64::MAX);
+        let mut next = kill;
         for at in 0..events.len() {
             let now = events[at].1;
-            if let Some(kill) = kill.filter(|kill| killed.is_none() && now >= kill.at) {
-                killed = Some(kill.at + kill.lease);
-                // Its handlers, with what they had begun, are away.
-                let mut left: Vec<_> = free.drain().collect();
-                left.sort_unstable();
-                for Reverse(is_free) in left.iter_mut().take(kill.handlers) {
+            if let Some(kill) = next.take_if(|kill| now >= kill.at) {
+                due = kill.at + kill.lease;
+                fetched = at..(at + kill.fetched).min(events.len());
+                let mut all = core::mem::take(&mut free).into_vec();
+                all.sort_unstable();
+                for Reverse(is_free) in all.iter_mut().take(kill.handlers) {
                     *is_free = (*is_free).max(kill.at + kill.back_after);
                 }
-                free = left.into();
-                again.extend(at..(at + kill.fetched).min(events.len()));
+                free = all.into();
             }
-            match killed {
-                Some(_) if again.contains(&at) => continue,
-                Some(due) if now >= due => {
-                    for at in again.drain(..) {
-                        events[at].1 = begin(&mut free, due);
-                    }
-                    killed = Some(u64::MAX);
+            if now >= due {
+                for at in core::mem::take(&mut fetched) {
+                    events[at].1 = begin(&mut free, due);
                 }
-                _ => {}
+                due = u64::MAX;
             }
-            events[at].1 = begin(&mut free, now);
+            if !fetched.contains(&at) {
+                events[at].1 = begin(&mut free, now);
+            }
         }
-        for at in again {
-            events[at].1 = begin(&mut free, killed.unwrap_or(0));
+        for at in fetched {
+            events[at].1 = begin(&mut free, due);
         }
         worked
     }
