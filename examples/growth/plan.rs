@@ -111,8 +111,6 @@ impl Fleet {
                 ),
             ),
         ];
-        let station =
-            |name, all, ns: f64| Station { name, servers: share(all, streams), service: ns as u64 };
         let stations = vec![
             station("servers", count * CORES, streams, each),
             Station { name: "stream", servers: 1, service: LEADER_PUBLISH_NS as u64 },
@@ -182,8 +180,6 @@ impl Fleet {
         ];
         // A shard has 16 partitions, and so 16 handlers, one for each.
         let shards = (handlers / 16.0).ceil();
-        let station =
-            |name, all, ns: f64| Station { name, servers: share(all, shards), service: ns as u64 };
         let broker = KAFKA_BROKER_CORES * 1e9 / KAFKA_BROKER_RECORDS;
         let stations = vec![
             station("gateways", gateways * CORES, shards, each),
