@@ -9,7 +9,6 @@ use core::time::Duration;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
 
 use tickbus::Envelope;
 use tickbus::hosted::engines::nats::{Nats, Provision};
@@ -52,7 +51,7 @@ pub(crate) fn runtime() -> Runtime {
 pub(crate) fn start_server() -> Result<Server, BoxError> {
     let binary = Server::find().ok_or("there is no nats-server: `.ci/servers` gets one")?;
     let server = Server::start(binary, None)?;
-    println!("  with {}", server.binary());
+    println!("  {} with its data in {}", server.binary(), server.folder().display());
     Ok(server)
 }
 
@@ -141,10 +140,10 @@ fn engine_in_memory() -> Measured {
             // Opened before, so that the log has the group.
             let group = engine.subscribe("device.>")?.group("growth").open().await?;
             drop(group);
-            let before = Instant::now();
+            let before = ours();
             publish(&engine, EVENTS * 10).await;
             handle(&engine, EVENTS as u64 * 10).await;
-            both.push(before.elapsed().as_nanos() as f64 / (EVENTS * 10) as f64);
+            both.push((ours() - before).as_nanos() as f64 / (EVENTS * 10) as f64);
         }
         show("MEMORY_EVENT_NS", median(both));
         Ok(())
@@ -218,64 +217,63 @@ fn many_connections() -> Measured {
 
 /// What is there and does nothing.
 fn idle() -> Measured {
-    let server = start_server()?;
-    let process = server.process();
-    let settled = || std::thread::sleep(Duration::from_secs(3));
+    let settle = || std::thread::sleep(Duration::from_secs(3));
+    let here = || kept(std::process::id());
     runtime().block_on(async {
-        let engine = Arc::new(settings(server.url()));
-        engine.start().await?;
-        settled();
-
-        let before = kept(process);
+        let (server, _engine) = stream().await?;
+        settle();
+        let before = kept(server.process());
         let devices = Devices::connect(server.port, 4000)?;
-        settled();
-        show("SERVER_CONNECTION_BYTES", (kept(process) - before) as f64 / 4000.0);
+        settle();
+        show("SERVER_CONNECTION_BYTES", (kept(server.process()) - before) as f64 / 4000.0);
         drop(devices);
 
-        let (before, here) = (kept(process), kept(std::process::id()));
+        let (server, engine) = stream().await?;
+        settle();
+        let before = (kept(server.process()), here());
         let mut groups = Vec::new();
         for group in 0..500 {
             let group = engine.subscribe("device.*.reading")?.group(format!("group-{group}"));
             groups.push(group.open().await?);
         }
-        settled();
-        show("SERVER_GROUP_BYTES", (kept(process) - before) as f64 / 500.0);
-        show("CLIENT_GROUP_BYTES", (kept(std::process::id()) - here) as f64 / 500.0);
-        drop(groups);
+        settle();
+        show("SERVER_GROUP_BYTES", (kept(server.process()) - before.0) as f64 / 500.0);
+        show("CLIENT_GROUP_BYTES", (here() - before.1) as f64 / 500.0);
 
-        let here = kept(std::process::id());
+        let before = here();
         let mut clients = Vec::new();
         for _ in 0..200 {
             let client = settings(server.url());
             client.start().await?;
             clients.push(client);
         }
-        show("CLIENT_CONNECTION_BYTES", (kept(std::process::id()) - here) as f64 / 200.0);
-        Ok::<_, BoxError>(())
-    })?;
-    drop(server);
+        show("CLIENT_CONNECTION_BYTES", (here() - before) as f64 / 200.0);
 
-    // Subjects: the same events, of one subject and of as many as there are events.
-    let mut grown = Vec::new();
-    for subjects in [1, 100_000] {
-        let server = start_server()?;
-        runtime().block_on(async {
-            let engine: Arc<dyn Engine> = Arc::new(settings(server.url()));
-            engine.start().await?;
+        // The same events, of one subject and of as many as there are events.
+        let mut grown = Vec::new();
+        for subjects in [1, 100_000] {
+            let (server, engine) = stream().await?;
             publish(&engine, 1000).await;
             let before = kept(server.process());
             for at in (0..100_000).step_by(BATCH) {
                 let batch = (at..at + BATCH).map(|at| Arc::new(envelope(at % subjects + 1000)));
                 engine.publish_batch(batch.collect()).await;
             }
-            settled();
+            settle();
             grown.push((kept(server.process()) - before) as f64 / 100_000.0);
-            Ok::<_, BoxError>(())
-        })?;
-    }
-    show("SERVER_SUBJECT_BYTES", grown[1] - grown[0]);
-
+        }
+        show("SERVER_SUBJECT_BYTES", grown[1] - grown[0]);
+        Ok::<_, BoxError>(())
+    })?;
     in_memory()
+}
+
+/// A new server, and an engine on it.
+async fn stream() -> Result<(Server, Arc<dyn Engine>), BoxError> {
+    let server = start_server()?;
+    let engine: Arc<dyn Engine> = Arc::new(settings(server.url()));
+    engine.start().await?;
+    Ok((server, engine))
 }
 
 /// The same of the engine in memory.
@@ -294,8 +292,8 @@ fn in_memory() -> Measured {
         let before = here();
         let mut groups = Vec::new();
         for device in 0..20_000 {
-            let group = engine.subscribe(&format!("device.{device}.order"))?.group("g");
-            groups.push(group.open().await.or_else(|_| Err("it opens"))?);
+            let group = engine.subscribe(&format!("device.{device}.order"))?;
+            groups.push(group.group(format!("group-{device}")).open().await?);
         }
         show("MEMORY_GROUP_BYTES", (here() - before) as f64 / 20_000.0);
 
