@@ -12,39 +12,39 @@ pub(crate) enum From {
 }
 
 // The engine in memory: from a publish to what a handler of a group has acknowledged.
-pub(crate) const MEMORY_EVENT_NS: f64 = 2000.0;
-pub(crate) const MEMORY_LIVE_BYTES: f64 = 1000.0;
-pub(crate) const MEMORY_GROUP_BYTES: f64 = 1000.0;
+pub(crate) const MEMORY_EVENT_NS: f64 = 1400.0;
+pub(crate) const MEMORY_LIVE_BYTES: f64 = 904.0;
+pub(crate) const MEMORY_GROUP_BYTES: f64 = 744.0;
 pub(crate) const MEMORY_SUBJECT_BYTES: f64 = 0.0;
 
 // NATS with one server: what the process publishes in batches, and handles.
-pub(crate) const CLIENT_PUBLISH_NS: f64 = 5000.0;
-pub(crate) const SERVER_PUBLISH_NS: f64 = 10_000.0;
-pub(crate) const CLIENT_CONSUME_NS: f64 = 10_000.0;
-pub(crate) const SERVER_CONSUME_NS: f64 = 10_000.0;
+pub(crate) const CLIENT_PUBLISH_NS: f64 = 6000.0;
+pub(crate) const SERVER_PUBLISH_NS: f64 = 12_000.0;
+pub(crate) const CLIENT_CONSUME_NS: f64 = 8000.0;
+pub(crate) const SERVER_CONSUME_NS: f64 = 12_500.0;
 /// With a connection for each device, which sends one event at a time.
-pub(crate) const SERVER_DEVICE_PUBLISH_NS: f64 = 30_000.0;
+pub(crate) const SERVER_DEVICE_PUBLISH_NS: f64 = 34_000.0;
 
 // NATS with three servers and three copies, all three together; and the busiest of them.
-pub(crate) const CLUSTER_PUBLISH_NS: f64 = 40_000.0;
-pub(crate) const CLUSTER_CONSUME_NS: f64 = 30_000.0;
-pub(crate) const LEADER_PUBLISH_NS: f64 = 20_000.0;
+pub(crate) const CLUSTER_PUBLISH_NS: f64 = 47_500.0;
+pub(crate) const CLUSTER_CONSUME_NS: f64 = 22_500.0;
+pub(crate) const LEADER_PUBLISH_NS: f64 = 21_000.0;
 
 // Bytes of an event: what a device sends and gets as an answer, what a server passes on and keeps.
-pub(crate) const PUBLISH_BYTES: f64 = 400.0;
-pub(crate) const ANSWER_BYTES: f64 = 100.0;
-pub(crate) const MESSAGE_BYTES: f64 = 400.0;
-pub(crate) const DISK_BYTES: f64 = 400.0;
+pub(crate) const PUBLISH_BYTES: f64 = 331.0;
+pub(crate) const ANSWER_BYTES: f64 = 50.0;
+pub(crate) const MESSAGE_BYTES: f64 = 318.0;
+pub(crate) const DISK_BYTES: f64 = 399.0;
 
 // Bytes of memory of what does nothing.
-pub(crate) const SERVER_CONNECTION_BYTES: f64 = 20_000.0;
-pub(crate) const SERVER_GROUP_BYTES: f64 = 30_000.0;
-pub(crate) const SERVER_SUBJECT_BYTES: f64 = 300.0;
-pub(crate) const CLIENT_CONNECTION_BYTES: f64 = 100_000.0;
-pub(crate) const CLIENT_GROUP_BYTES: f64 = 10_000.0;
+pub(crate) const SERVER_CONNECTION_BYTES: f64 = 49_016.0;
+pub(crate) const SERVER_GROUP_BYTES: f64 = 66_159.0;
+pub(crate) const SERVER_SUBJECT_BYTES: f64 = 267.0;
+pub(crate) const CLIENT_CONNECTION_BYTES: f64 = 47_043.0;
+pub(crate) const CLIENT_GROUP_BYTES: f64 = 19_898.0;
 
 /// What an event takes on the way when nothing waits: from `growth -- real` at 250 events a second.
-pub(crate) const CONSTANT_NS: u64 = 500_000;
+pub(crate) const CONSTANT_NS: u64 = 330_000;
 
 // A server of the plan.
 pub(crate) const CORES: f64 = 16.0;
@@ -70,8 +70,14 @@ pub(crate) struct Real {
     pub(crate) p99_us: u64,
 }
 
-pub(crate) const REAL: [Real; 1] =
-    [Real { rate: 1000, throughput: 1000, p50_us: 700, p99_us: 900 }];
+pub(crate) const REAL: [Real; 6] = [
+    Real { rate: 250, throughput: 261, p50_us: 584, p99_us: 2383 },
+    Real { rate: 1000, throughput: 994, p50_us: 555, p99_us: 1196 },
+    Real { rate: 2000, throughput: 2020, p50_us: 601, p99_us: 3823 },
+    Real { rate: 3000, throughput: 2998, p50_us: 636, p99_us: 3494 },
+    Real { rate: 4000, throughput: 4003, p50_us: 1050, p99_us: 12398 },
+    Real { rate: 6000, throughput: 4417, p50_us: 950117, p99_us: 2060090 },
+];
 
 type Row = (&'static str, f64, &'static str, From);
 

@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release --example growth                                  # prints the tables
 //! cargo run --release --example growth -- write                         # writes them into the page
-//! cargo run --release --features nats --example growth -- measure       # measures the costs anew
+//! cargo run --release --features mqtt,nats,redis --example growth -- measure   # measures the costs anew
 //! cargo run --release --features nats --example growth -- real 1000     # one real run at a rate
 //! ```
 //!
@@ -17,6 +17,8 @@ mod cluster;
 mod costs;
 #[cfg(feature = "nats")]
 mod devices;
+#[cfg(all(feature = "mqtt", feature = "nats", feature = "redis"))]
+mod engines;
 #[cfg(feature = "nats")]
 mod measure;
 mod plan;

@@ -19,8 +19,8 @@ use crate::cluster::Cluster;
 use crate::devices::{Devices, message};
 use crate::server::Server;
 
-const ROUNDS: usize = 5;
-const EVENTS: usize = 20_000;
+pub(crate) const ROUNDS: usize = 5;
+pub(crate) const EVENTS: usize = 20_000;
 const BATCH: usize = 256;
 pub(crate) const PAYLOAD: usize = 100;
 
@@ -28,12 +28,13 @@ type Measured = Result<(), BoxError>;
 
 /// Prints each cost. A word leaves out those whose name does not have it.
 pub(crate) fn run(word: &str) -> Measured {
-    let all: [(&str, fn() -> Measured); 5] = [
+    let all: [(&str, fn() -> Measured); 6] = [
         ("memory", engine_in_memory),
         ("client", client_and_server),
         ("devices", many_connections),
         ("idle", idle),
         ("cluster", cluster),
+        ("engines", engines),
     ];
     for (name, measure) in all {
         if name.contains(word) {
@@ -73,7 +74,7 @@ pub(crate) fn worked(process: u32) -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
-fn ours() -> Duration {
+pub(crate) fn ours() -> Duration {
     worked(std::process::id())
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn show(name: &str, figure: f64) {
 }
 
 /// Publishes events in batches, and waits until handlers of a group have them.
-async fn publish(engine: &Arc<dyn Engine>, events: usize) {
+pub(crate) async fn publish(engine: &Arc<dyn Engine>, events: usize) {
     let mut left = events;
     while left > 0 {
         let batch = (0..BATCH.min(left)).map(|at| Arc::new(envelope(at))).collect::<Vec<_>>();
@@ -342,4 +343,12 @@ fn cluster() -> Measured {
         show("LEADER_PUBLISH_NS", median(largest));
         Ok(())
     })
+}
+
+#[cfg(all(feature = "mqtt", feature = "redis"))]
+use crate::engines::run as engines;
+
+#[cfg(not(all(feature = "mqtt", feature = "redis")))]
+fn engines() -> Measured {
+    Err("build it with `--features mqtt,nats,redis` for the other engines".into())
 }

@@ -56,9 +56,14 @@ impl Fleet {
         (self.cores(self.handler_ns + CLIENT_CONSUME_NS) / TARGET).ceil()
     }
 
-    pub(crate) fn jetstream(&self) -> Plan {
+    /// What an event takes on all NATS servers together. Of a device, each comes alone.
+    pub(crate) fn nats_ns(&self) -> f64 {
         let alone = (SERVER_DEVICE_PUBLISH_NS - SERVER_PUBLISH_NS).max(0.0);
-        let each = alone + CLUSTER_PUBLISH_NS + CLUSTER_CONSUME_NS;
+        alone + CLUSTER_PUBLISH_NS + CLUSTER_CONSUME_NS
+    }
+
+    pub(crate) fn jetstream(&self) -> Plan {
+        let each = self.nats_ns();
         let connections = self.devices * SERVER_CONNECTION_BYTES;
         // In: from the device, to the leader, to two copies, and to the server of the handler.
         let network = self.rate * (PUBLISH_BYTES + 4.0 * MESSAGE_BYTES);

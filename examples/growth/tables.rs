@@ -10,6 +10,7 @@ use crate::queue::{Kill, Random, Run, SECOND, Station};
 pub(crate) fn all() -> Vec<(&'static str, String)> {
     vec![
         ("costs", costs()),
+        ("limits", limits()),
         ("jetstream", needs(&Fleet::MILLION.jetstream(), "servers")),
         ("kafka", needs(&Fleet::MILLION.kafka(), "brokers")),
         ("growth", growth()),
@@ -59,9 +60,37 @@ fn costs() -> String {
             From::Source(url) => format!("<{url}>"),
             From::Assumed => "assumed".into(),
         };
-        vec![(*what).into(), format!("{} {unit}", grouped(*value)), from]
+        let figure = format!("{} {unit}", grouped(*value));
+        vec![(*what).into(), figure.trim_end().into(), from]
     });
     table(&["what", "figure #", "from"], rows)
+}
+
+/// What one of each can take, the least first: so the bottlenecks come as the events become more.
+fn limits() -> String {
+    let cluster = Fleet::MILLION.nats_ns();
+    let handler = HANDLER_NS as f64 + CLIENT_CONSUME_NS;
+    let mut all = [
+        ("a thread with a handler of 200 µs", 1e9 / handler),
+        ("a thread with a handler that does nothing", 1e9 / CLIENT_CONSUME_NS),
+        ("a stream of JetStream with three copies: its leader", 1e9 / LEADER_PUBLISH_NS),
+        ("three NATS servers, three copies: their processors", 3.0 * CORES * 1e9 / cluster),
+        ("three NATS servers, three copies: the disk of each", DISK / DISK_BYTES),
+        (
+            "three NATS servers: connections in half of their memory",
+            1.5 * MEMORY / SERVER_CONNECTION_BYTES,
+        ),
+        ("a process that publishes in batches: its thread", 1e9 / CLIENT_PUBLISH_NS),
+        ("a broker of Kafka", KAFKA_BROKER_RECORDS),
+        ("the engine in memory, one thread", 1e9 / MEMORY_EVENT_NS),
+    ];
+    all.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let rows = all.map(|(what, most)| {
+        // To three digits.
+        let unit = 10_f64.powi(most.log10() as i32 - 2);
+        vec![what.into(), grouped((most / unit).round() * unit)]
+    });
+    table(&["one of each", "events a second at most, or devices #"], rows)
 }
 
 fn needs(plan: &Plan, servers: &str) -> String {
