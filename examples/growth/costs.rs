@@ -30,6 +30,12 @@ pub(crate) const CLUSTER_PUBLISH_NS: f64 = 47_500.0;
 pub(crate) const CLUSTER_CONSUME_NS: f64 = 22_500.0;
 pub(crate) const LEADER_PUBLISH_NS: f64 = 21_000.0;
 
+// Redis with streams and MQTT with one server: an event published, handled and acknowledged.
+pub(crate) const CLIENT_REDIS_NS: f64 = 10_500.0;
+pub(crate) const SERVER_REDIS_NS: f64 = 23_000.0;
+pub(crate) const CLIENT_MQTT_NS: f64 = 10_500.0;
+pub(crate) const SERVER_MQTT_NS: f64 = 12_000.0;
+
 // Bytes of an event: what a device sends and gets as an answer, what a server passes on and keeps.
 pub(crate) const PUBLISH_BYTES: f64 = 331.0;
 pub(crate) const ANSWER_BYTES: f64 = 50.0;
@@ -44,7 +50,7 @@ pub(crate) const CLIENT_CONNECTION_BYTES: f64 = 47_043.0;
 pub(crate) const CLIENT_GROUP_BYTES: f64 = 19_898.0;
 
 /// What an event takes on the way when nothing waits: from `growth -- real` at 250 events a second.
-pub(crate) const CONSTANT_NS: u64 = 330_000;
+pub(crate) const CONSTANT_NS: u64 = 346_500;
 
 // A server of the plan.
 pub(crate) const CORES: f64 = 16.0;
@@ -70,13 +76,14 @@ pub(crate) struct Real {
     pub(crate) p99_us: u64,
 }
 
+/// The medians of three rounds of `growth -- real`.
 pub(crate) const REAL: [Real; 6] = [
-    Real { rate: 250, throughput: 261, p50_us: 584, p99_us: 2383 },
-    Real { rate: 1000, throughput: 994, p50_us: 555, p99_us: 1196 },
-    Real { rate: 2000, throughput: 2020, p50_us: 601, p99_us: 3823 },
-    Real { rate: 3000, throughput: 2998, p50_us: 636, p99_us: 3494 },
-    Real { rate: 4000, throughput: 4003, p50_us: 1050, p99_us: 12398 },
-    Real { rate: 6000, throughput: 4417, p50_us: 950117, p99_us: 2060090 },
+    Real { rate: 250, throughput: 261, p50_us: 601, p99_us: 1022 },
+    Real { rate: 1000, throughput: 994, p50_us: 560, p99_us: 1264 },
+    Real { rate: 2000, throughput: 2020, p50_us: 579, p99_us: 3516 },
+    Real { rate: 3000, throughput: 2998, p50_us: 640, p99_us: 4816 },
+    Real { rate: 4000, throughput: 4003, p50_us: 1050, p99_us: 12_398 },
+    Real { rate: 6000, throughput: 4417, p50_us: 994_450, p99_us: 2_060_090 },
 ];
 
 type Row = (&'static str, f64, &'static str, From);
@@ -117,6 +124,25 @@ pub(crate) const COSTS: &[Row] = &[
         From::Measured("client"),
     ),
     ("NATS: … the server, which delivers it", SERVER_CONSUME_NS, "ns", From::Measured("client")),
+    (
+        "Redis, a stream: an event, our process, published, handled, acknowledged",
+        CLIENT_REDIS_NS,
+        "ns",
+        From::Measured("engines"),
+    ),
+    ("Redis: … the server, syncing each second", SERVER_REDIS_NS, "ns", From::Measured("engines")),
+    (
+        "MQTT, mosquitto: an event, our process, published, handled, acknowledged",
+        CLIENT_MQTT_NS,
+        "ns",
+        From::Measured("engines"),
+    ),
+    (
+        "MQTT: … the server, which keeps it in memory",
+        SERVER_MQTT_NS,
+        "ns",
+        From::Measured("engines"),
+    ),
     (
         "NATS, three copies: an event stored, all servers",
         CLUSTER_PUBLISH_NS,
