@@ -5,7 +5,6 @@
 extern crate alloc;
 
 #[path = "../examples/growth/costs.rs"]
-#[expect(dead_code, reason = "a part is for measurements")]
 mod costs;
 #[path = "../examples/growth/plan.rs"]
 mod plan;
