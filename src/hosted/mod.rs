@@ -62,6 +62,7 @@
 //! | read and write what travels | [`wire`] |
 //! | set up engines, rules and a broker by a file | [`config`] |
 //! | tests on their own time | [`TestClock`], [`Clock`] |
+//! | plan for more devices: what things cost, and where the first bottleneck is | [`growth`] |
 //!
 //! # Live and durable
 //!
@@ -117,6 +118,9 @@ pub mod engines;
 pub mod export;
 mod forward;
 mod future;
+pub mod growth {
+    #![doc = include_str!("growth.md")]
+}
 mod handle;
 pub mod link;
 mod memory;
