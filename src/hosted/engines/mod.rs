@@ -2,20 +2,23 @@
 //!
 //! | engine | live | durable | a publish is | order | wildcards | group | fencing | replay | feature |
 //! |---|---|---|---|---|---|---|---|---|---|
+//! | [`kafka`] | yes | yes | accepted; stored if two replicas must have it, or each message is flushed | per key over the group; per publisher with one partition | none at the server, then the matcher | consumer group | server, by generation | by time; by sequence with one partition | `kafka` |
 //! | [`mqtt`] | yes | with a client id | accepted; buffered at quality of service 0 | per publisher | wider at the server, then the matcher | shared subscription, one session for each member | none | none | `mqtt` |
 //! | [`nats`] | yes | with a stream | accepted; stored with a stream | per publisher | native | consumer | local | by sequence and time | `nats` |
 //! | [`redis`] | yes | with a stream | accepted; stored if the server syncs each write | per publisher | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | server, by a script | by sequence and time | `redis` |
 //!
 //! [`postgres`] (feature `postgres`) has a store of records and an outbox, and no engine.
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod buffer;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod failed;
-#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats"))]
 mod filter;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod limits;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod mailbox;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
@@ -23,10 +26,11 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod server;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod starting;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"))]
 mod tls;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod url;
@@ -34,6 +38,8 @@ mod url;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 
+#[cfg(feature = "kafka")]
+pub use self::kafka::Kafka;
 #[cfg(feature = "mqtt")]
 pub use self::mqtt::Mqtt;
 #[cfg(feature = "nats")]
