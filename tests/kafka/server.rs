@@ -136,6 +136,17 @@ impl Server {
         }
     }
 
+    /// Removes what it keeps.
+    pub(crate) fn forget(&self) {
+        let _ = fs::remove_file(self.folder.join("kafka.json"));
+    }
+
+    /// Says something by the program that is the server too.
+    pub(crate) fn say(&self, words: &[&str]) {
+        let said = Command::new(&self.binary).args(words).stdout(Stdio::null()).status();
+        assert!(said.expect("it runs").success(), "{words:?}");
+    }
+
     pub(crate) fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

@@ -1,7 +1,7 @@
 //! Durable subscriptions: each is a member of a group, on a connection of its own.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -74,6 +74,7 @@ async fn join(connection: Arc<Connection>, options: DurableOptions) -> Result<Du
         gate: tokio::sync::Mutex::new(()),
         mark,
         not_before: Lock::default(),
+        known: Lock::new(places.into_iter().collect()),
         joined: watch::Sender::new(false),
         lag,
         lease,
@@ -131,6 +132,8 @@ struct Member {
     gate: tokio::sync::Mutex<()>,
     /// Events of an earlier time are skipped until the first later one.
     not_before: Lock<BTreeMap<Place, i64>>,
+    /// The partitions in which the group has a position.
+    known: Lock<BTreeSet<Place>>,
     joined: watch::Sender<bool>,
     lag: Arc<PlainNumber>,
 }
@@ -170,15 +173,19 @@ impl Member {
             return;
         }
         let _gate = self.gate.lock().await;
-        // Without them, it is told only what is done, and no loss before the first event.
-        let committed = self.connection.committed(&self.group, places).await.unwrap_or_default();
+        let committed = self.connection.committed(&self.group, places).await;
         let mut table = self.answers.table.lock();
         table.give_up(places);
         for place in places {
-            let own = committed.iter().find(|it| it.place == *place);
+            let own = committed.iter().flatten().find(|it| it.place == *place);
             let mark = own.and_then(|it| it.mark.as_ref());
             if let Some(time) = mark.unwrap_or(&self.mark).not_before {
                 self.not_before.lock().insert(*place, time);
+            }
+            let is_known = !self.known.lock().insert(*place);
+            if is_known && own.is_none() && committed.is_ok() {
+                // The server has forgotten the group. It begins with the earliest.
+                table.gap(Gap::new(None, GapReason::Trimmed));
             }
             let offset = own.map(|it| it.offset);
             table.take(*place, offset, mark == Some(&self.mark), self.settle());
@@ -406,6 +413,8 @@ impl Member {
             }
         }
         self.commit().await;
+        // What is in work now comes again, so its partitions need not wait for it.
+        self.answers.table.lock().leave();
         drop(membership);
     }
 

@@ -169,7 +169,9 @@ impl Connection {
                     Some(Ok(_)) => end,
                     Some(Err(error)) => return Err(fault::reason(&error)),
                     None => {
-                        return Err(refused("it does not say what it has since a time".to_string()));
+                        return Err(refused(
+                            "it does not say what it has since a time".to_string(),
+                        ));
                     }
                 }
             }
