@@ -18,7 +18,7 @@ use crate::servers::{folder, free_port, skip};
 pub(crate) enum Which {
     /// Knows the settings of topics, removes records, and keeps its data when it ends in an orderly way.
     Noida,
-    /// Has TLS and logins, and keeps nothing.
+    /// Can stand behind another port, and keeps nothing.
     Tansu,
 }
 
@@ -47,30 +47,62 @@ pub(crate) struct Server {
     binary: PathBuf,
     folder: PathBuf,
     port: u16,
-    options: Vec<String>,
+    /// Where it says that it is.
+    advertised: u16,
     child: Option<Child>,
+}
+
+/// A program of Python that stands where a server is, or before one.
+#[derive(Debug)]
+pub(crate) struct Beside(Child);
+
+impl Beside {
+    /// `None`, and it says so, if there is no Python.
+    pub(crate) fn start(port: u16, what: &str, arguments: &[&str]) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/servers.py");
+        let mut command = Command::new("python3");
+        command.arg(script).args([what, &port.to_string()]).args(arguments);
+        let Ok(child) = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            skip("no python3");
+            return None;
+        };
+        let it = Self(child);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let began = Instant::now();
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it does not listen");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Some(it)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Server {
     /// Starts a server. `None`, and it says so, if there is no binary; a panic if `REQUIRE_SERVERS` is
     /// 1.
     pub(crate) fn start(which: Which) -> Option<Self> {
-        Self::with(which, &[])
+        let port = free_port();
+        Self::at(which, port, port)
     }
 
-    pub(crate) fn with(which: Which, options: &[&str]) -> Option<Self> {
+    /// Starts one that says that it is at another port. Only [`Which::Tansu`] can.
+    pub(crate) fn behind(advertised: u16) -> Option<Self> {
+        Self::at(Which::Tansu, free_port(), advertised)
+    }
+
+    fn at(which: Which, port: u16, advertised: u16) -> Option<Self> {
         let Some(binary) = which.binary() else {
             skip(&format!("no server of Kafka ({which:?}): `.ci/servers` installs it"));
             return None;
         };
-        let mut server = Self {
-            which,
-            binary,
-            folder: folder(),
-            port: free_port(),
-            options: options.iter().map(|option| (*option).into()).collect(),
-            child: None,
-        };
+        let mut server = Self { which, binary, folder: folder(), port, advertised, child: None };
         server.run();
         Some(server)
     }
@@ -87,13 +119,13 @@ impl Server {
                 command.arg(&self.folder);
             }
             Which::Tansu => {
-                let url = format!("tcp://127.0.0.1:{}", self.port);
-                command.args(["broker", "--listener-url", &url]);
-                command.args(["--advertised-listener-url", &url]);
+                let url = |port: u16| format!("tcp://127.0.0.1:{port}");
+                command.args(["broker", "--listener-url", &url(self.port)]);
+                command.args(["--advertised-listener-url", &url(self.advertised)]);
                 command.args(["--storage-engine", "memory://tansu/"]);
             }
         }
-        command.args(&self.options).current_dir(&self.folder);
+        command.current_dir(&self.folder);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.expect("the server starts"));
         let began = Instant::now();
@@ -109,9 +141,6 @@ impl Server {
         let attempt = || -> std::io::Result<()> {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
             let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
-            if self.options.iter().any(|option| option == "--cert") {
-                return Ok(());
-            }
             stream.set_read_timeout(Some(Duration::from_secs(1)))?;
             // The length, `ApiVersions` 0, the number 1, and no client id.
             stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff])?;
@@ -141,10 +170,16 @@ impl Server {
         let _ = fs::remove_file(self.folder.join("kafka.json"));
     }
 
-    /// Says something by the program that is the server too.
-    pub(crate) fn say(&self, words: &[&str]) {
-        let said = Command::new(&self.binary).args(words).stdout(Stdio::null()).status();
-        assert!(said.expect("it runs").success(), "{words:?}");
+    /// Stops all its threads, or lets them go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let process = self.child.as_ref().expect("a server that runs").id().to_string();
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &process]).status();
+        assert!(sent.expect("there is a `kill`").success());
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn brokers(&self) -> String {

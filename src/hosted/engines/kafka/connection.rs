@@ -57,7 +57,9 @@ pub(super) struct Connection {
     pub(super) settings: Settings,
     pub(super) topics: Topics,
     pub(super) client: krafka::Kafka,
-    pub(super) producer: Producer,
+    /// Made anew when the connection was lost, and when the server has fenced it.
+    producer: Lock<Arc<Producer>>,
+    is_fenced: PlainNumber,
     /// Asks for offsets, and reads nothing.
     pub(super) scout: Consumer,
     pub(super) timeout: Duration,
@@ -113,23 +115,16 @@ impl Connected for Connection {
         let topics = Topics::new(&settings.topic, &settings.topics)?;
         let client = settings.client().await?;
         let patience = settings.timeout();
-        let invalid = |error: KrafkaError| fault::reason(&error);
-        // A batch is what comes while the one before is on its way.
-        let producer = client
-            .producer()
-            .linger(Duration::ZERO)
-            .max_block(patience)
-            .delivery_timeout(patience)
-            .metrics_push(false);
-        let producer = producer.build().await.map_err(invalid)?;
+        let producer = produce(&client, patience).await?;
         let scout = client.consumer_without_group().metrics_push(false).build().await;
         let connection = Arc::new(Self {
             settings: settings.clone(),
             facts: Lock::new(alloc::vec![None; topics.names().len()]),
             topics,
             client,
-            producer,
-            scout: scout.map_err(invalid)?,
+            producer: Lock::new(producer),
+            is_fenced: PlainNumber::new(0),
+            scout: scout.map_err(|error| fault::reason(&error))?,
             timeout: patience,
             runtime: Handle::current(),
             signals: watch::Sender::new(Signal::default()),
@@ -157,12 +152,44 @@ impl Connected for Connection {
         self.signals.send_modify(|signal| signal.ended = true);
         *self.state.lock() = State::Ended;
         let options = CloseOptions::new().timeout(until.saturating_duration_since(Instant::now()));
-        let sent = self.producer.close_with(options).await.is_ok();
+        let sent = self.producer().close_with(options).await.is_ok();
         if left && sent { Ok(()) } else { Err(Reason::TimedOut) }
     }
 }
 
+/// Makes what sends. A batch is what comes while the one before is on its way.
+async fn produce(client: &krafka::Kafka, patience: Duration) -> Result<Arc<Producer>, Reason> {
+    let producer = client
+        .producer()
+        .linger(Duration::ZERO)
+        .max_block(patience)
+        .delivery_timeout(patience)
+        .metrics_push(false);
+    let made = producer.build().await;
+    made.map(Arc::new).map_err(|error| fault::reason(&error))
+}
+
 impl Connection {
+    pub(super) fn producer(&self) -> Arc<Producer> {
+        self.producer.lock().clone()
+    }
+
+    /// Says that the server takes nothing more from the producer.
+    pub(super) fn fenced(&self) {
+        self.is_fenced.store(1, Relaxed);
+    }
+
+    /// Makes a new producer if the server may not know this one. What it has still leaves.
+    async fn renew(&self) {
+        let was_down = matches!(&*self.state.lock(), State::Down(_));
+        if (self.is_fenced.swap(0, Relaxed) == 1 || was_down)
+            && let Ok(made) = produce(&self.client, self.timeout).await
+        {
+            let before = core::mem::replace(&mut *self.producer.lock(), made);
+            drop(before);
+        }
+    }
+
     /// Sees to the topics, as the settings say.
     async fn provide(&self) -> Result<(), Reason> {
         let began = Instant::now();
@@ -369,6 +396,7 @@ async fn keep(connection: Weak<Connection>, doubt: Arc<Notify>) {
         };
         match looked {
             Ok(()) => {
+                asks.renew().await;
                 asks.set(State::Up);
                 pause = heartbeat;
             }

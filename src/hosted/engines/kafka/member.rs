@@ -37,9 +37,6 @@ const HELD: usize = 10_000;
 const HANDOVER: Duration = Duration::from_secs(5);
 /// How often a member looks how far it is, at least.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a group waits for a member that does not join again.
-const REBALANCE: Duration = Duration::from_secs(60);
-
 pub(super) async fn open(
     connection: Arc<Connection>,
     options: DurableOptions,
@@ -94,7 +91,8 @@ async fn join(connection: Arc<Connection>, options: DurableOptions) -> Result<Du
         .fetch_max_wait(READ)
         .session_timeout(session)
         .heartbeat_interval(session / 15)
-        .max_poll_interval(REBALANCE)
+        // So long a group waits for a member that does not join again.
+        .max_poll_interval(session.max(HANDOVER * 2))
         .metrics_push(false)
         .rebalance_listener(Listener(member.clone()));
     let consumer = Arc::new(consumer.build().await.map_err(|error| fault::reason(&error))?);
@@ -445,12 +443,12 @@ impl Member {
     }
 
     fn not_committed(&self, positions: Positions, error: &KrafkaError) -> bool {
-        if fault::is_fenced(error) {
-            positions.refuse(|| SettleError::Late);
-        } else if matches!(fault::reason(error), Reason::Refused(_)) && !error.is_retriable() {
+        let refused = matches!(fault::reason(error), Reason::Refused(_)) && !error.is_retriable();
+        if refused && !fault::is_fenced(error) {
             positions.refuse(|| SettleError::Failed(fault::reason(error)));
         } else {
-            // The group is joining, or its server is away.
+            // Its server is away, or the group is joining. If this member has lost its place there, it
+            // loses its partitions too, and then these answers are late.
             self.answers.table.lock().again_later(positions);
         }
         false

@@ -61,7 +61,7 @@ impl Connection {
         if bytes > facts.limit {
             return Err(not_sent(Reason::TooLarge { bytes, limit: facts.limit }));
         }
-        match self.producer.enqueue(record).await {
+        match self.producer().enqueue(record).await {
             Ok(handle) => Ok(handle),
             Err(error) => {
                 self.doubts(&error);
@@ -72,9 +72,10 @@ impl Connection {
 
     /// Looks whether the server is there after an error that may say that it is not.
     fn doubts(&self, error: &KrafkaError) {
-        let is_own =
-            matches!(error, KrafkaError::Config { .. } | KrafkaError::Serialization { .. });
-        if !is_own {
+        if let KrafkaError::Fenced { .. } | KrafkaError::Closed { .. } = error {
+            self.fenced();
+        }
+        if !matches!(error, KrafkaError::Config { .. } | KrafkaError::Serialization { .. }) {
             self.doubt();
         }
     }
