@@ -14,7 +14,7 @@ use tickbus::hosted::config::{
     Secret, ServerUrl, Settings, Storage,
 };
 use tickbus::hosted::{BoxError, Engine, Level, MemoryEngine};
-#[cfg(any(feature = "mqtt", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "redis"))]
 use tickbus::hosted::{Capability, Mode};
 use tickbus::{Envelope, Subject};
 

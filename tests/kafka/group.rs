@@ -1,6 +1,8 @@
 //! Groups: who receives what, how it is settled, and what the server is told.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -109,8 +111,8 @@ fn a_position_is_told_only_when_everything_before_it_is_done() {
 #[test]
 fn what_a_handler_has_not_done_is_not_marked_even_if_it_failed() {
     on(async |server| {
-        let kafka = alloc::sync::Arc::new(started(server.brokers()).await);
-        let ran = alloc::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let kafka = Arc::new(started(server.brokers()).await);
+        let ran = Arc::new(AtomicU32::new(0));
         let count = ran.clone();
         let again = RetryPolicy::new(3).initial(Duration::from_secs(60));
         let handled = kafka
@@ -119,13 +121,13 @@ fn what_a_handler_has_not_done_is_not_marked_even_if_it_failed() {
             .group("all")
             .retry(again)
             .handle(move |_| {
-                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
                 async { Err::<(), _>("not yet") }
             })
             .await
             .unwrap();
         kafka.publish(number("game.shot", 7)).await.unwrap();
-        until("it runs", || ran.load(std::sync::atomic::Ordering::Relaxed) > 0).await;
+        until("it runs", || ran.load(Ordering::Relaxed) > 0).await;
         sleep(Duration::from_millis(250)).await;
         let admin = client(&server.brokers()).await.admin();
         assert_eq!(position(&admin, "all", 0).await, Some(0));
@@ -164,9 +166,10 @@ fn members_that_come_and_go_lose_nothing_and_keep_the_order_of_keys() {
         let mut one = open().await.unwrap();
         let mut sent = 0..;
         let mut publish = async |many: usize| {
+            // So many keys that each partition has some.
             for at in sent.by_ref().take(many) {
                 let event = Envelope::json("game.shot", &at).unwrap();
-                kafka.publish(event.with_key(format!("k{}", at % 7)).into()).await.unwrap();
+                kafka.publish(event.with_key(format!("k{}", at % 40)).into()).await.unwrap();
             }
         };
         let (mut seen, mut last) = (BTreeMap::new(), BTreeMap::new());
