@@ -14,7 +14,7 @@ use tickbus::hosted::config::{
     Secret, ServerUrl, Settings, Storage,
 };
 use tickbus::hosted::{BoxError, Engine, Level, MemoryEngine};
-#[cfg(any(feature = "mqtt", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "redis"))]
 use tickbus::hosted::{Capability, Mode};
 use tickbus::{Envelope, Subject};
 
@@ -635,7 +635,7 @@ fn each_fault_has_an_error_of_its_own_with_the_place_and_the_key() {
     refused("engine: memory\nengine: redis\n", "duplicate_key", (2, 1), "engine");
     refused("engine: memory\nworkerCount: [\n", "syntax", (2, 14), "");
     refused("engine: memory\ndeliveryMode: dorp\n", "unknown_value", (2, 15), "deliveryMode");
-    refused("engine: kafka\n", "no_such_engine", (1, 9), "engine");
+    refused("engine: kinesis\n", "no_such_engine", (1, 9), "engine");
     refused("engine: *memory\n", "syntax", (1, 9), "");
     refused("a: 1\n---\nb: 2\n", "syntax", (3, 1), "");
     refused("5: 1\n", "syntax", (1, 1), "");
@@ -808,8 +808,19 @@ fn settings_that_exclude_each_other_are_errors() {
     assert_eq!(key(&nats("provision: create")), "engines[0].config.provision");
     assert_eq!(key(&nats("tls: { certFile: a }")), "engines[0].config.tls");
     assert_eq!(key(&nats("tls: { enabled: false, caFile: a }")), "engines[0].config.tls");
-    let kafka = nats("brokers: []").replace("nats", "kafka");
-    assert_eq!(key(&kafka), "engines[0].config.brokers");
+    let kafka = |keys: &str| key(&nats(keys).replace("nats", "kafka"));
+    assert_eq!(kafka("brokers: []"), "engines[0].config.brokers");
+    for (protocol, wrong) in [("SASL_SSL", "security"), ("PLAINTEXT, tls: true", "tls")] {
+        let (protocol, more) = protocol.split_once(',').unwrap_or((protocol, ""));
+        let keys = format!("security: {{ security.protocol: {protocol} }}, {more}");
+        assert_eq!(kafka(&keys), format!("engines[0].config.{wrong}"));
+    }
+    let sasl = "sasl: { mechanism: PLAIN, username: a, password: b }";
+    let plain = format!("{sasl}, security: {{ security.protocol: SSL }}");
+    assert_eq!(kafka(&plain), "engines[0].config.security");
+    let twice = format!("{sasl}, security: {{ sasl.mechanism: PLAIN }}");
+    assert_eq!(kafka(&twice), "engines[0].config.sasl");
+    assert_eq!(kafka("security: { sasl.mechanism: PLAIN }"), "engines[0].config.security");
 }
 
 #[test]
@@ -1022,7 +1033,7 @@ fn an_engine_without_a_rule_is_a_warning() {
 
 #[test]
 fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
-    for kind in ["kafka", "kinesis", "postgres", "custom"] {
+    for kind in ["kinesis", "postgres", "custom"] {
         refused(&format!("engine: {kind}\n"), "no_such_engine", (1, 9), "engine");
     }
     let unknown = error("engine: rabbit\n");
@@ -1040,6 +1051,34 @@ fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
         let config = config("engine: nats\nexternalBrokerURL: nats://u:p@h:4222\n");
         let engines = Registry::new().build(&config).unwrap();
         assert_eq!(&**engines[0].name(), "default");
+    }
+}
+
+#[test]
+fn kafka_is_built_by_all_of_its_keys() {
+    let text = "engines:\n  - name: a\n    type: kafka\n    config:\n      brokers: [one:9092, two:9092]\n      \
+        groupId: game\n      topic: events\n      topics: [{ pattern: 'chat.>', topic: chat }]\n      \
+        partitions: 12\n      replicas: 3\n      provision: create\n      sessionTimeout: 10s\n      \
+        commitInterval: 0s\n      timeout: 2s\n      heartbeat: 1s\n      tls: { caFile: ca.pem }\n      \
+        security:\n        security.protocol: SASL_SSL\n        sasl.mechanism: SCRAM-SHA-512\n        \
+        sasl.username: game\n        sasl.password: hunter2\n";
+    let settings: KafkaSettings = config(text).engines()[0].read().unwrap();
+    assert_eq!((&*settings.topic, &*settings.topics[0].topic), ("events", "chat"));
+    assert_eq!(settings.partitions.map(|it| it.get()), Some(12));
+    #[cfg(not(feature = "kafka"))]
+    {
+        let kafka = error("engine: kafka\n");
+        assert!(matches!(kafka.fault(), ConfigFault::FeatureMissing("kafka")), "{kafka}");
+    }
+    #[cfg(feature = "kafka")]
+    {
+        let engines = Registry::new().build(&config(text)).unwrap();
+        let shown = format!("{:?}", engines[0]);
+        assert_eq!(&**engines[0].name(), "a");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let can = engines[0].capabilities();
+        assert!(!can.has(Mode::Durable, Capability::KeyOrderAcrossGroup), "it has two topics");
+        assert!(can.has(Mode::Durable, Capability::FencingServer));
     }
 }
 

@@ -486,7 +486,7 @@ impl Gap {
     }
 }
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 impl Gap {
     /// Adds a gap that comes directly behind this one. Returns whether they are one.
     pub(super) const fn join(&mut self, next: Self) -> bool {
@@ -543,5 +543,9 @@ impl fmt::Display for GapReason {
     }
 }
 
-#[cfg(all(test, any(feature = "mqtt", feature = "nats", feature = "redis"), not(tickbus_loom)))]
+#[cfg(all(
+    test,
+    any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"),
+    not(tickbus_loom)
+))]
 mod tests;

@@ -110,7 +110,13 @@ mod counts;
 mod delivery;
 mod engine;
 #[cfg(all(
-    any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"),
+    any(
+        feature = "kafka",
+        feature = "mqtt",
+        feature = "nats",
+        feature = "postgres",
+        feature = "redis"
+    ),
     not(tickbus_loom)
 ))]
 pub mod engines;

@@ -23,7 +23,7 @@ use super::process::{Process, say};
 /// Short, so that what a dead member had comes soon.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// Longer than anything takes that comes at all.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// What these tests need of an engine.
 pub(crate) trait Target: 'static {

@@ -9,7 +9,7 @@ pub(crate) mod process;
 
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddr};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::env;
 use std::fs;
@@ -202,6 +202,7 @@ pub(crate) struct Proxy {
 #[derive(Debug, Default)]
 struct Cut {
     ended: AtomicBool,
+    server: AtomicU16,
     /// Bytes stay where they are, and no side is told.
     held: AtomicBool,
     pairs: Mutex<Vec<(TcpStream, TcpStream)>>,
@@ -209,6 +210,13 @@ struct Cut {
 
 impl Proxy {
     pub(crate) fn to(server: u16) -> Self {
+        let proxy = Self::to_later();
+        proxy.lead_to(server);
+        proxy
+    }
+
+    /// Stands before a server that needs its port to start.
+    pub(crate) fn to_later() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::new(Cut::default());
@@ -219,7 +227,8 @@ impl Proxy {
                     return;
                 }
                 let Ok(client) = client else { continue };
-                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else {
+                let to = cut.server.load(Ordering::Relaxed);
+                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else {
                     continue;
                 };
                 let clones = || Ok::<_, io::Error>((client.try_clone()?, server.try_clone()?));
@@ -240,6 +249,10 @@ impl Proxy {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(crate) fn lead_to(&self, server: u16) {
+        self.shared.server.store(server, Ordering::Relaxed);
     }
 
     /// Passes nothing on, without a word, until it is told to go on.

@@ -29,6 +29,10 @@ impl Process {
         Self { child, lines }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Takes what the process says, for another thread.
     pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
         self.lines.take().expect("only once").map_while(Result::ok)

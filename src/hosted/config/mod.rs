@@ -106,7 +106,8 @@
 //! | `nats` | [`NatsSettings`] | `engines::Nats`, with the feature `nats` |
 //! | `redis` | [`RedisSettings`] | `engines::Redis`, with the feature `redis` |
 //! | `mqtt` | [`MqttSettings`] | `engines::Mqtt`, with the feature `mqtt` |
-//! | `kafka`, `kinesis`, `postgres` | [`KafkaSettings`], [`KinesisSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
+//! | `kafka` | [`KafkaSettings`] | `engines::Kafka`, with the feature `kafka` |
+//! | `kinesis`, `postgres` | [`KinesisSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
 //! | `custom` | [`CustomSettings`] | one that the program registers |
 //! | any other | what its factory reads | one that the program registers |
 
@@ -147,8 +148,9 @@ pub use self::secret::{Secret, ServerUrl};
 pub use self::settings::Settings;
 pub use self::types::{
     CommonSettings, CustomSettings, DeliveryMode, FilterType, KafkaProtocol, KafkaSecurity,
-    KafkaSettings, KinesisSettings, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
-    RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
+    KafkaSettings, KafkaTopic, KinesisSettings, MemorySettings, MqttSettings, NatsSettings,
+    PostgresSettings, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings,
+    TopicFilter,
 };
 pub use self::warning::Warning;
 pub use super::provision::Provision as ProvisionMode;

@@ -22,8 +22,8 @@ type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send
 
 /// The types that a file may name, and how an engine of each is built.
 ///
-/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `mqtt`, `nats` and
-/// `redis` with the features of these names.
+/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `kafka`, `mqtt`,
+/// `nats` and `redis` with the features of these names.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ pub struct Registry {
 }
 
 /// Types whose keys are known, and whose engines this version does not have.
-const WITHOUT_ENGINE: [&str; 4] = ["kafka", "kinesis", "postgres", "custom"];
+const WITHOUT_ENGINE: [&str; 3] = ["kinesis", "postgres", "custom"];
 
 impl Registry {
     /// Returns a registry with the engines of this build.
@@ -81,6 +81,8 @@ impl Registry {
     pub fn new() -> Self {
         let registry = Self { factories: BTreeMap::new() };
         let registry = registry.register("memory", memory);
+        #[cfg(all(feature = "kafka", not(tickbus_loom)))]
+        let registry = registry.register("kafka", kafka);
         #[cfg(all(feature = "mqtt", not(tickbus_loom)))]
         let registry = registry.register("mqtt", mqtt);
         #[cfg(all(feature = "nats", not(tickbus_loom)))]
@@ -280,7 +282,8 @@ impl Registry {
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
-            let feature = ["mqtt", "nats", "redis"].into_iter().find(|feature| *feature == kind);
+            let features = ["kafka", "mqtt", "nats", "redis"];
+            let feature = features.into_iter().find(|feature| *feature == kind);
             let fault = if let Some(feature) = feature {
                 ConfigFault::FeatureMissing(feature)
             } else if WITHOUT_ENGINE.contains(&kind) {
@@ -337,6 +340,54 @@ fn compressed(
 
 fn memory(settings: &Settings) -> Result<MemoryEngine, BoxError> {
     Ok(settings.memory()?.builder().name(settings.name()).build())
+}
+
+#[cfg(all(feature = "kafka", not(tickbus_loom)))]
+fn kafka(settings: &Settings) -> Result<crate::hosted::engines::Kafka, BoxError> {
+    use super::types::{KafkaProtocol, SaslMechanism};
+    use crate::hosted::engines::kafka::{Kafka, Mechanism};
+
+    let it = settings.kafka()?;
+    let mut kafka = Kafka::new(it.brokers.join(",")).named(settings.name()).topic(it.topic);
+    for topic in it.topics {
+        kafka = kafka.topic_for(topic.pattern, topic.topic);
+    }
+    if let Some(prefix) = it.group_id {
+        kafka = kafka.group_prefix(prefix);
+    }
+    if let Some(partitions) = it.partitions {
+        kafka = kafka.partitions(partitions.get());
+    }
+    if let Some(replicas) = it.replicas {
+        kafka = kafka.replicas(replicas.get());
+    }
+    kafka = kafka.provision(it.provision);
+    let by = |mechanism| match mechanism {
+        SaslMechanism::Plain => Mechanism::Plain,
+        SaslMechanism::ScramSha256 => Mechanism::ScramSha256,
+        SaslMechanism::ScramSha512 => Mechanism::ScramSha512,
+    };
+    let security = it.security;
+    if let Some(sasl) = &it.sasl {
+        kafka = kafka.login(by(sasl.mechanism), &*sasl.username, sasl.password.expose());
+    } else if let (Some(mechanism), Some(user), Some(password)) =
+        (security.sasl_mechanism, &security.sasl_username, &security.sasl_password)
+    {
+        kafka = kafka.login(by(mechanism), &**user, password.expose());
+    }
+    if it.tls.enabled
+        || matches!(security.protocol, Some(KafkaProtocol::Ssl | KafkaProtocol::SaslSsl))
+    {
+        kafka = kafka.tls();
+    }
+    if let Some(file) = it.tls.ca_file {
+        kafka = kafka.ca_file(file);
+    }
+    if let (Some(certificate), Some(key)) = (it.tls.cert_file, it.tls.key_file) {
+        kafka = kafka.client_certificate(certificate, key);
+    }
+    kafka = kafka.session_timeout(it.session_timeout).commit_interval(it.commit_interval);
+    Ok(kafka.timeout(it.timeout).heartbeat(it.heartbeat))
 }
 
 #[cfg(all(feature = "mqtt", not(tickbus_loom)))]

@@ -198,7 +198,7 @@ impl Settings {
             "memory" => self.memory().map(drop),
             "nats" => self.nats().map(drop),
             "redis" => self.redis().map(drop),
-            "kafka" => self.kafka(),
+            "kafka" => self.kafka().map(drop),
             "kinesis" => self.read::<KinesisSettings>().map(drop),
             "postgres" => self.read::<PostgresSettings>().map(drop),
             "mqtt" => self.mqtt().map(drop),
@@ -273,15 +273,34 @@ impl Settings {
         Ok(settings)
     }
 
-    fn kafka(&self) -> Result<(), ConfigError> {
+    pub(super) fn kafka(&self) -> Result<KafkaSettings, ConfigError> {
+        use super::types::KafkaProtocol as Protocol;
+
         let settings: KafkaSettings = self.read()?;
         if settings.brokers.is_empty() {
             return Err(self.invalid("brokers", "it must name at least one"));
         }
-        if settings.sasl.is_some() && settings.security.sasl_mechanism.is_some() {
+        let security = &settings.security;
+        if settings.sasl.is_some() && security.sasl_mechanism.is_some() {
             return Err(self.invalid("sasl", "`security` has a login too: keep one"));
         }
-        Ok(())
+        let has_name = security.sasl_username.is_some() && security.sasl_password.is_some();
+        if security.sasl_mechanism.is_some() && !has_name {
+            return Err(self.invalid("security", "a mechanism needs a username and a password"));
+        }
+        let has_login = settings.sasl.is_some() || security.sasl_mechanism.is_some();
+        match security.protocol {
+            Some(Protocol::Plaintext | Protocol::Ssl) if has_login => {
+                Err(self.invalid("security", "this `security.protocol` has no login"))
+            }
+            Some(Protocol::SaslPlaintext | Protocol::SaslSsl) if !has_login => {
+                Err(self.invalid("security", "this `security.protocol` needs a login"))
+            }
+            Some(Protocol::Plaintext | Protocol::SaslPlaintext) if settings.tls.enabled => {
+                Err(self.invalid("tls", "`security.protocol` is without TLS: remove one of them"))
+            }
+            _ => Ok(settings),
+        }
     }
 }
 

@@ -390,6 +390,30 @@ settings! {
         brokers: Vec<String> = alloc::vec!["127.0.0.1:9092".into()],
         /// The prefix of the names of groups.
         group_id: Option<String> = None,
+        /// The topic.
+        topic: String = "eventbus".into(),
+        /// Patterns of subjects, each with a topic of its own. The first that matches decides.
+        topics: Vec<KafkaTopic> = Vec::new(),
+        /// How many partitions a topic has that the engine creates: as the server says by default.
+        partitions: Option<core::num::NonZeroU16> = None,
+        /// How many servers keep a topic that the engine creates: as the server says by default.
+        replicas: Option<core::num::NonZeroU8> = None,
+        /// After which time the server gives the partitions of a member to others that is silent.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        session_timeout: Duration = Duration::from_secs(45),
+        /// How often a member tells the server what is acknowledged.
+        #[serde(deserialize_with = "span::span")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        commit_interval: Duration = Duration::from_millis(100),
+        /// How long the engine waits for an answer of the server.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        timeout: Duration = Duration::from_secs(5),
+        /// How often the engine asks whether the server is there.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        heartbeat: Duration = Duration::from_secs(5),
         /// The settings of the client, by its own names.
         security: KafkaSecurity = KafkaSecurity::default(),
         /// How the program logs in.
@@ -399,6 +423,18 @@ settings! {
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),
     }
+}
+
+/// A topic of `type: kafka` for some subjects.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct KafkaTopic {
+    /// The pattern of the subjects, with `*` for one segment and `>` for the rest.
+    pub pattern: String,
+    /// The name of the topic.
+    pub topic: String,
 }
 
 /// The keys of `security` of `type: kafka`.

@@ -430,14 +430,15 @@ async fn late<S: Setup>(case: &Case<'_, S>) -> Check {
 /// Two members with different leases: each keeps its own, or the engine refuses the second.
 async fn other_leases<S: Setup>(case: &Case<'_, S>) -> Check {
     let lease = case.setup.lease();
-    let mut long = case.open(case.member("leases", "g")?.lease(lease * 2)).await?;
-    let short = case.member("leases", "g")?;
+    let mut long = case.open(case.member("leases.*", "g")?.lease(lease * 2)).await?;
+    let short = case.member("leases.*", "g")?;
     let Ok(short) = timeout(case.setup.patience(), short.open()).await else {
         return failed("`open` did not end");
     };
     let Ok(mut short) = short else { return Ok(()) };
     for id in 0..20 {
-        case.publish("leases", id).await?;
+        // Where a subject has one member, each has some of these.
+        case.publish(&format!("leases.{id}"), id).await?;
         let Some(held) = case.early(&mut long).await? else {
             let other = case.next(&mut short).await?;
             case.ack(other).await?;

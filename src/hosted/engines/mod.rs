@@ -2,6 +2,7 @@
 //!
 //! | engine | durable | a publish is stored | wildcards | group | feature |
 //! |---|---|---|---|---|---|
+//! | [`kafka`] | yes | if two replicas must have it, or each message is flushed | none at the server, then the matcher | consumer group | `kafka` |
 //! | [`mqtt`] | with a client id | never | wider at the server, then the matcher | shared subscription, one session for each member | `mqtt` |
 //! | [`nats`] | with a stream | with a stream | native | consumer | `nats` |
 //! | [`redis`] | with a stream | if the server syncs each write | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | `redis` |
@@ -10,14 +11,16 @@
 //!
 #![doc = include_str!("capabilities.md")]
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod buffer;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod failed;
-#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats"))]
 mod filter;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod limits;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod mailbox;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
@@ -25,10 +28,11 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod server;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod starting;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"))]
 mod tls;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod url;
@@ -38,6 +42,8 @@ pub mod postgres;
 
 pub use super::provision::Provision;
 
+#[cfg(feature = "kafka")]
+pub use self::kafka::Kafka;
 #[cfg(feature = "mqtt")]
 pub use self::mqtt::Mqtt;
 #[cfg(feature = "nats")]

@@ -1,0 +1,66 @@
+//! Envelopes as records, and back.
+
+use alloc::format;
+use alloc::sync::Arc;
+
+use bytes::Bytes;
+use krafka::{ConsumerRecord, Record};
+
+use super::topics::Topics;
+use crate::envelope::Envelope;
+use crate::hosted::Reason;
+use crate::hosted::wire::{self, InvalidMessage, NativeForm};
+
+/// The header that has the subject.
+const SUBJECT: &str = "tb-subject";
+/// The same of other programs.
+const SUBJECT_OF_OTHERS: &str = "subject";
+/// How many bytes a batch of one record has besides it.
+const BATCH: usize = 61;
+
+/// Returns the record of an envelope, and how many bytes it has on its way.
+pub(super) fn write(topics: &Topics, envelope: &Envelope) -> Result<(Record, usize), Reason> {
+    let native = wire::to_native(envelope, NativeForm::ANYTHING)?;
+    let subject = envelope.subject().as_str();
+    let key = if envelope.key().is_empty() { subject } else { envelope.key() };
+    let value = Bytes::from(native.payload.into_owned());
+    let topic = topics.name(topics.of(envelope.subject()));
+    let mut record = Record::new(topic, value).key(Bytes::copy_from_slice(key.as_bytes()));
+    record.headers.reserve(native.headers.len() + 1);
+    record.headers.push((SUBJECT.into(), Some(Bytes::copy_from_slice(subject.as_bytes()))));
+    for (key, value) in native.headers {
+        record.headers.push((key.into_owned(), Some(value.into_owned().into())));
+    }
+    let size = record.estimated_size() + BATCH;
+    Ok((record, size))
+}
+
+/// Reads an envelope. One of another program has its key, the subject of its header `subject`, or else
+/// the name of the topic, and its place as the id.
+pub(super) fn read(record: &ConsumerRecord) -> Result<Arc<Envelope>, InvalidMessage> {
+    let headers = || {
+        let headers = record.headers.iter();
+        headers.map(|(key, value)| (&**key, value.as_deref().unwrap_or_default()))
+    };
+    let find = |wanted: &str| {
+        let found = headers().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+        found.map(|(key, value)| {
+            core::str::from_utf8(value).map_err(|_| InvalidMessage::Header(key.into()))
+        })
+    };
+    let subject = match find(SUBJECT).or_else(|| find(SUBJECT_OF_OTHERS)) {
+        Some(subject) => subject?,
+        None => &record.topic,
+    };
+    let others = headers().filter(|(key, _)| !key.eq_ignore_ascii_case(SUBJECT));
+    let payload = record.value.as_deref().unwrap_or_default();
+    let position = || format!("{}/{}/{}", record.topic, record.partition, record.offset);
+    let mut envelope = wire::from_native(subject, others, payload, position)?;
+    if find("tb-v").is_none() && envelope.key().is_empty() {
+        let key = record.key.as_deref().and_then(|key| core::str::from_utf8(key).ok());
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
+            envelope = envelope.with_key(key);
+        }
+    }
+    Ok(Arc::new(envelope))
+}
