@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use crate::servers::conformance::version;
 use crate::servers::{folder, free_port, skip};
 
 /// Which of the two servers. Each can what the other cannot.
@@ -180,6 +181,14 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(crate) fn version(&self) -> String {
+        let option = match self.which {
+            Which::Noida => "version",
+            Which::Tansu => "--version",
+        };
+        version(&self.binary, option)
     }
 
     pub(crate) fn brokers(&self) -> String {
