@@ -482,7 +482,7 @@ impl Gap {
     }
 }
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "kinesis", feature = "mqtt", feature = "nats", feature = "redis"))]
 impl Gap {
     /// Adds a gap that comes directly behind this one. Returns whether they are one.
     pub(super) const fn join(&mut self, next: Self) -> bool {
