@@ -3,8 +3,6 @@
 
 extern crate alloc;
 
-#[path = "../servers/authority.rs"]
-mod authority;
 mod broker;
 mod cluster;
 #[cfg(feature = "compression")]
@@ -15,8 +13,6 @@ mod kit;
 mod router;
 #[path = "../servers/mod.rs"]
 mod servers;
-#[path = "../servers/sums.rs"]
-mod sums;
 mod tls;
 
 use alloc::sync::Arc;

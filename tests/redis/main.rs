@@ -3,8 +3,6 @@
 
 extern crate alloc;
 
-#[path = "../servers/authority.rs"]
-mod authority;
 mod cost;
 mod faults;
 mod group;
@@ -13,12 +11,9 @@ mod kit;
 mod live;
 mod router;
 mod server;
-#[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
 mod servers;
 mod start;
-#[path = "../servers/sums.rs"]
-mod sums;
 mod wire;
 
 use alloc::sync::Arc;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::servers::{folder, skip};
+use super::{folder, skip};
 
 /// Signs certificates for this machine.
 #[derive(Debug)]

@@ -1,4 +1,10 @@
-//! Real servers for tests: found or skipped, on loopback and a free port, ended by their process id.
+//! Real servers for tests: found or skipped, on loopback and a free port, ended by their process id. And what
+//! the tests of several engines share.
+#![expect(dead_code, reason = "the tests of each engine use a part")]
+
+pub(crate) mod authority;
+pub(crate) mod jepsen;
+pub(crate) mod process;
 
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddr};

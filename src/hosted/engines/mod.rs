@@ -11,6 +11,8 @@
 
 #[cfg(any(feature = "kinesis", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod buffer;
+#[cfg(any(feature = "kinesis", feature = "mqtt", feature = "nats", feature = "redis"))]
+mod failed;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod filter;
 #[cfg(feature = "kinesis")]
@@ -24,6 +26,8 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "kinesis", feature = "mqtt", feature = "nats", feature = "redis"))]
+mod server;
 #[cfg(any(feature = "kinesis", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod starting;
 mod tls;

@@ -17,11 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::reply::{
-    Failed, bytes, disconnected, error, field, has_code, int, no_entry, refused, text,
-};
+use super::reply::{bytes, error, field, has_code, int, no_entry, text};
 use super::scripts;
 use super::settings::Settings;
+use crate::hosted::engines::failed::{Failed, disconnected, refused};
 use crate::hosted::engines::tls;
 use crate::hosted::{Health, Reason};
 use crate::sync::Lock;

@@ -12,11 +12,12 @@ use tokio::time::{sleep, timeout};
 use super::connection::{Connection, Membership, Signal, wrong_type};
 use super::id::Id;
 use super::link::Own;
-use super::reply::{bytes, disconnected, entries, error, field, int, read, refused};
+use super::reply::{bytes, entries, error, field, int, read};
 use super::settings::Keys;
 use super::settle::millis;
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
+use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 
