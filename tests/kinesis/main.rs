@@ -3,15 +3,24 @@
 
 extern crate alloc;
 
-#[path = "../servers/authority.rs"]
-mod authority;
+mod cost;
+mod faults;
+mod group;
+mod kill;
 mod kit;
+mod live;
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "some of it is for the tests of Postgres")]
+#[path = "../postgres/server.rs"]
+mod postgres;
+mod reshard;
+mod router;
 mod server;
-#[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
 mod servers;
-#[path = "../servers/sums.rs"]
-mod sums;
+mod start;
+mod stub;
+mod wire;
 
 use alloc::sync::Arc;
 use core::time::Duration;

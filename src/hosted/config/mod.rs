@@ -106,7 +106,8 @@
 //! | `nats` | [`NatsSettings`] | `engines::Nats`, with the feature `nats` |
 //! | `redis` | [`RedisSettings`] | `engines::Redis`, with the feature `redis` |
 //! | `mqtt` | [`MqttSettings`] | `engines::Mqtt`, with the feature `mqtt` |
-//! | `kafka`, `kinesis`, `postgres` | [`KafkaSettings`], [`KinesisSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
+//! | `kinesis` | [`KinesisSettings`] | `engines::Kinesis`, with the feature `kinesis` |
+//! | `kafka`, `postgres` | [`KafkaSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
 //! | `custom` | [`CustomSettings`] | one that the program registers |
 //! | any other | what its factory reads | one that the program registers |
 
@@ -147,7 +148,7 @@ pub use self::secret::{Secret, ServerUrl};
 pub use self::settings::Settings;
 pub use self::types::{
     CommonSettings, CustomSettings, DeliveryMode, FilterType, KafkaProtocol, KafkaSecurity,
-    KafkaSettings, KinesisSettings, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
+    KafkaSettings, KinesisSettings, LeaseStoreKind, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
     ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
 };
 pub use self::warning::Warning;

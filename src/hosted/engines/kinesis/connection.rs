@@ -18,10 +18,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::error::{Failed, failed, refused};
+use super::error::{Failed, failed};
 use super::leases::LeaseStore;
 use super::settings::{Provision, Settings};
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
+use crate::hosted::engines::server::Connected;
 use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
@@ -94,8 +96,10 @@ impl Drop for Connection {
     }
 }
 
-impl Connection {
-    pub(super) async fn open(settings: &Settings) -> Result<Arc<Self>, Reason> {
+impl Connected for Connection {
+    type Settings = Settings;
+
+    async fn open(_: &Arc<str>, settings: &Settings) -> Result<Arc<Self>, Reason> {
         let state =
             State { down: None, answered: Instant::now(), retention: None, created: None };
         let connection = Arc::new(Self {
@@ -126,6 +130,20 @@ impl Connection {
         Ok(connection)
     }
 
+    fn close(&self) {
+        self.signals.send_modify(|signal| signal.closed = true);
+    }
+
+    async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
+        let mut members = self.members.subscribe();
+        let all = timeout(deadline, members.wait_for(|members| *members == 0)).await;
+        let result = all.map(drop).map_err(|_| Reason::TimedOut);
+        self.signals.send_modify(|signal| signal.ended = true);
+        result
+    }
+}
+
+impl Connection {
     /// Waits for the answer to a request, and learns from it whether the server is there.
     pub(super) async fn ask<T, E>(
         &self,
@@ -288,19 +306,6 @@ impl Connection {
             sum += known(&lag)?;
         }
         Some(sum)
-    }
-
-    pub(super) fn close(&self) {
-        self.signals.send_modify(|signal| signal.closed = true);
-    }
-
-    /// Waits until all subscriptions have given back what they have not begun.
-    pub(super) async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
-        let mut members = self.members.subscribe();
-        let all = timeout(deadline, members.wait_for(|members| *members == 0)).await;
-        let result = all.map(drop).map_err(|_| Reason::TimedOut);
-        self.signals.send_modify(|signal| signal.ended = true);
-        result
     }
 }
 

@@ -12,13 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, UNKNOWN, group_name};
-use super::error::{Failed, refused};
+use super::error::Failed;
 use super::group::{Durable, Group};
 use super::ledger::Ledger;
 use super::member::Member;
 use super::position::{Mark, Position};
 use super::reader::Cursor;
 use crate::envelope::Timestamp;
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{BoxError, DurableOptions, Reason, Receive, StartAt};
 use crate::sync::PlainNumber;

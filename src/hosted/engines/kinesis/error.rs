@@ -9,7 +9,8 @@ use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::envelope::Envelope;
-use crate::hosted::{BoxError, EngineError, Reason};
+use crate::hosted::engines::failed::{disconnected, refused};
+use crate::hosted::{EngineError, Reason};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -63,14 +64,6 @@ impl Failed {
             Self::Expired => refused("the iterator has expired"),
         }
     }
-}
-
-pub(super) fn refused(error: impl Into<BoxError>) -> Reason {
-    Reason::Refused(error.into())
-}
-
-pub(super) fn disconnected(error: impl Into<BoxError>) -> Reason {
-    Reason::Disconnected(error.into())
 }
 
 /// Returns what became of a request.

@@ -13,8 +13,10 @@ use hashbrown::hash_map::Entry;
 use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
-use super::error::{Failed, of_record, refused};
+use super::error::{Failed, of_record};
 use crate::envelope::Envelope;
+use crate::hosted::engines::failed::refused;
+use crate::hosted::engines::server::Publish;
 use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
 
 /// How many records and how many bytes leave at once.
@@ -59,18 +61,11 @@ impl Connection {
         Ok(Record { key, data: Blob::new(text), size })
     }
 
-    pub(super) async fn publish(
-        &self,
-        engine: &Arc<str>,
-        envelope: Arc<Envelope>,
-    ) -> Result<Receipt, EngineError> {
-        let put = async {
-            let record = self.record(&envelope).map_err(Failed::NotSent)?;
-            self.put(record).await
-        };
-        match put.await {
-            Ok(()) => Ok(Receipt::new(engine, Level::Stored)),
-            Err(failed) => Err(self.explained(failed).of(engine, envelope)),
+    /// Says what a user can do about it.
+    fn explained(&self, failed: Failed) -> Failed {
+        match failed {
+            Failed::Missing(_) => Failed::NotSent(self.missing()),
+            other => other,
         }
     }
 
@@ -85,16 +80,25 @@ impl Connection {
             }
         }
     }
+}
 
-    /// Says what a user can do about it.
-    fn explained(&self, failed: Failed) -> Failed {
-        match failed {
-            Failed::Missing(_) => Failed::NotSent(self.missing()),
-            other => other,
+impl Publish for Connection {
+    async fn publish(
+        &self,
+        engine: &Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> Result<Receipt, EngineError> {
+        let put = async {
+            let record = self.record(&envelope).map_err(Failed::NotSent)?;
+            self.put(record).await
+        };
+        match put.await {
+            Ok(()) => Ok(Receipt::new(engine, Level::Stored)),
+            Err(failed) => Err(self.explained(failed).of(engine, envelope)),
         }
     }
 
-    pub(super) async fn publish_batch(
+    async fn publish_batch(
         &self,
         engine: &Arc<str>,
         envelopes: Vec<Arc<Envelope>>,

@@ -19,10 +19,10 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-use super::error::refused;
 use super::leases::LeaseStore;
 use crate::hosted::Reason;
 use crate::hosted::config::{Secret, ServerUrl};
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::tls;
 use crate::hosted::start::OnStart;
 
