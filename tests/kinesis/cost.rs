@@ -13,6 +13,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use tickbus::Envelope;
 use tickbus::hosted::engines::kinesis::MemoryLeases;
 use tickbus::hosted::{Deliveries, Engine};
+use tokio::time::sleep;
 
 use crate::server::Raw;
 use crate::{on, settings, up};
@@ -21,6 +22,7 @@ const PAIRS: usize = 15;
 const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 40;
 const BATCH: usize = 500;
+const BATCHES: usize = 4;
 
 fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
     let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
@@ -127,48 +129,45 @@ fn beside_the_client() {
 
         let (mut clients, mut engines) = (Vec::new(), Vec::new());
         let (mut clients_in, mut engines_in) = (Vec::new(), Vec::new());
+        let of = BATCH * BATCHES;
         let mut ours = member().open().await.unwrap();
         client.begin().await;
         for _ in 0..PAIRS {
             let began = Instant::now();
-            client.publish_batch().await;
+            for _ in 0..BATCHES {
+                client.publish_batch().await;
+            }
             clients.push(began.elapsed());
             let began = Instant::now();
-            let mut left = BATCH;
+            let mut left = of;
             while left > 0 {
-                left -= client.receive(2 * BATCH).await;
+                left -= client.receive(4 * BATCH).await;
             }
             clients_in.push(began.elapsed());
-            for _ in 0..BATCH {
+            for _ in 0..of {
                 receive(&mut ours).await; // what the client has sent
             }
             // The engine reads ahead while it publishes: its member is not there then.
             ours.close();
             drop(ours);
-            while kinesis_has_member(&kinesis).await {}
-            let envelopes = envelopes(BATCH);
+            sleep(Duration::from_millis(50)).await; // it gives its shard back
+            let envelopes = envelopes(of);
             let began = Instant::now();
             let receipts = kinesis.publish_batch(envelopes).await;
             engines.push(began.elapsed());
             assert!(receipts.iter().all(Result::is_ok));
             let began = Instant::now();
             ours = member().open().await.unwrap();
-            for _ in 0..BATCH {
+            for _ in 0..of {
                 receive(&mut ours).await;
             }
             engines_in.push(began.elapsed());
-            let mut left = BATCH;
+            let mut left = of;
             while left > 0 {
-                left -= client.receive(2 * BATCH).await;
+                left -= client.receive(4 * BATCH).await;
             }
         }
-        compare("publish, batches of 500", clients, engines, BATCH);
-        compare("consume and acknowledge, with a new member", clients_in, engines_in, BATCH);
+        compare("publish, batches of 500", clients, engines, of);
+        compare("consume and acknowledge, with a new member", clients_in, engines_in, of);
     });
-}
-
-/// A moment for the member to give its shard back.
-async fn kinesis_has_member(_: &impl Engine) -> bool {
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    false
 }

@@ -250,8 +250,10 @@ async fn a_store_keeps_leases(store: &impl LeaseStore) {
     store.want("g", "a").await.unwrap();
     let mut shown = store.shards("g").await.unwrap();
     shown.sort_unstable_by(|one, other| one.shard.cmp(&other.shard));
-    let shown: Vec<_> =
-        shown.iter().map(|it| (&*it.shard, it.member.as_deref(), &*it.position, it.wanted)).collect();
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|it| (&*it.shard, it.member.as_deref(), &*it.position, it.wanted))
+        .collect();
     assert_eq!(
         shown,
         [
@@ -383,9 +385,7 @@ fn members_share_the_shards_and_lose_nothing_when_one_is_killed() {
     });
     let acknowledged = || sums.lock().unwrap().acknowledged.len();
     until_acknowledged(50, acknowledged);
-    run(until("both have a part", || {
-        *ones.lock().unwrap() > 20 && *twos.lock().unwrap() > 20
-    }));
+    run(until("both have a part", || *ones.lock().unwrap() > 20 && *twos.lock().unwrap() > 20));
     drop(one); // as `kill -9` does
     let before = *twos.lock().unwrap();
     until_acknowledged(50, acknowledged);

@@ -1,7 +1,6 @@
 //! `kill -9` of the server and of clients.
 
 use tickbus::hosted::engines::Kinesis;
-use tickbus::hosted::engines::kinesis::MemoryLeases;
 
 use crate::server::Server;
 use crate::servers::jepsen::{self, Kill, Target};
@@ -29,7 +28,7 @@ pub(crate) fn with_leases(kinesis: Kinesis, url: &str) -> Kinesis {
 
 #[cfg(not(feature = "postgres"))]
 pub(crate) fn with_leases(kinesis: Kinesis, _: &str) -> Kinesis {
-    kinesis.lease_store(MemoryLeases::new())
+    kinesis.lease_store(tickbus::hosted::engines::kinesis::MemoryLeases::new())
 }
 
 impl Kill for Server {

@@ -54,7 +54,9 @@ fn kit(leases: Option<MemoryLeases>) {
         assert!(report.is_proven(), "{report}");
         // The server removes nothing, so this one cannot be tried.
         let skipped = report.rows.iter().filter(|row| row.outcome == Outcome::Skipped);
-        assert!(skipped.into_iter().all(|row| row.behaviour == "durable_tells_of_what_was_trimmed"));
+        assert!(
+            skipped.into_iter().all(|row| row.behaviour == "durable_tells_of_what_was_trimmed")
+        );
     });
 }
 

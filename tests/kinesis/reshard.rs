@@ -26,7 +26,11 @@ struct Seen {
 }
 
 /// Publishes numbers with keys until it is told to end. Returns how many there are.
-fn publish(kinesis: Kinesis, seen: Arc<Mutex<Seen>>, end: watch::Receiver<bool>) -> JoinHandle<u32> {
+fn publish(
+    kinesis: Kinesis,
+    seen: Arc<Mutex<Seen>>,
+    end: watch::Receiver<bool>,
+) -> JoinHandle<u32> {
     spawn(async move {
         let mut next = 0;
         while !*end.borrow() {

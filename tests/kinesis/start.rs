@@ -133,11 +133,8 @@ fn it_connects_by_tls_to_a_server_that_it_trusts_and_to_no_other() {
     let (Some(ours), Some(other)) = (Authority::new(), Authority::new()) else { return };
     ours.sign("server");
     let of = |name: &str| ours.path(name).display().to_string();
-    let options = format!(
-        r#"{{"ssl":true,"key":"{}","cert":"{}"}}"#,
-        of("server.key"),
-        of("server.pem")
-    );
+    let options =
+        format!(r#"{{"ssl":true,"key":"{}","cert":"{}"}}"#, of("server.key"), of("server.pem"));
     let Some(server) = Server::with(&options) else { return };
     run(async {
         let url = server.url().replace("http://", "https://");

@@ -148,7 +148,8 @@ pub use self::secret::{Secret, ServerUrl};
 pub use self::settings::Settings;
 pub use self::types::{
     CommonSettings, CustomSettings, DeliveryMode, FilterType, KafkaProtocol, KafkaSecurity,
-    KafkaSettings, KinesisSettings, LeaseStoreKind, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
-    ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
+    KafkaSettings, KinesisSettings, LeaseStoreKind, MemorySettings, MqttSettings, NatsSettings,
+    PostgresSettings, ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, Storage,
+    TlsSettings, TopicFilter,
 };
 pub use self::warning::Warning;

@@ -282,7 +282,8 @@ impl Registry {
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
-            let feature = ["kinesis", "mqtt", "nats", "redis"].into_iter().find(|feature| *feature == kind);
+            let feature =
+                ["kinesis", "mqtt", "nats", "redis"].into_iter().find(|feature| *feature == kind);
             let fault = if let Some(feature) = feature {
                 ConfigFault::FeatureMissing(feature)
             } else if WITHOUT_ENGINE.contains(&kind) {

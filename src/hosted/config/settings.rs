@@ -15,8 +15,7 @@ use super::error::{ConfigError, ConfigFault, Place, Step};
 use super::node::{Entry, Node, Value};
 use super::types::{
     COMMON, CommonSettings, CustomSettings, DeliveryMode, KafkaSettings, KinesisSettings,
-    LeaseStoreKind,
-    MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
+    LeaseStoreKind, MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
 };
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::SubscriptionDefaults;

@@ -100,8 +100,7 @@ impl Connected for Connection {
     type Settings = Settings;
 
     async fn open(_: &Arc<str>, settings: &Settings) -> Result<Arc<Self>, Reason> {
-        let state =
-            State { down: None, answered: Instant::now(), retention: None, created: None };
+        let state = State { down: None, answered: Instant::now(), retention: None, created: None };
         let connection = Arc::new(Self {
             client: settings.client()?,
             stream: settings.stream.as_str().into(),

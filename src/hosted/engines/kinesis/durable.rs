@@ -107,8 +107,7 @@ fn of_store(error: &BoxError) -> Reason {
 
 /// What is said of a group: where it begins, which stream it is of, and the patterns.
 fn about(connection: &Connection, options: &DurableOptions, begin: &Position) -> String {
-    let mut patterns: Vec<&str> =
-        options.patterns.iter().map(|pattern| pattern.as_str()).collect();
+    let mut patterns: Vec<&str> = options.patterns.iter().map(|pattern| pattern.as_str()).collect();
     patterns.sort_unstable();
     patterns.dedup();
     let created = connection.created().map_or_else(|| "?".into(), |at| format!("{at}"));

@@ -182,10 +182,7 @@ mod tests {
         assert!(matches!(of("InternalFailure", 500), Failed::Unknown(_)));
         assert!(matches!(of("", 503), Failed::Unknown(_)));
         assert!(matches!(of("AccessDeniedException", 400), Failed::NotSent(_)));
-        assert!(matches!(
-            of("ProvisionedThroughputExceededException", 400),
-            Failed::Throttled(_)
-        ));
+        assert!(matches!(of("ProvisionedThroughputExceededException", 400), Failed::Throttled(_)));
         assert!(matches!(of_record("InternalFailure", ""), Failed::Unknown(_)));
     }
 }

@@ -44,13 +44,7 @@ struct State {
 
 impl Group {
     pub(super) fn new(connection: Arc<Connection>, ledger: Ledger) -> Self {
-        let state = State {
-            ledger,
-            ended: Ended::No,
-            waker: None,
-            alarm: None,
-            is_dirty: false,
-        };
+        let state = State { ledger, ended: Ended::No, waker: None, alarm: None, is_dirty: false };
         Self { connection, state: Lock::new(state), wake: Notify::new() }
     }
 

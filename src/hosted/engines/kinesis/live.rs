@@ -14,7 +14,7 @@ use super::error::Failed;
 use super::position::Position;
 use super::reader::{Cursor, Page};
 use super::shards::readable;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Timestamp};
 use crate::hosted::engines::buffer::Live;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
@@ -35,6 +35,7 @@ pub(super) async fn open(
         other => other.reason(),
     })?;
     let mut reader = Reader {
+        opened: Timestamp::now(),
         signals: connection.signals.subscribe(),
         mailbox: Mailbox::new(),
         options,
@@ -60,6 +61,7 @@ struct Reader {
     options: LiveOptions,
     signals: watch::Receiver<Signal>,
     mailbox: Arc<Mailbox<Arc<Envelope>>>,
+    opened: Timestamp,
     /// The shards, and whether everything of each was read.
     done: BTreeMap<Arc<str>, bool>,
     /// Those that are not being read, when to read them, and how long to wait if that fails.
@@ -125,15 +127,17 @@ impl Reader {
                 self.wait(cursor, at, FIRST_PAUSE);
             }
             Err(failed) => {
-                // It cannot go on where it was: without a place, or in another stream of this name.
-                let is_lost = match failed {
-                    Failed::Expired => !matches!(cursor.from, Some(Position::After(_))),
-                    Failed::Invalid(_) => true,
-                    _ => false,
-                };
-                if is_lost {
-                    cursor = Cursor::new(&cursor.shard, None);
-                    self.tell(Gap::new(None, GapReason::Reconnected));
+                match failed {
+                    // Nothing has come from the shard yet.
+                    Failed::Expired if cursor.from.is_none() => {
+                        cursor = Cursor::new(&cursor.shard, Some(Position::At(self.opened)));
+                    }
+                    // It is the place in another stream of this name.
+                    Failed::Invalid(_) => {
+                        cursor = Cursor::new(&cursor.shard, None);
+                        self.tell(Gap::new(None, GapReason::Reconnected));
+                    }
+                    _ => {}
                 }
                 self.wait(cursor, now + pause, (pause * 2).min(LONGEST_PAUSE));
             }

@@ -170,10 +170,7 @@ impl Member {
     }
 
     /// Waits for the store, and not for ever.
-    async fn ask<T>(
-        &self,
-        step: EngineFuture<'_, Result<T, BoxError>>,
-    ) -> Result<T, BoxError> {
+    async fn ask<T>(&self, step: EngineFuture<'_, Result<T, BoxError>>) -> Result<T, BoxError> {
         let patience = self.group.connection.timeout;
         timeout(patience, step).await.unwrap_or_else(|_| Err("no answer in time".into()))
     }
@@ -217,9 +214,8 @@ impl Member {
             return;
         }
         let is_dirty = self.group.take_dirty();
-        let is_idle = |owned: &Owned| {
-            owned.mark.seen.unwrap_or(0) - owned.saved.seen.unwrap_or(0) >= IDLE
-        };
+        let is_idle =
+            |owned: &Owned| owned.mark.seen.unwrap_or(0) - owned.saved.seen.unwrap_or(0) >= IDLE;
         if is_dirty || self.owned.values().any(is_idle) {
             self.commit_at = now + self.group.connection.checkpoint;
             let shards: Vec<_> = self.owned.keys().cloned().collect();
@@ -232,9 +228,9 @@ impl Member {
     /// Keeps how far a shard is. Returns whether the store has it.
     async fn commit(&mut self, shard: &Arc<str>) -> bool {
         let Some(owned) = self.owned.get_mut(shard) else { return false };
-        let done = self.group.change(|ledger| {
-            ledger.log(owned.number).and_then(|log| log.done().cloned())
-        });
+        let done = self
+            .group
+            .change(|ledger| ledger.log(owned.number).and_then(|log| log.done().cloned()));
         if let Some(done) = done {
             owned.mark.position = Position::After(done);
         }
@@ -345,8 +341,7 @@ impl Member {
             *counts.entry(member).or_default() += 1;
         }
         let others = counts.keys().filter(|member| ***member != *self.me).count();
-        let (most, least) =
-            (readable.len().div_ceil(others + 1), readable.len() / (others + 1));
+        let (most, least) = (readable.len().div_ceil(others + 1), readable.len() / (others + 1));
         let mut is_any_free = false;
         for shard in &readable {
             let is_free = row(shard).is_none_or(|row| row.member.is_none());
@@ -366,9 +361,10 @@ impl Member {
         let busiest = counts.iter().filter(|(member, _)| ***member != *self.me);
         let Some((member, count)) = busiest.max_by_key(|(_, count)| **count) else { return Ok(()) };
         let theirs = || {
-            readable.iter().filter_map(|shard| row(shard)).filter(|row| {
-                row.member.as_deref() == Some(*member)
-            })
+            readable
+                .iter()
+                .filter_map(|shard| row(shard))
+                .filter(|row| row.member.as_deref() == Some(*member))
         };
         if *count > self.owned.len() + 1
             && !theirs().any(is_wanted)
@@ -455,9 +451,9 @@ impl Member {
             if owned.is_read || owned.is_wanted || owned.read_at > now || owned.cursor.is_none() {
                 continue;
             }
-            let may = self.group.change(|ledger| {
-                ledger.log(owned.number).is_some_and(|log| log.reads_on(low))
-            });
+            let may = self
+                .group
+                .change(|ledger| ledger.log(owned.number).is_some_and(|log| log.reads_on(low)));
             let Some(mut cursor) = owned.cursor.take_if(|_| may) else { continue };
             let (connection, number) = (self.group.connection.clone(), owned.number);
             self.reads.spawn(async move {

@@ -15,7 +15,7 @@
 //! | an extension | of any length, kept by the member |
 //! | a lease | each member's own, kept by the member. That of a [shard](Kinesis::shard_lease) is another one, in the lease store |
 //! | start | at new, earliest, or a time. Not at a sequence |
-//! | after a lost connection | continues where it was. [`Gap`](crate::hosted::Gap) `Reconnected` on a live subscription that had received nothing before and was away for five minutes |
+//! | after a lost connection | continues where it was. [`Gap`](crate::hosted::Gap) `Reconnected` on a live subscription whose stream is another one by then |
 //! | what is no longer there | [`Gap`](crate::hosted::Gap) `Trimmed`: the position is older than the retention of the stream, or not one of it |
 //! | dead letters | no: set [`dead_letter`](crate::hosted::Subscribe::dead_letter) on the handler |
 //! | the form | [JSON](crate::hosted::wire) in a record; the partition key is the ordering key, or else the subject |

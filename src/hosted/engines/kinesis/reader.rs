@@ -75,11 +75,13 @@ impl Cursor {
             // The server refuses a time to come.
             Some(Position::At(time)) if *time > Timestamp::now() => kind(ShardIteratorType::Latest),
             Some(Position::At(time)) => {
-                let time = DateTime::from_nanos(time.unix_nanos()).unwrap_or(DateTime::from_secs(0));
+                let time =
+                    DateTime::from_nanos(time.unix_nanos()).unwrap_or(DateTime::from_secs(0));
                 kind(ShardIteratorType::AtTimestamp).timestamp(time)
             }
-            Some(Position::After(sequence)) => kind(ShardIteratorType::AfterSequenceNumber)
-                .starting_sequence_number(&**sequence),
+            Some(Position::After(sequence)) => {
+                kind(ShardIteratorType::AfterSequenceNumber).starting_sequence_number(&**sequence)
+            }
         };
         let iterator = connection.ask(request.send()).await?.shard_iterator;
         iterator.ok_or_else(|| Failed::Missing(format!("the shard `{}` is not there", self.shard)))

@@ -96,9 +96,9 @@ impl Settings {
     fn region(&self) -> Result<String, Reason> {
         let of_environment = || env::var("AWS_REGION").or_else(|_| env::var("AWS_DEFAULT_REGION"));
         let region = self.region.clone().or_else(|| of_environment().ok());
-        region.filter(|region| !region.is_empty()).ok_or_else(|| {
-            refused("there is no region: set it, or the variable `AWS_REGION`")
-        })
+        region
+            .filter(|region| !region.is_empty())
+            .ok_or_else(|| refused("there is no region: set it, or the variable `AWS_REGION`"))
     }
 
     fn credentials(&self) -> Result<Credentials, Reason> {

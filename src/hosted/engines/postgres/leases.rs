@@ -183,10 +183,7 @@ impl LeaseStore for PostgresLeases {
         })
     }
 
-    fn shards<'a>(
-        &'a self,
-        group: &'a str,
-    ) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
+    fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
         EngineFuture::new(async move {
             let sql = format!(
                 "SELECT shard, position, CASE WHEN until > clock_timestamp() THEN member END, wanted
@@ -266,12 +263,13 @@ impl LeaseStore for PostgresLeases {
                 (&lease, Type::FLOAT8),
             ];
             let (rows, _) = self.ask(&sql, parameters).await?;
-            let renewed = |(shard, _): &(Arc<str>, u64)| {
-                match rows.iter().find(|row| row.get::<_, &str>(0) == &**shard) {
-                    Some(row) if row.get(1) => Renewal::Wanted,
-                    Some(_) => Renewal::Kept,
-                    None => Renewal::Lost,
-                }
+            let renewed = |(shard, _): &(Arc<str>, u64)| match rows
+                .iter()
+                .find(|row| row.get::<_, &str>(0) == &**shard)
+            {
+                Some(row) if row.get(1) => Renewal::Wanted,
+                Some(_) => Renewal::Kept,
+                None => Renewal::Lost,
             };
             Ok(held.iter().map(renewed).collect())
         })
@@ -296,7 +294,8 @@ impl LeaseStore for PostgresLeases {
         epoch: u64,
     ) -> EngineFuture<'a, Result<bool, BoxError>> {
         EngineFuture::new(async move {
-            let (changed, is_again) = self.change("until = NULL", (group, shard, epoch), "").await?;
+            let (changed, is_again) =
+                self.change("until = NULL", (group, shard, epoch), "").await?;
             Ok(changed || is_again) // an attempt before may have released it
         })
     }

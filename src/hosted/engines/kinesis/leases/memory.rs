@@ -85,10 +85,7 @@ impl LeaseStore for MemoryLeases {
         EngineFuture::ready(Ok(Opened::new(created, about)))
     }
 
-    fn shards<'a>(
-        &'a self,
-        group: &'a str,
-    ) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
+    fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
         self.with(group, |group| {
             let shown = |(shard, row): (&Box<str>, &Row)| {
                 let lease = ShardLease::new(shard.clone(), row.position.clone());

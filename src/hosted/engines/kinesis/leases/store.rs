@@ -36,10 +36,7 @@ pub trait LeaseStore: Send + Sync + 'static {
     ) -> EngineFuture<'a, Result<Opened, BoxError>>;
 
     /// Returns all shards that the group has.
-    fn shards<'a>(
-        &'a self,
-        group: &'a str,
-    ) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>>;
+    fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>>;
 
     /// Gives a member the lease of a shard, unless another one has it. A shard that the group does not have
     /// yet begins at `begin`. A claim ends what [`want`](Self::want) has said.
@@ -79,11 +76,8 @@ pub trait LeaseStore: Send + Sync + 'static {
     ) -> EngineFuture<'a, Result<bool, BoxError>>;
 
     /// Asks the member that has a shard to give it back: the next renewal tells it so.
-    fn want<'a>(
-        &'a self,
-        group: &'a str,
-        shard: &'a str,
-    ) -> EngineFuture<'a, Result<(), BoxError>>;
+    fn want<'a>(&'a self, group: &'a str, shard: &'a str)
+    -> EngineFuture<'a, Result<(), BoxError>>;
 
     /// Returns whether the positions are still there when this process has ended: `true` by default.
     fn outlives_process(&self) -> bool {
@@ -178,10 +172,7 @@ impl<S: LeaseStore + ?Sized> LeaseStore for Arc<S> {
         (**self).open(group, about, shards)
     }
 
-    fn shards<'a>(
-        &'a self,
-        group: &'a str,
-    ) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
+    fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
         (**self).shards(group)
     }
 
