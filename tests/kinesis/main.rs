@@ -60,7 +60,7 @@ fn settings(url: impl Into<String>) -> Kinesis {
         .heartbeat(Duration::from_millis(250))
         .poll_interval(Duration::from_millis(20))
         .checkpoint_interval(Duration::from_millis(50))
-        .shard_lease(Duration::from_secs(1))
+        .shard_lease(Duration::from_secs(2))
 }
 
 async fn up(kinesis: Kinesis) -> Kinesis {

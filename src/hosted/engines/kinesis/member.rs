@@ -152,15 +152,10 @@ impl Member {
         self.options.in_flight.clamp(1, FEWEST * 4)
     }
 
-    /// Gives up what was not renewed in time. Wakes the one that waits if a lease has ended.
-    fn expire(&mut self) {
-        let now = Instant::now();
-        let lost: Vec<_> =
-            self.owned.iter().filter(|(_, it)| it.until <= now).map(|it| it.0.clone()).collect();
-        for shard in lost {
-            self.forget(&shard);
-        }
-        self.group.change(|ledger| ledger.expire(now));
+    /// Takes back the deliveries whose leases have ended. Those of a shard whose own lease has ended wait until
+    /// the store says whose it is.
+    fn expire(&self) {
+        self.group.change(|ledger| ledger.expire(Instant::now()));
     }
 
     fn forget(&mut self, shard: &str) {
