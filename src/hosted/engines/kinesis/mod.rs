@@ -55,6 +55,7 @@
 //! - A record of another program is an envelope with the name of the stream as its subject. One that the
 //!   Kinesis Producer Library has aggregated stays one event, with bytes.
 
+mod balance;
 mod connection;
 mod durable;
 mod error;

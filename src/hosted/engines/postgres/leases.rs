@@ -88,7 +88,7 @@ impl PostgresLeases {
             )"
         );
         let provide = || table.provide(&self.connection, self.provision, &create, COLUMNS);
-        self.provided.get_or_try_init(provide).await.map(|()| ())
+        self.provided.get_or_try_init(provide).await.copied()
     }
 
     /// Asks until there is an answer. It returns the rows, and whether an attempt without an answer was

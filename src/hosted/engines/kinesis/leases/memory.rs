@@ -87,8 +87,8 @@ impl LeaseStore for MemoryLeases {
 
     fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
         self.with(group, |group| {
-            let shown = |(shard, row): (&Box<str>, &Row)| {
-                let lease = ShardLease::new(shard.clone(), row.position.clone());
+            let shown = |(shard, row): (_, &Row)| {
+                let lease = ShardLease::new(Box::<str>::clone(shard), row.position.clone());
                 if row.is_held() { lease.held_by(row.member.clone(), row.wanted) } else { lease }
             };
             group.shards.iter().map(shown).collect()
