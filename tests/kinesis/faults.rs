@@ -227,7 +227,11 @@ fn disturbed(server: &Server, code: &'static str, status: u16, every: usize) -> 
         }
         let mut count = count.lock().unwrap();
         *count += 1;
-        if *count % every == 0 { Answer::error(status, code, "not now") } else { Answer::Server }
+        if count.is_multiple_of(every) {
+            Answer::error(status, code, "not now")
+        } else {
+            Answer::Server
+        }
     })
 }
 
