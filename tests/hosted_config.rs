@@ -1033,7 +1033,7 @@ fn an_engine_without_a_rule_is_a_warning() {
 
 #[test]
 fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
-    for kind in ["kinesis", "postgres", "custom"] {
+    for kind in ["postgres", "custom"] {
         refused(&format!("engine: {kind}\n"), "no_such_engine", (1, 9), "engine");
     }
     let unknown = error("engine: rabbit\n");

@@ -486,7 +486,13 @@ impl Gap {
     }
 }
 
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
 impl Gap {
     /// Adds a gap that comes directly behind this one. Returns whether they are one.
     pub(super) const fn join(&mut self, next: Self) -> bool {

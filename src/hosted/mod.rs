@@ -43,6 +43,7 @@
 //! | job | type |
 //! |---|---|
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
+//! | carry them over Kinesis | `engines::Kinesis` (feature `kinesis`) |
 //! | carry them over MQTT 5 | `engines::Mqtt` (feature `mqtt`) |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
 //! | carry them over Redis | `engines::Redis` (feature `redis`) |
@@ -112,6 +113,7 @@ mod engine;
 #[cfg(all(
     any(
         feature = "kafka",
+        feature = "kinesis",
         feature = "mqtt",
         feature = "nats",
         feature = "postgres",

@@ -7,6 +7,7 @@
 /// | | `Check` refuses | `Create` creates |
 /// |---|---|---|
 /// | Kafka | a missing topic | the topic, also if it vanishes later |
+/// | Kinesis | a missing stream | the stream, also if it vanishes later |
 /// | NATS | a missing stream, and one that does not take the subjects that you name | the stream, at the start; then it checks the subjects |
 /// | Redis | a missing stream, and a key of another type | the stream, also if it vanishes later |
 /// | Postgres | a missing table, and one that lacks a column or has another type for it | the table and its indexes, at the start; then it checks the columns |

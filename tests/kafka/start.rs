@@ -7,8 +7,8 @@ use tickbus::hosted::engines::Kafka;
 use tickbus::hosted::engines::kafka::{Mechanism, Provision};
 use tickbus::hosted::{Engine, Health, OnStart, Reason, StartError};
 
-use crate::servers::authority::Authority;
 use crate::server::{Beside, Server, Which};
+use crate::servers::authority::Authority;
 use crate::servers::free_port;
 use crate::{
     client, delivery, envelope, group, number, on, run, settings, started, until, up, value,

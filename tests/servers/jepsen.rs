@@ -271,7 +271,8 @@ pub(crate) fn kill_the_clients<T: Target>(what: &str, url: &str) {
     for round in 0..rounds(3) {
         let publisher = client(&format!("publisher {}", round * 1_000_000), url, &sums);
         let member = client("member 0", url, &sums);
-        thread::sleep(between(300, 600));
+        until_acknowledged(10, || sums.lock().unwrap().acknowledged.len());
+        thread::sleep(between(0, 300));
         // Either first, and the other goes on.
         let (first, second) =
             if round % 2 == 0 { (member, publisher) } else { (publisher, member) };

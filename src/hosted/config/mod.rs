@@ -107,7 +107,8 @@
 //! | `redis` | [`RedisSettings`] | `engines::Redis`, with the feature `redis` |
 //! | `mqtt` | [`MqttSettings`] | `engines::Mqtt`, with the feature `mqtt` |
 //! | `kafka` | [`KafkaSettings`] | `engines::Kafka`, with the feature `kafka` |
-//! | `kinesis`, `postgres` | [`KinesisSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
+//! | `kinesis` | [`KinesisSettings`] | `engines::Kinesis`, with the feature `kinesis` |
+//! | `postgres` | [`PostgresSettings`] | none in this version: the keys are checked |
 //! | `custom` | [`CustomSettings`] | one that the program registers |
 //! | any other | what its factory reads | one that the program registers |
 
@@ -148,9 +149,9 @@ pub use self::secret::{Secret, ServerUrl};
 pub use self::settings::Settings;
 pub use self::types::{
     CommonSettings, CustomSettings, DeliveryMode, FilterType, KafkaProtocol, KafkaSecurity,
-    KafkaSettings, KafkaTopic, KinesisSettings, MemorySettings, MqttSettings, NatsSettings,
-    PostgresSettings, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings,
-    TopicFilter,
+    KafkaSettings, KafkaTopic, KinesisSettings, LeaseStoreKind, MemorySettings, MqttSettings,
+    NatsSettings, PostgresSettings, RedisSettings, SaslMechanism, SaslSettings, Storage,
+    TlsSettings, TopicFilter,
 };
 pub use self::warning::Warning;
 pub use super::provision::Provision as ProvisionMode;

@@ -22,7 +22,7 @@ type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send
 
 /// The types that a file may name, and how an engine of each is built.
 ///
-/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `kafka`, `mqtt`,
+/// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `kafka`, `kinesis`, `mqtt`,
 /// `nats` and `redis` with the features of these names.
 ///
 /// # Examples
@@ -73,7 +73,7 @@ pub struct Registry {
 }
 
 /// Types whose keys are known, and whose engines this version does not have.
-const WITHOUT_ENGINE: [&str; 3] = ["kinesis", "postgres", "custom"];
+const WITHOUT_ENGINE: [&str; 2] = ["postgres", "custom"];
 
 impl Registry {
     /// Returns a registry with the engines of this build.
@@ -83,6 +83,8 @@ impl Registry {
         let registry = registry.register("memory", memory);
         #[cfg(all(feature = "kafka", not(tickbus_loom)))]
         let registry = registry.register("kafka", kafka);
+        #[cfg(all(feature = "kinesis", not(tickbus_loom)))]
+        let registry = registry.register("kinesis", kinesis);
         #[cfg(all(feature = "mqtt", not(tickbus_loom)))]
         let registry = registry.register("mqtt", mqtt);
         #[cfg(all(feature = "nats", not(tickbus_loom)))]
@@ -282,7 +284,7 @@ impl Registry {
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
-            let features = ["kafka", "mqtt", "nats", "redis"];
+            let features = ["kafka", "kinesis", "mqtt", "nats", "redis"];
             let feature = features.into_iter().find(|feature| *feature == kind);
             let fault = if let Some(feature) = feature {
                 ConfigFault::FeatureMissing(feature)
@@ -388,6 +390,57 @@ fn kafka(settings: &Settings) -> Result<crate::hosted::engines::Kafka, BoxError>
     }
     kafka = kafka.session_timeout(it.session_timeout).commit_interval(it.commit_interval);
     Ok(kafka.timeout(it.timeout).heartbeat(it.heartbeat))
+}
+
+#[cfg(all(feature = "kinesis", not(tickbus_loom)))]
+fn kinesis(settings: &Settings) -> Result<crate::hosted::engines::Kinesis, BoxError> {
+    use super::types::LeaseStoreKind;
+    use crate::hosted::engines::kinesis::{Kinesis, MemoryLeases};
+
+    let it = settings.kinesis()?;
+    let mut kinesis = Kinesis::new(&*it.stream_name).named(settings.name()).region(&*it.region);
+    if let Some(url) = &it.endpoint {
+        kinesis = kinesis.endpoint(url.expose());
+    }
+    if let (Some(id), Some(secret)) = (&it.access_key_id, &it.secret_access_key) {
+        kinesis = kinesis.credentials(id, secret.expose());
+    }
+    if let Some(token) = &it.session_token {
+        kinesis = kinesis.session_token(token.expose());
+    }
+    if let Some(file) = &it.ca_file {
+        kinesis = kinesis.ca_file(file);
+    }
+    kinesis = match it.leases {
+        LeaseStoreKind::None => kinesis,
+        LeaseStoreKind::Memory => kinesis.lease_store(MemoryLeases::new()),
+        LeaseStoreKind::Postgres => postgres_leases(settings, &it, kinesis)?,
+    };
+    kinesis = kinesis.shards(it.shard_count.get()).provision(it.provision);
+    kinesis = kinesis.poll_interval(it.poll_interval).shard_lease(it.shard_lease);
+    Ok(kinesis.checkpoint_interval(it.checkpoint_interval).timeout(it.timeout))
+}
+
+#[cfg(all(feature = "kinesis", feature = "postgres", not(tickbus_loom)))]
+fn postgres_leases(
+    _: &Settings,
+    it: &super::types::KinesisSettings,
+    kinesis: crate::hosted::engines::Kinesis,
+) -> Result<crate::hosted::engines::Kinesis, BoxError> {
+    use crate::hosted::engines::postgres::{Database, PostgresLeases};
+
+    let url = it.leases_url.as_ref().map_or("", |url| url.expose());
+    let database = Database::new(url).timeout(it.timeout).provision(it.provision);
+    Ok(kinesis.lease_store(PostgresLeases::new(&database, &it.leases_table)?))
+}
+
+#[cfg(all(feature = "kinesis", not(feature = "postgres"), not(tickbus_loom)))]
+fn postgres_leases(
+    settings: &Settings,
+    _: &super::types::KinesisSettings,
+    _: crate::hosted::engines::Kinesis,
+) -> Result<crate::hosted::engines::Kinesis, BoxError> {
+    Err(settings.wrong("leases", ConfigFault::FeatureMissing("postgres")).into())
 }
 
 #[cfg(all(feature = "mqtt", not(tickbus_loom)))]

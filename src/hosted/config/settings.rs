@@ -15,7 +15,7 @@ use super::error::{ConfigError, ConfigFault, Place, Step};
 use super::node::{Entry, Node, Value};
 use super::types::{
     COMMON, CommonSettings, CustomSettings, DeliveryMode, KafkaSettings, KinesisSettings,
-    MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
+    LeaseStoreKind, MemorySettings, MqttSettings, NatsSettings, PostgresSettings, RedisSettings,
 };
 use crate::hosted::start::OnStart;
 use crate::hosted::subscribe::SubscriptionDefaults;
@@ -199,7 +199,7 @@ impl Settings {
             "nats" => self.nats().map(drop),
             "redis" => self.redis().map(drop),
             "kafka" => self.kafka().map(drop),
-            "kinesis" => self.read::<KinesisSettings>().map(drop),
+            "kinesis" => self.kinesis().map(drop),
             "postgres" => self.read::<PostgresSettings>().map(drop),
             "mqtt" => self.mqtt().map(drop),
             "custom" => self.read::<CustomSettings>().map(drop),
@@ -240,6 +240,32 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    pub(super) fn kinesis(&self) -> Result<KinesisSettings, ConfigError> {
+        let settings: KinesisSettings = self.read()?;
+        if settings.access_key_id.is_some() != settings.secret_access_key.is_some() {
+            let (key, other) = match settings.access_key_id {
+                Some(_) => ("accessKeyId", "secretAccessKey"),
+                None => ("secretAccessKey", "accessKeyId"),
+            };
+            return Err(self.invalid(key, alloc::format!("it needs a `{other}`")));
+        }
+        if settings.session_token.is_some() && settings.access_key_id.is_none() {
+            return Err(self.invalid("sessionToken", "it needs an `accessKeyId`"));
+        }
+        let of_postgres = ["leasesUrl", "leasesTable"];
+        if settings.leases != LeaseStoreKind::Postgres {
+            let why = "it is of `leases: postgres`";
+            match of_postgres.into_iter().find(|key| self.config.get(key).is_some()) {
+                Some(key) => return Err(self.invalid(key, why)),
+                None => return Ok(settings),
+            }
+        }
+        match settings.leases_url {
+            Some(_) => Ok(settings),
+            None => Err(self.wrong("leasesUrl", ConfigFault::MissingKey)),
+        }
     }
 
     pub(super) fn redis(&self) -> Result<RedisSettings, ConfigError> {

@@ -490,6 +490,27 @@ settings! {
         secret_access_key: Option<Secret> = None,
         /// The token of a session.
         session_token: Option<Secret> = None,
+        /// The authorities to trust, as a PEM file, instead of those of the system.
+        ca_file: Option<String> = None,
+        /// Where it is kept which member of a group reads which shard, and how far. Without it there are no
+        /// groups.
+        leases: LeaseStoreKind = LeaseStoreKind::None,
+        /// The database of `leases: postgres`.
+        leases_url: Option<ServerUrl> = None,
+        /// The table of `leases: postgres`.
+        leases_table: String = "kinesis_leases".into(),
+        /// How long a member has a shard without a sign of life.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        shard_lease: Duration = Duration::from_secs(10),
+        /// How often the position of a shard is kept, at most.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        checkpoint_interval: Duration = Duration::from_secs(1),
+        /// How long the engine waits for an answer of the server.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        timeout: Duration = Duration::from_secs(5),
         /// How often the engine asks for events.
         #[serde(deserialize_with = "span::positive")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
@@ -497,6 +518,21 @@ settings! {
         /// What the engine does about a stream that is missing.
         provision: Provision = Provision::Check,
     }
+}
+
+/// Where an engine keeps which member of a group reads what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeaseStoreKind {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In memory, for the members of one engine.
+    Memory,
+    /// In a table of Postgres. It needs the feature `postgres`.
+    Postgres,
 }
 
 settings! {

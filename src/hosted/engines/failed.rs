@@ -2,18 +2,24 @@
 
 #[cfg(feature = "redis")]
 use alloc::string::ToString;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 use alloc::sync::Arc;
 
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 use crate::envelope::Envelope;
-use crate::hosted::{BoxError, EngineError, Reason};
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+use crate::hosted::EngineError;
+use crate::hosted::{BoxError, Reason};
 
 /// Whether what was sent may have had an effect, and why that is not certain.
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 #[derive(Debug)]
 pub(in crate::hosted::engines) enum Failed {
     NotSent(Reason),
     Unknown(Reason),
 }
 
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 impl Failed {
     pub(in crate::hosted::engines) fn of(
         self,

@@ -3,6 +3,7 @@
 //! | engine | durable | a publish is stored | wildcards | group | feature |
 //! |---|---|---|---|---|---|
 //! | [`kafka`] | yes | if two replicas must have it, or each message is flushed | none at the server, then the matcher | consumer group | `kafka` |
+//! | [`kinesis`] | with a lease store | yes | none at the server, then the matcher | shards, shared by leases in the store | `kinesis` |
 //! | [`mqtt`] | with a client id | never | wider at the server, then the matcher | shared subscription, one session for each member | `mqtt` |
 //! | [`nats`] | with a stream | with a stream | native | consumer | `nats` |
 //! | [`redis`] | with a stream | if the server syncs each write | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | `redis` |
@@ -11,16 +12,36 @@
 //!
 #![doc = include_str!("capabilities.md")]
 
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
 mod buffer;
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
 mod failed;
 #[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats"))]
 mod filter;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 mod limits;
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
 mod mailbox;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
@@ -28,9 +49,21 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
 mod server;
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "redis"
+))]
 mod starting;
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"))]
 mod tls;
@@ -44,6 +77,8 @@ pub use super::provision::Provision;
 
 #[cfg(feature = "kafka")]
 pub use self::kafka::Kafka;
+#[cfg(feature = "kinesis")]
+pub use self::kinesis::Kinesis;
 #[cfg(feature = "mqtt")]
 pub use self::mqtt::Mqtt;
 #[cfg(feature = "nats")]

@@ -11,6 +11,7 @@
 //! | say where the database is | [`Database`], [`Provision`] |
 //! | keep records of events | [`PostgresStore`] |
 //! | publish exactly what is committed | [`Outbox`], [`Relay`], [`unstable::write`] |
+//! | keep who reads which shard of Kinesis (feature `kinesis`) | `PostgresLeases` |
 //! | events of the changes of a table | [`Crud`](crate::hosted::broker::Crud) with [`unstable::InTransaction`] |
 //!
 //! # Guarantees
@@ -27,6 +28,8 @@
 mod connection;
 mod database;
 mod error;
+#[cfg(feature = "kinesis")]
+mod leases;
 mod outbox;
 mod store;
 mod table;
@@ -35,6 +38,8 @@ pub mod unstable;
 
 pub use self::database::Database;
 pub use self::error::PostgresError;
+#[cfg(feature = "kinesis")]
+pub use self::leases::PostgresLeases;
 pub use self::outbox::{Outbox, Relay, RelayBuilder, RelayStats};
 pub use self::store::PostgresStore;
 pub use super::Provision;
