@@ -108,6 +108,7 @@
 //! | `json` | `alloc`; envelopes and payloads as JSON, and typed payloads |
 //! | `opentelemetry` | `std`; a new envelope names the current span; spans of engines with `hosted` |
 //! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines, handlers on workers, a router over several engines, a broker that keeps records, a link to a tick |
+//! | `kafka` | `hosted`; the engine for Kafka: consumer groups, and live subscriptions |
 //! | `mqtt` | `hosted`; the engine for MQTT 5 |
 //! | `nats` | `hosted`; the engine for NATS and `JetStream` |
 //! | `redis` | `hosted`; the engine for Redis: streams, and pub/sub |
@@ -117,7 +118,7 @@
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |
 //! | `serde`, `defmt` | `Serialize` and `Deserialize`, `defmt::Format` for statistics, reports and errors |
-//! | `full` | all of these except `mqtt`, `nats`, `redis` and `defmt` (a binary with `defmt` links only with a logger) |
+//! | `full` | all of these except `kafka`, `mqtt`, `nats`, `redis` and `defmt` (a binary with `defmt` links only with a logger) |
 //!
 //! On targets without compare-and-swap, the binary must provide an implementation of `critical-section`.
 #![no_std]

@@ -398,7 +398,7 @@ settings! {
         partitions: Option<core::num::NonZeroU16> = None,
         /// How many servers keep a topic that the engine creates: as the server says by default.
         replicas: Option<core::num::NonZeroU8> = None,
-        /// After which time the server gives the partitions of a member to others that is silent.
+        /// How long the server waits for a silent member before it gives its partitions to others.
         #[serde(deserialize_with = "span::positive")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
         session_timeout: Duration = Duration::from_secs(45),

@@ -263,8 +263,9 @@ impl Kafka {
         self
     }
 
-    /// Sets after which time the server gives the partitions of a member to others that it has not
-    /// heard of: 45 s by default. Servers have bounds for it, 6 s to 30 min by default.
+    /// Sets how long the server waits for a silent member before it gives its partitions to others: 45 s
+    /// by default. Servers have bounds for it, 6 s to 30 min by default. A member that does not join
+    /// again holds up its group as long, and at least 10 s.
     #[must_use]
     pub const fn session_timeout(mut self, timeout: Duration) -> Self {
         self.settings.session_timeout = timeout;
