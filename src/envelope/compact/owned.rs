@@ -10,10 +10,10 @@ use crate::envelope::fields::Envelope;
 
 /// # Bytes for devices
 ///
-/// The [compact](super::compact) form is for lines, radios and records in flash, where JSON is too
+/// The [compact](super) form is for lines, radios and records in flash, where JSON is too
 /// large. A device reads and writes it without an allocator.
 impl Envelope {
-    /// Returns the envelope in the [compact](super::compact) form.
+    /// Returns the envelope in the [compact](super) form.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Envelope {
         Ok(bytes)
     }
 
-    /// Reads an envelope from its [compact](super::compact) form.
+    /// Reads an envelope from its [compact](super) form.
     ///
     /// # Errors
     ///
