@@ -181,7 +181,7 @@ impl Fleet {
                 ),
             ),
             need("connections to a gateway", self.devices / gateways, "as the devices choose"),
-            need("handlers", handlers, "as with JetStream: the same handler"),
+            need("handlers", handlers, "as with `JetStream`: the same handler"),
         ];
         // A shard has 16 partitions, and so 16 handlers, one for each.
         let shards = (handlers / 16.0).ceil();

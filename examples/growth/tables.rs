@@ -73,7 +73,7 @@ fn limits() -> String {
     let mut all = [
         ("a thread with a handler of 200 µs", 1e9 / handler),
         ("a thread with a handler that does nothing", 1e9 / CLIENT_CONSUME_NS),
-        ("a stream of JetStream with three copies: its leader", 1e9 / LEADER_PUBLISH_NS),
+        ("a stream of `JetStream` with three copies: its leader", 1e9 / LEADER_PUBLISH_NS),
         ("three NATS servers, three copies: their processors", 3.0 * CORES * 1e9 / cluster),
         ("three NATS servers, three copies: the disk of each", DISK / DISK_BYTES),
         (
@@ -172,7 +172,7 @@ fn handlers() -> String {
 fn load() -> String {
     let fleet = Fleet::MILLION;
     let mut rows = Vec::new();
-    for (name, plan) in [("JetStream", fleet.jetstream()), ("Kafka", fleet.kafka())] {
+    for (name, plan) in [("`JetStream`", fleet.jetstream()), ("Kafka", fleet.kafka())] {
         for load in [0.5, 1.0, 1.5, 1.8] {
             let run = plan.run(&fleet, load, 2);
             let outcome = run.outcome();
