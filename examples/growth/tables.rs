@@ -98,13 +98,15 @@ fn needs(plan: &Plan, servers: &str) -> String {
     let mut rows = vec![vec![
         format!("**{servers}**"),
         format!("**{}**", grouped(decides.count)),
+        "computed".into(),
         format!("{} decides", decides.what),
     ]];
-    let row =
-        |name: String, need: &crate::plan::Need| vec![name, grouped(need.count), need.why.clone()];
+    let row = |name: String, need: &crate::plan::Need| {
+        vec![name, grouped(need.count), need.from.into(), need.why.clone()]
+    };
     rows.extend(plan.servers.iter().map(|need| row(format!("… for {}", need.what), need)));
     rows.extend(plan.other.iter().map(|need| row(need.what.into(), need)));
-    table(&["what", "how many #", "because"], rows)
+    table(&["what", "how many #", "computed from", "because"], rows)
 }
 
 /// The station that is busiest, and how busy.
