@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use proptest::prelude::*;
 use tickbus::Envelope;
@@ -15,8 +16,8 @@ use tickbus::hosted::wire::{
     NativeForm, from_fields, from_json, from_native, to_fields, to_native,
 };
 use tickbus::hosted::{
-    BoxError, Compressed, Compression, Context, Engine, InvalidCompression, MemoryEngine, Reason,
-    RetryPolicy, Router, decompress,
+    BoxError, Compressed, Compression, Context, Engine, InvalidCompression, Link, LinkOptions,
+    MemoryEngine, Reason, RetryPolicy, Router, decompress,
 };
 
 const MIB: usize = 1 << 20;
@@ -535,4 +536,105 @@ fn an_encoding_that_is_not_known_is_handed_over_with_its_header() {
             assert_eq!(error, format!("the payload of `a` does not decode: {why}"));
         }
     });
+}
+
+/// A tenant's dead letters stay the tenant's, as small as they came, and can be published again.
+#[test]
+fn a_tenant_replays_its_compressed_dead_letters() {
+    paused(async {
+        let fleet = Arc::new(MemoryEngine::builder().name("fleet").log(64).build());
+        let router = Router::builder()
+            .engine("fleet", Compressed::new(fleet.clone(), Compression::above(100)))
+            .tenants(true)
+            .build()
+            .unwrap();
+        router.start().await.unwrap();
+        let (ours, other) = (router.tenant("a").unwrap(), router.tenant("b").unwrap());
+        let mut dead = ours.subscribe("dead.maps").unwrap().group("dead").open().await.unwrap();
+        let mut foreign = other.subscribe(">").unwrap().open().await.unwrap();
+        let mut raw = fleet.subscribe("a.dead.>").unwrap().max_decoded(0).open().await.unwrap();
+        let mended = Arc::new(Mutex::new(false));
+        let seen = mended.clone();
+        let maps = ours.subscribe("map.>").unwrap().group("maps").retry(RetryPolicy::none());
+        let maps = maps.dead_letter("dead.maps").handle(move |map: Context| {
+            assert_eq!(map.envelope().payload(), self::map().payload());
+            let is_mended = *seen.lock().unwrap();
+            async move { if is_mended { Ok(()) } else { Err("not yet") } }
+        });
+        let maps = maps.await.unwrap();
+        ours.publish(map()).await.unwrap();
+        let letter = dead.next().await.unwrap().unwrap();
+        let shown = letter.envelope();
+        assert_eq!(shown.payload(), map().payload());
+        assert_eq!(shown.headers().get("dead-subject"), "map.7.loaded");
+        assert_eq!(shown.headers().get("content-encoding"), "");
+        let on_the_way = raw.next().await.unwrap().unwrap();
+        assert!(on_the_way.envelope().bytes().unwrap().len() < 150);
+        *mended.lock().unwrap() = true;
+        let mut again = Envelope::new("map.7.loaded").unwrap();
+        again = again.with_raw_payload(shown.payload().unwrap()).unwrap();
+        ours.publish(again).await.unwrap();
+        letter.ack();
+        while maps.stats().handled == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((maps.stats().failed, maps.stats().dead_lettered), (1, 1));
+        assert!(foreign.try_next().is_pending(), "another tenant sees nothing of it");
+        router.shutdown(Duration::from_secs(5)).await.unwrap();
+    });
+}
+
+/// Sizes at the limit, in a chain of members and with something behind the end.
+#[test]
+fn members_count_together_and_what_is_behind_the_end_is_an_error() {
+    let part = |bytes: usize| ALL.compress(&Envelope::new("a").unwrap().with_bytes(vec![7; bytes]));
+    let part = |bytes: usize| part(bytes).unwrap().bytes().unwrap().to_vec();
+    let two = gzip_of("a", [part(500), part(500)].concat());
+    assert_eq!(decompress(&two, 1000).unwrap().unwrap().bytes().unwrap().len(), 1000);
+    let error = decompress(&two, 999).unwrap_err();
+    assert!(matches!(error, InvalidCompression::TooLarge { limit: 999, .. }), "{error}");
+    for behind in [&b"\0"[..], b"tail", &[0x1f], &[0x1f, 0x8b], &part(500)[..10]] {
+        let error = decompress(&gzip_of("a", [&part(500), behind].concat()), MIB).unwrap_err();
+        assert!(matches!(error, InvalidCompression::Corrupt(_)), "{behind:?}: {error}");
+    }
+    // Members without a content cost a program nothing but their own bytes.
+    let empty = gzip_of("a", part(500).repeat(1).into_iter().chain(*b"").collect::<Vec<_>>());
+    assert!(decompress(&empty, 500).unwrap().is_some());
+    // Compressed twice: each time says so, and only the outer one is taken off.
+    let twice = ALL.compress(&gzip_of("a", part(5000).repeat(9))).map(|it| it.headers().len());
+    assert_eq!(twice, None, "what has an encoding already travels as it is");
+    for (above, size, shrinks) in [(0, 1, false), (999, 999, false), (999, 1000, true)] {
+        let sent = Compression::above(above)
+            .compress(&Envelope::new("a").unwrap().with_bytes(vec![7; size]));
+        assert_eq!(sent.is_some(), shrinks, "{size} above {above}");
+    }
+}
+
+#[test]
+fn an_inbox_decompresses_as_much_as_it_is_told() {
+    let engine = Arc::new(MemoryEngine::new());
+    let link = Link::spawn(engine.clone(), LinkOptions::default()).unwrap();
+    let mut small = link.inbox("map.>").unwrap().max_decoded(1000).group("small");
+    let mut large = link.inbox("map.>").unwrap().group("large");
+    let mut raw = link.inbox("map.>").unwrap().max_decoded(0).live();
+    let wait = |mut done: Box<dyn FnMut() -> bool + '_>| {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(30), "it does not come");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    wait(Box::new(|| small.is_open() && large.is_open() && raw.is_open()));
+    link.bus().try_publish(bomb(1001).into()).unwrap();
+    wait(Box::new(|| small.pending() + large.pending() + raw.pending() == 3));
+    for (inbox, size, is_refused) in
+        [(&mut small, None, true), (&mut large, Some(1001), false), (&mut raw, None, false)]
+    {
+        let delivery = inbox.drain(1).next().unwrap();
+        assert_eq!(delivery.undecoded().is_some(), is_refused);
+        let bytes = delivery.envelope().bytes().unwrap().len();
+        assert_eq!(size.unwrap_or(bytes), bytes);
+        assert!(size.is_some() || bytes < 1001);
+        delivery.ack();
+    }
 }

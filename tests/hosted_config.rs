@@ -1822,3 +1822,22 @@ fn each_engine_says_what_its_start_does() {
     let all = "engines:\n  - name: _all\n    type: memory\n";
     refused(all, "invalid", (2, 11), "engines[0].name");
 }
+
+/// One meaning has one type, wherever it is said.
+#[test]
+fn a_configuration_and_an_engine_say_provision_alike() {
+    let all = [ProvisionMode::Never, ProvisionMode::Check, ProvisionMode::Create];
+    for (text, provision) in ["never", "check", "create"].into_iter().zip(all) {
+        let said: tickbus::hosted::Provision = serde_json::from_value(text.into()).unwrap();
+        assert_eq!(said, provision);
+    }
+    assert_eq!(tickbus::hosted::Provision::default(), ProvisionMode::Check);
+    #[cfg(feature = "nats")]
+    assert_eq!(tickbus::hosted::engines::nats::Provision::Check, ProvisionMode::Check);
+    #[cfg(feature = "redis")]
+    assert_eq!(tickbus::hosted::engines::redis::Provision::Check, ProvisionMode::Check);
+    #[cfg(feature = "postgres")]
+    assert_eq!(tickbus::hosted::engines::postgres::Provision::Check, ProvisionMode::Check);
+    #[cfg(any(feature = "nats", feature = "redis", feature = "postgres"))]
+    assert_eq!(tickbus::hosted::engines::Provision::Check, ProvisionMode::Check);
+}

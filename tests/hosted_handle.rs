@@ -2086,6 +2086,50 @@ async fn soak(events: u32) {
     assert_eq!(settled.iter().position(|times| *times == 0), None, "it is lost");
 }
 
+/// It is told beside the stream, which must not end with it.
+#[test]
+fn what_is_told_of_gaps_and_refusals_may_panic() {
+    paused(async {
+        let engine = memory();
+        let told = Log::default();
+        let of_gaps = told.clone();
+        let live = any(&engine).capacity(1).on_gap(move |gap| {
+            of_gaps.add(gap.to_string());
+            panic!("as told");
+        });
+        let handled = Log::default();
+        let of_events = handled.clone();
+        let workers = live.handle(move |event: Context| {
+            of_events.add(id(&event));
+            async { Done::Ok(()) }
+        });
+        let workers = workers.await.unwrap();
+        publish(&engine, "1 2 3").await;
+        settle().await;
+        publish(&engine, "4").await;
+        settle().await;
+        assert_eq!(told.take(), "missed 2 events: the buffer was full");
+        assert_eq!(handled.take(), "1 4");
+        assert!(workers.stats().add_up() && workers.stats().handled == 2);
+
+        let of_refusals = told.clone();
+        let group = any(&engine).group("g").lease(SECOND).on_refused(move |event, error| {
+            of_refusals.add(format!("{}: {error}", event.id()));
+            panic!("as told");
+        });
+        let mut group = group.open().await.unwrap();
+        publish(&engine, "5").await;
+        let late = group.next().await.unwrap().unwrap();
+        sleep(2 * SECOND).await;
+        let again = group.next().await.unwrap().unwrap();
+        late.ack();
+        again.ack();
+        assert_eq!(told.take(), "5: too late: the lease of the delivery has ended");
+        assert!(group.stats().add_up());
+        assert_eq!((group.stats().refused, group.stats().handled), (1, 1));
+    });
+}
+
 /// Those of the soak are thousands.
 fn quiet_panics() {
     let before = std::panic::take_hook();

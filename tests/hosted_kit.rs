@@ -16,9 +16,9 @@ use tickbus::Envelope;
 use tickbus::envelope::Timestamp;
 use tickbus::hosted::conformance::{self, Outcome, Report, Setup};
 use tickbus::hosted::{
-    Capabilities, Capability, Delivery, DurableOptions, Engine, EngineError, EngineFuture, Gap,
-    Lease, Level, LiveOptions, MemoryEngine, OpenError, Reason, Receipt, Receive, Router, Settle,
-    SettleError, ShutdownError, StartAt, StartError, TestClock, Verdict,
+    Capabilities, Capability, Carrier, Delivery, DurableOptions, Engine, EngineError, EngineFuture,
+    Gap, Lease, Level, LiveOptions, MemoryEngine, Mode, OpenError, Reason, Receipt, Receive,
+    Router, Settle, SettleError, ShutdownError, StartAt, StartError, TestClock, Verdict,
 };
 
 fn paused<F: Future>(future: F) -> F::Output {
@@ -108,7 +108,9 @@ impl Engine for Faulty {
         let can = self.inner.capabilities();
         match self.fault {
             "oversized_payload_is_not_sent" => can.max_payload(LIMIT - 1000),
-            "modest" => can.without(Capability::Gaps).without(Capability::Extend),
+            "modest" | "takes_all_demands" => {
+                can.without(Capability::Gaps).without(Capability::Extend)
+            }
             _ => can,
         }
     }
@@ -143,6 +145,13 @@ impl Engine for Faulty {
             }
             Ok(receipt)
         })
+    }
+
+    fn carriers(&self, patterns: &[tickbus::subject::PatternBuf]) -> Vec<Carrier> {
+        match self.fault {
+            "takes_all_demands" => self.inner.carriers(patterns),
+            _ => vec![Carrier::new(self.name(), self.capabilities())],
+        }
     }
 
     fn publish_batch(
@@ -538,6 +547,81 @@ fn what_is_not_claimed_is_refused() {
             ("durable_tells_of_what_was_trimmed", false),
         ],
     );
+}
+
+/// What the report says of a capability: whether it is claimed, the outcome, and the reason.
+fn claim(report: &Report, mode: Mode, capability: Capability) -> (bool, Outcome, &str) {
+    let is_it =
+        |it: &&conformance::Claim| (it.mode, it.capability) == (mode.name(), capability.name());
+    let claim = report.claims.iter().find(is_it).unwrap();
+    (claim.claimed, claim.outcome, &claim.why)
+}
+
+#[test]
+fn each_capability_is_proven_refused_or_not_provable() {
+    let report = run("modest");
+    assert_eq!(report.claims.len(), 2 * Capability::ALL.len());
+    assert_eq!(report.level, "accepted");
+    let of = |mode, capability| claim(&report, mode, capability);
+    assert_eq!(of(Mode::Durable, Capability::Delay), (true, Outcome::Proven, ""));
+    assert_eq!(of(Mode::Durable, Capability::Extend), (false, Outcome::Refused, ""));
+    assert_eq!(of(Mode::Live, Capability::Gaps), (false, Outcome::Refused, ""));
+    let (claimed, outcome, why) = of(Mode::Durable, Capability::FencingServer);
+    assert_eq!((claimed, outcome), (true, Outcome::Skipped));
+    assert!(why.starts_with("a late answer is refused by either fencing"), "{why}");
+
+    let report = run("durable_retry_keeps_its_delay");
+    let (claimed, outcome, why) = claim(&report, Mode::Durable, Capability::Delay);
+    assert_eq!((claimed, outcome), (true, Outcome::Failed));
+    assert!(why.starts_with("durable_retry_keeps_its_delay: it came again after"), "{why}");
+}
+
+#[test]
+fn an_engine_that_takes_a_demand_for_what_it_does_not_claim_is_convicted() {
+    let report = run("takes_all_demands");
+    assert!(!report.is_proven());
+    let (claimed, outcome, why) = claim(&report, Mode::Durable, Capability::Extend);
+    assert_eq!((claimed, outcome), (false, Outcome::Failed));
+    assert_eq!(why, "`extend` is not claimed, and demanding it is not refused");
+    let line = format!("durable extend: {why}");
+    assert!(report.to_string().lines().any(|it| it == line), "{report}");
+}
+
+#[test]
+fn a_capability_that_the_setup_cannot_try_is_not_provable() {
+    let report = paused(async {
+        let clock = TestClock::new("2026-11-30T00:00:00Z".parse().unwrap());
+        conformance::run(&Blind(clock)).await
+    });
+    assert!(report.is_proven(), "{report}");
+    let why = "the setup does not show dead letters";
+    let dead = claim(&report, Mode::Durable, Capability::DeadLetters);
+    assert_eq!(dead, (true, Outcome::Skipped, why));
+    let why = "the setup does not say what time it is";
+    let time = claim(&report, Mode::Durable, Capability::StartTime);
+    assert_eq!(time, (true, Outcome::Skipped, why));
+    let delay = claim(&report, Mode::Durable, Capability::Delay);
+    assert_eq!(delay, (true, Outcome::Skipped, "it has no clock"));
+    assert_eq!(report.rows.iter().filter(|row| row.why == "it has no clock").count(), 1);
+}
+
+/// A memory engine of which the kit sees nothing but what it receives.
+struct Blind(TestClock);
+
+impl Setup for Blind {
+    type Engine = MemoryEngine;
+
+    fn connect(&self) -> EngineFuture<'_, Result<MemoryEngine, StartError>> {
+        EngineFuture::ready(Ok(MemoryEngine::builder().clock(self.0).log(100).build()))
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn cannot_try(&self, behaviour: &str) -> Option<&'static str> {
+        (behaviour == "durable_retry_keeps_its_delay").then_some("it has no clock")
+    }
 }
 
 #[test]

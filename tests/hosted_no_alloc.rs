@@ -20,6 +20,12 @@ use tickbus::hosted::{BoxError, Context as Event, Counted, Deliveries, Engine, M
 thread_local! {
     /// Calls of this thread alone: the harness allocates on others.
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that this thread has, but for those that others have freed.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+fn has(more: usize, less: usize) {
+    BYTES.set(BYTES.get().wrapping_add(more).wrapping_sub(less));
 }
 
 struct Counting;
@@ -29,18 +35,21 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.set(CALLS.get() + 1);
+        has(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         CALLS.set(CALLS.get() + 1);
+        has(0, layout.size());
         // SAFETY: as above; `pointer` is from `System`, as all are.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         CALLS.set(CALLS.get() + 1);
+        has(size, layout.size());
         // SAFETY: as in `dealloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -205,6 +214,48 @@ fn what_a_broker_measures_allocates_nothing() {
     let (measured, plain) = (recorded(1000), recorded(0));
     assert_eq!(measured, plain);
     assert!(plain > 0);
+}
+
+/// A queue of small messages with large payloads does not fill the memory.
+#[cfg(feature = "compression")]
+#[test]
+fn what_waits_for_a_worker_stays_compressed() {
+    use tickbus::hosted::{Compressed, Compression};
+    use tokio::sync::Semaphore;
+
+    const MIB: usize = 1 << 20;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let engine = Compressed::new(MemoryEngine::new(), Compression::above(1024));
+        let gate = Arc::new(Semaphore::new(0));
+        let opens = gate.clone();
+        let handler = engine.subscribe("map.*").unwrap().workers(2).queue(64).capacity(64);
+        let handler = handler.handle(move |map: Event| {
+            let gate = opens.clone();
+            async move {
+                drop(gate.acquire().await);
+                assert_eq!(map.envelope().bytes().map(<[u8]>::len), Some(MIB));
+                Ok::<(), BoxError>(())
+            }
+        });
+        let workers = handler.await.unwrap();
+        let before = BYTES.get();
+        for _ in 0..32 {
+            let map = Envelope::new("map.loaded").unwrap().with_bytes(vec![7; MIB]);
+            engine.publish(map.into()).await.unwrap();
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!((workers.stats().received, workers.stats().in_flight), (32, 32));
+        let held = BYTES.get().wrapping_sub(before);
+        assert!(held >= 2 * MIB && held < 4 * MIB, "{held} bytes");
+        gate.add_permits(1);
+        while workers.stats().handled < 32 {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 /// The counter counts.

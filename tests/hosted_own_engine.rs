@@ -286,3 +286,242 @@ fn what_waits_goes_to_other_threads() {
     sent(it.ack_async());
     sent(all);
 }
+
+mod forwarded {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use tickbus::Envelope;
+    use tickbus::hosted::{
+        Capabilities, Capability, Carrier, Clock, Counted, DurableOptions, Engine, EngineError,
+        EngineFuture, Health, LiveOptions, Mode, OpenError, Reason, Receipt, Receive,
+        ShutdownError, StartError, TestClock,
+    };
+    use tickbus::subject::PatternBuf;
+
+    /// Answers nothing as a default does, and notes which methods were called.
+    #[derive(Clone)]
+    struct Spy {
+        name: Arc<str>,
+        clock: TestClock,
+        called: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    impl Spy {
+        fn note(&self, method: &'static str) {
+            self.called.lock().unwrap().push(method);
+        }
+
+        fn refuse(&self, it: Arc<Envelope>) -> Result<Receipt, EngineError> {
+            Err(EngineError::not_sent(&self.name, it, Reason::Closed))
+        }
+    }
+
+    impl Engine for Spy {
+        fn name(&self) -> &Arc<str> {
+            &self.name
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new().max_payload(7).live([]).durable([])
+        }
+
+        fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
+            self.note("start");
+            EngineFuture::ready(Ok(()))
+        }
+
+        fn publish(&self, it: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+            self.note("publish");
+            EngineFuture::ready(self.refuse(it))
+        }
+
+        fn try_publish(&self, it: Arc<Envelope>) -> Result<Receipt, EngineError> {
+            self.note("try_publish");
+            self.refuse(it)
+        }
+
+        fn publish_batch(
+            &self,
+            all: Vec<Arc<Envelope>>,
+        ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+            self.note("publish_batch");
+            EngineFuture::ready(all.into_iter().map(|it| self.refuse(it)).collect())
+        }
+
+        fn publish_and_wait(
+            &self,
+            it: Arc<Envelope>,
+        ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+            self.note("publish_and_wait");
+            EngineFuture::ready(self.refuse(it))
+        }
+
+        fn open_live(
+            &self,
+            _: LiveOptions,
+        ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+            self.note("open_live");
+            EngineFuture::ready(Err(OpenError::missing(&self.name, Mode::Live, Capability::Gaps)))
+        }
+
+        fn open_durable(
+            &self,
+            _: DurableOptions,
+        ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
+            self.note("open_durable");
+            EngineFuture::ready(Err(OpenError::missing(&self.name, Mode::Live, Capability::Gaps)))
+        }
+
+        fn health(&self) -> Health {
+            Health::NotStarted
+        }
+
+        fn carriers(&self, _: &[PatternBuf]) -> Vec<Carrier> {
+            ["one", "two"].map(|name| Carrier::new(&name.into(), self.capabilities())).into()
+        }
+
+        fn lag(&self) -> Option<u64> {
+            Some(7)
+        }
+
+        fn clock(&self) -> Arc<dyn Clock> {
+            Arc::new(self.clock)
+        }
+
+        fn outlives_process(&self) -> bool {
+            false
+        }
+
+        fn shutdown(&self, _: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+            self.note("shutdown");
+            EngineFuture::ready(Ok(()))
+        }
+    }
+
+    /// Uses all of an engine that has a [`Spy`] inside.
+    async fn is_that_of(spy: &Spy, engine: impl Engine) {
+        let it = || Arc::new(Envelope::new("a").unwrap());
+        spy.called.lock().unwrap().clear();
+        engine.start().await.unwrap();
+        engine.publish(it()).await.unwrap_err();
+        engine.try_publish(it()).unwrap_err();
+        assert_eq!(engine.publish_batch(vec![it(), it()]).await.len(), 2);
+        engine.publish_and_wait(it()).await.unwrap_err();
+        engine.subscribe("a").unwrap().open().await.unwrap_err();
+        engine.subscribe("a").unwrap().group("g").open().await.unwrap_err();
+        engine.shutdown(Duration::ZERO).await.unwrap();
+        let called = core::mem::take(&mut *spy.called.lock().unwrap());
+        let all = [
+            "start",
+            "publish",
+            "try_publish",
+            "publish_batch",
+            "publish_and_wait",
+            "open_live",
+            "open_durable",
+            "shutdown",
+        ];
+        assert_eq!(called, all);
+        assert!(Arc::ptr_eq(engine.name(), spy.name()));
+        assert_eq!(engine.capabilities(), spy.capabilities());
+        assert_eq!(engine.health(), spy.health());
+        assert_eq!(engine.carriers(&[]), spy.carriers(&[]));
+        assert_eq!((engine.lag(), engine.outlives_process()), (Some(7), false));
+        assert_eq!(engine.clock().wall(), spy.clock.wall());
+    }
+
+    #[test]
+    fn engines_around_an_engine_have_all_its_methods() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(all_methods());
+    }
+
+    async fn all_methods() {
+        let clock = TestClock::new("2026-11-30T00:00:00Z".parse().unwrap());
+        let spy = Spy { name: "spy".into(), clock, called: Arc::default() };
+        is_that_of(&spy, Arc::new(spy.clone())).await;
+        is_that_of(&spy, Arc::new(spy.clone()) as Arc<dyn Engine>).await;
+        is_that_of(&spy, Counted::new(spy.clone())).await;
+        #[cfg(feature = "compression")]
+        {
+            use tickbus::hosted::{Compressed, Compression};
+            is_that_of(&spy, Compressed::new(spy.clone(), Compression::above(1024))).await;
+        }
+        #[cfg(feature = "opentelemetry")]
+        {
+            use tickbus::hosted::export::{Spans, Traced};
+            is_that_of(&spy, Traced::new(spy.clone(), Spans::new())).await;
+        }
+    }
+
+    fn src() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/hosted")
+    }
+
+    /// The names behind `fn ` on lines of one step.
+    fn functions(text: &str) -> Vec<&str> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("    fn "));
+        lines.filter_map(|line| line.split(['(', '<']).next()).collect()
+    }
+
+    /// What begins so, to the end of the item.
+    fn item<'t>(text: &'t str, start: &str) -> Option<&'t str> {
+        let rest = &text[text.find(start)?..];
+        Some(&rest[..rest.find("\n}\n")?])
+    }
+
+    /// The methods of the trait that this wrapper neither writes nor forwards.
+    fn forgotten<'t>(trait_text: &'t str, wrapper: &str) -> Vec<&'t str> {
+        let forwarded = wrapper.find("forward!(").map_or("", |at| {
+            let rest = &wrapper[at..];
+            &rest[..rest.find(");").expect("the end of the list")]
+        });
+        let list = forwarded.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        let list: Vec<_> = list.chain(functions(wrapper)).collect();
+        functions(trait_text).into_iter().filter(|name| !list.contains(name)).collect()
+    }
+
+    /// A default that is not forwarded is silently not that of the engine inside.
+    #[test]
+    fn a_method_that_a_wrapper_forgets_is_found() {
+        let read = |file: &str| fs::read_to_string(src().join(file)).unwrap();
+        let engine = read("engine.rs");
+        let the_trait = item(&engine, "pub trait Engine: ").unwrap();
+        assert!(functions(the_trait).len() >= 16, "{:?}", functions(the_trait));
+        let more = format!("{the_trait}\n    fn brand_new(&self) {{}}\n");
+        for file in ["engine.rs", "counted.rs", "compressed.rs", "export/traced.rs"] {
+            let text = read(file);
+            let starts = text.match_indices("impl<E: Engine").map(|(at, _)| &text[at..]);
+            let mut starts = starts.filter(|it| it.lines().next().unwrap().contains("Engine for "));
+            let wrapper = item(starts.next().expect(file), "impl").unwrap();
+            // A subscription that you start on a wrapper is one of the wrapper.
+            let own = |name: &&str| *name != "subscribe";
+            let of = |text| forgotten(text, wrapper).into_iter().filter(own).collect::<Vec<_>>();
+            assert_eq!(of(the_trait), [""; 0], "{file}");
+            assert_eq!(of(&more), ["brand_new"], "{file}");
+        }
+    }
+
+    /// A wrapper that is new is known above.
+    #[test]
+    fn all_wrappers_are_known() {
+        fn count(folder: &Path) -> usize {
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            entries
+                .map(|path| match path.is_dir() {
+                    true => count(&path),
+                    false => {
+                        let text = fs::read_to_string(path).unwrap();
+                        let lines = text.lines().filter(|line| line.starts_with("impl<E: Engine"));
+                        lines.filter(|line| line.contains("Engine for ")).count()
+                    }
+                })
+                .sum()
+        }
+        assert_eq!(count(&src()), 4);
+    }
+}

@@ -188,7 +188,9 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
     ];
     let headers = proptest::collection::vec((key, text()), 0..4);
     let trace = proptest::option::of((1_u128.., 1_u64.., any::<u8>()));
-    (text(), text(), any::<Option<u32>>(), headers, payload, trace).prop_map(
+    // Without one, it would get one where it is read.
+    let id = text().prop_filter("an id", |id| !id.is_empty());
+    (id, text(), any::<Option<u32>>(), headers, payload, trace).prop_map(
         |(id, source, seconds, headers, payload, trace)| {
             let mut it = Envelope::unstamped("a.b").unwrap().with_id(id).with_source(source);
             if let Some(seconds) = seconds {
@@ -292,6 +294,22 @@ fn keys_are_read_in_any_case() {
     let read = from_native("a.b", headers, b"12", unasked).unwrap();
     assert_eq!((read.id(), read.payload(), read.headers().len()), ("7", Some("12"), 1));
     assert_eq!(read.headers().get("Colour"), "red");
+}
+
+/// Those without one would be one event for all that compares ids: dead letters, deduplication.
+#[test]
+fn a_message_of_ours_without_an_id_has_its_position_as_one() {
+    for id in [None, Some(("tb-id", &b""[..]))] {
+        let headers = [("tb-v", &b"1"[..]), ("a", b"b")].into_iter().chain(id);
+        let read = from_native("a.b", headers, b"x", || "GAME/17".into()).unwrap();
+        assert_eq!((read.id(), read.headers().get("a")), ("GAME/17", "b"));
+    }
+    for id in [None, Some(("id", &b""[..]))] {
+        let fields = [("v", &b"1"[..]), ("subject", b"a.b"), ("bytes", b"x")].into_iter().chain(id);
+        let read = from_fields("other", fields, || "game/1-0".into()).unwrap();
+        assert_eq!((read.id(), read.subject().as_str()), ("game/1-0", "a.b"));
+        assert_eq!(read.bytes(), Some(&b"x"[..]));
+    }
 }
 
 #[test]

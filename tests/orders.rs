@@ -153,6 +153,25 @@ fn bad_arguments_are_exit_code_2() {
     }
 }
 
+/// What is wrong with the database is said, without the password.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_database_that_is_not_there_is_exit_code_1() {
+    let _watched = watchdog();
+    for (url, why) in [
+        ("postgres://shop:wordof@127.0.0.1:1/b?connect_timeout=1", "there is no connection to"),
+        ("postgres://shop:wordof@127.0.0.1:port/b", "is not the URL of a Postgres database"),
+        ("postgres://shop:word@of@127.0.0.1:1/b", "write it as `%40`"),
+        ("postgres://shop:wordof@", "names no host"),
+        ("", "names no host"),
+    ] {
+        let ended = run(order("A-1", "lamp"), &["--postgres", url]);
+        assert!(ended.code == Some(1) && ended.output.is_empty(), "{url}: {ended:?}");
+        assert!(ended.errors.contains(why), "{url}: {ended:?}");
+        assert!(!ended.errors.contains("wordof") && !ended.errors.contains("of@"), "{ended:?}");
+    }
+}
+
 /// As `| head -1` does: the orders are handled, and the exit code says it.
 #[test]
 fn a_reader_that_goes_away_stops_nothing() {
@@ -232,7 +251,8 @@ fn program() -> &'static PathBuf {
 
 fn build(profile: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--example", "orders", "--features", "hosted"]);
+    let features = if cfg!(feature = "postgres") { "hosted,postgres" } else { "hosted" };
+    cargo.args(["build", "--quiet", "--example", "orders", "--features", features]);
     cargo.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     cargo.arg("--target-dir").arg(profile.parent().expect("a profile has a folder"));
     if profile.ends_with("release") {

@@ -1,21 +1,15 @@
 //! An engine whose publishes are compressed: [`Compressed`].
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
-use super::capabilities::Capabilities;
-use super::clock::Clock;
 use super::compression::Compression;
-use super::delivery::Receive;
-use super::engine::{Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError};
+use super::engine::{Engine, EngineError, Receipt};
+use super::forward::forward;
 use super::future::EngineFuture;
-use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use super::wire::stamped;
 use crate::envelope::Envelope;
-use crate::subject::PatternBuf;
 
 /// Compresses what you publish through it. It works with every engine, also inside a router.
 ///
@@ -90,17 +84,9 @@ impl<E: Engine> Compressed<E> {
 }
 
 impl<E: Engine> Engine for Compressed<E> {
-    fn name(&self) -> &Arc<str> {
-        self.engine.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.engine.capabilities()
-    }
-
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.engine.start()
-    }
+    forward!(|self| self.engine =>
+        name, capabilities, start, open_live, open_durable, health, carriers, lag, owner, clock,
+        outlives_process, shutdown);
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         self.published(envelope, E::publish)
@@ -135,48 +121,6 @@ impl<E: Engine> Engine for Compressed<E> {
             });
             results.collect()
         })
-    }
-
-    fn open_live(
-        &self,
-        options: LiveOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        self.engine.open_live(options)
-    }
-
-    fn open_durable(
-        &self,
-        options: DurableOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        self.engine.open_durable(options)
-    }
-
-    fn health(&self) -> Health {
-        self.engine.health()
-    }
-
-    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
-        self.engine.carriers(patterns)
-    }
-
-    fn lag(&self) -> Option<u64> {
-        self.engine.lag()
-    }
-
-    fn owner(&self) -> Option<Owner> {
-        self.engine.owner()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.engine.clock()
-    }
-
-    fn outlives_process(&self) -> bool {
-        self.engine.outlives_process()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.engine.shutdown(deadline)
     }
 }
 

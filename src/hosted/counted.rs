@@ -1,23 +1,15 @@
 //! An engine whose publishes are counted: [`Counted`].
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
-use super::capabilities::Capabilities;
-use super::clock::Clock;
 use super::counts::{PublishStats, Sent};
-use super::delivery::Receive;
-use super::engine::{
-    Carrier, Engine, EngineError, Health, Reason, Receipt, ShutdownError, StartError,
-};
+use super::engine::{Engine, EngineError, Reason, Receipt};
+use super::forward::forward;
 use super::future::EngineFuture;
-use super::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
 use super::wire::stamped;
 use crate::envelope::Envelope;
-use crate::subject::PatternBuf;
 
 /// Counts what becomes of each publish of an engine. It works with every engine.
 ///
@@ -99,17 +91,9 @@ impl Drop for InProgress<'_> {
 }
 
 impl<E: Engine> Engine for Counted<E> {
-    fn name(&self) -> &Arc<str> {
-        self.engine.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.engine.capabilities()
-    }
-
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.engine.start()
-    }
+    forward!(|self| self.engine =>
+        name, capabilities, start, open_live, open_durable, health, carriers, lag, owner, clock,
+        outlives_process, shutdown);
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         self.counted(|engine| engine.publish(stamped(envelope)))
@@ -142,48 +126,6 @@ impl<E: Engine> Engine for Counted<E> {
             results.iter().for_each(|result| progress.result(result));
             results
         })
-    }
-
-    fn open_live(
-        &self,
-        options: LiveOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        self.engine.open_live(options)
-    }
-
-    fn open_durable(
-        &self,
-        options: DurableOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        self.engine.open_durable(options)
-    }
-
-    fn health(&self) -> Health {
-        self.engine.health()
-    }
-
-    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
-        self.engine.carriers(patterns)
-    }
-
-    fn lag(&self) -> Option<u64> {
-        self.engine.lag()
-    }
-
-    fn owner(&self) -> Option<Owner> {
-        self.engine.owner()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.engine.clock()
-    }
-
-    fn outlives_process(&self) -> bool {
-        self.engine.outlives_process()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.engine.shutdown(deadline)
     }
 }
 

@@ -10,6 +10,7 @@ use super::delivery::{Gap, Kind, SettleError};
 use super::engine::{EngineError, Level, Receipt};
 use crate::envelope::Envelope;
 use crate::sync::{PlainNumber, Relaxed};
+use crate::wait::panics::Panics;
 
 /// Is called for each gap.
 pub(super) type OnGap = Box<dyn Fn(Gap) + Send + Sync>;
@@ -67,7 +68,7 @@ impl Counts {
         add(&self.gaps, 1);
         add(&self.missed, usize::try_from(gap.missed.unwrap_or(0)).unwrap_or(usize::MAX));
         if let Some(on_gap) = &self.on_gap {
-            on_gap(gap);
+            Panics::default().run(|| on_gap(gap));
         }
     }
 
@@ -86,7 +87,7 @@ impl Counts {
 
     pub(super) fn refused(&self, envelope: &Envelope, error: &SettleError) {
         if let Some(on_refused) = &self.on_refused {
-            on_refused(envelope, error);
+            Panics::default().run(|| on_refused(envelope, error));
         }
     }
 

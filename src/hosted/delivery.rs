@@ -250,18 +250,22 @@ impl Delivery {
         self
     }
 
-    /// Decompresses the payload if it has at most `limit` bytes then.
+    /// Decompresses the payload if it has at most `limit` bytes then, once. With 0 it stays as it
+    /// came.
     #[cfg(feature = "compression")]
     #[inline]
     pub(in crate::hosted) fn decompress(&mut self, limit: usize) {
         // A compressed one has bytes, and a header that says so.
-        if self.envelope.bytes().is_some() && !self.envelope.headers().is_empty() {
+        if limit > 0 && self.envelope.bytes().is_some() && !self.envelope.headers().is_empty() {
             self.decompress_bytes(limit);
         }
     }
 
     #[cfg(feature = "compression")]
     fn decompress_bytes(&mut self, limit: usize) {
+        if self.compressed.is_some() {
+            return;
+        }
         match decompress(&self.envelope, limit) {
             Ok(None) => {}
             Ok(Some(decoded)) => {

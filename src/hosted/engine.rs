@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::capabilities::{Capabilities, Capability, Mode};
 use super::clock::{Clock, SystemClock};
 use super::delivery::Receive;
+use super::forward::forward;
 use super::future::EngineFuture;
 use super::subscribe::{
     DurableOptions, LiveOptions, OpenError, Owner, Subscribe, SubscriptionDefaults,
@@ -207,17 +208,9 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 impl<E: Engine + ?Sized> Engine for Arc<E> {
-    fn name(&self) -> &Arc<str> {
-        (**self).name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
-
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        (**self).start()
-    }
+    forward!(|self| (**self) =>
+        name, capabilities, start, open_live, open_durable, health, carriers, lag, owner, clock,
+        outlives_process, shutdown);
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         (**self).publish(envelope)
@@ -239,48 +232,6 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         envelope: Arc<Envelope>,
     ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         (**self).publish_and_wait(envelope)
-    }
-
-    fn open_live(
-        &self,
-        options: LiveOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        (**self).open_live(options)
-    }
-
-    fn open_durable(
-        &self,
-        options: DurableOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        (**self).open_durable(options)
-    }
-
-    fn health(&self) -> Health {
-        (**self).health()
-    }
-
-    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
-        (**self).carriers(patterns)
-    }
-
-    fn lag(&self) -> Option<u64> {
-        (**self).lag()
-    }
-
-    fn owner(&self) -> Option<Owner> {
-        (**self).owner()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        (**self).clock()
-    }
-
-    fn outlives_process(&self) -> bool {
-        (**self).outlives_process()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        (**self).shutdown(deadline)
     }
 
     /// Starts a subscription whose handler can publish dead letters.

@@ -116,6 +116,7 @@ mod engine;
 pub mod engines;
 #[cfg(not(tickbus_loom))]
 pub mod export;
+mod forward;
 mod future;
 pub mod growth {
     #![doc = include_str!("growth.md")]
@@ -123,6 +124,7 @@ pub mod growth {
 mod handle;
 pub mod link;
 mod memory;
+mod provision;
 mod router;
 mod start;
 mod stats;
@@ -150,6 +152,7 @@ pub use handle::{
 };
 pub use link::{Inbox, Link, LinkOptions, LinkState};
 pub use memory::{DeadLetter, HistoryLimits, HistoryQuery, MemoryEngine, MemoryEngineBuilder};
+pub use provision::Provision;
 pub use router::{
     Attached, BuildError, Dialect, ExplainedRule, Explanation, Lifecycle, LifecycleEvent, Policy,
     Router, RouterBuilder, RouterStats, Rule, RulePattern, Tenant, TenantError, Warning,

@@ -432,6 +432,8 @@ impl<'e> Subscribe<'e> {
             overrun: self.sets_overrun().then(|| self.policy()),
             lease: self.lease.unwrap_or(LEASE),
             in_flight: self.in_flight.unwrap_or(IN_FLIGHT),
+            #[cfg(feature = "compression")]
+            max_decoded: self.max_decoded,
         }
     }
 
@@ -578,9 +580,7 @@ impl Deliveries {
             Poll::Ready(Some(Ok(delivery))) => {
                 self.received += 1;
                 #[cfg(feature = "compression")]
-                if self.max_decoded > 0 {
-                    delivery.decompress(self.max_decoded);
-                }
+                delivery.decompress(self.max_decoded);
                 delivery.count(&self.counts);
             }
             Poll::Ready(Some(Err(gap))) => self.counts.gap(*gap),

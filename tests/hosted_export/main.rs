@@ -10,7 +10,15 @@ use std::sync::mpsc;
 
 use proptest::prelude::*;
 use tickbus::hosted::EngineStats;
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+use tickbus::hosted::RetryPolicy;
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+use tickbus::hosted::broker::{Broker, BrokerMetrics, ProcessingMode};
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+use tickbus::hosted::export::BrokerPrometheus;
 use tickbus::hosted::export::{ExportError, Exporter, Prometheus};
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+use tickbus::hosted::store::{EventRecord, EventSource, MemoryStore};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,6 +48,37 @@ fn documented(text: &str) -> Vec<&str> {
 /// How many lines an engine that knows its lag has, and one that does not.
 const LINES: usize = 26;
 const LINES_WITHOUT_LAG: usize = LINES - 1;
+
+/// What a broker has measured of three events, and what its page for Prometheus says, without buckets.
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+async fn measured() -> (BrokerMetrics, Vec<(String, String)>) {
+    let broker = Broker::builder().store(Arc::new(MemoryStore::default()));
+    let broker =
+        broker.mode(ProcessingMode::Synchronous).retry(RetryPolicy::new(0)).build().unwrap();
+    let handle = |record: Arc<EventRecord>| async move {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        if record.parts().2 == "delete" { Err("no") } else { Ok(()) }
+    };
+    broker.subscribe("*", handle).unwrap();
+    broker.start().unwrap();
+    for (source, operation) in [
+        (EventSource::Database, "create"),
+        (EventSource::Database, "delete"),
+        (EventSource::System, "create|\n,c"),
+    ] {
+        let record = EventRecord::new(source, "public", "users", operation);
+        let _ = broker.publish(record).await;
+    }
+    let metrics = broker.metrics();
+    let page = BrokerPrometheus::new().text(&metrics);
+    let is_sample = |line: &&str| !line.starts_with('#') && !line.contains("_bucket");
+    let samples = page.lines().filter(is_sample).map(|line| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        (name.strip_prefix("eventbroker_").unwrap().to_string(), value.to_string())
+    });
+    let samples = samples.collect();
+    (metrics, samples)
+}
 
 // ---- Prometheus --------------------------------------------------------------------------------
 
@@ -377,11 +416,34 @@ mod dogstatsd {
         let (agent, builder) = Agent::new();
         let sender = builder.build().unwrap();
         let error = sender.send(&[engine(&"x".repeat(1432), 1, 0), engine("b", 1, 0)]).unwrap_err();
-        assert_eq!(error.to_string(), "the line of an engine does not fit into a packet");
+        assert_eq!(error.to_string(), "a line does not fit into a packet");
         let packets = agent.packets();
         assert!(packets.iter().all(|packet| packet.len() <= 1432));
         let lines = packets.iter().map(|packet| packet.split('\n').count()).sum::<usize>();
         assert_eq!(lines, 2 * LINES_WITHOUT_LAG);
+    }
+
+    #[test]
+    fn the_gauges_of_a_broker_are_the_numbers_of_its_page_for_prometheus() {
+        paused(async {
+            let (agent, builder) = Agent::new();
+            let sender = builder.prefix("eventbroker").tag("env:test").build().unwrap();
+            let (metrics, samples) = measured().await;
+            sender.send_broker(&metrics).unwrap();
+            let expected = samples.iter().map(|(name, value)| {
+                let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+                // No text ends a tag or a line.
+                let labels = labels.trim_end_matches('}').replace("|\\n,", "___");
+                let labels = labels.replace("=\"", ":").replace('"', "");
+                let tags = if labels.is_empty() { "" } else { "," };
+                format!("eventbroker.{name}:{value}|g|#env:test{tags}{labels}")
+            });
+            let (mut lines, mut expected) = (agent.lines(), expected.collect::<Vec<_>>());
+            (lines.sort(), expected.sort());
+            assert_eq!(lines, expected);
+            assert!(lines.iter().any(|line| line.contains("_seconds_sum:1.5|g|")));
+            assert_eq!(lines.len(), 5 * 3 + 1);
+        });
     }
 
     #[test]
@@ -506,6 +568,40 @@ mod facade {
         let count = Some(Unit::Count);
         assert_eq!(names[..2], [("game_delivered_total", count), ("game_dropped_total", count)]);
         assert_eq!(names[14..], [("gauge game_in_flight", count), ("gauge game_lag", count)]);
+    }
+
+    #[test]
+    fn the_metrics_of_a_broker_are_the_numbers_of_its_page_for_prometheus() {
+        let (metrics, samples) = paused(measured());
+        let recorder = Counters::default();
+        let facade = MetricsFacade::with_prefix("eventbroker").unwrap();
+        metrics::with_local_recorder(&recorder, || facade.record_broker(&metrics));
+        let values = recorder.values();
+        assert_eq!(values.len(), samples.len());
+        let sums = |text: &str| text.contains("_seconds_sum");
+        let total = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>();
+        let counted = values.iter().filter(|(name, _)| !sums(name)).map(|(_, it)| *it as f64);
+        let shown = samples.iter().filter(|(name, _)| !sums(name));
+        let shown = shown.map(|(_, value)| value.parse::<f64>().unwrap());
+        assert_eq!(total(&mut counted.into_iter()), total(&mut shown.into_iter()));
+        let completed: Vec<_> =
+            values.iter().filter(|(name, _)| name.contains("status=completed")).collect();
+        assert_eq!(completed.len(), 3);
+        // A gauge of the recorder is the bits of its number.
+        let spent = values.iter().filter(|(name, _)| sums(name)).map(|(_, it)| f64::from_bits(*it));
+        assert_eq!(spent.sum::<f64>(), 4.5);
+        let described = recorder.described.lock().unwrap();
+        let names: Vec<_> = described.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(
+            names,
+            [
+                "eventbroker_events_published_total",
+                "eventbroker_events_processed_total",
+                "eventbroker_event_processing_duration_seconds_count",
+                "gauge eventbroker_event_processing_duration_seconds_sum",
+                "gauge eventbroker_queue_size",
+            ]
+        );
     }
 
     #[test]

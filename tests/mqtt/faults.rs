@@ -178,3 +178,21 @@ fn a_server_that_stops_answering_is_left_and_found_again() {
         publish(&mqtt, "a").await;
     });
 }
+
+#[test]
+fn a_live_subscription_goes_on_after_its_server_was_killed() {
+    let Some(mut server) = Server::start("") else { return };
+    run(async {
+        let mqtt = started(server.url()).await;
+        let mut live = mqtt.subscribe("game.>").unwrap().open().await.unwrap();
+        publish(&mqtt, "game.1").await;
+        assert_eq!(subject(&delivery(&mut live).await), "game.1");
+        server.kill();
+        until("it is noticed", || mqtt.health() != Health::Up).await;
+        server.run();
+        until("it is up", || mqtt.health() == Health::Up).await;
+        publish(&mqtt, "game.2").await;
+        assert_eq!(next(&mut live).await.unwrap_err(), Gap::new(None, GapReason::Reconnected));
+        assert_eq!(subject(&delivery(&mut live).await), "game.2");
+    });
+}

@@ -334,3 +334,27 @@ fn a_session_that_another_client_has_taken_over_is_not_taken_back_at_once() {
         assert!(quiet, "it has connected again");
     });
 }
+
+/// Each has a session of its own, although the group has one name.
+#[test]
+fn members_with_other_patterns_take_nothing_from_each_other() {
+    on("max_queued_messages 0", async |server| {
+        let mqtt = started(server.url()).await;
+        let open = |pattern| mqtt.subscribe(pattern).unwrap().group("all").open();
+        let mut hits = open("game.*.hit").await.unwrap();
+        let mut chat = open("game.chat.>").await.unwrap();
+        for at in 0..10 {
+            mqtt.publish(number("game.1.hit", at)).await.unwrap();
+            mqtt.publish(number("game.chat.all", at)).await.unwrap();
+        }
+        for at in 0..10 {
+            for (from, wanted) in [(&mut hits, "game.1.hit"), (&mut chat, "game.chat.all")] {
+                let come = delivery(from).await;
+                assert_eq!((subject(&come), value(&come)), (wanted, at));
+                come.ack_async().await.unwrap();
+            }
+        }
+        nothing(&mut hits).await;
+        nothing(&mut chat).await;
+    });
+}

@@ -3,20 +3,18 @@
 
 extern crate alloc;
 
-#[path = "../servers/authority.rs"]
-mod authority;
 mod faults;
 mod group;
+mod hostile;
 mod kill;
 mod kit;
 mod router;
 mod server;
-#[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod start;
-#[path = "../servers/sums.rs"]
-mod sums;
 mod wire;
 
 use alloc::sync::Arc;

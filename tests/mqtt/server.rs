@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use crate::servers::conformance::version;
 use crate::servers::{folder, free_port, skip};
 
 /// A server that ends with this value.
@@ -69,9 +70,13 @@ impl Server {
     fn configure(&mut self, lines: &str) {
         let folder = self.folder.display();
         // As root it would become another user, who cannot write there.
+        let keeps = if lines.contains("persistence_location") {
+            String::new()
+        } else {
+            format!("persistence_location {folder}/")
+        };
         let text = format!(
-            "user root\npersistence true\npersistence_location {folder}/\n\
-             listener {} 127.0.0.1\nallow_anonymous true\n{lines}\n",
+            "user root\npersistence true\n{keeps}\nlistener {} 127.0.0.1\nallow_anonymous true\n{lines}\n",
             self.port,
         );
         fs::write(self.folder.join("conf"), text).expect("the folder of a test can be written");
@@ -142,6 +147,10 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn version(&self) -> String {
+        version(&self.binary, "-h")
     }
 
     /// Publishes by the program that comes with the server's clients.

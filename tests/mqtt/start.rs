@@ -10,8 +10,8 @@ use tickbus::hosted::{
     Capability, Engine, Health, Level, Mode, OnStart, OpenError, Reason, StartAt,
 };
 
-use crate::authority::Authority;
 use crate::server::{Played, Server};
+use crate::servers::authority::Authority;
 use crate::servers::free_port;
 use crate::{SOON, delivery, envelope, on, publish, run, settings, started, subject, until, up};
 

@@ -4,9 +4,8 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use tickbus::Envelope;
 use tickbus::envelope::Timestamp;
@@ -20,8 +19,9 @@ use tickbus::hosted::{Engine, EngineFuture};
 use tickbus::subject::GlobPattern;
 use tokio::time::{sleep, timeout};
 
-use crate::kill::LEASE;
 use crate::servers::folder;
+use crate::servers::jepsen::LEASE;
+use crate::servers::process::{Process, say};
 use crate::{SOON, on_both, run};
 
 /// A file for each record, which several processes share.
@@ -109,10 +109,6 @@ async fn member(url: &str, files: &Path, name: &str, hangs: bool) -> Broker {
     broker
 }
 
-fn say(line: &str) {
-    std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
-}
-
 /// What the next test runs in another process. Alone it does nothing.
 #[test]
 fn in_another_process() {
@@ -124,45 +120,13 @@ fn in_another_process() {
     });
 }
 
-struct Process(Child, BufReader<std::process::ChildStdout>);
-
-impl Process {
-    fn start(url: &str, files: &Path) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "broker::in_another_process", "--nocapture"])
-            .env("TICKBUS_URL", url)
-            .env("TICKBUS_FILES", files)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Self(child, lines)
-    }
-
-    /// Waits until the process says so. If it ends before, that is a panic.
-    fn says(&mut self, what: &str) {
-        let mut line = String::new();
-        while line.trim_end() != what {
-            line.clear();
-            assert!(self.1.read_line(&mut line).unwrap() > 0, "it never said `{what}`");
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_record_of_a_broker_that_is_killed_in_its_handler_is_handled_by_another_one() {
     on_both(async |server| {
         let (url, files) = (server.url(), folder());
         let store = Files(files.clone());
-        let mut other = Process::start(&url, &files);
+        let variables = [("TICKBUS_URL", url.as_ref()), ("TICKBUS_FILES", files.as_ref())];
+        let mut other = Process::start("broker::in_another_process", variables);
         other.says("ready");
         let mut record = EventRecord::new(EventSource::System, "shop", "orders", "create");
         (record.id, record.instance_id) = ("1".into(), "shop-1".into());

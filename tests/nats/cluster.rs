@@ -10,9 +10,10 @@ use std::time::Instant;
 use tickbus::hosted::Engine;
 use tokio::time::{sleep, timeout};
 
-use crate::kill::{LEASE, Sums, publish};
+use crate::kill::OnNats;
+use crate::servers::jepsen::{LEASE, Sums, publish};
 use crate::servers::{Nats as Server, folder, skip};
-use crate::{SOON, run, settings, value};
+use crate::{SOON, run, settings, started, value};
 
 struct Cluster {
     /// Names the bridge and, with the number of a node, what belongs to it.
@@ -139,7 +140,8 @@ fn a_cluster_loses_nothing_acknowledged_when_a_follower_and_the_leader_are_cut_o
                 next.ack();
             }
         });
-        let writes = tokio::spawn(publish(url, sums.clone(), 0, end.clone()));
+        let writes =
+            tokio::spawn(publish::<OnNats>(started(url).await, sums.clone(), 0, end.clone()));
         let acknowledged = || sums.lock().unwrap().acknowledged.len();
 
         for leads in [false, true] {

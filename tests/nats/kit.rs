@@ -6,6 +6,7 @@ use tickbus::hosted::engines::Nats;
 use tickbus::hosted::{Engine, EngineFuture, StartError, conformance};
 
 use crate::run;
+use crate::servers::conformance::record;
 use crate::servers::{Nats as Server, TestServer};
 
 /// The kit on one server. Each run has a stream of its own.
@@ -48,9 +49,10 @@ impl conformance::Setup for Kit {
 
 const KEPT: u64 = 100;
 
-fn kit(server: Server, durable: bool) {
+fn kit(engine: &str, server: Server, durable: bool) {
     let login = "max_payload: 65536\nauthorization { user: kit, password: \"hunter/2\" }";
     let Some(server) = TestServer::start(server, login) else { return };
+    let version = server.version();
     run(async {
         let options = async_nats::ConnectOptions::new();
         let options = options.user_and_password("kit".into(), "hunter/2".into());
@@ -63,22 +65,21 @@ fn kit(server: Server, durable: bool) {
         };
         context.create_stream(config).await.unwrap();
         let report = conformance::run(&Kit { url: server.url(), durable }).await;
-        println!("{report}");
-        assert!(report.is_proven(), "{report}");
+        record(engine, &version, &report);
     });
 }
 
 #[test]
 fn the_kit_proves_it_on_the_old_server() {
-    kit(Server::Old, true);
+    kit("NATS `JetStream` before 2.10", Server::Old, true);
 }
 
 #[test]
 fn the_kit_proves_it_on_the_new_server() {
-    kit(Server::New, true);
+    kit("NATS `JetStream`", Server::New, true);
 }
 
 #[test]
 fn the_kit_proves_core_nats() {
-    kit(Server::Old, false);
+    kit("NATS core", Server::Old, false);
 }

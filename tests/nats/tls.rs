@@ -2,7 +2,7 @@
 
 use tickbus::hosted::{Engine, Level, Reason};
 
-use crate::authority::Authority;
+use crate::servers::authority::Authority;
 use crate::servers::{Nats as Server, TestServer};
 use crate::{envelope, run, settings};
 

@@ -8,10 +8,8 @@ use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::SystemTime;
 
 use tickbus::Envelope;
 use tickbus::hosted::engines::postgres::{Outbox, unstable};
@@ -24,17 +22,9 @@ use tokio::time::{sleep, timeout};
 use crate::outbox::{firsts, number};
 use crate::server::Postgres;
 use crate::servers::folder;
+use crate::servers::jepsen::{Sums, between, rounds, until_acknowledged};
+use crate::servers::process::Process;
 use crate::{SOON, client, database, run, until};
-
-fn rounds() -> u32 {
-    env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
-}
-
-/// A time between these, which differs from run to run.
-fn between(from: u64, to: u64) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Duration::from_millis(from + u64::from(now.subsec_nanos()) / 1000 % (to - from))
-}
 
 /// Publishes into a file, which survives this process: one write for an event.
 struct Lines {
@@ -86,26 +76,10 @@ fn in_another_process() {
     });
 }
 
-struct Process(Child);
-
-impl Process {
-    fn relay(url: &str, file: &Path) -> Self {
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "kill::in_another_process"])
-            .env("TICKBUS_URL", url)
-            .env("TICKBUS_FILE", file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A relay in another process, which publishes into this file.
+fn relay(url: &str, file: &Path) -> Process {
+    let variables = [("TICKBUS_URL", url.as_ref()), ("TICKBUS_FILE", file.as_ref())];
+    Process::start("kill::in_another_process", variables)
 }
 
 /// What the writers of the outbox have seen.
@@ -173,24 +147,12 @@ async fn check(outbox: &Outbox, seen: &Seen, file: &Path, what: &str) {
         numbers.push((parts[0].to_string(), n));
     }
     let published = firsts(&numbers);
-    let delivered: BTreeSet<u32> = published.values().flatten().copied().collect();
     let acknowledged: BTreeSet<u32> = seen.committed.values().flatten().copied().collect();
-    let lost: Vec<_> = acknowledged.difference(&delivered).collect();
-    let wrong = |n: &&u32| !seen.attempted.contains(n) || seen.rolled_back.contains(n);
-    let unexpected: Vec<_> = delivered.iter().filter(wrong).collect();
-    let recovered = delivered.difference(&acknowledged).count();
-    println!(
-        "{what}: attempted {}, acknowledged {}, delivered {}, lost {}, unexpected {}, duplicated {}, \
-         recovered {recovered}",
-        seen.attempted.len(),
-        acknowledged.len(),
-        delivered.len(),
-        lost.len(),
-        unexpected.len(),
-        numbers.len() - delivered.len(),
-    );
-    assert!(lost.is_empty() && unexpected.is_empty(), "lost {lost:?}, unexpected {unexpected:?}");
-    assert!(acknowledged.len() > 20, "too little happened to say anything");
+    let mut sums = Sums::default();
+    sums.attempted = seen.attempted.difference(&seen.rolled_back).copied().collect();
+    sums.acknowledged.clone_from(&acknowledged);
+    numbers.iter().for_each(|(_, n)| sums.deliver(*n));
+    sums.check(what);
     for (key, committed) in &seen.committed {
         let known = |n: &&u32| acknowledged.contains(n);
         let order: Vec<u32> = published[key].iter().filter(known).copied().collect();
@@ -223,17 +185,12 @@ fn killed(what: &str, kills: impl Fn(u32, &mut Postgres, &mut Vec<Process>, &Pat
         });
     });
     begins.recv().unwrap();
-    let mut relays: Vec<Process> = (0..2).map(|_| Process::relay(&url, &file)).collect();
+    let mut relays: Vec<Process> = (0..2).map(|_| relay(&url, &file)).collect();
     thread::sleep(Duration::from_millis(300));
     let committed = || seen.lock().unwrap().committed.values().map(Vec::len).sum::<usize>();
-    for round in 0..rounds() {
-        let before = committed();
+    for round in 0..rounds(5) {
         kills(round, &mut server, &mut relays, &file);
-        let began = std::time::Instant::now();
-        while committed() < before + 20 {
-            assert!(began.elapsed() < 6 * SOON, "the writers do not go on");
-            thread::sleep(Duration::from_millis(10));
-        }
+        until_acknowledged(20, committed);
     }
     end.send_replace(true);
     writers.join().unwrap();
@@ -254,7 +211,7 @@ fn what_is_committed_is_published_when_the_relay_is_killed() {
     killed("outbox, relay killed", |round, server, relays, file| {
         thread::sleep(between(100, 400));
         // One of the two publishes: each is killed in turn.
-        relays[round as usize % 2] = Process::relay(&server.url(), file);
+        relays[round as usize % 2] = relay(&server.url(), file);
     });
 }
 

@@ -10,7 +10,6 @@ mod kill;
 mod outbox;
 mod server;
 #[path = "../servers/mod.rs"]
-#[expect(dead_code, reason = "it also has the servers of other engines")]
 mod servers;
 mod store;
 #[path = "../stores/mod.rs"]

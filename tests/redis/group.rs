@@ -608,3 +608,27 @@ fn the_lag_is_what_is_still_to_come() {
         assert_eq!(redis.lag(), Some(0));
     });
 }
+
+/// An entry belongs to the stream, not to the first group that is done with it.
+#[test]
+fn what_one_group_has_acknowledged_is_there_for_another() {
+    on(&[], async |server| {
+        let redis = started(server.url()).await;
+        let open = |group| redis.subscribe("game.>").unwrap().group(group);
+        let mut first = open("first").open().await.unwrap();
+        let mut second = open("second").open().await.unwrap();
+        for at in 0..5 {
+            redis.publish(number("game.shot", at)).await.unwrap();
+            delivery(&mut first).await.ack_async().await.unwrap();
+        }
+        assert_eq!(server.say(&["XLEN", "game"]), Value::Int(5));
+        let mut third = open("third").start_at(StartAt::Earliest).open().await.unwrap();
+        for at in 0..5 {
+            for group in [&mut second, &mut third] {
+                let come = delivery(group).await;
+                assert_eq!(value(&come), at);
+                come.ack_async().await.unwrap();
+            }
+        }
+    });
+}

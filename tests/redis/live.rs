@@ -147,3 +147,22 @@ fn a_live_subscription_may_be_there_before_its_stream() {
         assert_eq!(subject(&delivery(&mut live).await), "game.2");
     });
 }
+
+#[test]
+fn a_live_subscription_goes_on_after_its_server_was_killed() {
+    let Some(mut server) = crate::server::Server::start(&[]) else { return };
+    crate::run(async {
+        let channels = Redis::new(server.url()).heartbeat(Duration::from_millis(250));
+        let channels = up(channels.timeout(Duration::from_secs(1))).await;
+        let mut live = channels.subscribe("game.>").unwrap().open().await.unwrap();
+        channels.publish(envelope("game.1")).await.unwrap();
+        assert_eq!(subject(&delivery(&mut live).await), "game.1");
+        server.kill();
+        until("it is noticed", || channels.health() != Health::Up).await;
+        server.run();
+        until("it is up", || channels.health() == Health::Up).await;
+        channels.publish(envelope("game.2")).await.unwrap();
+        assert_eq!(next(&mut live).await.unwrap_err(), Gap::new(None, GapReason::Reconnected));
+        assert_eq!(subject(&delivery(&mut live).await), "game.2");
+    });
+}

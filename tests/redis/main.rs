@@ -3,22 +3,21 @@
 
 extern crate alloc;
 
-#[path = "../servers/authority.rs"]
-mod authority;
 mod cost;
+mod disk;
 mod faults;
 mod group;
+mod hostile;
 mod kill;
 mod kit;
 mod live;
 mod router;
 mod server;
-#[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../servers/disk.rs"]
+mod small_disk;
 mod start;
-#[path = "../servers/sums.rs"]
-mod sums;
 mod wire;
 
 use alloc::sync::Arc;

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use redis::Value;
 
+use crate::servers::conformance::version;
 use crate::servers::{folder, free_port, skip};
 
 /// A server that ends with this value.
@@ -107,6 +108,13 @@ impl Server {
         }
     }
 
+    /// Stops all its threads, or lets them go on.
+    pub(crate) fn signal(&self, signal: &str) {
+        let process = self.child.as_ref().expect("a server that runs").id().to_string();
+        let kill = Command::new("kill").args([signal, &process]).status();
+        assert!(kill.expect("there is a `kill`").success());
+    }
+
     /// The file that it appends to.
     fn appends_to(&self) -> PathBuf {
         let files = fs::read_dir(self.folder.join("appendonlydir")).expect("it appends");
@@ -134,10 +142,26 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn version(&self) -> String {
+        version(&self.binary, "--version")
+    }
+
     /// Says something to it, as another program does.
     pub(crate) fn say(&self, words: &[&str]) -> Value {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         self.say_bytes(&words)
+    }
+
+    /// Says several things on one connection. Returns the last answer.
+    pub(crate) fn say_all(&self, all: &[&[&str]]) -> Value {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let said = all.iter().map(|words| {
+            let mut command = redis::Cmd::new();
+            command.arg(*words);
+            redis::ConnectionLike::req_command(&mut connection, &command).unwrap()
+        });
+        said.last().expect("something is said")
     }
 
     pub(crate) fn say_bytes(&self, words: &[&[u8]]) -> Value {

@@ -8,8 +8,8 @@ use tickbus::hosted::engines::redis::{Provision, Redis, unstable};
 use tickbus::hosted::{Engine, Health, OnStart, OpenError, Reason};
 use tokio::time::{sleep, timeout};
 
-use crate::authority::Authority;
 use crate::server::Server;
+use crate::servers::authority::Authority;
 use crate::servers::free_port;
 use crate::{
     SOON, WHILE, delivery, envelope, number, on, publish, run, settings, started, until, up,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::servers::{folder, skip};
+use super::{folder, skip};
 
 /// Signs certificates for this machine.
 #[derive(Debug)]
@@ -40,10 +40,16 @@ impl Authority {
 
     /// Makes a certificate and its key, for this machine.
     pub(crate) fn sign(&self, name: &str) {
+        self.sign_for(name, "IP:127.0.0.1", 2);
+    }
+
+    /// Makes a certificate and its key for another machine, or one that has expired.
+    pub(crate) fn sign_for(&self, name: &str, machine: &str, days: i32) {
         let request = format!("req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}");
-        std::fs::write(self.path("ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        let machine = format!("subjectAltName={machine}\n");
+        std::fs::write(self.path("ext"), machine).unwrap();
         let sign = format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} \
              -out {name}.pem -extfile ext"
         );
         assert!(openssl(&self.folder, &request) && openssl(&self.folder, &sign));

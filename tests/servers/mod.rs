@@ -1,4 +1,11 @@
-//! Real servers for tests: found or skipped, on loopback and a free port, ended by their process id.
+//! Real servers for tests: found or skipped, on loopback and a free port, ended by their process id. And what
+//! the tests of several engines share.
+#![expect(dead_code, reason = "the tests of each engine use a part")]
+
+pub(crate) mod authority;
+pub(crate) mod conformance;
+pub(crate) mod jepsen;
+pub(crate) mod process;
 
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -76,10 +83,13 @@ impl TestServer {
         let folder = folder();
         let port = free_port();
         let file = folder.join("server.conf");
+        let store = if configuration.contains("store_dir") {
+            String::new()
+        } else {
+            format!("jetstream {{ store_dir: \"{}\" }}", folder.join("data").display())
+        };
         let text = format!(
-            "server_name: tickbus_{port}\nhost: 127.0.0.1\nport: {port}\n\
-             jetstream {{ store_dir: \"{}\" }}\n{configuration}\n",
-            folder.join("data").display(),
+            "server_name: tickbus_{port}\nhost: 127.0.0.1\nport: {port}\n{store}\n{configuration}\n"
         );
         fs::write(&file, text).expect("the folder of a test can be written");
         let options = vec!["-c".into(), file.display().to_string()];
@@ -128,6 +138,10 @@ impl TestServer {
 
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn version(&self) -> String {
+        conformance::version(&self.binary, "--version")
     }
 }
 

@@ -12,9 +12,10 @@ use serde::de::{Deserialize, Error};
 use super::node::{Entry, Node, Value};
 use super::secret::{Secret, ServerUrl};
 use super::span;
-use super::types::{ProvisionMode, Storage, TlsSettings};
+use super::types::{Storage, TlsSettings};
 use crate::hosted::broker::{Broker, BrokerBuilder, ProcessingMode};
 use crate::hosted::handle::RetryPolicy;
+use crate::hosted::provision::Provision;
 use crate::hosted::store::MemoryStore;
 
 /// The section `event_broker` of a configuration.
@@ -268,7 +269,7 @@ pub struct BrokerRedis {
     /// The number of the database.
     pub db: u32,
     /// What the broker does about a stream that is missing.
-    pub provision: ProvisionMode,
+    pub provision: Provision,
     /// How the connection is encrypted.
     pub tls: TlsSettings,
 }
@@ -283,7 +284,7 @@ impl Default for BrokerRedis {
             port: NonZeroU16::new(6379).unwrap(),
             password: None,
             db: 0,
-            provision: ProvisionMode::Check,
+            provision: Provision::Check,
             tls: TlsSettings::default(),
         }
     }
@@ -308,7 +309,7 @@ pub struct BrokerNats {
     #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
     pub max_age: Duration,
     /// What the broker does about a stream that is missing.
-    pub provision: ProvisionMode,
+    pub provision: Provision,
     /// How the connection is encrypted.
     pub tls: TlsSettings,
 }
@@ -321,7 +322,7 @@ impl Default for BrokerNats {
             subjects: Vec::new(),
             storage: Storage::File,
             max_age: Duration::from_secs(7 * 24 * 3600),
-            provision: ProvisionMode::Check,
+            provision: Provision::Check,
             tls: TlsSettings::default(),
         }
     }
@@ -342,7 +343,7 @@ pub struct BrokerDatabase {
     #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
     pub poll_interval: Duration,
     /// What the broker does about a table that is missing.
-    pub provision: ProvisionMode,
+    pub provision: Provision,
 }
 
 impl Default for BrokerDatabase {
@@ -351,7 +352,7 @@ impl Default for BrokerDatabase {
             table_name: "events".into(),
             channel: "resolvespec_events".into(),
             poll_interval: Duration::from_secs(1),
-            provision: ProvisionMode::Check,
+            provision: Provision::Check,
         }
     }
 }

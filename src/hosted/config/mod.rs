@@ -148,6 +148,7 @@ pub use self::settings::Settings;
 pub use self::types::{
     CommonSettings, CustomSettings, DeliveryMode, FilterType, KafkaProtocol, KafkaSecurity,
     KafkaSettings, KinesisSettings, MemorySettings, MqttSettings, NatsSettings, PostgresSettings,
-    ProvisionMode, RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
+    RedisSettings, SaslMechanism, SaslSettings, Storage, TlsSettings, TopicFilter,
 };
 pub use self::warning::Warning;
+pub use super::provision::Provision as ProvisionMode;

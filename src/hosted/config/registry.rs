@@ -372,8 +372,8 @@ fn mqtt(settings: &Settings) -> Result<crate::hosted::engines::Mqtt, BoxError> {
 
 #[cfg(all(feature = "nats", not(tickbus_loom)))]
 fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
-    use super::types::{ProvisionMode, Storage};
-    use crate::hosted::engines::nats::{Nats, Provision};
+    use super::types::Storage;
+    use crate::hosted::engines::nats::Nats;
 
     let it = settings.nats()?;
     let mut nats = Nats::new(it.url.expose()).named(settings.name());
@@ -390,11 +390,7 @@ fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
         nats = nats.credentials_file(file);
     }
     if let Some(stream) = it.stream_name {
-        nats = nats.stream(stream).subjects(it.subjects).provision(match it.provision {
-            ProvisionMode::Never => Provision::Never,
-            ProvisionMode::Check => Provision::Check,
-            ProvisionMode::Create => Provision::Create,
-        });
+        nats = nats.stream(stream).subjects(it.subjects).provision(it.provision);
         nats = nats.replicas(it.replicas.get() as usize).max_age(it.max_age);
         if it.storage == Storage::Memory {
             nats = nats.in_memory();
@@ -414,8 +410,7 @@ fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
 
 #[cfg(all(feature = "redis", not(tickbus_loom)))]
 fn redis(settings: &Settings) -> Result<crate::hosted::engines::Redis, BoxError> {
-    use super::types::ProvisionMode;
-    use crate::hosted::engines::redis::{Provision, Redis};
+    use crate::hosted::engines::redis::Redis;
 
     let it = settings.redis()?;
     let mut redis = Redis::new(it.url.expose()).named(settings.name());
@@ -428,11 +423,7 @@ fn redis(settings: &Settings) -> Result<crate::hosted::engines::Redis, BoxError>
         (_, None) => redis,
     };
     if let Some(stream) = it.stream_name {
-        redis = redis.stream(stream).provision(match it.provision {
-            ProvisionMode::Never => Provision::Never,
-            ProvisionMode::Check => Provision::Check,
-            ProvisionMode::Create => Provision::Create,
-        });
+        redis = redis.stream(stream).provision(it.provision);
         redis = redis.max_len(it.max_len).dead_letters(it.max_dead_letters);
         redis = redis.deduplicate(it.deduplication_window);
     }

@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use super::secret::{Secret, ServerUrl};
 use super::span;
 use crate::hosted::memory::{HistoryLimits, MemoryEngine, MemoryEngineBuilder};
+use crate::hosted::provision::Provision;
 use crate::subject_bus::Overrun;
 
 /// Defines the settings of a type of engine: documentation, name in the file, default. Each has the
@@ -207,7 +208,7 @@ settings! {
         /// Patterns of the subjects that the stream takes.
         subjects: Vec<String> = Vec::new(),
         /// What the engine does about the stream when it starts.
-        provision: ProvisionMode = ProvisionMode::Check,
+        provision: Provision = Provision::Check,
         /// How many servers keep a stream that the engine creates.
         replicas: NonZeroU32 = NonZeroU32::new(1).unwrap(),
         /// How long a stream that the engine creates keeps an event. 0 is without a limit.
@@ -240,21 +241,6 @@ pub enum Storage {
     File,
     /// In memory.
     Memory,
-}
-
-/// What an engine does about a stream, a topic or a table that is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ProvisionMode {
-    /// Asks the server nothing about it.
-    Never,
-    /// Starts only if it is there.
-    #[default]
-    Check,
-    /// Creates it.
-    Create,
 }
 
 /// How a connection is encrypted: `true`, `false`, or the files.
@@ -375,7 +361,7 @@ settings! {
         /// What stands before the subject in the name of a channel of pub/sub.
         prefix: Option<String> = None,
         /// What the engine does about a stream that is missing.
-        provision: ProvisionMode = ProvisionMode::Check,
+        provision: Provision = Provision::Check,
         /// How many entries the stream keeps at least. 0 is all.
         max_len: u64 = 0,
         /// How long the id of an event is known. 0 is without deduplication.
@@ -409,7 +395,7 @@ settings! {
         /// How the program logs in.
         sasl: Option<SaslSettings> = None,
         /// What the engine does about a topic that is missing.
-        provision: ProvisionMode = ProvisionMode::Check,
+        provision: Provision = Provision::Check,
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),
     }
@@ -473,7 +459,7 @@ settings! {
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
         poll_interval: Duration = Duration::from_secs(1),
         /// What the engine does about a stream that is missing.
-        provision: ProvisionMode = ProvisionMode::Check,
+        provision: Provision = Provision::Check,
     }
 }
 
@@ -497,7 +483,7 @@ settings! {
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
         poll_interval: Duration = Duration::from_secs(1),
         /// What the engine does about a table that is missing.
-        provision: ProvisionMode = ProvisionMode::Check,
+        provision: Provision = Provision::Check,
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),
     }

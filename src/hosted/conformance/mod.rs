@@ -2,7 +2,8 @@
 //!
 //! The kit has one function for each behaviour. It tries each behaviour that the engine claims by
 //! its [`Capabilities`]. If the engine does not claim one, it must refuse a subscription that
-//! demands it. The result is a [`Report`]: a table to print, or JSON.
+//! demands it. The result is a [`Report`]: a table to print, or JSON. Its [claims](Report::claims) say
+//! of each capability whether it is proven, refused, or claimed and not provable with this setup.
 //!
 //! The kit waits by tokio's time. An engine without a server may run on paused time.
 //!
@@ -38,6 +39,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod claims;
 mod durable;
 mod lifecycle;
 mod live;
@@ -55,7 +57,7 @@ use core::time::Duration;
 
 use tokio::time::timeout;
 
-pub use self::report::{Outcome, Report, Row};
+pub use self::report::{Claim, Outcome, Report, Row};
 
 use super::capabilities::{Capabilities, Capability, Mode};
 use super::delivery::{Delivery, Gap, GapReason};
@@ -122,6 +124,14 @@ pub trait Setup: Sync {
         Vec::new()
     }
 
+    /// Returns the reason why this setup cannot try a behaviour, such as a server for tests that lacks
+    /// something. The default is `None`: it can try it. The behaviour is then skipped if the engine claims
+    /// it.
+    fn cannot_try(&self, behaviour: &str) -> Option<&'static str> {
+        let _ = behaviour;
+        None
+    }
+
     /// Returns whether a server joins the engines of [`connect`](Self::connect). The default is
     /// `false`.
     fn reconnects(&self) -> bool {
@@ -178,12 +188,14 @@ struct Case<'s, S: Setup> {
     prefix: String,
 }
 
-/// Tries all behaviours, one after the other.
+/// Tries all behaviours, one after the other, and demands each capability that is not claimed.
 pub async fn run<S: Setup>(setup: &S) -> Report {
-    run_those(setup, |_| true).await
+    let mut report = run_those(setup, |_| true).await;
+    claims::add(setup, &mut report).await;
+    report
 }
 
-/// Tries the behaviour of this name.
+/// Tries the behaviour of this name. The report has no [claims](Report::claims).
 ///
 /// # Panics
 ///
@@ -205,7 +217,8 @@ fn all<S: Setup>() -> Vec<Behaviour<S>> {
 }
 
 async fn run_those<S: Setup>(setup: &S, wanted: impl Fn(&str) -> bool) -> Report {
-    let mut report = Report { engine: String::new(), rows: Vec::new() };
+    let mut report =
+        Report { engine: String::new(), level: "", rows: Vec::new(), claims: Vec::new() };
     for (number, behaviour) in all::<S>().into_iter().enumerate() {
         if !wanted(behaviour.name) {
             continue;
@@ -226,11 +239,13 @@ async fn run_those<S: Setup>(setup: &S, wanted: impl Fn(&str) -> bool) -> Report
                 let case = Case { setup, engine: Arc::new(engine), prefix };
                 let can = case.engine.capabilities();
                 row.claimed = behaviour.needs.iter().all(|need| can.has(behaviour.mode, *need));
-                let tried = if row.claimed {
-                    (behaviour.run)(&case).await
-                } else {
+                let tried = if !row.claimed {
                     row.outcome = Outcome::Refused;
                     case.refuses(behaviour.mode, behaviour.needs, can).await
+                } else if let Some(why) = setup.cannot_try(behaviour.name) {
+                    Err(Stop::Skipped(why))
+                } else {
+                    (behaviour.run)(&case).await
                 };
                 match tried {
                     Ok(()) => {}

@@ -6,14 +6,40 @@ use core::fmt;
 
 /// What the kit found out about an engine: a table of behaviours.
 ///
-/// `Display` prints the table, with a line for each behaviour.
+/// `Display` prints the table, with a line for each behaviour, and one for each capability that is not
+/// claimed and not refused.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The name of the engine.
     pub engine: String,
+    /// The highest level that a receipt can have, as the engine states it. Empty if only one behaviour was
+    /// tried.
+    pub level: &'static str,
     /// The behaviours that were tried.
     pub rows: Vec<Row>,
+    /// What follows for each capability, in each mode. Empty if only one behaviour was tried.
+    pub claims: Vec<Claim>,
+}
+
+/// What the kit found out about one capability.
+///
+/// A capability is proven if a behaviour that needs it was proven, and none failed. It is refused if the
+/// engine does not claim it, and refuses a subscription that demands it. It is skipped if the engine
+/// claims it, and no behaviour could try it with this setup.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Claim {
+    /// `live` or `durable`.
+    pub mode: &'static str,
+    /// The name of the capability.
+    pub capability: &'static str,
+    /// Whether the engine states it.
+    pub claimed: bool,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The reason if it failed or was skipped. Empty otherwise.
+    pub why: String,
 }
 
 /// What the kit found out about one behaviour.
@@ -63,10 +89,14 @@ impl Outcome {
 }
 
 impl Report {
-    /// Returns whether no behaviour failed.
+    /// Returns whether no behaviour failed, and nothing was taken that the engine does not claim.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        self.failed().next().is_none()
+        self.failed().next().is_none() && self.failed_claims().next().is_none()
+    }
+
+    fn failed_claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().filter(|claim| claim.outcome == Outcome::Failed)
     }
 
     /// Returns the behaviours that failed.
@@ -104,6 +134,9 @@ impl fmt::Display for Report {
             let outcome = row.outcome.name();
             write!(f, "{:width$}  {:7}  {claimed:7}  {outcome:7}", row.behaviour, row.mode)?;
             if row.why.is_empty() { writeln!(f) } else { writeln!(f, "  {}", row.why) }?;
+        }
+        for claim in self.failed_claims().filter(|claim| !claim.claimed) {
+            writeln!(f, "{} {}: {}", claim.mode, claim.capability, claim.why)?;
         }
         Ok(())
     }

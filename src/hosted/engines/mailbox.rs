@@ -8,6 +8,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::hosted::Gap;
 use crate::sync::Lock;
+use crate::wait::panics::Panics;
 
 /// Keeps what has come, in its order.
 pub(in crate::hosted::engines) struct Mailbox<E>(Lock<Inner<E>>);
@@ -119,10 +120,9 @@ impl<E> Mailbox<E> {
     }
 }
 
+/// A waker that panics must not end the task that fills the mailbox.
 fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
+    Panics::default().wake(waker);
 }
 
 /// Ends a mailbox with the task that fills it, also when its runtime ends.

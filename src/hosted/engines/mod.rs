@@ -1,15 +1,19 @@
 //! Engines on servers. Each has a feature of its own name.
 //!
-//! | engine | live | durable | a publish is | order | wildcards | group | fencing | replay | feature |
-//! |---|---|---|---|---|---|---|---|---|---|
-//! | [`mqtt`] | yes | with a client id | accepted; buffered at quality of service 0 | per publisher | wider at the server, then the matcher | shared subscription, one session for each member | none | none | `mqtt` |
-//! | [`nats`] | yes | with a stream | accepted; stored with a stream | per publisher | native | consumer | local | by sequence and time | `nats` |
-//! | [`redis`] | yes | with a stream | accepted; stored if the server syncs each write | per publisher | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | server, by a script | by sequence and time | `redis` |
+//! | engine | durable | a publish is stored | wildcards | group | feature |
+//! |---|---|---|---|---|---|
+//! | [`mqtt`] | with a client id | never | wider at the server, then the matcher | shared subscription, one session for each member | `mqtt` |
+//! | [`nats`] | with a stream | with a stream | native | consumer | `nats` |
+//! | [`redis`] | with a stream | if the server syncs each write | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | `redis` |
 //!
 //! [`postgres`] (feature `postgres`) has a store of records and an outbox, and no engine.
+//!
+#![doc = include_str!("capabilities.md")]
 
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 mod buffer;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+mod failed;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 mod filter;
 mod limits;
@@ -22,6 +26,8 @@ pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+mod server;
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 mod starting;
 mod tls;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
@@ -29,6 +35,8 @@ mod url;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+
+pub use super::provision::Provision;
 
 #[cfg(feature = "mqtt")]
 pub use self::mqtt::Mqtt;

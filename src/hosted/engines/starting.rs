@@ -2,8 +2,10 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use core::pin::pin;
 use core::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
@@ -19,6 +21,8 @@ pub(in crate::hosted::engines) struct Starting<C> {
     state: Arc<Lock<State<C>>>,
     /// Held while it starts: a second start waits, and finds it started.
     one: tokio::sync::Mutex<()>,
+    /// Ends a start that waits.
+    closed: Notify,
 }
 
 enum State<C> {
@@ -37,7 +41,8 @@ enum State<C> {
 
 impl<C: Send + Sync + 'static> Starting<C> {
     pub(in crate::hosted::engines) fn new() -> Self {
-        Self { state: Arc::new(Lock::new(State::New)), one: tokio::sync::Mutex::new(()) }
+        let one = tokio::sync::Mutex::new(());
+        Self { state: Arc::new(Lock::new(State::New)), one, closed: Notify::new() }
     }
 
     fn state(&self) -> Guard<'_, State<C>> {
@@ -67,8 +72,24 @@ impl<C: Send + Sync + 'static> Starting<C> {
         }
     }
 
-    /// Connects by `open`, as `on_start` says.
+    /// Connects by `open`, as `on_start` says, or until it is closed.
     pub(in crate::hosted::engines) async fn start<F>(
+        &self,
+        on_start: OnStart,
+        open: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Result<(), Reason>
+    where
+        F: Future<Output = Result<Arc<C>, Reason>> + Send,
+    {
+        let mut closed = pin!(self.closed.notified());
+        closed.as_mut().enable(); // before it looks
+        tokio::select! {
+            started = self.attempt(on_start, open) => started,
+            () = closed => Err(Reason::Closed),
+        }
+    }
+
+    async fn attempt<F>(
         &self,
         on_start: OnStart,
         open: impl Fn() -> F + Send + Sync + 'static,
@@ -150,7 +171,9 @@ impl<C: Send + Sync + 'static> Starting<C> {
 
     /// Ends it. Returns the connection if there was one.
     pub(in crate::hosted::engines) fn close(&self) -> Option<Arc<C>> {
-        match core::mem::replace(&mut *self.state(), State::Closed) {
+        let before = core::mem::replace(&mut *self.state(), State::Closed);
+        self.closed.notify_waiters();
+        match before {
             State::Up(connection) => Some(connection),
             State::Starting { task, .. } => {
                 task.abort();

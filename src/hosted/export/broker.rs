@@ -147,7 +147,7 @@ impl Page<'_> {
 }
 
 /// Nanoseconds, as seconds without a rounding.
-struct Seconds(u64);
+pub(super) struct Seconds(pub(super) u64);
 
 impl Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

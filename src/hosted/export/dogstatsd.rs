@@ -11,9 +11,11 @@ use std::net::{ToSocketAddrs, UdpSocket};
 
 use tokio::runtime::Handle;
 
+use super::broker::Seconds;
 use super::error::ExportError;
 use super::exporter::Exporter;
-use super::samples::{SERIES, Series, samples};
+use super::samples::{SERIES, Series, broker_samples, samples};
+use crate::hosted::broker::BrokerMetrics;
 use crate::hosted::stats::{ALL, EngineStats};
 
 /// The name of the gauge with the number of tasks.
@@ -230,12 +232,51 @@ impl DogStatsd {
         let from = if settings.per_engine { 0 } else { samples.len() - 1 };
         let runtime = settings.runtime_tasks.then(Handle::try_current).and_then(Result::ok);
         let tasks = runtime.map(|runtime| runtime.metrics().num_alive_tasks());
+        self.send_lines(settings.lines(&samples[from..], tasks))
+    }
 
+    /// Sends what a broker has measured once, as gauges with the names and labels of
+    /// [`BrokerPrometheus`](super::BrokerPrometheus). Never waits. Of the histogram, it sends the
+    /// count and the sum.
+    ///
+    /// The names begin with the prefix of this sender: give it
+    /// [`prefix("eventbroker.")`](DogStatsdBuilder::prefix).
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error if the system refuses a packet, or if a line does not fit into one.
+    /// The others are sent nevertheless.
+    pub fn send_broker(&self, metrics: &BrokerMetrics) -> io::Result<()> {
+        let DogStatsdBuilder { prefix, tags, .. } = &self.settings;
+        let line = |sample: &super::samples::BrokerSample<'_>| {
+            let mut line = alloc::format!("{prefix}{}:", sample.name);
+            let _ = match sample.is_time {
+                true => write!(line, "{}", Seconds(sample.value)),
+                false => write!(line, "{}", sample.value),
+            };
+            let mut all = tags.clone();
+            if let Some(of) = sample.of {
+                let _ = write!(all, "source:{},type:{},", of.source, Tag(&of.event_type));
+            }
+            if let Some(status) = sample.status {
+                let _ = write!(all, "status:{status},");
+            }
+            let all = all.trim_end_matches(',');
+            let mark = if all.is_empty() { "" } else { "|#" };
+            let _ = write!(line, "|g{mark}{all}");
+            line
+        };
+        self.send_lines(broker_samples(metrics).iter().map(line).collect())
+    }
+
+    /// Sends lines in as few packets as carry them.
+    fn send_lines(&self, lines: Vec<String>) -> io::Result<()> {
+        let settings = &self.settings;
         let mut result = Ok(());
         let mut packet = String::with_capacity(settings.packet);
-        for line in settings.lines(&samples[from..], tasks) {
+        for line in lines {
             if line.len() > settings.packet {
-                let error = "the line of an engine does not fit into a packet";
+                let error = "a line does not fit into a packet";
                 result = result.and(Err(io::Error::new(io::ErrorKind::InvalidInput, error)));
                 continue;
             }

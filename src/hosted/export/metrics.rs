@@ -10,7 +10,8 @@ use ::metrics::{Counter, Gauge, Label, Unit};
 
 use super::error::ExportError;
 use super::prometheus::{PREFIX, checked};
-use super::samples::{Kind, SERIES, samples};
+use super::samples::{Kind, SERIES, broker_samples, samples};
+use crate::hosted::broker::BrokerMetrics;
 use crate::hosted::stats::EngineStats;
 
 /// Gives the numbers of engines to the recorder of the crate `metrics`, as counters
@@ -37,6 +38,7 @@ use crate::hosted::stats::EngineStats;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MetricsFacade {
+    prefix: Box<str>,
     /// The names of the series.
     names: [String; SERIES.len()],
     engines: BTreeMap<Box<str>, [Metric; SERIES.len()]>,
@@ -65,7 +67,7 @@ impl MetricsFacade {
 
     fn of(prefix: &str) -> Self {
         let names = SERIES.map(|series| alloc::format!("{prefix}_{}", series.name));
-        Self { names, engines: BTreeMap::new() }
+        Self { prefix: prefix.into(), names, engines: BTreeMap::new() }
     }
 
     /// Sets the metrics of these engines, and those of all of them under the name
@@ -85,6 +87,43 @@ impl MetricsFacade {
                 match metric {
                     Metric::Counter(counter) => counter.absolute(value),
                     Metric::Gauge(gauge) => gauge.set(value as f64),
+                }
+            }
+        }
+    }
+
+    /// Sets the metrics of a broker, with the names and labels of
+    /// [`BrokerPrometheus`](super::BrokerPrometheus). Of the histogram, it sets the count and the sum.
+    ///
+    /// The names begin with the prefix of this facade: give a broker's one
+    /// [`with_prefix("eventbroker")`](Self::with_prefix).
+    pub fn record_broker(&self, metrics: &BrokerMetrics) {
+        let mut before = "";
+        for sample in broker_samples(metrics) {
+            let name = alloc::format!("{}_{}", self.prefix, sample.name);
+            let mut labels = Vec::new();
+            if let Some(of) = sample.of {
+                let source = alloc::format!("{}", of.source);
+                labels.push(Label::new("source", source));
+                labels.push(Label::new("type", String::from(&*of.event_type)));
+            }
+            labels.extend(sample.status.map(|status| Label::new("status", status)));
+            let is_new = sample.name != core::mem::replace(&mut before, sample.name);
+            let unit = if sample.is_time { Unit::Seconds } else { Unit::Count };
+            match sample.kind {
+                Kind::Counter => {
+                    if is_new {
+                        ::metrics::describe_counter!(name.clone(), unit, sample.help);
+                    }
+                    ::metrics::counter!(name, labels).absolute(sample.value);
+                }
+                Kind::Gauge => {
+                    if is_new {
+                        ::metrics::describe_gauge!(name.clone(), unit, sample.help);
+                    }
+                    let value = sample.value as f64;
+                    let value = if sample.is_time { value / 1e9 } else { value };
+                    ::metrics::gauge!(name, labels).set(value);
                 }
             }
         }

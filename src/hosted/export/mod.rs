@@ -10,7 +10,7 @@
 //! | a tracer of OpenTelemetry | `Traced`, `Spans` | `opentelemetry` |
 //!
 //! [`Prometheus`], `DogStatsd` and `MetricsFacade` export the numbers of each engine, and of all engines under the name
-//! [`ALL`]. *Delivered* is how many deliveries were handled, failed or given back after a failure,
+//! [`ALL`]; `DogStatsd` and `MetricsFacade` also export those of a broker. *Delivered* is how many deliveries were handled, failed or given back after a failure,
 //! and *dropped* is how many no handler finished. A sum over the label `engine` counts each twice:
 //! leave [`ALL`] out of it. They read a slice of [`EngineStats`](super::EngineStats).
 //! [`Prometheus`] has the list.

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+use crate::hosted::broker::{BrokerMetrics, EventMetrics};
 use crate::hosted::stats::{ALL, EngineStats};
 
 /// How a number moves.
@@ -119,5 +121,66 @@ pub(super) fn samples(engines: &[EngineStats]) -> Vec<EngineStats> {
         }
     }
     samples.push(all);
+    samples
+}
+
+/// A number of a broker. Those of one name follow each other.
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+pub(super) struct BrokerSample<'a> {
+    pub(super) name: &'static str,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "DogStatsD has neither"))]
+    pub(super) help: &'static str,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "DogStatsD has neither"))]
+    pub(super) kind: Kind,
+    /// The source and the type that it is of.
+    pub(super) of: Option<&'a EventMetrics>,
+    pub(super) status: Option<&'static str>,
+    pub(super) value: u64,
+    /// Its unit is a nanosecond, and that of the metric a second.
+    pub(super) is_time: bool,
+}
+
+/// Returns the numbers of a broker. Of a histogram, they have the count and the sum.
+#[cfg(any(feature = "dogstatsd", feature = "metrics"))]
+pub(super) fn broker_samples(metrics: &BrokerMetrics) -> Vec<BrokerSample<'_>> {
+    const PROCESSED: &str = "events_processed_total";
+    type Value = fn(&EventMetrics) -> u64;
+    let each: [(&str, &str, Option<&str>, Value); 5] = [
+        ("events_published_total", "Events that the broker published.", None, |it| it.published),
+        (PROCESSED, "Events whose handlers ended, by how.", Some("completed"), |it| it.completed),
+        (PROCESSED, "Events whose handlers ended, by how.", Some("failed"), |it| it.failed),
+        ("event_processing_duration_seconds_count", "Events whose handlers ended.", None, |it| {
+            it.duration.count()
+        }),
+        (
+            "event_processing_duration_seconds_sum",
+            "How long all handlers took, retries included.",
+            None,
+            |it| it.duration.sum_nanos,
+        ),
+    ];
+    let mut samples = Vec::with_capacity(metrics.series.len() * each.len() + 1);
+    for (name, help, status, value) in each {
+        let is_time = name.ends_with("_sum");
+        let kind = if is_time { Kind::Gauge } else { Kind::Counter };
+        samples.extend(metrics.series.iter().map(|of| BrokerSample {
+            name,
+            help,
+            kind,
+            of: Some(of),
+            status,
+            value: value(of),
+            is_time,
+        }));
+    }
+    samples.push(BrokerSample {
+        name: "queue_size",
+        help: "Events that wait for a worker.",
+        kind: Kind::Gauge,
+        of: None,
+        status: None,
+        value: metrics.queue_size,
+        is_time: false,
+    });
     samples
 }

@@ -5,22 +5,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use opentelemetry::trace::FutureExt;
 
 use super::spans::Spans;
 use crate::envelope::Envelope;
-use crate::hosted::capabilities::Capabilities;
-use crate::hosted::clock::Clock;
 use crate::hosted::delivery::{Delivery, Gap, Receive};
-use crate::hosted::engine::{
-    Carrier, Engine, EngineError, Health, Receipt, ShutdownError, StartError,
-};
+use crate::hosted::engine::{Engine, EngineError, Receipt};
+use crate::hosted::forward::forward;
 use crate::hosted::future::EngineFuture;
-use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError, Owner};
+use crate::hosted::subscribe::{DurableOptions, LiveOptions, OpenError};
 use crate::hosted::wire::stamped;
-use crate::subject::PatternBuf;
 
 /// Makes a span for each publish and each delivery of an engine. It works with every engine.
 ///
@@ -72,17 +67,9 @@ impl<E: Engine> Traced<E> {
 }
 
 impl<E: Engine> Engine for Traced<E> {
-    fn name(&self) -> &Arc<str> {
-        self.engine.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.engine.capabilities()
-    }
-
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.engine.start()
-    }
+    forward!(|self| self.engine =>
+        name, capabilities, start, health, carriers, lag, owner, clock, outlives_process,
+        shutdown);
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
         self.published(envelope, E::publish)
@@ -136,34 +123,6 @@ impl<E: Engine> Engine for Traced<E> {
         let group = Some(options.group.clone());
         let open = self.engine.open_durable(options);
         EngineFuture::new(async move { Ok(self.traced(group, open.await?)) })
-    }
-
-    fn health(&self) -> Health {
-        self.engine.health()
-    }
-
-    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
-        self.engine.carriers(patterns)
-    }
-
-    fn lag(&self) -> Option<u64> {
-        self.engine.lag()
-    }
-
-    fn owner(&self) -> Option<Owner> {
-        self.engine.owner()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.engine.clock()
-    }
-
-    fn outlives_process(&self) -> bool {
-        self.engine.outlives_process()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.engine.shutdown(deadline)
     }
 }
 

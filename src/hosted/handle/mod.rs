@@ -298,6 +298,9 @@ async fn start<C: Call>(
     }
     let clock = of.engine.clock();
     let (ledger, patterns) = (subscribe.ledger.clone(), subscribe.patterns().to_vec());
+    // What waits for a worker stays compressed: each worker decompresses what it takes.
+    #[cfg(feature = "compression")]
+    let subscribe = subscribe.max_decoded(0);
     let deliveries = subscribe.open().await?;
     Ok(Workers::start(plan, clock, ledger.as_ref(), patterns, deliveries, call))
 }

@@ -130,14 +130,16 @@ impl Worker {
             let done = running.bury(until, notice).await;
             return running.finish(Tally::default(), done);
         }
-        let unreadable = running.task.delivery.as_mut().and_then(Delivery::take_unreadable);
-        let Some(delivery) = &running.task.delivery else {
+        let Some(delivery) = &mut running.task.delivery else {
             return running.finish(Tally::default(), Done::Returned);
         };
         if is_expired(shared, delivery.envelope()) {
             running.settle(Verdict::Ack);
             return running.finish(Tally::default(), Done::Expired);
         }
+        #[cfg(feature = "compression")]
+        delivery.decompress(plan.max_decoded);
+        let unreadable = delivery.take_unreadable();
         let prolongs = plan.can_extend && (!is_new || shared.may_prolong());
         let mut now = Duration::ZERO;
         if plan.timeout.is_some() || prolongs {

@@ -54,6 +54,8 @@ pub(in crate::hosted) struct Of<'a> {
     pub(in crate::hosted) overrun: Option<Overrun>,
     pub(in crate::hosted) lease: Duration,
     pub(in crate::hosted) in_flight: usize,
+    #[cfg(feature = "compression")]
+    pub(in crate::hosted) max_decoded: usize,
 }
 
 /// Where dead letters go.
@@ -90,6 +92,8 @@ pub(super) struct Plan {
     pub(super) on_failed: Option<OnFailed>,
     pub(super) on_handled: Option<OnHandled>,
     pub(super) observer: Option<Observer>,
+    #[cfg(feature = "compression")]
+    pub(super) max_decoded: usize,
 }
 
 impl Plan {
@@ -191,6 +195,8 @@ impl Settings {
             on_failed: self.on_failed,
             on_handled: self.on_handled,
             observer: self.observer,
+            #[cfg(feature = "compression")]
+            max_decoded: of.max_decoded,
         })
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Spec {
     pub(super) lease: Option<Duration>,
     pub(super) max_attempts: Option<u32>,
     pub(super) capacity: usize,
+    #[cfg(feature = "compression")]
+    pub(super) max_decoded: Option<usize>,
 }
 
 impl<'l> InboxOptions<'l> {
@@ -50,6 +52,8 @@ impl<'l> InboxOptions<'l> {
             lease: None,
             max_attempts: None,
             capacity: 1024,
+            #[cfg(feature = "compression")]
+            max_decoded: None,
         };
         Ok(Self { link, spec })
     }
@@ -90,6 +94,14 @@ impl<'l> InboxOptions<'l> {
     /// Sets how often an event is delivered at most. With a group only.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.spec.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Sets how many bytes a payload may have when it is decompressed, as
+    /// [`Subscribe::max_decoded`](crate::hosted::Subscribe::max_decoded) does: 64 MiB by default.
+    #[cfg(feature = "compression")]
+    pub const fn max_decoded(mut self, bytes: usize) -> Self {
+        self.spec.max_decoded = Some(bytes);
         self
     }
 

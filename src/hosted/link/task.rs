@@ -484,5 +484,9 @@ async fn open(engine: &dyn Engine, spec: &Spec) -> Result<Deliveries, OpenError>
     if let Some(attempts) = spec.max_attempts {
         subscribe = subscribe.max_attempts(attempts);
     }
+    #[cfg(feature = "compression")]
+    if let Some(bytes) = spec.max_decoded {
+        subscribe = subscribe.max_decoded(bytes);
+    }
     subscribe.open().await
 }

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{InvalidMessage, foreign};
+use super::{InvalidMessage, foreign, with_id};
 use crate::envelope::Envelope;
 
 /// Begins the fields that are headers.
@@ -56,7 +56,7 @@ pub fn to_fields(envelope: &Envelope) -> Vec<(Cow<'_, str>, Cow<'_, [u8]>)> {
 /// Reads an envelope from fields.
 ///
 /// Fields without a `v` are foreign: they become the headers of an envelope with `subject`, whose id
-/// is what `position` returns. A foreign field `payload` or `data` is the payload.
+/// is what `position` returns, as is that of fields without an `id`. A foreign field `payload` or `data` is the payload.
 ///
 /// # Errors
 ///
@@ -104,9 +104,10 @@ pub fn from_fields<'f>(
         }
     }
     match (find("json"), find("bytes")) {
-        (None, None) => Ok(envelope),
-        (Some(json), None) => Ok(envelope.with_raw_payload(text("json", json)?)?),
-        (None, Some(bytes)) => Ok(envelope.with_bytes(bytes)),
-        (Some(_), Some(_)) => Err(InvalidMessage::Header("bytes".into())),
+        (None, None) => {}
+        (Some(json), None) => envelope = envelope.with_raw_payload(text("json", json)?)?,
+        (None, Some(bytes)) => envelope = envelope.with_bytes(bytes),
+        (Some(_), Some(_)) => return Err(InvalidMessage::Header("bytes".into())),
     }
+    Ok(with_id(envelope, position))
 }

@@ -115,6 +115,11 @@ pub fn from_json(
     }
 }
 
+/// Gives an envelope an id if it has none: those without one would be one event.
+fn with_id(envelope: Envelope, position: impl FnOnce() -> alloc::string::String) -> Envelope {
+    if envelope.id().is_empty() { envelope.with_id(position()) } else { envelope }
+}
+
 /// Returns an envelope for what another program has published.
 fn foreign(
     subject: &str,

@@ -7,7 +7,7 @@ use core::fmt;
 
 use smallvec::SmallVec;
 
-use super::{BYTES, CONTENT_TYPE, InvalidMessage, JSON, cloud, foreign, is_json, trace};
+use super::{BYTES, CONTENT_TYPE, InvalidMessage, JSON, cloud, foreign, is_json, trace, with_id};
 use crate::envelope::{Envelope, Headers, TraceParent};
 use crate::hosted::engine::Reason;
 
@@ -203,7 +203,8 @@ fn trace_text(envelope: &Envelope, parent: TraceParent) -> String {
 
 /// Reads an envelope from headers and a payload. The case of the keys of `tickbus` does not matter.
 ///
-/// A message without `tb-v` is foreign. Its id is what `position` returns. If a key is there
+/// A message without `tb-v` is foreign. Its id is what `position` returns, and so is that of a message
+/// without `tb-id`. If a key is there
 /// several times, a comma joins its values. The payload is JSON if the content type says so.
 /// Without a content type, it is JSON if it is a JSON object or array. Otherwise it is bytes. A
 /// `CloudEvent` in the binary mode is read as one.
@@ -227,7 +228,7 @@ pub fn from_native<'h>(
         found.map(|(_, value)| *value)
     };
     match find("tb-v") {
-        Some("1") => ours(subject, &headers, payload),
+        Some("1") => Ok(with_id(ours(subject, &headers, payload)?, position)),
         Some(other) => Err(InvalidMessage::Version(other.into())),
         None if ["ce-specversion", "ce_specversion"].into_iter().any(|key| find(key).is_some()) => {
             cloud::from_native(&headers, payload)

@@ -11,12 +11,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::link::{Carrier, Failed, Link, Request, Sent, refusal};
+use super::link::{Carrier, Link, Request, Sent, refusal};
 use super::message;
 use super::settings::{Qos, Settings};
-use super::target::{Hello, Target, refused};
+use super::target::{Hello, Target};
 use super::topic::Topics;
 use crate::envelope::Envelope;
+use crate::hosted::engines::failed::{Failed, disconnected, refused};
+use crate::hosted::engines::server::{Connected, Publish};
 use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
 use crate::sync::Lock;
 
@@ -71,6 +73,11 @@ impl Seat {
         core::mem::replace(&mut self.inner.lock().is_known, true)
     }
 
+    /// Sets that the server has no session.
+    pub(super) fn forget(&self) {
+        self.inner.lock().is_known = false;
+    }
+
     pub(super) async fn sit(&self, patience: Duration) -> Result<OwnedMutexGuard<()>, Reason> {
         let sit = timeout(patience, self.occupied.clone().lock_owned());
         sit.await.map_err(|_| Reason::TimedOut)
@@ -93,8 +100,10 @@ fn own_id(name: &str) -> String {
     format!("{name}-{}", uuid::Uuid::now_v7().simple())
 }
 
-impl Connection {
-    pub(super) async fn open(settings: &Settings) -> Result<Arc<Self>, Reason> {
+impl Connected for Connection {
+    type Settings = Settings;
+
+    async fn open(_: &Arc<str>, settings: &Settings) -> Result<Arc<Self>, Reason> {
         let topics = Topics::new(&settings.prefix)?;
         let target = Target::new(settings)?;
         let session = settings.durable().map(|id| (id.to_string(), settings.session_seconds()));
@@ -120,6 +129,67 @@ impl Connection {
         Ok(connection)
     }
 
+    fn close(&self) {
+        self.signals.send_modify(|signal| signal.closed = true);
+    }
+
+    async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
+        let finish = async {
+            let _ = self.members.subscribe().wait_for(|members| *members == 0).await;
+            if let Ok(up) = self.link.up() {
+                let _ = up.places.acquire_many(up.limits.in_flight.into()).await;
+            }
+        };
+        let result = timeout(deadline, finish).await.map_err(|_| Reason::TimedOut);
+        self.signals.send_modify(|signal| signal.ended = true);
+        self.link.end();
+        result
+    }
+}
+
+impl Publish for Connection {
+    async fn publish(
+        &self,
+        engine: &Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> Result<Receipt, EngineError> {
+        let deadline = Instant::now() + self.target.timeout;
+        let sent = match self.send(&envelope, deadline).await {
+            Ok(answer) => self.answer(answer, deadline).await,
+            Err(reason) => Err(Failed::NotSent(reason)),
+        };
+        self.receipt(engine, envelope, sent)
+    }
+
+    async fn publish_batch(
+        &self,
+        engine: &Arc<str>,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> Vec<Result<Receipt, EngineError>> {
+        let mut sent = Vec::with_capacity(envelopes.len());
+        let mut deadline = Instant::now() + self.target.timeout;
+        for envelope in envelopes.into_iter().map(stamped) {
+            let answer = self.send(&envelope, deadline).await;
+            if answer.is_ok() {
+                // The server goes on: a long batch takes longer than one timeout.
+                deadline = Instant::now() + self.target.timeout;
+            }
+            sent.push((envelope, answer));
+        }
+        let deadline = Instant::now() + self.target.timeout;
+        let mut results = Vec::with_capacity(sent.len());
+        for (envelope, answer) in sent {
+            let sent = match answer {
+                Ok(answer) => self.answer(answer, deadline).await,
+                Err(reason) => Err(Failed::NotSent(reason)),
+            };
+            results.push(self.receipt(engine, envelope, sent));
+        }
+        results
+    }
+}
+
+impl Connection {
     fn hello(name: &str) -> Hello {
         Hello { client_id: own_id(name), session: 0, in_flight: u16::MAX }
     }
@@ -189,7 +259,7 @@ impl Connection {
     }
 
     fn gone(&self) -> Reason {
-        self.link.up().err().unwrap_or_else(|| super::target::disconnected("it was lost"))
+        self.link.up().err().unwrap_or_else(|| disconnected("it was lost"))
     }
 
     async fn answer(&self, answer: oneshot::Receiver<Sent>, deadline: Instant) -> Sent {
@@ -198,46 +268,6 @@ impl Connection {
             Ok(Err(_)) => Err(Failed::Unknown(Reason::Closed)),
             Err(_) => Err(Failed::Unknown(Reason::TimedOut)),
         }
-    }
-
-    pub(super) async fn publish(
-        &self,
-        engine: &Arc<str>,
-        envelope: Arc<Envelope>,
-    ) -> Result<Receipt, EngineError> {
-        let deadline = Instant::now() + self.target.timeout;
-        let sent = match self.send(&envelope, deadline).await {
-            Ok(answer) => self.answer(answer, deadline).await,
-            Err(reason) => Err(Failed::NotSent(reason)),
-        };
-        self.receipt(engine, envelope, sent)
-    }
-
-    pub(super) async fn publish_batch(
-        &self,
-        engine: &Arc<str>,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> Vec<Result<Receipt, EngineError>> {
-        let mut sent = Vec::with_capacity(envelopes.len());
-        let mut deadline = Instant::now() + self.target.timeout;
-        for envelope in envelopes.into_iter().map(stamped) {
-            let answer = self.send(&envelope, deadline).await;
-            if answer.is_ok() {
-                // The server goes on: a long batch takes longer than one timeout.
-                deadline = Instant::now() + self.target.timeout;
-            }
-            sent.push((envelope, answer));
-        }
-        let deadline = Instant::now() + self.target.timeout;
-        let mut results = Vec::with_capacity(sent.len());
-        for (envelope, answer) in sent {
-            let sent = match answer {
-                Ok(answer) => self.answer(answer, deadline).await,
-                Err(reason) => Err(Failed::NotSent(reason)),
-            };
-            results.push(self.receipt(engine, envelope, sent));
-        }
-        results
     }
 
     fn receipt(
@@ -264,25 +294,6 @@ impl Connection {
             Qos::AtLeastOnce => Level::Accepted,
             Qos::AtMostOnce => Level::Buffered,
         }
-    }
-
-    pub(super) fn close(&self) {
-        self.signals.send_modify(|signal| signal.closed = true);
-    }
-
-    /// Waits until all subscriptions have left and everything on its way is answered, and ends the
-    /// connection.
-    pub(super) async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
-        let finish = async {
-            let _ = self.members.subscribe().wait_for(|members| *members == 0).await;
-            if let Ok(up) = self.link.up() {
-                let _ = up.places.acquire_many(up.limits.in_flight.into()).await;
-            }
-        };
-        let result = timeout(deadline, finish).await.map_err(|_| Reason::TimedOut);
-        self.signals.send_modify(|signal| signal.ended = true);
-        self.link.end();
-        result
     }
 }
 

@@ -11,26 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::packets::{Frame, Wire};
 use super::reason;
-use super::target::{Limits, Taken, disconnected, refused};
-use crate::envelope::Envelope;
-use crate::hosted::{EngineError, Health, Reason};
+use super::target::{Limits, Taken};
+use crate::hosted::engines::failed::{Failed, disconnected, refused};
+use crate::hosted::{Health, Reason};
 use crate::sync::Lock;
-
-/// Whether a message may have arrived, and why it is not certain.
-#[derive(Debug)]
-pub(super) enum Failed {
-    NotSent(Reason),
-    Unknown(Reason),
-}
-
-impl Failed {
-    pub(super) fn of(self, engine: &Arc<str>, envelope: Arc<Envelope>) -> EngineError {
-        match self {
-            Self::NotSent(reason) => EngineError::not_sent(engine, envelope, reason),
-            Self::Unknown(reason) => EngineError::unknown(engine, envelope, reason),
-        }
-    }
-}
 
 /// What became of a message: the number that the server gave as its reason.
 pub(super) type Sent = Result<u8, Failed>;

@@ -16,8 +16,9 @@ use super::connection::{Connection, Membership, Seat, Signal, is_ended};
 use super::message;
 use super::packets::{Frame, Lost, Wire};
 use super::table::Waiting;
-use super::target::{Hello, Taken, refused};
+use super::target::{Hello, Taken};
 use super::topic;
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{DurableOptions, Gap, GapReason, Reason, Receive};
@@ -111,7 +112,8 @@ impl Member {
             return Err(refused("the server keeps no sessions"));
         }
         self.answers.table.lock().reconnected(session);
-        if !session && self.seat.know() {
+        let is_first = !session && !self.seat.know();
+        if !session && !is_first {
             self.tell(Gap::new(None, GapReason::Trimmed));
         }
         // A session has its subscriptions: again, it is no other. What it has comes at once.
@@ -122,7 +124,14 @@ impl Member {
             QoS::AtLeastOnce,
             |_, message| self.receive(&message),
         );
-        subscribe.await?;
+        if let Err(refused) = subscribe.await {
+            if is_first {
+                // It may have some of the filters, and would keep a share that has no member.
+                self.seat.forget();
+                wire.end_session().await;
+            }
+            return Err(refused);
+        }
         self.seat.know();
         let old = self.confirms.drain(..).map(|(_, told)| told);
         self.answers.table.lock().confirm_again(old);
@@ -279,11 +288,13 @@ impl Member {
         }
         let mut flushed = None;
         loop {
+            // First: what is settled by now is acknowledged below.
+            let works = self.answers.table.lock().has_work(Instant::now());
             self.acknowledge(&mut wire);
+            self.pour(); // into nothing: it comes again in its session
             // A subscription that is only closed can still be read.
             let ends = self.answers.ended() == Ended::Dropped || self.signals.borrow().closed;
-            let works = self.answers.table.lock().has_work(Instant::now());
-            if ends && !works || is_ended(&self.signals) {
+            if ends && !works && self.confirms.is_empty() || is_ended(&self.signals) {
                 break;
             }
             let ping = *flushed.get_or_insert_with(|| wire.ping());

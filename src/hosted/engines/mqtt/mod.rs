@@ -56,6 +56,8 @@
 //!   goes on.
 //! - If you drop a subscription while you work on its events, the next member of the session waits
 //!   for the verdicts, or for the end of the leases.
+//! - `mosquitto` takes a subscription that its access list forbids, and passes nothing on to it: no
+//!   client can know. A server that refuses it is an error of `open`.
 //! - A refused publish was not sent on: the error has the name of the server's reason. If the
 //!   server ends the connection instead, the outcome is unknown.
 //! - Retained messages: the engine retains nothing, and a subscription does not begin with what
@@ -95,7 +97,7 @@ use crate::hosted::engines::starting::Starting;
 use crate::hosted::start::OnStart;
 use crate::hosted::{
     Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
-    LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
+    LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
 };
 
 /// An engine on a server of MQTT 5.
@@ -296,69 +298,32 @@ impl Engine for Mqtt {
     }
 
     fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        let failed = |reason| StartError::new(&self.name, reason);
-        match self.starting.is_started() {
-            Ok(true) => EngineFuture::ready(Ok(())),
-            Ok(false) => EngineFuture::new(async move {
-                let settings = Arc::new(self.settings.clone());
-                let open = move || {
-                    let settings = settings.clone();
-                    async move { Connection::open(&settings).await }
-                };
-                self.starting.start(self.settings.on_start, open).await.map_err(failed)
-            }),
-            Err(reason) => EngineFuture::ready(Err(failed(reason))),
-        }
+        self.starting.connect(&self.name, &self.settings, self.settings.on_start)
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        let envelope = stamped(envelope);
-        match self.starting.get() {
-            Ok(connection) => {
-                EngineFuture::new(async move { connection.publish(&self.name, envelope).await })
-            }
-            Err(reason) => {
-                EngineFuture::ready(Err(EngineError::not_sent(&self.name, envelope, reason)))
-            }
-        }
+        self.starting.publish(&self.name, envelope)
     }
 
     fn publish_batch(
         &self,
         envelopes: Vec<Arc<Envelope>>,
     ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        EngineFuture::new(async move {
-            match self.starting.get() {
-                Ok(connection) => connection.publish_batch(&self.name, envelopes).await,
-                Err(_) => {
-                    let refused = |envelope| {
-                        let reason = self.starting.get().err().unwrap_or(Reason::NotStarted);
-                        Err(EngineError::not_sent(&self.name, stamped(envelope), reason))
-                    };
-                    envelopes.into_iter().map(refused).collect()
-                }
-            }
-        })
+        self.starting.publish_batch(&self.name, envelopes)
     }
 
     fn open_live(
         &self,
         options: LiveOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        EngineFuture::new(async move {
-            let open = async { live::open(self.starting.get()?, options).await };
-            open.await.map_err(|reason| OpenError::failed(&self.name, reason))
-        })
+        self.starting.open(&self.name, |connection| live::open(connection, options))
     }
 
     fn open_durable(
         &self,
         options: DurableOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        EngineFuture::new(async move {
-            let open = async { member::open(self.starting.get()?, options).await };
-            open.await.map_err(|reason| OpenError::failed(&self.name, reason))
-        })
+        self.starting.open(&self.name, |connection| member::open(connection, options))
     }
 
     fn health(&self) -> Health {
@@ -366,14 +331,7 @@ impl Engine for Mqtt {
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        let Some(connection) = self.starting.close() else {
-            return EngineFuture::ready(Ok(()));
-        };
-        connection.close();
-        EngineFuture::new(async move {
-            let finish = connection.finish(deadline).await;
-            finish.map_err(|reason| ShutdownError::new(&self.name, reason))
-        })
+        self.starting.shutdown(&self.name, deadline)
     }
 }
 

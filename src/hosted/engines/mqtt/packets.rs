@@ -7,7 +7,9 @@ use core::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rumqttc::mqttbytes::Error;
-use rumqttc::mqttbytes::v5::{Disconnect, DisconnectReasonCode, Packet, PubAck};
+use rumqttc::mqttbytes::v5::{
+    Disconnect, DisconnectProperties, DisconnectReasonCode, Packet, PubAck,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -57,7 +59,7 @@ pub(super) struct Wire {
     beat_at: Instant,
     asked: u64,
     answered: u64,
-    /// When the oldest ping without an answer was written.
+    /// Since when nothing has come although a ping has no answer.
     waits_since: Option<Instant>,
 }
 
@@ -134,7 +136,10 @@ impl Wire {
                 }
                 read = self.reader.read_buf(&mut self.input) => match read {
                     Ok(0) => return Err(Lost::new("the server has ended it")),
-                    Ok(_) => {}
+                    // The answer to a ping may stand behind a large message.
+                    Ok(_) => {
+                        self.waits_since = self.waits_since.map(|_| Instant::now());
+                    }
                     Err(error) => return Err(Lost::new(format!("{error}"))),
                 },
                 () = sleep_until(due) => {
@@ -187,8 +192,24 @@ impl Wire {
     }
 
     /// Says goodbye, and waits until the server has read everything and ended the connection.
-    pub(super) async fn bye(mut self) {
+    pub(super) async fn bye(self) {
         let packet = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
+        self.leave(packet).await;
+    }
+
+    /// Says goodbye, and that the session is not needed any more.
+    pub(super) async fn end_session(self) {
+        let properties = DisconnectProperties {
+            session_expiry_interval: Some(0),
+            reason_string: None,
+            user_properties: alloc::vec::Vec::new(),
+            server_reference: None,
+        };
+        let reason_code = DisconnectReasonCode::NormalDisconnection;
+        self.leave(Disconnect { reason_code, properties: Some(properties) }).await;
+    }
+
+    async fn leave(mut self, packet: Disconnect) {
         let _ = self.put(&Packet::Disconnect(packet));
         let patience = self.patience;
         let bye = async {

@@ -20,20 +20,13 @@ use tokio_rustls::TlsConnector;
 use super::packets::{Frame, Lost, Socket, Wire};
 use super::reason;
 use super::settings::{Place, Settings};
+use crate::hosted::Reason;
+use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::tls;
-use crate::hosted::{BoxError, Reason};
 
 /// How many bytes a packet may have if the server does not say.
 const LARGEST: usize = 268_435_455;
-
-pub(super) fn refused(error: impl Into<BoxError>) -> Reason {
-    Reason::Refused(error.into())
-}
-
-pub(super) fn disconnected(error: impl Into<BoxError>) -> Reason {
-    Reason::Disconnected(error.into())
-}
 
 /// A server, the login there, and how to connect to it.
 pub(super) struct Target {

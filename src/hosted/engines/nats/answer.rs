@@ -10,7 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::connection::{Connection, Outgoing, disconnected};
+use super::connection::{Connection, Outgoing};
+use crate::hosted::engines::failed::disconnected;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{EngineFuture, Lease, Reason, Settle, SettleError, Verdict};
 use crate::sync::Lock;

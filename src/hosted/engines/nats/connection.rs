@@ -22,11 +22,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::settings::{Login, Provision, Settings, without_login};
+use super::settings::{Login, Settings, without_login};
+use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
+use crate::hosted::engines::server::Connected;
 use crate::hosted::engines::url::decoded;
 use crate::hosted::engines::{filter, tls};
-use crate::hosted::{BoxError, Health, Reason};
+use crate::hosted::provision::Provision;
+use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, Relaxed};
 
 /// What the client has told since it was made.
@@ -106,16 +109,10 @@ pub(super) enum Outgoing {
     Flush(oneshot::Sender<()>),
 }
 
-pub(super) fn refused(error: impl Into<BoxError>) -> Reason {
-    Reason::Refused(error.into())
-}
+impl Connected for Connection {
+    type Settings = Settings;
 
-pub(super) fn disconnected(error: impl Into<BoxError>) -> Reason {
-    Reason::Disconnected(error.into())
-}
-
-impl Connection {
-    pub(super) async fn open(name: &str, settings: &Settings) -> Result<Self, Reason> {
+    async fn open(name: &Arc<str>, settings: &Settings) -> Result<Arc<Self>, Reason> {
         let signals = watch::Sender::new(Signal::default());
         let client = match &settings.client {
             Some(client) => client.clone(),
@@ -143,9 +140,30 @@ impl Connection {
         };
         connection.provide(settings).await?;
         tokio::spawn(settle_all(connection.client.clone(), settlements));
-        Ok(connection)
+        Ok(Arc::new(connection))
     }
 
+    fn close(&self) {
+        self.signals.send_modify(|signal| signal.closed = true);
+    }
+
+    async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
+        let (done, flushed) = oneshot::channel();
+        let _ = self.settle.send(Outgoing::Flush(done));
+        let flush = async {
+            let _ = flushed.await;
+            self.check_connected()?;
+            self.client.flush().await.map_err(disconnected)
+        };
+        let result = timeout(deadline, flush).await.unwrap_or(Err(Reason::TimedOut));
+        self.signals.send_modify(|signal| signal.ended = true);
+        // Ends the client, however the flush went.
+        let _ = self.client.drain().await;
+        result
+    }
+}
+
+impl Connection {
     /// Sees to the stream, as the settings say.
     async fn provide(&self, settings: &Settings) -> Result<(), Reason> {
         let Some(name) = &settings.stream else { return Ok(()) };
@@ -242,27 +260,6 @@ impl Connection {
             State::Pending => Health::Connecting,
             State::Disconnected => Health::Down("the connection was lost".into()),
         }
-    }
-
-    /// Takes nothing in any more, and ends the subscriptions.
-    pub(super) fn close(&self) {
-        self.signals.send_modify(|signal| signal.closed = true);
-    }
-
-    /// Sends what lies in buffers, and ends the connection.
-    pub(super) async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
-        let (done, flushed) = oneshot::channel();
-        let _ = self.settle.send(Outgoing::Flush(done));
-        let flush = async {
-            let _ = flushed.await;
-            self.check_connected()?;
-            self.client.flush().await.map_err(disconnected)
-        };
-        let result = timeout(deadline, flush).await.unwrap_or(Err(Reason::TimedOut));
-        self.signals.send_modify(|signal| signal.ended = true);
-        // Ends the client, however the flush went.
-        let _ = self.client.drain().await;
-        result
     }
 
     /// Returns an error if answers to deliveries can no longer leave, or not now.

@@ -17,9 +17,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answer::Answer;
-use super::connection::{Connection, Signal, next, refused};
+use super::connection::{Connection, Signal, next};
 use super::publish::read;
 use super::queue::{Durable, PATIENCE, Waiting};
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::filter::{cover, covers, filters};
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};

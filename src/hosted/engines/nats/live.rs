@@ -5,10 +5,11 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use tokio::sync::watch;
 
-use super::connection::{Connection, Signal, disconnected, next};
+use super::connection::{Connection, Signal, next};
 use super::publish::{is_reserved, read};
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
+use crate::hosted::engines::failed::disconnected;
 use crate::hosted::engines::filter::cover;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};

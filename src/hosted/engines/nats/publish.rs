@@ -11,8 +11,10 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::{Connection, disconnected, refused};
+use super::connection::Connection;
 use crate::envelope::Envelope;
+use crate::hosted::engines::failed::{Failed, disconnected, refused};
+use crate::hosted::engines::server::Publish;
 use crate::hosted::wire::{self, InvalidMessage, NativeForm};
 use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
 
@@ -37,21 +39,6 @@ struct Patience {
 struct Message {
     headers: HeaderMap,
     payload: Vec<u8>,
-}
-
-/// Whether it may have arrived, and why it is not certain.
-enum Failed {
-    NotSent(Reason),
-    Unknown(Reason),
-}
-
-impl Failed {
-    fn of(self, engine: &Arc<str>, envelope: Arc<Envelope>) -> EngineError {
-        match self {
-            Self::NotSent(reason) => EngineError::not_sent(engine, envelope, reason),
-            Self::Unknown(reason) => EngineError::unknown(engine, envelope, reason),
-        }
-    }
 }
 
 fn of_the_server(key: &str) -> bool {
@@ -84,6 +71,56 @@ pub(super) fn read(
 pub(super) fn is_reserved(subject: &str) -> bool {
     // A segment that is `_` alone is free.
     subject.starts_with('$') || subject.starts_with('_') && !subject.starts_with("_.")
+}
+
+impl Publish for Connection {
+    async fn publish(
+        &self,
+        engine: &Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> Result<Receipt, EngineError> {
+        let mut patience = self.patience();
+        let sent = match self.send(&envelope).await {
+            Ok(sent) => self.receive(engine, &envelope, sent, &mut patience).await,
+            Err(reason) => Err(Failed::NotSent(reason)),
+        };
+        sent.map_err(|failed| failed.of(engine, envelope))
+    }
+
+    async fn publish_batch(
+        &self,
+        engine: &Arc<str>,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> Vec<Result<Receipt, EngineError>> {
+        let mut patience = self.patience();
+        let mut sent = Vec::with_capacity(envelopes.len());
+        for envelope in envelopes {
+            let envelope = stamped(envelope);
+            let result = self.send(&envelope).await;
+            sent.push((envelope, result));
+        }
+        patience.deadline = Instant::now() + self.timeout;
+        // One answer is enough for all: see `confirm`.
+        let mut confirmed = None;
+        let mut results = Vec::with_capacity(sent.len());
+        for (envelope, sent) in sent {
+            let result = match sent {
+                Err(reason) => Err(Failed::NotSent(reason)),
+                Ok(Some(ack)) => self.receive(engine, &envelope, Some(ack), &mut patience).await,
+                Ok(None) => {
+                    if confirmed.is_none() {
+                        confirmed = Some(self.confirm_since(patience.connects).await.is_ok());
+                    }
+                    match confirmed {
+                        Some(true) => Ok(Receipt::new(engine, Level::Accepted)),
+                        _ => Err(Failed::Unknown(Reason::TimedOut)),
+                    }
+                }
+            };
+            results.push(result.map_err(|failed| failed.of(engine, envelope)));
+        }
+        results
+    }
 }
 
 impl Connection {
@@ -120,54 +157,6 @@ impl Connection {
             return Err(Reason::TooLarge { bytes: size, limit });
         }
         Ok(Message { headers, payload: native.payload.into_owned() })
-    }
-
-    pub(super) async fn publish(
-        &self,
-        engine: &Arc<str>,
-        envelope: Arc<Envelope>,
-    ) -> Result<Receipt, EngineError> {
-        let mut patience = self.patience();
-        let sent = match self.send(&envelope).await {
-            Ok(sent) => self.receive(engine, &envelope, sent, &mut patience).await,
-            Err(reason) => Err(Failed::NotSent(reason)),
-        };
-        sent.map_err(|failed| failed.of(engine, envelope))
-    }
-
-    pub(super) async fn publish_batch(
-        &self,
-        engine: &Arc<str>,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> Vec<Result<Receipt, EngineError>> {
-        let mut patience = self.patience();
-        let mut sent = Vec::with_capacity(envelopes.len());
-        for envelope in envelopes {
-            let envelope = stamped(envelope);
-            let result = self.send(&envelope).await;
-            sent.push((envelope, result));
-        }
-        patience.deadline = Instant::now() + self.timeout;
-        // One answer is enough for all: see `confirm`.
-        let mut confirmed = None;
-        let mut results = Vec::with_capacity(sent.len());
-        for (envelope, sent) in sent {
-            let result = match sent {
-                Err(reason) => Err(Failed::NotSent(reason)),
-                Ok(Some(ack)) => self.receive(engine, &envelope, Some(ack), &mut patience).await,
-                Ok(None) => {
-                    if confirmed.is_none() {
-                        confirmed = Some(self.confirm_since(patience.connects).await.is_ok());
-                    }
-                    match confirmed {
-                        Some(true) => Ok(Receipt::new(engine, Level::Accepted)),
-                        _ => Err(Failed::Unknown(Reason::TimedOut)),
-                    }
-                }
-            };
-            results.push(result.map_err(|failed| failed.of(engine, envelope)));
-        }
-        results
     }
 
     /// Hands an envelope to the client. `None` where `JetStream` has nothing to do with it.

@@ -5,20 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use std::path::PathBuf;
 
+use crate::hosted::provision::Provision;
 use crate::hosted::start::OnStart;
-
-/// What an engine does about a stream that is missing, or has other subjects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Provision {
-    /// Asks the server nothing about the stream at the start.
-    Never,
-    /// Starts only if the stream exists and takes the [subjects](super::Nats::subjects), if you
-    /// name any.
-    #[default]
-    Check,
-    /// Creates the stream if it is missing. Does not change an existing one.
-    Create,
-}
 
 #[derive(Clone)]
 pub(super) struct Settings {

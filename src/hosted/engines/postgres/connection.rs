@@ -49,6 +49,10 @@ impl Connection {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("names no host"));
         }
+        let is_login = |host: &Host| matches!(host, Host::Tcp(host) if host.contains('@'));
+        if config.get_hosts().iter().any(is_login) {
+            return Err(wrong("has an `@` in the name or the password: write it as `%40`"));
+        }
         if let Some((user, password)) = &database.login {
             config.user(user).password(password.expose());
         }

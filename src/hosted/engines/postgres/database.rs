@@ -8,18 +8,7 @@ use std::path::PathBuf;
 
 use crate::hosted::config::{Secret, ServerUrl};
 use crate::hosted::engines::limits::FOR_EVER;
-
-/// What a connect does about a table that is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Provision {
-    /// Asks the server nothing about the table. If it is missing, the first use fails.
-    Never,
-    /// Succeeds only if the table exists and has the columns.
-    #[default]
-    Check,
-    /// Creates the table and its indexes if it is missing. Does not change an existing one.
-    Create,
-}
+use crate::hosted::provision::Provision;
 
 /// Says where a Postgres database is, and how to connect.
 ///

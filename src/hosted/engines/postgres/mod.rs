@@ -33,7 +33,8 @@ mod table;
 mod time;
 pub mod unstable;
 
-pub use self::database::{Database, Provision};
+pub use self::database::Database;
 pub use self::error::PostgresError;
 pub use self::outbox::{Outbox, Relay, RelayBuilder, RelayStats};
 pub use self::store::PostgresStore;
+pub use super::Provision;

@@ -8,8 +8,8 @@ use core::fmt;
 use tokio_postgres::error::SqlState;
 
 use super::connection::Connection;
-use super::database::Provision;
 use super::error::PostgresError;
+use crate::hosted::provision::Provision;
 
 /// The name of a table.
 #[derive(Clone)]

@@ -57,6 +57,14 @@ impl Answer {
         self.held.lock().deadline
     }
 
+    /// The lease has begun anew, unless it was extended meanwhile.
+    pub(super) fn renewed(&self, deadline: Instant) {
+        let mut held = self.held.lock();
+        if !held.extended {
+            held.deadline = deadline;
+        }
+    }
+
     fn check(&self) -> Result<Held, SettleError> {
         let held = *self.held.lock();
         if Instant::now() >= held.deadline {

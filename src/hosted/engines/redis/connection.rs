@@ -13,11 +13,14 @@ use tokio::time::{sleep, timeout};
 
 use super::id::Id;
 use super::link::{Driver, Link, Target};
-use super::reply::{error, refused, text};
-use super::settings::{Keys, Provision, Settings};
+use super::reply::{error, text};
+use super::settings::{Keys, Settings};
 use super::settle::{Outgoing, settle_all};
 use crate::hosted::Reason;
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
+use crate::hosted::engines::server::Connected;
+use crate::hosted::provision::Provision;
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
 /// A number of events that is not known.
@@ -76,8 +79,10 @@ impl Drop for Connection {
     }
 }
 
-impl Connection {
-    pub(super) async fn open(settings: &Settings) -> Result<Arc<Self>, Reason> {
+impl Connected for Connection {
+    type Settings = Settings;
+
+    async fn open(_: &Arc<str>, settings: &Settings) -> Result<Arc<Self>, Reason> {
         let timeout = settings.timeout.min(FOR_EVER);
         let target = Target::new(settings)?;
         let (up, driver) = target.shared().await?;
@@ -112,6 +117,25 @@ impl Connection {
         Ok(connection)
     }
 
+    fn close(&self) {
+        self.signals.send_modify(|signal| signal.closed = true);
+    }
+
+    async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
+        let finish = async {
+            let _ = self.members.subscribe().wait_for(|members| *members == 0).await;
+            let (done, flushed) = oneshot::channel();
+            let _ = self.settle.send(Outgoing::Flush(done));
+            let _ = flushed.await;
+        };
+        let result = timeout(deadline, finish).await.map_err(|_| Reason::TimedOut);
+        self.signals.send_modify(|signal| signal.ended = true);
+        self.link.end();
+        result
+    }
+}
+
+impl Connection {
     /// Sees to the stream, as the settings say.
     async fn provide(&self) -> Result<(), Reason> {
         let Some(keys) = &self.keys else { return Ok(()) };
@@ -202,25 +226,6 @@ impl Connection {
             sum += known(&lag)?;
         }
         Some(sum)
-    }
-
-    pub(super) fn close(&self) {
-        self.signals.send_modify(|signal| signal.closed = true);
-    }
-
-    /// Waits until all subscriptions have given back what they have not begun and all verdicts have
-    /// left, and ends the connection.
-    pub(super) async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
-        let finish = async {
-            let _ = self.members.subscribe().wait_for(|members| *members == 0).await;
-            let (done, flushed) = oneshot::channel();
-            let _ = self.settle.send(Outgoing::Flush(done));
-            let _ = flushed.await;
-        };
-        let result = timeout(deadline, finish).await.map_err(|_| Reason::TimedOut);
-        self.signals.send_modify(|signal| signal.ended = true);
-        self.link.end();
-        result
     }
 }
 

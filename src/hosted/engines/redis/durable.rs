@@ -19,10 +19,11 @@ use super::connection::{Connection, Membership, Signal, UNKNOWN, wrong_type};
 use super::id::Id;
 use super::link::Own;
 use super::queue::{Durable, Waiting};
-use super::reply::{array, bytes, entries, error, int, read, refused, text};
+use super::reply::{array, bytes, entries, error, int, read, text};
 use super::scripts;
 use super::settle::{Ended, Group, Outgoing, Said};
 use crate::envelope::Envelope;
+use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Item, Mailbox};
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
@@ -43,7 +44,7 @@ pub(super) async fn open(
     options.lease = options.lease.min(FOR_EVER);
     let Some(keys) = connection.keys.clone() else { return Err(Reason::NotStarted) };
     let membership = connection.join()?;
-    let own = connection.target.own().await?;
+    let mut own = connection.target.own().await?;
     let group = Group::new(connection.clone(), keys, options.group.clone(), options.lease);
     let (group, mailbox) = (Arc::new(group), Mailbox::new());
     let lag = Arc::new(PlainNumber::new(UNKNOWN));
@@ -67,9 +68,12 @@ pub(super) async fn open(
         _membership: membership,
     };
     member.ensure().await?;
+    member.may_read(&mut own).await?;
     // What comes again comes first, and so does what is known to be missing.
     let room = member.slots.available_permits();
-    let _ = member.claim(room).await;
+    if let Err(End::Refused(why)) = member.claim(room).await {
+        return Err(refused(why));
+    }
     let end = EndOf(mailbox.clone());
     connection.runtime.spawn(async move {
         let _end = end;
@@ -116,6 +120,8 @@ enum End {
     Closed,
     /// The connection or the group is gone.
     Lost,
+    /// The server refuses, and says why.
+    Refused(String),
 }
 
 /// What a read of new entries returned: how far the group was before, if it asked, and the entries.
@@ -130,8 +136,8 @@ impl Member {
             let began = Instant::now();
             match self.session(&mut connected).await {
                 End::Closed => return self.leave(connected).await,
-                End::Lost if began.elapsed() > LOOK => pause = Duration::ZERO,
-                End::Lost => {}
+                _ if began.elapsed() > LOOK => pause = Duration::ZERO,
+                End::Lost | End::Refused(_) => {}
             }
             drop(connected);
             while own.is_none() {
@@ -223,8 +229,17 @@ impl Member {
         match self.look().await {
             Ok(()) => Ok(()),
             Err(End::Lost) => Err(refused("the group has vanished")),
+            Err(End::Refused(why)) => Err(refused(why)),
             Err(End::Closed) => Err(Reason::Closed),
         }
+    }
+
+    /// Reads what it has not settled, which is nothing: a user who may not read learns it here.
+    async fn may_read(&self, own: &mut Own) -> Result<(), Reason> {
+        let mut read = Cmd::new();
+        read.arg("XREADGROUP").arg("GROUP").arg(&*self.group.name).arg(&self.group.me);
+        read.arg("COUNT").arg(1).arg("STREAMS").arg(&self.group.keys.stream).arg(0);
+        own.ask(&read, self.group.connection.timeout).await.map(drop)
     }
 
     /// What is said of a group, so that members with other patterns are found out.
@@ -250,8 +265,11 @@ impl Member {
     }
 
     fn looked(&mut self, said: &Value) -> Result<(), End> {
+        if let Some((_, why)) = error(said) {
+            return Err(End::Refused(why));
+        }
         let [missed, lag, floor, delivered] = array(said) else {
-            return Err(End::Lost); // no group, or an error
+            return Err(End::Lost); // no group
         };
         match int(missed).unwrap_or(0) {
             0 => {}
@@ -317,8 +335,8 @@ impl Member {
                 }
                 () = group.wake.notified() => {}
                 () = sleep_until(self.look_at) => {
-                    if self.look().await.is_err() {
-                        return End::Lost;
+                    if let Err(end) = self.look().await {
+                        return end;
                     }
                 }
                 () = sleep_until(self.claim_at), if room > 0 => {}
@@ -359,6 +377,9 @@ impl Member {
         let room = room.min(MOST);
         call.arg(&*group.name).arg(&group.me).arg(room);
         let Ok(answer) = group.connection.link.send(call).await else { return Ok(()) };
+        if let Some((_, why)) = error(&answer) {
+            return Err(End::Refused(why));
+        }
         let [taken, gone, wait] = array(&answer) else { return Err(End::Lost) };
         // The oldest are removed first.
         if let Some(gone @ 1..) = int(gone).and_then(|gone| u64::try_from(gone).ok()) {
@@ -461,7 +482,7 @@ impl Member {
         for (at, said) in array(&said).iter().enumerate().filter(|(_, it)| int(it) == Some(1)) {
             let _ = said;
             match answers.get(at) {
-                Some(answer) => answer.held.lock().deadline = renewed,
+                Some(answer) => answer.renewed(renewed),
                 None => {
                     let id = held[at].0;
                     let own = |item: &mut Item<Ready>| match item {

@@ -17,11 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::reply::{
-    Failed, bytes, disconnected, error, field, has_code, int, no_entry, refused, text,
-};
+use super::reply::{bytes, error, field, has_code, int, no_entry, text};
 use super::scripts;
 use super::settings::Settings;
+use crate::hosted::engines::failed::{Failed, disconnected, refused};
 use crate::hosted::engines::tls;
 use crate::hosted::{Health, Reason};
 use crate::sync::Lock;
@@ -66,6 +65,19 @@ pub(super) struct Own {
     _driver: Driver,
     /// What the server calls it.
     pub(super) client: i64,
+}
+
+impl Own {
+    /// Sends a command that does not wait. Returns an error if that is the answer.
+    pub(super) async fn ask(&mut self, ask: &Cmd, patience: Duration) -> Result<Value, Reason> {
+        let answer = timeout(patience, self.connection.send_packed_command(ask)).await;
+        let answer = answer.map_err(|_| Reason::TimedOut)?;
+        let answer = answer.map_err(|error| disconnected(error.to_string()))?;
+        match error(&answer) {
+            Some((_, why)) => Err(refused(why)),
+            None => Ok(answer),
+        }
+    }
 }
 
 /// The connection that is shared, and what its server said.

@@ -7,21 +7,24 @@ use core::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{Connection, Membership, Signal, wrong_type};
 use super::id::Id;
 use super::link::Own;
-use super::reply::{bytes, disconnected, entries, error, field, int, read, refused};
+use super::reply::{bytes, entries, error, field, int, read};
 use super::settings::Keys;
 use super::settle::millis;
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
+use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 
 /// How many entries come at once.
 const COUNT: usize = 256;
+/// How often it looks whether the stream has removed something that it has not read, at least.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn open(
     connection: Arc<Connection>,
@@ -34,6 +37,7 @@ pub(super) async fn open(
     let mut reader = Reader {
         last: Id::default(),
         seen: 0,
+        check_at: Instant::now() + LOOK,
         signals: connection.signals.subscribe(),
         mailbox: Mailbox::new(),
         connection: connection.clone(),
@@ -42,6 +46,7 @@ pub(super) async fn open(
         _membership: membership,
     };
     let place = reader.place(&mut own).await?;
+    reader.may_read(&mut own).await?;
     (reader.last, reader.seen) = (place.last, place.added);
     let mailbox = reader.mailbox.clone();
     let task = connection.runtime.spawn(reader.run(own)).abort_handle();
@@ -58,6 +63,7 @@ struct Reader {
     last: Id,
     /// How many entries the stream had up to that one.
     seen: u64,
+    check_at: Instant,
     _membership: Membership,
 }
 
@@ -124,8 +130,9 @@ impl Reader {
             self.pass(id, fields);
         }
         self.seen += came as u64;
-        if came == COUNT {
-            // It may be so far behind that the stream has removed what comes next.
+        // It may be so far behind that the stream has removed what comes next. A short stream may
+        // have done so between two reads.
+        if came == COUNT || Instant::now() >= self.check_at {
             self.check(own).await?;
         }
         Some(())
@@ -148,6 +155,7 @@ impl Reader {
     /// Tells what the stream has removed before it was read.
     async fn check(&mut self, own: &mut Own) -> Option<()> {
         let place = self.place(own).await.ok()?;
+        self.check_at = Instant::now() + LOOK;
         if place.last < self.last {
             // Another stream of this name.
             self.tell(Gap::new(None, GapReason::Trimmed));
@@ -162,13 +170,23 @@ impl Reader {
         } else {
             return Some(());
         };
-        if had > self.seen {
+        if had < self.seen {
+            // Another stream of this name, which has gone on behind that one.
+            self.tell(Gap::new(None, GapReason::Trimmed));
+        } else if had > self.seen {
             // Not everything that is gone was for this subscription.
             let all = self.options.patterns.iter().any(|pattern| pattern.as_str() == ">");
             self.tell(Gap::new(all.then_some(had - self.seen), GapReason::Trimmed));
         }
         self.seen = had;
         Some(())
+    }
+
+    /// Reads what is behind the end, which is nothing: a user who may not read learns it here.
+    async fn may_read(&self, own: &mut Own) -> Result<(), Reason> {
+        let mut read = Cmd::new();
+        read.arg("XREAD").arg("STREAMS").arg(&self.keys.stream).arg("$");
+        own.ask(&read, self.connection.timeout).await.map(drop)
     }
 
     async fn place(&self, own: &mut Own) -> Result<Place, Reason> {

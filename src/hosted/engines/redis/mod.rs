@@ -82,7 +82,7 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 
-pub use self::settings::Provision;
+pub use super::Provision;
 
 use self::connection::Connection;
 use self::settings::Settings;
@@ -91,7 +91,7 @@ use crate::hosted::engines::starting::Starting;
 use crate::hosted::start::OnStart;
 use crate::hosted::{
     Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
-    LiveOptions, OpenError, Reason, Receipt, Receive, ShutdownError, StartError, stamped,
+    LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
 };
 
 /// An engine on a Redis server of version 7.0 or later.
@@ -345,64 +345,29 @@ impl Engine for Redis {
     }
 
     fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        let failed = |reason| StartError::new(&self.name, reason);
-        match self.starting.is_started() {
-            Ok(true) => EngineFuture::ready(Ok(())),
-            Ok(false) => EngineFuture::new(async move {
-                let settings = Arc::new(self.settings.clone());
-                let open = move || {
-                    let settings = settings.clone();
-                    async move { Connection::open(&settings).await }
-                };
-                self.starting.start(self.settings.on_start, open).await.map_err(failed)
-            }),
-            Err(reason) => EngineFuture::ready(Err(failed(reason))),
-        }
+        self.starting.connect(&self.name, &self.settings, self.settings.on_start)
     }
 
     fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        let envelope = stamped(envelope);
-        match self.starting.get() {
-            Ok(connection) => {
-                EngineFuture::new(async move { connection.publish(&self.name, envelope).await })
-            }
-            Err(reason) => {
-                EngineFuture::ready(Err(EngineError::not_sent(&self.name, envelope, reason)))
-            }
-        }
+        self.starting.publish(&self.name, envelope)
     }
 
     fn publish_batch(
         &self,
         envelopes: Vec<Arc<Envelope>>,
     ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        EngineFuture::new(async move {
-            match self.starting.get() {
-                Ok(connection) => connection.publish_batch(&self.name, envelopes).await,
-                Err(_) => {
-                    let refused = |envelope| {
-                        let reason = self.starting.get().err().unwrap_or(Reason::NotStarted);
-                        Err(EngineError::not_sent(&self.name, stamped(envelope), reason))
-                    };
-                    envelopes.into_iter().map(refused).collect()
-                }
-            }
-        })
+        self.starting.publish_batch(&self.name, envelopes)
     }
 
     fn open_live(
         &self,
         options: LiveOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        EngineFuture::new(async move {
-            let open = async {
-                let connection = self.starting.get()?;
-                match connection.keys.clone() {
-                    Some(keys) => live::open(connection, keys, options).await,
-                    None => channels::open(connection, options).await,
-                }
-            };
-            open.await.map_err(|reason| OpenError::failed(&self.name, reason))
+        self.starting.open(&self.name, |connection| async move {
+            match connection.keys.clone() {
+                Some(keys) => live::open(connection, keys, options).await,
+                None => channels::open(connection, options).await,
+            }
         })
     }
 
@@ -410,10 +375,7 @@ impl Engine for Redis {
         &self,
         options: DurableOptions,
     ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        EngineFuture::new(async move {
-            let open = async { durable::open(self.starting.get()?, options).await };
-            open.await.map_err(|reason| OpenError::failed(&self.name, reason))
-        })
+        self.starting.open(&self.name, |connection| durable::open(connection, options))
     }
 
     fn health(&self) -> Health {
@@ -425,14 +387,7 @@ impl Engine for Redis {
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        let Some(connection) = self.starting.close() else {
-            return EngineFuture::ready(Ok(()));
-        };
-        connection.close();
-        EngineFuture::new(async move {
-            let finish = connection.finish(deadline).await;
-            finish.map_err(|reason| ShutdownError::new(&self.name, reason))
-        })
+        self.starting.shutdown(&self.name, deadline)
     }
 }
 

@@ -8,10 +8,12 @@ use redis::{Cmd, Pipeline, Value};
 
 use super::connection::Connection;
 use super::id::Id;
-use super::reply::{Failed, array, bytes, error, int, refused};
+use super::reply::{array, bytes, error, int};
 use super::scripts;
 use super::settings::Keys;
 use crate::envelope::Envelope;
+use crate::hosted::engines::failed::{Failed, refused};
+use crate::hosted::engines::server::Publish;
 use crate::hosted::wire;
 use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
 
@@ -21,6 +23,75 @@ const CHUNK_BYTES: usize = 8 << 20;
 
 /// The server publishes events of its own on channels that begin so.
 pub(super) const OF_THE_SERVER: &str = "__";
+
+impl Publish for Connection {
+    async fn publish(
+        &self,
+        engine: &Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> Result<Receipt, EngineError> {
+        let publish = async {
+            let up = self.link.up().map_err(Failed::NotSent)?;
+            let (command, _) = self.command(&envelope, up.limit).map_err(Failed::NotSent)?;
+            let answer = self.link.send(command).await?;
+            self.receipt(engine, &answer, up.syncs)
+        };
+        publish.await.map_err(|failed: Failed| failed.of(engine, envelope))
+    }
+
+    async fn publish_batch(
+        &self,
+        engine: &Arc<str>,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> Vec<Result<Receipt, EngineError>> {
+        let mut results = Vec::with_capacity(envelopes.len());
+        let mut envelopes = envelopes.into_iter().map(stamped).peekable();
+        while envelopes.peek().is_some() {
+            let up = match self.link.up() {
+                Ok(up) => up,
+                Err(_) => {
+                    results.extend(envelopes.by_ref().map(|envelope| {
+                        let reason = self.link.up().err().unwrap_or(Reason::TimedOut);
+                        Err(EngineError::not_sent(engine, envelope, reason))
+                    }));
+                    break;
+                }
+            };
+            let (mut chunk, mut commands, mut size) = (Vec::new(), Pipeline::new(), 0);
+            while chunk.len() < CHUNK
+                && size < CHUNK_BYTES
+                && let Some(envelope) = envelopes.next()
+            {
+                let refused = match self.command(&envelope, up.limit) {
+                    Ok((command, bytes)) => {
+                        commands.add_command(command);
+                        size += bytes;
+                        None
+                    }
+                    Err(reason) => Some(reason),
+                };
+                chunk.push((envelope, refused));
+            }
+            let answers = match commands.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.link.send_all(commands).await,
+            };
+            let mut answers = answers.map(|answers| answers.into_iter());
+            for (envelope, refused) in chunk {
+                let result = match (refused, &mut answers) {
+                    (Some(reason), _) => Err(Failed::NotSent(reason)),
+                    (None, Ok(answers)) => match answers.next() {
+                        Some(answer) => self.receipt(engine, &answer, up.syncs),
+                        None => Err(Failed::Unknown(Reason::TimedOut)),
+                    },
+                    (None, Err(failed)) => Err(failed.again()),
+                };
+                results.push(result.map_err(|failed| failed.of(engine, envelope)));
+            }
+        }
+        results
+    }
+}
 
 impl Connection {
     /// Returns the command that publishes an envelope, and how many bytes it has.
@@ -82,73 +153,6 @@ impl Connection {
         let mut command = Cmd::with_capacity(3, text.len() + 256);
         command.arg("PUBLISH").arg(channel).arg(&text);
         Ok((command, text.len()))
-    }
-
-    pub(super) async fn publish(
-        &self,
-        engine: &Arc<str>,
-        envelope: Arc<Envelope>,
-    ) -> Result<Receipt, EngineError> {
-        let publish = async {
-            let up = self.link.up().map_err(Failed::NotSent)?;
-            let (command, _) = self.command(&envelope, up.limit).map_err(Failed::NotSent)?;
-            let answer = self.link.send(command).await?;
-            self.receipt(engine, &answer, up.syncs)
-        };
-        publish.await.map_err(|failed: Failed| failed.of(engine, envelope))
-    }
-
-    pub(super) async fn publish_batch(
-        &self,
-        engine: &Arc<str>,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> Vec<Result<Receipt, EngineError>> {
-        let mut results = Vec::with_capacity(envelopes.len());
-        let mut envelopes = envelopes.into_iter().map(stamped).peekable();
-        while envelopes.peek().is_some() {
-            let up = match self.link.up() {
-                Ok(up) => up,
-                Err(_) => {
-                    results.extend(envelopes.by_ref().map(|envelope| {
-                        let reason = self.link.up().err().unwrap_or(Reason::TimedOut);
-                        Err(EngineError::not_sent(engine, envelope, reason))
-                    }));
-                    break;
-                }
-            };
-            let (mut chunk, mut commands, mut size) = (Vec::new(), Pipeline::new(), 0);
-            while chunk.len() < CHUNK
-                && size < CHUNK_BYTES
-                && let Some(envelope) = envelopes.next()
-            {
-                let refused = match self.command(&envelope, up.limit) {
-                    Ok((command, bytes)) => {
-                        commands.add_command(command);
-                        size += bytes;
-                        None
-                    }
-                    Err(reason) => Some(reason),
-                };
-                chunk.push((envelope, refused));
-            }
-            let answers = match commands.is_empty() {
-                true => Ok(Vec::new()),
-                false => self.link.send_all(commands).await,
-            };
-            let mut answers = answers.map(|answers| answers.into_iter());
-            for (envelope, refused) in chunk {
-                let result = match (refused, &mut answers) {
-                    (Some(reason), _) => Err(Failed::NotSent(reason)),
-                    (None, Ok(answers)) => match answers.next() {
-                        Some(answer) => self.receipt(engine, &answer, up.syncs),
-                        None => Err(Failed::Unknown(Reason::TimedOut)),
-                    },
-                    (None, Err(failed)) => Err(failed.again()),
-                };
-                results.push(result.map_err(|failed| failed.of(engine, envelope)));
-            }
-        }
-        results
     }
 
     fn receipt(&self, engine: &Arc<str>, answer: &Value, syncs: bool) -> Result<Receipt, Failed> {

@@ -10,53 +10,10 @@ use redis::{RedisError, Value};
 
 use super::id::Id;
 use crate::envelope::Envelope;
+use crate::hosted::Reason;
+use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::wire::{self, InvalidMessage};
-use crate::hosted::{BoxError, EngineError, Reason};
 use crate::subject::Subject;
-
-/// Whether a command may have had an effect, and why it is not certain.
-#[derive(Debug)]
-pub(super) enum Failed {
-    NotSent(Reason),
-    Unknown(Reason),
-}
-
-impl Failed {
-    pub(super) fn of(self, engine: &Arc<str>, envelope: Arc<Envelope>) -> EngineError {
-        match self {
-            Self::NotSent(reason) => EngineError::not_sent(engine, envelope, reason),
-            Self::Unknown(reason) => EngineError::unknown(engine, envelope, reason),
-        }
-    }
-
-    /// Returns the failure for another envelope of the same batch.
-    pub(super) fn again(&self) -> Self {
-        let again = |reason: &Reason| match reason {
-            Reason::TimedOut => Reason::TimedOut,
-            Reason::Closed => Reason::Closed,
-            Reason::Disconnected(error) => disconnected(error.to_string()),
-            other => refused(other.to_string()),
-        };
-        match self {
-            Self::NotSent(reason) => Self::NotSent(again(reason)),
-            Self::Unknown(reason) => Self::Unknown(again(reason)),
-        }
-    }
-
-    pub(super) fn reason(self) -> Reason {
-        match self {
-            Self::NotSent(reason) | Self::Unknown(reason) => reason,
-        }
-    }
-}
-
-pub(super) fn refused(error: impl Into<BoxError>) -> Reason {
-    Reason::Refused(error.into())
-}
-
-pub(super) fn disconnected(error: impl Into<BoxError>) -> Reason {
-    Reason::Disconnected(error.into())
-}
 
 /// Returns the code and the text of an answer that is an error.
 pub(super) fn error(value: &Value) -> Option<(&str, String)> {

@@ -8,22 +8,11 @@ use std::path::PathBuf;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
+use crate::hosted::provision::Provision;
 use crate::hosted::start::OnStart;
 
 /// Begins a URL of TLS.
 const OF_TLS: &str = "rediss://";
-
-/// What an engine does about a stream that is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Provision {
-    /// Asks the server nothing about the stream at the start. A publish to a missing stream fails.
-    Never,
-    /// Starts only if the stream exists. A publish fails if it is gone later.
-    #[default]
-    Check,
-    /// Creates the stream if it is missing, also if it vanishes later.
-    Create,
-}
 
 #[derive(Clone)]
 pub(super) struct Settings {

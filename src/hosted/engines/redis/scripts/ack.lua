@@ -5,7 +5,7 @@
 -- Returns 1 for each that it had, and 0 for each that came too late.
 local group, me, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local has = {}
-for _, it in ipairs(redis.call('XPENDING', KEYS[1], group, ARGV[4], ARGV[5], 100000, me)) do
+for _, it in ipairs(redis.call('XPENDING', KEYS[1], group, ARGV[4], ARGV[5], 2147483647, me)) do
     has[it[1]] = it
 end
 local results, ack = {}, { 'XACK', KEYS[1], group }

@@ -17,7 +17,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local waiting = {}
 for at = 4, #ARGV do waiting[ARGV[at]] = true end
 local back, kept = 0, 0
-for _, it in ipairs(redis.call('XPENDING', stream, group, '-', '+', 100000, me)) do
+for _, it in ipairs(redis.call('XPENDING', stream, group, '-', '+', 2147483647, me)) do
     if waiting[it[1]] or less(ARGV[3], it[1]) then
         -- It was not begun, so it does not count as an attempt.
         redis.call('XCLAIM', stream, group, 'tb:parked', 0, it[1], 'RETRYCOUNT', it[4] - 1, 'JUSTID')

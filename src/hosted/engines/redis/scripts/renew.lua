@@ -3,7 +3,7 @@
 -- ARGV: as those of `ack`. Returns the same.
 local group, me, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local has = {}
-for _, it in ipairs(redis.call('XPENDING', KEYS[1], group, ARGV[4], ARGV[5], 100000, me)) do
+for _, it in ipairs(redis.call('XPENDING', KEYS[1], group, ARGV[4], ARGV[5], 2147483647, me)) do
     has[it[1]] = it
 end
 local results = {}

@@ -1,0 +1,58 @@
+//! Why a server has not done what it was asked for, and whether it may have.
+
+#[cfg(feature = "redis")]
+use alloc::string::ToString;
+use alloc::sync::Arc;
+
+use crate::envelope::Envelope;
+use crate::hosted::{BoxError, EngineError, Reason};
+
+/// Whether what was sent may have had an effect, and why that is not certain.
+#[derive(Debug)]
+pub(in crate::hosted::engines) enum Failed {
+    NotSent(Reason),
+    Unknown(Reason),
+}
+
+impl Failed {
+    pub(in crate::hosted::engines) fn of(
+        self,
+        engine: &Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> EngineError {
+        match self {
+            Self::NotSent(reason) => EngineError::not_sent(engine, envelope, reason),
+            Self::Unknown(reason) => EngineError::unknown(engine, envelope, reason),
+        }
+    }
+
+    /// Returns the failure for another envelope of the same batch.
+    #[cfg(feature = "redis")]
+    pub(in crate::hosted::engines) fn again(&self) -> Self {
+        let again = |reason: &Reason| match reason {
+            Reason::TimedOut => Reason::TimedOut,
+            Reason::Closed => Reason::Closed,
+            Reason::Disconnected(error) => disconnected(error.to_string()),
+            other => refused(other.to_string()),
+        };
+        match self {
+            Self::NotSent(reason) => Self::NotSent(again(reason)),
+            Self::Unknown(reason) => Self::Unknown(again(reason)),
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(in crate::hosted::engines) fn reason(self) -> Reason {
+        match self {
+            Self::NotSent(reason) | Self::Unknown(reason) => reason,
+        }
+    }
+}
+
+pub(in crate::hosted::engines) fn refused(error: impl Into<BoxError>) -> Reason {
+    Reason::Refused(error.into())
+}
+
+pub(in crate::hosted::engines) fn disconnected(error: impl Into<BoxError>) -> Reason {
+    Reason::Disconnected(error.into())
+}

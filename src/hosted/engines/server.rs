@@ -1,0 +1,135 @@
+//! What engines on a server have in common: each publishes and ends on the one connection that it has
+//! while it is started.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::starting::Starting;
+use crate::envelope::Envelope;
+use crate::hosted::{
+    EngineError, EngineFuture, OnStart, OpenError, Reason, Receipt, Receive, ShutdownError,
+    StartError, stamped,
+};
+
+/// A connection to a server.
+pub(in crate::hosted::engines) trait Connected:
+    Send + Sync + Sized + 'static
+{
+    type Settings: Clone + Send + Sync + 'static;
+
+    /// Connects the engine `name`.
+    fn open(
+        name: &Arc<str>,
+        settings: &Self::Settings,
+    ) -> impl Future<Output = Result<Arc<Self>, Reason>> + Send;
+
+    /// Takes nothing in any more, and ends the subscriptions.
+    fn close(&self);
+
+    /// Waits until the subscriptions have given back what they have not begun and their verdicts
+    /// have left, and ends the connection.
+    fn finish(&self, deadline: Duration) -> impl Future<Output = Result<(), Reason>> + Send;
+}
+
+/// How it publishes envelopes of the engine `name`.
+pub(in crate::hosted::engines) trait Publish: Connected {
+    /// Publishes one that is [`stamped`].
+    fn publish(
+        &self,
+        name: &Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> impl Future<Output = Result<Receipt, EngineError>> + Send;
+
+    /// Publishes several, and stamps them. The results are in their order.
+    fn publish_batch(
+        &self,
+        name: &Arc<str>,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> impl Future<Output = Vec<Result<Receipt, EngineError>>> + Send;
+}
+
+impl<C: Publish> Starting<C> {
+    pub(in crate::hosted::engines) fn connect<'a>(
+        &'a self,
+        name: &'a Arc<str>,
+        settings: &'a C::Settings,
+        on_start: OnStart,
+    ) -> EngineFuture<'a, Result<(), StartError>> {
+        let failed = |reason| StartError::new(name, reason);
+        match self.is_started() {
+            Ok(true) => EngineFuture::ready(Ok(())),
+            Ok(false) => EngineFuture::new(async move {
+                let with = Arc::new((name.clone(), settings.clone()));
+                let open = move || {
+                    let with = with.clone();
+                    async move { C::open(&with.0, &with.1).await }
+                };
+                self.start(on_start, open).await.map_err(failed)
+            }),
+            Err(reason) => EngineFuture::ready(Err(failed(reason))),
+        }
+    }
+
+    pub(in crate::hosted::engines) fn publish<'a>(
+        &'a self,
+        name: &'a Arc<str>,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'a, Result<Receipt, EngineError>> {
+        let envelope = stamped(envelope);
+        match self.get() {
+            Ok(connection) => {
+                EngineFuture::new(async move { connection.publish(name, envelope).await })
+            }
+            Err(reason) => EngineFuture::ready(Err(EngineError::not_sent(name, envelope, reason))),
+        }
+    }
+
+    pub(in crate::hosted::engines) fn publish_batch<'a>(
+        &'a self,
+        name: &'a Arc<str>,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'a, Vec<Result<Receipt, EngineError>>> {
+        EngineFuture::new(async move {
+            match self.get() {
+                Ok(connection) => connection.publish_batch(name, envelopes).await,
+                Err(_) => {
+                    let refused = |envelope| {
+                        let reason = self.get().err().unwrap_or(Reason::NotStarted);
+                        Err(EngineError::not_sent(name, stamped(envelope), reason))
+                    };
+                    envelopes.into_iter().map(refused).collect()
+                }
+            }
+        })
+    }
+
+    /// Opens a subscription by `open`.
+    pub(in crate::hosted::engines) fn open<'a, F>(
+        &'a self,
+        name: &'a Arc<str>,
+        open: impl FnOnce(Arc<C>) -> F + Send + 'a,
+    ) -> EngineFuture<'a, Result<Box<dyn Receive>, OpenError>>
+    where
+        F: Future<Output = Result<Box<dyn Receive>, Reason>> + Send + 'a,
+    {
+        EngineFuture::new(async move {
+            let open = async { open(self.get()?).await };
+            open.await.map_err(|reason| OpenError::failed(name, reason))
+        })
+    }
+
+    pub(in crate::hosted::engines) fn shutdown<'a>(
+        &'a self,
+        name: &'a Arc<str>,
+        deadline: Duration,
+    ) -> EngineFuture<'a, Result<(), ShutdownError>> {
+        let Some(connection) = self.close() else { return EngineFuture::ready(Ok(())) };
+        connection.close();
+        EngineFuture::new(async move {
+            let finish = connection.finish(deadline).await;
+            finish.map_err(|reason| ShutdownError::new(name, reason))
+        })
+    }
+}
