@@ -5,9 +5,9 @@
 //! process. Each figure is the median of several rounds.
 
 use alloc::sync::Arc;
+use core::hint::black_box;
 use core::time::Duration;
 use std::fs;
-use std::hint::black_box;
 use std::path::Path;
 
 use tickbus::Envelope;
@@ -25,10 +25,12 @@ const BATCH: usize = 256;
 pub(crate) const PAYLOAD: usize = 100;
 
 type Measured = Result<(), BoxError>;
+/// The name of a part, and what measures it.
+type Part = (&'static str, fn() -> Measured);
 
 /// Prints each cost. A word leaves out those whose name does not have it.
 pub(crate) fn run(word: &str) -> Measured {
-    let all: [(&str, fn() -> Measured); 6] = [
+    let all: [Part; 6] = [
         ("memory", engine_in_memory),
         ("client", client_and_server),
         ("devices", many_connections),

@@ -18,6 +18,8 @@ pub(crate) struct Fleet {
 pub(crate) struct Need {
     pub(crate) what: &'static str,
     pub(crate) count: f64,
+    /// Where the figures are from that it is computed from.
+    pub(crate) from: &'static str,
     pub(crate) why: String,
 }
 
@@ -31,8 +33,8 @@ pub(crate) struct Plan {
     pub(crate) stations: Vec<Station>,
 }
 
-fn need(what: &'static str, exact: f64, why: impl Into<String>) -> Need {
-    Need { what, count: exact.ceil().max(1.0), why: why.into() }
+fn need(what: &'static str, exact: f64, from: &'static str, why: impl Into<String>) -> Need {
+    Need { what, count: exact.ceil().max(1.0), from, why: why.into() }
 }
 
 /// A station of one shard, which has its part of `all`. A part that is not whole becomes so many servers
@@ -72,24 +74,28 @@ impl Fleet {
             need(
                 "processor",
                 self.cores(each) / TARGET / CORES,
+                "measured, assumed",
                 format!("{:.1} µs of a core an event, on all servers together", each / 1e3),
             ),
             need(
                 "memory of connections",
                 connections / (MEMORY / 2.0),
+                "measured, assumed",
                 format!("{:.1} GB, in half of the memory of a server", connections / 1e9),
             ),
             need(
                 "network",
                 network / NETWORK / TARGET,
+                "measured, assumed",
                 format!("{:.2} GB/s come in, on all servers together", network / 1e9),
             ),
             need(
                 "disk",
                 disk / DISK / TARGET,
+                "measured, assumed",
                 format!("{:.2} GB/s are written, three copies", disk / 1e9),
             ),
-            need("copies", 3.0, "each stream has three"),
+            need("copies", 3.0, "chosen", "each stream has three"),
         ];
         let count = most(&servers).count;
         let streams = (self.cores(LEADER_PUBLISH_NS) / TARGET).ceil().max(1.0);
@@ -100,15 +106,22 @@ impl Fleet {
             need(
                 "streams",
                 streams,
+                "measured",
                 format!(
                     "one leader writes a stream: {:.1} µs an event; a power of two, for the shards",
                     LEADER_PUBLISH_NS / 1e3
                 ),
             ),
-            need("connections to a server", self.devices / count, "as the devices choose"),
+            need(
+                "connections to a server",
+                self.devices / count,
+                "computed",
+                "as the devices choose",
+            ),
             need(
                 "handlers",
                 handlers,
+                "measured, assumed",
                 format!(
                     "one thread each: {:.0} µs the handler, {:.1} µs the client",
                     self.handler_ns / 1e3,
@@ -131,8 +144,8 @@ impl Fleet {
         let network = self.rate * 3.0 * MESSAGE_BYTES;
         let disk = self.rate * 3.0 * MESSAGE_BYTES;
         let gateways = [
-            need("processor", self.cores(each) / TARGET / CORES, ""),
-            need("memory of connections", connections / (MEMORY / 2.0), ""),
+            need("processor", self.cores(each) / TARGET / CORES, "measured, assumed", ""),
+            need("memory of connections", connections / (MEMORY / 2.0), "measured, assumed", ""),
         ];
         let gateways = most(&gateways).count;
         let handlers = self.handlers();
@@ -140,6 +153,7 @@ impl Fleet {
             need(
                 "records",
                 self.rate / KAFKA_BROKER_RECORDS / TARGET,
+                "source",
                 format!(
                     "a broker of {KAFKA_BROKER_CORES} cores takes {:.0} records a second",
                     KAFKA_BROKER_RECORDS
@@ -148,6 +162,7 @@ impl Fleet {
             need(
                 "partitions",
                 handlers * 3.0 / KAFKA_BROKER_PARTITIONS,
+                "source",
                 format!(
                     "{:.0} with their copies, {KAFKA_BROKER_PARTITIONS:.0} on a broker",
                     handlers * 3.0
@@ -156,32 +171,46 @@ impl Fleet {
             need(
                 "network",
                 network / NETWORK / TARGET,
+                "measured, assumed",
                 format!("{:.2} GB/s come in, copies included", network / 1e9),
             ),
             need(
                 "disk",
                 disk / DISK / TARGET,
+                "measured, assumed",
                 format!("{:.2} GB/s are written, three copies", disk / 1e9),
             ),
-            need("copies", 3.0, "each partition has three"),
+            need("copies", 3.0, "chosen", "each partition has three"),
         ];
         let count = most(&servers).count;
         let other = vec![
             need(
                 "partitions",
                 handlers,
+                "computed",
                 "one for each handler: a partition has one member of a group",
             ),
             need(
                 "gateways",
                 gateways,
+                "measured, source",
                 format!(
                     "{:.0} connections fit to the brokers: devices connect to a gateway",
                     count * KAFKA_BROKER_CONNECTIONS
                 ),
             ),
-            need("connections to a gateway", self.devices / gateways, "as the devices choose"),
-            need("handlers", handlers, "as with JetStream: the same handler"),
+            need(
+                "connections to a gateway",
+                self.devices / gateways,
+                "computed",
+                "as the devices choose",
+            ),
+            need(
+                "handlers",
+                handlers,
+                "measured, assumed",
+                "as with `JetStream`: the same handler",
+            ),
         ];
         // A shard has 16 partitions, and so 16 handlers, one for each.
         let shards = (handlers / 16.0).ceil();

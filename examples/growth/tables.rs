@@ -73,7 +73,7 @@ fn limits() -> String {
     let mut all = [
         ("a thread with a handler of 200 µs", 1e9 / handler),
         ("a thread with a handler that does nothing", 1e9 / CLIENT_CONSUME_NS),
-        ("a stream of JetStream with three copies: its leader", 1e9 / LEADER_PUBLISH_NS),
+        ("a stream of `JetStream` with three copies: its leader", 1e9 / LEADER_PUBLISH_NS),
         ("three NATS servers, three copies: their processors", 3.0 * CORES * 1e9 / cluster),
         ("three NATS servers, three copies: the disk of each", DISK / DISK_BYTES),
         (
@@ -98,13 +98,15 @@ fn needs(plan: &Plan, servers: &str) -> String {
     let mut rows = vec![vec![
         format!("**{servers}**"),
         format!("**{}**", grouped(decides.count)),
+        "computed".into(),
         format!("{} decides", decides.what),
     ]];
-    let row =
-        |name: String, need: &crate::plan::Need| vec![name, grouped(need.count), need.why.clone()];
+    let row = |name: String, need: &crate::plan::Need| {
+        vec![name, grouped(need.count), need.from.into(), need.why.clone()]
+    };
     rows.extend(plan.servers.iter().map(|need| row(format!("… for {}", need.what), need)));
     rows.extend(plan.other.iter().map(|need| row(need.what.into(), need)));
-    table(&["what", "how many #", "because"], rows)
+    table(&["what", "how many #", "computed from", "because"], rows)
 }
 
 /// The station that is busiest, and how busy.
@@ -172,7 +174,7 @@ fn handlers() -> String {
 fn load() -> String {
     let fleet = Fleet::MILLION;
     let mut rows = Vec::new();
-    for (name, plan) in [("JetStream", fleet.jetstream()), ("Kafka", fleet.kafka())] {
+    for (name, plan) in [("`JetStream`", fleet.jetstream()), ("Kafka", fleet.kafka())] {
         for load in [0.5, 1.0, 1.5, 1.8] {
             let run = plan.run(&fleet, load, 2);
             let outcome = run.outcome();
