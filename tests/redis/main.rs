@@ -14,6 +14,7 @@ mod kill;
 mod kit;
 mod live;
 mod router;
+mod scripts;
 mod server;
 #[expect(dead_code, reason = "some of it is for other servers")]
 #[path = "../servers/mod.rs"]
