@@ -63,7 +63,7 @@ fn a_message_that_comes_slowly_is_no_silence() {
             thread::sleep(Duration::from_millis(150));
             live.write(&[7; 100]);
         }
-        let _ = live.write(&[0xd0, 0]);
+        live.write(&[0xd0, 0]);
         thread::sleep(Duration::from_millis(200));
     });
     run(async {

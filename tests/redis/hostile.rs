@@ -2,10 +2,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::task::Wake;
 use core::pin::pin;
 use core::task::{Context, Waker};
 use core::time::Duration;
-use std::task::Wake;
 use std::time::Instant;
 
 use redis::Value;
