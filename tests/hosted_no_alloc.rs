@@ -250,7 +250,7 @@ fn what_waits_for_a_worker_stays_compressed() {
         }
         assert_eq!((workers.stats().received, workers.stats().in_flight), (32, 32));
         let held = BYTES.get().wrapping_sub(before);
-        assert!(held >= 2 * MIB && held < 4 * MIB, "{held} bytes");
+        assert!((2 * MIB..4 * MIB).contains(&held), "{held} bytes");
         gate.add_permits(1);
         while workers.stats().handled < 32 {
             tokio::task::yield_now().await;

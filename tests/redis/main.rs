@@ -12,6 +12,7 @@ mod kill;
 mod kit;
 mod live;
 mod router;
+mod scripts;
 mod server;
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -1,0 +1,125 @@
+//! What the scripts refuse, whatever the member believes. Here they are called as a member calls them.
+
+use core::time::Duration;
+use std::thread;
+
+use redis::Value;
+
+use crate::on;
+use crate::server::Server;
+
+const ACK: &str = include_str!("../../src/hosted/engines/redis/scripts/ack.lua");
+const LEAVE: &str = include_str!("../../src/hosted/engines/redis/scripts/leave.lua");
+const RENEW: &str = include_str!("../../src/hosted/engines/redis/scripts/renew.lua");
+const SETTLE: &str = include_str!("../../src/hosted/engines/redis/scripts/settle.lua");
+
+const LONG: &str = "60000";
+
+/// Makes a group whose member `me` has some entries, each delivered once.
+fn delivered(server: &Server, entries: &[&str]) {
+    server.say(&["XGROUP", "CREATE", "game", "g", "0", "MKSTREAM"]);
+    for entry in entries {
+        server.say(&["XADD", "game", entry, "v", "1"]);
+    }
+    server.say(&["XREADGROUP", "GROUP", "g", "me", "STREAMS", "game", ">"]);
+}
+
+/// Calls `ack` or `renew`.
+fn tell(server: &Server, script: &str, lease: &str, entry: &str, count: &str) -> i64 {
+    let call = ["EVAL", script, "1", "game", "g", "me", lease, entry, entry, entry, count];
+    match server.say(&call) {
+        Value::Array(said) if let [Value::Int(said)] = said[..] => said,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Calls `settle`. `rest` is whether it was extended, the verdict, and what that has.
+fn settle(server: &Server, lease: &str, entry: &str, count: &str, rest: &[&str]) -> Value {
+    let call = ["EVAL", SETTLE, "3", "game", "due", "dead", "g", "me", lease, entry, count];
+    server.say(&[&call[..], rest].concat())
+}
+
+#[test]
+fn an_answer_after_the_lease_is_refused_also_if_no_other_member_has_it() {
+    on(&[], async |server| {
+        delivered(&server, &["1-1", "1-2"]);
+        thread::sleep(Duration::from_millis(50));
+        for script in [ACK, RENEW] {
+            assert_eq!(tell(&server, script, "20", "1-1", "1"), 0);
+        }
+        for verdict in [&["0", "ack"][..], &["0", "retry", "0"], &["0", "extend", LONG]] {
+            assert_eq!(settle(&server, "20", "1-1", "1", verdict), Value::Int(0));
+        }
+        // It is still there, and within a longer lease all of them hold.
+        assert_eq!(tell(&server, RENEW, LONG, "1-1", "1"), 1);
+        assert_eq!(tell(&server, ACK, LONG, "1-1", "1"), 1);
+        assert_eq!(settle(&server, LONG, "1-2", "1", &["0", "ack"]), Value::Int(1));
+    });
+}
+
+#[test]
+fn an_answer_to_another_delivery_of_the_same_entry_is_refused() {
+    on(&[], async |server| {
+        delivered(&server, &["1-1"]);
+        server.say(&["XCLAIM", "game", "g", "me", "0", "1-1"]); // the second delivery
+        for script in [ACK, RENEW] {
+            assert_eq!(tell(&server, script, LONG, "1-1", "1"), 0);
+        }
+        for verdict in [&["0", "ack"][..], &["0", "retry", "0"], &["0", "extend", LONG]] {
+            assert_eq!(settle(&server, LONG, "1-1", "1", verdict), Value::Int(0));
+        }
+        assert_eq!(settle(&server, LONG, "1-1", "2", &["0", "ack"]), Value::Int(1));
+        assert_eq!(settle(&server, LONG, "1-1", "2", &["0", "ack"]), Value::Int(0), "once");
+    });
+}
+
+#[test]
+fn an_answer_after_an_extension_is_refused_and_one_within_it_holds() {
+    on(&[], async |server| {
+        delivered(&server, &["1-1", "1-2"]);
+        assert_eq!(settle(&server, LONG, "1-1", "1", &["0", "extend", "20"]), Value::Int(1));
+        assert_eq!(settle(&server, LONG, "1-2", "1", &["0", "extend", LONG]), Value::Int(1));
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(settle(&server, LONG, "1-1", "1", &["1", "ack"]), Value::Int(0));
+        // The lease of the member does not count any more.
+        assert_eq!(settle(&server, "20", "1-2", "1", &["1", "ack"]), Value::Int(1));
+        assert_eq!(server.say(&["ZCARD", "due"]), Value::Int(1), "the other one comes again");
+    });
+}
+
+/// A read that was on its way when the member left.
+#[test]
+fn what_a_member_has_never_seen_is_given_back_when_it_leaves() {
+    on(&[], async |server| {
+        delivered(&server, &["1-1", "1-2", "1-3"]);
+        // It has begun 1-1, has not begun 1-2, and 1-2 was the last one that it saw.
+        let call = ["EVAL", LEAVE, "2", "game", "due", "g", "me", "1-2", "1-2"];
+        assert_eq!(server.say(&call), Value::Int(2));
+        let due = ["ZRANGE", "due", "0", "-1"];
+        let both = ["1-2", "1-3"].map(|it| Value::BulkString(it.into()));
+        assert_eq!(server.say(&due), Value::Array(both.into()));
+        // What it works on stays its own.
+        assert_eq!(tell(&server, ACK, LONG, "1-1", "1"), 1);
+        assert_eq!(tell(&server, ACK, LONG, "1-3", "1"), 0);
+    });
+}
+
+#[test]
+fn a_member_may_have_more_in_flight_than_a_script_looks_at_once() {
+    on(&[], async |server| {
+        let fill = "redis.call('XGROUP', 'CREATE', 'game', 'g', '0', 'MKSTREAM') \
+                    for i = 1, 100001 do redis.call('XADD', 'game', i .. '-1', 'v', '1') end \
+                    return #redis.call('XREADGROUP', 'GROUP', 'g', 'me', 'COUNT', 200000, \
+                    'STREAMS', 'game', '>')[1][2]";
+        assert_eq!(server.say(&["EVAL", fill, "1", "game"]), Value::Int(100_001));
+        let (first, last) = ("1-1", "100001-1");
+        let call = ["1", "game", "g", "me", "60000", first, last, first, "1", last, "1"];
+        let both = Value::Array(vec![Value::Int(1), Value::Int(1)]);
+        for script in [RENEW, ACK] {
+            assert_eq!(server.say(&[&["EVAL", script][..], &call].concat()), both);
+        }
+        // All but the last one that was left are given back.
+        let call = ["EVAL", LEAVE, "2", "game", "due", "g", "me", "0-0"];
+        assert_eq!(server.say(&call), Value::Int(99_999));
+    });
+}
