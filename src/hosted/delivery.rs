@@ -482,7 +482,7 @@ impl Gap {
     }
 }
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
+#[cfg(any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"))]
 impl Gap {
     /// Adds a gap that comes directly behind this one. Returns whether they are one.
     pub(super) const fn join(&mut self, next: Self) -> bool {
@@ -539,5 +539,9 @@ impl fmt::Display for GapReason {
     }
 }
 
-#[cfg(all(test, any(feature = "mqtt", feature = "nats", feature = "redis"), not(tickbus_loom)))]
+#[cfg(all(
+    test,
+    any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"),
+    not(tickbus_loom)
+))]
 mod tests;

@@ -3,10 +3,13 @@
 
 extern crate alloc;
 
+#[path = "../servers/authority.rs"]
+mod authority;
 mod cost;
 mod engine;
 mod faults;
 mod kill;
+mod log;
 mod outbox;
 mod server;
 #[path = "../servers/mod.rs"]
@@ -15,6 +18,8 @@ mod servers;
 mod store;
 #[path = "../stores/mod.rs"]
 mod stores;
+#[path = "../servers/sums.rs"]
+mod sums;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! Postgres: records of events, and events that are published if a transaction commits.
+//! Postgres: a log, records of events, and events that are published if a transaction commits.
 //!
 //! ```text
 //!  Broker ──▶ PostgresStore ── many records, one statement ──▶ a table
@@ -8,6 +8,7 @@
 //!
 //! | job | type |
 //! |---|---|
+//! | publish and subscribe | [`Postgres`], a [log](self::log) |
 //! | say where the database is | [`Database`], [`Provision`] |
 //! | keep records of events | [`PostgresStore`] |
 //! | publish exactly what is committed | [`Outbox`], [`Relay`], [`unstable::write`] |
@@ -27,6 +28,7 @@
 mod connection;
 mod database;
 mod error;
+pub mod log;
 mod outbox;
 mod store;
 mod table;
@@ -35,5 +37,6 @@ pub mod unstable;
 
 pub use self::database::{Database, Provision};
 pub use self::error::PostgresError;
+pub use self::log::Postgres;
 pub use self::outbox::{Outbox, Relay, RelayBuilder, RelayStats};
 pub use self::store::PostgresStore;
