@@ -1,5 +1,6 @@
 //! The log.
 
+mod kill;
 mod kit;
 
 use alloc::sync::Arc;

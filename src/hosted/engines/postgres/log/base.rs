@@ -53,6 +53,8 @@ pub(super) struct Wake {
     /// What other processes are to be told.
     pub(super) tell_events: Notify,
     pub(super) tell_groups: Notify,
+    /// A segment is in use for the first time: there must be another one ahead.
+    pub(super) segments: Notify,
 }
 
 impl Wake {
@@ -94,6 +96,7 @@ impl Base {
                 groups: watch::Sender::new(0),
                 tell_events: Notify::new(),
                 tell_groups: Notify::new(),
+                segments: Notify::new(),
             },
             health: Lock::new(Health::Up),
             last: PlainNumber::new(0),
@@ -178,7 +181,12 @@ impl Base {
 
     /// Remembers a sequence of the log.
     pub(super) fn seen(&self, sequence: i64) {
-        let _ = self.last.fetch_max(usize::try_from(sequence).unwrap_or(0), Relaxed);
+        let sequence = usize::try_from(sequence).unwrap_or(0);
+        let before = self.last.fetch_max(sequence, Relaxed);
+        let segment = usize::try_from(self.segment).unwrap_or(0).max(1);
+        if before / segment < sequence / segment {
+            self.wake.segments.notify_one();
+        }
     }
 
     pub(super) fn last(&self) -> i64 {

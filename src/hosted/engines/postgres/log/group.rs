@@ -121,20 +121,20 @@ async fn make(
             // Beyond the end it is the next event.
             let sequence = i64::try_from(*sequence).unwrap_or(i64::MAX).min(last + 1);
             from_seq = sequence;
-            let done = before(base, &here, "seq >= $1", &(&sequence as _, Type::INT8)).await?;
+            let (done, _) = before(base, &here, "seq >= $1", &(&sequence as _, Type::INT8)).await?;
             Position { done, window: None, mark: sequence - 1, low: (sequence - 1).max(0) }
         }
         Begin::At(StartAt::Time(time)) => {
-            let mark = base.floor(last).await?;
             // Postgres has another name for the years before our count begins.
             if time.unix_nanos() < 0 {
-                Position { done: nothing, window: None, mark, low: 0 }
+                Position { done: nothing, window: None, mark: base.floor(last).await?, low: 0 }
             } else {
                 let time = time.to_string();
                 let is_after = "at >= $1::text::timestamptz";
-                let done = before(base, &here, is_after, &(&time as _, Type::TEXT)).await?;
+                let (done, first) =
+                    before(base, &here, is_after, &(&time as _, Type::TEXT)).await?;
                 from_time = Some(time);
-                Position { done, window: None, mark, low: 0 }
+                Position { done, window: None, mark: first.map_or(last, |it| it - 1), low: 0 }
             }
         }
     };
@@ -165,18 +165,20 @@ async fn make(
     base.ask(&sql, &params).await.map(drop)
 }
 
-/// Returns a snapshot before all events of which this holds, those of open transactions included.
+/// Returns a snapshot before all events of which this holds, those of open transactions included, and the
+/// first of these events.
 async fn before(
     base: &Base,
     here: &Position,
     holds: &str,
     param: &super::base::Param<'_>,
-) -> Result<Snapshot, PostgresError> {
-    let sql = format!("SELECT min(xid) FROM {} WHERE {holds}", base.tables.events);
+) -> Result<(Snapshot, Option<i64>), PostgresError> {
+    let sql = format!("SELECT min(xid), min(seq) FROM {} WHERE {holds}", base.tables.events);
     let rows = base.ask(&sql, &[(param.0, param.1.clone())]).await?;
     let first = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or(i64::MAX);
     let xmax = first.min(here.done.xmin);
-    Ok(Snapshot { xmin: xmax, xmax, open: Vec::new() })
+    let first = rows.first().and_then(|row| row.get::<_, Option<i64>>(1));
+    Ok((Snapshot { xmin: xmax, xmax, open: Vec::new() }, first))
 }
 
 impl Group {

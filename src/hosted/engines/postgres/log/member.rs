@@ -434,15 +434,19 @@ impl Member {
             let wanted: Vec<i32> = self.lanes.iter().filter(changed).map(|(it, _)| *it).collect();
             let written = write(&self.group, &self.options.group, &self.lanes).await?;
             let mut released = false;
+            let mut fresh = Vec::new();
             for number in &written {
                 let Some(lane) = self.lanes.get_mut(number) else { continue };
                 let is_gone = lane.changes.release;
-                self.ready.extend(lane.written().into_iter().map(Item::Event));
+                fresh.extend(lane.written());
                 if is_gone {
                     released = true;
                     self.lanes.remove(number);
                 }
             }
+            // As they were published, over all lanes.
+            fresh.sort_unstable_by_key(|ready| (ready.xid, ready.seq));
+            self.ready.extend(fresh.into_iter().map(Item::Event));
             if released {
                 self.group.base.wake.regrouped();
             }

@@ -28,6 +28,10 @@ pub(super) async fn look_after(base: Arc<Base>, mut signals: watch::Receiver<Sig
     loop {
         tokio::select! {
             () = closed(&mut signals) => return,
+            () = base.wake.segments.notified() => {
+                let _ = provide(&base).await;
+                continue;
+            }
             () = sleep_until(next) => {}
         }
         next = Instant::now() + base.poll.max(core::time::Duration::from_millis(250));
