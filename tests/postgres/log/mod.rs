@@ -1,5 +1,6 @@
 //! The log.
 
+mod group;
 mod kill;
 mod kit;
 
