@@ -14,6 +14,7 @@ use super::super::connection::Connection;
 use super::super::error::PostgresError;
 use super::schema::{COLUMNS, FORM, Tables};
 use super::settings::Settings;
+use super::upkeep::provide;
 use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
@@ -40,6 +41,8 @@ pub(super) struct Base {
     pub(super) health: Lock<Health>,
     /// The last sequence that is known.
     last: PlainNumber,
+    /// There are segments for the sequences below it.
+    pub(super) end: PlainNumber,
     /// The first sequence that the tables still have, as far as it is known.
     pub(super) first: PlainNumber,
 }
@@ -100,9 +103,11 @@ impl Base {
             },
             health: Lock::new(Health::Up),
             last: PlainNumber::new(0),
+            end: PlainNumber::new(0),
             first: PlainNumber::new(0),
         };
         base.read_about().await?;
+        provide(&base).await?;
         Ok(base)
     }
 

@@ -12,8 +12,10 @@ use super::super::error::PostgresError;
 use super::base::{Base, Param};
 use super::filter::Filter;
 use super::position::{Position, Reads, Snapshot};
+use super::upkeep::provide;
 use crate::envelope::Envelope;
 use crate::hosted::wire::{self, InvalidMessage};
+use crate::sync::Relaxed;
 
 /// How far a sequence may go back.
 const SLACK: i64 = 1024;
@@ -82,13 +84,25 @@ pub(super) async fn read(
     // The planner must know how few it reads.
     let limit = (room / parts.len().max(1)).clamp(1, 1024);
     let limit = if limit.is_power_of_two() { limit } else { limit.next_power_of_two() / 2 };
-    let mut params = Params::default();
-    let sql = statement(base, wanted, parts, low, limit, &mut params);
-    let params: Vec<Param<'_>> =
-        params.0.iter().map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone())).collect();
-    let rows = base.ask(&sql, &params).await?;
-
     let wrong = || PostgresError::Answer("it is not a snapshot".into());
+    let rows = loop {
+        let end = i64::try_from(base.end.load(Relaxed)).unwrap_or(i64::MAX);
+        let mut params = Params::default();
+        let sql = statement(base, wanted, parts, (low, end), limit, &mut params);
+        let params: Vec<Param<'_>> = params
+            .0
+            .iter()
+            .map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone()))
+            .collect();
+        let rows = base.ask(&sql, &params).await?;
+        // A segment that came since the statement was planned was not read, and its events may be
+        // committed.
+        if rows.first().is_some_and(|row| row.get::<_, i64>(0) < end) {
+            break rows;
+        }
+        provide(base).await?;
+    };
+
     let first = rows.first().ok_or_else(wrong)?;
     let last: i64 = first.get(0);
     let now = Snapshot::parse(first.get(1)).ok_or_else(wrong)?;
@@ -160,12 +174,12 @@ fn statement(
     base: &Base,
     wanted: &Wanted,
     parts: &[Part],
-    low: i64,
+    (low, end): (i64, i64),
     limit: usize,
     params: &mut Params,
 ) -> String {
     let (events, sequence) = (&base.tables.events, &base.tables.sequence);
-    let mut fits = format!("seq >= {low}");
+    let mut fits = format!("seq >= {low} AND seq < {end}");
     match &wanted.filter {
         Filter::All => {}
         Filter::Is(subjects) => {
@@ -221,7 +235,7 @@ fn statement(
     format!(
         "WITH log AS MATERIALIZED (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM \
          {sequence}) SELECT log.last, pg_current_snapshot()::text, (SELECT \
-         max(xid) FROM {events} WHERE seq >= {low}), e.part, e.xid, e.seq, e.lane, \
+         max(xid) FROM {events} WHERE seq >= {low} AND seq < {end}), e.part, e.xid, e.seq, e.lane, \
          e.subject, e.envelope FROM log LEFT JOIN ({}) AS e ON true ORDER BY e.part, e.xid, e.seq",
         branches.join(" UNION ALL ")
     )

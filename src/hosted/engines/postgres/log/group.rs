@@ -48,6 +48,13 @@ pub(super) struct Held {
     pub(super) member: String,
 }
 
+/// The members that are there.
+pub(super) struct There {
+    pub(super) all: Vec<String>,
+    /// Those that do not leave, sorted.
+    pub(super) sharing: Vec<String>,
+}
+
 /// The state of a lane that was taken.
 pub(super) struct Taken {
     pub(super) held: Held,
@@ -182,11 +189,11 @@ async fn before(
 }
 
 impl Group {
-    /// Says that the member is there for another lease, or is gone.
-    pub(super) async fn beat(&self, is_gone: bool) -> Result<(), PostgresError> {
+    /// Says that the member is there for another lease, or is gone. One that leaves wants no lanes.
+    pub(super) async fn beat(&self, is_gone: bool, wants: bool) -> Result<(), PostgresError> {
         let sql = format!(
-            "INSERT INTO {} (slot, grp, member, until, gone) VALUES ((extract(epoch FROM now())::int8 / \
-             {BEATS} % 3)::int2, $1, $2, now() + make_interval(secs => $3), $4)",
+            "INSERT INTO {} (slot, grp, member, until, gone, wants) VALUES ((extract(epoch FROM now())::int8 / \
+             {BEATS} % 3)::int2, $1, $2, now() + make_interval(secs => $3), $4, $5)",
             self.base.tables.members
         );
         let lease = self.lease.as_secs_f64();
@@ -195,26 +202,32 @@ impl Group {
             (&self.me as _, Type::TEXT),
             (&lease as _, Type::FLOAT8),
             (&is_gone as _, Type::BOOL),
+            (&wants as _, Type::BOOL),
         ];
         self.base.ask(&sql, &params).await.map(drop)
     }
 
     /// Returns who has each lane, and the members that are there, sorted.
-    pub(super) async fn look(&self) -> Result<(Vec<Held>, Vec<String>), PostgresError> {
+    pub(super) async fn look(&self) -> Result<(Vec<Held>, There), PostgresError> {
         let tables = &self.base.tables;
         let sql = format!(
-            "SELECT l.lane, s.slot, s.version, s.member, (SELECT array_agg(member ORDER BY member) FROM \
-             (SELECT member FROM {} WHERE grp = $1 AND until > now() GROUP BY member HAVING NOT \
-             bool_or(gone)) AS m) FROM generate_series(0, $2) AS l (lane) CROSS JOIN LATERAL (SELECT slot, \
-             version, member FROM {} AS s WHERE s.grp = $1 AND s.lane = l.lane AND NOT s.moved ORDER BY \
-             version DESC LIMIT 1) AS s",
+            "WITH m AS MATERIALIZED (SELECT member, bool_and(wants) AS wants FROM {} WHERE grp = $1 AND \
+             until > now() GROUP BY member HAVING NOT bool_or(gone)) SELECT l.lane, s.slot, s.version, \
+             s.member, (SELECT array_agg(member) FROM m), (SELECT array_agg(member ORDER BY member) FROM m \
+             WHERE wants) FROM generate_series(0, $2) AS l (lane) CROSS JOIN LATERAL (SELECT slot, version, \
+             member FROM {} AS s WHERE s.grp = $1 AND s.lane = l.lane AND NOT s.moved ORDER BY version DESC \
+             LIMIT 1) AS s",
             tables.members, tables.states
         );
         let last = self.base.lanes - 1;
         let params = [(&self.number as _, Type::INT4), (&last as _, Type::INT4)];
         let rows = self.base.ask(&sql, &params).await?;
-        let there = rows.first().and_then(|row| row.get::<_, Option<Vec<String>>>(4));
-        Ok((rows.iter().map(held).collect(), there.unwrap_or_default()))
+        let names = |at| {
+            let names = rows.first().and_then(|row| row.get::<_, Option<Vec<String>>>(at));
+            names.unwrap_or_default()
+        };
+        let there = There { all: names(4), sharing: names(5) };
+        Ok((rows.iter().map(held).collect(), there))
     }
 
     /// Takes lanes that no member has, or one that is gone. What that one had in work comes again.

@@ -65,6 +65,7 @@ pub(super) async fn open(
         poll_at: now + base.poll,
         retry_at: Some(now),
         tick_at: now,
+        has_said_so: false,
         options,
         _membership: membership,
     };
@@ -103,6 +104,8 @@ pub(super) struct Member {
     /// When something comes again that was given back.
     pub(super) retry_at: Option<Instant>,
     tick_at: Instant,
+    /// Whether the others know that it leaves.
+    pub(super) has_said_so: bool,
     _membership: Membership,
 }
 
@@ -149,7 +152,7 @@ impl Member {
         self.write().await?;
         self.pour();
         if ended != Ended::No && self.lanes.is_empty() && self.shared.ended() != Ended::Closed {
-            self.group.beat(true).await?;
+            self.group.beat(true, false).await?;
             self.group.base.wake.regrouped();
             return Ok(true);
         }

@@ -262,7 +262,7 @@ impl Durable {
             is_last = items.events == 0;
             taken
         });
-        if is_last && taken.is_ready() {
+        if is_last && (taken.is_ready() || !over.is_empty()) {
             self.shared.wake.notify_one(); // it may read more
         }
         taken

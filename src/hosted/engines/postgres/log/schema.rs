@@ -124,7 +124,7 @@ impl Tables {
              ) PARTITION BY LIST (slot);
              CREATE TABLE {members} (
                  slot int2 NOT NULL, grp int4 NOT NULL, member text NOT NULL, until timestamptz NOT NULL,
-                 gone bool NOT NULL
+                 gone bool NOT NULL, wants bool NOT NULL
              ) PARTITION BY LIST (slot);
              CREATE INDEX ON {members} (grp, until);
              CREATE TABLE {retries} (

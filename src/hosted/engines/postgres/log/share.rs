@@ -18,7 +18,8 @@ impl Member {
     pub(super) async fn beat(&mut self) -> Result<(), PostgresError> {
         let now = Instant::now();
         if now >= self.beat_at {
-            self.group.beat(false).await?;
+            let wants = self.shared.ended() == Ended::No;
+            self.group.beat(false, wants).await?;
             self.beat_at = now + beat_every(self.options.lease);
             let lease = self.options.lease;
             *self.shared.valid.lock() = now + lease - (lease / 20).min(Duration::from_millis(250));
@@ -34,17 +35,20 @@ impl Member {
             held = self.group.look().await?.0;
         }
         self.compare(&held);
-        let share = self.share(&there);
+        let share = self.share(&there.sharing);
         let own = self.lanes.len();
         let ended = self.shared.ended() != Ended::No;
         self.mark_leaving(if ended { 0 } else { share });
         if !ended && own < share {
             let is_free = |it: &Held| {
-                it.member.is_empty() || it.member == self.group.me || !there.contains(&it.member)
+                it.member.is_empty()
+                    || it.member == self.group.me
+                    || !there.all.contains(&it.member)
             };
             held.retain(|it| !self.lanes.contains_key(&it.lane) && is_free(it));
             // Members that look at the same moment want different ones.
-            let begin = there.iter().position(|it| *it == self.group.me).unwrap_or(0) * share;
+            let begin =
+                there.sharing.iter().position(|it| *it == self.group.me).unwrap_or(0) * share;
             let rotation = if held.is_empty() { 0 } else { begin % held.len() };
             held.rotate_left(rotation);
             held.truncate(share - own);
@@ -81,6 +85,7 @@ impl Member {
             if let Some(lane) = self.lanes.get_mut(&number) {
                 stays |= lane.leaving && at < share;
                 lane.leaving = at >= share;
+                lane.changes.release &= lane.leaving;
             }
         }
         if stays {
@@ -110,6 +115,11 @@ impl Member {
         }
         for lane in self.lanes.values_mut() {
             lane.leaving = true;
+        }
+        if !core::mem::replace(&mut self.has_said_so, true) {
+            // The others share its lanes from now on.
+            self.beat_at = Instant::now();
+            self.group.base.wake.regrouped();
         }
     }
 

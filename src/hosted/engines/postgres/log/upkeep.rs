@@ -79,6 +79,8 @@ pub(super) async fn provide(base: &Base) -> Result<(), PostgresError> {
             Err(error) => return Err(error),
         }
     }
+    let end = usize::try_from((newest.max(wanted) + 1) * base.segment).unwrap_or(usize::MAX);
+    let _ = base.end.fetch_max(end, crate::sync::Relaxed);
     Ok(())
 }
 
