@@ -109,6 +109,7 @@
 //! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines, handlers on workers, a router over several engines, a broker that keeps records, a link to a tick |
 //! | `mqtt` | `hosted`; the engine for MQTT 5 |
 //! | `nats` | `hosted`; the engine for NATS and `JetStream` |
+//! | `postgres` | `hosted`; the engine that is a log in Postgres, a store of records, an outbox |
 //! | `redis` | `hosted`; the engine for Redis: streams, and pub/sub |
 //! | `yaml`, `schema` | `hosted`; its configuration as a file of YAML or JSON; the JSON schema of that file |
 //! | `dogstatsd`, `metrics` | `hosted`; the numbers of engines for Datadog, for the crate `metrics` |
@@ -116,7 +117,7 @@
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |
 //! | `serde`, `defmt` | `Serialize` and `Deserialize`, `defmt::Format` for statistics, reports and errors |
-//! | `full` | all of these except `mqtt`, `nats`, `redis` and `defmt` (a binary with `defmt` links only with a logger) |
+//! | `full` | all of these except `mqtt`, `nats`, `postgres`, `redis` and `defmt` (a binary with `defmt` links only with a logger) |
 //!
 //! On targets without compare-and-swap, the binary must provide an implementation of `critical-section`.
 #![no_std]

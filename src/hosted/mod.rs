@@ -45,6 +45,7 @@
 //! | carry envelopes inside the process, or in a test | [`MemoryEngine`] |
 //! | carry them over MQTT 5 | `engines::Mqtt` (feature `mqtt`) |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
+//! | carry them over Postgres | `engines::Postgres` (feature `postgres`) |
 //! | carry them over Redis | `engines::Redis` (feature `redis`) |
 //! | put several engines behind one bus, by rules | [`Router`], [`RouterBuilder`] |
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |

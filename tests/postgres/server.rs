@@ -85,6 +85,27 @@ impl Postgres {
         Some(server)
     }
 
+    /// Starts a server that speaks TLS only.
+    pub(crate) fn with_certificate(authority: &crate::authority::Authority) -> Option<Self> {
+        let mut server = Self::start(&[])?;
+        server.kill();
+        let data = server.folder.join("data");
+        for (from, to) in [("server.pem", "server.crt"), ("server.key", "server.key")] {
+            let to = data.join(to);
+            fs::copy(authority.path(from), &to).expect("a certificate");
+            let path = to.display().to_string();
+            let _ = Command::new("chown").args(["postgres", &path]).stderr(Stdio::null()).status();
+            assert!(
+                Command::new("chmod").args(["600", &path]).status().is_ok_and(|it| it.success())
+            );
+        }
+        fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n")
+            .expect("a rule");
+        server.options.push("ssl=on".into());
+        server.run();
+        Some(server)
+    }
+
     /// Starts it again, on its port and its data. A shell ends it when this process has ended.
     pub(crate) fn run(&mut self) {
         assert!(self.keeper.is_none(), "the server runs already");

@@ -106,7 +106,8 @@
 //! | `nats` | [`NatsSettings`] | `engines::Nats`, with the feature `nats` |
 //! | `redis` | [`RedisSettings`] | `engines::Redis`, with the feature `redis` |
 //! | `mqtt` | [`MqttSettings`] | `engines::Mqtt`, with the feature `mqtt` |
-//! | `kafka`, `kinesis`, `postgres` | [`KafkaSettings`], [`KinesisSettings`], [`PostgresSettings`] | none in this version: the keys are checked |
+//! | `postgres` | [`PostgresSettings`] | `engines::Postgres`, with the feature `postgres` |
+//! | `kafka`, `kinesis` | [`KafkaSettings`], [`KinesisSettings`] | none in this version: the keys are checked |
 //! | `custom` | [`CustomSettings`] | one that the program registers |
 //! | any other | what its factory reads | one that the program registers |
 

@@ -1,5 +1,6 @@
 //! The log.
 
+mod faults;
 mod group;
 mod kill;
 mod kit;
