@@ -109,8 +109,10 @@
 //! | `opentelemetry` | `std`; a new envelope names the current span; spans of engines with `hosted` |
 //! | `hosted` | `std`, `json` and tokio's `rt`, `sync`, `time`; engines, handlers on workers, a router over several engines, a broker that keeps records, a link to a tick |
 //! | `kafka` | `hosted`; the engine for Kafka: consumer groups, and live subscriptions |
+//! | `kinesis` | `hosted`; the engine for Kinesis |
 //! | `mqtt` | `hosted`; the engine for MQTT 5 |
 //! | `nats` | `hosted`; the engine for NATS and `JetStream` |
+//! | `postgres` | `hosted`; the engine that is a log in Postgres, a store of records, an outbox |
 //! | `redis` | `hosted`; the engine for Redis: streams, and pub/sub |
 //! | `yaml`, `schema` | `hosted`; its configuration as a file of YAML or JSON; the JSON schema of that file |
 //! | `dogstatsd`, `metrics` | `hosted`; the numbers of engines for Datadog, for the crate `metrics` |
@@ -118,7 +120,7 @@
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |
 //! | `serde`, `defmt` | `Serialize` and `Deserialize`, `defmt::Format` for statistics, reports and errors |
-//! | `full` | all of these except `kafka`, `mqtt`, `nats`, `redis` and `defmt` (a binary with `defmt` links only with a logger) |
+//! | `full` | all of these except `kafka`, `kinesis`, `mqtt`, `nats`, `postgres`, `redis` and `defmt` (a binary with `defmt` links only with a logger) |
 //!
 //! On targets without compare-and-swap, the binary must provide an implementation of `critical-section`.
 #![no_std]

@@ -14,7 +14,7 @@ use tickbus::hosted::config::{
     Secret, ServerUrl, Settings, Storage,
 };
 use tickbus::hosted::{BoxError, Engine, Level, MemoryEngine};
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "postgres", feature = "redis"))]
 use tickbus::hosted::{Capability, Mode};
 use tickbus::{Envelope, Subject};
 
@@ -315,7 +315,13 @@ eventbus:
         tableName: "bus"
         poolSize: 4
         lanes: 8
+        segmentEvents: 5000
+        maxEvents: 9000
+        maxAge: 48h
+        maxDeadLetters: 12
+        maxAttempts: 6
         pollInterval: 2s
+        timeout: 3s
         provision: create
         tls: false
     - name: "mqtt-things"
@@ -467,6 +473,9 @@ fn every_key_of_the_engines_on_servers_is_read() {
         ("bus", 4, 8)
     );
     assert_eq!((postgres.poll_interval.as_secs(), postgres.tls.enabled), (2, false));
+    assert_eq!((postgres.segment_events.get(), postgres.max_events), (5000, 9000));
+    assert_eq!((postgres.max_age.as_secs(), postgres.timeout.as_secs()), (48 * 3600, 3));
+    assert_eq!((postgres.max_dead_letters, postgres.max_attempts), (12, 6));
     assert_eq!((postgres.username.as_deref(), &postgres.password), (Some("game"), &secret));
     assert_eq!(postgres.provision, ProvisionMode::Create);
 
@@ -1033,9 +1042,7 @@ fn an_engine_without_a_rule_is_a_warning() {
 
 #[test]
 fn known_types_without_an_engine_say_so_and_unknown_types_are_another_error() {
-    for kind in ["postgres", "custom"] {
-        refused(&format!("engine: {kind}\n"), "no_such_engine", (1, 9), "engine");
-    }
+    refused("engine: custom\n", "no_such_engine", (1, 9), "engine");
     let unknown = error("engine: rabbit\n");
     let ConfigFault::UnknownType { near: None, known } = unknown.fault() else {
         panic!("{unknown}")
@@ -1114,6 +1121,37 @@ fn redis_says_which_keys_do_not_go_together() {
         let config = self::config(&one("url: 'redis://u:hunter2@h:1', prefix: x"));
         let engines = Registry::new().build(&config).unwrap();
         assert!(!engines[0].capabilities().has(Mode::Durable, Capability::Durable));
+    }
+}
+
+#[test]
+fn postgres_says_which_keys_are_not_valid() {
+    let one = |keys: &str| {
+        format!("engines:\n  - name: a\n    type: postgres\n    config: {{ {keys} }}\n")
+    };
+    for (keys, key) in [("password: x", "password"), ("segmentEvents: 1", "segmentEvents")] {
+        let error = error(&one(keys));
+        assert!(matches!(error.fault(), ConfigFault::Invalid(_)), "{error}");
+        assert_eq!(error.key(), format!("engines[0].config.{key}"));
+    }
+    #[cfg(not(feature = "postgres"))]
+    {
+        let postgres = error("engine: postgres\n");
+        assert!(matches!(postgres.fault(), ConfigFault::FeatureMissing("postgres")), "{postgres}");
+    }
+    #[cfg(feature = "postgres")]
+    {
+        let all = "tableName: game, lanes: 1, poolSize: 3, username: u, password: hunter2, \
+                   maxDeadLetters: 9";
+        let engines = Registry::new().build(&config(&one(all))).unwrap();
+        assert_eq!(&**engines[0].name(), "a");
+        let can = engines[0].capabilities();
+        assert!(can.has(Mode::Durable, Capability::DeadLetters));
+        assert!(can.has(Mode::Durable, Capability::PublisherOrder), "one lane");
+        let engines = Registry::new().build(&config(&one("lanes: 2"))).unwrap();
+        let can = engines[0].capabilities();
+        assert!(!can.has(Mode::Durable, Capability::PublisherOrder));
+        assert!(!can.has(Mode::Durable, Capability::DeadLetters));
     }
 }
 

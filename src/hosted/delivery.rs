@@ -491,6 +491,7 @@ impl Gap {
     feature = "kinesis",
     feature = "mqtt",
     feature = "nats",
+    feature = "postgres",
     feature = "redis"
 ))]
 impl Gap {
@@ -551,7 +552,13 @@ impl fmt::Display for GapReason {
 
 #[cfg(all(
     test,
-    any(feature = "kafka", feature = "mqtt", feature = "nats", feature = "redis"),
+    any(
+        feature = "kafka",
+        feature = "mqtt",
+        feature = "nats",
+        feature = "postgres",
+        feature = "redis"
+    ),
     not(tickbus_loom)
 ))]
 mod tests;

@@ -47,6 +47,7 @@
 //! | carry them over MQTT 5 | `engines::Mqtt` (feature `mqtt`) |
 //! | carry them over NATS | `engines::Nats` (feature `nats`) |
 //! | carry them over Kafka | `engines::Kafka` (feature `kafka`) |
+//! | carry them over Postgres | `engines::Postgres` (feature `postgres`) |
 //! | carry them over Redis | `engines::Redis` (feature `redis`) |
 //! | put several engines behind one bus, by rules | [`Router`], [`RouterBuilder`] |
 //! | use an engine from a tick, without an async main | [`Link`], [`Inbox`] |

@@ -7,6 +7,7 @@ mod cost;
 mod engine;
 mod faults;
 mod kill;
+mod log;
 mod outbox;
 mod server;
 #[path = "../servers/mod.rs"]

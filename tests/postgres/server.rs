@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
+use crate::servers::conformance::version;
 use crate::servers::{free_port, skip};
 
 /// How long a server may take until it answers.
@@ -81,6 +82,29 @@ impl Postgres {
         fs::write(data.join("pg_hba.conf"), LOGINS).expect("who may log in");
         let options = options.iter().map(|option| (*option).into()).collect();
         let mut server = Self { binaries, folder, port: free_port(), options, keeper: None };
+        server.run();
+        Some(server)
+    }
+
+    /// Starts a server that speaks TLS only.
+    pub(crate) fn with_certificate(
+        authority: &crate::servers::authority::Authority,
+    ) -> Option<Self> {
+        let mut server = Self::start(&[])?;
+        server.kill();
+        let data = server.folder.join("data");
+        for (from, to) in [("server.pem", "server.crt"), ("server.key", "server.key")] {
+            let to = data.join(to);
+            fs::copy(authority.path(from), &to).expect("a certificate");
+            let path = to.display().to_string();
+            let _ = Command::new("chown").args(["postgres", &path]).stderr(Stdio::null()).status();
+            assert!(
+                Command::new("chmod").args(["600", &path]).status().is_ok_and(|it| it.success())
+            );
+        }
+        fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n")
+            .expect("a rule");
+        server.options.push("ssl=on".into());
         server.run();
         Some(server)
     }
@@ -170,6 +194,10 @@ impl Postgres {
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(crate) fn version(&self) -> String {
+        version(&self.binaries.join("postgres"), "--version")
     }
 
     pub(crate) fn url(&self) -> String {

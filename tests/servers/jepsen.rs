@@ -2,7 +2,7 @@
 //! delivered is lost, what was delivered and never attempted is unexpected.
 //!
 //! A binary of tests has a module `kill` with a [`Target`] and three tests, which call
-//! [`kill_the_server`], [`kill_the_clients`] and [`in_another_process`]. The last one must have this name.
+//! [`kill_the_server`], [`kill_the_clients`] and [`in_another_process`]. [`Target::PROCESS`] names the last one.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -31,6 +31,13 @@ pub(crate) trait Target: 'static {
 
     /// What a subscription may say after its server was killed.
     const GAPS: Gaps = Gaps::Never;
+    /// The test that calls [`in_another_process`].
+    const PROCESS: &str = "kill::in_another_process";
+
+    /// Returns what is published: a number.
+    fn envelope(number: u32) -> Envelope {
+        Envelope::json("game.shot", &number).unwrap()
+    }
 
     /// Returns an engine that is started. `client` names it to the server, if the server wants a name.
     fn start(url: String, client: String) -> impl Future<Output = Self::Engine> + Send;
@@ -164,7 +171,7 @@ pub(crate) async fn publish<T: Target>(
     end: Arc<Notify>,
 ) {
     for number in from.. {
-        let mut envelope: Arc<Envelope> = Envelope::json("game.shot", &number).unwrap().into();
+        let mut envelope: Arc<Envelope> = T::envelope(number).into();
         sums.lock().unwrap().attempted.insert(number);
         loop {
             match engine.publish(envelope).await {
@@ -269,8 +276,8 @@ pub(crate) fn kill_the_clients<T: Target>(what: &str, url: &str) {
     });
     let sums = Arc::new(Mutex::new(Sums::default()));
     for round in 0..rounds(3) {
-        let publisher = client(&format!("publisher {}", round * 1_000_000), url, &sums);
-        let member = client("member 0", url, &sums);
+        let publisher = client::<T>(&format!("publisher {}", round * 1_000_000), url, &sums);
+        let member = client::<T>("member 0", url, &sums);
         until_acknowledged(10, || sums.lock().unwrap().acknowledged.len());
         thread::sleep(between(0, 300));
         // Either first, and the other goes on.
@@ -280,7 +287,7 @@ pub(crate) fn kill_the_clients<T: Target>(what: &str, url: &str) {
         thread::sleep(between(50, 150));
         drop(second);
     }
-    let _last = client("member 0", url, &sums);
+    let _last = client::<T>("member 0", url, &sums);
     let began = Instant::now();
     thread::sleep(LEASE);
     while !sums.lock().unwrap().has_all() && began.elapsed() < SOON {
@@ -290,9 +297,9 @@ pub(crate) fn kill_the_clients<T: Target>(what: &str, url: &str) {
 }
 
 /// Starts a process whose lines go into the sums.
-fn client(role: &str, url: &str, sums: &Arc<Mutex<Sums>>) -> Process {
+fn client<T: Target>(role: &str, url: &str, sums: &Arc<Mutex<Sums>>) -> Process {
     let variables = [("TICKBUS_ROLE", role.as_ref()), ("TICKBUS_URL", url.as_ref())];
-    let mut process = Process::start("kill::in_another_process", variables);
+    let mut process = Process::start(T::PROCESS, variables);
     let (lines, sums) = (process.lines(), sums.clone());
     thread::spawn(move || {
         for line in lines {
@@ -319,8 +326,7 @@ pub(crate) fn in_another_process<T: Target>() {
         if role == "publisher" {
             for number in first.parse::<u32>().unwrap().. {
                 say(&format!("attempted {number}"));
-                let envelope = Envelope::json("game.shot", &number).unwrap();
-                if engine.publish(envelope.into()).await.is_ok() {
+                if engine.publish(T::envelope(number).into()).await.is_ok() {
                     say(&format!("acknowledged {number}"));
                 }
             }

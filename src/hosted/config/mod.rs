@@ -108,7 +108,7 @@
 //! | `mqtt` | [`MqttSettings`] | `engines::Mqtt`, with the feature `mqtt` |
 //! | `kafka` | [`KafkaSettings`] | `engines::Kafka`, with the feature `kafka` |
 //! | `kinesis` | [`KinesisSettings`] | `engines::Kinesis`, with the feature `kinesis` |
-//! | `postgres` | [`PostgresSettings`] | none in this version: the keys are checked |
+//! | `postgres` | [`PostgresSettings`] | `engines::Postgres`, with the feature `postgres` |
 //! | `custom` | [`CustomSettings`] | one that the program registers |
 //! | any other | what its factory reads | one that the program registers |
 

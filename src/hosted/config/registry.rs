@@ -23,7 +23,7 @@ type Factory = Arc<dyn Fn(&Settings) -> Result<Arc<dyn Engine>, BoxError> + Send
 /// The types that a file may name, and how an engine of each is built.
 ///
 /// It is a value: pass it to where you build. [`new`](Self::new) has `memory`, and `kafka`, `kinesis`, `mqtt`,
-/// `nats` and `redis` with the features of these names.
+/// `nats`, `postgres` and `redis` with the features of these names.
 ///
 /// # Examples
 ///
@@ -72,9 +72,6 @@ pub struct Registry {
     factories: BTreeMap<Box<str>, Factory>,
 }
 
-/// Types whose keys are known, and whose engines this version does not have.
-const WITHOUT_ENGINE: [&str; 2] = ["postgres", "custom"];
-
 impl Registry {
     /// Returns a registry with the engines of this build.
     #[must_use]
@@ -89,6 +86,8 @@ impl Registry {
         let registry = registry.register("mqtt", mqtt);
         #[cfg(all(feature = "nats", not(tickbus_loom)))]
         let registry = registry.register("nats", nats);
+        #[cfg(all(feature = "postgres", not(tickbus_loom)))]
+        let registry = registry.register("postgres", postgres);
         #[cfg(all(feature = "redis", not(tickbus_loom)))]
         let registry = registry.register("redis", redis);
         registry
@@ -284,11 +283,11 @@ impl Registry {
     fn one(&self, settings: &Settings) -> Result<Arc<dyn Engine>, ConfigError> {
         let kind = settings.type_name();
         let Some(factory) = self.factories.get(kind) else {
-            let features = ["kafka", "kinesis", "mqtt", "nats", "redis"];
+            let features = ["kafka", "kinesis", "mqtt", "nats", "postgres", "redis"];
             let feature = features.into_iter().find(|feature| *feature == kind);
             let fault = if let Some(feature) = feature {
                 ConfigFault::FeatureMissing(feature)
-            } else if WITHOUT_ENGINE.contains(&kind) {
+            } else if kind == "custom" {
                 ConfigFault::NoSuchEngine
             } else {
                 let near = near(kind, self.types());
@@ -510,6 +509,32 @@ fn nats(settings: &Settings) -> Result<crate::hosted::engines::Nats, BoxError> {
         nats = nats.client_certificate(certificate, key);
     }
     Ok(nats.timeout(it.timeout).heartbeat(it.heartbeat))
+}
+
+#[cfg(all(feature = "postgres", not(tickbus_loom)))]
+fn postgres(settings: &Settings) -> Result<crate::hosted::engines::Postgres, BoxError> {
+    use crate::hosted::engines::Postgres;
+
+    let it = settings.postgres()?;
+    let mut postgres = Postgres::new(it.url.expose()).named(settings.name()).log(it.table_name);
+    if let Some(user) = it.username {
+        postgres = postgres.login(user, it.password.as_ref().map_or("", |it| it.expose()));
+    }
+    postgres = postgres.provision(it.provision);
+    if it.tls.enabled {
+        postgres = postgres.tls();
+    }
+    if let Some(file) = it.tls.ca_file {
+        postgres = postgres.ca_file(file);
+    }
+    if let (Some(certificate), Some(key)) = (it.tls.cert_file, it.tls.key_file) {
+        postgres = postgres.client_certificate(certificate, key);
+    }
+    postgres = postgres.lanes(it.lanes.get()).segment(it.segment_events.get());
+    postgres = postgres.max_events(it.max_events).max_age(it.max_age);
+    postgres = postgres.dead_letters(it.max_dead_letters).max_attempts(it.max_attempts);
+    postgres = postgres.pool_size(it.pool_size.get() as usize);
+    Ok(postgres.poll(it.poll_interval).timeout(it.timeout))
 }
 
 #[cfg(all(feature = "redis", not(tickbus_loom)))]

@@ -200,7 +200,7 @@ impl Settings {
             "redis" => self.redis().map(drop),
             "kafka" => self.kafka().map(drop),
             "kinesis" => self.kinesis().map(drop),
-            "postgres" => self.read::<PostgresSettings>().map(drop),
+            "postgres" => self.postgres().map(drop),
             "mqtt" => self.mqtt().map(drop),
             "custom" => self.read::<CustomSettings>().map(drop),
             _ => Ok(()),
@@ -283,6 +283,17 @@ impl Settings {
             Some(key) => Err(self.invalid(key, why)),
             None => Ok(settings),
         }
+    }
+
+    pub(super) fn postgres(&self) -> Result<PostgresSettings, ConfigError> {
+        let settings: PostgresSettings = self.read()?;
+        if settings.password.is_some() && settings.username.is_none() {
+            return Err(self.invalid("password", "it needs a `username`"));
+        }
+        if settings.segment_events.get() < 2 {
+            return Err(self.invalid("segmentEvents", "it is 2 or more"));
+        }
+        Ok(settings)
     }
 
     pub(super) fn mqtt(&self) -> Result<MqttSettings, ConfigError> {

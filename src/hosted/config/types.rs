@@ -544,17 +544,33 @@ settings! {
         username: Option<String> = None,
         /// The password to log in with.
         password: Option<Secret> = None,
-        /// The table of the events.
+        /// The log: what the names of its tables begin with.
         table_name: String = "events".into(),
-        /// How many connections there are at most.
+        /// How many connections there are at most, and one more that listens.
         pool_size: NonZeroU32 = TEN,
-        /// How many lanes a table has that the engine creates.
-        lanes: NonZeroU32 = NonZeroU32::new(16).unwrap(),
+        /// How many lanes a log has that the engine creates.
+        lanes: core::num::NonZeroU16 = core::num::NonZeroU16::new(16).unwrap(),
+        /// How many events a segment of a log has that the engine creates. So many ids are known.
+        segment_events: NonZeroU32 = NonZeroU32::new(250_000).unwrap(),
+        /// How many events the log keeps. 0 is all.
+        max_events: u64 = 0,
+        /// How long the log keeps an event at least. 0 is without a limit.
+        #[serde(deserialize_with = "span::span")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        max_age: Duration = Duration::ZERO,
+        /// How many dead letters are kept at least. 0 is without them.
+        max_dead_letters: u64 = 0,
+        /// How often an event is delivered in groups that do not say it. 0 is without a limit.
+        max_attempts: u32 = 0,
         /// How often the engine asks for events that no notification announced.
         #[serde(deserialize_with = "span::positive")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
         poll_interval: Duration = Duration::from_secs(1),
-        /// What the engine does about a table that is missing.
+        /// How long the engine waits for an answer of the server.
+        #[serde(deserialize_with = "span::positive")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "span::schema"))]
+        timeout: Duration = Duration::from_secs(5),
+        /// What the engine does about tables that are missing.
         provision: Provision = Provision::Check,
         /// How the connection is encrypted.
         tls: TlsSettings = TlsSettings::default(),

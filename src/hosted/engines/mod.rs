@@ -6,27 +6,14 @@
 //! | [`kinesis`] | with a lease store | yes | none at the server, then the matcher | shards, shared by leases in the store | `kinesis` |
 //! | [`mqtt`] | with a client id | never | wider at the server, then the matcher | shared subscription, one session for each member | `mqtt` |
 //! | [`nats`] | with a stream | with a stream | native | consumer | `nats` |
+//! | [`postgres`](postgres::log) | yes | yes | exact at the server, then the matcher | lanes | `postgres` |
 //! | [`redis`] | with a stream | if the server syncs each write | wider at the server for pub/sub, none for a stream; then the matcher | consumer group | `redis` |
 //!
-//! [`postgres`] (feature `postgres`) has a store of records and an outbox, and no engine.
+//! [`postgres`] has a store of records and an outbox too.
 //!
 #![doc = include_str!("capabilities.md")]
 
-#[cfg(any(
-    feature = "kafka",
-    feature = "kinesis",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
 mod buffer;
-#[cfg(any(
-    feature = "kafka",
-    feature = "kinesis",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
 mod failed;
 #[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats"))]
 mod filter;
@@ -35,13 +22,6 @@ pub mod kafka;
 #[cfg(feature = "kinesis")]
 pub mod kinesis;
 mod limits;
-#[cfg(any(
-    feature = "kafka",
-    feature = "kinesis",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
 mod mailbox;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
@@ -49,21 +29,7 @@ pub mod mqtt;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(
-    feature = "kafka",
-    feature = "kinesis",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
 mod server;
-#[cfg(any(
-    feature = "kafka",
-    feature = "kinesis",
-    feature = "mqtt",
-    feature = "nats",
-    feature = "redis"
-))]
 mod starting;
 #[cfg(any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"))]
 mod tls;
@@ -83,5 +49,7 @@ pub use self::kinesis::Kinesis;
 pub use self::mqtt::Mqtt;
 #[cfg(feature = "nats")]
 pub use self::nats::Nats;
+#[cfg(feature = "postgres")]
+pub use self::postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;

@@ -93,15 +93,24 @@ impl Connection {
         Attempts { connection: self, deadline, pause: FIRST_PAUSE, is_again: false }
     }
 
+    /// Returns what an error of a connection says.
+    pub(super) fn error(&self, error: &tokio_postgres::Error) -> PostgresError {
+        match Failure::of(error, &self.server) {
+            Failure::Passing(error) | Failure::Lasting(error) => error,
+        }
+    }
+
     /// Opens a connection that is not of the pool. The second part drives it, and has its messages.
     pub(super) async fn session(&self) -> Result<(tokio_postgres::Client, Driven), PostgresError> {
         match timeout(self.timeout, self.config.connect(self.tls.clone())).await {
             Ok(Ok(session)) => Ok(session),
-            Ok(Err(error)) => Err(match Failure::of(&error, &self.server) {
-                Failure::Passing(error) | Failure::Lasting(error) => error,
-            }),
+            Ok(Err(error)) => Err(self.error(&error)),
             Err(_) => Err(PostgresError::TimedOut),
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.pool.is_closed()
     }
 
     /// Ends the connections, those in use when they are given back.

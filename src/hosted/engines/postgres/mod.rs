@@ -1,4 +1,4 @@
-//! Postgres: records of events, and events that are published if a transaction commits.
+//! Postgres: a log, records of events, and events that are published if a transaction commits.
 //!
 //! ```text
 //!  Broker ──▶ PostgresStore ── many records, one statement ──▶ a table
@@ -8,6 +8,7 @@
 //!
 //! | job | type |
 //! |---|---|
+//! | publish and subscribe | [`Postgres`], a [log](self::log) |
 //! | say where the database is | [`Database`], [`Provision`] |
 //! | keep records of events | [`PostgresStore`] |
 //! | publish exactly what is committed | [`Outbox`], [`Relay`], [`unstable::write`] |
@@ -30,6 +31,7 @@ mod database;
 mod error;
 #[cfg(feature = "kinesis")]
 mod leases;
+pub mod log;
 mod outbox;
 mod store;
 mod table;
@@ -40,6 +42,7 @@ pub use self::database::Database;
 pub use self::error::PostgresError;
 #[cfg(feature = "kinesis")]
 pub use self::leases::PostgresLeases;
+pub use self::log::Postgres;
 pub use self::outbox::{Outbox, Relay, RelayBuilder, RelayStats};
 pub use self::store::PostgresStore;
 pub use super::Provision;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client};
 
-use super::super::error::{Failure, PostgresError};
+use super::super::error::PostgresError;
 use super::Outbox;
 use super::held::{Held, Line};
 use super::stats::{Counts, add};
@@ -162,9 +162,7 @@ impl Session<'_> {
         let connection = &self.work.outbox.connection;
         match timeout(connection.timeout(), question).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(match Failure::of(&error, connection.server()) {
-                Failure::Passing(error) | Failure::Lasting(error) => error,
-            }),
+            Ok(Err(error)) => Err(connection.error(&error)),
             Err(_) => Err(PostgresError::TimedOut),
         }
     }

@@ -1,0 +1,468 @@
+//! What goes wrong, and what other event brokers on databases got wrong.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use tickbus::Envelope;
+use tickbus::hosted::engines::postgres::{PostgresStore, Provision};
+use tickbus::hosted::{Engine, EngineError, Gap, GapReason, Health, Level, Reason, StartAt};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    delivery, envelope, next, nothing, number, on, on_a_log, publish, settings, subject, up, value,
+};
+use crate::server::Postgres as Server;
+use crate::servers::authority::Authority;
+use crate::servers::{Proxy, free_port};
+use crate::{SOON, WHILE, client, database, run, until};
+
+#[test]
+fn a_start_that_fails_says_why_and_no_secret() {
+    on_a_log(async |server, log| {
+        let of = |url: String| settings(url).log(log).provision(Provision::Check);
+        let error = of(server.url()).start().await.unwrap_err().to_string();
+        let missing = format!("the table `{log}` is missing: `Provision::Create` creates it");
+        assert!(error.contains(&missing), "{error}");
+        let url = server.url().replace("postgres@", "nobody_here:hunter2@");
+        let wrong = of(url);
+        let error = wrong.start().await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Refused(_)), "{error}");
+        let away = format!("postgres://game:hunter2@127.0.0.1:{}/game", free_port());
+        let away = of(away).timeout(Duration::from_millis(300));
+        let not_started = away.publish(envelope("a")).await.unwrap_err();
+        assert!(matches!(not_started.reason(), Reason::NotStarted));
+        let gone = away.start().await.unwrap_err();
+        assert!(matches!(gone.reason, Reason::Disconnected(_)), "{gone}");
+        assert!(matches!(away.health(), Health::Down(_)));
+        let shown = format!("{wrong:?} {error:?} {error} {away:?} {gone:?} {gone}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+
+        let long = settings(server.url()).log("x".repeat(60)).start().await.unwrap_err();
+        assert!(long.to_string().contains("too long for a log"), "{long}");
+        let client = client(server.url()).await;
+        client.batch_execute(&format!("CREATE TABLE {log} (id int8)")).await.unwrap();
+        let error = settings(server.url()).log(log).start().await.unwrap_err().to_string();
+        assert!(error.contains("is another one"), "{error}");
+        // One of its tables alone is missing.
+        let log = format!("{log}_b");
+        drop(up(settings(server.url()).log(&log)).await);
+        client.batch_execute(&format!("DROP TABLE {log}_about")).await.unwrap();
+        let error = settings(server.url()).log(&log).start().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("a table of the log `{log}` is missing")), "{error}");
+    });
+}
+
+/// A log that was copied to another server is refused: its positions mean nothing there.
+#[test]
+fn a_log_of_another_server_is_refused() {
+    on_a_log(async |server, log| {
+        drop(up(settings(server.url()).log(log)).await);
+        let copy = format!(
+            "INSERT INTO {log} (xid, subject) VALUES (pg_current_xact_id()::text::int8 + 1000000, 'a')"
+        );
+        client(server.url()).await.batch_execute(&copy).await.unwrap();
+        let error = settings(server.url()).log(log).start().await.unwrap_err().to_string();
+        assert!(error.contains("it was copied from another server"), "{error}");
+    });
+}
+
+#[test]
+fn a_publish_is_stored_and_its_repeat_is_a_duplicate() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let first = envelope("game.started");
+        let receipt = engine.publish(first.clone()).await.unwrap();
+        assert_eq!((receipt.level, receipt.duplicate), (Level::Stored, false));
+        let other = up(settings(server.url()).log(log)).await;
+        let again = other.publish(first.clone()).await.unwrap();
+        assert_eq!((again.duplicate, again.sequence), (true, receipt.sequence));
+        let twice = envelope("game.twice");
+        let several = vec![first, twice.clone(), twice, envelope("game.other")];
+        let receipts = other.publish_batch(several).await;
+        let duplicates = receipts.iter().map(|it| it.as_ref().unwrap().duplicate);
+        assert!(duplicates.eq([true, false, true, false]));
+        // Many at the same time, in an order of their own, and more than one statement has.
+        let several = (0..3000).map(|at| number("game.batch", at)).collect();
+        let receipts = engine.publish_batch(several).await;
+        let sequences: Vec<_> = receipts.into_iter().map(|it| it.unwrap().sequence).collect();
+        assert!(sequences.is_sorted() && BTreeSet::from_iter(&sequences).len() == 3000);
+    });
+}
+
+#[test]
+fn what_postgres_cannot_keep_comes_back_the_same_or_is_refused() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let group = engine.subscribe(">").unwrap().group("a\0b").open();
+        let mut group = group.await.unwrap();
+        let plain = || Envelope::new("game.hit").unwrap();
+        let sent = [
+            plain().with_key("k\0").header("X\n", "ü\0"),
+            plain().with_bytes([0, 13, 10, 255]),
+            Envelope::json("game.grün.7 ?[a-b]^\\'\"", &["a\0", "b"]).unwrap(),
+        ];
+        for envelope in &sent {
+            engine.publish(envelope.clone().into()).await.unwrap();
+        }
+        for envelope in &sent {
+            let come = delivery(&mut group).await;
+            assert_eq!(&**come.envelope(), envelope);
+            come.ack_async().await.unwrap();
+        }
+        let limit = engine.capabilities().payload_limit().unwrap();
+        let large = || plain().with_bytes(vec![0; limit + 1]).into();
+        let long = || plain().with_id("x".repeat(2001)).into();
+        let results =
+            engine.publish_batch(vec![envelope("a"), large(), long(), envelope("b")]).await;
+        assert!(results.iter().map(Result::is_ok).eq([true, false, false, true]));
+        assert!(matches!(results[1].as_ref().unwrap_err().reason(), Reason::TooLarge { .. }));
+        assert!(results[2].as_ref().unwrap_err().to_string().contains("2000 bytes"));
+    });
+}
+
+#[test]
+fn what_another_program_inserts_is_an_envelope() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log).dead_letters(10)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+        let insert = format!(
+            "INSERT INTO {log} (subject, key, envelope) VALUES ('game.hit', 'k', '{{\"by\":3}}'), \
+             ('game.hit', '', 'no json'), ('not a..subject', '', 'x'), ('game.none', '', '')"
+        );
+        client(server.url()).await.batch_execute(&insert).await.unwrap();
+        // No notification announces it.
+        let json = delivery(&mut group).await;
+        assert_eq!(json.envelope().payload(), Some("{\"by\":3}"));
+        let sequence = json.sequence().unwrap();
+        assert_eq!(json.envelope().id(), format!("{log}/{sequence}"));
+        json.ack();
+        let mut come = Vec::new();
+        let mut gap = None;
+        while come.len() < 2 || gap.is_none() {
+            match next(&mut group).await {
+                Ok(it) => {
+                    come.push((subject(&it).to_owned(), it.envelope().bytes().map(<[u8]>::to_vec)));
+                    it.ack_async().await.unwrap();
+                }
+                Err(it) => gap = Some(it),
+            }
+        }
+        assert_eq!(gap, Some(Gap::new(Some(1), GapReason::Unreadable)));
+        assert_eq!(
+            come,
+            [("game.hit".into(), Some(b"no json".to_vec())), ("game.none".into(), None)]
+        );
+        drop((delivery(&mut live).await, delivery(&mut live).await));
+        assert_eq!(next(&mut live).await.unwrap_err(), Gap::new(Some(1), GapReason::Unreadable));
+        drop(delivery(&mut live).await);
+        let dead = format!("SELECT count(*) FROM {log}_dead");
+        let client = client(server.url()).await;
+        until(async || client.query_one(&dead, &[]).await.unwrap().get::<_, i64>(0) == 1).await;
+    });
+}
+
+/// Trap 2: `seq > last` skips the event of a transaction that has the lower sequence and commits later.
+/// `xid < pg_snapshot_xmin` would hold the others up.
+#[test]
+fn a_transaction_that_commits_late_delays_its_own_events_only() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+        let mut client = client(server.url()).await;
+        let transaction = client.transaction().await.unwrap();
+        let insert = format!("INSERT INTO {log} (subject) VALUES ('game.late') RETURNING seq");
+        let late: i64 = transaction.query_one(&insert, &[]).await.unwrap().get(0);
+        for _ in 0..3 {
+            assert!(publish(&engine, "game.early").await > late.cast_unsigned());
+            let come = delivery(&mut group).await;
+            assert_eq!(subject(&come), "game.early");
+            come.ack_async().await.unwrap();
+            assert_eq!(subject(&delivery(&mut live).await), "game.early");
+        }
+        transaction.commit().await.unwrap();
+        publish(&engine, "game.next").await;
+        for wanted in ["game.late", "game.next"] {
+            let come = delivery(&mut group).await;
+            assert_eq!(subject(&come), wanted);
+            come.ack_async().await.unwrap();
+            assert_eq!(subject(&delivery(&mut live).await), wanted);
+        }
+        nothing(&mut group).await;
+        nothing(&mut live).await;
+    });
+}
+
+/// Trap 3: a notification is a wake-up, without a payload; what comes without one is found as well.
+#[test]
+fn a_wake_up_takes_milliseconds_and_a_lost_one_a_poll() {
+    on_a_log(async |server, log| {
+        let patient = || settings(server.url()).log(log).poll(SOON);
+        let (here, there) = (up(patient()).await, up(patient()).await);
+        let mut group = there.subscribe(">").unwrap().group("all").open().await.unwrap();
+        for _ in 0..3 {
+            let large = Envelope::new("game.large").unwrap().with_bytes(vec![7; 100_000]);
+            here.publish(large.into()).await.unwrap();
+            // Long before the poll.
+            let come =
+                timeout(SOON / 4, group.next()).await.expect("it is woken").unwrap().unwrap();
+            come.ack_async().await.unwrap();
+        }
+        let brief = up(settings(server.url()).log(log).poll(WHILE)).await;
+        let mut polls = brief.subscribe(">").unwrap().open().await.unwrap();
+        let insert = format!("INSERT INTO {log} (subject) VALUES ('game.silent')");
+        client(server.url()).await.batch_execute(&insert).await.unwrap();
+        assert_eq!(subject(&delivery(&mut polls).await), "game.silent");
+    });
+}
+
+/// `ResolveSpec`: a cursor `id > last` over ids that are not in the order of time skips events.
+#[test]
+fn an_event_whose_id_is_before_the_last_one_is_not_skipped() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        for id in ["ffff", "0000", "8888", "1111"] {
+            engine.publish(Envelope::new("a").unwrap().with_id(id).into()).await.unwrap();
+            let come = delivery(&mut group).await;
+            assert_eq!(come.envelope().id(), id);
+            come.ack_async().await.unwrap();
+        }
+    });
+}
+
+/// `ResolveSpec`: a new stream replays the whole table.
+#[test]
+fn a_new_subscription_begins_now() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let old = (0..50).map(|at| number("game.old", at)).collect();
+        engine.publish_batch(old).await.into_iter().for_each(|it| drop(it.unwrap()));
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+        publish(&engine, "game.new").await;
+        for from in [&mut group, &mut live] {
+            assert_eq!(subject(&delivery(from).await), "game.new");
+            nothing(from).await;
+        }
+    });
+}
+
+/// `ResolveSpec`: the channel is full, the event is lost, and the cursor has moved.
+#[test]
+fn a_full_buffer_is_a_gap_when_live_and_no_loss_in_a_group() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut live = engine.subscribe(">").unwrap().capacity(2).open().await.unwrap();
+        let mut group =
+            engine.subscribe(">").unwrap().group("all").in_flight(2).open().await.unwrap();
+        let several = (0..20).map(|at| number("game.shot", at)).collect();
+        engine.publish_batch(several).await.into_iter().for_each(|it| drop(it.unwrap()));
+        for at in 0..20 {
+            let come = delivery(&mut group).await;
+            assert_eq!(value(&come), at);
+            come.ack_async().await.unwrap();
+        }
+        assert_eq!(value(&delivery(&mut live).await), 0);
+        assert_eq!(value(&delivery(&mut live).await), 1);
+        assert_eq!(next(&mut live).await.unwrap_err(), Gap::new(Some(18), GapReason::Overflow));
+    });
+}
+
+/// `ResolveSpec`: without a group, every instance handles every event.
+#[test]
+fn one_instance_of_a_group_handles_an_event() {
+    on_a_log(async |server, log| {
+        let one = up(settings(server.url()).log(log)).await;
+        let two = up(settings(server.url()).log(log)).await;
+        let mut all = Vec::new();
+        for engine in [&one, &two] {
+            all.push(engine.subscribe(">").unwrap().group("all").lease(SOON).open().await.unwrap());
+        }
+        for at in 0..40 {
+            one.publish(number("game.shot", at)).await.unwrap();
+        }
+        let mut come = Vec::new();
+        while come.len() < 40 {
+            for from in &mut all {
+                if let Ok(Some(next)) = timeout(Duration::from_millis(5), from.next()).await {
+                    let next = next.unwrap();
+                    come.push(value(&next));
+                    next.ack();
+                }
+            }
+        }
+        come.sort_unstable();
+        assert!(come.into_iter().eq(0..40));
+        for from in &mut all {
+            nothing(from).await;
+        }
+    });
+}
+
+#[test]
+fn what_is_removed_is_a_gap_and_its_segments_are_dropped() {
+    on_a_log(async |server, log| {
+        let of = || settings(server.url()).log(log).segment(20).poll(WHILE);
+        let keeps = up(of().max_events(50)).await;
+        let open = || keeps.subscribe(">").unwrap().group("all").start_at(StartAt::Earliest).open();
+        drop(open().await.unwrap());
+        for at in 0..200 {
+            keeps.publish(number("game.shot", at)).await.unwrap();
+        }
+        let mut group = open().await.unwrap();
+        assert_eq!(next(&mut group).await.unwrap_err(), Gap::new(None, GapReason::Trimmed));
+        let first = delivery(&mut group).await;
+        assert!(value(&first) >= 145, "{}", value(&first));
+        first.ack();
+        for _ in value(&delivery(&mut group).await)..199 {
+            delivery(&mut group).await.ack();
+        }
+        let client = client(server.url()).await;
+        let count = format!("SELECT count(*) FROM {log}");
+        until(async || client.query_one(&count, &[]).await.unwrap().get::<_, i64>(0) < 90).await;
+
+        // By age, also what is in a segment that is not full.
+        let ages = up(of().max_age(Duration::from_millis(500))).await;
+        until(async || client.query_one(&count, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
+        ages.publish(number("game.shot", 200)).await.unwrap();
+        loop {
+            if let Ok(come) = next(&mut group).await
+                && value(&come) == 200
+            {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_silent_connection_is_noticed_and_mended() {
+    on_a_log(async |server, log| {
+        let proxy = Proxy::to(server.port());
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
+        let far = up(settings(url).log(log).timeout(Duration::from_secs(1))).await;
+        let near = up(settings(server.url()).log(log)).await;
+        let mut group = far.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut live = far.subscribe(">").unwrap().open().await.unwrap();
+        publish(&far, "game.1").await;
+        delivery(&mut group).await.ack_async().await.unwrap();
+        drop(delivery(&mut live).await);
+        proxy.hold(true);
+        let error = far.publish(envelope("game.2")).await.unwrap_err();
+        assert!(error.is_unknown(), "it may have arrived: {error}");
+        until(async || far.health() != Health::Up).await;
+        let refused = far.publish(envelope("game.3")).await.unwrap_err();
+        assert!(!refused.is_unknown() && matches!(refused.reason(), Reason::Disconnected(_)));
+        publish(&near, "game.4").await;
+        proxy.cut();
+        proxy.hold(false);
+        let mut come = Vec::new();
+        while !come.contains(&"game.4".to_owned()) {
+            let next = delivery(&mut group).await;
+            come.push(subject(&next).to_owned());
+            next.ack();
+        }
+        assert!(!come.contains(&"game.3".to_owned()));
+        // What came meanwhile is not lost for a live subscription either.
+        while subject(&delivery(&mut live).await) != "game.4" {}
+        until(async || far.health() == Health::Up).await;
+        let EngineError::Unknown { envelope, .. } = error else { panic!("{error}") };
+        let arrived = come.contains(&"game.2".to_owned());
+        assert_eq!(far.publish(envelope).await.unwrap().duplicate, arrived);
+    });
+}
+
+#[test]
+fn a_shutdown_ends_everything_and_gives_the_rest_back() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+        for at in 0..5 {
+            engine.publish(number("game.job", at)).await.unwrap();
+        }
+        let kept = delivery(&mut group).await;
+        delivery(&mut group).await.ack();
+        engine.shutdown(SOON).await.unwrap();
+        engine.shutdown(SOON).await.unwrap();
+        assert_eq!(engine.health(), Health::Closed);
+        assert!(matches!(engine.start().await.unwrap_err().reason, Reason::Closed));
+        while timeout(SOON, live.next()).await.unwrap().is_some() {}
+        assert!(timeout(SOON, group.next()).await.unwrap().is_none());
+        kept.ack();
+        assert_eq!((group.stats().handled, group.stats().refused), (1, 1));
+        let again = up(settings(server.url()).log(log)).await;
+        let mut member = again.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut rest = BTreeSet::new();
+        for _ in 2..5 {
+            let come = delivery(&mut member).await;
+            assert_eq!(come.attempt(), 1);
+            rest.insert(value(&come));
+            come.ack_async().await.unwrap();
+        }
+        assert!(rest.into_iter().eq(2..5));
+        nothing(&mut member).await;
+    });
+}
+
+/// The log and the store, by TLS to a server that they trust, and to no other.
+#[test]
+fn it_connects_by_tls_to_a_server_that_it_trusts_and_to_no_other() {
+    let (Some(ours), Some(other)) = (Authority::new(), Authority::new()) else { return };
+    ours.sign("server");
+    let Some(server) = Server::with_certificate(&ours) else { return };
+    run(async {
+        let of = |ca: &Authority| settings(server.url()).ca_file(ca.path("ca.pem"));
+        let engine = up(of(&ours)).await;
+        let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        publish(&engine, "game.started").await;
+        drop(delivery(&mut live).await);
+        delivery(&mut group).await.ack_async().await.unwrap();
+        let error = of(&other).start().await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Refused(_)), "{error}");
+        let plain = settings(server.url()).start().await.unwrap_err().to_string();
+        assert!(plain.contains("it wants TLS"), "{plain}");
+
+        let store = database(server.url()).ca_file(ours.path("ca.pem"));
+        let store = PostgresStore::connect(&store, "records").await.unwrap();
+        let store: &dyn tickbus::hosted::store::Store = &store;
+        store.put(crate::stores::record("1")).await.unwrap();
+        let wrong = database(server.url()).ca_file(other.path("ca.pem"));
+        PostgresStore::connect(&wrong, "records").await.unwrap_err();
+    });
+}
+
+/// Rows of positions take turns between two tables, and readers do not notice.
+#[test]
+fn rows_of_positions_take_turns_while_events_are_handled() {
+    on(&[], async |server| {
+        let engine = up(settings(server.url()).lanes(2).poll(WHILE)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let client = client(server.url()).await;
+        // As many as a long time makes.
+        let fill = "INSERT INTO game_states SELECT slot, 1000, 0, n, true, member, repeat('x', 200), upto, at_xid, \
+                    at_seq, mark, low, open_xids, open_seqs FROM (SELECT * FROM game_states LIMIT 1) AS s, \
+                    generate_series(1, 40000) AS n";
+        client.batch_execute(fill).await.unwrap();
+        let sizes = "SELECT pg_relation_size('game_states_0'), pg_relation_size('game_states_1')";
+        let mut sent = 0;
+        loop {
+            engine.publish(number("game.shot", sent)).await.unwrap();
+            let come = delivery(&mut group).await;
+            assert_eq!((value(&come), come.attempt()), (sent, 1));
+            come.ack_async().await.unwrap();
+            sent += 1;
+            let row = client.query_one(sizes, &[]).await.unwrap();
+            let (one, two): (i64, i64) = (row.get(0), row.get(1));
+            if one == 0 && two > 0 {
+                break;
+            }
+            assert!(sent < 5000, "{one} {two}");
+            sleep(Duration::from_millis(5)).await;
+        }
+        nothing(&mut group).await;
+    });
+}
