@@ -220,7 +220,7 @@ fn a_refused_login_says_why_and_shows_no_secret() {
 
 /// Answers some reads with an error, and passes everything else on.
 fn disturbed(server: &Server, code: &'static str, status: u16, every: usize) -> Stub {
-    let count = Mutex::new(0);
+    let count = Mutex::new(0_usize);
     Stub::new(Some(server.port()), move |operation, _| {
         if operation != "GetRecords" {
             return Answer::Server;
