@@ -227,7 +227,7 @@ fn statement(
             branch = format!(
                 "(SELECT * FROM ({branch} UNION ALL (SELECT {number}, e.* FROM unnest({open}) AS o (xid) \
                  CROSS JOIN LATERAL (SELECT {columns} FROM {events} AS late WHERE {own} AND late.xid = \
-                 o.xid ORDER BY seq LIMIT {limit}) AS e)) AS both ORDER BY xid, seq LIMIT {limit})"
+                 o.xid ORDER BY seq LIMIT {limit}) AS e)) AS every ORDER BY xid, seq LIMIT {limit})"
             );
         }
         branches.push(branch);

@@ -111,7 +111,7 @@ async fn retain(base: &Base) -> Result<(), PostgresError> {
     let current = base.last() / base.segment;
     for number in first..=current {
         let is_out = (number + 1) * base.segment <= floor + 1;
-        if !is_out && !(number < current && is_old(base, number + 1).await?) {
+        if !is_out && !(number < current && is_old(base, number, true).await?) {
             if number == current {
                 begin_anew(base, number).await?;
             }
@@ -126,26 +126,28 @@ async fn retain(base: &Base) -> Result<(), PostgresError> {
     base.floor(base.last()).await.map(drop)
 }
 
-/// Returns whether the first event of a segment is older than events may be: all before it are.
-async fn is_old(base: &Base, number: i64) -> Result<bool, PostgresError> {
+/// Returns whether the first event of a segment, or its last one, is older than events may be. Without
+/// an event the last one is.
+async fn is_old(base: &Base, number: i64, is_last: bool) -> Result<bool, PostgresError> {
     if base.max_age.is_zero() {
         return Ok(false);
     }
+    let order = if is_last { "xid DESC, seq DESC" } else { "xid, seq" };
     let sql = format!(
-        "SELECT at < now() - make_interval(secs => $1) FROM {} ORDER BY xid, seq LIMIT 1",
+        "SELECT at < now() - make_interval(secs => $1) FROM {} ORDER BY {order} LIMIT 1",
         base.tables.segment(number)
     );
     match base.ask(&sql, &[(&base.max_age.as_secs_f64(), Type::FLOAT8)]).await {
-        Ok(rows) => Ok(rows.first().is_some_and(|row| row.get(0))),
-        // It is gone already, or not there yet.
-        Err(PostgresError::Refused { code, .. }) if &*code == "42P01" => Ok(false),
+        Ok(rows) => Ok(rows.first().map_or(is_last, |row| row.get(0))),
+        // It is gone already.
+        Err(PostgresError::Refused { code, .. }) if &*code == "42P01" => Ok(is_last),
         Err(error) => Err(error),
     }
 }
 
 /// Goes on in a later segment if the current one has events that are too old: it can be dropped then.
 async fn begin_anew(base: &Base, number: i64) -> Result<(), PostgresError> {
-    if !is_old(base, number).await? {
+    if !is_old(base, number, false).await? {
         return Ok(());
     }
     // So far ahead that no sequence is given twice, whoever takes some meanwhile.
