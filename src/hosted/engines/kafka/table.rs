@@ -608,7 +608,7 @@ mod tests {
         assert!(!table.settle(0, all[1].token(), &Verdict::Reject("no".into()), now).unwrap());
         let (told, _heard) = oneshot::channel();
         assert!(!table.confirm(0, all[2].token(), told), "it has to wait for the first");
-        assert_eq!(positions(&mut table), []);
+        assert_eq!(positions(&mut table), [0_i64; 0]);
         assert!(table.settle(0, all[0].token(), &Verdict::Ack, now).unwrap(), "now there is news");
         let (told, mut heard) = oneshot::channel();
         assert!(table.confirm(0, all[0].token(), told));
@@ -616,7 +616,7 @@ mod tests {
         assert!(matches!(heard.try_recv(), Ok(Ok(()))));
         let again = table.settle(0, all[0].token(), &Verdict::Ack, now);
         assert!(matches!(again, Err(SettleError::Late)));
-        assert_eq!(positions(&mut table), [], "the server has it");
+        assert_eq!(positions(&mut table), [0_i64; 0], "the server has it");
     }
 
     #[test]
@@ -686,7 +686,7 @@ mod tests {
         assert!(table.confirm(0, all[0].token(), told));
         table.give_up(&[PLACE]);
         assert!(matches!(heard.try_recv(), Ok(Err(SettleError::Late))));
-        assert_eq!(positions(&mut table), []);
+        assert_eq!(positions(&mut table), [0_i64; 0]);
         // It comes back with another number.
         table.take(PLACE, Some(6), true, |_| Arc::new(Nothing));
         table.arrive(PLACE, 6, event(6));
@@ -737,6 +737,6 @@ mod tests {
         let mut table = Table::new(8);
         table.take(PLACE, Some(5), false, |_| Arc::new(Nothing));
         assert_eq!(positions(&mut table), [5]);
-        assert_eq!(positions(&mut table), []);
+        assert_eq!(positions(&mut table), [0_i64; 0]);
     }
 }
