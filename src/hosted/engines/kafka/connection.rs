@@ -18,13 +18,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::facts::{Facts, level};
 use super::fault;
 use super::settings::Settings;
 use super::topics::{Place, Topics};
 use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::server::Connected;
 use crate::hosted::provision::Provision;
-use crate::hosted::{Health, Level, Reason};
+use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
 /// How many bytes a batch may have if the server does not say.
@@ -42,16 +43,6 @@ pub(super) struct Signal {
     pub(super) closed: bool,
     /// It is shut down.
     pub(super) ended: bool,
-}
-
-/// What a server says of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) partitions: i32,
-    /// What a confirmed publish is.
-    pub(super) level: Level,
-    /// How many bytes a batch may have.
-    pub(super) limit: usize,
 }
 
 pub(super) struct Connection {
@@ -358,13 +349,6 @@ impl Connection {
     }
 }
 
-/// Returns what a publish is that all replicas in sync have confirmed. A server writes to its disk
-/// later, unless it is told to flush each message: then one failure of a machine loses what only one
-/// has.
-const fn level(replicas: usize, in_sync: u64, flush: u64) -> Level {
-    if flush == 1 || replicas >= 2 && in_sync >= 2 { Level::Stored } else { Level::Accepted }
-}
-
 /// The error of a topic that does not exist.
 pub(super) fn missing_topic(topic: &str) -> Reason {
     refused(format!("the topic `{topic}` does not exist: create it, or provision with `Create`"))
@@ -407,21 +391,5 @@ async fn keep(connection: Weak<Connection>, doubt: Arc<Notify>) {
                 pause = pause.min(LONGEST_PAUSE);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::level;
-    use crate::hosted::Level;
-
-    #[test]
-    fn stored_is_what_one_failure_does_not_lose() {
-        let never = u64::MAX;
-        assert_eq!(level(3, 2, never), Level::Stored);
-        assert_eq!(level(1, 1, 1), Level::Stored, "each message is on the disk");
-        assert_eq!(level(3, 1, never), Level::Accepted, "one may be the only one in sync");
-        assert_eq!(level(1, 2, never), Level::Accepted);
-        assert_eq!(level(1, 1, 10_000), Level::Accepted);
     }
 }

@@ -53,6 +53,7 @@
 
 mod answer;
 mod connection;
+mod facts;
 mod fault;
 mod live;
 mod member;
