@@ -67,7 +67,7 @@ pub(super) fn readable<'s>(
 mod tests {
     use alloc::vec;
 
-    use super::{Arc, Shard, readable};
+    use super::{Arc, Shard, Vec, readable};
 
     fn shard(id: &str, parents: &[&str], is_open: bool) -> Shard {
         let parents = parents.iter().map(|it| (*it).into()).collect();
