@@ -163,7 +163,7 @@ fn is_of_connecting(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Failed, of_code, of_record, shown};
 
     #[test]
     fn a_refused_signature_shows_no_request() {

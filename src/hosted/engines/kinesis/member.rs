@@ -420,7 +420,7 @@ fn is_too_old(seen: Option<i64>, retention: Option<Duration>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Duration, is_too_old, wall};
 
     #[test]
     fn a_position_is_too_old_when_the_stream_keeps_less() {

@@ -71,7 +71,7 @@ pub(super) fn wall() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Mark, Position, Timestamp};
 
     #[test]
     fn a_mark_reads_back() {

@@ -296,7 +296,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Batch, Blob, Envelope, Failed, Reason, Record, partition_key};
 
     fn key(of: &Envelope) -> &str {
         partition_key(of)

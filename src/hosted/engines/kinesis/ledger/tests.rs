@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 
-use super::*;
+use super::{Arc, Duration, Envelope, Instant, Ledger, Next, Taken, Vec, Verdict};
 
 const LEASE: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
