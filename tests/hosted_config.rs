@@ -644,7 +644,7 @@ fn each_fault_has_an_error_of_its_own_with_the_place_and_the_key() {
     refused("engine: memory\nengine: redis\n", "duplicate_key", (2, 1), "engine");
     refused("engine: memory\nworkerCount: [\n", "syntax", (2, 14), "");
     refused("engine: memory\ndeliveryMode: dorp\n", "unknown_value", (2, 15), "deliveryMode");
-    refused("engine: kinesis\n", "no_such_engine", (1, 9), "engine");
+    refused("engine: custom\n", "no_such_engine", (1, 9), "engine");
     refused("engine: *memory\n", "syntax", (1, 9), "");
     refused("a: 1\n---\nb: 2\n", "syntax", (3, 1), "");
     refused("5: 1\n", "syntax", (1, 1), "");

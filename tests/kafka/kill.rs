@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tickbus::hosted::engines::Kafka;
 use tickbus::hosted::{Engine, SettleError};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::server::{Server, Which};
 use crate::servers::jepsen::{self, Kill, Target, between};
