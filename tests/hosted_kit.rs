@@ -220,7 +220,7 @@ impl Engine for Faulty {
             "durable_attempts_count" => tamper.first_attempt = true,
             "durable_attempts_are_bounded" => options.max_attempts = None,
             "durable_late_verdicts_are_refused" => tamper.takes_late = true,
-            "durable_other_leases_are_kept_or_refused" if on("leases") => {
+            "durable_other_leases_are_kept_or_refused" if on("leases.*") => {
                 options.lease = Duration::from_secs(1);
                 tamper.takes_late = true;
             }
