@@ -7,19 +7,23 @@
 //! - A subscription pattern goes through the rules for publishing, so `*` reaches one engine only: `hosted_router`
 //!   `a_subscription_is_on_every_engine_that_can_carry_a_matching_subject`.
 //! - A pattern is a literal topic at the server, and never matches: kit `live_patterns_are_those_of_the_matcher`,
-//!   `durable_patterns_are_those_of_the_matcher`.
+//!   `durable_patterns_are_those_of_the_matcher`; kafka `a_pattern_matches_subjects_and_is_no_topic`.
 //! - The default group has a random name at each start, begins at the end, and cannot resume. Here a group has
 //!   the name that you give it, or there is none: kit `durable_group_continues_where_it_stopped`; `hosted_own_engine`
-//!   `a_setting_of_the_other_kind_is_refused`; mqtt `a_session_keeps_what_comes_while_its_member_is_away`.
+//!   `a_setting_of_the_other_kind_is_refused`; mqtt `a_session_keeps_what_comes_while_its_member_is_away`;
+//!   kafka `a_group_continues_after_a_start_and_each_subscription_is_one_session`; kinesis
+//!   `a_group_continues_where_it_stopped_over_engines`.
 //! - Each subscription begins another session of the group, and they take events from each other: kit
 //!   `durable_group_shares`, `durable_groups_have_all_each`.
 //! - Subscriptions with different patterns share one group and one consumer, and acknowledge what is not theirs:
 //!   `hosted_memory` `a_group_has_the_patterns_that_it_was_opened_with`; nats and redis
 //!   `several_patterns_are_one_group_in_order`; mqtt `members_with_other_patterns_take_nothing_from_each_other`.
 //! - The same pattern twice replaces the first subscription: `the_same_pattern_twice_is_two_subscriptions` here.
-//! - A new subscription replays the whole log: kit `durable_begins_now_by_default`, `live_begins_now`.
+//! - A new subscription replays the whole log: kit `durable_begins_now_by_default`, `live_begins_now`; postgres
+//!   `a_new_subscription_begins_now`.
 //! - There is no group, and each instance handles each event: `hosted_broker`
-//!   `each_record_is_handled_by_one_broker_of_the_group_and_all_its_handlers_run`.
+//!   `each_record_is_handled_by_one_broker_of_the_group_and_all_its_handlers_run`; postgres
+//!   `one_instance_of_a_group_handles_an_event`.
 //!
 //! # Acknowledgement
 //!
@@ -27,7 +31,13 @@
 //!   `an_event_whose_process_ends_in_the_handler_goes_to_another_member` here; `hosted_handle`
 //!   `a_failed_event_comes_again_after_the_delays_of_the_policy`,
 //!   `an_event_is_acknowledged_only_when_its_dead_letter_is_accepted`; nats
-//!   `a_record_of_a_broker_that_is_killed_in_its_handler_is_handled_by_another_one`.
+//!   `a_record_of_a_broker_that_is_killed_in_its_handler_is_handled_by_another_one`; kafka
+//!   `what_a_handler_has_not_done_is_not_marked_even_if_it_failed`,
+//!   `a_position_is_told_only_when_everything_before_it_is_done`; kinesis
+//!   `a_position_stays_before_what_is_not_settled`.
+//! - A slow handler loses its place in the group: kafka `a_slow_handler_keeps_its_place_in_the_group`.
+//! - Some records of a batch fail, and all are sent again or none: kinesis
+//!   `only_the_records_that_failed_are_sent_again`, `the_events_of_a_key_never_pass_one_that_failed`.
 //! - What a dead member had is never taken back: kit `durable_lease_ends`; redis
 //!   `what_is_not_settled_comes_again_and_late_answers_are_refused`; mqtt
 //!   `an_event_that_is_not_settled_comes_again_here_and_to_the_next_process`.
@@ -40,7 +50,8 @@
 //! - Deliveries without end: kit `durable_attempts_are_bounded`; nats `attempts_are_bounded`; redis
 //!   `attempts_are_bounded_and_the_rest_is_a_gap_or_a_dead_letter`.
 //! - A full buffer loses an event, and the position moves on without a word: kit `live_tells_of_a_full_buffer`,
-//!   `durable_tells_of_what_was_trimmed`; nats and redis `a_full_live_buffer_says_what_it_dropped`.
+//!   `durable_tells_of_what_was_trimmed`; nats and redis `a_full_live_buffer_says_what_it_dropped`; postgres
+//!   `a_full_buffer_is_a_gap_when_live_and_no_loss_in_a_group`.
 //!
 //! # Numbers and records
 //!
@@ -83,7 +94,13 @@
 //! - A blocking read holds up all others on its connection: redis `publishes_do_not_wait_for_blocked_reads`,
 //!   `each_subscription_has_a_connection_of_the_pool`.
 //! - A slow transaction with an early number commits late, and is skipped: postgres
-//!   `each_key_is_in_order_however_transactions_overlap_and_engines_fail`.
+//!   `each_key_is_in_order_however_transactions_overlap_and_engines_fail`, and the log
+//!   `a_transaction_that_commits_late_delays_its_own_events_only`.
+//! - A cursor on random ids skips events: postgres `an_event_whose_id_is_before_the_last_one_is_not_skipped`.
+//! - A notification is lost or too large, and a reader waits for ever: postgres
+//!   `a_wake_up_takes_milliseconds_and_a_lost_one_a_poll`.
+//! - Shards are split and merged, and events are lost or change their order: kinesis
+//!   `nothing_is_lost_and_keys_stay_in_order_when_shards_are_split_and_merged`.
 #![cfg(all(feature = "hosted", not(any(miri, tickbus_loom))))]
 
 extern crate alloc;

@@ -1,7 +1,7 @@
 //! Groups: who receives what, and how it is settled.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use tickbus::hosted::engines::Postgres;

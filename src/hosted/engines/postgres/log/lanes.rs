@@ -140,6 +140,9 @@ struct Columns {
     open_seqs: Vec<String>,
 }
 
+/// Lane, transaction, sequence, why, and attempts of each dead letter.
+type DeadColumns = (Vec<i32>, Vec<i64>, Vec<i64>, Vec<String>, Vec<i32>);
+
 /// Rows of the retries: the lane, the transaction, the sequence, the attempts, the delay in seconds, which is
 /// below 0 while it is in work.
 type Puts = (Vec<i32>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<f64>);
@@ -154,7 +157,7 @@ pub(super) async fn write(
     let mut rows = Columns::default();
     let mut puts = Puts::default();
     let mut settled: (Vec<i32>, Vec<i64>) = Default::default();
-    let mut dead: (Vec<i32>, Vec<i64>, Vec<i64>, Vec<String>, Vec<i32>) = Default::default();
+    let mut dead = DeadColumns::default();
     for (number, lane) in lanes.iter().filter(|(_, lane)| lane.changes.any) {
         let (upto, at) = lane.position.parts();
         let (open_xids, open_seqs) = arrays(&lane.open);

@@ -46,7 +46,7 @@
 //! - All members of a group must have the same patterns: the engine refuses others.
 //! - The rows of a log are of one server: positions are numbers of its transactions. Do not copy them to
 //!   another one by `pg_dump`. Replication and `pg_upgrade` keep them.
-//! - Behind a pooler that gives each transaction another connection (PgBouncer), `LISTEN` and prepared
+//! - Behind a pooler that gives each transaction another connection (`PgBouncer`), `LISTEN` and prepared
 //!   statements do not work: connect to the server itself.
 //! - Another program publishes by `INSERT INTO game (subject, key, envelope)`: the JSON form of an envelope,
 //!   or any text, which is the payload then. Call `pg_notify` with the channel, or wait for the poll. A row

@@ -111,7 +111,8 @@ async fn retain(base: &Base) -> Result<(), PostgresError> {
     let current = base.last() / base.segment;
     for number in first..=current {
         let is_out = (number + 1) * base.segment <= floor + 1;
-        if !is_out && !(number < current && is_old(base, number, true).await?) {
+        let is_out = is_out || number < current && is_old(base, number, true).await?;
+        if !is_out {
             if number == current {
                 begin_anew(base, number).await?;
             }
@@ -198,7 +199,7 @@ fn size(table: &str) -> alloc::string::String {
 
 /// Empties a table, unless there is a reason against it when nothing else uses it.
 async fn truncate(base: &Base, table: &str, unless: &str) -> Result<(), PostgresError> {
-    let quoted = format!("{}", table.replace('\'', "''"));
+    let quoted = table.replace('\'', "''");
     let sql = format!(
         "SET LOCAL lock_timeout = '{PATIENCE}'; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; \
          DO $do$ BEGIN IF NOT ({unless}) THEN EXECUTE 'TRUNCATE {quoted}'; END IF; END $do$"
