@@ -1,9 +1,9 @@
 //! What takes events that live for ever takes none that live shorter: their reader would not know.
 //~ lifetime may not live long enough
-//~ because of the type `Topic<
-//~ because of the type `GatedTopic<
-//~ because of the type `tickbus::topic::Publisher<
-//~ because of the type `Latest<
+//~ Topic<&str, 2>
+//~ GatedTopic<&str, 2, 1>
+//~ Publisher<'_, &str>
+//~ Latest<&str>
 
 use tickbus::topic::Publisher;
 use tickbus::{GatedTopic, Latest, Topic};
