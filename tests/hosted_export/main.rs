@@ -439,7 +439,8 @@ mod dogstatsd {
                 format!("eventbroker.{name}:{value}|g|#env:test{tags}{labels}")
             });
             let (mut lines, mut expected) = (agent.lines(), expected.collect::<Vec<_>>());
-            (lines.sort(), expected.sort());
+            lines.sort();
+            expected.sort();
             assert_eq!(lines, expected);
             assert!(lines.iter().any(|line| line.contains("_seconds_sum:1.5|g|")));
             assert_eq!(lines.len(), 5 * 3 + 1);

@@ -1,25 +1,19 @@
 //! Why a server has not done what it was asked for, and whether it may have.
 
-#[cfg(feature = "redis")]
 use alloc::string::ToString;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 use alloc::sync::Arc;
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 use crate::envelope::Envelope;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 use crate::hosted::EngineError;
 use crate::hosted::{BoxError, Reason};
 
 /// Whether what was sent may have had an effect, and why that is not certain.
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 #[derive(Debug)]
 pub(in crate::hosted::engines) enum Failed {
     NotSent(Reason),
     Unknown(Reason),
 }
 
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
 impl Failed {
     pub(in crate::hosted::engines) fn of(
         self,
@@ -33,7 +27,6 @@ impl Failed {
     }
 
     /// Returns the failure for another envelope of the same batch.
-    #[cfg(feature = "redis")]
     pub(in crate::hosted::engines) fn again(&self) -> Self {
         let again = |reason: &Reason| match reason {
             Reason::TimedOut => Reason::TimedOut,
@@ -47,7 +40,6 @@ impl Failed {
         }
     }
 
-    #[cfg(feature = "redis")]
     pub(in crate::hosted::engines) fn reason(self) -> Reason {
         match self {
             Self::NotSent(reason) | Self::Unknown(reason) => reason,

@@ -1,11 +1,8 @@
 //! The filters that a server needs for several patterns.
 
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 use alloc::string::{String, ToString};
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 use alloc::vec::Vec;
 
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 use crate::subject::PatternBuf;
 
 /// Returns whether each subject that `narrow` matches is matched by `wide` too.
@@ -35,7 +32,6 @@ pub(in crate::hosted::engines) fn overlap(one: &str, other: &str) -> bool {
 }
 
 /// Returns the narrowest pattern that covers both.
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 fn cover_both(one: &str, other: &str) -> String {
     let (mut one, mut other) = (one.split('.').peekable(), other.split('.').peekable());
     let mut tokens = Vec::new();
@@ -59,7 +55,6 @@ fn cover_both(one: &str, other: &str) -> String {
 }
 
 /// Returns one pattern that covers all of them.
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 pub(in crate::hosted::engines) fn cover(patterns: &[PatternBuf]) -> String {
     let mut patterns = patterns.iter().map(PatternBuf::as_str);
     let first = patterns.next().unwrap_or(">").to_string();
@@ -67,7 +62,6 @@ pub(in crate::hosted::engines) fn cover(patterns: &[PatternBuf]) -> String {
 }
 
 /// Returns the filters of a subscription: patterns of which none overlaps another, and that cover all.
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 pub(in crate::hosted::engines) fn filters(patterns: &[PatternBuf]) -> Vec<String> {
     let mut filters: Vec<&str> = Vec::new();
     for pattern in patterns.iter().map(PatternBuf::as_str) {

@@ -6,5 +6,4 @@ use core::time::Duration;
 /// none at all, or panic.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// The shortest time between two signs of life.
-#[cfg(any(feature = "kafka", feature = "kinesis", feature = "nats", feature = "redis"))]
 pub(super) const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);

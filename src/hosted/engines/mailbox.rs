@@ -80,7 +80,6 @@ impl<E> Mailbox<E> {
     }
 
     /// Changes what is there, and wakes nothing.
-    #[cfg(any(feature = "mqtt", feature = "nats", feature = "redis"))]
     pub(in crate::hosted::engines) fn change<R>(
         &self,
         change: impl FnOnce(&mut Items<E>) -> R,

@@ -12,10 +12,20 @@
 //! [`postgres`] has a store of records and an outbox too.
 //!
 #![doc = include_str!("capabilities.md")]
+#![cfg_attr(
+    not(all(
+        feature = "kafka",
+        feature = "kinesis",
+        feature = "mqtt",
+        feature = "nats",
+        feature = "postgres",
+        feature = "redis"
+    )),
+    allow(dead_code, reason = "each engine uses a part of what they share")
+)]
 
 mod buffer;
 mod failed;
-#[cfg(any(feature = "kafka", feature = "mqtt", feature = "nats"))]
 mod filter;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -31,9 +41,15 @@ pub mod nats;
 pub mod redis;
 mod server;
 mod starting;
-#[cfg(any(feature = "mqtt", feature = "nats", feature = "postgres", feature = "redis"))]
+// The client of Kafka has its own.
+#[cfg(any(
+    feature = "kinesis",
+    feature = "mqtt",
+    feature = "nats",
+    feature = "postgres",
+    feature = "redis"
+))]
 mod tls;
-#[cfg(any(feature = "mqtt", feature = "nats"))]
 mod url;
 
 #[cfg(feature = "postgres")]

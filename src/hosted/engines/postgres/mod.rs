@@ -8,7 +8,7 @@
 //!
 //! | job | type |
 //! |---|---|
-//! | publish and subscribe | [`Postgres`], a [log](self::log) |
+//! | publish and subscribe | [`Postgres`], a [log] |
 //! | say where the database is | [`Database`], [`Provision`] |
 //! | keep records of events | [`PostgresStore`] |
 //! | publish exactly what is committed | [`Outbox`], [`Relay`], [`unstable::write`] |
