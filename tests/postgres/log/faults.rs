@@ -376,6 +376,51 @@ fn a_silent_connection_is_noticed_and_mended() {
     });
 }
 
+/// A subscription that the server refuses something tries again, and the health says why meanwhile.
+#[test]
+fn the_health_says_what_a_subscription_fails_at() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log).poll(WHILE)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let mut live = engine.subscribe(">").unwrap().open().await.unwrap();
+        let client = client(server.url()).await;
+        let why = || match engine.health() {
+            Health::Down(why) => why.to_string(),
+            health => format!("{health}"),
+        };
+        let rename = async |from: &str, to: &str| {
+            let rename = format!("ALTER TABLE {from} RENAME TO {to}");
+            client.batch_execute(&rename).await.unwrap();
+        };
+        let (states, away) = (format!("{log}_states"), format!("{log}_away"));
+        rename(&states, &away).await;
+        publish(&engine, "game.1").await;
+        until(async || why().starts_with("the group `all`: Postgres refused: ")).await;
+        assert!(why().contains(&states) && why().contains("42P01"), "{}", why());
+        // The others go on.
+        assert_eq!(subject(&delivery(&mut live).await), "game.1");
+        publish(&engine, "game.2").await;
+        assert_eq!(subject(&delivery(&mut live).await), "game.2");
+        rename(&away, &states).await;
+        for wanted in ["game.1", "game.2"] {
+            let come = delivery(&mut group).await;
+            assert_eq!(subject(&come), wanted);
+            come.ack_async().await.unwrap();
+        }
+        until(async || engine.health() == Health::Up).await;
+
+        // A subscription that ends fails at nothing any more.
+        drop(group);
+        let gone = format!("SELECT count(*) FROM {log}_members WHERE gone");
+        until(async || client.query_one(&gone, &[]).await.unwrap().get::<_, i64>(0) == 1).await;
+        rename(log, &away).await;
+        until(async || why().starts_with("a live subscription: Postgres refused: ")).await;
+        drop(live);
+        until(async || engine.health() == Health::Up).await;
+        rename(&away, log).await;
+    });
+}
+
 #[test]
 fn a_shutdown_ends_everything_and_gives_the_rest_back() {
     on_a_log(async |server, log| {

@@ -38,7 +38,11 @@ impl conformance::Setup for Kit {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_millis(800)
+        Duration::from_secs(1)
+    }
+
+    fn patience(&self) -> Duration {
+        3 * crate::SOON
     }
 
     fn kept(&self) -> Option<u64> {
@@ -65,20 +69,31 @@ impl conformance::Setup for Kit {
     }
 }
 
-fn kit(engine: &str, lanes: u16) {
+#[test]
+fn the_kit_proves_a_log() {
     on(&[], async |server| {
         let version = server.version();
-        let report = conformance::run(&Kit { server, lanes }).await;
-        record(engine, &version, &report);
+        let report = conformance::run(&Kit { server, lanes: 16 }).await;
+        record("Postgres log", &version, &report);
     });
 }
 
 #[test]
-fn the_kit_proves_a_log() {
-    kit("Postgres log", 16);
-}
-
-#[test]
-fn the_kit_proves_a_log_with_one_lane() {
-    kit("Postgres log with one lane", 1);
+fn the_kit_proves_what_one_lane_changes() {
+    on(&[], async |server| {
+        let kit = Kit { server, lanes: 1 };
+        for behaviour in [
+            "durable_receives_exactly_what_was_published",
+            "durable_group_shares",
+            "durable_keeps_the_order_of_a_publisher",
+            "durable_keeps_the_order_of_a_key",
+            "durable_key_is_with_one_member",
+            "durable_other_leases_are_kept_or_refused",
+            "durable_group_continues_where_it_stopped",
+        ] {
+            let report = conformance::run_one(&kit, behaviour).await;
+            println!("{report}");
+            assert!(report.is_proven(), "{report}");
+        }
+    });
 }

@@ -4,6 +4,7 @@ mod faults;
 mod group;
 mod kill;
 mod kit;
+mod rate;
 
 use alloc::sync::Arc;
 use core::time::Duration;

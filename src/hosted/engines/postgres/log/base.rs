@@ -1,6 +1,7 @@
 //! What all parts of a log share: the connections, the tables, and how they are asked.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -38,7 +39,11 @@ pub(super) struct Base {
     pub(super) max_attempts: Option<u32>,
     pub(super) poll: Duration,
     pub(super) wake: Wake,
+    /// Whether there is a connection.
     pub(super) health: Lock<Health>,
+    /// What readers failed at last that try again, by their numbers.
+    failing: Lock<BTreeMap<usize, Arc<str>>>,
+    readers: PlainNumber,
     /// The last sequence that is known.
     last: PlainNumber,
     /// There are segments for the sequences below it.
@@ -102,6 +107,8 @@ impl Base {
                 segments: Notify::new(),
             },
             health: Lock::new(Health::Up),
+            failing: Lock::default(),
+            readers: PlainNumber::new(0),
             last: PlainNumber::new(0),
             end: PlainNumber::new(0),
             first: PlainNumber::new(0),
@@ -222,12 +229,59 @@ impl Base {
         if self.max_events > 0 { last - self.max_events } else { 0 }
     }
 
+    /// Returns whether there is a connection, and readers can read.
+    pub(super) fn health(&self) -> Health {
+        match &*self.health.lock() {
+            Health::Up => {}
+            other => return other.clone(),
+        }
+        match self.failing.lock().values().next() {
+            Some(why) => Health::Down(why.clone()),
+            None => Health::Up,
+        }
+    }
+
+    /// Returns an error if nothing can be published.
     pub(super) fn check(&self) -> Result<(), Reason> {
         match &*self.health.lock() {
             Health::Up => Ok(()),
             Health::Closed => Err(Reason::Closed),
             other => Err(Reason::Disconnected(format!("{other}").into())),
         }
+    }
+}
+
+/// What a reader tells of its attempts. It ends with the reader.
+pub(super) struct Attempted {
+    base: Arc<Base>,
+    number: usize,
+    /// What errors call the reader.
+    who: Box<str>,
+    has_failed: bool,
+}
+
+impl Attempted {
+    pub(super) fn new(base: &Arc<Base>, who: impl Into<Box<str>>) -> Self {
+        let number = base.readers.fetch_add(1, Relaxed);
+        Self { base: base.clone(), number, who: who.into(), has_failed: false }
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        if core::mem::take(&mut self.has_failed) {
+            self.base.failing.lock().remove(&self.number);
+        }
+    }
+
+    pub(super) fn failed(&mut self, error: &PostgresError) {
+        self.has_failed = true;
+        let why = format!("{}: {error}", self.who);
+        self.base.failing.lock().insert(self.number, why.into());
+    }
+}
+
+impl Drop for Attempted {
+    fn drop(&mut self) {
+        self.succeeded();
     }
 }
 

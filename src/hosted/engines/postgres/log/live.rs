@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::error::PostgresError;
-use super::base::{Base, reason};
+use super::base::{Attempted, Base, reason};
 use super::fetch::{Part, Read, Wanted, read};
 use super::filter::Filter;
 use super::log::{Log, Membership, Signal, closed};
@@ -34,6 +34,7 @@ pub(super) async fn open(log: Arc<Log>, options: LiveOptions) -> Result<Box<dyn 
         signals: log.signals.subscribe(),
         events: base.wake.events.subscribe(),
         mailbox: Mailbox::new(),
+        attempted: Attempted::new(&base, "a live subscription"),
         base,
         options,
         _membership: membership,
@@ -72,6 +73,7 @@ struct Reader {
     signals: watch::Receiver<Signal>,
     events: watch::Receiver<u64>,
     mailbox: Arc<Mailbox<Arc<Envelope>>>,
+    attempted: Attempted,
     _membership: Membership,
 }
 
@@ -86,9 +88,15 @@ impl Reader {
                 biased;
                 () = closed(&mut signals) => return,
                 read = self.read() => match read {
-                    Ok(true) => continue,
-                    Ok(false) => pause = Duration::ZERO,
-                    Err(_) => {
+                    Ok(is_behind) => {
+                        self.attempted.succeeded();
+                        pause = Duration::ZERO;
+                        if is_behind {
+                            continue;
+                        }
+                    }
+                    Err(error) => {
+                        self.attempted.failed(&error);
                         sleep(pause).await;
                         pause = (pause * 2).clamp(Duration::from_millis(20), Duration::from_secs(1));
                         continue;

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::error::PostgresError;
-use super::base::reason;
+use super::base::{Attempted, reason};
 use super::fetch::{Part, Read, Wanted, envelope, read};
 use super::group::{self, Begin, Group, Held};
 use super::lanes::{Dead, Lane, Put, Ready, write};
@@ -65,6 +65,7 @@ pub(super) async fn open(
         poll_at: now + base.poll,
         retry_at: Some(now),
         tick_at: now,
+        attempted: Attempted::new(&base, format!("the group `{}`", options.group)),
         has_said_so: false,
         options,
         _membership: membership,
@@ -104,6 +105,7 @@ pub(super) struct Member {
     /// When something comes again that was given back.
     pub(super) retry_at: Option<Instant>,
     tick_at: Instant,
+    attempted: Attempted,
     /// Whether the others know that it leaves.
     pub(super) has_said_so: bool,
     _membership: Membership,
@@ -115,9 +117,13 @@ impl Member {
         loop {
             match self.turn().await {
                 Ok(true) => return,
-                Ok(false) => pause = Duration::ZERO,
+                Ok(false) => {
+                    self.attempted.succeeded();
+                    pause = Duration::ZERO;
+                }
                 Err(_) if self.signals.borrow().closed => return,
-                Err(_) => {
+                Err(error) => {
+                    self.attempted.failed(&error);
                     pause = (pause * 2).clamp(Duration::from_millis(20), Duration::from_secs(1));
                     sleep(pause).await;
                     continue;

@@ -26,6 +26,8 @@
 //! next one. Two tables of such rows take turns: the older one is emptied when each lane has a row in the
 //! other. So nothing is left for `VACUUM` to do, but for the table of retries, which is small.
 //!
+//! A subscription that the server refuses something tries again, and [`health`](Engine::health) says why.
+//!
 //! A commit wakes members by `NOTIFY`, sent after it and without a payload, so that commits do not wait for
 //! each other. Readers also look each [`poll`](Postgres::poll).
 //!
@@ -366,7 +368,7 @@ impl Engine for Postgres {
     }
 
     fn health(&self) -> Health {
-        self.starting.health(|log| log.base.health.lock().clone())
+        self.starting.health(|log| log.base.health())
     }
 
     fn lag(&self) -> Option<u64> {
