@@ -1,5 +1,6 @@
 //! The log.
 
+mod cost;
 mod faults;
 mod group;
 mod kill;
