@@ -7,17 +7,18 @@ use std::time::Instant;
 use alloc::sync::Arc;
 use serde_json::{Value, json};
 use tickbus::Envelope;
+use tickbus::envelope::Timestamp;
 use tickbus::hosted::engines::Kinesis;
 use tickbus::hosted::engines::kinesis::{MemoryLeases, Provision};
-use tickbus::hosted::{Engine, Health, Reason};
+use tickbus::hosted::{Engine, Gap, GapReason, Health, Reason, StartAt};
 use tokio::time::timeout;
 
 use crate::server::Server;
 use crate::servers::Proxy;
 use crate::stub::{Answer, SUMMARY, Stub};
 use crate::{
-    SOON, delivery, envelope, nothing, number, on, publish, run, settings, started, subject, until,
-    up, value,
+    SOON, delivery, envelope, next, nothing, number, on, publish, run, settings, started, subject,
+    until, up, value,
 };
 
 const TOO_MUCH: &str = "ProvisionedThroughputExceededException";
@@ -98,6 +99,69 @@ fn the_events_of_a_key_never_pass_one_that_failed() {
         let why = results[4].as_ref().unwrap_err().to_string();
         assert!(why.contains("the limit of throughput is reached"), "{why}");
         assert!(stub.requests("PutRecords").iter().all(|it| !sent(it).contains(&4)));
+    });
+}
+
+/// The first attempt may have stored it, whatever the later ones say.
+#[test]
+fn a_record_that_one_attempt_may_have_stored_stays_unknown() {
+    let mut fails = vec![vec![(0, TOO_MUCH), (1, TOO_MUCH)]; 100];
+    fails[0] = vec![(0, "InternalFailure"), (1, TOO_MUCH)];
+    let stub = failing(fails);
+    run(async {
+        let results = on_stub(&stub).await.publish_batch(events(&[""; 2])).await;
+        let is_unknown = |at: usize| results[at].as_ref().unwrap_err().is_unknown();
+        assert_eq!([0, 1].map(is_unknown), [true, false]);
+    });
+}
+
+/// An event is in work for longer than the stream keeps it: what came behind it may be gone for the next member.
+#[test]
+fn a_position_behind_which_something_is_in_work_grows_old() {
+    use base64::Engine as _;
+    let old = Timestamp::now().unix_nanos() / 1_000_000_000 - 30 * 3600;
+    let event = number("game.shot", 7).to_json();
+    let event = base64::engine::general_purpose::STANDARD.encode(event);
+    let stub = Stub::new(None, move |operation, request| {
+        let answer = match operation {
+            "DescribeStreamSummary" => return Answer::With(200, SUMMARY.into()),
+            "ListShards" => json!({ "Shards": [{
+                "ShardId": "shardId-000000000000",
+                "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "9" },
+                "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+            }] }),
+            "GetShardIterator" => json!({ "ShardIterator": "first" }),
+            "GetRecords" => {
+                let records = match request["ShardIterator"].as_str() {
+                    Some("first") => json!([{
+                        "SequenceNumber": "49",
+                        "ApproximateArrivalTimestamp": i64::try_from(old).unwrap(),
+                        "Data": event,
+                        "PartitionKey": "k",
+                    }]),
+                    _ => json!([]),
+                };
+                json!({ "Records": records, "NextShardIterator": "next", "MillisBehindLatest": 0 })
+            }
+            _ => return Answer::error(400, "AccessDeniedException", operation),
+        };
+        Answer::With(200, answer.to_string())
+    });
+    run(async {
+        let kinesis = up(settings(stub.url()).lease_store(MemoryLeases::new())).await;
+        let open = || {
+            let group = kinesis.subscribe(">").unwrap().group("all").lease(Duration::from_secs(1));
+            group.start_at(StartAt::Earliest).open()
+        };
+        let mut first = open().await.unwrap();
+        let works = delivery(&mut first).await;
+        let reads = || stub.requests("GetRecords").len();
+        let before = reads();
+        until("it reads on", || reads() > before + 3).await;
+        drop((works, first));
+        let mut second = open().await.unwrap();
+        assert_eq!(next(&mut second).await.unwrap_err(), Gap::new(None, GapReason::Trimmed));
+        assert_eq!(value(&delivery(&mut second).await), 7);
     });
 }
 

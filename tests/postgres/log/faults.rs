@@ -339,6 +339,31 @@ fn what_is_removed_is_a_gap_and_its_segments_are_dropped() {
     });
 }
 
+/// Which events the log keeps is a setting of each engine: one that keeps all is told what another removes.
+#[test]
+fn what_an_engine_with_other_settings_removes_is_a_gap_too() {
+    on_a_log(async |server, log| {
+        let of = || settings(server.url()).log(log).segment(20).poll(WHILE);
+        let (keeps, reads) = (up(of().max_events(5)).await, up(of()).await);
+        let open = || reads.subscribe(">").unwrap().group("all").start_at(StartAt::Earliest).open();
+        let mut group = open().await.unwrap();
+        for at in 0..14 {
+            keeps.publish(number("game.shot", at)).await.unwrap();
+            delivery(&mut group).await.ack_async().await.unwrap();
+        }
+        drop(group);
+        for at in 14..30 {
+            keeps.publish(number("game.shot", at)).await.unwrap();
+        }
+        let client = client(server.url()).await;
+        let count = format!("SELECT count(*) FROM {log}");
+        until(async || client.query_one(&count, &[]).await.unwrap().get::<_, i64>(0) < 12).await;
+        let mut group = open().await.unwrap();
+        assert_eq!(next(&mut group).await.unwrap_err(), Gap::new(None, GapReason::Trimmed));
+        assert!(value(&delivery(&mut group).await) > 14);
+    });
+}
+
 #[test]
 fn a_silent_connection_is_noticed_and_mended() {
     on_a_log(async |server, log| {

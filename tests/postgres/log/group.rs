@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     delivery, keyed, next, nothing, number, on_a_log, publish, settings, subject, up, value,
 };
+use crate::servers::Proxy;
 use crate::{SOON, WHILE, client, until};
 
 #[test]
@@ -91,6 +92,67 @@ fn members_share_the_lanes_and_groups_do_not() {
         for member in &mut members {
             nothing(member).await;
         }
+    });
+}
+
+/// A member gives back more than the next one takes at once.
+#[test]
+fn what_is_given_back_comes_before_what_is_newer() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let open = |most: usize| {
+            let all = engine.subscribe(">").unwrap().group("all").start_at(StartAt::Earliest);
+            all.in_flight(most).open()
+        };
+        let batch = (0..60).map(|at| keyed("k", at)).collect();
+        engine.publish_batch(batch).await.into_iter().for_each(|it| drop(it.unwrap()));
+        let mut first = open(32).await.unwrap();
+        delivery(&mut first).await.ack_async().await.unwrap();
+        drop(first);
+        let mut second = open(4).await.unwrap();
+        for at in 1..60 {
+            let come = delivery(&mut second).await;
+            assert_eq!(value(&come), at);
+            come.ack_async().await.unwrap();
+        }
+    });
+}
+
+/// A member that was away does not give out what others have handled meanwhile, although it has it.
+#[test]
+fn a_member_that_comes_back_looks_first_which_lanes_it_has() {
+    on_a_log(async |server, log| {
+        let proxy = Proxy::to(server.port());
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
+        let far = up(settings(url).log(log).timeout(Duration::from_secs(1))).await;
+        let near = up(settings(server.url()).log(log)).await;
+        let open = async |of: &Postgres| {
+            let all = of.subscribe(">").unwrap().group("all").lease(Duration::from_secs(1));
+            all.open().await.unwrap()
+        };
+        let mut away = open(&far).await;
+        let batch = (0..4).map(|at| keyed("k", at)).collect();
+        near.publish_batch(batch).await.into_iter().for_each(|it| drop(it.unwrap()));
+        delivery(&mut away).await.ack_async().await.unwrap();
+        proxy.hold(true);
+        let mut here = open(&near).await;
+        for at in 1..4 {
+            let come = delivery(&mut here).await;
+            assert_eq!(value(&come), at);
+            come.ack_async().await.unwrap();
+        }
+        let mut client = client(server.url()).await;
+        let beats = format!("SELECT count(DISTINCT member) FROM {log}_members WHERE until > now()");
+        let locks = client.transaction().await.unwrap();
+        let lock = format!("LOCK TABLE {log}_states IN ACCESS EXCLUSIVE MODE");
+        locks.batch_execute(&lock).await.unwrap();
+        proxy.cut();
+        proxy.hold(false);
+        until(async || locks.query_one(&beats, &[]).await.unwrap().get::<_, i64>(0) == 2).await;
+        // It has said that it is there, and does not know yet what it has.
+        nothing(&mut away).await;
+        locks.rollback().await.unwrap();
+        nothing(&mut away).await;
     });
 }
 

@@ -79,6 +79,8 @@ pub(super) struct Log {
 struct Entry {
     /// The sequence of the event, or of the last one behind it that was not for the group.
     through: Arc<str>,
+    /// When the event arrived, in milliseconds.
+    arrived: Option<i64>,
     /// `None` if it is settled.
     envelope: Option<Arc<Envelope>>,
     key: Option<u64>,
@@ -296,6 +298,11 @@ impl Log {
         self.done.as_ref()
     }
 
+    /// Returns when the first event that is not settled arrived.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.entries.front().and_then(|first| first.arrived)
+    }
+
     pub(super) fn drain(&mut self) {
         self.is_draining = true;
     }
@@ -305,11 +312,17 @@ impl Log {
     }
 
     /// Adds an event of the group.
-    pub(super) fn push(&mut self, sequence: Arc<str>, envelope: Arc<Envelope>) {
+    pub(super) fn push(
+        &mut self,
+        sequence: Arc<str>,
+        arrived: Option<i64>,
+        envelope: Arc<Envelope>,
+    ) {
         let key = envelope.key();
         let key = (!key.is_empty()).then(|| FixedState::default().hash_one(key));
         self.entries.push_back(Entry {
             through: sequence,
+            arrived,
             envelope: Some(envelope),
             key,
             attempts: 0,

@@ -221,13 +221,16 @@ impl Member {
     /// Keeps how far a shard is. Returns whether the store has it.
     async fn commit(&mut self, shard: &Arc<str>) -> bool {
         let Some(owned) = self.owned.get_mut(shard) else { return false };
-        let done = self
-            .group
-            .change(|ledger| ledger.log(owned.number).and_then(|log| log.done().cloned()));
+        let (done, oldest) = self.group.change(|ledger| {
+            let log = ledger.log(owned.number);
+            log.map_or((None, None), |log| (log.done().cloned(), log.oldest()))
+        });
         if let Some(done) = done {
             owned.mark.position = Position::After(done);
         }
-        let mark = owned.mark.clone();
+        let mut mark = owned.mark.clone();
+        // What is read and not settled is not behind the position.
+        mark.seen = mark.seen.map(|seen| oldest.map_or(seen, |oldest| oldest.min(seen)));
         let is_old = mark.seen.unwrap_or(0) - owned.saved.seen.unwrap_or(0) >= IDLE;
         if mark.position == owned.saved.position && !is_old {
             return true;
@@ -354,7 +357,7 @@ impl Member {
                     for came in page.records {
                         match came.envelope {
                             Some(Ok(envelope)) if options.matches(envelope.subject()) => {
-                                log.push(came.sequence, envelope);
+                                log.push(came.sequence, came.arrived, envelope);
                                 continue;
                             }
                             Some(Err(_)) => unreadable += 1,

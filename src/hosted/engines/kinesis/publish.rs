@@ -165,6 +165,8 @@ impl Attempts {
 /// and the next one of that key leaves when it has arrived.
 struct Batch {
     results: Vec<Option<Result<(), Failed>>>,
+    /// Whether an attempt may have stored it, although the answer was a failure.
+    is_doubtful: Vec<bool>,
     records: Vec<Option<Record>>,
     /// The next envelope with the same key.
     behind: Vec<Option<usize>>,
@@ -177,6 +179,7 @@ impl Batch {
         let empty = || (0..count).map(|_| None);
         Self {
             results: empty().collect(),
+            is_doubtful: alloc::vec![false; count],
             records: (0..count).map(|_| None).collect(),
             behind: alloc::vec![None; count],
             ready: VecDeque::new(),
@@ -253,6 +256,7 @@ impl Batch {
                             }
                             // The server could not store it now.
                             Some(failed @ (Failed::Throttled(_) | Failed::Unknown(_))) => {
+                                self.is_doubtful[at] |= matches!(failed, Failed::Unknown(_));
                                 again.push((at, failed));
                             }
                             Some(failed) => self.failed(at, &failed),
@@ -284,7 +288,12 @@ impl Batch {
 
     /// Those behind it do not leave either: they would be out of order when this one is sent again.
     fn failed(&mut self, at: usize, failed: &Failed) {
-        self.results[at] = Some(Err(failed.again()));
+        let own = failed.again();
+        self.results[at] = Some(Err(match own {
+            // What the last attempt says is not all: one before it may have had an effect.
+            own if self.is_doubtful[at] => Failed::Unknown(own.reason()),
+            own => own,
+        }));
         let mut next = self.behind[at];
         while let Some(at) = next {
             let why = failed.again().reason();

@@ -18,7 +18,7 @@ fn ledger(keys: &[&str]) -> (Ledger, Instant) {
     ledger.add(1, now + LEASE * 10);
     for (at, key) in keys.iter().enumerate() {
         let at = u32::try_from(at).unwrap() + 1;
-        ledger.log(1).unwrap().push(at.to_string().into(), event(at, key));
+        ledger.log(1).unwrap().push(at.to_string().into(), None, event(at, key));
     }
     (ledger, now)
 }
@@ -143,7 +143,7 @@ fn shards_take_turns() {
     let (mut ledger, now) = ledger(&["", "", ""]);
     ledger.add(2, now + LEASE);
     for id in 11..14 {
-        ledger.log(2).unwrap().push(format!("{id}").into(), event(id, ""));
+        ledger.log(2).unwrap().push(format!("{id}").into(), None, event(id, ""));
     }
     let taken: Vec<_> = (0..4).map(|_| ledger.id(now)).collect();
     assert_eq!(taken, ["1".into(), "11".into(), "2".into(), Box::<str>::from("12")]);

@@ -150,10 +150,10 @@ pub(super) async fn read(
 
 /// Returns up to where events were removed, if a part had not read them.
 async fn trimmed(base: &Base, parts: &[Part], last: i64) -> Result<Option<i64>, PostgresError> {
-    let oldest = parts.iter().map(|part| part.position.mark).min().unwrap_or(0);
-    let kept = if base.max_events > 0 { base.segment.min(base.max_events) } else { base.segment };
-    if last - oldest < kept {
-        return Ok(None); // nothing is removed that is so new
+    let oldest = parts.iter().map(|part| part.position.mark).min().unwrap_or(0).max(0);
+    let is_counted_out = base.counted_out(last) > oldest;
+    if oldest + 1 >= base.segment_of(last) && !is_counted_out {
+        return Ok(None); // no engine removes the segment that is in use, whatever its settings
     }
     let floor = base.floor(last).await?;
     Ok((floor > oldest).then_some(floor))

@@ -152,7 +152,10 @@ impl Member {
         self.tick();
         if ended == Ended::No {
             self.take_again().await?;
-            self.fetch().await?;
+            // What comes again is older than what is new.
+            if self.retry_at.is_none_or(|at| at > Instant::now()) {
+                self.fetch().await?;
+            }
         }
         self.release();
         self.write().await?;
@@ -175,7 +178,8 @@ impl Member {
     }
 
     fn room(&self) -> usize {
-        self.slots.available_permits().saturating_sub(self.ready.len())
+        let fresh: usize = self.lanes.values().map(|lane| lane.changes.fresh.len()).sum();
+        self.slots.available_permits().saturating_sub(self.ready.len() + fresh)
     }
 
     fn wants_more(&self) -> bool {
@@ -321,9 +325,17 @@ impl Member {
                 }
                 continue;
             };
-            if let Ok(envelope) = envelope(&self.group.base, it.seq, &subject, &text) {
-                let (lane, xid, seq, attempt) = (it.lane, it.xid, it.seq, it.attempts + 1);
-                self.again(Ready { lane, xid, seq, attempt, envelope });
+            match envelope(&self.group.base, it.seq, &subject, &text) {
+                Ok(envelope) => {
+                    let (lane, xid, seq, attempt) = (it.lane, it.xid, it.seq, it.attempts + 1);
+                    self.again(Ready { lane, xid, seq, attempt, envelope });
+                }
+                Err(_) => {
+                    self.tell(Gap::new(Some(1), GapReason::Unreadable));
+                    if let Some(lane) = self.lanes.get_mut(&it.lane) {
+                        lane.settle(it.seq);
+                    }
+                }
             }
         }
         Ok(())

@@ -17,13 +17,10 @@ impl Member {
     /// not have.
     pub(super) async fn beat(&mut self) -> Result<(), PostgresError> {
         let now = Instant::now();
-        if now >= self.beat_at {
+        let beats = now >= self.beat_at;
+        if beats {
             let wants = self.shared.ended() == Ended::No;
             self.group.beat(false, wants).await?;
-            self.beat_at = now + beat_every(self.options.lease);
-            let lease = self.options.lease;
-            *self.shared.valid.lock() = now + lease - (lease / 20).min(Duration::from_millis(250));
-            self.mailbox.put(|_| {}); // what waited for that goes on
             for lane in self.lanes.values_mut() {
                 // A group that is read seldom must not be found far behind.
                 lane.changes.any |= lane.saved != lane.position.mark;
@@ -35,6 +32,13 @@ impl Member {
             held = self.group.look().await?.0;
         }
         self.compare(&held);
+        if beats {
+            // Not before it is known which lanes others have taken meanwhile.
+            self.beat_at = now + beat_every(self.options.lease);
+            let lease = self.options.lease;
+            *self.shared.valid.lock() = now + lease - (lease / 20).min(Duration::from_millis(250));
+            self.mailbox.put(|_| {}); // what waited for that goes on
+        }
         let share = self.share(&there.sharing);
         let own = self.lanes.len();
         let ended = self.shared.ended() != Ended::No;
