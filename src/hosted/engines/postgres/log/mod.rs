@@ -41,6 +41,8 @@
 //!   of positions from being removed: they grow until it ends. Nothing else waits for it.
 //! - [`max_events`](Postgres::max_events) counts sequences, and a publish that fails may use one up. What is
 //!   beyond is not delivered any more; the disk has it back when its whole segment is out.
+//! - An event of a transaction that commits after its segment is out is not delivered, without a gap: let the log
+//!   keep more than what is published while your longest transaction is open.
 //! - An id is known for a segment at least. A publish whose outcome is unknown and that is repeated later
 //!   than that is two events.
 //! - A gap never knows how many events are missing. It may come without a loss for the subscription: what

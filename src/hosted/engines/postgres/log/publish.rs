@@ -171,9 +171,7 @@ impl Asked {
 async fn insert(base: &Base, rows: &[Row]) -> Result<Vec<Receipt>, Asked> {
     match attempt(base, rows).await {
         // There is no segment for them yet: it was used up faster than it was looked after.
-        Err(Asked::Not(PostgresError::Refused { code, message }))
-            if &*code == "23514" && message.contains("no partition") =>
-        {
+        Err(Asked::Not(PostgresError::Refused { code, .. })) if &*code == "23514" => {
             provide(base).await.map_err(Asked::Not)?;
             attempt(base, rows).await
         }

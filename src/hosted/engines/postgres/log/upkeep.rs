@@ -14,6 +14,8 @@ use super::base::Base;
 use super::log::{Signal, closed};
 use super::schema::{AHEAD, BEATS, Tables};
 
+/// Held by what changes the segments.
+const LOCK: u32 = 8_101_100;
 /// A table of states is left for the other one from this size on, in bytes.
 const LARGE: i64 = 8 << 20;
 /// How long a table that others use is waited for. Meanwhile they wait as well.
@@ -72,7 +74,7 @@ pub(super) async fn provide(base: &Base) -> Result<(), PostgresError> {
     let newest = newest.unwrap_or(wanted - AHEAD - 1);
     for number in (newest + 1)..=wanted {
         let make = base.tables.make_segment(number, base.segment);
-        match batch(base, &format!("SELECT pg_advisory_xact_lock(8101100); {make}")).await {
+        match batch(base, &format!("SELECT pg_advisory_xact_lock({LOCK}); {make}")).await {
             Ok(()) => {}
             // Another engine was faster.
             Err(PostgresError::Refused { code, .. }) if &*code == "42P07" => {}
@@ -153,11 +155,14 @@ async fn begin_anew(base: &Base, number: i64) -> Result<(), PostgresError> {
     }
     // So far ahead that no sequence is given twice, whoever takes some meanwhile.
     let next = (number + AHEAD) * base.segment;
+    // One engine after the other: else the second sets back what others have taken after the first.
+    let sequence = &base.tables.sequence;
     let sql = format!(
-        "SELECT setval('{0}', $1) FROM {0} WHERE last_value < $1",
-        format!("{}", base.tables.sequence).replace('\'', "''")
+        "SELECT pg_advisory_xact_lock({LOCK}); \
+         SELECT setval('{}', {next}) FROM {sequence} WHERE last_value < {next}",
+        format!("{sequence}").replace('\'', "''"),
     );
-    base.ask(&sql, &[(&next, Type::INT8)]).await?;
+    batch(base, &sql).await?;
     provide(base).await
 }
 
