@@ -5,6 +5,7 @@ extern crate alloc;
 
 #[path = "../servers/authority.rs"]
 mod authority;
+mod cost;
 mod faults;
 mod group;
 mod kill;
