@@ -18,8 +18,13 @@ impl Lua {
     /// Returns a call of the script. Its arguments follow.
     pub(super) fn call(&self, keys: &[&str]) -> Cmd {
         let mut call = Cmd::with_capacity(16, 512);
-        call.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys);
+        self.begin(&mut call, keys);
         call
+    }
+
+    /// Begins a call of the script.
+    pub(super) fn begin(&self, call: &mut Cmd, keys: &[&str]) {
+        call.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys);
     }
 
     fn load(&self) -> Cmd {
