@@ -4,9 +4,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::task::{Context, Poll, Waker, ready};
-
-use tokio::task::coop::poll_proceed;
+use core::task::{Context, Poll, Waker};
 
 use crate::hosted::Gap;
 use crate::sync::Lock;
@@ -56,14 +54,6 @@ impl<E> Items<E> {
         }
     }
 
-    #[cfg(feature = "redis")]
-    pub(in crate::hosted::engines) fn put(&mut self, item: Item<E>) {
-        match item {
-            Item::Event(event) => self.push(event),
-            Item::Gap(gap) => self.gap(gap),
-        }
-    }
-
     pub(in crate::hosted::engines) fn pop(&mut self) -> Option<Item<E>> {
         let item = self.queue.pop_front()?;
         self.events -= usize::from(matches!(item, Item::Event(_)));
@@ -100,9 +90,6 @@ impl<E> Mailbox<E> {
 
     /// Takes what `take` finds, or leaves the waker. `None` is the end. Without a context, the waker
     /// of a task that waits stays.
-    ///
-    /// A task that finds something again and again yields at times, as tokio's own channels make it: the
-    /// task that fills the mailbox may run on the same thread, and asks the server for more meanwhile.
     pub(in crate::hosted::engines) fn take<T>(
         &self,
         context: Option<&mut Context<'_>>,
@@ -119,16 +106,10 @@ impl<E> Mailbox<E> {
                 },
             }
         };
-        let Some(context) = context else { return look(None).0 };
-        let turn = ready!(poll_proceed(context));
-        let taken = match look(None).0 {
-            Poll::Pending => look(Some(context.waker().clone())).0,
-            taken => taken,
-        };
-        if taken.is_ready() {
-            turn.made_progress();
+        match (look(None).0, context) {
+            (Poll::Pending, Some(context)) => look(Some(context.waker().clone())).0,
+            (taken, _) => taken,
         }
-        taken
     }
 
     pub(in crate::hosted::engines) fn end(&self) {

@@ -28,27 +28,19 @@ const HEADER: &str = "h:";
 /// ```
 #[must_use]
 pub fn to_fields(envelope: &Envelope) -> Vec<(Cow<'_, str>, Cow<'_, [u8]>)> {
-    let most = 8 + envelope.headers().len();
-    let mut fields: Vec<(Cow<'_, str>, Cow<'_, [u8]>)> = Vec::with_capacity(most);
-    let time = envelope.time().map(|time| time.to_string()).unwrap_or_default();
-    let texts = [
-        ("v", Cow::Borrowed("1")),
-        ("id", envelope.id().into()),
-        ("subject", envelope.subject().as_str().into()),
-        ("time", time.into()),
-        ("source", envelope.source().into()),
-        ("trace_id", envelope.trace_id().into()),
-        ("span_id", envelope.span_id().into()),
-    ];
-    for (name, value) in texts {
-        let value = match value {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => text.into_bytes().into(),
-        };
+    let mut fields: Vec<(Cow<'_, str>, Cow<'_, [u8]>)> = Vec::new();
+    let mut text = |name: &'static str, value: &'_ str| {
         if !value.is_empty() {
-            fields.push((name.into(), value));
+            fields.push((name.into(), value.as_bytes().to_vec().into()));
         }
-    }
+    };
+    text("v", "1");
+    text("id", envelope.id());
+    text("subject", envelope.subject().as_str());
+    text("time", &envelope.time().map(|time| time.to_string()).unwrap_or_default());
+    text("source", envelope.source());
+    text("trace_id", envelope.trace_id());
+    text("span_id", envelope.span_id());
     for (key, value) in envelope.headers().iter() {
         fields.push((alloc::format!("{HEADER}{key}").into(), value.as_bytes().into()));
     }

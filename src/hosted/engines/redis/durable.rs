@@ -355,11 +355,11 @@ impl Member {
         if error(new).is_some() {
             return Err(End::Lost);
         }
-        let (mut came, deadline) = (0, deadline(Instant::now(), self.options.lease));
+        let mut came = 0;
         for (id, fields) in entries(new) {
             came += 1;
             self.last = self.last.max(id);
-            self.receive(id, fields, 1, deadline);
+            self.receive(id, fields, 1);
         }
         let lag = self.lag.load(Relaxed);
         if lag != UNKNOWN {
@@ -385,12 +385,11 @@ impl Member {
         if let Some(gone @ 1..) = int(gone).and_then(|gone| u64::try_from(gone).ok()) {
             self.tell(Gap::new(Some(gone), GapReason::Trimmed));
         }
-        let deadline = deadline(Instant::now(), self.options.lease);
         for entry in array(taken) {
             let [id, fields, count] = array(entry) else { continue };
             let Some(id) = bytes(id).and_then(Id::parse) else { continue };
             let count = int(count).and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
-            self.receive(id, fields, count, deadline);
+            self.receive(id, fields, count);
         }
         if let Some(wait) = int(wait).and_then(|wait| u64::try_from(wait).ok()) {
             let next = Instant::now() + Duration::from_millis(wait);
@@ -404,7 +403,8 @@ impl Member {
     }
 
     /// Looks at an entry. It waits for its place, unless it is not for this group.
-    fn receive(&mut self, id: Id, fields: &Value, count: u32, deadline: Instant) {
+    fn receive(&mut self, id: Id, fields: &Value, count: u32) {
+        let deadline = deadline(Instant::now(), self.options.lease);
         let refuse = |verdict, attempts| {
             let (group, before) = (self.group.clone(), deadline);
             let said =
@@ -434,22 +434,17 @@ impl Member {
 
     /// Passes on what has a place.
     fn pour(&mut self) {
-        if self.ready.is_empty() {
-            return;
-        }
-        let until = Instant::now() + self.options.lease * PATIENCE;
-        let mut poured = Vec::with_capacity(self.ready.len());
         while let Some(next) = self.ready.pop_front() {
             let Ready { id, count, envelope, deadline } = match next {
                 Item::Gap(gap) => {
-                    poured.push(Item::Gap(gap));
+                    self.mailbox.put(|items| items.gap(gap));
                     continue;
                 }
                 Item::Event(ready) => ready,
             };
             let Ok(slot) = self.slots.clone().try_acquire_owned() else {
                 self.ready.push_front(Item::Event(Ready { id, count, envelope, deadline }));
-                break;
+                return;
             };
             let answer = Answer::new(self.group.clone(), (id, count), deadline, slot);
             let answer = Arc::new(answer);
@@ -457,10 +452,9 @@ impl Member {
             if let Some(sequence) = id.sequence() {
                 delivery = delivery.with_sequence(sequence);
             }
-            poured.push(Item::Event(Waiting { delivery, answer, until }));
-        }
-        if !poured.is_empty() {
-            self.mailbox.put(|items| poured.into_iter().for_each(|item| items.put(item)));
+            let until = Instant::now() + self.options.lease * PATIENCE;
+            let waiting = Waiting { delivery, answer, until };
+            self.mailbox.put(|items| items.push(waiting));
         }
     }
 
@@ -482,9 +476,8 @@ impl Member {
         if held.is_empty() {
             return;
         }
-        let Ok(said) = self.group.connection.link.send(self.group.renew(&held)).await else {
-            return;
-        };
+        let call = self.group.call_for(&scripts::RENEW, &held);
+        let Ok(said) = self.group.connection.link.send(call).await else { return };
         let renewed = deadline(now, self.options.lease);
         for (at, said) in array(&said).iter().enumerate().filter(|(_, it)| int(it) == Some(1)) {
             let _ = said;

@@ -1,6 +1,6 @@
 //! Where an entry is in a stream: [`Id`].
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 /// How many entries of one millisecond have a sequence, as a power of two.
 const PARTS: u32 = 20;
@@ -27,13 +27,6 @@ impl Id {
 
     pub(super) const fn of_sequence(sequence: u64) -> Self {
         Self { ms: sequence >> PARTS, part: sequence & ((1 << PARTS) - 1) }
-    }
-
-    /// Returns it as the server writes it.
-    pub(super) fn text(self) -> heapless::String<41> {
-        let mut text = heapless::String::new();
-        let _ = write!(text, "{self}"); // two numbers of at most 20 digits, and what is between
-        text
     }
 
     /// Returns the last one before this.
@@ -63,7 +56,7 @@ mod tests {
         for text in ["0-1", "1764468000123-0", "17592186044415-1048575"] {
             let id = Id::parse(text.as_bytes()).unwrap();
             assert_eq!(Id::of_sequence(id.sequence().unwrap()), id);
-            assert_eq!((id.to_string(), &*id.text()), (text.into(), text));
+            assert_eq!(id.to_string(), text);
         }
         assert!(Id::of_sequence(7) < Id::of_sequence(8));
         for text in ["17592186044416-0", "1-1048576"] {
@@ -72,12 +65,6 @@ mod tests {
         for text in ["", "1", "1-", "a-1", "1-2-3"] {
             assert_eq!(Id::parse(text.as_bytes()), None, "{text}");
         }
-    }
-
-    #[test]
-    fn the_longest_entry_has_room() {
-        let id = Id { ms: u64::MAX, part: u64::MAX };
-        assert_eq!(&*id.text(), "18446744073709551615-18446744073709551615");
     }
 
     #[test]

@@ -323,11 +323,6 @@ impl Link {
     /// Sends one command, and waits for its answer.
     pub(super) async fn send(&self, command: Cmd) -> Result<Value, Failed> {
         let mut up = self.up().map_err(Failed::NotSent)?;
-        self.send_by(&mut up, command).await
-    }
-
-    /// Sends one command by this connection, and waits for its answer.
-    pub(super) async fn send_by(&self, up: &mut Up, command: Cmd) -> Result<Value, Failed> {
         let answer = timeout(self.timeout, up.connection.send_packed_command(&command)).await;
         match answer {
             Ok(Ok(value)) if has_code(&value, "NOSCRIPT") => {

@@ -31,9 +31,9 @@ impl Publish for Connection {
         envelope: Arc<Envelope>,
     ) -> Result<Receipt, EngineError> {
         let publish = async {
-            let mut up = self.link.up().map_err(Failed::NotSent)?;
+            let up = self.link.up().map_err(Failed::NotSent)?;
             let (command, _) = self.command(&envelope, up.limit).map_err(Failed::NotSent)?;
-            let answer = self.link.send_by(&mut up, command).await?;
+            let answer = self.link.send(command).await?;
             self.receipt(engine, &answer, up.syncs)
         };
         publish.await.map_err(|failed: Failed| failed.of(engine, envelope))
@@ -115,23 +115,24 @@ impl Connection {
             }
             size += value.len();
         }
-        let mut command = Cmd::with_capacity(fields.len() * 2 + 12, size + 512);
-        if self.window.is_zero() {
+        let mut command = if self.window.is_zero() {
+            let mut command = Cmd::with_capacity(fields.len() * 2 + 6, size + 256);
             command.arg("XADD").arg(&keys.stream);
+            if !self.creates() {
+                command.arg("NOMKSTREAM");
+            }
+            if self.max_len > 0 {
+                command.arg("MAXLEN").arg("~").arg(self.max_len);
+            }
+            command.arg("*");
+            command
         } else {
-            let keys = [&*keys.stream, &*keys.id(envelope.id())];
-            scripts::PUBLISH.begin(&mut command, &keys);
+            let mut command = scripts::PUBLISH.call(&[&keys.stream, &keys.id(envelope.id())]);
             // A time of less than the server counts is the shortest one that it knows.
             let window = u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX).max(1);
-            command.arg(window);
-        }
-        if !self.creates() {
-            command.arg("NOMKSTREAM");
-        }
-        if self.max_len > 0 {
-            command.arg("MAXLEN").arg("~").arg(self.max_len);
-        }
-        command.arg("*");
+            command.arg(window).arg(self.max_len).arg(u8::from(self.creates()));
+            command
+        };
         for (name, value) in &fields {
             command.arg(name.as_bytes()).arg(&**value);
         }

@@ -18,13 +18,8 @@ impl Lua {
     /// Returns a call of the script. Its arguments follow.
     pub(super) fn call(&self, keys: &[&str]) -> Cmd {
         let mut call = Cmd::with_capacity(16, 512);
-        self.begin(&mut call, keys);
-        call
-    }
-
-    /// Begins a call of the script.
-    pub(super) fn begin(&self, call: &mut Cmd, keys: &[&str]) {
         call.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys);
+        call
     }
 
     fn load(&self) -> Cmd {

@@ -96,21 +96,15 @@ impl Group {
         self.wake.notify_one();
     }
 
-    fn call(&self, script: &scripts::Lua, entries: usize) -> Cmd {
-        let mut call = Cmd::with_capacity(entries * 2 + 16, entries * 48 + 512);
-        script.begin(&mut call, &[&self.keys.stream]);
-        call.arg(&*self.name).arg(&self.me).arg(millis(self.lease));
-        call
-    }
-
-    /// Returns the call that begins the lease of several entries anew.
-    pub(super) fn renew(&self, entries: &[(Id, u32)]) -> Cmd {
+    /// Returns a call for several entries that a member has.
+    pub(super) fn call_for(&self, script: &scripts::Lua, entries: &[(Id, u32)]) -> Cmd {
         let ids = || entries.iter().map(|(id, _)| *id);
         let (first, last) = (ids().min().unwrap_or_default(), ids().max().unwrap_or_default());
-        let mut call = self.call(&scripts::RENEW, entries.len());
-        call.arg(&*first.text()).arg(&*last.text());
+        let mut call = script.call(&[&self.keys.stream]);
+        call.arg(&*self.name).arg(&self.me).arg(millis(self.lease));
+        call.arg(format!("{first}")).arg(format!("{last}"));
         for (id, count) in entries {
-            call.arg(&*id.text()).arg(*count);
+            call.arg(format!("{id}")).arg(*count);
         }
         call
     }
@@ -119,30 +113,6 @@ impl Group {
 /// Returns a time as the server counts it, at least 1 ms.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.min(FOR_EVER).as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-/// Acknowledgements of a member, for entries that were delivered so often.
-struct Acks {
-    group: Arc<Group>,
-    count: u32,
-    several: Vec<Said>,
-}
-
-impl Acks {
-    fn is_for(&self, said: &Said) -> bool {
-        self.count == said.count && Arc::ptr_eq(&self.group, &said.group)
-    }
-
-    /// Returns the call. The answers are in the order in which the verdicts are then.
-    fn command(&mut self) -> Cmd {
-        self.several.sort_unstable_by_key(|said| said.id);
-        let mut call = self.group.call(&scripts::ACK, self.several.len());
-        call.arg(self.count);
-        for said in &self.several {
-            call.arg(&*said.id.text());
-        }
-        call
-    }
 }
 
 /// A verdict on its way.
@@ -195,7 +165,7 @@ impl Said {
         let keys = [&*group.keys.stream, &group.due_key, &group.keys.dead];
         let mut call = scripts::SETTLE.call(&keys);
         call.arg(&*group.name).arg(&group.me).arg(millis(group.lease));
-        call.arg(&*self.id.text()).arg(self.count).arg(u8::from(self.extended));
+        call.arg(format!("{}", self.id)).arg(self.count).arg(u8::from(self.extended));
         // A delay of 0 is 0.
         let ms = |time: &Duration| if time.is_zero() { 0 } else { millis(*time) };
         match &self.verdict {
@@ -239,18 +209,15 @@ pub(super) async fn settle_all(link: Arc<Link>, mut incoming: mpsc::UnboundedRec
 async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
     let now = Instant::now();
     let (mut acks, mut others, mut leaves, mut flushes) =
-        (Vec::<Acks>::new(), Vec::new(), Vec::new(), Vec::new());
+        (Vec::<(Arc<Group>, Vec<Said>)>::new(), Vec::new(), Vec::new(), Vec::new());
     for outgoing in open {
         match outgoing {
             // The event may be in other hands by then, and comes again otherwise.
             Outgoing::Settle(said) if now >= said.before => said.tell(Err(SettleError::Late)),
             Outgoing::Settle(said) if said.is_plain_ack() => {
-                match acks.iter_mut().find(|acks| acks.is_for(&said)) {
-                    Some(acks) => acks.several.push(said),
-                    None => {
-                        let (group, count) = (said.group.clone(), said.count);
-                        acks.push(Acks { group, count, several: alloc::vec![said] });
-                    }
+                match acks.iter_mut().find(|(group, _)| Arc::ptr_eq(group, &said.group)) {
+                    Some((_, several)) => several.push(said),
+                    None => acks.push((said.group.clone(), alloc::vec![said])),
                 }
             }
             Outgoing::Settle(said) => others.push(said),
@@ -261,8 +228,9 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
         }
     }
     let mut commands = Pipeline::new();
-    for acks in &mut acks {
-        commands.add_command(acks.command());
+    for (group, several) in &acks {
+        let entries: Vec<_> = several.iter().map(|said| (said.id, said.count)).collect();
+        commands.add_command(group.call_for(&scripts::ACK, &entries));
     }
     for said in &others {
         commands.add_command(said.command());
@@ -271,9 +239,9 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
         // From here on, no read of the member is served.
         commands.cmd("CLIENT").arg("UNBLOCK").arg(*client);
         let mut leave = scripts::LEAVE.call(&[&*group.keys.stream, &group.due_key]);
-        leave.arg(&*group.name).arg(&group.me).arg(&*last.text());
+        leave.arg(&*group.name).arg(&group.me).arg(format!("{last}"));
         for id in waiting {
-            leave.arg(&*id.text());
+            leave.arg(format!("{id}"));
         }
         commands.add_command(leave);
     }
@@ -284,7 +252,7 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
     let later = match answers {
         Ok(answers) => {
             let mut answers = answers.into_iter();
-            for Acks { several, .. } in acks {
+            for (_, several) in acks {
                 let answer = answers.next().unwrap_or_default();
                 for (at, said) in several.into_iter().enumerate() {
                     let own = array(&answer).get(at).unwrap_or(&answer);
@@ -296,9 +264,7 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
             }
             Vec::new()
         }
-        Err(failed) => {
-            again(link, acks.into_iter().flat_map(|it| it.several).chain(others), &failed)
-        }
+        Err(failed) => again(link, acks.into_iter().flat_map(|it| it.1).chain(others), &failed),
     };
     if later.is_empty() {
         for done in flushes {

@@ -1,8 +1,6 @@
 -- Begins the lease of a member anew, of what it still has.
 -- KEYS: the stream.
--- ARGV: the group, the member, its lease (ms), the first and the last of the entries, then each entry and
--- how often it was delivered.
--- Returns 1 for each that it had, and 0 for each that it has no more.
+-- ARGV: as those of `ack`. Returns the same.
 local group, me, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local has = {}
 for _, it in ipairs(redis.call('XPENDING', KEYS[1], group, ARGV[4], ARGV[5], 2147483647, me)) do
