@@ -325,6 +325,18 @@ fn what_is_not_true_is_an_error() {
     assert!(ours(&[("a", b"1"), ("a", b"2")], b"").starts_with("`a` is there twice"));
     assert!(ours(&[("tb-id", b"1"), ("TB-ID", b"2")], b"").starts_with("`TB-ID` is there twice"));
     assert!(ours(&[("a", b"\xff")], b"").starts_with("`a` is there twice, is not text"));
+    // Few and many are compared in two ways.
+    let many: Vec<String> = (0..20).map(|number| format!("tb-{number}")).collect();
+    for count in [0, 12, 13, 14, 20] {
+        let others = many[..count].iter().map(|key| (&**key, &b""[..]));
+        for (first, again) in [("a", "a"), ("tb-id", "TB-ID"), ("TB-ID", "tb-id")] {
+            let twice = others.clone().chain([(first, &b"1"[..]), (again, b"2")]);
+            let error = ours(&twice.collect::<Vec<_>>(), b"");
+            assert!(error.contains("` is there twice"), "{count}: {error}");
+        }
+        let once = [("tb-v", &b"1"[..]), ("A", b"1"), ("a", b"2")].into_iter().chain(others);
+        assert_eq!(from_native("a.b", once, b"", unasked).unwrap().headers().len(), 2, "{count}");
+    }
     let version = from_native("a.b", [("tb-v", &b"2"[..])], b"", unasked).unwrap_err();
     assert!(version.to_string().contains("version `2`"), "{version}");
     assert!(matches!(

@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod cost;
 mod device;
 mod faults;
 mod group;

@@ -3,16 +3,24 @@
 //! ```sh
 //! cargo test --release --features redis --test redis cost -- --ignored --nocapture --test-threads 1
 //! ```
+//!
+//! Three take turns: the client with the least that it can do, the client with the fields of an envelope, and
+//! the engine. Each has a stream of its own on one server.
+
+#[path = "../servers/spent.rs"]
+mod spent;
 
 use alloc::sync::Arc;
 use core::time::Duration;
-use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Script, Value};
 use tickbus::Envelope;
+use tickbus::hosted::engines::redis::Redis;
 use tickbus::hosted::{Deliveries, Engine};
+use tokio::time::sleep;
 
+use self::spent::{Spent, Watch, show};
 use crate::server::Server;
 use crate::{on, settings, up};
 
@@ -20,26 +28,35 @@ const PAIRS: usize = 15;
 const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 200;
 const BATCH: usize = 256;
-const BATCHES: usize = 8;
+/// Opening a subscription is part of what they take.
+const BATCHES: usize = 32;
 
 fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
     let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
     (0..count).map(make).collect()
 }
 
-fn median(mut times: Vec<Duration>, of: usize) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / of as f64
+/// How long a round took for each event: publish and receive one, publish one, publish in batches, receive
+/// and acknowledge.
+struct Round {
+    trip: Spent,
+    one: Spent,
+    batch: Spent,
+    receive: Spent,
 }
 
-/// The client as it is used without the engine: the same fields, a group of its own, acknowledgements in
-/// one command for all that came.
+/// The client as it is used without the engine: a group of its own, acknowledgements in one command for all
+/// that came.
 struct Raw {
     write: MultiplexedConnection,
     read: MultiplexedConnection,
+    stream: &'static str,
+    /// The payload alone.
+    is_bare: bool,
     /// Knows ids, as the engine does.
     script: Option<Script>,
     next: u64,
+    server: u32,
 }
 
 const SCRIPT: &str = "
@@ -50,27 +67,36 @@ const SCRIPT: &str = "
     return { entry, 0 }";
 
 impl Raw {
-    async fn new(server: &Server, knows_ids: bool) -> Self {
+    async fn new(server: &Server, stream: &'static str, is_bare: bool, knows_ids: bool) -> Self {
         let client = redis::Client::open(server.url()).unwrap();
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let connect = || client.get_multiplexed_async_connection_with_config(&config);
         let (write, read) = (connect().await.unwrap(), connect().await.unwrap());
-        server.say(&["XGROUP", "CREATE", "raw", "raw", "$", "MKSTREAM"]);
+        server.say(&["XGROUP", "CREATE", stream, "raw", "$", "MKSTREAM"]);
         server.say(&["SCRIPT", "LOAD", SCRIPT]);
-        Self { write, read, script: knows_ids.then(|| Script::new(SCRIPT)), next: 0 }
+        let script = (knows_ids && !is_bare).then(|| Script::new(SCRIPT));
+        Self { write, read, stream, is_bare, script, next: 0, server: server.process() }
+    }
+
+    fn watch(&self) -> Watch {
+        Watch::start(self.server)
     }
 
     fn add(&mut self) -> Cmd {
+        let mut add = Cmd::new();
+        if self.is_bare {
+            add.arg("XADD").arg(self.stream).arg("*").arg("bytes").arg(PAYLOAD);
+            return add;
+        }
         self.next += 1;
         let id = format!("0193f2a0-0000-7000-8000-{:012}", self.next);
-        let mut add = Cmd::new();
         match &self.script {
             Some(script) => {
                 let key = format!("{{raw}}:id:{id}");
-                add.arg("EVALSHA").arg(script.get_hash()).arg(2).arg("raw").arg(key);
+                add.arg("EVALSHA").arg(script.get_hash()).arg(2).arg(self.stream).arg(key);
             }
             None => {
-                add.arg("XADD").arg("raw").arg("*");
+                add.arg("XADD").arg(self.stream).arg("*");
             }
         }
         let time = "2026-11-30T02:36:00.123456789Z";
@@ -99,14 +125,14 @@ impl Raw {
     async fn receive(&mut self, count: usize) -> usize {
         let mut read = Cmd::new();
         read.arg("XREADGROUP").arg("GROUP").arg("raw").arg("me").arg("COUNT").arg(count);
-        read.arg("BLOCK").arg(5000).arg("STREAMS").arg("raw").arg(">");
+        read.arg("BLOCK").arg(5000).arg("STREAMS").arg(self.stream).arg(">");
         let Value::Array(streams) = self.read.send_packed_command(&read).await.unwrap() else {
             panic!()
         };
         let [Value::Array(stream)] = &streams[..] else { panic!() };
         let [_, Value::Array(entries)] = &stream[..] else { panic!() };
         let mut ack = Cmd::new();
-        ack.arg("XACK").arg("raw").arg("raw");
+        ack.arg("XACK").arg(self.stream).arg("raw");
         for entry in entries {
             let Value::Array(entry) = entry else { panic!() };
             let Value::BulkString(id) = &entry[0] else { panic!() };
@@ -117,118 +143,121 @@ impl Raw {
         self.write.send_packed_command(&ack).await.unwrap();
         entries.len()
     }
+
+    async fn receive_all(&mut self, mut left: usize) {
+        while left > 0 {
+            left -= self.receive(BATCH).await;
+        }
+    }
+
+    async fn round(&mut self) -> Round {
+        let watch = self.watch();
+        for _ in 0..TRIPS {
+            self.publish().await;
+            self.receive(1).await;
+        }
+        let trip = watch.stop();
+        let watch = self.watch();
+        for _ in 0..TRIPS {
+            self.publish().await;
+        }
+        let one = watch.stop();
+        self.receive_all(TRIPS).await;
+        let watch = self.watch();
+        for _ in 0..BATCHES {
+            self.publish_batch(BATCH).await;
+        }
+        let batch = watch.stop();
+        let watch = self.watch();
+        self.receive_all(BATCH * BATCHES).await;
+        Round { trip, one, batch, receive: watch.stop() }
+    }
 }
 
-async fn receive(from: &mut Deliveries) {
-    from.next().await.unwrap().unwrap().ack();
+/// The engine.
+struct Ours(Redis, u32);
+
+impl Ours {
+    fn watch(&self) -> Watch {
+        Watch::start(self.1)
+    }
+
+    async fn open(&self) -> Deliveries {
+        let group = self.0.subscribe("game.>").unwrap().group("all").in_flight(BATCH);
+        group.open().await.unwrap()
+    }
+
+    async fn receive(from: &mut Deliveries, count: usize) {
+        for _ in 0..count {
+            from.next().await.unwrap().unwrap().ack();
+        }
+    }
+
+    /// The engine reads ahead while it publishes. So its consumer is not there then, as that of the client.
+    async fn gone(group: Deliveries) {
+        drop(group);
+        sleep(Duration::from_millis(50)).await;
+    }
+
+    async fn round(&mut self) -> Round {
+        let (now, mut group) = (envelopes(TRIPS), self.open().await);
+        let watch = self.watch();
+        for envelope in now {
+            self.0.publish(envelope).await.unwrap();
+            Self::receive(&mut group, 1).await;
+        }
+        let trip = watch.stop();
+        Self::gone(group).await;
+        let now = envelopes(TRIPS);
+        let watch = self.watch();
+        for envelope in now {
+            self.0.publish(envelope).await.unwrap();
+        }
+        let (one, mut group) = (watch.stop(), self.open().await);
+        Self::receive(&mut group, TRIPS).await;
+        Self::gone(group).await;
+        let now: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
+        let watch = self.watch();
+        for envelopes in now {
+            let receipts = self.0.publish_batch(envelopes).await;
+            assert!(receipts.iter().all(Result::is_ok));
+        }
+        let (batch, watch) = (watch.stop(), self.watch());
+        let mut group = self.open().await;
+        Self::receive(&mut group, BATCH * BATCHES).await;
+        let receive = watch.stop();
+        Self::gone(group).await;
+        Round { trip, one, batch, receive }
+    }
 }
 
 fn beside(knows_ids: bool) {
-    on(&[], async |server| {
-        let mut raw = Raw::new(&server, knows_ids).await;
+    // While a server writes its file anew, it is slower for the one whose turn it is.
+    on(&["--auto-aof-rewrite-percentage", "0"], async |server| {
         let window = Duration::from_secs(if knows_ids { 120 } else { 0 });
-        let redis = up(settings(server.url()).deduplicate(window)).await;
-        let group = redis.subscribe("game.>").unwrap().group("all").in_flight(BATCH);
-        let mut ours = group.open().await.unwrap();
+        let mut bare = Raw::new(&server, "bare", true, knows_ids).await;
+        let mut same = Raw::new(&server, "raw", false, knows_ids).await;
+        let ours = up(settings(server.url()).deduplicate(window)).await;
+        let mut ours = Ours(ours, server.process());
+        drop(ours.open().await); // the group begins here
         println!("deduplication: {knows_ids}");
-
-        let (mut client, mut engine) = (Vec::new(), Vec::new());
+        let mut rounds: [Vec<Round>; 3] = Default::default();
         for pair in 0..=PAIRS {
-            let began = Instant::now();
-            for _ in 0..TRIPS {
-                raw.publish().await;
-                raw.receive(1).await;
-            }
-            client.push(began.elapsed());
-            let envelopes = envelopes(TRIPS);
-            let began = Instant::now();
-            for envelope in envelopes {
-                redis.publish(envelope).await.unwrap();
-                receive(&mut ours).await;
-            }
-            engine.push(began.elapsed());
-            if pair == 0 {
-                (client, engine) = (Vec::new(), Vec::new()); // to warm up
+            let now = [bare.round().await, same.round().await, ours.round().await];
+            // The first is to warm up.
+            if pair > 0 {
+                for (rounds, now) in rounds.iter_mut().zip(now) {
+                    rounds.push(now);
+                }
             }
         }
-        let (client, engine) = (median(client, TRIPS), median(engine, TRIPS));
-        println!(
-            "round trip: client {client:.0} ns, engine {engine:.0} ns, {:.2} x",
-            engine / client
-        );
-
-        let (mut client, mut engine) = (Vec::new(), Vec::new());
-        for _ in 0..PAIRS {
-            let began = Instant::now();
-            for _ in 0..TRIPS {
-                raw.publish().await;
-            }
-            client.push(began.elapsed());
-            let envelopes = envelopes(TRIPS);
-            let began = Instant::now();
-            for envelope in envelopes {
-                redis.publish(envelope).await.unwrap();
-            }
-            engine.push(began.elapsed());
-            for _ in 0..TRIPS {
-                receive(&mut ours).await;
-            }
-            let mut left = TRIPS;
-            while left > 0 {
-                left -= raw.receive(BATCH).await;
-            }
-        }
-        let (client, engine) = (median(client, TRIPS), median(engine, TRIPS));
-        println!(
-            "publish, one by one: client {client:.0} ns, engine {engine:.0} ns, \
-             {:.2} of its throughput",
-            client / engine
-        );
-
-        let (mut client, mut engine) = (Vec::new(), Vec::new());
-        let (mut client_in, mut engine_in) = (Vec::new(), Vec::new());
-        let of = BATCH * BATCHES;
-        for _ in 0..PAIRS {
-            let began = Instant::now();
-            for _ in 0..BATCHES {
-                raw.publish_batch(BATCH).await;
-            }
-            client.push(began.elapsed());
-            let began = Instant::now();
-            let mut left = of;
-            while left > 0 {
-                left -= raw.receive(BATCH).await;
-            }
-            client_in.push(began.elapsed());
-            // The engine reads ahead while it publishes: its consumer is not there then.
-            drop(ours);
-            let envelopes: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
-            let began = Instant::now();
-            for envelopes in envelopes {
-                let receipts = redis.publish_batch(envelopes).await;
-                assert!(receipts.iter().all(Result::is_ok));
-            }
-            engine.push(began.elapsed());
-            let group = redis.subscribe("game.>").unwrap().group("all").in_flight(BATCH);
-            let began = Instant::now();
-            ours = group.open().await.unwrap();
-            for _ in 0..of {
-                receive(&mut ours).await;
-            }
-            engine_in.push(began.elapsed());
-        }
-        let (client, engine) = (median(client, of), median(engine, of));
-        println!(
-            "publish, batches of {BATCH}: client {client:.0} ns, engine {engine:.0} ns, \
-             {:.2} of its throughput",
-            client / engine
-        );
-        let (client, engine) = (median(client_in, of), median(engine_in, of));
-        println!(
-            "consume and acknowledge: client {client:.0} ns, engine {engine:.0} ns, \
-             {:.2} of its throughput",
-            client / engine
-        );
+        let show = |what: &str, of: usize, part: fn(&Round) -> Spent| {
+            show(what, of, rounds.each_ref().map(|rounds| rounds.iter().map(part).collect()));
+        };
+        show("round trip", TRIPS, |it| it.trip);
+        show("publish, one by one", TRIPS, |it| it.one);
+        show("publish, batches of 256", BATCH * BATCHES, |it| it.batch);
+        show("consume and acknowledge", BATCH * BATCHES, |it| it.receive);
     });
 }
 

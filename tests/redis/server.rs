@@ -138,6 +138,10 @@ impl Server {
         self.port
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.as_ref().expect("a server that runs").id()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -168,6 +168,16 @@ fn plain<'a>(envelope: &'a Envelope) -> Result<Native<'a>, Reason> {
 
 /// Returns a key that is there twice. Those of `tickbus` are the same in any case.
 fn is_twice<'h>(headers: &[(&'h str, &str)]) -> Option<&'h str> {
+    const FEW: usize = 16;
+    if headers.len() <= FEW {
+        let keys = || headers.iter().map(|(key, _)| *key);
+        let is_same = |key: &str, other: &str| {
+            key.len() == other.len()
+                && (key == other || begins_ours(key) && key.eq_ignore_ascii_case(other))
+        };
+        let earlier = |at: usize, key: &str| keys().take(at).any(|other| is_same(key, other));
+        return keys().enumerate().find(|(at, key)| earlier(*at, key)).map(|(_, key)| key);
+    }
     let folded = |key: &&'h str| {
         key.bytes().map({
             let ours = begins_ours(key);

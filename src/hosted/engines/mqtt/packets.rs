@@ -21,6 +21,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 /// How many bytes may wait to leave before nothing more is taken in.
 const HIGH_WATER: usize = 1 << 20;
 
+/// How many bytes are read at once at most, and below which room there is made room for that again.
+/// Messages keep the part of the buffer that they came in.
+const READ: usize = 16 << 10;
+const LEAST_ROOM: usize = 4 << 10;
+
 /// Why a connection has ended.
 #[derive(Debug)]
 pub(super) struct Lost {
@@ -70,7 +75,7 @@ impl Wire {
         Self {
             reader,
             writer,
-            input: BytesMut::with_capacity(8 << 10),
+            input: BytesMut::with_capacity(READ),
             output: BytesMut::new(),
             is_flushed: true,
             patience,
@@ -127,6 +132,9 @@ impl Wire {
                 None => self.beat_at,
             };
             let has_output = !self.output.is_empty() || !self.is_flushed;
+            if self.input.capacity() - self.input.len() < LEAST_ROOM {
+                self.input.reserve(READ);
+            }
             tokio::select! {
                 wrote = write(&mut self.writer, &mut self.output), if has_output => {
                     match wrote {
