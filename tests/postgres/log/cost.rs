@@ -32,32 +32,30 @@ fn median(mut times: Vec<Duration>, of: usize) -> f64 {
     times[times.len() / 2].as_nanos() as f64 / of as f64
 }
 
-/// The client as it is used without the engine: one connection, statements that are prepared, one table with the
-/// same columns. It knows no groups, no transactions that commit late, and no ids that come twice.
+/// The client as it is used without the engine: one connection, statements that are prepared, a table with the
+/// same columns and indexes. It knows no groups, no transactions that commit late, and no ids that come twice.
 struct Raw {
     client: Client,
     insert: Statement,
     insert_many: Statement,
     select: Statement,
     position: Statement,
-    read: i64,
+    read: (i64, i64),
     next: u64,
 }
 
 impl Raw {
     async fn new(url: String) -> Self {
+        drop(up(settings(url.clone()).log("raw")).await);
         let client = client(url).await;
-        let make = "CREATE TABLE raw (xid int8 NOT NULL DEFAULT pg_current_xact_id()::text::int8, seq bigserial \
-                    PRIMARY KEY, lane int4 NOT NULL DEFAULT 0, at timestamptz NOT NULL DEFAULT \
-                    clock_timestamp(), id text NOT NULL UNIQUE, key text NOT NULL, subject text NOT NULL, \
-                    envelope text NOT NULL); CREATE TABLE raw_positions (seq int8 PRIMARY KEY)";
-        client.batch_execute(make).await.unwrap();
+        client.batch_execute("CREATE TABLE raw_positions (seq int8 PRIMARY KEY)").await.unwrap();
         let prepare = async |sql: &str| client.prepare(sql).await.unwrap();
         let insert =
             "INSERT INTO raw (id, key, subject, envelope) VALUES ($1, $2, $3, $4) RETURNING seq";
         let insert_many = "INSERT INTO raw (id, key, subject, envelope) SELECT * FROM unnest($1::text[], \
                            $2::text[], $3::text[], $4::text[]) RETURNING seq";
-        let select = "SELECT seq, subject, envelope FROM raw WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let select = "SELECT xid, seq, envelope FROM raw WHERE (xid, seq) > ($1, $2) ORDER BY xid, seq \
+                      LIMIT $3";
         let position = "INSERT INTO raw_positions VALUES ($1)";
         Self {
             insert: prepare(insert).await,
@@ -65,7 +63,7 @@ impl Raw {
             select: prepare(select).await,
             position: prepare(position).await,
             client,
-            read: 0,
+            read: (0, 0),
             next: 0,
         }
     }
@@ -95,13 +93,14 @@ impl Raw {
     /// Receives at most so many, and says so.
     async fn receive(&mut self, count: usize) -> usize {
         let limit = count as i64;
-        let rows = self.client.query(&self.select, &[&self.read, &limit]).await.unwrap();
+        let Self { client, select, read: (xid, seq), .. } = &*self;
+        let rows = client.query(select, &[xid, seq, &limit]).await.unwrap();
         for row in &rows {
-            self.read = row.get(0);
+            self.read = (row.get(0), row.get(1));
             let envelope = Envelope::from_json(row.get::<_, &str>(2)).unwrap();
             core::hint::black_box(envelope);
         }
-        self.client.execute(&self.position, &[&self.read]).await.unwrap();
+        self.client.execute(&self.position, &[&self.read.1]).await.unwrap();
         rows.len()
     }
 }
