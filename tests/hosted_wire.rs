@@ -334,7 +334,8 @@ fn what_is_not_true_is_an_error() {
             let error = ours(&twice.collect::<Vec<_>>(), b"");
             assert!(error.contains("` is there twice"), "{count}: {error}");
         }
-        let once = [("tb-v", &b"1"[..]), ("A", b"1"), ("a", b"2")].into_iter().chain(others);
+        let once = [("tb-v", &b"1"[..]), ("tb-id", b"1"), ("A", b"1"), ("a", b"2")];
+        let once = once.into_iter().chain(others);
         assert_eq!(from_native("a.b", once, b"", unasked).unwrap().headers().len(), 2, "{count}");
     }
     let version = from_native("a.b", [("tb-v", &b"2"[..])], b"", unasked).unwrap_err();
