@@ -4,7 +4,6 @@
 //! cargo test --release --features kafka --test kafka cost -- --ignored --nocapture --test-threads 1
 //! ```
 
-use alloc::sync::Arc;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -12,27 +11,15 @@ use krafka::Record;
 use krafka::admin::{AlterConsumerGroupOffsetsOptions, CreateTopicsOptions, NewTopic};
 use krafka::consumer::{Consumer, OffsetAndMetadata, TopicPartition};
 use krafka::producer::Producer;
-use tickbus::Envelope;
 use tickbus::hosted::{Deliveries, Engine};
 
 use crate::server::{Server, Which};
+use crate::servers::cost::{PAIRS, PAYLOAD, envelopes, median};
 use crate::{client, group, run, started};
 
-const PAIRS: usize = 15;
-const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 200;
 const BATCH: usize = 256;
 const BATCHES: usize = 8;
-
-fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
-    let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
-    (0..count).map(make).collect()
-}
-
-fn median(mut times: Vec<Duration>, of: usize) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / of as f64
-}
 
 /// The client as it is used without the engine: the same headers, a group of its own, and a position
 /// for all that came at once.
@@ -109,7 +96,8 @@ async fn receive(from: &mut Deliveries) {
 #[test]
 #[ignore = "it measures"]
 fn beside_the_client() {
-    let Some(server) = Server::start(Which::Tansu) else { return };
+    // The other server answers a waiting read at the end of its time only, also if events have come.
+    let Some(server) = Server::start(Which::Noida) else { return };
     run(async {
         let mut raw = Raw::new(&server).await;
         let kafka = started(server.brokers()).await;
@@ -124,7 +112,7 @@ fn beside_the_client() {
                 raw.receive(false).await;
             }
             client.push(began.elapsed());
-            let envelopes = envelopes(TRIPS);
+            let envelopes = envelopes("game.shot", TRIPS);
             let began = Instant::now();
             for envelope in envelopes {
                 kafka.publish(envelope).await.unwrap();
@@ -153,7 +141,7 @@ fn beside_the_client() {
                 raw.publish().await;
             }
             client.push(began.elapsed());
-            let one_by_one = envelopes(TRIPS);
+            let one_by_one = envelopes("game.shot", TRIPS);
             let began = Instant::now();
             for envelope in one_by_one {
                 kafka.publish(envelope).await.unwrap();
@@ -164,7 +152,7 @@ fn beside_the_client() {
                 raw.publish_batch(BATCH).await;
             }
             client_all.push(began.elapsed());
-            let batches: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
+            let batches: Vec<_> = (0..BATCHES).map(|_| envelopes("game.shot", BATCH)).collect();
             let began = Instant::now();
             for envelopes in batches {
                 let receipts = kafka.publish_batch(envelopes).await;

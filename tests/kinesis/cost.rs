@@ -4,35 +4,22 @@
 //! cargo test --release --features kinesis --test kinesis cost -- --ignored --nocapture --test-threads 1
 //! ```
 
-use alloc::sync::Arc;
 use core::time::Duration;
 use std::time::Instant;
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
-use tickbus::Envelope;
 use tickbus::hosted::engines::kinesis::MemoryLeases;
 use tickbus::hosted::{Deliveries, Engine};
 use tokio::time::sleep;
 
 use crate::server::Raw;
+use crate::servers::cost::{PAIRS, envelopes, median};
 use crate::{on, settings, up};
 
-const PAIRS: usize = 15;
-const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 40;
 const BATCH: usize = 500;
 const BATCHES: usize = 4;
-
-fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
-    let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
-    (0..count).map(make).collect()
-}
-
-fn median(mut times: Vec<Duration>, of: usize) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / of as f64
-}
 
 fn compare(what: &str, client: Vec<Duration>, engine: Vec<Duration>, of: usize) {
     let (client, engine) = (median(client, of), median(engine, of));
@@ -51,7 +38,7 @@ struct Use {
 
 impl Use {
     async fn new(raw: Raw) -> Self {
-        let record = envelopes(1).remove(0).to_json().into_bytes();
+        let record = envelopes("game.shot", 1).remove(0).to_json().into_bytes();
         let mut it = Self { raw, iterator: String::new(), record };
         it.begin().await;
         it
@@ -115,7 +102,7 @@ fn beside_the_client() {
                 client.publish().await;
             }
             clients.push(began.elapsed());
-            let envelopes = envelopes(TRIPS);
+            let envelopes = envelopes("game.shot", TRIPS);
             let began = Instant::now();
             for envelope in envelopes {
                 kinesis.publish(envelope).await.unwrap();
@@ -151,7 +138,7 @@ fn beside_the_client() {
             ours.close();
             drop(ours);
             sleep(Duration::from_millis(50)).await; // it gives its shard back
-            let envelopes = envelopes(of);
+            let envelopes = envelopes("game.shot", of);
             let began = Instant::now();
             let receipts = kinesis.publish_batch(envelopes).await;
             engines.push(began.elapsed());

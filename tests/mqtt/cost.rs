@@ -24,21 +24,15 @@ use tickbus::hosted::{Deliveries, Engine};
 
 use self::spent::{Spent, Watch, show};
 use crate::server::Server;
+use crate::servers::cost::{PAIRS, PAYLOAD, envelopes};
 use crate::{on, settings, up};
 
-const PAIRS: usize = 15;
-const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 100;
 const BATCH: usize = 256;
 const BATCHES: usize = 16;
 
 /// The server keeps all, sends as much at a time as a client takes, and sends it at once.
 const SERVER: &str = "max_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true";
-
-fn envelopes(subject: &str, count: usize) -> Vec<Arc<Envelope>> {
-    let make = |_| Envelope::new(subject).unwrap().with_bytes(PAYLOAD).into();
-    (0..count).map(make).collect()
-}
 
 fn batches(subject: &str) -> Vec<Vec<Arc<Envelope>>> {
     (0..BATCHES).map(|_| envelopes(subject, BATCH)).collect()

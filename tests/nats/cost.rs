@@ -4,7 +4,6 @@
 //! cargo test --release --features nats --test nats cost -- --ignored --nocapture --test-threads 1
 //! ```
 
-use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::time::Duration;
@@ -18,25 +17,12 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
 use futures_core::Stream as _;
-use tickbus::Envelope;
 use tickbus::hosted::engines::nats::Nats;
 use tickbus::hosted::{Deliveries, Engine, Link, LinkOptions, MemoryEngine};
 
+use crate::servers::cost::{PAIRS, PAYLOAD, envelopes, median};
 use crate::servers::{Nats as Server, TestServer};
 use crate::{run, started};
-
-const PAIRS: usize = 15;
-const PAYLOAD: &[u8] = &[b'x'; 100];
-
-fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
-    let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
-    (0..count).map(make).collect()
-}
-
-fn median(mut times: Vec<Duration>, of: usize) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / of as f64
-}
 
 /// The client as it is used without the engine, with a stream and a consumer of its own.
 struct Raw {
@@ -76,7 +62,7 @@ impl Raw {
     /// The headers that an envelope has at the server.
     async fn headers(url: &str, nats: &Nats) -> Vec<(String, String)> {
         let context = jetstream::new(async_nats::connect(url).await.unwrap());
-        let receipt = nats.publish(envelopes(1).remove(0)).await.unwrap();
+        let receipt = nats.publish(envelopes("game.shot", 1).remove(0)).await.unwrap();
         let stream = context.get_stream("GAME").await.unwrap();
         let message = stream.get_raw_message(receipt.sequence.unwrap()).await.unwrap();
         let headers = message.headers.iter().filter(|(key, _)| **key != NATS_MESSAGE_ID);
@@ -140,7 +126,7 @@ impl Ours {
     }
 
     async fn trip(&mut self) -> Duration {
-        let envelopes = envelopes(TRIPS);
+        let envelopes = envelopes("game.shot", TRIPS);
         let began = Instant::now();
         for envelope in envelopes {
             self.nats.publish(envelope).await.unwrap();
@@ -150,7 +136,7 @@ impl Ours {
     }
 
     async fn batches(&mut self) -> (Duration, Duration) {
-        let envelopes: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
+        let envelopes: Vec<_> = (0..BATCHES).map(|_| envelopes("game.shot", BATCH)).collect();
         let began = Instant::now();
         for envelopes in envelopes {
             let receipts = self.nats.publish_batch(envelopes).await;
@@ -223,7 +209,7 @@ fn of_a_link_in_the_tick() {
     }
     let (mut out, mut back, mut both) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..301 {
-        let envelopes = envelopes(EVENTS);
+        let envelopes = envelopes("game.shot", EVENTS);
         let began = Instant::now();
         for envelope in envelopes {
             let _ = bus.try_publish(envelope).unwrap();

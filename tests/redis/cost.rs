@@ -10,31 +10,23 @@
 #[path = "../servers/spent.rs"]
 mod spent;
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Script, Value};
-use tickbus::Envelope;
 use tickbus::hosted::engines::redis::Redis;
 use tickbus::hosted::{Deliveries, Engine};
 use tokio::time::sleep;
 
 use self::spent::{Spent, Watch, show};
 use crate::server::Server;
+use crate::servers::cost::{PAIRS, PAYLOAD, envelopes};
 use crate::{on, settings, up};
 
-const PAIRS: usize = 15;
-const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 200;
 const BATCH: usize = 256;
 /// Opening a subscription is part of what they take.
 const BATCHES: usize = 32;
-
-fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
-    let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
-    (0..count).map(make).collect()
-}
 
 /// How long a round took for each event: publish and receive one, publish one, publish in batches, receive
 /// and acknowledge.
@@ -200,7 +192,7 @@ impl Ours {
     }
 
     async fn round(&mut self) -> Round {
-        let (now, mut group) = (envelopes(TRIPS), self.open().await);
+        let (now, mut group) = (envelopes("game.shot", TRIPS), self.open().await);
         let watch = self.watch();
         for envelope in now {
             self.0.publish(envelope).await.unwrap();
@@ -208,7 +200,7 @@ impl Ours {
         }
         let trip = watch.stop();
         Self::gone(group).await;
-        let now = envelopes(TRIPS);
+        let now = envelopes("game.shot", TRIPS);
         let watch = self.watch();
         for envelope in now {
             self.0.publish(envelope).await.unwrap();
@@ -216,7 +208,7 @@ impl Ours {
         let (one, mut group) = (watch.stop(), self.open().await);
         Self::receive(&mut group, TRIPS).await;
         Self::gone(group).await;
-        let now: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
+        let now: Vec<_> = (0..BATCHES).map(|_| envelopes("game.shot", BATCH)).collect();
         let watch = self.watch();
         for envelopes in now {
             let receipts = self.0.publish_batch(envelopes).await;

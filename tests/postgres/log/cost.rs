@@ -15,22 +15,11 @@ use tokio_postgres::{Client, Statement};
 
 use super::{on, settings, up};
 use crate::client;
+use crate::servers::cost::{PAIRS, PAYLOAD, envelopes, median};
 
-const PAIRS: usize = 15;
-const PAYLOAD: &[u8] = &[b'x'; 100];
 const TRIPS: usize = 100;
 const BATCH: usize = 256;
 const BATCHES: usize = 8;
-
-fn envelopes(count: usize) -> Vec<Arc<Envelope>> {
-    let make = |_| Envelope::new("game.shot").unwrap().with_bytes(PAYLOAD).into();
-    (0..count).map(make).collect()
-}
-
-fn median(mut times: Vec<Duration>, of: usize) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / of as f64
-}
 
 /// The client as it is used without the engine: one connection, statements that are prepared, a table with the
 /// same columns and indexes. It knows no groups, no transactions that commit late, and no ids that come twice.
@@ -148,7 +137,7 @@ async fn beside(url: String) {
             raw.publish().await;
         }
         one.client.push(began.elapsed());
-        let all = envelopes(TRIPS);
+        let all = envelopes("game.shot", TRIPS);
         let began = Instant::now();
         publish(&engine, all).await;
         one.engine.push(began.elapsed());
@@ -158,7 +147,7 @@ async fn beside(url: String) {
             raw.publish_batch(BATCH).await;
         }
         many.client.push(began.elapsed());
-        let all: Vec<_> = (0..BATCHES).map(|_| envelopes(BATCH)).collect();
+        let all: Vec<_> = (0..BATCHES).map(|_| envelopes("game.shot", BATCH)).collect();
         let began = Instant::now();
         for envelopes in all {
             let receipts = engine.publish_batch(envelopes).await;
@@ -190,7 +179,7 @@ async fn beside(url: String) {
             raw.receive(1).await;
         }
         trips.client.push(began.elapsed());
-        let all = envelopes(TRIPS);
+        let all = envelopes("game.shot", TRIPS);
         let began = Instant::now();
         for envelope in all {
             engine.publish(envelope).await.unwrap();
