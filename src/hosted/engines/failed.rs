@@ -28,12 +28,6 @@ impl Failed {
 
     /// Returns the failure for another envelope of the same batch.
     pub(in crate::hosted::engines) fn again(&self) -> Self {
-        let again = |reason: &Reason| match reason {
-            Reason::TimedOut => Reason::TimedOut,
-            Reason::Closed => Reason::Closed,
-            Reason::Disconnected(error) => disconnected(error.to_string()),
-            other => refused(other.to_string()),
-        };
         match self {
             Self::NotSent(reason) => Self::NotSent(again(reason)),
             Self::Unknown(reason) => Self::Unknown(again(reason)),
@@ -44,6 +38,17 @@ impl Failed {
         match self {
             Self::NotSent(reason) | Self::Unknown(reason) => reason,
         }
+    }
+}
+
+/// Returns a reason a second time.
+pub(in crate::hosted::engines) fn again(reason: &Reason) -> Reason {
+    match reason {
+        Reason::TimedOut => Reason::TimedOut,
+        Reason::Closed => Reason::Closed,
+        Reason::Disconnected(error) => disconnected(error.to_string()),
+        Reason::Refused(error) => refused(error.to_string()),
+        other => refused(other.to_string()),
     }
 }
 

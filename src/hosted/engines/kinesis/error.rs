@@ -9,10 +9,10 @@ use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::envelope::Envelope;
-use crate::hosted::engines::failed::{disconnected, refused};
+use crate::hosted::engines::failed::{again, disconnected, refused};
 use crate::hosted::{EngineError, Reason};
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// The request had no effect.
@@ -21,7 +21,7 @@ pub(super) enum Failed {
     Unknown(Reason),
     /// It had no effect, and may have one later.
     Throttled(String),
-    /// There is no such stream, or no such shard.
+    /// The stream or the shard is missing.
     Missing(String),
     /// The iterator is too old.
     Expired,
@@ -39,13 +39,6 @@ impl Failed {
 
     /// Returns the failure for another envelope of the same batch.
     pub(super) fn again(&self) -> Self {
-        let again = |reason: &Reason| match reason {
-            Reason::TimedOut => Reason::TimedOut,
-            Reason::Closed => Reason::Closed,
-            Reason::Disconnected(error) => disconnected(error.to_string()),
-            Reason::Refused(error) => refused(error.to_string()),
-            other => refused(other.to_string()),
-        };
         match self {
             Self::NotSent(reason) => Self::NotSent(again(reason)),
             Self::Unknown(reason) => Self::Unknown(again(reason)),
