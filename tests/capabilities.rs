@@ -121,7 +121,7 @@ fn table(columns: &[Column]) -> String {
     line("", "", columns.iter().map(|it| it.engine.clone()).collect());
     line("---", "---", columns.iter().map(|_| "---".to_owned()).collect());
     let level = |it: &Column| it.report["level"].as_str().unwrap().to_owned();
-    line("a publish", "is at best", columns.iter().map(level).collect());
+    line("a publish", "is, on that server,", columns.iter().map(level).collect());
     let mut reasons: Vec<String> = Vec::new();
     for mode in ["live", "durable"] {
         for capability in Capability::ALL.map(Capability::name) {

@@ -58,7 +58,7 @@ struct Fleet {
     began: Instant,
 }
 
-/// Runs the fleet until it is told to end. Returns whether nothing is lost.
+/// Runs the fleet until its time is over or you press `q`. Returns whether nothing is lost.
 pub(crate) fn run(options: &Options) -> Result<bool, String> {
     if options.sample.is_none() && !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return Err("this is not a terminal: run it with --sample".into());

@@ -20,7 +20,7 @@ tickbus::events! {
 static SAID: Topic<Game, 64> = Topic::new();
 const TICK: Duration = Duration::from_millis(20);
 
-/// Ticks until it is told to end, or is killed.
+/// Ticks until the conductor ends or kills it.
 pub(crate) fn run(
     link: Link,
     name: &str,

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --features yaml --example service
-//! curl localhost:8080/explain?subject=match.7.score
+//! curl 'localhost:8080/explain?subject=match.7.score'
 //! ```
 //!
 //! Ctrl-C drains it; a second one ends it at once. `bus.yaml` says which engine carries what, and one

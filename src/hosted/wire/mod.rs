@@ -3,8 +3,8 @@
 //! | the engine has | write | read |
 //! |---|---|---|
 //! | headers beside the payload (NATS, Kafka, MQTT 5) | [`to_native`] | [`from_native`] |
-//! | fields (Redis, Postgres) | [`to_fields`] | [`from_fields`] |
-//! | one value (Kinesis) | [`Envelope::to_json`] | [`from_json`] |
+//! | fields (streams of Redis) | [`to_fields`] | [`from_fields`] |
+//! | one value (Kinesis, Postgres, pub/sub of Redis) | [`Envelope::to_json`] | [`from_json`] |
 //!
 //! Every envelope reads back byte for byte, or writing it fails. A message that `tickbus` has not
 //! written is *foreign*: it becomes an envelope without a time, whose id is the engine's position.

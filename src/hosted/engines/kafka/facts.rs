@@ -13,8 +13,7 @@ pub(super) struct Facts {
 }
 
 /// Returns what a publish is that all replicas in sync have confirmed. A server writes to its disk
-/// later, unless it is told to flush each message: then one failure of a machine loses what only one
-/// has.
+/// later, unless the topic sets `flush.messages=1`. What only one server has, its failure loses.
 pub(super) const fn level(replicas: usize, in_sync: u64, flush: u64) -> Level {
     if flush == 1 || replicas >= 2 && in_sync >= 2 { Level::Stored } else { Level::Accepted }
 }

@@ -72,7 +72,7 @@ const fn is_refusal(code: ErrorCode) -> bool {
     )
 }
 
-/// Returns whether there is no such topic.
+/// Returns whether the topic is missing.
 pub(super) const fn is_missing(error: &KrafkaError) -> bool {
     matches!(
         error,

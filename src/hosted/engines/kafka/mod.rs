@@ -9,14 +9,14 @@
 //! | order | per key, over the whole group: one member at a time has a partition, and the key decides which. Per publisher too if there is one topic of one partition. A retry or an ended lease changes it |
 //! | the key | the ordering key, or else the subject |
 //! | a group | members share the partitions. More members than partitions: some have nothing |
-//! | acknowledged | by [`Delivery::ack`](crate::hosted::Delivery::ack). The position of a partition is told to the server [a moment later](Kafka::commit_interval), and only as far as everything before it is done. `ack_async` waits until the server has it, unless it waits for an event before it |
+//! | acknowledged | by [`Delivery::ack`](crate::hosted::Delivery::ack). The engine commits the position of a partition [a moment later](Kafka::commit_interval), only as far as everything before it is done. `ack_async` waits for the commit, but not if an event before it is open |
 //! | a retry, a lease, an extension | kept by this process, which gives the event out again. Others of the partition go on |
 //! | late answers | refused by this process; and by the server, by generation, if the partition has gone to another member |
 //! | attempts | not counted: the server does not know them |
 //! | deduplication | no. The client numbers what it sends, so a repeat of its own has one effect |
 //! | replay | by sequence if there is one topic of one partition, by time, and from the earliest |
 //! | after a lost connection | continues where it was |
-//! | what is no longer there | [`Gap`](crate::hosted::Gap) `Trimmed` |
+//! | events that the server has removed | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | none: a rejected event is done |
 //! | the form | [native headers](crate::hosted::wire), and the subject as `tb-subject` |
 //!
@@ -30,8 +30,8 @@
 //!   it: if the process ends then, the events behind it come again, those that you have acknowledged
 //!   too. When 10,000 wait so, the partition rests until the event is settled.
 //! - So do events that you have acknowledged within the last [`commit_interval`](Kafka::commit_interval).
-//! - A member that comes or goes changes who has which partition. One that goes to another member
-//!   waits up to 5 s, and no longer than a lease, for what is in work. After that, the answer is late
+//! - A member that comes or goes changes who has which partition. Before a member gives up a
+//!   partition, it waits up to 5 s, and no longer than a lease, for what is in work. After that, the answer is late
 //!   and the event comes again, elsewhere.
 //! - A slow handler does not cost the member its place: the engine speaks to the server all the time.
 //!   A process that stands still for the [`session_timeout`](Kafka::session_timeout) loses it. So does
@@ -43,7 +43,7 @@
 //!   in several: the engine then promises no order.
 //! - All members of a group must have the same patterns: the engine refuses others as soon as a member
 //!   has said which. The server keeps them beside the position.
-//! - A group that nobody uses is forgotten after `offsets.retention.minutes`, a week by default. It
+//! - The server forgets a group without members after `offsets.retention.minutes`, a week by default. It
 //!   then begins as a new one.
 //! - A sequence is the partition, above 48 bits of the offset. One that does not exist yet stands for
 //!   the next event.

@@ -15,7 +15,7 @@ use crate::hosted::engines::limits::SHORTEST_HEARTBEAT;
 use crate::hosted::provision::Provision;
 use crate::hosted::{OnStart, Reason};
 
-/// The longest time that is told to a client or a server. They count milliseconds in 31 bits.
+/// The longest time for a client or a server. They count milliseconds in 31 bits.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The shortest time that a client waits for an answer: a read of new events lasts shorter.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(500);

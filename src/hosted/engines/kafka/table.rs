@@ -50,7 +50,7 @@ struct Partition {
     entries: VecDeque<Entry>,
     /// Everything before it is done.
     position: i64,
-    /// What the server has. It is told at once where that is not known.
+    /// The position that the server has. If it is not known, the next one is committed at once.
     committed: Option<i64>,
     /// The offset that comes next if nothing is missing.
     expected: Option<i64>,

@@ -71,7 +71,7 @@ pub(super) struct Connection {
 }
 
 struct State {
-    /// Why there is no answer.
+    /// Why the last request failed.
     down: Option<Arc<str>>,
     answered: Instant,
     /// What the server said of the stream.

@@ -16,7 +16,7 @@
 //! | a lease | each member's own, kept by the member. That of a [shard](Kinesis::shard_lease) is another one, in the lease store |
 //! | start | at new, earliest, or a time. Not at a sequence |
 //! | after a lost connection | continues where it was. [`Gap`](crate::hosted::Gap) `Reconnected` on a live subscription whose stream is another one by then |
-//! | what is no longer there | [`Gap`](crate::hosted::Gap) `Trimmed`: the position is older than the retention of the stream, or not one of it |
+//! | events that the server has removed | [`Gap`](crate::hosted::Gap) `Trimmed`: the position is older than the retention of the stream, or not one of it |
 //! | dead letters | no: set [`dead_letter`](crate::hosted::Subscribe::dead_letter) on the handler |
 //! | the form | [JSON](crate::hosted::wire) in a record; the partition key is the ordering key, or else the subject |
 //!
@@ -42,7 +42,7 @@
 //! - A record has at most 1 MiB with its key, or what the stream says. The form is JSON: bytes take a third
 //!   more there.
 //! - A partition key has at most 256 characters. Of a longer key the beginning decides about the shard.
-//! - A new group begins with what arrives after `open`. If its first member ends before anything has come
+//! - By default, a new group begins with what arrives after `open`. If its first member ends before anything has come
 //!   from a shard, the next one begins up to a second earlier there. The clocks of the program and the
 //!   server must not be further apart than that.
 //! - Kinesis does not say how many events are missing, so a gap `Trimmed` has no number. It comes as well

@@ -13,7 +13,7 @@
 //! | late answers | | refused by the clock of this process: see below |
 //! | an extension | | of any length: the engine repeats it, or gives the event back, by the clock of this process |
 //! | after a lost connection | [`Gap`](crate::hosted::Gap) `Reconnected` | continues where the group was |
-//! | what is no longer there | | [`Gap`](crate::hosted::Gap) `Trimmed` |
+//! | events that the server has removed | | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | | none: a rejected event is terminated, and stays in the stream |
 //!
 //! # Traps

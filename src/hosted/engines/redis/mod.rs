@@ -14,7 +14,7 @@
 //! | an extension | | of any length, kept by the server |
 //! | a lease | | each member's own, kept by the server |
 //! | after a lost connection | [`Gap`](crate::hosted::Gap) `Reconnected` | continues where it was |
-//! | what is no longer there | | [`Gap`](crate::hosted::Gap) `Trimmed` |
+//! | events that the server has removed | | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | | in a stream beside it, [if you say so](Redis::dead_letters) |
 //! | the form | [JSON](crate::hosted::wire) on the channel of the subject | [fields](crate::hosted::wire) of an entry |
 //!

@@ -14,7 +14,7 @@
 //! | an extension | of any length, while the member lives |
 //! | a lease | each member's own. It begins when you take the delivery. If the process dies, what it had comes again when the lease of its lanes ends |
 //! | after a lost connection | continues where it was |
-//! | what is no longer there | [`Gap`](crate::hosted::Gap) `Trimmed` |
+//! | events that the server has removed | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | in a table beside it, [if you say so](Postgres::dead_letters) |
 //! | the form | the [JSON form](crate::hosted::wire) of the envelope as a text, and its subject, id and key as columns |
 //!
@@ -26,7 +26,7 @@
 //! next one. Two tables of such rows take turns: the older one is emptied when each lane has a row in the
 //! other. So nothing is left for `VACUUM` to do, but for the table of retries, which is small.
 //!
-//! A subscription that the server refuses something tries again, and [`health`](Engine::health) says why.
+//! If the server refuses a request of a subscription, the engine repeats it, and [`health`](Engine::health) says why.
 //!
 //! A commit wakes members by `NOTIFY`, sent after it and without a payload, so that commits do not wait for
 //! each other. Readers also look each [`poll`](Postgres::poll).
@@ -98,7 +98,7 @@ use crate::hosted::{
     LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
 };
 
-/// An engine that is a log in a Postgres database, of version 13 or later.
+/// An engine that is a log in a Postgres database, of version 13 or later. It is tested on 15.
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
 /// tokio that calls it, and everything in the background runs there. After that the engine
@@ -222,7 +222,8 @@ impl Postgres {
         self
     }
 
-    /// Sets how often an event is delivered in groups that do not say it: without a limit by default.
+    /// Sets how often an event is delivered in groups that do not say it. 0, the default, is without a
+    /// limit.
     #[must_use]
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = if attempts == 0 { None } else { Some(attempts) };
