@@ -288,9 +288,14 @@ pub(crate) fn kill_the_clients<T: Target>(what: &str, url: &str) {
         drop(second);
     }
     let _last = client::<T>("member 0", url, &sums);
-    let began = Instant::now();
     thread::sleep(LEASE);
-    while !sums.lock().unwrap().has_all() && began.elapsed() < SOON {
+    // A server may wait for each member that was killed. What comes shows that more will.
+    let (mut come, mut since) = (0, Instant::now());
+    while !sums.lock().unwrap().has_all() && since.elapsed() < SOON {
+        let now = sums.lock().unwrap().come.len();
+        if now != come {
+            (come, since) = (now, Instant::now());
+        }
         thread::sleep(Duration::from_millis(20));
     }
     sums.lock().unwrap().check(&format!("{what} clients killed"));
