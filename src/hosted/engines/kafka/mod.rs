@@ -47,8 +47,9 @@
 //!   then begins as a new one.
 //! - A sequence is the partition, above 48 bits of the offset. One that does not exist yet stands for
 //!   the next event.
-//! - A record of another program has the subject in its header `subject`, or else the name of the
-//!   topic, and its key. One that cannot be an envelope is a gap, `Unreadable`, and is done.
+//! - The engine writes the subject to the header `tb-subject`, and reads it there. A record of another
+//!   program may have it in a header `subject`; without both, its subject is the name of the topic. It
+//!   keeps its key. A record that cannot be an envelope is a gap, `Unreadable`, and is done.
 //! - Compacted topics keep the last event of each key: what is gone so is not told.
 
 mod answer;

@@ -9,6 +9,9 @@
 //! | order | by key over the whole group. Without a key, and between keys: as published if the log has [one lane](Postgres::lanes), else as published until lanes move between members |
 //! | a group | its members share the lanes of the log. A key has one lane, and events without a key are spread over all. One member at a time has a lane |
 //! | acknowledged | by [`Delivery::ack`](crate::hosted::Delivery::ack); `ack_async` waits for the commit |
+//! | a retry | kept by the server, in a table of retries, until its time has come. The events behind it go on |
+//! | attempts | counted by the server: also after a process has died, or by another member |
+//! | replay | by sequence, by time, and from the earliest that the log still has |
 //! | deduplication | by the id, at the server, among the last [`segment`](Postgres::segment) of events at least |
 //! | late answers | refused by the server: each state of a lane has the version after the one before it, and a version is written once |
 //! | an extension | of any length, while the member lives |
