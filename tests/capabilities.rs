@@ -113,12 +113,19 @@ fn claim<'c>(column: &'c Column, mode: &str, capability: &str) -> &'c Value {
     claims.iter().find(is_it).expect("the kit says something of each capability")
 }
 
+/// The name of an engine, as a link to its page in the docs.
+fn link(engine: &str) -> String {
+    let module = engine.split(' ').next().unwrap_or_default().to_lowercase();
+    let to = if module == "memory" { "super::MemoryEngine" } else { &module };
+    format!("[{engine}]({to})")
+}
+
 fn table(columns: &[Column]) -> String {
     let mut text = HEAD.to_owned();
     let mut line = |first: &str, second: &str, cells: Vec<String>| {
         writeln!(text, "| {first} | {second} | {} |", cells.join(" | ")).unwrap();
     };
-    line("", "", columns.iter().map(|it| it.engine.clone()).collect());
+    line("", "", columns.iter().map(|it| link(&it.engine)).collect());
     line("---", "---", columns.iter().map(|_| "---".to_owned()).collect());
     let level = |it: &Column| it.report["level"].as_str().unwrap().to_owned();
     line("a publish", "is, on that server,", columns.iter().map(level).collect());
@@ -239,11 +246,13 @@ fn the_table_says_what_is_proven_refused_and_not_provable() {
             claim["why"] = "they are not shown".into();
         }
     }
-    let text = table(&[memory(), Column { engine: "X".into(), server: "x 1.2".into(), report }]);
+    let text =
+        table(&[memory(), Column { engine: "X on y".into(), server: "x 1.2".into(), report }]);
     let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
+    assert_eq!(line("|  |"), "|  |  | [memory](super::MemoryEngine) | [X on y](x) |");
     assert_eq!(line("| durable | `extend` "), "| durable | `extend` | ✔ | – |");
     assert_eq!(line("| durable | `delay` "), "| durable | `delay` | ✔ | ✔ |");
     assert_eq!(line("| durable | `dead_letters` "), "| durable | `dead_letters` | ✔ | (2) |");
     assert_eq!(line("- (2)"), "- (2): they are not shown.");
-    assert_eq!(line("- X"), "- X: x 1.2");
+    assert_eq!(line("- X"), "- X on y: x 1.2");
 }

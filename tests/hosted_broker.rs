@@ -203,6 +203,45 @@ fn with_all_workers_busy_exactly_the_buffer_more_is_accepted() {
 }
 
 #[test]
+fn a_dropped_publish_async_gives_its_place_back_and_counts_nothing() {
+    run(async {
+        let store = Faulty::slow_to_store();
+        let broker = Broker::builder().store(store.clone()).instance_id("1").workers(1).buffer(1);
+        let broker = broker.build().unwrap();
+        broker.start().unwrap();
+        let waits = tokio::time::timeout(Duration::from_secs(1), broker.publish_async(record("1")));
+        assert!(waits.await.is_err());
+        let stats = broker.stats();
+        assert_eq!((stats.total_published, stats.queue_size, stats.in_progress), (0, 0, 0));
+        assert!(matches!(store.get("1").await, Err(StoreError::NotFound(_))));
+
+        store.puts.as_ref().unwrap().add_permits(1);
+        broker.publish_async(record("2")).await.unwrap(); // into the one place there is
+        broker.stop(LONG).await.unwrap();
+        let stats = broker.stats();
+        assert_eq!((stats.total_published, stats.total_processed, stats.abandoned), (1, 1, 0));
+    });
+}
+
+#[test]
+fn the_worker_pool_is_stopped_when_the_runtime_of_the_workers_has_ended() {
+    let (store, broker) = broker(|it| it);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async { broker.start().unwrap() });
+    drop(runtime);
+    run(async {
+        let error = broker.publish_async(record("1")).await.unwrap_err();
+        let told = (error.code(), &*error.to_string());
+        assert_eq!(told, ("worker_pool_stopped", "worker pool is stopped"));
+        let stats = broker.stats();
+        assert_eq!((total(&store).await, stats.total_published, stats.in_progress), (0, 0, 0));
+        broker.stop(LONG).await.unwrap();
+        let error = broker.publish_async(record("1")).await.unwrap_err();
+        assert_eq!(error.code(), "not_running");
+    });
+}
+
+#[test]
 fn one_worker_keeps_the_order_of_publishing() {
     run(async {
         let (_, broker) = broker(|it| it.workers(1));

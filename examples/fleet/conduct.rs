@@ -16,7 +16,7 @@ use crate::options::{Options, Role, Wanted};
 use crate::screen::Screen;
 use crate::server::Server;
 use crate::sums::Sums;
-use crate::table::{self, Row};
+use crate::table::{self, LEGEND, Row};
 
 /// How long what was killed stays down.
 const DOWN: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, String> {
     }
     let is_interrupted = interrupted().map_err(|error| error.to_string())?;
     let mut fleet = Fleet::start(options)?;
-    println!("{}", fleet.title);
+    println!("{}\n{LEGEND}\n", fleet.title);
     let result = match options.sample {
         Some(length) => fleet.sample(length, &is_interrupted),
         None => fleet.play(&is_interrupted),
@@ -247,7 +247,7 @@ impl Fleet {
                 self.say("server: killed");
             }
             Some(_) => {}
-            None => self.say("there is no server to kill: the engine is in memory"),
+            None => self.say("the key `s` does nothing: the engine is in memory, without a server"),
         }
     }
 
@@ -255,6 +255,7 @@ impl Fleet {
     fn sample(&mut self, length: Duration, is_interrupted: &AtomicBool) -> Result<(), String> {
         let end = self.began + length;
         let mut kills = VecDeque::from([(0.25, '1'), (0.45, 's'), (0.7, 'g')]);
+        kills.retain(|(_, key)| *key != 's' || self.server.is_some());
         let mut next = self.began + Duration::from_secs(1);
         while Instant::now() < end && !is_interrupted.load(Relaxed) {
             self.hear(Instant::now() + Duration::from_millis(50))?;
@@ -289,7 +290,9 @@ impl Fleet {
         while !is_interrupted.load(Relaxed) {
             self.hear(Instant::now() + Duration::from_millis(200))?;
             let mut lines = self.show();
-            lines.push("1 2 kill a service   g the game   s the server   q ends".into());
+            let server = if self.server.is_some() { "   s the server" } else { "" };
+            lines.push(format!("1 2 kill a service   g the game{server}   q ends"));
+            lines.extend(LEGEND.lines().map(str::to_owned));
             screen.draw(&lines).map_err(|error| error.to_string())?;
             while let Some(key) = screen.key() {
                 if key == 'q' {

@@ -91,7 +91,8 @@ impl Told {
         (tell, Self(told))
     }
 
-    /// A line says that it has to end. The end of the input says that its conductor has gone.
+    /// A line says that it has to end. The end of the input says that its conductor has gone, or that a
+    /// person has started the role by hand.
     pub(crate) fn from_standard_input() -> Self {
         let (tell, told) = Self::new();
         thread::spawn(move || {
@@ -100,7 +101,9 @@ impl Told {
                     tell.send_replace(true);
                 }
             }
-            process::exit(0);
+            let why = "fleet: the input has ended: the fleet that started this process is gone";
+            let _ = writeln!(io::stderr(), "{why}"); // it may have gone with the fleet
+            process::exit(1);
         });
         told
     }

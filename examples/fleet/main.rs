@@ -10,6 +10,19 @@
 //! and `s` the server. Each is started again after a second. `q` ends, and then come the sums: what was
 //! acknowledged and not delivered is lost, and that has to be 0. `-- --help` has the options.
 //!
+//! ```text
+//! devices ── readings ──▶ services ── boosts, of each tenth reading ──▶ game
+//!                           │   ▲                                        │
+//!       broken readings ────┘   └──────────── frames, live ──────────────┘
+//! ```
+//!
+//! No retry helps a reading of a broken sensor: it becomes a *dead letter*, and a handler of these takes
+//! it. Readings and boosts are durable, and the sums follow each of them. Frames are live: a service shows
+//! ten in a second and drops the others, which the column `dropped` counts.
+//!
+//! Each process reports its row of the table twice a second, so the table is up to half a second old. What
+//! a killed process had not reported is missing from its row. It is not missing from the sums.
+//!
 //! | file | shows |
 //! |---|---|
 //! | `devices.rs` | how to publish so that a repeat counts once |

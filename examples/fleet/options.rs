@@ -18,7 +18,8 @@ exit codes
 1  something is lost, or a process did not come back
 2  the arguments are wrong, or the fleet cannot start
 
-the processes start themselves: fleet service|game NAME URL, fleet devices COUNT URL
+the processes start themselves: fleet service|game NAME URL, fleet devices COUNT URL; one by itself ends
+with 1 when its input does
 ";
 
 /// What to do.

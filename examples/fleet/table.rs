@@ -28,8 +28,14 @@ pub(crate) fn add(to: &mut Numbers, other: &Numbers) {
     to.dropped = dropped.into_iter().collect();
 }
 
-const HEAD: &str =
-    "process    state     starts  published  handled     lag  retried  redelivered  dead  dropped";
+const HEAD: &str = "process    state     starts  published  handled     lag  retried  redelivered  \
+                    dead letters  dropped";
+
+/// What a reader of the table has to know.
+pub(crate) const LEGEND: &str = "\
+readings go from devices to services, and boosts from services to the game
+a dead letter is a reading that no retry helps; dropped are live frames, which the sums leave out
+lag is what is still to come: the services share theirs, so `all` shows the largest, not the sum";
 
 /// The lines of the table, and a row for all.
 pub(crate) fn lines(rows: &[Row<'_>]) -> Vec<String> {
@@ -55,7 +61,7 @@ fn line(name: &str, state: &str, starts: &str, numbers: &Numbers) -> String {
         if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     format!(
         "{name:<10} {state:<9} {starts:>6} {published:>10} {handled:>8} {lag:>7} {retried:>8} \
-         {redelivered:>12} {dead_letters:>5}  {total}{reasons}"
+         {redelivered:>12} {dead_letters:>13}  {total}{reasons}"
     )
 }
 

@@ -163,6 +163,9 @@ fn frames(
 /// Plays the game with keys from a pipe. The same threads run. They take turns, and no clock
 /// matters.
 fn replay(options: &Options) -> io::Result<Game> {
+    complain(format_args!(
+        "standard input is not a terminal: its bytes are the keys, and nothing is drawn\n"
+    ));
     let seed = options.seed.unwrap_or(1);
     let mut game = Game::default();
     let mut events = BUS.consumer().expect("the main thread is the only consumer");
@@ -222,7 +225,8 @@ fn write_outcome(game: &Game, mut out: impl Write) -> io::Result<bool> {
         (bus.published, bus.handled, bus.dropped(), bus.pending);
 
     writeln!(out, "The game")?;
-    writeln!(out, "  ended after  {ticks} ticks of 1/60 s")?;
+    let plural = if *ticks == 1 { "" } else { "s" };
+    writeln!(out, "  ended after  {ticks} tick{plural} of 1/60 s")?;
     writeln!(out, "  reached      score {score}, level {}, lives left {lives}", round.level())?;
     writeln!(out, "  your ship    at column {x}, row {y}, {}", round.ship.course())?;
     writeln!(

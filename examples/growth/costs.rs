@@ -88,107 +88,58 @@ pub(crate) const REAL: [Real; 6] = [
 
 type Row = (&'static str, f64, &'static str, From);
 
+/// Nanoseconds that a part of `growth -- measure` has found.
+const fn ns(what: &'static str, cost: f64, part: &'static str) -> Row {
+    (what, cost, "ns", From::Measured(part))
+}
+
+/// Bytes that a part of `growth -- measure` has found.
+const fn bytes(what: &'static str, cost: f64, part: &'static str) -> Row {
+    (what, cost, "bytes", From::Measured(part))
+}
+
 /// The costs as the page shows them.
 pub(crate) const COSTS: &[Row] = &[
-    (
-        "in memory: an event, published, handled and acknowledged",
-        MEMORY_EVENT_NS,
-        "ns",
-        From::Measured("memory"),
-    ),
-    ("in memory: a live subscription", MEMORY_LIVE_BYTES, "bytes", From::Measured("idle")),
-    ("in memory: a group with one member", MEMORY_GROUP_BYTES, "bytes", From::Measured("idle")),
-    (
-        "in memory: a subject that was published to",
-        MEMORY_SUBJECT_BYTES,
-        "bytes",
-        From::Measured("idle"),
-    ),
-    (
-        "NATS: an event, our process, published in batches of 256",
-        CLIENT_PUBLISH_NS,
-        "ns",
-        From::Measured("client"),
-    ),
-    ("NATS: … the server, which stores it", SERVER_PUBLISH_NS, "ns", From::Measured("client")),
-    (
+    ns("in memory: an event, published, handled and acknowledged", MEMORY_EVENT_NS, "memory"),
+    bytes("in memory: a live subscription", MEMORY_LIVE_BYTES, "idle"),
+    bytes("in memory: a group with one member", MEMORY_GROUP_BYTES, "idle"),
+    bytes("in memory: a subject that was published to", MEMORY_SUBJECT_BYTES, "idle"),
+    ns("NATS: an event, our process, published in batches of 256", CLIENT_PUBLISH_NS, "client"),
+    ns("NATS: … the server, which stores it", SERVER_PUBLISH_NS, "client"),
+    ns(
         "NATS: … the server, each event from a connection of its own",
         SERVER_DEVICE_PUBLISH_NS,
-        "ns",
-        From::Measured("devices"),
+        "devices",
     ),
-    (
+    ns(
         "NATS: an event, our process, received, handled and acknowledged",
         CLIENT_CONSUME_NS,
-        "ns",
-        From::Measured("client"),
+        "client",
     ),
-    ("NATS: … the server, which delivers it", SERVER_CONSUME_NS, "ns", From::Measured("client")),
-    (
+    ns("NATS: … the server, which delivers it", SERVER_CONSUME_NS, "client"),
+    ns(
         "Redis, a stream: an event, our process, published, handled, acknowledged",
         CLIENT_REDIS_NS,
-        "ns",
-        From::Measured("engines"),
+        "engines",
     ),
-    ("Redis: … the server, syncing each second", SERVER_REDIS_NS, "ns", From::Measured("engines")),
-    (
+    ns("Redis: … the server, syncing each second", SERVER_REDIS_NS, "engines"),
+    ns(
         "MQTT, mosquitto: an event, our process, published, handled, acknowledged",
         CLIENT_MQTT_NS,
-        "ns",
-        From::Measured("engines"),
+        "engines",
     ),
-    (
-        "MQTT: … the server, which keeps it in memory",
-        SERVER_MQTT_NS,
-        "ns",
-        From::Measured("engines"),
-    ),
-    (
-        "NATS, three copies: an event stored, all servers",
-        CLUSTER_PUBLISH_NS,
-        "ns",
-        From::Measured("cluster"),
-    ),
-    (
-        "NATS, three copies: … the busiest server",
-        LEADER_PUBLISH_NS,
-        "ns",
-        From::Measured("cluster"),
-    ),
-    (
-        "NATS, three copies: an event delivered, all servers",
-        CLUSTER_CONSUME_NS,
-        "ns",
-        From::Measured("cluster"),
-    ),
-    (
-        "NATS: an event from a device, on its connection",
-        PUBLISH_BYTES,
-        "bytes",
-        From::Measured("devices"),
-    ),
-    ("NATS: … the answer", ANSWER_BYTES, "bytes", From::Measured("devices")),
-    ("NATS: an event on disk, one copy", DISK_BYTES, "bytes", From::Measured("client")),
-    (
-        "NATS: an idle connection, the server",
-        SERVER_CONNECTION_BYTES,
-        "bytes",
-        From::Measured("idle"),
-    ),
-    ("NATS: … our process", CLIENT_CONNECTION_BYTES, "bytes", From::Measured("idle")),
-    (
-        "NATS: an idle group with one member, the server",
-        SERVER_GROUP_BYTES,
-        "bytes",
-        From::Measured("idle"),
-    ),
-    ("NATS: … our process", CLIENT_GROUP_BYTES, "bytes", From::Measured("idle")),
-    (
-        "NATS: a subject of a stream, the server",
-        SERVER_SUBJECT_BYTES,
-        "bytes",
-        From::Measured("idle"),
-    ),
+    ns("MQTT: … the server, which keeps it in memory", SERVER_MQTT_NS, "engines"),
+    ns("NATS, three copies: an event stored, all servers", CLUSTER_PUBLISH_NS, "cluster"),
+    ns("NATS, three copies: … the busiest server", LEADER_PUBLISH_NS, "cluster"),
+    ns("NATS, three copies: an event delivered, all servers", CLUSTER_CONSUME_NS, "cluster"),
+    bytes("NATS: an event from a device, on its connection", PUBLISH_BYTES, "devices"),
+    bytes("NATS: … the answer", ANSWER_BYTES, "devices"),
+    bytes("NATS: an event on disk, one copy", DISK_BYTES, "client"),
+    bytes("NATS: an idle connection, the server", SERVER_CONNECTION_BYTES, "idle"),
+    bytes("NATS: … our process", CLIENT_CONNECTION_BYTES, "idle"),
+    bytes("NATS: an idle group with one member, the server", SERVER_GROUP_BYTES, "idle"),
+    bytes("NATS: … our process", CLIENT_GROUP_BYTES, "idle"),
+    bytes("NATS: a subject of a stream, the server", SERVER_SUBJECT_BYTES, "idle"),
     (
         "Kafka: a broker with 12 cores",
         KAFKA_BROKER_RECORDS,

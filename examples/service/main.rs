@@ -49,15 +49,21 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn read(mut given: impl Iterator<Item = String>) -> Option<Self> {
+    /// Returns what is wrong as the error.
+    fn read(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
         let file = given.next().unwrap_or_else(|| "examples/service/bus.yaml".into());
-        let port = given.next().map_or(Ok(8080), |port| port.parse()).ok()?;
-        let seconds = given.next().map_or(Ok(5), |seconds| seconds.parse()).ok()?;
-        (given.next().is_none() && !file.starts_with('-')).then_some(Self {
-            file,
-            port,
-            deadline: Duration::from_secs(seconds),
-        })
+        if file.starts_with('-') {
+            return Err(format!("unknown option `{file}`"));
+        }
+        let port = given.next().unwrap_or_else(|| "8080".into());
+        let port = port.parse().map_err(|_| format!("PORT is 0 to 65535, not `{port}`"))?;
+        let seconds = given.next().unwrap_or_else(|| "5".into());
+        let seconds =
+            seconds.parse().map_err(|_| format!("SECONDS is a number, not `{seconds}`"))?;
+        match given.next() {
+            Some(more) => Err(format!("unknown argument `{more}`")),
+            None => Ok(Self { file, port, deadline: Duration::from_secs(seconds) }),
+        }
     }
 }
 
@@ -66,9 +72,12 @@ fn main() -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    let Some(arguments) = Arguments::read(env::args().skip(1)) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let arguments = match Arguments::read(env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(wrong) => {
+            eprintln!("service: {wrong}\n{USAGE}");
+            return ExitCode::from(2);
+        }
     };
     let ended = router(&arguments.file).map_err(|error| (2, error)).and_then(|router| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

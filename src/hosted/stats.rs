@@ -171,6 +171,10 @@ impl AddAssign for Dropped {
 /// The name under which the numbers of all engines together are exported.
 ///
 /// If an engine has this name, its numbers count as such a sum: exporters leave them out.
+#[cfg_attr(
+    tickbus_loom,
+    expect(unreachable_pub, reason = "the exporters have it, and are not there")
+)]
 pub const ALL: &str = "_all";
 
 /// Counts what went into an engine, and what came out of it to handlers.

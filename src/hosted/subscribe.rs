@@ -1,158 +1,31 @@
-//! How a subscription is opened, and what it receives: [`Subscribe`], [`Deliveries`].
+//! How a subscription is opened: [`Subscribe`].
+
+mod deliveries;
+mod error;
+mod options;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::error::Error;
 use core::fmt;
-use core::future::poll_fn;
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use core::time::Duration;
 
-use futures_core::Stream;
+pub use deliveries::Deliveries;
+pub use error::OpenError;
+pub use options::{DurableOptions, LiveOptions, StartAt, SubscriptionDefaults};
 
 use super::capabilities::{Capability, Mode};
 #[cfg(feature = "compression")]
 use super::compression::MAX_DECODED;
-use super::counts::{Counts, DeliveryStats, OnGap, OnRefused};
-use super::delivery::{Delivery, Gap, Receive, SettleError};
-use super::engine::{Engine, Reason};
+use super::counts::{Counts, OnGap, OnRefused};
+use super::delivery::{Gap, SettleError};
+use super::engine::Engine;
 use super::handle::ledger::Ledger;
 use super::handle::settings::{Fault, Observer, Of, Settings};
-use crate::envelope::{Envelope, Timestamp};
+use crate::envelope::Envelope;
 use crate::error::InvalidPattern;
-use crate::subject::{PatternBuf, Subject};
+use crate::subject::PatternBuf;
 use crate::subject_bus::Overrun;
-
-/// Where a new group begins. An existing group continues where it stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartAt {
-    /// With the events published after the group was first opened.
-    #[default]
-    New,
-    /// With the oldest event that the engine keeps.
-    Earliest,
-    /// With this sequence of the engine's log, or the next one that the log keeps.
-    Sequence(u64),
-    /// With the first event that the engine accepted at this time or later.
-    Time(Timestamp),
-}
-
-/// The settings of a live subscription, for the engine that opens it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LiveOptions {
-    /// The patterns. The subscription receives subjects that match any of these. Never empty.
-    pub patterns: Vec<PatternBuf>,
-    /// How many envelopes fit into the buffer.
-    pub capacity: usize,
-    /// What a full buffer does.
-    pub overrun: Overrun,
-    /// How long a publisher waits for room at most, with [`Overrun::Block`]. `None` means without
-    /// a limit, and it is never 0.
-    pub block_timeout: Option<Duration>,
-    pub(in crate::hosted) sets_capacity: bool,
-    pub(in crate::hosted) sets_overrun: bool,
-}
-
-impl LiveOptions {
-    /// Returns whether the subscriber set the capacity. If not, the engine may have a default of
-    /// its own.
-    #[must_use]
-    pub const fn sets_capacity(&self) -> bool {
-        self.sets_capacity
-    }
-
-    /// Returns whether the subscriber set what a full buffer does. If not, the engine may have a
-    /// default of its own.
-    #[must_use]
-    pub const fn sets_overrun(&self) -> bool {
-        self.sets_overrun
-    }
-
-    /// Returns whether the subscription receives `subject`.
-    #[must_use]
-    pub fn matches(&self, subject: Subject<'_>) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(subject))
-    }
-}
-
-/// How the subscriptions on an engine are set up that do not say it: see
-/// [`RouterBuilder::defaults`](super::RouterBuilder::defaults).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[must_use]
-pub struct SubscriptionDefaults {
-    /// How many envelopes fit into the buffer of a live subscription.
-    pub capacity: Option<usize>,
-    /// What a full queue of a handler does.
-    pub overrun: Option<Overrun>,
-    /// How many workers a handler has that is [pooled](Subscribe::pooled), or in order
-    /// [by key](Subscribe::by_key).
-    pub workers: Option<usize>,
-    /// How many events may wait for the workers of a live subscription.
-    pub queue: Option<usize>,
-}
-
-impl SubscriptionDefaults {
-    /// Returns defaults that set nothing.
-    pub const fn new() -> Self {
-        Self { capacity: None, overrun: None, workers: None, queue: None }
-    }
-
-    /// Sets how many envelopes fit into the buffer of a live subscription.
-    pub const fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = Some(capacity);
-        self
-    }
-
-    /// Sets what a full queue of a handler does.
-    pub const fn overrun(mut self, overrun: Overrun) -> Self {
-        self.overrun = Some(overrun);
-        self
-    }
-
-    /// Sets how many workers a pooled handler has.
-    pub const fn workers(mut self, workers: usize) -> Self {
-        self.workers = Some(workers);
-        self
-    }
-
-    /// Sets how many events may wait for the workers of a live subscription.
-    pub const fn queue(mut self, events: usize) -> Self {
-        self.queue = Some(events);
-        self
-    }
-}
-
-/// The settings of a durable subscription, for the engine that opens it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DurableOptions {
-    /// The patterns. The subscription receives subjects that match any of these. Never empty.
-    pub patterns: Vec<PatternBuf>,
-    /// The name of the group. Never empty.
-    pub group: Box<str>,
-    /// Where the group begins if it is new.
-    pub start_at: StartAt,
-    /// How long a delivery may stay unsettled before it comes again.
-    pub lease: Duration,
-    /// How many deliveries of this member may be unsettled.
-    pub in_flight: usize,
-    /// How often an event is delivered before it becomes a dead letter. `None` means without a
-    /// limit.
-    pub max_attempts: Option<u32>,
-}
-
-impl DurableOptions {
-    /// Returns whether the subscription receives `subject`.
-    #[must_use]
-    pub fn matches(&self, subject: Subject<'_>) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(subject))
-    }
-}
 
 /// Sets up a subscription. [`open`](Self::open) opens it.
 ///
@@ -322,7 +195,8 @@ impl<'e> Subscribe<'e> {
     /// A payload is decompressed if the header `content-encoding` says `gzip`, whatever program has
     /// compressed it, and the header is removed. With any other encoding the payload stays as it
     /// came, and you decode it by the header. One that is larger, or damaged, stays as it came too:
-    /// [`Delivery::undecoded`] says why, and for a handler the event becomes a dead letter at once.
+    /// [`Delivery::undecoded`](super::Delivery::undecoded) says why, and for a handler the event
+    /// becomes a dead letter at once.
     #[cfg(feature = "compression")]
     pub const fn max_decoded(mut self, bytes: usize) -> Self {
         self.max_decoded = bytes;
@@ -516,229 +390,5 @@ impl fmt::Debug for Subscribe<'_> {
             .field("patterns", &self.patterns)
             .field("group", &self.group)
             .finish_non_exhaustive()
-    }
-}
-
-/// Receives the deliveries of a subscription, and reports gaps.
-///
-/// It is a stream of `Result<Delivery, Gap>`. Dropping it ends the subscription, and the position
-/// of a group stays.
-#[must_use = "dropping it ends the subscription"]
-pub struct Deliveries {
-    from: Box<dyn Receive>,
-    mode: Mode,
-    received: u64,
-    counts: Arc<Counts>,
-    #[cfg(feature = "compression")]
-    max_decoded: usize,
-}
-
-impl Deliveries {
-    /// Waits for the next delivery. Returns `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Gap`] if events are missing at this place. The stream continues after it.
-    pub async fn next(&mut self) -> Option<Result<Delivery, Gap>> {
-        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
-    }
-
-    /// Takes the next delivery if there is one now. Never waits, and needs no runtime. Returns
-    /// `Pending` if there is none, and `Ready(None)` at the end.
-    pub fn try_next(&mut self) -> Poll<Option<Result<Delivery, Gap>>> {
-        let mut next = self.from.try_next();
-        self.count(&mut next);
-        next
-    }
-
-    /// Accepts no further events. Pending ones can still be received, and then comes the end.
-    pub fn close(&mut self) {
-        self.from.close();
-    }
-
-    /// Returns the id of the subscription, if the engine gives it one, as a router does.
-    #[must_use]
-    pub fn id(&self) -> Option<&str> {
-        self.from.id()
-    }
-
-    /// Returns how many events this subscription has still to receive, if the engine knows.
-    #[must_use]
-    pub fn lag(&self) -> Option<u64> {
-        self.from.lag()
-    }
-
-    /// Returns what became of the deliveries.
-    #[must_use]
-    pub fn stats(&self) -> DeliveryStats {
-        Counts::stats(&self.counts, self.received, self.mode)
-    }
-
-    #[inline]
-    fn count(&mut self, next: &mut Poll<Option<Result<Delivery, Gap>>>) {
-        match next {
-            Poll::Ready(Some(Ok(delivery))) => {
-                self.received += 1;
-                #[cfg(feature = "compression")]
-                delivery.decompress(self.max_decoded);
-                delivery.count(&self.counts);
-            }
-            Poll::Ready(Some(Err(gap))) => self.counts.gap(*gap),
-            _ => {}
-        }
-    }
-}
-
-impl Stream for Deliveries {
-    type Item = Result<Delivery, Gap>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut next = self.from.poll_next(context);
-        self.count(&mut next);
-        next
-    }
-}
-
-impl fmt::Debug for Deliveries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deliveries")
-            .field("engine", &self.counts.engine())
-            .field("stats", &self.stats())
-            .field("lag", &self.lag())
-            .finish()
-    }
-}
-
-/// A subscription was not opened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The text is not a pattern.
-    Pattern(InvalidPattern),
-    /// The engine lacks what the subscription demands.
-    #[non_exhaustive]
-    Missing {
-        /// The engine.
-        engine: Arc<str>,
-        /// The kind of subscription.
-        mode: Mode,
-        /// The missing capability.
-        capability: Capability,
-    },
-    /// A setting is for the other kind of subscription.
-    #[non_exhaustive]
-    WrongMode {
-        /// The engine.
-        engine: Arc<str>,
-        /// The setting.
-        setting: &'static str,
-        /// The kind of subscription that does not have it.
-        mode: Mode,
-    },
-    /// A setting is out of range.
-    #[non_exhaustive]
-    Invalid {
-        /// The engine.
-        engine: Arc<str>,
-        /// The setting.
-        setting: &'static str,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The engine did not open the subscription.
-    #[non_exhaustive]
-    Failed {
-        /// The engine.
-        engine: Arc<str>,
-        /// The reason.
-        reason: Reason,
-    },
-}
-
-impl OpenError {
-    /// Returns the error of an engine that lacks a capability.
-    #[must_use]
-    pub fn missing(engine: &Arc<str>, mode: Mode, capability: Capability) -> Self {
-        Self::Missing { engine: engine.clone(), mode, capability }
-    }
-
-    /// Returns the error of an engine for which a setting is not valid.
-    #[must_use]
-    pub fn invalid(engine: &Arc<str>, setting: &'static str, why: &'static str) -> Self {
-        Self::Invalid { engine: engine.clone(), setting, why }
-    }
-
-    /// Returns the error of an engine that did not open the subscription.
-    #[must_use]
-    pub fn failed(engine: &Arc<str>, reason: Reason) -> Self {
-        Self::Failed { engine: engine.clone(), reason }
-    }
-}
-
-impl OpenError {
-    /// Returns the name of the engine. `None` if the text was not even a pattern.
-    #[must_use]
-    pub const fn engine(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Pattern(_) => None,
-            Self::Missing { engine, .. }
-            | Self::WrongMode { engine, .. }
-            | Self::Invalid { engine, .. }
-            | Self::Failed { engine, .. } => Some(engine),
-        }
-    }
-
-    /// Names another engine.
-    pub(in crate::hosted) fn of(mut self, name: &Arc<str>) -> Self {
-        match &mut self {
-            Self::Pattern(_) => {}
-            Self::Missing { engine, .. }
-            | Self::WrongMode { engine, .. }
-            | Self::Invalid { engine, .. }
-            | Self::Failed { engine, .. } => *engine = name.clone(),
-        }
-        self
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pattern(invalid) => fmt::Display::fmt(invalid, f),
-            Self::Missing { engine, mode, capability } => write!(
-                f,
-                "engine `{engine}` does not have `{capability}` for {mode} subscriptions: \
-                 do not demand it, or use another engine"
-            ),
-            Self::WrongMode { engine, setting, mode: Mode::Live } => write!(
-                f,
-                "engine `{engine}`: `{setting}` is for durable subscriptions: name a `group`"
-            ),
-            Self::WrongMode { engine, setting, mode: Mode::Durable } => write!(
-                f,
-                "engine `{engine}`: `{setting}` is for live subscriptions: remove it, or `group`"
-            ),
-            Self::Invalid { engine, setting, why } => {
-                write!(f, "engine `{engine}`: `{setting}` is not valid: {why}")
-            }
-            Self::Failed { engine, reason } => {
-                write!(f, "engine `{engine}`: not subscribed: {reason}")
-            }
-        }
-    }
-}
-
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Failed { reason, .. } => reason.source(),
-            _ => None,
-        }
-    }
-}
-
-impl From<InvalidPattern> for OpenError {
-    fn from(invalid: InvalidPattern) -> Self {
-        Self::Pattern(invalid)
     }
 }

@@ -18,18 +18,29 @@ pub(crate) struct Faulty {
     panics: bool,
     /// How many updates it lets pass, if it keeps them waiting.
     pub(crate) updates: Option<Semaphore>,
+    /// How many records it stores, if it keeps them waiting.
+    pub(crate) puts: Option<Semaphore>,
 }
 
 impl Faulty {
     pub(crate) fn new(fails_at: usize, panics: bool) -> Arc<Self> {
-        let store = Arc::new(MemoryStore::default());
-        Arc::new(Self { store, left: AtomicUsize::new(fails_at), panics, updates: None })
+        Arc::new(Self { left: AtomicUsize::new(fails_at), panics, ..Self::sound() })
     }
 
     /// A store in which updates wait for permits.
     pub(crate) fn waiting() -> Arc<Self> {
+        Arc::new(Self { updates: Some(Semaphore::new(0)), ..Self::sound() })
+    }
+
+    /// A store in which new records wait for permits.
+    pub(crate) fn slow_to_store() -> Arc<Self> {
+        Arc::new(Self { puts: Some(Semaphore::new(0)), ..Self::sound() })
+    }
+
+    /// A store that never fails.
+    fn sound() -> Self {
         let (store, left) = (Arc::new(MemoryStore::default()), AtomicUsize::new(usize::MAX));
-        Arc::new(Self { store, left, panics: false, updates: Some(Semaphore::new(0)) })
+        Self { store, left, panics: false, updates: None, puts: None }
     }
 
     /// How often it was called, if it never fails.
@@ -52,7 +63,13 @@ impl Faulty {
 
 impl Store for Faulty {
     fn put(&self, record: EventRecord) -> EngineFuture<'_, Result<(), StoreError>> {
-        self.call(|| self.store.put(record))
+        let Some(puts) = &self.puts else {
+            return self.call(|| self.store.put(record));
+        };
+        EngineFuture::new(async move {
+            puts.acquire().await.unwrap().forget();
+            self.store.put(record).await
+        })
     }
 
     fn get(&self, id: &str) -> EngineFuture<'_, Result<Arc<EventRecord>, StoreError>> {

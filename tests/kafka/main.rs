@@ -14,26 +14,19 @@ mod servers;
 mod start;
 mod wire;
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use krafka::admin::{AdminClient, DeleteRecordsOptions, ListConsumerGroupOffsetsOptions};
 use krafka::consumer::TopicPartition;
 use server::{Server, Which};
-use tickbus::Envelope;
+use servers::events::{delivery, envelope, next, nothing, number, run, subject, until, value};
 use tickbus::hosted::engines::kafka::{Kafka, Provision};
-use tickbus::hosted::{Deliveries, Delivery, Engine, Gap, Subscribe};
-use tokio::time::timeout;
+use tickbus::hosted::{Engine, Subscribe};
 
 /// Longer than anything here takes that happens at all.
 const SOON: Duration = Duration::from_secs(30);
 /// Long enough for what must not happen.
 const WHILE: Duration = Duration::from_millis(300);
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(test)
-}
 
 /// Runs a test on a server of its own.
 fn on(test: impl AsyncFn(Server)) {
@@ -62,52 +55,12 @@ async fn started(brokers: impl Into<String>) -> Kafka {
     up(settings(brokers)).await
 }
 
-fn envelope(subject: &str) -> Arc<Envelope> {
-    Envelope::new(subject).unwrap().into()
-}
-
-fn number(subject: &str, number: u32) -> Arc<Envelope> {
-    Envelope::json(subject, &number).unwrap().into()
-}
-
 async fn publish(kafka: &Kafka, subject: &str) -> u64 {
     kafka.publish(envelope(subject)).await.unwrap().sequence.unwrap()
 }
 
 fn group<'k>(kafka: &'k Kafka, pattern: &str, group: &str) -> Subscribe<'k> {
     kafka.subscribe(pattern).unwrap().group(group)
-}
-
-async fn next(from: &mut Deliveries) -> Result<Delivery, Gap> {
-    timeout(SOON, from.next()).await.expect("a delivery comes").expect("and not the end")
-}
-
-async fn delivery(from: &mut Deliveries) -> Delivery {
-    next(from).await.expect("a delivery, not a gap")
-}
-
-async fn nothing(from: &mut Deliveries) {
-    if let Ok(come) = timeout(WHILE, from.next()).await {
-        panic!("{come:?}");
-    }
-}
-
-fn subject(delivery: &Delivery) -> &str {
-    delivery.envelope().subject().as_str()
-}
-
-fn value(delivery: &Delivery) -> u32 {
-    delivery.envelope().decode().unwrap().expect("a number")
-}
-
-/// Waits until something holds.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// The client as another program uses it.

@@ -22,14 +22,13 @@ mod start;
 mod stub;
 mod wire;
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use server::Server;
+use servers::events::{delivery, envelope, next, nothing, run, subject, until, value};
 use tickbus::Envelope;
 use tickbus::hosted::engines::kinesis::{Kinesis, MemoryLeases, Provision};
-use tickbus::hosted::{Deliveries, Delivery, Engine, Gap, Level};
-use tokio::time::timeout;
+use tickbus::hosted::{Engine, Level};
 
 /// Longer than anything here takes that happens at all.
 const SOON: Duration = Duration::from_secs(20);
@@ -37,11 +36,6 @@ const SOON: Duration = Duration::from_secs(20);
 const WHILE: Duration = Duration::from_millis(300);
 const KEY_ID: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wordofmine";
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(test)
-}
 
 /// Runs a test on a server of its own.
 fn on(test: impl AsyncFn(Server)) {
@@ -73,10 +67,6 @@ async fn started(url: impl Into<String>) -> Kinesis {
     up(settings(url).shards(2).lease_store(MemoryLeases::new())).await
 }
 
-fn envelope(subject: &str) -> Arc<Envelope> {
-    Envelope::new(subject).unwrap().into()
-}
-
 fn number(subject: &str, number: u32) -> Envelope {
     Envelope::json(subject, &number).unwrap()
 }
@@ -84,36 +74,4 @@ fn number(subject: &str, number: u32) -> Envelope {
 async fn publish(kinesis: &Kinesis, subject: &str) {
     let receipt = kinesis.publish(envelope(subject)).await.unwrap();
     assert_eq!((receipt.level, receipt.sequence), (Level::Stored, None));
-}
-
-async fn next(from: &mut Deliveries) -> Result<Delivery, Gap> {
-    timeout(SOON, from.next()).await.expect("a delivery comes").expect("and not the end")
-}
-
-async fn delivery(from: &mut Deliveries) -> Delivery {
-    next(from).await.expect("a delivery, not a gap")
-}
-
-async fn nothing(from: &mut Deliveries) {
-    if let Ok(come) = timeout(WHILE, from.next()).await {
-        panic!("{come:?}");
-    }
-}
-
-fn subject(delivery: &Delivery) -> &str {
-    delivery.envelope().subject().as_str()
-}
-
-fn value(delivery: &Delivery) -> u32 {
-    delivery.envelope().decode().unwrap().expect("a number")
-}
-
-/// Waits until something holds.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }

@@ -18,11 +18,11 @@ mod servers;
 mod small_disk;
 mod tls;
 
-use alloc::sync::Arc;
 use core::time::Duration;
 use std::time::Instant;
 
 use async_nats::jetstream::consumer::{FromConsumer, pull};
+use servers::events::{delivery, envelope, next, nothing, number, run, subject, value};
 use servers::{Nats as Server, Proxy, TestServer};
 use tickbus::Envelope;
 use tickbus::hosted::engines::nats::{Nats, Provision};
@@ -36,11 +36,6 @@ use tokio::time::{sleep, timeout};
 const SOON: Duration = Duration::from_secs(10);
 /// Long enough for what must not happen.
 const WHILE: Duration = Duration::from_millis(300);
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(test)
-}
 
 /// Runs a test on a server of each version.
 fn on_both(test: impl AsyncFn(TestServer)) {
@@ -66,40 +61,10 @@ async fn started(url: impl Into<String>) -> Nats {
     nats
 }
 
-fn envelope(subject: &str) -> Arc<Envelope> {
-    Envelope::new(subject).unwrap().into()
-}
-
-fn number(subject: &str, number: u32) -> Arc<Envelope> {
-    Envelope::json(subject, &number).unwrap().into()
-}
-
 async fn publish(nats: &Nats, subject: &str) -> u64 {
     let receipt = nats.publish(envelope(subject)).await.unwrap();
     assert_eq!((receipt.level, receipt.duplicate), (Level::Stored, false));
     receipt.sequence.unwrap()
-}
-
-async fn next(from: &mut Deliveries) -> Result<Delivery, Gap> {
-    timeout(SOON, from.next()).await.expect("a delivery comes").expect("and not the end")
-}
-
-async fn delivery(from: &mut Deliveries) -> Delivery {
-    next(from).await.expect("a delivery, not a gap")
-}
-
-async fn nothing(from: &mut Deliveries) {
-    if let Ok(come) = timeout(WHILE, from.next()).await {
-        panic!("{come:?}");
-    }
-}
-
-fn subject(delivery: &Delivery) -> &str {
-    delivery.envelope().subject().as_str()
-}
-
-fn value(delivery: &Delivery) -> u32 {
-    delivery.envelope().decode().unwrap().expect("a number")
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod engine;
 mod faults;
 mod kill;
 mod log;
+mod orders;
 mod outbox;
 mod server;
 #[path = "../servers/mod.rs"]

@@ -21,24 +21,17 @@ mod small_disk;
 mod start;
 mod wire;
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use server::Server;
-use tickbus::Envelope;
+use servers::events::{delivery, envelope, next, nothing, number, run, subject, until, value};
+use tickbus::hosted::Engine;
 use tickbus::hosted::engines::redis::{Provision, Redis};
-use tickbus::hosted::{Deliveries, Delivery, Engine, Gap};
-use tokio::time::timeout;
 
 /// Longer than anything here takes that happens at all.
 const SOON: Duration = Duration::from_secs(10);
 /// Long enough for what must not happen.
 const WHILE: Duration = Duration::from_millis(300);
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(test)
-}
 
 /// Runs a test on a server of its own, with these options.
 fn on(options: &[&str], test: impl AsyncFn(Server)) {
@@ -64,48 +57,8 @@ async fn started(url: impl Into<String>) -> Redis {
     up(settings(url)).await
 }
 
-fn envelope(subject: &str) -> Arc<Envelope> {
-    Envelope::new(subject).unwrap().into()
-}
-
-fn number(subject: &str, number: u32) -> Arc<Envelope> {
-    Envelope::json(subject, &number).unwrap().into()
-}
-
 async fn publish(redis: &Redis, subject: &str) -> u64 {
     let receipt = redis.publish(envelope(subject)).await.unwrap();
     assert!(!receipt.duplicate);
     receipt.sequence.unwrap()
-}
-
-async fn next(from: &mut Deliveries) -> Result<Delivery, Gap> {
-    timeout(SOON, from.next()).await.expect("a delivery comes").expect("and not the end")
-}
-
-async fn delivery(from: &mut Deliveries) -> Delivery {
-    next(from).await.expect("a delivery, not a gap")
-}
-
-async fn nothing(from: &mut Deliveries) {
-    if let Ok(come) = timeout(WHILE, from.next()).await {
-        panic!("{come:?}");
-    }
-}
-
-fn subject(delivery: &Delivery) -> &str {
-    delivery.envelope().subject().as_str()
-}
-
-fn value(delivery: &Delivery) -> u32 {
-    delivery.envelope().decode().unwrap().expect("a number")
-}
-
-/// Waits until something holds.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(SOON, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }

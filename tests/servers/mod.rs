@@ -5,6 +5,7 @@
 pub(crate) mod authority;
 pub(crate) mod conformance;
 pub(crate) mod cost;
+pub(crate) mod events;
 pub(crate) mod jepsen;
 pub(crate) mod process;
 

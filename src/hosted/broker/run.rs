@@ -314,6 +314,9 @@ impl Broker {
     ///
     /// With an engine, it waits until the engine has the record.
     ///
+    /// If you drop the future before it is ready, the event is neither queued nor counted, and its record
+    /// may stay in the store as `pending`. With an engine, it may also be published.
+    ///
     /// # Errors
     ///
     /// Returns [`BrokerError`] from the future if the broker does not run or its queue is full, and

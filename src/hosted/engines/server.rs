@@ -133,3 +133,97 @@ impl<C: Publish> Starting<C> {
         })
     }
 }
+
+/// Settings that engines share, as methods: put `setters!` into the `impl` of the engine.
+macro_rules! setters {
+    // The name in the docs is the default.
+    (named $default:literal) => {
+        #[doc = concat!("Sets the name in errors and receipts: `", $default, "` by default.")]
+        #[must_use]
+        pub fn named(mut self, name: impl Into<alloc::sync::Arc<str>>) -> Self {
+            self.name = name.into();
+            self
+        }
+    };
+    (on_start) => {
+        /// Sets what `start` does while no server answers: [`OnStart::Fail`] by default.
+        #[must_use]
+        pub const fn on_start(mut self, on_start: $crate::hosted::start::OnStart) -> Self {
+            self.settings.on_start = on_start;
+            self
+        }
+    };
+    (tls) => {
+        /// Connects by TLS or not at all.
+        #[must_use]
+        pub const fn tls(mut self) -> Self {
+            self.settings.tls = true;
+            self
+        }
+
+        /// Trusts the authorities in this PEM file, instead of those of the system. Connects by TLS or
+        /// not at all.
+        #[must_use]
+        pub fn ca_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+            self.settings.certificates.push(path.into());
+            self.tls()
+        }
+
+        /// Shows the server this certificate and its key, both PEM files. Connects by TLS or not at
+        /// all.
+        #[must_use]
+        pub fn client_certificate(
+            mut self,
+            certificate: impl Into<std::path::PathBuf>,
+            key: impl Into<std::path::PathBuf>,
+        ) -> Self {
+            self.settings.client_certificate = Some((certificate.into(), key.into()));
+            self.tls()
+        }
+    };
+}
+
+/// Methods of `Engine` that are the same for each engine on a server: the name, the start, both publishes
+/// and the shutdown.
+macro_rules! on_a_server {
+    () => {
+        fn name(&self) -> &alloc::sync::Arc<str> {
+            &self.name
+        }
+
+        fn start(
+            &self,
+        ) -> $crate::hosted::EngineFuture<'_, Result<(), $crate::hosted::StartError>> {
+            self.starting.connect(&self.name, &self.settings, self.settings.on_start)
+        }
+
+        fn publish(
+            &self,
+            envelope: alloc::sync::Arc<$crate::envelope::Envelope>,
+        ) -> $crate::hosted::EngineFuture<
+            '_,
+            Result<$crate::hosted::Receipt, $crate::hosted::EngineError>,
+        > {
+            self.starting.publish(&self.name, envelope)
+        }
+
+        fn publish_batch(
+            &self,
+            envelopes: alloc::vec::Vec<alloc::sync::Arc<$crate::envelope::Envelope>>,
+        ) -> $crate::hosted::EngineFuture<
+            '_,
+            alloc::vec::Vec<Result<$crate::hosted::Receipt, $crate::hosted::EngineError>>,
+        > {
+            self.starting.publish_batch(&self.name, envelopes)
+        }
+
+        fn shutdown(
+            &self,
+            deadline: core::time::Duration,
+        ) -> $crate::hosted::EngineFuture<'_, Result<(), $crate::hosted::ShutdownError>> {
+            self.starting.shutdown(&self.name, deadline)
+        }
+    };
+}
+
+pub(in crate::hosted::engines) use {on_a_server, setters};

@@ -50,7 +50,7 @@ enum Metric {
 }
 
 impl MetricsFacade {
-    /// Returns a facade whose names begin with `modular_eventbus_`.
+    /// Returns a facade whose names begin with `modular_eventbus_`, as [`export`](super) explains.
     #[must_use]
     pub fn new() -> Self {
         Self::of(PREFIX)

@@ -15,6 +15,10 @@
 //! leave [`ALL`] out of it. They read a slice of [`EngineStats`](super::EngineStats).
 //! [`Prometheus`] has the list.
 //!
+//! Names of engines begin with `modular_eventbus` by default, those of `DogStatsd` with `modular.eventbus.`. The
+//! event bus of the Go framework `modular` exports its `delivered_total` and `dropped_total` under these names, so
+//! a dashboard for it can show both. Each exporter takes a prefix of your own.
+//!
 //! # Examples
 //!
 //! An exporter of your own, which logs what each engine dropped and why:

@@ -64,7 +64,7 @@ impl Prometheus {
     /// The media type of the text.
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// Returns a writer of names that begin with `modular_eventbus_`.
+    /// Returns a writer of names that begin with `modular_eventbus_`, as [`export`](super) explains.
     #[must_use]
     pub fn new() -> Self {
         Self { prefix: PREFIX.into() }

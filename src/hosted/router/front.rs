@@ -1,4 +1,4 @@
-//! The router itself: [`Router`], and the handle of a tenant: [`Tenant`].
+//! The router itself: [`Router`].
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use super::lifecycle::{Lifecycle, Watched};
 use super::registry::Attached;
 use super::shared::{From, Shared};
 use super::stats::{RouterStats, stats};
-use super::tenant::{self, Scope, TenantError};
+use super::tenant::{self, Scope, Tenant, TenantError};
 use super::warning::Warning;
 use crate::envelope::Envelope;
 use crate::error::{InvalidPattern, InvalidSubject};
@@ -78,7 +78,7 @@ use crate::subject::{PatternBuf, Subject};
 #[derive(Clone)]
 pub struct Router {
     shared: Arc<Shared>,
-    scope: Scope,
+    pub(super) scope: Scope,
 }
 
 impl Router {
@@ -410,134 +410,6 @@ impl fmt::Debug for Router {
             .field("engines", &engines)
             .field("rules", &self.shared.rules.all())
             .field("subscriptions", &self.shared.registry.all().len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A router as one tenant has it: see [`Router::tenant`].
-///
-/// It is an engine that publishes and subscribes for this tenant only. It neither starts the router
-/// nor shuts it down.
-#[derive(Clone)]
-pub struct Tenant(Router);
-
-impl Tenant {
-    /// Returns the name of the tenant.
-    #[must_use]
-    pub fn tenant(&self) -> &str {
-        self.0.scope.tenant().map_or("", |tenant| tenant)
-    }
-
-    /// Publishes `envelope` for the tenant, with the tenant as a header: see [`Router::publish`].
-    ///
-    /// # Errors
-    ///
-    /// Returns [`EngineError`] as [`Router::publish`] does, and if the envelope names another tenant.
-    pub fn publish(
-        &self,
-        envelope: impl Into<Arc<Envelope>>,
-    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.0.publish(envelope)
-    }
-
-    /// Starts a subscription to events of the tenant: see [`Router::subscribe`].
-    ///
-    /// # Errors
-    ///
-    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
-    pub fn subscribe(&self, pattern: &str) -> Result<Subscribe<'_>, InvalidPattern> {
-        Subscribe::new(self, pattern)
-    }
-
-    /// Returns what would become of an event of the tenant: see [`Router::explain`].
-    ///
-    /// It has the subscriptions of this tenant only, and no warnings.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`InvalidSubject`] if the text is not a [`Subject`].
-    pub fn explain(&self, subject: &str) -> Result<Explanation, InvalidSubject> {
-        self.0.explain(subject)
-    }
-}
-
-impl Engine for Tenant {
-    fn name(&self) -> &Arc<str> {
-        self.0.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.0.publish(envelope)
-    }
-
-    fn publish_and_wait(
-        &self,
-        envelope: Arc<Envelope>,
-    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.0.publish_and_wait(envelope)
-    }
-
-    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
-        self.0.try_publish(envelope)
-    }
-
-    fn publish_batch(
-        &self,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        self.0.publish_batch(envelopes)
-    }
-
-    fn open_live(
-        &self,
-        options: LiveOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        self.0.open_live(options)
-    }
-
-    fn open_durable(
-        &self,
-        options: DurableOptions,
-    ) -> EngineFuture<'_, Result<Box<dyn Receive>, OpenError>> {
-        self.0.open_durable(options)
-    }
-
-    fn health(&self) -> Health {
-        self.0.health()
-    }
-
-    fn carriers(&self, patterns: &[PatternBuf]) -> Vec<Carrier> {
-        self.0.carriers(patterns)
-    }
-
-    fn owner(&self) -> Option<Owner> {
-        self.0.owner()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.0.clock()
-    }
-
-    fn outlives_process(&self) -> bool {
-        self.0.outlives_process()
-    }
-
-    /// Refuses: the router is shut down by its own handles.
-    fn shutdown(&self, _: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        let why = Reason::Refused("a tenant cannot shut the router down".into());
-        EngineFuture::ready(Err(ShutdownError::new(self.name(), why)))
-    }
-}
-
-impl fmt::Debug for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenant")
-            .field("tenant", &self.tenant())
-            .field("router", self.0.name())
             .finish_non_exhaustive()
     }
 }

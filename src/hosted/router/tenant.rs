@@ -1,15 +1,23 @@
-//! Which tenant a handle belongs to, and how that shows on an engine: [`Scope`].
+//! The handle of a tenant: [`Tenant`]. Which tenant a handle belongs to, and how that shows on an engine:
+//! [`Scope`].
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
+use core::time::Duration;
 
+use super::explain::Explanation;
+use super::front::Router;
 use crate::envelope::{Envelope, Headers};
-use crate::error::InvalidPattern;
+use crate::error::{InvalidPattern, InvalidSubject};
 use crate::hosted::delivery::Delivery;
-use crate::hosted::engine::Reason;
+use crate::hosted::engine::{Engine, EngineError, Reason, Receipt, ShutdownError};
+use crate::hosted::forward::forward;
+use crate::hosted::future::EngineFuture;
+use crate::hosted::subscribe::Subscribe;
 use crate::subject::{PatternBuf, Subject};
 
 /// Stands for no tenant in a name on an engine.
@@ -150,5 +158,94 @@ impl Scope {
             Self::All => format!("{NO_TENANT}.{group}").into(),
             Self::One(tenant) => format!("{tenant}.{group}").into(),
         }
+    }
+}
+
+/// A router as one tenant has it: see [`Router::tenant`].
+///
+/// It is an engine that publishes and subscribes for this tenant only. It neither starts the router
+/// nor shuts it down.
+#[derive(Clone)]
+pub struct Tenant(pub(super) Router);
+
+impl Tenant {
+    /// Returns the name of the tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.0.scope.tenant().map_or("", |tenant| tenant)
+    }
+
+    /// Publishes `envelope` for the tenant, with the tenant as a header: see [`Router::publish`].
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EngineError`] as [`Router::publish`] does, and if the envelope names another tenant.
+    pub fn publish(
+        &self,
+        envelope: impl Into<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.0.publish(envelope)
+    }
+
+    /// Starts a subscription to events of the tenant: see [`Router::subscribe`].
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidPattern`] if the text is not a [`Pattern`](crate::Pattern).
+    pub fn subscribe(&self, pattern: &str) -> Result<Subscribe<'_>, InvalidPattern> {
+        Subscribe::new(self, pattern)
+    }
+
+    /// Returns what would become of an event of the tenant: see [`Router::explain`].
+    ///
+    /// It has the subscriptions of this tenant only, and no warnings.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidSubject`] if the text is not a [`Subject`].
+    pub fn explain(&self, subject: &str) -> Result<Explanation, InvalidSubject> {
+        self.0.explain(subject)
+    }
+}
+
+impl Engine for Tenant {
+    forward!(|self| self.0 =>
+        name, capabilities, open_live, open_durable, health, carriers, owner, clock, outlives_process);
+
+    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.0.publish(envelope)
+    }
+
+    fn publish_and_wait(
+        &self,
+        envelope: Arc<Envelope>,
+    ) -> EngineFuture<'_, Result<Receipt, EngineError>> {
+        self.0.publish_and_wait(envelope)
+    }
+
+    fn try_publish(&self, envelope: Arc<Envelope>) -> Result<Receipt, EngineError> {
+        self.0.try_publish(envelope)
+    }
+
+    fn publish_batch(
+        &self,
+        envelopes: Vec<Arc<Envelope>>,
+    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
+        self.0.publish_batch(envelopes)
+    }
+
+    /// Refuses: the router is shut down by its own handles.
+    fn shutdown(&self, _: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
+        let why = Reason::Refused("a tenant cannot shut the router down".into());
+        EngineFuture::ready(Err(ShutdownError::new(self.name(), why)))
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant")
+            .field("tenant", &self.tenant())
+            .field("router", self.0.name())
+            .finish_non_exhaustive()
     }
 }

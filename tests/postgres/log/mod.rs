@@ -11,13 +11,13 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use tickbus::Envelope;
+use tickbus::hosted::Engine;
 use tickbus::hosted::engines::Postgres;
 use tickbus::hosted::engines::postgres::Provision;
-use tickbus::hosted::{Deliveries, Delivery, Engine, Gap};
-use tokio::time::timeout;
 
+use crate::run;
 use crate::server::Postgres as Server;
-use crate::{SOON, WHILE, run};
+use crate::servers::events::{delivery, envelope, next, nothing, number, subject, value};
 
 /// Runs a test on a server of its own.
 fn on(options: &[&str], test: impl AsyncFn(Server)) {
@@ -51,14 +51,6 @@ async fn started(url: impl Into<String>) -> Postgres {
     up(settings(url)).await
 }
 
-fn envelope(subject: &str) -> Arc<Envelope> {
-    Envelope::new(subject).unwrap().into()
-}
-
-fn number(subject: &str, number: u32) -> Arc<Envelope> {
-    Envelope::json(subject, &number).unwrap().into()
-}
-
 fn keyed(key: &str, number: u32) -> Arc<Envelope> {
     Envelope::json("game.shot", &number).unwrap().with_key(key).into()
 }
@@ -67,26 +59,4 @@ async fn publish(engine: &Postgres, subject: &str) -> u64 {
     let receipt = engine.publish(envelope(subject)).await.unwrap();
     assert!(!receipt.duplicate);
     receipt.sequence.unwrap()
-}
-
-async fn next(from: &mut Deliveries) -> Result<Delivery, Gap> {
-    timeout(SOON, from.next()).await.expect("a delivery comes").expect("and not the end")
-}
-
-async fn delivery(from: &mut Deliveries) -> Delivery {
-    next(from).await.expect("a delivery, not a gap")
-}
-
-async fn nothing(from: &mut Deliveries) {
-    if let Ok(come) = timeout(WHILE, from.next()).await {
-        panic!("{come:?}");
-    }
-}
-
-fn subject(delivery: &Delivery) -> &str {
-    delivery.envelope().subject().as_str()
-}
-
-fn value(delivery: &Delivery) -> u32 {
-    delivery.envelope().decode().unwrap().expect("a number")
 }

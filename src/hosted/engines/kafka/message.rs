@@ -35,8 +35,8 @@ pub(super) fn write(topics: &Topics, envelope: &Envelope) -> Result<(Record, usi
     Ok((record, size))
 }
 
-/// Reads an envelope. One of another program has its key, the subject of its header `subject`, or else
-/// the name of the topic, and its place as the id.
+/// Reads an envelope. The subject is that of the header `tb-subject`, of the header `subject`, or else the
+/// name of the topic. A record of another program keeps its key, and its place is the id.
 pub(super) fn read(record: &ConsumerRecord) -> Result<Arc<Envelope>, InvalidMessage> {
     let headers = || {
         let headers = record.headers.iter();

@@ -47,8 +47,9 @@
 //!   then begins as a new one.
 //! - A sequence is the partition, above 48 bits of the offset. One that does not exist yet stands for
 //!   the next event.
-//! - A record of another program has the subject in its header `subject`, or else the name of the
-//!   topic, and its key. One that cannot be an envelope is a gap, `Unreadable`, and is done.
+//! - The engine writes the subject to the header `tb-subject`, and reads it there. A record of another
+//!   program may have it in a header `subject`; without both, its subject is the name of the topic. It
+//!   keeps its key. A record that cannot be an envelope is a gap, `Unreadable`, and is done.
 //! - Compacted topics keep the last event of each key: what is gone so is not told.
 
 mod answer;
@@ -70,19 +71,18 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::path::PathBuf;
 
 pub use self::settings::Mechanism;
 pub use crate::hosted::provision::Provision;
 
 use self::connection::Connection;
 use self::settings::{Login, Settings};
-use crate::envelope::Envelope;
+use crate::hosted::engines::server::{on_a_server, setters};
 use crate::hosted::engines::starting::Starting;
 use crate::hosted::start::OnStart;
 use crate::hosted::{
-    Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
-    LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
+    Capabilities, Capability, DurableOptions, Engine, EngineFuture, Health, Level, LiveOptions,
+    OpenError, Receive,
 };
 
 /// An engine on Kafka of version 3.9 or later, or on a server that speaks its protocol.
@@ -151,12 +151,7 @@ impl Kafka {
         }
     }
 
-    /// Sets the name in errors and receipts: `kafka` by default.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
+    setters!(named "kafka");
 
     /// Sets the topic: `eventbus` by default.
     #[must_use]
@@ -214,39 +209,9 @@ impl Kafka {
         self
     }
 
-    /// Connects by TLS or not at all.
-    #[must_use]
-    pub const fn tls(mut self) -> Self {
-        self.settings.tls = true;
-        self
-    }
+    setters!(tls);
 
-    /// Trusts the authorities in this PEM file, instead of those of the system. Connects by TLS or
-    /// not at all.
-    #[must_use]
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.settings.certificates.push(path.into());
-        self.tls()
-    }
-
-    /// Shows the server this certificate and its key, both PEM files. Connects by TLS or not at
-    /// all.
-    #[must_use]
-    pub fn client_certificate(
-        mut self,
-        certificate: impl Into<PathBuf>,
-        key: impl Into<PathBuf>,
-    ) -> Self {
-        self.settings.client_certificate = Some((certificate.into(), key.into()));
-        self.tls()
-    }
-
-    /// Sets what `start` does while no server answers: [`OnStart::Fail`] by default.
-    #[must_use]
-    pub const fn on_start(mut self, on_start: OnStart) -> Self {
-        self.settings.on_start = on_start;
-        self
-    }
+    setters!(on_start);
 
     /// Sets how long the engine waits for an answer of the server: 5 s by default. It is at least half
     /// a second.
@@ -282,9 +247,7 @@ impl Kafka {
 }
 
 impl Engine for Kafka {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
+    on_a_server!();
 
     fn capabilities(&self) -> Capabilities {
         use Capability as Can;
@@ -317,21 +280,6 @@ impl Engine for Kafka {
         }
     }
 
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.starting.connect(&self.name, &self.settings, self.settings.on_start)
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.starting.publish(&self.name, envelope)
-    }
-
-    fn publish_batch(
-        &self,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        self.starting.publish_batch(&self.name, envelopes)
-    }
-
     fn open_live(
         &self,
         options: LiveOptions,
@@ -352,10 +300,6 @@ impl Engine for Kafka {
 
     fn lag(&self) -> Option<u64> {
         self.starting.get().ok()?.lag()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.starting.shutdown(&self.name, deadline)
     }
 }
 

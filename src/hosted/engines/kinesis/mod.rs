@@ -83,13 +83,13 @@ pub use crate::hosted::provision::Provision;
 
 use self::connection::Connection;
 use self::settings::{Login, Settings};
-use crate::envelope::Envelope;
 use crate::hosted::config::{Secret, ServerUrl};
+use crate::hosted::engines::server::{on_a_server, setters};
 use crate::hosted::engines::starting::Starting;
 use crate::hosted::start::OnStart;
 use crate::hosted::{
-    Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
-    LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
+    Capabilities, Capability, DurableOptions, Engine, EngineFuture, Health, Level, LiveOptions,
+    OpenError, Receive,
 };
 
 /// An engine on a stream of Amazon Kinesis.
@@ -166,12 +166,7 @@ impl Kinesis {
         }
     }
 
-    /// Sets the name in errors and receipts: `kinesis` by default.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
+    setters!(named "kinesis");
 
     /// Sets the region, such as `eu-central-1`.
     #[must_use]
@@ -258,12 +253,7 @@ impl Kinesis {
         self
     }
 
-    /// Sets what `start` does while no server answers: [`OnStart::Fail`] by default.
-    #[must_use]
-    pub const fn on_start(mut self, on_start: OnStart) -> Self {
-        self.settings.on_start = on_start;
-        self
-    }
+    setters!(on_start);
 
     /// Sets how long the engine waits for an answer of the server: 5 s by default. A publish that the
     /// server refuses for its throughput is tried again for so long.
@@ -282,9 +272,7 @@ impl Kinesis {
 }
 
 impl Engine for Kinesis {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
+    on_a_server!();
 
     fn capabilities(&self) -> Capabilities {
         use Capability as Can;
@@ -311,21 +299,6 @@ impl Engine for Kinesis {
         ])
     }
 
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.starting.connect(&self.name, &self.settings, self.settings.on_start)
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.starting.publish(&self.name, envelope)
-    }
-
-    fn publish_batch(
-        &self,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        self.starting.publish_batch(&self.name, envelopes)
-    }
-
     fn open_live(
         &self,
         options: LiveOptions,
@@ -350,10 +323,6 @@ impl Engine for Kinesis {
 
     fn outlives_process(&self) -> bool {
         self.settings.leases.as_ref().is_none_or(|leases| leases.outlives_process())
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.starting.shutdown(&self.name, deadline)
     }
 }
 

@@ -80,18 +80,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::path::PathBuf;
 
 pub use super::Provision;
 
 use self::connection::Connection;
 use self::settings::Settings;
-use crate::envelope::Envelope;
+use crate::hosted::engines::server::{on_a_server, setters};
 use crate::hosted::engines::starting::Starting;
 use crate::hosted::start::OnStart;
 use crate::hosted::{
-    Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
-    LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
+    Capabilities, Capability, DurableOptions, Engine, EngineFuture, Health, Level, LiveOptions,
+    OpenError, Receive,
 };
 
 /// An engine on a Redis server of version 7.0 or later.
@@ -167,12 +166,7 @@ impl Redis {
         }
     }
 
-    /// Sets the name in errors and receipts: `redis` by default.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
+    setters!(named "redis");
 
     /// Publishes to this stream, and reads all subscriptions from it.
     #[must_use]
@@ -251,39 +245,9 @@ impl Redis {
         self
     }
 
-    /// Connects by TLS or not at all.
-    #[must_use]
-    pub const fn tls(mut self) -> Self {
-        self.settings.tls = true;
-        self
-    }
+    setters!(tls);
 
-    /// Trusts the authorities in this PEM file, instead of those of the system. Connects by TLS or
-    /// not at all.
-    #[must_use]
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.settings.certificates.push(path.into());
-        self.tls()
-    }
-
-    /// Shows the server this certificate and its key, both PEM files. Connects by TLS or not at
-    /// all.
-    #[must_use]
-    pub fn client_certificate(
-        mut self,
-        certificate: impl Into<PathBuf>,
-        key: impl Into<PathBuf>,
-    ) -> Self {
-        self.settings.client_certificate = Some((certificate.into(), key.into()));
-        self.tls()
-    }
-
-    /// Sets what `start` does while no server answers: [`OnStart::Fail`] by default.
-    #[must_use]
-    pub const fn on_start(mut self, on_start: OnStart) -> Self {
-        self.settings.on_start = on_start;
-        self
-    }
+    setters!(on_start);
 
     /// Sets how long the engine waits for an answer of the server: 5 s by default.
     #[must_use]
@@ -302,9 +266,7 @@ impl Redis {
 }
 
 impl Engine for Redis {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
+    on_a_server!();
 
     fn capabilities(&self) -> Capabilities {
         use Capability as Can;
@@ -344,21 +306,6 @@ impl Engine for Redis {
         can
     }
 
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.starting.connect(&self.name, &self.settings, self.settings.on_start)
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.starting.publish(&self.name, envelope)
-    }
-
-    fn publish_batch(
-        &self,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        self.starting.publish_batch(&self.name, envelopes)
-    }
-
     fn open_live(
         &self,
         options: LiveOptions,
@@ -384,10 +331,6 @@ impl Engine for Redis {
 
     fn lag(&self) -> Option<u64> {
         self.starting.get().ok()?.lag()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.starting.shutdown(&self.name, deadline)
     }
 }
 

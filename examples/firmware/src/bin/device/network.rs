@@ -49,6 +49,8 @@ struct Sent {
 
 /// Why a connection is over. The client for MQTT has the rest.
 enum Lost {
+    /// There was none yet.
+    Never,
     /// The server says nothing, or not what it should.
     Line,
     Refused(ReasonCode),
@@ -97,6 +99,7 @@ pub async fn run(line: &Line) -> core::convert::Infallible {
         poll_fn(|_| if now() == until { Poll::Ready(()) } else { Poll::Pending }).await;
         match network.session().await {
             Ok(never) => match never {},
+            Err(Lost::Never) => println!("no server answers"),
             Err(Lost::Line) => println!("lost the server"),
             Err(Lost::Refused(reason)) => println!("the server ends the connection: {reason:?}"),
         }
@@ -133,7 +136,11 @@ impl<'c> Network<'c> {
             .maximum_packet_size(NonZero::new(LONGEST as u32).expect("not 0"));
         let name = MqttString::from_str(NAME).ok();
         let connected = self.client.connect(self.line, &options, name).await;
-        let is_continued = connected?.session_present;
+        let is_continued = match connected.map_err(Lost::from) {
+            Ok(connected) => connected.session_present,
+            Err(Lost::Line) => return Err(Lost::Never),
+            Err(lost) => return Err(lost),
+        };
         self.free();
         COUNTS.connections.add();
         println!("connected, with {} session", if is_continued { "the old" } else { "a new" });

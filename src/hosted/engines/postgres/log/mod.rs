@@ -9,6 +9,9 @@
 //! | order | by key over the whole group. Without a key, and between keys: as published if the log has [one lane](Postgres::lanes), else as published until lanes move between members |
 //! | a group | its members share the lanes of the log. A key has one lane, and events without a key are spread over all. One member at a time has a lane |
 //! | acknowledged | by [`Delivery::ack`](crate::hosted::Delivery::ack); `ack_async` waits for the commit |
+//! | a retry | kept by the server, in a table of retries, until its time has come. The events behind it go on |
+//! | attempts | counted by the server: also after a process has died, or by another member |
+//! | replay | by sequence, by time, and from the earliest that the log still has |
 //! | deduplication | by the id, at the server, among the last [`segment`](Postgres::segment) of events at least |
 //! | late answers | refused by the server: each state of a lane has the version after the one before it, and a version is written once |
 //! | an extension | of any length, while the member lives |
@@ -80,7 +83,6 @@ mod upkeep;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
@@ -88,14 +90,14 @@ use std::path::PathBuf;
 use self::log::Log;
 use self::settings::Settings;
 use super::database::Database;
-use crate::envelope::Envelope;
 use crate::hosted::engines::limits::FOR_EVER;
+use crate::hosted::engines::server::{on_a_server, setters};
 use crate::hosted::engines::starting::Starting;
 use crate::hosted::provision::Provision;
 use crate::hosted::start::OnStart;
 use crate::hosted::{
-    Capabilities, Capability, DurableOptions, Engine, EngineError, EngineFuture, Health, Level,
-    LiveOptions, OpenError, Receipt, Receive, ShutdownError, StartError,
+    Capabilities, Capability, DurableOptions, Engine, EngineFuture, Health, Level, LiveOptions,
+    OpenError, Receive,
 };
 
 /// An engine that is a log in a Postgres database, of version 13 or later. It is tested on 15.
@@ -166,12 +168,7 @@ impl Postgres {
         }
     }
 
-    /// Sets the name in errors and receipts: `postgres` by default.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
+    setters!(named "postgres");
 
     /// Sets the name of the log, `table` or `schema.table`: `events` by default. Its tables begin so.
     #[must_use]
@@ -289,12 +286,7 @@ impl Postgres {
         self
     }
 
-    /// Sets what `start` does while no server answers: [`OnStart::Fail`] by default.
-    #[must_use]
-    pub const fn on_start(mut self, on_start: OnStart) -> Self {
-        self.settings.on_start = on_start;
-        self
-    }
+    setters!(on_start);
 
     /// Sets how long the engine waits for an answer of the server: 5 s by default.
     #[must_use]
@@ -305,9 +297,7 @@ impl Postgres {
 }
 
 impl Engine for Postgres {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
+    on_a_server!();
 
     fn capabilities(&self) -> Capabilities {
         use Capability as Can;
@@ -341,21 +331,6 @@ impl Engine for Postgres {
         can
     }
 
-    fn start(&self) -> EngineFuture<'_, Result<(), StartError>> {
-        self.starting.connect(&self.name, &self.settings, self.settings.on_start)
-    }
-
-    fn publish(&self, envelope: Arc<Envelope>) -> EngineFuture<'_, Result<Receipt, EngineError>> {
-        self.starting.publish(&self.name, envelope)
-    }
-
-    fn publish_batch(
-        &self,
-        envelopes: Vec<Arc<Envelope>>,
-    ) -> EngineFuture<'_, Vec<Result<Receipt, EngineError>>> {
-        self.starting.publish_batch(&self.name, envelopes)
-    }
-
     fn open_live(
         &self,
         options: LiveOptions,
@@ -376,10 +351,6 @@ impl Engine for Postgres {
 
     fn lag(&self) -> Option<u64> {
         self.starting.get().ok()?.lag()
-    }
-
-    fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {
-        self.starting.shutdown(&self.name, deadline)
     }
 }
 
