@@ -6,11 +6,17 @@
 //!
 //! Three take turns: the client with the least that it can do, the client with the headers of an envelope, and
 //! the engine. Each has topics and a session of its own on one server. What is published alone has no subscription.
+//!
+//! At quality of service 0, two things are measured. The first is the call alone: it hands a message to the
+//! connection, and returns. As many are handed over as fit, so that neither the client nor the engine waits.
+//! The second is the same, and what carries the messages out, while all rest for as long. There, the time on a
+//! processor counts.
 
 #[path = "../servers/spent.rs"]
 mod spent;
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use rumqttc::mqttbytes::v5::{Packet, PublishProperties};
 use rumqttc::{
@@ -21,6 +27,7 @@ use tickbus::Envelope;
 use tickbus::hosted::engines::Mqtt;
 use tickbus::hosted::engines::mqtt::Qos;
 use tickbus::hosted::{Deliveries, Engine};
+use tokio::time::sleep;
 
 use self::spent::{Spent, Watch, show};
 use crate::server::Server;
@@ -30,6 +37,11 @@ use crate::{on, settings, up};
 const TRIPS: usize = 100;
 const BATCH: usize = 256;
 const BATCHES: usize = 16;
+
+/// As many as a connection takes before it waits.
+const BURST: usize = 128;
+/// Longer than it takes to carry them out.
+const REST: Duration = Duration::from_millis(5);
 
 /// The server keeps all, sends as much at a time as a client takes, and sends it at once.
 const SERVER: &str = "max_queued_messages 0\nmax_inflight_messages 0\nset_tcp_nodelay true";
@@ -96,18 +108,22 @@ impl Raw {
         Watch::start(self.server)
     }
 
+    fn options(&self, id: &str, qos: QoS) -> PublishOptions {
+        let options = PublishOptions::new(qos);
+        if self.is_bare {
+            return options;
+        }
+        let headers = [("tb-v", "1"), ("tb-id", id), ("tb-time", TIME)];
+        options.properties(PublishProperties {
+            user_properties: headers.map(|(key, value)| (key.into(), value.into())).into(),
+            content_type: Some("application/octet-stream".into()),
+            ..Default::default()
+        })
+    }
+
     async fn publish(&mut self, what: &str, qos: QoS) -> PublishNotice {
         self.next += 1;
-        let mut options = PublishOptions::new(qos);
-        if !self.is_bare {
-            let id = format!("0193f2a0-0000-7000-8000-{:012}", self.next);
-            let headers = [("tb-v", "1"), ("tb-id", &id), ("tb-time", TIME)];
-            options = options.properties(PublishProperties {
-                user_properties: headers.map(|(key, value)| (key.into(), value.into())).into(),
-                content_type: Some("application/octet-stream".into()),
-                ..Default::default()
-            });
-        }
+        let options = self.options(&format!("0193f2a0-0000-7000-8000-{:012}", self.next), qos);
         let topic = format!("{}/{what}", self.name);
         self.publisher.publish_tracked(topic, PAYLOAD, options).await.unwrap()
     }
@@ -143,15 +159,19 @@ impl Raw {
         Round { trip, one, batch, receive: watch.stop() }
     }
 
-    /// Returns how long it took until the last one had left.
-    async fn unconfirmed(&mut self) -> Spent {
-        let watch = self.watch();
-        let mut last = None;
-        for _ in 0..BATCH * BATCHES {
-            last = Some(self.publish("alone", QoS::AtMostOnce).await);
+    /// Returns what the calls took, and what all took.
+    async fn unconfirmed(&mut self) -> [Spent; 2] {
+        let ids = (0..BURST).map(|at| format!("0193f2a0-0000-7000-8000-{at:012}"));
+        let ids: Vec<String> = ids.collect();
+        let (all, calls) = (self.watch(), self.watch());
+        for id in &ids {
+            let options = self.options(id, QoS::AtMostOnce);
+            let topic = format!("{}/alone", self.name);
+            self.publisher.publish(topic, PAYLOAD, options).await.unwrap();
         }
-        last.unwrap().wait_async().await.unwrap();
-        watch.stop()
+        let calls = calls.stop();
+        sleep(REST).await;
+        [calls, all.stop()]
     }
 }
 
@@ -241,20 +261,24 @@ impl Ours {
         Round { trip, one, batch, receive: watch.stop() }
     }
 
-    async fn unconfirmed(&mut self) -> Spent {
-        let now = envelopes("alone", BATCH * BATCHES);
-        let watch = self.watch();
+    async fn unconfirmed(&mut self) -> [Spent; 2] {
+        let now = envelopes("alone", BURST);
+        let (all, calls) = (self.watch(), self.watch());
         for envelope in now {
             self.mqtt.publish(envelope).await.unwrap();
         }
-        watch.stop()
+        let calls = calls.stop();
+        sleep(REST).await;
+        [calls, all.stop()]
     }
 
-    async fn unconfirmed_batches(&mut self) -> Spent {
-        let now = batches("alone");
-        let watch = self.watch();
-        self.publish_batches(now).await;
-        watch.stop()
+    async fn unconfirmed_batch(&mut self) -> [Spent; 2] {
+        let now = envelopes("alone", BURST);
+        let (all, calls) = (self.watch(), self.watch());
+        assert!(self.mqtt.publish_batch(now).await.iter().all(Result::is_ok));
+        let calls = calls.stop();
+        sleep(REST).await;
+        [calls, all.stop()]
     }
 }
 
@@ -293,17 +317,18 @@ fn beside_the_client_without_confirmation() {
         let mut bare = Raw::new(&server, "bare", true).await;
         let mut same = Raw::new(&server, "raw", false).await;
         let mut ours = Ours::new(&server, Qos::AtMostOnce).await;
-        let mut rounds: [Vec<Spent>; 3] = Default::default();
-        let mut batches: [Vec<Spent>; 3] = Default::default();
-        for pair in 0..=PAIRS {
+        let mut rounds: [Vec<[Spent; 2]>; 4] = Default::default();
+        for pair in 0..=PAIRS * 16 {
             let (bare, same) = (bare.unconfirmed().await, same.unconfirmed().await);
-            let (one, batch) = (ours.unconfirmed().await, ours.unconfirmed_batches().await);
+            let now = [bare, same, ours.unconfirmed().await, ours.unconfirmed_batch().await];
             if pair > 0 {
-                rounds.iter_mut().zip([bare, same, one]).for_each(|(all, now)| all.push(now));
-                batches.iter_mut().zip([bare, same, batch]).for_each(|(all, now)| all.push(now));
+                rounds.iter_mut().zip(now).for_each(|(all, now)| all.push(now));
             }
         }
-        show("publish at quality 0, one by one", BATCH * BATCHES, rounds);
-        show("publish at quality 0, batches of 256", BATCH * BATCHES, batches);
+        for (at, what) in ["the call", "and what carries it"].into_iter().enumerate() {
+            let part = |who: usize| rounds[who].iter().map(|spent| spent[at]).collect();
+            show(&format!("quality 0, one by one, {what}"), BURST, [0, 1, 2].map(part));
+            show(&format!("quality 0, a batch, {what}"), BURST, [0, 1, 3].map(part));
+        }
     });
 }

@@ -1,19 +1,25 @@
 //! How an engine starts and ends, and what it says of itself.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 use std::net::TcpListener;
 use std::thread;
 
+use tickbus::Envelope;
 use tickbus::hosted::engines::Mqtt;
 use tickbus::hosted::engines::mqtt::Qos;
 use tickbus::hosted::{
     Capability, Engine, Health, Level, Mode, OnStart, OpenError, Reason, StartAt,
 };
+use tokio::time::timeout;
 
 use crate::server::{Played, Server};
 use crate::servers::authority::Authority;
 use crate::servers::free_port;
-use crate::{SOON, delivery, envelope, on, publish, run, settings, started, subject, until, up};
+use crate::{
+    SOON, delivery, envelope, number, on, publish, run, settings, started, subject, until, up,
+    value,
+};
 
 const PASSWORD: &str = "wordof/mine @:";
 
@@ -170,7 +176,7 @@ fn what_the_server_lacks_is_not_claimed_and_refused() {
             assert!(matches!(open, Err(OpenError::Missing { .. })));
             if level == Level::Accepted {
                 assert_eq!(can.payload_limit(), Some(256));
-                let large = tickbus::Envelope::new("a").unwrap().with_bytes(vec![0; 250]);
+                let large = Envelope::new("a").unwrap().with_bytes(vec![0; 250]);
                 let error = mqtt.publish(large.into()).await.unwrap_err();
                 assert!(matches!(error.reason(), Reason::TooLarge { limit: 256, .. }), "{error}");
             } else {
@@ -228,6 +234,51 @@ fn without_confirmation_a_publish_is_buffered() {
         assert!(group.stats().add_up());
         let last = mqtt.publish(envelope("game.2")).await;
         last.unwrap();
+        mqtt.shutdown(SOON).await.unwrap();
+    });
+}
+
+/// More than the connection buffers, and the last of it while the engine ends.
+#[test]
+fn without_confirmation_all_leaves_in_order_before_the_end() {
+    on("max_queued_messages 0", async |server| {
+        let mqtt = up(settings(server.url()).qos(Qos::AtMostOnce)).await;
+        let beside = up(settings(server.url()).client_id("beside").qos(Qos::AtMostOnce)).await;
+        let live = beside.subscribe("game.>").unwrap().capacity(4096);
+        let mut live = live.open().await.unwrap();
+        for at in 0..2000 {
+            mqtt.publish(number("game.1", at)).await.unwrap();
+        }
+        mqtt.shutdown(SOON).await.unwrap();
+        for at in 0..2000 {
+            assert_eq!(value(&delivery(&mut live).await), at);
+        }
+        let late = mqtt.publish(envelope("game.1")).await.unwrap_err();
+        assert!(matches!(late.reason(), Reason::Closed));
+    });
+}
+
+#[test]
+fn without_confirmation_a_publish_waits_for_room_and_not_for_ever() {
+    on("", async |server| {
+        // It is not the ping that notices.
+        let mqtt = settings(server.url()).qos(Qos::AtMostOnce).keep_alive(8 * SOON);
+        let mqtt = up(mqtt.timeout(Duration::from_millis(500))).await;
+        server.signal("-STOP");
+        let large: Arc<Envelope> =
+            Envelope::new("game.1").unwrap().with_bytes(vec![0; 60 << 10]).into();
+        let fill = async {
+            loop {
+                if let Err(error) = mqtt.publish(large.clone()).await {
+                    return error;
+                }
+            }
+        };
+        let error = timeout(SOON, fill).await.expect("the buffers are bounded");
+        assert!(!error.is_unknown() && matches!(error.reason(), Reason::TimedOut), "{error}");
+        server.signal("-CONT");
+        until("there is room again", || mqtt.health() == Health::Up).await;
+        mqtt.publish(large).await.unwrap();
         mqtt.shutdown(SOON).await.unwrap();
     });
 }

@@ -26,7 +26,7 @@ fn delivered(server: &Server, entries: &[&str]) {
 
 /// Calls `ack` or `renew`.
 fn tell(server: &Server, script: &str, lease: &str, entry: &str, count: &str) -> i64 {
-    let call = ["EVAL", script, "1", "game", "g", "me", lease, entry, entry, entry, count];
+    let call = ["EVAL", script, "1", "game", "g", "me", lease, count, "1", entry, entry, entry];
     match server.say(&call) {
         Value::Array(said) if let [Value::Int(said)] = said[..] => said,
         other => panic!("{other:?}"),
@@ -87,6 +87,59 @@ fn an_answer_after_an_extension_is_refused_and_one_within_it_holds() {
     });
 }
 
+/// The ten entries `1-0` to `1-9`.
+const TEN: [&str; 10] = ["1-0", "1-1", "1-2", "1-3", "1-4", "1-5", "1-6", "1-7", "1-8", "1-9"];
+
+/// Calls `ack` for entries that nobody waits for. Returns how many are pending then.
+fn ack_all(server: &Server, me: &str, lease: &str, entries: &[&str]) -> i64 {
+    let (first, last) = (entries[0], entries[entries.len() - 1]);
+    let call = ["EVAL", ACK, "1", "game", "g", me, lease, "1", "0", first, last];
+    server.say(&[&call[..], entries].concat());
+    match server.say(&["XPENDING", "game", "g"]) {
+        Value::Array(pending) if let Value::Int(pending) = pending[0] => pending,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Says who has which entry.
+fn owners(server: &Server) -> String {
+    let said = server.cli(&["XPENDING", "game", "g", "-", "+", "100"]);
+    let lines: Vec<&str> = said.lines().collect();
+    let owners: Vec<String> = lines.chunks(4).map(|it| format!("{} {}", it[0], it[1])).collect();
+    owners.join(", ")
+}
+
+#[test]
+fn many_answers_at_once_are_taken_if_all_are_in_time() {
+    on(&[], async |server| {
+        delivered(&server, &TEN);
+        server.say(&["XADD", "game", "2-0", "v", "1"]);
+        server.say(&["XREADGROUP", "GROUP", "g", "other", "STREAMS", "game", ">"]);
+        assert_eq!(ack_all(&server, "me", LONG, &TEN[..7]), 4, "what it has not answered stays");
+        assert_eq!(ack_all(&server, "me", LONG, &TEN), 1, "the other one's");
+    });
+}
+
+#[test]
+fn of_many_answers_at_once_those_that_come_too_late_are_refused() {
+    on(&[], async |server| {
+        delivered(&server, &TEN);
+        server.say(&["XCLAIM", "game", "g", "other", "0", "1-3"]);
+        server.say(&["XCLAIM", "game", "g", "again", "0", "1-9", "JUSTID"]);
+        assert_eq!(ack_all(&server, "me", LONG, &TEN), 2, "those of the others");
+        assert_eq!(owners(&server), "1-3 other, 1-9 again");
+        // Of its own name for what comes again.
+        assert_eq!(ack_all(&server, "again", LONG, &TEN), 1);
+        assert_eq!(owners(&server), "1-3 other");
+    });
+    on(&[], async |server| {
+        delivered(&server, &TEN);
+        thread::sleep(Duration::from_millis(50));
+        server.say(&["XCLAIM", "game", "g", "me", "0", "1-2", "1-4", "JUSTID"]);
+        assert_eq!(ack_all(&server, "me", "40", &TEN), 8, "all but the two that were renewed");
+    });
+}
+
 /// A read that was on its way when the member left.
 #[test]
 fn what_a_member_has_never_seen_is_given_back_when_it_leaves() {
@@ -113,7 +166,7 @@ fn a_member_may_have_more_in_flight_than_a_script_looks_at_once() {
                     'STREAMS', 'game', '>')[1][2]";
         assert_eq!(server.say(&["EVAL", fill, "1", "game"]), Value::Int(100_001));
         let (first, last) = ("1-1", "100001-1");
-        let call = ["1", "game", "g", "me", "60000", first, last, first, "1", last, "1"];
+        let call = ["1", "game", "g", "me", "60000", "1", "1", first, last, first, last];
         let both = Value::Array(vec![Value::Int(1), Value::Int(1)]);
         for script in [RENEW, ACK] {
             assert_eq!(server.say(&[&["EVAL", script][..], &call].concat()), both);

@@ -28,19 +28,19 @@ const HEADER: &str = "h:";
 /// ```
 #[must_use]
 pub fn to_fields(envelope: &Envelope) -> Vec<(Cow<'_, str>, Cow<'_, [u8]>)> {
-    let mut fields: Vec<(Cow<'_, str>, Cow<'_, [u8]>)> = Vec::new();
-    let mut text = |name: &'static str, value: &'_ str| {
-        if !value.is_empty() {
-            fields.push((name.into(), value.as_bytes().to_vec().into()));
-        }
-    };
-    text("v", "1");
-    text("id", envelope.id());
-    text("subject", envelope.subject().as_str());
-    text("time", &envelope.time().map(|time| time.to_string()).unwrap_or_default());
-    text("source", envelope.source());
-    text("trace_id", envelope.trace_id());
-    text("span_id", envelope.span_id());
+    let mut fields = Vec::with_capacity(8 + envelope.headers().len());
+    fields.push(("v".into(), b"1"[..].into()));
+    let time = envelope.time().map(|time| time.to_string().into_bytes()).unwrap_or_default();
+    let texts: [(&str, Cow<'_, [u8]>); 6] = [
+        ("id", envelope.id().as_bytes().into()),
+        ("subject", envelope.subject().as_str().as_bytes().into()),
+        ("time", time.into()),
+        ("source", envelope.source().as_bytes().into()),
+        ("trace_id", envelope.trace_id().as_bytes().into()),
+        ("span_id", envelope.span_id().as_bytes().into()),
+    ];
+    let texts = texts.into_iter().filter(|(_, value)| !value.is_empty());
+    fields.extend(texts.map(|(name, value)| (Cow::from(name), value)));
     for (key, value) in envelope.headers().iter() {
         fields.push((alloc::format!("{HEADER}{key}").into(), value.as_bytes().into()));
     }

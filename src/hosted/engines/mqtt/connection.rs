@@ -156,7 +156,7 @@ impl Publish for Connection {
         let deadline = Instant::now() + self.target.timeout;
         let sent = match self.send(&envelope, deadline).await {
             Ok(answer) => self.answer(answer, deadline).await,
-            Err(reason) => Err(Failed::NotSent(reason)),
+            Err(failed) => Err(failed),
         };
         self.receipt(engine, envelope, sent)
     }
@@ -181,7 +181,7 @@ impl Publish for Connection {
         for (envelope, answer) in sent {
             let sent = match answer {
                 Ok(answer) => self.answer(answer, deadline).await,
-                Err(reason) => Err(Failed::NotSent(reason)),
+                Err(failed) => Err(failed),
             };
             results.push(self.receipt(engine, envelope, sent));
         }
@@ -227,42 +227,46 @@ impl Connection {
         (seats[at].clone(), format!("{group}-{at}"))
     }
 
-    /// Hands an envelope to the connection.
+    /// Hands an envelope to the connection. Returns where the server's answer comes, if it gives one.
     async fn send(
         &self,
         envelope: &Envelope,
         deadline: Instant,
-    ) -> Result<oneshot::Receiver<Sent>, Reason> {
+    ) -> Result<Option<oneshot::Receiver<Sent>>, Failed> {
         if self.signals.borrow().closed {
-            return Err(Reason::Closed);
+            return Err(Failed::NotSent(Reason::Closed));
         }
-        let up = self.link.up()?;
+        let up = self.link.up().map_err(Failed::NotSent)?;
         let qos = if up.limits.confirms { self.qos } else { Qos::AtMostOnce };
-        let mut message = message::write(&self.topics, envelope, qos)?;
+        let mut message = message::write(&self.topics, envelope, qos).map_err(Failed::NotSent)?;
         message.pkid = 1; // counted in its size
         let (bytes, limit) = (message.size(), up.limits.packet);
         if bytes > limit {
-            return Err(Reason::TooLarge { bytes, limit });
+            return Err(Failed::NotSent(Reason::TooLarge { bytes, limit }));
         }
-        let place = match qos {
-            Qos::AtMostOnce => None,
-            Qos::AtLeastOnce => match timeout_at(deadline, up.places.acquire_owned()).await {
-                Ok(Ok(place)) => Some(place),
-                Ok(Err(_)) => return Err(self.gone()),
-                Err(_) => return Err(Reason::TimedOut),
-            },
+        if qos == Qos::AtMostOnce {
+            return match up.outbox.put(&message, deadline).await {
+                Err(Failed::NotSent(Reason::Disconnected(_))) => Err(Failed::NotSent(self.gone())),
+                put => put.map(|()| None),
+            };
+        }
+        let place = match timeout_at(deadline, up.places.acquire_owned()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_)) => return Err(Failed::NotSent(self.gone())),
+            Err(_) => return Err(Failed::NotSent(Reason::TimedOut)),
         };
         let (reply, answer) = oneshot::channel();
         let sent = up.requests.send(Request { message, reply, place });
-        sent.map_err(|_| self.gone())?;
-        Ok(answer)
+        sent.map_err(|_| Failed::NotSent(self.gone()))?;
+        Ok(Some(answer))
     }
 
     fn gone(&self) -> Reason {
         self.link.up().err().unwrap_or_else(|| disconnected("it was lost"))
     }
 
-    async fn answer(&self, answer: oneshot::Receiver<Sent>, deadline: Instant) -> Sent {
+    async fn answer(&self, answer: Option<oneshot::Receiver<Sent>>, deadline: Instant) -> Sent {
+        let Some(answer) = answer else { return Ok(0) };
         match timeout_at(deadline, answer).await {
             Ok(Ok(sent)) => sent,
             Ok(Err(_)) => Err(Failed::Unknown(Reason::Closed)),

@@ -5,9 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use rumqttc::mqttbytes::QoS;
+use bytes::BytesMut;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::packets::{Frame, Wire};
 use super::reason;
@@ -16,21 +17,25 @@ use crate::hosted::engines::failed::{Failed, disconnected, refused};
 use crate::hosted::{Health, Reason};
 use crate::sync::Lock;
 
+/// How many bytes of messages without a confirmation may wait to be carried.
+const OUTBOX: usize = 64 << 10;
+
 /// What became of a message: the number that the server gave as its reason.
 pub(super) type Sent = Result<u8, Failed>;
 
-/// A message that is to leave.
+/// A message that is to leave, and that the server confirms.
 pub(super) struct Request {
     pub(super) message: Publish,
     pub(super) reply: oneshot::Sender<Sent>,
     /// Its place among those that the server lets be on their way.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// The connection that is there now.
 #[derive(Clone)]
 pub(super) struct Up {
     pub(super) requests: mpsc::UnboundedSender<Request>,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) places: Arc<Semaphore>,
     pub(super) limits: Limits,
 }
@@ -91,13 +96,80 @@ impl Link {
     }
 }
 
+/// Messages that the server does not confirm, as they leave.
+pub(super) struct Outbox {
+    /// `None` when the connection has ended.
+    bytes: Lock<Option<BytesMut>>,
+    /// Wakes the carrier.
+    filled: Notify,
+    /// Wakes publishers that wait.
+    emptied: Notify,
+}
+
+impl Outbox {
+    fn new() -> Self {
+        let bytes = Lock::new(Some(BytesMut::with_capacity(OUTBOX)));
+        Self { bytes, filled: Notify::new(), emptied: Notify::new() }
+    }
+
+    /// Puts a message in as soon as there is room.
+    pub(super) async fn put(&self, message: &Publish, deadline: Instant) -> Result<(), Failed> {
+        loop {
+            let emptied = self.emptied.notified(); // before it looks
+            if self.try_put(message)? {
+                return Ok(());
+            }
+            if timeout_at(deadline, emptied).await.is_err() {
+                return Err(Failed::NotSent(Reason::TimedOut));
+            }
+        }
+    }
+
+    /// Puts a message in. Returns whether there was room.
+    fn try_put(&self, message: &Publish) -> Result<bool, Failed> {
+        let mut bytes = self.bytes.lock();
+        let Some(own) = &mut *bytes else {
+            return Err(Failed::NotSent(disconnected("it was lost")));
+        };
+        let before = own.len();
+        if before >= OUTBOX {
+            return Ok(false);
+        }
+        if let Err(error) = message.write(own) {
+            own.truncate(before);
+            return Err(unsound(error));
+        }
+        drop(bytes);
+        if before == 0 {
+            self.filled.notify_one();
+        }
+        Ok(true)
+    }
+
+    /// Moves what is there to a wire.
+    fn empty(&self, wire: &mut Wire) {
+        if let Some(bytes) = &mut *self.bytes.lock() {
+            wire.append(bytes);
+        }
+        self.emptied.notify_waiters();
+    }
+
+    /// Takes nothing in any more. Returns what is there.
+    fn end(&self) -> BytesMut {
+        let left = self.bytes.lock().take();
+        self.emptied.notify_waiters();
+        left.unwrap_or_default()
+    }
+}
+
 /// Carries messages out on one connection.
 pub(super) struct Carrier {
     wire: Wire,
     requests: mpsc::UnboundedReceiver<Request>,
+    outbox: Arc<Outbox>,
     places: Arc<Semaphore>,
     /// Those on their way, each at the place of its id less 1.
-    waiting: Vec<Option<(oneshot::Sender<Sent>, Option<OwnedSemaphorePermit>)>>,
+    waiting: Vec<Option<(oneshot::Sender<Sent>, OwnedSemaphorePermit)>>,
     free: Vec<u16>,
 }
 
@@ -105,10 +177,13 @@ impl Carrier {
     pub(super) fn new(taken: Taken) -> (Up, Self) {
         let (requests, receiver) = mpsc::unbounded_channel();
         let places = Arc::new(Semaphore::new(taken.limits.in_flight.into()));
-        let up = Up { requests, places: places.clone(), limits: taken.limits };
+        let outbox = Arc::new(Outbox::new());
+        let (own, limits) = (outbox.clone(), taken.limits);
+        let up = Up { requests, outbox, places: places.clone(), limits };
         let carrier = Self {
             wire: taken.wire,
             requests: receiver,
+            outbox: own,
             places,
             waiting: Vec::new(),
             free: Vec::new(),
@@ -140,6 +215,9 @@ impl Carrier {
                         self.send(more);
                     }
                 }
+                () = self.outbox.filled.notified(), if self.wire.has_room() => {
+                    self.outbox.empty(&mut self.wire);
+                }
             }
         }
     }
@@ -156,11 +234,6 @@ impl Carrier {
 
     fn send(&mut self, request: Request) {
         let Request { mut message, reply, place } = request;
-        if message.qos == QoS::AtMostOnce {
-            let sent = self.wire.put(&Packet::Publish(message));
-            let _ = reply.send(sent.map(|()| 0).map_err(unsound));
-            return;
-        }
         let id = self.free.pop().or_else(|| {
             self.waiting.push(None);
             u16::try_from(self.waiting.len()).ok()
@@ -183,6 +256,7 @@ impl Carrier {
     /// Tells those that wait.
     pub(super) fn end(mut self, why: &str) {
         self.places.close();
+        self.outbox.end();
         self.requests.close();
         for (reply, _) in self.waiting.drain(..).flatten() {
             let _ = reply.send(Err(Failed::Unknown(disconnected(why))));
@@ -193,8 +267,9 @@ impl Carrier {
     }
 
     /// Says goodbye.
-    pub(super) async fn bye(self) {
+    pub(super) async fn bye(mut self) {
         self.places.close();
+        self.wire.append(&mut self.outbox.end());
         self.wire.bye().await;
     }
 }

@@ -64,6 +64,8 @@
 //!   for the verdicts, or for the end of the leases.
 //! - `mosquitto` takes a subscription that its access list forbids, and passes nothing on to it: no
 //!   client can know. A server that refuses it is an error of `open`.
+//! - At quality of service 0 a publish returns when the message is in the buffer of the connection. If the
+//!   connection is lost before it leaves, the message is lost. 64 KiB wait there: then a publish waits for room.
 //! - A refused publish was not sent on: the error has the name of the server's reason. If the
 //!   server ends the connection instead, the outcome is unknown.
 //! - Retained messages: the engine retains nothing, and a subscription does not begin with what

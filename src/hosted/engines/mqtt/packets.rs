@@ -49,6 +49,8 @@ pub(super) enum Frame {
     Ack(u16, u8),
     /// The answer to so many pings in all.
     Pong(u64),
+    /// Nothing has come, but there is [room](Wire::has_room) again.
+    Room,
     Packet(Packet),
 }
 
@@ -104,6 +106,17 @@ impl Wire {
         put.map(drop)
     }
 
+    /// Puts whole packets behind those that wait to leave.
+    pub(super) fn append(&mut self, packets: &mut BytesMut) {
+        if self.output.is_empty() {
+            core::mem::swap(&mut self.output, packets);
+        } else {
+            self.output.extend_from_slice(packets);
+            packets.clear();
+        }
+        self.is_flushed = false;
+    }
+
     /// Acknowledges a message.
     pub(super) fn acknowledge(&mut self, id: u16) {
         let _ = self.put(&Packet::PubAck(PubAck::new(id, None))); // it is of fixed length
@@ -132,13 +145,19 @@ impl Wire {
                 None => self.beat_at,
             };
             let has_output = !self.output.is_empty() || !self.is_flushed;
+            let is_full = !self.has_room();
             if self.input.capacity() - self.input.len() < LEAST_ROOM {
                 self.input.reserve(READ);
             }
             tokio::select! {
                 wrote = write(&mut self.writer, &mut self.output), if has_output => {
                     match wrote {
-                        Ok(is_flushed) => self.is_flushed = is_flushed,
+                        Ok(is_flushed) => {
+                            self.is_flushed = is_flushed;
+                            if is_full && self.has_room() {
+                                return Ok(Frame::Room);
+                            }
+                        }
                         Err(error) => return Err(self.lost(&error).await),
                     }
                 }

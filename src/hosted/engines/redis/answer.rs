@@ -6,8 +6,7 @@ use core::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::id::Id;
-use super::settle::{Group, Outgoing, Said};
+use super::settle::{Group, Has, Outgoing, Said};
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::{EngineFuture, Lease, Reason, Settle, SettleError, Verdict};
 use crate::sync::Lock;
@@ -27,8 +26,7 @@ pub(super) fn deadline(from: Instant, lease: Duration) -> Instant {
 /// Settles one delivery.
 pub(super) struct Answer {
     pub(super) group: Arc<Group>,
-    pub(super) id: Id,
-    pub(super) count: u32,
+    pub(super) has: Has,
     pub(super) held: Lock<Held>,
     /// Its place among the unsettled deliveries of the member.
     _slot: OwnedSemaphorePermit,
@@ -45,12 +43,12 @@ pub(super) struct Held {
 impl Answer {
     pub(super) fn new(
         group: Arc<Group>,
-        (id, count): (Id, u32),
+        has: Has,
         deadline: Instant,
         slot: OwnedSemaphorePermit,
     ) -> Self {
         let held = Lock::new(Held { deadline, extended: false });
-        Self { group, id, count, held, _slot: slot }
+        Self { group, has, held, _slot: slot }
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -82,11 +80,10 @@ impl Answer {
     ) -> Result<(), SettleError> {
         let said = Outgoing::Settle(Said {
             group: self.group.clone(),
-            id: self.id,
-            count: self.count,
+            has: self.has,
             extended: held.extended,
             verdict,
-            attempts: self.count,
+            attempts: self.has.count,
             before: held.deadline,
             reply,
         });

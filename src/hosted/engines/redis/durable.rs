@@ -1,7 +1,7 @@
 //! Durable subscriptions: each is a consumer of a group, and reads on a connection of its own.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,7 +21,7 @@ use super::link::Own;
 use super::queue::{Durable, Waiting};
 use super::reply::{array, bytes, entries, error, int, read, text};
 use super::scripts;
-use super::settle::{Ended, Group, Outgoing, Said};
+use super::settle::{Ended, Group, Has, Outgoing, Said};
 use crate::envelope::Envelope;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
@@ -108,8 +108,7 @@ struct Member {
 
 /// An entry that is for this group.
 struct Ready {
-    id: Id,
-    count: u32,
+    has: Has,
     envelope: Arc<Envelope>,
     deadline: Instant,
 }
@@ -173,7 +172,7 @@ impl Member {
         }
         let mut waiting = self.mailbox.give_back();
         waiting.extend(self.ready.drain(..).filter_map(|item| match item {
-            Item::Event(ready) => Some(ready.id),
+            Item::Event(ready) => Some(ready.has.id),
             Item::Gap(_) => None,
         }));
         let (group, last, client) = (self.group.clone(), self.last, own.client);
@@ -359,7 +358,7 @@ impl Member {
         for (id, fields) in entries(new) {
             came += 1;
             self.last = self.last.max(id);
-            self.receive(id, fields, 1);
+            self.receive(Has { again: false, count: 1, id }, fields);
         }
         let lag = self.lag.load(Relaxed);
         if lag != UNKNOWN {
@@ -375,7 +374,7 @@ impl Member {
         self.claim_at = Instant::now() + tick(self.options.lease);
         let mut call = scripts::CLAIM.call(&[&*group.keys.stream, &group.due_key]);
         let room = room.min(MOST);
-        call.arg(&*group.name).arg(&group.me).arg(room);
+        call.arg(&*group.name).arg(&group.again).arg(room);
         let Ok(answer) = group.connection.link.send(call).await else { return Ok(()) };
         if let Some((_, why)) = error(&answer) {
             return Err(End::Refused(why));
@@ -389,7 +388,7 @@ impl Member {
             let [id, fields, count] = array(entry) else { continue };
             let Some(id) = bytes(id).and_then(Id::parse) else { continue };
             let count = int(count).and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
-            self.receive(id, fields, count);
+            self.receive(Has { again: true, count, id }, fields);
         }
         if let Some(wait) = int(wait).and_then(|wait| u64::try_from(wait).ok()) {
             let next = Instant::now() + Duration::from_millis(wait);
@@ -403,15 +402,15 @@ impl Member {
     }
 
     /// Looks at an entry. It waits for its place, unless it is not for this group.
-    fn receive(&mut self, id: Id, fields: &Value, count: u32) {
+    fn receive(&mut self, has: Has, fields: &Value) {
         let deadline = deadline(Instant::now(), self.options.lease);
         let refuse = |verdict, attempts| {
             let (group, before) = (self.group.clone(), deadline);
-            let said =
-                Said { group, id, count, extended: false, verdict, attempts, before, reply: None };
+            let said = Said { group, has, extended: false, verdict, attempts, before, reply: None };
             let _ = self.group.connection.settle.send(Outgoing::Settle(said));
         };
-        match read(&self.group.keys.stream, id, fields) {
+        let count = has.count;
+        match read(&self.group.keys.stream, has.id, fields) {
             Err(error) => {
                 refuse(Verdict::Reject(format!("{error}").into()), count);
                 self.tell(Gap::new(Some(1), GapReason::Unreadable));
@@ -427,7 +426,7 @@ impl Member {
                 }
             }
             Ok(envelope) => {
-                self.ready.push_back(Item::Event(Ready { id, count, envelope, deadline }));
+                self.ready.push_back(Item::Event(Ready { has, envelope, deadline }));
             }
         }
     }
@@ -435,7 +434,7 @@ impl Member {
     /// Passes on what has a place.
     fn pour(&mut self) {
         while let Some(next) = self.ready.pop_front() {
-            let Ready { id, count, envelope, deadline } = match next {
+            let Ready { has, envelope, deadline } = match next {
                 Item::Gap(gap) => {
                     self.mailbox.put(|items| items.gap(gap));
                     continue;
@@ -443,13 +442,13 @@ impl Member {
                 Item::Event(ready) => ready,
             };
             let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-                self.ready.push_front(Item::Event(Ready { id, count, envelope, deadline }));
+                self.ready.push_front(Item::Event(Ready { has, envelope, deadline }));
                 return;
             };
-            let answer = Answer::new(self.group.clone(), (id, count), deadline, slot);
+            let answer = Answer::new(self.group.clone(), has, deadline, slot);
             let answer = Arc::new(answer);
-            let mut delivery = Delivery::shared(envelope, answer.clone()).with_attempt(count);
-            if let Some(sequence) = id.sequence() {
+            let mut delivery = Delivery::shared(envelope, answer.clone()).with_attempt(has.count);
+            if let Some(sequence) = has.id.sequence() {
                 delivery = delivery.with_sequence(sequence);
             }
             let until = Instant::now() + self.options.lease * PATIENCE;
@@ -468,29 +467,35 @@ impl Member {
             Item::Gap(_) => true,
         });
         let half = now + self.options.lease / 2;
-        let mut held: Vec<_> = answers.iter().map(|answer| (answer.id, answer.count)).collect();
+        let mut held: Vec<_> = answers.iter().map(|answer| answer.has).collect();
         held.extend(self.ready.iter().filter_map(|item| match item {
-            Item::Event(ready) if ready.deadline < half => Some((ready.id, ready.count)),
+            Item::Event(ready) if ready.deadline < half => Some(ready.has),
             _ => None,
         }));
         if held.is_empty() {
             return;
         }
-        let call = self.group.call_for(&scripts::RENEW, &held);
-        let Ok(said) = self.group.connection.link.send(call).await else { return };
+        held.sort_unstable();
+        let mut calls = Pipeline::new();
+        for alike in held.chunk_by(Has::is_alike) {
+            let all = alike.iter().copied();
+            calls.add_command(self.group.call_for(&scripts::RENEW, true, all));
+        }
+        let Ok(said) = self.group.connection.link.send_all(calls).await else { return };
+        let mut kept = BTreeSet::new();
+        for (alike, said) in held.chunk_by(Has::is_alike).zip(&said) {
+            let said = alike.iter().zip(array(said)).filter(|(_, it)| int(it) == Some(1));
+            kept.extend(said.map(|(has, _)| *has));
+        }
         let renewed = deadline(now, self.options.lease);
-        for (at, said) in array(&said).iter().enumerate().filter(|(_, it)| int(it) == Some(1)) {
-            let _ = said;
-            match answers.get(at) {
-                Some(answer) => answer.renewed(renewed),
-                None => {
-                    let id = held[at].0;
-                    let own = |item: &mut Item<Ready>| match item {
-                        Item::Event(ready) if ready.id == id => ready.deadline = renewed,
-                        _ => {}
-                    };
-                    self.ready.iter_mut().for_each(own);
-                }
+        for answer in answers.iter().filter(|answer| kept.contains(&answer.has)) {
+            answer.renewed(renewed);
+        }
+        for item in &mut self.ready {
+            if let Item::Event(ready) = item
+                && kept.contains(&ready.has)
+            {
+                ready.deadline = renewed;
             }
         }
     }

@@ -13,6 +13,8 @@ pub(super) struct Id {
 }
 
 impl Id {
+    pub(super) const LAST: Self = Self { ms: u64::MAX, part: u64::MAX };
+
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (ms, part) = core::str::from_utf8(text).ok()?.split_once('-')?;
         Some(Self { ms: ms.parse().ok()?, part: part.parse().ok()? })

@@ -64,7 +64,7 @@ impl Mailbox<Waiting> {
         let mut back = Vec::new();
         for item in self.change(core::mem::take).queue {
             if let Item::Event(waiting) = item {
-                back.push(waiting.answer.id);
+                back.push(waiting.answer.has.id);
             }
         }
         back

@@ -34,14 +34,33 @@ pub(super) struct Group {
     pub(super) name: Box<str>,
     /// What is due and when.
     pub(super) due_key: String,
-    /// The name of the member. It says its lease.
+    /// The name of the member for what is new to the group. It says its lease.
     pub(super) me: String,
+    /// Its name for what comes again. So an entry is delivered to the first name only once.
+    pub(super) again: String,
     pub(super) lease: Duration,
     /// When something comes again that was given back here.
     pub(super) due: Lock<Option<Instant>>,
     /// Wakes the member.
     pub(super) wake: Notify,
     ended: PlainNumber,
+}
+
+/// An entry that a member has, as the server knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Has {
+    /// The member has it under its name for what comes again.
+    pub(super) again: bool,
+    /// How often it was delivered.
+    pub(super) count: u32,
+    pub(super) id: Id,
+}
+
+impl Has {
+    /// Returns whether one call can be about both.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        (self.again, self.count) == (other.again, other.count)
+    }
 }
 
 /// How far the end of a member is.
@@ -68,6 +87,7 @@ impl Group {
             keys,
             name,
             me: format!("tb:{id}:{ms}"),
+            again: format!("tb:{id}a:{ms}"),
             lease,
             due: Lock::new(None),
             wake: Notify::new(),
@@ -96,15 +116,27 @@ impl Group {
         self.wake.notify_one();
     }
 
-    /// Returns a call for several entries that a member has.
-    pub(super) fn call_for(&self, script: &scripts::Lua, entries: &[(Id, u32)]) -> Cmd {
-        let ids = || entries.iter().map(|(id, _)| *id);
+    /// Returns the name under which the member has an entry.
+    fn holder(&self, has: Has) -> &str {
+        if has.again { &self.again } else { &self.me }
+    }
+
+    /// Returns a call about entries that the member has under one name, each delivered as often.
+    /// `flag` is for the script.
+    pub(super) fn call_for(
+        &self,
+        script: &scripts::Lua,
+        flag: bool,
+        all: impl Iterator<Item = Has> + Clone,
+    ) -> Cmd {
+        let ids = || all.clone().map(|it| it.id);
         let (first, last) = (ids().min().unwrap_or_default(), ids().max().unwrap_or_default());
+        let any = all.clone().next().unwrap_or_default();
         let mut call = script.call(&[&self.keys.stream]);
-        call.arg(&*self.name).arg(&self.me).arg(millis(self.lease));
-        call.arg(format!("{first}")).arg(format!("{last}"));
-        for (id, count) in entries {
-            call.arg(format!("{id}")).arg(*count);
+        call.arg(&*self.name).arg(self.holder(any)).arg(millis(self.lease));
+        call.arg(any.count).arg(u8::from(flag)).arg(format!("{first}")).arg(format!("{last}"));
+        for id in ids() {
+            call.arg(format!("{id}"));
         }
         call
     }
@@ -118,9 +150,7 @@ pub(super) fn millis(time: Duration) -> u64 {
 /// A verdict on its way.
 pub(super) struct Said {
     pub(super) group: Arc<Group>,
-    pub(super) id: Id,
-    /// How often it was delivered.
-    pub(super) count: u32,
+    pub(super) has: Has,
     /// Whether it was extended.
     pub(super) extended: bool,
     pub(super) verdict: Verdict,
@@ -164,8 +194,9 @@ impl Said {
         let group = &self.group;
         let keys = [&*group.keys.stream, &group.due_key, &group.keys.dead];
         let mut call = scripts::SETTLE.call(&keys);
-        call.arg(&*group.name).arg(&group.me).arg(millis(group.lease));
-        call.arg(format!("{}", self.id)).arg(self.count).arg(u8::from(self.extended));
+        let Has { count, id, .. } = self.has;
+        call.arg(&*group.name).arg(group.holder(self.has)).arg(millis(group.lease));
+        call.arg(format!("{id}")).arg(count).arg(u8::from(self.extended));
         // A delay of 0 is 0.
         let ms = |time: &Duration| if time.is_zero() { 0 } else { millis(*time) };
         match &self.verdict {
@@ -209,15 +240,19 @@ pub(super) async fn settle_all(link: Arc<Link>, mut incoming: mpsc::UnboundedRec
 async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
     let now = Instant::now();
     let (mut acks, mut others, mut leaves, mut flushes) =
-        (Vec::<(Arc<Group>, Vec<Said>)>::new(), Vec::new(), Vec::new(), Vec::new());
+        (Vec::<Vec<Said>>::new(), Vec::new(), Vec::new(), Vec::new());
     for outgoing in open {
         match outgoing {
             // The event may be in other hands by then, and comes again otherwise.
             Outgoing::Settle(said) if now >= said.before => said.tell(Err(SettleError::Late)),
             Outgoing::Settle(said) if said.is_plain_ack() => {
-                match acks.iter_mut().find(|(group, _)| Arc::ptr_eq(group, &said.group)) {
-                    Some((_, several)) => several.push(said),
-                    None => acks.push((said.group.clone(), alloc::vec![said])),
+                let joins = |several: &&mut Vec<Said>| {
+                    Arc::ptr_eq(&several[0].group, &said.group)
+                        && several[0].has.is_alike(&said.has)
+                };
+                match acks.iter_mut().find(joins) {
+                    Some(several) => several.push(said),
+                    None => acks.push(alloc::vec![said]),
                 }
             }
             Outgoing::Settle(said) => others.push(said),
@@ -228,9 +263,11 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
         }
     }
     let mut commands = Pipeline::new();
-    for (group, several) in &acks {
-        let entries: Vec<_> = several.iter().map(|said| (said.id, said.count)).collect();
-        commands.add_command(group.call_for(&scripts::ACK, &entries));
+    for several in &acks {
+        // Under the name for what is new, the server knows the delivery by its owner.
+        let each = several[0].has.again || several.iter().any(|said| said.reply.is_some());
+        let all = several.iter().map(|said| said.has);
+        commands.add_command(several[0].group.call_for(&scripts::ACK, each, all));
     }
     for said in &others {
         commands.add_command(said.command());
@@ -238,12 +275,14 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
     for (group, last, waiting, client) in &leaves {
         // From here on, no read of the member is served.
         commands.cmd("CLIENT").arg("UNBLOCK").arg(*client);
-        let mut leave = scripts::LEAVE.call(&[&*group.keys.stream, &group.due_key]);
-        leave.arg(&*group.name).arg(&group.me).arg(format!("{last}"));
-        for id in waiting {
-            leave.arg(format!("{id}"));
+        for (name, last) in [(&group.me, *last), (&group.again, Id::LAST)] {
+            let mut leave = scripts::LEAVE.call(&[&*group.keys.stream, &group.due_key]);
+            leave.arg(&*group.name).arg(name).arg(format!("{last}"));
+            for id in waiting {
+                leave.arg(format!("{id}"));
+            }
+            commands.add_command(leave);
         }
-        commands.add_command(leave);
     }
     let answers = match commands.is_empty() {
         true => Ok(Vec::new()),
@@ -252,7 +291,7 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
     let later = match answers {
         Ok(answers) => {
             let mut answers = answers.into_iter();
-            for (_, several) in acks {
+            for several in acks {
                 let answer = answers.next().unwrap_or_default();
                 for (at, said) in several.into_iter().enumerate() {
                     let own = array(&answer).get(at).unwrap_or(&answer);
@@ -264,7 +303,7 @@ async fn attempt(link: &Link, open: Vec<Outgoing>) -> Vec<Outgoing> {
             }
             Vec::new()
         }
-        Err(failed) => again(link, acks.into_iter().flat_map(|it| it.1).chain(others), &failed),
+        Err(failed) => again(link, acks.into_iter().flatten().chain(others), &failed),
     };
     if later.is_empty() {
         for done in flushes {
