@@ -24,6 +24,7 @@ use super::settings::Settings;
 use super::topics::{Place, Topics};
 use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::server::Connected;
+use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::provision::Provision;
 use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, PlainNumber, Relaxed};
@@ -67,6 +68,7 @@ pub(super) struct Connection {
     /// How many subscriptions have not ended.
     members: watch::Sender<usize>,
     lags: Lock<Vec<Weak<PlainNumber>>>,
+    pub(super) troubles: Troubles,
     keeper: Lock<Option<AbortHandle>>,
 }
 
@@ -125,6 +127,7 @@ impl Connected for Connection {
             doubt: Arc::default(),
             members: watch::Sender::new(0),
             lags: Lock::default(),
+            troubles: Troubles::default(),
             keeper: Lock::new(None),
         });
         connection.provide().await?;
@@ -313,11 +316,11 @@ impl Connection {
     }
 
     pub(super) fn health(&self) -> Health {
-        match &*self.state.lock() {
+        self.troubles.of(match &*self.state.lock() {
             State::Up => Health::Up,
             State::Down(why) => Health::Down(why.clone()),
             State::Ended => Health::Closed,
-        }
+        })
     }
 
     /// Asks soon whether the server is there.

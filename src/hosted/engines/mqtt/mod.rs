@@ -333,7 +333,7 @@ impl Engine for Mqtt {
     }
 
     fn health(&self) -> Health {
-        self.starting.health(|connection| connection.link.health())
+        self.starting.health(|it| it.troubles.of(it.link.health()))
     }
 
     fn shutdown(&self, deadline: Duration) -> EngineFuture<'_, Result<(), ShutdownError>> {

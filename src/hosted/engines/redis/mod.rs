@@ -379,7 +379,7 @@ impl Engine for Redis {
     }
 
     fn health(&self) -> Health {
-        self.starting.health(|connection| connection.link.health())
+        self.starting.health(|it| it.troubles.of(it.link.health()))
     }
 
     fn lag(&self) -> Option<u64> {
