@@ -63,6 +63,8 @@ pub(super) struct Connection {
     /// For each topic. `None` if it does not exist.
     facts: Lock<Vec<Option<Facts>>>,
     state: Lock<State>,
+    /// 1 while the engine takes something in. Changed under the lock of the state.
+    is_open: PlainNumber,
     /// Wakes the one that asks whether the server is there.
     doubt: Arc<Notify>,
     /// How many subscriptions have not ended.
@@ -124,6 +126,7 @@ impl Connected for Connection {
             signals: watch::Sender::new(Signal::default()),
             opening: tokio::sync::Mutex::new(()),
             state: Lock::new(State::Up),
+            is_open: PlainNumber::new(1),
             doubt: Arc::default(),
             members: watch::Sender::new(0),
             lags: Lock::default(),
@@ -138,6 +141,8 @@ impl Connected for Connection {
 
     fn close(&self) {
         self.signals.send_modify(|signal| signal.closed = true);
+        let _state = self.state.lock();
+        self.is_open.store(0, Relaxed);
     }
 
     async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
@@ -305,6 +310,9 @@ impl Connection {
 
     /// Returns an error if the engine does not take anything in, or cannot.
     pub(super) fn check(&self) -> Result<(), Reason> {
+        if self.is_open.load(Relaxed) == 1 {
+            return Ok(());
+        }
         if self.signals.borrow().closed {
             return Err(Reason::Closed);
         }
@@ -332,6 +340,8 @@ impl Connection {
         let mut own = self.state.lock();
         if !matches!(*own, State::Ended) {
             *own = state;
+            let is_open = matches!(*own, State::Up) && !self.signals.borrow().closed;
+            self.is_open.store(usize::from(is_open), Relaxed);
         }
     }
 
