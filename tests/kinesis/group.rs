@@ -1,13 +1,18 @@
 //! Groups: what members share, keep and give back.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::env;
 use std::sync::Mutex;
 use std::thread;
 
 use alloc::sync::Arc;
-use tickbus::hosted::engines::kinesis::{LeaseStore, MemoryLeases, Renewal};
-use tickbus::hosted::{Capability, Engine, Gap, GapReason, OpenError, StartAt};
+use tickbus::hosted::engines::kinesis::{
+    Claimed, LeaseStore, MemoryLeases, Opened, Renewal, ShardLease,
+};
+use tickbus::hosted::{
+    BoxError, Capability, Engine, EngineFuture, Gap, GapReason, Health, OpenError, StartAt,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::server::Server;
@@ -433,5 +438,191 @@ fn a_reject_ends_an_event_and_a_retry_holds_its_key_only() {
         }
         assert_eq!(come, [(1, 2), (2, 1), (3, 1)]);
         nothing(&mut member).await;
+    });
+}
+
+/// A store that can be away, and in which another member is faster.
+#[derive(Clone)]
+struct Disturbed {
+    leases: MemoryLeases,
+    is_away: Arc<AtomicBool>,
+    /// Closes this shard before anybody else claims it.
+    beaten: Option<&'static str>,
+}
+
+impl Disturbed {
+    fn new(beaten: Option<&'static str>) -> Self {
+        Self { leases: MemoryLeases::new(), is_away: Arc::default(), beaten }
+    }
+
+    fn away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    fn step<'a, T: Send + 'a>(
+        &self,
+        step: impl FnOnce() -> EngineFuture<'a, Result<T, BoxError>>,
+    ) -> EngineFuture<'a, Result<T, BoxError>> {
+        match self.is_away.load(Ordering::Relaxed) {
+            true => EngineFuture::ready(Err("it is away".into())),
+            false => step(),
+        }
+    }
+
+    async fn positions(&self) -> Vec<Box<str>> {
+        let shards = self.leases.shards("game/all").await.unwrap();
+        shards.into_iter().map(|shard| shard.position).collect()
+    }
+}
+
+impl LeaseStore for Disturbed {
+    fn open<'a>(
+        &'a self,
+        group: &'a str,
+        about: &'a str,
+        shards: &'a [(Box<str>, Box<str>)],
+    ) -> EngineFuture<'a, Result<Opened, BoxError>> {
+        self.step(|| self.leases.open(group, about, shards))
+    }
+
+    fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
+        self.step(|| self.leases.shards(group))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        group: &'a str,
+        shard: &'a str,
+        member: &'a str,
+        lease: Duration,
+        begin: &'a str,
+    ) -> EngineFuture<'a, Result<Option<Claimed>, BoxError>> {
+        let claim = move || self.leases.claim(group, shard, member, lease, begin);
+        if self.beaten != Some(shard) {
+            return self.step(claim);
+        }
+        EngineFuture::new(async move {
+            if let Some(other) = self.leases.claim(group, shard, "other", lease, begin).await? {
+                self.leases.checkpoint(group, shard, other.epoch, "end").await?;
+                self.leases.release(group, shard, other.epoch).await?;
+            }
+            claim().await
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        group: &'a str,
+        held: &'a [(Arc<str>, u64)],
+        lease: Duration,
+    ) -> EngineFuture<'a, Result<Vec<Renewal>, BoxError>> {
+        self.step(|| self.leases.renew(group, held, lease))
+    }
+
+    fn checkpoint<'a>(
+        &'a self,
+        group: &'a str,
+        shard: &'a str,
+        epoch: u64,
+        position: &'a str,
+    ) -> EngineFuture<'a, Result<bool, BoxError>> {
+        self.step(|| self.leases.checkpoint(group, shard, epoch, position))
+    }
+
+    fn release<'a>(
+        &'a self,
+        group: &'a str,
+        shard: &'a str,
+        epoch: u64,
+    ) -> EngineFuture<'a, Result<bool, BoxError>> {
+        self.step(|| self.leases.release(group, shard, epoch))
+    }
+
+    fn want<'a>(
+        &'a self,
+        group: &'a str,
+        shard: &'a str,
+    ) -> EngineFuture<'a, Result<(), BoxError>> {
+        self.step(|| self.leases.want(group, shard))
+    }
+}
+
+#[test]
+fn a_store_that_is_away_is_said_and_the_positions_come_later() {
+    on(async |server| {
+        let store = Disturbed::new(None);
+        let engine = settings(server.url()).shards(2).lease_store(store.clone());
+        let kinesis = up(engine.shard_lease(SOON)).await;
+        let open = || kinesis.subscribe("game.>").unwrap().group("all").open();
+        let mut member = open().await.unwrap();
+        // So many keys that each shard has some.
+        let receive = async |member: &mut _| {
+            for at in 0..16 {
+                let event = number("game.shot", at).with_key(format!("k{at}"));
+                kinesis.publish(event.into()).await.unwrap();
+            }
+            for _ in 0..16 {
+                delivery(member).await.ack();
+            }
+        };
+        store.away(true);
+        receive(&mut member).await;
+        until("it is said", || match kinesis.health() {
+            Health::Down(why) => why.contains("the lease store: it is away"),
+            _ => false,
+        })
+        .await;
+        receive(&mut member).await;
+        assert!(store.positions().await.iter().all(|it| it.starts_with("at:")));
+        store.away(false);
+        until("it is over", || kinesis.health() == Health::Up).await;
+        let began = Instant::now();
+        while !store.positions().await.iter().all(|it| it.starts_with("after:")) {
+            assert!(began.elapsed() < SOON, "{:?}", store.positions().await);
+            sleep(Duration::from_millis(10)).await;
+        }
+        drop(member);
+        nothing(&mut open().await.unwrap()).await;
+    });
+}
+
+#[test]
+fn what_another_member_has_told_is_not_told_again() {
+    on(async |server| {
+        let store = Disturbed::new(Some("shardId-99"));
+        let kinesis = up(settings(server.url()).shards(1).lease_store(store.clone())).await;
+        let mut member = kinesis.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        // The server does not have this shard any more.
+        let leases = &store.leases;
+        leases.claim("game/all", "shardId-99", "test", Duration::ZERO, "after:1").await.unwrap();
+        let began = Instant::now();
+        while store.positions().await.last().is_none_or(|last| &**last != "end") {
+            assert!(began.elapsed() < SOON, "{:?}", store.positions().await);
+            nothing(&mut member).await;
+        }
+        nothing(&mut member).await;
+    });
+}
+
+#[test]
+fn an_event_whose_attempts_are_spent_is_behind_the_position() {
+    on(async |server| {
+        let leases = MemoryLeases::new();
+        let kinesis = up(settings(server.url()).shards(1).lease_store(leases.clone())).await;
+        let member = kinesis.subscribe("game.>").unwrap().group("all").max_attempts(1);
+        let mut member = member.open().await.unwrap();
+        publish(&kinesis, "game.1").await;
+        publish(&kinesis, "game.2").await;
+        let first = delivery(&mut member).await;
+        let _held = delivery(&mut member).await;
+        first.retry_after(Duration::ZERO);
+        let spent = Gap::new(Some(1), GapReason::Exhausted);
+        assert_eq!(next(&mut member).await.unwrap_err(), spent);
+        let position = async || leases.shards("game/all").await.unwrap().remove(0).position;
+        let began = Instant::now();
+        while !position().await.starts_with("after:") {
+            assert!(began.elapsed() < Duration::from_secs(5), "{}", position().await);
+            sleep(Duration::from_millis(10)).await;
+        }
     });
 }

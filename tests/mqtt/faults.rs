@@ -110,6 +110,50 @@ fn what_the_server_refuses_is_not_sent_and_named() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
+/// The server takes a filter at first, and refuses it after the connection was lost.
+#[test]
+fn rights_that_a_subscription_loses_are_said_by_the_health() {
+    const TAKEN: &[u8] = &[0x20, 3, 0, 0, 0];
+    for group in [None, Some("all")] {
+        let played = Played::new();
+        let url = played.url();
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let server = thread::spawn(move || {
+            let _shared = played.accept(TAKEN);
+            let answer = |code: u8| {
+                let mut subscription = played.accept(TAKEN);
+                assert_eq!(subscription.read().unwrap()[0], 0x82);
+                subscription.write(&[0x90, 4, 0, 1, 0, code]);
+                subscription
+            };
+            drop(answer(1));
+            let refused = answer(0x87);
+            thread::sleep(Duration::from_millis(200));
+            drop(refused);
+            let _taken = answer(1);
+            let _ = end.recv_timeout(SOON);
+        });
+        run(async {
+            let mqtt = up(settings(url).keep_alive(SOON)).await;
+            let subscribe = mqtt.subscribe("game.>").unwrap();
+            let open = match group {
+                Some(group) => subscribe.group(group).open().await,
+                None => subscribe.open().await,
+            };
+            let open = open.unwrap();
+            until("it is said", || match mqtt.health() {
+                Health::Down(why) => why.contains("not authorized (0x87)"),
+                _ => false,
+            })
+            .await;
+            until("it is over", || mqtt.health() == Health::Up).await;
+            drop(open);
+            let _ = ended.send(());
+        });
+        server.join().unwrap();
+    }
+}
+
 /// The id in the bytes of a publish.
 fn packet_id(publish: &[u8]) -> [u8; 2] {
     let head = 1 + publish[1..].iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;

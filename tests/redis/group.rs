@@ -4,7 +4,10 @@ use core::time::Duration;
 use std::time::Instant;
 
 use redis::Value;
-use tickbus::hosted::{Capability, Engine, Gap, GapReason, Reason, SettleError, StartAt, Verdict};
+use tickbus::Envelope;
+use tickbus::hosted::{
+    Capability, Delivery, Engine, Gap, GapReason, Reason, SettleError, StartAt, Verdict,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -235,7 +238,7 @@ fn attempts_are_bounded_and_the_rest_is_a_gap_or_a_dead_letter() {
         }
         let rejected = kept.subscribe("game.>").unwrap().group("more").open();
         let mut rejected = rejected.await.unwrap();
-        let odd = tickbus::Envelope::json("game.odd", &7).unwrap().header("dead-group", "before");
+        let odd = Envelope::json("game.odd", &7).unwrap().header("dead-group", "before");
         kept.publish(odd.into()).await.unwrap();
         delivery(&mut rejected).await.reject("too odd");
         // The dead letters are a stream as any other.
@@ -253,6 +256,54 @@ fn attempts_are_bounded_and_the_rest_is_a_gap_or_a_dead_letter() {
         let headers = odd.envelope().headers();
         assert_eq!((value(&odd), headers.get("dead-reason")), (7, "too odd"));
         assert_eq!(headers.get("dead-group"), "more");
+    });
+}
+
+/// A script passes on 8,000 values at most.
+#[test]
+fn an_entry_of_very_many_fields_is_no_different() {
+    on(&[], async |server| {
+        let redis = up(settings(server.url()).dead_letters(10)).await;
+        let mut member = redis.subscribe(">").unwrap().group("all").open().await.unwrap();
+        let fields = |come: &Delivery| {
+            let headers = come.envelope().headers().iter();
+            headers.filter(|(key, _)| key.starts_with("field-")).count()
+        };
+        let names: Vec<_> = (0..4100).map(|at| format!("field-{at}")).collect();
+        let mut entry = vec!["XADD", "game", "*"];
+        entry.extend(names.iter().flat_map(|name| [&**name, "1"]));
+        entry.extend(["subject", "game.few", "payload", "of another program"]);
+        server.say(&entry);
+        let come = delivery(&mut member).await;
+        assert_eq!(fields(&come), 4100);
+        come.reject("too much");
+        let kept = |count: i64| server.say(&["XLEN", "{game}:dead"]) == Value::Int(count);
+        until("it is kept", || kept(1)).await;
+        let mut own = Envelope::new("game.many").unwrap();
+        for name in &names {
+            own.headers_mut().insert(&**name, "1");
+        }
+        redis.publish(own.into()).await.unwrap();
+        let come = delivery(&mut member).await;
+        assert_eq!((subject(&come), fields(&come)), ("game.many", 4100));
+        come.reject("too much");
+        until("it is kept too", || kept(2)).await;
+        // The dead letters have what fits.
+        let dead = up(settings(server.url()).stream("{game}:dead")).await;
+        let dead = dead.subscribe(">").unwrap().group("x").start_at(StartAt::Earliest);
+        let mut dead = dead.open().await.unwrap();
+        for (subject_of, payload) in [("game.few", &b"of another program"[..]), ("game.many", b"")]
+        {
+            let letter = delivery(&mut dead).await;
+            assert_eq!(subject(&letter), subject_of);
+            let headers = letter.envelope().headers();
+            assert_eq!(headers.get("dead-reason"), "too much");
+            let cut: usize = headers.get("dead-cut").parse().unwrap();
+            assert_eq!(fields(&letter) + cut, 4100);
+            assert!((1..200).contains(&cut), "{cut}");
+            assert_eq!(letter.envelope().bytes().unwrap_or_default(), payload);
+            letter.ack();
+        }
     });
 }
 
@@ -599,7 +650,7 @@ fn the_lag_is_what_is_still_to_come() {
         let held = [delivery(&mut member).await, delivery(&mut member).await];
         until("eight are to come", || member.lag() == Some(8)).await;
         assert_eq!(redis.lag(), Some(8));
-        held.into_iter().for_each(tickbus::hosted::Delivery::ack);
+        held.into_iter().for_each(Delivery::ack);
         for _ in 2..10 {
             delivery(&mut member).await.ack();
         }

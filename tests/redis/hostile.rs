@@ -166,6 +166,46 @@ fn a_command_that_is_forbidden_is_said() {
 }
 
 #[test]
+fn rights_that_a_subscription_loses_are_said_by_the_health() {
+    on(&[], async |server| {
+        drop(started(server.url()).await);
+        let may = |rules: &[&str]| {
+            let rules = [&["ACL", "SETUSER", "arena", "on", "nopass"][..], rules].concat();
+            assert_eq!(server.say(&rules), Value::Okay);
+        };
+        may(&["~*", "&*", "+@all"]);
+        let streams = up(settings(server.url()).login("arena", "any")).await;
+        let channels = up(Redis::new(server.url()).login("arena", "any")).await;
+        let lost = |redis: &Redis| match redis.health() {
+            Health::Down(why) => is_forbidden(&why),
+            _ => false,
+        };
+        let group = streams.subscribe(">").unwrap().group("all").open().await.unwrap();
+        may(&["-xreadgroup"]);
+        until("it is said of the group", || lost(&streams)).await;
+        publish(&streams, "game.1").await;
+        may(&["+xreadgroup"]);
+        until("it is over", || streams.health() == Health::Up).await;
+        let mut group = group;
+        delivery(&mut group).await.ack_async().await.unwrap();
+        drop(group);
+        let mut live = streams.subscribe(">").unwrap().open().await.unwrap();
+        may(&["-xread"]);
+        until("it is said of the live one", || lost(&streams)).await;
+        may(&["+xread"]);
+        until("it is over", || streams.health() == Health::Up).await;
+        publish(&streams, "game.2").await;
+        assert_eq!(subject(&delivery(&mut live).await), "game.2");
+        // The server ends the connection of one that may no longer hear.
+        let heard = channels.subscribe("game.>").unwrap().open().await.unwrap();
+        may(&["resetchannels"]);
+        until("it is said of the channel", || lost(&channels)).await;
+        drop(heard);
+        until("it ends with the subscription", || channels.health() == Health::Up).await;
+    });
+}
+
+#[test]
 fn a_certificate_for_another_machine_or_of_yesterday_is_not_trusted() {
     let Some(ours) = Authority::new() else { return };
     for (name, machine, days) in

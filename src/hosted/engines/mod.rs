@@ -50,6 +50,7 @@ mod starting;
     feature = "redis"
 ))]
 mod tls;
+mod troubles;
 mod url;
 
 #[cfg(feature = "postgres")]

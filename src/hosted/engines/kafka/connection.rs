@@ -24,6 +24,7 @@ use super::settings::Settings;
 use super::topics::{Place, Topics};
 use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::server::Connected;
+use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::provision::Provision;
 use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, PlainNumber, Relaxed};
@@ -62,11 +63,14 @@ pub(super) struct Connection {
     /// For each topic. `None` if it does not exist.
     facts: Lock<Vec<Option<Facts>>>,
     state: Lock<State>,
+    /// 1 while the engine takes something in. Changed under the lock of the state.
+    is_open: PlainNumber,
     /// Wakes the one that asks whether the server is there.
     doubt: Arc<Notify>,
     /// How many subscriptions have not ended.
     members: watch::Sender<usize>,
     lags: Lock<Vec<Weak<PlainNumber>>>,
+    pub(super) troubles: Troubles,
     keeper: Lock<Option<AbortHandle>>,
 }
 
@@ -122,9 +126,11 @@ impl Connected for Connection {
             signals: watch::Sender::new(Signal::default()),
             opening: tokio::sync::Mutex::new(()),
             state: Lock::new(State::Up),
+            is_open: PlainNumber::new(1),
             doubt: Arc::default(),
             members: watch::Sender::new(0),
             lags: Lock::default(),
+            troubles: Troubles::default(),
             keeper: Lock::new(None),
         });
         connection.provide().await?;
@@ -135,6 +141,8 @@ impl Connected for Connection {
 
     fn close(&self) {
         self.signals.send_modify(|signal| signal.closed = true);
+        let _state = self.state.lock();
+        self.is_open.store(0, Relaxed);
     }
 
     async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
@@ -302,6 +310,9 @@ impl Connection {
 
     /// Returns an error if the engine does not take anything in, or cannot.
     pub(super) fn check(&self) -> Result<(), Reason> {
+        if self.is_open.load(Relaxed) == 1 {
+            return Ok(());
+        }
         if self.signals.borrow().closed {
             return Err(Reason::Closed);
         }
@@ -313,11 +324,11 @@ impl Connection {
     }
 
     pub(super) fn health(&self) -> Health {
-        match &*self.state.lock() {
+        self.troubles.of(match &*self.state.lock() {
             State::Up => Health::Up,
             State::Down(why) => Health::Down(why.clone()),
             State::Ended => Health::Closed,
-        }
+        })
     }
 
     /// Asks soon whether the server is there.
@@ -329,6 +340,8 @@ impl Connection {
         let mut own = self.state.lock();
         if !matches!(*own, State::Ended) {
             *own = state;
+            let is_open = matches!(*own, State::Up) && !self.signals.borrow().closed;
+            self.is_open.store(usize::from(is_open), Relaxed);
         }
     }
 

@@ -18,6 +18,7 @@ use super::topics::Place;
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 
 /// How long a read waits for events.
@@ -52,6 +53,7 @@ async fn begin(connection: Arc<Connection>, options: LiveOptions) -> Result<Live
         expected: BTreeMap::new(),
         signals: connection.signals.subscribe(),
         mailbox: Mailbox::new(),
+        trouble: connection.troubles.join(),
         connection,
         options,
         _membership: membership,
@@ -78,6 +80,8 @@ struct Reader {
     mailbox: Arc<Mailbox<Arc<Envelope>>>,
     /// The offsets that come next if nothing is missing.
     expected: BTreeMap<Place, i64>,
+    /// Why it cannot read.
+    trouble: Arc<Trouble>,
     _membership: Membership,
 }
 
@@ -115,9 +119,13 @@ impl Reader {
                 records = consumer.poll(READ) => match records {
                     Ok(records) => {
                         pause = Duration::ZERO;
+                        self.trouble.clear();
                         self.receive(&consumer, records).await;
                     }
-                    Err(_) => {
+                    Err(error) => {
+                        if !error.is_retriable() {
+                            self.trouble.set(&fault::reason(&error));
+                        }
                         pause = (pause * 2).clamp(Duration::from_millis(20), Duration::from_secs(1));
                         sleep(pause).await;
                     }

@@ -2,11 +2,11 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 use krafka::{ConsumerRecord, Record};
 
-use super::topics::Topics;
 use crate::envelope::Envelope;
 use crate::hosted::Reason;
 use crate::hosted::wire::{self, InvalidMessage, NativeForm};
@@ -18,21 +18,36 @@ const SUBJECT_OF_OTHERS: &str = "subject";
 /// How many bytes a batch of one record has besides it.
 const BATCH: usize = 61;
 
-/// Returns the record of an envelope, and how many bytes it has on its way.
-pub(super) fn write(topics: &Topics, envelope: &Envelope) -> Result<(Record, usize), Reason> {
+/// Returns the record of an envelope for a topic, and how many bytes it has on its way.
+pub(super) fn write(topic: &str, envelope: &Envelope) -> Result<(Record, usize), Reason> {
     let native = wire::to_native(envelope, NativeForm::ANYTHING)?;
     let subject = envelope.subject().as_str();
-    let key = if envelope.key().is_empty() { subject } else { envelope.key() };
-    let value = Bytes::from(native.payload.into_owned());
-    let topic = topics.name(topics.of(envelope.subject()));
-    let mut record = Record::new(topic, value).key(Bytes::copy_from_slice(key.as_bytes()));
-    record.headers.reserve(native.headers.len() + 1);
-    record.headers.push((SUBJECT.into(), Some(Bytes::copy_from_slice(subject.as_bytes()))));
-    for (key, value) in native.headers {
-        record.headers.push((key.into_owned(), Some(value.into_owned().into())));
+    let key = envelope.key();
+    // One allocation has all values.
+    let values: usize = native.headers.iter().map(|(_, value)| value.len()).sum();
+    let size = subject.len() + key.len() + values + native.payload.len();
+    let mut all = Vec::with_capacity(size);
+    for text in [subject, key].into_iter().chain(native.headers.iter().map(|(_, value)| &**value)) {
+        all.extend_from_slice(text.as_bytes());
     }
+    all.extend_from_slice(&native.payload);
+    let mut all = Bytes::from(all);
+    let subject = all.split_to(subject.len());
+    let key = if key.is_empty() { subject.clone() } else { all.split_to(key.len()) };
+    let mut headers = Vec::with_capacity(native.headers.len() + 1);
+    headers.push((SUBJECT.into(), Some(subject)));
+    for (key, value) in native.headers {
+        headers.push((key.into_owned(), Some(all.split_to(value.len()))));
+    }
+    let mut record = Record::new(topic, all).key(key);
+    record.headers = headers;
     let size = record.estimated_size() + BATCH;
     Ok((record, size))
+}
+
+/// Returns the key of an envelope in its topic.
+pub(super) fn key(envelope: &Envelope) -> &str {
+    if envelope.key().is_empty() { envelope.subject().as_str() } else { envelope.key() }
 }
 
 /// Reads an envelope. The subject is that of the header `tb-subject`, of the header `subject`, or else the

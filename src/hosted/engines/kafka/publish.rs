@@ -1,5 +1,7 @@
 //! How envelopes leave.
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -32,11 +34,11 @@ impl Publish for Connection {
         engine: &Arc<str>,
         envelopes: Vec<Arc<Envelope>>,
     ) -> Vec<Result<Receipt, EngineError>> {
-        let mut all = Vec::with_capacity(envelopes.len());
-        for envelope in envelopes.into_iter().map(stamped) {
+        let send = |envelope: Arc<Envelope>| async move {
             let sent = self.send(&envelope).await;
-            all.push((envelope, sent));
-        }
+            (envelope, sent)
+        };
+        let all = in_order(envelopes.into_iter().map(stamped), send).await;
         let mut results = Vec::with_capacity(all.len());
         for (envelope, sent) in all {
             results.push(self.answer(engine, envelope, sent).await);
@@ -45,19 +47,54 @@ impl Publish for Connection {
     }
 }
 
+/// Sends envelopes in their order. One that could be sent later takes with it those of its key behind it:
+/// sent again together, they are in order.
+async fn in_order<T, F>(
+    envelopes: impl ExactSizeIterator<Item = Arc<Envelope>>,
+    send: impl Fn(Arc<Envelope>) -> F,
+) -> Vec<(Arc<Envelope>, Result<T, Failed>)>
+where
+    F: Future<Output = (Arc<Envelope>, Result<T, Failed>)>,
+{
+    let mut all = Vec::with_capacity(envelopes.len());
+    let mut waiting = BTreeMap::<String, Failed>::new();
+    for envelope in envelopes {
+        if !waiting.is_empty()
+            && let Some(failed) = waiting.get(message::key(&envelope))
+        {
+            let failed = failed.again();
+            all.push((envelope, Err(failed)));
+            continue;
+        }
+        let (envelope, sent) = send(envelope).await;
+        match &sent {
+            // It can never be sent.
+            Err(Failed::NotSent(
+                Reason::TooLarge { .. } | Reason::Header(_) | Reason::Subject(_),
+            ))
+            | Ok(_) => {}
+            Err(failed) => {
+                waiting.insert(message::key(&envelope).into(), failed.again());
+            }
+        }
+        all.push((envelope, sent));
+    }
+    all
+}
+
 impl Connection {
     /// Hands an envelope to the client, which sends in this order.
     async fn send(&self, envelope: &Envelope) -> Sent {
         let not_sent = Failed::NotSent;
         self.check().map_err(not_sent)?;
-        let facts = self.facts(self.topics.of(envelope.subject()));
-        let Some(facts) = facts else {
+        let topic = self.topics.of(envelope.subject());
+        let name = self.topics.name(topic);
+        let Some(facts) = self.facts(topic) else {
             // It may exist by now.
             self.doubt();
-            let topic = self.topics.name(self.topics.of(envelope.subject()));
-            return Err(not_sent(missing_topic(topic)));
+            return Err(not_sent(missing_topic(name)));
         };
-        let (record, bytes) = message::write(&self.topics, envelope).map_err(not_sent)?;
+        let (record, bytes) = message::write(name, envelope).map_err(not_sent)?;
         if bytes > facts.limit {
             return Err(not_sent(Reason::TooLarge { bytes, limit: facts.limit }));
         }
@@ -108,5 +145,42 @@ impl Connection {
             Some(sequence) => receipt.at(sequence),
             None => receipt,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::in_order;
+    use crate::envelope::Envelope;
+    use crate::hosted::Reason;
+    use crate::hosted::engines::failed::Failed;
+
+    /// Sends `keys`, of which the first one fails. Returns which are sent.
+    async fn sent(keys: &[&str], first: impl Fn() -> Reason) -> Vec<bool> {
+        let event = |key: &&str| Arc::new(Envelope::new("a").unwrap().with_key(*key));
+        let (first, calls) = (&first, &AtomicUsize::new(0));
+        let send = |envelope: Arc<Envelope>| async move {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => (envelope, Err(Failed::NotSent(first()))),
+                _ => (envelope, Ok(())),
+            }
+        };
+        let all = in_order(keys.iter().map(event), send).await;
+        assert_eq!(all.len(), keys.len());
+        all.into_iter().map(|(_, sent)| sent.is_ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_event_never_passes_one_of_its_key_that_is_to_be_sent_again() {
+        let keys = ["k", "other", "k", "", "k"];
+        assert_eq!(sent(&keys, || Reason::TimedOut).await, [false, true, false, true, false]);
+        let too_large = || Reason::TooLarge { bytes: 2, limit: 1 };
+        assert_eq!(sent(&keys, too_large).await, [false, true, true, true, true]);
+        // Without a key, the subject is one.
+        assert_eq!(sent(&["", "k", ""], || Reason::Full).await, [false, true, false]);
     }
 }

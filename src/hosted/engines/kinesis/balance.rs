@@ -92,10 +92,15 @@ impl Member {
             let (group, shard) = (&self.group_name, &row.shard);
             let claim = self.store.claim(group, shard, &self.me, lease, &row.position);
             let Ok(Some(claimed)) = self.ask(claim).await else { continue };
-            let end = Mark::new(Position::End).text();
-            let kept = self.store.checkpoint(group, shard, claimed.epoch, &end);
-            if let Ok(true) = self.ask(kept).await {
-                self.tell(Gap::new(None, GapReason::Trimmed));
+            // Another member may have done so since it was asked which shards there are.
+            let is_end =
+                Mark::parse(&claimed.position).map(|it| it.position) == Some(Position::End);
+            if !is_end {
+                let end = Mark::new(Position::End).text();
+                let kept = self.store.checkpoint(group, shard, claimed.epoch, &end);
+                if let Ok(true) = self.ask(kept).await {
+                    self.tell(Gap::new(None, GapReason::Trimmed));
+                }
             }
             let _ = self.ask(self.store.release(group, shard, claimed.epoch)).await;
         }

@@ -24,6 +24,7 @@ use super::settings::Settings;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
+use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::provision::Provision;
 use crate::hosted::{Health, Reason};
 use crate::sync::{Lock, PlainNumber, Relaxed};
@@ -67,6 +68,7 @@ pub(super) struct Connection {
     /// How many subscriptions have not ended.
     members: watch::Sender<usize>,
     lags: Lock<Vec<Weak<PlainNumber>>>,
+    pub(super) troubles: Troubles,
     keeper: Lock<Option<AbortHandle>>,
 }
 
@@ -120,6 +122,7 @@ impl Connected for Connection {
             noticed: Arc::default(),
             members: watch::Sender::new(0),
             lags: Lock::default(),
+            troubles: Troubles::default(),
             keeper: Lock::new(None),
         });
         if connection.provision != Provision::Never {
@@ -179,10 +182,10 @@ impl Connection {
     }
 
     pub(super) fn health(&self) -> Health {
-        match &self.state.lock().down {
+        self.troubles.of(match &self.state.lock().down {
             None => Health::Up,
             Some(why) => Health::Down(why.clone()),
-        }
+        })
     }
 
     async fn describe(&self) -> Result<StreamDescriptionSummary, Failed> {

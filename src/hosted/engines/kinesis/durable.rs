@@ -81,6 +81,7 @@ pub(super) async fn open(
         begin,
         signals: connection.signals.subscribe(),
         lag: lag.clone(),
+        trouble: connection.troubles.join(),
         _membership: membership,
         owned: BTreeMap::new(),
         reads: JoinSet::new(),

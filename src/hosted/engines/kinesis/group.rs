@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, known};
 use super::ledger::{Ledger, Next};
 use crate::hosted::{
-    Delivery, EngineFuture, Gap, Lease, Reason, Receive, Settle, SettleError, Verdict,
+    Delivery, EngineFuture, Gap, GapReason, Lease, Reason, Receive, Settle, SettleError, Verdict,
 };
 use crate::sync::{Lock, PlainNumber};
 
@@ -164,7 +164,12 @@ impl Durable {
                     .with_token(taken.token);
                 (Poll::Ready(Some(Ok(delivery))), taken.is_low)
             }
-            Next::Gap(gap) => (Poll::Ready(Some(Err(gap))), false),
+            Next::Gap(gap) => {
+                // An event whose attempts are spent is done.
+                let has_moved = gap.reason == GapReason::Exhausted;
+                state.is_dirty |= has_moved;
+                (Poll::Ready(Some(Err(gap))), has_moved)
+            }
             Next::Wait(until) => {
                 if waker.is_some() {
                     state.waker = waker;

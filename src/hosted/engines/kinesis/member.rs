@@ -17,6 +17,7 @@ use super::group::{EndOf, Ended, Group};
 use super::leases::{LeaseStore, Renewal};
 use super::position::{Mark, Position, wall};
 use super::reader::{Cursor, Page};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{BoxError, DurableOptions, EngineFuture, Gap, GapReason};
 use crate::sync::{PlainNumber, Relaxed};
 
@@ -40,6 +41,8 @@ pub(super) struct Member {
     pub(super) begin: Position,
     pub(super) signals: watch::Receiver<Signal>,
     pub(super) lag: Arc<PlainNumber>,
+    /// Why the store does not answer.
+    pub(super) trouble: Arc<Trouble>,
     pub(super) _membership: Membership,
     pub(super) owned: BTreeMap<Arc<str>, Owned>,
     pub(super) reads: JoinSet<Read>,
@@ -165,7 +168,13 @@ impl Member {
         step: EngineFuture<'_, Result<T, BoxError>>,
     ) -> Result<T, BoxError> {
         let patience = self.group.connection.timeout;
-        timeout(patience, step).await.unwrap_or_else(|_| Err("no answer in time".into()))
+        let answer = timeout(patience, step).await;
+        let answer = answer.unwrap_or_else(|_| Err("no answer in time".into()));
+        match &answer {
+            Ok(_) => self.trouble.clear(),
+            Err(error) => self.trouble.set(&format_args!("the lease store: {error}")),
+        }
+        answer
     }
 
     async fn renew(&mut self) {
@@ -213,7 +222,10 @@ impl Member {
             self.commit_at = now + self.group.connection.checkpoint;
             let shards: Vec<_> = self.owned.keys().cloned().collect();
             for shard in shards {
-                self.commit(&shard).await;
+                // If the store does not answer for one, the others need not wait as long for it.
+                if !self.commit(&shard).await && self.group.is_dirty() {
+                    break;
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ use super::topic::Topics;
 use crate::envelope::Envelope;
 use crate::hosted::engines::failed::{Failed, disconnected, refused};
 use crate::hosted::engines::server::{Connected, Publish};
+use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
 use crate::sync::Lock;
 
@@ -38,6 +39,7 @@ pub(super) struct Connection {
     /// The id of sessions, and for how many seconds a server keeps them.
     pub(super) session: Option<(String, u32)>,
     pub(super) link: Link,
+    pub(super) troubles: Troubles,
     pub(super) runtime: Handle,
     pub(super) signals: watch::Sender<Signal>,
     name: String,
@@ -118,6 +120,7 @@ impl Connected for Connection {
             qos: settings.qos,
             session,
             link: Link::new(up),
+            troubles: Troubles::default(),
             runtime: Handle::current(),
             signals: watch::Sender::new(Signal::default()),
             name,

@@ -17,6 +17,7 @@ use super::packets::{Frame, Wire};
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 
 pub(super) async fn open(
@@ -28,6 +29,7 @@ pub(super) async fn open(
         filters: connection.topics.filters(&options.patterns)?,
         signals: connection.signals.subscribe(),
         mailbox: Mailbox::new(),
+        trouble: connection.troubles.join(),
         connection: connection.clone(),
         options,
         _membership: membership,
@@ -44,6 +46,7 @@ struct Reader {
     signals: watch::Receiver<Signal>,
     options: LiveOptions,
     mailbox: Arc<Mailbox<Arc<Envelope>>>,
+    trouble: Arc<Trouble>,
     _membership: Membership,
 }
 
@@ -72,8 +75,12 @@ impl Reader {
                 if self.signals.borrow_and_update().closed {
                     return;
                 }
-                if let Ok(again) = self.enter().await {
-                    break again;
+                match self.enter().await {
+                    Ok(again) => {
+                        self.trouble.clear();
+                        break again;
+                    }
+                    Err(why) => self.trouble.set(&why),
                 }
                 tokio::select! {
                     _ = self.signals.changed() => {}

@@ -22,6 +22,7 @@ use crate::envelope::compact::mqtt::LONGEST;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{DurableOptions, Gap, GapReason, Reason, Receive};
 
 /// How long a member waits before it takes a session back from another client that has taken it.
@@ -71,6 +72,7 @@ pub(super) async fn open(
         mailbox,
         signals: connection.signals.subscribe(),
         confirms: Vec::new(),
+        trouble: connection.troubles.join(),
         connection: connection.clone(),
         membership: Some(membership),
         _occupied: occupied,
@@ -98,6 +100,8 @@ struct Member {
     /// Those that wait for the answer to a ping, and for which.
     confirms: Vec<(u64, oneshot::Sender<()>)>,
     membership: Option<Membership>,
+    /// Why it cannot enter.
+    trouble: Arc<Trouble>,
     /// Dropped in this order: no verdict is taken once the next member may have the session.
     _leaves: Leaves,
     _occupied: OwnedMutexGuard<()>,
@@ -169,8 +173,12 @@ impl Member {
                         return; // what it has comes again, in its session
                     }
                 }
-                if let Ok(wire) = self.enter().await {
-                    break wire;
+                match self.enter().await {
+                    Ok(wire) => {
+                        self.trouble.clear();
+                        break wire;
+                    }
+                    Err(why) => self.trouble.set(&why),
                 }
             };
         }

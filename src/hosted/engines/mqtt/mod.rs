@@ -282,7 +282,7 @@ impl Engine for Mqtt {
     }
 
     fn health(&self) -> Health {
-        self.starting.health(|connection| connection.link.health())
+        self.starting.health(|it| it.troubles.of(it.link.health()))
     }
 }
 

@@ -20,6 +20,7 @@ use super::reply::no_entry;
 use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::wire;
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 use crate::subject::Subject;
@@ -34,6 +35,7 @@ pub(super) async fn open(
         globs: globs.collect(),
         signals: connection.signals.subscribe(),
         mailbox: Mailbox::new(),
+        trouble: connection.troubles.join(),
         _membership: connection.join()?,
         connection: connection.clone(),
         options,
@@ -50,6 +52,7 @@ struct Reader {
     globs: Vec<Glob>,
     signals: watch::Receiver<Signal>,
     mailbox: Arc<Mailbox<Arc<Envelope>>>,
+    trouble: Arc<Trouble>,
     _membership: Membership,
 }
 
@@ -90,9 +93,13 @@ impl Reader {
                 if self.signals.borrow_and_update().closed {
                     return;
                 }
-                if let Ok(again) = self.subscribe().await {
-                    subscribed = again;
-                    break;
+                match self.subscribe().await {
+                    Ok(again) => {
+                        self.trouble.clear();
+                        subscribed = again;
+                        break;
+                    }
+                    Err(why) => self.trouble.set(&why),
                 }
                 tokio::select! {
                     _ = self.signals.changed() => {}

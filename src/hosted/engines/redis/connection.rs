@@ -20,6 +20,7 @@ use crate::hosted::Reason;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
+use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::provision::Provision;
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
@@ -57,6 +58,7 @@ pub(super) struct Connection {
     lags: Lock<Vec<Weak<PlainNumber>>>,
     keeper: Lock<Option<AbortHandle>>,
     newest: Lock<Id>,
+    pub(super) troubles: Troubles,
 }
 
 /// A subscription that has not ended.
@@ -109,6 +111,7 @@ impl Connected for Connection {
             lags: Lock::default(),
             keeper: Lock::new(None),
             newest: Lock::default(),
+            troubles: Troubles::default(),
         });
         connection.provide().await?;
         let keeper = keep(Arc::downgrade(&connection), connection.signals.subscribe(), driver);

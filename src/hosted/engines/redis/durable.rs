@@ -26,6 +26,7 @@ use crate::envelope::Envelope;
 use crate::hosted::engines::failed::refused;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::{EndOf, Item, Mailbox};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{Delivery, DurableOptions, Gap, GapReason, Reason, Receive, StartAt, Verdict};
 use crate::sync::{PlainNumber, Relaxed};
 
@@ -65,6 +66,7 @@ pub(super) async fn open(
         group: group.clone(),
         mailbox: mailbox.clone(),
         options,
+        trouble: connection.troubles.join(),
         _membership: membership,
     };
     member.ensure().await?;
@@ -103,6 +105,7 @@ struct Member {
     look_at: Instant,
     claim_at: Instant,
     renew_at: Instant,
+    trouble: Arc<Trouble>,
     _membership: Membership,
 }
 
@@ -133,7 +136,11 @@ impl Member {
         let mut pause = Duration::ZERO;
         while let Some(mut connected) = own.take() {
             let began = Instant::now();
-            match self.session(&mut connected).await {
+            let end = self.session(&mut connected).await;
+            if let End::Refused(why) = &end {
+                self.trouble.set(why);
+            }
+            match end {
                 End::Closed => return self.leave(connected).await,
                 _ if began.elapsed() > LOOK => pause = Duration::ZERO,
                 End::Lost | End::Refused(_) => {}
@@ -148,9 +155,11 @@ impl Member {
                 }
                 if self.group.connection.check().is_ok()
                     && let Ok(made) = self.group.connection.target.own().await
-                    && self.ensure().await.is_ok()
                 {
-                    own = Some(made);
+                    match self.ensure().await {
+                        Ok(()) => own = Some(made),
+                        Err(why) => self.trouble.set(&why),
+                    }
                 }
             }
         }
@@ -351,9 +360,10 @@ impl Member {
         {
             self.looked(look)?;
         }
-        if error(new).is_some() {
-            return Err(End::Lost);
+        if let Some((_, why)) = error(new) {
+            return Err(End::Refused(why));
         }
+        self.trouble.clear();
         let mut came = 0;
         for (id, fields) in entries(new) {
             came += 1;

@@ -19,6 +19,7 @@ use crate::envelope::Envelope;
 use crate::hosted::engines::buffer::Live;
 use crate::hosted::engines::failed::{disconnected, refused};
 use crate::hosted::engines::mailbox::{EndOf, Mailbox};
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{Gap, GapReason, LiveOptions, Reason, Receive};
 
 /// How many entries come at once.
@@ -43,6 +44,7 @@ pub(super) async fn open(
         connection: connection.clone(),
         keys,
         options,
+        trouble: connection.troubles.join(),
         _membership: membership,
     };
     let place = reader.place(&mut own).await?;
@@ -64,6 +66,7 @@ struct Reader {
     /// How many entries the stream had up to that one.
     seen: u64,
     check_at: Instant,
+    trouble: Arc<Trouble>,
     _membership: Membership,
 }
 
@@ -92,7 +95,10 @@ impl Reader {
                 biased;
                 _ = signals.changed() => {}
                 came = self.read(&mut own) => match came {
-                    Some(()) => pause = Duration::ZERO,
+                    Some(()) => {
+                        pause = Duration::ZERO;
+                        self.trouble.clear();
+                    }
                     None => {
                         own = None;
                         sleep(pause).await;
@@ -120,7 +126,8 @@ impl Reader {
         more.arg("STREAMS").arg(&self.keys.stream).arg(format!("{}", self.last));
         let answer = own.connection.send_packed_command(&more);
         let answer = timeout(block + self.connection.timeout, answer).await.ok()?.ok()?;
-        if error(&answer).is_some() {
+        if let Some((_, why)) = error(&answer) {
+            self.trouble.set(&why);
             return None;
         }
         let mut came = 0;
@@ -154,7 +161,7 @@ impl Reader {
 
     /// Tells what the stream has removed before it was read.
     async fn check(&mut self, own: &mut Own) -> Option<()> {
-        let place = self.place(own).await.ok()?;
+        let place = self.place(own).await.inspect_err(|why| self.trouble.set(why)).ok()?;
         self.check_at = Instant::now() + LOOK;
         if place.last < self.last {
             // Another stream of this name.

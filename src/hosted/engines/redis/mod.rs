@@ -49,6 +49,7 @@
 //! - `ack` is refused at once if the lease is over by the clock of this process, less a twentieth of it.
 //!   What only the server refuses, because it had no connection or is slow, `ack_async` tells and
 //!   `ack` does not. The event comes again in both cases.
+//! - An event with more than 3,900 headers is not deduplicated: a script cannot add it.
 //! - Deduplication is a key for each id, for as long as the window: at 10,000 events a second and two
 //!   minutes, that is about 150 MB of the server. Without memory (`noeviction`), a server refuses
 //!   publishes. With another policy it may evict what it likes, the stream included.
@@ -202,7 +203,8 @@ impl Redis {
     /// own: none by default. 0 is none.
     ///
     /// For the stream `game` it is `{game}:dead`. The events have the headers `dead-reason`,
-    /// `dead-attempts`, `dead-group` and `dead-entry`. Another engine can read them.
+    /// `dead-attempts`, `dead-group` and `dead-entry`. Another engine can read them. A dead letter keeps
+    /// at most 3,900 headers. The header `dead-cut` says how many are missing.
     #[must_use]
     pub const fn dead_letters(mut self, entries: u64) -> Self {
         self.settings.dead_letters = entries;
@@ -326,7 +328,7 @@ impl Engine for Redis {
     }
 
     fn health(&self) -> Health {
-        self.starting.health(|connection| connection.link.health())
+        self.starting.health(|it| it.troubles.of(it.link.health()))
     }
 
     fn lag(&self) -> Option<u64> {

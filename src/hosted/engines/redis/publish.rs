@@ -21,6 +21,9 @@ use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
 const CHUNK: usize = 1024;
 const CHUNK_BYTES: usize = 8 << 20;
 
+/// A script passes on 8,000 values at most: an entry with more fields than this is added without one.
+const FIELDS: usize = 3900;
+
 /// The server publishes events of its own on channels that begin so.
 pub(super) const OF_THE_SERVER: &str = "__";
 
@@ -115,7 +118,7 @@ impl Connection {
             }
             size += value.len();
         }
-        let mut command = if self.window.is_zero() {
+        let mut command = if self.window.is_zero() || fields.len() > FIELDS {
             let mut command = Cmd::with_capacity(fields.len() * 2 + 6, size + 256);
             command.arg("XADD").arg(&keys.stream);
             if !self.creates() {

@@ -45,6 +45,8 @@ if verdict == 'reject' and ARGV[9] ~= '0' then
             ['dead-reason'] = ARGV[8], ['dead-attempts'] = ARGV[10],
             ['dead-group'] = group, ['dead-entry'] = entry,
         }
+        -- A script passes on 8,000 values at most. A dead letter with more fields is cut, and says so.
+        local most, cut = 7900, 0
         for at = 1, #fields, 2 do
             local name = fields[at]
             if ours == '' or string.sub(name, 1, 2) == 'h:' then
@@ -53,11 +55,16 @@ if verdict == 'reject' and ARGV[9] ~= '0' then
                 name = ''
             end
             -- What an earlier group has said of it is replaced.
-            if not says[name] then
+            if says[name] then
+                -- It is said anew.
+            elseif #add >= most and name ~= '' and name ~= 'payload' and name ~= 'subject' then
+                cut = cut + 1
+            else
                 add[#add + 1] = fields[at]
                 add[#add + 1] = fields[at + 1]
             end
         end
+        if cut > 0 then says['dead-cut'] = cut end
         for name, value in pairs(says) do
             add[#add + 1] = ours .. name
             add[#add + 1] = value
