@@ -235,8 +235,8 @@ fn statement(
         branches.push(branch);
     }
     format!(
-        "WITH log AS MATERIALIZED (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM \
-         {sequence}) SELECT log.last, pg_current_snapshot()::text, (SELECT \
+        "WITH log AS MATERIALIZED (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last, \
+         pg_current_snapshot()::text AS now FROM {sequence}) SELECT log.last, log.now, (SELECT \
          max(xid) FROM {events} WHERE seq >= {low} AND seq < {end}), e.part, e.xid, e.seq, e.lane, \
          e.subject, e.envelope FROM log LEFT JOIN ({}) AS e ON true",
         branches.join(" UNION ALL ")
