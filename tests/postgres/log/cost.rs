@@ -1,9 +1,24 @@
 //! What the engine costs beside its client, in one run. Build it with optimization:
 //!
 //! ```sh
-//! cargo test --release --features postgres --test postgres log::cost -- --ignored --nocapture
+//! cargo test --release --features postgres --test postgres log::cost -- --ignored --nocapture --test-threads 1
 //! ```
+//!
+//! The client does by hand what the engine promises of one member that has all lanes:
+//!
+//! - A publish is one statement on a table with the columns, indexes and segments of the log. An id that is in the
+//!   segment is not written again. The answer has the sequence. It looks up no ids of the segment before, which
+//!   the engine does as soon as there is one, and it wakes no reader: the engine sends `NOTIFY`.
+//! - A read takes what is below all open transactions, by the transaction and the sequence, so it skips nothing
+//!   that commits late. An open transaction delays it, which is not so with the engine.
+//! - One statement for each read says of each lane how far it is and what is delivered of it, before the events
+//!   are handled. So an event that ends its process counts as an attempt, and what was read before is
+//!   acknowledged by it. It is refused if another owner has the lane. Its commit does not wait for the disk, but
+//!   for the last one, since the engine does the same.
+//!
+//! The client has no retries, no other members, no patterns, and does not connect again.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
 use std::time::Instant;
@@ -20,39 +35,53 @@ use crate::servers::cost::{PAIRS, PAYLOAD, envelopes, median};
 const TRIPS: usize = 100;
 const BATCH: usize = 256;
 const BATCHES: usize = 8;
+const LANES: i32 = 16;
 
-/// The client as it is used without the engine: one connection, statements that are prepared, a table with the
-/// same columns and indexes. It knows no groups, no transactions that commit late, and no ids that come twice.
+/// The client as it is used without the engine: statements that are prepared, on a connection that publishes and
+/// one that reads.
 struct Raw {
-    client: Client,
+    publisher: Client,
+    reader: Client,
     insert: Statement,
     insert_many: Statement,
     select: Statement,
-    position: Statement,
+    state: Statement,
     read: (i64, i64),
+    /// The lanes of which something is delivered and not acknowledged.
+    open: Vec<i32>,
     next: u64,
 }
 
 impl Raw {
     async fn new(url: String) -> Self {
         drop(up(settings(url.clone()).log("raw")).await);
-        let client = client(url).await;
-        client.batch_execute("CREATE TABLE raw_positions (seq int8 PRIMARY KEY)").await.unwrap();
-        let prepare = async |sql: &str| client.prepare(sql).await.unwrap();
-        let insert =
-            "INSERT INTO raw (id, key, subject, envelope) VALUES ($1, $2, $3, $4) RETURNING seq";
+        let (publisher, reader) = (client(url.clone()).await, client(url).await);
+        let states = format!(
+            "CREATE TABLE raw_lanes (lane int4 PRIMARY KEY, owner text NOT NULL, epoch int8 NOT NULL, xid int8 \
+             NOT NULL, seq int8 NOT NULL, open int8[] NOT NULL);
+             INSERT INTO raw_lanes SELECT lane, 'me', 1, 0, 0, '{{}}' FROM generate_series(0, {LANES} - 1) AS \
+             lane"
+        );
+        reader.batch_execute(&states).await.unwrap();
+        reader.batch_execute("SET synchronous_commit = off").await.unwrap();
+        let insert = "INSERT INTO raw (id, key, subject, envelope) VALUES ($1, $2, $3, $4) ON CONFLICT DO \
+                      NOTHING RETURNING seq";
         let insert_many = "INSERT INTO raw (id, key, subject, envelope) SELECT * FROM unnest($1::text[], \
-                           $2::text[], $3::text[], $4::text[]) RETURNING seq";
-        let select = "SELECT xid, seq, envelope FROM raw WHERE (xid, seq) > ($1, $2) ORDER BY xid, seq \
-                      LIMIT $3";
-        let position = "INSERT INTO raw_positions VALUES ($1)";
+                           $2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING RETURNING seq";
+        let select = "SELECT xid, seq, lane, envelope FROM raw WHERE (xid, seq) > ($1, $2) AND xid < \
+                      pg_snapshot_xmin(pg_current_snapshot())::text::int8 ORDER BY xid, seq LIMIT $3";
+        let state = "UPDATE raw_lanes AS l SET xid = $2, seq = $3, open = n.open::int8[] FROM \
+                     unnest($4::int4[], $5::text[]) AS n (lane, open) WHERE l.lane = n.lane AND l.owner = $1 AND \
+                     l.epoch = 1";
         Self {
-            insert: prepare(insert).await,
-            insert_many: prepare(insert_many).await,
-            select: prepare(select).await,
-            position: prepare(position).await,
-            client,
+            insert: publisher.prepare(insert).await.unwrap(),
+            insert_many: publisher.prepare(insert_many).await.unwrap(),
+            select: reader.prepare(select).await.unwrap(),
+            state: reader.prepare(state).await.unwrap(),
+            publisher,
+            reader,
             read: (0, 0),
+            open: Vec::new(),
             next: 0,
         }
     }
@@ -66,7 +95,7 @@ impl Raw {
 
     async fn publish(&mut self) {
         let (id, envelope) = self.row();
-        let (insert, client) = (&self.insert, &self.client);
+        let (insert, client) = (&self.insert, &self.publisher);
         let row = client.query_one(insert, &[&id, &"", &"game.shot", &envelope]).await.unwrap();
         core::hint::black_box(row.get::<_, i64>(0));
     }
@@ -74,23 +103,49 @@ impl Raw {
     async fn publish_batch(&mut self, count: usize) {
         let (ids, envelopes): (Vec<_>, Vec<_>) = (0..count).map(|_| self.row()).unzip();
         let (keys, subjects) = (vec![""; count], vec!["game.shot"; count]);
-        let (insert, client) = (&self.insert_many, &self.client);
+        let (insert, client) = (&self.insert_many, &self.publisher);
         let rows = client.query(insert, &[&ids, &keys, &subjects, &envelopes]).await.unwrap();
         assert_eq!(rows.len(), count);
     }
 
-    /// Receives at most so many, and says so.
+    /// Receives at most so many, and says so. What it received before is acknowledged.
     async fn receive(&mut self, count: usize) -> usize {
         let limit = count as i64;
-        let Self { client, select, read: (xid, seq), .. } = &*self;
-        let rows = client.query(select, &[xid, seq, &limit]).await.unwrap();
+        let Self { reader, select, read: (xid, seq), .. } = &*self;
+        let rows = reader.query(select, &[xid, seq, &limit]).await.unwrap();
+        let mut lanes: BTreeMap<i32, Vec<String>> =
+            self.open.drain(..).map(|lane| (lane, Vec::new())).collect();
         for row in &rows {
             self.read = (row.get(0), row.get(1));
-            let envelope = Envelope::from_json(row.get::<_, &str>(2)).unwrap();
+            lanes.entry(row.get(2)).or_default().push(self.read.1.to_string());
+        }
+        if rows.is_empty() {
+            self.open = lanes.into_keys().collect();
+            return 0;
+        }
+        self.say(&lanes).await;
+        for row in &rows {
+            let envelope = Envelope::from_json(row.get::<_, &str>(3)).unwrap();
             core::hint::black_box(envelope);
         }
-        self.client.execute(&self.position, &[&self.read.1]).await.unwrap();
+        self.open = lanes.into_keys().collect();
         rows.len()
+    }
+
+    /// Acknowledges what it received, and waits until that is on the disk.
+    async fn acknowledge(&mut self) {
+        self.reader.batch_execute("SET synchronous_commit = on").await.unwrap();
+        let lanes = self.open.drain(..).map(|lane| (lane, Vec::new())).collect();
+        self.say(&lanes).await;
+        self.reader.batch_execute("SET synchronous_commit = off").await.unwrap();
+    }
+
+    async fn say(&self, lanes: &BTreeMap<i32, Vec<String>>) {
+        let numbers: Vec<i32> = lanes.keys().copied().collect();
+        let open: Vec<String> = lanes.values().map(|it| format!("{{{}}}", it.join(","))).collect();
+        let (xid, seq) = self.read;
+        let written = self.reader.execute(&self.state, &[&"me", &xid, &seq, &numbers, &open]).await;
+        assert_eq!(written.unwrap(), numbers.len() as u64, "another has the lanes");
     }
 }
 
@@ -161,6 +216,7 @@ async fn beside(url: String) {
         while left > 0 {
             left -= raw.receive(BATCH).await;
         }
+        raw.acknowledge().await;
         reads.client.push(began.elapsed());
         // The engine reads ahead while it publishes: its member is not there then.
         let mut group = open().await.unwrap();
@@ -176,7 +232,7 @@ async fn beside(url: String) {
         let began = Instant::now();
         for _ in 0..TRIPS {
             raw.publish().await;
-            raw.receive(1).await;
+            while raw.receive(1).await == 0 {}
         }
         trips.client.push(began.elapsed());
         let all = envelopes("game.shot", TRIPS);

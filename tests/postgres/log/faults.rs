@@ -364,6 +364,49 @@ fn what_an_engine_with_other_settings_removes_is_a_gap_too() {
     });
 }
 
+/// The engine looks ids up in the segment before the one that it knows to be in use.
+#[test]
+fn an_engine_that_is_segments_behind_finds_an_id() {
+    on_a_log(async |server, log| {
+        let of = || settings(server.url()).log(log).segment(20).poll(SOON);
+        let (ahead, behind) = (up(of()).await, up(of()).await);
+        publish(&behind, "game.1").await;
+        for at in 0..30 {
+            ahead.publish(number("game.shot", at)).await.unwrap();
+        }
+        let known = envelope("game.2");
+        let first = ahead.publish(known.clone()).await.unwrap();
+        for at in 0..10 {
+            ahead.publish(number("game.shot", at)).await.unwrap();
+        }
+        // What is in use is two segments after the last that this one knows.
+        let again = behind.publish(known).await.unwrap();
+        assert_eq!((again.duplicate, again.sequence), (true, first.sequence));
+        assert!(publish(&behind, "game.3").await > 40);
+    });
+}
+
+/// What is acknowledged waits a little for what is written next, and not for ever.
+#[test]
+fn the_server_knows_soon_what_was_acknowledged() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        publish(&engine, "game.1").await;
+        delivery(&mut group).await.ack();
+        let client = client(server.url()).await;
+        let last = format!(
+            "SELECT count(*) FROM (SELECT DISTINCT ON (lane) open_seqs FROM {log}_states ORDER BY lane, \
+             version DESC) AS last WHERE open_seqs <> '{{}}'"
+        );
+        let is_known = async || client.query_one(&last, &[]).await.unwrap().get::<_, i64>(0) == 0;
+        // The next sign of life would write it as well.
+        timeout(SOON / 2, until(is_known)).await.expect("it is written");
+        drop(group);
+        nothing(&mut engine.subscribe(">").unwrap().group("all").open().await.unwrap()).await;
+    });
+}
+
 #[test]
 fn a_silent_connection_is_noticed_and_mended() {
     on_a_log(async |server, log| {

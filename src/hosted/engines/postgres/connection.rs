@@ -6,7 +6,7 @@ use core::future::Future;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Config;
 use tokio_postgres::Socket;
@@ -39,6 +39,12 @@ pub(super) struct Connection {
 impl Connection {
     /// Reads the settings. It connects when it is used.
     pub(super) fn new(database: &Database) -> Result<Self, PostgresError> {
+        Self::with(database, "")
+    }
+
+    /// The same, with options for each session, as `postgres` takes them on its command line. Those of the
+    /// URL come after them.
+    pub(super) fn with(database: &Database, options: &str) -> Result<Self, PostgresError> {
         // What the client says of a URL may quote a password.
         let wrong = |what: &str| {
             PostgresError::Settings(alloc::format!("`{}` {what}", database.url).into())
@@ -63,6 +69,10 @@ impl Connection {
         if config.get_application_name().is_none() {
             config.application_name("tickbus");
         }
+        if !options.is_empty() {
+            let all = alloc::format!("{options} {}", config.get_options().unwrap_or(""));
+            config.options(all.trim_end());
+        }
         let client = database.client_certificate.as_ref();
         let tls = tls::config(&database.certificates, client, wants_tls)
             .map(MakeRustlsConnect::new)
@@ -70,7 +80,9 @@ impl Connection {
         let recycling_method = RecyclingMethod::Fast;
         let manager =
             Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method });
-        let pool = Pool::builder(manager).max_size(database.pool_size).build();
+        // The session that was used last has all in its caches.
+        let pool = Pool::builder(manager).max_size(database.pool_size).queue_mode(QueueMode::Lifo);
+        let pool = pool.build();
         let pool = pool.map_err(|error| PostgresError::Settings(error.to_string().into()))?;
         let server = shown(&config);
         Ok(Self { pool, config, tls, server, timeout: database.timeout })

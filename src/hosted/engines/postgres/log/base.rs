@@ -25,6 +25,11 @@ pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// How many statements a connection keeps. Some name a segment, so they change.
 const STATEMENTS: usize = 64;
 
+/// A plan is made once for each statement, and walks the indexes. Else the server plans most statements each
+/// time, which takes longer than to run them. A plan that is kept must not be the one of an empty table.
+const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
+                     -c enable_bitmapscan=off -c enable_sort=off -c jit=off";
+
 pub(super) struct Base {
     /// The name of the engine.
     pub(super) name: Arc<str>,
@@ -83,7 +88,7 @@ impl Base {
         if settings.lanes == 0 {
             return Err(PostgresError::Settings("a log has 1 lane at least".into()));
         }
-        let connection = Connection::new(&settings.database)?;
+        let connection = Connection::with(&settings.database, PLANS)?;
         let tables = Tables::new(&settings.log)?;
         let make = tables.make(settings.lanes, settings.segment.max(2).into());
         let provision = settings.database.provision;

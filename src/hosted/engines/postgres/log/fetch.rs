@@ -119,6 +119,8 @@ pub(super) async fn read(
         let envelope = envelope(base, seq, row.get(7), row.get(8));
         events.push(Event { xid: row.get(4), seq, lane: row.get(6), envelope });
     }
+    // Most are in order already.
+    events.iter_mut().for_each(|events| events.sort_by_key(|event| (event.xid, event.seq)));
     let trimmed = trimmed(base, parts, last).await?;
     let all_low = parts.iter().map(|part| part.position.low).min().unwrap_or(0);
     let caught_up = reads.caught_up(now, xmax, last, all_low);
@@ -233,10 +235,10 @@ fn statement(
         branches.push(branch);
     }
     format!(
-        "WITH log AS MATERIALIZED (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM \
-         {sequence}) SELECT log.last, pg_current_snapshot()::text, (SELECT \
+        "WITH log AS MATERIALIZED (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last, \
+         pg_current_snapshot()::text AS now FROM {sequence}) SELECT log.last, log.now, (SELECT \
          max(xid) FROM {events} WHERE seq >= {low} AND seq < {end}), e.part, e.xid, e.seq, e.lane, \
-         e.subject, e.envelope FROM log LEFT JOIN ({}) AS e ON true ORDER BY e.part, e.xid, e.seq",
+         e.subject, e.envelope FROM log LEFT JOIN ({}) AS e ON true",
         branches.join(" UNION ALL ")
     )
 }

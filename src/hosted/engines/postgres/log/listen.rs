@@ -7,7 +7,7 @@ use core::future::{Future, poll_fn};
 use core::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::{AsyncMessage, Client};
 
 use super::super::error::PostgresError;
@@ -20,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a session on which nothing happens must show that it is there.
 const SIGN: Duration = Duration::from_secs(1);
+/// How long others are not told again of events: each commit that tells them is work for the server.
+const QUIET: Duration = Duration::from_millis(1);
 
 /// Listens until the engine ends.
 pub(super) async fn listen(
@@ -72,7 +74,9 @@ async fn session(
     let row = ask(base, client.query_typed_one(&channels, &[])).await?;
     let (events, own): (String, i32) = (row.get(0), row.get(1));
     let groups = format!("{events}_groups");
-    ask(base, client.batch_execute(&format!("LISTEN \"{events}\"; LISTEN \"{groups}\""))).await?;
+    // What it tells others need not survive the server: it commits without a wait for the disk.
+    let listen = format!("SET synchronous_commit = off; LISTEN \"{events}\"; LISTEN \"{groups}\"");
+    ask(base, client.batch_execute(&listen)).await?;
     *pause = FIRST_PAUSE;
     {
         let mut health = base.health.lock();
@@ -86,6 +90,7 @@ async fn session(
     if let Some(ready) = ready.take() {
         let _ = ready.send(());
     }
+    let (mut has_news, mut quiet_until) = (false, Instant::now());
     loop {
         tokio::select! {
             () = ended(&mut signals) => {
@@ -106,7 +111,11 @@ async fn session(
                 }
             },
             // Not in the transaction of the events: commits that notify wait for each other.
-            () = base.wake.tell_events.notified() => notify(base, &client, &events).await?,
+            () = base.wake.tell_events.notified(), if !has_news => has_news = true,
+            () = sleep_until(quiet_until), if has_news => {
+                notify(base, &client, &events).await?;
+                (has_news, quiet_until) = (false, Instant::now() + QUIET);
+            }
             () = base.wake.tell_groups.notified() => notify(base, &client, &groups).await?,
             () = sleep(SIGN) => drop(ask(base, client.batch_execute("")).await?),
         }

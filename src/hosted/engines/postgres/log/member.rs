@@ -15,7 +15,7 @@ use super::super::error::PostgresError;
 use super::base::{Attempted, reason};
 use super::fetch::{Part, Read, Wanted, envelope, read};
 use super::group::{self, Begin, Group, Held};
-use super::lanes::{Dead, Lane, Put, Ready, write};
+use super::lanes::{Changes, Dead, Lane, Put, Ready, write};
 use super::log::{Log, Membership, Signal};
 use super::position::Reads;
 use super::queue::{Answer, Durable, Ended, Said, Shared, UNKNOWN, Waiting, waiting};
@@ -29,6 +29,8 @@ const OFTEN: Duration = Duration::from_millis(50);
 const SELDOM: Duration = Duration::from_secs(10);
 /// How many events come at once.
 const MOST: usize = 1024;
+/// How long the server may not know what was acknowledged, if there is nothing else to write.
+const LATER: Duration = Duration::from_millis(5);
 
 pub(super) async fn open(
     log: Arc<Log>,
@@ -65,6 +67,7 @@ pub(super) async fn open(
         poll_at: now + base.poll,
         retry_at: Some(now),
         tick_at: now,
+        write_at: None,
         attempted: Attempted::new(&base, format!("the group `{}`", options.group)),
         has_said_so: false,
         options,
@@ -105,6 +108,8 @@ pub(super) struct Member {
     /// When something comes again that was given back.
     pub(super) retry_at: Option<Instant>,
     tick_at: Instant,
+    /// When what can wait is written.
+    write_at: Option<Instant>,
     attempted: Attempted,
     /// Whether the others know that it leaves.
     pub(super) has_said_so: bool,
@@ -158,7 +163,10 @@ impl Member {
             }
         }
         self.release();
-        self.write().await?;
+        if ended != Ended::No || self.must_write() {
+            self.write().await?;
+            self.write_at = None;
+        }
         self.pour();
         if ended != Ended::No && self.lanes.is_empty() && self.shared.ended() != Ended::Closed {
             self.group.beat(true, false).await?;
@@ -171,6 +179,17 @@ impl Member {
     /// There may be more to read.
     pub(super) const fn look_again(&mut self) {
         self.is_behind = true;
+    }
+
+    /// Returns whether something has to be written now.
+    fn must_write(&mut self) -> bool {
+        let mut changed =
+            self.lanes.values().map(|lane| &lane.changes).filter(|it| it.any).peekable();
+        if changed.peek().is_none() {
+            return false;
+        }
+        let now = Instant::now();
+        !changed.all(Changes::can_wait) || *self.write_at.get_or_insert(now + LATER) <= now
     }
 
     fn mailbox_is_empty(&self) -> bool {
@@ -196,6 +215,9 @@ impl Member {
         let mut until = self.beat_at.min(self.poll_at);
         if !self.work.is_empty() {
             until = until.min(self.tick_at);
+        }
+        if let Some(at) = self.write_at {
+            until = until.min(at);
         }
         if let Some(retry) = self.retry_at
             && self.room() > 0

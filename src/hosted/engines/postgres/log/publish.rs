@@ -25,6 +25,7 @@ const MOST_BYTES: usize = 8 << 20;
 pub(super) const LIMIT: usize = 16 << 20;
 /// How many bytes an envelope may have with everything: a server allows a row of a gigabyte.
 const LIMIT_OF_ALL: usize = 64 << 20;
+const DIVISION_BY_ZERO: &str = "22012";
 /// How many bytes of an id the index takes, whatever they are.
 const LONGEST_ID: usize = 2000;
 
@@ -169,26 +170,57 @@ impl Asked {
 
 /// Writes rows whose ids are not known yet.
 async fn insert(base: &Base, rows: &[Row]) -> Result<Vec<Receipt>, Asked> {
-    match attempt(base, rows).await {
-        // There is no segment for them yet: it was used up faster than it was looked after.
-        Err(Asked::Not(PostgresError::Refused { code, .. })) if &*code == "23514" => {
-            provide(base).await.map_err(Asked::Not)?;
-            attempt(base, rows).await
+    let last = base.last();
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    // Others may have used some that are not known here.
+    let end = last.saturating_add(count).saturating_add(base.segment / 8);
+    let mut spans = base.segment_of(last) != base.segment_of(end);
+    let mut has_provided = false;
+    loop {
+        match attempt(base, rows, spans).await {
+            Err(Asked::Not(PostgresError::Refused { code, .. }))
+                if &*code == DIVISION_BY_ZERO && !spans =>
+            {
+                spans = true;
+            }
+            // There is no segment for them yet: it was used up faster than it was looked after.
+            Err(Asked::Not(PostgresError::Refused { code, .. }))
+                if &*code == "23514" && !has_provided =>
+            {
+                provide(base).await.map_err(Asked::Not)?;
+                has_provided = true;
+            }
+            answer => return answer,
         }
-        answer => answer,
     }
 }
 
-async fn attempt(base: &Base, rows: &[Row]) -> Result<Vec<Receipt>, Asked> {
+/// Writes rows. The index of a segment finds ids that are known in it. Those of the segment before, which makes
+/// one whole segment at least, are looked up. That is right if the rows come into the segment that is in use:
+/// the server refuses them elsewhere, by a division by zero, unless they may span segments.
+async fn attempt(base: &Base, rows: &[Row], spans: bool) -> Result<Vec<Receipt>, Asked> {
     let events = &base.tables.events;
-    // The ids of at least one whole segment are known.
-    let from = base.segment_of(base.last()) - base.segment;
+    let current = base.segment_of(base.last());
+    let from = current - base.segment;
     let texts = |of: fn(&Row) -> &str| -> Vec<&str> { rows.iter().map(of).collect() };
+    let (before, seq) = if spans {
+        (String::new(), "seq".into())
+    } else {
+        let end = current + base.segment;
+        (format!("AND old.seq < {current}"), format!("seq / (seq < {end})::int4"))
+    };
+    let is_new = if from < 0 && !spans {
+        String::new()
+    } else {
+        format!(
+            "WHERE (SELECT true FROM {events} AS old WHERE old.seq >= {from} {before} AND old.id = \
+             new.id LIMIT 1) IS NULL"
+        )
+    };
     let sql = format!(
         "INSERT INTO {events} (id, key, subject, envelope) SELECT id, key, subject, envelope FROM \
-         unnest($1, $2, $3, $4) WITH ORDINALITY AS new (id, key, subject, envelope, n) WHERE (SELECT \
-         true FROM {events} AS old WHERE old.seq >= {from} AND old.id = new.id LIMIT 1) IS NULL \
-         ORDER BY n ON CONFLICT DO NOTHING RETURNING id, seq"
+         unnest($1, $2, $3, $4) WITH ORDINALITY AS new (id, key, subject, envelope, n) {is_new} \
+         ORDER BY n ON CONFLICT DO NOTHING RETURNING id, {seq}"
     );
     let (ids, keys) = (texts(|row| &row.id), texts(|row| &row.key));
     let (subjects, envelopes) = (texts(|row| &row.subject), texts(|row| &row.envelope));
