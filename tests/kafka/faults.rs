@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use tickbus::hosted::{Engine, Gap, GapReason, Health, Reason};
 
-use crate::server::Server;
-use crate::servers::Proxy;
+use crate::server::{Beside, Server};
+use crate::servers::{Proxy, folder, free_port};
 use crate::{
-    delivery, envelope, group, next, nothing, number, on, run, settings, started, until, up, value,
+    SOON, client, delivery, envelope, group, next, nothing, number, on, publish, run, settings,
+    started, trim, until, up, value,
 };
 
 #[test]
@@ -70,7 +71,7 @@ fn a_server_that_has_lost_everything_is_a_gap() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(crate::SOON, publish()).await.expect("it is there again");
+        tokio::time::timeout(SOON, publish()).await.expect("it is there again");
         for from in [&mut all, &mut live] {
             let trimmed = Gap::new(None, GapReason::Trimmed);
             assert_eq!(next(from).await.unwrap_err(), trimmed);
@@ -115,5 +116,70 @@ fn a_silent_connection_is_noticed_and_mended() {
             next.ack_async().await.unwrap();
         }
         assert!(!come.contains(&2) && !come.contains(&0), "{come:?}");
+    });
+}
+
+/// Runs a test on a server that has moods: a file in the folder switches one on.
+fn on_moody(test: impl AsyncFn(Server, &str, &dyn Fn(&str))) {
+    on(async |server| {
+        let (port, folder) = (free_port(), folder());
+        let arguments = [&*server.port().to_string(), &*folder.display().to_string()];
+        let Some(_beside) = Beside::start(port, "moody", &arguments) else { return };
+        let mood = |name: &str| std::fs::write(folder.join(name), "").unwrap();
+        test(server, &format!("127.0.0.1:{port}"), &mood).await;
+        let _ = std::fs::remove_dir_all(&folder);
+    });
+}
+
+#[test]
+fn what_the_retention_removed_is_told_if_the_server_said_late_where_the_group_was() {
+    on_moody(async |server, moody, mood| {
+        let kafka = up(settings(moody).timeout(Duration::from_secs(1))).await;
+        let open = || group(&kafka, ">", "all").open();
+        let mut all = open().await.unwrap();
+        publish(&kafka, "game.0").await;
+        delivery(&mut all).await.ack_async().await.unwrap();
+        drop(all);
+        for at in 1..6 {
+            publish(&kafka, &format!("game.{at}")).await;
+        }
+        trim(&client(&server.brokers()).await.admin(), 4).await;
+        mood("deaf");
+        let mut all = open().await.unwrap();
+        assert_eq!(next(&mut all).await.unwrap_err(), Gap::new(Some(3), GapReason::Trimmed));
+        for wanted in ["game.4", "game.5"] {
+            let come = delivery(&mut all).await;
+            assert_eq!(come.envelope().subject().as_str(), wanted);
+            come.ack_async().await.unwrap();
+        }
+        nothing(&mut all).await;
+    });
+}
+
+#[test]
+fn a_server_that_keeps_little_beside_a_position_keeps_the_position() {
+    on_moody(async |server, moody, mood| {
+        let kafka = up(settings(moody)).await;
+        mood("short");
+        let open = || {
+            let several = (0..40).fold(group(&kafka, "game.>", "all"), |open, at| {
+                open.or(&format!("number-{at}.>")).unwrap()
+            });
+            several.open()
+        };
+        let mut all = open().await.unwrap();
+        for at in 0..2 {
+            kafka.publish(number("game.shot", at)).await.unwrap();
+            delivery(&mut all).await.ack_async().await.unwrap();
+        }
+        drop(all);
+        let admin = client(&server.brokers()).await.admin();
+        assert_eq!(crate::position(&admin, "all", 0).await, Some(2));
+        // It is the same group without what could not be said.
+        let mut all = open().await.unwrap();
+        kafka.publish(number("game.shot", 2)).await.unwrap();
+        let come = delivery(&mut all).await;
+        assert_eq!(value(&come), 2);
+        come.ack_async().await.unwrap();
     });
 }

@@ -1,14 +1,18 @@
-"""What the servers of the tests lack: TLS before one of them, and one that refuses logins.
+"""What the servers of the tests lack: TLS before one of them, one that refuses logins, and one with moods.
 
 servers.py tls PORT SERVER_PORT CERTIFICATE KEY
 servers.py login PORT
+servers.py moody PORT SERVER_PORT FOLDER
 """
 
 import socket
 import ssl
+import os
+import re
 import struct
 import sys
 import threading
+import time
 
 
 def serve(port, handle):
@@ -88,5 +92,65 @@ def login(client):
         client.close()
 
 
+def moody(port, server_port, folder):
+    """With the file `deaf` in its folder, it does not say where a group is for a while after a member has
+    joined. With the file `short`, it takes no more than 100 bytes with a commit."""
+    deaf_until = 0
+    address = re.compile(rb"(127\.0\.0\.1|localhost)" + re.escape(struct.pack(">i", server_port)))
+
+    def mood(name):
+        return os.path.exists(os.path.join(folder, name))
+
+    def requests(client, server, refused):
+        nonlocal deaf_until
+        try:
+            while True:
+                size = exactly(client, 4)
+                request = exactly(client, *struct.unpack(">i", size))
+                key, version, number = struct.unpack(">hhi", request[:8])
+                if key == 14 and mood("deaf"):
+                    os.remove(os.path.join(folder, "deaf"))
+                    deaf_until = time.monotonic() + 1.5
+                if key == 9 and time.monotonic() < deaf_until:
+                    return
+                if key == 8 and mood("short") and len(request) > 300:
+                    refused[number] = version
+                server.sendall(size + request)
+        except (EOFError, OSError):
+            pass
+        finally:
+            client.close()
+            server.close()
+
+    def answers(client, server, refused):
+        try:
+            while True:
+                answer = exactly(server, *struct.unpack(">i", exactly(server, 4)))
+                answer = address.sub(lambda it: it.group(1) + struct.pack(">i", port), answer)
+                version = refused.pop(struct.unpack(">i", answer[:4])[0], None)
+                if version is not None:
+                    # The code of the one partition, and the tags behind it.
+                    tags = 3 if version >= 8 else 0
+                    end = len(answer) - tags
+                    answer = answer[: end - 2] + struct.pack(">h", 12) + answer[end:]
+                client.sendall(struct.pack(">i", len(answer)) + answer)
+        except (EOFError, OSError):
+            client.close()
+
+    def handle(client):
+        server = socket.create_connection(("127.0.0.1", server_port))
+        refused = {}
+        threading.Thread(target=answers, args=(client, server, refused), daemon=True).start()
+        requests(client, server, refused)
+
+    return handle
+
+
 what, port, *rest = sys.argv[1:]
-serve(int(port), tls(int(rest[0]), *rest[1:]) if what == "tls" else login)
+port = int(port)
+if what == "tls":
+    serve(port, tls(int(rest[0]), *rest[1:]))
+elif what == "moody":
+    serve(port, moody(port, int(rest[0]), rest[1]))
+else:
+    serve(port, login)

@@ -83,8 +83,10 @@ impl Answers {
         drop(table);
         if backlog > 0 {
             self.pour();
+            if self.table.lock().has_room() {
+                self.room.notify_one();
+            }
         }
-        self.room.notify_one();
         settled.map(|news| {
             if news {
                 self.wake.notify_one();

@@ -81,6 +81,11 @@ pub(super) const fn is_missing(error: &KrafkaError) -> bool {
     )
 }
 
+/// Returns whether a commit says more beside a position than the server keeps.
+pub(super) const fn says_too_much(error: &KrafkaError) -> bool {
+    matches!(error, KrafkaError::Broker { code: ErrorCode::OffsetMetadataTooLarge, .. })
+}
+
 /// Returns whether the group goes on without this member: another one may have what it had.
 pub(super) const fn is_fenced(error: &KrafkaError) -> bool {
     use ErrorCode as Code;

@@ -20,17 +20,16 @@ use super::connection::{Connection, Membership, Signal, UNKNOWN};
 use super::fault;
 use super::message;
 use super::start::Mark;
-use super::table::{Came, Follows, Positions};
+use super::table::{Came, Follows, MOST, Positions};
 use super::topics::Place;
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::mailbox::EndOf;
+use crate::hosted::engines::troubles::Trouble;
 use crate::hosted::{DurableOptions, Gap, GapReason, Reason, Receive, Settle, SettleError};
 use crate::sync::{Lock, PlainNumber, Relaxed};
 
 /// How long a read waits for events.
 const READ: Duration = Duration::from_millis(500);
-/// How many events come at once.
-const MOST: usize = 500;
 /// How many events of a partition may wait behind one that is not done.
 const HELD: usize = 10_000;
 /// How long a partition that goes to another member waits for what is in work, at most.
@@ -72,6 +71,9 @@ async fn join(connection: Arc<Connection>, options: DurableOptions) -> Result<Du
         mark,
         not_before: Lock::default(),
         known: Lock::new(places.into_iter().collect()),
+        unsure: Lock::default(),
+        refused: PlainNumber::new(0),
+        trouble: connection.troubles.join(),
         joined: watch::Sender::new(false),
         lag,
         lease,
@@ -132,6 +134,12 @@ struct Member {
     not_before: Lock<BTreeMap<Place, i64>>,
     /// The partitions in which the group has a position.
     known: Lock<BTreeSet<Place>>,
+    /// The partitions of which the server has not said where the group is.
+    unsure: Lock<BTreeSet<Place>>,
+    /// How often the server has refused what is said beside a position: it is shorter then.
+    refused: PlainNumber,
+    /// Why it cannot read.
+    trouble: Arc<Trouble>,
     joined: watch::Sender<bool>,
     lag: Arc<PlainNumber>,
 }
@@ -171,7 +179,15 @@ impl Member {
             return;
         }
         let _gate = self.gate.lock().await;
+        self.take_over(places).await;
+        self.answers.wake.notify_one();
+    }
+
+    /// Takes partitions over behind what is committed. Returns `false` if the server does not say what
+    /// that is.
+    async fn take_over(&self, places: &[Place]) -> bool {
         let committed = self.connection.committed(&self.group, places).await;
+        let mut unsure = self.unsure.lock();
         let mut table = self.answers.table.lock();
         table.give_up(places);
         for place in places {
@@ -180,16 +196,20 @@ impl Member {
             if let Some(time) = mark.unwrap_or(&self.mark).not_before {
                 self.not_before.lock().insert(*place, time);
             }
-            let is_known = !self.known.lock().insert(*place);
-            if is_known && own.is_none() && committed.is_ok() {
-                // The server has forgotten the group. It begins with the earliest.
-                table.gap(Gap::new(None, GapReason::Trimmed));
+            if committed.is_err() {
+                unsure.insert(*place);
+            } else {
+                unsure.remove(place);
+                let is_known = !self.known.lock().insert(*place);
+                if is_known && own.is_none() {
+                    // The server has forgotten the group. It begins with the earliest.
+                    table.gap(Gap::new(None, GapReason::Trimmed));
+                }
             }
             let offset = own.map(|it| it.offset);
             table.take(*place, offset, mark == Some(&self.mark), self.settle());
         }
-        drop(table);
-        self.answers.wake.notify_one();
+        committed.is_ok()
     }
 
     /// Lets what is in work be settled, and gives the partitions up.
@@ -234,46 +254,35 @@ impl Member {
         mut over: watch::Receiver<bool>,
         refuses: watch::Sender<Option<KrafkaError>>,
     ) {
-        let topics = self.connection.topics.names();
-        let mut is_paused = false;
         let mut pause = Duration::ZERO;
         while !*over.borrow() {
-            let backlog = self.answers.table.lock().backlog();
-            let is_full = backlog >= self.options.in_flight.clamp(1, MOST);
-            let (held, free) = self.answers.table.lock().hold(HELD);
-            for (topic, name) in topics.iter().enumerate() {
-                let of = |places: &[Place]| -> Vec<i32> {
-                    let own = places.iter().filter(|place| place.topic == topic);
-                    own.map(|place| place.partition).collect()
-                };
-                if is_full != is_paused {
-                    let all = of(&self.answers.table.lock().free());
-                    if is_full {
-                        consumer.pause(name, &all).await;
-                    } else {
-                        consumer.resume(name, &all).await;
-                    }
-                }
-                if !held.is_empty() {
-                    consumer.pause(name, &of(&held)).await;
-                }
-                if !free.is_empty() && !is_full {
-                    consumer.resume(name, &of(&free)).await;
-                }
+            let is_full = !self.answers.table.lock().has_room();
+            let (pause_now, resume) = self.answers.table.lock().pauses(HELD);
+            for (name, partitions) in self.by_topic(&pause_now) {
+                consumer.pause(name, &partitions).await;
             }
-            is_paused = is_full;
+            for (name, partitions) in self.by_topic(&resume) {
+                consumer.resume(name, &partitions).await;
+            }
             let wait = if is_full { Duration::ZERO } else { READ };
             match consumer.poll(wait).await {
-                Ok(records) if records.is_empty() => pause = Duration::ZERO,
+                Ok(records) if records.is_empty() => {
+                    pause = Duration::ZERO;
+                    self.trouble.clear();
+                }
                 Ok(records) => {
                     pause = Duration::ZERO;
+                    self.trouble.clear();
                     self.receive(consumer, records).await;
                     continue;
                 }
                 Err(KrafkaError::Wakeup) => {}
                 Err(error) => {
-                    if !error.is_retriable() && !*self.joined.borrow() {
-                        refuses.send_replace(Some(error));
+                    if !error.is_retriable() {
+                        self.trouble.set(&fault::reason(&error));
+                        if !*self.joined.borrow() {
+                            refuses.send_replace(Some(error));
+                        }
                     }
                     pause = (pause * 2).clamp(Duration::from_millis(20), Duration::from_secs(1));
                     tokio::select! {
@@ -293,6 +302,15 @@ impl Member {
         }
     }
 
+    fn by_topic(&self, places: &[Place]) -> BTreeMap<&str, Vec<i32>> {
+        let mut by_topic = BTreeMap::<_, Vec<i32>>::new();
+        for place in places {
+            let name = self.connection.topics.name(place.topic);
+            by_topic.entry(name).or_default().push(place.partition);
+        }
+        by_topic
+    }
+
     async fn receive(&self, consumer: &Consumer, records: Vec<ConsumerRecord>) {
         let mut read = Vec::with_capacity(records.len());
         for record in records {
@@ -304,6 +322,18 @@ impl Member {
                 if is_ours { Came::Event(envelope) } else { Came::Skip }
             });
             read.push((place, record.offset, came));
+        }
+        let unsure: BTreeSet<Place> = {
+            let unsure = self.unsure.lock();
+            read.iter().map(|(place, ..)| *place).filter(|place| unsure.contains(place)).collect()
+        };
+        if !unsure.is_empty() {
+            let unsure: Vec<Place> = unsure.into_iter().collect();
+            if !self.take_over(&unsure).await {
+                // Something may be missing before what has come.
+                self.unsure.lock().retain(|place| !unsure.contains(place));
+                self.answers.table.lock().gap(Gap::new(None, GapReason::Trimmed));
+            }
         }
         for (place, offset, came) in read {
             let follows = self.answers.table.lock().follows(place, offset);
@@ -425,7 +455,7 @@ impl Member {
             self.answers.table.lock().committed(positions);
             return true;
         }
-        let mark = self.mark.text();
+        let mark = self.mark.shortened(self.refused.load(Relaxed));
         let offsets = positions.all.iter().map(|(_, place, position)| {
             let offset = OffsetAndMetadata::with_metadata(*position, &mark);
             (self.connection.partition(*place), offset)
@@ -443,6 +473,13 @@ impl Member {
     }
 
     fn not_committed(&self, positions: Positions, error: &KrafkaError) -> bool {
+        if fault::says_too_much(error)
+            && !self.mark.shortened(self.refused.load(Relaxed)).is_empty()
+        {
+            let _ = self.refused.fetch_add(1, Relaxed);
+            self.answers.table.lock().again_later(positions);
+            return false;
+        }
         let refused = matches!(fault::reason(error), Reason::Refused(_)) && !error.is_retriable();
         if refused && !fault::is_fenced(error) {
             positions.refuse(|| SettleError::Failed(fault::reason(error)));

@@ -16,7 +16,7 @@ use crate::hosted::{DurableOptions, Reason, StartAt};
 
 /// Begins what we say of a group beside its positions.
 const MARK: &str = "tb1";
-/// How many bytes of the patterns are said. A server takes 4096 bytes.
+/// How many bytes of the patterns are said. A server takes 4096 bytes by default.
 const PATTERNS: usize = 2048;
 
 /// What the server keeps of a group beside a position: its patterns, so that members with others are
@@ -39,11 +39,25 @@ impl Mark {
         Self { not_before: None, patterns }
     }
 
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         match self.not_before {
             Some(time) => format!("{MARK} {time} {}", self.patterns),
             None => format!("{MARK} - {}", self.patterns),
         }
+    }
+
+    /// Returns what a server is told that takes less: first without the patterns, and then nothing.
+    pub(super) fn shortened(&self, refused: usize) -> String {
+        match refused {
+            0 => self.text(),
+            1 => Self { not_before: self.not_before, patterns: String::new() }.text(),
+            _ => String::new(),
+        }
+    }
+
+    /// Returns whether it can be of a group with these patterns.
+    fn fits(&self, patterns: &str) -> bool {
+        self.patterns.is_empty() || self.patterns == patterns
     }
 
     /// Reads what the server has. `None` if it is not ours.
@@ -109,7 +123,7 @@ impl Connection {
         let _one = self.opening.lock().await;
         let committed = self.committed(group, places).await?;
         if let Some(other) = committed.iter().filter_map(|it| it.mark.as_ref()).next() {
-            if other.patterns != mark.patterns {
+            if !other.fits(&mark.patterns) {
                 return Err(refused(format!(
                     "the group `{group}` exists for other patterns ({}): name another group",
                     other.patterns
@@ -208,6 +222,16 @@ mod tests {
         for other in ["", "tb1", "tb2 - a", "what another program says"] {
             assert_eq!(Mark::read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_server_that_takes_less_is_told_less() {
+        let mut mark = Mark::new(&options(&["a.>"]));
+        mark.not_before = Some(17);
+        assert_eq!([0, 1, 2].map(|refused| mark.shortened(refused)), ["tb1 17 a.>", "tb1 17 ", ""]);
+        let short = Mark::read(&mark.shortened(1)).unwrap();
+        assert_eq!(short.not_before, Some(17));
+        assert!(short.fits("a.>") && short.fits("b") && !mark.fits("b"));
     }
 
     #[test]

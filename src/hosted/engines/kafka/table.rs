@@ -16,6 +16,9 @@ use crate::hosted::{Gap, Reason, Settle, SettleError, Verdict};
 /// What a confirmation says: the server has the position, or why not.
 type Told = oneshot::Sender<Result<(), SettleError>>;
 
+/// How many events have no place at most before the member reads no further.
+pub(super) const MOST: usize = 500;
+
 /// Keeps what has come, until the server has a position behind it.
 ///
 /// A group has one position in a partition. So an event that is done waits here for those before it.
@@ -60,6 +63,8 @@ struct Partition {
     goes: bool,
     /// Too much waits behind an event that is not done.
     is_held: bool,
+    /// The member does not read it now.
+    is_paused: bool,
 }
 
 struct Entry {
@@ -212,6 +217,7 @@ impl Table {
             confirm: Vec::new(),
             goes: false,
             is_held: false,
+            is_paused: false,
         };
         self.keys.insert(place, self.next);
         self.partitions.insert(self.next, partition);
@@ -330,28 +336,26 @@ impl Table {
         self.ready.len()
     }
 
-    /// Returns the partitions in which too much waits behind an event that is not done, and those in
-    /// which that has ended.
-    pub(super) fn hold(&mut self, most: usize) -> (Vec<Place>, Vec<Place>) {
-        let (mut held, mut free) = (Vec::new(), Vec::new());
-        for partition in self.partitions.values_mut() {
-            let is_full = partition.entries.len() >= most;
-            if is_full && !partition.is_held {
-                held.push(partition.place);
-            } else if partition.is_held && partition.entries.len() < most / 2 {
-                free.push(partition.place);
-            } else {
-                continue;
-            }
-            partition.is_held = is_full;
-        }
-        (held, free)
+    /// Returns whether the member reads on.
+    pub(super) fn has_room(&self) -> bool {
+        self.ready.len() < self.in_flight.min(MOST)
     }
 
-    /// Returns the partitions that are not held.
-    pub(super) fn free(&self) -> Vec<Place> {
-        let free = self.partitions.values().filter(|partition| !partition.is_held);
-        free.map(|partition| partition.place).collect()
+    /// Returns the partitions to pause, and those to resume. A partition pauses while there is no
+    /// room, and while `most` events wait behind one that is not done.
+    pub(super) fn pauses(&mut self, most: usize) -> (Vec<Place>, Vec<Place>) {
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        let has_room = self.has_room();
+        for partition in self.partitions.values_mut() {
+            let most = if partition.is_held { most / 2 } else { most };
+            partition.is_held = partition.entries.len() >= most;
+            let pauses = !has_room || partition.is_held;
+            if pauses != partition.is_paused {
+                partition.is_paused = pauses;
+                if pauses { &mut pause } else { &mut resume }.push(partition.place);
+            }
+        }
+        (pause, resume)
     }
 
     /// Returns whether a delivery is to be worked on, for at most `lease` from now on.
@@ -725,11 +729,26 @@ mod tests {
         for waiting in &all[1..] {
             table.settle(0, waiting.token(), &Verdict::Ack, now).unwrap();
         }
-        assert_eq!(table.hold(10), ([PLACE].into(), [].into()));
-        assert!(table.hold(10).0.is_empty() && table.free().is_empty());
+        assert_eq!(table.pauses(10), ([PLACE].into(), [].into()));
+        assert_eq!(table.pauses(10), ([].into(), [].into()));
         table.settle(0, all[0].token(), &Verdict::Ack, now).unwrap();
-        assert_eq!(table.hold(10), ([].into(), [PLACE].into()));
-        assert_eq!(table.free(), [PLACE]);
+        assert_eq!(table.pauses(10), ([].into(), [PLACE].into()));
+    }
+
+    #[test]
+    fn a_partition_that_comes_while_there_is_no_room_pauses_too() {
+        let (mut table, now) = (table(2), Instant::now());
+        (5..10).for_each(|offset| table.arrive(PLACE, offset, event(offset)));
+        let all = take(&mut table, now);
+        assert_eq!(table.pauses(100), ([PLACE].into(), [].into()));
+        let other = Place { topic: 0, partition: 4 };
+        table.take(other, Some(0), true, |_| Arc::new(Nothing));
+        assert_eq!(table.pauses(100), ([other].into(), [].into()));
+        for waiting in &all {
+            table.settle(0, waiting.token(), &Verdict::Ack, now).unwrap();
+        }
+        assert_eq!((take(&mut table, now).len(), table.has_room()), (2, true));
+        assert_eq!(table.pauses(100), ([].into(), [PLACE, other].into()));
     }
 
     #[test]
