@@ -42,8 +42,8 @@
 //!   their own with [`topic_for`](Kafka::topic_for). With several topics, the events of one key may be
 //!   in several: the engine then promises no order.
 //! - All members of a group must have the same patterns: the engine refuses others as soon as a member
-//!   has said which. The server keeps them beside the position. One whose `offset.metadata.max.bytes`
-//!   is too small for that keeps the position alone, and the engine refuses none.
+//!   has said which. The server keeps them beside the position. If its `offset.metadata.max.bytes` is too
+//!   small for them, it keeps the position alone, and the engine refuses no member.
 //! - In a batch, an event that was not sent takes with it those of its key behind it. Publish all of them
 //!   again, in their order. An event that can never be sent, for example a larger one than the topic
 //!   takes, does not hold up the others.
