@@ -152,7 +152,7 @@ impl Connection {
 mod tests {
     use alloc::sync::Arc;
     use alloc::vec::Vec;
-    use core::sync::atomic::{AtomicUsize, Ordering};
+    use core::cell::Cell;
 
     use super::in_order;
     use crate::envelope::Envelope;
@@ -162,12 +162,10 @@ mod tests {
     /// Sends `keys`, of which the first one fails. Returns which are sent.
     async fn sent(keys: &[&str], first: impl Fn() -> Reason) -> Vec<bool> {
         let event = |key: &&str| Arc::new(Envelope::new("a").unwrap().with_key(*key));
-        let (first, calls) = (&first, &AtomicUsize::new(0));
+        let (first, is_first) = (&first, &Cell::new(true));
         let send = |envelope: Arc<Envelope>| async move {
-            match calls.fetch_add(1, Ordering::Relaxed) {
-                0 => (envelope, Err(Failed::NotSent(first()))),
-                _ => (envelope, Ok(())),
-            }
+            let sent = if is_first.replace(false) { Err(Failed::NotSent(first())) } else { Ok(()) };
+            (envelope, sent)
         };
         let all = in_order(keys.iter().map(event), send).await;
         assert_eq!(all.len(), keys.len());
