@@ -9,8 +9,7 @@
 //!
 //! At quality of service 0, two things are measured. The first is the call alone: it hands a message to the
 //! connection, and returns. As many are handed over as fit, so that neither the client nor the engine waits.
-//! The second is the same, and what carries the messages out, while all rest for as long. There, the time on a
-//! processor counts.
+//! The second adds the task that carries the messages out, and counts processor time.
 
 #[path = "../servers/spent.rs"]
 mod spent;

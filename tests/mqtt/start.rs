@@ -17,8 +17,8 @@ use crate::server::{Played, Server};
 use crate::servers::authority::Authority;
 use crate::servers::free_port;
 use crate::{
-    SOON, delivery, envelope, number, on, publish, run, settings, started, subject, until, up,
-    value,
+    SOON, WHILE, delivery, envelope, number, on, publish, run, settings, started, subject, until,
+    up, value,
 };
 
 const PASSWORD: &str = "wordof/mine @:";
@@ -255,6 +255,42 @@ fn without_confirmation_all_leaves_in_order_before_the_end() {
         }
         let late = mqtt.publish(envelope("game.1")).await.unwrap_err();
         assert!(matches!(late.reason(), Reason::Closed));
+    });
+}
+
+/// Nothing gives way to the task that carries, before the runtime ends.
+#[test]
+fn without_confirmation_all_has_left_when_the_runtime_ends() {
+    on("", async |server| {
+        let beside = up(settings(server.url()).client_id("beside").qos(Qos::AtMostOnce)).await;
+        let mut live = beside.subscribe("game.>").unwrap().open().await.unwrap();
+        let url = server.url();
+        let publishes = move || {
+            run(async {
+                let mqtt = up(settings(url).qos(Qos::AtMostOnce)).await;
+                for at in 0..50 {
+                    mqtt.publish(number("game.1", at)).await.unwrap();
+                }
+                mqtt.shutdown(SOON).await.unwrap();
+            });
+        };
+        tokio::task::spawn_blocking(publishes).await.unwrap();
+        for at in 0..50 {
+            assert_eq!(value(&delivery(&mut live).await), at);
+        }
+    });
+}
+
+#[test]
+fn without_confirmation_nothing_is_taken_when_the_runtime_has_ended() {
+    on("", async |server| {
+        let mqtt = settings(server.url()).qos(Qos::AtMostOnce);
+        let started = tokio::task::spawn_blocking(|| run(up(mqtt))).await;
+        let mqtt = started.unwrap();
+        let error = timeout(WHILE, mqtt.publish(envelope("a"))).await.expect("at once");
+        let error = error.unwrap_err();
+        assert!(!error.is_unknown() && matches!(error.reason(), Reason::Disconnected(_)));
+        timeout(WHILE, mqtt.shutdown(SOON)).await.expect("at once").unwrap();
     });
 }
 

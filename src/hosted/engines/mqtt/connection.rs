@@ -42,6 +42,8 @@ pub(super) struct Connection {
     pub(super) troubles: Troubles,
     pub(super) runtime: Handle,
     pub(super) signals: watch::Sender<Signal>,
+    /// Its sender is dropped when nothing is carried any more.
+    carried: watch::Receiver<()>,
     name: String,
     /// How many subscriptions have not ended.
     members: watch::Sender<usize>,
@@ -114,6 +116,7 @@ impl Connected for Connection {
         }
         let name = settings.client_id.clone().unwrap_or_else(|| "tickbus".into());
         let (up, carrier) = Carrier::new(target.connect(&Self::hello(&name)).await?);
+        let (carries, carried) = watch::channel(());
         let connection = Arc::new(Self {
             target,
             topics,
@@ -123,12 +126,13 @@ impl Connected for Connection {
             troubles: Troubles::default(),
             runtime: Handle::current(),
             signals: watch::Sender::new(Signal::default()),
+            carried,
             name,
             members: watch::Sender::new(0),
             seats: Lock::default(),
         });
         let (weak, signals) = (Arc::downgrade(&connection), connection.signals.subscribe());
-        tokio::spawn(keep(weak, signals, carrier));
+        tokio::spawn(keep(weak, signals, carrier, carries));
         Ok(connection)
     }
 
@@ -137,6 +141,7 @@ impl Connected for Connection {
     }
 
     async fn finish(&self, deadline: Duration) -> Result<(), Reason> {
+        let began = Instant::now();
         let finish = async {
             let _ = self.members.subscribe().wait_for(|members| *members == 0).await;
             if let Ok(up) = self.link.up() {
@@ -146,7 +151,10 @@ impl Connected for Connection {
         let result = timeout(deadline, finish).await.map_err(|_| Reason::TimedOut);
         self.signals.send_modify(|signal| signal.ended = true);
         self.link.end();
-        result
+        // The runtime may end when this returns.
+        let left = deadline.saturating_sub(began.elapsed());
+        let carried = timeout(left, self.carried.clone().changed()).await;
+        result.and(carried.map(drop).map_err(|_| Reason::TimedOut))
     }
 }
 
@@ -309,12 +317,13 @@ async fn keep(
     connection: Weak<Connection>,
     mut signals: watch::Receiver<Signal>,
     mut carrier: Carrier,
+    carries: watch::Sender<()>,
 ) {
     loop {
         let why = tokio::select! {
             why = carrier.run() => why,
             () = ended(&mut signals) => {
-                carrier.bye().await;
+                carrier.bye(carries).await;
                 return;
             }
         };
@@ -331,7 +340,12 @@ async fn keep(
             }
             pause = (pause * 2).min(Duration::from_secs(1));
             let Some(connection) = connection.upgrade() else { return };
-            match connection.target.connect(&connection.guest()).await {
+            let guest = connection.guest();
+            let connected = tokio::select! {
+                connected = connection.target.connect(&guest) => connected,
+                () = ended(&mut signals) => return,
+            };
+            match connected {
                 Ok(taken) => {
                     let (up, carrier) = Carrier::new(taken);
                     connection.link.is_up(up);

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::packets::{Frame, Wire};
@@ -102,18 +102,28 @@ pub(super) struct Outbox {
     bytes: Lock<Option<BytesMut>>,
     /// Wakes the carrier.
     filled: Notify,
-    /// Wakes publishers that wait.
+    /// Held by the publish that puts, or waits for room.
+    turn: Mutex<()>,
+    /// Wakes the one that waits for room.
     emptied: Notify,
 }
 
 impl Outbox {
     fn new() -> Self {
         let bytes = Lock::new(Some(BytesMut::with_capacity(OUTBOX)));
-        Self { bytes, filled: Notify::new(), emptied: Notify::new() }
+        Self { bytes, filled: Notify::new(), turn: Mutex::new(()), emptied: Notify::new() }
     }
 
-    /// Puts a message in as soon as there is room.
+    /// Puts a message in as soon as there is room, and after those that came before.
     pub(super) async fn put(&self, message: &Publish, deadline: Instant) -> Result<(), Failed> {
+        // A turn that is given up goes to the first that waits. It is never free before that.
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => match timeout_at(deadline, self.turn.lock()).await {
+                Ok(turn) => turn,
+                Err(_) => return Err(Failed::NotSent(Reason::TimedOut)),
+            },
+        };
         loop {
             let emptied = self.emptied.notified(); // before it looks
             if self.try_put(message)? {
@@ -162,11 +172,21 @@ impl Outbox {
     }
 }
 
+/// Ends an outbox from which nothing is carried any more.
+struct Closes(Arc<Outbox>);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Carries messages out on one connection.
 pub(super) struct Carrier {
     wire: Wire,
     requests: mpsc::UnboundedReceiver<Request>,
-    outbox: Arc<Outbox>,
+    /// The runtime may drop it at any time.
+    outbox: Closes,
     places: Arc<Semaphore>,
     /// Those on their way, each at the place of its id less 1.
     waiting: Vec<Option<(oneshot::Sender<Sent>, OwnedSemaphorePermit)>>,
@@ -183,7 +203,7 @@ impl Carrier {
         let carrier = Self {
             wire: taken.wire,
             requests: receiver,
-            outbox: own,
+            outbox: Closes(own),
             places,
             waiting: Vec::new(),
             free: Vec::new(),
@@ -215,8 +235,8 @@ impl Carrier {
                         self.send(more);
                     }
                 }
-                () = self.outbox.filled.notified(), if self.wire.has_room() => {
-                    self.outbox.empty(&mut self.wire);
+                () = self.outbox.0.filled.notified(), if self.wire.has_room() => {
+                    self.outbox.0.empty(&mut self.wire);
                 }
             }
         }
@@ -253,10 +273,10 @@ impl Carrier {
         }
     }
 
-    /// Tells those that wait.
+    /// Reports the end to publishers that wait.
     pub(super) fn end(mut self, why: &str) {
         self.places.close();
-        self.outbox.end();
+        self.outbox.0.end();
         self.requests.close();
         for (reply, _) in self.waiting.drain(..).flatten() {
             let _ = reply.send(Err(Failed::Unknown(disconnected(why))));
@@ -266,11 +286,11 @@ impl Carrier {
         }
     }
 
-    /// Says goodbye.
-    pub(super) async fn bye(mut self) {
+    /// Says goodbye. Drops `carried` when everything has left.
+    pub(super) async fn bye(mut self, carried: watch::Sender<()>) {
         self.places.close();
-        self.wire.append(&mut self.outbox.end());
-        self.wire.bye().await;
+        self.wire.append(&mut self.outbox.0.end());
+        self.wire.bye_after(|| drop(carried)).await;
     }
 }
 
@@ -281,4 +301,48 @@ fn unsound(error: rumqttc::mqttbytes::Error) -> Failed {
 /// Returns the reason of a server that did not take a message. `None` if it did.
 pub(super) fn refusal(code: u8) -> Option<Reason> {
     (code >= reason::REFUSED).then(|| refused(reason::shown(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+    use core::time::Duration;
+
+    use rumqttc::mqttbytes::QoS;
+    use rumqttc::mqttbytes::v5::Publish;
+    use tokio::time::Instant;
+
+    use super::{Failed, OUTBOX, Outbox, Wire};
+    use crate::hosted::Reason;
+
+    #[test]
+    fn publishes_that_wait_for_room_keep_their_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(async {
+            let patience = Duration::from_secs(10);
+            let soon = Instant::now() + patience;
+            let mut wire = Wire::new(Box::new(tokio::io::duplex(1).0), patience, patience);
+            let outbox = Outbox::new();
+            let large = Publish::new("a", QoS::AtMostOnce, alloc::vec![0; OUTBOX], None);
+            let mut context = Context::from_waker(Waker::noop());
+            outbox.put(&large, soon).await.unwrap();
+            let mut first = pin!(outbox.put(&large, soon));
+            assert!(first.as_mut().poll(&mut context).is_pending());
+            outbox.empty(&mut wire);
+            let mut second = pin!(outbox.put(&large, soon));
+            assert!(second.as_mut().poll(&mut context).is_pending(), "it waits for the first");
+            let late = outbox.put(&large, Instant::now()).await;
+            assert!(matches!(late, Err(Failed::NotSent(Reason::TimedOut))));
+            assert!(first.as_mut().poll(&mut context).is_ready());
+            assert!(second.as_mut().poll(&mut context).is_pending(), "it waits for room");
+            let mut third = pin!(outbox.put(&large, soon));
+            assert!(third.as_mut().poll(&mut context).is_pending());
+            outbox.end();
+            for ended in [second.await, third.await] {
+                assert!(matches!(ended, Err(Failed::NotSent(Reason::Disconnected(_)))));
+            }
+        });
+    }
 }

@@ -220,8 +220,13 @@ impl Wire {
 
     /// Says goodbye, and waits until the server has read everything and ended the connection.
     pub(super) async fn bye(self) {
+        self.bye_after(|| {}).await;
+    }
+
+    /// The same. Calls `left` when everything has left, before the server has read it.
+    pub(super) async fn bye_after(self, left: impl FnOnce() + Send) {
         let packet = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
-        self.leave(packet).await;
+        self.leave(packet, left).await;
     }
 
     /// Says goodbye, and that the session is not needed any more.
@@ -233,15 +238,16 @@ impl Wire {
             server_reference: None,
         };
         let reason_code = DisconnectReasonCode::NormalDisconnection;
-        self.leave(Disconnect { reason_code, properties: Some(properties) }).await;
+        self.leave(Disconnect { reason_code, properties: Some(properties) }, || {}).await;
     }
 
-    async fn leave(mut self, packet: Disconnect) {
+    async fn leave(mut self, packet: Disconnect, left: impl FnOnce() + Send) {
         let _ = self.put(&Packet::Disconnect(packet));
         let patience = self.patience;
         let bye = async {
             self.writer.write_all_buf(&mut self.output).await?;
             self.writer.flush().await?;
+            left();
             self.writer.shutdown().await?;
             loop {
                 self.input.clear();
