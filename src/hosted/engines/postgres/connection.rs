@@ -42,8 +42,8 @@ impl Connection {
         Self::with(database, "")
     }
 
-    /// The same, with options for each session, as `postgres` takes them on its command line. Those of the
-    /// URL come after them.
+    /// Reads the settings, with options for each session, as `postgres` takes them on its command line. Those
+    /// of the URL come after them.
     pub(super) fn with(database: &Database, options: &str) -> Result<Self, PostgresError> {
         // What the client says of a URL may quote a password.
         let wrong = |what: &str| {
@@ -80,7 +80,7 @@ impl Connection {
         let recycling_method = RecyclingMethod::Fast;
         let manager =
             Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method });
-        // The session that was used last has all in its caches.
+        // The session used last has its plans and pages in the caches.
         let pool = Pool::builder(manager).max_size(database.pool_size).queue_mode(QueueMode::Lifo);
         let pool = pool.build();
         let pool = pool.map_err(|error| PostgresError::Settings(error.to_string().into()))?;

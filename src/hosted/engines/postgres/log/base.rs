@@ -25,8 +25,8 @@ pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// How many statements a connection keeps. Some name a segment, so they change.
 const STATEMENTS: usize = 64;
 
-/// A plan is made once for each statement, and walks the indexes. Else the server plans most statements each
-/// time, which takes longer than to run them. A plan that is kept must not be the one of an empty table.
+/// A plan is made once for each statement, and walks the indexes. Without this, the server plans most
+/// statements at each call, which takes longer than running them. A plan that is kept must not be the one of an empty table.
 const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
                      -c enable_bitmapscan=off -c enable_sort=off -c jit=off";
 
@@ -51,6 +51,8 @@ pub(super) struct Base {
     readers: PlainNumber,
     /// The last sequence that is known.
     last: PlainNumber,
+    /// 1 if the last publish had an id that is known.
+    pub(super) repeats: PlainNumber,
     /// There are segments for the sequences below it.
     pub(super) end: PlainNumber,
     /// The first sequence that the tables still have, as far as it is known.
@@ -115,6 +117,7 @@ impl Base {
             failing: Lock::default(),
             readers: PlainNumber::new(0),
             last: PlainNumber::new(0),
+            repeats: PlainNumber::new(0),
             end: PlainNumber::new(0),
             first: PlainNumber::new(0),
         };

@@ -220,6 +220,8 @@ pub(super) async fn write(
         (&rows.lows, int8.clone()),
         (&rows.open_xids, text.clone()),
         (&rows.open_seqs, text.clone()),
+        // A server that was killed may have lost a state, and another member may have its version.
+        (&group.me, Type::TEXT),
     ];
     let tables = &group.base.tables;
     let (states, retries) = (&tables.states, &tables.retries);
@@ -229,8 +231,8 @@ pub(super) async fn write(
          n.done, n.upto, n.at_xid, n.at_seq, n.mark, n.low, n.open_xids::int8[], n.open_seqs::int8[] FROM \
          unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS n (lane, slot, version, member, done, \
          upto, at_xid, at_seq, mark, low, open_xids, open_seqs) WHERE (SELECT true FROM {states} AS s WHERE \
-         s.slot = n.slot AND s.grp = $1 AND s.lane = n.lane AND s.version = n.version - 1) ON CONFLICT DO \
-         NOTHING RETURNING lane)"
+         s.slot = n.slot AND s.grp = $1 AND s.lane = n.lane AND s.version = n.version - 1 AND s.member = \
+         $14) ON CONFLICT DO NOTHING RETURNING lane)"
     );
     if !puts.0.is_empty() {
         let at = params.len() + 1;

@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a session on which nothing happens must show that it is there.
 const SIGN: Duration = Duration::from_secs(1);
-/// How long others are not told again of events: each commit that tells them is work for the server.
+/// The shortest time between two notifications: each is a commit of the server.
 const QUIET: Duration = Duration::from_millis(1);
 
 /// Listens until the engine ends.
@@ -94,6 +94,7 @@ async fn session(
     loop {
         tokio::select! {
             () = ended(&mut signals) => {
+                let _ = notify(base, &client, &events).await;
                 // Others may take the lanes of its members.
                 let _ = notify(base, &client, &groups).await;
                 return Ok(());

@@ -186,6 +186,7 @@ impl Member {
         let mut changed =
             self.lanes.values().map(|lane| &lane.changes).filter(|it| it.any).peekable();
         if changed.peek().is_none() {
+            self.write_at = None;
             return false;
         }
         let now = Instant::now();

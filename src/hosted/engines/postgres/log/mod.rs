@@ -8,7 +8,7 @@
 //! | wildcards | exact at the server: `=` or a regular expression over the subject; the core matcher decides |
 //! | order | by key over the whole group. Without a key, and between keys: as published if the log has [one lane](Postgres::lanes), else as published until lanes move between members |
 //! | a group | its members share the lanes of the log. A key has one lane, and events without a key are spread over all. One member at a time has a lane |
-//! | acknowledged | by [`Delivery::ack`](crate::hosted::Delivery::ack): the server knows of it after about 5 ms, and its disk a little later. Until then a process or a server that is killed may get it again. `ack_async` waits for the commit, on the disk |
+//! | acknowledged | by [`Delivery::ack`](crate::hosted::Delivery::ack): the server knows of it after about 5 ms, and its disk a little later. If the process or the server is killed before that, the event comes again. `ack_async` waits for the commit, on the disk |
 //! | a retry | kept by the server, in a table of retries, until its time has come. The events behind it go on |
 //! | attempts | counted by the server: also after a process has died, or by another member |
 //! | replay | by sequence, by time, and from the earliest that the log still has |

@@ -17,6 +17,7 @@ use super::upkeep::provide;
 use crate::envelope::Envelope;
 use crate::hosted::engines::failed::Failed;
 use crate::hosted::{Level, Reason, Receipt};
+use crate::sync::Relaxed;
 
 /// How many envelopes, and about how many bytes, a statement has.
 const MOST: usize = 1024;
@@ -174,7 +175,9 @@ async fn insert(base: &Base, rows: &[Row]) -> Result<Vec<Receipt>, Asked> {
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     // Others may have used some that are not known here.
     let end = last.saturating_add(count).saturating_add(base.segment / 8);
-    let mut spans = base.segment_of(last) != base.segment_of(end);
+    // An id that the index finds takes a sequence: while there are such, all are looked up before.
+    let mut spans =
+        base.segment_of(last) != base.segment_of(end) || base.repeats.load(Relaxed) == 1;
     let mut has_provided = false;
     loop {
         match attempt(base, rows, spans).await {
@@ -261,6 +264,7 @@ async fn attempt(base: &Base, rows: &[Row], spans: bool) -> Result<Vec<Receipt>,
             others.push(&*row.id);
         }
     }
+    base.repeats.store(usize::from(!others.is_empty()), Relaxed);
     let known = if others.is_empty() { HashMap::new() } else { find(base, &others, from).await };
     let duplicate = |row: &Row| {
         let receipt = Receipt::new(&base.name, Level::Stored).duplicate(true);
