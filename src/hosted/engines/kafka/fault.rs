@@ -81,7 +81,7 @@ pub(super) const fn is_missing(error: &KrafkaError) -> bool {
     )
 }
 
-/// Returns whether a commit says more beside a position than the server keeps.
+/// Returns whether the server refused the metadata of a commit as too large.
 pub(super) const fn says_too_much(error: &KrafkaError) -> bool {
     matches!(error, KrafkaError::Broker { code: ErrorCode::OffsetMetadataTooLarge, .. })
 }

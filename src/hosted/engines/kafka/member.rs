@@ -13,6 +13,7 @@ use krafka::consumer::{
 };
 use krafka::{CloseOptions, ConsumerRecord, KrafkaError};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::answer::{Answers, Assigned, Durable, Ended, Leaves};
@@ -90,6 +91,8 @@ async fn join(connection: Arc<Connection>, options: DurableOptions) -> Result<Du
         // A partition that stays with its member is not interrupted.
         .partition_assignment_strategy(PartitionAssignmentStrategy::CooperativeSticky)
         .max_poll_records(i32::try_from(member.options.in_flight.clamp(1, MOST)).unwrap_or(1))
+        // What is buffered of a paused partition does not keep the others from being read.
+        .max_buffered_records(0)
         .fetch_max_wait(READ)
         .session_timeout(session)
         .heartbeat_interval(session / 15)
@@ -134,9 +137,9 @@ struct Member {
     not_before: Lock<BTreeMap<Place, i64>>,
     /// The partitions in which the group has a position.
     known: Lock<BTreeSet<Place>>,
-    /// The partitions of which the server has not said where the group is.
+    /// Partitions whose committed position the server did not return.
     unsure: Lock<BTreeSet<Place>>,
-    /// How often the server has refused what is said beside a position: it is shorter then.
+    /// Counts how often the server refused the mark. Each time, the mark becomes shorter.
     refused: PlainNumber,
     /// Why it cannot read.
     trouble: Arc<Trouble>,
@@ -183,8 +186,8 @@ impl Member {
         self.answers.wake.notify_one();
     }
 
-    /// Takes partitions over behind what is committed. Returns `false` if the server does not say what
-    /// that is.
+    /// Takes partitions over behind their committed positions. Returns `false` if the server does not
+    /// return them.
     async fn take_over(&self, places: &[Place]) -> bool {
         let committed = self.connection.committed(&self.group, places).await;
         let mut unsure = self.unsure.lock();
@@ -242,6 +245,7 @@ impl Member {
             consumer.wakeup();
         };
         tokio::join!(self.read(&consumer, over.subscribe(), refuses), keep);
+        self.trouble.clear();
         let options = CloseOptions::new().timeout(self.connection.timeout);
         let _ = consumer.close_with(options).await;
     }
@@ -269,6 +273,8 @@ impl Member {
                 Ok(records) if records.is_empty() => {
                     pause = Duration::ZERO;
                     self.trouble.clear();
+                    // The client may have answered at once.
+                    yield_now().await;
                 }
                 Ok(records) => {
                     pause = Duration::ZERO;

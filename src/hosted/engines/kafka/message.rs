@@ -13,7 +13,7 @@ use crate::hosted::wire::{self, InvalidMessage, NativeForm};
 
 /// The header that has the subject.
 const SUBJECT: &str = "tb-subject";
-/// The same of other programs.
+/// The header that has the subject in records of other programs.
 const SUBJECT_OF_OTHERS: &str = "subject";
 /// How many bytes a batch of one record has besides it.
 const BATCH: usize = 61;

@@ -42,11 +42,12 @@
 //!   their own with [`topic_for`](Kafka::topic_for). With several topics, the events of one key may be
 //!   in several: the engine then promises no order.
 //! - All members of a group must have the same patterns: the engine refuses others as soon as a member
-//!   has said which. The server keeps them beside the position. If its `offset.metadata.max.bytes` is too
-//!   small for them, it keeps the position alone, and the engine refuses no member.
-//! - In a batch, an event that was not sent takes with it those of its key behind it. Publish all of them
-//!   again, in their order. An event that can never be sent, for example a larger one than the topic
-//!   takes, does not hold up the others.
+//!   has said which. The server keeps them beside the position. If they exceed its
+//!   `offset.metadata.max.bytes`, the engine keeps the start time alone, or nothing, and then refuses no
+//!   member.
+//! - If an event of a batch is not handed over, the engine also holds back the later ones of its key.
+//!   Publish all of them again, in their order. An event that can never be sent, for example a larger one
+//!   than the topic takes, does not hold up the others.
 //! - The server forgets a group without members after `offsets.retention.minutes`, a week by default. It
 //!   then begins as a new one.
 //! - A sequence is the partition, above 48 bits of the offset. One that does not exist yet stands for
@@ -54,6 +55,8 @@
 //! - The engine writes the subject to the header `tb-subject`, and reads it there. A record of another
 //!   program may have it in a header `subject`; without both, its subject is the name of the topic. It
 //!   keeps its key. A record that cannot be an envelope is a gap, `Unreadable`, and is done.
+//! - If a user loses the right to read a topic, and may still describe it, the client only retries:
+//!   nothing comes, and the health stays `Up`.
 //! - Compacted topics keep the last event of each key: what is gone so is not told.
 
 mod answer;

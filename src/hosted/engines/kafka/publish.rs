@@ -47,8 +47,8 @@ impl Publish for Connection {
     }
 }
 
-/// Sends envelopes in their order. One that could be sent later takes with it those of its key behind it:
-/// sent again together, they are in order.
+/// Sends envelopes in order. If one fails and can be sent later, the later ones of its key fail with it, so
+/// a repeat keeps their order.
 async fn in_order<T, F>(
     envelopes: impl ExactSizeIterator<Item = Arc<Envelope>>,
     send: impl Fn(Arc<Envelope>) -> F,

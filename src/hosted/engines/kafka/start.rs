@@ -46,7 +46,8 @@ impl Mark {
         }
     }
 
-    /// Returns what a server is told that takes less: first without the patterns, and then nothing.
+    /// Returns the text for a server that has refused it `refused` times: whole, then without the
+    /// patterns, then empty.
     pub(super) fn shortened(&self, refused: usize) -> String {
         match refused {
             0 => self.text(),
@@ -122,7 +123,9 @@ impl Connection {
         // The second of two members that open at once finds what the first one has made.
         let _one = self.opening.lock().await;
         let committed = self.committed(group, places).await?;
-        if let Some(other) = committed.iter().filter_map(|it| it.mark.as_ref()).next() {
+        // A server may have refused the patterns of some: the longest says most.
+        let marks = committed.iter().filter_map(|it| it.mark.as_ref());
+        if let Some(other) = marks.max_by_key(|mark| mark.patterns.len()) {
             if !other.fits(&mark.patterns) {
                 return Err(refused(format!(
                     "the group `{group}` exists for other patterns ({}): name another group",
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_takes_less_is_told_less() {
+    fn a_mark_that_the_server_refuses_is_shortened() {
         let mut mark = Mark::new(&options(&["a.>"]));
         mark.not_before = Some(17);
         assert_eq!([0, 1, 2].map(|refused| mark.shortened(refused)), ["tb1 17 a.>", "tb1 17 ", ""]);

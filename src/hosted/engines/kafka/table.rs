@@ -16,7 +16,7 @@ use crate::hosted::{Gap, Reason, Settle, SettleError, Verdict};
 /// What a confirmation says: the server has the position, or why not.
 type Told = oneshot::Sender<Result<(), SettleError>>;
 
-/// How many events have no place at most before the member reads no further.
+/// The member stops reading when this many events have no place.
 pub(super) const MOST: usize = 500;
 
 /// Keeps what has come, until the server has a position behind it.
@@ -63,7 +63,7 @@ struct Partition {
     goes: bool,
     /// Too much waits behind an event that is not done.
     is_held: bool,
-    /// The member does not read it now.
+    /// The consumer has paused it.
     is_paused: bool,
 }
 
@@ -336,7 +336,7 @@ impl Table {
         self.ready.len()
     }
 
-    /// Returns whether the member reads on.
+    /// Returns whether there is room to read more.
     pub(super) fn has_room(&self) -> bool {
         self.ready.len() < self.in_flight.min(MOST)
     }
