@@ -446,7 +446,7 @@ fn a_reject_ends_an_event_and_a_retry_holds_its_key_only() {
 struct Disturbed {
     leases: MemoryLeases,
     is_away: Arc<AtomicBool>,
-    /// Closes this shard before anybody else claims it.
+    /// Closes this shard before the member claims it.
     beaten: Option<&'static str>,
 }
 

@@ -92,13 +92,14 @@ impl Member {
             let (group, shard) = (&self.group_name, &row.shard);
             let claim = self.store.claim(group, shard, &self.me, lease, &row.position);
             let Ok(Some(claimed)) = self.ask(claim).await else { continue };
-            // Another member may have done so since it was asked which shards there are.
+            // Another member may have closed the shard since the store listed it.
             let is_end =
                 Mark::parse(&claimed.position).map(|it| it.position) == Some(Position::End);
             if !is_end {
                 let end = Mark::new(Position::End).text();
                 let kept = self.store.checkpoint(group, shard, claimed.epoch, &end);
-                if let Ok(true) = self.ask(kept).await {
+                // Without an answer, the store may have it: then no other member tells the gap.
+                if !matches!(self.ask(kept).await, Ok(false)) {
                     self.tell(Gap::new(None, GapReason::Trimmed));
                 }
             }
