@@ -292,7 +292,7 @@ pub(crate) fn kill_the_clients<T: Target>(what: &str, url: &str) {
     // A server may wait for each member that was killed. What comes shows that more will.
     let (mut come, mut since) = (0, Instant::now());
     while !sums.lock().unwrap().has_all() && since.elapsed() < SOON {
-        let now = sums.lock().unwrap().come.len();
+        let now = sums.lock().unwrap().delivered().len();
         if now != come {
             (come, since) = (now, Instant::now());
         }

@@ -22,7 +22,7 @@ impl Process {
             .args(["--exact", test, "--nocapture"])
             .envs(variables)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
