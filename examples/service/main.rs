@@ -49,7 +49,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Returns what is wrong as the error.
+    /// Returns an error that says which argument is wrong.
     fn read(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
         let file = given.next().unwrap_or_else(|| "examples/service/bus.yaml".into());
         if file.starts_with('-') {

@@ -581,7 +581,7 @@ plain_error!(
     "did not finish"
 );
 
-/// Whether an engine can be reached.
+/// Whether an engine works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {

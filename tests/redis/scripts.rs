@@ -90,7 +90,7 @@ fn an_answer_after_an_extension_is_refused_and_one_within_it_holds() {
 /// The ten entries `1-0` to `1-9`.
 const TEN: [&str; 10] = ["1-0", "1-1", "1-2", "1-3", "1-4", "1-5", "1-6", "1-7", "1-8", "1-9"];
 
-/// Calls `ack` for entries that nobody waits for. Returns how many are pending then.
+/// Calls `ack` without a confirmation. Returns how many are pending then.
 fn ack_all(server: &Server, me: &str, lease: &str, entries: &[&str]) -> i64 {
     let (first, last) = (entries[0], entries[entries.len() - 1]);
     let call = ["EVAL", ACK, "1", "game", "g", me, lease, "1", "0", first, last];

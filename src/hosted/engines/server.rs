@@ -183,8 +183,8 @@ macro_rules! setters {
     };
 }
 
-/// Methods of `Engine` that are the same for each engine on a server: the name, the start, both publishes
-/// and the shutdown.
+/// Implements the methods of `Engine` that all engines on a server share: the name, the start, both
+/// publishes and the shutdown.
 macro_rules! on_a_server {
     () => {
         fn name(&self) -> &alloc::sync::Arc<str> {

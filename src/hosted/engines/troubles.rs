@@ -12,12 +12,12 @@ use crate::sync::Lock;
 #[derive(Default)]
 pub(in crate::hosted::engines) struct Troubles(Lock<Vec<Weak<Trouble>>>);
 
-/// The trouble of one subscription. It ends with it.
+/// The trouble of one subscription, which ends with the subscription.
 #[derive(Default)]
 pub(in crate::hosted::engines) struct Trouble(Lock<Option<Arc<str>>>);
 
 impl Troubles {
-    /// Takes a subscription in. It has no trouble yet.
+    /// Adds a subscription without trouble.
     pub(in crate::hosted::engines) fn join(&self) -> Arc<Trouble> {
         let trouble = Arc::new(Trouble::default());
         let mut all = self.0.lock();
@@ -26,7 +26,8 @@ impl Troubles {
         trouble
     }
 
-    /// Returns the health of the connection. If it is up, says which trouble a subscription has.
+    /// Returns the health of the connection. If that is `Up` and a subscription has a trouble, returns
+    /// `Down` with it.
     pub(in crate::hosted::engines) fn of(&self, health: Health) -> Health {
         if health != Health::Up {
             return health;
@@ -53,7 +54,7 @@ mod tests {
     use crate::hosted::Health;
 
     #[test]
-    fn a_trouble_is_told_until_it_or_its_subscription_ends() {
+    fn the_health_has_a_trouble_until_it_or_its_subscription_ends() {
         let troubles = Troubles::default();
         let (one, other) = (troubles.join(), troubles.join());
         assert_eq!(troubles.of(Health::Up), Health::Up);

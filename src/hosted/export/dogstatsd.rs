@@ -34,7 +34,8 @@ const LARGEST: usize = 65_507;
 /// | `modular.eventbus.runtime.tasks` | | tasks of the runtime of tokio that are alive |
 ///
 /// The sums of all engines have the tag `engine:_all`. A packet has as many lines as fit into it.
-/// [`export`](super) explains the prefix. UDP is not confirmed: if no agent listens, the numbers are lost, and the next ones are newer.
+/// [`export`](super) explains the prefix. UDP is not confirmed: without an agent, the numbers are
+/// lost.
 ///
 /// # Examples
 ///

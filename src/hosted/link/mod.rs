@@ -94,14 +94,15 @@ impl Default for LinkOptions {
     }
 }
 
-/// Whether a link can reach the server of its engine.
+/// Whether the engine of a link works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkState {
     /// The engine has not started yet.
     Connecting,
     /// The engine works.
     Up,
-    /// There is no connection. The link tries again; [`Link::health`] says what is wrong.
+    /// There is no connection, or a subscription cannot receive. The link tries again;
+    /// [`Link::health`] says what is wrong.
     Down,
 }
 
@@ -111,7 +112,7 @@ pub enum LinkState {
 ///   publishes to it. A queue keeps them while there is no connection.
 /// - [`inbox`](Self::inbox) gives incoming deliveries, which you acknowledge when the tick has
 ///   applied them.
-/// - [`state`](Self::state) returns in each frame whether there is a connection.
+/// - [`state`](Self::state) returns in each frame whether the engine works.
 ///
 /// No method waits, and none needs a runtime. A slow or silent engine never delays the tick. A link
 /// is `Send` and `Sync`, so a Bevy resource can hold it.
@@ -231,7 +232,7 @@ impl Link {
         InboxOptions::new(self, pattern.parse()?)
     }
 
-    /// Returns whether there is a connection, as the engine said at most a tenth of a second ago.
+    /// Returns whether the engine works, as it said at most a tenth of a second ago.
     #[must_use]
     pub fn state(&self) -> LinkState {
         match &*self.health.lock() {

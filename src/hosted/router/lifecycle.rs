@@ -38,7 +38,7 @@ pub enum LifecycleEvent {
         /// Its name.
         engine: Arc<str>,
     },
-    /// An engine cannot be reached.
+    /// An engine cannot be reached, or one of its subscriptions cannot receive.
     #[non_exhaustive]
     EngineDown {
         /// Its name.

@@ -1,4 +1,4 @@
-//! What an engine is told of a subscription that it opens, and what a subscription has by default.
+//! The options with which an engine opens a subscription, and their defaults.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

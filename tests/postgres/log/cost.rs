@@ -14,7 +14,7 @@
 //! - One statement for each read says of each lane how far it is and what is delivered of it, before the events
 //!   are handled. So an event that ends its process counts as an attempt, and what was read before is
 //!   acknowledged by it. It is refused if another owner has the lane. Its commit does not wait for the disk, but
-//!   for the last one, since the engine does the same.
+//!   for the last one, as that of the engine.
 //!
 //! The client has no retries, no other members, no patterns, and does not connect again.
 

@@ -10,7 +10,7 @@
 //! | a group | | members share the stream. What one publisher sends is spread over the members, and each has its part in order |
 //! | acknowledged | | by [`Delivery::ack`](crate::hosted::Delivery::ack); `ack_async` waits for the server's answer |
 //! | deduplication | no | by the id, at the server, within [a window](Redis::deduplicate) (2 minutes by default) |
-//! | late answers | | refused by the server, in the same step in which it would apply them: a script compares the member, the delivery and the lease. Two names of a member, for what is new and for what comes again, tell the deliveries apart |
+//! | late answers | | refused by the server, in the same step in which it would apply them: a script compares the member, the delivery and the lease. A member has one name for new events and one for redelivered ones, so the script distinguishes the deliveries |
 //! | an extension | | of any length, kept by the server |
 //! | a lease | | each member's own, kept by the server |
 //! | after a lost connection | [`Gap`](crate::hosted::Gap) `Reconnected` | continues where it was |

@@ -49,7 +49,7 @@ struct Sent {
 
 /// Why a connection is over. The client for MQTT has the rest.
 enum Lost {
-    /// There was none yet.
+    /// No connection was made.
     Never,
     /// The server says nothing, or not what it should.
     Line,
