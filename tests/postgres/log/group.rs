@@ -124,8 +124,8 @@ fn a_member_that_comes_back_looks_first_which_lanes_it_has() {
     on_a_log(async |server, log| {
         let proxy = Proxy::to(server.port());
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
-        let far = up(settings(url).log(log).timeout(Duration::from_secs(1))).await;
         let near = up(settings(server.url()).log(log)).await;
+        let far = up(settings(url).log(log).timeout(Duration::from_secs(2))).await;
         let open = async |of: &Postgres| {
             let all = of.subscribe(">").unwrap().group("all").lease(Duration::from_secs(1));
             all.open().await.unwrap()
