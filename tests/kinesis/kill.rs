@@ -1,10 +1,15 @@
 //! `kill -9` of the server and of clients.
 
+use core::time::Duration;
+
 use tickbus::hosted::engines::Kinesis;
 
 use crate::server::Server;
 use crate::servers::jepsen::{self, Kill, Target};
 use crate::{settings, started, up};
+
+/// How long a process that has just begun may wait for an answer.
+const SLOW: Duration = Duration::from_secs(10);
 
 struct OnKinesis;
 
@@ -13,7 +18,9 @@ impl Target for OnKinesis {
 
     async fn start(url: String, _: String) -> Kinesis {
         let Some((url, leases)) = url.split_once('|') else { return started(url).await };
-        up(with_leases(settings(url).shards(2), leases)).await
+        // A process that a slow machine fails is not started again.
+        let slowly = settings(url).shards(2).timeout(SLOW);
+        up(with_leases(slowly, leases)).await
     }
 }
 
