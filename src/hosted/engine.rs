@@ -591,7 +591,7 @@ pub enum Health {
     Up,
     /// There is no connection yet, or no longer. The engine is making one.
     Connecting,
-    /// There is no connection, or a subscription cannot receive. The text says why.
+    /// The engine has no connection, or a subscription cannot receive. The text says why.
     Down(Arc<str>),
     /// The engine is shut down.
     Closed,

@@ -101,7 +101,7 @@ pub enum LinkState {
     Connecting,
     /// The engine works.
     Up,
-    /// There is no connection, or a subscription cannot receive. The link tries again;
+    /// The engine has no connection, or a subscription cannot receive. The link tries again;
     /// [`Link::health`] says what is wrong.
     Down,
 }

@@ -5,7 +5,9 @@ use core::time::Duration;
 
 use tickbus::Envelope;
 use tickbus::hosted::engines::postgres::{PostgresStore, Provision};
-use tickbus::hosted::{Engine, EngineError, Gap, GapReason, Health, Level, Reason, StartAt};
+use tickbus::hosted::{
+    Engine, EngineError, Gap, GapReason, Health, Level, Reason, SettleError, StartAt,
+};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -579,5 +581,38 @@ fn rows_of_positions_take_turns_while_events_are_handled() {
             sleep(Duration::from_millis(5)).await;
         }
         nothing(&mut group).await;
+    });
+}
+
+/// The index of a segment refuses an id that it has, at the price of a sequence. Who publishes everything twice
+/// does not lose half of the segment.
+#[test]
+fn ids_that_repeat_use_up_no_sequences() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let event = |at: u32| Envelope::new("a").unwrap().with_id(at.to_string()).into();
+        for _ in 0..20 {
+            for result in engine.publish_batch((0..50).map(event).collect()).await {
+                result.unwrap();
+            }
+        }
+        let next = engine.publish(event(50)).await.unwrap();
+        // The first repeat is not expected.
+        assert!(next.sequence.is_some_and(|it| it <= 102), "{next:?}");
+    });
+}
+
+/// A server that was killed may have lost the last state of a lane. Then another member can have written the
+/// version that a member believes to be its own.
+#[test]
+fn a_version_of_another_member_fences_too() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut group = engine.subscribe(">").unwrap().group("all").open().await.unwrap();
+        engine.publish(number("a", 0)).await.unwrap();
+        let come = delivery(&mut group).await;
+        let other = format!("UPDATE {log}_states SET member = 'other'");
+        client(server.url()).await.batch_execute(&other).await.unwrap();
+        assert!(matches!(come.ack_async().await, Err(SettleError::Late)));
     });
 }

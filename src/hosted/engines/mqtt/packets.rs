@@ -223,7 +223,7 @@ impl Wire {
         self.bye_after(|| {}).await;
     }
 
-    /// The same. Calls `left` when everything has left, before the server has read it.
+    /// Says goodbye. Calls `left` when everything has left, before the server has read it.
     pub(super) async fn bye_after(self, left: impl FnOnce() + Send) {
         let packet = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
         self.leave(packet, left).await;
