@@ -362,9 +362,10 @@ pub(crate) async fn a_closed_store_says_so(store: Arc<dyn Store>) {
 
 /// Waits for a test, but not for ever.
 pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
-    // A soak runs so many rounds, of some seconds each.
-    let rounds: u32 = std::env::var("ROUNDS").ok().and_then(|it| it.parse().ok()).unwrap_or(0);
-    let limit = Duration::from_secs(180) + rounds * Duration::from_secs(10);
+    // A soak runs so many rounds, of some seconds each, or for so many seconds: three times as long if its
+    // figures differ too much.
+    let number = |name| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    let limit = Duration::from_secs(180 + 10 * number("ROUNDS") + 3 * number("SECONDS"));
     tokio::time::timeout(limit, test).await.expect("the test hangs")
 }
 
