@@ -181,7 +181,8 @@ impl Beside {
 async fn beside(url: String) {
     let mut raw = Raw::new(url.clone()).await;
     let engine = up(settings(url)).await;
-    let open = || engine.subscribe("game.>").unwrap().group("all").in_flight(BATCH).open();
+    // It reads when half of them are free: as many at once as the client.
+    let open = || engine.subscribe("game.>").unwrap().group("all").in_flight(2 * BATCH).open();
     drop(open().await.unwrap());
 
     let (mut one, mut many, mut trips, mut reads) =
