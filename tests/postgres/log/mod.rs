@@ -5,6 +5,7 @@ mod faults;
 mod group;
 mod kill;
 mod kit;
+mod quiet;
 mod rate;
 
 use alloc::sync::Arc;
