@@ -441,31 +441,45 @@ fn a_reject_ends_an_event_and_a_retry_holds_its_key_only() {
     });
 }
 
-/// A store that can be away, and in which another member is faster.
+/// A store that can be away or lose an answer, and in which another member is faster.
 #[derive(Clone)]
 struct Disturbed {
     leases: MemoryLeases,
     is_away: Arc<AtomicBool>,
+    /// The step whose next answer is lost, although the store has done it.
+    loses: Arc<Mutex<Option<&'static str>>>,
     /// Closes this shard before the member claims it.
     beaten: Option<&'static str>,
 }
 
 impl Disturbed {
     fn new(beaten: Option<&'static str>) -> Self {
-        Self { leases: MemoryLeases::new(), is_away: Arc::default(), beaten }
+        Self { leases: MemoryLeases::new(), is_away: Arc::default(), loses: Arc::default(), beaten }
     }
 
     fn away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::Relaxed);
     }
 
+    fn lose(&self, name: &'static str) {
+        *self.loses.lock().unwrap() = Some(name);
+    }
+
     fn step<'a, T: Send + 'a>(
         &self,
+        name: &str,
         step: impl FnOnce() -> EngineFuture<'a, Result<T, BoxError>>,
     ) -> EngineFuture<'a, Result<T, BoxError>> {
-        match self.is_away.load(Ordering::Relaxed) {
-            true => EngineFuture::ready(Err("it is away".into())),
-            false => step(),
+        if self.is_away.load(Ordering::Relaxed) {
+            return EngineFuture::ready(Err("it is away".into()));
+        }
+        let done = step();
+        match self.loses.lock().unwrap().take_if(|it| *it == name) {
+            None => done,
+            Some(_) => EngineFuture::new(async {
+                done.await?;
+                Err("the answer is lost".into())
+            }),
         }
     }
 
@@ -482,11 +496,11 @@ impl LeaseStore for Disturbed {
         about: &'a str,
         shards: &'a [(Box<str>, Box<str>)],
     ) -> EngineFuture<'a, Result<Opened, BoxError>> {
-        self.step(|| self.leases.open(group, about, shards))
+        self.step("open", || self.leases.open(group, about, shards))
     }
 
     fn shards<'a>(&'a self, group: &'a str) -> EngineFuture<'a, Result<Vec<ShardLease>, BoxError>> {
-        self.step(|| self.leases.shards(group))
+        self.step("shards", || self.leases.shards(group))
     }
 
     fn claim<'a>(
@@ -499,7 +513,7 @@ impl LeaseStore for Disturbed {
     ) -> EngineFuture<'a, Result<Option<Claimed>, BoxError>> {
         let claim = move || self.leases.claim(group, shard, member, lease, begin);
         if self.beaten != Some(shard) {
-            return self.step(claim);
+            return self.step("claim", claim);
         }
         EngineFuture::new(async move {
             if let Some(other) = self.leases.claim(group, shard, "other", lease, begin).await? {
@@ -516,7 +530,7 @@ impl LeaseStore for Disturbed {
         held: &'a [(Arc<str>, u64)],
         lease: Duration,
     ) -> EngineFuture<'a, Result<Vec<Renewal>, BoxError>> {
-        self.step(|| self.leases.renew(group, held, lease))
+        self.step("renew", || self.leases.renew(group, held, lease))
     }
 
     fn checkpoint<'a>(
@@ -526,7 +540,7 @@ impl LeaseStore for Disturbed {
         epoch: u64,
         position: &'a str,
     ) -> EngineFuture<'a, Result<bool, BoxError>> {
-        self.step(|| self.leases.checkpoint(group, shard, epoch, position))
+        self.step("checkpoint", || self.leases.checkpoint(group, shard, epoch, position))
     }
 
     fn release<'a>(
@@ -535,7 +549,7 @@ impl LeaseStore for Disturbed {
         shard: &'a str,
         epoch: u64,
     ) -> EngineFuture<'a, Result<bool, BoxError>> {
-        self.step(|| self.leases.release(group, shard, epoch))
+        self.step("release", || self.leases.release(group, shard, epoch))
     }
 
     fn want<'a>(
@@ -543,7 +557,7 @@ impl LeaseStore for Disturbed {
         group: &'a str,
         shard: &'a str,
     ) -> EngineFuture<'a, Result<(), BoxError>> {
-        self.step(|| self.leases.want(group, shard))
+        self.step("want", || self.leases.want(group, shard))
     }
 }
 
@@ -601,6 +615,55 @@ fn what_another_member_has_told_is_not_told_again() {
             nothing(&mut member).await;
         }
         nothing(&mut member).await;
+    });
+}
+
+/// The store has done what it was asked, and the member gets an error.
+#[test]
+fn a_gap_is_told_once_if_an_answer_of_the_store_is_lost() {
+    on(async |server| {
+        for lost in ["shards", "claim", "checkpoint", "release"] {
+            let store = Disturbed::new(None);
+            let engine = settings(server.url()).shards(1).lease_store(store.clone());
+            let kinesis = up(engine.shard_lease(Duration::from_secs(1))).await;
+            let mut member = kinesis.subscribe(">").unwrap().group("all").open().await.unwrap();
+            store.lose(lost);
+            // The server does not have this shard any more.
+            let leases = &store.leases;
+            let removed = leases.claim("game/all", "shardId-99", "test", Duration::ZERO, "after:1");
+            removed.await.unwrap();
+            let gap = next(&mut member).await.unwrap_err();
+            assert_eq!(gap, Gap::new(None, GapReason::Trimmed), "{lost}");
+            assert_eq!(*store.loses.lock().unwrap(), None, "the answer of `{lost}` was lost");
+            // It does not come again when the lease of the shard has ended.
+            sleep(Duration::from_millis(1500)).await;
+            nothing(&mut member).await;
+            assert_eq!(store.positions().await.last().map(|last| &**last), Some("end"), "{lost}");
+        }
+    });
+}
+
+#[test]
+fn a_member_keeps_its_shard_if_an_answer_of_the_store_is_lost() {
+    on(async |server| {
+        for lost in ["shards", "renew", "checkpoint"] {
+            let store = Disturbed::new(None);
+            let kinesis = up(settings(server.url()).shards(1).lease_store(store.clone())).await;
+            let open = || kinesis.subscribe(">").unwrap().group("all").open();
+            let mut member = open().await.unwrap();
+            publish(&kinesis, "game.1").await;
+            publish(&kinesis, "game.2").await;
+            let (first, second) = (delivery(&mut member).await, delivery(&mut member).await);
+            store.lose(lost);
+            first.ack();
+            until("it is lost", || store.loses.lock().unwrap().is_none()).await;
+            second.ack_async().await.unwrap_or_else(|error| panic!("{lost}: {error}"));
+            // The next member begins behind both.
+            drop(member);
+            nothing(&mut open().await.unwrap()).await;
+            let positions = store.positions().await;
+            assert!(positions[0].starts_with("after:"), "{lost}: {positions:?}");
+        }
     });
 }
 
