@@ -122,6 +122,44 @@ fn what_postgres_cannot_keep_comes_back_the_same_or_is_refused() {
     });
 }
 
+/// Postgres cannot keep the character NUL. Two ids are two events, and two names two groups.
+#[test]
+fn a_text_with_nul_is_not_the_text_that_is_kept_for_it() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let mut group = engine.subscribe(">").unwrap().group("g\0").open().await.unwrap();
+        let other = engine.subscribe(">").unwrap().group("g\u{fffd}").open();
+        let mut other = other.await.unwrap();
+        for (id, value) in [("a\0", 1_u32), ("a\u{fffd}", 2)] {
+            let envelope = Envelope::json("game.hit", &value).unwrap().with_id(id);
+            let receipt = engine.publish(envelope.into()).await.unwrap();
+            assert!(!receipt.duplicate, "{id:?}: {receipt:?}");
+        }
+        for wanted in [1, 2] {
+            assert_eq!(value(&delivery(&mut group).await), wanted);
+            assert_eq!(value(&delivery(&mut other).await), wanted);
+        }
+    });
+}
+
+/// The same id twice in one batch is one event, wherever a segment ends.
+#[test]
+fn an_id_twice_in_a_batch_over_the_end_of_a_segment_is_one_event() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log).segment(100)).await;
+        let mut twice = Vec::new();
+        for _ in 0..120 {
+            let it = envelope("game.hit");
+            let results = engine.publish_batch(vec![it.clone(), it]).await;
+            let [first, second] = [0, 1].map(|at: usize| results[at].as_ref().unwrap());
+            if !second.duplicate {
+                twice.push((first.sequence, second.sequence));
+            }
+        }
+        assert!(twice.is_empty(), "stored twice: {twice:?}");
+    });
+}
+
 #[test]
 fn what_another_program_inserts_is_an_envelope() {
     on_a_log(async |server, log| {

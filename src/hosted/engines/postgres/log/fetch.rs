@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::super::error::PostgresError;
@@ -97,17 +98,17 @@ pub(super) async fn read(
         let rows = base.ask(&sql, &params).await?;
         // A segment that came since the statement was planned was not read, and its events may be
         // committed.
-        if rows.first().is_some_and(|row| row.get::<_, i64>(0) < end) {
+        if rows.iter().find(is_of_the_log).is_some_and(|row| row.get::<_, i64>(0) < end) {
             break rows;
         }
         provide(base).await?;
     };
 
-    let first = rows.first().ok_or_else(wrong)?;
-    let last: i64 = first.get(0);
-    let now = Snapshot::parse(first.get(1)).ok_or_else(wrong)?;
+    let log = rows.iter().find(is_of_the_log).ok_or_else(wrong)?;
+    let last: i64 = log.get(0);
+    let now = Snapshot::parse(log.get(1)).ok_or_else(wrong)?;
     base.seen(last);
-    let newest = first.get::<_, Option<i64>>(2).map_or(0, |newest| newest + 1);
+    let newest = log.get::<_, Option<i64>>(2).map_or(0, |newest| newest + 1);
     let xmax = parts.iter().fold(newest, |xmax, part| xmax.max(part.position.done.xmax));
     let mut events: Vec<Vec<Event>> = parts.iter().map(|_| Vec::new()).collect();
     for row in &rows {
@@ -150,6 +151,11 @@ pub(super) async fn read(
     Ok(read)
 }
 
+/// One row says how far the log is. The others are events, each of a part.
+fn is_of_the_log(row: &&Row) -> bool {
+    row.get::<_, Option<i32>>(3).is_none()
+}
+
 /// Returns up to where events were removed, if a part had not read them.
 async fn trimmed(base: &Base, parts: &[Part], last: i64) -> Result<Option<i64>, PostgresError> {
     let oldest = parts.iter().map(|part| part.position.mark).min().unwrap_or(0).max(0);
@@ -187,6 +193,10 @@ fn statement(
         Filter::Is(subjects) => {
             fits +=
                 &format!(" AND subject = ANY ({})", params.add(subjects.clone(), Type::TEXT_ARRAY));
+        }
+        Filter::Begins(begins) => {
+            fits +=
+                &format!(" AND subject ^@ ANY ({})", params.add(begins.clone(), Type::TEXT_ARRAY));
         }
         Filter::Like(regex) => {
             fits += &format!(" AND subject ~ {}", params.add(regex.clone(), Type::TEXT));
@@ -236,9 +246,9 @@ fn statement(
     }
     format!(
         "WITH log AS MATERIALIZED (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last, \
-         pg_current_snapshot()::text AS now FROM {sequence}) SELECT log.last, log.now, (SELECT \
-         max(xid) FROM {events} WHERE seq >= {low} AND seq < {end}), e.part, e.xid, e.seq, e.lane, \
-         e.subject, e.envelope FROM log LEFT JOIN ({}) AS e ON true",
+         pg_current_snapshot()::text AS now FROM {sequence}) SELECT last, now, (SELECT max(xid) FROM \
+         {events} WHERE seq >= {low} AND seq < {end}), NULL::int4, NULL::int8, NULL::int8, NULL::int4, \
+         NULL, NULL FROM log UNION ALL SELECT NULL, NULL, NULL, e.* FROM ({}) AS e",
         branches.join(" UNION ALL ")
     )
 }

@@ -80,7 +80,7 @@ pub(super) async fn open(
     let groups = &base.tables.groups;
     let find =
         format!("SELECT grp, patterns, from_seq, from_time::text FROM {groups} WHERE name = $1");
-    let name = super::filter::plain(&options.group);
+    let name = super::filter::exact(&options.group);
     let name = [(&name as _, Type::TEXT)];
     let (last, here) = now(base).await.map_err(reason)?;
     let mut found = base.ask(&find, &name).await.map_err(reason)?;
@@ -154,7 +154,7 @@ async fn make(
          generate_series(0, {} - 1) AS lane RETURNING lane",
         tables.groups, tables.states, lanes
     );
-    let (name, patterns) = (super::filter::plain(&options.group), patterns(options));
+    let (name, patterns) = (super::filter::exact(&options.group), patterns(options));
     let done = position.done.to_string();
     let (upto, at) = position.parts();
     let params = [

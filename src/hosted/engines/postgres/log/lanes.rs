@@ -12,6 +12,7 @@ use tokio_postgres::types::Type;
 
 use super::super::error::PostgresError;
 use super::base::Param;
+use super::filter::{exact, plain};
 use super::group::{Group, Held, arrays};
 use super::position::Position;
 use super::queue::Reply;
@@ -171,6 +172,7 @@ pub(super) async fn write(
     let mut puts = Puts::default();
     let mut settled: (Vec<i32>, Vec<i64>) = Default::default();
     let mut dead = DeadColumns::default();
+    let name = exact(name);
     for (number, lane) in lanes.iter().filter(|(_, lane)| lane.changes.any) {
         let (upto, at) = lane.position.parts();
         let (open_xids, open_seqs) = arrays(&lane.open);
@@ -201,7 +203,7 @@ pub(super) async fn write(
             dead.0.push(*number);
             dead.1.push(it.xid);
             dead.2.push(it.seq);
-            dead.3.push(super::filter::plain(&it.reason));
+            dead.3.push(plain(&it.reason));
             dead.4.push(i32::try_from(it.attempts).unwrap_or(i32::MAX));
         }
     }

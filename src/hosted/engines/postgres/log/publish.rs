@@ -4,15 +4,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::super::error::{PostgresError, is_of_a_row};
 use super::base::{Base, reason};
-use super::filter::plain;
+use super::filter::{exact, plain};
 use super::upkeep::provide;
 use crate::envelope::Envelope;
 use crate::hosted::engines::failed::Failed;
@@ -49,12 +49,13 @@ impl Row {
         if text.len() > LIMIT_OF_ALL {
             return Err(Reason::TooLarge { bytes: text.len(), limit: LIMIT_OF_ALL });
         }
-        if envelope.id().len() > LONGEST_ID {
+        let id = exact(envelope.id());
+        if id.len() > LONGEST_ID {
             let why = format!("the id has more than {LONGEST_ID} bytes");
             return Err(Reason::Refused(why.into()));
         }
         Ok(Self {
-            id: plain(envelope.id()),
+            id,
             key: plain(envelope.key()),
             subject: plain(envelope.subject().as_str()),
             envelope: text,
@@ -117,17 +118,21 @@ pub(super) async fn publish_all(base: Arc<Base>, mut incoming: mpsc::UnboundedRe
     }
 }
 
-/// Publishes rows: a large batch in parts, and those that a server refuses alone.
+/// Publishes rows: a large batch in parts, and those that a server refuses alone. A part has each id once: a
+/// statement does not see its own rows.
 async fn publish(base: &Base, rows: Vec<Row>) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut rest = &rows[..];
     while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = |row: &&Row| {
+        let (mut bytes, mut ids) = (0, HashSet::new());
+        let mut count = 0;
+        for row in rest.iter().take(MOST) {
             bytes += row.size();
-            bytes <= MOST_BYTES
-        };
-        let count = rest.iter().take(MOST).take_while(fits).count().max(1);
+            if !ids.insert(&*row.id) || (bytes > MOST_BYTES && count > 0) {
+                break;
+            }
+            count += 1;
+        }
         let (part, others) = rest.split_at(count);
         rest = others;
         match insert(base, part).await {
@@ -220,22 +225,33 @@ async fn attempt(base: &Base, rows: &[Row], spans: bool) -> Result<Vec<Receipt>,
              new.id LIMIT 1) IS NULL"
         )
     };
-    let sql = format!(
-        "INSERT INTO {events} (id, key, subject, envelope) SELECT id, key, subject, envelope FROM \
-         unnest($1, $2, $3, $4) WITH ORDINALITY AS new (id, key, subject, envelope, n) {is_new} \
-         ORDER BY n ON CONFLICT DO NOTHING RETURNING id, {seq}"
-    );
     let (ids, keys) = (texts(|row| &row.id), texts(|row| &row.key));
     let (subjects, envelopes) = (texts(|row| &row.subject), texts(|row| &row.envelope));
-    let text = Type::TEXT_ARRAY;
-    let types = [text.clone(), text.clone(), text.clone(), text];
+    // One row alone is cheaper without arrays.
+    let (new, of, params): (_, _, [&(dyn ToSql + Sync); 4]) = match rows {
+        [row] => (
+            "(VALUES ($1, $2, $3, $4, 1))",
+            Type::TEXT,
+            [&row.id, &row.key, &row.subject, &row.envelope],
+        ),
+        _ => {
+            let new = "unnest($1, $2, $3, $4) WITH ORDINALITY";
+            (new, Type::TEXT_ARRAY, [&ids, &keys, &subjects, &envelopes])
+        }
+    };
+    let types = [of.clone(), of.clone(), of.clone(), of];
+    let sql = format!(
+        "INSERT INTO {events} (id, key, subject, envelope) SELECT id, key, subject, envelope FROM {new} \
+         AS new (id, key, subject, envelope, n) {is_new} ORDER BY n ON CONFLICT DO NOTHING RETURNING id, \
+         {seq}"
+    );
 
     let mut attempts = base.connection.attempts_until(Instant::now() + base.connection.timeout());
     let client = attempts.client().await.map_err(Asked::Not)?;
     let answer = attempts
         .answer(async {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
-            client.query(&statement, &[&ids, &keys, &subjects, &envelopes]).await
+            client.query(&statement, &params).await
         })
         .await;
     client.give_back(&answer);
