@@ -8,7 +8,7 @@
 //!
 //! - A publish is one statement on a table with the columns, indexes and segments of the log. An id that is in the
 //!   segment is not written again. The answer has the sequence. It looks up no ids of the segment before, which
-//!   the engine does as soon as there is one, and it wakes no reader: the engine sends `NOTIFY`.
+//!   the engine does as soon as there is one.
 //! - A read takes what is below all open transactions, by the transaction and the sequence, so it skips nothing
 //!   that commits late. An open transaction delays it, which is not so with the engine.
 //! - One statement for each read says of each lane how far it is and what is delivered of it, before the events
@@ -184,6 +184,8 @@ async fn beside(url: String) {
     // It reads when half of them are free: as many at once as the client.
     let open = || engine.subscribe("game.>").unwrap().group("all").in_flight(2 * BATCH).open();
     drop(open().await.unwrap());
+    // An engine that is alone announces nothing, as the client. It knows after 5 s.
+    tokio::time::sleep(Duration::from_secs(6)).await;
 
     let (mut one, mut many, mut trips, mut reads) =
         (Beside::default(), Beside::default(), Beside::default(), Beside::default());

@@ -1,17 +1,21 @@
-//! What a member of a group costs while it has nothing to do, or little.
+//! What an engine leaves undone while it has nothing to do, or little.
 
+use core::future::{self, poll_fn};
 use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::hosted::Engine;
+use tickbus::hosted::{Engine, StartAt};
 use tokio::runtime::Handle;
-use tokio::time::sleep;
-use tokio_postgres::Client;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use super::{delivery, nothing, number, on_a_log, publish, settings, up};
 use crate::{client, run, until};
 
+/// After this, an engine knows that it is alone.
+const ALONE: Duration = Duration::from_millis(7500);
 /// How long at least what was acknowledged waits for what is written next.
 const LATER: Duration = Duration::from_millis(5);
 
@@ -104,5 +108,77 @@ fn acknowledgements_are_written_together() {
         let (wrote, took) = (version(&client, log).await - before, began.elapsed());
         let most = took.as_millis() / LATER.as_millis() + 1;
         assert!((2..=most).contains(&u128::try_from(wrote).unwrap()), "{wrote} writes in {took:?}");
+    });
+}
+
+/// Each announcement of events on this log.
+async fn announced(url: String, log: &str) -> mpsc::UnboundedReceiver<()> {
+    let (client, mut connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    let (told, news) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if matches!(message, AsyncMessage::Notification(_)) && told.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    let channel = format!("SELECT 'tickbus_' || '{log}'::regclass::oid");
+    let channel: String = client.query_one(&channel, &[]).await.unwrap().get(0);
+    client.batch_execute(&format!("LISTEN \"{channel}\"")).await.unwrap();
+    // The connection ends with the client.
+    tokio::spawn(async move {
+        future::pending::<&Client>().await;
+        drop(client);
+    });
+    news
+}
+
+#[test]
+fn an_engine_that_is_alone_announces_nothing_until_another_listens() {
+    on_a_log(async |server, log| {
+        let patient = || settings(server.url()).log(log).poll(Duration::from_secs(60));
+        let here = up(patient()).await;
+        let mut news = announced(server.url(), log).await;
+        // It knows after 5 s that it is alone.
+        sleep(ALONE).await;
+        while news.try_recv().is_ok() {}
+        for _ in 0..5 {
+            publish(&here, "game.alone").await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(news.try_recv().is_err(), "it announces events to nobody");
+
+        // Another one misses nothing of what is published while it starts.
+        let publishes = async {
+            for _ in 0..100 {
+                publish(&here, "game.start").await;
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let there = async {
+            let there = up(patient()).await;
+            let group = there.subscribe("game.start").unwrap().group("all");
+            (group.start_at(StartAt::Earliest).open().await.unwrap(), there)
+        };
+        let ((), (mut group, there)) = tokio::join!(publishes, there);
+        for _ in 0..100 {
+            delivery(&mut group).await.ack();
+        }
+        assert!(news.try_recv().is_ok(), "another one listens");
+
+        // It is gone.
+        drop(group);
+        there.shutdown(Duration::from_secs(5)).await.unwrap();
+        sleep(ALONE).await;
+        while news.try_recv().is_ok() {}
+        publish(&here, "game.alone").await;
+        sleep(Duration::from_millis(50)).await;
+        assert!(news.try_recv().is_err(), "it announces events to one that is gone");
+
+        // One that says that it listens hears at once of what was not announced.
+        let says =
+            format!("SELECT pg_notify('tickbus_' || '{log}'::regclass::oid || '_groups', 'here')");
+        client(server.url()).await.batch_execute(&says).await.unwrap();
+        timeout(ALONE, news.recv()).await.expect("it is told");
     });
 }

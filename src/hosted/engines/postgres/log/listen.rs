@@ -22,6 +22,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const SIGN: Duration = Duration::from_secs(1);
 /// The shortest time between two notifications: each is a commit of the server.
 const QUIET: Duration = Duration::from_millis(1);
+/// How often an engine says that it listens, and how long others count on one that has said so: while there is
+/// none, nothing is announced.
+const HERE: Duration = Duration::from_secs(2);
+const HEARD: Duration = Duration::from_secs(5);
 
 /// Listens until the engine ends.
 pub(super) async fn listen(
@@ -63,7 +67,8 @@ async fn session(
         loop {
             match poll_fn(|context| driven.poll_message(context)).await {
                 Some(Ok(AsyncMessage::Notification(it))) => {
-                    let _ = told.send((it.process_id(), it.channel().to_string()));
+                    let is_here = it.payload() == "here";
+                    let _ = told.send((it.process_id(), it.channel().to_string(), is_here));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,
@@ -91,6 +96,7 @@ async fn session(
         let _ = ready.send(());
     }
     let (mut has_news, mut quiet_until) = (false, Instant::now());
+    let (mut heard, mut here_at) = (Instant::now(), Instant::now());
     loop {
         tokio::select! {
             () = ended(&mut signals) => {
@@ -99,25 +105,36 @@ async fn session(
                 let _ = notify(base, &client, &groups).await;
                 return Ok(());
             }
-            it = news.recv() => match it {
-                // It has woken its own subscriptions.
-                Some((process, _)) if process == own => {}
-                Some((_, channel)) if channel == groups => {
-                    base.wake.groups.send_modify(|count| *count += 1);
-                }
-                Some(_) => base.wake.events.send_modify(|count| *count += 1),
-                None => {
+            it = news.recv() => {
+                let Some((process, channel, is_here)) = it else {
                     let why = format!("{}: it was lost", base.connection.server());
                     return Err(PostgresError::Disconnected(why.into()));
+                };
+                // It has woken its own subscriptions.
+                if process == own {
+                    continue;
                 }
-            },
+                // What came before was not announced to it.
+                has_news |= heard.elapsed() > HEARD;
+                heard = Instant::now();
+                if channel == groups && !is_here {
+                    base.wake.groups.send_modify(|count| *count += 1);
+                } else if !is_here {
+                    base.wake.events.send_modify(|count| *count += 1);
+                }
+            }
             // Not in the transaction of the events: commits that notify wait for each other.
-            () = base.wake.tell_events.notified(), if !has_news => has_news = true,
+            () = base.wake.tell_events.notified(), if !has_news => has_news = heard.elapsed() <= HEARD,
             () = sleep_until(quiet_until), if has_news => {
                 notify(base, &client, &events).await?;
                 (has_news, quiet_until) = (false, Instant::now() + QUIET);
             }
             () = base.wake.tell_groups.notified() => notify(base, &client, &groups).await?,
+            () = sleep_until(here_at) => {
+                let here = format!("NOTIFY \"{groups}\", 'here'");
+                ask(base, client.batch_execute(&here)).await?;
+                here_at = Instant::now() + HERE;
+            }
             () = sleep(SIGN) => drop(ask(base, client.batch_execute("")).await?),
         }
     }

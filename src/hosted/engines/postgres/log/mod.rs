@@ -15,7 +15,7 @@
 //! | deduplication | by the id, at the server, among the last [`segment`](Postgres::segment) of events at least |
 //! | late answers | refused by the server: each state of a lane has the version after the one before it, and a version is written once |
 //! | an extension | of any length, while the member lives |
-//! | a lease | each member's own. It begins when you take the delivery. If the process dies, what it had comes again when the lease of its lanes ends |
+//! | a lease | each member's own. It begins when you take the delivery. If the process dies, what it had comes again when the lease of its lanes ends, 200 ms at least |
 //! | after a lost connection | continues where it was |
 //! | events that the server has removed | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | in a table beside it, [if you say so](Postgres::dead_letters) |
@@ -31,8 +31,11 @@
 //!
 //! If the server refuses a request of a subscription, the engine repeats it, and [`health`](Engine::health) says why.
 //!
-//! A commit wakes members by `NOTIFY`, sent after it and without a payload, so that commits do not wait for
-//! each other. An engine sends one a millisecond at most. Readers also look each [`poll`](Postgres::poll).
+//! A commit wakes members in other processes by `NOTIFY`, sent after it, so that commits do not wait for each
+//! other. An engine sends one a millisecond at most, and none while it is alone: each engine says every 2 s that
+//! it listens. Readers also look each [`poll`](Postgres::poll).
+//!
+//! A member writes what it has read while it reads on, on two connections of the pool.
 //!
 //! Each statement is prepared, and planned once for all its values (`plan_cache_mode`). The sessions plan with
 //! indexes only, so that a plan made for an empty table is right for a full one.
@@ -51,6 +54,7 @@
 //!   keep more than what is published while your longest transaction is open.
 //! - An id is known for a segment at least. A publish whose outcome is unknown and that is repeated later
 //!   than that is two events.
+//! - If two connections publish one id at the same moment, and a segment ends between them, it is two events.
 //! - A gap never knows how many events are missing. It may come without a loss for the subscription: what
 //!   was removed may not have been for it.
 //! - All members of a group must have the same patterns: the engine refuses others.
