@@ -524,3 +524,26 @@ fn members_keep_leases_of_their_own() {
         assert_eq!((first.attempt(), second.attempt()), (1, 2));
     });
 }
+
+#[test]
+fn members_with_the_shortest_lease_share_the_lanes() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log)).await;
+        let group = || engine.subscribe(">").unwrap().group("all").lease(Duration::from_millis(1));
+        let (mut one, mut two) = (group().open().await.unwrap(), group().open().await.unwrap());
+        let all: BTreeSet<u32> = (0..20).collect();
+        for at in &all {
+            engine.publish(number("game.hit", *at)).await.unwrap();
+        }
+        let mut seen = BTreeSet::new();
+        let come = async {
+            while seen != all {
+                tokio::select! {
+                    come = one.next() => seen.insert(value(&come.unwrap().unwrap())),
+                    come = two.next() => seen.insert(value(&come.unwrap().unwrap())),
+                };
+            }
+        };
+        timeout(SOON, come).await.expect("all of them come");
+    });
+}

@@ -27,6 +27,8 @@ use crate::sync::{PlainNumber, Relaxed};
 /// How often a member says that it is there: at most, and at least.
 const OFTEN: Duration = Duration::from_millis(50);
 const SELDOM: Duration = Duration::from_secs(10);
+/// The shortest time after which a member that has said nothing counts as gone.
+const LEAST: Duration = Duration::from_millis(200);
 /// How many events come at once.
 const MOST: usize = 1024;
 /// How long the server may not know what was acknowledged, if there is nothing else to write.
@@ -49,7 +51,7 @@ pub(super) async fn open(
     log.watch(&lag);
     let now = Instant::now();
     let mut member = Member {
-        group: Group { base: base.clone(), number, me, lease: options.lease },
+        group: Group { base: base.clone(), number, me, lease: options.lease.max(LEAST) },
         slots: Arc::new(Semaphore::new(options.in_flight.min(Semaphore::MAX_PERMITS))),
         signals: log.signals.subscribe(),
         events: base.wake.events.subscribe(),
@@ -116,6 +118,13 @@ pub(super) struct Member {
     _membership: Membership,
 }
 
+/// What is read next: for each part its lanes, and about so many events.
+struct Next {
+    parts: Vec<Part>,
+    lanes: Vec<Vec<i32>>,
+    room: usize,
+}
+
 impl Member {
     async fn run(mut self) {
         let mut pause = Duration::ZERO;
@@ -155,18 +164,17 @@ impl Member {
             self.beat().await?;
         }
         self.tick();
+        let mut next = None;
         if ended == Ended::No {
             self.take_again().await?;
             // What comes again is older than what is new.
             if self.retry_at.is_none_or(|at| at > Instant::now()) {
-                self.fetch().await?;
+                next = self.next();
             }
         }
         self.release();
-        if ended != Ended::No || self.must_write() {
-            self.write().await?;
-            self.write_at = None;
-        }
+        let writes = self.must_write() || ended != Ended::No;
+        self.write_and_read(writes, next).await?;
         self.pour();
         if ended != Ended::No && self.lanes.is_empty() && self.shared.ended() != Ended::Closed {
             self.group.beat(true, false).await?;
@@ -207,7 +215,10 @@ impl Member {
         room > 0 && (room >= half || self.mailbox_is_empty())
     }
 
-    fn has_more(&self) -> bool {
+    fn has_more(&mut self) -> bool {
+        if self.must_write() {
+            return true;
+        }
         let fetches = self.is_behind && !self.lanes.is_empty() && self.wants_more();
         fetches && self.shared.ended() == Ended::No && !self.signals.borrow().closed
     }
@@ -248,10 +259,10 @@ impl Member {
         }
     }
 
-    /// Reads what is new.
-    async fn fetch(&mut self) -> Result<(), PostgresError> {
+    /// Returns what is read next, if there is room and something new.
+    fn next(&mut self) -> Option<Next> {
         if !self.is_behind || !self.ready.is_empty() || !self.wants_more() {
-            return Ok(());
+            return None;
         }
         self.events.mark_unchanged();
         let mut parts: Vec<(Part, Vec<i32>)> = Vec::new();
@@ -265,7 +276,7 @@ impl Member {
             }
         }
         if parts.is_empty() {
-            return Ok(());
+            return None;
         }
         let all = usize::try_from(self.group.base.lanes).unwrap_or(usize::MAX);
         let of_all = parts.len() == 1 && parts[0].1.len() == all;
@@ -275,10 +286,45 @@ impl Member {
                 part.lanes = Some(lanes.clone());
             }
         }
-        let base = self.group.base.clone();
-        let room = self.room().min(MOST);
-        let Read { parts, is_behind, trimmed } =
-            read(&base, &self.wanted, &parts, room, &mut self.reads).await?;
+        Some(Next { parts, lanes, room: self.room().min(MOST) })
+    }
+
+    /// Writes what has changed, and reads what is next meanwhile. What was read is not passed on before the server
+    /// knows of it: it is written after that.
+    async fn write_and_read(
+        &mut self,
+        writes: bool,
+        next: Option<Next>,
+    ) -> Result<(), PostgresError> {
+        let changed = |(_, lane): &(&i32, &Lane)| lane.changes.any;
+        let wanted: Vec<i32> = self.lanes.iter().filter(changed).map(|(it, _)| *it).collect();
+        let Self { group, options, lanes, reads, wanted: filter, .. } = self;
+        let write = async {
+            if !writes || wanted.is_empty() {
+                return Ok(None);
+            }
+            write(group, &options.group, lanes).await.map(Some)
+        };
+        let read = async {
+            let Some(next) = next else { return Ok(None) };
+            let read = read(&group.base, filter, &next.parts, next.room, reads).await?;
+            Ok(Some((read, next.lanes)))
+        };
+        let (written, came) = tokio::join!(write, read);
+        let written = match written {
+            Ok(Some(written)) => self.written(&wanted, &written).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Some((read, lanes)) = came? {
+            self.came(read, lanes);
+        }
+        written
+    }
+
+    /// Takes in what was read for these lanes of each part. Some may be lost meanwhile.
+    fn came(&mut self, read: Read, lanes: Vec<Vec<i32>>) {
+        let Read { parts, is_behind, trimmed } = read;
         self.is_behind = is_behind;
         self.lag.store(if is_behind { UNKNOWN } else { 0 }, Relaxed);
         if trimmed.is_some() {
@@ -309,7 +355,7 @@ impl Member {
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        if base.dead_letters > 0 {
+                        if self.group.base.dead_letters > 0 {
                             let reason = format!("{error}").into();
                             let (xid, seq) = (event.xid, event.seq);
                             lane.changes.dead.push(Dead { xid, seq, reason, attempts: 0 });
@@ -319,7 +365,6 @@ impl Member {
                 }
             }
         }
-        Ok(())
     }
 
     /// Reads what is due again.
@@ -471,34 +516,30 @@ impl Member {
         self.ready.push_back(Item::Gap(gap));
     }
 
-    /// Writes what has changed, and passes on what the server knows of.
-    async fn write(&mut self) -> Result<(), PostgresError> {
-        while self.lanes.values().any(|lane| lane.changes.any) {
-            let changed = |(_, lane): &(&i32, &Lane)| lane.changes.any;
-            let wanted: Vec<i32> = self.lanes.iter().filter(changed).map(|(it, _)| *it).collect();
-            let written = write(&self.group, &self.options.group, &self.lanes).await?;
-            let mut released = false;
-            let mut fresh = Vec::new();
-            for number in &written {
-                let Some(lane) = self.lanes.get_mut(number) else { continue };
-                let is_gone = lane.changes.release;
-                fresh.extend(lane.written());
-                if is_gone {
-                    released = true;
-                    self.lanes.remove(number);
-                }
+    /// The server knows of what has changed in the lanes that were `written`, and has refused others.
+    async fn written(&mut self, wanted: &[i32], written: &[i32]) -> Result<(), PostgresError> {
+        self.write_at = None;
+        let mut released = false;
+        let mut fresh = Vec::new();
+        for number in written {
+            let Some(lane) = self.lanes.get_mut(number) else { continue };
+            let is_gone = lane.changes.release;
+            fresh.extend(lane.written());
+            if is_gone {
+                released = true;
+                self.lanes.remove(number);
             }
-            // As they were published, over all lanes.
-            fresh.sort_unstable_by_key(|ready| (ready.xid, ready.seq));
-            self.ready.extend(fresh.into_iter().map(Item::Event));
-            if released {
-                self.group.base.wake.regrouped();
-            }
-            if wanted.iter().any(|lane| !written.contains(lane)) {
-                // Another version was written: by another member, or by the one that moves rows.
-                let (held, _) = self.group.look().await?;
-                self.compare(&held);
-            }
+        }
+        // As they were published, over all lanes.
+        fresh.sort_unstable_by_key(|ready| (ready.xid, ready.seq));
+        self.ready.extend(fresh.into_iter().map(Item::Event));
+        if released {
+            self.group.base.wake.regrouped();
+        }
+        if wanted.iter().any(|lane| !written.contains(lane)) {
+            // Another version was written: by another member, or by the one that moves rows.
+            let (held, _) = self.group.look().await?;
+            self.compare(&held);
         }
         Ok(())
     }

@@ -34,8 +34,8 @@ impl Member {
         self.compare(&held);
         if beats {
             // Not before it is known which lanes others have taken meanwhile.
-            self.beat_at = now + beat_every(self.options.lease);
-            let lease = self.options.lease;
+            let lease = self.group.lease;
+            self.beat_at = now + beat_every(lease);
             *self.shared.valid.lock() = now + lease - (lease / 20).min(Duration::from_millis(250));
             self.mailbox.put(|_| {}); // what waited for that goes on
         }
