@@ -5,13 +5,13 @@ use std::thread;
 
 use tickbus::Envelope;
 use tickbus::hosted::{Engine, Gap, GapReason, Health, Reason};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::server::{Played, Server};
 use crate::servers::Proxy;
 use crate::{
-    SOON, delivery, envelope, next, number, on, publish, run, settings, started, subject, until,
-    up, value,
+    SOON, WHILE, delivery, envelope, next, number, on, publish, run, settings, started, subject,
+    until, up, value,
 };
 
 #[test]
@@ -73,6 +73,46 @@ fn a_verdict_survives_a_lost_connection_and_the_event_does_not_come_again() {
         let come = delivery(&mut group).await;
         assert_eq!(value(&come), 3);
         come.ack_async().await.unwrap();
+        // The server agrees.
+        mqtt.shutdown(SOON).await.unwrap();
+        let mqtt = started(server.url()).await;
+        let mut group = mqtt.subscribe("game.>").unwrap().group("all").open().await.unwrap();
+        crate::nothing(&mut group).await;
+    });
+}
+
+/// `mosquitto` 2.0.11 sends more than the member says, so more acknowledgements can be lost.
+#[test]
+fn no_acknowledged_event_comes_again_however_many_acknowledgements_are_lost() {
+    on("", async |server| {
+        let proxy = Proxy::to(server.port());
+        let mqtt = started(format!("mqtt://127.0.0.1:{}", proxy.port())).await;
+        let beside = up(settings(server.url()).client_id("beside")).await;
+        let group = mqtt.subscribe("game.>").unwrap().group("all").in_flight(16);
+        let mut group = group.open().await.unwrap();
+        for at in 0..100 {
+            beside.publish(number("game.1", at)).await.unwrap();
+        }
+        for expected in 0..5 {
+            let come = delivery(&mut group).await;
+            assert_eq!(value(&come), expected);
+            come.ack_async().await.unwrap();
+        }
+        proxy.hold(true);
+        let mut expected = 5;
+        while let Ok(come) = timeout(WHILE, delivery(&mut group)).await {
+            assert_eq!(value(&come), expected);
+            expected += 1;
+            come.ack(); // it does not arrive
+        }
+        proxy.cut();
+        proxy.hold(false);
+        for expected in expected..100 {
+            let come = delivery(&mut group).await;
+            assert_eq!(value(&come), expected);
+            come.ack();
+        }
+        crate::nothing(&mut group).await;
         // The server agrees.
         mqtt.shutdown(SOON).await.unwrap();
         let mqtt = started(server.url()).await;

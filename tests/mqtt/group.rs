@@ -1,11 +1,11 @@
 //! Groups: sessions, acknowledgements, and what comes again.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeSet, VecDeque};
 use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use tickbus::hosted::{Engine, Gap, GapReason, Health, SettleError, Verdict};
+use tickbus::hosted::{Delivery, Engine, Gap, GapReason, Health, SettleError, Verdict};
 use tokio::time::{sleep, timeout};
 
 use crate::server::{Played, Server};
@@ -244,6 +244,68 @@ fn as_many_are_in_flight_as_the_member_says() {
             assert_eq!(value(&come), expected);
             come.ack();
         }
+    });
+}
+
+/// `mosquitto` 2.0.11 sends 16 more for each acknowledgement.
+#[test]
+fn as_many_are_unsettled_as_the_member_says_if_the_server_sends_more() {
+    on("", async |server| {
+        let mqtt = started(server.url()).await;
+        let group = mqtt.subscribe("game.>").unwrap().group("all").in_flight(16);
+        let mut group = group.open().await.unwrap();
+        for at in 0..100 {
+            mqtt.publish(number("game.1", at)).await.unwrap();
+        }
+        for expected in 0..5 {
+            let come = delivery(&mut group).await;
+            assert_eq!(value(&come), expected);
+            come.ack_async().await.unwrap();
+        }
+        let mut work = VecDeque::new();
+        for expected in 5..100 {
+            if work.len() == 16 {
+                if expected % 40 == 21 {
+                    nothing(&mut group).await;
+                }
+                Delivery::ack(work.pop_front().unwrap());
+            }
+            let come = delivery(&mut group).await;
+            assert_eq!(value(&come), expected);
+            work.push_back(come);
+        }
+        work.into_iter().for_each(Delivery::ack);
+        nothing(&mut group).await;
+        assert!(group.stats().add_up() && group.stats().handled == 100);
+    });
+}
+
+/// It forgets the acknowledgements that the server has read.
+#[test]
+fn a_member_asks_whether_its_acknowledgements_are_read() {
+    let played = Played::new();
+    let url = played.url();
+    let server = thread::spawn(move || {
+        let _publishes = played.accept(TAKEN);
+        let mut member = played.accept(TAKEN);
+        assert_eq!(member.read().unwrap()[0], 0x82, "it subscribes");
+        member.write(SUBSCRIBED);
+        for packet in 1..=2000 {
+            member.write(&message(packet, false, "a"));
+        }
+        for packet in 1..=2000_u16 {
+            let [high, low] = packet.to_be_bytes();
+            assert_eq!(member.read().unwrap(), [0x40, 2, high, low]);
+        }
+        assert_eq!(member.pings, 1);
+    });
+    run(async {
+        let mqtt = up(settings(url).keep_alive(SOON * 6)).await;
+        let mut group = mqtt.subscribe("a").unwrap().group("g").open().await.unwrap();
+        for _ in 0..2000 {
+            delivery(&mut group).await.ack();
+        }
+        tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap();
     });
 }
 

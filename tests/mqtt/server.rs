@@ -182,7 +182,11 @@ pub(crate) struct Played {
 
 /// A client of a played server.
 #[derive(Debug)]
-pub(crate) struct Client(TcpStream);
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// How many pings have come.
+    pub(crate) pings: usize,
+}
 
 impl Played {
     pub(crate) fn new() -> Self {
@@ -205,7 +209,7 @@ impl Played {
         let (stream, _) = self.listener.accept().expect("a client");
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client = Client(stream);
+        let mut client = Client { stream, pings: 0 };
         let connect = client.read().expect("it says something");
         assert_eq!(connect[0], 0x10, "it connects");
         client.write(answer);
@@ -218,11 +222,11 @@ impl Client {
     pub(crate) fn read(&mut self) -> Option<Vec<u8>> {
         loop {
             let mut byte = [0];
-            self.0.read_exact(&mut byte).ok()?;
+            self.stream.read_exact(&mut byte).ok()?;
             let mut packet = vec![byte[0]];
             let (mut length, mut shift) = (0_usize, 0);
             loop {
-                self.0.read_exact(&mut byte).ok()?;
+                self.stream.read_exact(&mut byte).ok()?;
                 packet.push(byte[0]);
                 length |= usize::from(byte[0] & 0x7f) << shift;
                 shift += 7;
@@ -232,15 +236,16 @@ impl Client {
             }
             let head = packet.len();
             packet.resize(head + length, 0);
-            self.0.read_exact(&mut packet[head..]).ok()?;
+            self.stream.read_exact(&mut packet[head..]).ok()?;
             if packet[0] != 0xc0 {
                 return Some(packet);
             }
+            self.pings += 1;
             self.write(&[0xd0, 0]);
         }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        let _ = self.0.write_all(bytes);
+        let _ = self.stream.write_all(bytes);
     }
 }

@@ -28,6 +28,10 @@ use crate::hosted::{DurableOptions, Gap, GapReason, Reason, Receive};
 /// How long a member waits before it takes a session back from another client that has taken it.
 const TAKEN_OVER: Duration = Duration::from_secs(5);
 
+/// After how many acknowledgements the engine asks whether the server has read them. Until then it
+/// remembers them.
+const ASKS_AFTER: usize = 1024;
+
 pub(super) async fn open(
     connection: Arc<Connection>,
     options: DurableOptions,
@@ -72,6 +76,7 @@ pub(super) async fn open(
         mailbox,
         signals: connection.signals.subscribe(),
         confirms: Vec::new(),
+        unasked: 0,
         trouble: connection.troubles.join(),
         connection: connection.clone(),
         membership: Some(membership),
@@ -99,6 +104,8 @@ struct Member {
     signals: watch::Receiver<Signal>,
     /// Those that wait for the answer to a ping, and for which.
     confirms: Vec<(u64, oneshot::Sender<()>)>,
+    /// How many acknowledgements have left since the last ping for them.
+    unasked: usize,
     membership: Option<Membership>,
     /// Why it cannot enter.
     trouble: Arc<Trouble>,
@@ -231,6 +238,7 @@ impl Member {
 
     /// The server has read what was written before so many pings.
     fn heard(&mut self, answered: u64) {
+        self.answers.table.lock().heard(answered);
         for (_, told) in self.confirms.extract_if(.., |(ping, _)| *ping <= answered) {
             let _ = told.send(());
         }
@@ -268,21 +276,26 @@ impl Member {
     /// Acknowledges what is done, as far as it may.
     fn acknowledge(&mut self, wire: &mut Wire) {
         let mut table = self.answers.table.lock();
-        let (ids, confirm) = (table.release(), table.take_confirm());
+        let (ids, confirm) = (table.release(wire.next_ping()), table.take_confirm());
         drop(table);
+        self.unasked += ids.len();
         for id in ids {
             wire.acknowledge(id);
         }
-        if !confirm.is_empty() {
+        if !confirm.is_empty() || self.unasked >= ASKS_AFTER {
+            self.unasked = 0;
             let ping = wire.ping();
             self.confirms.extend(confirm.into_iter().map(|told| (ping, told)));
         }
     }
 
-    /// Passes on what comes again.
+    /// Passes on what comes again, and what has waited for its turn.
     fn pour(&self) {
-        let again = self.answers.table.lock().again(Instant::now());
-        for waiting in again {
+        let mut table = self.answers.table.lock();
+        let mut pass = table.again(Instant::now());
+        pass.extend(core::iter::from_fn(|| table.pass()));
+        drop(table);
+        for waiting in pass {
             self.mailbox.put(|items| items.push(waiting));
         }
     }

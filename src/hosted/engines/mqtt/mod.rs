@@ -13,9 +13,9 @@
 //! | deduplication | no |
 //! | late answers | refused by the clock of this process. No other client has the event, but for one that takes over the session (`fencing: None`) |
 //! | attempts | not counted: the server says only that an event comes again |
-//! | in flight | the receive maximum of the session: the server sends no more than so many that are not acknowledged |
+//! | in flight | the receive maximum of the session: the server sends no more than so many that are not acknowledged. If it sends more, the rest waits in this process |
 //! | replay | no: a new group begins with what is published from then on |
-//! | after a lost connection | live: [`Gap`](crate::hosted::Gap) `Reconnected`. Durable: continues, and what is in work stays so |
+//! | after a lost connection | live: [`Gap`](crate::hosted::Gap) `Reconnected`. Durable: continues, and what is in work stays so. The engine remembers each acknowledgement until the server has read it, so an event that you have acknowledged does not come to this member again |
 //! | a session that the server no longer has | [`Gap`](crate::hosted::Gap) `Trimmed` |
 //! | dead letters | none: a rejected event is acknowledged |
 //! | the form | [native headers](crate::hosted::wire) as user properties, and `content-type` as the property of that name |
@@ -40,7 +40,7 @@
 //!   a file every 30 minutes by default, and at an orderly end. After `kill -9` it comes back with
 //!   those of the last file, or with none. It has then lost what it had accepted since and not
 //!   passed on. If the session is gone, the subscription says `Gap`; if it is an old one, no client
-//!   can know.
+//!   can know, and events that were acknowledged since can come again.
 //! - A member that is away keeps its share: its events wait in its session, and no other member
 //!   receives them. They come when a member of this client id has its place again, with what it had
 //!   not acknowledged. Give each process a client id of its own that it keeps, and open as many
@@ -49,6 +49,9 @@
 //! - `mosquitto` lets 1,000 events wait in a session by default and drops those behind them without
 //!   a word (`max_queued_messages`): groups do not claim the capability `gaps`. It sends at most 20
 //!   at a time (`max_inflight_messages`).
+//! - `mosquitto` before 2.0.13 does not keep the receive maximum: each acknowledgement brings as many
+//!   more events as may be in flight. The engine holds them and gives out no more than may be
+//!   unsettled. A slow member can then have all events of its session in memory.
 //! - The session belongs to the client id, the group and the patterns. Members with other patterns
 //!   share nothing with these, and a session with the old patterns collects events until it
 //!   expires.
@@ -72,7 +75,8 @@
 //!   others have retained. It has no will. What other programs publish as a will is a message like
 //!   others.
 //! - A message of another program has no position, so its id is new each time: also if it comes
-//!   again after this process has started anew.
+//!   again after this process has started anew. If its acknowledgement is lost with the connection,
+//!   it comes again, as the engine cannot tell it from another one.
 //! - What others publish at quality of service 0 comes to a group at most once.
 
 mod answer;

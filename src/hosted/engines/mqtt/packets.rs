@@ -130,6 +130,11 @@ impl Wire {
         self.asked
     }
 
+    /// Returns how many pings there are with the next one.
+    pub(super) const fn next_ping(&self) -> u64 {
+        self.asked + 1
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.output.len() < HIGH_WATER
     }

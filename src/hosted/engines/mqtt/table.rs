@@ -24,10 +24,14 @@ pub(super) struct Table {
     order: VecDeque<u64>,
     /// Those of the connection before, by their ids, which the server sends again.
     before: BTreeMap<u16, u64>,
-    /// The last ones that are acknowledged. The server may not have read that.
-    acknowledged: VecDeque<(u16, Box<str>)>,
+    /// The acknowledged events that the server may send again, by their ids.
+    acknowledged: BTreeMap<u16, Acknowledged>,
+    /// How many deliveries are given out and not settled.
+    unsettled: usize,
     /// How many of them there may be.
     most: usize,
+    /// The events that are not given out yet, because there are so many.
+    held: VecDeque<u64>,
     next: u64,
     /// When the first of them comes again. A later one is never later than it says.
     due: Option<Instant>,
@@ -46,6 +50,13 @@ struct Entry {
     turn: u16,
     /// The server has sent it on this connection.
     is_listed: bool,
+}
+
+struct Acknowledged {
+    /// The id of the event.
+    event: Box<str>,
+    /// The answer to so many pings says that the server has read the acknowledgement.
+    ping: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,8 +100,10 @@ impl Table {
             entries: BTreeMap::new(),
             order: VecDeque::new(),
             before: BTreeMap::new(),
-            acknowledged: VecDeque::new(),
+            acknowledged: BTreeMap::new(),
+            unsettled: 0,
             most,
+            held: VecDeque::new(),
             next: 0,
             due: None,
             confirm: Vec::new(),
@@ -116,6 +129,7 @@ impl Table {
 
     /// An id that has a new message: the one before it is settled, and does not come again.
     fn reuse(&mut self, id: u16) {
+        self.acknowledged.remove(&id);
         if let Some(key) = self.before.remove(&id)
             && self.entries.get(&key).is_some_and(|it| it.state == State::Done)
         {
@@ -123,8 +137,9 @@ impl Table {
         }
     }
 
-    /// Takes a message in. Returns a delivery, unless it is one that is here already. The id 0 is
-    /// of one that the server does not want to be acknowledged.
+    /// Takes a message in. Returns a delivery, unless it is one that is here already, or has to wait
+    /// for [`pass`](Self::pass). The id 0 is of one that the server does not want to be
+    /// acknowledged.
     pub(super) fn arrive(
         &mut self,
         id: u16,
@@ -141,14 +156,30 @@ impl Table {
                 self.order.push_back(key);
                 return None;
             }
-            let was_done = |(of, event): &(u16, Box<str>)| *of == id && **event == *envelope.id();
-            if self.acknowledged.iter().any(was_done) {
+            let acknowledged = self.acknowledged.get(&id);
+            if acknowledged.is_some_and(|it| *it.event == *envelope.id()) {
                 self.add(id, Some(envelope), State::Done);
                 return None;
             }
         }
         self.reuse(id);
         let key = self.add(id, Some(envelope.clone()), State::Waiting);
+        if id != 0 && (self.unsettled >= self.most || !self.held.is_empty()) {
+            self.held.push_back(key);
+            return None;
+        }
+        self.unsettled += 1;
+        Some(Waiting { token: token(key, 0), envelope })
+    }
+
+    /// Returns the next event that has waited until fewer are given out.
+    pub(super) fn pass(&mut self) -> Option<Waiting> {
+        if self.unsettled >= self.most {
+            return None;
+        }
+        let key = self.held.pop_front()?;
+        let envelope = self.entries.get(&key)?.envelope.clone()?;
+        self.unsettled += 1;
         Some(Waiting { token: token(key, 0), envelope })
     }
 
@@ -160,6 +191,8 @@ impl Table {
             self.before.clear();
             self.acknowledged.clear();
         }
+        // The pings of the connection before are not answered any more.
+        self.acknowledged.values_mut().for_each(|it| it.ping = u64::MAX);
         self.entries.retain(|key, entry| {
             // What is done already needs no place, unless the server asks again.
             if entry.state == State::Done && !has_session {
@@ -218,6 +251,7 @@ impl Table {
             }
             _ => {
                 entry.state = State::Done;
+                self.unsettled -= 1;
                 // The server does not ask for it any more, or has not yet.
                 let is_forgotten = !entry.is_listed && !self.before.contains_key(&entry.id);
                 if is_forgotten {
@@ -230,8 +264,9 @@ impl Table {
         Ok(())
     }
 
-    /// Returns the ids that may be acknowledged now, in their order.
-    pub(super) fn release(&mut self) -> Vec<u16> {
+    /// Returns the ids that may be acknowledged now, in their order. The answer to so many pings
+    /// will say that the server has read that.
+    pub(super) fn release(&mut self, ping: u64) -> Vec<u16> {
         let mut ids = Vec::new();
         while let Some(key) = self.order.front() {
             if self.entries.get(key).is_some_and(|entry| entry.state != State::Done) {
@@ -241,12 +276,15 @@ impl Table {
             let Some(entry) = self.entries.remove(&key) else { continue };
             ids.push(entry.id);
             let Some(envelope) = entry.envelope else { continue };
-            self.acknowledged.push_back((entry.id, envelope.id().into()));
-            if self.acknowledged.len() > self.most {
-                self.acknowledged.pop_front();
-            }
+            let acknowledged = Acknowledged { event: envelope.id().into(), ping };
+            self.acknowledged.insert(entry.id, acknowledged);
         }
         ids
+    }
+
+    /// Forgets the acknowledgements that the server has read: it has answered so many pings.
+    pub(super) fn heard(&mut self, answered: u64) {
+        self.acknowledged.retain(|_, it| it.ping > answered);
     }
 
     /// Waits with `told` until the server has read the acknowledgement of a delivery that is done.
@@ -311,7 +349,9 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use alloc::borrow::ToOwned;
     use alloc::sync::Arc;
+    use alloc::vec;
     use core::time::Duration;
 
     use tokio::sync::oneshot;
@@ -344,11 +384,11 @@ mod tests {
         );
         table.settle(c, &Verdict::Ack, now).unwrap();
         table.settle(b, &Verdict::Reject("no".into()), now).unwrap();
-        assert!(table.release().is_empty());
+        assert!(table.release(1).is_empty());
         let (told, _heard) = oneshot::channel();
         assert!(!table.confirm(c, told), "it has to wait for `a`");
         table.settle(a, &Verdict::Ack, now).unwrap();
-        assert_eq!(table.release(), [7, 3, 5]);
+        assert_eq!(table.release(1), [7, 3, 5]);
         assert!(matches!(table.settle(a, &Verdict::Ack, now), Err(SettleError::Late)));
         assert!(table.entries.is_empty() && table.order.is_empty());
     }
@@ -366,12 +406,12 @@ mod tests {
         assert!(matches!(table.settle(first, &Verdict::Ack, now), Err(SettleError::Late)));
         table.settle(held, &Verdict::Extend(LEASE * 2), now + LEASE / 2).unwrap();
         table.settle(again[0].token, &Verdict::Ack, now + LEASE / 2).unwrap();
-        assert_eq!(table.release(), [1]);
+        assert_eq!(table.release(1), [1]);
         assert!(table.again(now + LEASE * 2).is_empty(), "it is extended");
         let at = now + LEASE * 3;
         assert!(matches!(table.settle(held, &Verdict::Ack, at), Err(SettleError::Late)));
         assert_eq!(table.again(at).len(), 1);
-        assert!(table.release().is_empty() && !table.has_work(at));
+        assert!(table.release(1).is_empty() && !table.has_work(at));
     }
 
     #[test]
@@ -380,7 +420,7 @@ mod tests {
         let [a, b, c, d] = ["a", "b", "c", "d"].map(event);
         let done = take(&mut table, 1, &a, now);
         table.settle(done, &Verdict::Ack, now).unwrap();
-        assert_eq!(table.release(), [1]);
+        assert_eq!(table.release(1), [1]);
         let (b_token, c_token) = (take(&mut table, 2, &b, now), take(&mut table, 3, &c, now));
         table.settle(c_token, &Verdict::Ack, now).unwrap();
         table.reconnected(true);
@@ -388,11 +428,11 @@ mod tests {
         table.reconnected(true);
         // A verdict without a connection is kept.
         table.settle(b_token, &Verdict::Ack, now).unwrap();
-        assert!(table.release().is_empty());
+        assert!(table.release(1).is_empty());
         for (id, event) in [(1, &a), (2, &b), (3, &c)] {
             assert!(table.arrive(id, true, event.clone()).is_none());
         }
-        assert_eq!(table.release(), [1, 2, 3]);
+        assert_eq!(table.release(1), [1, 2, 3]);
         // An id that is used again is another event.
         assert!(table.arrive(2, true, d).is_some());
         assert!(table.arrive(1, false, a).is_some(), "it was published again");
@@ -410,8 +450,73 @@ mod tests {
         table.settle(late, &Verdict::Ack, now).unwrap();
         table.settle(next, &Verdict::Ack, now).unwrap();
         table.settle(again, &Verdict::Ack, now).unwrap();
-        assert_eq!(table.release(), [1, 2]);
+        assert_eq!(table.release(1), [1, 2]);
         assert!(table.entries.is_empty() && table.before.is_empty());
+    }
+
+    #[test]
+    fn no_more_are_given_out_than_may_be_however_many_the_server_sends() {
+        let (mut table, now) = (Table::new(2), Instant::now());
+        let events = ["a", "b", "c", "d", "e"].map(event);
+        let a = take(&mut table, 1, &events[0], now);
+        let b = take(&mut table, 2, &events[1], now);
+        assert!(table.arrive(3, false, events[2].clone()).is_none());
+        table.settle(a, &Verdict::Ack, now).unwrap();
+        assert!(table.arrive(4, false, events[3].clone()).is_none(), "it is behind `c`");
+        let pass = |table: &mut Table| {
+            let waiting = table.pass()?;
+            assert!(table.begin(waiting.token, now, LEASE));
+            Some((waiting.token, waiting.envelope.id().to_owned()))
+        };
+        let (c, id) = pass(&mut table).unwrap();
+        assert_eq!((&*id, pass(&mut table)), ("c", None));
+        // It comes again, so it keeps its place.
+        table.settle(b, &Verdict::RetryAfter(LEASE), now).unwrap();
+        assert_eq!(pass(&mut table), None);
+        table.reconnected(true);
+        for (id, event) in (2..).zip(&events[1..4]) {
+            assert!(table.arrive(id, true, event.clone()).is_none());
+        }
+        assert_eq!(pass(&mut table), None);
+        // The session is lost, and what has come is not.
+        table.reconnected(false);
+        assert!(table.arrive(1, false, events[4].clone()).is_none());
+        table.settle(c, &Verdict::Ack, now).unwrap();
+        let (d, id) = pass(&mut table).unwrap();
+        assert_eq!((&*id, pass(&mut table)), ("d", None));
+        table.settle(d, &Verdict::Ack, now).unwrap();
+        let (e, id) = pass(&mut table).unwrap();
+        assert_eq!(id, "e");
+        table.settle(e, &Verdict::Ack, now).unwrap();
+        assert_eq!((table.release(1), table.pass().is_none()), (vec![1], true));
+    }
+
+    #[test]
+    fn an_acknowledgement_is_remembered_until_the_server_has_read_it() {
+        let (mut table, now) = (Table::new(2), Instant::now());
+        let events = ["a", "b", "c", "d", "e"].map(event);
+        let acknowledge = |table: &mut Table, id: u16, ping: u64| {
+            let token = take(table, id, &events[usize::from(id) - 1], now);
+            table.settle(token, &Verdict::Ack, now).unwrap();
+            assert_eq!(table.release(ping), [id]);
+        };
+        acknowledge(&mut table, 1, 1);
+        acknowledge(&mut table, 2, 1);
+        for id in 3..=5 {
+            acknowledge(&mut table, id, 2);
+        }
+        table.heard(1);
+        assert!(table.acknowledged.keys().eq(&[3, 4, 5]));
+        table.reconnected(true);
+        // The pings of this connection are others.
+        table.heard(2);
+        for id in 3..=5 {
+            assert!(table.arrive(id, true, events[usize::from(id) - 1].clone()).is_none());
+        }
+        assert_eq!(table.release(3), [3, 4, 5]);
+        table.heard(3);
+        assert!(table.acknowledged.is_empty());
+        assert!(table.arrive(3, true, events[2].clone()).is_some());
     }
 
     #[test]
@@ -426,9 +531,9 @@ mod tests {
         let again = table.again(now);
         assert!(again.len() == 1 && table.begin(again[0].token, now, LEASE));
         table.settle(again[0].token, &Verdict::Ack, now).unwrap();
-        assert!(table.release().is_empty());
+        assert!(table.release(1).is_empty());
         table.settle(c, &Verdict::Ack, now).unwrap();
-        assert_eq!(table.release(), [1], "the new one alone");
+        assert_eq!(table.release(1), [1], "the new one alone");
         assert!(table.entries.is_empty());
     }
 
@@ -442,7 +547,7 @@ mod tests {
         table.reconnected(true);
         assert!(table.arrive(1, true, foreign("y")).is_none());
         table.settle(one, &Verdict::Ack, now).unwrap();
-        assert_eq!(table.release(), [1]);
+        assert_eq!(table.release(1), [1]);
         table.reconnected(true);
         assert!(table.arrive(1, true, foreign("z")).is_some(), "it may be another one");
     }
