@@ -116,6 +116,7 @@
 //! | `redis` | `hosted`; the engine for Redis: streams, and pub/sub |
 //! | `yaml`, `schema` | `hosted`; its configuration as a file of YAML or JSON; the JSON schema of that file |
 //! | `dogstatsd`, `metrics` | `hosted`; the numbers of engines for Datadog, for the crate `metrics` |
+//! | `compression` | `hosted`; large payloads as gzip |
 //! | `parallel` | `std`; handlers of one tick side by side, on the pool of `rayon` |
 //! | `bevy` | `alloc`; a plugin that drains a bus into a Bevy app |
 //! | `bevy_time`, `bevy_diagnostic`, `bevy_reflect` | fixed steps and pauses, diagnostics, reflection for the plugin |

@@ -1,5 +1,6 @@
 //! What an engine says that it can do: [`Capabilities`].
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::engine::Level;
@@ -172,7 +173,7 @@ impl fmt::Display for Mode {
 /// assert!(engine.has(Mode::Live, Capability::Headers));
 /// assert!(!engine.has(Mode::Durable, Capability::Headers)); // it has no durable subscriptions
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Capabilities {
     level: Level,
@@ -258,6 +259,18 @@ impl Capabilities {
 
 fn bits(of: impl IntoIterator<Item = Capability>) -> u64 {
     of.into_iter().fold(0, |bits, capability| bits | capability.bits())
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |mode| self.of(mode).map(Capability::name).collect::<Vec<_>>();
+        f.debug_struct("Capabilities")
+            .field("level", &self.level)
+            .field("max_payload", &self.max_payload)
+            .field("live", &names(Mode::Live))
+            .field("durable", &names(Mode::Durable))
+            .finish()
+    }
 }
 
 impl Default for Capabilities {

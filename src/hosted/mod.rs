@@ -84,9 +84,11 @@
 //!
 //! # Runtime
 //!
-//! Handlers, routers and durable subscriptions that wait need a runtime of tokio with `enable_time`.
-//! On one without it, a thread of its own waits. There tokio prints a panic once for each thread, and
-//! a program with `panic = "abort"` ends.
+//! An engine on a server needs a runtime of tokio with `enable_io` and `enable_time`: `enable_all` has
+//! both. Without `enable_io`, its `start` panics.
+//!
+//! Everything else needs `enable_time`. Without it everything still works, on one extra thread. Tokio
+//! then prints a panic message once per thread, and a program with `panic = "abort"` ends.
 //!
 //! # Guarantees
 //!

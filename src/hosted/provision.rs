@@ -15,7 +15,8 @@
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Provision {
-    /// Asks the server nothing about it. If it is missing, the first use fails.
+    /// Asks the server nothing about it. If it is missing, the first use fails. The first use by the
+    /// Postgres log is its start.
     Never,
     /// Starts only if it is there.
     #[default]

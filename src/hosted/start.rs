@@ -9,6 +9,9 @@ use core::time::Duration;
 #[non_exhaustive]
 pub enum OnStart {
     /// Fails after one attempt.
+    ///
+    /// An attempt of the Postgres log lasts for its `timeout`: a database that restarts meanwhile is
+    /// found.
     #[default]
     Fail,
     /// Tries again, for at most this long, and then fails. A refusal, such as of a wrong password,

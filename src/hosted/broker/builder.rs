@@ -112,8 +112,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Removes completed and failed records older than `age`, each time `every` has passed: every 5
-    /// minutes and 24 hours by default. With 0 for `every`, it removes none.
+    /// Every `every` (5 minutes), removes completed and failed records older than `age` (24 hours). With 0
+    /// for `every`, it removes none.
     pub const fn clean_up(mut self, every: Duration, age: Duration) -> Self {
         self.clean_up = if every.is_zero() { None } else { Some((every, age)) };
         self

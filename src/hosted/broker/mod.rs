@@ -65,7 +65,7 @@
 //!
 //! | situation | what the group does |
 //! |---|---|
-//! | `publish` | stores the record as `pending`, and then gives it to the engine. If the engine refuses it, the record is not stored |
+//! | `publish` | stores the record as `pending`, and then gives it to the engine. If the engine refuses it, the broker deletes the record again |
 //! | the outcome is unknown, or the publisher dies | the record stays `pending`: publish the same id again |
 //! | the same id again | nothing, unless it has failed: then its handlers run again, and its retries count on |
 //! | the handlers have ended | the broker stores the status, and then acknowledges. While the store fails, it asks again, and keeps the event |

@@ -21,7 +21,7 @@ use core::ops::AddAssign;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Deliveries that a handler finished, well or badly.
+    /// Deliveries that a handler finished since the shutdown began, well or badly.
     pub handled: u64,
     /// Deliveries that were given back to their group.
     pub returned: u64,

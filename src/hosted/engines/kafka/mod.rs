@@ -95,8 +95,9 @@ use crate::hosted::{
 /// An engine on Kafka of version 3.9 or later, or on a server that speaks its protocol.
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
-/// tokio that calls it, and everything in the background runs there. After that the engine
-/// reconnects by itself, without a time limit.
+/// tokio that calls it, and everything in the background runs there. Build the runtime with
+/// `enable_all`: without `enable_io`, `start` panics. After the start the engine reconnects by
+/// itself, without a time limit.
 ///
 /// [The module](self) has the table of what it can do.
 ///

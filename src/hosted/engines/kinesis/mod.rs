@@ -95,7 +95,8 @@ use crate::hosted::{
 /// An engine on a stream of Amazon Kinesis.
 ///
 /// The settings say which stream, and how to reach it. [`start`](Engine::start) sees to the stream, on the
-/// runtime of tokio that calls it, and everything in the background runs there. Each request is complete in
+/// runtime of tokio that calls it, and everything in the background runs there. Build the runtime with
+/// `enable_all`: without `enable_io`, `start` panics. Each request is complete in
 /// itself: after a failure the engine asks again, without a time limit.
 ///
 /// [The module](self) has the table.

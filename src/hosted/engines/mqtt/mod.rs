@@ -114,8 +114,9 @@ use crate::hosted::{
 /// An engine on a server of MQTT 5.
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
-/// tokio that calls it, and everything in the background runs there. After that the engine
-/// reconnects by itself, without a time limit.
+/// tokio that calls it, and everything in the background runs there. Build the runtime with
+/// `enable_all`: without `enable_io`, `start` panics. After the start the engine reconnects by
+/// itself, without a time limit.
 ///
 /// A durable subscription opens its session itself, and receives from the first moment of it: no
 /// handler has to exist before the engine connects. [The module](self) has the table.

@@ -86,8 +86,9 @@ use crate::hosted::{
 /// An engine on a NATS server, or on a cluster of them.
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
-/// tokio that calls it, and everything in the background runs there. After that the engine
-/// reconnects by itself, without a time limit.
+/// tokio that calls it, and everything in the background runs there. Build the runtime with
+/// `enable_all`: without `enable_io`, `start` panics. After the start the engine reconnects by
+/// itself, without a time limit.
 ///
 /// Without a [`stream`](Self::stream) it is core NATS. [The module](self) has the table.
 ///

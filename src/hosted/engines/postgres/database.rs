@@ -39,8 +39,14 @@ pub struct Database {
 impl Database {
     /// Returns the settings for the database at `url`, `postgres://user:password@host:port/database`.
     ///
-    /// Name several hosts with commas between them. `?sslmode=require` is the same as
-    /// [`tls`](Self::tls). Pairs such as `host=/run/postgresql user=shop` are a URL too.
+    /// Name several hosts with commas between them. Pairs such as `host=/run/postgresql user=shop` are
+    /// a URL too. Write characters such as `@` in a name or a password as `%40`.
+    ///
+    /// | `sslmode` | the connection |
+    /// |---|---|
+    /// | `require`, `verify-full` | by TLS, to a server whose certificate is trusted and is for the host in the URL: as [`tls`](Self::tls) |
+    /// | none, `disable`, `prefer` | **without** TLS, unless you call [`tls`](Self::tls) |
+    /// | another, such as `verify-ca` | an error |
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: ServerUrl::new(url.into()),

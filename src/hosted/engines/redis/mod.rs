@@ -44,8 +44,9 @@
 //!   began in the middle of the stream has not caught up yet, the server cannot count for it: the gap
 //!   then may come without a loss.
 //! - All members of a group must have the same patterns: the engine refuses others. If the group is
-//!   destroyed, a member makes it again where it was, up to a second earlier, and tells a gap: how
-//!   often events were delivered is lost, and what others had in work comes again, with what follows it.
+//!   destroyed, a member creates it again at its last known position, at most one second back, and
+//!   reports a gap. Attempts count from 1 again. Events that other members had open come again, and so
+//!   do those after them.
 //! - `ack` is refused at once if the lease is over by the clock of this process, less a twentieth of it.
 //!   What only the server refuses, because it had no connection or is slow, `ack_async` tells and
 //!   `ack` does not. The event comes again in both cases.
@@ -55,6 +56,7 @@
 //!   publishes. With another policy it may evict what it likes, the stream included.
 //! - Pub/sub knows no databases: an engine on another `db` hears the same channels. Use a
 //!   [`prefix`](Redis::prefix). Channels that begin with `__` are the server's own.
+//! - A payload may have as many bytes as the server's `proto-max-bulk-len`: 512 MiB by default.
 //! - A server cuts a pub/sub connection that does not read 32 MB: the engine reads always, and its
 //!   buffers drop by their own rules.
 //! - An entry of another program has the subject in its field `subject`, or else the name of the
@@ -97,8 +99,9 @@ use crate::hosted::{
 /// An engine on a Redis server of version 7.0 or later.
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
-/// tokio that calls it, and everything in the background runs there. After that the engine
-/// reconnects by itself, without a time limit.
+/// tokio that calls it, and everything in the background runs there. Build the runtime with
+/// `enable_all`: without `enable_io`, `start` panics. After the start the engine reconnects by
+/// itself, without a time limit.
 ///
 /// Without a [`stream`](Self::stream) it is pub/sub. [The module](self) has the table.
 ///

@@ -13,7 +13,7 @@
 //! | attempts | counted by the server: also after a process has died, or by another member |
 //! | replay | by sequence, by time, and from the earliest that the log still has |
 //! | deduplication | by the id, at the server, among the last [`segment`](Postgres::segment) of events at least |
-//! | late answers | refused by the server: each state of a lane has the version after the one before it, and a version is written once |
+//! | late answers | refused by the server: each change of a lane has the next version number. The server takes each number once, so a late member's change fails |
 //! | an extension | of any length, while the member lives |
 //! | a lease | each member's own. It begins when you take the delivery. If the process dies, what it had comes again when the lease of its lanes ends, 200 ms at least |
 //! | after a lost connection | continues where it was |
@@ -110,8 +110,9 @@ use crate::hosted::{
 /// An engine that is a log in a Postgres database, of version 13 or later. It is tested on 15.
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
-/// tokio that calls it, and everything in the background runs there. After that the engine
-/// reconnects by itself, without a time limit.
+/// tokio that calls it, and everything in the background runs there. Build the runtime with
+/// `enable_all`: without `enable_io`, `start` panics. After the start the engine reconnects by
+/// itself, without a time limit.
 ///
 /// # Examples
 ///
@@ -149,6 +150,8 @@ pub struct Postgres {
 
 impl Postgres {
     /// Returns the settings for the database at `url`, `postgres://user:password@host:port/database`.
+    ///
+    /// [`Database::new`] says what else a URL may have, and when the connection is by TLS.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self::of(Database::new(url).pool_size(10))
