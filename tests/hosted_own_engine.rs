@@ -144,6 +144,17 @@ fn what_it_lacks_is_refused_with_both_names() {
         let any = || engine.subscribe(">").unwrap();
         assert_eq!(refused(any().group("g")), (Mode::Durable, Capability::Durable));
         assert_eq!(refused(any().overrun(Overrun::Block)), (Mode::Live, Capability::Block));
+        assert_eq!(
+            run_open(any().group("g")).unwrap_err().to_string(),
+            "engine `tiny` has no groups as it is set up: give it what keeps its events (Redis, NATS: \
+             `stream`; Kinesis: `leases`; MQTT: `client_id`; memory: `log`), or use another engine",
+        );
+        let timeout = any().block_timeout(Duration::from_secs(1));
+        assert_eq!(
+            run_open(timeout).unwrap_err().to_string(),
+            "engine `tiny` does not have `block` for live subscriptions: \
+             remove `block_timeout`, or use another engine",
+        );
         let demand = any().demand(Capability::Gaps);
         assert_eq!(
             run_open(demand).unwrap_err().to_string(),

@@ -932,13 +932,13 @@ fn a_demand_that_one_engine_lacks_is_refused_with_both_names() {
         assert_eq!(
             error.to_string(),
             "engine `b` does not have `block` for live subscriptions: \
-             do not demand it, or use another engine",
+             remove `overrun(Block)`, or use another engine",
         );
         let at = router.subscribe(">").unwrap().group("g").start_at(StartAt::Sequence(3));
         assert_eq!(
             at.open().await.unwrap_err().to_string(),
             "engine `router` does not have `start_sequence` for durable subscriptions: \
-             do not demand it, or use another engine",
+             remove `start_at`, or use another engine",
             "no engine alone lacks it"
         );
         let at = router.subscribe("y").unwrap().group("g").start_at(StartAt::Sequence(3));

@@ -360,10 +360,19 @@ impl<'e> Subscribe<'e> {
         let block = (self.policy() == Overrun::Block).then_some(Capability::Block);
         let brief = block.and(self.block_timeout).map(|_| Capability::BlockTimeout);
         let limit = self.max_attempts.map(|_| Capability::Attempts);
-        let implied = [kind].into_iter().chain(start).chain(block).chain(brief).chain(limit);
-        for demand in implied.chain(self.demands.iter().copied()) {
+        let blocks = if brief.is_some() { "block_timeout" } else { "overrun(Block)" };
+        let needs = [
+            (Some(kind), None),
+            (start, Some("start_at")),
+            (block, Some(blocks)),
+            (brief, Some("block_timeout")),
+            (limit, Some("max_attempts")),
+        ];
+        let implied = needs.into_iter().filter_map(|(demand, setting)| Some((demand?, setting)));
+        let demands = self.demands.iter().map(|demand| (*demand, None));
+        for (demand, setting) in implied.chain(demands) {
             if let Some(it) = carriers.iter().find(|it| !it.capabilities.has(mode, demand)) {
-                return Err(OpenError::missing(&it.engine, mode, demand));
+                return Err(OpenError::needs(&it.engine, mode, demand, setting));
             }
         }
         Ok(())

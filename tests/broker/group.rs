@@ -639,9 +639,10 @@ fn a_new_group_begins_where_you_say() {
 fn an_engine_that_lacks_what_a_group_needs_is_named() {
     run(async {
         let store = Arc::new(MemoryStore::default());
-        for (lacks, named) in
-            [(Capability::Redelivery, "redelivery"), (Capability::Durable, "durable")]
-        {
+        for (lacks, said) in [
+            (Capability::Redelivery, "`memory` does not have `redelivery`"),
+            (Capability::Durable, "`memory` has no groups as it is set up"),
+        ] {
             let wrap = Wrap { without: Some(lacks), ..Wrap::new(&memory()) };
             let broker = member("1", store.clone(), wrap).build().unwrap();
             broker.start().unwrap();
@@ -650,7 +651,7 @@ fn an_engine_that_lacks_what_a_group_needs_is_named() {
             {
                 assert_eq!(error.code(), "not_open");
                 let text = error.to_string();
-                assert!(text.contains(&format!("`memory` does not have `{named}`")), "{text}");
+                assert!(text.contains(said), "{text}");
             }
             broker.stop(LONG).await.unwrap();
             assert_eq!(total(&store).await, 0);

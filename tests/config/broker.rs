@@ -57,10 +57,16 @@ fn a_registry_says_which_provider_it_does_not_have() {
         error
     };
     let error = error_of(text);
-    assert!(error.starts_with("engine `redis://localhost:6379 None None` does not"), "{error}");
+    assert!(
+        error.starts_with("engine `redis://localhost:6379 None None` has no groups"),
+        "{error}"
+    );
     let keys = "{ host: cache, port: 7, stream_name: s, db: 3, consumer_group: g }";
     let error = error_of(&format!("{text}  redis: {keys}\n"));
-    assert!(error.starts_with("engine `redis://cache:7 Some(\"s\") Some(3)` does not"), "{error}");
+    assert!(
+        error.starts_with("engine `redis://cache:7 Some(\"s\") Some(3)` has no groups"),
+        "{error}"
+    );
     let unknown = own.broker(&config(&format!("{text}  redis: {{ max_len: 3 }}\n"))).unwrap_err();
     assert_eq!(unknown.key(), "event_broker.redis.maxLen");
 }

@@ -23,6 +23,8 @@ pub enum OpenError {
         mode: Mode,
         /// The missing capability.
         capability: Capability,
+        /// The setting that needs it. `None` if you demanded it.
+        setting: Option<&'static str>,
     },
     /// A setting is for the other kind of subscription.
     #[non_exhaustive]
@@ -58,7 +60,17 @@ impl OpenError {
     /// Returns the error of an engine that lacks a capability.
     #[must_use]
     pub fn missing(engine: &Arc<str>, mode: Mode, capability: Capability) -> Self {
-        Self::Missing { engine: engine.clone(), mode, capability }
+        Self::Missing { engine: engine.clone(), mode, capability, setting: None }
+    }
+
+    /// Returns the error of an engine that lacks what a setting needs.
+    pub(super) fn needs(
+        engine: &Arc<str>,
+        mode: Mode,
+        capability: Capability,
+        setting: Option<&'static str>,
+    ) -> Self {
+        Self::Missing { engine: engine.clone(), mode, capability, setting }
     }
 
     /// Returns the error of an engine for which a setting is not valid.
@@ -104,11 +116,30 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pattern(invalid) => fmt::Display::fmt(invalid, f),
-            Self::Missing { engine, mode, capability } => write!(
+            Self::Missing {
+                engine, capability: Capability::Durable, mode: Mode::Durable, ..
+            } => {
+                write!(
+                    f,
+                    "engine `{engine}` has no groups as it is set up: give it what keeps its events \
+                     (Redis, NATS: `stream`; Kinesis: `leases`; MQTT: `client_id`; memory: `log`), or \
+                     use another engine"
+                )
+            }
+            Self::Missing { engine, capability: Capability::Live, mode: Mode::Live, .. } => write!(
                 f,
-                "engine `{engine}` does not have `{capability}` for {mode} subscriptions: \
-                 do not demand it, or use another engine"
+                "engine `{engine}` has no live subscriptions: name a `group`, or use another engine"
             ),
+            Self::Missing { engine, mode, capability, setting } => {
+                write!(
+                    f,
+                    "engine `{engine}` does not have `{capability}` for {mode} subscriptions: "
+                )?;
+                match setting {
+                    Some(setting) => write!(f, "remove `{setting}`, or use another engine"),
+                    None => f.write_str("do not demand it, or use another engine"),
+                }
+            }
             Self::WrongMode { engine, setting, mode: Mode::Live } => write!(
                 f,
                 "engine `{engine}`: `{setting}` is for durable subscriptions: name a `group`"
