@@ -489,7 +489,7 @@ pub enum Reason {
     Unsupported(&'static str),
     /// There is no connection.
     Disconnected(BoxError),
-    /// The server refused.
+    /// The server refused, or the engine before it asked. The text says why.
     Refused(BoxError),
     /// The engine panicked. The text is that of the panic.
     Panicked(Box<str>),
@@ -530,7 +530,7 @@ impl fmt::Display for Reason {
             Self::Cancelled => f.pad("the wait was cancelled"),
             Self::Unsupported(what) => write!(f, "the engine does not have `{what}`"),
             Self::Disconnected(error) => write!(f, "there is no connection: {error}"),
-            Self::Refused(error) => write!(f, "the server refused: {error}"),
+            Self::Refused(error) => write!(f, "{error}"),
             Self::Panicked(text) => write!(f, "the engine panicked: {text}"),
         }
     }
