@@ -172,6 +172,7 @@ impl fmt::Display for Mode {
 ///
 /// assert!(engine.has(Mode::Live, Capability::Headers));
 /// assert!(!engine.has(Mode::Durable, Capability::Headers)); // it has no durable subscriptions
+/// assert!(format!("{engine:?}").contains(r#"live: ["live", "headers", "publisher_order"]"#));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[must_use]

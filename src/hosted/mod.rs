@@ -85,7 +85,7 @@
 //! # Runtime
 //!
 //! An engine on a server needs a runtime of tokio with `enable_io` and `enable_time`: `enable_all` has
-//! both. Without `enable_io`, its `start` panics.
+//! both. Without `enable_io`, its `start` panics; that of Kafka fails.
 //!
 //! Everything else needs `enable_time`. Without it everything still works, on one extra thread. Tokio
 //! then prints a panic message once per thread, and a program with `panic = "abort"` ends.

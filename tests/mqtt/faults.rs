@@ -273,6 +273,10 @@ fn a_live_subscription_goes_on_after_its_server_was_killed() {
         assert_eq!(subject(&delivery(&mut live).await), "game.1");
         server.kill();
         until("it is noticed", || mqtt.health() != Health::Up).await;
+        let error = mqtt.publish(envelope("game.1")).await.unwrap_err().to_string();
+        let lost =
+            "there is no connection: it was lost, and is being made again: `mqtt://127.0.0.1:";
+        assert!(error.contains(lost), "{error}");
         server.run();
         until("it is up", || mqtt.health() == Health::Up).await;
         publish(&mqtt, "game.2").await;

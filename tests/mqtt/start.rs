@@ -38,6 +38,9 @@ fn a_start_that_fails_says_why_and_no_secret() {
         assert!(matches!(wrong.health(), Health::Down(_)));
         let without = settings(server.url()).start().await.unwrap_err();
         assert!(matches!(without.reason, Reason::Refused(_)), "{without}");
+        let what = ": call `login`, or put the name and the password into the URL";
+        assert!(without.to_string().ends_with(what), "{without}");
+        assert!(!error.to_string().ends_with(what), "{error}");
         let debug = format!("{right:?} {wrong:?} {in_url:?} {error:?} {error} {without:?}");
         assert!(!debug.contains("wordof") && !debug.contains("wrongword"), "{debug}");
         assert!(debug.contains("mqtt://127.0.0.1:"), "{debug}");
@@ -90,8 +93,16 @@ fn a_server_that_is_not_there_or_not_of_mqtt_5_is_said() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("mqtt://{}", silent.local_addr().unwrap());
     run(async {
+        let shown = url.clone();
         let error = settings(url).timeout(Duration::from_millis(200)).start().await.unwrap_err();
-        assert!(matches!(error.reason, Reason::TimedOut), "{error}");
+        assert!(matches!(error.reason, Reason::Disconnected(_)), "{error}");
+        let why = format!("`{shown}`: there was no answer in time");
+        assert!(error.to_string().ends_with(&why), "{error}");
+    });
+    on("", async |server| {
+        let url = server.url().replace("mqtt://", "mqtts://");
+        let error = settings(&*url).start().await.unwrap_err().to_string();
+        assert!(error.contains(&url) && error.contains("does the server speak TLS?"), "{error}");
     });
 }
 

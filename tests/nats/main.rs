@@ -689,6 +689,9 @@ fn a_start_that_fails_says_why_and_no_secret() {
             let error = wrong.start().await.unwrap_err();
             assert!(error.to_string().contains("authorization violation"), "{error}");
             assert!(matches!(wrong.health(), Health::Down(_)));
+            let without = settings(server.url()).start().await.unwrap_err().to_string();
+            let what = ": call `password`, `token` or another login, or put it into the URL";
+            assert!(without.ends_with(what) && !error.to_string().ends_with(what), "{without}");
             let url = server.url().replace("//", "//arena:wordof%2fmine@");
             let in_url = settings(url);
             in_url.start().await.unwrap();
@@ -771,7 +774,7 @@ fn a_start_in_the_background_returns_at_once_and_comes_up_by_itself() {
             sleep(WHILE).await; // the first attempts have failed
         }
         let error = nats.publish(envelope("game.1")).await.unwrap_err().to_string();
-        assert!(error.contains("not yet: there is no connection"), "{error}");
+        assert!(error.contains("there is no connection: not yet: `nats://127.0.0.1:"), "{error}");
         server.run();
         let began = Instant::now();
         while nats.health() != Health::Up {
@@ -1123,6 +1126,8 @@ fn a_live_subscription_goes_on_after_its_server_was_killed() {
             };
             server.kill();
             is(false).await;
+            let error = core.publish(envelope("game.1")).await.unwrap_err().to_string();
+            assert!(error.contains("no connection: `nats://127.0.0.1:"), "{error}");
             server.run();
             is(true).await;
             core.publish(envelope("game.2")).await.unwrap();

@@ -19,8 +19,8 @@ fn it_connects_by_tls_to_a_server_that_it_trusts_and_to_no_other() {
         of("server.key"),
         of("ca.pem"),
     );
-    for server in Server::BOTH {
-        let Some(server) = TestServer::start(server, &configuration) else { continue };
+    for kind in Server::BOTH {
+        let Some(server) = TestServer::start(kind, &configuration) else { continue };
         run(async {
             let url = server.url().replace("nats://", "tls://");
             let with = |certificate: &Authority, ca: &Authority| {
@@ -39,6 +39,10 @@ fn it_connects_by_tls_to_a_server_that_it_trusts_and_to_no_other() {
             }
             let error = settings(server.url()).start().await.unwrap_err().to_string();
             assert!(error.contains("a URL that begins with `tls://`"), "{error}");
+            let plain = TestServer::start(kind, "").expect("it has started before");
+            let wants = settings(plain.url().replace("nats://", "tls://"));
+            let error = wants.start().await.unwrap_err().to_string();
+            assert!(error.contains("does the server speak TLS?"), "{error}");
             let missing = settings(&*url).ca_file(ours.path("nothing.pem"));
             let error = missing.start().await.unwrap_err().to_string();
             assert!(error.contains("nothing.pem"), "{error}");

@@ -1,6 +1,7 @@
 //! How an engine starts and ends, and what it says of itself.
 
 use core::time::Duration;
+use std::net::TcpListener;
 use std::time::Instant;
 
 use redis::Value;
@@ -36,7 +37,13 @@ fn a_start_that_fails_says_why_and_no_secret() {
         assert!(error.to_string().contains("authentication failed"), "{error}");
         assert!(matches!(wrong.health(), Health::Down(_)));
         let without = settings(server.url()).start().await.unwrap_err();
-        assert!(without.to_string().contains("NOAUTH"), "{without}");
+        assert!(
+            without.to_string().ends_with(
+                "did not start: NOAUTH Authentication required.: call `login` or `password`, or put the \
+                 password into the URL"
+            ),
+            "{without}"
+        );
         let debug = format!(
             "{right:?} {wrong:?} {in_url:?} {as_user:?} {of_client:?} {error:?} {error} {without:?}"
         );
@@ -67,6 +74,74 @@ fn a_start_that_fails_says_why_and_no_secret() {
             let shown = format!("{error:?} {error} {redis:?}");
             assert!(!shown.contains("wordof") && !shown.contains("arena"), "{shown}");
         }
+    });
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_named() {
+    run(async {
+        for (url, why) in [
+            ("http://arena:wordof@h", "the scheme is another one"),
+            ("wordof", "the scheme is another one"),
+            ("redis://arena:wordof@h:70000", "the port is not a number up to 65535"),
+            ("redis://arena:wordof@:1", "there is no host"),
+            ("redis://h/wordof", "the database is not a number"),
+            ("redis://arena:a/wordof@h", "the name or the password has a `/`, a `?` or a `#`"),
+            ("redis://arena:a?wordof@h", "the name or the password has a `/`, a `?` or a `#`"),
+            ("redis://arena:a#wordof@h", "the name or the password has a `/`, a `?` or a `#`"),
+            ("redis://h?pasword=wordof", "there is no key `pasword`, but protocol"),
+            ("rediss://h/1?protocol=resp3&db=1", "there is no key `db`, but protocol"),
+            (
+                "unix:/run/r?pasword=wordof",
+                "there is no key `pasword`, but db, user, pass, protocol",
+            ),
+            ("redis://h?protocol=wordof", "a part of it is not possible"),
+        ] {
+            let error = Redis::new(url).start().await.unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("the URL is not valid: {why}: it is")),
+                "{url}: {error}"
+            );
+            assert!(error.contains("`unix:path`") && error.contains("`%40`"), "{error}");
+            assert!(!error.contains("wordof") && !error.contains("arena"), "{error}");
+        }
+        let none = Redis::new("redis://h").pool_size(0).start().await.unwrap_err().to_string();
+        assert!(
+            none.ends_with(
+                "did not start: a pool of 0 connections never answers: give it 1 or more"
+            )
+        );
+        let both = settings("redis://h").prefix("a.").start().await.unwrap_err().to_string();
+        assert!(both.ends_with("`stream` is set: remove one of them"), "{both}");
+    });
+}
+
+#[test]
+fn a_server_without_tls_or_without_an_answer_is_named() {
+    on(&[], async |server| {
+        let url = server.url().replace("redis://", "rediss://");
+        let tls = settings(&*url).timeout(Duration::from_millis(300));
+        let error = tls.start().await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Disconnected(_)), "{error}");
+        let why = format!("`{url}`: there was no answer in time: does the server speak TLS?");
+        assert!(error.to_string().contains(&why), "{error}");
+    });
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    run(async {
+        let silent = Redis::new(&*url).timeout(Duration::from_millis(200));
+        let error = silent.start().await.unwrap_err().to_string();
+        assert!(error.ends_with(&format!("`{url}`: there was no answer in time")), "{error}");
+    });
+    let Some(mut server) = Server::start(&[]) else { return };
+    run(async {
+        let redis = up(Redis::new(server.url())).await;
+        server.kill();
+        until("it is lost", || redis.health() != Health::Up).await;
+        let error = redis.subscribe("a").unwrap().open().await.unwrap_err().to_string();
+        let lost = format!("there is no connection: it was lost: `{}`: ", server.url());
+        assert!(error.contains(&lost), "{error}");
+        assert_eq!(error.matches("there is no connection").count(), 1, "{error}");
     });
 }
 
@@ -172,6 +247,7 @@ fn a_start_in_the_background_comes_up_by_itself() {
             let error = redis.publish(envelope("game.1")).await.unwrap_err();
             assert!(!error.is_unknown(), "{error}");
             assert!(matches!(error.reason(), Reason::Disconnected(_)), "{error}");
+            assert_eq!(error.to_string().matches("there is no connection").count(), 1, "{error}");
             let errors = redis.publish_batch(vec![envelope("game.1")]).await;
             assert!(matches!(errors[0].as_ref().unwrap_err().reason(), Reason::Disconnected(_)));
             for open in [redis.subscribe(">"), redis.subscribe(">").map(|it| it.group("g"))] {

@@ -1,7 +1,9 @@
 //! Why a server has not done what it was asked for, and whether it may have.
 
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::fmt::Display;
 
 use crate::envelope::Envelope;
 use crate::hosted::EngineError;
@@ -51,6 +53,26 @@ pub(in crate::hosted::engines) fn again(reason: &Reason) -> Reason {
         other => refused(other.to_string()),
     }
 }
+
+/// Returns the text of a reason, for a text that already says that there is no connection.
+pub(in crate::hosted::engines) fn cause(reason: &Reason) -> String {
+    match reason {
+        Reason::Disconnected(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns the reason of a connection that was not made in time to `server`.
+///
+/// A server without TLS may wait for the rest of what it takes for a command.
+pub(in crate::hosted::engines) fn no_answer(server: impl Display, wants_tls: bool) -> Reason {
+    let hint = if wants_tls { IS_TLS } else { "" };
+    disconnected(format!("`{server}`: {}{hint}", Reason::TimedOut))
+}
+
+/// Asks what may be why a server said nothing to the start of a handshake.
+pub(in crate::hosted::engines) const IS_TLS: &str =
+    ": does the server speak TLS? If not, remove `tls`, and use the URL of a plain connection";
 
 pub(in crate::hosted::engines) fn refused(error: impl Into<BoxError>) -> Reason {
     Reason::Refused(error.into())

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
+use super::failed::cause;
 use crate::hosted::{Health, OnStart, Reason};
 use crate::sync::{Guard, Lock};
 
@@ -208,10 +209,11 @@ impl<C> State<C> {
     }
 
     fn failed(&mut self, error: &Reason) {
-        let text = format!("{error}").into();
         match self {
-            Self::New | Self::Failed(_) => *self = Self::Failed(text),
-            Self::Starting { why, refused, .. } => (*why, *refused) = (text, is_refused(error)),
+            Self::New | Self::Failed(_) => *self = Self::Failed(format!("{error}").into()),
+            Self::Starting { why, refused, .. } => {
+                (*why, *refused) = (cause(error).into(), is_refused(error));
+            }
             Self::Up(_) | Self::Closed => {}
         }
     }

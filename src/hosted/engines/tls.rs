@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::hosted::BoxError;
+use super::failed::{IS_TLS, disconnected, refused};
+use crate::hosted::{BoxError, Reason};
 
 /// Returns how a client encrypts: it trusts the authorities of these files, or those of the system
 /// if there are none and `of_system`. It shows the certificate and key of `client`.
@@ -38,6 +39,23 @@ pub(in crate::hosted::engines) fn config(
         }
         None => config.with_no_client_auth(),
     })
+}
+
+/// Returns what may be why a handshake failed, for the end of a text.
+pub(in crate::hosted::engines) fn hint(error: &std::io::Error) -> &'static str {
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => IS_TLS,
+        // What rustls says arrives as data that are not valid.
+        _ if error.kind() == std::io::ErrorKind::InvalidData => "",
+        _ => IS_TLS,
+    }
+}
+
+/// Returns why a handshake with `server` failed.
+pub(in crate::hosted::engines) fn failed(server: &str, error: &std::io::Error) -> Reason {
+    let why = format!("`{server}`: {error}{}", hint(error));
+    let is_lost = error.kind() != std::io::ErrorKind::InvalidData;
+    if is_lost { disconnected(why) } else { refused(why) }
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {

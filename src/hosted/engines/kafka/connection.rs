@@ -22,7 +22,7 @@ use super::facts::{Facts, level};
 use super::fault;
 use super::settings::Settings;
 use super::topics::{Place, Topics};
-use crate::hosted::engines::failed::{disconnected, refused};
+use crate::hosted::engines::failed::{cause, disconnected, refused};
 use crate::hosted::engines::server::Connected;
 use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::provision::Provision;
@@ -399,7 +399,7 @@ async fn keep(connection: Weak<Connection>, doubt: Arc<Notify>) {
                 pause = heartbeat;
             }
             Err(reason) => {
-                asks.set(State::Down(reason.to_string().into()));
+                asks.set(State::Down(cause(&reason).into()));
                 pause = if pause == heartbeat { FIRST_PAUSE } else { pause * 2 };
                 pause = pause.min(LONGEST_PAUSE);
             }

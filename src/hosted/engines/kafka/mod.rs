@@ -96,7 +96,7 @@ use crate::hosted::{
 ///
 /// The settings say where and how to connect. [`start`](Engine::start) connects, on the runtime of
 /// tokio that calls it, and everything in the background runs there. Build the runtime with
-/// `enable_all`: without `enable_io`, `start` panics. After the start the engine reconnects by
+/// `enable_all`: without `enable_io`, `start` fails. After the start the engine reconnects by
 /// itself, without a time limit.
 ///
 /// [The module](self) has the table of what it can do.

@@ -10,7 +10,7 @@ use krafka::auth::{AuthConfig, TlsConfig};
 use tokio::time::timeout;
 
 use super::fault;
-use crate::hosted::engines::failed::refused;
+use crate::hosted::engines::failed::{no_answer, refused};
 use crate::hosted::engines::limits::SHORTEST_HEARTBEAT;
 use crate::hosted::provision::Provision;
 use crate::hosted::{OnStart, Reason};
@@ -84,7 +84,7 @@ impl Settings {
             .security(self.security()?);
         match timeout(patience, client.connect()).await {
             Ok(connected) => connected.map_err(|error| fault::reason(&error)),
-            Err(_) => Err(Reason::TimedOut),
+            Err(_) => Err(no_answer(self.brokers.trim(), self.tls)),
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::error::{Failed, failed};
 use super::leases::LeaseStore;
 use super::settings::Settings;
-use crate::hosted::engines::failed::refused;
+use crate::hosted::engines::failed::{no_answer, refused};
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
 use crate::hosted::engines::troubles::Troubles;
@@ -126,7 +126,12 @@ impl Connected for Connection {
             keeper: Lock::new(None),
         });
         if connection.provision != Provision::Never {
-            connection.provide().await?;
+            connection.provide().await.map_err(|reason| match (reason, &settings.endpoint) {
+                (Reason::TimedOut, Some(url)) => {
+                    no_answer(url, url.expose().starts_with("https://"))
+                }
+                (reason, _) => reason,
+            })?;
         }
         let keeper = keep(Arc::downgrade(&connection), connection.signals.subscribe());
         *connection.keeper.lock() = Some(tokio::spawn(keeper).abort_handle());

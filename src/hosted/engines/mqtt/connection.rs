@@ -17,7 +17,7 @@ use super::settings::{Qos, Settings};
 use super::target::{Hello, Target};
 use super::topic::Topics;
 use crate::envelope::Envelope;
-use crate::hosted::engines::failed::{Failed, disconnected, refused};
+use crate::hosted::engines::failed::{Failed, cause, disconnected, refused};
 use crate::hosted::engines::server::{Connected, Publish};
 use crate::hosted::engines::troubles::Troubles;
 use crate::hosted::{EngineError, Level, Reason, Receipt, stamped};
@@ -273,7 +273,8 @@ impl Connection {
     }
 
     fn gone(&self) -> Reason {
-        self.link.up().err().unwrap_or_else(|| disconnected("it was lost"))
+        let lost = || disconnected(format!("`{}`: it was lost", self.target.shown()));
+        self.link.up().err().unwrap_or_else(lost)
     }
 
     async fn answer(&self, answer: Option<oneshot::Receiver<Sent>>, deadline: Instant) -> Sent {
@@ -329,7 +330,8 @@ async fn keep(
         };
         // Nothing new comes before those that wait are told.
         if let Some(connection) = connection.upgrade() {
-            connection.link.is_down(&why);
+            let shown = connection.target.shown();
+            connection.link.is_down(&format!("`{shown}`: {why}"));
         }
         carrier.end(&why);
         let mut pause = Duration::from_millis(20);
@@ -351,7 +353,7 @@ async fn keep(
                     connection.link.is_up(up);
                     break carrier;
                 }
-                Err(error) => connection.link.is_down(&error),
+                Err(error) => connection.link.is_down(&cause(&error)),
             }
         };
     }

@@ -1,7 +1,7 @@
 //! The connection by which everything leaves, while it is there.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -69,8 +69,8 @@ impl Link {
         self.set(State::Up(up));
     }
 
-    pub(super) fn is_down(&self, why: &dyn core::fmt::Display) {
-        self.set(State::Down(why.to_string().into()));
+    pub(super) fn is_down(&self, why: &str) {
+        self.set(State::Down(why.into()));
     }
 
     pub(super) fn end(&self) {

@@ -21,7 +21,7 @@ use super::packets::{Frame, Lost, Socket, Wire};
 use super::reason;
 use super::settings::{Place, Settings};
 use crate::hosted::Reason;
-use crate::hosted::engines::failed::{disconnected, refused};
+use crate::hosted::engines::failed::{disconnected, no_answer, refused};
 use crate::hosted::engines::limits::FOR_EVER;
 use crate::hosted::engines::tls;
 
@@ -93,19 +93,19 @@ impl Target {
         let name = ServerName::try_from(host.to_string()).map_err(refused)?;
         match connector.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
-            // What rustls says arrives as data that are not valid.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(refused(format!("`{shown}`: {error}")))
-            }
-            Err(error) => Err(lost(error)),
+            Err(error) => Err(tls::failed(&shown, &error)),
         }
     }
 
     pub(super) async fn connect(&self, hello: &Hello) -> Result<Taken, Reason> {
         match timeout(self.timeout, self.enter(hello)).await {
             Ok(taken) => taken,
-            Err(_) => Err(Reason::TimedOut),
+            Err(_) => Err(no_answer(self.place.shown(), self.tls.is_some())),
         }
+    }
+
+    pub(super) fn shown(&self) -> String {
+        self.place.shown()
     }
 
     async fn enter(&self, hello: &Hello) -> Result<Taken, Reason> {
@@ -161,6 +161,9 @@ impl Target {
             let mut why = format!("`{}`: {}", self.place.shown(), reason::shown(code));
             if let Some(text) = said.and_then(|it| it.reason_string) {
                 why = format!("{why}: {text}");
+            }
+            if self.place.login.is_none() && matches!(code, 0x86 | 0x87) {
+                why += ": call `login`, or put the name and the password into the URL";
             }
             return Err(if reason::passes(code) { disconnected(why) } else { refused(why) });
         }

@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::settings::{Login, Settings, without_login};
-use crate::hosted::engines::failed::{disconnected, refused};
+use crate::hosted::engines::failed::{disconnected, no_answer, refused};
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
 use crate::hosted::engines::url::decoded;
@@ -47,6 +47,8 @@ pub(super) struct Signal {
 
 pub(super) struct Connection {
     pub(super) client: Client,
+    /// What errors call the server.
+    server: String,
     pub(super) context: jetstream::Context,
     pub(super) stream: Option<String>,
     pub(super) timeout: Duration,
@@ -126,8 +128,13 @@ impl Connected for Connection {
         let inbound = client.subscribe(inbox.clone()).await.map_err(disconnected)?;
         let echoes = Arc::new(Echoes { inbox, waiting: Lock::default() });
         let hears = tokio::spawn(echoes.clone().hear(inbound)).abort_handle();
+        let server = match &settings.client {
+            Some(client) => client.server_info().host,
+            None => without_login(&settings.url),
+        };
         let connection = Self {
             client,
+            server,
             context,
             stream: settings.stream.clone(),
             timeout: settings.timeout.min(FOR_EVER),
@@ -219,7 +226,7 @@ impl Connection {
         if self.connects() == connects {
             Ok(())
         } else {
-            Err(disconnected("it was lost before everything was confirmed"))
+            Err(self.lost(" before everything was confirmed"))
         }
     }
 
@@ -231,8 +238,12 @@ impl Connection {
         }
         match self.client.connection_state() {
             State::Connected => Ok(()),
-            _ => Err(disconnected("it was lost, and is being made again")),
+            _ => Err(self.lost(", and is being made again")),
         }
+    }
+
+    fn lost(&self, what: &str) -> Reason {
+        disconnected(alloc::format!("`{}`: it was lost{what}", self.server))
     }
 
     /// Returns how often the client has connected.
@@ -269,7 +280,7 @@ impl Connection {
         }
         match self.client.connection_state() {
             State::Connected => Ok(()),
-            _ => Err(disconnected("it was lost")),
+            _ => Err(self.lost("")),
         }
     }
 }
@@ -352,23 +363,34 @@ async fn connect(
                 .map_err(|_| refused("the file of credentials is not valid"))?
         }
     };
+    let has_login = !matches!(settings.login, Login::Anonymous)
+        || servers.iter().any(|it| it.username().is_some());
     options.connect(servers).await.map_err(|error| match error.kind() {
-        ConnectErrorKind::TimedOut => Reason::TimedOut,
+        ConnectErrorKind::TimedOut => no_answer(without_login(&settings.url), wants_tls(settings)),
         ConnectErrorKind::Io if is_of_tls(&error) && !wants_tls(settings) => {
             refused("it wants TLS: use a URL that begins with `tls://`, or call `tls`")
         }
-        ConnectErrorKind::Io if is_of_tls(&error) => refused(error),
+        ConnectErrorKind::Io if is_of_tls(&error) => {
+            let hint = io(&error).map_or("", tls::hint);
+            refused(alloc::format!("`{}`: {error}{hint}", without_login(&settings.url)))
+        }
         ConnectErrorKind::Io | ConnectErrorKind::Dns => {
             disconnected(alloc::format!("`{}`: {error}", without_login(&settings.url)))
         }
+        ConnectErrorKind::AuthorizationViolation if !has_login => refused(alloc::format!(
+            "{error}: call `password`, `token` or another login, or put it into the URL"
+        )),
         _ => refused(error),
     })
 }
 
 /// What rustls says arrives as data that are not valid.
 fn is_of_tls(error: &async_nats::ConnectError) -> bool {
-    let io = core::error::Error::source(error).and_then(|source| source.downcast_ref());
-    io.is_some_and(|error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidData)
+    io(error).is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+}
+
+fn io(error: &async_nats::ConnectError) -> Option<&std::io::Error> {
+    core::error::Error::source(error).and_then(|source| source.downcast_ref())
 }
 
 /// Returns the login in a URL, which the client leaves alone: a name and a password, or a token.

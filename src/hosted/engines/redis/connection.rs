@@ -17,7 +17,7 @@ use super::reply::{error, text};
 use super::settings::{Keys, Settings};
 use super::settle::{Outgoing, settle_all};
 use crate::hosted::Reason;
-use crate::hosted::engines::failed::refused;
+use crate::hosted::engines::failed::{cause, refused};
 use crate::hosted::engines::limits::{FOR_EVER, SHORTEST_HEARTBEAT};
 use crate::hosted::engines::server::Connected;
 use crate::hosted::engines::troubles::Troubles;
@@ -89,9 +89,9 @@ impl Connected for Connection {
         let target = Target::new(settings)?;
         let (up, driver) = target.shared().await?;
         let (settle, settlements) = mpsc::unbounded_channel();
-        let pool_size = settings.pool_size.clamp(1, Semaphore::MAX_PERMITS);
+        let pool_size = settings.pool_size.min(Semaphore::MAX_PERMITS);
         let connection = Arc::new(Self {
-            link: Arc::new(Link::new(up, timeout)),
+            link: Arc::new(Link::new(up, timeout, target.shown.clone())),
             target,
             keys: settings.stream.as_deref().map(Keys::new),
             prefix: settings.prefix.clone(),
@@ -276,7 +276,7 @@ async fn keep(
             }
         };
         let Some(lost) = connection.upgrade() else { return };
-        lost.link.is_down(&why);
+        lost.link.is_down(why);
         drop(lost);
         let mut pause = Duration::from_millis(20);
         loop {
@@ -292,7 +292,7 @@ async fn keep(
                     connection.link.is_up(up);
                     break;
                 }
-                Err(error) => connection.link.is_down(&error),
+                Err(error) => connection.link.is_down(&cause(&error)),
             }
         }
     }

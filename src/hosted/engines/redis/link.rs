@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use super::reply::{bytes, error, field, has_code, int, no_entry, text};
 use super::scripts;
 use super::settings::Settings;
-use crate::hosted::engines::failed::{Failed, disconnected, refused};
+use crate::hosted::engines::failed::{Failed, disconnected, no_answer, refused};
 use crate::hosted::engines::tls;
 use crate::hosted::{Health, Reason};
 use crate::sync::Lock;
@@ -29,6 +29,7 @@ use crate::sync::Lock;
 const LIMIT: usize = 512 << 20;
 /// The oldest server that counts what a stream had and a group has received.
 const OLDEST: u32 = 7;
+const LOGIN: &str = ": call `login` or `password`, or put the password into the URL";
 
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
@@ -39,7 +40,7 @@ pub(super) struct Target {
     login: RedisConnectionInfo,
     tls: Option<TlsConnector>,
     pub(super) timeout: Duration,
-    shown: String,
+    pub(super) shown: String,
     needs_streams: bool,
 }
 
@@ -94,10 +95,8 @@ pub(super) struct Up {
 
 impl Target {
     pub(super) fn new(settings: &Settings) -> Result<Self, Reason> {
-        let info = settings.connection();
-        let info = info.ok_or_else(|| {
-            refused("the URL is not that of a server: `redis://host:port` or `rediss://host:port`")
-        })?;
+        settings.check().map_err(refused)?;
+        let info = settings.connection().ok_or_else(|| refused("the URL is not valid"))?;
         let address = info.addr().clone();
         if settings.is_unchecked(&address) {
             return Err(refused("the URL wants TLS without a check of the server: remove that"));
@@ -139,16 +138,15 @@ impl Target {
         let name = ServerName::try_from(host.clone()).map_err(refused)?;
         match connector.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
-            // What rustls says arrives as data that are not valid.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(refused(format!("`{}`: {error}", self.shown)))
-            }
-            Err(error) => Err(lost(&error)),
+            Err(error) => Err(tls::failed(&self.shown, &error)),
         }
     }
 
     async fn in_time<T>(&self, made: impl Future<Output = Result<T, Reason>>) -> Result<T, Reason> {
-        timeout(self.timeout, made).await.unwrap_or(Err(Reason::TimedOut))
+        match timeout(self.timeout, made).await {
+            Ok(made) => made,
+            Err(_) => Err(no_answer(&self.shown, self.tls.is_some())),
+        }
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, Driver), Reason> {
@@ -207,7 +205,10 @@ impl Target {
             let [server, persistence, sync, bulk, ping, loaded @ ..] = &said[..] else {
                 return Err(refused("it does not answer as a server of Redis does"));
             };
-            if let Some((code, why)) = error(ping) {
+            if let Some((code, mut why)) = error(ping) {
+                if code == "NOAUTH" {
+                    why += LOGIN;
+                }
                 let starts = matches!(code, "LOADING" | "MASTERDOWN");
                 return Err(if starts { disconnected(why) } else { refused(why) });
             }
@@ -248,6 +249,8 @@ pub(super) struct Link {
     /// Changes when the connection comes or goes.
     pub(super) changes: watch::Sender<u64>,
     timeout: Duration,
+    /// What errors call the server.
+    shown: String,
 }
 
 enum State {
@@ -257,9 +260,10 @@ enum State {
 }
 
 impl Link {
-    pub(super) fn new(up: Up, timeout: Duration) -> Self {
+    pub(super) fn new(up: Up, timeout: Duration, shown: String) -> Self {
         let changes = watch::Sender::new(0);
-        Self { state: Lock::new(State::Up(up)), demoted: Notify::new(), changes, timeout }
+        let state = Lock::new(State::Up(up));
+        Self { state, demoted: Notify::new(), changes, timeout, shown }
     }
 
     fn set(&self, state: State) {
@@ -277,8 +281,12 @@ impl Link {
         self.set(State::Up(up));
     }
 
-    pub(super) fn is_down(&self, why: &dyn core::fmt::Display) {
-        self.set(State::Down(why.to_string().into()));
+    pub(super) fn is_down(&self, why: &str) {
+        let why = match why.contains(&self.shown) {
+            true => why.into(),
+            false => format!("`{}`: {why}", self.shown).into(),
+        };
+        self.set(State::Down(why));
     }
 
     pub(super) fn end(&self) {
@@ -307,7 +315,7 @@ impl Link {
     pub(super) fn check(&self) -> Result<(), Reason> {
         match &*self.state.lock() {
             State::Up(_) => Ok(()),
-            State::Down(_) => Err(disconnected("it was lost")),
+            State::Down(why) => Err(disconnected(format!("it was lost: {why}"))),
             State::Ended => Err(Reason::Closed),
         }
     }

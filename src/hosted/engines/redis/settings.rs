@@ -13,6 +13,10 @@ use crate::hosted::start::OnStart;
 
 /// Begins a URL of TLS.
 const OF_TLS: &str = "rediss://";
+const OF_TCP: [&str; 3] = ["redis", "rediss", "valkey"];
+const OF_UNIX: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
+const FORM: &str = "it is `redis://user:password@host:port/db`, `rediss://` for TLS, or `unix:path`. Write \
+                    `@`, `/`, `?`, `#` and `%` in a password as `%40`, `%2F`, `%3F`, `%23` and `%25`";
 
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -57,6 +61,61 @@ impl Settings {
             redis = redis.set_db(db.into());
         }
         Some(info.set_redis_settings(redis))
+    }
+
+    /// Returns an error if the settings are not possible.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.pool_size == 0 {
+            return Err("a pool of 0 connections never answers: give it 1 or more".into());
+        }
+        if self.stream.is_some() && !self.prefix.is_empty() {
+            return Err("`prefix` is for pub/sub, and `stream` is set: remove one of them".into());
+        }
+        let fault = if self.client.is_none() { self.fault() } else { None };
+        fault.map_or(Ok(()), |fault| Err(format!("the URL is not valid: {fault}: {FORM}")))
+    }
+
+    /// Returns what is wrong with the URL. A part of it that may be secret is not in the text.
+    fn fault(&self) -> Option<String> {
+        let url = self.url.trim();
+        let is_valid = self.connection().is_some();
+        let scheme = url.split(':').next().unwrap_or_default();
+        let is_unix = OF_UNIX.contains(&scheme);
+        let rest = url[scheme.len()..].trim_start_matches(':').trim_start_matches("//");
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let query = query.split('#').next().unwrap_or_default();
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_valid {
+            if !is_unix && !OF_TCP.contains(&scheme) {
+                return Some("the scheme is another one".into());
+            }
+            if path.contains('@') || query.contains('@') || place.contains('#') {
+                return Some("the name or the password has a `/`, a `?` or a `#`".into());
+            }
+            let host = place.rsplit('@').next().unwrap_or_default();
+            let (host, port) = match host.rsplit_once(':') {
+                Some((host, port)) if !port.ends_with(']') => (host, port),
+                _ => (host, ""),
+            };
+            if !port.is_empty() && port.parse::<u16>().is_err() {
+                return Some("the port is not a number up to 65535".into());
+            }
+            if !is_unix && host.is_empty() {
+                return Some("there is no host".into());
+            }
+            if !is_unix && !path.is_empty() && path.trim_matches('/').parse::<i64>().is_err() {
+                return Some("the database is not a number".into());
+            }
+        }
+        let known: &[&str] =
+            if is_unix { &["db", "user", "pass", "protocol"] } else { &["protocol"] };
+        let keys = query.split('&').filter_map(|pair| pair.split('=').next());
+        match keys.filter(|key| !key.is_empty()).find(|key| !known.contains(key)) {
+            Some(_) if query.contains('@') => Some("the name or the password has a `?`".into()),
+            Some(key) => Some(format!("there is no key `{key}`, but {}", known.join(", "))),
+            None if is_valid => None,
+            None => Some("a part of it is not possible".into()),
+        }
     }
 
     /// Returns whether the URL or the client wants TLS without a check of the server.
