@@ -38,11 +38,14 @@ fn wrong_settings_are_refused_and_no_password_is_shown() {
             (url("locked:hunter2", "postgres"), "password authentication failed"),
             (url("postgres:hunter2", "no_such"), "database \"no_such\" does not exist"),
             (url("nobody:hunter2", "postgres"), "role \"nobody\" does not exist"),
-            (url("postgres:hunter2", "postgres?sslmode=require"), "server does not support TLS"),
-            (url("postgres:hunter2", "postgres?sslmode=maybe"), "is not the URL of a Postgres"),
+            (url("postgres:hunter2", "postgres?sslmode=require"), "the server does not speak TLS"),
+            (
+                url("postgres:hunter2", "postgres?sslmode=maybe"),
+                "invalid value for option `sslmode`",
+            ),
             (
                 "postgres://postgres:hunter2@127.0.0.1:x/postgres".into(),
-                "is not the URL of a Postgres",
+                "is not the URL of a Postgres database: invalid value for option `port`",
             ),
             ("host=127.0.0.1 pasword=hunter2".into(), "is not the URL of a Postgres"),
             ("user=postgres password=hunter2".into(), "names no host"),

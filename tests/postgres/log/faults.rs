@@ -2,6 +2,8 @@
 
 use alloc::collections::BTreeSet;
 use core::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 use tickbus::Envelope;
 use tickbus::hosted::engines::postgres::{PostgresStore, Provision};
@@ -52,6 +54,66 @@ fn a_start_that_fails_says_why_and_no_secret() {
         let error = settings(server.url()).log(&log).start().await.unwrap_err().to_string();
         assert!(error.contains(&format!("a table of the log `{log}` is missing")), "{error}");
     });
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_named() {
+    on_a_log(async |server, log| {
+        let url = server.url();
+        let said = async |it: super::Postgres| it.log(log).start().await.unwrap_err().to_string();
+        for (end, why) in [
+            ("?sslmod=require", "unknown option `sslmod`"),
+            ("?sslmode=verify-ca", "invalid value for option `sslmode`"),
+            ("?password=hunter2&sslmod=a", "unknown option `sslmod`"),
+            ("?application_name=a@b&sslmod=require", "see `Database::new`"),
+        ] {
+            let error = said(settings(format!("{url}{end}"))).await;
+            let why = format!("is not the URL of a Postgres database: {why}");
+            assert!(error.ends_with(&why) && !error.contains("hunter2"), "{error}");
+        }
+        let error = said(settings(url.replace("postgres://", "mysql://"))).await;
+        assert!(error.ends_with("the scheme is not `postgres`"), "{error}");
+        let error = said(settings(&*url).pool_size(0)).await;
+        assert!(
+            error.ends_with(
+                "did not start: a pool of 0 connections never answers: give it 1 or more"
+            )
+        );
+        let error = said(settings(&*url).tls()).await;
+        let why = "the server does not speak TLS: remove `tls` or `sslmode`";
+        assert!(error.contains("did not start: `127.0.0.1:") && error.ends_with(why), "{error}");
+        let error = said(settings(&*url).lanes(0)).await;
+        assert!(error.ends_with("did not start: a log has 1 lane at least"), "{error}");
+    });
+    // A server that wants a password in clear text, and one that says nothing.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://game@{}/game", server.local_addr().unwrap());
+    let asks = std::thread::spawn(move || {
+        let (mut socket, _) = server.accept().unwrap();
+        let _ = socket.read(&mut [0; 1024]).unwrap();
+        socket.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).unwrap();
+        let _ = socket.read(&mut [0; 1024]);
+        server
+    });
+    let start = |url: &str| {
+        let url = url.to_owned();
+        run(async {
+            let silent = settings(url).timeout(Duration::from_millis(500));
+            silent.start().await.unwrap_err().to_string()
+        })
+    };
+    let error = start(&url);
+    assert!(error.contains("did not start: `127.0.0.1:"), "{error}");
+    assert!(
+        error.ends_with(
+            "the server wants a password: call `login` of the log or `password` of the \
+                             database, or put it into the URL"
+        ),
+        "{error}"
+    );
+    let _server = asks.join().unwrap();
+    let error = start(&url);
+    assert!(error.contains("127.0.0.1:"), "{error}");
 }
 
 /// A log that was copied to another server is refused: its positions mean nothing there.

@@ -49,9 +49,12 @@ impl Connection {
         let wrong = |what: &str| {
             PostgresError::Settings(alloc::format!("`{}` {what}", database.url).into())
         };
+        if database.pool_size == 0 {
+            let why = "a pool of 0 connections never answers: give it 1 or more";
+            return Err(PostgresError::Settings(why.into()));
+        }
         let url = database.url.expose().replace("sslmode=verify-full", "sslmode=require");
-        let mut config: Config =
-            url.parse().map_err(|_| wrong("is not the URL of a Postgres database"))?;
+        let mut config: Config = url.parse().map_err(|error| wrong(&fault(&url, &error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("names no host"));
         }
@@ -224,6 +227,20 @@ impl Drop for Lent {
             drop(Client::take(client));
         }
     }
+}
+
+/// Returns what is wrong with a URL. A part of it that may be secret is not in the text.
+fn fault(url: &str, error: &tokio_postgres::Error) -> String {
+    let of_postgres = ["postgres://", "postgresql://"].iter().any(|it| url.starts_with(it));
+    let why = core::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    // A password with an `@` may go on in what is taken for a key.
+    let is_clear = of_postgres && url.matches('@').count() < 2;
+    let why = match why {
+        _ if !of_postgres && url.contains("://") => "the scheme is not `postgres`".into(),
+        why if why.starts_with("invalid value") || why.starts_with("unknown") && is_clear => why,
+        _ => "see `Database::new`".into(),
+    };
+    alloc::format!("is not the URL of a Postgres database: {why}")
 }
 
 fn shown(config: &Config) -> Box<str> {

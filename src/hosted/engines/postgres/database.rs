@@ -93,12 +93,7 @@ impl Database {
 
     /// Sets how many connections a store has at most: 4 by default. One is busy with writing, the
     /// others read.
-    ///
-    /// # Panics
-    ///
-    /// Panics if it is 0.
     pub const fn pool_size(mut self, connections: usize) -> Self {
-        assert!(connections > 0, "a pool of 0 connections never answers: give it 1 or more");
         self.pool_size = connections;
         self
     }

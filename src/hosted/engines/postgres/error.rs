@@ -85,6 +85,19 @@ impl Failure {
             };
         }
         let text = with_sources(error);
+        if text.contains("server does not support TLS") {
+            let why = "the server does not speak TLS: remove `tls` or `sslmode`";
+            return Self::Lasting(PostgresError::Settings(
+                alloc::format!("{server}: {why}").into(),
+            ));
+        }
+        if text.contains("password missing") {
+            let why = "the server wants a password: call `login` of the log or `password` of the \
+                       database, or put it into the URL";
+            return Self::Lasting(PostgresError::Settings(
+                alloc::format!("{server}: {why}").into(),
+            ));
+        }
         if error.is_closed() || is_io(error) {
             Self::Passing(PostgresError::Disconnected(alloc::format!("{server}: {text}").into()))
         } else {

@@ -254,6 +254,10 @@ impl Base {
         match &*self.health.lock() {
             Health::Up => Ok(()),
             Health::Closed => Err(Reason::Closed),
+            Health::Down(why) => {
+                let why = why.strip_prefix("there is no connection to ").unwrap_or(why);
+                Err(Reason::Disconnected(why.into()))
+            }
             other => Err(Reason::Disconnected(format!("{other}").into())),
         }
     }

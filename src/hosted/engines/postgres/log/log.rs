@@ -8,13 +8,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::super::error::PostgresError;
 use super::base::{Base, reason};
 use super::listen::listen;
 use super::publish::{Outcome, Outgoing, Row, publish_all};
 use super::settings::Settings;
 use super::upkeep::look_after;
 use crate::envelope::Envelope;
-use crate::hosted::engines::failed::Failed;
+use crate::hosted::engines::failed::{Failed, no_answer};
 use crate::hosted::engines::server::{Connected, Publish};
 use crate::hosted::{EngineError, Health, Reason, Receipt, stamped};
 
@@ -60,7 +61,11 @@ impl Connected for Log {
     type Settings = Settings;
 
     async fn open(name: &Arc<str>, settings: &Settings) -> Result<Arc<Self>, Reason> {
-        let base = Arc::new(Base::open(name, settings).await.map_err(reason)?);
+        let base = Base::open(name, settings).await.map_err(|error| match error {
+            PostgresError::TimedOut => no_answer(&settings.database.url, false),
+            error => reason(error),
+        });
+        let base = Arc::new(base?);
         let signals = watch::Sender::new(Signal::default());
         let (outgoing, incoming) = mpsc::unbounded_channel();
         tokio::spawn(publish_all(base.clone(), incoming));

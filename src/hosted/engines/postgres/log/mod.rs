@@ -259,10 +259,6 @@ impl Postgres {
     }
 
     /// Sets how many connections there are at most: 10 by default, and one more that listens.
-    ///
-    /// # Panics
-    ///
-    /// Panics if it is 0.
     #[must_use]
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.settings.database = self.settings.database.pool_size(connections);
