@@ -976,6 +976,8 @@ fn a_url_shows_its_server_and_nothing_that_may_be_a_login() {
         ("http://h/#pass", "http://h/#***"),
         ("host=h password=pass", "***"),
         ("game:pass@cache", "***@cache"),
+        ("postgres://db/game?application_name=a@b&password=p", "***"),
+        ("postgres://db/game?password=p@ss", "***"),
         ("pa ss://x", "***"),
         ("cache:6379", "cache:6379"),
         ("", ""),

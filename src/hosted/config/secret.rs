@@ -84,10 +84,11 @@ impl fmt::Display for ServerUrl {
             None if url.contains('=') => return f.write_str("***"),
             None => ("", url),
         };
-        // A password may have any of these: what follows the last `@` is the server.
+        // A password may have an `@`: what follows the last `@` is the server.
         let (login, server) = rest.rsplit_once('@').unwrap_or(("", rest));
         let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-        if !is_scheme {
+        // With a `?` before it, the `@` may be in the query, and what follows it a password.
+        if !is_scheme || login.contains('?') {
             return f.write_str("***");
         }
         let (server, query) = match server.find(['?', '#']) {
