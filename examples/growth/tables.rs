@@ -99,7 +99,7 @@ fn needs(plan: &Plan, servers: &str) -> String {
         format!("**{servers}**"),
         format!("**{}**", grouped(decides.count)),
         "computed".into(),
-        format!("{} decides", decides.what),
+        format!("limit: {}", decides.what),
     ]];
     let row = |name: String, need: &crate::plan::Need| {
         vec![name, grouped(need.count), need.from.into(), need.why.clone()]
