@@ -180,7 +180,8 @@ fn members_that_come_and_go_lose_nothing_and_keep_the_order_of_keys() {
         let mut two = two.unwrap();
         let began = Instant::now();
         let mut shares = BTreeSet::new();
-        // A group that is joining waits for each member, in the worst case for its session.
+        // The server looks every 20 ms whether all have joined. A member can miss a round that is over by
+        // then, and has no part for the 10 s in which the server waits for it.
         while began.elapsed() < SOON * 3 && (seen.len() < 200 || shares.len() < 2) {
             publish(10).await;
             for (who, from) in [(1, &mut one), (2, &mut two)] {
