@@ -1,14 +1,18 @@
 //! Servers that end and come back.
 
 use core::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
 
-use tickbus::hosted::{Engine, Gap, GapReason, Health, Reason};
+use tickbus::hosted::{Engine, Gap, GapReason, Health, Reason, SettleError};
+use tokio::time::{sleep, timeout};
 
 use crate::server::{Beside, Server};
 use crate::servers::{Proxy, folder, free_port};
 use crate::{
-    SOON, client, delivery, envelope, group, next, nothing, number, on, publish, run, settings,
-    started, trim, until, up, value,
+    SOON, client, delivery, envelope, group, next, nothing, number, on, position, publish, run,
+    settings, started, trim, until, up, value,
 };
 
 #[test]
@@ -68,10 +72,10 @@ fn a_server_that_has_lost_everything_is_a_gap() {
         // The topic is made again.
         let publish = async || {
             while kafka.publish(number("game.shot", 9)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(SOON, publish()).await.expect("it is there again");
+        timeout(SOON, publish()).await.expect("it is there again");
         for from in [&mut all, &mut live] {
             let trimmed = Gap::new(None, GapReason::Trimmed);
             assert_eq!(next(from).await.unwrap_err(), trimmed);
@@ -120,20 +124,19 @@ fn a_silent_connection_is_noticed_and_mended() {
 }
 
 /// Runs a test on a server that has moods: a file in the folder switches one on.
-fn on_moody(test: impl AsyncFn(Server, &str, &dyn Fn(&str))) {
+fn on_moody(test: impl AsyncFn(Server, &str, &Path)) {
     on(async |server| {
         let (port, folder) = (free_port(), folder());
         let arguments = [&*server.port().to_string(), &*folder.display().to_string()];
         let Some(_beside) = Beside::start(port, "moody", &arguments) else { return };
-        let mood = |name: &str| std::fs::write(folder.join(name), "").unwrap();
-        test(server, &format!("127.0.0.1:{port}"), &mood).await;
-        let _ = std::fs::remove_dir_all(&folder);
+        test(server, &format!("127.0.0.1:{port}"), &folder).await;
+        let _ = fs::remove_dir_all(&folder);
     });
 }
 
 #[test]
 fn what_the_retention_removed_is_told_if_the_server_said_late_where_the_group_was() {
-    on_moody(async |server, moody, mood| {
+    on_moody(async |server, moody, moods| {
         let kafka = up(settings(moody).timeout(Duration::from_secs(1))).await;
         let open = || group(&kafka, ">", "all").open();
         let mut all = open().await.unwrap();
@@ -144,7 +147,7 @@ fn what_the_retention_removed_is_told_if_the_server_said_late_where_the_group_wa
             publish(&kafka, &format!("game.{at}")).await;
         }
         trim(&client(&server.brokers()).await.admin(), 4).await;
-        mood("deaf");
+        fs::write(moods.join("deaf"), "").unwrap();
         let mut all = open().await.unwrap();
         assert_eq!(next(&mut all).await.unwrap_err(), Gap::new(Some(3), GapReason::Trimmed));
         for wanted in ["game.4", "game.5"] {
@@ -158,9 +161,9 @@ fn what_the_retention_removed_is_told_if_the_server_said_late_where_the_group_wa
 
 #[test]
 fn a_server_that_keeps_little_beside_a_position_keeps_the_position() {
-    on_moody(async |server, moody, mood| {
+    on_moody(async |server, moody, moods| {
         let kafka = up(settings(moody)).await;
-        mood("short");
+        fs::write(moods.join("short"), "").unwrap();
         let open = || {
             let several = (0..40).fold(group(&kafka, "game.>", "all"), |open, at| {
                 open.or(&format!("number-{at}.>")).unwrap()
@@ -174,12 +177,41 @@ fn a_server_that_keeps_little_beside_a_position_keeps_the_position() {
         }
         drop(all);
         let admin = client(&server.brokers()).await.admin();
-        assert_eq!(crate::position(&admin, "all", 0).await, Some(2));
+        assert_eq!(position(&admin, "all", 0).await, Some(2));
         // It is the same group without what could not be said.
         let mut all = open().await.unwrap();
         kafka.publish(number("game.shot", 2)).await.unwrap();
         let come = delivery(&mut all).await;
         assert_eq!(value(&come), 2);
         come.ack_async().await.unwrap();
+    });
+}
+
+#[test]
+fn a_refused_commit_is_repeated_after_a_pause() {
+    on_moody(async |server, moody, moods| {
+        let kafka = up(settings(moody).commit_interval(Duration::ZERO)).await;
+        let mut all = group(&kafka, "game.>", "all").open().await.unwrap();
+        publish(&kafka, "game.0").await;
+        let come = delivery(&mut all).await;
+        // It has a byte for each commit that was refused.
+        let denies = moods.join("denies");
+        fs::write(&denies, "").unwrap();
+        let refused = || fs::metadata(&denies).unwrap().len();
+        let error = come.ack_async().await.unwrap_err();
+        assert!(matches!(error, SettleError::Failed(Reason::Refused(_))), "{error}");
+        let (began, before) = (Instant::now(), refused());
+        sleep(Duration::from_millis(500)).await;
+        let (again, most) = (refused() - before, began.elapsed().as_millis() / 20 + 1);
+        assert!(again > 1 && u128::from(again) <= most, "{again} of at most {most}");
+
+        fs::remove_file(&denies).unwrap();
+        let admin = client(&server.brokers()).await.admin();
+        let told = async {
+            while position(&admin, "all", 0).await != Some(1) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, told).await.expect("the position is told");
     });
 }

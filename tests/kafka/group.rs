@@ -180,7 +180,8 @@ fn members_that_come_and_go_lose_nothing_and_keep_the_order_of_keys() {
         let mut two = two.unwrap();
         let began = Instant::now();
         let mut shares = BTreeSet::new();
-        // A group that is joining waits for each member, in the worst case for its session.
+        // The server looks every 20 ms whether all have joined. A member can miss a round that is over by
+        // then, and has no part for the 10 s in which the server waits for it.
         while began.elapsed() < SOON * 3 && (seen.len() < 200 || shares.len() < 2) {
             publish(10).await;
             for (who, from) in [(1, &mut one), (2, &mut two)] {
@@ -224,6 +225,51 @@ fn a_slow_handler_keeps_its_place_in_the_group() {
         come.ack_async().await.unwrap();
         let admin = client(&server.brokers()).await.admin();
         assert_eq!(position(&admin, "all", 0).await, Some(2));
+    });
+}
+
+#[test]
+fn a_held_partition_does_not_stop_the_others() {
+    on(async |server| {
+        let kafka = up(settings(server.brokers()).partitions(2)).await;
+        let event = |at: u32, key: &str| Envelope::json("game.shot", &at).unwrap().with_key(key);
+        let open = kafka.publish(event(0, "open").into()).await.unwrap().sequence.unwrap();
+        let behind = (1..12_000).map(|at| event(at, "open").into()).collect();
+        kafka.publish_batch(behind).await.into_iter().for_each(|sent| drop(sent.unwrap()));
+        // The table holds a partition when 10,000 wait. A client with a buffer of 500 reads 900 and hands out
+        // 400, 400, and 100: it reaches 10,300, and its buffer is full then.
+        let all = group(&kafka, "game.>", "all").start_at(StartAt::Earliest).in_flight(400);
+        let mut all = all.lease(Duration::from_secs(600)).open().await.unwrap();
+        let held = delivery(&mut all).await;
+        for wanted in 1..10_000 {
+            let come = delivery(&mut all).await;
+            assert_eq!(value(&come), wanted);
+            come.ack();
+        }
+        let mut last = 9_999;
+        while let Ok(Some(come)) = timeout(Duration::from_secs(1), all.next()).await {
+            let come = come.unwrap();
+            last = value(&come);
+            come.ack();
+        }
+        assert!(last < 11_999, "it is not held");
+
+        for key in (0..).map(|at| format!("k{at}")) {
+            let sent = kafka.publish(event(20_000, &key).into()).await.unwrap();
+            if sent.sequence.unwrap() >> 48 != open >> 48 {
+                break;
+            }
+        }
+        let come = delivery(&mut all).await;
+        assert_eq!(value(&come), 20_000, "it is of the other partition");
+        come.ack_async().await.unwrap();
+
+        held.ack();
+        while last < 11_999 {
+            let come = delivery(&mut all).await;
+            last = value(&come);
+            come.ack();
+        }
     });
 }
 

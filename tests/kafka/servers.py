@@ -94,7 +94,8 @@ def login(client):
 
 def moody(port, server_port, folder):
     """With the file `deaf` in its folder, it does not say where a group is for a while after a member has
-    joined. With the file `short`, it takes no more than 100 bytes with a commit."""
+    joined. With the file `short`, it takes no more than 100 bytes with a commit. With the file `denies`, it
+    refuses each commit, as one that the user may not make, and adds a byte to the file."""
     deaf_until = 0
     address = re.compile(rb"(127\.0\.0\.1|localhost)" + re.escape(struct.pack(">i", server_port)))
 
@@ -114,7 +115,11 @@ def moody(port, server_port, folder):
                 if key == 9 and time.monotonic() < deaf_until:
                     return
                 if key == 8 and mood("short") and len(request) > 300:
-                    refused[number] = version
+                    refused[number] = version, 12
+                if key == 8 and mood("denies"):
+                    refused[number] = version, 30
+                    with open(os.path.join(folder, "denies"), "a") as file:
+                        file.write(".")
                 server.sendall(size + request)
         except (EOFError, OSError):
             pass
@@ -127,12 +132,13 @@ def moody(port, server_port, folder):
             while True:
                 answer = exactly(server, *struct.unpack(">i", exactly(server, 4)))
                 answer = address.sub(lambda it: it.group(1) + struct.pack(">i", port), answer)
-                version = refused.pop(struct.unpack(">i", answer[:4])[0], None)
-                if version is not None:
+                refusal = refused.pop(struct.unpack(">i", answer[:4])[0], None)
+                if refusal is not None:
+                    version, code = refusal
                     # The code of the one partition, and the tags behind it.
                     tags = 3 if version >= 8 else 0
                     end = len(answer) - tags
-                    answer = answer[: end - 2] + struct.pack(">h", 12) + answer[end:]
+                    answer = answer[: end - 2] + struct.pack(">h", code) + answer[end:]
                 client.sendall(struct.pack(">i", len(answer)) + answer)
         except (EOFError, OSError):
             client.close()

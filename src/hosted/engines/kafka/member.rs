@@ -88,7 +88,7 @@ async fn join(connection: Arc<Connection>, options: DurableOptions) -> Result<Du
         .consumer(&member.group)
         .enable_auto_commit(false)
         .auto_offset_reset(AutoOffsetReset::Earliest)
-        // A partition that stays with its member is not interrupted.
+        // A partition that stays with its member keeps what is in work.
         .partition_assignment_strategy(PartitionAssignmentStrategy::CooperativeSticky)
         .max_poll_records(i32::try_from(member.options.in_flight.clamp(1, MOST)).unwrap_or(1))
         // What is buffered of a paused partition does not keep the others from being read.

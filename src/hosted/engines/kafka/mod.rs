@@ -30,9 +30,10 @@
 //!   it: if the process ends then, the events behind it come again, those that you have acknowledged
 //!   too. When 10,000 wait so, the partition rests until the event is settled.
 //! - So do events that you have acknowledged within the last [`commit_interval`](Kafka::commit_interval).
-//! - A member that comes or goes changes who has which partition. Before a member gives up a
-//!   partition, it waits up to 5 s, and no longer than a lease, for what is in work. After that, the answer is late
-//!   and the event comes again, elsewhere.
+//! - A member that comes or goes changes who has which partition. Until all members have joined again,
+//!   they read nothing new. A member that does not answer [holds them up](Kafka::session_timeout).
+//! - Before a member gives up a partition, it waits up to 5 s, and no longer than a lease, for what is in
+//!   work. After that, the answer is late and the event comes again, elsewhere.
 //! - A slow handler does not cost the member its place: the engine speaks to the server all the time.
 //!   A process that stands still for the [`session_timeout`](Kafka::session_timeout) loses it. So does
 //!   one that is killed, and until then nothing of its partitions is delivered.
