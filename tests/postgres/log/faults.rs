@@ -222,6 +222,37 @@ fn an_id_twice_in_a_batch_over_the_end_of_a_segment_is_one_event() {
     });
 }
 
+/// Reads go by transaction. The one that began first has the later sequences.
+#[test]
+fn what_is_counted_out_before_it_is_read_is_a_gap_in_any_order() {
+    on_a_log(async |server, log| {
+        let engine = up(settings(server.url()).log(log).lanes(1).max_events(100)).await;
+        let (mut one, two) = (client(server.url()).await, client(server.url()).await);
+        let insert = format!(
+            "INSERT INTO {log} (subject, envelope) SELECT 'game.hit', '{{}}' FROM generate_series(1, 10)"
+        );
+        let first = one.transaction().await.unwrap();
+        first.query_one("SELECT pg_current_xact_id()::text", &[]).await.unwrap();
+        two.batch_execute(&insert).await.unwrap();
+        first.batch_execute(&insert).await.unwrap();
+        first.commit().await.unwrap();
+        let member = engine.subscribe(">").unwrap().group("all").in_flight(1);
+        let mut member = member.start_at(StartAt::Earliest).open().await.unwrap();
+        for _ in 0..9 {
+            delivery(&mut member).await.ack_async().await.unwrap();
+        }
+        let tenth = delivery(&mut member).await;
+        engine.publish_batch((0..95).map(|at| number("game.hit", at)).collect()).await;
+        tenth.ack_async().await.unwrap();
+        loop {
+            match next(&mut member).await {
+                Ok(come) => come.ack(),
+                Err(gap) => break assert_eq!(gap, Gap::new(None, GapReason::Trimmed)),
+            }
+        }
+    });
+}
+
 #[test]
 fn what_another_program_inserts_is_an_envelope() {
     on_a_log(async |server, log| {

@@ -132,8 +132,8 @@ pub(super) async fn read(
                 read.is_behind = true;
                 let at = (event.xid, event.seq);
                 let end = part.position.window.as_ref().map_or(&caught_up.done, |(end, _)| end);
-                let mark = part.position.mark.max(event.seq);
-                Position { window: Some((end.clone(), at)), mark, ..part.position.clone() }
+                // The mark stays: what is not read of the window may have lower sequences.
+                Position { window: Some((end.clone(), at)), ..part.position.clone() }
             }
             _ => match &part.position.window {
                 // The window is read. What came since its end is next.

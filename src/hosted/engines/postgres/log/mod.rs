@@ -56,7 +56,9 @@
 //!   than that is two events.
 //! - If two connections publish one id at the same moment, and a segment ends between them, it is two events.
 //! - A gap never knows how many events are missing. It may come without a loss for the subscription: what
-//!   was removed may not have been for it.
+//!   was removed may not have been for it, or it had read that while it read a backlog.
+//! - [`max_age`](Postgres::max_age) ends a segment that is too old, so sequences jump over up to two segments.
+//!   `max_events` counts these too: with both, keep more than two segments of events.
 //! - All members of a group must have the same patterns: the engine refuses others.
 //! - The rows of a log are of one server: positions are numbers of its transactions. Do not copy them to
 //!   another one by `pg_dump`. Replication and `pg_upgrade` keep them.
