@@ -54,7 +54,7 @@ pub(in crate::hosted::engines) fn again(reason: &Reason) -> Reason {
     }
 }
 
-/// Returns the text of a reason, for a text that already says that there is no connection.
+/// Returns why there is no connection. The caller says that there is none.
 pub(in crate::hosted::engines) fn cause(reason: &Reason) -> String {
     match reason {
         Reason::Disconnected(error) => error.to_string(),
